@@ -1,0 +1,8 @@
+//! Bytes and numbers: the leaves that everything else stands on.
+//!
+//! Pure functions over slices and integers, each with Redis's exact idea of what is a number or a
+//! match. Nothing here allocates in proportion to what a client announces, reads a clock, or knows
+//! the protocol.
+
+pub mod float;
+pub mod integer;

@@ -1,0 +1,378 @@
+//! Requests out of a byte stream, without copying and without reading a byte twice.
+//!
+//! The decoder looks at the connection's read buffer, appends every complete request to [`Frames`]
+//! as ranges of that buffer and says how many bytes it consumed. Invariant: the caller drops
+//! exactly those bytes before the next call, so an unfinished request always begins at the front of
+//! the buffer; what is known of it (position, arguments still to come, a length whose argument has
+//! not arrived, the spans so far) is kept here, relative to its first byte. The work of a call is
+//! therefore bounded by the new bytes, however small the pieces in which a request arrives.
+//!
+//! Every line and every argument must end in CR LF, as Valkey demands (Redis skips two bytes
+//! unseen), and lengths have one form; so a complete request is byte for byte what
+//! [`encode::command`] writes and may be copied to a journal as it is. Where Redis's verdict
+//! depends on how a line over 64 KiB was cut into reads, here the line is always refused. A byte
+//! other than `$` is refused when it is seen, not when its line is complete. Left out: the limit on
+//! the whole query buffer (the buffer's owner has it) and any knowledge of commands.
+
+use super::encode;
+use super::frames::{Frame, Frames, Span};
+use super::inline::Words;
+use super::limits::{LINE_BYTES_MAX, Limits, ProtocolError, RESERVE_ON_TRUST};
+use crate::base::integer;
+
+/// Spans of an unfinished request for which memory is kept between requests.
+const PENDING_KEPT: usize = 1024;
+
+/// What one call found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decoded {
+    /// The bytes of the complete requests, to be taken off the front of the buffer.
+    pub consumed: usize,
+    /// True if the batch was full: there may be more requests in the rest of the buffer.
+    pub full: bool,
+}
+
+/// The resumable decoder of one connection.
+#[derive(Debug, Default)]
+pub struct Decoder {
+    /// The unfinished multibulk request at the front of the buffer, if there is one.
+    progress: Option<Progress>,
+    /// Its arguments so far.
+    pending: Vec<Span>,
+    /// Bytes of the unfinished line at the front that were searched for its end.
+    searched: usize,
+    /// Set when the stream broke; every later call returns it.
+    failed: Option<ProtocolError>,
+    /// See [`Decoder::wanted`].
+    wanted: usize,
+    words: Words,
+}
+
+/// How far a multibulk request has been read. Positions are relative to the buffer given to the
+/// current call.
+#[derive(Clone, Copy, Debug)]
+struct Progress {
+    /// The next byte to look at.
+    at: usize,
+    /// Arguments still to come.
+    left: u32,
+    /// The length of the argument at `at`, if its line has been read.
+    bulk: Option<usize>,
+}
+
+/// The number on a line, if it is one, and the position after the line.
+struct Line {
+    number: Option<i64>,
+    next: usize,
+}
+
+impl Decoder {
+    /// Appends the complete requests at the front of `buffer` to `out`, up to the batch limits.
+    ///
+    /// Spans are relative to the start of `buffer`. When the stream breaks after complete requests,
+    /// they come out first and the next call returns the error; an error is final.
+    pub fn decode(
+        &mut self,
+        buffer: &[u8],
+        limits: &Limits,
+        out: &mut Frames,
+    ) -> Result<Decoded, ProtocolError> {
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
+        self.wanted = 0;
+        let frames_before = out.frames.len();
+        let visible = &buffer[..buffer.len().min(u32::MAX as usize)];
+        let mut at = 0;
+        let full = loop {
+            if out.frames.len() - frames_before >= limits.batch_commands || at >= limits.batch_bytes
+            {
+                break true;
+            }
+            let Some(&first) = visible.get(at) else { break false };
+            let step = if first == b'*' {
+                self.multibulk(visible, at, limits, out)
+            } else {
+                self.inline(visible, at, out)
+            };
+            match step {
+                Ok(Some(next)) => at = next,
+                Ok(None) if visible.len() - at < u32::MAX as usize => break false,
+                Ok(None) => {
+                    return self.fail(ProtocolError::InvalidBulkLength, at, frames_before, out);
+                }
+                Err(error) => return self.fail(error, at, frames_before, out),
+            }
+        };
+        Ok(Decoded { consumed: at, full })
+    }
+
+    /// How many bytes to make room for before the next read: what the argument being received still
+    /// lacks, zero if unknown. Never more than the request has already brought, or 256 KiB, so that
+    /// a client cannot make the server allocate by announcing.
+    pub fn wanted(&self) -> usize {
+        self.wanted
+    }
+
+    /// True if the front of the buffer holds part of a multibulk request.
+    pub fn is_midway(&self) -> bool {
+        self.progress.is_some() || self.searched > 0
+    }
+
+    #[cold]
+    fn fail(
+        &mut self,
+        error: ProtocolError,
+        at: usize,
+        before: usize,
+        out: &mut Frames,
+    ) -> Result<Decoded, ProtocolError> {
+        out.args.truncate(out.frames.last().map_or(0, |last| (last.first + last.argc) as usize));
+        self.failed = Some(error);
+        self.progress = None;
+        self.pending = Vec::new();
+        if out.frames.len() == before {
+            Err(error)
+        } else {
+            Ok(Decoded { consumed: at, full: true })
+        }
+    }
+
+    /// Reads the multibulk request at `start`; the position after it, or none if it is not
+    /// complete.
+    fn multibulk(
+        &mut self,
+        buffer: &[u8],
+        start: usize,
+        limits: &Limits,
+        out: &mut Frames,
+    ) -> Result<Option<usize>, ProtocolError> {
+        if let Some(progress) = self.progress.take() {
+            return self.resume(progress, buffer, limits, out);
+        }
+        let Some(line) = self.line(buffer, start, start, ProtocolError::MultibulkLine)? else {
+            return Ok(None);
+        };
+        let count = line.number.ok_or(ProtocolError::InvalidMultibulkLength)?;
+        if count > limits.arguments {
+            return Err(limits.arguments_error(count));
+        }
+        if count <= 0 {
+            return Ok(Some(line.next));
+        }
+        let first = out.args.len();
+        let mut progress = Progress { at: line.next, left: count as u32, bulk: None };
+        if self.arguments(&mut progress, buffer, start, limits, &mut out.args)? {
+            out.frames.push(frame(Span::between(start, progress.at), first, out.args.len()));
+            return Ok(Some(progress.at));
+        }
+        self.pending.extend(
+            out.args.drain(first..).map(|span| Span { start: span.start - start as u32, ..span }),
+        );
+        self.progress = Some(Progress { at: progress.at - start, ..progress });
+        Ok(None)
+    }
+
+    /// Goes on with the request at the front. Its spans stay in `pending` until it is complete:
+    /// moving them at every read would cost a client's tiny reads the square of its arguments.
+    #[cold]
+    fn resume(
+        &mut self,
+        mut progress: Progress,
+        buffer: &[u8],
+        limits: &Limits,
+        out: &mut Frames,
+    ) -> Result<Option<usize>, ProtocolError> {
+        let mut pending = std::mem::take(&mut self.pending);
+        let complete = self.arguments(&mut progress, buffer, 0, limits, &mut pending)?;
+        self.pending = pending;
+        if !complete {
+            self.progress = Some(progress);
+            return Ok(None);
+        }
+        let first = out.args.len();
+        out.args.append(&mut self.pending);
+        self.pending.shrink_to(PENDING_KEPT);
+        out.frames.push(frame(Span::between(0, progress.at), first, out.args.len()));
+        Ok(Some(progress.at))
+    }
+
+    /// Reads arguments into `args` until the request that began at `start` is complete (true) or
+    /// the bytes end (false).
+    #[inline]
+    fn arguments(
+        &mut self,
+        progress: &mut Progress,
+        buffer: &[u8],
+        start: usize,
+        limits: &Limits,
+        args: &mut Vec<Span>,
+    ) -> Result<bool, ProtocolError> {
+        while progress.left > 0 {
+            let length = match progress.bulk.take() {
+                Some(length) => length,
+                None => match buffer.get(progress.at) {
+                    None => return Ok(false),
+                    Some(b'$') => {
+                        let Some(line) =
+                            self.line(buffer, progress.at, start, ProtocolError::BulkLine)?
+                        else {
+                            return Ok(false);
+                        };
+                        let length = line
+                            .number
+                            .filter(|number| *number >= 0)
+                            .ok_or(ProtocolError::InvalidBulkLength)?;
+                        if length as u64 > limits.bulk_bytes {
+                            return Err(limits.bulk_error(length));
+                        }
+                        progress.at = line.next;
+                        length as usize
+                    }
+                    Some(other) => return Err(ProtocolError::ExpectedBulk(*other)),
+                },
+            };
+            let present = buffer.len() - progress.at;
+            if present < 2 || present - 2 < length {
+                return self.await_bulk(progress, length, present, progress.at - start);
+            }
+            let end = progress.at + length;
+            if buffer[end..end + 2] != *b"\r\n" {
+                return Err(ProtocolError::InvalidLineEnd);
+            }
+            args.push(Span::between(progress.at, end));
+            progress.at = end + 2;
+            progress.left -= 1;
+        }
+        Ok(true)
+    }
+
+    /// Remembers an argument of `length` bytes of which `present` have come, `before` bytes into
+    /// its request.
+    #[cold]
+    fn await_bulk(
+        &mut self,
+        progress: &mut Progress,
+        length: usize,
+        present: usize,
+        before: usize,
+    ) -> Result<bool, ProtocolError> {
+        if length > u32::MAX as usize - 2 - before {
+            return Err(ProtocolError::InvalidBulkLength);
+        }
+        progress.bulk = Some(length);
+        self.wanted = (length + 2 - present).min(RESERVE_ON_TRUST.max(before + present));
+        Ok(false)
+    }
+
+    /// Reads the number after the type byte at `at`, in the request that began at `start`; none if
+    /// the line is not complete.
+    #[inline]
+    fn line(
+        &mut self,
+        buffer: &[u8],
+        at: usize,
+        start: usize,
+        too_long: ProtocolError,
+    ) -> Result<Option<Line>, ProtocolError> {
+        let digits = &buffer[at + 1..];
+        // Nearly every length has one to five digits and is all there: no search for the end of the
+        // line.
+        let mut number = 0;
+        for (index, byte) in digits.iter().take(6).enumerate() {
+            let digit = byte.wrapping_sub(b'0');
+            if digit <= 9 {
+                number = number * 10 + i64::from(digit);
+                continue;
+            }
+            if *byte == b'\r'
+                && index > 0
+                && digits.get(index + 1) == Some(&b'\n')
+                && (digits[0] != b'0' || index == 1)
+            {
+                self.searched = 0;
+                return Ok(Some(Line { number: Some(number), next: at + index + 3 }));
+            }
+            break;
+        }
+        self.long_line(buffer, at, start, too_long)
+    }
+
+    #[cold]
+    fn long_line(
+        &mut self,
+        buffer: &[u8],
+        at: usize,
+        start: usize,
+        too_long: ProtocolError,
+    ) -> Result<Option<Line>, ProtocolError> {
+        // `searched` counts from the first byte of the request, because that one stays at the front
+        // between calls.
+        let from = (start + self.searched).max(at);
+        let found = buffer[from..].iter().position(|byte| *byte == b'\r').map(|index| from + index);
+        let end = found.unwrap_or(buffer.len());
+        if end - at > LINE_BYTES_MAX {
+            return Err(too_long);
+        }
+        if end + 1 >= buffer.len() {
+            self.searched = end - start;
+            return Ok(None);
+        }
+        self.searched = 0;
+        if buffer[end + 1] != b'\n' {
+            return Err(ProtocolError::InvalidLineEnd);
+        }
+        Ok(Some(Line { number: integer::parse(&buffer[at + 1..end]), next: end + 2 }))
+    }
+
+    /// Reads the inline request at `start`; the position after it, or none if it is not complete.
+    ///
+    /// A NUL hides the line feed after it, as in Redis, so such a line ends in an error at 64 KiB.
+    fn inline(
+        &mut self,
+        buffer: &[u8],
+        start: usize,
+        out: &mut Frames,
+    ) -> Result<Option<usize>, ProtocolError> {
+        let from = start + self.searched;
+        let found = buffer[from..]
+            .iter()
+            .position(|byte| *byte == b'\n' || *byte == 0)
+            .map(|index| from + index);
+        let end = found.filter(|end| buffer[*end] == b'\n');
+        let line_bytes = end.map_or(buffer.len() - start, |end| end - start);
+        if line_bytes > LINE_BYTES_MAX {
+            return Err(ProtocolError::InlineTooBig);
+        }
+        let Some(end) = end else {
+            self.searched = found.unwrap_or(buffer.len()) - start;
+            return Ok(None);
+        };
+        self.searched = 0;
+        self.words.split(&buffer[start..end])?;
+        if !self.words.is_empty() {
+            self.rewrite(out);
+        }
+        Ok(Some(end + 1))
+    }
+
+    /// Appends the words of an inline request to the side buffer as a multibulk request.
+    fn rewrite(&self, out: &mut Frames) {
+        let (start, first) = (out.side.len(), out.args.len());
+        encode::header(&mut out.side, b'*', self.words.len());
+        for word in self.words.iter() {
+            encode::bulk(&mut out.side, word);
+            let end = out.side.len() - 2;
+            out.args.push(Span::between(end - word.len(), end));
+        }
+        let raw = Span::between(start, out.side.len());
+        out.frames.push(Frame { multibulk: false, ..frame(raw, first, out.args.len()) });
+    }
+}
+
+fn frame(raw: Span, first: usize, end: usize) -> Frame {
+    Frame { raw, first: first as u32, argc: (end - first) as u32, multibulk: true }
+}
+
+#[cfg(test)]
+mod tests;
