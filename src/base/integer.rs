@@ -35,8 +35,10 @@ pub fn parse_unsigned(text: &[u8]) -> Option<u64> {
     }
 }
 
-/// Reads the cursor of SCAN and its relatives: decimal digits, leading zeros allowed.
+/// Reads the cursor of SCAN and its relatives: here blanks, a plus and zeros may come first.
 pub fn parse_cursor(text: &[u8]) -> Option<u64> {
+    let blanks = text.iter().take_while(|byte| matches!(byte, b' ' | b'\t'..=b'\r')).count();
+    let text = text[blanks..].strip_prefix(b"+").unwrap_or(&text[blanks..]);
     let significant = text.iter().position(|byte| *byte != b'0').unwrap_or(text.len());
     match &text[significant..] {
         [] => (!text.is_empty()).then_some(0),
@@ -84,11 +86,12 @@ mod tests {
     }
 
     #[test]
-    fn cursors_may_have_leading_zeros() {
+    fn cursors_are_read_leniently() {
         assert_eq!(parse_cursor(b"0"), Some(0));
         assert_eq!(parse_cursor(b"007"), Some(7));
+        assert_eq!(parse_cursor(b" +1"), Some(1));
         assert_eq!(parse_cursor(b"18446744073709551615"), Some(u64::MAX));
-        for text in ["", "-1", "+1", "1x", " 1", "18446744073709551616"] {
+        for text in ["", "+", "-1", "1x", "1 ", "0x1", "18446744073709551616"] {
             assert_eq!(parse_cursor(text.as_bytes()), None, "{text:?}");
         }
     }

@@ -4,5 +4,11 @@
 //! match. Nothing here allocates in proportion to what a client announces, reads a clock, or knows
 //! the protocol.
 
+pub mod crc16;
 pub mod float;
+pub mod glob;
 pub mod integer;
+pub mod long_double;
+pub mod millis;
+mod natural;
+pub mod slot;
