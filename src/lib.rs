@@ -4,3 +4,17 @@
 
 pub mod base;
 pub mod resp;
+
+pub mod settings;
+
+pub mod keyspace;
+
+pub mod commands;
+pub mod session;
+
+pub mod batch;
+pub mod clients;
+pub mod hook;
+pub mod route;
+pub mod shard;
+pub mod stats;

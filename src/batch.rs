@@ -1,0 +1,139 @@
+//! A pipeline on its way: the requests of one read, the session, and the replies so far.
+//!
+//! A connection has one batch. It goes from shard to shard, is answered in order because one shard
+//! after the other writes into the same reply buffer, and comes home. Nothing of it is copied on
+//! the way, and nothing is left behind where it was.
+
+use bytes::Bytes;
+
+use crate::base::millis::Millis;
+use crate::commands::action::Action;
+use crate::commands::command::{Command, Run};
+use crate::commands::error::CommandError;
+use crate::commands::registry::{self, Found};
+use crate::commands::walk::Walk;
+use crate::keyspace::key::{Hasher, Key};
+use crate::resp::Frames;
+use crate::session::Session;
+use crate::shard::errand::Errand;
+
+/// Where a batch goes when it is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Home {
+    /// The thread of the connection; it has the number of its shard.
+    pub thread: u16,
+    /// The connection's place on its thread.
+    pub connection: u32,
+}
+
+/// What is known of a call before it runs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Routed {
+    /// The command; none where there is no such command or its arity is wrong.
+    pub command: Option<&'static Command>,
+    /// Position, slot and hash of its first key, where it has exactly one.
+    pub key: Option<(u16, u16, u64)>,
+}
+
+/// The requests of one read, on their way.
+#[derive(Debug)]
+pub struct Batch {
+    /// Where it goes when it is done.
+    pub home: Home,
+    /// The client's session.
+    pub session: Session,
+    /// The bytes that the frames point into.
+    pub input: Bytes,
+    /// The requests.
+    pub frames: Frames,
+    /// The replies so far.
+    pub replies: Vec<u8>,
+    /// The time of the batch, in milliseconds of unix time.
+    pub now: Millis,
+    /// What the connection has to do before the batch can go on.
+    pub action: Option<Action>,
+    /// Whether what it shows has to be durable before it is shown.
+    pub awaits_journal: bool,
+    pub(crate) routed: Vec<Routed>,
+    pub(crate) next: usize,
+    pub(crate) errand: Option<Box<Errand>>,
+    pub(crate) walk: Option<Box<Walk>>,
+    pub(crate) refused: Option<CommandError>,
+}
+
+impl Batch {
+    /// An empty batch of a new client.
+    pub fn new(home: Home, session: Session) -> Batch {
+        Batch {
+            home,
+            session,
+            input: Bytes::new(),
+            frames: Frames::default(),
+            replies: Vec::new(),
+            now: Millis(0),
+            action: None,
+            awaits_journal: false,
+            routed: Vec::new(),
+            next: 0,
+            errand: None,
+            walk: None,
+            refused: None,
+        }
+    }
+
+    /// Looks up and routes the requests in `frames`, taken up at `now`.
+    pub fn route(&mut self, input: Bytes, now: Millis, hasher: &Hasher) {
+        self.input = input;
+        self.now = self.now.max(now);
+        self.next = 0;
+        self.refused = None;
+        self.routed.clear();
+        let (frames, input) = (&self.frames, &self.input);
+        self.routed.extend(frames.frames.iter().map(|frame| {
+            let bytes = frames.bytes_of(frame, input);
+            let spans = frames.args_of(frame);
+            let Found::Command(command) = registry::find(bytes, spans) else {
+                return Routed { command: None, key: None };
+            };
+            let key = command.single_key().and_then(|at| {
+                let key = Key::new(spans.get(usize::from(at))?.of(bytes), hasher);
+                Some((at, key.slot, key.hash))
+            });
+            Routed { command: Some(command), key }
+        }));
+    }
+
+    /// True when every request was answered.
+    pub fn is_done(&self) -> bool {
+        self.next >= self.routed.len()
+    }
+
+    /// Requests that were not answered yet.
+    pub fn left(&self) -> usize {
+        self.routed.len().saturating_sub(self.next)
+    }
+
+    /// Gives back what the requests took; session and reply buffer stay.
+    pub fn clear(&mut self) {
+        self.input = Bytes::new();
+        self.frames.clear();
+        self.routed.clear();
+        self.next = 0;
+        self.awaits_journal = false;
+    }
+}
+
+impl Command {
+    /// The position of the only key, for commands that run on the slot of one key.
+    #[inline]
+    pub(crate) fn single_key(&self) -> Option<u16> {
+        use crate::commands::command::{Begin, Find, KeySpec};
+        match (self.run, self.keys) {
+            (
+                Run::Keys(_),
+                [KeySpec { begin: Begin::Index(at), find: Find::Range { last: 0, .. }, .. }],
+            ) => Some(*at),
+            _ => None,
+        }
+    }
+}

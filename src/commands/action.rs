@@ -1,0 +1,114 @@
+//! What a command asks of the connection: things that no shard can do alone.
+//!
+//! The command has been checked in full before it becomes an action, so that performing one can
+//! fail only for reasons outside the call. The batch waits at home meanwhile.
+
+use crate::base::millis::Millis;
+use crate::clients::{Filter, PauseMode};
+use crate::shard::question::{LogKind, Question};
+
+/// Something for the connection to do before the batch goes on.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Ask every shard, put the answers together and reply.
+    Gather(Question, Gathered),
+    /// Publish changed settings, all or none; answered when every shard has them.
+    ConfigSet(Vec<(String, Vec<Vec<u8>>)>),
+    /// Write the settings in force back to their file.
+    ConfigRewrite,
+    /// List the clients that match.
+    ClientList(Filter),
+    /// Describe the client itself.
+    ClientInfo,
+    /// Close the clients that match.
+    ClientKill {
+        /// Which.
+        filter: Filter,
+        /// The old form, which names one address and answers `OK` or an error.
+        old_form: bool,
+    },
+    /// Hold commands back.
+    ClientPause {
+        /// Until when.
+        until: Millis,
+        /// Which.
+        mode: PauseMode,
+    },
+    /// Let commands go on.
+    ClientUnpause,
+    /// Release a blocked client.
+    ClientUnblock {
+        /// Which.
+        id: u64,
+        /// With an error instead of a timeout.
+        with_error: bool,
+    },
+    /// Show every command to this client from now on.
+    Monitor,
+    /// End the server.
+    Shutdown(Shutdown),
+    /// Give memory back to the system.
+    MemoryPurge,
+    /// The allocator's own report.
+    MallocStats,
+    /// Something only for tests.
+    Debug(Debug),
+}
+
+/// What is made of the answers of all shards.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Gathered {
+    /// INFO with these sections.
+    Info(Vec<Vec<u8>>),
+    /// The newest entries of a log.
+    LogGet(LogKind, usize),
+    /// The length of a log.
+    LogLen(LogKind),
+    /// `OK`.
+    Ok,
+    /// LATENCY HISTOGRAM of these commands; all where there is none.
+    LatencyHistogram(Vec<Vec<u8>>),
+    /// MEMORY STATS.
+    MemoryStats,
+    /// MEMORY DOCTOR.
+    MemoryDoctor,
+}
+
+/// SHUTDOWN and its options.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the options of the command")]
+pub struct Shutdown {
+    pub save: Option<bool>,
+    pub now: bool,
+    pub force: bool,
+    pub abort: bool,
+}
+
+/// What DEBUG does outside the keys.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Debug {
+    /// Hold up the client's thread, in milliseconds.
+    Sleep(u64),
+    /// Panic in the middle of a command of this shard, after spoiling some of its keys.
+    PanicShard(u16),
+    /// Panic in an actor, by name.
+    PanicActor(&'static str),
+    /// Hold up a shard's thread.
+    StallShard {
+        /// Which.
+        shard: u16,
+        /// How long, in milliseconds.
+        millis: u64,
+    },
+    /// Whether keys are taken out when they are due, or only when they are looked at.
+    SetActiveExpire(bool),
+    /// Empty every shard and load the journal again.
+    LoadJournal,
+    /// Move a slot to another shard.
+    MoveSlot {
+        /// Which slot.
+        slot: u16,
+        /// To which shard.
+        shard: u16,
+    },
+}

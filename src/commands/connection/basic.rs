@@ -1,0 +1,6 @@
+//! PING, ECHO, SELECT, QUIT, RESET.
+
+use crate::commands::command::Command;
+
+/// The commands of this family.
+pub(crate) const COMMANDS: &[Command] = &[];

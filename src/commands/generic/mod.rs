@@ -1,0 +1,7 @@
+//! Keys, whatever they hold.
+
+pub(super) mod existence;
+pub(super) mod expire;
+pub(super) mod object;
+pub(super) mod rename;
+pub(super) mod scan;

@@ -1,0 +1,6 @@
+//! What is known of a value: OBJECT.
+
+use crate::commands::command::Command;
+
+/// The commands of this family.
+pub(crate) const COMMANDS: &[Command] = &[];

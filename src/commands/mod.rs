@@ -1,0 +1,16 @@
+//! Every command, each declared and run in one place.
+//!
+//! A folder a group, a file a family. A file reads from its `COMMANDS` table down: the table is its
+//! contents page, the handlers follow in the same order. `registry` lists the families.
+
+pub mod action;
+pub mod call;
+pub mod command;
+pub mod connection;
+pub mod error;
+pub mod generic;
+pub mod positions;
+pub mod registry;
+pub mod server;
+pub mod string;
+pub mod walk;

@@ -1,0 +1,102 @@
+//! Where the keys of a request stand: from the declarations alone, for routing, COMMAND GETKEYS,
+//! access control and replay.
+
+use crate::base::integer;
+use crate::base::slot;
+use crate::commands::command::{Begin, Command, Find, KeySpec};
+use crate::resp::Span;
+
+/// Positions of the keys, in order of the specifications. What is malformed has no keys: the
+/// command itself will say what is wrong.
+pub fn keys(command: &Command, spans: &[Span], bytes: &[u8]) -> Vec<usize> {
+    let mut positions = Vec::new();
+    for spec in command.keys {
+        let Some(first) = begin(spec, spans, bytes) else { continue };
+        add(spec, first, spans, bytes, &mut positions);
+    }
+    positions
+}
+
+/// Positions of the keys, each with its specification.
+pub fn keys_with_specs(
+    command: &'static Command,
+    spans: &[Span],
+    bytes: &[u8],
+) -> Vec<(usize, &'static KeySpec)> {
+    let mut found = Vec::new();
+    for spec in command.keys {
+        let Some(first) = begin(spec, spans, bytes) else { continue };
+        let mut positions = Vec::new();
+        add(spec, first, spans, bytes, &mut positions);
+        found.extend(positions.into_iter().map(|at| (at, spec)));
+    }
+    found
+}
+
+/// The slots of the keys, ascending, none twice, into `slots`.
+pub fn slots(command: &Command, spans: &[Span], bytes: &[u8], slots: &mut Vec<u16>) {
+    slots.clear();
+    slots.extend(keys(command, spans, bytes).iter().map(|at| slot::of(spans[*at].of(bytes))));
+    slots.sort_unstable();
+    slots.dedup();
+}
+
+/// For a command whose arguments are one list of keys (with values) to the end: where the list
+/// begins and how long one part is. Such a command splits by key.
+pub fn step_of_rest(command: &Command) -> Option<(usize, usize)> {
+    match command.keys {
+        [
+            KeySpec {
+                begin: Begin::Index(first),
+                find: Find::Range { last: -1, step, limit: 0 },
+                ..
+            },
+        ] => Some((usize::from(*first), usize::from(*step))),
+        _ => None,
+    }
+}
+
+fn begin(spec: &KeySpec, spans: &[Span], bytes: &[u8]) -> Option<usize> {
+    match spec.begin {
+        Begin::Index(index) => Some(usize::from(index)),
+        Begin::Keyword(word, from) => {
+            let is_word = |at: &usize| {
+                spans.get(*at).is_some_and(|s| s.of(bytes).eq_ignore_ascii_case(word.as_bytes()))
+            };
+            let found = if from >= 0 {
+                (from as usize..spans.len()).find(is_word)
+            } else {
+                let last = spans.len().checked_sub(usize::from(from.unsigned_abs()))?;
+                (1..=last).rev().find(is_word)
+            };
+            found.map(|at| at + 1)
+        }
+        Begin::Unknown => None,
+    }
+}
+
+fn add(spec: &KeySpec, first: usize, spans: &[Span], bytes: &[u8], positions: &mut Vec<usize>) {
+    let argc = spans.len();
+    match spec.find {
+        Find::Range { last, step, limit } => {
+            let last = match last {
+                0.. => first + last as usize,
+                _ if limit <= 1 => argc.saturating_sub(usize::from(last.unsigned_abs())),
+                _ => first + argc.saturating_sub(first) / usize::from(limit) - 1,
+            };
+            if last < argc {
+                positions.extend((first..=last).step_by(usize::from(step.max(1))));
+            }
+        }
+        Find::KeyNum { at, first: offset, step } => {
+            let count = spans.get(first + usize::from(at)).map(|span| span.of(bytes));
+            let Some(count) = count.and_then(integer::parse) else { return };
+            let (from, step) = (first + usize::from(offset), usize::from(step.max(1)));
+            let room = argc.saturating_sub(from).div_ceil(step);
+            if let Some(count) = usize::try_from(count).ok().filter(|count| *count <= room) {
+                positions.extend((0..count).map(|number| from + number * step));
+            }
+        }
+        Find::Unknown => {}
+    }
+}

@@ -1,0 +1,147 @@
+//! All commands, and how one is found.
+//!
+//! The families are listed here; the names are hashed once. Lookup is by the first word, then, for
+//! a container, by the second.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use ahash::RandomState;
+
+use crate::commands::command::{Arity, Command};
+use crate::commands::error::CommandError;
+use crate::commands::{connection, generic, server, string};
+use crate::resp::Span;
+
+/// Every family of commands, in the order of the documentation.
+pub const FAMILIES: &[&[Command]] = &[string::basic::COMMANDS];
+
+/// Longest name of a command or subcommand.
+const NAME_MAX: usize = 32;
+
+/// How much of a client's words an error quotes, in bytes.
+const QUOTED_MAX: usize = 128;
+
+struct Index {
+    all: Vec<&'static Command>,
+    by_name: HashMap<&'static [u8], &'static Command, RandomState>,
+}
+
+static INDEX: LazyLock<Index> = LazyLock::new(|| {
+    let mut index = Index {
+        all: Vec::new(),
+        by_name: HashMap::with_hasher(RandomState::with_seeds(1, 2, 3, 4)),
+    };
+    for command in FAMILIES.iter().copied().flatten() {
+        index.all.push(command);
+        index.by_name.insert(command.name.as_str().as_bytes(), command);
+        for sub in command.subcommands {
+            index.all.push(sub);
+            index.by_name.insert(sub.name.as_str().as_bytes(), sub);
+        }
+    }
+    index
+});
+
+/// What a lookup gives.
+#[derive(Clone, Copy, Debug)]
+pub enum Found {
+    /// The command or subcommand.
+    Command(&'static Command),
+    /// There is none; [`refusal`] says why.
+    Nothing,
+}
+
+/// All commands and subcommands; the position of one is its number.
+pub fn all() -> &'static [&'static Command] {
+    &INDEX.all
+}
+
+/// The commands without their subcommands.
+pub fn commands() -> impl Iterator<Item = &'static Command> {
+    FAMILIES.iter().copied().flatten()
+}
+
+/// The command or subcommand with this full name (`get`, `config|get`), in any case.
+pub fn named(name: &[u8]) -> Option<&'static Command> {
+    let mut lower = [0; 2 * NAME_MAX];
+    let lower = lower.get_mut(..name.len())?;
+    lower.copy_from_slice(name);
+    lower.make_ascii_lowercase();
+    INDEX.by_name.get(&*lower).copied()
+}
+
+/// Finds what a request asks for; nothing where it is unknown or its arity is wrong.
+pub fn find(bytes: &[u8], spans: &[Span]) -> Found {
+    let Some(first) = spans.first() else { return Found::Nothing };
+    let found = match named(first.of(bytes)) {
+        Some(container) if !container.subcommands.is_empty() && spans.len() > 1 => {
+            subcommand(container, spans[1].of(bytes))
+        }
+        found => found,
+    };
+    match found {
+        Some(command) if command.accepts(spans.len()) => Found::Command(command),
+        _ => Found::Nothing,
+    }
+}
+
+/// The subcommand of a container, in any case.
+pub fn subcommand(container: &Command, sub: &[u8]) -> Option<&'static Command> {
+    let mut name = [0; 2 * NAME_MAX];
+    let prefix = container.name.as_str().as_bytes();
+    let len = prefix.len() + 1 + sub.len();
+    let name = name.get_mut(..len)?;
+    name[..prefix.len()].copy_from_slice(prefix);
+    name[prefix.len()] = b'|';
+    name[prefix.len() + 1..].copy_from_slice(sub);
+    named(name)
+}
+
+/// Why a request was not found: the error that Redis gives.
+pub fn refusal(bytes: &[u8], spans: &[Span]) -> CommandError {
+    let word = |at: usize| spans.get(at).map_or(&[][..], |span: &Span| span.of(bytes));
+    match named(word(0)) {
+        None => unknown_command(bytes, spans),
+        Some(container) if !container.subcommands.is_empty() && spans.len() > 1 => {
+            match subcommand(container, word(1)) {
+                None => CommandError::UnknownSubcommand {
+                    container: container.name.as_str().to_ascii_uppercase(),
+                    sub: quoted(word(1)),
+                },
+                Some(sub) => CommandError::WrongArity(sub.name.as_str()),
+            }
+        }
+        Some(command) => CommandError::WrongArity(command.name.as_str()),
+    }
+}
+
+fn unknown_command(bytes: &[u8], spans: &[Span]) -> CommandError {
+    let name = spans.first().map_or_else(String::new, |span| quoted(span.of(bytes)));
+    let mut args = String::new();
+    for span in spans.iter().skip(1) {
+        if args.len() >= QUOTED_MAX {
+            break;
+        }
+        let room = QUOTED_MAX - args.len();
+        let word = span.of(bytes);
+        let word = String::from_utf8_lossy(&word[..word.len().min(room)]);
+        args.push_str(&format!("'{word}' "));
+    }
+    CommandError::UnknownCommand { name, args }
+}
+
+fn quoted(word: &[u8]) -> String {
+    String::from_utf8_lossy(&word[..word.len().min(QUOTED_MAX)]).into_owned()
+}
+
+/// True for a first word that no client of this protocol sends: somebody makes a browser talk to
+/// the server.
+pub fn is_attack(word: &[u8]) -> bool {
+    word.eq_ignore_ascii_case(b"POST") || word.eq_ignore_ascii_case(b"Host:")
+}
+
+/// The arity of a command that is asked for by number of words, for generators of test programs.
+pub fn arity_of(name: &[u8]) -> Option<Arity> {
+    named(name).map(|command| command.arity)
+}

@@ -1,0 +1,6 @@
+//! CONFIG and its subcommands.
+
+use crate::commands::command::Command;
+
+/// The commands of this family.
+pub(crate) const COMMANDS: &[Command] = &[];

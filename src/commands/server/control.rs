@@ -1,0 +1,6 @@
+//! SHUTDOWN and MONITOR.
+
+use crate::commands::command::Command;
+
+/// The commands of this family.
+pub(crate) const COMMANDS: &[Command] = &[];

@@ -1,0 +1,6 @@
+//! DEBUG: for tests only.
+
+use crate::commands::command::Command;
+
+/// The commands of this family.
+pub(crate) const COMMANDS: &[Command] = &[];

@@ -1,0 +1,12 @@
+//! The server itself.
+
+pub(super) mod absent;
+pub(super) mod config;
+pub(super) mod control;
+pub(super) mod data;
+pub(super) mod debug;
+pub(super) mod info;
+pub(super) mod introspection;
+pub(super) mod latency;
+pub(super) mod logs;
+pub(super) mod memory;

@@ -1,0 +1,6 @@
+//! Strings compared: LCS, DELIFEQ.
+
+use crate::commands::command::Command;
+
+/// The commands of this family.
+pub(crate) const COMMANDS: &[Command] = &[];

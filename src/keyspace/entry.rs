@@ -1,0 +1,495 @@
+//! One key with its value in one allocation behind one thin pointer: the only `unsafe` of the store.
+//!
+//! Why: a safe `Box<[u8]>` is two words in the table and cannot hold the deadline beside the value;
+//! the thin form saves 18 bytes a key (16-byte keys, 8-byte values, 1M keys).
+//!
+//! Layout of the allocation, in bytes (fields are not aligned and are read as bytes):
+//!
+//! ```text
+//! head 1 | access 3 | key length 1 or 4 | value length 1 | deadline 0 or 8 | key | value
+//! ```
+//!
+//! `head` holds the [`Kind`] in its low two bits and the flags `LONG_KEY`, `DEADLINE` and `RAW`. The
+//! value is an integer (8 bytes), up to [`INLINE_MAX`] bytes in place, or the parts of a `Vec<u8>`.
+//!
+//! Invariant: the size of the allocation is [`Shape::size`] of what its first bytes say.
+
+#![allow(unsafe_code)]
+
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::fmt;
+use std::marker::PhantomData;
+use std::ptr::NonNull;
+
+use crate::base::millis::Millis;
+
+/// Longest string kept beside its key, in bytes.
+pub const INLINE_MAX: usize = 192;
+
+/// Sizes are rounded up to this, so that a value of about the same length is replaced in place.
+const GRAIN: usize = 16;
+
+const LONG_KEY: u8 = 1 << 2;
+const DEADLINE: u8 = 1 << 3;
+const RAW: u8 = 1 << 4;
+const KIND: u8 = 0b11;
+
+const LONG_BYTES: usize = size_of::<Vec<u8>>();
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+enum Kind {
+    Integer = 0,
+    Inline = 1,
+    Long = 2,
+}
+
+/// A value as it is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Value<'a> {
+    /// A string that is a whole number in its shortest form.
+    Integer(i64),
+    /// Any other string.
+    Bytes(&'a [u8]),
+}
+
+/// A value to be stored.
+#[derive(Debug)]
+pub enum NewValue<'a> {
+    /// A string that is a whole number in its shortest form.
+    Integer(i64),
+    /// Any other string, copied.
+    Bytes(&'a [u8]),
+    /// A string that was built or grown in place; it keeps its spare room.
+    Built(Vec<u8>),
+}
+
+/// Where the parts of an allocation stand.
+#[derive(Clone, Copy)]
+struct Shape {
+    head: u8,
+    key_len: usize,
+    value_len: usize,
+}
+
+impl Shape {
+    fn of(key: &[u8], value: &NewValue<'_>, deadline: Option<Millis>) -> Shape {
+        let (kind, value_len, raw) = match value {
+            NewValue::Integer(_) => (Kind::Integer, 8, 0),
+            NewValue::Bytes(bytes) if bytes.len() <= INLINE_MAX => (Kind::Inline, bytes.len(), 0),
+            NewValue::Bytes(_) => (Kind::Long, LONG_BYTES, 0),
+            NewValue::Built(bytes) if bytes.len() <= INLINE_MAX => (Kind::Inline, bytes.len(), RAW),
+            NewValue::Built(_) => (Kind::Long, LONG_BYTES, RAW),
+        };
+        let mut head = kind as u8 | raw;
+        if key.len() > usize::from(u8::MAX) {
+            head |= LONG_KEY;
+        }
+        if deadline.is_some() {
+            head |= DEADLINE;
+        }
+        Shape { head, key_len: key.len(), value_len }
+    }
+
+    fn has(self, flag: u8) -> bool {
+        self.head & flag != 0
+    }
+
+    fn value_len_at(self) -> usize {
+        if self.has(LONG_KEY) { 8 } else { 5 }
+    }
+
+    fn deadline_at(self) -> usize {
+        self.value_len_at() + 1
+    }
+
+    fn key_at(self) -> usize {
+        self.deadline_at() + if self.has(DEADLINE) { 8 } else { 0 }
+    }
+
+    fn value_at(self) -> usize {
+        self.key_at() + self.key_len
+    }
+
+    fn is_long(self) -> bool {
+        self.head & KIND == Kind::Long as u8
+    }
+
+    fn size(self) -> usize {
+        (self.value_at() + self.value_len).next_multiple_of(GRAIN)
+    }
+
+    fn layout(self) -> Layout {
+        Layout::from_size_align(self.size(), 1).expect("a key is shorter than half the memory")
+    }
+}
+
+/// A key with its value, deadline and access clock.
+pub struct Entry {
+    start: NonNull<u8>,
+    owns: PhantomData<(Box<[u8]>, Vec<u8>)>,
+}
+
+// SAFETY: an entry owns its allocation alone, like a `Box`, and holds nothing bound to a thread.
+unsafe impl Send for Entry {}
+
+impl Entry {
+    /// Stores `key` with `value`. `access` is a clock of 24 bits.
+    pub fn new(key: &[u8], value: NewValue<'_>, deadline: Option<Millis>, access: u32) -> Entry {
+        let shape = Shape::of(key, &value, deadline);
+        // SAFETY: the size is at least one grain, so not zero.
+        let start = unsafe { alloc(shape.layout()) };
+        let Some(start) = NonNull::new(start) else { handle_alloc_error(shape.layout()) };
+        let mut entry = Entry { start, owns: PhantomData };
+        // SAFETY: the allocation has room for all parts of `shape`, and nothing else points to it.
+        unsafe {
+            entry.put(0, &[shape.head]);
+            if shape.has(LONG_KEY) {
+                entry.put(4, &(shape.key_len as u32).to_ne_bytes());
+            } else {
+                entry.put(4, &[shape.key_len as u8]);
+            }
+            entry.put(shape.value_len_at(), &[shape.value_len as u8]);
+            if let Some(deadline) = deadline {
+                entry.put(shape.deadline_at(), &deadline.0.to_ne_bytes());
+            }
+            entry.put(shape.key_at(), key);
+            entry.put_value(shape, value);
+        }
+        entry.set_access(access);
+        entry
+    }
+
+    /// The key.
+    #[inline]
+    pub fn key(&self) -> &[u8] {
+        let shape = self.shape();
+        // SAFETY: the key's bytes lie inside the allocation and were written by `new`.
+        unsafe { self.bytes(shape.key_at(), shape.key_len) }
+    }
+
+    /// The value.
+    #[inline]
+    pub fn value(&self) -> Value<'_> {
+        let shape = self.shape();
+        match shape.head & KIND {
+            // SAFETY: an integer's eight bytes stand at the value's place.
+            k if k == Kind::Integer as u8 => {
+                Value::Integer(i64::from_ne_bytes(unsafe { self.array(shape.value_at()) }))
+            }
+            // SAFETY: an inline value's bytes lie inside the allocation and were written.
+            k if k == Kind::Inline as u8 => {
+                Value::Bytes(unsafe { self.bytes(shape.value_at(), shape.value_len) })
+            }
+            _ => {
+                // SAFETY: a `Vec` was written at the value's place; the parts of it that are read
+                // are borrowed from `self`, which owns it and is not changed meanwhile.
+                let long = unsafe { self.long_ref(shape) };
+                Value::Bytes(long)
+            }
+        }
+    }
+
+    /// True for a string that was built or grown in place: its encoding is `raw` at any length.
+    pub fn is_raw(&self) -> bool {
+        self.shape().has(RAW)
+    }
+
+    /// Unix time in milliseconds at which the key expires.
+    #[inline]
+    pub fn deadline(&self) -> Option<Millis> {
+        let shape = self.shape();
+        // SAFETY: the flag says that eight bytes of a deadline stand there.
+        let read = || i64::from_ne_bytes(unsafe { self.array(shape.deadline_at()) });
+        shape.has(DEADLINE).then(|| Millis(read()))
+    }
+
+    /// The access clock: 24 bits.
+    #[inline]
+    pub fn access(&self) -> u32 {
+        // SAFETY: the clock's three bytes stand after the head in every shape.
+        let [a, b, c] = unsafe { self.array(1) };
+        u32::from_ne_bytes([a, b, c, 0])
+    }
+
+    /// Sets the access clock to the low 24 bits of `access`.
+    #[inline]
+    pub fn set_access(&mut self, access: u32) {
+        let [a, b, c, _] = access.to_ne_bytes();
+        // SAFETY: the clock's three bytes stand after the head in every shape.
+        unsafe { self.put(1, &[a, b, c]) };
+    }
+
+    /// Replaces value and deadline; in place where the new ones take as much room as the old.
+    pub fn replace(&mut self, value: NewValue<'_>, deadline: Option<Millis>) {
+        let old = self.shape();
+        let new = Shape::of(self.key(), &value, deadline);
+        if old.size() != new.size() || old.key_at() != new.key_at() || old.is_long() {
+            *self = Entry::new(self.key(), value, deadline, self.access());
+            return;
+        }
+        // SAFETY: the sizes are equal and the key stands at the same place; the old value is not a
+        // `Vec`, so nothing is leaked by overwriting it.
+        unsafe {
+            self.put(0, &[new.head]);
+            self.put(new.value_len_at(), &[new.value_len as u8]);
+            if let Some(deadline) = deadline {
+                self.put(new.deadline_at(), &deadline.0.to_ne_bytes());
+            }
+            self.put_value(new, value);
+        }
+    }
+
+    /// Sets or takes away the deadline; the value stays.
+    pub fn set_deadline(&mut self, deadline: Option<Millis>) {
+        let shape = self.shape();
+        if let (Some(deadline), true) = (deadline, shape.has(DEADLINE)) {
+            // SAFETY: the flag says that there is room for a deadline.
+            unsafe { self.put(shape.deadline_at(), &deadline.0.to_ne_bytes()) };
+        } else if deadline.is_some() || shape.has(DEADLINE) {
+            let mut moved = Entry::new(self.key(), NewValue::Integer(0), deadline, self.access());
+            moved.take_value_of(self);
+            *self = moved;
+        }
+    }
+
+    /// Changes a string in place; what `change` leaves is the new value, with encoding `raw`.
+    pub fn edit<R>(&mut self, change: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+        let mut bytes = self.take_bytes();
+        let result = change(&mut bytes);
+        self.replace(NewValue::Built(bytes), self.deadline());
+        result
+    }
+
+    /// Bytes that the entry takes from the allocator, the table's pointer not counted.
+    pub fn memory(&self) -> usize {
+        let shape = self.shape();
+        let outside = if shape.is_long() {
+            // SAFETY: as in `value`; the capacity is read only.
+            unsafe { self.with_long(shape, |long| long.capacity()) }
+        } else {
+            0
+        };
+        shape.size() + outside
+    }
+
+    /// The value as owned bytes; the entry is left with an empty string where it gave up a `Vec`.
+    fn take_bytes(&mut self) -> Vec<u8> {
+        let shape = self.shape();
+        if !shape.is_long() {
+            return match self.value() {
+                Value::Integer(number) => itoa::Buffer::new().format(number).as_bytes().to_vec(),
+                Value::Bytes(bytes) => bytes.to_vec(),
+            };
+        }
+        // SAFETY: a `Vec` stands at the value's place; it is read out once, and an empty one, which
+        // owns nothing, is put in its place.
+        unsafe {
+            let place = self.start.add(shape.value_at()).cast::<Vec<u8>>();
+            let long = place.read_unaligned();
+            place.write_unaligned(Vec::new());
+            long
+        }
+    }
+
+    /// Moves the value of `other` here; `other` keeps a value that owns nothing.
+    fn take_value_of(&mut self, other: &mut Entry) {
+        let raw = other.is_raw();
+        let deadline = self.deadline();
+        match other.value() {
+            Value::Integer(number) => self.replace(NewValue::Integer(number), deadline),
+            Value::Bytes(_) if raw || other.shape().is_long() => {
+                self.replace(NewValue::Built(other.take_bytes()), deadline);
+                self.mark_raw(raw);
+            }
+            Value::Bytes(bytes) => self.replace(NewValue::Bytes(bytes), deadline),
+        }
+    }
+
+    fn mark_raw(&mut self, raw: bool) {
+        let head = self.shape().head & !RAW | if raw { RAW } else { 0 };
+        // SAFETY: the flag `RAW` moves no part of the allocation.
+        unsafe { self.put(0, &[head]) };
+    }
+
+    #[inline]
+    fn shape(&self) -> Shape {
+        // SAFETY: head and lengths stand at these places in every allocation.
+        unsafe {
+            let [head] = self.array(0);
+            let key_len = if head & LONG_KEY != 0 {
+                u32::from_ne_bytes(self.array(4)) as usize
+            } else {
+                usize::from(self.array::<1>(4)[0])
+            };
+            let shape = Shape { head, key_len, value_len: 0 };
+            let [value_len] = self.array(shape.value_len_at());
+            Shape { value_len: usize::from(value_len), ..shape }
+        }
+    }
+
+    /// # Safety
+    /// `at..at + len` lies inside the allocation and was written.
+    #[inline]
+    unsafe fn bytes(&self, at: usize, len: usize) -> &[u8] {
+        // SAFETY: by the contract; the bytes are borrowed from `self`.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr().add(at), len) }
+    }
+
+    /// # Safety
+    /// `at..at + N` lies inside the allocation and was written.
+    #[inline]
+    unsafe fn array<const N: usize>(&self, at: usize) -> [u8; N] {
+        // SAFETY: by the contract; `[u8; N]` has no alignment.
+        unsafe { self.start.add(at).cast::<[u8; N]>().read() }
+    }
+
+    /// # Safety
+    /// `at..at + bytes.len()` lies inside the allocation; `bytes` does not.
+    #[inline]
+    unsafe fn put(&mut self, at: usize, bytes: &[u8]) {
+        // SAFETY: by the contract.
+        unsafe {
+            self.start.add(at).as_ptr().copy_from_nonoverlapping(bytes.as_ptr(), bytes.len())
+        };
+    }
+
+    /// # Safety
+    /// The allocation has `shape`, and its value's place holds nothing that owns memory.
+    unsafe fn put_value(&mut self, shape: Shape, value: NewValue<'_>) {
+        let at = shape.value_at();
+        // SAFETY: by the contract there is room of `shape.value_len` bytes at `at`.
+        unsafe {
+            match value {
+                NewValue::Integer(number) => self.put(at, &number.to_ne_bytes()),
+                NewValue::Bytes(bytes) if bytes.len() <= INLINE_MAX => self.put(at, bytes),
+                NewValue::Bytes(bytes) => self.put_long(at, bytes.to_vec()),
+                NewValue::Built(bytes) if bytes.len() <= INLINE_MAX => self.put(at, &bytes),
+                NewValue::Built(bytes) => self.put_long(at, bytes),
+            }
+        }
+    }
+
+    /// # Safety
+    /// There is room for the parts of a `Vec` at `at`, and nothing there that owns memory.
+    unsafe fn put_long(&mut self, at: usize, long: Vec<u8>) {
+        // SAFETY: by the contract.
+        unsafe { self.start.add(at).cast::<Vec<u8>>().write_unaligned(long) };
+    }
+
+    /// # Safety
+    /// The entry has `shape`, of the kind `Long`.
+    unsafe fn with_long<R>(&self, shape: Shape, read: impl FnOnce(&Vec<u8>) -> R) -> R {
+        // SAFETY: a `Vec` stands there, by the contract; the copy is never dropped.
+        let long = std::mem::ManuallyDrop::new(unsafe {
+            self.start.add(shape.value_at()).cast::<Vec<u8>>().read_unaligned()
+        });
+        read(&long)
+    }
+
+    /// # Safety
+    /// As for [`Entry::with_long`].
+    unsafe fn long_ref(&self, shape: Shape) -> &[u8] {
+        // SAFETY: the bytes belong to the `Vec` inside `self` and live as long as its borrow.
+        unsafe {
+            let (start, len) = self.with_long(shape, |long| (long.as_ptr(), long.len()));
+            std::slice::from_raw_parts(start, len)
+        }
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let shape = self.shape();
+        if shape.is_long() {
+            // SAFETY: the `Vec` is read out once, for its last time, and dropped.
+            drop(unsafe { self.start.add(shape.value_at()).cast::<Vec<u8>>().read_unaligned() });
+        }
+        // SAFETY: allocated by `new` with the layout of this shape; `replace` keeps the size.
+        unsafe { dealloc(self.start.as_ptr(), shape.layout()) };
+    }
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entry")
+            .field("key", &self.key().escape_ascii().to_string())
+            .field("value", &self.value())
+            .field("deadline", &self.deadline())
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn value_of(entry: &Entry) -> Vec<u8> {
+        match entry.value() {
+            Value::Integer(number) => number.to_string().into_bytes(),
+            Value::Bytes(bytes) => bytes.to_vec(),
+        }
+    }
+
+    #[test]
+    fn a_small_string_takes_one_grain_less_than_its_parts_apart() {
+        let entry = Entry::new(&[b'k'; 16], NewValue::Bytes(&[b'v'; 8]), None, 0);
+        assert_eq!(entry.memory(), 32);
+    }
+
+    #[test]
+    fn every_shape_gives_back_what_was_put_in() {
+        for key_len in [0, 1, 255, 256, 70_000] {
+            for value_len in [0, 1, 8, INLINE_MAX, INLINE_MAX + 1, 5_000] {
+                for deadline in [None, Some(Millis::MAX)] {
+                    let (key, value) = (vec![b'k'; key_len], vec![b'v'; value_len]);
+                    let entry = Entry::new(&key, NewValue::Bytes(&value), deadline, 0xabcdef);
+                    assert_eq!((entry.key(), value_of(&entry)), (&key[..], value));
+                    assert_eq!((entry.deadline(), entry.access()), (deadline, 0xabcdef));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn random_changes_agree_with_a_plain_model() {
+        let seed = 7;
+        let mut random = fastrand::Rng::with_seed(seed);
+        for _ in 0..if cfg!(miri) { 3 } else { 200 } {
+            let key: Vec<u8> = (0..random.usize(0..300)).map(|_| random.u8(..)).collect();
+            let mut entry = Entry::new(&key, NewValue::Integer(1), None, 5);
+            let mut model = (b"1".to_vec(), None);
+            for _ in 0..30 {
+                match random.u8(0..5) {
+                    0 => {
+                        let number = random.i64(..);
+                        model = (number.to_string().into_bytes(), model.1);
+                        entry.replace(NewValue::Integer(number), model.1);
+                    }
+                    1 => {
+                        let bytes = vec![b'b'; random.usize(0..400)];
+                        entry.replace(NewValue::Bytes(&bytes), model.1);
+                        model.0 = bytes;
+                    }
+                    2 => {
+                        model.1 = random.bool().then(|| Millis(random.i64(..)));
+                        entry.set_deadline(model.1);
+                    }
+                    3 => {
+                        let more = vec![b'm'; random.usize(0..100)];
+                        entry.edit(|bytes| bytes.extend_from_slice(&more));
+                        model.0.extend_from_slice(&more);
+                    }
+                    _ => entry.edit(|bytes| {
+                        let half = bytes.len() / 2;
+                        bytes.truncate(half);
+                        model.0.truncate(half);
+                    }),
+                }
+                assert_eq!(value_of(&entry), model.0, "seed {seed}");
+                assert_eq!((entry.deadline(), entry.key()), (model.1, &key[..]), "seed {seed}");
+            }
+            assert_eq!(entry.access(), 5);
+        }
+    }
+}

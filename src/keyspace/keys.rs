@@ -1,0 +1,305 @@
+//! What a command sees: the keys of one database, at one time, and nothing of shards.
+//!
+//! A key that is past its deadline is not there: the first look at it takes it out and records its
+//! deletion. Reads count hits and misses and move the access clock; looks on behalf of a write do
+//! not count. Every change goes through here, so that what changed is known ([`Keys::changes`]).
+
+use crate::base::integer;
+use crate::base::millis::Millis;
+use crate::commands::error::CommandError;
+use crate::keyspace::access::AccessClock;
+use crate::keyspace::effect::Effects;
+use crate::keyspace::entry::{Entry, NewValue, Value};
+use crate::keyspace::key::Key;
+use crate::keyspace::space::Keyspace;
+use crate::keyspace::table::Table;
+
+/// What is kept and lent between calls beside the keys.
+#[derive(Debug)]
+pub struct Tools {
+    /// What the commands of this turn changed.
+    pub effects: Effects,
+    /// Random numbers, seeded by the shell.
+    pub random: fastrand::Rng,
+    /// How accesses are counted.
+    pub clock: AccessClock,
+    /// What the commands did, in numbers.
+    pub figures: Figures,
+    /// Tables that were emptied, to be dropped bit by bit.
+    pub discarded: Vec<Table>,
+}
+
+/// What commands did with keys, in numbers since the start.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Figures {
+    /// Reads that found their key.
+    pub hits: u64,
+    /// Reads that did not.
+    pub misses: u64,
+    /// Keys taken out because they were due.
+    pub expired: u64,
+    /// Changes of the data set.
+    pub changes: u64,
+}
+
+/// The deadline of a key that is set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deadline {
+    /// None from now on.
+    Clear,
+    /// As it was; none for a new key.
+    Keep,
+    /// This one, in milliseconds of unix time.
+    At(Millis),
+}
+
+/// The keys of one database at one time.
+#[derive(Debug)]
+pub struct Keys<'a> {
+    pub(crate) space: &'a mut Keyspace,
+    /// Effects, random numbers, figures.
+    pub tools: &'a mut Tools,
+    /// The database.
+    pub db: u32,
+    /// The time of the batch, in milliseconds of unix time.
+    pub now: Millis,
+    /// Reads leave the access clock alone (CLIENT NO-TOUCH).
+    pub untouched: bool,
+    /// How often the call changed the data set.
+    pub changes: u64,
+    /// Keys that are due stay: the journal is being loaded.
+    pub(crate) keeps_expired: bool,
+    /// The other shards, for a command over everything.
+    pub(crate) others: &'a mut [(u16, Box<Keyspace>)],
+}
+
+impl<'a> Keys<'a> {
+    /// The keys of `db` as they are at `now`.
+    pub fn new(space: &'a mut Keyspace, tools: &'a mut Tools, db: u32, now: Millis) -> Keys<'a> {
+        Keys {
+            space,
+            tools,
+            db,
+            now,
+            untouched: false,
+            changes: 0,
+            keeps_expired: false,
+            others: &mut [],
+        }
+    }
+
+    /// The same keys of another database, for as long as `run` runs.
+    pub fn in_db<R>(&mut self, db: u32, run: impl FnOnce(&mut Keys<'_>) -> R) -> R {
+        let home = std::mem::replace(&mut self.db, db);
+        let result = run(self);
+        self.db = home;
+        result
+    }
+
+    /// Reads a key: counts a hit or a miss and moves its access clock.
+    pub fn read(&mut self, key: Key<'_>) -> Option<&Entry> {
+        self.expire_if_due(key);
+        let untouched = self.untouched;
+        let (clock, now) = (self.tools.clock, self.now);
+        let entry = self.space.table_mut(self.db, key.slot).and_then(|table| table.get_mut(key));
+        match entry {
+            Some(entry) => {
+                self.tools.figures.hits += 1;
+                if !untouched {
+                    clock.touch(entry, now, &mut self.tools.random);
+                }
+                Some(entry)
+            }
+            None => {
+                self.tools.figures.misses += 1;
+                None
+            }
+        }
+    }
+
+    /// Looks at a key without a trace, but for taking it out when it is due.
+    pub fn look(&mut self, key: Key<'_>) -> Option<&Entry> {
+        self.expire_if_due(key);
+        self.space.table(self.db, key.slot)?.get(key)
+    }
+
+    /// True when the key is there; counted as a read.
+    pub fn exists(&mut self, key: Key<'_>) -> bool {
+        self.read(key).is_some()
+    }
+
+    /// Reads a string: counts and touches.
+    ///
+    /// # Errors
+    /// [`CommandError::WrongType`] when the key holds something else.
+    pub fn read_string(&mut self, key: Key<'_>) -> Result<Option<Value<'_>>, CommandError> {
+        Ok(self.read(key).map(Entry::value))
+    }
+
+    /// Looks at a string on behalf of a write.
+    ///
+    /// # Errors
+    /// [`CommandError::WrongType`] when the key holds something else.
+    pub fn look_string(&mut self, key: Key<'_>) -> Result<Option<Value<'_>>, CommandError> {
+        Ok(self.look(key).map(Entry::value))
+    }
+
+    /// Stores a string, whatever the key held before. Numbers in their shortest form are kept as
+    /// numbers.
+    pub fn set_string(&mut self, key: Key<'_>, bytes: &[u8], deadline: Deadline) {
+        let value = match integer::parse(bytes) {
+            Some(number) => NewValue::Integer(number),
+            None => NewValue::Bytes(bytes),
+        };
+        self.set(key, value, deadline);
+    }
+
+    /// Stores a value, whatever the key held before.
+    pub fn set(&mut self, key: Key<'_>, value: NewValue<'_>, deadline: Deadline) {
+        self.expire_if_due(key);
+        let (clock, now) = (self.tools.clock, self.now);
+        self.space.change(self.db, key, |table, hasher| {
+            table.upsert(key, hasher, |there| match there {
+                Some(entry) => {
+                    let deadline = match deadline {
+                        Deadline::Clear => None,
+                        Deadline::Keep => entry.deadline(),
+                        Deadline::At(time) => Some(time),
+                    };
+                    entry.replace(value, deadline);
+                    clock.start(entry, now);
+                    None
+                }
+                None => {
+                    let deadline = match deadline {
+                        Deadline::At(time) => Some(time),
+                        Deadline::Clear | Deadline::Keep => None,
+                    };
+                    let mut entry = Entry::new(key.name, value, deadline, 0);
+                    clock.start(&mut entry, now);
+                    Some(entry)
+                }
+            })
+        });
+        self.changes += 1;
+    }
+
+    /// Changes a string in place, an empty one where the key is missing; its deadline stays.
+    pub fn edit_string<R>(&mut self, key: Key<'_>, change: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+        self.expire_if_due(key);
+        let there = self.space.table_mut(self.db, key.slot).and_then(|table| table.get_mut(key));
+        match there {
+            Some(entry) => {
+                self.changes += 1;
+                entry.edit(change)
+            }
+            None => {
+                let mut bytes = Vec::new();
+                let result = change(&mut bytes);
+                self.set(key, NewValue::Built(bytes), Deadline::Clear);
+                result
+            }
+        }
+    }
+
+    /// Sets or takes away the deadline of a key that is there. Returns false when there is none.
+    pub fn set_deadline(&mut self, key: Key<'_>, deadline: Option<Millis>) -> bool {
+        self.expire_if_due(key);
+        if self.space.table(self.db, key.slot).and_then(|table| table.get(key)).is_none() {
+            return false;
+        }
+        self.space.change(self.db, key, |table, hasher| {
+            table.upsert(key, hasher, |there| {
+                if let Some(entry) = there {
+                    entry.set_deadline(deadline);
+                }
+                None
+            })
+        });
+        self.changes += 1;
+        true
+    }
+
+    /// Takes a key out. Returns its entry if it was there.
+    pub fn remove(&mut self, key: Key<'_>) -> Option<Entry> {
+        self.expire_if_due(key);
+        let entry = self.take(key)?;
+        self.changes += 1;
+        Some(entry)
+    }
+
+    /// Puts an entry in the place of a key under another name: the end of RENAME, COPY and MOVE.
+    pub fn put(&mut self, key: Key<'_>, value: NewValue<'_>, deadline: Option<Millis>) {
+        let deadline = deadline.map_or(Deadline::Clear, Deadline::At);
+        self.set(key, value, deadline);
+    }
+
+    /// Number of keys in the database, over all shards that are here.
+    pub fn count(&self) -> usize {
+        self.spaces().map(|space| space.counts(self.db).keys).sum()
+    }
+
+    /// Number of databases that may hold keys.
+    pub fn databases(&self) -> u32 {
+        self.spaces().map(Keyspace::databases).max().unwrap_or(0)
+    }
+
+    /// Empties the database; what it held is dropped bit by bit.
+    pub fn clear(&mut self) {
+        self.changes += self.count() as u64;
+        let db = self.db;
+        let mut discarded = self.space.clear(db);
+        for (_, space) in &mut *self.others {
+            discarded.append(&mut space.clear(db));
+        }
+        self.tools.discarded.append(&mut discarded);
+    }
+
+    /// Exchanges two databases.
+    pub fn swap(&mut self, a: u32, b: u32) {
+        self.space.swap(a, b);
+        self.others.iter_mut().for_each(|(_, space)| space.swap(a, b));
+        self.changes += 1;
+    }
+
+    /// The tables of the database, over all shards that are here.
+    pub fn tables(&self) -> impl Iterator<Item = &Table> {
+        let db = self.db;
+        self.spaces().flat_map(move |space| space.tables(db))
+    }
+
+    /// The table of a slot, if it is here and ever held a key.
+    pub fn table(&self, slot: u16) -> Option<&Table> {
+        self.space.table(self.db, slot)
+    }
+
+    /// True when the slot is here.
+    pub fn has(&self, slot: u16) -> bool {
+        self.space.has(slot)
+    }
+
+    fn spaces(&self) -> impl Iterator<Item = &Keyspace> {
+        std::iter::once(&*self.space).chain(self.others.iter().map(|(_, space)| &**space))
+    }
+
+    fn take(&mut self, key: Key<'_>) -> Option<Entry> {
+        self.space.table(self.db, key.slot)?.get(key)?;
+        self.space.change(self.db, key, |table, _| table.remove(key))
+    }
+
+    /// Takes a key out if it is due, and records its deletion.
+    #[inline]
+    pub fn expire_if_due(&mut self, key: Key<'_>) {
+        let table = self.space.table(self.db, key.slot);
+        let Some(table) = table.filter(|table| table.due() <= self.now) else { return };
+        if self.keeps_expired {
+            return;
+        }
+        let deadline = table.get(key).and_then(Entry::deadline);
+        if deadline.is_some_and(|deadline| deadline <= self.now) {
+            drop(self.take(key));
+            self.tools.figures.expired += 1;
+            self.tools.effects.aside(self.db, &[b"DEL", key.name]);
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! One shard's keys: entries, tables, slots, and what a command sees of them.
+
+pub mod access;
+pub mod effect;
+pub mod entry;
+pub mod key;
+pub mod keys;
+pub mod slot;
+pub mod space;
+pub mod table;

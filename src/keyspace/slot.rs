@@ -1,0 +1,88 @@
+//! One slot: everything that a command may touch of its keys, in one box.
+//!
+//! The box is what is lent to a command on another shard and what moves when the map changes. It
+//! holds the slot's tables of all databases, so that nothing of a slot is ever in two places.
+
+use crate::base::millis::Millis;
+use crate::keyspace::table::{Counts, NEVER, Table};
+
+/// The tables of a slot.
+#[derive(Debug)]
+pub struct Slot {
+    zero: Table,
+    others: Vec<(u32, Table)>,
+    /// A lower bound of all deadlines in the slot: what the keyspace has filed it under.
+    pub(super) due: Millis,
+}
+
+impl Default for Slot {
+    fn default() -> Slot {
+        Slot { zero: Table::default(), others: Vec::new(), due: NEVER }
+    }
+}
+
+impl Slot {
+    /// The table of a database, if it ever held a key.
+    #[inline]
+    pub fn table(&self, db: u32) -> Option<&Table> {
+        if db == 0 {
+            return Some(&self.zero);
+        }
+        self.others.iter().find(|(number, _)| *number == db).map(|(_, table)| table)
+    }
+
+    /// The table of a database, if it ever held a key.
+    #[inline]
+    pub fn table_mut(&mut self, db: u32) -> Option<&mut Table> {
+        if db == 0 {
+            return Some(&mut self.zero);
+        }
+        self.others.iter_mut().find(|(number, _)| *number == db).map(|(_, table)| table)
+    }
+
+    /// The table of a database, made where it is missing.
+    #[inline]
+    pub fn table_or_new(&mut self, db: u32) -> &mut Table {
+        if db == 0 {
+            return &mut self.zero;
+        }
+        let at = match self.others.iter().position(|(number, _)| *number == db) {
+            Some(at) => at,
+            None => {
+                self.others.push((db, Table::default()));
+                self.others.len() - 1
+            }
+        };
+        &mut self.others[at].1
+    }
+
+    /// Takes the table of a database out.
+    pub fn take(&mut self, db: u32) -> Table {
+        if db == 0 {
+            return std::mem::take(&mut self.zero);
+        }
+        match self.others.iter().position(|(number, _)| *number == db) {
+            Some(at) => self.others.swap_remove(at).1,
+            None => Table::default(),
+        }
+    }
+
+    /// Puts a table in the place of a database's.
+    pub fn put(&mut self, db: u32, table: Table) {
+        if db == 0 {
+            self.zero = table;
+        } else if table.counts() != Counts::default() {
+            *self.table_or_new(db) = table;
+        }
+    }
+
+    /// The databases that have a table, with their tables.
+    pub fn tables(&self) -> impl Iterator<Item = (u32, &Table)> {
+        std::iter::once((0, &self.zero)).chain(self.others.iter().map(|(db, table)| (*db, table)))
+    }
+
+    /// The lower bound as the tables have it now.
+    pub(super) fn tables_due(&self) -> Millis {
+        self.tables().map(|(_, table)| table.due()).min().unwrap_or(NEVER)
+    }
+}

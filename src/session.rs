@@ -1,0 +1,109 @@
+//! What a client's connection knows between its commands: database, protocol, user, name.
+//!
+//! The session travels inside the batch, so that SELECT, AUTH, HELLO and the like take effect at
+//! their place in a pipeline, on whatever shard the batch stands at that moment. While the batch is
+//! away, the connection has none.
+
+use std::sync::Arc;
+
+use crate::base::millis::Millis;
+use crate::commands::command::Command;
+
+/// The state of one client.
+#[derive(Clone, Debug)]
+pub struct Session {
+    /// Unique and ascending over the life of the process.
+    pub id: u64,
+    /// Selected database.
+    pub db: u32,
+    /// Protocol of the replies: RESP3, else RESP2.
+    pub resp3: bool,
+    /// Whether the client may run commands that ask for authentication.
+    pub authenticated: bool,
+    /// Name of the user.
+    pub user: Arc<str>,
+    /// Names that the client gave.
+    pub names: Names,
+    /// Which replies are sent.
+    pub replies: Replies,
+    /// CLIENT NO-EVICT.
+    pub no_evict: bool,
+    /// CLIENT NO-TOUCH.
+    pub no_touch: bool,
+    /// The client asked for MONITOR.
+    pub monitors: bool,
+    /// The connection closes after the replies so far.
+    pub closing: bool,
+    /// Address of the client and of the socket that it reached.
+    pub peer: Arc<Peer>,
+    /// It sent what only somebody else's protocol sends; it is cut off without a word.
+    pub attacks: bool,
+    /// When the client connected.
+    pub since: Millis,
+    /// Its last command.
+    pub last: Option<&'static Command>,
+    /// Commands so far.
+    pub commands: u64,
+}
+
+/// Both ends of a connection.
+#[derive(Clone, Debug, Default)]
+pub struct Peer {
+    /// The client's address, `ip:port` or `path:0`.
+    pub address: String,
+    /// The address that the client reached.
+    pub local: String,
+    /// Descriptor of the socket.
+    pub descriptor: i32,
+    /// Over a unix socket.
+    pub unix: bool,
+}
+
+/// Names that a client gives of itself; empty until then.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names {
+    /// CLIENT SETNAME.
+    pub client: Vec<u8>,
+    /// CLIENT SETINFO LIB-NAME.
+    pub library: Vec<u8>,
+    /// CLIENT SETINFO LIB-VER.
+    pub version: Vec<u8>,
+}
+
+/// CLIENT REPLY.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Replies {
+    /// Every reply is sent.
+    #[default]
+    On,
+    /// None is sent.
+    Off,
+    /// The reply of the next command is not sent.
+    SkipNext,
+    /// The reply of this command is not sent.
+    Skip,
+}
+
+impl Session {
+    /// A client that has just connected.
+    pub fn new(id: u64, peer: Peer, since: Millis, authenticated: bool) -> Session {
+        Session {
+            id,
+            db: 0,
+            resp3: false,
+            authenticated,
+            user: Arc::from("default"),
+            names: Names::default(),
+            replies: Replies::On,
+            no_evict: false,
+            no_touch: false,
+            monitors: false,
+            closing: false,
+            attacks: false,
+            peer: Arc::new(peer),
+            since,
+            last: None,
+            commands: 0,
+        }
+    }
+}

@@ -1,0 +1,312 @@
+//! One call of a batch: gates, the command under `catch_unwind`, its effects, sinks.
+//!
+//! A panic costs the caller an error and makes the shard distrust its tables. What the command had
+//! written of its reply is taken back; it had recorded no effect, since that is done at its end, or
+//! what it recorded is taken back too.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use crate::batch::Batch;
+use crate::commands::action::Action;
+use crate::commands::call::Call;
+use crate::commands::command::{Command, Run};
+use crate::commands::error::CommandError;
+use crate::commands::registry;
+use crate::commands::walk::{Step, Walk};
+use crate::hook::{Called, Gate, Outcome, Sink};
+use crate::keyspace::key::Hasher;
+use crate::keyspace::keys::{Keys, Tools};
+use crate::keyspace::space::Keyspace;
+use crate::resp::{Reply, Span};
+use crate::route::{Map, ShardId};
+use crate::session::{Replies, Session};
+use crate::settings::Settings;
+use crate::shard::{Phase, Standing, Ticks};
+
+/// What a shard is given from outside and goes by.
+pub(super) struct Given {
+    pub(super) map: Arc<Map>,
+    pub(super) settings: Arc<Settings>,
+    pub(super) hasher: Hasher,
+}
+
+/// What runs calls: the keys, the layers around them, and whether they can be trusted.
+pub(super) struct Engine {
+    pub(super) space: Keyspace,
+    pub(super) tools: Tools,
+    pub(super) gates: Vec<Box<dyn Gate>>,
+    pub(super) sinks: Vec<Box<dyn Sink>>,
+    pub(super) phase: Phase,
+    pub(super) journal_failed: Option<String>,
+    pub(super) panics: u64,
+    pub(super) spoil_next: bool,
+}
+
+/// Whole shards that a command runs over beside the one where it runs.
+pub(super) type Spaces = [(ShardId, Box<Keyspace>)];
+
+/// How a call ended.
+enum Ended {
+    Ran,
+    Failed(CommandError),
+    Refused(CommandError),
+    /// Not yet: it goes on elsewhere.
+    GoesOn,
+}
+
+/// Where a call's reply and effects begin.
+#[derive(Clone, Copy)]
+struct Marks {
+    reply: usize,
+    effects: usize,
+}
+
+/// The parts of a batch that a command may change while it runs.
+struct Changeable<'a> {
+    session: &'a mut Session,
+    replies: &'a mut Vec<u8>,
+    walk: &'a mut Option<Box<Walk>>,
+    action: &'a mut Option<Action>,
+    refused: &'a mut Option<CommandError>,
+}
+
+impl Batch {
+    /// The arguments of the next call.
+    pub(crate) fn spans(&self) -> &[Span] {
+        self.frames.args_of(&self.frames.frames[self.next])
+    }
+
+    /// The bytes that the spans of the next call point into.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.frames.bytes_of(&self.frames.frames[self.next], &self.input)
+    }
+
+    /// The next call, and beside it what it may change.
+    #[inline]
+    fn split<'a>(
+        &'a mut self,
+        command: &'static Command,
+        given: &'a Given,
+    ) -> (Call<'a>, Changeable<'a>) {
+        let Batch { frames, input, session, replies, walk, action, refused, .. } = self;
+        let frame = &frames.frames[self.next];
+        let bytes = frames.bytes_of(frame, input);
+        let call = Call {
+            command,
+            input: bytes,
+            spans: frames.args_of(frame),
+            raw: frame.raw.of(bytes),
+            now: self.now,
+            hasher: &given.hasher,
+            settings: &given.settings,
+            map: &given.map,
+            first_key: self.routed[self.next].key,
+        };
+        (call, Changeable { session, replies, walk, action, refused })
+    }
+
+    /// The next call was answered.
+    fn advance(&mut self) {
+        self.walk = None;
+        self.next = if self.session.closing { self.routed.len() } else { self.next + 1 };
+    }
+}
+
+impl Engine {
+    /// Runs the next call of the batch, which belongs here. `start` is the time now; returns the
+    /// time after it, and whether the call panicked.
+    pub(super) fn call(
+        &mut self,
+        given: &Given,
+        batch: &mut Batch,
+        spaces: &mut Spaces,
+        start: u64,
+        clock: &mut dyn Ticks,
+    ) -> (u64, bool) {
+        let Some(command) = batch.routed[batch.next].command else {
+            self.refuse_unknown(batch);
+            return (clock.nanos(), false);
+        };
+        let marks = Marks { reply: batch.replies.len(), effects: self.tools.effects.len() };
+        let (call, mut parts) = batch.split(command, given);
+        let ended = match parts.refused.clone() {
+            Some(error) => Ok(Ended::Refused(error)),
+            None => catch_unwind(AssertUnwindSafe(|| self.dispatch(&call, &mut parts, spaces))),
+        };
+        let end = clock.nanos();
+        let panicked = ended.is_err();
+        let ended = ended.unwrap_or_else(|_| {
+            self.panics += 1;
+            self.phase = Phase::Suspect;
+            self.tools.effects.rewind(marks.effects);
+            Ended::Failed(CommandError::Internal)
+        });
+        if !matches!(ended, Ended::GoesOn) {
+            self.close(&call, &mut parts, ended, marks, end - start);
+            batch.advance();
+        }
+        (end, panicked)
+    }
+
+    /// The connection performed the action of the next call; its reply begins at `mark`.
+    pub(super) fn performed(
+        &mut self,
+        given: &Given,
+        batch: &mut Batch,
+        mark: usize,
+        nanos: u64,
+        result: Result<(), CommandError>,
+    ) {
+        let Some(command) = batch.routed[batch.next].command else { return };
+        let marks = Marks { reply: mark, effects: self.tools.effects.len() };
+        let (call, mut parts) = batch.split(command, given);
+        let ended = result.map_or_else(Ended::Failed, |()| Ended::Ran);
+        self.close(&call, &mut parts, ended, marks, nanos);
+        batch.advance();
+    }
+
+    /// True when a gate refuses the next call, so that it need not set out for other shards.
+    pub(super) fn refuses(&mut self, given: &Given, batch: &mut Batch) -> bool {
+        let Some(command) = batch.routed[batch.next].command else { return true };
+        let (call, parts) = batch.split(command, given);
+        self.admit(&call, parts.session).is_err()
+    }
+
+    fn admit(&mut self, call: &Call<'_>, session: &Session) -> Result<(), CommandError> {
+        let Engine { gates, phase, journal_failed, .. } = self;
+        let standing = Standing { phase: *phase, journal_failed: journal_failed.as_deref() };
+        gates.iter_mut().try_for_each(|gate| gate.admit(call, session, &standing))
+    }
+
+    fn dispatch(
+        &mut self,
+        call: &Call<'_>,
+        parts: &mut Changeable<'_>,
+        spaces: &mut Spaces,
+    ) -> Ended {
+        if let Err(error) = self.admit(call, parts.session) {
+            return Ended::Refused(error);
+        }
+        let Changeable { session, replies, walk, action, .. } = parts;
+        let mut reply = Reply::new(replies, session.resp3);
+        let result = match call.command.run {
+            Run::Keys(run) => {
+                self.on_keys(call, session, &mut [], |keys| run(call, keys, &mut reply))
+            }
+            Run::Session(run) => run(call, session, &mut reply),
+            Run::Server(run) => match run(call, session) {
+                Ok(asked) => {
+                    **action = Some(asked);
+                    return Ended::GoesOn;
+                }
+                Err(error) => Err(error),
+            },
+            Run::All(run) => {
+                self.on_keys(call, session, spaces, |keys| run(call, keys, &mut reply))
+            }
+            Run::Walk(run) => {
+                let walk = walk.get_or_insert_default();
+                let step =
+                    self.on_keys(call, session, &mut [], |keys| run(call, keys, walk, &mut reply));
+                match step {
+                    Ok(Step::At(slot)) => {
+                        walk.at = Some(slot);
+                        return Ended::GoesOn;
+                    }
+                    Ok(Step::Done) => Ok(()),
+                    Err(error) => Err(error),
+                }
+            }
+            Run::Container => Err(CommandError::WrongArity(call.command.name.as_str())),
+        };
+        result.map_or_else(Ended::Failed, |()| Ended::Ran)
+    }
+
+    #[inline]
+    fn on_keys<R>(
+        &mut self,
+        call: &Call<'_>,
+        session: &Session,
+        others: &mut Spaces,
+        run: impl FnOnce(&mut Keys<'_>) -> Result<R, CommandError>,
+    ) -> Result<R, CommandError> {
+        self.tools.effects.begin_call();
+        if self.spoil_next {
+            self.spoil_and_panic();
+        }
+        let mut keys = Keys::new(&mut self.space, &mut self.tools, session.db, call.now);
+        keys.untouched = session.no_touch;
+        keys.others = others;
+        let result = run(&mut keys);
+        let changes = keys.changes;
+        if changes > 0 {
+            self.tools.figures.changes += changes;
+            self.tools.effects.end_call(session.db, call.raw);
+        }
+        result
+    }
+
+    /// Writes the error, if it is one, tells the sinks, and brings the session up to date.
+    fn close(
+        &mut self,
+        call: &Call<'_>,
+        parts: &mut Changeable<'_>,
+        ended: Ended,
+        marks: Marks,
+        nanos: u64,
+    ) {
+        let Changeable { session, replies, refused, .. } = parts;
+        let outcome = match &ended {
+            Ended::Ran | Ended::GoesOn => Outcome::Ran(replies.len() - marks.reply),
+            Ended::Failed(error) => Outcome::Failed(error),
+            Ended::Refused(error) => Outcome::Refused(error),
+        };
+        if let Some(error) = outcome.error() {
+            replies.truncate(marks.reply);
+            Reply::new(replies, session.resp3).error(error);
+            if error.refuses_the_rest() && refused.is_none() {
+                **refused = Some(error.of_the_rest());
+            }
+        }
+        let effects = self.tools.effects.since(marks.effects);
+        let called = Called { call, session, now: call.now, nanos, outcome, effects };
+        self.sinks.iter_mut().for_each(|sink| sink.called(&called));
+        session.last = Some(call.command);
+        session.commands += 1;
+        silence(session, replies, marks.reply);
+    }
+
+    fn refuse_unknown(&mut self, batch: &mut Batch) {
+        let mark = batch.replies.len();
+        let error = match &batch.refused {
+            Some(error) => error.clone(),
+            None => registry::refusal(batch.bytes(), batch.spans()),
+        };
+        let is_attack =
+            batch.spans().first().is_some_and(|word| registry::is_attack(word.of(batch.bytes())));
+        if is_attack {
+            batch.session.attacks = true;
+            batch.session.closing = true;
+        } else {
+            Reply::new(&mut batch.replies, batch.session.resp3).error(&error);
+            self.sinks.iter_mut().for_each(|sink| sink.unknown(&error));
+        }
+        silence(&mut batch.session, &mut batch.replies, mark);
+        batch.advance();
+    }
+}
+
+/// Takes the reply back that CLIENT REPLY does not want.
+#[inline]
+fn silence(session: &mut Session, replies: &mut Vec<u8>, mark: usize) {
+    match session.replies {
+        Replies::On => {}
+        Replies::Off => replies.truncate(mark),
+        Replies::SkipNext => session.replies = Replies::Skip,
+        Replies::Skip => {
+            replies.truncate(mark);
+            session.replies = Replies::On;
+        }
+    }
+}

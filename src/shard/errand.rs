@@ -1,0 +1,96 @@
+//! A command over several shards: which slots it takes along from where.
+//!
+//! An errand visits its shards in ascending order, takes the slots that it names from each but the
+//! last, runs there, and gives everything back. The ascending order is what rules out deadlock.
+
+use crate::keyspace::slot::Slot;
+use crate::keyspace::space::Keyspace;
+use crate::route::{Map, ShardId};
+
+/// What one shard has to give.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// These slots, ascending.
+    Slots(Vec<u16>),
+    /// All that it owns.
+    Whole,
+}
+
+/// One shard to visit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Stop {
+    pub(crate) shard: ShardId,
+    pub(crate) need: Need,
+}
+
+/// A command on its way over its shards.
+#[derive(Debug)]
+pub struct Errand {
+    pub(crate) stops: Vec<Stop>,
+    pub(crate) at: usize,
+    pub(crate) slots: Vec<(ShardId, Vec<(u16, Box<Slot>)>)>,
+    pub(crate) spaces: Vec<(ShardId, Box<Keyspace>)>,
+}
+
+impl Errand {
+    /// An errand for these slots (ascending, none twice).
+    pub(crate) fn for_slots(slots: &[u16], map: &Map) -> Errand {
+        let mut stops: Vec<Stop> = Vec::new();
+        let mut owned: Vec<(ShardId, u16)> = slots.iter().map(|s| (map.owner(*s), *s)).collect();
+        owned.sort_unstable();
+        for (shard, slot) in owned {
+            match stops.last_mut() {
+                Some(Stop { shard: last, need: Need::Slots(slots) }) if *last == shard => {
+                    slots.push(slot);
+                }
+                _ => stops.push(Stop { shard, need: Need::Slots(vec![slot]) }),
+            }
+        }
+        Errand::new(stops)
+    }
+
+    /// An errand for everything.
+    pub(crate) fn for_all(map: &Map) -> Errand {
+        Errand::new((0..map.shards()).map(|shard| Stop { shard, need: Need::Whole }).collect())
+    }
+
+    fn new(stops: Vec<Stop>) -> Errand {
+        Errand { stops, at: 0, slots: Vec::new(), spaces: Vec::new() }
+    }
+
+    /// The shard to visit now.
+    pub(crate) fn stop(&self) -> &Stop {
+        &self.stops[self.at]
+    }
+
+    /// True at the shard where the command runs.
+    pub(crate) fn is_last(&self) -> bool {
+        self.at + 1 == self.stops.len()
+    }
+
+    /// True when it holds slots of other shards.
+    pub(crate) fn holds(&self) -> bool {
+        !self.slots.is_empty() || !self.spaces.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stops_are_ascending_and_every_slot_is_taken_once() {
+        let map = Map::new(4);
+        let slots: Vec<u16> = (0..200).collect();
+        let errand = Errand::for_slots(&slots, &map);
+        let mut taken = Vec::new();
+        for stop in &errand.stops {
+            let Need::Slots(slots) = &stop.need else { panic!("only slots were asked for") };
+            assert!(slots.iter().all(|slot| map.owner(*slot) == stop.shard) && slots.is_sorted());
+            taken.extend_from_slice(slots);
+        }
+        assert!(errand.stops.is_sorted_by_key(|stop| stop.shard));
+        taken.sort_unstable();
+        assert_eq!(taken, slots);
+    }
+}

@@ -1,0 +1,62 @@
+//! What a shard does on its own: taking out keys that are due, dropping what was discarded.
+//!
+//! Both work in pieces, bounded by the slice. A key that is due is taken out within milliseconds,
+//! because the keyspace files its slots by their earliest deadline; with the journal out of credit
+//! the keys wait, and are not there for anybody meanwhile.
+
+use crate::base::millis::Millis;
+use crate::keyspace::key::Key;
+use crate::keyspace::keys::Keys;
+use crate::shard::{Phase, SLICE_NS, Shard, Ticks};
+
+/// Keys taken out of one slot at a time.
+const KEYS_A_STEP: usize = 64;
+
+impl Shard {
+    /// Takes out what is due at `now`, for one slice at the most. Returns true when there is more.
+    pub fn expire(&mut self, now: Millis, clock: &mut dyn Ticks) -> bool {
+        if !self.expires() {
+            return false;
+        }
+        let start = clock.nanos();
+        let mut names = Vec::new();
+        while let Some(slot) = self.engine.space.due_slot(now) {
+            let space = &mut self.engine.space;
+            space.find_due(slot, now, KEYS_A_STEP, |db, name| names.push((db, name.to_vec())));
+            for (db, name) in names.drain(..) {
+                let key = Key::new(&name, &self.given.hasher);
+                Keys::new(&mut self.engine.space, &mut self.engine.tools, db, now)
+                    .expire_if_due(key);
+            }
+            self.engine.space.refile(slot);
+            if clock.nanos() - start > SLICE_NS {
+                return self.engine.space.due_slot(now).is_some();
+            }
+        }
+        false
+    }
+
+    /// When [`Shard::expire`] has something to do next.
+    pub fn next_due(&self) -> Option<Millis> {
+        self.expires().then(|| self.engine.space.next_due()).flatten()
+    }
+
+    /// Drops discarded tables, for one slice at the most. Returns true when there is more.
+    pub fn discard(&mut self, clock: &mut dyn Ticks) -> bool {
+        let start = clock.nanos();
+        let discarded = &mut self.engine.tools.discarded;
+        while let Some(table) = discarded.last_mut() {
+            if !table.drop_some() {
+                discarded.pop();
+            }
+            if clock.nanos() - start > SLICE_NS {
+                break;
+            }
+        }
+        !discarded.is_empty()
+    }
+
+    fn expires(&self) -> bool {
+        self.active_expire && self.has_credit && self.engine.phase == Phase::Serving
+    }
+}

@@ -1,0 +1,51 @@
+//! What shards, and the threads that they stand for, send each other.
+
+use std::sync::Arc;
+
+use crate::batch::Batch;
+use crate::clients::Pause;
+use crate::keyspace::slot::Slot;
+use crate::keyspace::space::Keyspace;
+use crate::route::Map;
+use crate::settings::Settings;
+
+/// A letter to a shard.
+#[derive(Debug)]
+pub enum Letter {
+    /// A batch whose next call runs here, or passes here to take slots along.
+    Visit(Box<Batch>),
+    /// Slots that were lent come back.
+    Return(Returned),
+    /// A batch that is done, or needs its connection: for the thread, not for the shard.
+    Home(Box<Batch>),
+    /// A new map.
+    Routes(Arc<Map>),
+    /// A slot that moves here; the map that says so comes later.
+    MoveIn(u16, Box<Slot>),
+    /// New settings.
+    Settings(Arc<Settings>),
+    /// A pause begins, changes or ends.
+    Pause(Option<Pause>),
+    /// Whether writes have credit with the journal.
+    Credit(bool),
+    /// The journal failed, with its reason, or works again.
+    Journal(Option<String>),
+}
+
+/// Slots on their way back to their owner.
+#[derive(Debug)]
+pub struct Returned {
+    /// The slots, whole.
+    pub slots: Lent,
+    /// The command panicked while it held them: what they hold cannot be trusted.
+    pub torn: bool,
+}
+
+/// What a shard lends.
+#[derive(Debug)]
+pub enum Lent {
+    /// Some slots.
+    Slots(Vec<(u16, Box<Slot>)>),
+    /// All that it owns.
+    Whole(Box<Keyspace>),
+}

@@ -1,0 +1,318 @@
+//! What a shard decides: a letter in, state changed, letters and replies out.
+//!
+//! Plain code without actors, sockets or clocks: the server and a simulator run the same. A shard
+//! owns its slots; it runs the calls of a batch while their slots are here, hands the batch on to
+//! the shard of the next one, lends slots to commands that need several shards, and never waits.
+//! What must leave in order is collected in its [`Outbox`], and leaves at the end of a turn: effects
+//! first, then letters, then replies.
+
+mod call;
+pub mod errand;
+mod expire;
+mod lend;
+pub mod letter;
+pub mod question;
+mod replay;
+mod visit;
+mod waiting;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::batch::Batch;
+use crate::clients::Pause;
+use crate::commands::error::CommandError;
+use crate::hook::{Gate, Sink};
+use crate::keyspace::access::AccessClock;
+use crate::keyspace::effect::Effects;
+use crate::keyspace::key::Hasher;
+use crate::keyspace::keys::{Figures, Tools};
+use crate::keyspace::space::Keyspace;
+use crate::route::{Map, ShardId};
+use crate::settings::Settings;
+use crate::shard::call::{Engine, Given};
+use crate::shard::letter::{Lent, Letter, Returned};
+use crate::shard::question::{Answer, Question, Report};
+use crate::shard::replay::Rebuilt;
+use crate::shard::waiting::Waiting;
+
+/// How long a shard works before it gives its thread back, in nanoseconds.
+pub const SLICE_NS: u64 = 1_000_000;
+
+/// A batch goes home when its replies pass this many bytes; the rest of it runs when the socket has
+/// drained.
+pub const REPLIES_MARK: usize = 1 << 20;
+
+/// A clock of nanoseconds that never goes back, for durations.
+pub trait Ticks {
+    /// Nanoseconds since some moment.
+    fn nanos(&mut self) -> u64;
+}
+
+/// What a shard can do now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// The data set is being loaded for the first time.
+    Loading,
+    /// It serves.
+    Serving,
+    /// A command panicked: what its tables hold is not trusted.
+    Suspect,
+    /// Its tables are being rebuilt from the journal.
+    Rebuilding,
+}
+
+/// What gates may ask about the shard.
+#[derive(Clone, Copy, Debug)]
+pub struct Standing<'a> {
+    /// What it can do.
+    pub phase: Phase,
+    /// Why the journal takes no writes.
+    pub journal_failed: Option<&'a str>,
+}
+
+/// What a shard has to send at the end of its turn, in this order.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    /// To other shards.
+    pub letters: Vec<(ShardId, Letter)>,
+    /// Batches that go home.
+    pub homes: Vec<Box<Batch>>,
+}
+
+/// What a shard is made of at its start.
+pub struct Parts {
+    /// Its number.
+    pub id: ShardId,
+    /// The first map.
+    pub map: Arc<Map>,
+    /// The first settings.
+    pub settings: Arc<Settings>,
+    /// Hashes keys; the same in all shards.
+    pub hasher: Hasher,
+    /// Seed of its random numbers.
+    pub seed: u64,
+    /// What may refuse a command, in order.
+    pub gates: Vec<Box<dyn Gate>>,
+    /// What sees every command, in order.
+    pub sinks: Vec<Box<dyn Sink>>,
+}
+
+/// One shard.
+pub struct Shard {
+    id: ShardId,
+    given: Given,
+    engine: Engine,
+    has_credit: bool,
+    pause: Option<Pause>,
+    active_expire: bool,
+    waiting: Waiting,
+    ready: VecDeque<Box<Batch>>,
+    set_aside: VecDeque<Box<Batch>>,
+    scratch: Vec<u16>,
+    rebuilt: Rebuilt,
+    /// What leaves at the end of the turn.
+    pub outbox: Outbox,
+}
+
+impl Shard {
+    /// A shard that owns what the map says, empty, and is about to load.
+    pub fn new(parts: Parts) -> Shard {
+        let mut space = Keyspace::new(parts.hasher.clone());
+        parts.map.slots_of(parts.id).for_each(|slot| space.put(slot, Box::default()));
+        let tools = Tools {
+            effects: Effects::default(),
+            random: fastrand::Rng::with_seed(parts.seed),
+            clock: access_clock(&parts.settings),
+            figures: Figures::default(),
+            discarded: Vec::new(),
+        };
+        let engine = Engine {
+            space,
+            tools,
+            gates: parts.gates,
+            sinks: parts.sinks,
+            phase: Phase::Loading,
+            journal_failed: None,
+            panics: 0,
+            spoil_next: false,
+        };
+        Shard {
+            id: parts.id,
+            given: Given { map: parts.map, settings: parts.settings, hasher: parts.hasher },
+            engine,
+            has_credit: true,
+            pause: None,
+            active_expire: true,
+            waiting: Waiting::default(),
+            ready: VecDeque::new(),
+            set_aside: VecDeque::new(),
+            scratch: Vec::new(),
+            rebuilt: Rebuilt::default(),
+            outbox: Outbox::default(),
+        }
+    }
+
+    /// Its number.
+    pub fn id(&self) -> ShardId {
+        self.id
+    }
+
+    /// What it can do now.
+    pub fn phase(&self) -> Phase {
+        self.engine.phase
+    }
+
+    /// Its effects of this turn.
+    pub fn effects(&mut self) -> &mut Effects {
+        &mut self.engine.tools.effects
+    }
+
+    /// The settings in force.
+    pub fn settings(&self) -> &Arc<Settings> {
+        &self.given.settings
+    }
+
+    /// The map that it goes by.
+    pub fn map(&self) -> &Arc<Map> {
+        &self.given.map
+    }
+
+    /// How keys are hashed.
+    pub fn hasher(&self) -> &Hasher {
+        &self.given.hasher
+    }
+
+    /// Panics of commands so far.
+    pub fn panics(&self) -> u64 {
+        self.engine.panics
+    }
+
+    /// The data set is loaded: serve.
+    pub fn serve(&mut self) {
+        self.engine.phase = Phase::Serving;
+    }
+
+    /// Whether keys are taken out when they are due, or only when they are looked at.
+    pub fn set_active_expire(&mut self, on: bool) {
+        self.active_expire = on;
+    }
+
+    /// The next command on keys here spoils some of them and panics: for tests of the rebuild.
+    pub fn spoil_next(&mut self) {
+        self.engine.spoil_next = true;
+    }
+
+    /// The connection performed the action of the batch's next call; its reply begins at `mark`.
+    pub fn performed(
+        &mut self,
+        batch: &mut Batch,
+        mark: usize,
+        nanos: u64,
+        result: Result<(), CommandError>,
+    ) {
+        self.engine.performed(&self.given, batch, mark, nanos, result);
+    }
+
+    /// Takes a letter. Batches are filed; everything else is acted on at once.
+    pub fn receive(&mut self, letter: Letter) {
+        match letter {
+            Letter::Visit(batch) => self.ready.push_back(batch),
+            Letter::Home(batch) => self.outbox.homes.push(batch),
+            Letter::Return(returned) => self.take_back(returned),
+            Letter::Routes(map) => {
+                if map.epoch() > self.given.map.epoch() {
+                    self.given.map = map;
+                    self.serve_waiting();
+                }
+            }
+            Letter::MoveIn(slot, tables) => {
+                self.engine.space.put(slot, tables);
+                self.serve_waiting();
+            }
+            Letter::Settings(settings) => {
+                self.engine.tools.clock = access_clock(&settings);
+                self.given.settings = settings;
+            }
+            Letter::Pause(pause) => {
+                self.pause = pause;
+                self.ready.append(&mut self.set_aside);
+            }
+            Letter::Credit(has_credit) => {
+                self.has_credit = has_credit;
+                if has_credit {
+                    self.ready.append(&mut self.set_aside);
+                }
+            }
+            Letter::Journal(failed) => {
+                self.engine.journal_failed = failed;
+                self.ready.append(&mut self.set_aside);
+            }
+        }
+    }
+
+    /// Answers a question.
+    pub fn answer(&mut self, question: &Question) -> Answer {
+        let mut statistics = None;
+        for sink in &mut self.engine.sinks {
+            match sink.answer(question) {
+                Some(Answer::Statistics(counted)) => statistics = Some(counted),
+                Some(answer) => return answer,
+                None => {}
+            }
+        }
+        let Engine { space, tools, .. } = &mut self.engine;
+        match question {
+            Question::Report => Answer::Report(Box::new(Report {
+                databases: (0..space.databases()).map(|db| space.counts(db)).collect(),
+                figures: tools.figures,
+                statistics: statistics.map(|counted| *counted).unwrap_or_default(),
+                waiting: self.waiting.len() + self.ready.len() + self.set_aside.len(),
+                discarded: tools.discarded.iter().map(|table| table.counts().keys).sum(),
+                panics: self.engine.panics,
+            })),
+            Question::ResetStatistics => {
+                tools.figures = Figures::default();
+                Answer::Done
+            }
+            _ => Answer::Done,
+        }
+    }
+
+    fn take_back(&mut self, returned: Returned) {
+        match returned.slots {
+            Lent::Slots(slots) => {
+                for (number, slot) in slots {
+                    self.rebuilt.spare(number);
+                    self.engine.space.put(number, slot);
+                }
+            }
+            Lent::Whole(space) => self.engine.space = *space,
+        }
+        if returned.torn {
+            self.engine.phase = Phase::Suspect;
+        }
+        self.serve_waiting();
+    }
+
+    /// Moves what can run now from the waiting to the ready.
+    fn serve_waiting(&mut self) {
+        let Shard { waiting, engine, given, id, .. } = self;
+        while let Some(batch) =
+            waiting.pop(|need| lend::is_met(need, &engine.space, &given.map, *id))
+        {
+            self.ready.push_back(batch);
+        }
+    }
+}
+
+fn access_clock(settings: &Settings) -> AccessClock {
+    if settings.maxmemory_policy.counts_frequency() {
+        AccessClock::Frequency {
+            factor: settings.lfu_log_factor,
+            decay_minutes: settings.lfu_decay_time,
+        }
+    } else {
+        AccessClock::Recency
+    }
+}

@@ -1,0 +1,168 @@
+//! Loading and rebuilding: records of the journal applied to the slots that are here.
+//!
+//! A record is a write command; it runs through its ordinary handler with nobody listening to its
+//! effects. A record whose keys lie on several shards reaches each of them, and each applies the
+//! part that is its own; records over all keys apply to what is here.
+//!
+//! A rebuild empties the slots that are here and reads the journal again. Slots that were lent at
+//! that moment hold newer state than the journal up to the marker: they are spared, and nothing is
+//! applied to them.
+
+use std::collections::HashSet;
+
+use bytes::Bytes;
+
+use crate::base::millis::Millis;
+use crate::commands::call::Call;
+use crate::commands::command::{Command, Run};
+use crate::commands::positions;
+use crate::commands::registry::{self, Found};
+use crate::keyspace::keys::Keys;
+use crate::resp::{Reply, Span};
+use crate::shard::call::Engine;
+use crate::shard::{Phase, Shard};
+
+/// Records of the journal, in order.
+#[derive(Clone, Debug, Default)]
+pub struct Records {
+    /// What the spans point into.
+    pub bytes: Bytes,
+    /// The arguments of all records.
+    pub spans: Vec<Span>,
+    /// Database of each record, and where its arguments end in `spans`.
+    pub ends: Vec<(u32, u32)>,
+}
+
+/// Which slots a rebuild leaves alone.
+#[derive(Debug, Default)]
+pub(super) struct Rebuilt {
+    runs: bool,
+    spared: HashSet<u16>,
+}
+
+impl Rebuilt {
+    /// A slot came back that was lent when the rebuild began.
+    pub(super) fn spare(&mut self, slot: u16) {
+        if self.runs {
+            self.spared.insert(slot);
+        }
+    }
+}
+
+impl Shard {
+    /// Empties the slots that are here, turns every waiting batch back, and waits for records.
+    pub fn begin_rebuild(&mut self) {
+        self.engine.phase = Phase::Rebuilding;
+        self.rebuilt = Rebuilt { runs: true, spared: HashSet::new() };
+        let space = &mut self.engine.space;
+        let owned: Vec<u16> =
+            self.given.map.slots_of(self.id).filter(|slot| space.has(*slot)).collect();
+        for slot in owned {
+            drop(space.take(slot));
+            space.put(slot, Box::default());
+        }
+        for mut batch in self.waiting.drain() {
+            self.turn_back(&mut batch);
+            self.ready.push_back(batch);
+        }
+    }
+
+    /// The rebuild, or the first load, is over: serve.
+    pub fn end_replay(&mut self) {
+        self.engine.tools.effects.begin_call();
+        self.rebuilt = Rebuilt::default();
+        self.engine.phase = Phase::Serving;
+        self.serve_waiting();
+    }
+
+    /// Applies records. `now` is the time of the load: keys that are due are loaded like the rest
+    /// and taken out afterwards, so that what follows them finds what it found.
+    ///
+    /// # Errors
+    /// What was wrong with a record, and its position among these: the journal holds something that
+    /// the server does not understand.
+    pub fn replay(&mut self, records: &Records, now: Millis) -> Result<(), (usize, String)> {
+        let mut first = 0;
+        let mut kept = Vec::new();
+        let mut discarded = Vec::new();
+        for (index, (db, end)) in records.ends.iter().enumerate() {
+            let spans = &records.spans[first as usize..*end as usize];
+            first = *end;
+            let Found::Command(command) = registry::find(&records.bytes, spans) else {
+                let refusal = registry::refusal(&records.bytes, spans);
+                return Err((index, refusal.to_string()));
+            };
+            if !self.keep_own(command, &records.bytes, spans, &mut kept) {
+                continue;
+            }
+            discarded.clear();
+            let call = Call {
+                command,
+                input: &records.bytes,
+                spans: &kept,
+                raw: &[],
+                now,
+                hasher: &self.given.hasher,
+                settings: &self.given.settings,
+                map: &self.given.map,
+                first_key: None,
+            };
+            let mut keys = Keys::new(&mut self.engine.space, &mut self.engine.tools, *db, now);
+            keys.keeps_expired = true;
+            let mut reply = Reply::new(&mut discarded, false);
+            let result = match command.run {
+                Run::Keys(run) | Run::All(run) => run(&call, &mut keys, &mut reply),
+                _ => return Err((index, format!("'{}' changes no data", command.name))),
+            };
+            if let Err(error) = result {
+                return Err((index, error.to_string()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps the arguments of a record that concern slots which are here and not spared. Returns
+    /// false when none do.
+    fn keep_own(
+        &self,
+        command: &Command,
+        bytes: &[u8],
+        spans: &[Span],
+        kept: &mut Vec<Span>,
+    ) -> bool {
+        kept.clear();
+        let is_own = |key: &[u8]| {
+            let slot = crate::base::slot::of(key);
+            self.engine.space.has(slot) && !self.rebuilt.spared.contains(&slot)
+        };
+        match positions::step_of_rest(command) {
+            Some((first, step)) => {
+                kept.extend_from_slice(&spans[..first.min(spans.len())]);
+                for part in spans.get(first..).unwrap_or(&[]).chunks(step) {
+                    if is_own(part[0].of(bytes)) {
+                        kept.extend_from_slice(part);
+                    }
+                }
+                kept.len() > first
+            }
+            None => {
+                kept.extend_from_slice(spans);
+                let keys = positions::keys(command, spans, bytes);
+                keys.iter().all(|at| is_own(spans[*at].of(bytes)))
+            }
+        }
+    }
+}
+
+impl Engine {
+    /// What a bug may do at its worst: half of the keys here are gone or wrong, and then it panics.
+    pub(super) fn spoil_and_panic(&mut self) -> ! {
+        self.spoil_next = false;
+        let slots: Vec<u16> = self.space.here().step_by(2).collect();
+        for slot in slots {
+            drop(self.space.take(slot));
+            self.space.put(slot, Box::default());
+        }
+        panic!("DEBUG PANIC-SHARD");
+    }
+}

@@ -1,0 +1,186 @@
+//! A batch's visit: its calls run here while they may, then it goes on.
+//!
+//! A visit ends when the batch is done, when its next call belongs elsewhere or has to wait, when
+//! its replies pass a mark, or when the slice is over. Where a call runs follows from its command's
+//! `Run` and the slots of its keys alone.
+
+use crate::batch::Batch;
+use crate::clients::PauseMode;
+use crate::commands::command::{Command, Run};
+use crate::commands::positions;
+use crate::shard::errand::{Errand, Need};
+use crate::shard::lend::is_met;
+use crate::shard::letter::Letter;
+use crate::shard::{Phase, REPLIES_MARK, SLICE_NS, Shard, Ticks};
+
+/// Where the next call of a batch runs.
+pub(super) enum Place {
+    /// Here and now.
+    Here,
+    /// On another shard.
+    Shard(u16),
+    /// Here, when these slots are back.
+    Wait(Need),
+    /// Here, when writes have credit or a pause is over.
+    Aside,
+}
+
+impl Shard {
+    /// Runs the batch for as long as it belongs here. Returns it when it goes home; otherwise it is
+    /// in the outbox or waits.
+    pub fn visit(&mut self, mut batch: Box<Batch>, clock: &mut dyn Ticks) -> Option<Box<Batch>> {
+        let start = clock.nanos();
+        let mut now = start;
+        while !batch.is_done() && batch.action.is_none() && batch.replies.len() < REPLIES_MARK {
+            if now - start > SLICE_NS {
+                self.ready.push_back(batch);
+                return None;
+            }
+            match self.place(&mut batch) {
+                Place::Here => now = self.call(&mut batch, now, clock),
+                Place::Shard(shard) => {
+                    self.outbox.letters.push((shard, Letter::Visit(batch)));
+                    return None;
+                }
+                Place::Wait(need) => {
+                    self.waiting.push(batch, need);
+                    return None;
+                }
+                Place::Aside => {
+                    self.set_aside.push_back(batch);
+                    return None;
+                }
+            }
+        }
+        Some(batch)
+    }
+
+    /// Runs the next call, with the slots of its errand in place, and sends those home after it.
+    fn call(&mut self, batch: &mut Batch, now: u64, clock: &mut dyn Ticks) -> u64 {
+        let Some(mut errand) = batch.errand.take() else {
+            return self.engine.call(&self.given, batch, &mut [], now, clock).0;
+        };
+        self.install(&mut errand);
+        let (now, torn) = self.engine.call(&self.given, batch, &mut errand.spaces, now, clock);
+        self.give_back(errand, torn);
+        now
+    }
+
+    /// Works off what is ready, for one slice. Returns true when there is more.
+    pub fn work(&mut self, clock: &mut dyn Ticks) -> bool {
+        let start = clock.nanos();
+        while let Some(batch) = self.ready.pop_front() {
+            if let Some(batch) = self.visit(batch, clock) {
+                self.outbox.homes.push(batch);
+            }
+            if clock.nanos() - start > SLICE_NS {
+                break;
+            }
+        }
+        !self.ready.is_empty()
+    }
+
+    fn place(&mut self, batch: &mut Batch) -> Place {
+        let routed = batch.routed[batch.next];
+        let Some(command) = routed.command.filter(|_| batch.refused.is_none()) else {
+            return Place::Here;
+        };
+        if self.is_held_back(command, batch) {
+            return Place::Aside;
+        }
+        match (command.run, routed.key) {
+            (Run::Keys(_), Some((_, slot, _))) => self.place_slot(slot),
+            (Run::Keys(_), None) => self.place_keys(command, batch),
+            (Run::All(_), _) => self.place_errand(batch, |shard| Errand::for_all(&shard.given.map)),
+            (Run::Walk(_), _) => match batch.walk.as_ref().and_then(|walk| walk.at) {
+                Some(slot) => self.place_slot(slot),
+                None => Place::Here,
+            },
+            (Run::Session(_) | Run::Server(_) | Run::Container, _) => Place::Here,
+        }
+    }
+
+    #[inline]
+    fn place_slot(&mut self, slot: u16) -> Place {
+        if self.engine.space.has(slot) && !self.waiting.wants(slot) {
+            return Place::Here;
+        }
+        match self.given.map.owner(slot) {
+            owner if owner == self.id => Place::Wait(Need::Slots(vec![slot])),
+            owner => Place::Shard(owner),
+        }
+    }
+
+    /// A command whose keys may lie in several slots.
+    fn place_keys(&mut self, command: &'static Command, batch: &mut Batch) -> Place {
+        if batch.errand.is_some() {
+            return self.place_errand(batch, |shard| Errand::for_all(&shard.given.map));
+        }
+        let mut slots = std::mem::take(&mut self.scratch);
+        positions::slots(command, batch.spans(), batch.bytes(), &mut slots);
+        let waited_for = slots.iter().any(|slot| self.waiting.wants(*slot));
+        let place = if !waited_for && slots.iter().all(|slot| self.engine.space.has(*slot)) {
+            Place::Here
+        } else if slots.iter().all(|slot| self.given.map.owner(*slot) == self.id) {
+            Place::Wait(Need::Slots(slots.clone()))
+        } else {
+            self.place_errand(batch, |shard| Errand::for_slots(&slots, &shard.given.map))
+        };
+        slots.clear();
+        self.scratch = slots;
+        place
+    }
+
+    /// A command over several shards: makes its errand on the first look, then goes by it.
+    fn place_errand(&mut self, batch: &mut Batch, make: impl FnOnce(&Shard) -> Errand) -> Place {
+        if batch.errand.is_none() {
+            if self.engine.refuses(&self.given, batch) {
+                return Place::Here;
+            }
+            batch.errand = Some(Box::new(make(self)));
+        }
+        loop {
+            let errand = batch.errand.as_deref_mut().expect("it was there or was just made");
+            let stop = errand.stop();
+            if stop.shard != self.id {
+                return Place::Shard(stop.shard);
+            }
+            if self.engine.phase != Phase::Serving {
+                self.turn_back(batch);
+                return Place::Here;
+            }
+            if !self.owns(&stop.need) {
+                self.turn_back(batch);
+                return self.place(batch);
+            }
+            let is_here = is_met(&stop.need, &self.engine.space, &self.given.map, self.id);
+            if !is_here || self.waiting.wants_any(&stop.need) {
+                return Place::Wait(stop.need.clone());
+            }
+            if errand.is_last() {
+                return Place::Here;
+            }
+            self.lend(errand);
+        }
+    }
+
+    /// Gives back what the batch carries; its call starts again, or is refused.
+    pub(super) fn turn_back(&mut self, batch: &mut Batch) {
+        if let Some(errand) = batch.errand.take() {
+            self.give_back(errand, false);
+        }
+    }
+
+    /// Whether the command has to wait for credit with the journal, or for the end of a pause.
+    #[inline]
+    fn is_held_back(&self, command: &Command, batch: &Batch) -> bool {
+        if self.has_credit && self.pause.is_none() {
+            return false;
+        }
+        let holds = batch.errand.as_ref().is_some_and(|errand| errand.holds());
+        let paused = self.pause.is_some_and(|pause| {
+            batch.now < pause.until && (pause.mode == PauseMode::All || command.writes())
+        });
+        !holds && (paused || (!self.has_credit && command.writes()))
+    }
+}
