@@ -96,7 +96,10 @@ impl Decoder {
                 self.inline(visible, at, out)
             };
             match step {
-                Ok(Some(next)) => at = next,
+                Ok(Some(next)) => {
+                    at = next;
+                    self.searched = 0;
+                }
                 Ok(None) if visible.len() - at < u32::MAX as usize => break false,
                 Ok(None) => {
                     return self.fail(ProtocolError::InvalidBulkLength, at, frames_before, out);
@@ -150,18 +153,22 @@ impl Decoder {
         if let Some(progress) = self.progress.take() {
             return self.resume(progress, buffer, limits, out);
         }
-        let Some(line) = self.line(buffer, start, start, ProtocolError::MultibulkLine)? else {
-            return Ok(None);
+        let (count, line_bytes) = match short_line(b'*', &buffer[start..]) {
+            Some((count, line_bytes)) => (count as i64, line_bytes),
+            None => match self.line(buffer, start, start, ProtocolError::MultibulkLine)? {
+                Some(Line { number: Some(count), next }) => (count, next - start),
+                Some(_) => return Err(ProtocolError::InvalidMultibulkLength),
+                None => return Ok(None),
+            },
         };
-        let count = line.number.ok_or(ProtocolError::InvalidMultibulkLength)?;
         if count > limits.arguments {
             return Err(limits.arguments_error(count));
         }
         if count <= 0 {
-            return Ok(Some(line.next));
+            return Ok(Some(start + line_bytes));
         }
         let first = out.args.len();
-        let mut progress = Progress { at: line.next, left: count as u32, bulk: None };
+        let mut progress = Progress { at: start + line_bytes, left: count as u32, bulk: None };
         if self.arguments(&mut progress, buffer, start, limits, &mut out.args)? {
             out.frames.push(frame(Span::between(start, progress.at), first, out.args.len()));
             return Ok(Some(progress.at));
@@ -208,43 +215,54 @@ impl Decoder {
         limits: &Limits,
         args: &mut Vec<Span>,
     ) -> Result<bool, ProtocolError> {
+        let mut waiting = progress.bulk.take();
         while progress.left > 0 {
-            let length = match progress.bulk.take() {
-                Some(length) => length,
-                None => match buffer.get(progress.at) {
+            let rest = &buffer[progress.at..];
+            let (length, line_bytes) = if let Some(length) = waiting.take() {
+                (length, 0)
+            } else if let Some(line) = short_line(b'$', rest) {
+                line
+            } else {
+                match self.bulk_line(buffer, progress.at, start)? {
+                    Some(line) => line,
                     None => return Ok(false),
-                    Some(b'$') => {
-                        let Some(line) =
-                            self.line(buffer, progress.at, start, ProtocolError::BulkLine)?
-                        else {
-                            return Ok(false);
-                        };
-                        let length = line
-                            .number
-                            .filter(|number| *number >= 0)
-                            .ok_or(ProtocolError::InvalidBulkLength)?;
-                        if length as u64 > limits.bulk_bytes {
-                            return Err(limits.bulk_error(length));
-                        }
-                        progress.at = line.next;
-                        length as usize
-                    }
-                    Some(other) => return Err(ProtocolError::ExpectedBulk(*other)),
-                },
+                }
             };
-            let present = buffer.len() - progress.at;
-            if present < 2 || present - 2 < length {
-                return self.await_bulk(progress, length, present, progress.at - start);
+            if length as u64 > limits.bulk_bytes {
+                return Err(limits.bulk_error(length as u64));
             }
-            let end = progress.at + length;
-            if buffer[end..end + 2] != *b"\r\n" {
-                return Err(ProtocolError::InvalidLineEnd);
+            let body = &rest[line_bytes..];
+            progress.at += line_bytes;
+            match body.get(length..).and_then(<[u8]>::first_chunk::<2>) {
+                Some(b"\r\n") => {}
+                Some(_) => return Err(ProtocolError::InvalidLineEnd),
+                None => return self.await_bulk(progress, length, body.len(), progress.at - start),
             }
-            args.push(Span::between(progress.at, end));
-            progress.at = end + 2;
+            args.push(Span { start: progress.at as u32, len: length as u32 });
+            progress.at += length + 2;
             progress.left -= 1;
         }
         Ok(true)
+    }
+
+    /// The length of the argument at `at`, whatever its line looks like, and the bytes of the line.
+    #[cold]
+    fn bulk_line(
+        &mut self,
+        buffer: &[u8],
+        at: usize,
+        start: usize,
+    ) -> Result<Option<(usize, usize)>, ProtocolError> {
+        match buffer.get(at) {
+            None => return Ok(None),
+            Some(b'$') => {}
+            Some(other) => return Err(ProtocolError::ExpectedBulk(*other)),
+        }
+        let Some(line) = self.line(buffer, at, start, ProtocolError::BulkLine)? else {
+            return Ok(None);
+        };
+        let length = line.number.and_then(|number| usize::try_from(number).ok());
+        Ok(Some((length.ok_or(ProtocolError::InvalidBulkLength)?, line.next - at)))
     }
 
     /// Remembers an argument of `length` bytes of which `present` have come, `before` bytes into
@@ -267,7 +285,7 @@ impl Decoder {
 
     /// Reads the number after the type byte at `at`, in the request that began at `start`; none if
     /// the line is not complete.
-    #[inline]
+    #[cold]
     fn line(
         &mut self,
         buffer: &[u8],
@@ -275,54 +293,24 @@ impl Decoder {
         start: usize,
         too_long: ProtocolError,
     ) -> Result<Option<Line>, ProtocolError> {
-        let digits = &buffer[at + 1..];
-        // Nearly every length has one to five digits and is all there: no search for the end of the
-        // line.
-        let mut number = 0;
-        for (index, byte) in digits.iter().take(6).enumerate() {
-            let digit = byte.wrapping_sub(b'0');
-            if digit <= 9 {
-                number = number * 10 + i64::from(digit);
-                continue;
-            }
-            if *byte == b'\r'
-                && index > 0
-                && digits.get(index + 1) == Some(&b'\n')
-                && (digits[0] != b'0' || index == 1)
-            {
-                self.searched = 0;
-                return Ok(Some(Line { number: Some(number), next: at + index + 3 }));
-            }
-            break;
-        }
-        self.long_line(buffer, at, start, too_long)
-    }
-
-    #[cold]
-    fn long_line(
-        &mut self,
-        buffer: &[u8],
-        at: usize,
-        start: usize,
-        too_long: ProtocolError,
-    ) -> Result<Option<Line>, ProtocolError> {
         // `searched` counts from the first byte of the request, because that one stays at the front
-        // between calls.
+        // between calls. It may be about an earlier line.
         let from = (start + self.searched).max(at);
         let found = buffer[from..].iter().position(|byte| *byte == b'\r').map(|index| from + index);
         let end = found.unwrap_or(buffer.len());
         if end - at > LINE_BYTES_MAX {
             return Err(too_long);
         }
-        if end + 1 >= buffer.len() {
-            self.searched = end - start;
-            return Ok(None);
+        match buffer.get(end + 1) {
+            None => {
+                self.searched = end - start;
+                Ok(None)
+            }
+            Some(b'\n') => {
+                Ok(Some(Line { number: integer::parse(&buffer[at + 1..end]), next: end + 2 }))
+            }
+            Some(_) => Err(ProtocolError::InvalidLineEnd),
         }
-        self.searched = 0;
-        if buffer[end + 1] != b'\n' {
-            return Err(ProtocolError::InvalidLineEnd);
-        }
-        Ok(Some(Line { number: integer::parse(&buffer[at + 1..end]), next: end + 2 }))
     }
 
     /// Reads the inline request at `start`; the position after it, or none if it is not complete.
@@ -348,7 +336,6 @@ impl Decoder {
             self.searched = found.unwrap_or(buffer.len()) - start;
             return Ok(None);
         };
-        self.searched = 0;
         self.words.split(&buffer[start..end])?;
         if !self.words.is_empty() {
             self.rewrite(out);
@@ -367,6 +354,28 @@ impl Decoder {
         }
         let raw = Span::between(start, out.side.len());
         out.frames.push(Frame { multibulk: false, ..frame(raw, first, out.args.len()) });
+    }
+}
+
+/// Reads a line of up to four digits that is all there, as nearly all lines are: the number and the
+/// bytes of the line. None says nothing about the line: `Decoder::line` has the verdict.
+#[inline(always)]
+fn short_line(kind: u8, bytes: &[u8]) -> Option<(usize, usize)> {
+    let digit = |byte: u8| usize::from(byte - b'0');
+    let (first, rest) = bytes.split_first()?;
+    if *first != kind {
+        return None;
+    }
+    match *rest {
+        [a @ b'0'..=b'9', b'\r', b'\n', ..] => Some((digit(a), 4)),
+        [a @ b'1'..=b'9', b @ b'0'..=b'9', b'\r', b'\n', ..] => Some((digit(a) * 10 + digit(b), 5)),
+        [a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9', b'\r', b'\n', ..] => {
+            Some((digit(a) * 100 + digit(b) * 10 + digit(c), 6))
+        }
+        [a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9', d @ b'0'..=b'9', b'\r', b'\n', ..] => {
+            Some((digit(a) * 1000 + digit(b) * 100 + digit(c) * 10 + digit(d), 7))
+        }
+        _ => None,
     }
 }
 

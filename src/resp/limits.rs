@@ -6,6 +6,8 @@
 
 use thiserror::Error;
 
+use super::Reply;
+
 /// The longest inline request, and the longest line that holds a length, in bytes.
 pub const LINE_BYTES_MAX: usize = 64 * 1024;
 /// The largest number of arguments a request may announce (memory grows with arguments received,
@@ -78,8 +80,8 @@ impl Limits {
 
     /// Refuses a bulk length over the bound, saying which bound it was.
     #[cold]
-    pub(super) fn bulk_error(&self, asked: i64) -> ProtocolError {
-        let before_login = !self.authenticated && asked > BULK_BEFORE_LOGIN as i64;
+    pub(super) fn bulk_error(&self, asked: u64) -> ProtocolError {
+        let before_login = !self.authenticated && asked > BULK_BEFORE_LOGIN;
         if before_login {
             ProtocolError::UnauthenticatedBulk
         } else {
@@ -121,4 +123,48 @@ pub enum ProtocolError {
     /// An inline request opens a quote and does not close it.
     #[error("Protocol error: unbalanced quotes in request")]
     UnbalancedQuotes,
+}
+
+impl ProtocolError {
+    /// Answers with the error line; a byte that is quoted is quoted as it came.
+    pub fn reply(self, reply: &mut Reply) {
+        match self {
+            ProtocolError::ExpectedBulk(byte) => {
+                let mut line = b"ERR Protocol error: expected '$', got ''".to_vec();
+                line.insert(line.len() - 1, byte);
+                reply.error_bytes(&line);
+            }
+            other => reply.error(format_args!("ERR {other}")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_are_answered_word_for_word() {
+        let cases: &[(ProtocolError, &[u8])] = &[
+            (
+                ProtocolError::ExpectedBulk(0xff),
+                b"-ERR Protocol error: expected '$', got '\xff'\r\n",
+            ),
+            (ProtocolError::ExpectedBulk(b'\r'), b"-ERR Protocol error: expected '$', got ' '\r\n"),
+            (ProtocolError::InvalidLineEnd, b"-ERR Protocol error: invalid CRLF in request\r\n"),
+        ];
+        for (error, line) in cases {
+            let mut out = Vec::new();
+            error.reply(&mut Reply::new(&mut out, false));
+            assert_eq!(out, *line);
+        }
+    }
+
+    #[test]
+    fn login_lifts_the_small_limits_and_never_raises_the_settings() {
+        let settings = Limits { bulk_bytes: 100, query_bytes: 200, ..Limits::default() };
+        let before = settings.before_login();
+        assert_eq!((before.bulk_bytes, before.query_bytes), (100, 200));
+        assert_eq!(before.bulk_error(101), ProtocolError::InvalidBulkLength);
+    }
 }
