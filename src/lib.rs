@@ -1,1 +1,3 @@
+//! The store without concurrency.
 
+pub mod aof;
