@@ -17,4 +17,6 @@ pub mod clients;
 pub mod hook;
 pub mod route;
 pub mod shard;
+
+pub mod aof;
 pub mod stats;

@@ -1,1 +1,3 @@
+//! Actors, sockets, files and clocks.
 
+pub mod aof;

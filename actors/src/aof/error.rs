@@ -1,0 +1,138 @@
+//! What can go wrong with the journal's files, each with the path, the operation and a way out.
+//!
+//! Every one of them stops the start. Failures while the server runs are `troupe::aof::storage`'s
+//! `Fault`, since the writer lives on with them.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+use troupe::aof::manifest::ManifestError;
+use troupe::aof::rdb::RdbError;
+use troupe::aof::scan::Damage;
+use troupe::aof::storage::Fault;
+
+/// A fault in the files of the journal.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum AofError {
+    /// The system refused a call.
+    #[error("{operation} {}: {source}", path.display())]
+    Io {
+        /// The call.
+        operation: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// The manifest cannot be read.
+    #[error("{}: {error}", path.display())]
+    Manifest {
+        /// The manifest.
+        path: PathBuf,
+        /// Line and reason.
+        error: ManifestError,
+    },
+    /// The manifest is far too large to be one.
+    #[error("{}: {length} bytes are too many for a manifest; restore it from a backup", path.display())]
+    ManifestSize {
+        /// The manifest.
+        path: PathBuf,
+        /// Its length.
+        length: u64,
+    },
+    /// A setting is a path where a plain name must be.
+    #[error("{setting} must be a plain file name and not a path: {value:?}")]
+    Name {
+        /// The setting.
+        setting: &'static str,
+        /// Its value.
+        value: String,
+    },
+    /// A listed file is not there.
+    #[error(
+        "{}: listed in {} but not there; restore it from a backup, or take its line out of the \
+         manifest to start without its records", path.display(), manifest.display()
+    )]
+    Missing {
+        /// The file.
+        path: PathBuf,
+        /// Who lists it.
+        manifest: PathBuf,
+    },
+    /// There are files of a journal, but no manifest that lists them.
+    #[error(
+        "{} is missing, but {} holds records; restore the manifest from a backup or write one, or \
+         move the files away to start empty", manifest.display(), stray.display()
+    )]
+    NoManifest {
+        /// Where the manifest should be.
+        manifest: PathBuf,
+        /// One of the files.
+        stray: PathBuf,
+    },
+    /// A base that cannot be loaded.
+    #[error("{}: {error}", path.display())]
+    Base {
+        /// The base.
+        path: PathBuf,
+        /// Place, reason and remedy.
+        error: RdbError,
+    },
+    /// Damage before the end.
+    #[error(
+        "{}: damaged at {damage}; make a backup, then run: redis-check-aof --fix {} (it drops \
+         everything from there on)", path.display(), path.display()
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Place and reason.
+        damage: Damage,
+    },
+    /// A file that is not the last ends inside a record.
+    #[error(
+        "{}: ends inside a record at offset {valid_up_to}, and is not the last file of the \
+         journal; restore it from a backup", path.display()
+    )]
+    TornInside {
+        /// The file.
+        path: PathBuf,
+        /// Where the last whole unit ends.
+        valid_up_to: u64,
+    },
+    /// The last file is torn, and `aof-load-truncated` forbids to cut it.
+    #[error(
+        "{}: {dropped} bytes from offset {valid_up_to} on are an unfinished record; set \
+         aof-load-truncated to yes to cut them off, or make a backup and run: redis-check-aof \
+         --fix {}", path.display(), path.display()
+    )]
+    TornRefused {
+        /// The file.
+        path: PathBuf,
+        /// Where the last whole unit ends.
+        valid_up_to: u64,
+        /// Bytes behind it.
+        dropped: u64,
+    },
+}
+
+impl AofError {
+    /// For `map_err`: names the call and the path.
+    pub(super) fn io(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { operation, path, source }
+    }
+}
+
+/// The same for calls while the server runs, in the words that clients are shown.
+pub(super) fn fault(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Fault {
+    let path = path.display().to_string();
+    move |error| {
+        let text = error.to_string();
+        // std appends the number to the system's words.
+        let reason = text.split(" (os error").next().unwrap_or_default().to_owned();
+        Fault { operation, path, reason }
+    }
+}

@@ -1,0 +1,497 @@
+//! What the AOF writer decides: mail in, disk work and news out.
+//!
+//! The shell hands each `Append` to `append`, asks `next` for work until there is none, does each
+//! piece on its disk and reports it with `done`, and sends out what `take_news` holds. At most one
+//! piece of work is under way. Whatever queues up meanwhile goes into the next write and the next
+//! sync together: that is the group commit.
+//!
+//! Invariants:
+//! - the file is the appends in the order of the calls, whole, each behind a SELECT of its database
+//!   where that changes; the first write to a file selects anew;
+//! - under `always` a finished batch is released only after a sync that began when everything
+//!   appended before it, and with it, was written;
+//! - after a failed write the file is cut to where it was before, the bytes are kept, and the write
+//!   is tried again each `RETRY_MS`; writes are refused meanwhile and taken again afterwards;
+//! - after a failed sync the file is never written or synced again. There are no bases yet, so
+//!   nothing can heal this: writes are refused until the restart, and what waits for the sync is
+//!   abandoned, so that its clients see a closed connection and neither an error nor an OK.
+//!
+//! Bounded by the shards' credits (`credit`): the buffer holds what they may have unwritten. Left
+//! out: the switch to a new increment, and the fresh base after a failed sync.
+
+use std::collections::VecDeque;
+
+use bytes::{Bytes, BytesMut};
+
+use super::storage::{Fault, Work};
+
+/// Time between two tries of a write that failed.
+pub const RETRY_MS: u64 = 1_000;
+/// Under `everysec`, age of the oldest unsynced effect at which a sync starts.
+pub const SYNC_EVERY_MS: u64 = 1_000;
+/// A sync that took longer than this counts as one that delayed writes.
+pub const SYNC_SLOW_MS: u64 = 2_000;
+
+/// The setting `appendfsync`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Policy {
+    /// A reply waits for the sync that covers it.
+    Always,
+    /// Effects are durable after a second or two.
+    #[default]
+    EverySecond,
+    /// The system decides.
+    Never,
+}
+
+/// Where the part of an append that belongs to one database ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Run {
+    /// The database.
+    pub db: u32,
+    /// One past its last byte.
+    pub end: u32,
+}
+
+/// What a shard did in one turn.
+#[derive(Debug)]
+pub struct Append<F> {
+    /// The sender, counted from 0.
+    pub shard: u16,
+    /// Which bytes belong to which database: ascending ends, the last is the length of `bytes`.
+    pub runs: Vec<Run>,
+    /// Whole records without SELECT.
+    pub bytes: Vec<u8>,
+    /// Batches that may leave when all up to here is as durable as the policy asks.
+    pub finished: Vec<F>,
+}
+
+/// How far a shard's effects have come; totals of bytes that it sent since the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// The shard.
+    pub shard: u16,
+    /// In the file, so their memory is free.
+    pub written: u64,
+    /// Durable.
+    pub synced: u64,
+}
+
+/// What the writer has to tell others.
+#[derive(Debug, PartialEq, Eq)]
+pub enum News<F> {
+    /// These may leave.
+    Release(Vec<F>),
+    /// These must never be answered: drop them, so that their connections close.
+    Abandon(Vec<F>),
+    /// A shard's effects have come further.
+    Progress(Progress),
+    /// From now on writes are refused with `-MISCONF`; the log wants the fault.
+    Refuse(Fault),
+    /// Writes are taken again.
+    Resume,
+}
+
+/// Figures for INFO.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Figures {
+    /// `aof_current_size`: bytes in all files of the journal.
+    pub current_size: u64,
+    /// `aof_base_size`
+    pub base_size: u64,
+    /// `aof_buffer_length`: bytes that are not written.
+    pub buffer_length: u64,
+    /// `aof_pending_bio_fsync`
+    pub pending_syncs: u64,
+    /// `aof_delayed_fsync`
+    pub delayed_syncs: u64,
+    /// `aof_last_write_status`: ok or err.
+    pub is_write_ok: bool,
+    /// Why writes are refused, if they are.
+    pub fault: Option<Fault>,
+    /// Syncs that were done.
+    pub syncs: u64,
+    /// Batches that wait for a sync.
+    pub waiting: u64,
+}
+
+/// What the files hold when the journal takes over.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Sizes {
+    /// The base.
+    pub base: u64,
+    /// The base and all increments.
+    pub total: u64,
+    /// The increment that is written to.
+    pub increment: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Doing {
+    Nothing,
+    Writing,
+    Cutting,
+    /// Up to this position, since this time.
+    Syncing {
+        position: u64,
+        since_ms: u64,
+    },
+}
+
+#[derive(Debug)]
+enum Health {
+    Well,
+    WriteFailed { fault: Fault, must_cut: bool, retry_ms: u64 },
+    Lost(Fault),
+}
+
+/// Totals of one shard's bytes at each stage.
+#[derive(Debug, Clone, Copy, Default)]
+struct Account {
+    appended: u64,
+    frozen: u64,
+    written: u64,
+    syncing: u64,
+    synced: u64,
+}
+
+/// The AOF writer without its thread and file. `F` is a finished batch.
+#[derive(Debug)]
+pub struct Journal<F> {
+    policy: Policy,
+    doing: Doing,
+    health: Health,
+    is_closing: bool,
+    selected: Option<u32>,
+    buffer: BytesMut,
+    /// What is being written, or was when the write failed.
+    in_flight: Bytes,
+    sizes: Sizes,
+    /// Bytes since the start: taken in, in the file, durable. SELECTs count.
+    appended: u64,
+    written: u64,
+    synced: u64,
+    /// Batches and the position that must be durable before they leave; ascending.
+    waiting: VecDeque<(u64, Vec<F>)>,
+    /// When the oldest effect in the buffer came in.
+    buffered_since_ms: Option<u64>,
+    /// When the oldest effect on its way to the file or in it came in that no sync covers, and that
+    /// no running one will.
+    unsynced_since_ms: Option<u64>,
+    accounts: Vec<Account>,
+    delayed_syncs: u64,
+    syncs: u64,
+    news: Vec<News<F>>,
+}
+
+impl<F> Journal<F> {
+    /// A journal over files that hold so much already, all of it whole.
+    pub fn new(policy: Policy, sizes: Sizes) -> Self {
+        Self {
+            policy,
+            doing: Doing::Nothing,
+            health: Health::Well,
+            is_closing: false,
+            selected: None,
+            buffer: BytesMut::new(),
+            in_flight: Bytes::new(),
+            sizes,
+            appended: 0,
+            written: 0,
+            synced: 0,
+            waiting: VecDeque::new(),
+            buffered_since_ms: None,
+            unsynced_since_ms: None,
+            accounts: Vec::new(),
+            delayed_syncs: 0,
+            syncs: 0,
+            news: Vec::new(),
+        }
+    }
+
+    /// Takes an append in. Its bytes are copied once; `append.bytes` must match its runs.
+    pub fn append(&mut self, append: Append<F>, now_ms: u64) {
+        let Append { shard, runs, bytes, finished } = append;
+        if let Health::Lost(_) = self.health {
+            return self.abandon(finished);
+        }
+        let covered = runs.last().map_or(0, |run| run.end as usize);
+        assert!(covered == bytes.len(), "an append's runs must cover its bytes");
+        if !bytes.is_empty() {
+            self.take_in(&runs, &bytes);
+            self.account(shard).appended += bytes.len() as u64;
+            self.buffered_since_ms.get_or_insert(now_ms);
+        }
+        self.wait(finished);
+    }
+
+    fn take_in(&mut self, runs: &[Run], bytes: &[u8]) {
+        let before = self.buffer.len();
+        let mut start = 0;
+        for run in runs {
+            let end = run.end as usize;
+            if self.selected != Some(run.db) {
+                self.buffer.extend_from_slice(&select(run.db));
+                self.selected = Some(run.db);
+            }
+            self.buffer.extend_from_slice(&bytes[start..end]);
+            start = end;
+        }
+        self.appended += (self.buffer.len() - before) as u64;
+    }
+
+    fn wait(&mut self, finished: Vec<F>) {
+        if finished.is_empty() {
+        } else if self.policy != Policy::Always && self.waiting.is_empty()
+            || self.synced == self.appended
+        {
+            self.news.push(News::Release(finished));
+        } else {
+            match self.waiting.back_mut() {
+                Some((position, waiting)) if *position == self.appended => waiting.extend(finished),
+                _ => self.waiting.push_back((self.appended, finished)),
+            }
+        }
+    }
+
+    fn account(&mut self, shard: u16) -> &mut Account {
+        let index = usize::from(shard);
+        if self.accounts.len() <= index {
+            self.accounts.resize(index + 1, Account::default());
+        }
+        &mut self.accounts[index]
+    }
+
+    /// Takes up a change of `appendfsync`. What waits for a sync still gets one.
+    pub fn set_policy(&mut self, policy: Policy) {
+        self.policy = policy;
+    }
+
+    /// From now on everything is written and synced at once, whatever the policy. The shell asks
+    /// `next` as before and may end when it has no more work. A write that failed is tried once more
+    /// at once.
+    pub fn close(&mut self) {
+        self.is_closing = true;
+        if let Health::WriteFailed { retry_ms, .. } = &mut self.health {
+            *retry_ms = 0;
+        }
+    }
+
+    /// The next piece of work, if there is one that is due and none is under way. A sync that is
+    /// due goes before the next write, so that a stream of appends cannot put it off.
+    pub fn next(&mut self, now_ms: u64) -> Option<Work> {
+        if self.doing != Doing::Nothing || self.is_lost() {
+            return None;
+        }
+        if self.is_sync_due(now_ms) {
+            return Some(self.start_sync(now_ms));
+        }
+        match self.health {
+            Health::WriteFailed { retry_ms, .. } if now_ms < retry_ms => return None,
+            Health::WriteFailed { must_cut: true, .. } => {
+                self.doing = Doing::Cutting;
+                return Some(Work::Cut(self.sizes.increment));
+            }
+            _ => {}
+        }
+        if self.in_flight.is_empty() {
+            self.freeze();
+        }
+        if self.in_flight.is_empty() {
+            return None;
+        }
+        self.doing = Doing::Writing;
+        Some(Work::Write(self.in_flight.clone()))
+    }
+
+    fn freeze(&mut self) {
+        self.in_flight = self.buffer.split().freeze();
+        let since = self.buffered_since_ms.take();
+        self.unsynced_since_ms = self.unsynced_since_ms.or(since);
+        for account in &mut self.accounts {
+            account.frozen = account.appended;
+        }
+    }
+
+    fn start_sync(&mut self, now_ms: u64) -> Work {
+        self.doing = Doing::Syncing { position: self.written, since_ms: now_ms };
+        for account in &mut self.accounts {
+            account.syncing = account.written;
+        }
+        // What a failed write holds back is not in this sync.
+        if self.in_flight.is_empty() {
+            self.unsynced_since_ms = None;
+        }
+        Work::Sync
+    }
+
+    fn is_sync_due(&self, now_ms: u64) -> bool {
+        let is_waited_for = self.waiting.front().is_some_and(|(end, _)| *end <= self.written);
+        let is_old = match (self.policy, self.unsynced_since_ms) {
+            (Policy::Always, _) => true,
+            (Policy::EverySecond, Some(since)) => now_ms.saturating_sub(since) >= SYNC_EVERY_MS,
+            (Policy::EverySecond, None) | (Policy::Never, _) => false,
+        };
+        self.synced < self.written && (self.is_closing || is_waited_for || is_old)
+    }
+
+    /// When `next` may have work though nothing new comes in.
+    pub fn due_ms(&self) -> Option<u64> {
+        match (&self.health, self.policy, self.unsynced_since_ms) {
+            (Health::WriteFailed { retry_ms, .. }, ..) => Some(*retry_ms),
+            (Health::Well, Policy::EverySecond, Some(since)) => Some(since + SYNC_EVERY_MS),
+            _ => None,
+        }
+    }
+
+    /// Takes the result of the work that `next` gave out last.
+    pub fn done(&mut self, result: Result<(), Fault>, now_ms: u64) {
+        match (std::mem::replace(&mut self.doing, Doing::Nothing), result) {
+            (Doing::Nothing, _) => {}
+            (Doing::Writing, Ok(())) => self.wrote(),
+            (Doing::Cutting, Ok(())) => {
+                if let Health::WriteFailed { must_cut, .. } = &mut self.health {
+                    *must_cut = false;
+                }
+            }
+            (Doing::Writing | Doing::Cutting, Err(fault)) => self.write_failed(fault, now_ms),
+            (Doing::Syncing { position, since_ms }, Ok(())) => {
+                self.time_sync(since_ms, now_ms);
+                self.did_sync(position);
+            }
+            (Doing::Syncing { since_ms, .. }, Err(fault)) => {
+                self.time_sync(since_ms, now_ms);
+                self.distrust(fault);
+            }
+        }
+    }
+
+    fn wrote(&mut self) {
+        let length = std::mem::take(&mut self.in_flight).len() as u64;
+        self.written += length;
+        self.sizes.increment += length;
+        self.sizes.total += length;
+        if let Health::WriteFailed { .. } = self.health {
+            self.health = Health::Well;
+            self.news.push(News::Resume);
+        }
+        for index in 0..self.accounts.len() {
+            let account = &mut self.accounts[index];
+            if account.written != account.frozen {
+                account.written = account.frozen;
+                self.report(index);
+            }
+        }
+    }
+
+    fn write_failed(&mut self, fault: Fault, now_ms: u64) {
+        if let Health::Well = self.health {
+            self.news.push(News::Refuse(fault.clone()));
+        }
+        let retry_ms = now_ms + RETRY_MS;
+        self.health = Health::WriteFailed { fault, must_cut: true, retry_ms };
+    }
+
+    fn time_sync(&mut self, since_ms: u64, now_ms: u64) {
+        self.syncs += 1;
+        self.delayed_syncs += u64::from(now_ms.saturating_sub(since_ms) > SYNC_SLOW_MS);
+    }
+
+    fn did_sync(&mut self, position: u64) {
+        self.synced = position;
+        for index in 0..self.accounts.len() {
+            let account = &mut self.accounts[index];
+            if account.synced != account.syncing {
+                account.synced = account.syncing;
+                self.report(index);
+            }
+        }
+        let covered = self.waiting.partition_point(|(waits_for, _)| *waits_for <= position);
+        if covered > 0 {
+            let released = self.waiting.drain(..covered).flat_map(|(_, batches)| batches).collect();
+            self.news.push(News::Release(released));
+        }
+    }
+
+    fn report(&mut self, index: usize) {
+        let Account { written, synced, .. } = self.accounts[index];
+        self.news.push(News::Progress(Progress { shard: index as u16, written, synced }));
+    }
+
+    /// The file cannot be trusted any more: a sync failed, or the writer was started anew and does
+    /// not know what became of what it had.
+    pub fn distrust(&mut self, fault: Fault) {
+        if let Health::Lost(_) = self.health {
+            return;
+        }
+        if let Health::Well = self.health {
+            self.news.push(News::Refuse(fault.clone()));
+        }
+        self.doing = Doing::Nothing;
+        self.health = Health::Lost(fault);
+        self.buffer = BytesMut::new();
+        self.in_flight = Bytes::new();
+        let waiting = self.waiting.drain(..).flat_map(|(_, batches)| batches).collect();
+        self.abandon(waiting);
+    }
+
+    fn abandon(&mut self, batches: Vec<F>) {
+        if !batches.is_empty() {
+            self.news.push(News::Abandon(batches));
+        }
+    }
+
+    /// What is to be told, in order; empties the list.
+    pub fn take_news(&mut self) -> Vec<News<F>> {
+        std::mem::take(&mut self.news)
+    }
+
+    /// Length of the increment if everything taken in is in it: up to there a rebuild may read.
+    pub fn written_length(&self) -> Option<u64> {
+        let is_written = matches!(self.health, Health::Well) && self.written == self.appended;
+        is_written.then_some(self.sizes.increment)
+    }
+
+    /// Whether everything that was taken in has been synced.
+    pub fn is_durable(&self) -> bool {
+        matches!(self.health, Health::Well) && self.synced == self.appended
+    }
+
+    /// Why writes are refused, if they are.
+    pub fn fault(&self) -> Option<&Fault> {
+        match &self.health {
+            Health::Well => None,
+            Health::WriteFailed { fault, .. } | Health::Lost(fault) => Some(fault),
+        }
+    }
+
+    /// Whether only a restart heals it: a sync has failed.
+    pub fn is_lost(&self) -> bool {
+        matches!(self.health, Health::Lost(_))
+    }
+
+    /// The figures for INFO.
+    pub fn figures(&self) -> Figures {
+        Figures {
+            current_size: self.sizes.total,
+            base_size: self.sizes.base,
+            buffer_length: (self.buffer.len() + self.in_flight.len()) as u64,
+            pending_syncs: u64::from(matches!(self.doing, Doing::Syncing { .. })),
+            delayed_syncs: self.delayed_syncs,
+            is_write_ok: self.fault().is_none(),
+            fault: self.fault().cloned(),
+            syncs: self.syncs,
+            waiting: self.waiting.iter().map(|(_, batches)| batches.len() as u64).sum(),
+        }
+    }
+}
+
+/// The record that selects a database.
+fn select(db: u32) -> Vec<u8> {
+    let mut number = itoa::Buffer::new();
+    let digits = number.format(db);
+    format!("*2\r\n$6\r\nSELECT\r\n${}\r\n{digits}\r\n", digits.len()).into_bytes()
+}
+
+#[cfg(test)]
+mod tests;

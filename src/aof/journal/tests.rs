@@ -1,0 +1,300 @@
+//! The journal on a disk in memory that keeps what was synced and fails where it is told to.
+
+use super::super::scan::{End, Scanner};
+use super::super::storage::Storage;
+use super::*;
+
+/// A file in memory, and how much of it is durable.
+#[derive(Default)]
+struct Disk {
+    bytes: Vec<u8>,
+    durable: usize,
+    calls: Vec<&'static str>,
+    /// Call numbers at which to fail; a failing write leaves half of its bytes.
+    fail_at: Vec<usize>,
+}
+
+impl Disk {
+    fn call(&mut self, operation: &'static str) -> Result<(), Fault> {
+        self.calls.push(operation);
+        if self.fail_at.contains(&self.calls.len()) { Err(fault(operation)) } else { Ok(()) }
+    }
+
+    fn count(&self, operation: &str) -> usize {
+        self.calls.iter().filter(|call| **call == operation).count()
+    }
+}
+
+impl Storage for Disk {
+    fn append(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        let result = self.call("write");
+        let kept = if result.is_ok() { bytes.len() } else { bytes.len() / 2 };
+        self.bytes.extend(&bytes[..kept]);
+        result
+    }
+
+    fn sync(&mut self) -> Result<(), Fault> {
+        self.call("fdatasync")?;
+        self.durable = self.bytes.len();
+        Ok(())
+    }
+
+    fn cut(&mut self, length: u64) -> Result<(), Fault> {
+        self.call("truncate")?;
+        self.bytes.truncate(length as usize);
+        Ok(())
+    }
+}
+
+fn fault(operation: &'static str) -> Fault {
+    Fault { operation, path: "x".into(), reason: "No space left on device".into() }
+}
+
+/// `INCR <text>` with a batch that is called the same.
+fn incr(shard: u16, db: u32, text: &'static str) -> Append<&'static str> {
+    let bytes = format!("*2\r\n$4\r\nINCR\r\n${}\r\n{text}\r\n", text.len()).into_bytes();
+    let runs = vec![Run { db, end: bytes.len() as u32 }];
+    Append { shard, runs, bytes, finished: vec![text] }
+}
+
+fn drive(journal: &mut Journal<&'static str>, disk: &mut Disk, now_ms: u64) {
+    while let Some(work) = journal.next(now_ms) {
+        let result = work.perform(disk);
+        journal.done(result, now_ms);
+    }
+}
+
+fn released(news: &[News<&'static str>]) -> Vec<&'static str> {
+    let batches = news.iter().filter_map(|news| match news {
+        News::Release(batches) => Some(batches.clone()),
+        _ => None,
+    });
+    batches.flatten().collect()
+}
+
+/// The records of a file as `db:key`, and how it ends.
+fn read(bytes: &[u8]) -> (Vec<String>, End) {
+    let mut scanner = Scanner::new(0);
+    scanner.feed(bytes);
+    let mut records = Vec::new();
+    while let Some(block) = scanner.next_block().unwrap() {
+        records.extend(block.records.iter().map(|record| {
+            let key = block.args(record).nth(1).unwrap();
+            format!("{}:{}", record.db, String::from_utf8_lossy(key))
+        }));
+    }
+    (records, scanner.finish().unwrap())
+}
+
+#[test]
+fn always_releases_after_one_write_and_one_sync_for_all_that_queued() {
+    let (mut journal, mut disk) = (Journal::new(Policy::Always, Sizes::default()), Disk::default());
+    for text in ["a", "b", "c"] {
+        journal.append(incr(0, 0, text), 0);
+    }
+    assert_eq!(journal.take_news(), []);
+    drive(&mut journal, &mut disk, 0);
+    assert_eq!(disk.calls, ["write", "fdatasync"]);
+    assert_eq!(released(&journal.take_news()), ["a", "b", "c"]);
+    assert!(journal.is_durable());
+    assert_eq!(disk.durable, disk.bytes.len());
+}
+
+#[test]
+fn what_comes_in_during_a_sync_waits_for_the_next_one() {
+    let (mut journal, mut disk) = (Journal::new(Policy::Always, Sizes::default()), Disk::default());
+    journal.append(incr(0, 0, "a"), 0);
+    let write = journal.next(0).unwrap();
+    journal.append(incr(0, 0, "b"), 0);
+    journal.done(write.perform(&mut disk), 0);
+    let sync = journal.next(0).unwrap();
+    assert_eq!(sync, Work::Sync, "a stream of appends must not put the sync off");
+    journal.append(incr(0, 0, "c"), 0);
+    // A batch without effects that saw a and b.
+    let reader = Append { shard: 1, runs: vec![], bytes: vec![], finished: vec!["reader"] };
+    journal.append(reader, 0);
+    assert_eq!(journal.next(0), None, "one piece of work at a time");
+    journal.done(sync.perform(&mut disk), 0);
+    assert_eq!(released(&journal.take_news()), ["a"]);
+    drive(&mut journal, &mut disk, 0);
+    assert_eq!(released(&journal.take_news()), ["b", "c", "reader"]);
+    let late = Append { shard: 1, runs: vec![], bytes: vec![], finished: vec!["late"] };
+    journal.append(late, 0);
+    assert_eq!(released(&journal.take_news()), ["late"], "all that it saw is durable");
+}
+
+#[test]
+fn everysec_releases_at_once_and_syncs_each_second() {
+    let mut journal = Journal::new(Policy::EverySecond, Sizes::default());
+    let mut disk = Disk::default();
+    for now_ms in 0..=5_000 {
+        journal.append(incr(0, 0, "a"), now_ms);
+        assert_eq!(released(&journal.take_news()), ["a"]);
+        drive(&mut journal, &mut disk, now_ms);
+    }
+    assert_eq!(disk.count("fdatasync"), 5);
+    let due_ms = journal.due_ms().unwrap();
+    drive(&mut journal, &mut disk, due_ms);
+    assert!(journal.is_durable());
+    assert_eq!(journal.due_ms(), None);
+}
+
+#[test]
+fn no_never_syncs_but_at_the_end() {
+    let (mut journal, mut disk) = (Journal::new(Policy::Never, Sizes::default()), Disk::default());
+    journal.append(incr(0, 0, "a"), 0);
+    drive(&mut journal, &mut disk, 100_000);
+    assert_eq!(disk.calls, ["write"]);
+    journal.close();
+    drive(&mut journal, &mut disk, 100_000);
+    assert_eq!(disk.calls, ["write", "fdatasync"]);
+}
+
+#[test]
+fn a_changed_policy_keeps_the_order_and_the_word_given() {
+    let (mut journal, mut disk) = (Journal::new(Policy::Always, Sizes::default()), Disk::default());
+    journal.append(incr(0, 0, "a"), 0);
+    journal.set_policy(Policy::Never);
+    journal.append(incr(0, 0, "b"), 0);
+    assert_eq!(released(&journal.take_news()), [""; 0]);
+    drive(&mut journal, &mut disk, 0);
+    assert_eq!(released(&journal.take_news()), ["a", "b"]);
+    journal.append(incr(0, 0, "c"), 0);
+    drive(&mut journal, &mut disk, 0);
+    journal.set_policy(Policy::Always);
+    journal.append(Append { shard: 0, runs: vec![], bytes: vec![], finished: vec!["d"] }, 0);
+    assert_eq!(released(&journal.take_news()), ["c"]);
+    drive(&mut journal, &mut disk, 0);
+    assert_eq!(released(&journal.take_news()), ["d"]);
+}
+
+#[test]
+fn selects_where_the_database_changes_and_first_in_a_file() {
+    let mut journal = Journal::new(Policy::Never, Sizes::default());
+    let mut disk = Disk::default();
+    for db in [7, 7, 0, 12] {
+        journal.append(incr(0, db, "a"), 0);
+    }
+    let (one, two) = (incr(0, 12, "b"), incr(0, 3, "c"));
+    let mut both = Append { shard: 0, runs: one.runs, bytes: one.bytes, finished: vec![] };
+    both.bytes.extend(&two.bytes);
+    both.runs.push(Run { db: 3, end: both.bytes.len() as u32 });
+    journal.append(both, 0);
+    drive(&mut journal, &mut disk, 0);
+    assert_eq!(read(&disk.bytes).0, ["7:a", "7:a", "0:a", "12:a", "12:b", "3:c"]);
+    assert_eq!(disk.bytes.windows(6).filter(|w| *w == b"SELECT").count(), 4);
+    assert_eq!(journal.written_length(), Some(disk.bytes.len() as u64));
+}
+
+#[test]
+fn progress_is_told_to_the_shard_that_sent() {
+    let mut journal = Journal::new(Policy::EverySecond, Sizes::default());
+    let mut disk = Disk::default();
+    journal.append(incr(0, 0, "a"), 0);
+    journal.append(incr(3, 0, "bcd"), 0);
+    journal.take_news();
+    drive(&mut journal, &mut disk, 0);
+    let told = journal.take_news();
+    let at = |shard, written, synced| News::Progress(Progress { shard, written, synced });
+    assert_eq!(told, [at(0, 21, 0), at(3, 23, 0)]);
+    drive(&mut journal, &mut disk, 1_000);
+    assert_eq!(journal.take_news(), [at(0, 21, 21), at(3, 23, 23)]);
+}
+
+#[test]
+fn a_failed_write_refuses_cuts_retries_and_heals() {
+    let mut disk = Disk { fail_at: vec![3, 4, 6], ..Disk::default() };
+    let mut journal = Journal::new(Policy::Always, Sizes::default());
+    journal.append(incr(0, 0, "a"), 0);
+    drive(&mut journal, &mut disk, 0);
+    journal.take_news();
+    journal.append(incr(0, 0, "b"), 0);
+    drive(&mut journal, &mut disk, 0);
+    assert_eq!(journal.take_news(), [News::Refuse(fault("write"))]);
+    assert_eq!(journal.written_length(), None);
+    assert!(!journal.figures().is_write_ok);
+    // On their way when the news went out.
+    journal.append(incr(0, 1, "c"), 1);
+    drive(&mut journal, &mut disk, RETRY_MS - 1);
+    assert_eq!(disk.calls.len(), 3, "no try before its time");
+    assert_eq!(journal.due_ms(), Some(RETRY_MS));
+    drive(&mut journal, &mut disk, RETRY_MS);
+    drive(&mut journal, &mut disk, 2 * RETRY_MS);
+    assert_eq!(disk.calls[3..], ["truncate", "truncate", "write"]);
+    assert_eq!(journal.take_news(), [], "refused once, nothing released");
+    drive(&mut journal, &mut disk, 3 * RETRY_MS);
+    let told = journal.take_news();
+    assert_eq!(told[0], News::Resume);
+    assert_eq!(released(&told), ["b", "c"]);
+    assert_eq!(read(&disk.bytes), (vec!["0:a".into(), "0:b".into(), "1:c".into()], End::Clean));
+    assert_eq!(disk.durable, disk.bytes.len());
+}
+
+#[test]
+fn after_a_failed_sync_nothing_is_written_or_answered_again() {
+    for policy in [Policy::Always, Policy::EverySecond] {
+        let mut disk = Disk { fail_at: vec![2], ..Disk::default() };
+        let mut journal = Journal::new(policy, Sizes::default());
+        journal.append(incr(0, 0, "a"), 0);
+        drive(&mut journal, &mut disk, 0);
+        drive(&mut journal, &mut disk, 1_000);
+        let told = journal.take_news();
+        assert!(told.contains(&News::Refuse(fault("fdatasync"))), "{told:?}");
+        assert_eq!(told.contains(&News::Abandon(vec!["a"])), policy == Policy::Always);
+        journal.append(incr(0, 0, "b"), 1_000);
+        assert_eq!(journal.take_news(), [News::Abandon(vec!["b"])]);
+        journal.close();
+        drive(&mut journal, &mut disk, 1_000_000);
+        assert_eq!(disk.calls.len(), 2);
+        assert!(journal.is_lost() && !journal.is_durable());
+        assert_eq!(journal.due_ms(), None);
+    }
+}
+
+#[test]
+fn closing_on_a_full_disk_tries_once_more_and_ends() {
+    let mut disk = Disk { fail_at: (1..100).collect(), ..Disk::default() };
+    let mut journal = Journal::new(Policy::EverySecond, Sizes::default());
+    journal.append(incr(0, 0, "a"), 0);
+    drive(&mut journal, &mut disk, 0);
+    journal.close();
+    drive(&mut journal, &mut disk, 0);
+    assert_eq!(disk.calls, ["write", "truncate"]);
+    assert!(!journal.is_durable());
+}
+
+/// Cuts the power at each call, with any part of what was not synced, while calls fail at random:
+/// what was released is there, in order, and nothing is there that was not sent.
+#[test]
+fn released_under_always_survives_a_cut_at_each_call() {
+    const KEYS: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    for stop_after in 1..24 {
+        for failing in 0..24 {
+            let mut disk = Disk { fail_at: vec![failing], ..Disk::default() };
+            let mut journal = Journal::new(Policy::Always, Sizes::default());
+            let mut safe = Vec::new();
+            let mut keys = KEYS.iter();
+            for now_ms in (0..).step_by(400) {
+                for key in keys.by_ref().take(1 + (now_ms / 400 % 2) as usize) {
+                    journal.append(incr(0, 0, key), now_ms);
+                }
+                while disk.calls.len() < stop_after
+                    && let Some(work) = journal.next(now_ms)
+                {
+                    let result = work.perform(&mut disk);
+                    journal.done(result, now_ms);
+                }
+                safe.extend(released(&journal.take_news()));
+                if disk.calls.len() >= stop_after || now_ms > 8_000 {
+                    break;
+                }
+            }
+            for length in disk.durable..=disk.bytes.len() {
+                let (found, _) = read(&disk.bytes[..length]);
+                let expected: Vec<_> = KEYS.iter().map(|key| format!("0:{key}")).collect();
+                assert!(expected.starts_with(&found), "{found:?}");
+                assert!(found.len() >= safe.len(), "released {safe:?}, found {found:?}");
+            }
+        }
+    }
+}

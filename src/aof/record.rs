@@ -1,0 +1,82 @@
+//! Records of the journal, as they come out of a file: the arguments of a write command, its
+//! database, and where it stands.
+//!
+//! A `Block` holds whole units only: a unit is one record, or all records of one MULTI..EXEC. The
+//! arguments are ranges in frozen bytes, so that a loader can hand them to shards without a copy.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+
+/// Where an argument stands in the bytes of its block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    /// First byte.
+    pub start: u32,
+    /// One past the last byte.
+    pub end: u32,
+}
+
+/// One write command of the journal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// Where it starts in the file.
+    pub offset: u64,
+    /// The database that was selected.
+    pub db: u32,
+    /// The whole record in the bytes of the block, from `*` to the last line end.
+    pub frame: Span,
+    /// Which spans of the block are its arguments; there is at least one.
+    pub args: Range<u32>,
+}
+
+/// What takes effect at once: one record or a transaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unit {
+    /// Where it starts in the file; of a transaction, its MULTI.
+    pub offset: u64,
+    /// Which records of the block belong to it; there is at least one.
+    pub records: Range<u32>,
+    /// Whether it stood between MULTI and EXEC.
+    pub is_group: bool,
+}
+
+/// Whole units, in the order of the journal.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Block {
+    /// The bytes that the spans point into.
+    pub bytes: Bytes,
+    /// Arguments of all records.
+    pub spans: Vec<Span>,
+    /// All records.
+    pub records: Vec<Record>,
+    /// How the records belong together; without gaps.
+    pub units: Vec<Unit>,
+}
+
+impl Block {
+    /// The records of a unit.
+    pub fn records(&self, unit: &Unit) -> &[Record] {
+        &self.records[unit.records.start as usize..unit.records.end as usize]
+    }
+
+    /// The spans of a record's arguments.
+    pub fn spans(&self, record: &Record) -> &[Span] {
+        &self.spans[record.args.start as usize..record.args.end as usize]
+    }
+
+    /// The arguments of a record.
+    pub fn args(&self, record: &Record) -> impl ExactSizeIterator<Item = &[u8]> {
+        self.spans(record).iter().map(|span| self.at(*span))
+    }
+
+    /// The bytes at a span.
+    pub fn at(&self, span: Span) -> &[u8] {
+        &self.bytes[span.start as usize..span.end as usize]
+    }
+
+    /// The bytes at a span, sharing the block's memory.
+    pub fn share(&self, span: Span) -> Bytes {
+        self.bytes.slice(span.start as usize..span.end as usize)
+    }
+}
