@@ -24,6 +24,8 @@ use std::collections::VecDeque;
 use bytes::{Bytes, BytesMut};
 
 use super::storage::{Fault, Work};
+use crate::keyspace::effect::Run;
+use crate::resp::encode;
 
 /// Time between two tries of a write that failed.
 pub const RETRY_MS: u64 = 1_000;
@@ -42,15 +44,6 @@ pub enum Policy {
     EverySecond,
     /// The system decides.
     Never,
-}
-
-/// Where the part of an append that belongs to one database ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Run {
-    /// The database.
-    pub db: u32,
-    /// One past its last byte.
-    pub end: u32,
 }
 
 /// What a shard did in one turn.
@@ -215,7 +208,7 @@ impl<F> Journal<F> {
         if let Health::Lost(_) = self.health {
             return self.abandon(finished);
         }
-        let covered = runs.last().map_or(0, |run| run.end as usize);
+        let covered = runs.last().map_or(0, |run| run.end);
         assert!(covered == bytes.len(), "an append's runs must cover its bytes");
         if !bytes.is_empty() {
             self.take_in(&runs, &bytes);
@@ -229,7 +222,7 @@ impl<F> Journal<F> {
         let before = self.buffer.len();
         let mut start = 0;
         for run in runs {
-            let end = run.end as usize;
+            let end = run.end;
             if self.selected != Some(run.db) {
                 self.buffer.extend_from_slice(&select(run.db));
                 self.selected = Some(run.db);
@@ -488,9 +481,9 @@ impl<F> Journal<F> {
 
 /// The record that selects a database.
 fn select(db: u32) -> Vec<u8> {
-    let mut number = itoa::Buffer::new();
-    let digits = number.format(db);
-    format!("*2\r\n$6\r\nSELECT\r\n${}\r\n{digits}\r\n", digits.len()).into_bytes()
+    let mut record = Vec::new();
+    encode::command(&mut record, &[b"SELECT", itoa::Buffer::new().format(db).as_bytes()]);
+    record
 }
 
 #[cfg(test)]

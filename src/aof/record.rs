@@ -8,14 +8,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-/// Where an argument stands in the bytes of its block.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Span {
-    /// First byte.
-    pub start: u32,
-    /// One past the last byte.
-    pub end: u32,
-}
+use crate::resp::Span;
 
 /// One write command of the journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,16 +60,17 @@ impl Block {
 
     /// The arguments of a record.
     pub fn args(&self, record: &Record) -> impl ExactSizeIterator<Item = &[u8]> {
-        self.spans(record).iter().map(|span| self.at(*span))
-    }
-
-    /// The bytes at a span.
-    pub fn at(&self, span: Span) -> &[u8] {
-        &self.bytes[span.start as usize..span.end as usize]
+        self.spans(record).iter().map(|span| span.of(&self.bytes))
     }
 
     /// The bytes at a span, sharing the block's memory.
     pub fn share(&self, span: Span) -> Bytes {
-        self.bytes.slice(span.start as usize..span.end as usize)
+        self.bytes.slice(span.range())
+    }
+
+    /// The database of each record, and where its arguments end in `spans`. They follow each other
+    /// without gaps from the first span on, so this is all that a shard needs to apply them.
+    pub fn ends(&self) -> impl ExactSizeIterator<Item = (u32, u32)> {
+        self.records.iter().map(|record| (record.db, record.args.end))
     }
 }

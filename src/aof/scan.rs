@@ -20,7 +20,8 @@
 use bytes::{Buf, BytesMut};
 use thiserror::Error;
 
-use super::record::{Block, Record, Span, Unit};
+use super::record::{Block, Record, Unit};
+use crate::resp::Span;
 
 /// Most bytes of one unit. Spans count in 32 bits, so a limit must stay well below 4 GiB.
 pub const UNIT_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
@@ -311,18 +312,15 @@ impl Scanner {
                 return Err(Stop::Damaged { at, why: Why::LineEnd });
             }
         }
-        let end = self.span_offset(end)?;
-        let start = self.span_offset(self.at)?;
-        self.found.spans.push(Span { start, end });
-        self.at = end as usize + 2;
+        if u32::try_from(end).is_err() {
+            let why = Why::TooLong(self.unit_bytes_max);
+            return Err(Stop::Damaged { at: self.unit_start(), why });
+        }
+        self.found.spans.push(Span { start: self.at as u32, len: length as u32 });
+        self.at = end + 2;
         self.partial.bulk = None;
         self.partial.args_left -= 1;
         if self.partial.args_left == 0 { self.end_record() } else { Ok(()) }
-    }
-
-    fn span_offset(&self, at: usize) -> Result<u32, Stop> {
-        let why = Why::TooLong(self.unit_bytes_max);
-        u32::try_from(at).map_err(|_| Stop::Damaged { at: self.unit_start(), why })
     }
 
     /// A line of a sign that was checked, digits and a line end: its number and where it ends.
@@ -352,7 +350,7 @@ impl Scanner {
         let spans = &self.found.spans[self.partial.first_span..];
         let arg = |index: usize| {
             let span: Option<&Span> = spans.get(index);
-            span.map_or(&b""[..], |s| &self.buffer[s.start as usize..s.end as usize])
+            span.map_or(&b""[..], |span| span.of(&self.buffer))
         };
         match (arg(0), spans.len()) {
             (name, 2) if name.eq_ignore_ascii_case(b"select") => {
@@ -387,7 +385,7 @@ impl Scanner {
         self.found.records.push(Record {
             offset: self.offset + start as u64,
             db: self.db,
-            frame: Span { start: start as u32, end: self.at as u32 },
+            frame: Span { start: start as u32, len: (self.at - start) as u32 },
             args: self.partial.first_span as u32..self.found.spans.len() as u32,
         });
         if self.group.is_none() {
@@ -444,11 +442,9 @@ impl Scanner {
         }
         for span in &mut self.found.spans {
             span.start -= bytes as u32;
-            span.end -= bytes as u32;
         }
         for record in &mut self.found.records {
             record.frame.start -= bytes as u32;
-            record.frame.end -= bytes as u32;
             record.args = record.args.start - spans as u32..record.args.end - spans as u32;
         }
     }
@@ -507,7 +503,10 @@ mod tests {
             scanner.feed(piece);
             loop {
                 match scanner.next_block() {
-                    Ok(Some(block)) => units.extend(block.units.iter().map(|u| line(&block, u))),
+                    Ok(Some(block)) => {
+                        assert_eq!(block.ends().last().unwrap().1 as usize, block.spans.len());
+                        units.extend(block.units.iter().map(|unit| line(&block, unit)));
+                    }
                     Ok(None) => break,
                     Err(damage) => return (units, Err(damage)),
                 }

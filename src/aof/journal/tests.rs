@@ -53,7 +53,7 @@ fn fault(operation: &'static str) -> Fault {
 /// `INCR <text>` with a batch that is called the same.
 fn incr(shard: u16, db: u32, text: &'static str) -> Append<&'static str> {
     let bytes = format!("*2\r\n$4\r\nINCR\r\n${}\r\n{text}\r\n", text.len()).into_bytes();
-    let runs = vec![Run { db, end: bytes.len() as u32 }];
+    let runs = vec![Run { db, end: bytes.len() }];
     Append { shard, runs, bytes, finished: vec![text] }
 }
 
@@ -178,7 +178,7 @@ fn selects_where_the_database_changes_and_first_in_a_file() {
     let (one, two) = (incr(0, 12, "b"), incr(0, 3, "c"));
     let mut both = Append { shard: 0, runs: one.runs, bytes: one.bytes, finished: vec![] };
     both.bytes.extend(&two.bytes);
-    both.runs.push(Run { db: 3, end: both.bytes.len() as u32 });
+    both.runs.push(Run { db: 3, end: both.bytes.len() });
     journal.append(both, 0);
     drive(&mut journal, &mut disk, 0);
     assert_eq!(read(&disk.bytes).0, ["7:a", "7:a", "0:a", "12:a", "12:b", "3:c"]);
