@@ -10,8 +10,8 @@
 //!   where that changes; the first write to a file selects anew;
 //! - under `always` a finished batch is released only after a sync that began when everything
 //!   appended before it, and with it, was written;
-//! - after a failed write the file is cut to where it was before, the bytes are kept, and the write
-//!   is tried again each `RETRY_MS`; writes are refused meanwhile and taken again afterwards;
+//! - after a failed write the file is cut at once to where it was before, the bytes are kept, and
+//!   the write is tried again each `RETRY_MS`; writes are refused meanwhile and taken again after;
 //! - after a failed sync the file is never written or synced again. There are no bases yet, so
 //!   nothing can heal this: writes are refused until the restart, and what waits for the sync is
 //!   abandoned, so that its clients see a closed connection and neither an error nor an OK.
@@ -134,7 +134,12 @@ enum Doing {
 #[derive(Debug)]
 enum Health {
     Well,
-    WriteFailed { fault: Fault, must_cut: bool, retry_ms: u64 },
+    /// `cut_ms` is when to remove what the write left in the file; none when that is done.
+    WriteFailed {
+        fault: Fault,
+        cut_ms: Option<u64>,
+        retry_ms: u64,
+    },
     Lost(Fault),
 }
 
@@ -265,7 +270,8 @@ impl<F> Journal<F> {
     /// at once.
     pub fn close(&mut self) {
         self.is_closing = true;
-        if let Health::WriteFailed { retry_ms, .. } = &mut self.health {
+        if let Health::WriteFailed { cut_ms, retry_ms, .. } = &mut self.health {
+            *cut_ms = cut_ms.map(|_| 0);
             *retry_ms = 0;
         }
     }
@@ -280,11 +286,12 @@ impl<F> Journal<F> {
             return Some(self.start_sync(now_ms));
         }
         match self.health {
-            Health::WriteFailed { retry_ms, .. } if now_ms < retry_ms => return None,
-            Health::WriteFailed { must_cut: true, .. } => {
+            Health::WriteFailed { cut_ms: Some(due), .. } if now_ms >= due => {
                 self.doing = Doing::Cutting;
                 return Some(Work::Cut(self.sizes.increment));
             }
+            Health::WriteFailed { cut_ms: Some(_), .. } => return None,
+            Health::WriteFailed { retry_ms, .. } if now_ms < retry_ms => return None,
             _ => {}
         }
         if self.in_flight.is_empty() {
@@ -343,11 +350,12 @@ impl<F> Journal<F> {
             (Doing::Nothing, _) => {}
             (Doing::Writing, Ok(())) => self.wrote(),
             (Doing::Cutting, Ok(())) => {
-                if let Health::WriteFailed { must_cut, .. } = &mut self.health {
-                    *must_cut = false;
+                if let Health::WriteFailed { cut_ms, .. } = &mut self.health {
+                    *cut_ms = None;
                 }
             }
-            (Doing::Writing | Doing::Cutting, Err(fault)) => self.write_failed(fault, now_ms),
+            (Doing::Writing, Err(fault)) => self.write_failed(fault, now_ms, now_ms),
+            (Doing::Cutting, Err(fault)) => self.write_failed(fault, now_ms + RETRY_MS, now_ms),
             (Doing::Syncing { position, since_ms }, Ok(())) => {
                 self.time_sync(since_ms, now_ms);
                 self.did_sync(position);
@@ -377,12 +385,12 @@ impl<F> Journal<F> {
         }
     }
 
-    fn write_failed(&mut self, fault: Fault, now_ms: u64) {
+    fn write_failed(&mut self, fault: Fault, cut_ms: u64, now_ms: u64) {
         if let Health::Well = self.health {
             self.news.push(News::Refuse(fault.clone()));
         }
         let retry_ms = now_ms + RETRY_MS;
-        self.health = Health::WriteFailed { fault, must_cut: true, retry_ms };
+        self.health = Health::WriteFailed { fault, cut_ms: Some(cut_ms), retry_ms };
     }
 
     fn time_sync(&mut self, since_ms: u64, now_ms: u64) {

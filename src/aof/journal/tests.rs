@@ -216,13 +216,13 @@ fn a_failed_write_refuses_cuts_retries_and_heals() {
     // On their way when the news went out.
     journal.append(incr(0, 1, "c"), 1);
     drive(&mut journal, &mut disk, RETRY_MS - 1);
-    assert_eq!(disk.calls.len(), 3, "no try before its time");
+    assert_eq!(disk.calls[2..], ["write", "truncate"], "no new try before its time");
     assert_eq!(journal.due_ms(), Some(RETRY_MS));
     drive(&mut journal, &mut disk, RETRY_MS);
-    drive(&mut journal, &mut disk, 2 * RETRY_MS);
-    assert_eq!(disk.calls[3..], ["truncate", "truncate", "write"]);
+    assert_eq!(disk.calls[4..], ["truncate", "write", "truncate"], "cut at once");
+    assert_eq!(read(&disk.bytes), (vec!["0:a".into()], End::Clean));
     assert_eq!(journal.take_news(), [], "refused once, nothing released");
-    drive(&mut journal, &mut disk, 3 * RETRY_MS);
+    drive(&mut journal, &mut disk, 2 * RETRY_MS);
     let told = journal.take_news();
     assert_eq!(told[0], News::Resume);
     assert_eq!(released(&told), ["b", "c"]);
@@ -259,8 +259,17 @@ fn closing_on_a_full_disk_tries_once_more_and_ends() {
     drive(&mut journal, &mut disk, 0);
     journal.close();
     drive(&mut journal, &mut disk, 0);
-    assert_eq!(disk.calls, ["write", "truncate"]);
+    assert_eq!(disk.calls, ["write", "truncate", "truncate"]);
     assert!(!journal.is_durable());
+
+    let mut disk = Disk { fail_at: vec![1, 3], ..Disk::default() };
+    let mut journal = Journal::new(Policy::EverySecond, Sizes::default());
+    journal.append(incr(0, 0, "a"), 0);
+    drive(&mut journal, &mut disk, 0);
+    journal.close();
+    drive(&mut journal, &mut disk, 0);
+    assert_eq!(disk.calls, ["write", "truncate", "write", "truncate"]);
+    assert!(disk.bytes.is_empty(), "nothing torn is left behind");
 }
 
 /// Cuts the power at each call, with any part of what was not synced, while calls fail at random:
