@@ -52,8 +52,6 @@ pub struct Batch {
     pub now: Millis,
     /// What the connection has to do before the batch can go on.
     pub action: Option<Action>,
-    /// Whether what it shows has to be durable before it is shown.
-    pub awaits_journal: bool,
     pub(crate) routed: Vec<Routed>,
     pub(crate) next: usize,
     pub(crate) errand: Option<Box<Errand>>,
@@ -72,7 +70,6 @@ impl Batch {
             replies: Vec::new(),
             now: Millis(0),
             action: None,
-            awaits_journal: false,
             routed: Vec::new(),
             next: 0,
             errand: None,
@@ -113,13 +110,19 @@ impl Batch {
         self.routed.len().saturating_sub(self.next)
     }
 
+    /// Nothing of it may ever be shown: its connection closes without a word.
+    pub fn abandon(&mut self) {
+        self.replies.clear();
+        self.session.closing = true;
+        self.next = self.routed.len();
+    }
+
     /// Gives back what the requests took; session and reply buffer stay.
     pub fn clear(&mut self) {
         self.input = Bytes::new();
         self.frames.clear();
         self.routed.clear();
         self.next = 0;
-        self.awaits_journal = false;
     }
 }
 

@@ -4,6 +4,7 @@
 //! written of its reply is taken back; it had recorded no effect, since that is done at its end, or
 //! what it recorded is taken back too.
 
+use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -12,8 +13,8 @@ use crate::commands::action::Action;
 use crate::commands::call::Call;
 use crate::commands::command::{Command, Run};
 use crate::commands::error::CommandError;
-use crate::commands::registry;
 use crate::commands::walk::{Step, Walk};
+use crate::commands::{positions, registry};
 use crate::hook::{Called, Gate, Outcome, Sink};
 use crate::keyspace::key::Hasher;
 use crate::keyspace::keys::{Keys, Tools};
@@ -40,6 +41,8 @@ pub(super) struct Engine {
     pub(super) phase: Phase,
     pub(super) journal_failed: Option<String>,
     pub(super) panics: u64,
+    pub(super) last_panic: String,
+    pub(super) has_journal: bool,
     pub(super) spoil_next: bool,
 }
 
@@ -136,10 +139,9 @@ impl Engine {
         };
         let end = clock.nanos();
         let panicked = ended.is_err();
-        let ended = ended.unwrap_or_else(|_| {
-            self.panics += 1;
-            self.phase = Phase::Suspect;
+        let ended = ended.unwrap_or_else(|panic| {
             self.tools.effects.rewind(marks.effects);
+            self.panicked(&call, parts.session.db, panic.as_ref());
             Ended::Failed(CommandError::Internal)
         });
         if !matches!(ended, Ended::GoesOn) {
@@ -247,6 +249,24 @@ impl Engine {
         result
     }
 
+    /// A command panicked half way. With a journal its shard is rebuilt; without one the keys that
+    /// it named are dropped, since nobody can say what they hold.
+    fn panicked(&mut self, call: &Call<'_>, db: u32, panic: &(dyn Any + Send)) {
+        self.panics += 1;
+        self.last_panic = format!("{}: {}", call.command.name, text_of(panic));
+        self.phase = Phase::Suspect;
+        if self.has_journal {
+            return;
+        }
+        for at in positions::keys(call.command, call.spans, call.input) {
+            let key = call.key(at);
+            if self.space.has(key.slot) {
+                self.space.change(db, key, |table, _| table.remove(key));
+                self.tools.effects.aside(db, &[b"DEL", key.name]);
+            }
+        }
+    }
+
     /// Writes the error, if it is one, tells the sinks, and brings the session up to date.
     fn close(
         &mut self,
@@ -294,6 +314,14 @@ impl Engine {
         }
         silence(&mut batch.session, &mut batch.replies, mark);
         batch.advance();
+    }
+}
+
+fn text_of(panic: &(dyn Any + Send)) -> &str {
+    match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
+        (Some(text), _) => text,
+        (_, Some(text)) => text,
+        _ => "a panic without words",
     }
 }
 

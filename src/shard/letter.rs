@@ -6,7 +6,7 @@ use crate::batch::Batch;
 use crate::clients::Pause;
 use crate::keyspace::slot::Slot;
 use crate::keyspace::space::Keyspace;
-use crate::route::Map;
+use crate::route::{Map, ShardId};
 use crate::settings::Settings;
 
 /// A letter to a shard.
@@ -20,6 +20,13 @@ pub enum Letter {
     Home(Box<Batch>),
     /// A new map.
     Routes(Arc<Map>),
+    /// A slot that has to move to another shard.
+    MoveOut {
+        /// The slot.
+        slot: u16,
+        /// Its new owner.
+        to: ShardId,
+    },
     /// A slot that moves here; the map that says so comes later.
     MoveIn(u16, Box<Slot>),
     /// New settings.

@@ -12,7 +12,7 @@ mod expire;
 mod lend;
 pub mod letter;
 pub mod question;
-mod replay;
+pub mod replay;
 mod visit;
 mod waiting;
 
@@ -76,6 +76,8 @@ pub struct Standing<'a> {
 pub struct Outbox {
     /// To other shards.
     pub letters: Vec<(ShardId, Letter)>,
+    /// Slots that have moved here: news for the router.
+    pub moved: Vec<u16>,
     /// Batches that go home.
     pub homes: Vec<Box<Batch>>,
 }
@@ -111,6 +113,7 @@ pub struct Shard {
     set_aside: VecDeque<Box<Batch>>,
     scratch: Vec<u16>,
     rebuilt: Rebuilt,
+    leaving: Vec<(u16, ShardId)>,
     /// What leaves at the end of the turn.
     pub outbox: Outbox,
 }
@@ -135,6 +138,8 @@ impl Shard {
             phase: Phase::Loading,
             journal_failed: None,
             panics: 0,
+            last_panic: String::new(),
+            has_journal: false,
             spoil_next: false,
         };
         Shard {
@@ -149,6 +154,7 @@ impl Shard {
             set_aside: VecDeque::new(),
             scratch: Vec::new(),
             rebuilt: Rebuilt::default(),
+            leaving: Vec::new(),
             outbox: Outbox::default(),
         }
     }
@@ -223,11 +229,16 @@ impl Shard {
             Letter::Routes(map) => {
                 if map.epoch() > self.given.map.epoch() {
                     self.given.map = map;
-                    self.serve_waiting();
+                    self.ready.extend(self.waiting.drain());
                 }
+            }
+            Letter::MoveOut { slot, to } => {
+                self.leaving.push((slot, to));
+                self.move_out();
             }
             Letter::MoveIn(slot, tables) => {
                 self.engine.space.put(slot, tables);
+                self.outbox.moved.push(slot);
                 self.serve_waiting();
             }
             Letter::Settings(settings) => {
@@ -249,6 +260,29 @@ impl Shard {
                 self.ready.append(&mut self.set_aside);
             }
         }
+    }
+
+    /// True when something is left to do or to send.
+    pub fn has_leftovers(&self) -> bool {
+        !self.ready.is_empty()
+            || !self.engine.tools.discarded.is_empty()
+            || !self.outbox.letters.is_empty()
+            || self.engine.phase == Phase::Suspect
+    }
+
+    /// What holds the shard may be half changed: nothing here is trusted any more.
+    pub fn distrust(&mut self) {
+        self.engine.phase = Phase::Suspect;
+    }
+
+    /// What the last panic of a command said.
+    pub fn last_panic(&self) -> &str {
+        &self.engine.last_panic
+    }
+
+    /// Whether there is a journal to rebuild from.
+    pub fn rebuilds(&mut self, from_journal: bool) {
+        self.engine.has_journal = from_journal;
     }
 
     /// Answers a question.
@@ -292,7 +326,20 @@ impl Shard {
         if returned.torn {
             self.engine.phase = Phase::Suspect;
         }
+        self.move_out();
         self.serve_waiting();
+    }
+
+    /// Sends the slots away that have to leave and are here.
+    fn move_out(&mut self) {
+        let Shard { leaving, engine, outbox, .. } = self;
+        leaving.retain(|(slot, to)| match engine.space.take(*slot) {
+            Some(tables) => {
+                outbox.letters.push((*to, Letter::MoveIn(*slot, tables)));
+                false
+            }
+            None => true,
+        });
     }
 
     /// Moves what can run now from the waiting to the ready.

@@ -4,6 +4,7 @@
 //! its replies pass a mark, or when the slice is over. Where a call runs follows from its command's
 //! `Run` and the slots of its keys alone.
 
+use crate::base::millis::Millis;
 use crate::batch::Batch;
 use crate::clients::PauseMode;
 use crate::commands::command::{Command, Run};
@@ -66,8 +67,12 @@ impl Shard {
         now
     }
 
-    /// Works off what is ready, for one slice. Returns true when there is more.
-    pub fn work(&mut self, clock: &mut dyn Ticks) -> bool {
+    /// Works off what is ready at `now`, for one slice. Returns true when there is more.
+    pub fn work(&mut self, now: Millis, clock: &mut dyn Ticks) -> bool {
+        if self.pause.is_some_and(|pause| pause.until <= now) {
+            self.pause = None;
+            self.ready.append(&mut self.set_aside);
+        }
         let start = clock.nanos();
         while let Some(batch) = self.ready.pop_front() {
             if let Some(batch) = self.visit(batch, clock) {

@@ -1,0 +1,282 @@
+//! The AOF writer's actor: a thin shell around `troupe::aof::journal`, on a thread of its own.
+//!
+//! Handlers only file mail; one runner does the disk work that the journal asks for and sends out
+//! its news. A panic counts as a failed sync, since nobody can say what had reached the file.
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context as TaskContext, Poll};
+use std::time::Duration;
+
+use actix::fut::ActorFuture;
+use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Recipient, Supervised};
+use tokio::sync::oneshot;
+use tokio::time::{Sleep, sleep};
+use tracing::{error, info};
+use troupe::aof::journal::{Figures, Journal, News, Policy};
+use troupe::aof::storage::Fault;
+use troupe::batch::Batch;
+use troupe::shard::letter::Letter;
+
+use crate::aof::disk::Directory;
+use crate::aof::increment::Increment;
+use crate::aof::loader;
+use crate::clock::Clock;
+use crate::message::aof::{Append, Close, Rebuild, SetPolicy};
+use crate::message::control::{Panic, Restarted};
+use crate::message::shard::{Letters, Progressed};
+use crate::shared::Shared;
+use crate::supervise::panic_text;
+
+/// Where the writer sends its news: by shard, in order.
+pub struct Receivers {
+    /// Letters to the threads.
+    pub letters: Vec<Recipient<Letters>>,
+    /// How far a shard's effects have come.
+    pub progress: Vec<Recipient<Progressed>>,
+    /// Restarts.
+    pub guardian: Recipient<Restarted>,
+}
+
+/// The actor that owns the journal.
+pub struct AofWriter {
+    journal: Journal<Box<Batch>>,
+    directory: Directory,
+    increment: Increment,
+    receivers: Receivers,
+    shared: Arc<Shared>,
+    figures: Arc<Mutex<Figures>>,
+    clock: Clock,
+    taken: u64,
+    rebuilds: Vec<Rebuild>,
+    closing: Option<oneshot::Sender<Result<(), String>>>,
+    panics_next: bool,
+    last_panic: String,
+}
+
+impl AofWriter {
+    /// A writer over an open increment.
+    pub fn new(
+        journal: Journal<Box<Batch>>,
+        directory: Directory,
+        increment: Increment,
+        receivers: Receivers,
+        shared: Arc<Shared>,
+        figures: Arc<Mutex<Figures>>,
+        clock: Clock,
+    ) -> AofWriter {
+        AofWriter {
+            journal,
+            directory,
+            increment,
+            receivers,
+            shared,
+            figures,
+            clock,
+            taken: 0,
+            rebuilds: Vec::new(),
+            closing: None,
+            panics_next: false,
+            last_panic: String::new(),
+        }
+    }
+
+    /// Does all disk work that is due, and sends out what follows from it.
+    fn work(&mut self) {
+        if std::mem::take(&mut self.panics_next) {
+            panic!("DEBUG PANIC-ACTOR");
+        }
+        while let Some(work) = self.journal.next(self.clock.steady_ms()) {
+            let result = work.perform(&mut self.increment);
+            if let Err(fault) = &result {
+                error!("Error in the AOF file: {fault}");
+            }
+            self.journal.done(result, self.clock.steady_ms());
+            self.send_news();
+        }
+        self.send_news();
+        self.start_rebuilds();
+        self.end_closing();
+    }
+
+    fn send_news(&mut self) {
+        if self.journal.is_durable() {
+            self.shared.journal.made_durable(self.taken);
+        }
+        let mut homes: HashMap<u16, Vec<Letter>> = HashMap::new();
+        for news in self.journal.take_news() {
+            match news {
+                News::Release(batches) => batches.into_iter().for_each(|batch| {
+                    homes.entry(batch.home.thread).or_default().push(Letter::Home(batch));
+                }),
+                News::Abandon(batches) => batches.into_iter().for_each(|mut batch| {
+                    batch.abandon();
+                    homes.entry(batch.home.thread).or_default().push(Letter::Home(batch));
+                }),
+                News::Progress(progress) => {
+                    if let Some(shard) = self.receivers.progress.get(usize::from(progress.shard)) {
+                        shard.do_send(Progressed(progress));
+                    }
+                }
+                News::Refuse(fault) => self.tell_all(Some(&fault)),
+                News::Resume => self.tell_all(None),
+            }
+        }
+        for (thread, letters) in homes {
+            if let Some(receiver) = self.receivers.letters.get(usize::from(thread)) {
+                receiver.do_send(Letters(letters));
+            }
+        }
+        if let Ok(mut figures) = self.figures.lock() {
+            *figures = self.journal.figures();
+        }
+    }
+
+    fn tell_all(&self, fault: Option<&Fault>) {
+        match fault {
+            Some(fault) => error!("Writes are refused: {fault}"),
+            None => info!("The AOF file can be written again"),
+        }
+        for receiver in &self.receivers.letters {
+            let reason = fault.map(|fault| fault.reason.clone());
+            receiver.do_send(Letters(vec![Letter::Journal(reason)]));
+        }
+    }
+
+    fn start_rebuilds(&mut self) {
+        if self.journal.is_lost() {
+            let failed = self.rebuilds.drain(..).next().is_some();
+            assert!(!failed, "a shard has to be rebuilt while the journal cannot be trusted");
+        }
+        let Some(up_to) = self.journal.written_length() else { return };
+        for rebuild in self.rebuilds.drain(..) {
+            match self.directory.files() {
+                Ok(files) => loader::spawn_rebuild(files, up_to, rebuild),
+                Err(fault) => loader::fail(&fault.to_string()),
+            }
+        }
+    }
+
+    fn end_closing(&mut self) {
+        if self.closing.is_some() && (self.journal.is_durable() || self.journal.fault().is_some()) {
+            let result = self.journal.fault().map_or(Ok(()), |fault| Err(fault.to_string()));
+            if let Some(closing) = self.closing.take() {
+                let _ = closing.send(result);
+            }
+        }
+    }
+}
+
+impl Actor for AofWriter {
+    type Context = Context<AofWriter>;
+
+    fn started(&mut self, ctx: &mut Context<AofWriter>) {
+        // Credits bound what is on its way here, not the mailbox.
+        ctx.set_mailbox_capacity(usize::from(u16::MAX));
+        ctx.spawn(Runner { alarm: None });
+    }
+}
+
+impl Supervised for AofWriter {
+    fn restarting(&mut self, _: &mut Context<AofWriter>) {
+        self.receivers
+            .guardian
+            .do_send(Restarted { name: "aof-writer".to_owned(), why: self.last_panic.clone() });
+        self.journal.distrust(Fault {
+            operation: "panic",
+            path: self.increment.path().display().to_string(),
+            reason: "the AOF writer was started anew and does not trust its file".to_owned(),
+        });
+    }
+}
+
+/// The one place where the writer works.
+struct Runner {
+    alarm: Option<(u64, Pin<Box<Sleep>>)>,
+}
+
+impl ActorFuture<AofWriter> for Runner {
+    type Output = ();
+
+    fn poll(
+        mut self: Pin<&mut Self>,
+        actor: &mut AofWriter,
+        ctx: &mut Context<AofWriter>,
+        task: &mut TaskContext<'_>,
+    ) -> Poll<()> {
+        loop {
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| actor.work())) {
+                actor.last_panic = panic_text(&*panic);
+                error!("panic in the AOF writer: {}", actor.last_panic);
+                ctx.stop();
+                return Poll::Ready(());
+            }
+            let Some(due) = actor.journal.due_ms() else {
+                self.alarm = None;
+                return Poll::Pending;
+            };
+            let until = Duration::from_millis(due.saturating_sub(actor.clock.steady_ms()).max(1));
+            if self.alarm.as_ref().is_none_or(|(at, _)| *at != due) {
+                self.alarm = Some((due, Box::pin(sleep(until))));
+            }
+            let Some((_, alarm)) = &mut self.alarm else { return Poll::Pending };
+            if alarm.as_mut().poll(task).is_pending() {
+                return Poll::Pending;
+            }
+            self.alarm = None;
+        }
+    }
+}
+
+impl Handler<Append> for AofWriter {
+    type Result = ();
+
+    fn handle(&mut self, append: Append, _: &mut Context<AofWriter>) {
+        self.taken += u64::from(!append.0.bytes.is_empty());
+        self.journal.append(append.0, self.clock.steady_ms());
+    }
+}
+
+impl Handler<SetPolicy> for AofWriter {
+    type Result = ();
+
+    fn handle(&mut self, policy: SetPolicy, _: &mut Context<AofWriter>) {
+        self.journal.set_policy(policy.0);
+    }
+}
+
+impl Handler<Rebuild> for AofWriter {
+    type Result = ();
+
+    fn handle(&mut self, rebuild: Rebuild, _: &mut Context<AofWriter>) {
+        self.rebuilds.push(rebuild);
+    }
+}
+
+impl Handler<Close> for AofWriter {
+    type Result = ();
+
+    fn handle(&mut self, close: Close, _: &mut Context<AofWriter>) {
+        self.journal.close();
+        self.closing = Some(close.0);
+    }
+}
+
+impl Handler<Panic> for AofWriter {
+    type Result = ();
+
+    fn handle(&mut self, _: Panic, _: &mut Context<AofWriter>) {
+        self.panics_next = true;
+    }
+}
+
+/// The policy of a setting.
+pub fn policy(name: &str) -> Policy {
+    match name {
+        "always" => Policy::Always,
+        "no" => Policy::Never,
+        _ => Policy::EverySecond,
+    }
+}

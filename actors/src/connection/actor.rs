@@ -1,0 +1,368 @@
+//! The connection's actor: one client, one batch at a time.
+//!
+//! It reads only while its batch is at home and its replies are written, so what a client can have
+//! on its way is bounded by one batch and its replies. While the batch is away it only watches
+//! whether the client has gone. A panic here costs one client: the actor is dropped, and its socket
+//! with it.
+
+use std::cell::RefCell;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context as TaskContext, Poll, ready};
+
+use actix::fut::ActorFuture;
+use actix::{Actor, ActorContext, AsyncContext, Context, Handler};
+use bytes::BytesMut;
+use tokio_util::codec::Decoder as _;
+use tracing::{debug, warn};
+use troupe::batch::{Batch, Home};
+use troupe::clients::Row;
+use troupe::commands::error::CommandError;
+use troupe::resp::{Limits, Reply};
+use troupe::session::{Peer, Session};
+
+use crate::admin::{Admin, Performing};
+use crate::connection::codec::{Codec, CodecError};
+use crate::connection::stream::Stream;
+use crate::message::connection::{Executed, Kill, Push};
+use crate::thread::{Client, Thread};
+
+/// Bytes that a read asks for at least.
+const READ_BYTES: usize = 16 * 1024;
+
+/// Capacity of the reply buffer that an idle client keeps, in bytes.
+const REPLIES_KEPT: usize = 1024;
+
+/// What keeps the connection's batch.
+enum Standing {
+    /// It is here.
+    Home(Box<Batch>),
+    /// It is on its way over the shards.
+    Away,
+    /// It is here and waits for an action: when it began, and where its reply begins.
+    Performing(Box<Batch>, Performing, u64),
+}
+
+/// The connection ends: its client has gone, or was told what there was to tell.
+struct Closed;
+
+/// One client's actor.
+pub struct Connection {
+    thread: Rc<Thread>,
+    admin: Arc<Admin>,
+    stream: Stream,
+    codec: Codec,
+    input: BytesMut,
+    standing: Standing,
+    place: u32,
+    id: u64,
+    row: Rc<RefCell<Row>>,
+    /// Bytes for the client, and how many of them are written.
+    output: Vec<u8>,
+    written: usize,
+    closing: bool,
+}
+
+impl Connection {
+    /// A connection on `thread` for a client that was just accepted.
+    pub fn start(
+        thread: Rc<Thread>,
+        admin: Arc<Admin>,
+        stream: Stream,
+        peer: Peer,
+    ) -> actix::Addr<Connection> {
+        let id = thread.shared.next_client.fetch_add(1, Ordering::Relaxed);
+        Connection::create(|ctx| {
+            let settings = thread.with_shard(|shard| shard.settings().clone());
+            let authenticated = settings.requirepass.is_empty();
+            let now = thread.clock.now();
+            let session = Session::new(id, peer, now, authenticated);
+            let row = Rc::new(RefCell::new(Row::new(&session)));
+            let address = ctx.address();
+            let place = thread.add_client(Client {
+                id,
+                home: address.clone().recipient(),
+                kill: address.clone().recipient(),
+                push: address.recipient(),
+                row: row.clone(),
+            });
+            let home = Home { thread: thread.number, connection: place };
+            Connection {
+                standing: Standing::Home(Box::new(Batch::new(home, session))),
+                thread,
+                admin,
+                stream,
+                codec: Codec::default(),
+                input: BytesMut::new(),
+                place,
+                id,
+                row,
+                output: Vec::new(),
+                written: 0,
+                closing: false,
+            }
+        })
+    }
+
+    /// Does everything that can be done now.
+    fn pump(&mut self, task: &mut TaskContext<'_>) -> Poll<Result<(), Closed>> {
+        loop {
+            ready!(self.poll_flush(task))?;
+            if self.closing {
+                return Poll::Ready(Err(Closed));
+            }
+            match std::mem::replace(&mut self.standing, Standing::Away) {
+                Standing::Away => {
+                    if self.stream.poll_gone(task) {
+                        return Poll::Ready(Err(Closed));
+                    }
+                    return Poll::Pending;
+                }
+                Standing::Performing(batch, mut action, began) => {
+                    match action.as_mut().poll(task) {
+                        Poll::Ready(result) => self.performed(batch, began, result),
+                        Poll::Pending => {
+                            self.standing = Standing::Performing(batch, action, began);
+                            return Poll::Pending;
+                        }
+                    }
+                }
+                Standing::Home(batch) if !batch.is_done() => self.send_out(batch),
+                Standing::Home(batch) => ready!(self.poll_requests(batch, task))?,
+            }
+        }
+    }
+
+    /// Takes the next requests: those in the buffer, or those that are read now.
+    fn poll_requests(
+        &mut self,
+        mut batch: Box<Batch>,
+        task: &mut TaskContext<'_>,
+    ) -> Poll<Result<(), Closed>> {
+        loop {
+            if !self.input.is_empty() || self.codec.has_more() {
+                self.set_limits(&batch);
+                match self.codec.decode(&mut self.input) {
+                    Ok(Some(input)) => {
+                        std::mem::swap(&mut batch.frames, &mut self.codec.frames);
+                        let now = self.thread.clock.now();
+                        self.thread.with_shard(|s| batch.route(input, now, s.hasher()));
+                        self.send_out(batch);
+                        return Poll::Ready(Ok(()));
+                    }
+                    Ok(None) => {}
+                    Err(error) => {
+                        self.refuse(batch, &error);
+                        return Poll::Ready(Ok(()));
+                    }
+                }
+            }
+            if self.poll_read(task)?.is_pending() {
+                self.rest(&mut batch);
+                self.standing = Standing::Home(batch);
+                return Poll::Pending;
+            }
+        }
+    }
+
+    fn set_limits(&mut self, batch: &Batch) {
+        if self.codec.limits.authenticated == batch.session.authenticated
+            && !self.thread.settings_changed(&self.codec.limits)
+        {
+            return;
+        }
+        let settings = self.thread.with_shard(|shard| shard.settings().clone());
+        let limits = Limits {
+            bulk_bytes: settings.proto_max_bulk_len,
+            query_bytes: settings.client_query_buffer_limit,
+            ..Limits::default()
+        };
+        self.codec.limits =
+            if batch.session.authenticated { limits } else { limits.before_login() };
+    }
+
+    fn poll_read(&mut self, task: &mut TaskContext<'_>) -> Poll<Result<(), Closed>> {
+        if self.input.capacity() == 0 {
+            self.input = self.thread.take_buffer();
+        }
+        let wanted = self.codec.wanted();
+        if self.input.len() + wanted > self.codec.limits.query_bytes {
+            self.thread.shared.cut_for_input.fetch_add(1, Ordering::Relaxed);
+            warn!(client = self.id, "Closing client that reached max query buffer length");
+            return Poll::Ready(Err(Closed));
+        }
+        self.input.reserve(READ_BYTES.max(wanted));
+        match ready!(self.stream.poll_read(task, &mut self.input)) {
+            Ok(0) | Err(_) => Poll::Ready(Err(Closed)),
+            Ok(count) => {
+                self.thread.shared.bytes_in.fetch_add(count as u64, Ordering::Relaxed);
+                Poll::Ready(Ok(()))
+            }
+        }
+    }
+
+    /// Nothing to do for now: gives back what an idle client does not need.
+    fn rest(&mut self, batch: &mut Batch) {
+        if self.input.is_empty() && self.input.capacity() > 0 {
+            self.thread.give_buffer(std::mem::take(&mut self.input));
+        }
+        batch.clear();
+        batch.replies.shrink_to(REPLIES_KEPT);
+    }
+
+    /// Sends the batch to the shards, beginning with this thread's.
+    fn send_out(&mut self, batch: Box<Batch>) {
+        self.standing = Standing::Away;
+        if let Some(batch) = self.thread.visit(batch) {
+            self.come_home(batch);
+        }
+    }
+
+    /// The batch is back: its replies go out, and its action is begun.
+    fn come_home(&mut self, mut batch: Box<Batch>) {
+        if batch.session.attacks {
+            warn!(
+                client = self.id,
+                "Possible SECURITY ATTACK detected: somebody makes a browser talk to this port. \
+                 The connection is closed"
+            );
+            self.closing = true;
+        }
+        if let Some(action) = batch.action.take() {
+            let began = self.thread.clock.nanos();
+            let action = self.admin.clone().perform(action, &batch.session, self.thread.clone());
+            self.standing = Standing::Performing(batch, action, began);
+            return;
+        }
+        self.take_replies(&mut batch);
+        self.row.borrow_mut().update(&batch.session, batch.now);
+        self.standing = Standing::Home(batch);
+    }
+
+    fn take_replies(&mut self, batch: &mut Batch) {
+        if self.output.is_empty() {
+            std::mem::swap(&mut self.output, &mut batch.replies);
+        } else {
+            self.output.append(&mut batch.replies);
+        }
+        if batch.is_done() && batch.session.closing {
+            self.closing = true;
+        }
+    }
+
+    fn performed(
+        &mut self,
+        mut batch: Box<Batch>,
+        began: u64,
+        result: Result<Vec<u8>, CommandError>,
+    ) {
+        let mark = batch.replies.len();
+        let nanos = self.thread.clock.nanos() - began;
+        let result = result.map(|reply| batch.replies.extend_from_slice(&reply));
+        self.thread.with_shard(|shard| shard.performed(&mut batch, mark, nanos, result));
+        self.come_home(batch);
+    }
+
+    /// The client speaks no protocol that can be gone on with: one error, then the end.
+    fn refuse(&mut self, mut batch: Box<Batch>, error: &CodecError) {
+        debug!(client = self.id, "closing the connection: {error}");
+        match error {
+            CodecError::Protocol(error) => {
+                error.reply(&mut Reply::new(&mut batch.replies, batch.session.resp3));
+            }
+            CodecError::Io(_) => {}
+        }
+        batch.session.closing = true;
+        self.take_replies(&mut batch);
+        self.standing = Standing::Home(batch);
+    }
+
+    /// Writes what is due to the client. Ready when all of it is written.
+    fn poll_flush(&mut self, task: &mut TaskContext<'_>) -> Poll<Result<(), Closed>> {
+        while self.written < self.output.len() {
+            match ready!(self.stream.poll_write(task, &self.output[self.written..])) {
+                Ok(0) | Err(_) => return Poll::Ready(Err(Closed)),
+                Ok(count) => {
+                    self.written += count;
+                    self.thread.shared.bytes_out.fetch_add(count as u64, Ordering::Relaxed);
+                }
+            }
+        }
+        if self.written > 0 {
+            self.written = 0;
+            self.output.clear();
+            if let Standing::Home(batch) = &mut self.standing {
+                std::mem::swap(&mut self.output, &mut batch.replies);
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.thread.remove_client(self.place);
+    }
+}
+
+impl Actor for Connection {
+    type Context = Context<Connection>;
+
+    fn started(&mut self, ctx: &mut Context<Connection>) {
+        ctx.spawn(Pump);
+    }
+}
+
+/// The one place where the connection works.
+struct Pump;
+
+impl ActorFuture<Connection> for Pump {
+    type Output = ();
+
+    fn poll(
+        self: Pin<&mut Self>,
+        actor: &mut Connection,
+        ctx: &mut Context<Connection>,
+        task: &mut TaskContext<'_>,
+    ) -> Poll<()> {
+        if let Err(Closed) = ready!(actor.pump(task)) {
+            ctx.stop();
+        }
+        Poll::Ready(())
+    }
+}
+
+impl Handler<Executed> for Connection {
+    type Result = ();
+
+    fn handle(&mut self, executed: Executed, _: &mut Context<Connection>) {
+        self.come_home(executed.0);
+    }
+}
+
+impl Handler<Push> for Connection {
+    type Result = ();
+
+    fn handle(&mut self, push: Push, ctx: &mut Context<Connection>) {
+        let limit = self.thread.with_shard(|shard| shard.settings().output_limit_hard());
+        self.output.extend_from_slice(&push.0);
+        if limit > 0 && self.output.len() - self.written > limit {
+            self.thread.shared.cut_for_output.fetch_add(1, Ordering::Relaxed);
+            warn!(client = self.id, "closing a client that does not read what it asked for");
+            ctx.stop();
+        }
+    }
+}
+
+impl Handler<Kill> for Connection {
+    type Result = ();
+
+    fn handle(&mut self, kill: Kill, ctx: &mut Context<Connection>) {
+        match (&mut self.standing, kill.after_reply) {
+            (Standing::Performing(batch, ..), true) => batch.session.closing = true,
+            _ => ctx.stop(),
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! The listener: accepts clients and hands each to the thread with the fewest.
+//!
+//! Its thread does nothing else that takes long, so a stalled shard never keeps clients out. Over
+//! the limit a client gets its error and is closed; without descriptors the listener waits a while
+//! instead of spinning.
+
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::AsRawFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context as TaskContext, Poll};
+use std::time::Duration;
+
+use actix::fut::ActorFuture;
+use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Recipient, Supervised};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::time::{Sleep, sleep};
+use tracing::{error, warn};
+use troupe::session::Peer;
+use troupe::settings::Settings;
+
+use crate::message::control::{Panic, Restarted};
+use crate::shared::Shared;
+use crate::supervise::panic_text;
+
+/// How long to wait when no descriptor is free.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Clients accepted at one go before others on the thread get their turn.
+const ACCEPTS_MAX: usize = 64;
+
+/// A socket that clients connect to.
+#[derive(Debug)]
+pub enum Door {
+    /// TCP.
+    Tcp(TcpListener),
+    /// A unix socket, with its path.
+    Unix(UnixListener, String),
+}
+
+/// A client's socket, not yet of any thread.
+#[derive(Debug)]
+pub enum Accepted {
+    /// Over TCP.
+    Tcp(std::net::TcpStream, Peer),
+    /// Over a unix socket.
+    Unix(std::os::unix::net::UnixStream, Peer),
+}
+
+/// Takes a client to the thread with this number.
+pub type Adopt = Box<dyn Fn(usize, Accepted)>;
+
+/// The actor that accepts.
+pub struct Listener {
+    doors: Vec<Door>,
+    adopt: Adopt,
+    settings: Arc<dyn Fn() -> Arc<Settings>>,
+    shared: Arc<Shared>,
+    guardian: Recipient<Restarted>,
+    panics_next: bool,
+    last_panic: String,
+}
+
+impl Listener {
+    /// A listener on these sockets.
+    pub fn new(
+        doors: Vec<Door>,
+        adopt: Adopt,
+        settings: Arc<dyn Fn() -> Arc<Settings>>,
+        shared: Arc<Shared>,
+        guardian: Recipient<Restarted>,
+    ) -> Listener {
+        let last_panic = String::new();
+        Listener { doors, adopt, settings, shared, guardian, panics_next: false, last_panic }
+    }
+
+    /// Accepts who is there. Pending when all have been; ready when it has to wait.
+    fn accept(&mut self, task: &mut TaskContext<'_>) -> Poll<()> {
+        if std::mem::take(&mut self.panics_next) {
+            panic!("DEBUG PANIC-ACTOR");
+        }
+        for door in &self.doors {
+            for _ in 0..ACCEPTS_MAX {
+                match door.poll_accept(task) {
+                    Poll::Pending => break,
+                    Poll::Ready(Ok(accepted)) => self.admit(accepted),
+                    Poll::Ready(Err(error)) => {
+                        warn!("Accepting a client failed: {error}");
+                        return Poll::Ready(());
+                    }
+                }
+            }
+            if let Poll::Ready(Ok(accepted)) = door.poll_accept(task) {
+                self.admit(accepted);
+                task.waker().wake_by_ref();
+            }
+        }
+        Poll::Pending
+    }
+
+    fn admit(&self, accepted: Accepted) {
+        let settings = (self.settings)();
+        self.shared.accepted.fetch_add(1, Ordering::Relaxed);
+        let refusal = if self.shared.clients() >= settings.maxclients as usize {
+            Some("-ERR max number of clients reached\r\n")
+        } else if is_unprotected(&settings, &accepted) {
+            Some(PROTECTED)
+        } else {
+            None
+        };
+        match refusal {
+            Some(text) => {
+                self.shared.rejected.fetch_add(1, Ordering::Relaxed);
+                accepted.refuse(text);
+            }
+            None => (self.adopt)(self.shared.idlest(), accepted),
+        }
+    }
+}
+
+/// What a client hears that comes from afar to a server without password and `bind`.
+const PROTECTED: &str = "-DENIED Troupe is running in protected mode because protected mode is \
+    enabled and no password is set for the default user. In this mode connections are only \
+    accepted from the loopback interface. If you want to connect from external computers, you may \
+    adopt one of the following solutions: 1) Disable protected mode by sending 'CONFIG SET \
+    protected-mode no' from the loopback interface. 2) Set 'protected-mode no' in the \
+    configuration file and restart. 3) Set a password for the default user with 'requirepass'. \
+    You only need to do one of the above.\r\n";
+
+fn is_unprotected(settings: &Settings, accepted: &Accepted) -> bool {
+    let Accepted::Tcp(stream, _) = accepted else { return false };
+    let is_near = stream.peer_addr().is_ok_and(|address| match address.ip() {
+        IpAddr::V4(ip) => ip.is_loopback(),
+        IpAddr::V6(ip) => {
+            ip.is_loopback() || ip.to_ipv4_mapped().is_some_and(|ip| ip.is_loopback())
+        }
+    });
+    settings.protected_mode && settings.requirepass.is_empty() && !is_near
+}
+
+impl Accepted {
+    fn refuse(self, text: &str) {
+        use std::io::Write;
+        // One try without waiting: whoever cannot take one line gets none.
+        let _ = match self {
+            Accepted::Tcp(mut stream, _) => stream.write(text.as_bytes()),
+            Accepted::Unix(mut stream, _) => stream.write(text.as_bytes()),
+        };
+    }
+}
+
+impl Door {
+    fn poll_accept(&self, task: &mut TaskContext<'_>) -> Poll<io::Result<Accepted>> {
+        match self {
+            Door::Tcp(listener) => {
+                let accepted = std::task::ready!(listener.poll_accept(task));
+                Poll::Ready(accepted.and_then(|(stream, address)| {
+                    let stream = stream.into_std()?;
+                    let peer = Peer {
+                        address: address.to_string(),
+                        local: stream.local_addr()?.to_string(),
+                        descriptor: stream.as_raw_fd(),
+                        unix: false,
+                    };
+                    Ok(Accepted::Tcp(stream, peer))
+                }))
+            }
+            Door::Unix(listener, path) => {
+                let accepted = std::task::ready!(listener.poll_accept(task));
+                Poll::Ready(accepted.and_then(|(stream, _)| {
+                    let stream = stream.into_std()?;
+                    let address = format!("{path}:0");
+                    let peer = Peer {
+                        local: address.clone(),
+                        address,
+                        descriptor: stream.as_raw_fd(),
+                        unix: true,
+                    };
+                    Ok(Accepted::Unix(stream, peer))
+                }))
+            }
+        }
+    }
+}
+
+impl Actor for Listener {
+    type Context = Context<Listener>;
+
+    fn started(&mut self, ctx: &mut Context<Listener>) {
+        ctx.spawn(Runner { pause: None });
+    }
+}
+
+impl Supervised for Listener {
+    fn restarting(&mut self, _: &mut Context<Listener>) {
+        let why = self.last_panic.clone();
+        self.guardian.do_send(Restarted { name: "listener".to_owned(), why });
+    }
+}
+
+struct Runner {
+    pause: Option<Pin<Box<Sleep>>>,
+}
+
+impl ActorFuture<Listener> for Runner {
+    type Output = ();
+
+    fn poll(
+        mut self: Pin<&mut Self>,
+        actor: &mut Listener,
+        ctx: &mut Context<Listener>,
+        task: &mut TaskContext<'_>,
+    ) -> Poll<()> {
+        loop {
+            if let Some(pause) = &mut self.pause {
+                std::task::ready!(pause.as_mut().poll(task));
+                self.pause = None;
+            }
+            match catch_unwind(AssertUnwindSafe(|| actor.accept(task))) {
+                Ok(Poll::Pending) => return Poll::Pending,
+                Ok(Poll::Ready(())) => self.pause = Some(Box::pin(sleep(PAUSE))),
+                Err(panic) => {
+                    actor.last_panic = panic_text(&*panic);
+                    error!("panic in the listener: {}", actor.last_panic);
+                    ctx.stop();
+                    return Poll::Ready(());
+                }
+            }
+        }
+    }
+}
+
+impl Handler<Panic> for Listener {
+    type Result = ();
+
+    fn handle(&mut self, _: Panic, _: &mut Context<Listener>) {
+        self.panics_next = true;
+    }
+}

@@ -1,0 +1,79 @@
+//! Mail for a shard, and for the thread that it stands for.
+
+use actix::Message;
+use tokio::sync::oneshot;
+use troupe::aof::journal::Progress;
+use troupe::shard::letter::Letter;
+use troupe::shard::question::{Answer, Question};
+use troupe::shard::replay::Records;
+
+/// All letters of one turn of one thread to this one.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Letters(pub Vec<Letter>);
+
+/// A question about the shard; the answer goes back by itself, since a handler never waits.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Ask {
+    /// What is asked.
+    pub question: Question,
+    /// Where the answer goes.
+    pub answer: oneshot::Sender<Answer>,
+}
+
+/// What concerns the thread's clients.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct AskClients {
+    /// What is asked.
+    pub question: ClientsQuestion,
+    /// Where the answer goes.
+    pub answer: oneshot::Sender<Vec<troupe::clients::Row>>,
+}
+
+/// A question about the clients of a thread.
+#[derive(Clone, Debug)]
+pub enum ClientsQuestion {
+    /// Describe those that match.
+    List(troupe::clients::Filter),
+    /// Close those that match; the answer describes them.
+    Kill(troupe::clients::Filter, u64),
+}
+
+/// Effects of this shard have come further in the journal.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Progressed(pub Progress);
+
+/// Records to load.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Replay {
+    /// The load that they belong to; those of an earlier one are dropped.
+    pub load: u64,
+    /// The records.
+    pub records: Records,
+    /// Told when they are applied, or what is wrong with them.
+    pub applied: oneshot::Sender<Result<(), (usize, String)>>,
+}
+
+/// All records of a load were sent: serve from now on.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Loaded {
+    /// The load that is over.
+    pub load: u64,
+}
+
+/// Something that only tests ask for.
+#[derive(Message, Clone, Copy, Debug)]
+#[rtype(result = "()")]
+pub enum Disturb {
+    /// The next command on keys spoils some of them and panics.
+    PanicInCommand,
+    /// Hold up the thread, in milliseconds.
+    Stall(u64),
+    /// Whether keys are taken out when they are due.
+    ActiveExpire(bool),
+}

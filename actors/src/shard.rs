@@ -1,0 +1,290 @@
+//! The shard's actor: a thin shell around `troupe::shard`.
+//!
+//! Handlers only file mail; one runner works it off, a slice at a time, and ends each turn. The
+//! runner and the handlers run under `catch_unwind`. Whatever panics, the actor stops its context,
+//! so that its supervisor restarts it with its mail kept, and what the shard holds is rebuilt from
+//! the journal; without a journal the shard goes on with what it has.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context as TaskContext, Poll};
+use std::time::Duration;
+
+use actix::fut::ActorFuture;
+use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Recipient, Running, Supervised};
+use tokio::time::{Sleep, sleep};
+use tracing::{error, info, warn};
+use troupe::base::millis::Millis;
+use troupe::shard::Phase;
+
+use crate::message::shard::{
+    Ask, AskClients, ClientsQuestion, Disturb, Letters, Loaded, Progressed, Replay,
+};
+use crate::message::{aof, connection, control};
+use crate::supervise::panic_text;
+use crate::thread::Thread;
+
+/// How often a shard looks at the clock when nothing else wakes it.
+const TICK: Duration = Duration::from_millis(100);
+
+/// The actor of one shard.
+pub struct Shard {
+    thread: Rc<Thread>,
+    guardian: Recipient<control::Restarted>,
+    rebuild: Option<Recipient<aof::Rebuild>>,
+    load: u64,
+}
+
+impl Shard {
+    /// An actor for the shard of `thread`.
+    pub fn new(thread: Rc<Thread>, guardian: Recipient<control::Restarted>) -> Shard {
+        Shard { thread, guardian, rebuild: None, load: 0 }
+    }
+
+    fn name(&self) -> String {
+        format!("shard-{}", self.thread.number)
+    }
+
+    /// Runs `work`; a panic makes the shard distrust what it holds.
+    fn guarded<R>(&mut self, work: impl FnOnce(&mut Shard) -> R) -> Option<R> {
+        match catch_unwind(AssertUnwindSafe(|| work(self))) {
+            Ok(result) => Some(result),
+            Err(panic) => {
+                error!(shard = self.thread.number, "panic in the shard: {}", panic_text(&*panic));
+                self.thread.with_shard(|shard| shard.distrust());
+                None
+            }
+        }
+    }
+
+    /// One turn. Returns true when there is more to do.
+    fn turn(&mut self) -> bool {
+        let thread = &self.thread;
+        thread.slices.begin(&thread.clock);
+        let mut clock = thread.clock.clone();
+        let now = thread.clock.now();
+        let more = thread.with_shard(|shard| {
+            let work = shard.work(now, &mut clock);
+            let expire = shard.expire(now, &mut clock);
+            let discard = shard.discard(&mut clock);
+            work || expire || discard
+        });
+        thread.end_turn();
+        thread.slices.end(&thread.clock);
+        more
+    }
+
+    fn rebuild(&mut self, ctx: &mut Context<Shard>) {
+        let text = self.thread.with_shard(|shard| shard.last_panic().to_owned());
+        self.guardian.do_send(control::Restarted { name: self.name(), why: text });
+        match &self.rebuild {
+            Some(rebuild) => {
+                warn!(shard = self.thread.number, "rebuilding the shard from the journal");
+                self.thread.with_shard(|shard| shard.begin_rebuild());
+                self.load += 1;
+                rebuild.do_send(aof::Rebuild {
+                    load: self.load,
+                    shard: self.thread.number,
+                    replay: ctx.address().recipient(),
+                    loaded: ctx.address().recipient(),
+                });
+            }
+            None => {
+                warn!(shard = self.thread.number, "no journal: the shard goes on with what it has");
+                self.thread.with_shard(|shard| shard.serve());
+            }
+        }
+        self.thread.wake();
+    }
+}
+
+impl Actor for Shard {
+    type Context = Context<Shard>;
+
+    fn started(&mut self, ctx: &mut Context<Shard>) {
+        ctx.spawn(Runner { alarm: None, yields: None });
+    }
+
+    fn stopping(&mut self, _: &mut Context<Shard>) -> Running {
+        Running::Stop
+    }
+}
+
+impl Supervised for Shard {
+    fn restarting(&mut self, ctx: &mut Context<Shard>) {
+        self.rebuild(ctx);
+    }
+}
+
+/// The one place where the shard works.
+struct Runner {
+    alarm: Option<(Option<Millis>, Pin<Box<Sleep>>)>,
+    yields: Option<Pin<Box<dyn Future<Output = ()>>>>,
+}
+
+impl ActorFuture<Shard> for Runner {
+    type Output = ();
+
+    fn poll(
+        mut self: Pin<&mut Self>,
+        actor: &mut Shard,
+        ctx: &mut Context<Shard>,
+        task: &mut TaskContext<'_>,
+    ) -> Poll<()> {
+        actor.thread.set_runner(task.waker());
+        let more = actor.guarded(Shard::turn);
+        if actor.thread.with_shard(|shard| shard.phase() == Phase::Suspect) {
+            ctx.stop();
+            return Poll::Ready(());
+        }
+        if more == Some(true) {
+            self.yields = Some(Box::pin(tokio::task::yield_now()));
+        }
+        if let Some(yields) = &mut self.yields
+            && yields.as_mut().poll(task).is_ready()
+        {
+            self.yields = None;
+            task.waker().wake_by_ref();
+        }
+        self.set_alarm(actor, task);
+        Poll::Pending
+    }
+}
+
+impl Runner {
+    /// Sleeps until a key is due, or until the next tick.
+    fn set_alarm(&mut self, actor: &Shard, task: &mut TaskContext<'_>) {
+        let due = actor.thread.with_shard(|shard| shard.next_due());
+        let is_set = self.alarm.as_ref().is_some_and(|(at, sleep)| *at == due && !sleep.is_elapsed());
+        if !is_set {
+            let until = due.map_or(TICK, |due| {
+                let left = due.since(actor.thread.clock.now()).max(0) as u64;
+                TICK.min(Duration::from_millis(left))
+            });
+            self.alarm = Some((due, Box::pin(sleep(until))));
+        }
+        actor.thread.set_alarm(due);
+        if let Some((_, sleep)) = &mut self.alarm
+            && sleep.as_mut().poll(task).is_ready()
+        {
+            task.waker().wake_by_ref();
+            actor.thread.update_credit(None);
+        }
+    }
+}
+
+impl Handler<Letters> for Shard {
+    type Result = ();
+
+    fn handle(&mut self, letters: Letters, _: &mut Context<Shard>) {
+        self.guarded(|actor| {
+            actor.thread.with_shard(|shard| letters.0.into_iter().for_each(|l| shard.receive(l)));
+        });
+    }
+}
+
+impl Handler<Progressed> for Shard {
+    type Result = ();
+
+    fn handle(&mut self, progressed: Progressed, _: &mut Context<Shard>) {
+        self.thread.update_credit(Some(progressed.0));
+    }
+}
+
+impl Handler<Ask> for Shard {
+    type Result = ();
+
+    fn handle(&mut self, ask: Ask, _: &mut Context<Shard>) {
+        let answer = self.guarded(|a| a.thread.with_shard(|shard| shard.answer(&ask.question)));
+        if let Some(answer) = answer {
+            // Who asked may have gone meanwhile.
+            let _ = ask.answer.send(answer);
+        }
+    }
+}
+
+impl Handler<AskClients> for Shard {
+    type Result = ();
+
+    fn handle(&mut self, ask: AskClients, _: &mut Context<Shard>) {
+        let mut rows = Vec::new();
+        self.thread.each_client(|client| {
+            let row = client.row.borrow();
+            match &ask.question {
+                ClientsQuestion::List(filter) if filter.matches(&row) => rows.push(row.clone()),
+                ClientsQuestion::Kill(filter, asker) if filter.matches(&row) => {
+                    rows.push(row.clone());
+                    client.kill.do_send(connection::Kill { after_reply: client.id == *asker });
+                }
+                _ => {}
+            }
+        });
+        let _ = ask.answer.send(rows);
+    }
+}
+
+impl Handler<Replay> for Shard {
+    type Result = ();
+
+    fn handle(&mut self, replay: Replay, _: &mut Context<Shard>) {
+        if replay.load != self.load {
+            return;
+        }
+        let now = self.thread.clock.now();
+        let result = self.guarded(|actor| {
+            actor.thread.with_shard(|shard| shard.replay(&replay.records, now))
+        });
+        let result = result.unwrap_or_else(|| Err((0, "the shard panicked".to_owned())));
+        let _ = replay.applied.send(result);
+    }
+}
+
+impl Handler<Loaded> for Shard {
+    type Result = ();
+
+    fn handle(&mut self, loaded: Loaded, _: &mut Context<Shard>) {
+        if loaded.load == self.load {
+            self.thread.with_shard(|shard| shard.end_replay());
+            if loaded.load > 0 {
+                info!(shard = self.thread.number, "the shard is rebuilt and serves again");
+            }
+        }
+    }
+}
+
+impl Handler<aof::Begin> for Shard {
+    type Result = ();
+
+    fn handle(&mut self, begin: aof::Begin, _: &mut Context<Shard>) {
+        self.thread.begin_journal(begin.append, begin.policy);
+        self.thread.with_shard(|shard| shard.rebuilds(true));
+        self.rebuild = Some(begin.rebuild);
+    }
+}
+
+impl Handler<aof::SetPolicy> for Shard {
+    type Result = ();
+
+    fn handle(&mut self, policy: aof::SetPolicy, _: &mut Context<Shard>) {
+        self.thread.set_policy(policy.0);
+    }
+}
+
+impl Handler<Disturb> for Shard {
+    type Result = ();
+
+    fn handle(&mut self, disturb: Disturb, _: &mut Context<Shard>) {
+        match disturb {
+            Disturb::PanicInCommand => self.thread.with_shard(|shard| shard.spoil_next()),
+            Disturb::ActiveExpire(on) => self.thread.with_shard(|s| s.set_active_expire(on)),
+            Disturb::Stall(millis) => stall(millis),
+        }
+    }
+}
+
+/// Holds up the thread, as a command that runs far too long would.
+#[expect(clippy::disallowed_methods, reason = "holding up the thread is what is asked for")]
+pub fn stall(millis: u64) {
+    std::thread::sleep(Duration::from_millis(millis));
+}

@@ -1,0 +1,77 @@
+//! What all threads see: counters, and how far the journal has come. Atomics, read rarely.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+/// What all threads share.
+#[derive(Debug, Default)]
+pub struct Shared {
+    /// Clients by thread.
+    pub threads: Vec<AtomicUsize>,
+    /// How far the journal has come.
+    pub journal: JournalMark,
+    /// The data set is being loaded.
+    pub is_loading: AtomicBool,
+    /// The number of the next client.
+    pub next_client: AtomicU64,
+    /// Connections accepted since the start.
+    pub accepted: AtomicU64,
+    /// Connections refused since the start.
+    pub rejected: AtomicU64,
+    /// Bytes read from clients.
+    pub bytes_in: AtomicU64,
+    /// Bytes written to clients.
+    pub bytes_out: AtomicU64,
+    /// Connections cut off because of what they sent.
+    pub cut_for_input: AtomicU64,
+    /// Connections cut off because they did not read.
+    pub cut_for_output: AtomicU64,
+}
+
+impl Shared {
+    /// For so many threads.
+    pub fn new(threads: usize) -> Shared {
+        Shared {
+            threads: (0..threads).map(|_| AtomicUsize::new(0)).collect(),
+            next_client: AtomicU64::new(1),
+            ..Shared::default()
+        }
+    }
+
+    /// Clients of all threads.
+    pub fn clients(&self) -> usize {
+        self.threads.iter().map(|count| count.load(Ordering::Relaxed)).sum()
+    }
+
+    /// The thread with the fewest clients.
+    pub fn idlest(&self) -> usize {
+        let by_load = self.threads.iter().enumerate();
+        by_load.min_by_key(|(_, count)| count.load(Ordering::Relaxed)).map_or(0, |(at, _)| at)
+    }
+}
+
+/// Whether everything that was sent to the journal is durable.
+///
+/// Counted in appends: a thread counts one up before it sends it, the writer says how many it has
+/// made durable. So a thread that sees both equal sees nothing that could still be lost.
+#[derive(Debug, Default)]
+pub struct JournalMark {
+    sent: AtomicU64,
+    durable: AtomicU64,
+}
+
+impl JournalMark {
+    /// An append is about to be sent.
+    pub fn appended(&self) {
+        self.sent.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// The first `count` appends are durable.
+    pub fn made_durable(&self, count: u64) {
+        self.durable.store(count, Ordering::Release);
+    }
+
+    /// True when nothing is on its way.
+    pub fn is_durable(&self) -> bool {
+        self.durable.load(Ordering::Acquire) == self.sent.load(Ordering::Acquire)
+    }
+}
