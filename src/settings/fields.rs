@@ -1,0 +1,251 @@
+//! What the server runs by, as types.
+//!
+//! A field for each setting that code asks for; the names are the directives' with `_` for `-`.
+//! Settings without a field are kept and answered by [`super::Settings`] as text.
+
+use super::choice::{
+    EvictionPolicy, Fsync, LogFormat, LogLevel, OnSignal, Permission, Supervision,
+};
+use super::conf;
+use super::special;
+use super::values::Texts;
+
+/// The limits on replies that wait for a client of one class; 0 stands for no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BufferLimit {
+    /// Bytes at which the client is cut off at once.
+    pub hard_bytes: u64,
+    /// Bytes at which it is cut off after a while.
+    pub soft_bytes: u64,
+    /// That while.
+    pub soft_seconds: u32,
+}
+
+/// `client-output-buffer-limit` by class.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BufferLimits {
+    /// Clients that send commands.
+    pub normal: BufferLimit,
+    /// Replicas.
+    pub replica: BufferLimit,
+    /// Clients with subscriptions.
+    pub pubsub: BufferLimit,
+}
+
+/// `maxmemory-clients`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MemoryShare {
+    /// So many bytes; 0 for no limit.
+    Bytes(u64),
+    /// So many hundredths of `maxmemory`.
+    Percent(u32),
+}
+
+/// A line of `rename-command`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rename {
+    /// The command.
+    pub from: String,
+    /// Its new name; empty if it is not to be called at all.
+    pub to: String,
+}
+
+/// The typed settings.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(missing_docs, reason = "each field is documented in the table under its own name")]
+pub struct Fields {
+    pub aof_load_truncated: bool,
+    pub aof_use_rdb_preamble: bool,
+    pub appenddirname: String,
+    pub appendfilename: String,
+    pub appendfsync: Fsync,
+    pub appendonly: bool,
+    pub bind: Vec<String>,
+    pub client_output_buffer_limit: BufferLimits,
+    pub client_query_buffer_limit: u64,
+    pub command_log_sample: u32,
+    pub commandlog_execution_slower_than: i64,
+    pub commandlog_large_reply_max_len: u64,
+    pub commandlog_large_request_max_len: u64,
+    pub commandlog_reply_larger_than: i64,
+    pub commandlog_request_larger_than: i64,
+    pub commandlog_slow_execution_max_len: u64,
+    pub daemonize: bool,
+    pub databases: u32,
+    pub dir: String,
+    pub enable_debug_command: Permission,
+    pub enable_module_command: Permission,
+    pub enable_protected_configs: Permission,
+    pub hide_user_data_from_log: bool,
+    pub latency_monitor_threshold: u64,
+    pub latency_tracking: bool,
+    pub latency_tracking_info_percentiles: Vec<f64>,
+    pub lazyfree_lazy_eviction: bool,
+    pub lazyfree_lazy_expire: bool,
+    pub lazyfree_lazy_server_del: bool,
+    pub lazyfree_lazy_user_del: bool,
+    pub lazyfree_lazy_user_flush: bool,
+    pub lfu_decay_time: u32,
+    pub lfu_log_factor: u32,
+    pub log_format: LogFormat,
+    pub logfile: String,
+    pub loglevel: LogLevel,
+    pub maxclients: u32,
+    pub maxmemory: u64,
+    pub maxmemory_clients: MemoryShare,
+    pub maxmemory_policy: EvictionPolicy,
+    pub no_appendfsync_on_rewrite: bool,
+    pub notify_keyspace_events: String,
+    pub pidfile: String,
+    pub port: u16,
+    pub protected_mode: bool,
+    pub proto_max_bulk_len: u64,
+    pub rename_command: Vec<Rename>,
+    pub requirepass: String,
+    pub restart_limit: u32,
+    pub restart_window: u32,
+    pub save: Vec<(u32, u32)>,
+    pub shards: u32,
+    pub shutdown_on_sigint: OnSignal,
+    pub shutdown_on_sigterm: OnSignal,
+    pub shutdown_timeout: u32,
+    pub supervised: Supervision,
+    pub tcp_backlog: u32,
+    pub tcp_keepalive: u32,
+    pub timeout: u32,
+    pub unixsocket: String,
+    pub unixsocketperm: u32,
+}
+
+impl Fields {
+    pub(super) fn of(texts: &Texts<'_>) -> Fields {
+        Fields {
+            aof_load_truncated: texts.flag("aof-load-truncated"),
+            aof_use_rdb_preamble: texts.flag("aof-use-rdb-preamble"),
+            appenddirname: texts.owned("appenddirname"),
+            appendfilename: texts.owned("appendfilename"),
+            appendfsync: texts.choice("appendfsync"),
+            appendonly: texts.flag("appendonly"),
+            bind: texts.text("bind").split_ascii_whitespace().map(str::to_owned).collect(),
+            client_output_buffer_limit: buffer_limits(texts.text("client-output-buffer-limit")),
+            client_query_buffer_limit: texts.number("client-query-buffer-limit"),
+            command_log_sample: texts.number("command-log-sample"),
+            commandlog_execution_slower_than: texts.number("commandlog-execution-slower-than"),
+            commandlog_large_reply_max_len: texts.number("commandlog-large-reply-max-len"),
+            commandlog_large_request_max_len: texts.number("commandlog-large-request-max-len"),
+            commandlog_reply_larger_than: texts.number("commandlog-reply-larger-than"),
+            commandlog_request_larger_than: texts.number("commandlog-request-larger-than"),
+            commandlog_slow_execution_max_len: texts.number("commandlog-slow-execution-max-len"),
+            daemonize: texts.flag("daemonize"),
+            databases: texts.number("databases"),
+            dir: texts.owned("dir"),
+            enable_debug_command: texts.choice("enable-debug-command"),
+            enable_module_command: texts.choice("enable-module-command"),
+            enable_protected_configs: texts.choice("enable-protected-configs"),
+            hide_user_data_from_log: texts.flag("hide-user-data-from-log"),
+            latency_monitor_threshold: texts.number("latency-monitor-threshold"),
+            latency_tracking: texts.flag("latency-tracking"),
+            latency_tracking_info_percentiles: numbers(
+                texts.text("latency-tracking-info-percentiles"),
+            ),
+            lazyfree_lazy_eviction: texts.flag("lazyfree-lazy-eviction"),
+            lazyfree_lazy_expire: texts.flag("lazyfree-lazy-expire"),
+            lazyfree_lazy_server_del: texts.flag("lazyfree-lazy-server-del"),
+            lazyfree_lazy_user_del: texts.flag("lazyfree-lazy-user-del"),
+            lazyfree_lazy_user_flush: texts.flag("lazyfree-lazy-user-flush"),
+            lfu_decay_time: texts.number("lfu-decay-time"),
+            lfu_log_factor: texts.number("lfu-log-factor"),
+            log_format: texts.choice("log-format"),
+            logfile: texts.owned("logfile"),
+            loglevel: texts.choice("loglevel"),
+            maxclients: texts.number("maxclients"),
+            maxmemory: texts.number("maxmemory"),
+            maxmemory_clients: memory_share(texts.text("maxmemory-clients")),
+            maxmemory_policy: texts.choice("maxmemory-policy"),
+            no_appendfsync_on_rewrite: texts.flag("no-appendfsync-on-rewrite"),
+            notify_keyspace_events: texts.owned("notify-keyspace-events"),
+            pidfile: texts.owned("pidfile"),
+            port: texts.number("port"),
+            protected_mode: texts.flag("protected-mode"),
+            proto_max_bulk_len: texts.number("proto-max-bulk-len"),
+            rename_command: renames(texts.text("rename-command")),
+            requirepass: texts.owned("requirepass"),
+            restart_limit: texts.number("restart-limit"),
+            restart_window: texts.number("restart-window"),
+            save: save_points(texts.text("save")),
+            shards: texts.number("shards"),
+            shutdown_on_sigint: OnSignal::of(texts.text("shutdown-on-sigint")),
+            shutdown_on_sigterm: OnSignal::of(texts.text("shutdown-on-sigterm")),
+            shutdown_timeout: texts.number("shutdown-timeout"),
+            supervised: texts.choice("supervised"),
+            tcp_backlog: texts.number("tcp-backlog"),
+            tcp_keepalive: texts.number("tcp-keepalive"),
+            timeout: texts.number("timeout"),
+            unixsocket: texts.owned("unixsocket"),
+            unixsocketperm: u32::from_str_radix(texts.text("unixsocketperm"), 8)
+                .expect("checked octal digits"),
+        }
+    }
+}
+
+fn buffer_limits(text: &str) -> BufferLimits {
+    let limit = |(hard_bytes, soft_bytes, soft_seconds)| BufferLimit {
+        hard_bytes,
+        soft_bytes,
+        soft_seconds,
+    };
+    let [normal, replica, pubsub] = special::buffer_limits(text).map(limit);
+    BufferLimits { normal, replica, pubsub }
+}
+
+fn numbers<N: std::str::FromStr>(text: &str) -> Vec<N> {
+    text.split_ascii_whitespace().filter_map(|word| word.parse().ok()).collect()
+}
+
+fn save_points(text: &str) -> Vec<(u32, u32)> {
+    numbers(text).chunks_exact(2).map(|pair| (pair[0], pair[1])).collect()
+}
+
+fn memory_share(text: &str) -> MemoryShare {
+    match text.strip_suffix('%') {
+        Some(percent) => MemoryShare::Percent(percent.parse().expect("a checked percentage")),
+        None => MemoryShare::Bytes(text.parse().expect("a checked amount")),
+    }
+}
+
+fn renames(text: &str) -> Vec<Rename> {
+    let rename = |line: &str| {
+        let words = conf::split_words(line).expect("a line that the table wrote");
+        let mut words = words.into_iter();
+        Rename { from: words.next().unwrap_or_default(), to: words.next().unwrap_or_default() }
+    };
+    text.lines().map(rename).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Settings;
+
+    #[test]
+    fn compound_settings_are_taken_apart() {
+        let mut settings = Settings::default();
+        assert_eq!(settings.save, [(3600, 1), (300, 100), (60, 10000)]);
+        assert_eq!(settings.bind, ["*", "-::*"]);
+        assert_eq!(settings.latency_tracking_info_percentiles, [50.0, 99.0, 99.9]);
+        assert_eq!(settings.client_output_buffer_limit.pubsub.hard_bytes, 32 << 20);
+        settings.set("maxmemory-clients", &["5%"]).expect("a share");
+        assert_eq!(settings.maxmemory_clients, MemoryShare::Percent(5));
+        settings.set("unixsocketperm", &["770"]).expect("bits");
+        assert_eq!(settings.unixsocketperm, 0o770);
+        settings.set("shutdown-on-sigterm", &["now", "save"]).expect("options");
+        assert!(settings.shutdown_on_sigterm.now && settings.shutdown_on_sigterm.save);
+    }
+
+    #[test]
+    fn renames_are_read_back_from_quoted_lines() {
+        let renamed = renames("FLUSHALL \"\"\nCONFIG \"a b\"");
+        assert_eq!(renamed[0], Rename { from: "FLUSHALL".into(), to: String::new() });
+        assert_eq!(renamed[1].to, "a b");
+    }
+}

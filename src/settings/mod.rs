@@ -1,0 +1,38 @@
+//! The settings: one table of every directive, and the checked values that the server runs by.
+//!
+//! [`table`] declares each directive once: name, kind, default, when it may change, whether Troupe
+//! serves it. Everything else is derived from it: reading both file syntaxes, CONFIG GET, SET and
+//! REWRITE, the remedy in an error, and `config/troupe.toml` (a test holds that file to the table).
+//!
+//! Invariant: a [`Settings`] value is always whole and checked. A change is made on a copy, which
+//! replaces the old value only when all of it was accepted, so nobody sees half of a CONFIG SET.
+//!
+//! Left out: files, the environment and the command line (the daemon reads them and hands in text);
+//! applying a change to sockets and actors (the daemon compares old and new). Values are UTF-8 text,
+//! unlike in Redis: a password or path of other bytes is refused, never altered.
+
+mod change;
+mod choice;
+pub mod conf;
+mod fields;
+mod kind;
+mod memory;
+mod rewrite;
+mod setting;
+mod special;
+pub mod table;
+pub mod toml;
+mod values;
+
+pub use change::{Applied, ConfigSetError};
+pub use choice::{EvictionPolicy, Fsync, LogFormat, LogLevel, OnSignal, Permission, Supervision};
+pub use fields::{BufferLimit, BufferLimits, Fields, MemoryShare, Rename};
+pub use kind::{Kind, SettingError, Unit};
+pub use memory::{memory_bytes, memory_text};
+pub use rewrite::{Syntax, rewrite};
+pub use setting::{Setting, Standing, When};
+pub use table::{all, find, nearest};
+pub use values::Settings;
+
+#[cfg(test)]
+mod sample;

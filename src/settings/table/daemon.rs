@@ -1,0 +1,131 @@
+//! How the process runs.
+
+use crate::settings::Setting;
+use crate::settings::kind::{Kind, Unit};
+use crate::settings::setting::{choice, count, flag, number, text, words};
+use crate::settings::special::Special;
+
+const ONE_ROLE: &str = "the operating system schedules Troupe's threads";
+const SIGNAL_OPTIONS: &[&str] = &["default", "save", "nosave", "now", "force", "safe", "failover"];
+
+pub(super) const SETTINGS: &[Setting] = &[
+    flag("activerehashing", "yes")
+        .runtime()
+        .accepted("tables grow piece by piece all the time")
+        .doc("Spends idle time on growing tables."),
+    flag("always-show-logo", "no").accepted("there is no logo").doc("Prints a logo at the start."),
+    words("aof-rewrite-cpulist", "")
+        .also(&["aof_rewrite_cpulist"])
+        .accepted(ONE_ROLE)
+        .doc("Cores for rewriting the journal."),
+    text("availability-zone", "")
+        .runtime()
+        .accepted("it is kept and answered, but nothing chooses by it")
+        .doc("Name of the zone that the server stands in."),
+    words("bgsave-cpulist", "")
+        .also(&["bgsave_cpulist"])
+        .accepted(ONE_ROLE)
+        .doc("Cores for writing snapshots."),
+    words("bio-cpulist", "")
+        .also(&["bio_cpulist"])
+        .accepted(ONE_ROLE)
+        .doc("Cores for background work."),
+    flag("crash-log-enabled", "yes")
+        .runtime()
+        .accepted("a panic is always logged with its backtrace")
+        .doc("Logs a report when the server crashes."),
+    flag("crash-memcheck-enabled", "yes")
+        .runtime()
+        .accepted("memory is not tested after a crash")
+        .doc("Tests the memory after a crash."),
+    flag("daemonize", "no").doc("Goes on in the background, free of the terminal."),
+    number("databases", "16", 1, i32::MAX as i64, Unit::None)
+        .doc("Databases that SELECT can choose from."),
+    text("dir", "./")
+        .runtime()
+        .protected()
+        .doc("Directory of the data; relative paths start from it."),
+    flag("disable-thp", "yes")
+        .accepted("huge pages are left as the system has them")
+        .doc("Switches huge pages off for the process."),
+    flag("dynamic-hz", "yes")
+        .runtime()
+        .accepted("periodic work does not run at a fixed rate")
+        .doc("Adapts the rate of periodic work to the number of clients."),
+    flag("extended-redis-compatibility", "no")
+        .runtime()
+        .accepted("Troupe always says the version of Redis that it follows")
+        .doc("Says to be Redis where Valkey would name itself."),
+    text("hash-seed", "")
+        .secret()
+        .accepted("tables are seeded anew at each start")
+        .doc("Seed of the hash tables."),
+    count("hz", "10", Unit::None)
+        .runtime()
+        .accepted("periodic work does not run at a fixed rate")
+        .doc("Rounds of periodic work a second."),
+    words("ignore-warnings", "")
+        .runtime()
+        .accepted("no warning stops the start")
+        .doc("Warnings of the start that do not stop it."),
+    number("io-threads", "1", 1, 256, Unit::None)
+        .runtime()
+        .accepted("every thread of Troupe reads and writes its own clients: see 'shards'")
+        .doc("Threads that read and write for clients."),
+    flag("io-threads-do-reads", "no")
+        .accepted("every thread of Troupe reads and writes its own clients: see 'shards'")
+        .doc("Lets the threads of io-threads read too."),
+    flag("jemalloc-bg-thread", "yes")
+        .runtime()
+        .accepted("the allocator is set up once, at start")
+        .doc("Lets the allocator give back memory on a thread of its own."),
+    Setting::of(Kind::Special(Special::Lines { min: 1, max: 64 }), "loadmodule", "")
+        .file_only()
+        .refused("Troupe loads no modules; remove the line")
+        .doc("Loads a module."),
+    text("locale-collate", "")
+        .runtime()
+        .accepted("texts are compared byte by byte")
+        .doc("Locale by which SORT ALPHA compares."),
+    text("pidfile", "")
+        .doc("File that holds the process id while the server runs; empty for none."),
+    number("prefetch-batch-max-size", "16", 0, 128, Unit::None)
+        .runtime()
+        .accepted("a batch is as long as what the client has sent")
+        .doc("Commands whose keys are fetched from memory together."),
+    text("proc-title-template", "{title} {listen-addr} {server-mode}")
+        .runtime()
+        .accepted("the process keeps the title that it was started with")
+        .doc("Form of the process title."),
+    number("restart-limit", "10", 0, 1_000_000, Unit::None)
+        .runtime()
+        .ours()
+        .doc("Restarts of one actor within restart-window after which the process ends."),
+    number("restart-window", "60", 1, 86_400, Unit::Seconds)
+        .runtime()
+        .ours()
+        .doc("Time over which the restarts of an actor are counted."),
+    words("server-cpulist", "")
+        .runtime()
+        .also(&["server_cpulist"])
+        .accepted(ONE_ROLE)
+        .doc("Cores for serving clients."),
+    flag("set-proc-title", "yes")
+        .accepted("the process keeps the title that it was started with")
+        .doc("Shows the state of the server in the process title."),
+    number("shards", "0", 0, 1024, Unit::None).ours().doc(
+        "Threads that serve clients, each with its share of the keys; 0 for one on each core.",
+    ),
+    Setting::of(Kind::Choices(SIGNAL_OPTIONS), "shutdown-on-sigint", "default")
+        .runtime()
+        .doc("Options of the SHUTDOWN that SIGINT stands for."),
+    Setting::of(Kind::Choices(SIGNAL_OPTIONS), "shutdown-on-sigterm", "default")
+        .runtime()
+        .doc("Options of the SHUTDOWN that SIGTERM stands for."),
+    count("shutdown-timeout", "10", Unit::Seconds)
+        .runtime()
+        .accepted("there are no replicas to wait for yet")
+        .doc("Longest wait for replicas to catch up before the end."),
+    choice("supervised", "no", &["upstart", "systemd", "auto", "no"])
+        .doc("Service manager that is told when the server is ready."),
+];

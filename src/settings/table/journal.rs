@@ -1,0 +1,49 @@
+//! The journal (append-only file).
+
+use crate::settings::Setting;
+use crate::settings::kind::{Kind, Unit};
+use crate::settings::setting::{choice, count, flag, memory};
+use crate::settings::special::Special;
+
+const NO_REWRITE: &str = "the journal is not rewritten yet";
+
+pub(super) const SETTINGS: &[Setting] = &[
+    flag("aof-disable-auto-gc", "no")
+        .runtime()
+        .hidden()
+        .accepted(NO_REWRITE)
+        .doc("Keeps files of the journal that are no longer needed."),
+    flag("aof-load-truncated", "yes")
+        .runtime()
+        .doc("Cuts off a torn last record at the start instead of giving up."),
+    flag("aof-rewrite-incremental-fsync", "yes")
+        .runtime()
+        .accepted(NO_REWRITE)
+        .doc("Makes a rewritten journal durable a little at a time."),
+    flag("aof-timestamp-enabled", "no")
+        .runtime()
+        .accepted("the journal carries no times yet")
+        .doc("Notes the time in the journal."),
+    flag("aof-use-rdb-preamble", "yes")
+        .runtime()
+        .doc("Writes the base of the journal in the format of a snapshot."),
+    Setting::of(Kind::Special(Special::FileName), "appenddirname", "appendonlydir")
+        .doc("Directory of the journal inside dir."),
+    Setting::of(Kind::Special(Special::FileName), "appendfilename", "appendonly.aof")
+        .doc("Start of the names of the journal's files."),
+    choice("appendfsync", "everysec", &["everysec", "always", "no"]).runtime().doc(
+        "When a write is on disk: before its reply, within a second, or at the system's will.",
+    ),
+    flag("appendonly", "no").runtime().doc("Keeps a journal of all writes."),
+    memory("auto-aof-rewrite-min-size", "67108864", 0)
+        .runtime()
+        .accepted(NO_REWRITE)
+        .doc("Size from which the journal is rewritten by itself."),
+    count("auto-aof-rewrite-percentage", "100", Unit::Percent)
+        .runtime()
+        .accepted(NO_REWRITE)
+        .doc("Growth from which the journal is rewritten by itself; 0 for never."),
+    flag("no-appendfsync-on-rewrite", "no")
+        .runtime()
+        .doc("Leaves fsync to the system while a journal or snapshot is being written."),
+];

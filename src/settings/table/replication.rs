@@ -1,0 +1,125 @@
+//! Replication, which Troupe does not have yet. What promises copies of the data is refused.
+
+use crate::settings::Setting;
+use crate::settings::kind::Unit;
+use crate::settings::setting::{choice, count, flag, long, memory, number, port, text, words};
+
+const NONE: &str = "there is no replication yet";
+
+pub(super) const SETTINGS: &[Setting] = &[
+    flag("dual-channel-replication-enabled", "no")
+        .runtime()
+        .accepted(NONE)
+        .doc("Sends the snapshot of a full sync on a connection of its own."),
+    text("masterauth", "")
+        .also(&["primaryauth"])
+        .runtime()
+        .secret()
+        .accepted(NONE)
+        .doc("Password for the primary."),
+    text("masteruser", "")
+        .also(&["primaryuser"])
+        .runtime()
+        .accepted(NONE)
+        .doc("User name for the primary."),
+    count("min-replicas-max-lag", "10", Unit::Seconds)
+        .also(&["min-slaves-max-lag"])
+        .runtime()
+        .accepted(NONE)
+        .doc("Silence after which a replica no longer counts."),
+    count("min-replicas-to-write", "0", Unit::None)
+        .also(&["min-slaves-to-write"])
+        .runtime()
+        .refused("Troupe has no replicas yet, so every write would be refused: remove the line")
+        .doc("Replicas below which writes are refused; 0 for none."),
+    choice("propagation-error-behavior", "ignore", &["ignore", "panic", "panic-on-replicas"])
+        .runtime()
+        .accepted(NONE)
+        .doc("What to do when a command from the primary fails."),
+    memory("repl-backlog-size", "1048576", 1)
+        .runtime()
+        .accepted(NONE)
+        .doc("Writes kept for replicas that come back."),
+    long("repl-backlog-ttl", "3600", Unit::Seconds)
+        .runtime()
+        .accepted(NONE)
+        .doc("Time without replicas after which the kept writes are let go; 0 for never."),
+    flag("repl-disable-tcp-nodelay", "no")
+        .runtime()
+        .accepted(NONE)
+        .doc("Lets the system join small packets to replicas."),
+    choice(
+        "repl-diskless-load",
+        "disabled",
+        &["disabled", "on-empty-db", "swapdb", "flush-before-load"],
+    )
+    .runtime()
+    .accepted(NONE)
+    .doc("Loads the snapshot of a full sync from the socket."),
+    flag("repl-diskless-sync", "yes")
+        .runtime()
+        .accepted(NONE)
+        .doc("Sends the snapshot of a full sync without writing it to disk."),
+    count("repl-diskless-sync-delay", "5", Unit::Seconds)
+        .runtime()
+        .accepted(NONE)
+        .doc("Wait for more replicas before a full sync starts."),
+    count("repl-diskless-sync-max-replicas", "0", Unit::None)
+        .runtime()
+        .accepted(NONE)
+        .doc("Replicas with which a full sync starts at once; 0 for no such number."),
+    flag("repl-mptcp", "no").accepted(NONE).doc("Reaches the primary with Multipath TCP."),
+    number("repl-ping-replica-period", "10", 1, i32::MAX as i64, Unit::Seconds)
+        .also(&["repl-ping-slave-period"])
+        .runtime()
+        .accepted(NONE)
+        .doc("Time between signs of life to replicas."),
+    number("repl-timeout", "60", 1, i32::MAX as i64, Unit::Seconds)
+        .runtime()
+        .accepted(NONE)
+        .doc("Silence after which a replication link is given up."),
+    text("replica-announce-ip", "")
+        .also(&["slave-announce-ip"])
+        .runtime()
+        .accepted(NONE)
+        .doc("Address that a replica tells its primary."),
+    port("replica-announce-port", "0")
+        .also(&["slave-announce-port"])
+        .runtime()
+        .accepted(NONE)
+        .doc("Port that a replica tells its primary; 0 for its own."),
+    flag("replica-announced", "yes").runtime().accepted(NONE).doc("Lets Sentinel see the replica."),
+    flag("replica-ignore-disk-write-errors", "no")
+        .runtime()
+        .accepted(NONE)
+        .doc("Lets a replica go on when its disk fails."),
+    flag("replica-ignore-maxmemory", "yes")
+        .also(&["slave-ignore-maxmemory"])
+        .runtime()
+        .accepted(NONE)
+        .doc("Leaves eviction to the primary."),
+    flag("replica-lazy-flush", "no")
+        .also(&["slave-lazy-flush"])
+        .runtime()
+        .accepted(NONE)
+        .doc("Lets go of the old data a little at a time on a full sync."),
+    count("replica-priority", "100", Unit::None)
+        .also(&["slave-priority"])
+        .runtime()
+        .accepted(NONE)
+        .doc("Rank for promotion by Sentinel; 0 for never."),
+    flag("replica-read-only", "yes")
+        .also(&["slave-read-only"])
+        .runtime()
+        .accepted(NONE)
+        .doc("Refuses writes of clients on a replica."),
+    flag("replica-serve-stale-data", "yes")
+        .also(&["slave-serve-stale-data"])
+        .runtime()
+        .accepted(NONE)
+        .doc("Answers clients while the primary is out of reach."),
+    words("replicaof", "")
+        .also(&["slaveof"])
+        .refused("Troupe cannot be a replica yet: remove the line")
+        .doc("Host and port of the primary."),
+];
