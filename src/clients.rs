@@ -28,3 +28,24 @@ pub struct Filter {
     /// Only these.
     pub ids: Vec<u64>,
 }
+
+/// One row.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// Id.
+    pub id: u64,
+}
+impl Row {
+    /// New.
+    pub fn new(session: &crate::session::Session) -> Row {
+        Row { id: session.id }
+    }
+    /// Update.
+    pub fn update(&mut self, _session: &crate::session::Session, _now: Millis) {}
+}
+impl Filter {
+    /// Matches.
+    pub fn matches(&self, row: &Row) -> bool {
+        self.ids.contains(&row.id)
+    }
+}

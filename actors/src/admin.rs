@@ -5,19 +5,25 @@
 
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock};
 
 use actix::Recipient;
 use tokio::sync::oneshot;
+use troupe::aof::journal::Figures;
 use troupe::commands::action::Action;
 use troupe::commands::error::CommandError;
 use troupe::session::Session;
 use troupe::shard::letter::Letter;
 use troupe::shard::question::{Answer, Question};
 
+use crate::boot::Current;
+use crate::clock::Clock;
+use crate::message::aof::SetPolicy;
 use crate::message::control::Panic;
 use crate::message::router::Move;
 use crate::message::shard::{Ask, AskClients, Disturb, Letters};
+use crate::shared::Shared;
+use crate::supervise::Records;
 use crate::thread::Thread;
 
 /// An action under way: the reply, or the error that the client gets.
@@ -34,19 +40,49 @@ pub struct Reach {
     pub clients: Recipient<AskClients>,
     /// Disturbances, for tests.
     pub disturb: Recipient<Disturb>,
+    /// Changes of `appendfsync`.
+    pub policy: Recipient<SetPolicy>,
 }
 
 /// Performs actions.
 pub struct Admin {
-    /// The shards, in order.
-    pub shards: Vec<Reach>,
-    /// Moves slots.
-    pub router: Recipient<Move>,
-    /// Actors that can be made to panic, by name.
-    pub panics: Vec<(&'static str, Recipient<Panic>)>,
+    shards: Vec<Reach>,
+    router: Recipient<Move>,
+    panics: Vec<(&'static str, Recipient<Panic>)>,
+    listener: OnceLock<Recipient<Panic>>,
+    settings: Current,
+    shared: Arc<Shared>,
+    restarts: Records,
+    journal: Arc<Mutex<Figures>>,
+    clock: Clock,
 }
 
 impl Admin {
+    /// What performs actions with these.
+    #[expect(clippy::too_many_arguments, reason = "it is called once, where all is wired")]
+    pub fn new(
+        shards: Vec<Reach>,
+        router: Recipient<Move>,
+        panics: Vec<(&'static str, Recipient<Panic>)>,
+        settings: Current,
+        shared: Arc<Shared>,
+        restarts: Records,
+        journal: Arc<Mutex<Figures>>,
+        clock: Clock,
+    ) -> Admin {
+        let listener = OnceLock::new();
+        Admin { shards, router, panics, listener, settings, shared, restarts, journal, clock }
+    }
+
+    /// The listener is started last, since it hands this to the connections.
+    pub fn met_listener(&self, listener: Recipient<Panic>) {
+        // Called once.
+        let _ = self.listener.set(listener);
+    }
+
+    /// Closes every client, and returns when all are gone.
+    pub async fn let_clients_go(&self) {}
+
     /// Begins an action of a client on `thread`.
     pub fn perform(
         self: Arc<Admin>,

@@ -1,3 +1,32 @@
-//! Actors, sockets, files and clocks.
+//! Actors, sockets, files and clocks around the store.
+//!
+//! ```text
+//!             accepts                 batches                effects
+//!  Listener ----------> Connection <----------> Shard ------------------> AofWriter
+//!                           |        (own thread: |  ^                        |
+//!                           |         directly)   |  | letters                | finished batches,
+//!                        actions                  v  |                        | news
+//!                           v                    Shard  <---------------------'
+//!                         Admin ---- asks ------->
+//!  Router ---- maps ----> Shard       Guardian <---- restarts ---- all
+//! ```
+//!
+//! N threads, each with one `Shard` and its share of the `Connection`s; `AofWriter` has a thread of
+//! its own; `Listener`, `Router` and `Guardian` share the main thread. Start and stop order are in
+//! `boot`; what a panic means for each is in `supervise`. An actor never imports another actor's
+//! module: it holds a `Recipient`. Only `boot` knows them all.
 
+pub mod admin;
 pub mod aof;
+pub mod boot;
+pub mod clock;
+pub mod connection;
+pub mod layers;
+pub mod listener;
+pub mod logging;
+pub mod message;
+pub mod router;
+pub mod shard;
+pub mod shared;
+pub mod supervise;
+pub mod thread;

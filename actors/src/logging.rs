@@ -48,9 +48,7 @@ pub fn begin(path: &str, level: LevelFilter, form: Form) -> io::Result<()> {
     let target = if path.is_empty() {
         Target::Output
     } else {
-        Target::File(Arc::new(
-            OpenOptions::new().create(true).append(true).open(Path::new(path))?,
-        ))
+        Target::File(Arc::new(OpenOptions::new().create(true).append(true).open(Path::new(path))?))
     };
     let (filter, handle) = reload::Layer::new(level);
     let lines = tracing_subscriber::fmt::layer().with_writer(target).with_ansi(false);
@@ -167,4 +165,3 @@ impl tracing::field::Visit for Pairs<'_> {
         self.result = self.result.and(result);
     }
 }
-

@@ -156,7 +156,8 @@ impl Runner {
     /// Sleeps until a key is due, or until the next tick.
     fn set_alarm(&mut self, actor: &Shard, task: &mut TaskContext<'_>) {
         let due = actor.thread.with_shard(|shard| shard.next_due());
-        let is_set = self.alarm.as_ref().is_some_and(|(at, sleep)| *at == due && !sleep.is_elapsed());
+        let is_set =
+            self.alarm.as_ref().is_some_and(|(at, sleep)| *at == due && !sleep.is_elapsed());
         if !is_set {
             let until = due.map_or(TICK, |due| {
                 let left = due.since(actor.thread.clock.now()).max(0) as u64;
@@ -232,9 +233,8 @@ impl Handler<Replay> for Shard {
             return;
         }
         let now = self.thread.clock.now();
-        let result = self.guarded(|actor| {
-            actor.thread.with_shard(|shard| shard.replay(&replay.records, now))
-        });
+        let result = self
+            .guarded(|actor| actor.thread.with_shard(|shard| shard.replay(&replay.records, now)));
         let result = result.unwrap_or_else(|| Err((0, "the shard panicked".to_owned())));
         let _ = replay.applied.send(result);
     }

@@ -22,7 +22,7 @@ use troupe::shard::Shard;
 use troupe::shard::letter::Letter;
 
 use crate::clock::Clock;
-use crate::message::{aof, connection, shard};
+use crate::message::{aof, connection, router, shard};
 use crate::shared::Shared;
 
 /// Read buffers kept for the next client that has something to say.
@@ -38,6 +38,7 @@ pub struct Thread {
     pub shared: Arc<Shared>,
     shard: RefCell<Shard>,
     peers: RefCell<Vec<Recipient<shard::Letters>>>,
+    router: RefCell<Option<Recipient<router::Moved>>>,
     journal: RefCell<Option<Journal>>,
     clients: RefCell<Slab<Client>>,
     buffers: RefCell<Vec<BytesMut>>,
@@ -77,6 +78,7 @@ impl Thread {
             shared,
             shard: RefCell::new(shard),
             peers: RefCell::default(),
+            router: RefCell::default(),
             journal: RefCell::default(),
             clients: RefCell::default(),
             buffers: RefCell::default(),
@@ -86,9 +88,10 @@ impl Thread {
         }
     }
 
-    /// Tells the thread where the shards of all threads are, in order.
-    pub fn meet(&self, peers: Vec<Recipient<shard::Letters>>) {
+    /// Tells the thread where the shards of all threads are, in order, and where the router is.
+    pub fn meet(&self, peers: Vec<Recipient<shard::Letters>>, router: Recipient<router::Moved>) {
         *self.peers.borrow_mut() = peers;
+        *self.router.borrow_mut() = Some(router);
     }
 
     /// From now on effects go to the journal.
@@ -150,7 +153,8 @@ impl Thread {
     fn waits_for_journal(&self) -> bool {
         let journal = self.journal.borrow();
         let always = journal.as_ref().is_some_and(|journal| journal.policy == Policy::Always);
-        always && (!self.shared.journal.is_durable() || !self.shard.borrow_mut().effects().is_empty())
+        always
+            && (!self.shared.journal.is_durable() || !self.shard.borrow_mut().effects().is_empty())
     }
 
     fn append(&self, finished: Vec<Box<Batch>>) {
@@ -165,11 +169,9 @@ impl Thread {
             self.shared.journal.appended();
         }
         journal.credit.sent(bytes.len() as u64, self.clock.steady_ms());
-        let runs = runs.iter().map(|r| journal::Run { db: r.db, end: r.end as u32 }).collect();
         let append = journal::Append { shard: self.number, runs, bytes, finished };
         journal.writer.do_send(aof::Append(append));
         let is_open = journal.credit.is_open(self.clock.steady_ms());
-        drop(journal);
         shard.receive(Letter::Credit(is_open));
     }
 
@@ -188,7 +190,8 @@ impl Thread {
     pub fn end_turn(&self) {
         let waits = self.waits_for_journal();
         let outbox = std::mem::take(&mut self.shard.borrow_mut().outbox);
-        let (held, homes) = if waits { (outbox.homes, Vec::new()) } else { (Vec::new(), outbox.homes) };
+        let (held, homes) =
+            if waits { (outbox.homes, Vec::new()) } else { (Vec::new(), outbox.homes) };
         self.append(held);
         let peers = self.peers.borrow();
         let mut mail: Vec<Vec<Letter>> = Vec::new();
@@ -209,6 +212,10 @@ impl Thread {
             }
         }
         drop(peers);
+        if let Some(router) = &*self.router.borrow() {
+            let to = self.number;
+            outbox.moved.iter().for_each(|slot| router.do_send(router::Moved { slot: *slot, to }));
+        }
         here.into_iter().for_each(|batch| self.send_home(batch));
     }
 

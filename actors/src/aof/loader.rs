@@ -184,9 +184,8 @@ impl Loader {
             return Target::All;
         }
         let keys = positions::keys(command, spans, &block.bytes);
-        let mut owners = keys
-            .iter()
-            .map(|at| map.owner(troupe::base::slot::of(spans[*at].of(&block.bytes))));
+        let mut owners =
+            keys.iter().map(|at| map.owner(troupe::base::slot::of(spans[*at].of(&block.bytes))));
         let Some(first) = owners.next() else {
             return Target::Unknown(format!("'{}' changes no data", command.name));
         };

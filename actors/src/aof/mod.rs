@@ -7,3 +7,5 @@ pub mod disk;
 pub mod error;
 pub mod increment;
 pub mod load;
+pub mod loader;
+pub mod writer;

@@ -15,7 +15,7 @@ use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Recipient, Supe
 use tokio::sync::oneshot;
 use tokio::time::{Sleep, sleep};
 use tracing::{error, info};
-use troupe::aof::journal::{Figures, Journal, News, Policy};
+use troupe::aof::journal::{Figures, Journal, News};
 use troupe::aof::storage::Fault;
 use troupe::batch::Batch;
 use troupe::shard::letter::Letter;
@@ -28,7 +28,7 @@ use crate::message::aof::{Append, Close, Rebuild, SetPolicy};
 use crate::message::control::{Panic, Restarted};
 use crate::message::shard::{Letters, Progressed};
 use crate::shared::Shared;
-use crate::supervise::panic_text;
+use crate::supervise::{give_up, panic_text};
 
 /// Where the writer sends its news: by shard, in order.
 pub struct Receivers {
@@ -147,14 +147,16 @@ impl AofWriter {
 
     fn start_rebuilds(&mut self) {
         if self.journal.is_lost() {
-            let failed = self.rebuilds.drain(..).next().is_some();
-            assert!(!failed, "a shard has to be rebuilt while the journal cannot be trusted");
+            if !self.rebuilds.is_empty() {
+                give_up("a shard has to be rebuilt while the journal cannot be trusted");
+            }
+            return;
         }
         let Some(up_to) = self.journal.written_length() else { return };
         for rebuild in self.rebuilds.drain(..) {
             match self.directory.files() {
                 Ok(files) => loader::spawn_rebuild(files, up_to, rebuild),
-                Err(fault) => loader::fail(&fault.to_string()),
+                Err(fault) => give_up(&format!("a shard cannot be rebuilt: {fault}")),
             }
         }
     }
@@ -269,14 +271,5 @@ impl Handler<Panic> for AofWriter {
 
     fn handle(&mut self, _: Panic, _: &mut Context<AofWriter>) {
         self.panics_next = true;
-    }
-}
-
-/// The policy of a setting.
-pub fn policy(name: &str) -> Policy {
-    match name {
-        "always" => Policy::Always,
-        "no" => Policy::Never,
-        _ => Policy::EverySecond,
     }
 }

@@ -143,7 +143,7 @@ impl Connection {
     ) -> Poll<Result<(), Closed>> {
         loop {
             if !self.input.is_empty() || self.codec.has_more() {
-                self.set_limits(&batch);
+                self.codec.limits = self.limits(&batch);
                 match self.codec.decode(&mut self.input) {
                     Ok(Some(input)) => {
                         std::mem::swap(&mut batch.frames, &mut self.codec.frames);
@@ -167,20 +167,13 @@ impl Connection {
         }
     }
 
-    fn set_limits(&mut self, batch: &Batch) {
-        if self.codec.limits.authenticated == batch.session.authenticated
-            && !self.thread.settings_changed(&self.codec.limits)
-        {
-            return;
-        }
-        let settings = self.thread.with_shard(|shard| shard.settings().clone());
-        let limits = Limits {
-            bulk_bytes: settings.proto_max_bulk_len,
-            query_bytes: settings.client_query_buffer_limit,
+    fn limits(&self, batch: &Batch) -> Limits {
+        let limits = self.thread.with_shard(|shard| Limits {
+            bulk_bytes: shard.settings().proto_max_bulk_len,
+            query_bytes: shard.settings().client_query_buffer_limit as usize,
             ..Limits::default()
-        };
-        self.codec.limits =
-            if batch.session.authenticated { limits } else { limits.before_login() };
+        });
+        if batch.session.authenticated { limits } else { limits.before_login() }
     }
 
     fn poll_read(&mut self, task: &mut TaskContext<'_>) -> Poll<Result<(), Closed>> {
@@ -346,9 +339,12 @@ impl Handler<Push> for Connection {
     type Result = ();
 
     fn handle(&mut self, push: Push, ctx: &mut Context<Connection>) {
-        let limit = self.thread.with_shard(|shard| shard.settings().output_limit_hard());
+        let limit = self
+            .thread
+            .with_shard(|shard| shard.settings().client_output_buffer_limit.pubsub.hard_bytes);
         self.output.extend_from_slice(&push.0);
-        if limit > 0 && self.output.len() - self.written > limit {
+        let due = (self.output.len() - self.written) as u64;
+        if limit > 0 && due > limit {
             self.thread.shared.cut_for_output.fetch_add(1, Ordering::Relaxed);
             warn!(client = self.id, "closing a client that does not read what it asked for");
             ctx.stop();

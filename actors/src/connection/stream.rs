@@ -51,10 +51,7 @@ impl Stream {
                 Poll::Ready(Ok(())) => {
                     let mut none = [];
                     let mut none = tokio::io::ReadBuf::new(&mut none);
-                    matches!(
-                        Pin::new(stream).poll_read(task, &mut none),
-                        Poll::Ready(Err(_))
-                    )
+                    matches!(Pin::new(stream).poll_read(task, &mut none), Poll::Ready(Err(_)))
                 }
                 Poll::Ready(Err(_)) => true,
                 Poll::Pending => false,

@@ -1,0 +1,409 @@
+//! The only file that knows more than one kind of actor: builds them, wires them, ends them.
+//!
+//! Start: shards, then the journal is read to them, then the AOF writer, then the doors open. Stop:
+//! the doors close, clients are let go, the journal is written and synced, and the system ends.
+
+use std::net::ToSocketAddrs;
+use std::os::unix::fs::PermissionsExt;
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex, RwLock};
+
+use actix::{Actor, Addr, Arbiter, Recipient, Supervisor};
+use anyhow::{Context as _, bail};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::sync::oneshot;
+use tracing::{info, warn};
+use troupe::aof::journal::{Figures, Journal, Policy};
+use troupe::keyspace::key::Hasher;
+use troupe::route::Map;
+use troupe::settings::{Fsync, Settings};
+use troupe::shard::{self, Parts};
+
+use crate::admin::{Admin, Reach};
+use crate::aof::disk::{Directory, Origin, Place};
+use crate::aof::loader;
+use crate::aof::writer::{AofWriter, Receivers};
+use crate::clock::Clock;
+use crate::connection::actor::Connection;
+use crate::connection::stream::Stream;
+use crate::listener::{Accepted, Door, Listener};
+use crate::message::aof::{Begin, Close};
+use crate::message::control::Restarted;
+use crate::message::shard::Loaded;
+use crate::router::Router;
+use crate::shard::Shard;
+use crate::shared::Shared;
+use crate::supervise::{Guardian, Records};
+use crate::thread::Thread;
+
+thread_local! {
+    /// The thread's own: set when its shard is made, taken up by each client that comes here.
+    static THREAD: std::cell::OnceCell<Rc<Thread>> = const { std::cell::OnceCell::new() };
+}
+
+/// A running server.
+pub struct Server {
+    admin: Arc<Admin>,
+    writer: Option<Addr<AofWriter>>,
+    listener: Option<Addr<Listener>>,
+    arbiters: Vec<Arbiter>,
+    unixsocket: String,
+}
+
+/// The settings in force, as the shell reads them.
+pub type Current = Arc<RwLock<Arc<Settings>>>;
+
+/// Starts everything; the server accepts clients when this returns.
+///
+/// # Errors
+/// What keeps it from starting, with a remedy where there is one.
+pub async fn start(settings: Settings, clock: Clock) -> anyhow::Result<Server> {
+    let settings = Arc::new(settings);
+    let doors = open_doors(&settings)?;
+    let shards = match settings.shards {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        shards => shards as usize,
+    };
+    let shared = Arc::new(Shared::new(shards));
+    let records = Records::default();
+    let guardian = Guardian::new(clock.clone(), records.clone()).start().recipient();
+    let map = Arc::new(Map::new(shards as u16));
+    let (arbiters, shard_actors) = start_shards(&settings, &map, &shared, &guardian, &clock)?;
+    let reach: Vec<Reach> = shard_actors.iter().map(Reach::of).collect();
+    let letters: Vec<_> = reach.iter().map(|reach| reach.letters.clone()).collect();
+    let router = {
+        let (map, letters, guardian) = (map.clone(), letters.clone(), guardian.clone());
+        Supervisor::start(move |_| Router::new(map, letters, guardian))
+    };
+    for (arbiter, number) in arbiters.iter().zip(0..) {
+        let (letters, moved) = (letters.clone(), router.clone().recipient());
+        arbiter.spawn_fn(move || {
+            THREAD.with(|thread| {
+                let thread = thread.get().expect("the shard of this thread was just started");
+                thread.meet(letters, moved);
+                debug_assert_eq!(thread.number, number);
+            });
+        });
+    }
+    let figures =
+        Arc::new(Mutex::new(Journal::<()>::new(Policy::Never, Default::default()).figures()));
+    let writer = match settings.appendonly {
+        true => {
+            let parts = WriterParts {
+                settings: settings.clone(),
+                map: map.clone(),
+                shards: shard_actors.clone(),
+                shared: shared.clone(),
+                figures: figures.clone(),
+                guardian: guardian.clone(),
+                clock: clock.clone(),
+            };
+            Some(start_journal(parts).await?)
+        }
+        false => {
+            shard_actors.iter().for_each(|shard| shard.do_send(Loaded { load: 0 }));
+            None
+        }
+    };
+    let current: Current = Arc::new(RwLock::new(settings.clone()));
+    let mut panics = vec![("router", router.clone().recipient())];
+    panics.extend(writer.as_ref().map(|writer| ("aof-writer", writer.clone().recipient())));
+    let admin = Arc::new(Admin::new(
+        reach,
+        router.recipient(),
+        panics,
+        current.clone(),
+        shared.clone(),
+        records,
+        figures,
+        clock,
+    ));
+    let listener = start_listener(doors, &arbiters, current, shared, guardian, admin.clone());
+    admin.met_listener(listener.clone().recipient());
+    Ok(Server {
+        admin,
+        writer,
+        listener: Some(listener),
+        arbiters,
+        unixsocket: settings.unixsocket.clone(),
+    })
+}
+
+type ShardActors = Vec<Addr<Shard>>;
+
+fn start_shards(
+    settings: &Arc<Settings>,
+    map: &Arc<Map>,
+    shared: &Arc<Shared>,
+    guardian: &Recipient<Restarted>,
+    clock: &Clock,
+) -> anyhow::Result<(Vec<Arbiter>, ShardActors)> {
+    let mut random = fastrand::Rng::new();
+    let hasher = Hasher::with_seeds(std::array::from_fn(|_| random.u64(..)));
+    let (mut arbiters, mut actors) = (Vec::new(), Vec::new());
+    for id in 0..map.shards() {
+        let arbiter = Arbiter::new();
+        let (made, receiver) = mpsc::channel();
+        let (settings, map, shared) = (settings.clone(), map.clone(), shared.clone());
+        let (guardian, clock, hasher) = (guardian.clone(), clock.clone(), hasher.clone());
+        let seed = random.u64(..);
+        arbiter.spawn_fn(move || {
+            let (gates, sinks) = crate::layers::of_a_shard(&settings);
+            let parts = Parts { id, map, settings, hasher, seed, gates, sinks };
+            let thread = Rc::new(Thread::new(id, shard::Shard::new(parts), clock, shared));
+            THREAD.with(|own| {
+                let is_first = own.set(thread.clone()).is_ok();
+                assert!(is_first, "a thread has one shard");
+            });
+            // The receiver waits for it.
+            let _ = made.send(Supervisor::start(move |_| Shard::new(thread, guardian)));
+        });
+        actors.push(receiver.recv().context("a shard's thread ended at once")?);
+        arbiters.push(arbiter);
+    }
+    Ok((arbiters, actors))
+}
+
+struct WriterParts {
+    settings: Arc<Settings>,
+    map: Arc<Map>,
+    shards: ShardActors,
+    shared: Arc<Shared>,
+    figures: Arc<Mutex<Figures>>,
+    guardian: Recipient<Restarted>,
+    clock: Clock,
+}
+
+/// Reads the journal to the shards, then starts the writer behind it.
+async fn start_journal(parts: WriterParts) -> anyhow::Result<Addr<AofWriter>> {
+    let WriterParts { settings, map, shards, shared, figures, guardian, clock } = parts;
+    let place = Place {
+        dir: settings.dir.clone().into(),
+        appenddirname: settings.appenddirname.clone(),
+        appendfilename: settings.appendfilename.clone(),
+    };
+    let directory = Directory::open(&place)?;
+    for stray in directory.strays()? {
+        warn!("{} is not listed in the manifest and is left alone", stray.display());
+    }
+    if directory.origin() != Origin::New {
+        shared.is_loading.store(true, Ordering::Relaxed);
+        let files = directory.files()?;
+        let replays = shards.iter().map(|shard| shard.clone().recipient()).collect();
+        let began = clock.nanos();
+        let (sender, receiver) = oneshot::channel();
+        std::thread::Builder::new().name("loader".to_owned()).spawn(move || {
+            // The starter waits for it.
+            let _ = sender.send(loader::load_all(&files, map, replays));
+        })?;
+        let read = receiver.await.context("the loader ended without a word")??;
+        if let Some(torn) = &read.torn {
+            torn.mend(settings.aof_load_truncated)?;
+        }
+        let seconds = (clock.nanos() - began) as f64 / 1e9;
+        info!("DB loaded from append only file: {seconds:.3} seconds, {} records", read.records);
+        shared.is_loading.store(false, Ordering::Relaxed);
+    }
+    let (increment, sizes) = directory.open_increment()?;
+    let policy = policy_of(settings.appendfsync);
+    let receivers = Receivers {
+        letters: shards.iter().map(|shard| shard.clone().recipient()).collect(),
+        progress: shards.iter().map(|shard| shard.clone().recipient()).collect(),
+        guardian,
+    };
+    let journal = Journal::new(policy, sizes);
+    let arbiter = Arbiter::new();
+    let writer = Supervisor::start_in_arbiter(&arbiter.handle(), move |_| {
+        AofWriter::new(journal, directory, increment, receivers, shared, figures, clock)
+    });
+    let (append, rebuild) = (writer.clone().recipient(), writer.clone().recipient());
+    for shard in &shards {
+        let (append, rebuild) = (append.clone(), rebuild.clone());
+        shard.do_send(Begin { append, rebuild, policy });
+        shard.do_send(Loaded { load: 0 });
+    }
+    Ok(writer)
+}
+
+/// The journal's policy for a setting.
+pub fn policy_of(fsync: Fsync) -> Policy {
+    match fsync {
+        Fsync::Always => Policy::Always,
+        Fsync::EverySecond => Policy::EverySecond,
+        Fsync::Never => Policy::Never,
+    }
+}
+
+fn start_listener(
+    doors: Vec<Door>,
+    arbiters: &[Arbiter],
+    current: Current,
+    shared: Arc<Shared>,
+    guardian: Recipient<Restarted>,
+    admin: Arc<Admin>,
+) -> Addr<Listener> {
+    let handles: Vec<_> = arbiters.iter().map(Arbiter::handle).collect();
+    let of_clients = current.clone();
+    let adopt = move |thread: usize, accepted: Accepted| {
+        let admin = admin.clone();
+        let keepalive = read(&of_clients).tcp_keepalive;
+        handles[thread].spawn_fn(move || adopt(accepted, admin, keepalive));
+    };
+    let settings = Arc::new(move || read(&current));
+    Supervisor::start(move |_| Listener::new(doors, Box::new(adopt), settings, shared, guardian))
+}
+
+/// The settings in force.
+pub fn read(current: &Current) -> Arc<Settings> {
+    current.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+}
+
+/// On the client's own thread: makes its connection.
+fn adopt(accepted: Accepted, admin: Arc<Admin>, keepalive: u32) {
+    let made = match accepted {
+        Accepted::Tcp(stream, peer) => prepare(&stream, keepalive)
+            .and_then(|()| TcpStream::from_std(stream))
+            .map(|stream| (Stream::Tcp(stream), peer)),
+        Accepted::Unix(stream, peer) => {
+            UnixStream::from_std(stream).map(|stream| (Stream::Unix(stream), peer))
+        }
+    };
+    match made {
+        Ok((stream, peer)) => THREAD.with(|thread| {
+            let thread = thread.get().expect("clients come when the shard is there").clone();
+            Connection::start(thread, admin, stream, peer);
+        }),
+        Err(error) => warn!("A client's socket cannot be used: {error}"),
+    }
+}
+
+fn prepare(stream: &std::net::TcpStream, keepalive: u32) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
+    if keepalive > 0 {
+        let after = std::time::Duration::from_secs(u64::from(keepalive));
+        let often = std::time::Duration::from_secs(u64::from((keepalive / 3).max(1)));
+        let keepalive = TcpKeepalive::new().with_time(after).with_interval(often).with_retries(3);
+        SockRef::from(stream).set_tcp_keepalive(&keepalive)?;
+    }
+    Ok(())
+}
+
+fn open_doors(settings: &Settings) -> anyhow::Result<Vec<Door>> {
+    let mut doors = Vec::new();
+    if settings.port > 0 {
+        for name in &settings.bind {
+            let may_fail = name.starts_with('-');
+            let name = name.trim_start_matches('-');
+            match open_tcp(name, settings) {
+                Ok(door) => doors.push(door),
+                Err(error) if may_fail => warn!("{name} is not listened on: {error:#}"),
+                Err(error) => return Err(error),
+            }
+        }
+        if doors.is_empty() && !settings.bind.is_empty() {
+            bail!("none of the addresses of `bind` can be listened on");
+        }
+    }
+    if !settings.unixsocket.is_empty() {
+        doors.push(open_unix(settings)?);
+    }
+    if doors.is_empty() {
+        bail!("there is nothing to listen on: set `port` or `unixsocket`");
+    }
+    Ok(doors)
+}
+
+fn open_tcp(name: &str, settings: &Settings) -> anyhow::Result<Door> {
+    let host = match name {
+        "*" => "0.0.0.0",
+        "::*" => "::",
+        name => name,
+    };
+    let address = (host, settings.port)
+        .to_socket_addrs()
+        .with_context(|| format!("`bind {name}` names no address"))?
+        .next()
+        .with_context(|| format!("`bind {name}` names no address"))?;
+    let open = || -> std::io::Result<Door> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_reuse_address(true)?;
+        if address.is_ipv6() {
+            socket.set_only_v6(true)?;
+        }
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(settings.tcp_backlog as i32)?;
+        Ok(Door::Tcp(TcpListener::from_std(socket.into())?))
+    };
+    open().with_context(|| {
+        format!("Could not create server TCP listening socket {name}:{}: bind", settings.port)
+    })
+}
+
+/// The socket's file gets its permissions before anybody can connect.
+fn open_unix(settings: &Settings) -> anyhow::Result<Door> {
+    let path = &settings.unixsocket;
+    let open = || -> std::io::Result<Door> {
+        if std::fs::exists(path)? {
+            std::fs::remove_file(path)?;
+        }
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&socket2::SockAddr::unix(path)?)?;
+        if settings.unixsocketperm > 0 {
+            let mode = std::fs::Permissions::from_mode(settings.unixsocketperm);
+            std::fs::set_permissions(path, mode)?;
+        }
+        socket.listen(settings.tcp_backlog as i32)?;
+        Ok(Door::Unix(UnixListener::from_std(socket.into())?, path.clone()))
+    };
+    open().with_context(|| format!("the unix socket {path} cannot be opened"))
+}
+
+impl Reach {
+    fn of(shard: &Addr<Shard>) -> Reach {
+        Reach {
+            letters: shard.clone().recipient(),
+            ask: shard.clone().recipient(),
+            clients: shard.clone().recipient(),
+            disturb: shard.clone().recipient(),
+            policy: shard.clone().recipient(),
+        }
+    }
+}
+
+impl Server {
+    /// The door to what commands ask of the server.
+    pub fn admin(&self) -> &Arc<Admin> {
+        &self.admin
+    }
+
+    /// Ends the server: no new clients, then the journal is flushed.
+    ///
+    /// # Errors
+    /// When the journal could not be made durable.
+    pub async fn stop(mut self) -> anyhow::Result<()> {
+        drop(self.listener.take());
+        self.admin.let_clients_go().await;
+        if let Some(writer) = self.writer.take() {
+            let (sender, receiver) = oneshot::channel();
+            info!("Calling fsync() on the AOF file.");
+            writer.do_send(Close(sender));
+            match receiver.await {
+                Ok(Ok(())) => {}
+                Ok(Err(fault)) => bail!("the journal could not be made durable: {fault}"),
+                Err(_) => bail!("the AOF writer ended before the journal was durable"),
+            }
+        }
+        if !self.unixsocket.is_empty() && std::fs::remove_file(&self.unixsocket).is_err() {
+            warn!("{} could not be removed", self.unixsocket);
+        }
+        for arbiter in &self.arbiters {
+            arbiter.stop();
+        }
+        Ok(())
+    }
+}
