@@ -20,3 +20,6 @@ pub mod shard;
 
 pub mod aof;
 pub mod stats;
+
+#[cfg(test)]
+mod testing;

@@ -31,6 +31,8 @@ pub enum CommandError {
     StringTooLong,
     #[error("ERR offset is out of range")]
     OffsetOutOfRange,
+    #[error("ERR invalid numkeys value or out of range")]
+    InvalidNumkeys,
     #[error("ERR no such key")]
     NoSuchKey,
     #[error("ERR source and destination objects are the same")]

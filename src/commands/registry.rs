@@ -14,7 +14,13 @@ use crate::commands::{connection, generic, server, string};
 use crate::resp::Span;
 
 /// Every family of commands, in the order of the documentation.
-pub const FAMILIES: &[&[Command]] = &[string::basic::COMMANDS];
+pub const FAMILIES: &[&[Command]] = &[
+    string::basic::COMMANDS,
+    string::compare::COMMANDS,
+    string::counter::COMMANDS,
+    string::many::COMMANDS,
+    string::range::COMMANDS,
+];
 
 /// Longest name of a command or subcommand.
 const NAME_MAX: usize = 32;

@@ -21,6 +21,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 
+use crate::base::integer;
 use crate::base::millis::Millis;
 
 /// Longest string kept beside its key, in bytes.
@@ -51,6 +52,33 @@ pub enum Value<'a> {
     Integer(i64),
     /// Any other string.
     Bytes(&'a [u8]),
+}
+
+impl Value<'_> {
+    /// True when the string is `text`.
+    pub fn is(self, text: &[u8]) -> bool {
+        match self {
+            Value::Integer(number) => integer::parse(text) == Some(number),
+            Value::Bytes(bytes) => bytes == text,
+        }
+    }
+
+    /// Length of the string, in bytes.
+    #[expect(clippy::len_without_is_empty, reason = "nobody asks")]
+    pub fn len(self) -> usize {
+        match self {
+            Value::Integer(number) => itoa::Buffer::new().format(number).len(),
+            Value::Bytes(bytes) => bytes.len(),
+        }
+    }
+
+    /// The string, copied.
+    pub fn to_vec(self) -> Vec<u8> {
+        match self {
+            Value::Integer(number) => itoa::Buffer::new().format(number).as_bytes().to_vec(),
+            Value::Bytes(bytes) => bytes.to_vec(),
+        }
+    }
 }
 
 /// A value to be stored.
@@ -277,10 +305,7 @@ impl Entry {
     fn take_bytes(&mut self) -> Vec<u8> {
         let shape = self.shape();
         if !shape.is_long() {
-            return match self.value() {
-                Value::Integer(number) => itoa::Buffer::new().format(number).as_bytes().to_vec(),
-                Value::Bytes(bytes) => bytes.to_vec(),
-            };
+            return self.value().to_vec();
         }
         // SAFETY: a `Vec` stands at the value's place; it is read out once, and an empty one, which
         // owns nothing, is put in its place.
@@ -425,10 +450,15 @@ mod tests {
     use super::*;
 
     fn value_of(entry: &Entry) -> Vec<u8> {
-        match entry.value() {
-            Value::Integer(number) => number.to_string().into_bytes(),
-            Value::Bytes(bytes) => bytes.to_vec(),
-        }
+        entry.value().to_vec()
+    }
+
+    #[test]
+    fn a_number_is_its_text_and_no_other() {
+        assert!(Value::Integer(10).is(b"10") && !Value::Integer(10).is(b"010"));
+        assert!(Value::Bytes(b"010").is(b"010") && !Value::Bytes(b"x").is(b""));
+        assert_eq!((Value::Integer(-12).len(), Value::Bytes(b"abc").len()), (3, 3));
+        assert_eq!(Value::Integer(-12).to_vec(), b"-12");
     }
 
     #[test]

@@ -190,6 +190,9 @@ impl<'a> Keys<'a> {
         let there = self.space.table_mut(self.db, key.slot).and_then(|table| table.get_mut(key));
         match there {
             Some(entry) => {
+                if !self.untouched {
+                    self.tools.clock.touch(entry, self.now, &mut self.tools.random);
+                }
                 self.changes += 1;
                 entry.edit(change)
             }
@@ -200,6 +203,32 @@ impl<'a> Keys<'a> {
                 result
             }
         }
+    }
+
+    /// Adds to the whole number that a key holds, in place, a missing one being 0; its deadline
+    /// stays. Returns the sum.
+    ///
+    /// # Errors
+    /// [`CommandError::WrongType`], [`CommandError::NotAnInteger`] or
+    /// [`CommandError::IncrementOverflow`].
+    pub fn add_integer(&mut self, key: Key<'_>, by: i64) -> Result<i64, CommandError> {
+        self.expire_if_due(key);
+        let there = self.space.table_mut(self.db, key.slot).and_then(|table| table.get_mut(key));
+        let Some(entry) = there else {
+            self.set(key, NewValue::Integer(by), Deadline::Clear);
+            return Ok(by);
+        };
+        let old = match entry.value() {
+            Value::Integer(number) => number,
+            Value::Bytes(text) => integer::parse(text).ok_or(CommandError::NotAnInteger)?,
+        };
+        let sum = old.checked_add(by).ok_or(CommandError::IncrementOverflow)?;
+        entry.replace(NewValue::Integer(sum), entry.deadline());
+        if !self.untouched {
+            self.tools.clock.touch(entry, self.now, &mut self.tools.random);
+        }
+        self.changes += 1;
+        Ok(sum)
     }
 
     /// Sets or takes away the deadline of a key that is there. Returns false when there is none.
@@ -285,6 +314,17 @@ impl<'a> Keys<'a> {
     fn take(&mut self, key: Key<'_>) -> Option<Entry> {
         self.space.table(self.db, key.slot)?.get(key)?;
         self.space.change(self.db, key, |table, _| table.remove(key))
+    }
+
+    /// True while the journal is loaded: what it says was allowed once, whatever the settings now.
+    pub fn is_replay(&self) -> bool {
+        self.keeps_expired
+    }
+
+    /// True when a key with this deadline would be gone at once. Never so while the journal is
+    /// loaded, since what follows in it finds the key.
+    pub fn is_past(&self, deadline: Millis) -> bool {
+        deadline <= self.now && !self.keeps_expired
     }
 
     /// Takes a key out if it is due, and records its deletion.
