@@ -15,5 +15,9 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, clippy::print_stdout)]
 #![allow(unreachable_pub)]
 
+mod differential;
+mod durability;
+mod order;
 mod scripts;
+mod supervision;
 mod support;

@@ -4,8 +4,10 @@
 //! server's own codec, or a mistake made there would be made twice and seen by nobody.
 
 pub mod client;
+pub mod load;
 pub mod oracle;
 pub mod reply;
+pub mod scatter;
 pub mod script;
 pub mod server;
 pub mod wait;

@@ -45,7 +45,8 @@ impl Oracle {
     }
 }
 
-fn on_path(program: &str) -> Option<String> {
+/// A program of this machine.
+pub fn on_path(program: &str) -> Option<String> {
     let path = std::env::var("PATH").ok()?;
     let found = path.split(':').map(|folder| Path::new(folder).join(program));
     found.into_iter().find(|file| file.exists()).map(|file| file.to_string_lossy().into_owned())

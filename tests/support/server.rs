@@ -124,6 +124,7 @@ impl Server {
         } else {
             // An oracle may live in a root of its own, where the test's folder does not exist.
             command.args(["--dir", "/tmp", "--save", "", "--appendonly", "no"]);
+            command.args(["--dbfilename", &format!("oracle-{}.rdb", self.port)]);
         }
         command.args(&self.options.args);
         command.envs(self.options.environment.iter().map(|(name, value)| (name, value)));
@@ -217,6 +218,11 @@ impl Server {
         self.signal("TERM");
         let status = self.wait_end(SOON);
         assert!(status.success(), "a clean stop ends with {status}\n{}", self.log());
+    }
+
+    /// Starts it again; whether it comes up is the test's question.
+    pub fn respawn(&mut self) {
+        self.spawn();
     }
 
     /// Starts it again on the same folder and port and waits until it answers.
