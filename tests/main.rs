@@ -15,6 +15,8 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, clippy::print_stdout)]
 #![allow(unreachable_pub)]
 
+mod bounds;
+mod daemon;
 mod differential;
 mod durability;
 mod order;

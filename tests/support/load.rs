@@ -164,8 +164,9 @@ pub fn under_load<T>(
             let stop = &stop;
             running.push(scope.spawn(move || writer.run(&mut client, stop).is_err()));
         }
+        let stopper = super::wait::StopAtEnd(&stop);
         let outcome = meanwhile();
-        stop.store(true, Ordering::Relaxed);
+        drop(stopper);
         let failed = running.into_iter().map(|thread| thread.join().unwrap());
         (outcome, failed.filter(|failed| *failed).count())
     })

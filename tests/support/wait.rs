@@ -22,3 +22,13 @@ pub fn until_some<T>(what: &str, within: Duration, mut ask: impl FnMut() -> Opti
 pub fn until(what: &str, within: Duration, mut ask: impl FnMut() -> bool) {
     until_some(what, within, || ask().then_some(()));
 }
+
+/// Sets its flag when it goes, by a panic as well: threads that wait for the flag always end.
+#[derive(Debug)]
+pub struct StopAtEnd<'a>(pub &'a std::sync::atomic::AtomicBool);
+
+impl Drop for StopAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, std::sync::atomic::Ordering::Relaxed);
+    }
+}
