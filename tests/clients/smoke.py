@@ -1,0 +1,44 @@
+"""redis-py against a running Troupe: `smoke.py PORT`. Ends non-zero at the first surprise.
+
+What a client library does that a raw socket does not: its handshake (HELLO, CLIENT SETINFO), its
+reading of RESP3, its pipelines, its connection pool, its SCAN iterator.
+"""
+
+import sys
+
+import redis
+
+PORT = int(sys.argv[1])
+
+
+def check(protocol):
+    r = redis.Redis(port=PORT, protocol=protocol, decode_responses=True, client_name="smoke")
+    r.flushall()
+    assert r.ping()
+    assert r.set("k", "v", ex=100) and r.get("k") == "v" and 99 <= r.ttl("k") <= 100
+    assert r.set("k", "w", nx=True) is None and r.set("k", "w", get=True) == "v"
+    assert r.incrby("n", 5) == 5 and r.incrbyfloat("f", 0.5) == 0.5
+    assert r.mset({f"key:{i}": i for i in range(300)})
+    assert r.mget("key:1", "none", "key:299") == ["1", None, "299"]
+    assert sorted(r.scan_iter("key:*", count=7)) == sorted(f"key:{i}" for i in range(300))
+    pipe = r.pipeline(transaction=False)
+    for i in range(300):
+        pipe.incr(f"key:{i}")
+    assert pipe.execute() == [i + 1 for i in range(300)]
+    assert r.delete("key:1", "key:2", "none") == 2
+    assert r.copy("k", "copy") and r.rename("copy", "moved") and r.type("moved") == "string"
+    assert r.config_get("maxclients")["maxclients"].isdigit()
+    assert r.client_getname() == "smoke" and r.client_info()["resp"] == str(protocol)
+    assert r.info("server")["redis_version"] and r.dbsize() > 0
+    assert r.command_count() > 100
+    try:
+        r.execute_command("BOGUS")
+    except redis.ResponseError as error:
+        assert "unknown command" in str(error)
+    else:
+        raise AssertionError("BOGUS was taken")
+    print(f"redis-py {redis.__version__}, RESP{protocol}: ok")
+
+
+check(2)
+check(3)

@@ -1,0 +1,307 @@
+//! The daemon from the outside: settings and their files, signals, sockets, the service manager.
+
+use std::os::unix::net::UnixDatagram;
+use std::time::Duration;
+
+use crate::support::reply::Reply;
+use crate::support::server::{Options, Server};
+use crate::support::tests_folder;
+use crate::support::wait::{SOON, until};
+
+/// A start that must fail: its log.
+fn refused(options: &Options) -> String {
+    let mut server = options.launch();
+    let status = server.wait_end(SOON);
+    assert!(!status.success(), "it ended as if all were well:\n{}", server.log());
+    server.log()
+}
+
+/// The file, the line and the remedy are named.
+fn says(log: &str, file: &str, line: usize, words: &[&str]) {
+    assert!(log.contains(file), "no file name in: {log}");
+    let number = line.to_string();
+    let named = log.split(|c: char| !c.is_ascii_digit()).any(|digits| digits == number);
+    assert!(named, "no line {line} in: {log}");
+    for word in words {
+        assert!(log.contains(word), "no {word:?} in: {log}");
+    }
+}
+
+#[test]
+fn an_unknown_directive_stops_the_start() {
+    let log = refused(&Options::default().file("own.toml", "# one\ntimeout = 3\nbogus-name = 1\n"));
+    says(&log, "own.toml", 3, &["bogus-name"]);
+    let log = refused(&Options::default().file("own.conf", "timeout 3\n\n# x\nbogus-name 1\n"));
+    says(&log, "own.conf", 4, &["bogus-name"]);
+}
+
+#[test]
+fn a_bad_value_stops_the_start() {
+    let log = refused(&Options::default().file("own.toml", "\ntimeout = \"soon\"\n"));
+    says(&log, "own.toml", 2, &["timeout", "soon"]);
+    let log = refused(&Options::default().file("own.conf", "maxclients 0\n"));
+    says(&log, "own.conf", 1, &["maxclients"]);
+    let log = refused(&Options::default().with("appendfsync sometimes"));
+    assert!(log.contains("appendfsync") && log.contains("always"), "{log}");
+}
+
+#[test]
+fn a_missing_file_stops_the_start() {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_troupe"));
+    let output = command.arg("/nonexistent/troupe.toml").output().unwrap();
+    assert!(!output.status.success());
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    assert!(said.contains("/nonexistent/troupe.toml"), "{said}");
+}
+
+#[test]
+fn harmless_directives_are_taken_with_a_warning() {
+    let server = Options::default().file("own.conf", "save 900 1\ntimeout 7\n").start();
+    assert!(server.log().contains("save"), "no warning");
+    assert_eq!(config(&server, "timeout"), "7");
+}
+
+fn config(server: &Server, name: &str) -> String {
+    let reply = server.client().call(&["CONFIG", "GET", name]);
+    match reply.members().get(1) {
+        Some(value) => value.text(),
+        None => panic!("CONFIG GET {name}: {reply:?}"),
+    }
+}
+
+/// A TOML value as CONFIG GET writes it.
+fn as_config(value: &toml::Value) -> String {
+    match value {
+        toml::Value::Boolean(yes) => if *yes { "yes" } else { "no" }.to_string(),
+        toml::Value::Array(values) => values.iter().map(as_config).collect::<Vec<_>>().join(" "),
+        toml::Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// `1gb` and the like as bytes; other texts as they are.
+fn without_unit(text: &str) -> String {
+    let lower = text.to_ascii_lowercase();
+    let split = lower.find(|c: char| !c.is_ascii_digit()).unwrap_or(lower.len());
+    let factor: u64 = match &lower[split..] {
+        "k" => 1_000,
+        "kb" => 1 << 10,
+        "m" => 1_000_000,
+        "mb" => 1 << 20,
+        "g" => 1_000_000_000,
+        "gb" => 1 << 30,
+        _ => return lower,
+    };
+    lower[..split].parse::<u64>().map_or(lower, |number| (number * factor).to_string())
+}
+
+/// `config/troupe.toml` names every setting with its default; the server agrees, setting by setting.
+#[test]
+fn every_setting_of_the_file_is_read_back() {
+    let path = tests_folder().join("../config/troupe.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let table: toml::Table = text.parse().unwrap();
+    assert!(table.len() > 30, "only {} settings in the file", table.len());
+    // What the test itself must choose to run at all.
+    let own = ["port", "bind", "dir", "daemonize", "pidfile", "logfile", "shards"];
+    let server = Options::default().file("troupe.toml", &text).start();
+    let words = |text: &str| text.split(' ').map(without_unit).collect::<Vec<_>>();
+    for (name, value) in table.iter().filter(|(name, _)| !own.contains(&name.as_str())) {
+        assert_eq!(words(&config(&server, name)), words(&as_config(value)), "{name}");
+    }
+    // And the other way round: nothing can be set that the file does not tell of.
+    let all = server.client().line("CONFIG GET *");
+    for pair in all.members().chunks(2) {
+        let name = pair[0].text();
+        assert!(table.contains_key(&name), "{name} is not in config/troupe.toml");
+    }
+}
+
+/// File, then environment, then command line: the later wins.
+#[test]
+fn the_command_line_wins_over_environment_and_file() {
+    let file = "timeout = 1\ntcp-keepalive = 11\nmaxclients = 101\n";
+    let options = Options::default().file("own.toml", file);
+    let options = options.environment("TROUPE_TCP_KEEPALIVE", "22");
+    let options = options.environment("TROUPE_MAXCLIENTS", "202").with("maxclients 303");
+    let server = options.start();
+    assert_eq!(config(&server, "timeout"), "1");
+    assert_eq!(config(&server, "tcp-keepalive"), "22");
+    assert_eq!(config(&server, "maxclients"), "303");
+}
+
+#[test]
+fn config_rewrite_keeps_comments_and_other_lines() {
+    let file = "# my server\ntimeout = 1 # seconds\n\n# how many\nmaxclients = 100\n";
+    let server = Options::default().file("own.toml", file).start();
+    let mut client = server.client();
+    assert!(client.line("CONFIG SET timeout 9").is_ok());
+    assert!(client.line("CONFIG REWRITE").is_ok());
+    let text = std::fs::read_to_string(server.path("own.toml")).unwrap();
+    for kept in ["# my server", "# seconds", "# how many", "maxclients = 100", "timeout = 9"] {
+        assert!(text.contains(kept), "{kept:?} is not in:\n{text}");
+    }
+}
+
+#[test]
+fn check_config_version_and_help_end_at_once() {
+    let run = |args: &[&str]| {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_troupe")).args(args).output();
+        let output = output.unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8_lossy(&said).into_owned())
+    };
+    let (good, said) = run(&["--version"]);
+    assert!(good && said.contains(env!("CARGO_PKG_VERSION")), "{said}");
+    let (good, said) = run(&["--help"]);
+    assert!(good && said.contains("--check-config"), "{said}");
+    let file = tests_folder().join("../config/troupe.toml");
+    let (good, said) = run(&[&file.to_string_lossy(), "--check-config"]);
+    assert!(good, "{said}");
+    let (good, _) = run(&["--port", "many", "--check-config"]);
+    assert!(!good);
+}
+
+/// The service manager hears of READY after loading, and of STOPPING.
+#[test]
+fn the_service_manager_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(SOON)).unwrap();
+    let mut server = Options::shards(2)
+        .journal("always")
+        .with("supervised systemd")
+        .environment("NOTIFY_SOCKET", &path.to_string_lossy())
+        .environment("WATCHDOG_USEC", "400000")
+        .start();
+    let mut heard = String::new();
+    let mut hear = |wanted: &str| {
+        until(&format!("the service manager hears {wanted}"), SOON, || {
+            let mut buffer = [0; 4096];
+            let length = socket.recv(&mut buffer).unwrap();
+            heard.push_str(&String::from_utf8_lossy(&buffer[..length]));
+            heard.push('\n');
+            heard.lines().any(|line| line.starts_with(wanted))
+        });
+        heard.clone()
+    };
+    let first = hear("READY=1");
+    hear("STATUS=");
+    hear("WATCHDOG=1");
+    assert!(!first.contains("STOPPING=1"), "{first}");
+    server.stop();
+    hear("STOPPING=1");
+}
+
+#[test]
+fn a_second_sigint_ends_at_once() {
+    let mut server = Options::shards(2).journal("everysec").start();
+    server.client().line("SET k v");
+    server.signal("INT");
+    if server.is_alive() {
+        server.signal("INT");
+    }
+    server.wait_end(Duration::from_secs(5));
+    server.restart();
+    assert_eq!(server.client().line("GET k").text(), "v");
+}
+
+#[test]
+fn shutdown_ends_the_process_and_keeps_the_journal() {
+    let mut server = Options::shards(2).journal("everysec").start();
+    let mut client = server.client();
+    client.line("SET k v");
+    assert!(client.line("SHUTDOWN BOGUS").error().is_some());
+    client.send(&["SHUTDOWN", "NOSAVE"]).unwrap();
+    assert!(client.read_to_end().unwrap().is_empty(), "SHUTDOWN has no reply");
+    assert!(server.wait_end(SOON).success());
+    server.restart();
+    assert_eq!(server.client().line("GET k").text(), "v");
+}
+
+#[test]
+fn the_pidfile_comes_and_goes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("troupe.pid");
+    let mut server = Options::shards(1).with(&format!("pidfile {}", path.display())).start();
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(text.trim(), server.pid().to_string());
+    server.stop();
+    assert!(!path.exists(), "the pidfile is still there");
+}
+
+#[test]
+fn a_unix_socket_is_served_and_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("troupe.sock");
+    let options = Options::shards(2).with(&format!("unixsocket {}", path.display()));
+    let mut server = options.with("unixsocketperm 700").start();
+    let mode = std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(&path).unwrap());
+    assert_eq!(mode & 0o777, 0o700);
+    let mut client = crate::support::client::Client::connect_unix(&path).unwrap();
+    assert!(client.line("SET k v").is_ok());
+    assert_eq!(server.client().line("GET k").text(), "v");
+    server.stop();
+    assert!(!path.exists(), "the socket is still there");
+}
+
+#[test]
+fn a_password_is_asked_for() {
+    let server = Options::shards(2).with("requirepass secret").start();
+    let mut client = server.client();
+    let refused = |reply: Reply, start: &str| {
+        assert!(reply.error().is_some_and(|text| text.starts_with(start)), "{reply:?}");
+    };
+    refused(client.line("GET k"), "NOAUTH");
+    refused(client.line("PING"), "NOAUTH");
+    refused(client.line("AUTH wrong"), "WRONGPASS");
+    refused(client.line("HELLO 3"), "NOAUTH");
+    refused(client.line("HELLO 3 AUTH default wrong"), "WRONGPASS");
+    refused(client.line("GET k"), "NOAUTH");
+    // Strangers do not learn which commands there are.
+    refused(client.line("BOGUS"), "NOAUTH");
+    assert!(client.line("AUTH default secret").is_ok());
+    assert!(client.line("SET k v").is_ok());
+    let mut other = server.client();
+    assert!(matches!(other.line("HELLO 3 AUTH default secret"), Reply::Map(_)));
+    assert_eq!(other.line("GET k").text(), "v");
+    assert_eq!(client.line("RESET").text(), "RESET");
+    refused(client.line("GET k"), "NOAUTH");
+}
+
+/// Strangers may not announce much.
+#[test]
+fn limits_before_authentication_are_narrow() {
+    let server = Options::shards(2).with("requirepass secret").start();
+    let cases: [(&[u8], &str); 2] = [
+        (b"*11\r\n", "unauthenticated multibulk length"),
+        (b"*2\r\n$4\r\nAUTH\r\n$16385\r\n", "unauthenticated bulk length"),
+    ];
+    for (bytes, text) in cases {
+        let mut client = server.client();
+        client.send_raw(bytes).unwrap();
+        let rest = String::from_utf8_lossy(&client.read_to_end().unwrap()).into_owned();
+        assert!(rest.contains("Protocol error") && rest.contains(text), "{rest:?}");
+    }
+}
+
+#[test]
+fn idle_clients_are_closed_after_the_timeout() {
+    let server = Options::shards(2).with("timeout 1").start();
+    let mut client = server.client();
+    client.line("PING");
+    client.read_within(SOON);
+    assert!(client.read_to_end().unwrap().is_empty());
+}
+
+/// The three forms of a log line.
+#[test]
+fn the_log_is_text_logfmt_or_json() {
+    for (format, sign) in [("text", " * "), ("logfmt", "level="), ("json", "{\"")] {
+        let server = Options::shards(1).with(&format!("log-format {format}")).start();
+        let log = server.log();
+        assert!(log.contains(sign) && log.contains("Ready to accept connections"), "{log}");
+    }
+}

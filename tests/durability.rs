@@ -1,0 +1,225 @@
+//! Promise 3: nothing acknowledged is lost, and no command is half there, whenever the process dies.
+//!
+//! kill -9 leaves the page cache alone, so these rounds prove the order of write and reply, and
+//! that start-up reads what was written; what a power cut does is the simulator's matter.
+//! `TROUPE_KILL_ROUNDS` says how many rounds (default 20).
+
+use std::time::{Duration, Instant};
+
+use crate::support::load::{Writer, under_load};
+use crate::support::server::{Options, Server};
+use crate::support::wait::{SOON, until};
+use crate::support::{env_number, seed};
+
+fn writers(server: &Server, count: usize) -> Vec<Writer> {
+    let writers: Vec<Writer> = (0..count).map(Writer::new).collect();
+    writers.iter().for_each(|writer| writer.prepare(&mut server.client()));
+    writers
+}
+
+fn verify(server: &Server, writers: &mut [Writer], when: &str) {
+    let mut client = server.client();
+    for writer in writers {
+        writer.verify(&mut client).unwrap_or_else(|err| panic!("{when}: {err}"));
+    }
+}
+
+/// Lets the load run for a moment that is different each time, so that the end meets everything.
+fn a_moment(random: &mut fastrand::Rng) {
+    let moment = Duration::from_millis(random.u64(5..150));
+    let end = Instant::now() + moment;
+    until("a moment of load", SOON, || Instant::now() >= end);
+}
+
+fn kill_rounds(appendfsync: &str, shards: usize, rounds: u64) {
+    let mut random = fastrand::Rng::with_seed(seed("kill"));
+    let mut server = Options::shards(shards).journal(appendfsync).start();
+    let mut writers = writers(&server, 8);
+    for round in 0..rounds {
+        under_load(server.port, &mut writers, || {
+            a_moment(&mut random);
+            server.kill();
+        });
+        server.restart();
+        verify(&server, &mut writers, &format!("{shards} shards, round {round}"));
+    }
+    let total: u64 = writers.iter().map(|writer| writer.acknowledged).sum();
+    println!("{rounds} kills, {shards} shards: {total} acknowledged commands, none lost");
+    assert!(total > rounds * 50, "the load was too light to prove anything: {total}");
+}
+
+#[test]
+fn kill_loses_nothing_acknowledged_on_one_shard() {
+    kill_rounds("always", 1, env_number("TROUPE_KILL_ROUNDS", 20).div_ceil(4));
+}
+
+#[test]
+fn kill_loses_nothing_acknowledged_on_four_shards() {
+    kill_rounds("always", 4, env_number("TROUPE_KILL_ROUNDS", 20));
+}
+
+/// Without fsync, what a reply was sent for is in the page cache: a dead process loses none of it.
+#[test]
+fn kill_with_everysec_leaves_whole_commands() {
+    kill_rounds_everysec(env_number("TROUPE_KILL_ROUNDS", 20).div_ceil(4));
+}
+
+/// With `everysec` the last second may be missing, half a command may not.
+fn kill_rounds_everysec(rounds: u64) {
+    let mut random = fastrand::Rng::with_seed(seed("kill everysec"));
+    for _ in 0..rounds {
+        let mut server = Options::shards(4).journal("everysec").start();
+        let mut writers = writers(&server, 4);
+        under_load(server.port, &mut writers, || {
+            a_moment(&mut random);
+            server.kill();
+        });
+        server.restart();
+        let mut client = server.client();
+        for id in 0..4 {
+            let pair = client.line(&format!("MGET w{id}:left w{id}:right"));
+            let values = pair.members();
+            assert_eq!(values[0], values[1], "half an MSET of w{id}");
+            let tokens = client.line(&format!("EXISTS w{id}:even w{id}:odd")).number().unwrap();
+            // The token itself may be lost with the last second; two of it may not be.
+            assert!(tokens <= 1, "half a RENAME of w{id}");
+        }
+    }
+}
+
+/// A clean stop loses nothing with any setting, and the content is the same to the byte.
+#[test]
+fn sigterm_flushes_the_journal() {
+    for appendfsync in ["always", "everysec", "no"] {
+        let mut server = Options::shards(4).journal(appendfsync).debug().start();
+        let mut writers = writers(&server, 4);
+        let mut random = fastrand::Rng::with_seed(seed("sigterm"));
+        under_load(server.port, &mut writers, || a_moment(&mut random));
+        server.client().line("SET with:deadline v EX 100000");
+        let before = server.client().line("DEBUG DIGEST").text();
+        server.stop();
+        server.restart();
+        assert_eq!(server.client().line("DEBUG DIGEST").text(), before, "{appendfsync}");
+        verify(&server, &mut writers, appendfsync);
+    }
+}
+
+/// A journal written with one number of shards is loaded with another.
+#[test]
+fn the_number_of_shards_may_change_between_starts() {
+    let mut server = Options::shards(4).journal("always").debug().start();
+    let mut writers = writers(&server, 4);
+    let mut random = fastrand::Rng::with_seed(seed("shards"));
+    under_load(server.port, &mut writers, || a_moment(&mut random));
+    let before = server.client().line("DEBUG DIGEST").text();
+    for shards in [1, 3, 2, 4] {
+        server.stop();
+        server.restart_with(&Options::shards(shards).journal("always").debug());
+        assert_eq!(server.client().line("DEBUG DIGEST").text(), before, "{shards} shards");
+    }
+    verify(&server, &mut writers, "after four starts");
+}
+
+/// A record cut off at the end is dropped and said; the rest is there.
+#[test]
+fn a_torn_tail_is_cut_and_said() {
+    let mut server = Options::shards(2).journal("always").start();
+    server.client().line("SET first 1");
+    server.client().line("SET second 2");
+    server.kill();
+    let file = increment(&server);
+    let length = file.metadata().unwrap().len();
+    file.set_len(length - 3).unwrap();
+    server.restart();
+    let both = server.client().line("MGET first second");
+    assert_eq!(both.printed(), "1) \"1\"\n2) (nil)");
+    assert!(server.log().to_lowercase().contains("truncat"), "not said in the log");
+    // What is written now must not stand behind the torn piece.
+    server.client().line("SET third 3");
+    server.kill();
+    server.restart();
+    assert_eq!(server.client().line("GET third").text(), "3");
+}
+
+/// Damage in the middle stops the start, with the place.
+#[test]
+fn damage_in_the_middle_stops_the_start() {
+    let mut server = Options::shards(2).journal("always").start();
+    for number in 0..50 {
+        server.client().line(&format!("SET key:{number} {number}"));
+    }
+    server.stop();
+    let file = increment(&server);
+    std::os::unix::fs::FileExt::write_at(&file, b"#!rubbish!#", 400).unwrap();
+    let before = server.log().len();
+    server.respawn();
+    let status = server.wait_end(SOON);
+    assert!(!status.success(), "it started on a damaged journal");
+    let said = server.log()[before..].to_string();
+    assert!(said.to_lowercase().contains("offset"), "no offset: {said}");
+}
+
+/// The newest increment of the journal.
+fn increment(server: &Server) -> std::fs::File {
+    let folder = std::fs::read_dir(server.path("appendonlydir")).unwrap();
+    let files = folder.map(|entry| entry.unwrap().path());
+    let mut files: Vec<_> =
+        files.filter(|path| path.to_string_lossy().ends_with(".incr.aof")).collect();
+    files.sort();
+    std::fs::File::options().read(true).write(true).open(files.last().unwrap()).unwrap()
+}
+
+/// Redis's own checker accepts the journal, and Redis itself loads it with the same content.
+#[test]
+fn redis_loads_the_journal() {
+    use crate::support::{in_ci, oracle};
+    let Some(redis) = oracle::on_path("redis-server") else {
+        assert!(!in_ci(), "redis-server is missing");
+        return;
+    };
+    let mut server = Options::shards(4).journal("always").debug().start();
+    let mut writers = writers(&server, 4);
+    let mut random = fastrand::Rng::with_seed(seed("redis"));
+    under_load(server.port, &mut writers, || a_moment(&mut random));
+    server.client().line("SET binary \"\\x00\\xff\\r\\n\" EX 100000");
+    let before = server.client().line("DEBUG DIGEST").text();
+    server.stop();
+    let manifest = server.path("appendonlydir/appendonly.aof.manifest");
+    let check = std::process::Command::new("redis-check-aof").arg(manifest).output().unwrap();
+    assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stdout));
+    let folder = server.folder().to_string_lossy().into_owned();
+    let command = [redis].map(|word| word.to_string());
+    let other = Options::program(&command).with(&format!("dir {folder}"));
+    let other = other.with("appendonly yes").with("enable-debug-command yes").start();
+    assert_eq!(other.client().line("DEBUG DIGEST").text(), before);
+}
+
+/// And the other way round: a journal that Redis wrote, with its base as commands.
+#[test]
+fn a_journal_of_redis_is_loaded() {
+    use crate::support::{in_ci, oracle};
+    let Some(redis) = oracle::on_path("redis-server") else {
+        assert!(!in_ci(), "redis-server is missing");
+        return;
+    };
+    for preamble in ["no", "yes"] {
+        let mut ours = Options::shards(4).journal("always").debug().start();
+        ours.stop();
+        std::fs::remove_dir_all(ours.path("appendonlydir")).unwrap();
+        let folder = ours.folder().to_string_lossy().into_owned();
+        let mut other = Options::program(std::slice::from_ref(&redis))
+            .with(&format!("dir {folder}"))
+            .with("appendonly yes")
+            .with("enable-debug-command yes")
+            .with(&format!("aof-use-rdb-preamble {preamble}"))
+            .start();
+        let mut writers = writers(&other, 2);
+        let mut random = fastrand::Rng::with_seed(seed("from redis"));
+        under_load(other.port, &mut writers, || a_moment(&mut random));
+        other.client().line("SET binary \"\\x00\\xff\\r\\n\" EX 100000");
+        let before = other.client().line("DEBUG DIGEST").text();
+        other.stop();
+        ours.restart();
+        assert_eq!(ours.client().line("DEBUG DIGEST").text(), before, "preamble {preamble}");
+    }
+}

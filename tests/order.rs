@@ -1,0 +1,346 @@
+//! Promises 1 and 2: the commands of one connection take effect in the order in which they were
+//! sent, for everybody; and every command is whole or not there, over all shards.
+//!
+//! Several workloads run at once on one server with four shards; each knows what it may never see:
+//!
+//! - `pipelines`: one connection, keys of its own on all shards, every reply foretold by a model;
+//! - `causes`: `SET job v, SET flag v` in one pipeline; who sees the flag must see the job,
+//!   on another connection, or as `GET flag, GET job` in one pipeline;
+//! - `wholes`: MSET of equal values, MSETNX and DEL of the same keys, RENAME to and fro, of which
+//!   nobody may see a part;
+//! - `counters`: INCR by many; no number twice, none missing.
+//!
+//! That the workloads would notice is shown, not hoped: `a_scattering_proxy_is_noticed` runs them
+//! through a proxy that does what a careless sharded server does. `TROUPE_ORDER_SECONDS` says how
+//! long the real run takes (default 10).
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::support::client::{Client, shown};
+use crate::support::oracle::Oracle;
+use crate::support::reply::Reply;
+use crate::support::server::Options;
+use crate::support::{env_number, scatter, seed};
+
+/// What a worker of a workload gets.
+struct Worker<'a> {
+    client: Client,
+    random: fastrand::Rng,
+    index: usize,
+    port: u16,
+    end: Instant,
+    seen: &'a Violations,
+}
+
+/// What was seen that may not be, by workload.
+#[derive(Default)]
+struct Violations {
+    texts: Mutex<BTreeMap<&'static str, Vec<String>>>,
+    rounds: Mutex<BTreeMap<&'static str, u64>>,
+    stop: AtomicBool,
+}
+
+impl Violations {
+    fn add(&self, workload: &'static str, text: String) {
+        self.texts.lock().unwrap().entry(workload).or_default().push(text);
+    }
+    fn round(&self, workload: &'static str) {
+        *self.rounds.lock().unwrap().entry(workload).or_default() += 1;
+    }
+}
+
+impl Worker<'_> {
+    fn goes_on(&self) -> bool {
+        Instant::now() < self.end && !self.seen.stop.load(Ordering::Relaxed)
+    }
+    fn pipeline(&mut self, commands: &[Vec<String>]) -> Vec<Reply> {
+        self.client.pipeline(commands).unwrap()
+    }
+}
+
+fn words(line: &str) -> Vec<String> {
+    line.split(' ').map(String::from).collect()
+}
+
+type Workload = fn(&mut Worker);
+
+/// Each with the number of its connections.
+const WORKLOADS: [(Workload, usize); 7] = [
+    (pipelines, 6),
+    (causes_write, 4),
+    (causes_read, 6),
+    (wholes_write, 4),
+    (wholes_read, 4),
+    (counters, 6),
+    (strangers, 2),
+];
+
+/// Runs all workloads at once for that long.
+fn run(port: u16, seed: u64, time: Duration) -> Violations {
+    let seen = Violations::default();
+    let end = Instant::now() + time;
+    let mut client = Client::connect(port).unwrap();
+    for pair in 0..RENAMED {
+        client.line(&format!("SET here:{pair} token"));
+    }
+    thread::scope(|scope| {
+        for (number, (workload, connections)) in WORKLOADS.iter().enumerate() {
+            for index in 0..*connections {
+                let random = fastrand::Rng::with_seed(seed ^ (number * 100 + index) as u64);
+                let client = Client::connect(port).unwrap();
+                let mut worker = Worker { client, random, index, port, end, seen: &seen };
+                scope.spawn(move || workload(&mut worker));
+            }
+        }
+    });
+    counters_add_up(&mut client, &seen);
+    seen
+}
+
+/// One connection, every reply foretold.
+fn pipelines(worker: &mut Worker) {
+    let mut model: BTreeMap<String, String> = BTreeMap::new();
+    while worker.goes_on() {
+        let (mut commands, mut expected) = (Vec::new(), Vec::new());
+        for _ in 0..worker.random.usize(1..150) {
+            let key = format!("own:{}:{}", worker.index, worker.random.u8(..40));
+            let value = worker.random.u32(..1000).to_string();
+            let old = model.get(&key).cloned();
+            let bulk = |text: Option<String>| text.map_or(Reply::Nil, |t| Reply::Bulk(t.into()));
+            let (line, reply) = match worker.random.u8(..7) {
+                0 => {
+                    model.insert(key.clone(), value.clone());
+                    (format!("SET {key} {value}"), Reply::Simple("OK".into()))
+                }
+                1 => {
+                    model.insert(key.clone(), value.clone());
+                    (format!("GETSET {key} {value}"), bulk(old))
+                }
+                2 => {
+                    let text = old.unwrap_or_default() + &value;
+                    // Long enough to be cut short again by a later SET.
+                    let length = text.len() as i64;
+                    model.insert(key.clone(), text);
+                    (format!("APPEND {key} {value}"), Reply::Integer(length))
+                }
+                3 => {
+                    let gone = model.remove(&key).is_some();
+                    (format!("DEL {key}"), Reply::Integer(i64::from(gone)))
+                }
+                4 => (format!("PING {value}"), Reply::Bulk(value.into())),
+                _ => (format!("GET {key}"), bulk(old)),
+            };
+            commands.push(words(&line));
+            expected.push(reply);
+        }
+        let replies = worker.pipeline(&commands);
+        for ((command, want), got) in commands.iter().zip(&expected).zip(&replies) {
+            if want != got {
+                let text = format!("{}: {got:?}, not {want:?}", shown(command));
+                worker.seen.add("pipelines", text);
+            }
+        }
+        worker.seen.round("pipelines");
+    }
+}
+
+/// How many pairs of cause and effect each writer keeps going.
+const PAIRS: usize = 4;
+
+/// First the job, then the flag that says so; the number only grows.
+fn causes_write(worker: &mut Worker) {
+    let mut number = 0;
+    while worker.goes_on() {
+        number += 1;
+        let mut commands = Vec::new();
+        for _ in 0..worker.random.usize(1..12) {
+            let pair = worker.random.usize(..PAIRS);
+            let id = format!("{}:{pair}", worker.index);
+            commands.push(words(&format!("SET job:{id} {number}")));
+            commands.push(words(&format!("SET flag:{id} {number}")));
+        }
+        worker.pipeline(&commands);
+    }
+}
+
+/// Whoever sees the flag must see the job.
+fn causes_read(worker: &mut Worker) {
+    let mut other = Client::connect(worker.port).unwrap();
+    while worker.goes_on() {
+        let id = format!("{}:{}", worker.random.usize(..4), worker.random.usize(..PAIRS));
+        let (flag, job) = (words(&format!("GET flag:{id}")), words(&format!("GET job:{id}")));
+        let (how, flag, job) = if worker.random.bool() {
+            let replies = worker.pipeline(&[flag, job]);
+            ("GET flag, GET job in one pipeline", replies[0].number(), replies[1].number())
+        } else {
+            let flag = worker.client.call(&flag).number();
+            ("the flag here, then the job there", flag, other.call(&job).number())
+        };
+        if job < flag {
+            worker.seen.add("causes", format!("{how}: {id} flag {flag:?}, job {job:?}"));
+        }
+        worker.seen.round("causes");
+    }
+}
+
+/// Keys that are written together, and pairs that tokens are renamed between.
+const TOGETHER: usize = 8;
+const RENAMED: usize = 4;
+
+fn together(prefix: &str) -> Vec<String> {
+    (0..TOGETHER).map(|index| format!("{prefix}:{index}")).collect()
+}
+
+/// Commands over all shards, alone and in pipelines.
+fn wholes_write(worker: &mut Worker) {
+    while worker.goes_on() {
+        let mut commands = Vec::new();
+        for _ in 0..worker.random.usize(1..8) {
+            let value = worker.random.u32(..).to_string();
+            let mut keys = together(if worker.random.bool() { "all" } else { "new" });
+            let valued = |name: &str, keys: &[String]| {
+                let pairs = keys.iter().flat_map(|key| [key.clone(), value.clone()]);
+                [name.to_string()].into_iter().chain(pairs).collect::<Vec<_>>()
+            };
+            worker.random.shuffle(&mut keys);
+            let pair = worker.random.usize(..RENAMED);
+            commands.push(match (worker.random.u8(..4), keys[0].starts_with("all")) {
+                (0, _) => words(&format!("RENAME here:{pair} there:{pair}")),
+                (1, _) => words(&format!("RENAME there:{pair} here:{pair}")),
+                (_, true) => valued("MSET", &keys),
+                (2, false) => valued("MSETNX", &keys),
+                (_, false) => [vec!["DEL".to_string()], keys].concat(),
+            });
+        }
+        worker.pipeline(&commands);
+    }
+}
+
+/// Nobody may see a part.
+fn wholes_read(worker: &mut Worker) {
+    while worker.goes_on() {
+        let all = [vec!["MGET".to_string()], together("all")].concat();
+        let new = [vec!["EXISTS".to_string()], together("new")].concat();
+        let pair = worker.random.usize(..RENAMED);
+        let renamed = words(&format!("EXISTS here:{pair} there:{pair}"));
+        let replies = worker.pipeline(&[all, new, renamed]);
+        let values = replies[0].members();
+        if values.iter().any(|value| value != &values[0]) {
+            worker
+                .seen
+                .add("wholes", format!("MGET saw a part of an MSET: {}", shown_values(values)));
+        }
+        if ![Some(0), Some(TOGETHER as i64)].contains(&replies[1].number()) {
+            let text = format!("EXISTS saw a part of MSETNX or DEL: {:?}", replies[1]);
+            worker.seen.add("wholes", text);
+        }
+        if replies[2] != Reply::Integer(1) {
+            worker.seen.add("wholes", format!("RENAME: {:?} of two exist", replies[2]));
+        }
+        worker.seen.round("wholes");
+    }
+}
+
+fn shown_values(values: &[Reply]) -> String {
+    values.iter().map(Reply::printed).collect::<Vec<_>>().join(" ")
+}
+
+const COUNTERS: usize = 16;
+
+/// Every number of a counter is answered once; for one connection they only grow.
+fn counters(worker: &mut Worker) {
+    let mut last = [0; COUNTERS];
+    let mut added = [0; COUNTERS];
+    while worker.goes_on() {
+        let which: Vec<usize> =
+            (0..worker.random.usize(1..60)).map(|_| worker.random.usize(..COUNTERS)).collect();
+        let commands: Vec<_> = which.iter().map(|i| words(&format!("INCR count:{i}"))).collect();
+        for (index, reply) in which.iter().zip(worker.pipeline(&commands)) {
+            let number = reply.number().unwrap_or_default();
+            if number <= last[*index] {
+                let text = format!("INCR count:{index} gave {number} after {}", last[*index]);
+                worker.seen.add("counters", text);
+            }
+            last[*index] = number;
+            added[*index] += 1;
+        }
+        worker.seen.round("counters");
+    }
+    for (index, added) in added.iter().enumerate() {
+        worker.client.line(&format!("INCRBY expected:{index} {added}"));
+    }
+}
+
+fn counters_add_up(client: &mut Client, seen: &Violations) {
+    for index in 0..COUNTERS {
+        let count = client.line(&format!("GET count:{index}")).number();
+        let expected = client.line(&format!("GET expected:{index}")).number();
+        if count != expected {
+            seen.add("counters", format!("count:{index} is {count:?}, answered {expected:?}"));
+        }
+    }
+}
+
+/// Connections that come and go, and commands over everything, so that lending meets them.
+fn strangers(worker: &mut Worker) {
+    while worker.goes_on() {
+        let mut client = Client::connect(worker.port).unwrap();
+        client.line("DBSIZE");
+        client.line(&format!("SET stranger:{} x PX 5", worker.random.u8(..)));
+        worker.seen.round("strangers");
+    }
+}
+
+fn report(seen: &Violations) -> String {
+    let mut text = format!("rounds: {:?}\n", seen.rounds.lock().unwrap());
+    for (workload, texts) in seen.texts.lock().unwrap().iter() {
+        let first = texts[..texts.len().min(3)].join("\n  ");
+        text += &format!("{workload}: {} violations\n  {first}\n", texts.len());
+    }
+    text
+}
+
+#[test]
+fn order_and_atomicity_hold_over_four_shards() {
+    let server = Options::shards(4).start();
+    let time = Duration::from_secs(env_number("TROUPE_ORDER_SECONDS", 10));
+    let seen = run(server.port, seed("order"), time);
+    println!("{}", report(&seen));
+    assert!(seen.texts.lock().unwrap().is_empty(), "{}", report(&seen));
+    assert_eq!(seen.rounds.lock().unwrap().len(), 5, "a workload did nothing");
+}
+
+/// The workloads find what they are made to find.
+#[test]
+fn a_scattering_proxy_is_noticed() {
+    let Some(oracle) = Oracle::Redis.start() else { return };
+    let port = scatter::start(oracle.port);
+    let mut missing = vec!["flag", "MGET saw", "EXISTS saw"];
+    // Chance decides which mixture a reader meets; ten runs without one would be a blind test.
+    for _ in 0..10 {
+        oracle.client().line("FLUSHALL");
+        let seen = run(port, seed("scatter"), Duration::from_secs(1));
+        println!("{}", report(&seen));
+        let texts = seen.texts.lock().unwrap();
+        missing.retain(|text| !texts.values().flatten().any(|seen| seen.contains(text)));
+        if missing.is_empty() {
+            return;
+        }
+    }
+    panic!("not noticed: {missing:?}");
+}
+
+/// The server's own switch that sends a batch to all its shards at once.
+#[test]
+#[ignore = "the server has no DEBUG BREAK-ORDER yet"]
+fn broken_order_in_the_server_is_noticed() {
+    let server = Options::shards(4).debug().start();
+    assert!(server.client().line("DEBUG BREAK-ORDER 1").is_ok());
+    let seen = run(server.port, seed("broken order"), Duration::from_secs(3));
+    println!("{}", report(&seen));
+    assert!(!seen.texts.lock().unwrap().is_empty(), "a broken order was not noticed");
+}

@@ -1,0 +1,240 @@
+//! A small blocking client: RESP2 and RESP3, pipelines, raw bytes, a time limit on every read.
+//!
+//! It is kept plain on purpose, since it judges the server: no reconnect, no retry, no routing.
+
+use std::fmt::Write as _;
+use std::io::{self, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use super::reply::Reply;
+
+/// How long a reply may take before the test fails; far above what any test needs.
+const REPLY_WITHIN: Duration = Duration::from_secs(60);
+
+/// A socket of either kind.
+#[derive(Debug)]
+enum Socket {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl Read for &Socket {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Socket::Tcp(socket) => (&mut &*socket).read(buffer),
+            Socket::Unix(socket) => (&mut &*socket).read(buffer),
+        }
+    }
+}
+
+impl Write for &Socket {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        match self {
+            Socket::Tcp(socket) => (&mut &*socket).write(buffer),
+            Socket::Unix(socket) => (&mut &*socket).write(buffer),
+        }
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// One connection.
+#[derive(Debug)]
+pub struct Client {
+    socket: std::sync::Arc<Socket>,
+    reader: BufReader<Shared>,
+}
+
+/// The reading half: shares the socket with the writing one.
+#[derive(Debug)]
+struct Shared(std::sync::Arc<Socket>);
+
+impl Read for Shared {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        (&*self.0).read(buffer)
+    }
+}
+
+/// The bytes of one command.
+pub fn encode<A: AsRef<[u8]>>(args: &[A]) -> Vec<u8> {
+    let mut out = format!("*{}\r\n", args.len()).into_bytes();
+    for arg in args {
+        let arg = arg.as_ref();
+        out.extend_from_slice(format!("${}\r\n", arg.len()).as_bytes());
+        out.extend_from_slice(arg);
+        out.extend_from_slice(b"\r\n");
+    }
+    out
+}
+
+impl Client {
+    /// Connects over TCP to a port of the loopback.
+    pub fn connect(port: u16) -> io::Result<Client> {
+        let socket = TcpStream::connect(("127.0.0.1", port))?;
+        socket.set_nodelay(true)?;
+        socket.set_read_timeout(Some(REPLY_WITHIN))?;
+        socket.set_write_timeout(Some(REPLY_WITHIN))?;
+        Ok(Client::over(Socket::Tcp(socket)))
+    }
+
+    /// Connects over a unix socket.
+    pub fn connect_unix(path: &Path) -> io::Result<Client> {
+        let socket = UnixStream::connect(path)?;
+        socket.set_read_timeout(Some(REPLY_WITHIN))?;
+        Ok(Client::over(Socket::Unix(socket)))
+    }
+
+    fn over(socket: Socket) -> Client {
+        let socket = std::sync::Arc::new(socket);
+        Client { reader: BufReader::new(Shared(socket.clone())), socket }
+    }
+
+    /// Fails a read that takes longer, from now on.
+    pub fn read_within(&self, limit: Duration) {
+        let set = match &*self.socket {
+            Socket::Tcp(socket) => socket.set_read_timeout(Some(limit)),
+            Socket::Unix(socket) => socket.set_read_timeout(Some(limit)),
+        };
+        set.unwrap();
+    }
+
+    /// Sends bytes as they are.
+    pub fn send_raw(&mut self, bytes: &[u8]) -> io::Result<()> {
+        (&*self.socket).write_all(bytes)
+    }
+
+    /// Sends one command without waiting for its reply.
+    pub fn send<A: AsRef<[u8]>>(&mut self, args: &[A]) -> io::Result<()> {
+        self.send_raw(&encode(args))
+    }
+
+    /// Reads one reply.
+    pub fn read(&mut self) -> io::Result<Reply> {
+        read_reply(&mut self.reader)
+    }
+
+    /// One command and its reply; an I/O error is returned.
+    pub fn try_call<A: AsRef<[u8]>>(&mut self, args: &[A]) -> io::Result<Reply> {
+        self.send(args)?;
+        self.read()
+    }
+
+    /// One command and its reply; panics when the connection fails.
+    pub fn call<A: AsRef<[u8]>>(&mut self, args: &[A]) -> Reply {
+        self.try_call(args).unwrap_or_else(|err| panic!("{}: {err}", shown(args)))
+    }
+
+    /// One command written as a line, cut at blanks; panics when the connection fails.
+    pub fn line(&mut self, line: &str) -> Reply {
+        let words = super::reply::words(line).unwrap();
+        self.call(&words)
+    }
+
+    /// All commands in one write, then all replies.
+    pub fn pipeline<A: AsRef<[u8]>>(&mut self, commands: &[Vec<A>]) -> io::Result<Vec<Reply>> {
+        let mut bytes = Vec::new();
+        for command in commands {
+            bytes.extend_from_slice(&encode(command));
+        }
+        self.send_raw(&bytes)?;
+        commands.iter().map(|_| self.read()).collect()
+    }
+
+    /// What is left to read until the server closes. The read limit applies.
+    pub fn read_to_end(&mut self) -> io::Result<Vec<u8>> {
+        let mut rest = Vec::new();
+        match self.reader.read_to_end(&mut rest) {
+            Err(err) if err.kind() == io::ErrorKind::ConnectionReset => Ok(rest),
+            Err(err) => Err(err),
+            Ok(_) => Ok(rest),
+        }
+    }
+}
+
+/// A command for a message: words with blanks between, long ones cut.
+pub fn shown<A: AsRef<[u8]>>(args: &[A]) -> String {
+    let mut out = String::new();
+    for (index, arg) in args.iter().enumerate() {
+        let (arg, blank) = (arg.as_ref(), if index == 0 { "" } else { " " });
+        out.push_str(blank);
+        let plain = !arg.is_empty() && arg.iter().all(|b| b.is_ascii_graphic() && *b != b'"');
+        match arg.len() {
+            200.. => {
+                let _ = write!(out, "<{} bytes>", arg.len());
+            }
+            _ if plain => out.push_str(&String::from_utf8_lossy(arg)),
+            _ => super::reply::quote(&mut out, arg),
+        }
+    }
+    out
+}
+
+fn broken(what: impl Into<String>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what.into())
+}
+
+fn read_line(reader: &mut dyn io::BufRead) -> io::Result<String> {
+    let mut line = Vec::new();
+    reader.read_until(b'\n', &mut line)?;
+    if line.is_empty() {
+        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the server closed"));
+    }
+    let text = line.strip_suffix(b"\r\n").ok_or_else(|| broken(format!("no CRLF: {line:?}")))?;
+    if text.contains(&b'\r') || text.contains(&b'\n') {
+        return Err(broken(format!("a bare CR or LF in a line: {line:?}")));
+    }
+    Ok(String::from_utf8_lossy(text).into_owned())
+}
+
+fn read_bytes(reader: &mut dyn io::BufRead, length: i64) -> io::Result<Vec<u8>> {
+    let length = usize::try_from(length).map_err(|_| broken(format!("a length of {length}")))?;
+    let mut bytes = vec![0; length + 2];
+    reader.read_exact(&mut bytes)?;
+    match bytes.split_off(length).as_slice() {
+        b"\r\n" => Ok(bytes),
+        other => Err(broken(format!("a bulk of {length} ends in {other:?}"))),
+    }
+}
+
+fn read_many(reader: &mut dyn io::BufRead, count: i64) -> io::Result<Vec<Reply>> {
+    (0..count).map(|_| read_reply(reader)).collect()
+}
+
+/// Reads one reply of either protocol; strict, since it judges the server.
+pub fn read_reply(reader: &mut dyn io::BufRead) -> io::Result<Reply> {
+    let line = read_line(reader)?;
+    let rest = line.get(1..).ok_or_else(|| broken("an empty line"))?.to_string();
+    let length = || rest.parse::<i64>().map_err(|_| broken(format!("no length: {line}")));
+    Ok(match line.as_bytes()[0] {
+        b'+' => Reply::Simple(rest),
+        b'-' => Reply::Error(rest),
+        b':' => Reply::Integer(length()?),
+        b'_' => Reply::Nil,
+        b',' => Reply::Double(rest),
+        b'#' => Reply::Boolean(rest == "t"),
+        b'(' => Reply::BigNumber(rest),
+        b'$' | b'*' if length()? == -1 => Reply::Nil,
+        b'$' => Reply::Bulk(read_bytes(reader, length()?)?),
+        b'=' => {
+            let bytes = read_bytes(reader, length()?)?;
+            let kind = bytes.get(..3).ok_or_else(|| broken("a verbatim string without kind"))?;
+            Reply::Verbatim(String::from_utf8_lossy(kind).into_owned(), bytes[4..].to_vec())
+        }
+        b'*' => Reply::Array(read_many(reader, length()?)?),
+        b'~' => Reply::Set(read_many(reader, length()?)?),
+        b'>' => Reply::Push(read_many(reader, length()?)?),
+        b'%' => {
+            let mut flat = read_many(reader, length()? * 2)?.into_iter();
+            let mut pairs = Vec::new();
+            while let (Some(key), Some(value)) = (flat.next(), flat.next()) {
+                pairs.push((key, value));
+            }
+            Reply::Map(pairs)
+        }
+        _ => return Err(broken(format!("no such kind of reply: {line}"))),
+    })
+}

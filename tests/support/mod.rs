@@ -1,0 +1,38 @@
+//! What the tests share: a server to start, a client to talk to it, the script runner, the oracle.
+//!
+//! `reply` and `client` are a second, independent reading of the wire: they must not use the
+//! server's own codec, or a mistake made there would be made twice and seen by nobody.
+
+pub mod client;
+pub mod load;
+pub mod oracle;
+pub mod reply;
+pub mod scatter;
+pub mod script;
+pub mod server;
+pub mod wait;
+
+/// A number from the environment, or what stands here. A value that is no number stops the test.
+pub fn env_number(name: &str, default: u64) -> u64 {
+    match std::env::var(name) {
+        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{name}={text} is not a number")),
+        Err(_) => default,
+    }
+}
+
+/// The seed of this run: `TROUPE_SEED`, or a new one. Printed, so that a failure can be repeated.
+pub fn seed(test: &str) -> u64 {
+    let seed = env_number("TROUPE_SEED", fastrand::u64(..));
+    println!("{test}: TROUPE_SEED={seed}");
+    seed
+}
+
+/// True on the machine that decides: there nothing may be skipped.
+pub fn in_ci() -> bool {
+    std::env::var("CI").is_ok_and(|value| value == "true" || value == "1")
+}
+
+/// The folder `tests/` of the checkout.
+pub fn tests_folder() -> std::path::PathBuf {
+    std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests")
+}
