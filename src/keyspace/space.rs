@@ -5,12 +5,16 @@
 //! were carried here for the moment.
 
 use std::collections::BTreeSet;
+use std::hint::black_box;
 
 use crate::base::millis::Millis;
 use crate::base::slot::SLOTS;
 use crate::keyspace::key::{Hasher, Key};
 use crate::keyspace::slot::Slot;
 use crate::keyspace::table::{Counts, NEVER, Table};
+
+/// Keys that [`Keyspace::warm`] takes at a time.
+pub const WARMED: usize = 16;
 
 /// The slots that are here.
 #[derive(Debug)]
@@ -164,6 +168,25 @@ impl Keyspace {
     /// The slot that is due first, if one is due at `now`.
     pub fn due_slot(&self, now: Millis) -> Option<u16> {
         self.deadlines.first().filter(|(due, _)| *due <= now).map(|(_, slot)| *slot)
+    }
+
+    /// Brings what these keys will need into the cache, all at once: by slot and hash.
+    ///
+    /// A look at a key is a chain of dependent loads, each a miss in a large keyspace. Here each link
+    /// is loaded for all keys before the next one, so that the misses overlap. Nothing is decided
+    /// and nothing changes.
+    pub fn warm(&self, db: u32, keys: &[(u16, u64)]) {
+        let mut tables = [None; WARMED];
+        for (table, (slot, _)) in tables.iter_mut().zip(keys) {
+            *table = self.slots[usize::from(*slot)].as_deref().and_then(|slot| slot.table(db));
+        }
+        let mut entries = [None; WARMED];
+        for ((entry, table), (_, hash)) in entries.iter_mut().zip(tables).zip(keys) {
+            *entry = table.and_then(|table| table.candidate(*hash));
+        }
+        for entry in entries.into_iter().flatten() {
+            black_box(entry.access());
+        }
     }
 
     /// Calls `found` with database and name of keys of a slot that are due at `now`, `most` of them

@@ -107,6 +107,12 @@ impl Table {
         self.segment(self.index(key.hash)).entries.find(key.hash, |entry| entry.key() == key.name)
     }
 
+    /// What is probably the entry of a key, by its hash alone; nothing of the entry is read.
+    #[inline]
+    pub(super) fn candidate(&self, hash: u64) -> Option<&Entry> {
+        self.segment(self.index(hash)).entries.find(hash, |_| true)
+    }
+
     /// The entry of a key, to change what leaves deadline and key as they are.
     #[inline]
     pub fn get_mut(&mut self, key: Key<'_>) -> Option<&mut Entry> {

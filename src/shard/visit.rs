@@ -9,6 +9,7 @@ use crate::batch::Batch;
 use crate::clients::PauseMode;
 use crate::commands::command::{Command, Run};
 use crate::commands::positions;
+use crate::keyspace::space::WARMED;
 use crate::shard::errand::{Errand, Need};
 use crate::shard::lend::is_met;
 use crate::shard::letter::Letter;
@@ -32,10 +33,14 @@ impl Shard {
     pub fn visit(&mut self, mut batch: Box<Batch>, clock: &mut dyn Ticks) -> Option<Box<Batch>> {
         let start = clock.nanos();
         let mut now = start;
+        let mut warm = batch.next;
         while !batch.is_done() && batch.action.is_none() && batch.replies.len() < REPLIES_MARK {
             if now - start > SLICE_NS {
                 self.ready.push_back(batch);
                 return None;
+            }
+            if batch.next >= warm {
+                warm = self.warm(&batch);
             }
             match self.place(&mut batch) {
                 Place::Here => now = self.call(&mut batch, now, clock),
@@ -54,6 +59,21 @@ impl Shard {
             }
         }
         Some(batch)
+    }
+
+    /// Warms the cache for the next calls; returns up to which.
+    fn warm(&self, batch: &Batch) -> usize {
+        let end = batch.routed.len().min(batch.next + WARMED);
+        let mut keys = [(0, 0); WARMED];
+        let mut count = 0;
+        for (_, slot, hash) in batch.routed[batch.next..end].iter().filter_map(|r| r.key) {
+            keys[count] = (slot, hash);
+            count += 1;
+        }
+        if count > 1 {
+            self.engine.space.warm(batch.session.db, &keys[..count]);
+        }
+        end
     }
 
     /// Runs the next call, with the slots of its errand in place, and sends those home after it.
