@@ -18,6 +18,7 @@ use crate::route::Map;
 use crate::session::{Peer, Session};
 use crate::settings::Settings;
 use crate::shard::letter::Letter;
+use crate::shard::replay::Records;
 use crate::shard::{Parts, Shard, Ticks};
 
 /// What the clock of a new store shows.
@@ -48,6 +49,24 @@ impl Store {
         Store::with(Settings::default())
     }
 
+    /// A store that has loaded a journal, a record a line, and begins at `now`.
+    pub(crate) fn loaded(journal: &str, now: Millis) -> Store {
+        let mut request = Vec::new();
+        for line in journal.lines() {
+            let mut words = Words::default();
+            words.split(line.as_bytes()).expect("the line is well quoted");
+            encode::command(&mut request, &words.iter().collect::<Vec<_>>());
+        }
+        let frames = decoded(&request);
+        let ends = frames.frames.iter().map(|frame| (0, frame.first + frame.argc)).collect();
+        let records = Records { bytes: Bytes::from(request), spans: frames.args, ends };
+        let mut store = Store::new();
+        store.now = now;
+        store.shard.replay(&records, now).expect("the journal is sound");
+        store.shard.end_replay();
+        store
+    }
+
     /// An empty store with these settings.
     pub(crate) fn with(settings: Settings) -> Store {
         let mut shard = Shard::new(Parts {
@@ -69,10 +88,10 @@ impl Store {
         self.now = self.now.saturating_add(milliseconds);
     }
 
-    /// Changes the settings, as CONFIG SET would.
-    pub(crate) fn configure(&mut self, change: impl FnOnce(&mut Settings)) {
+    /// Changes a setting.
+    pub(crate) fn configure(&mut self, name: &str, value: &str) {
         let mut settings = (**self.shard.settings()).clone();
-        change(&mut settings);
+        settings.set(name, &[value]).expect("the setting takes the value");
         self.shard.receive(Letter::Settings(Arc::new(settings)));
     }
 
@@ -88,10 +107,7 @@ impl Store {
     pub(crate) fn run_words(&mut self, words: &[&[u8]]) -> String {
         let mut request = Vec::new();
         encode::command(&mut request, words);
-        let mut frames = Frames::default();
-        Decoder::default()
-            .decode(&request, &Limits::default(), &mut frames)
-            .expect("the encoder writes what the decoder reads");
+        let frames = decoded(&request);
         let mut batch =
             Box::new(Batch::new(Home { thread: 0, connection: 0 }, self.session.clone()));
         batch.frames = frames;
@@ -109,9 +125,7 @@ impl Store {
     /// a word needs them.
     pub(crate) fn effects(&mut self) -> String {
         let (bytes, _) = self.shard.effects().take();
-        let mut frames = Frames::default();
-        let limits = Limits { batch_bytes: usize::MAX, ..Limits::default() };
-        Decoder::default().decode(&bytes, &limits, &mut frames).expect("effects are requests");
+        let frames = decoded(&bytes);
         let lines = frames.frames.iter().map(|frame| {
             let bytes = frames.bytes_of(frame, &bytes);
             let words: Vec<String> =
@@ -120,6 +134,15 @@ impl Store {
         });
         lines.collect::<Vec<_>>().join("\n")
     }
+}
+
+/// The requests in `bytes`, all of them.
+fn decoded(bytes: &[u8]) -> Frames {
+    let limits =
+        Limits { batch_bytes: usize::MAX, batch_commands: usize::MAX, ..Limits::default() };
+    let mut frames = Frames::default();
+    Decoder::default().decode(bytes, &limits, &mut frames).expect("these are requests");
+    frames
 }
 
 /// Runs a dialogue: lines that begin with `> ` are requests, what follows is the expected reply.

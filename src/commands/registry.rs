@@ -20,6 +20,7 @@ pub const FAMILIES: &[&[Command]] = &[
     string::counter::COMMANDS,
     string::many::COMMANDS,
     string::range::COMMANDS,
+    string::set::COMMANDS,
 ];
 
 /// Longest name of a command or subcommand.

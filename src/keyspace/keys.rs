@@ -157,7 +157,8 @@ impl<'a> Keys<'a> {
     /// Stores a value, whatever the key held before.
     pub fn set(&mut self, key: Key<'_>, value: NewValue<'_>, deadline: Deadline) {
         self.expire_if_due(key);
-        let (clock, now) = (self.tools.clock, self.now);
+        let (clock, now, untouched) = (self.tools.clock, self.now, self.untouched);
+        let random = &mut self.tools.random;
         self.space.change(self.db, key, |table, hasher| {
             table.upsert(key, hasher, |there| match there {
                 Some(entry) => {
@@ -167,7 +168,9 @@ impl<'a> Keys<'a> {
                         Deadline::At(time) => Some(time),
                     };
                     entry.replace(value, deadline);
-                    clock.start(entry, now);
+                    if !untouched {
+                        clock.touch(entry, now, random);
+                    }
                     None
                 }
                 None => {
@@ -341,5 +344,76 @@ impl<'a> Keys<'a> {
             self.tools.figures.expired += 1;
             self.tools.effects.aside(self.db, &[b"DEL", key.name]);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keyspace::key::Hasher;
+
+    const NOW: Millis = Millis(1_700_000_000_000);
+
+    /// Runs `test` on the keys of a keyspace whose counter of accesses grows with each.
+    fn with_keys(test: impl FnOnce(&mut Keys<'_>, Key<'_>)) {
+        let hasher = Hasher::with_seeds([1, 2, 3, 4]);
+        let key = Key::new(b"k", &hasher);
+        let mut space = Keyspace::new(hasher.clone());
+        space.put(key.slot, Box::default());
+        let mut tools = Tools {
+            effects: Effects::default(),
+            random: fastrand::Rng::with_seed(7),
+            clock: AccessClock::Frequency { factor: 0, decay_minutes: 0 },
+            figures: Figures::default(),
+            discarded: Vec::new(),
+        };
+        test(&mut Keys::new(&mut space, &mut tools, 0, NOW), key);
+    }
+
+    #[test]
+    fn writes_are_accesses_unless_the_client_leaves_no_trace() {
+        with_keys(|keys, key| {
+            let frequency = |keys: &mut Keys<'_>| {
+                let clock = keys.tools.clock;
+                keys.look(key).and_then(|entry| clock.frequency(entry, NOW))
+            };
+            keys.set_string(key, b"1", Deadline::Clear);
+            assert_eq!(frequency(keys), Some(5));
+            keys.set_string(key, b"2", Deadline::Clear);
+            assert_eq!(keys.add_integer(key, 1), Ok(3));
+            keys.edit_string(key, |bytes| bytes.push(b'4'));
+            assert_eq!(frequency(keys), Some(8));
+            keys.untouched = true;
+            keys.set_string(key, b"5", Deadline::Clear);
+            assert_eq!(keys.add_integer(key, 1), Ok(6));
+            assert_eq!(frequency(keys), Some(8));
+        });
+    }
+
+    #[test]
+    fn integers_are_added_in_place_and_keep_their_deadline() {
+        with_keys(|keys, key| {
+            let deadline = NOW.saturating_add(10);
+            assert_eq!(keys.add_integer(key, 5), Ok(5));
+            keys.set_deadline(key, Some(deadline));
+            assert_eq!(keys.add_integer(key, -7), Ok(-2));
+            assert_eq!(keys.look(key).and_then(Entry::deadline), Some(deadline));
+            assert_eq!(keys.add_integer(key, i64::MIN), Err(CommandError::IncrementOverflow));
+            let changes = keys.changes;
+            keys.set_string(key, b"1 ", Deadline::Keep);
+            assert_eq!(keys.add_integer(key, 1), Err(CommandError::NotAnInteger));
+            assert_eq!(keys.changes, changes + 1);
+            keys.now = deadline;
+            assert_eq!(keys.add_integer(key, 1), Ok(1));
+        });
+    }
+
+    #[test]
+    fn nothing_is_past_while_the_journal_is_loaded() {
+        with_keys(|keys, _| {
+            assert!(keys.is_past(NOW) && !keys.is_past(NOW.saturating_add(1)));
+            keys.keeps_expired = true;
+            assert!(!keys.is_past(NOW));
+        });
     }
 }

@@ -1,9 +1,9 @@
 //! Strings compared: LCS, DELIFEQ.
 //!
-//! LCS fills the table of dynamic programming whole, a number of 32 bits for each pair of prefixes,
-//! then walks back from its last corner; the ranges come out last first, as Redis gives them. The
-//! table is held under `proto-max-bulk-len` bytes, which also bounds the time: a table of 512 MiB
-//! takes some tenths of a second.
+//! LCS fills the table of dynamic programming, a number of 32 bits for each pair of prefixes, then
+//! walks back from its last corner; the ranges come out last first, as Redis gives them. For LEN
+//! alone one row is enough. The table is held under `proto-max-bulk-len` bytes in either case,
+//! which also bounds the time.
 
 use crate::commands::call::Call;
 use crate::commands::command::{
@@ -76,14 +76,18 @@ fn lcs(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<()
     };
     let (a, b) = (string(1)?, string(2)?);
     let asked = LcsOptions::parse(call)?;
-    let table = Table::fill(&a, &b, call.settings.proto_max_bulk_len)?;
+    let count = Table::cells(&a, &b, call.settings.proto_max_bulk_len)?;
     if asked.len {
-        reply.int(i64::from(table.at(a.len(), b.len())));
-    } else if asked.idx {
-        asked.reply_ranges(reply, &table.ranges(&a, &b), table.at(a.len(), b.len()));
+        reply.int(i64::from(common_len(&a, &b, |_| {})));
+        return Ok(());
+    }
+    let table = Table::fill(&a, &b, count)?;
+    let ranges = table.ranges(&a, &b);
+    let len = table.at(a.len(), b.len());
+    if asked.idx {
+        asked.reply_ranges(reply, &ranges, len);
     } else {
-        let ranges = table.ranges(&a, &b);
-        let mut common = Vec::with_capacity(table.at(a.len(), b.len()) as usize);
+        let mut common = Vec::with_capacity(len as usize);
         for range in ranges.iter().rev() {
             common.extend_from_slice(&a[range.a..range.a + range.len]);
         }
@@ -147,6 +151,26 @@ impl LcsOptions {
     }
 }
 
+const NO_MEMORY: CommandError =
+    CommandError::Text("ERR Insufficient memory, failed allocating transient memory for LCS");
+
+/// The length of the longest common subsequence; `each` sees the rows of the table in order. A row
+/// belongs to a prefix of `a`, its cells to the prefixes of `b`.
+fn common_len(a: &[u8], b: &[u8], mut each: impl FnMut(&[u32])) -> u32 {
+    let mut row = vec![0; b.len() + 1];
+    each(&row);
+    for x in a {
+        let (mut corner, mut left) = (0, 0);
+        for (cell, y) in row[1..].iter_mut().zip(b) {
+            let over = *cell;
+            left = if x == y { corner + 1 } else { over.max(left) };
+            (*cell, corner) = (left, over);
+        }
+        each(&row);
+    }
+    row[b.len()]
+}
+
 /// Bytes that both strings have in a row: where in each, and how many.
 struct Range {
     a: usize,
@@ -161,36 +185,27 @@ struct Table {
 }
 
 impl Table {
-    fn fill(a: &[u8], b: &[u8], bytes_max: u64) -> Result<Table, CommandError> {
+    /// How many cells the table of two strings has.
+    fn cells(a: &[u8], b: &[u8], bytes_max: u64) -> Result<usize, CommandError> {
         const LEN_MAX: usize = u32::MAX as usize - 1;
         if a.len() >= LEN_MAX || b.len() >= LEN_MAX {
             return Err(CommandError::Text("ERR String too long for LCS"));
         }
-        let width = b.len() + 1;
-        let count = (a.len() as u64 + 1) * width as u64;
-        if count.checked_mul(size_of::<u32>() as u64).is_none_or(|bytes| bytes > bytes_max) {
+        let count = (a.len() as u64 + 1) * (b.len() as u64 + 1);
+        let bytes = count.checked_mul(size_of::<u32>() as u64);
+        if bytes.is_none_or(|bytes| bytes > bytes_max) {
             return Err(CommandError::Text(
                 "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len",
             ));
         }
+        usize::try_from(count).map_err(|_| NO_MEMORY)
+    }
+
+    fn fill(a: &[u8], b: &[u8], count: usize) -> Result<Table, CommandError> {
         let mut cells = Vec::new();
-        cells.try_reserve_exact(count as usize).map_err(|_| {
-            CommandError::Text(
-                "ERR Insufficient memory, failed allocating transient memory for LCS",
-            )
-        })?;
-        cells.resize(width, 0);
-        for x in a {
-            let above = cells.len() - width;
-            let mut left = 0;
-            cells.push(left);
-            for (at, y) in b.iter().enumerate() {
-                let (corner, over) = (cells[above + at], cells[above + at + 1]);
-                left = if x == y { corner + 1 } else { left.max(over) };
-                cells.push(left);
-            }
-        }
-        Ok(Table { cells, width })
+        cells.try_reserve_exact(count).map_err(|_| NO_MEMORY)?;
+        common_len(a, b, |row| cells.extend_from_slice(row));
+        Ok(Table { cells, width: b.len() + 1 })
     }
 
     fn at(&self, a: usize, b: usize) -> u32 {
@@ -301,10 +316,10 @@ mod tests {
     #[test]
     fn the_table_is_held_under_the_limit() {
         let mut store = Store::new();
-        store.run("MSET a 12345 b 1234");
-        store.configure(|settings| settings.proto_max_bulk_len = 4 * 6 * 5);
-        assert_eq!(store.run("LCS a b"), "\"1234\"");
-        store.configure(|settings| settings.proto_max_bulk_len = 4 * 6 * 5 - 1);
+        store.configure("proto-max-bulk-len", "1mb");
+        store.run(&format!("MSET a {0} b {0}", "x".repeat(511)));
+        assert_eq!(store.run("LCS a b LEN"), "(integer) 511");
+        store.run("APPEND b y");
         assert_eq!(
             store.run("LCS a b"),
             "(error) ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len"

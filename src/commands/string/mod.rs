@@ -10,6 +10,7 @@ mod effect;
 mod expiry;
 pub(super) mod many;
 pub(super) mod range;
+pub(super) mod set;
 
 use crate::keyspace::entry::Value;
 use crate::resp::Reply;

@@ -1,7 +1,7 @@
 //! Parts of strings: APPEND, STRLEN, GETRANGE, SUBSTR, SETRANGE.
 //!
 //! No string grows past `proto-max-bulk-len`, except while the journal is loaded, which may have
-//! been written under a higher limit.
+//! been written under a higher limit; nor ever past what one record of the journal can hold.
 
 use crate::commands::call::Call;
 use crate::commands::command::{Access, Arg, Arity, Command, Flags, Group, KeySpec, Name, Run};
@@ -9,6 +9,9 @@ use crate::commands::error::CommandError;
 use crate::keyspace::entry::Value;
 use crate::keyspace::keys::{Deadline, Keys};
 use crate::resp::Reply;
+
+/// The longest string, in bytes: positions in a record are numbers of 32 bits.
+const STRING_BYTES_MAX: u64 = u32::MAX as u64;
 
 const RANGE_COMPLEXITY: &str = "O(N) with N the length of the part that is given.";
 
@@ -167,7 +170,8 @@ fn check_len(
     value: &[u8],
 ) -> Result<(), CommandError> {
     let end = start.saturating_add(value.len() as u64);
-    if end > call.settings.proto_max_bulk_len && !keys.is_replay() {
+    let limit = if keys.is_replay() { u64::MAX } else { call.settings.proto_max_bulk_len };
+    if end > limit.min(STRING_BYTES_MAX) {
         return Err(CommandError::StringTooLong);
     }
     Ok(())
@@ -244,15 +248,25 @@ mod tests {
     #[test]
     fn no_string_passes_the_limit() {
         let mut store = Store::new();
-        store.configure(|settings| settings.proto_max_bulk_len = 10);
+        store.configure("proto-max-bulk-len", "1mb");
         let error = "(error) ERR string exceeds maximum allowed size (proto-max-bulk-len)";
-        assert_eq!(store.run("SETRANGE k 9 x"), "(integer) 10");
+        assert_eq!(store.run("SETRANGE k 1048575 x"), "(integer) 1048576");
         assert_eq!(store.run("APPEND k x"), error);
-        assert_eq!(store.run("APPEND k \"\""), "(integer) 10");
-        for offset in ["10", "9223372036854775807"] {
+        assert_eq!(store.run("APPEND k \"\""), "(integer) 1048576");
+        for offset in ["1048576", "9223372036854775807"] {
             assert_eq!(store.run(&format!("SETRANGE k {offset} x")), error);
-            assert_eq!(store.run(&format!("SETRANGE k {offset} \"\"")), "(integer) 10");
+            assert_eq!(store.run(&format!("SETRANGE k {offset} \"\"")), "(integer) 1048576");
         }
+    }
+
+    #[test]
+    fn no_setting_lets_a_string_pass_what_a_record_holds() {
+        let mut store = Store::new();
+        store.configure("proto-max-bulk-len", "9223372036854775807");
+        assert_eq!(
+            store.run("SETRANGE k 4294967295 x"),
+            "(error) ERR string exceeds maximum allowed size (proto-max-bulk-len)"
+        );
     }
 
     #[test]
