@@ -72,10 +72,7 @@ impl Fatal {
     /// The report on a setting that was given in a wrong way. Secrets do not go into it.
     pub(super) fn of_setting(place: Place, text: &str, name: &str, error: &SettingError) -> Fatal {
         let setting = find(name);
-        let text = match setting {
-            Some(setting) if setting.secret => format!("{name} (not shown)"),
-            _ => text.to_owned(),
-        };
+        let text = shown(text);
         let problem = match error {
             SettingError::Refused(_) => format!("'{name}' is not supported"),
             error => error.to_string(),
@@ -89,6 +86,18 @@ impl Fatal {
     }
 }
 
+/// A line as it may be shown: of a secret only the name.
+pub(super) fn shown(text: &str) -> String {
+    let bare = text.trim_start_matches(['-', '"', '\'', ' ', '\t']);
+    let bare = bare.strip_prefix("TROUPE_").unwrap_or(bare);
+    let end = bare.find(|c: char| c.is_whitespace() || "=\"':".contains(c)).unwrap_or(bare.len());
+    let name = bare[..end].replace('_', "-");
+    match find(&name) {
+        Some(setting) if setting.secret => format!("{} (not shown)", setting.spelling(&name)),
+        _ => text.to_owned(),
+    }
+}
+
 /// The report on words that are no directives.
 pub(super) fn grammar(place: Place, text: &str, problem: &str) -> Fatal {
     let remedy = match place {
@@ -97,7 +106,7 @@ pub(super) fn grammar(place: Place, text: &str, problem: &str) -> Fatal {
         }
         _ => "Write 'troupe [FILE | -] [--directive value ...]'; see 'troupe --help'.",
     };
-    Fatal { place, text: text.to_owned(), problem: problem.to_owned(), remedy: remedy.to_owned() }
+    Fatal { place, text: shown(text), problem: problem.to_owned(), remedy: remedy.to_owned() }
 }
 
 /// The report on a file that cannot be read.

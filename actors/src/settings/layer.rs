@@ -169,7 +169,7 @@ impl Settings {
         let line_text = text.lines().nth(usize::max(line, 1) - 1).unwrap_or_default();
         Fatal {
             place: Place::File { name: self.file.clone(), line },
-            text: line_text.trim_ascii().to_owned(),
+            text: fatal::shown(line_text.trim_ascii()),
             problem: format!("not TOML: {problem}"),
             remedy:
                 "Write 'name = value', texts in double quotes; or name the file .conf if it is \

@@ -170,7 +170,17 @@ fn the_environment_and_the_command_line_are_checked_as_well() {
 fn secrets_stay_out_of_reports() {
     let fatal = start(&["--requirepass", "a b", "--requirepass"], &[]).unwrap_err().to_string();
     assert!(!fatal.contains("a b"), "{fatal}");
-    let fatal = from_file("a.conf", "requirepass hidden word\n").unwrap_err().to_string();
+    for (name, text) in [
+        ("a.conf", "requirepass hidden word\n"),
+        ("a.conf", "  RequirePass \"hidden\n"),
+        ("a.toml", "requirepass = [\"hidden\", \"hidden\"]\n"),
+        ("a.toml", "requirepass = \"hidden\n"),
+        ("a.toml", "user = \"default on >hidden\"\n"),
+    ] {
+        let fatal = from_file(name, text).unwrap_err().to_string();
+        assert!(!fatal.contains("hidden"), "{fatal}");
+    }
+    let fatal = start(&[], &[("TROUPE_USER", "default \"hidden")]).unwrap_err().to_string();
     assert!(!fatal.contains("hidden"), "{fatal}");
 }
 
