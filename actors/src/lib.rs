@@ -26,6 +26,7 @@ pub mod listener;
 pub mod logging;
 pub mod message;
 pub mod router;
+pub mod settings;
 pub mod shard;
 pub mod shared;
 pub mod supervise;

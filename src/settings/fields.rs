@@ -51,7 +51,7 @@ pub struct Rename {
 }
 
 /// The typed settings.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 #[expect(missing_docs, reason = "each field is documented in the table under its own name")]
 pub struct Fields {
     pub aof_load_truncated: bool,

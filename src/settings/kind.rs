@@ -127,10 +127,15 @@ pub enum SettingError {
 }
 
 impl Kind {
-    /// Whether a directive of this kind may have more than one word.
+    /// Whether a value of this kind is a list of words, which may also come as one word with blanks.
     pub fn takes_words(&self) -> bool {
         matches!(self, Kind::Choices(_) | Kind::Words)
             || matches!(self, Kind::Special(special) if special.takes_words())
+    }
+
+    /// Whether a value is a whole line, whose words keep their blanks.
+    pub fn is_line(&self) -> bool {
+        matches!(self, Kind::Special(Special::Lines { .. }))
     }
 
     /// The canonical text of `words`, where `old` is the text of the value so far (some special
@@ -149,6 +154,9 @@ impl Kind {
                 Kind::Special(special) => special.check(&split, old),
                 _ => Ok(split.join(" ")),
             };
+        }
+        if let Kind::Special(special) = self {
+            return special.check(words, old);
         }
         let &[word] = words else { return Err(SettingError::WordCount) };
         match *self {
@@ -174,8 +182,7 @@ impl Kind {
                 }
                 Ok(format!("{bits:o}"))
             }
-            Kind::Special(special) => special.check(words, old),
-            Kind::Text | Kind::Words | Kind::Choices(_) => Ok(word.to_owned()),
+            Kind::Text | Kind::Words | Kind::Choices(_) | Kind::Special(_) => Ok(word.to_owned()),
         }
     }
 }

@@ -31,6 +31,7 @@ pub use kind::{Kind, SettingError, Unit};
 pub use memory::{memory_bytes, memory_text};
 pub use rewrite::{Syntax, rewrite};
 pub use setting::{Setting, Standing, When};
+pub use special::Special;
 pub use table::{all, find, nearest};
 pub use values::Settings;
 

@@ -170,7 +170,6 @@ fn parts(setting: &Setting, text: &str) -> Option<Vec<String>> {
     let words: Vec<&str> = text.split_ascii_whitespace().collect();
     let line = |line: &[&str]| match line {
         [class, hard, soft, seconds] => {
-            let class = if *class == "slave" { "replica" } else { class };
             let short = |bytes: &str| bytes.parse().map_or(bytes.to_owned(), memory_text);
             format!("{class} {} {} {seconds}", short(hard), short(soft))
         }

@@ -5,6 +5,7 @@
 //! fields cannot be changed past the table: `Settings` lends them for reading only (`Deref`).
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::ops::Deref;
 
 use crate::base::glob;
@@ -15,7 +16,7 @@ use super::setting::{Setting, Standing, When};
 use super::table;
 
 /// The settings of a server, whole and checked.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Settings {
     texts: Vec<String>,
     fields: Fields,
@@ -30,11 +31,31 @@ impl Default for Settings {
     }
 }
 
+/// Shows what differs from the defaults, without secrets.
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_map();
+        for setting in table::all().iter().filter(|setting| self.is_changed(setting)) {
+            let text = if setting.secret { "(not shown)" } else { self.text(setting) };
+            shown.entry(&setting.name, &text);
+        }
+        shown.finish()
+    }
+}
+
 impl Deref for Settings {
     type Target = Fields;
 
     fn deref(&self) -> &Fields {
         &self.fields
+    }
+}
+
+/// Tests of the core set bounds that the table would not allow, to reach them with few bytes.
+#[cfg(test)]
+impl std::ops::DerefMut for Settings {
+    fn deref_mut(&mut self) -> &mut Fields {
+        &mut self.fields
     }
 }
 
@@ -202,8 +223,18 @@ mod tests {
         settings.set("cluster-enabled", &["no"]).expect("the default");
         let refused = settings.set("cluster-enabled", &["yes"]);
         assert!(matches!(refused, Err(SettingError::Refused(_))));
-        assert!(settings.set("rename-command", &["FLUSHALL", ""]).is_err());
-        assert!(settings.set("slaveof", &["a", "1"]).is_err());
+        for (name, words) in [("rename-command", ["FLUSHALL", ""]), ("slaveof", ["a", "1"])] {
+            let refused = settings.set(name, &words);
+            assert!(matches!(refused, Err(SettingError::Refused(_))), "{name}: {refused:?}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let mut settings = Settings::default();
+        settings.set("requirepass", &["hidden"]).expect("a password");
+        settings.set("port", &["1"]).expect("a port");
+        assert_eq!(format!("{settings:?}"), "{\"port\": \"1\", \"requirepass\": \"(not shown)\"}");
     }
 
     #[test]

@@ -66,7 +66,6 @@ pub(super) const SETTINGS: &[Setting] = &[
         .doc("Time for which a forgotten node stays out."),
     number("cluster-compatibility-sample-ratio", "0", 0, 100, Unit::Percent)
         .runtime()
-        .hidden()
         .accepted(NONE)
         .doc("Share of commands that are looked at for what a cluster would refuse."),
     text("cluster-config-file", "nodes.conf")

@@ -106,7 +106,6 @@ pub(super) const SETTINGS: &[Setting] = &[
         .ours()
         .doc("Time over which the restarts of an actor are counted."),
     words("server-cpulist", "")
-        .runtime()
         .also(&["server_cpulist"])
         .accepted(ONE_ROLE)
         .doc("Cores for serving clients."),

@@ -10,7 +10,6 @@ const NO_REWRITE: &str = "the journal is not rewritten yet";
 pub(super) const SETTINGS: &[Setting] = &[
     flag("aof-disable-auto-gc", "no")
         .runtime()
-        .hidden()
         .accepted(NO_REWRITE)
         .doc("Keeps files of the journal that are no longer needed."),
     flag("aof-load-truncated", "yes")

@@ -89,6 +89,10 @@ pub(super) const SETTINGS: &[Setting] = &[
         .accepted(NONE)
         .doc("Port that a replica tells its primary; 0 for its own."),
     flag("replica-announced", "yes").runtime().accepted(NONE).doc("Lets Sentinel see the replica."),
+    memory("replica-full-sync-buffer-limit", "0", 0)
+        .runtime()
+        .accepted(NONE)
+        .doc("Writes kept in memory while a full sync is loaded; 0 for no limit."),
     flag("replica-ignore-disk-write-errors", "no")
         .runtime()
         .accepted(NONE)
