@@ -1,0 +1,121 @@
+//! A store on several shards for tests: letters are passed by hand, in order, on one thread.
+//!
+//! Commands over several slots or over everything run here as they do in the server: by errands,
+//! lending and walks. Effects of all shards are kept in the order in which turns ended.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::base::millis::Millis;
+use crate::batch::{Batch, Home};
+use crate::keyspace::key::Hasher;
+use crate::resp::inline::Words;
+use crate::resp::{Decoder, Frames, Limits, encode};
+use crate::route::{Map, ShardId};
+use crate::session::{Peer, Session};
+use crate::settings::Settings;
+use crate::shard::letter::Letter;
+use crate::shard::{Parts, Shard};
+use crate::testing::{START, Still, printed};
+
+/// Letters that one request may cause before the test gives up on it.
+const LETTERS_MAX: usize = 10_000;
+
+/// A store on several shards, with one client.
+pub(crate) struct Shards {
+    /// The shards.
+    pub(crate) shards: Vec<Shard>,
+    /// The client.
+    pub(crate) session: Session,
+    /// The time, in milliseconds of unix time.
+    pub(crate) now: Millis,
+    /// Letters between shards so far.
+    pub(crate) letters: usize,
+}
+
+impl Shards {
+    /// An empty store on this many shards.
+    pub(crate) fn new(count: ShardId) -> Shards {
+        let map = Arc::new(Map::new(count));
+        let shards = (0..count).map(|id| {
+            let mut shard = Shard::new(Parts {
+                id,
+                map: Arc::clone(&map),
+                settings: Arc::new(Settings::default()),
+                hasher: Hasher::with_seeds([1, 2, 3, 4]),
+                seed: u64::from(id) + 7,
+                gates: Vec::new(),
+                sinks: Vec::new(),
+            });
+            shard.effects().listen(true);
+            shard.serve();
+            shard
+        });
+        Shards {
+            shards: shards.collect(),
+            session: Session::new(1, Peer::default(), START, true),
+            now: START,
+            letters: 0,
+        }
+    }
+
+    /// Runs one line, quoted as redis-cli has it, from the first shard's thread; the reply as
+    /// redis-cli prints it.
+    pub(crate) fn run(&mut self, line: &str) -> String {
+        printed(&self.reply(line))
+    }
+
+    /// Runs one line; the reply as it is sent.
+    pub(crate) fn reply(&mut self, line: &str) -> Vec<u8> {
+        let mut words = Words::default();
+        words.split(line.as_bytes()).expect("the line is well quoted");
+        let words: Vec<&[u8]> = words.iter().collect();
+        let mut request = Vec::new();
+        encode::command(&mut request, &words);
+        let mut frames = Frames::default();
+        Decoder::default()
+            .decode(&request, &Limits::default(), &mut frames)
+            .expect("the encoder writes what the decoder reads");
+        let mut batch =
+            Box::new(Batch::new(Home { thread: 0, connection: 0 }, self.session.clone()));
+        batch.frames = frames;
+        batch.route(Bytes::from(request), self.now, self.shards[0].hasher());
+        self.shards[0].receive(Letter::Visit(batch));
+        let batch = self.settle().expect("every request is answered");
+        self.session = batch.session;
+        match batch.action {
+            Some(action) => format!("+(action) {action:?}\r\n").into_bytes(),
+            None => batch.replies,
+        }
+    }
+
+    /// Lets every shard work until no letter is on its way; the batch that came home.
+    fn settle(&mut self) -> Option<Box<Batch>> {
+        let mut home = None;
+        let mut letters = Vec::new();
+        let mut passed = 0;
+        loop {
+            for shard in &mut self.shards {
+                while shard.work(self.now, &mut Still) {}
+                letters.append(&mut shard.outbox.letters);
+                home = shard.outbox.homes.pop().or(home);
+            }
+            if letters.is_empty() {
+                return home;
+            }
+            passed += letters.len();
+            assert!(passed < LETTERS_MAX, "a request wanders without end");
+            for (to, letter) in letters.drain(..) {
+                self.shards[usize::from(to)].receive(letter);
+            }
+            self.letters += 1;
+        }
+    }
+
+    /// Takes what the shards have to journal since the last question, in RESP, shard by shard.
+    pub(crate) fn effects(&mut self) -> String {
+        let effects = self.shards.iter_mut().map(|shard| shard.effects().take().0);
+        effects.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).collect()
+    }
+}
