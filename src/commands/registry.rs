@@ -10,11 +10,17 @@ use ahash::RandomState;
 
 use crate::commands::command::{Arity, Command};
 use crate::commands::error::CommandError;
-use crate::commands::{connection, generic, server, string};
+use crate::commands::{generic, server, string};
 use crate::resp::Span;
 
 /// Every family of commands, in the order of the documentation.
 pub const FAMILIES: &[&[Command]] = &[
+    generic::existence::COMMANDS,
+    generic::expire::COMMANDS,
+    generic::object::COMMANDS,
+    generic::rename::COMMANDS,
+    generic::scan::COMMANDS,
+    server::data::COMMANDS,
     string::basic::COMMANDS,
     string::compare::COMMANDS,
     string::counter::COMMANDS,
