@@ -21,6 +21,7 @@ pub const FAMILIES: &[&[Command]] = &[
     generic::rename::COMMANDS,
     generic::scan::COMMANDS,
     server::data::COMMANDS,
+    server::debug::COMMANDS,
     string::basic::COMMANDS,
     string::compare::COMMANDS,
     string::counter::COMMANDS,
@@ -115,6 +116,12 @@ pub fn refusal(bytes: &[u8], spans: &[Span]) -> CommandError {
     let word = |at: usize| spans.get(at).map_or(&[][..], |span: &Span| span.of(bytes));
     match named(word(0)) {
         None => unknown_command(bytes, spans),
+        Some(container) if container.hides_subcommands && spans.len() > 1 => {
+            CommandError::UnknownSubcommandOrArity {
+                container: container.name.as_str().to_ascii_uppercase(),
+                sub: quoted(word(1)),
+            }
+        }
         Some(container) if !container.subcommands.is_empty() && spans.len() > 1 => {
             match subcommand(container, word(1)) {
                 None => CommandError::UnknownSubcommand {
