@@ -16,6 +16,7 @@ use crate::route::{Map, ShardId};
 use crate::session::{Peer, Session};
 use crate::settings::Settings;
 use crate::shard::letter::Letter;
+use crate::shard::replay::Records;
 use crate::shard::{Parts, Shard};
 use crate::testing::{START, Still, printed};
 
@@ -113,9 +114,40 @@ impl Shards {
         }
     }
 
-    /// Takes what the shards have to journal since the last question, in RESP, shard by shard.
-    pub(crate) fn effects(&mut self) -> String {
-        let effects = self.shards.iter_mut().map(|shard| shard.effects().take().0);
-        effects.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).collect()
+    /// Takes what the shards have to journal since the last question, shard by shard. Asked after
+    /// each request, it is the journal.
+    pub(crate) fn records(&mut self) -> Records {
+        let (mut bytes, mut runs) = (Vec::new(), Vec::new());
+        for shard in &mut self.shards {
+            let (more, more_runs) = shard.effects().take();
+            runs.extend(more_runs.iter().map(|run| (run.db, bytes.len() + run.end)));
+            bytes.extend(more);
+        }
+        let mut frames = Frames::default();
+        let limits = Limits { batch_bytes: usize::MAX, ..Limits::default() };
+        Decoder::default().decode(&bytes, &limits, &mut frames).expect("effects are requests");
+        let mut records = Records::default();
+        let mut end = 0;
+        for frame in &frames.frames {
+            let db =
+                runs.iter().find(|(_, end)| (frame.raw.start + frame.raw.len) as usize <= *end);
+            let args = frames.args_of(frame);
+            // The journal's reader takes these two away.
+            let is_bracket = [&b"MULTI"[..], b"EXEC"].contains(&args[0].of(&bytes));
+            if !is_bracket {
+                records.spans.extend_from_slice(args);
+                end += args.len() as u32;
+                records.ends.push((db.expect("every effect is in a run").0, end));
+            }
+        }
+        records.bytes = Bytes::from(bytes);
+        records
+    }
+
+    /// Lets every shard apply its part of these records.
+    pub(crate) fn load(&mut self, records: &Records) {
+        for shard in &mut self.shards {
+            shard.replay(records, self.now).expect("what was journaled can be loaded");
+        }
     }
 }

@@ -344,4 +344,43 @@ mod tests {
         }
         assert_eq!(shards.run("DBSIZE"), "(integer) 100");
     }
+
+    #[test]
+    fn what_is_journaled_makes_the_same_data_on_any_number_of_shards() {
+        let mut random = fastrand::Rng::with_seed(11);
+        let (mut first, mut second) = (Shards::new(3), Shards::new(2));
+        for step in 0..3_000 {
+            let mut key = || {
+                let tag = if random.bool() { "{t}" } else { "" };
+                format!("{tag}{}", random.u8(..20))
+            };
+            let (a, b) = (key(), key());
+            let number = random.i64(-2..40);
+            let line = match random.u8(..20) {
+                0..6 => format!("SET {a} {number} PX {}", number.max(1)),
+                6 => format!("PEXPIRE {a} {number}"),
+                7 => format!("PEXPIREAT {a} {} GT", first.now.0 + number),
+                8 => format!("PERSIST {a}"),
+                9 | 10 => format!("RENAME {a} {b}"),
+                11 => format!("RENAMENX {a} {b}"),
+                12 => format!("COPY {a} {b} DB {} REPLACE", random.u8(..3)),
+                13 => format!("COPY {a} {b}"),
+                14 => format!("MOVE {a} {}", random.u8(..3)),
+                15 => format!("DEL {a} {b}"),
+                16 if number == 0 => "FLUSHDB".to_owned(),
+                17 if number < 4 => format!("SWAPDB {} {}", random.u8(..3), random.u8(..3)),
+                18 if number == 1 => "DEBUG POPULATE 15".to_owned(),
+                19 => "KEYS x".to_owned(),
+                _ => format!("SET {a} {b}"),
+            };
+            first.session.db = random.u32(..3);
+            first.run(&line);
+            second.load(&first.records());
+            first.now = first.now.saturating_add(random.i64(0..4));
+            second.now = first.now;
+            if step % 20 == 0 {
+                assert_eq!(first.run("DEBUG DIGEST"), second.run("DEBUG DIGEST"), "after {line}");
+            }
+        }
+    }
 }
