@@ -4,6 +4,8 @@
 //! clock but [`Store::tick`]. A command that asks something of its connection prints as that
 //! action. [`Store::effects`] gives what would have been journaled since it was last asked.
 
+mod several;
+
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -20,6 +22,8 @@ use crate::settings::Settings;
 use crate::shard::letter::Letter;
 use crate::shard::replay::Records;
 use crate::shard::{Parts, Shard, Ticks};
+
+pub(crate) use several::Shards;
 
 /// What the clock of a new store shows.
 pub(crate) const START: Millis = Millis(1_700_000_000_000);

@@ -11,4 +11,5 @@ pub mod integer;
 pub mod long_double;
 pub mod millis;
 mod natural;
+pub mod sha1;
 pub mod slot;

@@ -43,6 +43,9 @@ pub struct Command {
     pub history: &'static [(&'static str, &'static str)],
     /// Version since which it is deprecated and what to use instead.
     pub deprecated: Option<(&'static str, &'static str)>,
+    /// Its subcommands are a matter of routing alone: clients see one command with free arguments,
+    /// and one error for whatever is wrong with them.
+    pub hides_subcommands: bool,
     /// The subcommands of a container, sorted by name.
     pub subcommands: &'static [Command],
     /// Where and how it runs.
@@ -65,6 +68,7 @@ impl Command {
         args: &[],
         history: &[],
         deprecated: None,
+        hides_subcommands: false,
         subcommands: &[],
         run: Run::Container,
     };
@@ -75,6 +79,11 @@ impl Command {
             Arity::Exactly(n) => argc == n as usize,
             Arity::AtLeast(n) => argc >= n as usize,
         }
+    }
+
+    /// The subcommands that COMMAND and ACLs know.
+    pub const fn shown_subcommands(&self) -> &'static [Command] {
+        if self.hides_subcommands { &[] } else { self.subcommands }
     }
 
     /// True when the command changes the data set.

@@ -56,7 +56,7 @@ pub enum CommandError {
     #[error("ERR unknown subcommand '{sub}'. Try {container} HELP.")]
     UnknownSubcommand { container: String, sub: String },
     #[error(
-        "ERR Unknown subcommand or wrong number of arguments for '{sub}'. Try {container} HELP."
+        "ERR unknown subcommand or wrong number of arguments for '{sub}'. Try {container} HELP."
     )]
     UnknownSubcommandOrArity { container: String, sub: String },
     #[error("NOAUTH Authentication required.")]

@@ -10,11 +10,18 @@ use ahash::RandomState;
 
 use crate::commands::command::{Arity, Command};
 use crate::commands::error::CommandError;
-use crate::commands::{connection, generic, server, string};
+use crate::commands::{generic, server, string};
 use crate::resp::Span;
 
 /// Every family of commands, in the order of the documentation.
 pub const FAMILIES: &[&[Command]] = &[
+    generic::existence::COMMANDS,
+    generic::expire::COMMANDS,
+    generic::object::COMMANDS,
+    generic::rename::COMMANDS,
+    generic::scan::COMMANDS,
+    server::data::COMMANDS,
+    server::debug::COMMANDS,
     string::basic::COMMANDS,
     string::compare::COMMANDS,
     string::counter::COMMANDS,
@@ -110,6 +117,12 @@ pub fn refusal(bytes: &[u8], spans: &[Span]) -> CommandError {
     let word = |at: usize| spans.get(at).map_or(&[][..], |span: &Span| span.of(bytes));
     match named(word(0)) {
         None => unknown_command(bytes, spans),
+        Some(container) if container.hides_subcommands && spans.len() > 1 => {
+            CommandError::UnknownSubcommandOrArity {
+                container: container.name.as_str().to_ascii_uppercase(),
+                sub: quoted(word(1)),
+            }
+        }
         Some(container) if !container.subcommands.is_empty() && spans.len() > 1 => {
             match subcommand(container, word(1)) {
                 None => CommandError::UnknownSubcommand {

@@ -289,6 +289,29 @@ impl Entry {
         result
     }
 
+    /// The value with its deadline and access clock under another name; nothing long is copied.
+    pub fn renamed(mut self, name: &[u8]) -> Entry {
+        let mut moved = Entry::new(name, NewValue::Integer(0), self.deadline(), self.access());
+        moved.take_value_of(&mut self);
+        moved
+    }
+
+    /// A copy under another name, with deadline and access clock.
+    pub fn copied(&self, name: &[u8]) -> Entry {
+        let value = match self.value() {
+            Value::Integer(number) => NewValue::Integer(number),
+            Value::Bytes(bytes) if self.is_raw() => NewValue::Built(bytes.to_vec()),
+            Value::Bytes(bytes) => NewValue::Bytes(bytes),
+        };
+        Entry::new(name, value, self.deadline(), self.access())
+    }
+
+    /// True when the key is due at `now`: for everybody but the journal it is not there.
+    #[inline]
+    pub fn is_due(&self, now: Millis) -> bool {
+        self.deadline().is_some_and(|deadline| deadline <= now)
+    }
+
     /// Bytes that the entry takes from the allocator, the table's pointer not counted.
     pub fn memory(&self) -> usize {
         let shape = self.shape();

@@ -260,10 +260,22 @@ impl<'a> Keys<'a> {
         Some(entry)
     }
 
-    /// Puts an entry in the place of a key under another name: the end of RENAME, COPY and MOVE.
-    pub fn put(&mut self, key: Key<'_>, value: NewValue<'_>, deadline: Option<Millis>) {
-        let deadline = deadline.map_or(Deadline::Clear, Deadline::At);
-        self.set(key, value, deadline);
+    /// Puts an entry in, over what may be there under its name: the end of RENAME, COPY and MOVE.
+    ///
+    /// # Panics
+    /// In tests, when the entry has another name than `key`.
+    pub fn put(&mut self, key: Key<'_>, entry: Entry) {
+        debug_assert_eq!(key.name, entry.key());
+        self.space.change(self.db, key, |table, hasher| {
+            table.upsert(key, hasher, |there| match there {
+                Some(there) => {
+                    *there = entry;
+                    None
+                }
+                None => Some(entry),
+            })
+        });
+        self.changes += 1;
     }
 
     /// Number of keys in the database, over all shards that are here.
@@ -310,6 +322,57 @@ impl<'a> Keys<'a> {
         self.space.has(slot)
     }
 
+    /// Number of keys in the database on this shard, lent slots left out.
+    pub fn count_here(&self) -> usize {
+        self.space.counts(self.db).keys
+    }
+
+    /// The name of a key of this shard that is not due, any as likely as another. `tries` bounds
+    /// how often one that is due is taken out and the choice made again.
+    pub fn random_name(&mut self, tries: usize) -> Option<Vec<u8>> {
+        for _ in 0..tries {
+            let count = self.count_here();
+            let mut place =
+                if count > 0 { self.tools.random.usize(0..count) } else { return None };
+            let table = self.space.tables(self.db).find(|table| {
+                let keys = table.counts().keys;
+                let is_in = place < keys;
+                place = place.saturating_sub(keys);
+                is_in
+            })?;
+            let entry = table.random(&mut self.tools.random)?;
+            let name = entry.key().to_vec();
+            if !entry.is_due(self.now) {
+                return Some(name);
+            }
+            let key = Key::new(&name, self.space.hasher());
+            self.expire_if_due(key);
+        }
+        None
+    }
+
+    /// For a command over everything: the keys of the shard that has `slot`. Nothing is run where
+    /// the slot is not here.
+    pub fn at_slot<R>(&mut self, slot: u16, run: impl FnOnce(&mut Keys<'_>) -> R) -> Option<R> {
+        if self.space.has(slot) {
+            return Some(run(self));
+        }
+        let (_, space) = self.others.iter_mut().find(|(_, space)| space.has(slot))?;
+        let mut keys = Keys {
+            space,
+            tools: &mut *self.tools,
+            db: self.db,
+            now: self.now,
+            untouched: self.untouched,
+            changes: 0,
+            keeps_expired: self.keeps_expired,
+            others: &mut [],
+        };
+        let result = run(&mut keys);
+        self.changes += keys.changes;
+        Some(result)
+    }
+
     fn spaces(&self) -> impl Iterator<Item = &Keyspace> {
         std::iter::once(&*self.space).chain(self.others.iter().map(|(_, space)| &**space))
     }
@@ -338,8 +401,7 @@ impl<'a> Keys<'a> {
         if self.keeps_expired {
             return;
         }
-        let deadline = table.get(key).and_then(Entry::deadline);
-        if deadline.is_some_and(|deadline| deadline <= self.now) {
+        if table.get(key).is_some_and(|entry| entry.is_due(self.now)) {
             drop(self.take(key));
             self.tools.figures.expired += 1;
             self.tools.effects.aside(self.db, &[b"DEL", key.name]);

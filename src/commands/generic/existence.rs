@@ -1,6 +1,188 @@
-//! Whether keys are there, and what they are: DEL, UNLINK, EXISTS, TOUCH, TYPE.
+//! Whether keys are there, and their end: DEL, UNLINK, EXISTS, TOUCH, TYPE.
+//!
+//! What is deleted is gone from the key space at once and its memory is given back at once: a
+//! string is one allocation or two. So UNLINK is DEL; types with many parts hand theirs to the
+//! shard to be dropped bit by bit.
 
-use crate::commands::command::Command;
+use crate::commands::call::Call;
+use crate::commands::command::{
+    Access, Arg, Arity, Categories, Command, Flags, Group, KeySpec, Name, Run,
+};
+use crate::commands::error::CommandError;
+use crate::keyspace::entry::Value;
+use crate::keyspace::keys::Keys;
+use crate::resp::Reply;
+
+/// A key is looked for on each of several shards and the numbers are added up.
+const SUMMED_UP: &[&str] = &["request_policy:multi_shard", "response_policy:agg_sum"];
 
 /// The commands of this family.
-pub(crate) const COMMANDS: &[Command] = &[];
+pub(crate) const COMMANDS: &[Command] = &[
+    Command {
+        name: Name("del"),
+        group: Group::Generic,
+        since: "1.0.0",
+        complexity: "O(N) with N keys, and O(M) for each that holds M elements.",
+        summary: "Removes keys.",
+        arity: Arity::AtLeast(2),
+        keys: &[KeySpec::rest(1, 1, Access::RM.and(Access::DELETE))],
+        flags: Flags::WRITE,
+        categories: Categories::KEYSPACE,
+        tips: SUMMED_UP,
+        args: &[Arg::key("key").multiple()],
+        run: Run::Keys(del),
+        ..Command::BASE
+    },
+    Command {
+        name: Name("exists"),
+        group: Group::Generic,
+        since: "1.0.0",
+        complexity: "O(N) with N keys.",
+        summary: "Counts how many of the keys are there.",
+        arity: Arity::AtLeast(2),
+        keys: &[KeySpec::rest(1, 1, Access::RO)],
+        flags: Flags::READONLY.and(Flags::FAST),
+        categories: Categories::KEYSPACE,
+        tips: SUMMED_UP,
+        args: &[Arg::key("key").multiple()],
+        history: &[("3.0.3", "Several keys at once.")],
+        run: Run::Keys(exists),
+        ..Command::BASE
+    },
+    Command {
+        name: Name("touch"),
+        group: Group::Generic,
+        since: "3.2.1",
+        complexity: "O(N) with N keys.",
+        summary: "Marks keys as accessed now and counts those that are there.",
+        arity: Arity::AtLeast(2),
+        keys: &[KeySpec::rest(1, 1, Access::RO)],
+        flags: Flags::READONLY.and(Flags::FAST),
+        categories: Categories::KEYSPACE,
+        tips: SUMMED_UP,
+        args: &[Arg::key("key").multiple()],
+        run: Run::Keys(touch),
+        ..Command::BASE
+    },
+    Command {
+        name: Name("type"),
+        group: Group::Generic,
+        since: "1.0.0",
+        summary: "Names the type of the value of a key.",
+        arity: Arity::Exactly(2),
+        keys: &[KeySpec::one(1, Access::RO)],
+        flags: Flags::READONLY.and(Flags::FAST),
+        categories: Categories::KEYSPACE,
+        args: &[Arg::key("key")],
+        run: Run::Keys(type_of_key),
+        ..Command::BASE
+    },
+    Command {
+        name: Name("unlink"),
+        group: Group::Generic,
+        since: "4.0.0",
+        complexity: "O(1) for each key; the memory of large values comes back later.",
+        summary: "Removes keys and gives the memory of large values back later.",
+        arity: Arity::AtLeast(2),
+        keys: &[KeySpec::rest(1, 1, Access::RM.and(Access::DELETE))],
+        flags: Flags::WRITE.and(Flags::FAST),
+        categories: Categories::KEYSPACE,
+        tips: SUMMED_UP,
+        args: &[Arg::key("key").multiple()],
+        run: Run::Keys(del),
+        ..Command::BASE
+    },
+];
+
+fn del(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
+    let removed = (1..call.len()).filter(|at| keys.remove(call.key(*at)).is_some()).count();
+    reply.int(removed as i64);
+    Ok(())
+}
+
+fn exists(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
+    keys.untouched = true;
+    count_there(call, keys, reply)
+}
+
+/// Touches even for a client that asked for its reads to leave no trace.
+fn touch(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
+    keys.untouched = false;
+    count_there(call, keys, reply)
+}
+
+fn count_there(
+    call: &Call<'_>,
+    keys: &mut Keys<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), CommandError> {
+    let there = (1..call.len()).filter(|at| keys.exists(call.key(*at))).count();
+    reply.int(there as i64);
+    Ok(())
+}
+
+fn type_of_key(
+    call: &Call<'_>,
+    keys: &mut Keys<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), CommandError> {
+    keys.untouched = true;
+    reply.simple(keys.read(call.key(1)).map_or("none", |entry| type_name(entry.value())));
+    Ok(())
+}
+
+/// The names of all types of Redis, whether there are values of them here or not.
+pub(super) const TYPES: &[&str] = &["string", "list", "set", "zset", "hash", "stream"];
+
+/// The name of a value's type, as TYPE gives it and SCAN takes it.
+pub(crate) fn type_name(value: Value<'_>) -> &'static str {
+    match value {
+        Value::Integer(_) | Value::Bytes(_) => "string",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{Store, dialogue};
+
+    #[test]
+    fn keys_are_counted_removed_and_typed() {
+        let mut store = Store::new();
+        store.run("SET a 1");
+        store.run("SET b x");
+        store.effects();
+        dialogue(
+            &mut store,
+            r#"
+            > EXISTS a a b c
+            (integer) 3
+            > TOUCH a c
+            (integer) 1
+            > TYPE a
+            string
+            > TYPE c
+            none
+            > UNLINK a a
+            (integer) 1
+            > DEL b c
+            (integer) 1
+            > EXISTS a b
+            (integer) 0
+            "#,
+        );
+        assert_eq!(store.effects(), "UNLINK a a\nDEL b c");
+        assert_eq!(store.run("DEL a"), "(integer) 0");
+        assert_eq!(store.effects(), "");
+    }
+
+    #[test]
+    fn a_key_that_is_due_is_not_there_and_its_end_is_journaled() {
+        let mut store = Store::new();
+        store.run("SET a 1");
+        store.run("PEXPIRE a 10");
+        store.effects();
+        store.tick(10);
+        dialogue(&mut store, "> EXISTS a\n(integer) 0\n> TYPE a\nnone\n> DEL a\n(integer) 0");
+        assert_eq!(store.effects(), "DEL a");
+    }
+}

@@ -5,6 +5,8 @@ pub(super) mod config;
 pub(super) mod control;
 pub(super) mod data;
 pub(super) mod debug;
+mod debug_keys;
+mod digest;
 pub(super) mod info;
 pub(super) mod introspection;
 pub(super) mod latency;

@@ -1,0 +1,65 @@
+//! Digests of keys as Redis and Valkey compute them, so that the data sets of both can be compared.
+//!
+//! A digest is mixed from parts in order, or joined from parts in no order, by exclusive or; keys of
+//! one database are joined, so that neither their order nor their shards matter. Of a deadline only
+//! its presence counts.
+
+use std::fmt;
+
+use crate::base::sha1::{LEN, sha1};
+use crate::keyspace::entry::{Entry, Value};
+
+/// A digest in 160 bits. Nothing at all is zero.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Digest([u8; LEN]);
+
+impl Digest {
+    /// Of a value with its type.
+    pub(super) fn of_value(entry: &Entry) -> Digest {
+        Digest::default().with_value(entry)
+    }
+
+    /// Of a key with its value.
+    pub(super) fn of_key(entry: &Entry) -> Digest {
+        let mut digest = Digest::default();
+        digest.mix(entry.key());
+        digest.with_value(entry)
+    }
+
+    /// The keys of another database follow.
+    pub(super) fn begin_database(&mut self, db: u32) {
+        self.mix(&db.to_be_bytes());
+    }
+
+    /// Joins another digest in, in no order.
+    pub(super) fn join(&mut self, other: Digest) {
+        self.join_bytes(&other.0);
+    }
+
+    fn with_value(mut self, entry: &Entry) -> Digest {
+        let (kind, bytes) = match entry.value() {
+            value @ (Value::Integer(_) | Value::Bytes(_)) => (0u32, value.to_vec()),
+        };
+        self.mix(&kind.to_be_bytes());
+        self.mix(&bytes);
+        if entry.deadline().is_some() {
+            self.join_bytes(b"!!expire!!");
+        }
+        self
+    }
+
+    fn mix(&mut self, part: &[u8]) {
+        self.join_bytes(part);
+        self.0 = sha1(&self.0);
+    }
+
+    fn join_bytes(&mut self, part: &[u8]) {
+        self.0.iter_mut().zip(sha1(part)).for_each(|(byte, other)| *byte ^= other);
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}

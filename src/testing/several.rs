@@ -1,0 +1,153 @@
+//! A store on several shards for tests: letters are passed by hand, in order, on one thread.
+//!
+//! Commands over several slots or over everything run here as they do in the server: by errands,
+//! lending and walks. Effects of all shards are kept in the order in which turns ended.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::base::millis::Millis;
+use crate::batch::{Batch, Home};
+use crate::keyspace::key::Hasher;
+use crate::resp::inline::Words;
+use crate::resp::{Decoder, Frames, Limits, encode};
+use crate::route::{Map, ShardId};
+use crate::session::{Peer, Session};
+use crate::settings::Settings;
+use crate::shard::letter::Letter;
+use crate::shard::replay::Records;
+use crate::shard::{Parts, Shard};
+use crate::testing::{START, Still, printed};
+
+/// Letters that one request may cause before the test gives up on it.
+const LETTERS_MAX: usize = 10_000;
+
+/// A store on several shards, with one client.
+pub(crate) struct Shards {
+    /// The shards.
+    pub(crate) shards: Vec<Shard>,
+    /// The client.
+    pub(crate) session: Session,
+    /// The time, in milliseconds of unix time.
+    pub(crate) now: Millis,
+    /// Letters between shards so far.
+    pub(crate) letters: usize,
+}
+
+impl Shards {
+    /// An empty store on this many shards.
+    pub(crate) fn new(count: ShardId) -> Shards {
+        let map = Arc::new(Map::new(count));
+        let shards = (0..count).map(|id| {
+            let mut shard = Shard::new(Parts {
+                id,
+                map: Arc::clone(&map),
+                settings: Arc::new(Settings::default()),
+                hasher: Hasher::with_seeds([1, 2, 3, 4]),
+                seed: u64::from(id) + 7,
+                gates: Vec::new(),
+                sinks: Vec::new(),
+            });
+            shard.effects().listen(true);
+            shard.serve();
+            shard
+        });
+        Shards {
+            shards: shards.collect(),
+            session: Session::new(1, Peer::default(), START, true),
+            now: START,
+            letters: 0,
+        }
+    }
+
+    /// Runs one line, quoted as redis-cli has it, from the first shard's thread; the reply as
+    /// redis-cli prints it.
+    pub(crate) fn run(&mut self, line: &str) -> String {
+        printed(&self.reply(line))
+    }
+
+    /// Runs one line; the reply as it is sent.
+    pub(crate) fn reply(&mut self, line: &str) -> Vec<u8> {
+        let mut words = Words::default();
+        words.split(line.as_bytes()).expect("the line is well quoted");
+        let words: Vec<&[u8]> = words.iter().collect();
+        let mut request = Vec::new();
+        encode::command(&mut request, &words);
+        let mut frames = Frames::default();
+        Decoder::default()
+            .decode(&request, &Limits::default(), &mut frames)
+            .expect("the encoder writes what the decoder reads");
+        let mut batch =
+            Box::new(Batch::new(Home { thread: 0, connection: 0 }, self.session.clone()));
+        batch.frames = frames;
+        batch.route(Bytes::from(request), self.now, self.shards[0].hasher());
+        self.shards[0].receive(Letter::Visit(batch));
+        let batch = self.settle().expect("every request is answered");
+        self.session = batch.session;
+        match batch.action {
+            Some(action) => format!("+(action) {action:?}\r\n").into_bytes(),
+            None => batch.replies,
+        }
+    }
+
+    /// Lets every shard work until no letter is on its way; the batch that came home.
+    fn settle(&mut self) -> Option<Box<Batch>> {
+        let mut home = None;
+        let mut letters = Vec::new();
+        let mut passed = 0;
+        loop {
+            for shard in &mut self.shards {
+                while shard.work(self.now, &mut Still) {}
+                letters.append(&mut shard.outbox.letters);
+                home = shard.outbox.homes.pop().or(home);
+            }
+            if letters.is_empty() {
+                return home;
+            }
+            passed += letters.len();
+            assert!(passed < LETTERS_MAX, "a request wanders without end");
+            for (to, letter) in letters.drain(..) {
+                self.shards[usize::from(to)].receive(letter);
+            }
+            self.letters += 1;
+        }
+    }
+
+    /// Takes what the shards have to journal since the last question, shard by shard. Asked after
+    /// each request, it is the journal.
+    pub(crate) fn records(&mut self) -> Records {
+        let (mut bytes, mut runs) = (Vec::new(), Vec::new());
+        for shard in &mut self.shards {
+            let (more, more_runs) = shard.effects().take();
+            runs.extend(more_runs.iter().map(|run| (run.db, bytes.len() + run.end)));
+            bytes.extend(more);
+        }
+        let mut frames = Frames::default();
+        let limits = Limits { batch_bytes: usize::MAX, ..Limits::default() };
+        Decoder::default().decode(&bytes, &limits, &mut frames).expect("effects are requests");
+        let mut records = Records::default();
+        let mut end = 0;
+        for frame in &frames.frames {
+            let db =
+                runs.iter().find(|(_, end)| (frame.raw.start + frame.raw.len) as usize <= *end);
+            let args = frames.args_of(frame);
+            // The journal's reader takes these two away.
+            let is_bracket = [&b"MULTI"[..], b"EXEC"].contains(&args[0].of(&bytes));
+            if !is_bracket {
+                records.spans.extend_from_slice(args);
+                end += args.len() as u32;
+                records.ends.push((db.expect("every effect is in a run").0, end));
+            }
+        }
+        records.bytes = Bytes::from(bytes);
+        records
+    }
+
+    /// Lets every shard apply its part of these records.
+    pub(crate) fn load(&mut self, records: &Records) {
+        for shard in &mut self.shards {
+            shard.replay(records, self.now).expect("what was journaled can be loaded");
+        }
+    }
+}
