@@ -20,6 +20,9 @@ pub const FAMILIES: &[&[Command]] = &[
     string::counter::COMMANDS,
     string::many::COMMANDS,
     string::range::COMMANDS,
+    connection::basic::COMMANDS,
+    connection::login::COMMANDS,
+    connection::client::COMMANDS,
 ];
 
 /// Longest name of a command or subcommand.
