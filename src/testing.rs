@@ -69,10 +69,10 @@ impl Store {
         self.now = self.now.saturating_add(milliseconds);
     }
 
-    /// Changes the settings, as CONFIG SET would.
-    pub(crate) fn configure(&mut self, change: impl FnOnce(&mut Settings)) {
+    /// Changes a setting.
+    pub(crate) fn configure(&mut self, name: &str, value: &str) {
         let mut settings = (**self.shard.settings()).clone();
-        change(&mut settings);
+        settings.set(name, &[value]).expect("the setting takes the value");
         self.shard.receive(Letter::Settings(Arc::new(settings)));
     }
 

@@ -301,10 +301,10 @@ mod tests {
     #[test]
     fn the_table_is_held_under_the_limit() {
         let mut store = Store::new();
-        store.run("MSET a 12345 b 1234");
-        store.configure(|settings| settings.proto_max_bulk_len = 4 * 6 * 5);
-        assert_eq!(store.run("LCS a b"), "\"1234\"");
-        store.configure(|settings| settings.proto_max_bulk_len = 4 * 6 * 5 - 1);
+        store.configure("proto-max-bulk-len", "1mb");
+        store.run(&format!("MSET a {0} b {0}", "x".repeat(511)));
+        assert_eq!(store.run("LCS a b LEN"), "(integer) 511");
+        store.run("APPEND b y");
         assert_eq!(
             store.run("LCS a b"),
             "(error) ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len"

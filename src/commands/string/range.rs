@@ -244,14 +244,14 @@ mod tests {
     #[test]
     fn no_string_passes_the_limit() {
         let mut store = Store::new();
-        store.configure(|settings| settings.proto_max_bulk_len = 10);
+        store.configure("proto-max-bulk-len", "1mb");
         let error = "(error) ERR string exceeds maximum allowed size (proto-max-bulk-len)";
-        assert_eq!(store.run("SETRANGE k 9 x"), "(integer) 10");
+        assert_eq!(store.run("SETRANGE k 1048575 x"), "(integer) 1048576");
         assert_eq!(store.run("APPEND k x"), error);
-        assert_eq!(store.run("APPEND k \"\""), "(integer) 10");
-        for offset in ["10", "9223372036854775807"] {
+        assert_eq!(store.run("APPEND k \"\""), "(integer) 1048576");
+        for offset in ["1048576", "9223372036854775807"] {
             assert_eq!(store.run(&format!("SETRANGE k {offset} x")), error);
-            assert_eq!(store.run(&format!("SETRANGE k {offset} \"\"")), "(integer) 10");
+            assert_eq!(store.run(&format!("SETRANGE k {offset} \"\"")), "(integer) 1048576");
         }
     }
 
