@@ -30,6 +30,8 @@ pub struct Session {
     pub no_evict: bool,
     /// CLIENT NO-TOUCH.
     pub no_touch: bool,
+    /// CLIENT CAPA REDIRECT: it can be sent elsewhere.
+    pub redirects: bool,
     /// The client asked for MONITOR.
     pub monitors: bool,
     /// The connection closes after the replies so far.
@@ -97,6 +99,7 @@ impl Session {
             replies: Replies::On,
             no_evict: false,
             no_touch: false,
+            redirects: false,
             monitors: false,
             closing: false,
             attacks: false,

@@ -10,11 +10,14 @@ use ahash::RandomState;
 
 use crate::commands::command::{Arity, Command};
 use crate::commands::error::CommandError;
-use crate::commands::{generic, server, string};
+use crate::commands::{connection, generic, server, string};
 use crate::resp::Span;
 
 /// Every family of commands, in the order of the documentation.
 pub const FAMILIES: &[&[Command]] = &[
+    connection::basic::COMMANDS,
+    connection::client::COMMANDS,
+    connection::login::COMMANDS,
     generic::existence::COMMANDS,
     generic::expire::COMMANDS,
     generic::object::COMMANDS,

@@ -37,6 +37,11 @@ impl<'a> Reply<'a> {
         self.resp3
     }
 
+    /// Goes on in version 3 of the protocol or 2: the client has just asked for it.
+    pub fn speak(&mut self, resp3: bool) {
+        self.resp3 = resp3;
+    }
+
     /// The place to [`rewind`](Reply::rewind) to.
     #[inline]
     pub fn mark(&self) -> usize {

@@ -199,6 +199,7 @@ impl Engine {
             Run::Session(run) => run(call, session, &mut reply),
             Run::Server(run) => match run(call, session) {
                 Ok(asked) => {
+                    session.last = Some(call.command);
                     **action = Some(asked);
                     return Ended::GoesOn;
                 }

@@ -2,4 +2,8 @@
 
 pub(super) mod basic;
 pub(super) mod client;
-pub(super) mod login;
+mod directory;
+pub mod login;
+mod naming;
+mod pausing;
+mod tracking;

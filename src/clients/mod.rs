@@ -1,0 +1,69 @@
+//! The clients as a directory: how each is described, which match a filter, who is paused.
+//!
+//! Each thread keeps the rows of its own connections; a question goes to all threads, and the
+//! connection that asked puts the rows together.
+
+mod filter;
+mod row;
+
+pub use filter::{Condition, Filter, Kind, Property};
+pub use row::{Buffers, Row, Traffic};
+
+use crate::base::millis::Millis;
+
+/// Which commands a pause holds back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PauseMode {
+    /// Those that may write.
+    Write,
+    /// All.
+    All,
+}
+
+/// A pause in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pause {
+    /// Until when, in milliseconds of unix time.
+    pub until: Millis,
+    /// What it holds back.
+    pub mode: PauseMode,
+}
+
+impl Pause {
+    /// The pause in force after `asked` came while `current` may be in force: a pause grows, and
+    /// never shrinks but by CLIENT UNPAUSE.
+    pub fn after(current: Option<Pause>, asked: Pause, now: Millis) -> Pause {
+        match current.filter(|pause| pause.until > now) {
+            Some(pause) => {
+                Pause { until: pause.until.max(asked.until), mode: pause.mode.max(asked.mode) }
+            }
+            None => asked,
+        }
+    }
+}
+
+/// The text of CLIENT LIST: the rows in the order of their ids, a line each.
+pub fn list(mut rows: Vec<Row>, now: Millis) -> Vec<u8> {
+    rows.sort_unstable_by_key(|row| row.id);
+    let mut text = Vec::with_capacity(rows.len() * 400);
+    for row in &rows {
+        row.write(now, &mut text);
+        text.push(b'\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_only_grows() {
+        let pause = |until, mode| Pause { until: Millis(until), mode };
+        let long = pause(50, PauseMode::Write);
+        let short = pause(20, PauseMode::All);
+        assert_eq!(Pause::after(None, short, Millis(0)), short);
+        assert_eq!(Pause::after(Some(long), short, Millis(0)), pause(50, PauseMode::All));
+        assert_eq!(Pause::after(Some(long), short, Millis(60)), short);
+    }
+}

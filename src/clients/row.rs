@@ -1,0 +1,274 @@
+//! One client as one line of CLIENT LIST.
+//!
+//! The line has every field of Valkey 9.1, in its order. What this server does not have is said by
+//! its neutral value: no subscriptions, no transaction, no watched key, no redirection.
+
+use std::fmt;
+use std::io::Write;
+use std::sync::Arc;
+
+use crate::base::millis::Millis;
+use crate::clients::Kind;
+use crate::commands::command::Command;
+use crate::session::{Names, Peer, Session};
+
+/// What a client's connection says of itself.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// The client's number.
+    pub id: u64,
+    /// Both ends of its connection.
+    pub peer: Arc<Peer>,
+    /// What it calls itself.
+    pub names: Names,
+    /// Its user.
+    pub user: Arc<str>,
+    /// When it connected.
+    pub since: Millis,
+    /// When it last sent something.
+    pub active: Millis,
+    /// Its database.
+    pub db: u32,
+    /// It speaks version 3 of the protocol.
+    pub resp3: bool,
+    /// Its last command.
+    pub command: Option<&'static Command>,
+    /// What it has run.
+    pub commands: u64,
+    /// What is special about it.
+    pub flags: Vec<u8>,
+    /// What it can do.
+    pub capabilities: &'static str,
+    /// Memory that the connection holds.
+    pub buffers: Buffers,
+    /// Bytes that went over the wire.
+    pub traffic: Traffic,
+}
+
+/// Memory that a connection holds, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Buffers {
+    /// Requests that were read and have not run.
+    pub query: usize,
+    /// Room left in the buffer of requests.
+    pub query_free: usize,
+    /// The arguments of the command that runs.
+    pub arguments: usize,
+    /// The size of the buffer of replies.
+    pub replies: usize,
+    /// The most that it held lately.
+    pub replies_peak: usize,
+    /// Replies that wait for the socket.
+    pub output: usize,
+}
+
+/// Bytes that went over the wire.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// From the client.
+    pub received: u64,
+    /// To the client.
+    pub sent: u64,
+}
+
+impl Row {
+    /// The row of a client that has just connected.
+    pub fn new(session: &Session) -> Row {
+        let mut row = Row {
+            id: session.id,
+            peer: session.peer.clone(),
+            names: Names::default(),
+            user: session.user.clone(),
+            since: session.since,
+            active: session.since,
+            db: 0,
+            resp3: false,
+            command: None,
+            commands: 0,
+            flags: Vec::new(),
+            capabilities: "",
+            buffers: Buffers::default(),
+            traffic: Traffic::default(),
+        };
+        row.update(session, session.since);
+        row
+    }
+
+    /// Brings the row up to date with a session that was used at `now`. Buffers and traffic are the
+    /// connection's to say.
+    pub fn update(&mut self, session: &Session, now: Millis) {
+        if self.names != session.names {
+            self.names.clone_from(&session.names);
+        }
+        if !Arc::ptr_eq(&self.user, &session.user) {
+            self.user = session.user.clone();
+        }
+        self.active = self.active.max(now);
+        self.db = session.db;
+        self.resp3 = session.resp3;
+        self.command = session.last;
+        self.commands = session.commands;
+        self.capabilities = if session.redirects { "r" } else { "" };
+        self.flags.clear();
+        let flags = [
+            (session.monitors, b'O'),
+            (session.closing, b'c'),
+            (session.peer.unix, b'U'),
+            (session.no_evict, b'e'),
+            (session.no_touch, b'T'),
+        ];
+        self.flags.extend(flags.iter().filter(|(is_set, _)| *is_set).map(|(_, letter)| letter));
+        if self.flags.is_empty() {
+            self.flags.push(b'N');
+        }
+    }
+
+    /// How long the client has been there, in seconds.
+    pub fn age_seconds(&self, now: Millis) -> i64 {
+        now.0.saturating_sub(self.since.0).max(0) / 1000
+    }
+
+    /// How long it has been silent, in seconds.
+    pub fn idle_seconds(&self, now: Millis) -> i64 {
+        now.0.saturating_sub(self.active.0).max(0) / 1000
+    }
+
+    /// What kind of client it is. There are no replicas and no subscribers yet.
+    pub fn kind(&self) -> Kind {
+        Kind::Normal
+    }
+
+    /// The client's address without its port.
+    pub fn ip(&self) -> &str {
+        let address = &self.peer.address;
+        let ip = address.rsplit_once(':').map_or(&address[..], |(ip, _)| ip);
+        ip.strip_prefix('[').and_then(|ip| ip.strip_suffix(']')).unwrap_or(ip)
+    }
+
+    /// Appends the line, without its end.
+    pub fn write(&self, now: Millis, out: &mut Vec<u8>) {
+        let mut line = Line(out);
+        self.write_identity(now, &mut line);
+        self.write_state(&mut line);
+        self.write_memory(&mut line);
+        line.field("events", "r");
+        line.field("cmd", self.command.map_or("NULL", |command| command.name.as_str()));
+        line.field("user", &self.user);
+        line.field("redir", -1);
+        line.field("resp", if self.resp3 { 3 } else { 2 });
+        line.bytes("lib-name", &self.names.library);
+        line.bytes("lib-ver", &self.names.version);
+        line.field("tot-net-in", self.traffic.received);
+        line.field("tot-net-out", self.traffic.sent);
+        line.field("tot-cmds", self.commands);
+    }
+
+    fn write_identity(&self, now: Millis, line: &mut Line<'_>) {
+        line.first("id", self.id);
+        line.field("addr", &self.peer.address);
+        line.field("laddr", &self.peer.local);
+        line.field("fd", self.peer.descriptor);
+        line.bytes("name", &self.names.client);
+        line.field("age", self.age_seconds(now));
+        line.field("idle", self.idle_seconds(now));
+        line.bytes("flags", &self.flags);
+        line.field("capa", self.capabilities);
+    }
+
+    fn write_state(&self, line: &mut Line<'_>) {
+        line.field("db", self.db);
+        for subscriptions in ["sub", "psub", "ssub"] {
+            line.field(subscriptions, 0);
+        }
+        line.field("multi", -1);
+        line.field("watch", 0);
+    }
+
+    fn write_memory(&self, line: &mut Line<'_>) {
+        let buffers = &self.buffers;
+        line.field("qbuf", buffers.query);
+        line.field("qbuf-free", buffers.query_free);
+        line.field("argv-mem", buffers.arguments);
+        line.field("multi-mem", 0);
+        line.field("rbs", buffers.replies);
+        line.field("rbp", buffers.replies_peak);
+        line.field("obl", buffers.output);
+        line.field("oll", 0);
+        line.field("omem", 0);
+        line.field("tot-mem", self.memory());
+    }
+
+    /// Memory of the client, in bytes.
+    pub fn memory(&self) -> usize {
+        let Buffers { query, query_free, arguments, replies, .. } = self.buffers;
+        let names = self.names.client.len() + self.names.library.len() + self.names.version.len();
+        size_of::<Session>() + size_of::<Row>() + names + query + query_free + arguments + replies
+    }
+}
+
+/// A line of `field=value`.
+struct Line<'a>(&'a mut Vec<u8>);
+
+impl Line<'_> {
+    fn first(&mut self, name: &str, value: impl fmt::Display) {
+        // Writing to a vector cannot fail.
+        let _ = write!(self.0, "{name}={value}");
+    }
+
+    fn field(&mut self, name: &str, value: impl fmt::Display) {
+        self.0.push(b' ');
+        self.first(name, value);
+    }
+
+    fn bytes(&mut self, name: &str, value: &[u8]) {
+        self.field(name, "");
+        self.0.extend_from_slice(value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_has_the_fields_of_valkey_in_its_order() {
+        let peer = Peer {
+            address: "127.0.0.1:48502".into(),
+            local: "127.0.0.1:6379".into(),
+            descriptor: 9,
+            unix: false,
+        };
+        let mut session = Session::new(6, peer, Millis(1_000), true);
+        session.names.client = b"me".to_vec();
+        session.resp3 = true;
+        session.redirects = true;
+        session.no_touch = true;
+        session.no_evict = true;
+        session.commands = 132;
+        let mut row = Row::new(&session);
+        row.traffic = Traffic { received: 5, sent: 7 };
+        let mut line = Vec::new();
+        row.write(Millis(63_999), &mut line);
+        let line = String::from_utf8(line).unwrap();
+        let line = line.replace(&format!("tot-mem={}", row.memory()), "tot-mem=1");
+        assert_eq!(
+            line,
+            "id=6 addr=127.0.0.1:48502 laddr=127.0.0.1:6379 fd=9 name=me age=62 idle=62 flags=eT \
+             capa=r db=0 sub=0 psub=0 ssub=0 multi=-1 watch=0 qbuf=0 qbuf-free=0 argv-mem=0 \
+             multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=1 events=r cmd=NULL user=default \
+             redir=-1 resp=3 lib-name= lib-ver= tot-net-in=5 tot-net-out=7 tot-cmds=132"
+        );
+        assert_eq!(row.ip(), "127.0.0.1");
+    }
+
+    #[test]
+    fn an_update_forgets_what_is_over() {
+        let mut session = Session::new(6, Peer::default(), Millis(1_000), true);
+        session.monitors = true;
+        let mut row = Row::new(&session);
+        assert_eq!(row.flags, b"O");
+        session.monitors = false;
+        row.update(&session, Millis(9_000));
+        assert_eq!((&row.flags[..], row.idle_seconds(Millis(10_500))), (&b"N"[..], 1));
+    }
+}

@@ -1,0 +1,95 @@
+//! HELP of any container, made from the declarations of its subcommands.
+//!
+//! A subcommand is a line with its arguments and an indented line with its summary, as the replies
+//! of Redis look. The words are the declarations' own, so there is no second text to keep true.
+
+use crate::commands::call::Call;
+use crate::commands::command::{Arg, ArgKind, Command};
+use crate::commands::error::CommandError;
+use crate::commands::registry;
+use crate::resp::Reply;
+use crate::session::Session;
+
+/// Runs the subcommand HELP of the container that it belongs to.
+pub(super) fn help(
+    call: &Call<'_>,
+    _: &mut Session,
+    reply: &mut Reply<'_>,
+) -> Result<(), CommandError> {
+    let container = call.command.name.as_str().split('|').next().unwrap_or_default();
+    let subcommands = registry::named(container.as_bytes()).map_or(&[][..], |c| c.subcommands);
+    let mut lines = vec![format!(
+        "{} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+        container.to_ascii_uppercase()
+    )];
+    let (last, others): (Vec<&Command>, Vec<&Command>) =
+        subcommands.iter().partition(|sub| std::ptr::eq(*sub, call.command));
+    for sub in others.into_iter().chain(last) {
+        lines.push(usage(sub));
+        lines.push(format!("    {}", sub.summary));
+    }
+    reply.array(lines.len());
+    lines.iter().for_each(|line| reply.simple(line));
+    Ok(())
+}
+
+/// The last word of the name, then the arguments.
+fn usage(command: &Command) -> String {
+    let mut words = vec![command.name.last_word().to_ascii_uppercase()];
+    words.extend(command.args.iter().map(argument));
+    words.join(" ")
+}
+
+/// An argument as documentation writes it: `[TYPE <normal|pubsub>]`, `key [key ...]`.
+fn argument(arg: &Arg) -> String {
+    let value = match arg.kind {
+        ArgKind::PureToken => String::new(),
+        ArgKind::OneOf(args) => {
+            let choices: Vec<String> = args.iter().map(argument).collect();
+            if arg.optional && arg.token.is_none() {
+                choices.join("|")
+            } else {
+                format!("<{}>", choices.join("|"))
+            }
+        }
+        ArgKind::Block(args) => args.iter().map(argument).collect::<Vec<_>>().join(" "),
+        _ => format!("<{}>", arg.name),
+    };
+    let token = arg.token.unwrap_or_default();
+    let between = if token.is_empty() || value.is_empty() { "" } else { " " };
+    let mut text = format!("{token}{between}{value}");
+    if arg.multiple {
+        let again = if arg.multiple_token { &text } else { &value };
+        text = format!("{text} [{again} ...]");
+    }
+    if arg.optional { format!("[{text}]") } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Store;
+
+    #[test]
+    fn help_lists_the_subcommands_and_itself_last() {
+        let help = Store::new().run("CLIENT HELP");
+        let first = "CLIENT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:";
+        assert!(help.contains(first), "{help}");
+        assert!(help.contains("REPLY <ON|OFF|SKIP>"), "{help}");
+        let lines: Vec<&str> = help.lines().collect();
+        assert!(lines[lines.len() - 2].ends_with("HELP"), "{help}");
+    }
+
+    #[test]
+    fn arguments_are_written_as_in_documentation() {
+        let usage = |arg: Arg| argument(&arg);
+        assert_eq!(usage(Arg::integer("n").token("COUNT").optional()), "[COUNT <n>]");
+        assert_eq!(usage(Arg::key("key").multiple()), "<key> [<key> ...]");
+        assert_eq!(
+            usage(Arg::string("p").token("PREFIX").multiple_token()),
+            "PREFIX <p> [PREFIX <p> ...]"
+        );
+        const CHOICES: &[Arg] = &[Arg::word("a", "A"), Arg::word("b", "B")];
+        assert_eq!(usage(Arg::one_of("x", CHOICES).optional()), "[A|B]");
+    }
+}
