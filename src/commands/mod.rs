@@ -9,6 +9,7 @@ pub mod command;
 pub mod connection;
 pub mod error;
 pub mod generic;
+pub mod number;
 pub mod positions;
 pub mod registry;
 pub mod server;

@@ -8,20 +8,31 @@ use std::sync::LazyLock;
 
 use ahash::RandomState;
 
-use crate::commands::command::{Arity, Command};
+use crate::commands::command::{Arity, Command, Run};
 use crate::commands::error::CommandError;
-use crate::commands::{generic, server, string};
+use crate::commands::{connection, generic, server, string};
 use crate::resp::Span;
 
 /// Every family of commands, in the order of the documentation.
-pub const FAMILIES: &[&[Command]] = &[
+pub static FAMILIES: &[&[Command]] = &[
+    connection::basic::COMMANDS,
+    connection::client::COMMANDS,
+    connection::login::COMMANDS,
     generic::existence::COMMANDS,
     generic::expire::COMMANDS,
     generic::object::COMMANDS,
     generic::rename::COMMANDS,
     generic::scan::COMMANDS,
+    server::absent::COMMANDS,
+    server::config::COMMANDS,
+    server::control::COMMANDS,
     server::data::COMMANDS,
     server::debug::COMMANDS,
+    server::info::COMMANDS,
+    server::introspection::COMMANDS,
+    server::latency::COMMANDS,
+    server::logs::COMMANDS,
+    server::memory::COMMANDS,
     string::basic::COMMANDS,
     string::compare::COMMANDS,
     string::counter::COMMANDS,
@@ -90,7 +101,8 @@ pub fn find(bytes: &[u8], spans: &[Span]) -> Found {
     let Some(first) = spans.first() else { return Found::Nothing };
     let found = match named(first.of(bytes)) {
         Some(container) if !container.subcommands.is_empty() && spans.len() > 1 => {
-            subcommand(container, spans[1].of(bytes))
+            let runs = !matches!(container.run, Run::Container);
+            subcommand(container, spans[1].of(bytes)).or(runs.then_some(container))
         }
         found => found,
     };

@@ -28,6 +28,7 @@ use crate::keyspace::effect::Effects;
 use crate::keyspace::key::Hasher;
 use crate::keyspace::keys::{Figures, Tools};
 use crate::keyspace::space::Keyspace;
+use crate::keyspace::table::Table;
 use crate::route::{Map, ShardId};
 use crate::settings::Settings;
 use crate::shard::call::{Engine, Given};
@@ -295,15 +296,21 @@ impl Shard {
                 None => {}
             }
         }
-        let Engine { space, tools, .. } = &mut self.engine;
+        let Engine { space, tools, phase, panics, .. } = &mut self.engine;
         match question {
             Question::Report => Answer::Report(Box::new(Report {
+                phase: *phase,
+                slots: space.here().count(),
+                table_bytes: (0..space.databases())
+                    .flat_map(|db| space.tables(db))
+                    .map(Table::overhead)
+                    .sum(),
                 databases: (0..space.databases()).map(|db| space.counts(db)).collect(),
                 figures: tools.figures,
                 statistics: statistics.map(|counted| *counted).unwrap_or_default(),
                 waiting: self.waiting.len() + self.ready.len() + self.set_aside.len(),
                 discarded: tools.discarded.iter().map(|table| table.counts().keys).sum(),
-                panics: self.engine.panics,
+                panics: *panics,
             })),
             Question::ResetStatistics => {
                 tools.figures = Figures::default();
