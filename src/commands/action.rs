@@ -73,8 +73,8 @@ pub enum Gathered {
     LatencyHistogram(Vec<Vec<u8>>),
     /// LATENCY LATEST.
     LatencyLatest,
-    /// LATENCY HISTORY of an event.
-    LatencyHistory(Event),
+    /// LATENCY HISTORY of an event; none for one that nobody knows.
+    LatencyHistory(Option<Event>),
     /// LATENCY GRAPH of an event.
     LatencyGraph(Event),
     /// How many events were forgotten.
@@ -94,18 +94,20 @@ pub struct Shutdown {
     pub save: Option<bool>,
     pub now: bool,
     pub force: bool,
+    pub safe: bool,
+    pub failover: bool,
     pub abort: bool,
 }
 
 /// What DEBUG does outside the keys.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Debug {
     /// Hold up the client's thread, in milliseconds.
     Sleep(u64),
     /// Panic in the middle of a command of this shard, after spoiling some of its keys.
     PanicShard(u16),
     /// Panic in an actor, by name.
-    PanicActor(&'static str),
+    PanicActor(String),
     /// Hold up a shard's thread.
     StallShard {
         /// Which.

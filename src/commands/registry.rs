@@ -101,8 +101,11 @@ pub fn find(bytes: &[u8], spans: &[Span]) -> Found {
     let Some(first) = spans.first() else { return Found::Nothing };
     let found = match named(first.of(bytes)) {
         Some(container) if !container.subcommands.is_empty() && spans.len() > 1 => {
-            let runs = !matches!(container.run, Run::Container);
-            subcommand(container, spans[1].of(bytes)).or(runs.then_some(container))
+            let sub = subcommand(container, spans[1].of(bytes));
+            match container.run {
+                Run::Container => sub,
+                _ => sub.filter(|sub| sub.accepts(spans.len())).or(Some(container)),
+            }
         }
         found => found,
     };

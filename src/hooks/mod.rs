@@ -8,7 +8,11 @@
 pub mod auth;
 pub mod journal;
 pub mod loading;
+pub mod logging;
+pub mod monitor;
 pub mod permission;
+pub mod slowlog;
+pub mod spikes;
 pub mod statistics;
 
 #[cfg(test)]

@@ -136,6 +136,7 @@ impl Shard {
             tools,
             gates: parts.gates,
             sinks: parts.sinks,
+            monitor: None,
             phase: Phase::Loading,
             journal_failed: None,
             panics: 0,
@@ -203,6 +204,11 @@ impl Shard {
     /// Whether keys are taken out when they are due, or only when they are looked at.
     pub fn set_active_expire(&mut self, on: bool) {
         self.active_expire = on;
+    }
+
+    /// The sink that shows every command, while there is somebody to show them to.
+    pub fn set_monitor(&mut self, monitor: Option<Box<dyn Sink>>) {
+        self.engine.monitor = monitor;
     }
 
     /// The next command on keys here spoils some of them and panics: for tests of the rebuild.

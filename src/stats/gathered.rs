@@ -41,7 +41,10 @@ pub fn reply(
             latency::histogram(names, &totals().statistics, reply);
         }
         Gathered::LatencyLatest => latency::latest(&spikes(answers), reply),
-        Gathered::LatencyHistory(event) => latency::history(spikes(answers).of(*event), reply),
+        Gathered::LatencyHistory(event) => {
+            let spikes = spikes(answers);
+            latency::history(event.and_then(|event| spikes.of(event)), reply);
+        }
         Gathered::LatencyGraph(event) => {
             let spikes = spikes(answers);
             let series = spikes.of(*event).ok_or_else(|| no_samples(event.as_str()))?;
