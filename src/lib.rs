@@ -15,6 +15,7 @@ pub mod session;
 pub mod batch;
 pub mod clients;
 pub mod hook;
+pub mod hooks;
 pub mod route;
 pub mod shard;
 

@@ -61,6 +61,13 @@ pub struct Peer {
     pub unix: bool,
 }
 
+impl Peer {
+    /// True when the client runs on this machine.
+    pub fn is_local(&self) -> bool {
+        self.unix || self.address.starts_with("127.") || self.address.starts_with("[::1]:")
+    }
+}
+
 /// Names that a client gives of itself; empty until then.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Names {

@@ -6,6 +6,7 @@
 use crate::base::millis::Millis;
 use crate::clients::{Filter, PauseMode};
 use crate::shard::question::{LogKind, Question};
+use crate::stats::spikes::Event;
 
 /// Something for the connection to do before the batch goes on.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,7 +14,7 @@ pub enum Action {
     /// Ask every shard, put the answers together and reply.
     Gather(Question, Gathered),
     /// Publish changed settings, all or none; answered when every shard has them.
-    ConfigSet(Vec<(String, Vec<Vec<u8>>)>),
+    ConfigSet(Vec<(Vec<u8>, Vec<u8>)>),
     /// Write the settings in force back to their file.
     ConfigRewrite,
     /// List the clients that match.
@@ -58,16 +59,28 @@ pub enum Action {
 /// What is made of the answers of all shards.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Gathered {
+    /// `OK`.
+    Ok,
     /// INFO with these sections.
     Info(Vec<Vec<u8>>),
+    /// LASTSAVE.
+    LastSave,
     /// The newest entries of a log.
     LogGet(LogKind, usize),
     /// The length of a log.
     LogLen(LogKind),
-    /// `OK`.
-    Ok,
     /// LATENCY HISTOGRAM of these commands; all where there is none.
     LatencyHistogram(Vec<Vec<u8>>),
+    /// LATENCY LATEST.
+    LatencyLatest,
+    /// LATENCY HISTORY of an event; none for one that nobody knows.
+    LatencyHistory(Option<Event>),
+    /// LATENCY GRAPH of an event.
+    LatencyGraph(Event),
+    /// How many events were forgotten.
+    LatencyReset,
+    /// LATENCY DOCTOR.
+    LatencyDoctor,
     /// MEMORY STATS.
     MemoryStats,
     /// MEMORY DOCTOR.
@@ -81,18 +94,20 @@ pub struct Shutdown {
     pub save: Option<bool>,
     pub now: bool,
     pub force: bool,
+    pub safe: bool,
+    pub failover: bool,
     pub abort: bool,
 }
 
 /// What DEBUG does outside the keys.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Debug {
     /// Hold up the client's thread, in milliseconds.
     Sleep(u64),
     /// Panic in the middle of a command of this shard, after spoiling some of its keys.
     PanicShard(u16),
     /// Panic in an actor, by name.
-    PanicActor(&'static str),
+    PanicActor(String),
     /// Hold up a shard's thread.
     StallShard {
         /// Which.

@@ -13,6 +13,7 @@ use crate::commands::walk::{Step, Walk};
 use crate::keyspace::keys::Keys;
 use crate::resp::encode::Reply;
 use crate::session::Session;
+use crate::settings::{Permission, Settings};
 
 /// One command or subcommand.
 #[derive(Debug)]
@@ -48,6 +49,11 @@ pub struct Command {
     pub hides_subcommands: bool,
     /// The subcommands of a container, sorted by name.
     pub subcommands: &'static [Command],
+    /// Which of its arguments no log may show, told from the call and a position; none where
+    /// [`Flags::SENSITIVE`] says it of all.
+    pub secret: Option<fn(&Call<'_>, usize) -> bool>,
+    /// Who may run it, where a setting says so.
+    pub permission: Option<fn(&Settings) -> Permission>,
     /// Where and how it runs.
     pub run: Run,
 }
@@ -70,6 +76,8 @@ impl Command {
         deprecated: None,
         hides_subcommands: false,
         subcommands: &[],
+        secret: None,
+        permission: None,
         run: Run::Container,
     };
 
@@ -84,6 +92,17 @@ impl Command {
     /// The subcommands that COMMAND and ACLs know.
     pub const fn shown_subcommands(&self) -> &'static [Command] {
         if self.hides_subcommands { &[] } else { self.subcommands }
+    }
+
+    /// True when no log may show the argument at `index`.
+    pub fn hides(&self, call: &Call<'_>, index: usize) -> bool {
+        match self.secret {
+            Some(secret) => secret(call, index),
+            None => {
+                let words = 1 + usize::from(self.name.as_str().contains('|'));
+                index >= words && self.flags.has(Flags::SENSITIVE)
+            }
+        }
     }
 
     /// True when the command changes the data set.

@@ -67,9 +67,7 @@ pub enum CommandError {
     NoPerm(String),
     #[error("LOADING Troupe is loading the dataset in memory")]
     Loading,
-    #[error(
-        "MISCONF Errors writing to the AOF file: {0}. Commands that may modify the data set are disabled until it is repaired."
-    )]
+    #[error("MISCONF Errors writing to the AOF file: {0}")]
     JournalFailed(String),
     #[error("OOM command not allowed when used memory > 'maxmemory'.")]
     OutOfMemory,

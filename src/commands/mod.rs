@@ -10,6 +10,7 @@ pub mod connection;
 pub mod error;
 pub mod generic;
 mod help;
+pub mod number;
 pub mod positions;
 pub mod registry;
 pub mod server;

@@ -8,13 +8,13 @@ use std::sync::LazyLock;
 
 use ahash::RandomState;
 
-use crate::commands::command::{Arity, Command};
+use crate::commands::command::{Arity, Command, Run};
 use crate::commands::error::CommandError;
 use crate::commands::{connection, generic, server, string};
 use crate::resp::Span;
 
 /// Every family of commands, in the order of the documentation.
-pub const FAMILIES: &[&[Command]] = &[
+pub static FAMILIES: &[&[Command]] = &[
     connection::basic::COMMANDS,
     connection::client::COMMANDS,
     connection::login::COMMANDS,
@@ -23,8 +23,16 @@ pub const FAMILIES: &[&[Command]] = &[
     generic::object::COMMANDS,
     generic::rename::COMMANDS,
     generic::scan::COMMANDS,
+    server::absent::COMMANDS,
+    server::config::COMMANDS,
+    server::control::COMMANDS,
     server::data::COMMANDS,
     server::debug::COMMANDS,
+    server::info::COMMANDS,
+    server::introspection::COMMANDS,
+    server::latency::COMMANDS,
+    server::logs::COMMANDS,
+    server::memory::COMMANDS,
     string::basic::COMMANDS,
     string::compare::COMMANDS,
     string::counter::COMMANDS,
@@ -93,7 +101,11 @@ pub fn find(bytes: &[u8], spans: &[Span]) -> Found {
     let Some(first) = spans.first() else { return Found::Nothing };
     let found = match named(first.of(bytes)) {
         Some(container) if !container.subcommands.is_empty() && spans.len() > 1 => {
-            subcommand(container, spans[1].of(bytes))
+            let sub = subcommand(container, spans[1].of(bytes));
+            match container.run {
+                Run::Container => sub,
+                _ => sub.filter(|sub| sub.accepts(spans.len())).or(Some(container)),
+            }
         }
         found => found,
     };

@@ -42,6 +42,16 @@ pub struct Figures {
     pub changes: u64,
 }
 
+impl Figures {
+    /// Adds those of another shard.
+    pub fn add(&mut self, other: &Figures) {
+        self.hits += other.hits;
+        self.misses += other.misses;
+        self.expired += other.expired;
+        self.changes += other.changes;
+    }
+}
+
 /// The deadline of a key that is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deadline {

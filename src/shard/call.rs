@@ -38,6 +38,7 @@ pub(super) struct Engine {
     pub(super) tools: Tools,
     pub(super) gates: Vec<Box<dyn Gate>>,
     pub(super) sinks: Vec<Box<dyn Sink>>,
+    pub(super) monitor: Option<Box<dyn Sink>>,
     pub(super) phase: Phase,
     pub(super) journal_failed: Option<String>,
     pub(super) panics: u64,
@@ -293,6 +294,9 @@ impl Engine {
         let effects = self.tools.effects.since(marks.effects);
         let called = Called { call, session, now: call.now, nanos, outcome, effects };
         self.sinks.iter_mut().for_each(|sink| sink.called(&called));
+        if let Some(monitor) = &mut self.monitor {
+            monitor.called(&called);
+        }
         session.last = Some(call.command);
         session.commands += 1;
         silence(session, replies, marks.reply);

@@ -28,6 +28,7 @@ use crate::keyspace::effect::Effects;
 use crate::keyspace::key::Hasher;
 use crate::keyspace::keys::{Figures, Tools};
 use crate::keyspace::space::Keyspace;
+use crate::keyspace::table::Table;
 use crate::route::{Map, ShardId};
 use crate::settings::Settings;
 use crate::shard::call::{Engine, Given};
@@ -135,6 +136,7 @@ impl Shard {
             tools,
             gates: parts.gates,
             sinks: parts.sinks,
+            monitor: None,
             phase: Phase::Loading,
             journal_failed: None,
             panics: 0,
@@ -202,6 +204,11 @@ impl Shard {
     /// Whether keys are taken out when they are due, or only when they are looked at.
     pub fn set_active_expire(&mut self, on: bool) {
         self.active_expire = on;
+    }
+
+    /// The sink that shows every command, while there is somebody to show them to.
+    pub fn set_monitor(&mut self, monitor: Option<Box<dyn Sink>>) {
+        self.engine.monitor = monitor;
     }
 
     /// The next command on keys here spoils some of them and panics: for tests of the rebuild.
@@ -295,15 +302,21 @@ impl Shard {
                 None => {}
             }
         }
-        let Engine { space, tools, .. } = &mut self.engine;
+        let Engine { space, tools, phase, panics, .. } = &mut self.engine;
         match question {
             Question::Report => Answer::Report(Box::new(Report {
+                phase: *phase,
+                slots: space.here().count(),
+                table_bytes: (0..space.databases())
+                    .flat_map(|db| space.tables(db))
+                    .map(Table::overhead)
+                    .sum(),
                 databases: (0..space.databases()).map(|db| space.counts(db)).collect(),
                 figures: tools.figures,
                 statistics: statistics.map(|counted| *counted).unwrap_or_default(),
                 waiting: self.waiting.len() + self.ready.len() + self.set_aside.len(),
                 discarded: tools.discarded.iter().map(|table| table.counts().keys).sum(),
-                panics: self.engine.panics,
+                panics: *panics,
             })),
             Question::ResetStatistics => {
                 tools.figures = Figures::default();

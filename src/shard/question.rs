@@ -4,8 +4,11 @@
 
 use crate::keyspace::keys::Figures;
 use crate::keyspace::table::Counts;
+use crate::settings::Settings;
+use crate::shard::Phase;
 use crate::stats::Statistics;
 use crate::stats::log::LogEntry;
+use crate::stats::spikes::{Events, Spikes};
 
 /// Which of the logs of remarkable commands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,9 +21,37 @@ pub enum LogKind {
     LargeReply,
 }
 
+impl LogKind {
+    /// All logs.
+    pub const ALL: [LogKind; 3] = [LogKind::Slow, LogKind::LargeRequest, LogKind::LargeReply];
+
+    /// From how much on a command is remarkable, in microseconds or bytes; none if never.
+    #[inline]
+    pub fn threshold(self, settings: &Settings) -> Option<u64> {
+        let threshold = match self {
+            LogKind::Slow => settings.commandlog_execution_slower_than,
+            LogKind::LargeRequest => settings.commandlog_request_larger_than,
+            LogKind::LargeReply => settings.commandlog_reply_larger_than,
+        };
+        u64::try_from(threshold).ok()
+    }
+
+    /// How many entries it may have.
+    pub fn len_max(self, settings: &Settings) -> usize {
+        let len = match self {
+            LogKind::Slow => settings.commandlog_slow_execution_max_len,
+            LogKind::LargeRequest => settings.commandlog_large_request_max_len,
+            LogKind::LargeReply => settings.commandlog_large_reply_max_len,
+        };
+        usize::try_from(len).unwrap_or(usize::MAX)
+    }
+}
+
 /// A question to every shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Question {
+    /// Nothing: the reply needs only what the process knows.
+    Nothing,
     /// All figures.
     Report,
     /// The newest entries of a log, this many at the most.
@@ -29,8 +60,10 @@ pub enum Question {
     LogReset(LogKind),
     /// Forget the statistics.
     ResetStatistics,
-    /// Forget the latency histograms.
-    ResetLatency,
+    /// The slow events.
+    Spikes,
+    /// Forget these slow events.
+    ForgetSpikes(Events),
 }
 
 /// One shard's answer.
@@ -42,19 +75,29 @@ pub enum Answer {
     Statistics(Box<Statistics>),
     /// Entries of a log, newest first.
     Log(Vec<LogEntry>),
+    /// Its slow events.
+    Spikes(Box<Spikes>),
+    /// The slow events that it forgot.
+    Forgotten(Events),
     /// It is done.
     Done,
 }
 
 /// The figures of one shard.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Report {
+    /// What it can do now.
+    pub phase: Phase,
     /// By database.
     pub databases: Vec<Counts>,
     /// What its commands did with keys.
     pub figures: Figures,
     /// What its statistics sink counted.
     pub statistics: Statistics,
+    /// Slots that are here.
+    pub slots: usize,
+    /// Bytes of its tables, without the entries.
+    pub table_bytes: usize,
     /// Batches that wait here.
     pub waiting: usize,
     /// Entries of tables that still have to be dropped.

@@ -1,31 +1,277 @@
-//! DEBUG: for tests only.
+//! DEBUG: for tests only, and only where `enable-debug-command` permits it.
 //!
-//! For clients it is one command with free arguments; that each of them runs somewhere else is a
-//! matter of routing, so they are subcommands that nobody is shown.
+//! To clients DEBUG is one command, whose words each parse for themselves. Here the words that reach
+//! keys or write a reply of their own are subcommands, since each runs elsewhere; the command itself
+//! runs all that is the process's. Words that only turn something off that this server does not have
+//! are answered with `OK`, so that test suites for Redis go on.
 
-use crate::commands::command::{Arity, Command, Flags, Group, Name};
-use crate::commands::server::debug_keys;
+use super::debug_keys;
+use super::help::help;
+use crate::base::integer;
+use crate::base::slot::SLOTS;
+use crate::commands::action::{Action, Debug, Gathered};
+use crate::commands::call::Call;
+use crate::commands::command::{Arity, Command, Flags, Group, Name, Run};
+use crate::commands::error::CommandError;
+use crate::resp::Reply;
+use crate::session::Session;
+use crate::shard::question::Question;
+
+/// Flags of the command and of all its words.
+pub(super) const FLAGS: Flags =
+    Flags::ADMIN.and(Flags::NO_SCRIPT).and(Flags::LOADING).and(Flags::STALE);
+
+/// What the command and its words share; words in other files start from it too.
+pub(super) const DEBUG: Command = Command {
+    group: Group::Server,
+    complexity: "Depends on subcommand.",
+    summary: "Groups what is for tests only.",
+    arity: Arity::AtLeast(2),
+    flags: FLAGS,
+    permission: Some(|settings| settings.enable_debug_command),
+    ..Command::BASE
+};
 
 /// The commands of this family.
 pub(crate) const COMMANDS: &[Command] = &[Command {
     name: Name("debug"),
-    group: Group::Server,
-    since: "1.0.0",
-    complexity: "That of the subcommand.",
-    summary: "Shows and does what only tests need.",
-    arity: Arity::AtLeast(2),
-    flags: FLAGS,
     hides_subcommands: true,
     subcommands: &[
         debug_keys::DIGEST,
         debug_keys::DIGEST_VALUE,
+        Command {
+            name: Name("debug|help"),
+            summary: "Tells what the subcommands do.",
+            arity: Arity::Exactly(2),
+            run: Run::Session(debug_help),
+            ..DEBUG
+        },
         debug_keys::OBJECT,
         debug_keys::POPULATE,
+        Command {
+            name: Name("debug|protocol"),
+            summary: "Replies with a value of the named type.",
+            arity: Arity::Exactly(3),
+            run: Run::Session(protocol),
+            ..DEBUG
+        },
         debug_keys::STRINGMATCH_LEN,
     ],
-    ..Command::BASE
+    run: Run::Server(debug),
+    ..DEBUG
 }];
 
-/// Flags of the command and of all its parts.
-pub(super) const FLAGS: Flags =
-    Flags::ADMIN.and(Flags::NO_SCRIPT).and(Flags::LOADING).and(Flags::STALE);
+/// Words that change nothing here: with how many words in all.
+const HARMLESS: &[(&str, usize)] = &[
+    ("aof-flush-sleep", 3),
+    ("change-repl-id", 2),
+    ("client-enforce-reply-list", 3),
+    ("delay-rdb-client-free-second", 3),
+    ("dict-resizing", 3),
+    ("hashtable-can-abort-shrink", 3),
+    ("log", 3),
+    ("pause-after-fork", 3),
+    ("pause-cron", 3),
+    ("quicklist-packed-threshold", 3),
+    ("replybuffer", 4),
+    ("set-disable-deny-scripts", 3),
+    ("set-skip-checksum-validation", 3),
+];
+
+fn debug(call: &Call<'_>, _session: &Session) -> Result<Action, CommandError> {
+    let is = |word: &str, len: usize| call.is(1, word) && call.len() == len;
+    let asked = match () {
+        () if is("sleep", 3) => Debug::Sleep(sleep_ms(call.arg(2))),
+        () if is("set-active-expire", 3) => Debug::SetActiveExpire(leading(call.arg(2)) != 0),
+        () if is("panic-shard", 3) => Debug::PanicShard(shard(call, 2)?),
+        () if is("panic-actor", 3) => {
+            Debug::PanicActor(String::from_utf8_lossy(call.arg(2)).into_owned())
+        }
+        () if is("stall-shard", 4) => Debug::StallShard {
+            shard: shard(call, 2)?,
+            millis: u64::try_from(call.integer(3)?).map_err(|_| CommandError::NotPositive)?,
+        },
+        () if is("move-slot", 4) => {
+            Debug::MoveSlot { slot: slot(call, 2)?, shard: shard(call, 3)? }
+        }
+        () if call.is(1, "loadaof") => Debug::LoadJournal,
+        () if call.is(1, "reload") => reload(call)?,
+        () if is("error", 3) => {
+            return Err(CommandError::Quoted(String::from_utf8_lossy(call.arg(2)).into_owned()));
+        }
+        () if HARMLESS.iter().any(|(word, len)| is(word, *len)) => {
+            return Ok(Action::Gather(Question::Nothing, Gathered::Ok));
+        }
+        () => {
+            return Err(CommandError::UnknownSubcommandOrArity {
+                container: "DEBUG".to_owned(),
+                sub: String::from_utf8_lossy(call.arg(1)).into_owned(),
+            });
+        }
+    };
+    Ok(Action::Debug(asked))
+}
+
+/// RELOAD without a snapshot: the journal is loaded again, whatever the options.
+fn reload(call: &Call<'_>) -> Result<Debug, CommandError> {
+    let known = ["MERGE", "NOFLUSH", "NOSAVE"];
+    for index in 2..call.len() {
+        if !known.iter().any(|word| call.is(index, word)) {
+            return Err(CommandError::Text(
+                "ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.",
+            ));
+        }
+    }
+    Ok(Debug::LoadJournal)
+}
+
+/// Seconds with decimals as milliseconds; what is no number does not sleep, as in Redis.
+fn sleep_ms(text: &[u8]) -> u64 {
+    let seconds = std::str::from_utf8(text).ok().and_then(|text| text.parse::<f64>().ok());
+    (seconds.unwrap_or(0.0).max(0.0) * 1_000.0) as u64
+}
+
+/// A number; what is none counts as 0, as in Redis.
+fn leading(text: &[u8]) -> i64 {
+    integer::parse(text).unwrap_or(0)
+}
+
+fn shard(call: &Call<'_>, index: usize) -> Result<u16, CommandError> {
+    let number = u16::try_from(call.integer(index)?).ok();
+    number
+        .filter(|number| *number < call.map.shards())
+        .ok_or(CommandError::Text("ERR there is no shard with this number"))
+}
+
+fn slot(call: &Call<'_>, index: usize) -> Result<u16, CommandError> {
+    let number = u16::try_from(call.integer(index)?).ok();
+    number
+        .filter(|number| *number < SLOTS)
+        .ok_or(CommandError::Text("ERR Invalid or out of range slot"))
+}
+
+fn debug_help(
+    call: &Call<'_>,
+    _session: &mut Session,
+    reply: &mut Reply<'_>,
+) -> Result<(), CommandError> {
+    let lines = [
+        ("ERROR <string>", "Reply with this error."),
+        ("LOADAOF", "Empty the server and load the journal again."),
+        ("MOVE-SLOT <slot> <shard>", "Move a slot to another shard."),
+        ("PANIC-ACTOR <name>", "Make an actor panic."),
+        ("PANIC-SHARD <shard>", "Make a shard panic in the middle of its next command."),
+        ("PROTOCOL <type>", "Reply with a value of this type."),
+        ("RELOAD [option ...]", "The same as LOADAOF."),
+        ("SET-ACTIVE-EXPIRE <0|1>", "Take keys out when they are due, or only when touched."),
+        ("SLEEP <seconds>", "Hold up the thread of this client. Decimals are allowed."),
+        ("STALL-SHARD <shard> <milliseconds>", "Hold up the thread of a shard."),
+    ];
+    help(call, &lines, reply)
+}
+
+fn protocol(
+    call: &Call<'_>,
+    _session: &mut Session,
+    reply: &mut Reply<'_>,
+) -> Result<(), CommandError> {
+    match () {
+        () if call.is(2, "string") => reply.bulk(b"Hello World"),
+        () if call.is(2, "integer") => reply.int(12_345),
+        () if call.is(2, "double") => reply.double(3.141),
+        () if call.is(2, "bignum") => reply.big_number("1234567999999999999999999999999999999"),
+        () if call.is(2, "null") => reply.null(),
+        () if call.is(2, "array") => {
+            reply.array(3);
+            (0..3).for_each(|number| reply.int(number));
+        }
+        () if call.is(2, "set") => {
+            reply.set(3);
+            (0..3).for_each(|number| reply.int(number));
+        }
+        () if call.is(2, "map") => {
+            reply.map(3);
+            for number in 0..3 {
+                reply.int(number);
+                reply.bool(number == 1);
+            }
+        }
+        () if call.is(2, "attrib") => {
+            if reply.attribute(1) {
+                reply.bulk(b"key-popularity");
+                reply.array(2);
+                reply.bulk(b"key:123");
+                reply.int(90);
+            }
+            reply.bulk(b"Some real reply following the attribute");
+        }
+        () if call.is(2, "push") => {
+            if !reply.is_resp3() {
+                return Err(CommandError::Text("ERR RESP2 is not supported by this command"));
+            }
+            reply.bulk(b"Some real reply following the push reply");
+            reply.push(2);
+            reply.bulk(b"server-cpu-usage");
+            reply.int(42);
+        }
+        () if call.is(2, "verbatim") => reply.verbatim(b"txt", b"This is a verbatim\nstring"),
+        () if call.is(2, "true") => reply.bool(true),
+        () if call.is(2, "false") => reply.bool(false),
+        () => {
+            return Err(CommandError::Text(
+                "ERR Wrong protocol type name. Please use one of the following: \
+                 string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false",
+            ));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{Store, dialogue};
+
+    #[test]
+    fn words_are_checked_before_anything_happens() {
+        dialogue(
+            &mut Store::new(),
+            "
+            > debug foo
+            (error) ERR unknown subcommand or wrong number of arguments for 'foo'. Try DEBUG HELP.
+            > debug sleep
+            (error) ERR unknown subcommand or wrong number of arguments for 'sleep'. Try DEBUG HELP.
+            > debug protocol
+            (error) ERR unknown subcommand or wrong number of arguments for 'protocol'. Try DEBUG HELP.
+            > debug sleep 0.5
+            (action) Debug(Sleep(500))
+            > debug sleep x
+            (action) Debug(Sleep(0))
+            > debug error 'FOO bar'
+            (error) FOO bar
+            > debug panic-shard 9
+            (error) ERR there is no shard with this number
+            > debug move-slot 16384 0
+            (error) ERR Invalid or out of range slot
+            > debug MOVE-slot 16383 0
+            (action) Debug(MoveSlot { slot: 16383, shard: 0 })
+            > debug reload nosave
+            (action) Debug(LoadJournal)
+            > debug reload foo
+            (error) ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.
+            > debug pause-cron 1
+            (action) Gather(Nothing, Ok)
+            > debug set-active-expire 0
+            (action) Debug(SetActiveExpire(false))
+            > debug protocol map
+            1) (integer) 0
+            2) (integer) 0
+            3) (integer) 1
+            4) (integer) 1
+            5) (integer) 2
+            6) (integer) 0
+            > debug protocol foo
+            (error) ERR Wrong protocol type name. Please use one of the following: string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false
+            ",
+        );
+    }
+}

@@ -7,10 +7,10 @@
 use crate::base::glob;
 use crate::base::integer;
 use crate::commands::call::Call;
-use crate::commands::command::{Access, Arity, Command, Flags, Group, KeySpec, Name, Run};
+use crate::commands::command::{Access, Arity, Command, Flags, KeySpec, Name, Run};
 use crate::commands::error::CommandError;
 use crate::commands::generic::object::encoding;
-use crate::commands::server::debug::FLAGS;
+use crate::commands::server::debug::{DEBUG, FLAGS};
 use crate::commands::server::digest::Digest;
 use crate::keyspace::entry::{Entry, Value};
 use crate::keyspace::key::Key;
@@ -18,7 +18,7 @@ use crate::keyspace::keys::{Deadline, Keys};
 use crate::resp::Reply;
 use crate::session::Session;
 
-const PART: Command = Command { group: Group::Server, flags: FLAGS, ..Command::BASE };
+const PART: Command = Command { arity: Arity::AtLeast(1), complexity: "O(1)", ..DEBUG };
 
 /// A digest of all keys of all databases.
 pub(super) const DIGEST: Command = Command {

@@ -7,6 +7,7 @@ pub(super) mod data;
 pub(super) mod debug;
 mod debug_keys;
 mod digest;
+mod help;
 pub(super) mod info;
 pub(super) mod introspection;
 pub(super) mod latency;

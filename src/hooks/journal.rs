@@ -1,0 +1,54 @@
+//! The gate of a failed journal: no write is taken that could not be written down.
+//!
+//! A divergence: Redis refuses PING as well meanwhile. Here only writes are refused; that the journal
+//! failed is in INFO persistence.
+
+use crate::commands::call::Call;
+use crate::commands::error::CommandError;
+use crate::hook::Gate;
+use crate::session::Session;
+use crate::shard::Standing;
+
+/// Refuses writes while the journal takes none.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct JournalWrites;
+
+impl Gate for JournalWrites {
+    #[inline]
+    fn admit(
+        &mut self,
+        call: &Call<'_>,
+        _session: &Session,
+        standing: &Standing<'_>,
+    ) -> Result<(), CommandError> {
+        match standing.journal_failed {
+            Some(why) if call.command.writes() => Err(CommandError::JournalFailed(why.to_owned())),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::command::Flags;
+    use crate::hooks::sample;
+    use crate::shard::Phase;
+
+    #[test]
+    fn only_writes_are_refused() {
+        let why = Some("No space left on device");
+        let said = |flags, journal_failed| {
+            let standing = Standing { phase: Phase::Serving, journal_failed };
+            let call = sample::call(sample::on_keys(flags));
+            let admitted = JournalWrites.admit(&call, &sample::session(), &standing);
+            admitted.map_err(|error| error.to_string())
+        };
+        assert_eq!(
+            said(Flags::WRITE, why),
+            Err("MISCONF Errors writing to the AOF file: No space left on device".to_owned())
+        );
+        assert_eq!(said(Flags::READONLY, why), Ok(()));
+        assert_eq!(said(Flags::WRITE, None), Ok(()));
+    }
+}

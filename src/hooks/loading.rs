@@ -1,0 +1,56 @@
+//! The gate of a shard that cannot serve: it loads, or it does not trust what it holds.
+//!
+//! While the data set is loaded for the first time, clients see what Redis shows them: only commands
+//! with the `loading` flag run. A shard that rebuilds itself after a panic refuses only what touches
+//! keys; everything else does not need its tables.
+
+use crate::commands::call::Call;
+use crate::commands::command::{Flags, Run};
+use crate::commands::error::CommandError;
+use crate::hook::Gate;
+use crate::session::Session;
+use crate::shard::{Phase, Standing};
+
+/// Refuses commands that need the data set while there is none.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Loading;
+
+impl Gate for Loading {
+    #[inline]
+    fn admit(
+        &mut self,
+        call: &Call<'_>,
+        _session: &Session,
+        standing: &Standing<'_>,
+    ) -> Result<(), CommandError> {
+        let refused = match standing.phase {
+            Phase::Serving => false,
+            Phase::Loading => !call.command.flags.has(Flags::LOADING),
+            Phase::Suspect | Phase::Rebuilding => {
+                matches!(call.command.run, Run::Keys(_) | Run::All(_) | Run::Walk(_))
+            }
+        };
+        if refused { Err(CommandError::Loading) } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hooks::sample;
+
+    #[test]
+    fn each_phase_refuses_its_own() {
+        let admits = |phase, command| {
+            let standing = Standing { phase, journal_failed: None };
+            Loading.admit(&sample::call(command), &sample::session(), &standing).is_ok()
+        };
+        let on_keys = sample::on_keys(Flags::READONLY);
+        let info = sample::command(Flags::LOADING);
+        let server = sample::command(Flags::NONE);
+        let phases = [Phase::Serving, Phase::Loading, Phase::Suspect, Phase::Rebuilding];
+        assert_eq!(phases.map(|phase| admits(phase, on_keys)), [true, false, false, false]);
+        assert_eq!(phases.map(|phase| admits(phase, server)), [true, false, true, true]);
+        assert_eq!(phases.map(|phase| admits(phase, info)), [true; 4]);
+    }
+}

@@ -1,0 +1,19 @@
+//! The layers around commands: each file is one gate or one sink of [`crate::hook`].
+//!
+//! None knows another, and nothing below them names one: the shell lists them in order where it wires
+//! the server. Gates, in this order: [`auth`], [`permission`], [`loading`], [`journal`]. Sinks, in any
+//! order: [`statistics`], [`slowlog`], [`spikes`], [`logging`], and [`monitor`] while somebody
+//! monitors.
+
+pub mod auth;
+pub mod journal;
+pub mod loading;
+pub mod logging;
+pub mod monitor;
+pub mod permission;
+pub mod slowlog;
+pub mod spikes;
+pub mod statistics;
+
+#[cfg(test)]
+pub(crate) mod sample;

@@ -1,0 +1,58 @@
+//! The sink behind LATENCY: commands that took `latency-monitor-threshold` or longer.
+
+use crate::commands::command::Flags;
+use crate::hook::{Called, Outcome, Sink};
+use crate::shard::question::{Answer, Question};
+use crate::stats::spikes::{Event, Spikes};
+
+/// Nanoseconds of a millisecond.
+const MILLI: u64 = 1_000_000;
+
+/// Records the slow commands of a shard.
+#[derive(Debug, Default)]
+pub struct SlowCommands {
+    spikes: Spikes,
+}
+
+impl Sink for SlowCommands {
+    #[inline]
+    fn called(&mut self, called: &Called<'_>) {
+        let threshold = called.call.settings.latency_monitor_threshold;
+        if threshold == 0
+            || called.nanos / MILLI < threshold
+            || matches!(called.outcome, Outcome::Refused(_))
+        {
+            return;
+        }
+        let is_fast = called.call.command.flags.has(Flags::FAST);
+        let event = if is_fast { Event::FastCommand } else { Event::Command };
+        self.spikes.record(event, called.now, called.nanos / MILLI);
+    }
+
+    fn answer(&mut self, question: &Question) -> Option<Answer> {
+        self.spikes.answer(question)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::call::Call;
+    use crate::hooks::sample;
+    use crate::settings::Settings;
+
+    #[test]
+    fn nothing_is_recorded_without_a_threshold() {
+        let (mut slow, session) = (SlowCommands::default(), sample::session());
+        let call = sample::words(&["get", "k"]);
+        slow.called(&sample::ran(&call, &session, 1_000_000));
+        assert!(slow.spikes.of(Event::FastCommand).is_none());
+        let mut settings = Settings::default();
+        settings.latency_monitor_threshold = 5;
+        let call = Call { settings: &settings, ..call };
+        slow.called(&sample::ran(&call, &session, 4_999));
+        assert!(slow.spikes.of(Event::FastCommand).is_none());
+        slow.called(&sample::ran(&call, &session, 5_999));
+        assert_eq!(slow.spikes.of(Event::FastCommand).unwrap().max, 5);
+    }
+}

@@ -1,0 +1,222 @@
+//! What the core cannot know: the process, its sockets, its memory, its journal, its actors.
+//!
+//! A plain value that the shell fills when a reply needs it. Every part has a default of zeros, so
+//! that a test or a simulator fills in only what it looks at.
+
+use std::sync::Arc;
+
+use crate::base::millis::Millis;
+use crate::settings::Settings;
+
+/// Everything about the process.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// The time now.
+    pub now: Millis,
+    /// The settings in force.
+    pub settings: Arc<Settings>,
+    /// The process itself.
+    pub process: Process,
+    /// Its clients.
+    pub clients: Clients,
+    /// Its memory.
+    pub memory: Memory,
+    /// Its traffic.
+    pub network: Network,
+    /// Its journal.
+    pub journal: Journal,
+    /// Processor time that it took.
+    pub cpu: Cpu,
+    /// Its actors.
+    pub actors: Vec<ActorRow>,
+}
+
+/// The process: what it is and where it runs.
+#[derive(Clone, Debug, Default)]
+pub struct Process {
+    /// Version of this server.
+    pub version: &'static str,
+    /// Commit that it was built from.
+    pub git_sha: &'static str,
+    /// Whether there were changes beside that commit.
+    pub git_dirty: bool,
+    /// Tells builds apart.
+    pub build_id: &'static str,
+    /// The compiler.
+    pub rustc: &'static str,
+    /// Operating system, release and machine, as `uname` gives them.
+    pub os: String,
+    /// What waits for sockets.
+    pub multiplexing: &'static str,
+    /// Number of the process.
+    pub id: u32,
+    /// The service manager that is told how the start goes: `no`, `systemd`, `upstart`.
+    pub supervised: &'static str,
+    /// 40 hexadecimal digits, new at each start.
+    pub run_id: String,
+    /// 40 hexadecimal digits, new at each start: what replicas would know the data set by.
+    pub replication_id: String,
+    /// When it started.
+    pub started: Millis,
+    /// Path of the program.
+    pub executable: String,
+    /// Path of the file of settings, empty if there is none.
+    pub config_file: String,
+    /// What it listens at: kind (`tcp`, `unix`), addresses, port.
+    pub listeners: Vec<(&'static str, Vec<String>, u16)>,
+    /// Memory of the machine, in bytes.
+    pub system_memory: u64,
+}
+
+/// The clients.
+#[derive(Clone, Debug, Default)]
+pub struct Clients {
+    /// Connected now.
+    pub connected: u64,
+    /// Those that wait in a blocking command.
+    pub blocked: u64,
+    /// The largest input that waited for a client lately, in bytes.
+    pub input_max_bytes: u64,
+    /// The largest output that waited for a client lately, in bytes.
+    pub output_max_bytes: u64,
+    /// Memory of all their buffers, in bytes.
+    pub buffer_bytes: u64,
+    /// Until when CLIENT PAUSE holds, and whether it holds all commands; none if nothing is paused.
+    pub paused: Option<(Millis, bool)>,
+}
+
+/// Memory, in bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Memory {
+    /// What the program asked the allocator for.
+    pub allocated: u64,
+    /// In pages that hold some of it.
+    pub active: u64,
+    /// In pages that the allocator holds in memory.
+    pub resident: u64,
+    /// What the allocator needs for itself.
+    pub metadata: u64,
+    /// The most that was ever allocated.
+    pub peak: u64,
+    /// What was allocated when the server had started and was empty.
+    pub startup: u64,
+    /// What of the process is in memory.
+    pub rss: u64,
+    /// Name and version of the allocator.
+    pub allocator: &'static str,
+}
+
+/// Traffic since the start, or since CONFIG RESETSTAT.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Network {
+    /// Connections taken.
+    pub accepted: u64,
+    /// Connections refused since there were too many.
+    pub rejected: u64,
+    /// Bytes read from clients.
+    pub input_bytes: u64,
+    /// Bytes written to clients.
+    pub output_bytes: u64,
+    /// Reads from sockets.
+    pub reads: u64,
+    /// Writes to sockets.
+    pub writes: u64,
+    /// Clients cut off for too much input.
+    pub query_limit_disconnections: u64,
+    /// Clients cut off for too much output.
+    pub output_limit_disconnections: u64,
+    /// Commands a second, lately.
+    pub commands_per_second: u64,
+    /// Bytes read a second, lately.
+    pub input_bytes_per_second: f64,
+    /// Bytes written a second, lately.
+    pub output_bytes_per_second: f64,
+    /// Refused attempts to authenticate.
+    pub auth_denied: u64,
+}
+
+/// The journal.
+#[derive(Clone, Debug, Default)]
+pub struct Journal {
+    /// There is one.
+    pub enabled: bool,
+    /// The data set is being loaded from it.
+    pub loading: Option<Loading>,
+    /// A rewrite runs.
+    pub rewriting: bool,
+    /// A rewrite is to start.
+    pub rewrite_scheduled: bool,
+    /// Seconds that the last rewrite took.
+    pub last_rewrite_seconds: Option<u64>,
+    /// Seconds that the rewrite has run.
+    pub current_rewrite_seconds: Option<u64>,
+    /// The last rewrite failed.
+    pub rewrite_failed: bool,
+    /// Rewrites so far.
+    pub rewrites: u64,
+    /// Rewrites that failed since one went well.
+    pub rewrite_failures: u64,
+    /// Why it takes no writes.
+    pub failed: Option<String>,
+    /// Bytes of all its files.
+    pub size_bytes: u64,
+    /// Bytes of all its files after the last rewrite.
+    pub base_bytes: u64,
+    /// Bytes that wait to be written.
+    pub buffer_bytes: u64,
+    /// Whether a sync runs.
+    pub syncing: bool,
+    /// Times that writes waited for a sync.
+    pub delayed_syncs: u64,
+    /// Keys that were due already when they were loaded.
+    pub loaded_expired: u64,
+    /// Keys that were loaded at the start.
+    pub loaded_keys: u64,
+    /// When the data set was last known to be on disk as a whole.
+    pub last_save: Millis,
+    /// Changes at that time.
+    pub changes_at_last_save: u64,
+}
+
+/// Loading, so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Loading {
+    /// Since when.
+    pub since: Millis,
+    /// Bytes to load.
+    pub total_bytes: u64,
+    /// Bytes loaded.
+    pub loaded_bytes: u64,
+}
+
+/// Processor time, in seconds.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Cpu {
+    /// In the kernel.
+    pub system: f64,
+    /// In the program.
+    pub user: f64,
+    /// In the kernel, of children that ended.
+    pub system_children: f64,
+    /// In the program, of children that ended.
+    pub user_children: f64,
+    /// In the kernel, of the main thread.
+    pub system_main: f64,
+    /// In the program, of the main thread.
+    pub user_main: f64,
+}
+
+/// One actor.
+#[derive(Clone, Debug, Default)]
+pub struct ActorRow {
+    /// Its name.
+    pub name: String,
+    /// The thread it runs on.
+    pub thread: String,
+    /// Times that it was started again.
+    pub restarts: u64,
+    /// Messages that wait for it.
+    pub queue: usize,
+    /// What its last panic said.
+    pub last_panic: Option<String>,
+}

@@ -1,0 +1,165 @@
+//! From the answers of all shards to one reply.
+//!
+//! The connection asks every shard a [`Question`](crate::shard::question::Question), adds the answer
+//! of the process where it has one, and hands all of it in here with the [`Facts`]. Nothing is asked
+//! and nothing changed here.
+
+use crate::commands::action::Gathered;
+use crate::commands::error::CommandError;
+use crate::resp::Reply;
+use crate::shard::question::{Answer, LogKind};
+use crate::stats::facts::Facts;
+use crate::stats::info::{self, Source};
+use crate::stats::latency;
+use crate::stats::log::{self, LogEntry};
+use crate::stats::spikes::{Events, Spikes};
+use crate::stats::totals::Totals;
+
+/// Writes the reply that `gathered` asks for.
+///
+/// # Errors
+/// LATENCY GRAPH of an event that was never slow.
+pub fn reply(
+    gathered: &Gathered,
+    answers: &[Answer],
+    facts: &Facts,
+    reply: &mut Reply<'_>,
+) -> Result<(), CommandError> {
+    let totals = || Totals::of(answers);
+    match gathered {
+        Gathered::Ok => reply.ok(),
+        Gathered::Info(sections) => {
+            let source = Source { facts, totals: &totals() };
+            reply.verbatim(b"txt", info::text(sections, &source).as_bytes());
+        }
+        Gathered::LastSave => reply.int(facts.journal.last_save.as_secs()),
+        Gathered::LogGet(kind, most) => log_get(&entries(*kind, *most, answers, facts), reply),
+        Gathered::LogLen(kind) => {
+            reply.int(entries(*kind, usize::MAX, answers, facts).len() as i64);
+        }
+        Gathered::LatencyHistogram(names) => {
+            latency::histogram(names, &totals().statistics, reply);
+        }
+        Gathered::LatencyLatest => latency::latest(&spikes(answers), reply),
+        Gathered::LatencyHistory(event) => {
+            let spikes = spikes(answers);
+            latency::history(event.and_then(|event| spikes.of(event)), reply);
+        }
+        Gathered::LatencyGraph(event) => {
+            let spikes = spikes(answers);
+            let series = spikes.of(*event).ok_or_else(|| no_samples(event.as_str()))?;
+            let picture = latency::graph(event.as_str(), series, facts.now);
+            reply.verbatim(b"txt", picture.as_bytes());
+        }
+        Gathered::LatencyReset => reply.int(forgotten(answers).len() as i64),
+        Gathered::LatencyDoctor => {
+            let threshold = facts.settings.latency_monitor_threshold;
+            reply.verbatim(b"txt", latency::doctor(&spikes(answers), threshold).as_bytes());
+        }
+        Gathered::MemoryStats => {
+            info::memory::memory_stats(&Source { facts, totals: &totals() }, reply);
+        }
+        Gathered::MemoryDoctor => {
+            let source = Source { facts, totals: &totals() };
+            reply.verbatim(b"txt", info::memory::doctor(&source).as_bytes());
+        }
+    }
+    Ok(())
+}
+
+/// The error for an event that has no samples.
+pub fn no_samples(event: &str) -> CommandError {
+    CommandError::Quoted(format!("ERR No samples available for event '{event}'"))
+}
+
+/// The entries of a log: each shard keeps as many as the log of the server may have.
+fn entries<'a>(
+    kind: LogKind,
+    most: usize,
+    answers: &'a [Answer],
+    facts: &Facts,
+) -> Vec<&'a LogEntry> {
+    let logs = answers.iter().filter_map(|answer| match answer {
+        Answer::Log(entries) => Some(entries.as_slice()),
+        _ => None,
+    });
+    log::merged(logs, most.min(kind.len_max(&facts.settings)))
+}
+
+fn log_get(entries: &[&LogEntry], reply: &mut Reply<'_>) {
+    reply.array(entries.len());
+    for entry in entries {
+        reply.array(6);
+        reply.int(i64::try_from(entry.id).unwrap_or(i64::MAX));
+        reply.int(entry.at);
+        reply.int(i64::try_from(entry.amount).unwrap_or(i64::MAX));
+        reply.array(entry.args.len());
+        entry.args.iter().for_each(|arg| reply.bulk(arg));
+        reply.bulk(entry.client.as_bytes());
+        reply.bulk(&entry.name);
+    }
+}
+
+fn spikes(answers: &[Answer]) -> Spikes {
+    let mut all = Spikes::default();
+    for answer in answers {
+        if let Answer::Spikes(spikes) = answer {
+            all.merge(spikes);
+        }
+    }
+    all
+}
+
+fn forgotten(answers: &[Answer]) -> Events {
+    answers.iter().fold(Events::default(), |all, answer| match answer {
+        Answer::Forgotten(events) => all.and(*events),
+        _ => all,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::millis::Millis;
+    use crate::stats::spikes::Event;
+
+    fn said(gathered: Gathered, answers: &[Answer]) -> String {
+        let mut out = Vec::new();
+        let facts = Facts { now: Millis(5_000), ..Facts::default() };
+        if let Err(error) = reply(&gathered, answers, &facts, &mut Reply::new(&mut out, false)) {
+            return error.to_string();
+        }
+        String::from_utf8(out).unwrap().replace("\r\n", " ")
+    }
+
+    fn entry(id: u64) -> LogEntry {
+        let args = vec![b"get".to_vec(), b"k".to_vec()];
+        LogEntry { id, at: 9, amount: 77, args, client: "1.1.1.1:5".into(), name: b"joe".to_vec() }
+    }
+
+    #[test]
+    fn logs_of_shards_become_one() {
+        let answers = [Answer::Log(vec![entry(4), entry(1)]), Answer::Log(vec![entry(3)])];
+        assert_eq!(said(Gathered::LogLen(LogKind::Slow), &answers), ":3 ");
+        assert_eq!(
+            said(Gathered::LogGet(LogKind::Slow, 1), &answers),
+            "*1 *6 :4 :9 :77 *2 $3 get $1 k $9 1.1.1.1:5 $3 joe "
+        );
+        let ids = said(Gathered::LogGet(LogKind::Slow, 9), &answers);
+        assert!(ids.find(":4 ") < ids.find(":3 ") && ids.find(":3 ") < ids.find(":1 "));
+    }
+
+    #[test]
+    fn an_event_counts_once_over_shards() {
+        let mut events = Events::default();
+        events.insert(Event::Command);
+        let answers = [Answer::Forgotten(events), Answer::Forgotten(events), Answer::Done];
+        assert_eq!(said(Gathered::LatencyReset, &answers), ":1 ");
+    }
+
+    #[test]
+    fn a_graph_needs_samples() {
+        let graph = Gathered::LatencyGraph(Event::Command);
+        assert_eq!(said(graph, &[]), "ERR No samples available for event 'command'");
+    }
+}

@@ -1,0 +1,162 @@
+//! INFO server, clients, replication, cpu, cluster, and our own: actors.
+
+use super::{Lines, Source};
+use crate::shard::Phase;
+
+/// The version of Redis that clients may take this server for.
+const REDIS_VERSION: &str = "7.2.4";
+
+/// What stands for no id.
+const NO_ID: &str = "0000000000000000000000000000000000000000";
+
+pub(super) fn server(source: &Source<'_>, lines: &mut Lines<'_>) {
+    let facts = source.facts;
+    let process = &facts.process;
+    let uptime = facts.now.since(process.started).max(0) / 1_000;
+    lines.field("redis_version", REDIS_VERSION);
+    lines.field("server_name", "troupe");
+    lines.field("troupe_version", process.version);
+    lines.field("redis_git_sha1", process.git_sha);
+    lines.flag("redis_git_dirty", process.git_dirty);
+    lines.field("redis_build_id", process.build_id);
+    lines.field("redis_mode", "standalone");
+    lines.field("os", &process.os);
+    lines.field("arch_bits", usize::BITS);
+    lines.field("monotonic_clock", "POSIX clock_gettime");
+    lines.field("multiplexing_api", process.multiplexing);
+    lines.field("rustc_version", process.rustc);
+    lines.field("process_id", process.id);
+    lines.field("process_supervised", process.supervised);
+    lines.field("run_id", &process.run_id);
+    lines.field("tcp_port", facts.settings.port);
+    lines.field("server_time_usec", facts.now.0.saturating_mul(1_000));
+    lines.field("uptime_in_seconds", uptime);
+    lines.field("uptime_in_days", uptime / 86_400);
+    let hz = facts.settings.get("hz").unwrap_or("10");
+    lines.field("hz", hz);
+    lines.field("configured_hz", hz);
+    lines.field("clients_hz", hz);
+    lines.field("lru_clock", facts.now.as_secs() & 0xff_ffff);
+    lines.field("executable", &process.executable);
+    lines.field("config_file", &process.config_file);
+    lines.field("io_threads_active", u8::from(source.totals.shards.len() > 1));
+    lines.field("shards", source.totals.shards.len());
+    for (number, (kind, binds, port)) in process.listeners.iter().enumerate() {
+        let mut listener = format!("name={kind}");
+        binds.iter().for_each(|bind| listener.push_str(&format!(",bind={bind}")));
+        if *port != 0 {
+            listener.push_str(&format!(",port={port}"));
+        }
+        lines.field(&format!("listener{number}"), listener);
+    }
+}
+
+pub(super) fn clients(source: &Source<'_>, lines: &mut Lines<'_>) {
+    let (facts, clients) = (source.facts, &source.facts.clients);
+    lines.field("connected_clients", clients.connected);
+    lines.field("cluster_connections", 0);
+    lines.field("maxclients", facts.settings.maxclients);
+    lines.field("client_recent_max_input_buffer", clients.input_max_bytes);
+    lines.field("client_recent_max_output_buffer", clients.output_max_bytes);
+    lines.field("blocked_clients", clients.blocked);
+    lines.zeros(&[
+        "tracking_clients",
+        "pubsub_clients",
+        "watching_clients",
+        "clients_in_timeout_table",
+        "total_watched_keys",
+        "total_blocking_keys",
+        "total_blocking_keys_on_nokey",
+    ]);
+    let paused = clients.paused.filter(|(until, _)| *until > facts.now);
+    let (reason, actions) = match paused {
+        None => ("none", "none"),
+        Some((_, true)) => ("client_pause", "all"),
+        Some((_, false)) => ("client_pause", "write"),
+    };
+    lines.field("paused_reason", reason);
+    lines.field("paused_actions", actions);
+    let left = paused.map_or(0, |(until, _)| until.since(facts.now));
+    lines.field("paused_timeout_milliseconds", left);
+}
+
+pub(super) fn replication(source: &Source<'_>, lines: &mut Lines<'_>) {
+    lines.field("role", "master");
+    lines.zeros(&["connected_slaves", "replicas_waiting_psync"]);
+    lines.field("master_failover_state", "no-failover");
+    lines.field("master_replid", &source.facts.process.replication_id);
+    lines.field("master_replid2", NO_ID);
+    lines.field("master_repl_offset", 0);
+    lines.field("second_repl_offset", -1);
+    lines.field("repl_backlog_active", 0);
+    lines.field("repl_backlog_size", source.facts.settings.get("repl-backlog-size").unwrap_or("0"));
+    lines.zeros(&["repl_backlog_first_byte_offset", "repl_backlog_histlen"]);
+}
+
+pub(super) fn cpu(source: &Source<'_>, lines: &mut Lines<'_>) {
+    let cpu = &source.facts.cpu;
+    for (name, seconds) in [
+        ("used_cpu_sys", cpu.system),
+        ("used_cpu_user", cpu.user),
+        ("used_cpu_sys_children", cpu.system_children),
+        ("used_cpu_user_children", cpu.user_children),
+        ("used_cpu_sys_main_thread", cpu.system_main),
+        ("used_cpu_user_main_thread", cpu.user_main),
+    ] {
+        lines.field(name, format_args!("{seconds:.6}"));
+    }
+}
+
+pub(super) fn cluster(_source: &Source<'_>, lines: &mut Lines<'_>) {
+    lines.field("cluster_enabled", 0);
+}
+
+/// The actors, then the shards, a line each.
+pub(super) fn actors(source: &Source<'_>, lines: &mut Lines<'_>) {
+    lines.field("actors", source.facts.actors.len());
+    for (number, actor) in source.facts.actors.iter().enumerate() {
+        let panic = actor.last_panic.as_deref().map_or_else(|| "none".to_owned(), one_word);
+        lines.field(
+            &format!("actor{number}"),
+            format_args!(
+                "name={},thread={},restarts={},queue={},last_panic={panic}",
+                one_word(&actor.name),
+                one_word(&actor.thread),
+                actor.restarts,
+                actor.queue,
+            ),
+        );
+    }
+    for (number, shard) in source.totals.shards.iter().enumerate() {
+        let phase = match shard.phase {
+            Phase::Loading => "loading",
+            Phase::Serving => "serving",
+            Phase::Suspect => "suspect",
+            Phase::Rebuilding => "rebuilding",
+        };
+        lines.field(
+            &format!("shard{number}"),
+            format_args!(
+                "state={phase},keys={},slots={},calls={},waiting={},panics={}",
+                shard.keys, shard.slots, shard.calls, shard.waiting, shard.panics,
+            ),
+        );
+    }
+}
+
+/// Text without what separates fields and lines, so that a panic's message cannot forge some.
+fn one_word(text: &str) -> String {
+    const SHOWN_MAX: usize = 120;
+    let shown = text.chars().take(SHOWN_MAX);
+    shown.map(|c| if c.is_control() || c == ',' || c == ' ' { '_' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_message_stays_one_value() {
+        assert_eq!(one_word("a, b\r\nc"), "a__b__c");
+    }
+}

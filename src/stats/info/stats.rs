@@ -1,0 +1,80 @@
+//! INFO stats: what went in and out since the start, or since CONFIG RESETSTAT.
+
+use super::{Lines, Source};
+
+/// Bytes in the kilobyte of a rate.
+const KILO: f64 = 1_024.0;
+
+pub(super) fn stats(source: &Source<'_>, lines: &mut Lines<'_>) {
+    let (network, totals) = (&source.facts.network, source.totals);
+    lines.field("total_connections_received", network.accepted);
+    lines.field("total_commands_processed", totals.statistics.calls());
+    lines.field("instantaneous_ops_per_sec", network.commands_per_second);
+    lines.field("total_net_input_bytes", network.input_bytes);
+    lines.field("total_net_output_bytes", network.output_bytes);
+    lines.zeros(&["total_net_repl_input_bytes", "total_net_repl_output_bytes"]);
+    let kilobytes = |bytes: f64| format!("{:.2}", bytes / KILO);
+    lines.field("instantaneous_input_kbps", kilobytes(network.input_bytes_per_second));
+    lines.field("instantaneous_output_kbps", kilobytes(network.output_bytes_per_second));
+    lines.field("instantaneous_input_repl_kbps", "0.00");
+    lines.field("instantaneous_output_repl_kbps", "0.00");
+    lines.field("rejected_connections", network.rejected);
+    lines.zeros(&["sync_full", "sync_partial_ok", "sync_partial_err"]);
+    lines.field("expired_keys", totals.figures.expired);
+    lines.field("expired_fields", 0);
+    lines.field("expired_stale_perc", "0.00");
+    lines.zeros(&[
+        "expired_time_cap_reached_count",
+        "expire_cycle_cpu_milliseconds",
+        "evicted_keys",
+        "evicted_clients",
+        "evicted_scripts",
+        "total_eviction_exceeded_time",
+        "current_eviction_exceeded_time",
+    ]);
+    lines.field("keyspace_hits", totals.figures.hits);
+    lines.field("keyspace_misses", totals.figures.misses);
+    lines.zeros(&[
+        "pubsub_channels",
+        "pubsub_patterns",
+        "pubsubshard_channels",
+        "latest_fork_usec",
+        "total_forks",
+        "migrate_cached_sockets",
+        "slave_expires_tracked_keys",
+        "active_defrag_hits",
+        "active_defrag_misses",
+        "active_defrag_key_hits",
+        "active_defrag_key_misses",
+        "total_active_defrag_time",
+        "current_active_defrag_time",
+        "tracking_total_keys",
+        "tracking_total_items",
+        "tracking_total_prefixes",
+        "unexpected_error_replies",
+    ]);
+    lines.field("total_error_replies", totals.statistics.errors.total());
+    lines.field("dump_payload_sanitizations", 0);
+    lines.field("total_reads_processed", network.reads);
+    lines.field("total_writes_processed", network.writes);
+    lines.zeros(&["io_threaded_reads_processed", "io_threaded_writes_processed"]);
+    lines.field("client_query_buffer_limit_disconnections", network.query_limit_disconnections);
+    lines.field("client_output_buffer_limit_disconnections", network.output_limit_disconnections);
+    lines.zeros(&[
+        "reply_buffer_shrinks",
+        "reply_buffer_expands",
+        "eventloop_cycles",
+        "eventloop_duration_sum",
+        "eventloop_duration_cmd_sum",
+        "instantaneous_eventloop_cycles_per_sec",
+        "instantaneous_eventloop_duration_usec",
+    ]);
+    lines.field("acl_access_denied_auth", network.auth_denied);
+    lines.zeros(&[
+        "acl_access_denied_cmd",
+        "acl_access_denied_key",
+        "acl_access_denied_channel",
+        "acl_access_denied_tls_cert",
+        "acl_access_denied_db",
+    ]);
+}

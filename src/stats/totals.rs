@@ -1,0 +1,80 @@
+//! The reports of all shards as one.
+
+use crate::keyspace::keys::Figures;
+use crate::keyspace::table::Counts;
+use crate::shard::Phase;
+use crate::shard::question::{Answer, Report};
+use crate::stats::Statistics;
+
+/// What all shards together counted.
+#[derive(Clone, Debug, Default)]
+pub struct Totals {
+    /// By database.
+    pub databases: Vec<Counts>,
+    /// What commands did with keys.
+    pub figures: Figures,
+    /// What the statistics sinks counted.
+    pub statistics: Statistics,
+    /// Entries of tables that still have to be dropped.
+    pub discarded: usize,
+    /// Bytes of the tables, without what they hold.
+    pub table_bytes: usize,
+    /// By shard.
+    pub shards: Vec<ShardRow>,
+}
+
+/// One shard.
+#[derive(Clone, Copy, Debug)]
+pub struct ShardRow {
+    /// What it can do now.
+    pub phase: Phase,
+    /// Its keys.
+    pub keys: usize,
+    /// Slots that are here now.
+    pub slots: usize,
+    /// Commands that it ran.
+    pub calls: u64,
+    /// Batches that wait there.
+    pub waiting: usize,
+    /// Panics of commands.
+    pub panics: u64,
+}
+
+impl Totals {
+    /// Adds up the reports among the answers, in the order of the shards.
+    pub fn of(answers: &[Answer]) -> Totals {
+        let mut totals = Totals::default();
+        for answer in answers {
+            if let Answer::Report(report) = answer {
+                totals.add(report);
+            }
+        }
+        totals
+    }
+
+    /// Keys of all databases.
+    pub fn keys(&self) -> usize {
+        self.databases.iter().map(|counts| counts.keys).sum()
+    }
+
+    fn add(&mut self, report: &Report) {
+        if self.databases.len() < report.databases.len() {
+            self.databases.resize(report.databases.len(), Counts::default());
+        }
+        for (mine, theirs) in self.databases.iter_mut().zip(&report.databases) {
+            mine.add(*theirs);
+        }
+        self.figures.add(&report.figures);
+        self.statistics.merge(&report.statistics);
+        self.discarded += report.discarded;
+        self.table_bytes += report.table_bytes;
+        self.shards.push(ShardRow {
+            phase: report.phase,
+            keys: report.databases.iter().map(|counts| counts.keys).sum(),
+            slots: report.slots,
+            calls: report.statistics.calls(),
+            waiting: report.waiting,
+            panics: report.panics,
+        });
+    }
+}
