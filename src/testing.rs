@@ -13,6 +13,7 @@ use bytes::Bytes;
 
 use crate::base::millis::Millis;
 use crate::batch::{Batch, Home};
+use crate::hook::{Gate, Sink};
 use crate::keyspace::key::Hasher;
 use crate::resp::inline::Words;
 use crate::resp::{Decoder, Frames, Limits, encode};
@@ -73,14 +74,23 @@ impl Store {
 
     /// An empty store with these settings.
     pub(crate) fn with(settings: Settings) -> Store {
+        Store::of(settings, Vec::new(), Vec::new())
+    }
+
+    /// An empty store with these layers around its commands.
+    pub(crate) fn with_layers(gates: Vec<Box<dyn Gate>>, sinks: Vec<Box<dyn Sink>>) -> Store {
+        Store::of(Settings::default(), gates, sinks)
+    }
+
+    fn of(settings: Settings, gates: Vec<Box<dyn Gate>>, sinks: Vec<Box<dyn Sink>>) -> Store {
         let mut shard = Shard::new(Parts {
             id: 0,
             map: Arc::new(Map::new(1)),
             settings: Arc::new(settings),
             hasher: Hasher::with_seeds([1, 2, 3, 4]),
             seed: 7,
-            gates: Vec::new(),
-            sinks: Vec::new(),
+            gates,
+            sinks,
         });
         shard.effects().listen(true);
         shard.serve();

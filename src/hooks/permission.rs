@@ -47,6 +47,7 @@ mod tests {
     use crate::hooks::sample::{self, SERVING};
     use crate::session::{Peer, Session};
     use crate::settings::Permission;
+    use crate::testing::Store;
 
     static NOBODY: Command =
         Command { name: Name("debug"), permission: Some(|_| Permission::No), ..Command::BASE };
@@ -64,6 +65,15 @@ mod tests {
         };
         assert!(admits(&LOCAL, "127.0.0.1:5000") && admits(&LOCAL, "[::1]:5000"));
         assert!(!admits(&LOCAL, "10.0.0.1:5000") && !admits(&NOBODY, "127.0.0.1:5000"));
+    }
+
+    #[test]
+    fn no_word_of_debug_gets_by() {
+        let mut store = Store::with_layers(vec![Box::new(Permitted)], Vec::new());
+        for line in ["debug sleep 1", "debug object k", "debug digest", "debug protocol set"] {
+            assert!(store.run(line).contains("DEBUG command not allowed"), "{line}");
+        }
+        assert_eq!(store.run("get k"), "(nil)");
     }
 
     #[test]

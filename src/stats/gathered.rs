@@ -121,7 +121,13 @@ fn forgotten(answers: &[Answer]) -> Events {
 mod tests {
     use super::*;
     use crate::base::millis::Millis;
+    use crate::hook::Sink;
+    use crate::hooks::slowlog::{CommandLogs, LogIds};
+    use crate::hooks::spikes::SlowCommands;
+    use crate::hooks::statistics::Counters;
+    use crate::shard::question::Question;
     use crate::stats::spikes::Event;
+    use crate::testing::Store;
 
     fn said(gathered: Gathered, answers: &[Answer]) -> String {
         let mut out = Vec::new();
@@ -155,6 +161,42 @@ mod tests {
         events.insert(Event::Command);
         let answers = [Answer::Forgotten(events), Answer::Forgotten(events), Answer::Done];
         assert_eq!(said(Gathered::LatencyReset, &answers), ":1 ");
+    }
+
+    #[test]
+    fn what_a_shard_counted_is_shown_and_forgotten() {
+        let sinks: Vec<Box<dyn Sink>> = vec![
+            Box::new(Counters::default()),
+            Box::new(CommandLogs::new(LogIds::default())),
+            Box::new(SlowCommands::default()),
+        ];
+        let mut store = Store::with_layers(Vec::new(), sinks);
+        store.run("set k v");
+        store.run("get k");
+        store.run("get");
+        let info = |store: &mut Store| {
+            let answers = [store.shard.answer(&Question::Report)];
+            said(Gathered::Info(vec![b"all".to_vec()]), &answers)
+        };
+        let text = info(&mut store);
+        for line in [
+            "total_commands_processed:2",
+            "keyspace_hits:1",
+            "rdb_changes_since_last_save:1",
+            "cmdstat_get:calls=1,usec=0,usec_per_call=0.00,rejected_calls=1,failed_calls=0",
+            "errorstat_ERR:count=1",
+            "db0:keys=1,expires=0",
+            "shard0:state=serving,keys=1,slots=16384,calls=2,waiting=0,panics=0",
+        ] {
+            assert!(text.contains(line), "{line} is not in {text}");
+        }
+        let answers = [store.shard.answer(&Question::Report)];
+        let histogram = Gathered::LatencyHistogram(vec![b"GET".to_vec(), b"nosuch".to_vec()]);
+        let shown = said(histogram, &answers);
+        assert_eq!(shown, "*2 $3 get *4 $5 calls :1 $14 histogram_usec *2 :1 :1 ");
+        assert!(matches!(store.shard.answer(&Question::ResetStatistics), Answer::Done));
+        let text = info(&mut store);
+        assert!(text.contains("total_commands_processed:0") && text.contains("keyspace_hits:0"));
     }
 
     #[test]
