@@ -14,26 +14,31 @@ use actix::{Actor, Addr, Arbiter, Recipient, Supervisor};
 use anyhow::{Context as _, bail};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 use troupe::aof::journal::{Figures, Journal, Policy};
+use troupe::commands::action::Shutdown;
+use troupe::hooks::slowlog::LogIds;
 use troupe::keyspace::key::Hasher;
 use troupe::route::Map;
 use troupe::settings::{Fsync, Settings};
 use troupe::shard::{self, Parts};
 
-use crate::admin::{Admin, Reach};
+use crate::admin::{self, Admin, Current, Reach};
 use crate::aof::disk::{Directory, Origin, Place};
 use crate::aof::loader;
 use crate::aof::writer::{AofWriter, Receivers};
 use crate::clock::Clock;
 use crate::connection::actor::Connection;
 use crate::connection::stream::Stream;
+use crate::layers;
 use crate::listener::{Accepted, Door, Listener};
 use crate::message::aof::{Begin, Close};
 use crate::message::control::Restarted;
 use crate::message::shard::Loaded;
 use crate::router::Router;
+use crate::settings::ConfigFile;
 use crate::shard::Shard;
 use crate::shared::Shared;
 use crate::supervise::{Guardian, Records};
@@ -53,15 +58,19 @@ pub struct Server {
     unixsocket: String,
 }
 
-/// The settings in force, as the shell reads them.
-pub type Current = Arc<RwLock<Arc<Settings>>>;
-
 /// Starts everything; the server accepts clients when this returns.
 ///
 /// # Errors
 /// What keeps it from starting, with a remedy where there is one.
-pub async fn start(settings: Settings, clock: Clock) -> anyhow::Result<Server> {
+pub async fn start(
+    settings: Settings,
+    file: Option<ConfigFile>,
+    clock: Clock,
+    shutdown: UnboundedSender<Shutdown>,
+) -> anyhow::Result<Server> {
     let settings = Arc::new(settings);
+    let path = file.as_ref().map(|file| &*file.path);
+    let origin = admin::Origin::new(&settings, path, clock.now());
     let doors = open_doors(&settings)?;
     let shards = match settings.shards {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
@@ -110,17 +119,21 @@ pub async fn start(settings: Settings, clock: Clock) -> anyhow::Result<Server> {
     };
     let current: Current = Arc::new(RwLock::new(settings.clone()));
     let mut panics = vec![("router", router.clone().recipient())];
-    panics.extend(writer.as_ref().map(|writer| ("aof-writer", writer.clone().recipient())));
-    let admin = Arc::new(Admin::new(
-        reach,
-        router.recipient(),
+    panics.extend(writer.as_ref().map(|writer| ("aofwriter", writer.clone().recipient())));
+    let admin = Arc::new(Admin::new(admin::Parts {
+        shards: reach,
+        router: router.recipient(),
         panics,
-        current.clone(),
-        shared.clone(),
-        records,
-        figures,
+        policy: writer.as_ref().map(|writer| writer.clone().recipient()),
+        settings: current.clone(),
+        file,
+        shared: shared.clone(),
+        restarts: records,
+        journal: figures,
+        origin,
         clock,
-    ));
+        shutdown,
+    }));
     let listener = start_listener(doors, &arbiters, current, shared, guardian, admin.clone());
     admin.met_listener(listener.clone().recipient());
     Ok(Server {
@@ -142,6 +155,7 @@ fn start_shards(
     clock: &Clock,
 ) -> anyhow::Result<(Vec<Arbiter>, ShardActors)> {
     let mut random = fastrand::Rng::new();
+    let ids = LogIds::default();
     let hasher = Hasher::with_seeds(std::array::from_fn(|_| random.u64(..)));
     let (mut arbiters, mut actors) = (Vec::new(), Vec::new());
     for id in 0..map.shards() {
@@ -149,9 +163,9 @@ fn start_shards(
         let (made, receiver) = mpsc::channel();
         let (settings, map, shared) = (settings.clone(), map.clone(), shared.clone());
         let (guardian, clock, hasher) = (guardian.clone(), clock.clone(), hasher.clone());
-        let seed = random.u64(..);
+        let (seed, ids) = (random.u64(..), ids.clone());
         arbiter.spawn_fn(move || {
-            let (gates, sinks) = crate::layers::of_a_shard(&settings);
+            let (gates, sinks) = layers::of_a_shard(ids);
             let parts = Parts { id, map, settings, hasher, seed, gates, sinks };
             let thread = Rc::new(Thread::new(id, shard::Shard::new(parts), clock, shared));
             THREAD.with(|own| {
@@ -371,6 +385,7 @@ impl Reach {
             clients: shard.clone().recipient(),
             disturb: shard.clone().recipient(),
             policy: shard.clone().recipient(),
+            watch: shard.clone().recipient(),
         }
     }
 }

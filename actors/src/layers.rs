@@ -1,9 +1,45 @@
 //! The layers around every command, in order: the one place where they are listed.
 
+use tracing::info;
 use troupe::hook::{Gate, Sink};
-use troupe::settings::Settings;
+use troupe::hooks::auth::Auth;
+use troupe::hooks::journal::JournalWrites;
+use troupe::hooks::loading::Loading;
+use troupe::hooks::logging::{CommandLine, CommandLog, SampledLog};
+use troupe::hooks::permission::Permitted;
+use troupe::hooks::slowlog::{CommandLogs, LogIds};
+use troupe::hooks::spikes::SlowCommands;
+use troupe::hooks::statistics::Counters;
 
-/// The gates and sinks of one shard.
-pub fn of_a_shard(_settings: &Settings) -> (Vec<Box<dyn Gate>>, Vec<Box<dyn Sink>>) {
-    (Vec::new(), Vec::new())
+/// What may refuse a command, and what sees every command, on one shard. `ids` are shared by all.
+pub fn of_a_shard(ids: LogIds) -> (Vec<Box<dyn Gate>>, Vec<Box<dyn Sink>>) {
+    let gates: Vec<Box<dyn Gate>> =
+        vec![Box::new(Auth), Box::new(Permitted), Box::new(Loading), Box::new(JournalWrites)];
+    let sinks: Vec<Box<dyn Sink>> = vec![
+        Box::new(Counters::default()),
+        Box::new(CommandLogs::new(ids)),
+        Box::new(SlowCommands::default()),
+        Box::new(SampledLog::new(Box::new(ToTracing))),
+    ];
+    (gates, sinks)
+}
+
+/// Structured command logging goes to the server's own log.
+struct ToTracing;
+
+impl CommandLog for ToTracing {
+    fn write(&mut self, line: &CommandLine) {
+        info!(
+            command = line.command,
+            client = line.client,
+            db = line.db,
+            words = line.words,
+            slots = line.slots,
+            micros = line.micros,
+            reply_bytes = line.reply_bytes,
+            error = line.error.as_deref().unwrap_or_default(),
+            refused = line.refused,
+            "command"
+        );
+    }
 }

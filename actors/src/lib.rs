@@ -21,6 +21,7 @@ pub mod aof;
 pub mod boot;
 pub mod clock;
 pub mod connection;
+pub mod daemon;
 pub mod layers;
 pub mod listener;
 pub mod logging;

@@ -19,17 +19,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, reload};
-
-/// How a line of the log is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
-    /// Redis's line.
-    Text,
-    /// `key=value` pairs.
-    Logfmt,
-    /// One JSON object a line.
-    Json,
-}
+use troupe::settings::{LogFormat, LogLevel};
 
 /// Where the log goes: a file, or standard output.
 #[derive(Clone, Debug)]
@@ -44,7 +34,7 @@ static LEVEL: OnceLock<reload::Handle<LevelFilter, Registry>> = OnceLock::new();
 ///
 /// # Errors
 /// When the file cannot be opened.
-pub fn begin(path: &str, level: LevelFilter, form: Form) -> io::Result<()> {
+pub fn begin(path: &str, level: LevelFilter, form: LogFormat) -> io::Result<()> {
     let target = if path.is_empty() {
         Target::Output
     } else {
@@ -53,9 +43,9 @@ pub fn begin(path: &str, level: LevelFilter, form: Form) -> io::Result<()> {
     let (filter, handle) = reload::Layer::new(level);
     let lines = tracing_subscriber::fmt::layer().with_writer(target).with_ansi(false);
     let lines = match form {
-        Form::Json => lines.json().boxed(),
-        Form::Text => lines.event_format(RedisLine).boxed(),
-        Form::Logfmt => lines.event_format(Logfmt).boxed(),
+        LogFormat::Json => lines.json().boxed(),
+        LogFormat::Text => lines.event_format(RedisLine).boxed(),
+        LogFormat::Logfmt => lines.event_format(Logfmt).boxed(),
     };
     // A second call, as tests may make, changes nothing.
     let _ = LEVEL.set(handle);
@@ -72,13 +62,13 @@ pub fn set_level(level: LevelFilter) {
 }
 
 /// The filter of a `loglevel`.
-pub fn filter(loglevel: &str) -> LevelFilter {
-    match loglevel {
-        "debug" => LevelFilter::TRACE,
-        "verbose" => LevelFilter::DEBUG,
-        "warning" => LevelFilter::WARN,
-        "nothing" => LevelFilter::OFF,
-        _ => LevelFilter::INFO,
+pub fn filter(level: LogLevel) -> LevelFilter {
+    match level {
+        LogLevel::Debug => LevelFilter::TRACE,
+        LogLevel::Verbose => LevelFilter::DEBUG,
+        LogLevel::Notice => LevelFilter::INFO,
+        LogLevel::Warning => LevelFilter::WARN,
+        LogLevel::Nothing => LevelFilter::OFF,
     }
 }
 

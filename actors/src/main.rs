@@ -1,24 +1,29 @@
-//! The daemon `troupe`.
+//! The daemon `troupe`: settings, log, start, wait for the end.
 
-use troupe_actors::clock::Clock;
-use troupe_actors::{boot, logging};
+use std::process::ExitCode;
+
+use troupe_actors::daemon;
+use troupe_actors::settings::{self, Invocation};
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-fn main() -> anyhow::Result<()> {
-    let mut settings = troupe::settings::Settings::default();
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    for pair in args.chunks(2) {
-        settings
-            .set(pair[0].trim_start_matches("--"), &[&pair[1]])
-            .map_err(|e| anyhow::anyhow!("{e}"))?;
+#[expect(clippy::print_stdout, reason = "what --version and --help ask for")]
+fn main() -> ExitCode {
+    let words = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
+    let variables = std::env::vars_os().map(|(name, value)| {
+        (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned())
+    });
+    let stdin = || std::io::read_to_string(std::io::stdin());
+    match settings::read(words, variables, stdin) {
+        Ok(Invocation::Print(text)) => {
+            println!("{}", text.trim_end());
+            ExitCode::SUCCESS
+        }
+        Ok(Invocation::Serve(start)) => daemon::run(*start),
+        Err(fatal) => {
+            eprintln!("{fatal}");
+            ExitCode::FAILURE
+        }
     }
-    logging::begin("", logging::filter("notice"), logging::Form::Text)?;
-    actix::System::new().block_on(async {
-        let server = boot::start(settings, Clock::new()).await?;
-        tracing::info!("Ready to accept connections tcp");
-        actix::clock::sleep(std::time::Duration::from_secs(100000)).await;
-        server.stop().await
-    })
 }

@@ -13,17 +13,21 @@ use std::time::Duration;
 
 use actix::fut::ActorFuture;
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Recipient, Running, Supervised};
+use bytes::Bytes;
 use tokio::time::{Sleep, sleep};
 use tracing::{error, info, warn};
 use troupe::base::millis::Millis;
+use troupe::hook::Sink;
+use troupe::hooks::monitor::Monitor;
 use troupe::shard::Phase;
 
+use crate::message::connection::{Kill, Push};
 use crate::message::shard::{
-    Ask, AskClients, ClientsQuestion, Disturb, Letters, Loaded, Progressed, Replay,
+    Ask, AskClients, ClientsQuestion, Disturb, Letters, Loaded, Progressed, Replay, Watch,
 };
-use crate::message::{aof, connection, control};
+use crate::message::{aof, control};
 use crate::supervise::panic_text;
-use crate::thread::Thread;
+use crate::thread::{Thread, stall};
 
 /// How often a shard looks at the clock when nothing else wakes it.
 const TICK: Duration = Duration::from_millis(100);
@@ -216,7 +220,7 @@ impl Handler<AskClients> for Shard {
                 ClientsQuestion::List(filter) if filter.matches(&row) => rows.push(row.clone()),
                 ClientsQuestion::Kill(filter, asker) if filter.matches(&row) => {
                     rows.push(row.clone());
-                    client.kill.do_send(connection::Kill { after_reply: client.id == *asker });
+                    client.kill.do_send(Kill { after_reply: client.id == *asker });
                 }
                 _ => {}
             }
@@ -276,6 +280,14 @@ impl Handler<Disturb> for Shard {
 
     fn handle(&mut self, disturb: Disturb, _: &mut Context<Shard>) {
         match disturb {
+            Disturb::Panic => {
+                self.guarded(|actor| actor.thread.with_shard(|shard| shard.spoil_and_panic()));
+                self.thread.wake();
+            }
+            Disturb::Reload => {
+                self.thread.with_shard(|shard| shard.distrust());
+                self.thread.wake();
+            }
             Disturb::PanicInCommand => self.thread.with_shard(|shard| shard.spoil_next()),
             Disturb::ActiveExpire(on) => self.thread.with_shard(|s| s.set_active_expire(on)),
             Disturb::Stall(millis) => stall(millis),
@@ -283,8 +295,18 @@ impl Handler<Disturb> for Shard {
     }
 }
 
-/// Holds up the thread, as a command that runs far too long would.
-#[expect(clippy::disallowed_methods, reason = "holding up the thread is what is asked for")]
-pub fn stall(millis: u64) {
-    std::thread::sleep(Duration::from_millis(millis));
+impl Handler<Watch> for Shard {
+    type Result = ();
+
+    fn handle(&mut self, watch: Watch, _: &mut Context<Shard>) {
+        let watchers = watch.0;
+        let monitor = (!watchers.is_empty()).then(|| {
+            let feed = move |line: &[u8]| {
+                let line = Bytes::copy_from_slice(line);
+                watchers.iter().for_each(|watcher| watcher.do_send(Push(line.clone())));
+            };
+            Box::new(Monitor::new(Box::new(feed))) as Box<dyn Sink>
+        });
+        self.thread.with_shard(|shard| shard.set_monitor(monitor));
+    }
 }

@@ -25,6 +25,8 @@ pub struct Shared {
     pub cut_for_input: AtomicU64,
     /// Connections cut off because they did not read.
     pub cut_for_output: AtomicU64,
+    /// The most that was ever seen allocated, in bytes.
+    pub peak: AtomicU64,
 }
 
 impl Shared {
@@ -35,6 +37,19 @@ impl Shared {
             next_client: AtomicU64::new(1),
             ..Shared::default()
         }
+    }
+
+    /// Forgets what CONFIG RESETSTAT forgets.
+    pub fn reset(&self) {
+        let counters = [
+            &self.accepted,
+            &self.rejected,
+            &self.bytes_in,
+            &self.bytes_out,
+            &self.cut_for_input,
+            &self.cut_for_output,
+        ];
+        counters.iter().for_each(|counter| counter.store(0, Ordering::Relaxed));
     }
 
     /// Clients of all threads.

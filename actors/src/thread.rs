@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Waker;
+use std::time::Duration;
 
 use actix::Recipient;
 use bytes::BytesMut;
@@ -22,7 +23,7 @@ use troupe::shard::Shard;
 use troupe::shard::letter::Letter;
 
 use crate::clock::Clock;
-use crate::message::{aof, connection, router, shard};
+use crate::message::{aof, connection, control, router, shard};
 use crate::shared::Shared;
 
 /// Read buffers kept for the next client that has something to say.
@@ -65,6 +66,8 @@ pub struct Client {
     pub kill: Recipient<connection::Kill>,
     /// How it gets what it did not ask for.
     pub push: Recipient<connection::Push>,
+    /// How it is made to panic, for tests.
+    pub panic: Recipient<control::Panic>,
     /// What the connection says of itself.
     pub row: Rc<RefCell<troupe::clients::Row>>,
 }
@@ -244,6 +247,13 @@ impl Thread {
         self.clients.borrow().iter().for_each(|(_, client)| each(client));
     }
 
+    /// Panics in the actor of one of the thread's clients.
+    pub fn panic_a_client(&self) {
+        if let Some((_, client)) = self.clients.borrow().iter().next() {
+            client.panic.do_send(control::Panic);
+        }
+    }
+
     /// A read buffer.
     pub fn take_buffer(&self) -> BytesMut {
         self.buffers.borrow_mut().pop().unwrap_or_default()
@@ -290,6 +300,12 @@ impl Thread {
             self.wake();
         }
     }
+}
+
+/// Holds up the thread, as a command that runs far too long would.
+#[expect(clippy::disallowed_methods, reason = "holding up the thread is what is asked for")]
+pub fn stall(millis: u64) {
+    std::thread::sleep(Duration::from_millis(millis));
 }
 
 /// How long the shard held its thread at a time, in the thread's own CPU time.

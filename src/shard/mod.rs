@@ -287,6 +287,14 @@ impl Shard {
         &self.engine.last_panic
     }
 
+    /// Spoils keys of the shard, as a bug may, and panics.
+    ///
+    /// # Panics
+    /// Always.
+    pub fn spoil_and_panic(&mut self) -> ! {
+        self.engine.spoil_and_panic()
+    }
+
     /// Whether there is a journal to rebuild from.
     pub fn rebuilds(&mut self, from_journal: bool) {
         self.engine.has_journal = from_journal;

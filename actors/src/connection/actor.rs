@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context as TaskContext, Poll, ready};
 
 use actix::fut::ActorFuture;
-use actix::{Actor, ActorContext, AsyncContext, Context, Handler};
+use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Recipient};
 use bytes::BytesMut;
 use tokio_util::codec::Decoder as _;
 use tracing::{debug, warn};
@@ -27,6 +27,7 @@ use crate::admin::{Admin, Performing};
 use crate::connection::codec::{Codec, CodecError};
 use crate::connection::stream::Stream;
 use crate::message::connection::{Executed, Kill, Push};
+use crate::message::control::Panic;
 use crate::thread::{Client, Thread};
 
 /// Bytes that a read asks for at least.
@@ -63,6 +64,9 @@ pub struct Connection {
     output: Vec<u8>,
     written: usize,
     closing: bool,
+    /// It gets every command that the server runs.
+    watches: bool,
+    push: Recipient<Push>,
 }
 
 impl Connection {
@@ -81,11 +85,13 @@ impl Connection {
             let session = Session::new(id, peer, now, authenticated);
             let row = Rc::new(RefCell::new(Row::new(&session)));
             let address = ctx.address();
+            let push = address.clone().recipient();
             let place = thread.add_client(Client {
                 id,
                 home: address.clone().recipient(),
                 kill: address.clone().recipient(),
-                push: address.recipient(),
+                push: address.clone().recipient(),
+                panic: address.recipient(),
                 row: row.clone(),
             });
             let home = Home { thread: thread.number, connection: place };
@@ -102,6 +108,8 @@ impl Connection {
                 output: Vec::new(),
                 written: 0,
                 closing: false,
+                watches: false,
+                push,
             }
         })
     }
@@ -225,12 +233,18 @@ impl Connection {
         }
         if let Some(action) = batch.action.take() {
             let began = self.thread.clock.nanos();
-            let action = self.admin.clone().perform(action, &batch.session, self.thread.clone());
+            let admin = self.admin.clone();
+            let action =
+                admin.perform(action, &mut batch.session, self.thread.clone(), self.push.clone());
             self.standing = Standing::Performing(batch, action, began);
             return;
         }
         self.take_replies(&mut batch);
         self.row.borrow_mut().update(&batch.session, batch.now);
+        if self.watches && !batch.session.monitors {
+            self.admin.unwatch(self.id);
+        }
+        self.watches = batch.session.monitors;
         self.standing = Standing::Home(batch);
     }
 
@@ -296,6 +310,9 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
+        if self.watches {
+            self.admin.unwatch(self.id);
+        }
         self.thread.remove_client(self.place);
     }
 }
@@ -349,6 +366,14 @@ impl Handler<Push> for Connection {
             warn!(client = self.id, "closing a client that does not read what it asked for");
             ctx.stop();
         }
+    }
+}
+
+impl Handler<Panic> for Connection {
+    type Result = ();
+
+    fn handle(&mut self, _: Panic, _: &mut Context<Connection>) {
+        panic!("DEBUG PANIC-ACTOR");
     }
 }
 

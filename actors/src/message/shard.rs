@@ -1,11 +1,13 @@
 //! Mail for a shard, and for the thread that it stands for.
 
-use actix::Message;
+use actix::{Message, Recipient};
 use tokio::sync::oneshot;
 use troupe::aof::journal::Progress;
 use troupe::shard::letter::Letter;
 use troupe::shard::question::{Answer, Question};
 use troupe::shard::replay::Records;
+
+use crate::message::connection;
 
 /// All letters of one turn of one thread to this one.
 #[derive(Message)]
@@ -66,12 +68,21 @@ pub struct Loaded {
     pub load: u64,
 }
 
+/// Who sees every command from now on.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Watch(pub Vec<Recipient<connection::Push>>);
+
 /// Something that only tests ask for.
 #[derive(Message, Clone, Copy, Debug)]
 #[rtype(result = "()")]
 pub enum Disturb {
+    /// Spoil some keys and panic.
+    Panic,
     /// The next command on keys spoils some of them and panics.
     PanicInCommand,
+    /// Empty the shard and read the journal again.
+    Reload,
     /// Hold up the thread, in milliseconds.
     Stall(u64),
     /// Whether keys are taken out when they are due.

@@ -1,0 +1,114 @@
+//! Clients as the server sees them: listed, closed, paused, watching.
+
+use std::time::Duration;
+
+use actix::Recipient;
+use tokio::sync::oneshot;
+use troupe::clients::{self, Filter, Pause, Row};
+use troupe::commands::error::CommandError;
+use troupe::resp::Reply;
+use troupe::shard::letter::Letter;
+use troupe::shard::question::Question;
+
+use super::Admin;
+use crate::message::connection::Push;
+use crate::message::shard::{AskClients, ClientsQuestion, Watch};
+
+/// How long the end of the server waits for clients to take their last replies.
+const GOODBYE: Duration = Duration::from_millis(500);
+
+impl Admin {
+    pub(super) async fn client_list(&self, filter: Filter, reply: &mut Reply<'_>) {
+        let rows = self.ask_clients(ClientsQuestion::List(filter)).await;
+        reply.verbatim(b"txt", &clients::list(rows, self.parts.clock.now()));
+    }
+
+    pub(super) async fn client_info(&self, id: u64, reply: &mut Reply<'_>) {
+        let rows = self.ask_clients(ClientsQuestion::List(Filter::default())).await;
+        let own = rows.into_iter().filter(|row| row.id == id).collect();
+        reply.verbatim(b"txt", &clients::list(own, self.parts.clock.now()));
+    }
+
+    pub(super) async fn client_kill(
+        &self,
+        filter: Filter,
+        old_form: bool,
+        asker: u64,
+        reply: &mut Reply<'_>,
+    ) -> Result<(), CommandError> {
+        let killed = self.ask_clients(ClientsQuestion::Kill(filter, asker)).await.len();
+        match (old_form, killed) {
+            (true, 0) => return Err(CommandError::Text("ERR No such client")),
+            (true, _) => reply.ok(),
+            (false, killed) => reply.int(killed as i64),
+        }
+        Ok(())
+    }
+
+    pub(super) async fn client_pause(&self, asked: Option<Pause>) {
+        let pause = {
+            let mut pause = self.pause.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            let now = self.parts.clock.now();
+            *pause = asked.map(|asked| Pause::after(*pause, asked, now));
+            *pause
+        };
+        self.tell_all(|| Letter::Pause(pause)).await;
+    }
+
+    /// The pause in force.
+    pub(super) fn paused(&self) -> Option<Pause> {
+        let pause = self.pause.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        pause.filter(|pause| pause.until > self.parts.clock.now())
+    }
+
+    /// From now on this client sees every command.
+    pub(super) async fn watch(&self, id: u64, push: Recipient<Push>) {
+        self.change_watchers(|watchers| {
+            watchers.retain(|(watcher, _)| *watcher != id);
+            watchers.push((id, push));
+        });
+        self.ask_all(Question::Nothing).await;
+    }
+
+    /// The client sees no more commands.
+    pub fn unwatch(&self, id: u64) {
+        self.change_watchers(|watchers| watchers.retain(|(watcher, _)| *watcher != id));
+    }
+
+    fn change_watchers(&self, change: impl FnOnce(&mut Vec<(u64, Recipient<Push>)>)) {
+        let watchers = {
+            let mut watchers =
+                self.watchers.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            change(&mut watchers);
+            watchers.iter().map(|(_, push)| push.clone()).collect::<Vec<_>>()
+        };
+        for shard in &self.parts.shards {
+            shard.watch.do_send(Watch(watchers.clone()));
+        }
+    }
+
+    /// Closes every client, and returns when all are gone or have had their time.
+    pub async fn let_clients_go(&self) {
+        self.ask_clients(ClientsQuestion::Kill(Filter::default(), 0)).await;
+        for _ in 0..50 {
+            if self.parts.shared.clients() == 0 {
+                return;
+            }
+            tokio::time::sleep(GOODBYE / 50).await;
+        }
+    }
+
+    async fn ask_clients(&self, question: ClientsQuestion) -> Vec<Row> {
+        let mut receivers = Vec::new();
+        for shard in &self.parts.shards {
+            let (answer, receiver) = oneshot::channel();
+            shard.clients.do_send(AskClients { question: question.clone(), answer });
+            receivers.push(receiver);
+        }
+        let mut rows = Vec::new();
+        for receiver in receivers {
+            rows.extend(receiver.await.unwrap_or_default());
+        }
+        rows
+    }
+}

@@ -1,0 +1,98 @@
+//! What DEBUG asks of the server: faults on purpose, and moves of slots.
+
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use troupe::commands::action::Debug;
+use troupe::commands::error::CommandError;
+use troupe::shard::Phase;
+use troupe::shard::question::{Answer, Question};
+
+use super::Admin;
+use crate::message::control::Panic;
+use crate::message::router::Move;
+use crate::message::shard::Disturb;
+use crate::thread::{Thread, stall};
+
+/// How often the progress of a reload is asked for.
+const POLL: Duration = Duration::from_millis(5);
+
+impl Admin {
+    pub(super) async fn debug(&self, debug: Debug, thread: &Thread) -> Result<(), CommandError> {
+        match debug {
+            Debug::Sleep(millis) => stall(millis),
+            Debug::PanicShard(shard) => {
+                self.disturb(shard, Disturb::Panic)?;
+                return Err(CommandError::Internal);
+            }
+            Debug::PanicActor(name) => self.panic_actor(&name, thread)?,
+            Debug::StallShard { shard, millis } => self.disturb(shard, Disturb::Stall(millis))?,
+            Debug::SetActiveExpire(on) => {
+                for shard in &self.parts.shards {
+                    shard.disturb.do_send(Disturb::ActiveExpire(on));
+                }
+                self.ask_all(Question::Nothing).await;
+            }
+            Debug::LoadJournal => self.load_journal().await?,
+            Debug::MoveSlot { slot, shard } => {
+                let (done, receiver) = oneshot::channel();
+                self.parts.router.do_send(Move { slot, to: shard, done });
+                let moved = receiver.await.unwrap_or_else(|_| Err("the router ended".to_owned()));
+                moved.map_err(|why| CommandError::Quoted(format!("ERR {why}")))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn disturb(&self, shard: u16, disturb: Disturb) -> Result<(), CommandError> {
+        let shard = self.parts.shards.get(usize::from(shard));
+        let shard = shard.ok_or(CommandError::Text("ERR no such shard"))?;
+        shard.disturb.do_send(disturb);
+        Ok(())
+    }
+
+    fn panic_actor(&self, name: &str, thread: &Thread) -> Result<(), CommandError> {
+        let name = name.to_ascii_lowercase().replace('-', "");
+        if name == "connection" {
+            thread.panic_a_client();
+            return Ok(());
+        }
+        if name == "listener"
+            && let Some(listener) = self.listener.get()
+        {
+            listener.do_send(Panic);
+            return Ok(());
+        }
+        match self.parts.panics.iter().find(|(actor, _)| *actor == name) {
+            Some((_, actor)) => {
+                actor.do_send(Panic);
+                Ok(())
+            }
+            None => Err(CommandError::Text("ERR no such actor")),
+        }
+    }
+
+    /// Every shard empties its tables and reads the journal again.
+    async fn load_journal(&self) -> Result<(), CommandError> {
+        if self.parts.policy.is_none() {
+            return Err(CommandError::Text(
+                "ERR there is nothing to load from: the append only file is off, and there are no \
+                 snapshots yet",
+            ));
+        }
+        for shard in &self.parts.shards {
+            shard.disturb.do_send(Disturb::Reload);
+        }
+        loop {
+            let answers = self.ask_all(Question::Report).await;
+            let serves = |answer: &Answer| match answer {
+                Answer::Report(report) => report.phase == Phase::Serving,
+                _ => true,
+            };
+            if answers.iter().all(serves) {
+                return Ok(());
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+}

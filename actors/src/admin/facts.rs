@@ -1,0 +1,216 @@
+//! What INFO says of the process: read from the system when it is asked for.
+
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::Ordering;
+
+use rustix::process::{Resource, getrlimit};
+use tikv_jemalloc_ctl::{epoch, stats};
+use troupe::base::millis::Millis;
+use troupe::clients::PauseMode;
+use troupe::settings::{Settings, Supervision};
+use troupe::stats::facts::{
+    ActorRow, Clients, Cpu, Facts, Journal, Loading, Memory, Network, Process,
+};
+
+use super::Admin;
+
+/// What does not change while the process lives.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    process: Process,
+    startup_bytes: u64,
+}
+
+impl Origin {
+    /// What is known at the start.
+    pub fn new(settings: &Settings, file: Option<&Path>, now: Millis) -> Origin {
+        let mut random = fastrand::Rng::new();
+        let mut digits =
+            || (0..40).map(|_| char::from_digit(random.u32(0..16), 16).unwrap_or('0')).collect();
+        let uname = rustix::system::uname();
+        let mut listeners = Vec::new();
+        if settings.port > 0 {
+            listeners.push(("tcp", settings.bind.clone(), settings.port));
+        }
+        if !settings.unixsocket.is_empty() {
+            listeners.push(("unix", vec![settings.unixsocket.clone()], 0));
+        }
+        let process = Process {
+            version: env!("CARGO_PKG_VERSION"),
+            git_sha: option_env!("TROUPE_GIT_SHA").unwrap_or("00000000"),
+            git_dirty: false,
+            build_id: env!("CARGO_PKG_VERSION"),
+            rustc: option_env!("CARGO_PKG_RUST_VERSION").unwrap_or(""),
+            os: format!(
+                "{} {} {}",
+                uname.sysname().to_string_lossy(),
+                uname.release().to_string_lossy(),
+                uname.machine().to_string_lossy()
+            ),
+            multiplexing: "epoll",
+            id: std::process::id(),
+            supervised: match settings.supervised {
+                Supervision::Systemd => "systemd",
+                Supervision::Upstart => "upstart",
+                _ => "no",
+            },
+            run_id: digits(),
+            replication_id: digits(),
+            started: now,
+            executable: std::env::current_exe()
+                .map(|path| path.display().to_string())
+                .unwrap_or_default(),
+            config_file: file.map(|path| path.display().to_string()).unwrap_or_default(),
+            listeners,
+            system_memory: system_memory(),
+        };
+        Origin { process, startup_bytes: allocated().allocated }
+    }
+}
+
+impl Admin {
+    /// Everything that INFO and its relatives may say of the process now.
+    pub(super) fn facts(&self) -> Facts {
+        let now = self.parts.clock.now();
+        Facts {
+            now,
+            settings: self.settings(),
+            process: self.parts.origin.process.clone(),
+            clients: Clients {
+                connected: self.parts.shared.clients() as u64,
+                paused: self.paused().map(|p| (p.until, p.mode == PauseMode::All)),
+                ..Clients::default()
+            },
+            memory: self.memory(),
+            network: self.network(),
+            journal: self.journal(now),
+            cpu: cpu(),
+            actors: self.actors(),
+        }
+    }
+
+    fn memory(&self) -> Memory {
+        let startup = self.parts.origin.startup_bytes;
+        let memory = Memory { startup, rss: resident(), ..allocated() };
+        let peak = self.parts.shared.peak.fetch_max(memory.allocated, Ordering::Relaxed);
+        Memory { peak: peak.max(memory.allocated), ..memory }
+    }
+
+    fn network(&self) -> Network {
+        let shared = &self.parts.shared;
+        Network {
+            accepted: shared.accepted.load(Ordering::Relaxed),
+            rejected: shared.rejected.load(Ordering::Relaxed),
+            input_bytes: shared.bytes_in.load(Ordering::Relaxed),
+            output_bytes: shared.bytes_out.load(Ordering::Relaxed),
+            query_limit_disconnections: shared.cut_for_input.load(Ordering::Relaxed),
+            output_limit_disconnections: shared.cut_for_output.load(Ordering::Relaxed),
+            ..Network::default()
+        }
+    }
+
+    fn journal(&self, now: Millis) -> Journal {
+        let figures = self.parts.journal.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let loading = self.parts.shared.is_loading.load(Ordering::Relaxed);
+        Journal {
+            enabled: self.parts.policy.is_some(),
+            loading: loading.then_some(Loading { since: now, ..Loading::default() }),
+            failed: figures.fault.as_ref().map(|fault| fault.reason.clone()),
+            size_bytes: figures.current_size,
+            base_bytes: figures.base_size,
+            buffer_bytes: figures.buffer_length,
+            syncing: figures.pending_syncs > 0,
+            delayed_syncs: figures.delayed_syncs,
+            last_save: self.parts.origin.process.started,
+            ..Journal::default()
+        }
+    }
+
+    fn actors(&self) -> Vec<ActorRow> {
+        let restarts = self.parts.restarts.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let row = |name: String, thread: String| {
+            let record = restarts.get(&name).cloned().unwrap_or_default();
+            ActorRow {
+                thread,
+                restarts: record.restarts,
+                queue: 0,
+                last_panic: Some(record.last_panic).filter(|text| !text.is_empty()),
+                name,
+            }
+        };
+        let mut rows = vec![
+            row("listener".to_owned(), "main".to_owned()),
+            row("router".to_owned(), "main".to_owned()),
+            row("guardian".to_owned(), "main".to_owned()),
+        ];
+        if self.parts.policy.is_some() {
+            rows.push(row("aof-writer".to_owned(), "aof-writer".to_owned()));
+        }
+        for number in 0..self.parts.shards.len() {
+            rows.push(row(format!("shard-{number}"), format!("shard-{number}")));
+        }
+        rows
+    }
+}
+
+/// The allocator's counters. They are as of the last epoch, which is begun anew here.
+fn allocated() -> Memory {
+    // Without counters the fields stay 0, which is what INFO then says.
+    let _ = epoch::advance();
+    let read = |counter: tikv_jemalloc_ctl::Result<usize>| counter.unwrap_or_default() as u64;
+    Memory {
+        allocated: read(stats::allocated::read()),
+        active: read(stats::active::read()),
+        resident: read(stats::resident::read()),
+        metadata: read(stats::metadata::read()),
+        allocator: "jemalloc-5.3.1",
+        ..Memory::default()
+    }
+}
+
+/// What of the process is in memory, in bytes.
+fn resident() -> u64 {
+    let pages = fs::read_to_string("/proc/self/statm")
+        .ok()
+        .and_then(|text| text.split(' ').nth(1)?.parse::<u64>().ok());
+    pages.unwrap_or_default() * rustix::param::page_size() as u64
+}
+
+fn system_memory() -> u64 {
+    let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    let kilobytes = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
+    kilobytes.unwrap_or_default() * 1024
+}
+
+fn cpu() -> Cpu {
+    let (user, system, user_children, system_children) = times("/proc/self/stat");
+    let (user_main, system_main, ..) =
+        times(&format!("/proc/self/task/{}/stat", std::process::id()));
+    Cpu { system, user, system_children, user_children, system_main, user_main }
+}
+
+/// User and system time of a process or thread and of its children, in seconds.
+fn times(path: &str) -> (f64, f64, f64, f64) {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    let after_name = text.rsplit_once(')').map_or("", |(_, rest)| rest);
+    let ticks = rustix::param::clock_ticks_per_second() as f64;
+    let fields: Vec<f64> = after_name
+        .split_ascii_whitespace()
+        .skip(11)
+        .take(4)
+        .map(|field| field.parse::<f64>().unwrap_or_default() / ticks)
+        .collect();
+    match fields[..] {
+        [user, system, user_children, system_children] => {
+            (user, system, user_children, system_children)
+        }
+        _ => (0.0, 0.0, 0.0, 0.0),
+    }
+}
+
+/// How many descriptors the process may have; none for no limit.
+pub fn descriptors_max() -> Option<u64> {
+    getrlimit(Resource::Nofile).current
+}

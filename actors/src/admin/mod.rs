@@ -1,0 +1,245 @@
+//! What commands ask of the server and no shard can do alone: the actions, performed at home.
+//!
+//! An action is a future that the connection polls while its batch waits; it asks the shards by
+//! mail, and they answer by themselves. Nothing here holds up a shard, but for what DEBUG asks for.
+
+mod clients;
+mod debug;
+mod facts;
+mod settings;
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, OnceLock, RwLock};
+
+use actix::Recipient;
+use tokio::sync::{mpsc, oneshot};
+use troupe::aof::journal::Figures;
+use troupe::clients::Pause;
+use troupe::commands::action::{Action, Gathered, Shutdown};
+use troupe::commands::error::CommandError;
+use troupe::resp::Reply;
+use troupe::session::Session;
+use troupe::settings::Settings;
+use troupe::shard::letter::Letter;
+use troupe::shard::question::{Answer, Question};
+use troupe::stats::gathered;
+
+use crate::clock::Clock;
+use crate::message::aof::SetPolicy;
+use crate::message::connection::Push;
+use crate::message::control::Panic;
+use crate::message::router::Move;
+use crate::message::shard::{Ask, AskClients, Disturb, Letters, Watch};
+use crate::settings::ConfigFile;
+use crate::shared::Shared;
+use crate::supervise::Records;
+use crate::thread::Thread;
+
+pub use facts::Origin;
+
+/// An action under way: the reply, or the error that the client gets.
+pub type Performing = Pin<Box<dyn Future<Output = Result<Vec<u8>, CommandError>>>>;
+
+/// The settings in force, as the shell reads them.
+pub type Current = Arc<RwLock<Arc<Settings>>>;
+
+/// How the shard of one thread is reached.
+#[derive(Clone)]
+pub struct Reach {
+    /// Letters.
+    pub letters: Recipient<Letters>,
+    /// Questions about the shard.
+    pub ask: Recipient<Ask>,
+    /// Questions about its clients.
+    pub clients: Recipient<AskClients>,
+    /// Disturbances, for tests.
+    pub disturb: Recipient<Disturb>,
+    /// Changes of `appendfsync`.
+    pub policy: Recipient<SetPolicy>,
+    /// Who monitors.
+    pub watch: Recipient<Watch>,
+}
+
+/// What an [`Admin`] is made of.
+pub struct Parts {
+    /// The shards, in order.
+    pub shards: Vec<Reach>,
+    /// Moves slots.
+    pub router: Recipient<Move>,
+    /// Actors that can be made to panic, by name in lower case.
+    pub panics: Vec<(&'static str, Recipient<Panic>)>,
+    /// The AOF writer's ear for changes of `appendfsync`, where there is a journal.
+    pub policy: Option<Recipient<SetPolicy>>,
+    /// The settings in force.
+    pub settings: Current,
+    /// The file of the settings, if there is one.
+    pub file: Option<ConfigFile>,
+    /// What all threads share.
+    pub shared: Arc<Shared>,
+    /// Restarts of actors.
+    pub restarts: Records,
+    /// The journal's figures.
+    pub journal: Arc<Mutex<Figures>>,
+    /// What does not change while the process lives.
+    pub origin: Origin,
+    /// Time.
+    pub clock: Clock,
+    /// Who ends the server.
+    pub shutdown: mpsc::UnboundedSender<Shutdown>,
+}
+
+/// Performs actions.
+pub struct Admin {
+    parts: Parts,
+    listener: OnceLock<Recipient<Panic>>,
+    pause: Mutex<Option<Pause>>,
+    watchers: Mutex<Vec<(u64, Recipient<Push>)>>,
+}
+
+impl Admin {
+    /// What performs actions with these parts.
+    pub fn new(parts: Parts) -> Admin {
+        let (pause, watchers) = (Mutex::default(), Mutex::default());
+        Admin { parts, listener: OnceLock::new(), pause, watchers }
+    }
+
+    /// The listener is started last, since it hands this to the connections.
+    pub fn met_listener(&self, listener: Recipient<Panic>) {
+        // Called once.
+        let _ = self.listener.set(listener);
+    }
+
+    /// Begins an action of a client on `thread`, who gets `push` for what it did not ask for.
+    pub fn perform(
+        self: Arc<Admin>,
+        action: Action,
+        session: &mut Session,
+        thread: Rc<Thread>,
+        push: Recipient<Push>,
+    ) -> Performing {
+        let (id, resp3, is_local) = (session.id, session.resp3, session.peer.is_local());
+        if action == Action::Monitor {
+            session.monitors = true;
+        }
+        Box::pin(async move {
+            let mut out = Vec::new();
+            let mut reply = Reply::new(&mut out, resp3);
+            match action {
+                Action::Gather(question, gathered) => {
+                    self.gather(question, &gathered, &mut reply).await?;
+                }
+                Action::ConfigSet(pairs) => {
+                    self.config_set(&pairs, is_local).await?;
+                    reply.ok();
+                }
+                Action::ConfigRewrite => {
+                    self.config_rewrite()?;
+                    reply.ok();
+                }
+                Action::ClientList(filter) => self.client_list(filter, &mut reply).await,
+                Action::ClientInfo => self.client_info(id, &mut reply).await,
+                Action::ClientKill { filter, old_form } => {
+                    self.client_kill(filter, old_form, id, &mut reply).await?;
+                }
+                Action::ClientPause { until, mode } => {
+                    self.client_pause(Some(Pause { until, mode })).await;
+                    reply.ok();
+                }
+                Action::ClientUnpause => {
+                    self.client_pause(None).await;
+                    reply.ok();
+                }
+                // Nothing blocks yet, so there is nobody to release.
+                Action::ClientUnblock { .. } => reply.int(0),
+                Action::Monitor => {
+                    self.watch(id, push).await;
+                    reply.ok();
+                }
+                Action::Shutdown(asked) => self.shutdown(asked).await?,
+                Action::MemoryPurge => return Err(NO_PURGE),
+                Action::MallocStats => reply.verbatim(b"txt", &malloc_stats()),
+                Action::Debug(debug) => {
+                    self.debug(debug, &thread).await?;
+                    reply.ok();
+                }
+            }
+            Ok(out)
+        })
+    }
+
+    async fn gather(
+        &self,
+        question: Question,
+        gathered: &Gathered,
+        reply: &mut Reply<'_>,
+    ) -> Result<(), CommandError> {
+        let answers = match question {
+            Question::Nothing => Vec::new(),
+            question => self.ask_all(question).await,
+        };
+        if question == Question::ResetStatistics {
+            self.parts.shared.reset();
+        }
+        gathered::reply(gathered, &answers, &self.facts(), reply)
+    }
+
+    /// Asks every shard. An answer also says that the shard has taken up all letters sent before.
+    async fn ask_all(&self, question: Question) -> Vec<Answer> {
+        let mut receivers = Vec::new();
+        for shard in &self.parts.shards {
+            let (answer, receiver) = oneshot::channel();
+            shard.ask.do_send(Ask { question, answer });
+            receivers.push(receiver);
+        }
+        let mut answers = Vec::new();
+        for receiver in receivers {
+            answers.extend(receiver.await.ok());
+        }
+        answers
+    }
+
+    /// Sends a letter to every shard, and returns when all have taken it up.
+    async fn tell_all(&self, letter: impl Fn() -> Letter) {
+        for shard in &self.parts.shards {
+            shard.letters.do_send(Letters(vec![letter()]));
+        }
+        self.ask_all(Question::Nothing).await;
+    }
+
+    /// The settings in force.
+    pub fn settings(&self) -> Arc<Settings> {
+        self.parts.settings.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+    }
+
+    async fn shutdown(&self, asked: Shutdown) -> Result<(), CommandError> {
+        if asked.abort {
+            return Err(CommandError::Text("ERR No shutdown in progress."));
+        }
+        if asked.save == Some(true) {
+            return Err(CommandError::Text(
+                "ERR SHUTDOWN SAVE is not there yet: there are no snapshots. The append only file \
+                 is always flushed at the end",
+            ));
+        }
+        if self.parts.shutdown.send(asked).is_err() {
+            return Err(CommandError::Text("ERR Errors trying to SHUTDOWN. Check logs."));
+        }
+        // No reply: the connection closes with the server.
+        std::future::pending().await
+    }
+}
+
+const NO_PURGE: CommandError = CommandError::Text(
+    "ERR MEMORY PURGE is not there yet. The allocator gives unused memory back by itself",
+);
+
+/// The allocator's own report.
+fn malloc_stats() -> Vec<u8> {
+    let mut text = Vec::new();
+    let options = tikv_jemalloc_ctl::stats_print::Options::default();
+    if let Err(error) = tikv_jemalloc_ctl::stats_print::stats_print(&mut text, options) {
+        return format!("the allocator gives no report: {error}").into_bytes();
+    }
+    text
+}
