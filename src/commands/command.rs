@@ -32,6 +32,9 @@ pub struct Command {
     pub arity: Arity,
     /// Where its keys stand.
     pub keys: &'static [KeySpec],
+    /// What it does with keys that are declared with [`Access::VARIABLE_FLAGS`], from its words,
+    /// the name first.
+    pub varying_access: Option<fn(&[&[u8]]) -> Access>,
     /// What it may do, and when.
     pub flags: Flags,
     /// ACL categories beyond those that follow from group and flags.
@@ -68,6 +71,7 @@ impl Command {
         summary: "",
         arity: Arity::AtLeast(1),
         keys: &[],
+        varying_access: None,
         flags: Flags::NONE,
         categories: Categories::NONE,
         tips: &[],
@@ -253,6 +257,11 @@ macro_rules! bits {
                 $type(self.0 | other.0)
             }
 
+            /// The bits of this set that are not in `other`.
+            pub const fn except(self, other: $type) -> $type {
+                $type(self.0 & !other.0)
+            }
+
             /// True when every bit of `other` is set.
             pub const fn has(self, other: $type) -> bool {
                 self.0 & other.0 == other.0
@@ -290,7 +299,7 @@ bits! {
         /// Not shown to MONITOR.
         SKIP_MONITOR = 9, "skip_monitor";
         /// Not put into the slow log.
-        SKIP_SLOWLOG = 10, "skip_slowlog";
+        SKIP_SLOWLOG = 10, "skip_commandlog";
         /// Implies ASKING.
         ASKING = 11, "asking";
         /// O(1) or O(log n).
@@ -487,6 +496,10 @@ pub struct Arg {
     pub multiple_token: bool,
     /// Version that brought it, or empty.
     pub since: &'static str,
+    /// Version that it is deprecated since, or empty.
+    pub deprecated: &'static str,
+    /// How it is shown; the name, unless another text says more.
+    pub shown: &'static str,
 }
 
 /// What an argument is.
@@ -535,6 +548,8 @@ impl Arg {
             multiple: false,
             multiple_token: false,
             since: "",
+            deprecated: "",
+            shown: name,
         }
     }
 
@@ -610,6 +625,18 @@ impl Arg {
     pub const fn multiple_token(mut self) -> Arg {
         self.multiple = true;
         self.multiple_token = true;
+        self
+    }
+
+    /// How it is shown, where the name says too little.
+    pub const fn shown(mut self, text: &'static str) -> Arg {
+        self.shown = text;
+        self
+    }
+
+    /// Version that it is deprecated since.
+    pub const fn deprecated(mut self, version: &'static str) -> Arg {
+        self.deprecated = version;
         self
     }
 

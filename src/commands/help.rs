@@ -53,7 +53,7 @@ fn argument(arg: &Arg) -> String {
             }
         }
         ArgKind::Block(args) => args.iter().map(argument).collect::<Vec<_>>().join(" "),
-        _ => format!("<{}>", arg.name),
+        _ => format!("<{}>", arg.shown),
     };
     let token = arg.token.unwrap_or_default();
     let between = if token.is_empty() || value.is_empty() { "" } else { " " };

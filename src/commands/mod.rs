@@ -5,6 +5,7 @@
 
 pub mod action;
 pub mod call;
+mod category;
 pub mod command;
 pub mod connection;
 pub mod error;

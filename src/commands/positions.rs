@@ -41,6 +41,25 @@ pub fn slots(command: &Command, spans: &[Span], bytes: &[u8], slots: &mut Vec<u1
     slots.dedup();
 }
 
+/// First key, last key and step as COMMAND INFO has them, for clients that know no specifications:
+/// the ranges that follow one another from the first on. Zeros where there is none.
+pub fn range(command: &Command) -> (i64, i64, i64) {
+    let mut found: Option<(i64, i64, i64)> = None;
+    for spec in command.keys {
+        let (Begin::Index(first), Find::Range { last, step, .. }) = (spec.begin, spec.find) else {
+            continue;
+        };
+        let (first, step) = (i64::from(first), i64::from(step));
+        let last = if last < 0 { i64::from(last) } else { first + i64::from(last) };
+        found = match found {
+            None => Some((first, last, step)),
+            Some((begin, end, 1)) if end + 1 == first && step == 1 => Some((begin, last, 1)),
+            found => found,
+        };
+    }
+    found.unwrap_or_default()
+}
+
 /// For a command whose arguments are one list of keys (with values) to the end: where the list
 /// begins and how long one part is. Such a command splits by key.
 pub fn step_of_rest(command: &Command) -> Option<(usize, usize)> {

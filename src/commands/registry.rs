@@ -180,3 +180,6 @@ pub fn is_attack(word: &[u8]) -> bool {
 pub fn arity_of(name: &[u8]) -> Option<Arity> {
     named(name).map(|command| command.arity)
 }
+
+#[cfg(test)]
+mod tests;

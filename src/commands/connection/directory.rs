@@ -83,7 +83,7 @@ pub(super) const LIST: Command = Command {
 const KILL_ARGS: &[Arg] = &[Arg::one_of(
     "filter",
     &[
-        Arg::string("old-format"),
+        Arg::string("old-format").shown("ip:port").deprecated("2.8.12"),
         Arg::one_of(
             "new-format",
             &[
@@ -103,8 +103,8 @@ const KILL_ARGS: &[Arg] = &[Arg::one_of(
                 .optional()
                 .since("2.8.12"),
                 Arg::string("username").token("USER").optional(),
-                Arg::string("addr").token("ADDR").optional(),
-                Arg::string("laddr").token("LADDR").optional().since("6.2.0"),
+                Arg::string("addr").shown("ip:port").token("ADDR").optional(),
+                Arg::string("laddr").shown("ip:port").token("LADDR").optional().since("6.2.0"),
                 Arg::one_of("skipme", &[Arg::word("yes", "YES"), Arg::word("no", "NO")])
                     .token("SKIPME")
                     .optional(),
@@ -133,8 +133,16 @@ const KILL_ARGS: &[Arg] = &[Arg::one_of(
                 .since("9.0.0"),
                 Arg::integer("not-client-id").token("NOT-ID").optional().multiple().since("9.0.0"),
                 Arg::string("not-username").token("NOT-USER").optional().since("9.0.0"),
-                Arg::string("not-addr").token("NOT-ADDR").optional().since("9.0.0"),
-                Arg::string("not-laddr").token("NOT-LADDR").optional().since("9.0.0"),
+                Arg::string("not-addr")
+                    .shown("ip:port")
+                    .token("NOT-ADDR")
+                    .optional()
+                    .since("9.0.0"),
+                Arg::string("not-laddr")
+                    .shown("ip:port")
+                    .token("NOT-LADDR")
+                    .optional()
+                    .since("9.0.0"),
                 Arg::string("not-name").token("NOT-NAME").optional().since("9.0.0"),
                 Arg::string("not-flags").token("NOT-FLAGS").optional().since("9.0.0"),
                 Arg::string("not-lib-name").token("NOT-LIB-NAME").optional().since("9.0.0"),
@@ -163,8 +171,8 @@ const LIST_ARGS: &[Arg] = &[
     .since("5.0.0"),
     Arg::integer("client-id").token("ID").optional().multiple().since("6.2.0"),
     Arg::string("username").token("USER").optional().since("8.1.0"),
-    Arg::string("addr").token("ADDR").optional().since("8.1.0"),
-    Arg::string("laddr").token("LADDR").optional().since("8.1.0"),
+    Arg::string("addr").shown("ip:port").token("ADDR").optional().since("8.1.0"),
+    Arg::string("laddr").shown("ip:port").token("LADDR").optional().since("8.1.0"),
     Arg::one_of("skipme", &[Arg::word("yes", "YES"), Arg::word("no", "NO")])
         .token("SKIPME")
         .optional()
@@ -192,8 +200,8 @@ const LIST_ARGS: &[Arg] = &[
     .since("9.0.0"),
     Arg::integer("not-client-id").token("NOT-ID").optional().multiple().since("9.0.0"),
     Arg::string("not-username").token("NOT-USER").optional().since("9.0.0"),
-    Arg::string("not-addr").token("NOT-ADDR").optional().since("9.0.0"),
-    Arg::string("not-laddr").token("NOT-LADDR").optional().since("9.0.0"),
+    Arg::string("not-addr").shown("ip:port").token("NOT-ADDR").optional().since("9.0.0"),
+    Arg::string("not-laddr").shown("ip:port").token("NOT-LADDR").optional().since("9.0.0"),
     Arg::string("not-name").token("NOT-NAME").optional().since("9.0.0"),
     Arg::string("not-flags").token("NOT-FLAGS").optional().since("9.0.0"),
     Arg::string("not-lib-name").token("NOT-LIB-NAME").optional().since("9.0.0"),

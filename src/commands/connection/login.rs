@@ -9,7 +9,7 @@ use std::hint::black_box;
 
 use crate::base::integer;
 use crate::commands::call::Call;
-use crate::commands::command::{Arg, Arity, Command, Group, Name, Run};
+use crate::commands::command::{Arg, Arity, Command, Flags, Group, Name, Run};
 use crate::commands::connection::basic::ALWAYS;
 use crate::commands::connection::naming::{self, NOT_A_NAME};
 use crate::commands::error::CommandError;
@@ -38,7 +38,7 @@ pub(crate) const COMMANDS: &[Command] = &[
         complexity: "O(N), N being the number of passwords of the user",
         summary: "Proves who the client is.",
         arity: Arity::AtLeast(2),
-        flags: ALWAYS,
+        flags: ALWAYS.and(Flags::SENSITIVE),
         args: &[Arg::string("username").optional().since("6.0.0"), Arg::string("password")],
         history: &[("6.0.0", "A user can be named.")],
         run: Run::Session(auth),
@@ -49,7 +49,7 @@ pub(crate) const COMMANDS: &[Command] = &[
         group: Group::Connection,
         since: "6.0.0",
         summary: "Introduces client and server to one another.",
-        flags: ALWAYS,
+        flags: ALWAYS.and(Flags::SENSITIVE),
         args: &[Arg::block(
             "arguments",
             &[
@@ -61,7 +61,10 @@ pub(crate) const COMMANDS: &[Command] = &[
             ],
         )
         .optional()],
-        history: &[("6.2.0", "`protover` can be left out.")],
+        history: &[
+            ("8.1.0", "The availability zone is told, where one is set."),
+            ("6.2.0", "`protover` can be left out."),
+        ],
         run: Run::Session(hello),
         ..Command::BASE
     },

@@ -43,6 +43,7 @@ pub(crate) const COMMANDS: &[Command] = &[
                 Access::RW.and(Access::READS).and(Access::UPDATE).and(Access::VARIABLE_FLAGS),
             )
         }],
+        varying_access: Some(set_access),
         flags: Flags::WRITE.and(Flags::DENY_OOM),
         args: SET_ARGS,
         history: &[
@@ -114,6 +115,13 @@ fn psetex(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result
     store_and_record(keys, call.key(1), call.arg(3), deadline);
     reply.ok();
     Ok(())
+}
+
+/// SET reads the old value only where it has to give it back.
+fn set_access(words: &[&[u8]]) -> Access {
+    let gets = words.iter().skip(3).any(|word| word.eq_ignore_ascii_case(b"get"));
+    let reads = Access::RW.and(Access::READS).and(Access::UPDATE);
+    if gets { reads } else { Access::OW.and(Access::UPDATE) }
 }
 
 fn set(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {

@@ -1,0 +1,138 @@
+//! What holds for every declaration, and that none differs from what Valkey 9.1.2 says.
+
+use std::collections::{BTreeMap, HashSet};
+
+use super::*;
+use crate::commands::command::{Begin, Find, Flags, Group, KeySpec, Run};
+use crate::commands::positions;
+
+/// The reply of COMMAND, recorded from Valkey 9.1.2 and written in lines.
+const RECORDED: &str = include_str!("../../../tests/data/commands-valkey-9.1.2.tsv");
+
+/// Containers whose subcommands Valkey does not declare.
+const UNDECLARED: &[&str] = &["debug|"];
+
+#[test]
+fn names_are_unique_and_lower_case() {
+    let mut names = HashSet::new();
+    for command in all() {
+        let name = command.name.as_str();
+        assert!(names.insert(name), "{name} is declared twice");
+        assert_eq!(name, name.to_ascii_lowercase());
+        assert!(name.len() <= NAME_MAX, "{name} is too long to be looked up");
+    }
+}
+
+#[test]
+fn subcommands_are_sorted_and_belong_to_their_container() {
+    for command in commands() {
+        let names: Vec<&str> = command.subcommands.iter().map(|sub| sub.name.as_str()).collect();
+        assert!(names.is_sorted(), "{names:?}");
+        for name in names {
+            let prefix = format!("{}|", command.name);
+            assert!(name.starts_with(&prefix), "{name} in {}", command.name);
+        }
+        let is_container = matches!(command.run, Run::Container);
+        assert!(!is_container || !command.subcommands.is_empty(), "{} never runs", command.name);
+    }
+}
+
+#[test]
+fn a_summary_is_one_sentence() {
+    for command in all() {
+        let (name, summary) = (command.name, command.summary);
+        assert!(summary.ends_with('.') && !summary.contains(". "), "{name}: {summary}");
+        assert!(summary.starts_with(|first: char| first.is_ascii_uppercase()), "{name}: {summary}");
+        assert!(!command.since.is_empty() && !command.complexity.is_empty(), "{name}");
+    }
+}
+
+#[test]
+fn a_command_reads_or_writes_the_data_but_not_both() {
+    for command in all() {
+        let is_both = command.flags.has(Flags::WRITE.and(Flags::READONLY));
+        assert!(!is_both, "{}", command.name);
+        let is_either = command.flags.has(Flags::WRITE) || command.flags.has(Flags::READONLY);
+        let is_neither = command.group == Group::PubSub || command.flags.has(Flags::ADMIN);
+        assert!(is_either || command.keys.is_empty() || is_neither, "{}", command.name);
+    }
+}
+
+#[test]
+fn keys_stand_within_the_arity() {
+    for command in all() {
+        let fewest = match command.arity {
+            Arity::Exactly(n) | Arity::AtLeast(n) => usize::from(n),
+        };
+        for spec in command.keys {
+            if let KeySpec { begin: Begin::Index(at), find, .. } = spec {
+                let last = match find {
+                    // A list to the end may be empty.
+                    Find::Range { last: ..0, .. } => usize::from(*at) - 1,
+                    Find::Range { last, .. } => usize::from(*at) + last.unsigned_abs() as usize,
+                    Find::KeyNum { at: count, .. } => usize::from(*at + *count),
+                    Find::Unknown => usize::from(*at),
+                };
+                assert!(last < fewest, "{}: {spec:?}", command.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_declaration_is_what_valkey_says() {
+    let recorded: BTreeMap<&str, &str> = RECORDED
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| line.split_once('\t'))
+        .collect();
+    let mut wrong = Vec::new();
+    for command in all() {
+        let name = command.name.as_str();
+        let said = said(command);
+        if UNDECLARED.iter().any(|container| name.starts_with(container)) {
+            continue;
+        }
+        match recorded.get(name) {
+            Some(expected) if *expected == said => {}
+            Some(expected) => wrong.push(format!("{name}\n  valkey {expected}\n  here   {said}")),
+            None => wrong.push(format!("{name}: Valkey has no such command")),
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// A declaration as a line of the record, without the name.
+fn said(command: &Command) -> String {
+    let (first, last, step) = positions::range(command);
+    let specs: Vec<String> = command.keys.iter().map(spec).collect();
+    [
+        command.arity.as_integer().to_string(),
+        format!("{first} {last} {step}"),
+        sorted(command.flags.except(Flags::SENSITIVE).names()),
+        sorted(command.acl_categories().names()),
+        sorted(command.tips.iter().copied()),
+        specs.join("; "),
+    ]
+    .join("\t")
+}
+
+fn sorted(words: impl Iterator<Item = &'static str>) -> String {
+    let mut words: Vec<&str> = words.collect();
+    words.sort_unstable();
+    words.join(" ")
+}
+
+fn spec(spec: &KeySpec) -> String {
+    let begin = match spec.begin {
+        Begin::Index(index) => format!("index {index}"),
+        Begin::Keyword(word, from) => format!("keyword {word} {from}"),
+        Begin::Unknown => "unknown".to_owned(),
+    };
+    let find = match spec.find {
+        Find::Range { last, step, limit } => format!("range {last} {step} {limit}"),
+        Find::KeyNum { at, first, step } => format!("keynum {at} {first} {step}"),
+        Find::Unknown => "unknown".to_owned(),
+    };
+    format!("{}: {begin}, {find}", sorted(spec.access.names()))
+}
