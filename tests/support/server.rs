@@ -149,7 +149,9 @@ impl Server {
             match client.try_call(&["PING"]) {
                 Ok(reply) => match reply.error() {
                     None => true,
-                    Some(text) => text.starts_with("NOAUTH"),
+                    Some(text) if text.starts_with("NOAUTH") => true,
+                    Some(text) if text.starts_with("LOADING") => false,
+                    Some(text) => panic!("PING is answered with {text}"),
                 },
                 Err(_) => false,
             }

@@ -1,0 +1,102 @@
+#!/usr/bin/env bash
+# Parts of Redis's own test suite (Tcl, Redis 7.0) against Troupe.
+#   tests/tcl.sh [PROGRAM [UNIT ...]]    PROGRAM: default target/debug/troupe. UNIT: only these, e.g. unit/type/string
+# The suite is not part of this repository: its source package comes from the Debian mirror that this machine uses, into a
+# folder of its own (TCL_DIR, default target/tcl), with apt state of its own, so the machine's apt lists stay as they are.
+# Two ways of running: `external` starts one server and tests it over the wire; `own` lets the suite start Troupe itself,
+# as src/redis-server, with config files of its own, again and again.
+# tests/tcl-skip.txt names the tests that are left out, with the reason. A unit in which no test ran has failed.
+set -euo pipefail
+root=$(cd "$(dirname "$0")/.." && pwd)
+dir=${TCL_DIR:-$root/target/tcl}
+program=$(realpath -s "${1:-$root/target/debug/troupe}")
+shift || true
+port=${TCL_PORT:-7890}
+suite=$dir/redis
+logs=$dir/logs
+
+external="unit/type/string unit/type/incr unit/keyspace unit/scan unit/expire unit/protocol unit/introspection
+  unit/introspection-2 unit/other unit/quit unit/slowlog unit/latency-monitor unit/info-command unit/pause"
+own="unit/auth unit/protocol unit/limits unit/networking unit/introspection unit/introspection-2 unit/querybuf unit/expire
+  unit/info unit/slowlog unit/oom-score-adj unit/obuf-limits unit/shutdown integration/aof
+  integration/aof-multi-part integration/logging integration/redis-cli integration/redis-benchmark"
+
+fetch() {
+  [ ! -d "$suite/tests" ] || return 0
+  local state=$dir/apt
+  mkdir -p "$state/lists/partial" "$state/cache/archives/partial" "$dir"
+  # The machine's own entries for Debian, as sources of source packages.
+  if ls /etc/apt/sources.list.d/*.sources >/dev/null 2>&1; then
+    sed 's/^Types: .*/Types: deb-src/' "$(grep -l 'bookworm' /etc/apt/sources.list.d/*.sources | head -1)" >"$state/src.sources"
+  else
+    grep -h '^deb .*bookworm' /etc/apt/sources.list | sed 's/^deb /deb-src /' >"$state/src.list"
+  fi
+  local list
+  list=$(ls "$state"/src.* | head -1)
+  local apt=(apt-get -qq -o "Dir::Etc::sourcelist=$list" -o Dir::Etc::sourceparts=/nonexistent
+    -o "Dir::State::lists=$state/lists" -o "Dir::Cache=$state/cache" -o APT::Sandbox::User=root)
+  command -v dpkg-source >/dev/null || DEBIAN_FRONTEND=noninteractive apt-get install -y -qq dpkg-dev >/dev/null
+  "${apt[@]}" update
+  (cd "$dir" && "${apt[@]}" source --download-only redis && dpkg-source --no-check -x redis_7.0.*.dsc redis >/dev/null)
+}
+
+link() {
+  command -v tclsh8.6 redis-cli >/dev/null ||
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq tcl8.6 redis-tools >/dev/null
+  local tool
+  for tool in redis-cli redis-benchmark redis-check-aof; do ln -sf "$(command -v $tool)" "$suite/src/$tool"; done
+  # The suite waits until the log names the process id (" PID: 123"), which a server says once it listens.
+  printf '#!/bin/sh\nexec "%s" "$@"\n' "$program" >"$suite/src/redis-server"
+  chmod +x "$suite/src/redis-server"
+}
+
+ok_total=0 bad_units=""
+# run NAME UNIT OPTION...: one unit, its log, its line of the summary.
+run() {
+  local name=$1 unit=$2 log ok bad skipped verdict=ok
+  shift 2
+  log=$logs/$name-${unit//\//-}.log
+  (cd "$suite" && TERM=dumb timeout 200 ./runtest --durable --skipfile "$skips" --tags "-needs:repl -needs:save" \
+    --single "$unit" "$@" >"$log" 2>&1) || verdict=failed
+  ok=$(grep -c '^\[ok\]' "$log" || true)
+  # What fails outside of any test has no name that could be left out: an unknown command there is one that is not there yet.
+  bad=$(grep '^\[\(err\|exception\)\]' "$log" | grep -vc "^\[err\]: n command '" || true)
+  skipped=$(grep -c '^\[\(skip\|ignore\)\]' "$log" || true)
+  [ "$bad" = 0 ] && [ "$ok" != 0 ] || verdict=failed
+  printf '%-9s %-32s %4s ok %3s failed %4s left out  %s\n' "$name" "$unit" "$ok" "$bad" "$skipped" "$verdict"
+  ok_total=$((ok_total + ok))
+  if [ $verdict = failed ]; then
+    bad_units+=" $name:$unit"
+    grep -A6 '^\[\(err\|exception\)\]' "$log" | head -60 || tail -20 "$log"
+  fi
+}
+
+wanted() { [ $# -lt 2 ] || [[ " ${*:2} " == *" $1 "* ]]; }
+
+fetch
+link
+mkdir -p "$logs"
+skips=$dir/skip.txt
+grep -v '^#' "$root/tests/tcl-skip.txt" | grep . >"$skips" || true
+data=$(mktemp -d)
+server=
+trap '[ -z "$server" ] || kill "$server" 2>/dev/null || true; rm -rf "$data"' EXIT
+start_external() {
+  "$suite/src/redis-server" --port "$port" --bind 127.0.0.1 --enable-debug-command yes --save "" --dir "$data" \
+    >"$logs/external-server.log" 2>&1 &
+  server=$!
+  for _ in $(seq 100); do redis-cli -p "$port" ping 2>/dev/null | grep -q PONG && return; sleep 0.1; done
+  echo "the server did not start:" && tail -5 "$logs/external-server.log" && exit 1
+}
+start_external
+for unit in $external; do
+  wanted "$unit" "$@" || continue
+  # A unit that ended the server must not spoil those behind it.
+  kill -0 "$server" 2>/dev/null || { echo "the server is gone: started again"; bad_units+=" external-server"; start_external; }
+  run external "$unit" --host 127.0.0.1 --port "$port" --clients 1
+done
+for unit in $own; do
+  ! wanted "$unit" "$@" || run own "$unit" --clients 2 --baseport 27000 --portcount 500
+done
+echo "$ok_total tests of Redis's suite passed"
+[ "$ok_total" -gt 0 ] && [ -z "$bad_units" ] || { echo "failed:$bad_units"; exit 1; }
