@@ -165,7 +165,7 @@ fn start_shards(
         let (guardian, clock, hasher) = (guardian.clone(), clock.clone(), hasher.clone());
         let (seed, ids) = (random.u64(..), ids.clone());
         arbiter.spawn_fn(move || {
-            let (gates, sinks) = layers::of_a_shard(ids);
+            let (gates, sinks) = (layers::gates(), layers::sinks(ids));
             let parts = Parts { id, map, settings, hasher, seed, gates, sinks };
             let thread = Rc::new(Thread::new(id, shard::Shard::new(parts), clock, shared));
             THREAD.with(|own| {

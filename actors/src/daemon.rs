@@ -20,14 +20,6 @@ use crate::settings::Start;
 /// Descriptors that the server needs beside those of its clients.
 const DESCRIPTORS_SPARE: u64 = 32;
 
-/// Why the server ends.
-enum End {
-    /// SIGTERM, SIGINT or SHUTDOWN.
-    Asked(&'static str),
-    /// A second SIGINT: at once.
-    AtOnce,
-}
-
 /// Runs the server until it is told to end.
 pub fn run(start: Start) -> ExitCode {
     match serve(start) {
@@ -75,18 +67,13 @@ async fn live(settings: Settings, file: Option<crate::settings::ConfigFile>) -> 
     }
     notify(&[NotifyState::Ready, NotifyState::Status("Ready to accept connections")]);
     actix::spawn(heartbeat());
-    let end = tokio::select! {
-        end = wait_for_signal() => end?,
-        _ = asked.recv() => End::Asked("User requested shutdown..."),
+    let why = tokio::select! {
+        why = wait_for_signal() => why?,
+        _ = asked.recv() => "User requested shutdown...",
     };
     notify(&[NotifyState::Stopping]);
-    match end {
-        End::Asked(why) => {
-            info!("{why}");
-            stop(server).await
-        }
-        End::AtOnce => Ok(()),
-    }
+    info!("{why}");
+    stop(server).await
 }
 
 /// Ends cleanly, unless a second SIGINT comes meanwhile.
@@ -105,14 +92,12 @@ async fn stop(server: Server) -> anyhow::Result<()> {
     }
 }
 
-async fn wait_for_signal() -> anyhow::Result<End> {
+async fn wait_for_signal() -> anyhow::Result<&'static str> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     tokio::select! {
-        _ = terminate.recv() => {
-            Ok(End::Asked("Received SIGTERM scheduling shutdown..."))
-        }
-        _ = interrupt.recv() => Ok(End::Asked("Received SIGINT scheduling shutdown...")),
+        _ = terminate.recv() => Ok("Received SIGTERM scheduling shutdown..."),
+        _ = interrupt.recv() => Ok("Received SIGINT scheduling shutdown..."),
     }
 }
 

@@ -11,17 +11,19 @@ use troupe::hooks::slowlog::{CommandLogs, LogIds};
 use troupe::hooks::spikes::SlowCommands;
 use troupe::hooks::statistics::Counters;
 
-/// What may refuse a command, and what sees every command, on one shard. `ids` are shared by all.
-pub fn of_a_shard(ids: LogIds) -> (Vec<Box<dyn Gate>>, Vec<Box<dyn Sink>>) {
-    let gates: Vec<Box<dyn Gate>> =
-        vec![Box::new(Auth), Box::new(Permitted), Box::new(Loading), Box::new(JournalWrites)];
-    let sinks: Vec<Box<dyn Sink>> = vec![
+/// What may refuse a command, in order.
+pub fn gates() -> Vec<Box<dyn Gate>> {
+    vec![Box::new(Auth), Box::new(Permitted), Box::new(Loading), Box::new(JournalWrites)]
+}
+
+/// What sees every command, in order. `ids` are shared by all shards.
+pub fn sinks(ids: LogIds) -> Vec<Box<dyn Sink>> {
+    vec![
         Box::new(Counters::default()),
         Box::new(CommandLogs::new(ids)),
         Box::new(SlowCommands::default()),
         Box::new(SampledLog::new(Box::new(ToTracing))),
-    ];
-    (gates, sinks)
+    ]
 }
 
 /// Structured command logging goes to the server's own log.

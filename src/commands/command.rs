@@ -34,7 +34,7 @@ pub struct Command {
     pub keys: &'static [KeySpec],
     /// What it does with keys that are declared with [`Access::VARIABLE_FLAGS`], from its words,
     /// the name first.
-    pub varying_access: Option<fn(&[&[u8]]) -> Access>,
+    pub varying_access: Option<VaryingAccess>,
     /// What it may do, and when.
     pub flags: Flags,
     /// ACL categories beyond those that follow from group and flags.
@@ -114,6 +114,9 @@ impl Command {
         self.flags.has(Flags::WRITE)
     }
 }
+
+/// What a command does with its keys, by its words.
+pub type VaryingAccess = fn(&[&[u8]]) -> Access;
 
 /// A command's name. It can be shown and looked up, never compared.
 #[derive(Clone, Copy)]

@@ -3,9 +3,9 @@
 //! An errand visits its shards in ascending order, takes the slots that it names from each but the
 //! last, runs there, and gives everything back. The ascending order is what rules out deadlock.
 
-use crate::keyspace::slot::Slot;
 use crate::keyspace::space::Keyspace;
 use crate::route::{Map, ShardId};
+use crate::shard::letter::Slots;
 
 /// What one shard has to give.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub(crate) struct Stop {
 pub struct Errand {
     pub(crate) stops: Vec<Stop>,
     pub(crate) at: usize,
-    pub(crate) slots: Vec<(ShardId, Vec<(u16, Box<Slot>)>)>,
+    pub(crate) slots: Vec<(ShardId, Slots)>,
     pub(crate) spaces: Vec<(ShardId, Box<Keyspace>)>,
 }
 

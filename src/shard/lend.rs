@@ -56,8 +56,8 @@ impl Shard {
     }
 
     /// Takes the slots of an errand out again, where they were put in, and sends everything home.
-    pub(super) fn give_back(&mut self, errand: Box<Errand>, torn: bool) {
-        let Errand { stops, slots, spaces, .. } = *errand;
+    pub(super) fn give_back(&mut self, errand: Errand, torn: bool) {
+        let Errand { stops, slots, spaces, .. } = errand;
         for (stop, (owner, mut slots)) in stops.iter().zip(slots) {
             if let (Need::Slots(numbers), true) = (&stop.need, slots.is_empty()) {
                 let space = &mut self.engine.space;

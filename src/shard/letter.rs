@@ -48,11 +48,14 @@ pub struct Returned {
     pub torn: bool,
 }
 
+/// Slots with their numbers.
+pub type Slots = Vec<(u16, Box<Slot>)>;
+
 /// What a shard lends.
 #[derive(Debug)]
 pub enum Lent {
     /// Some slots.
-    Slots(Vec<(u16, Box<Slot>)>),
+    Slots(Slots),
     /// All that it owns.
     Whole(Box<Keyspace>),
 }

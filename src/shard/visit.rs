@@ -83,7 +83,7 @@ impl Shard {
         };
         self.install(&mut errand);
         let (now, torn) = self.engine.call(&self.given, batch, &mut errand.spaces, now, clock);
-        self.give_back(errand, torn);
+        self.give_back(*errand, torn);
         now
     }
 
@@ -192,7 +192,7 @@ impl Shard {
     /// Gives back what the batch carries; its call starts again, or is refused.
     pub(super) fn turn_back(&mut self, batch: &mut Batch) {
         if let Some(errand) = batch.errand.take() {
-            self.give_back(errand, false);
+            self.give_back(*errand, false);
         }
     }
 

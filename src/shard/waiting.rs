@@ -84,10 +84,10 @@ impl Waiting {
     }
 
     /// Takes out all batches.
-    pub(crate) fn drain(&mut self) -> Vec<Box<Batch>> {
+    pub(crate) fn drain(&mut self) -> impl Iterator<Item = Box<Batch>> + use<> {
         self.wanted.clear();
         self.whole = 0;
-        self.queue.drain(..).map(|waiter| waiter.batch).collect()
+        std::mem::take(&mut self.queue).into_iter().map(|waiter| waiter.batch)
     }
 
     fn remove(&mut self, at: usize) -> Option<Box<Batch>> {

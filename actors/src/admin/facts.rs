@@ -4,7 +4,6 @@ use std::fs;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
-use rustix::process::{Resource, getrlimit};
 use tikv_jemalloc_ctl::{epoch, stats};
 use troupe::base::millis::Millis;
 use troupe::clients::PauseMode;
@@ -208,9 +207,4 @@ fn times(path: &str) -> (f64, f64, f64, f64) {
         }
         _ => (0.0, 0.0, 0.0, 0.0),
     }
-}
-
-/// How many descriptors the process may have; none for no limit.
-pub fn descriptors_max() -> Option<u64> {
-    getrlimit(Resource::Nofile).current
 }
