@@ -5,7 +5,6 @@
 //! in this order: effects to the journal, letters to other threads, batches to their connections.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -199,13 +198,13 @@ impl Thread {
         let peers = self.peers.borrow();
         let mut mail: Vec<Vec<Letter>> = Vec::new();
         mail.resize_with(peers.len(), Vec::new);
-        let mut here = VecDeque::new();
+        let mut here = outbox.arrived;
         for (to, letter) in outbox.letters {
             mail[usize::from(to)].push(letter);
         }
         for batch in homes {
             match batch.home.thread {
-                thread if thread == self.number => here.push_back(batch),
+                thread if thread == self.number => here.push(batch),
                 thread => mail[usize::from(thread)].push(Letter::Home(batch)),
             }
         }

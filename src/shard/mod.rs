@@ -79,8 +79,10 @@ pub struct Outbox {
     pub letters: Vec<(ShardId, Letter)>,
     /// Slots that have moved here: news for the router.
     pub moved: Vec<u16>,
-    /// Batches that go home.
+    /// Batches that go home from here.
     pub homes: Vec<Box<Batch>>,
+    /// Batches that have come home to a client of this thread: nothing holds them back any more.
+    pub arrived: Vec<Box<Batch>>,
 }
 
 /// What a shard is made of at its start.
@@ -231,7 +233,7 @@ impl Shard {
     pub fn receive(&mut self, letter: Letter) {
         match letter {
             Letter::Visit(batch) => self.ready.push_back(batch),
-            Letter::Home(batch) => self.outbox.homes.push(batch),
+            Letter::Home(batch) => self.outbox.arrived.push(batch),
             Letter::Return(returned) => self.take_back(returned),
             Letter::Routes(map) => {
                 if map.epoch() > self.given.map.epoch() {
