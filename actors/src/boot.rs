@@ -58,91 +58,95 @@ pub struct Server {
     unixsocket: String,
 }
 
-/// Starts everything; the server accepts clients when this returns.
+/// What a start is given.
+pub struct Given {
+    /// The settings.
+    pub settings: Settings,
+    /// Their file, if there is one.
+    pub file: Option<ConfigFile>,
+    /// Time.
+    pub clock: Clock,
+    /// Who is told that a client wants the server to end.
+    pub shutdown: UnboundedSender<Shutdown>,
+}
+
+/// Starts everything; the data set is loaded when this returns. Clients are let in before that, and
+/// hear that it is being loaded.
 ///
 /// # Errors
 /// What keeps it from starting, with a remedy where there is one.
-pub async fn start(
-    settings: Settings,
-    file: Option<ConfigFile>,
-    clock: Clock,
-    shutdown: UnboundedSender<Shutdown>,
-) -> anyhow::Result<Server> {
+pub async fn start(given: Given) -> anyhow::Result<Server> {
+    let Given { settings, file, clock, shutdown } = given;
     let settings = Arc::new(settings);
     let path = file.as_ref().map(|file| &*file.path);
     let origin = admin::Origin::new(&settings, path, clock.now());
     let doors = open_doors(&settings)?;
-    let shards = match settings.shards {
+    let count = match settings.shards {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
-        shards => shards as usize,
+        count => count as usize,
     };
-    let shared = Arc::new(Shared::new(shards));
+    let shared = Arc::new(Shared::new(count));
     let records = Records::default();
     let guardian = Guardian::new(clock.clone(), records.clone()).start().recipient();
-    let map = Arc::new(Map::new(shards as u16));
-    let (arbiters, shard_actors) = start_shards(&settings, &map, &shared, &guardian, &clock)?;
-    let reach: Vec<Reach> = shard_actors.iter().map(Reach::of).collect();
-    let letters: Vec<_> = reach.iter().map(|reach| reach.letters.clone()).collect();
+    let map = Arc::new(Map::new(count as u16));
+    let (arbiters, shards) = start_shards(&settings, &map, &shared, &guardian, &clock)?;
+    let router = start_router(&map, &arbiters, &shards, &guardian);
+    let current: Current = Arc::new(RwLock::new(settings.clone()));
+    let figures = Journal::<()>::new(Policy::Never, Default::default()).figures();
+    let figures = Arc::new(Mutex::new(figures));
+    let admin = Arc::new(Admin::new(admin::Parts {
+        shards: shards.iter().map(Reach::of).collect(),
+        router: router.clone().recipient(),
+        settings: current.clone(),
+        file,
+        shared: shared.clone(),
+        restarts: records,
+        journal: figures.clone(),
+        origin,
+        clock: clock.clone(),
+        shutdown,
+    }));
+    let (at_listener, for_admin) = (shared.clone(), admin.clone());
+    let listener =
+        start_listener(doors, &arbiters, current, at_listener, guardian.clone(), for_admin);
+    admin.met("router", router.recipient());
+    admin.met("listener", listener.clone().recipient());
+    let unixsocket = settings.unixsocket.clone();
+    let writer = if settings.appendonly {
+        let parts = WriterParts { settings, map, shards, shared, figures, guardian, clock };
+        let writer = start_journal(parts).await?;
+        admin.met("aofwriter", writer.clone().recipient());
+        admin.met_writer(writer.clone().recipient());
+        Some(writer)
+    } else {
+        shards.iter().for_each(|shard| shard.do_send(Loaded { load: 0 }));
+        None
+    };
+    Ok(Server { admin, writer, listener: Some(listener), arbiters, unixsocket })
+}
+
+/// Starts the router, and tells every thread where the others are.
+fn start_router(
+    map: &Arc<Map>,
+    arbiters: &[Arbiter],
+    shards: &[Addr<Shard>],
+    guardian: &Recipient<Restarted>,
+) -> Addr<Router> {
+    let letters: Vec<_> = shards.iter().map(|shard| shard.clone().recipient()).collect();
     let router = {
         let (map, letters, guardian) = (map.clone(), letters.clone(), guardian.clone());
         Supervisor::start(move |_| Router::new(map, letters, guardian))
     };
-    for (arbiter, number) in arbiters.iter().zip(0..) {
+    for arbiter in arbiters {
         let (letters, moved) = (letters.clone(), router.clone().recipient());
         arbiter.spawn_fn(move || {
             THREAD.with(|thread| {
                 let thread = thread.get().expect("the shard of this thread was just started");
                 thread.meet(letters, moved);
-                debug_assert_eq!(thread.number, number);
             });
         });
     }
-    let figures =
-        Arc::new(Mutex::new(Journal::<()>::new(Policy::Never, Default::default()).figures()));
-    let writer = match settings.appendonly {
-        true => {
-            let parts = WriterParts {
-                settings: settings.clone(),
-                map: map.clone(),
-                shards: shard_actors.clone(),
-                shared: shared.clone(),
-                figures: figures.clone(),
-                guardian: guardian.clone(),
-                clock: clock.clone(),
-            };
-            Some(start_journal(parts).await?)
-        }
-        false => {
-            shard_actors.iter().for_each(|shard| shard.do_send(Loaded { load: 0 }));
-            None
-        }
-    };
-    let current: Current = Arc::new(RwLock::new(settings.clone()));
-    let mut panics = vec![("router", router.clone().recipient())];
-    panics.extend(writer.as_ref().map(|writer| ("aofwriter", writer.clone().recipient())));
-    let admin = Arc::new(Admin::new(admin::Parts {
-        shards: reach,
-        router: router.recipient(),
-        panics,
-        policy: writer.as_ref().map(|writer| writer.clone().recipient()),
-        settings: current.clone(),
-        file,
-        shared: shared.clone(),
-        restarts: records,
-        journal: figures,
-        origin,
-        clock,
-        shutdown,
-    }));
-    let listener = start_listener(doors, &arbiters, current, shared, guardian, admin.clone());
-    admin.met_listener(listener.clone().recipient());
-    Ok(Server {
-        admin,
-        writer,
-        listener: Some(listener),
-        arbiters,
-        unixsocket: settings.unixsocket.clone(),
-    })
+    router
 }
 
 type ShardActors = Vec<Addr<Shard>>;

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tracing::{error, info, warn};
 use troupe::settings::{Settings, Supervision};
 
-use crate::boot::{self, Server};
+use crate::boot::{self, Given, Server};
 use crate::clock::Clock;
 use crate::logging;
 use crate::settings::Start;
@@ -60,7 +60,7 @@ async fn live(settings: Settings, file: Option<crate::settings::ConfigFile>) -> 
     let (shutdown, mut asked) = mpsc::unbounded_channel();
     let port = settings.port;
     notify(&[NotifyState::Status("Loading the data set")]);
-    let server = boot::start(settings, file, Clock::new(), shutdown).await?;
+    let server = boot::start(Given { settings, file, clock: Clock::new(), shutdown }).await?;
     info!("Ready to accept connections tcp");
     if port > 0 {
         info!("The server is now ready to accept connections on port {port}");

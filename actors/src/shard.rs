@@ -85,6 +85,8 @@ impl Shard {
         match &self.rebuild {
             Some(rebuild) => {
                 warn!(shard = self.thread.number, "rebuilding the shard from the journal");
+                // What was done before must be in the journal before the marker.
+                self.thread.end_turn();
                 self.thread.with_shard(|shard| shard.begin_rebuild());
                 self.load += 1;
                 rebuild.do_send(aof::Rebuild {
@@ -183,9 +185,9 @@ impl Handler<Letters> for Shard {
     type Result = ();
 
     fn handle(&mut self, letters: Letters, _: &mut Context<Shard>) {
-        self.guarded(|actor| {
-            actor.thread.with_shard(|shard| letters.0.into_iter().for_each(|l| shard.receive(l)));
-        });
+        for letter in letters.0 {
+            self.guarded(|actor| actor.thread.with_shard(|shard| shard.receive(letter)));
+        }
     }
 }
 

@@ -57,13 +57,8 @@ impl Admin {
             thread.panic_a_client();
             return Ok(());
         }
-        if name == "listener"
-            && let Some(listener) = self.listener.get()
-        {
-            listener.do_send(Panic);
-            return Ok(());
-        }
-        match self.parts.panics.iter().find(|(actor, _)| *actor == name) {
+        let actors = self.actors.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        match actors.iter().find(|(actor, _)| *actor == name) {
             Some((_, actor)) => {
                 actor.do_send(Panic);
                 Ok(())
@@ -74,7 +69,7 @@ impl Admin {
 
     /// Every shard empties its tables and reads the journal again.
     async fn load_journal(&self) -> Result<(), CommandError> {
-        if self.parts.policy.is_none() {
+        if self.writer.get().is_none() {
             return Err(CommandError::Text(
                 "ERR there is nothing to load from: the append only file is off, and there are no \
                  snapshots yet",

@@ -113,7 +113,7 @@ impl Admin {
         let figures = self.parts.journal.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let loading = self.parts.shared.is_loading.load(Ordering::Relaxed);
         Journal {
-            enabled: self.parts.policy.is_some(),
+            enabled: self.writer.get().is_some(),
             loading: loading.then_some(Loading { since: now, ..Loading::default() }),
             failed: figures.fault.as_ref().map(|fault| fault.reason.clone()),
             size_bytes: figures.current_size,
@@ -143,7 +143,7 @@ impl Admin {
             row("router".to_owned(), "main".to_owned()),
             row("guardian".to_owned(), "main".to_owned()),
         ];
-        if self.parts.policy.is_some() {
+        if self.writer.get().is_some() {
             rows.push(row("aof-writer".to_owned(), "aof-writer".to_owned()));
         }
         for number in 0..self.parts.shards.len() {

@@ -67,10 +67,6 @@ pub struct Parts {
     pub shards: Vec<Reach>,
     /// Moves slots.
     pub router: Recipient<Move>,
-    /// Actors that can be made to panic, by name in lower case.
-    pub panics: Vec<(&'static str, Recipient<Panic>)>,
-    /// The AOF writer's ear for changes of `appendfsync`, where there is a journal.
-    pub policy: Option<Recipient<SetPolicy>>,
     /// The settings in force.
     pub settings: Current,
     /// The file of the settings, if there is one.
@@ -92,7 +88,8 @@ pub struct Parts {
 /// Performs actions.
 pub struct Admin {
     parts: Parts,
-    listener: OnceLock<Recipient<Panic>>,
+    actors: Mutex<Vec<(&'static str, Recipient<Panic>)>>,
+    writer: OnceLock<Recipient<SetPolicy>>,
     pause: Mutex<Option<Pause>>,
     watchers: Mutex<Vec<(u64, Recipient<Push>)>>,
 }
@@ -100,14 +97,24 @@ pub struct Admin {
 impl Admin {
     /// What performs actions with these parts.
     pub fn new(parts: Parts) -> Admin {
-        let (pause, watchers) = (Mutex::default(), Mutex::default());
-        Admin { parts, listener: OnceLock::new(), pause, watchers }
+        Admin {
+            parts,
+            actors: Mutex::default(),
+            writer: OnceLock::new(),
+            pause: Mutex::default(),
+            watchers: Mutex::default(),
+        }
     }
 
-    /// The listener is started last, since it hands this to the connections.
-    pub fn met_listener(&self, listener: Recipient<Panic>) {
-        // Called once.
-        let _ = self.listener.set(listener);
+    /// An actor that DEBUG PANIC-ACTOR can reach, by its name in lower case.
+    pub fn met(&self, name: &'static str, actor: Recipient<Panic>) {
+        self.actors.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push((name, actor));
+    }
+
+    /// There is a journal, and this is how its writer hears of a change of `appendfsync`.
+    pub fn met_writer(&self, writer: Recipient<SetPolicy>) {
+        // There is one at the most.
+        let _ = self.writer.set(writer);
     }
 
     /// Begins an action of a client on `thread`, who gets `push` for what it did not ask for.

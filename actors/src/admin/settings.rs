@@ -52,7 +52,7 @@ impl Admin {
     fn take_up(&self, settings: &Settings) {
         logging::set_level(logging::filter(settings.loglevel));
         let policy = policy_of(settings.appendfsync);
-        if let Some(writer) = &self.parts.policy {
+        if let Some(writer) = self.writer.get() {
             writer.do_send(SetPolicy(policy));
             self.parts.shards.iter().for_each(|shard| shard.policy.do_send(SetPolicy(policy)));
         }
