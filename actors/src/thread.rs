@@ -25,8 +25,11 @@ use crate::clock::Clock;
 use crate::message::{aof, connection, control, router, shard};
 use crate::shared::Shared;
 
-/// Read buffers kept for the next client that has something to say.
+/// Buffers of each kind kept for the next client that has something to say.
 const BUFFERS_KEPT: usize = 16;
+
+/// Largest buffer for replies that is kept, in bytes.
+const REPLIES_KEPT: usize = 64 * 1024;
 
 /// A thread's shard, clients and mail.
 pub struct Thread {
@@ -42,6 +45,7 @@ pub struct Thread {
     journal: RefCell<Option<Journal>>,
     clients: RefCell<Slab<Client>>,
     buffers: RefCell<Vec<BytesMut>>,
+    replies: RefCell<Vec<Vec<u8>>>,
     runner: RefCell<Option<Waker>>,
     alarm: Cell<Option<Millis>>,
     /// The longest time for which the shard held the thread.
@@ -84,6 +88,7 @@ impl Thread {
             journal: RefCell::default(),
             clients: RefCell::default(),
             buffers: RefCell::default(),
+            replies: RefCell::default(),
             runner: RefCell::default(),
             alarm: Cell::default(),
             slices: Slices::default(),
@@ -263,6 +268,19 @@ impl Thread {
         let mut buffers = self.buffers.borrow_mut();
         if buffers.len() < BUFFERS_KEPT {
             buffers.push(buffer);
+        }
+    }
+
+    /// A buffer for replies.
+    pub fn take_replies(&self) -> Vec<u8> {
+        self.replies.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Gives an empty buffer for replies back; one that grew large is dropped.
+    pub fn give_replies(&self, buffer: Vec<u8>) {
+        let mut replies = self.replies.borrow_mut();
+        if replies.len() < BUFFERS_KEPT && (1..=REPLIES_KEPT).contains(&buffer.capacity()) {
+            replies.push(buffer);
         }
     }
 

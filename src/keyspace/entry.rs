@@ -218,6 +218,16 @@ impl Entry {
         }
     }
 
+    /// The first and the last byte of the allocation: who reads them has all of a small entry in the
+    /// cache.
+    #[inline]
+    pub(super) fn ends(&self) -> (u8, u8) {
+        let shape = self.shape();
+        let last = shape.value_at() + shape.value_len;
+        // SAFETY: the head is there, and so is the byte before the end of the last part.
+        unsafe { (self.array::<1>(0)[0], self.array::<1>(last - 1)[0]) }
+    }
+
     /// True for a string that was built or grown in place: its encoding is `raw` at any length.
     pub fn is_raw(&self) -> bool {
         self.shape().has(RAW)

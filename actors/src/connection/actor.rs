@@ -33,9 +33,6 @@ use crate::thread::{Client, Thread};
 /// Bytes that a read asks for at least.
 const READ_BYTES: usize = 16 * 1024;
 
-/// Capacity of the reply buffer that an idle client keeps, in bytes.
-const REPLIES_KEPT: usize = 1024;
-
 /// What keeps the connection's batch.
 enum Standing {
     /// It is here.
@@ -210,12 +207,15 @@ impl Connection {
             self.thread.give_buffer(std::mem::take(&mut self.input));
         }
         batch.clear();
-        batch.replies.shrink_to(REPLIES_KEPT);
+        self.thread.give_replies(std::mem::take(&mut batch.replies));
     }
 
     /// Sends the batch to the shards, beginning with this thread's.
-    fn send_out(&mut self, batch: Box<Batch>) {
+    fn send_out(&mut self, mut batch: Box<Batch>) {
         self.standing = Standing::Away;
+        if batch.replies.capacity() == 0 {
+            batch.replies = self.thread.take_replies();
+        }
         if let Some(batch) = self.thread.visit(batch) {
             self.come_home(batch);
         }
