@@ -4,7 +4,7 @@ use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
 use crate::support::reply::Reply;
-use crate::support::server::{Options, Server};
+use crate::support::server::{Options, Server, troupe};
 use crate::support::tests_folder;
 use crate::support::wait::{SOON, until};
 
@@ -47,8 +47,7 @@ fn a_bad_value_stops_the_start() {
 
 #[test]
 fn a_missing_file_stops_the_start() {
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_troupe"));
-    let output = command.arg("/nonexistent/troupe.toml").output().unwrap();
+    let output = troupe().arg("/nonexistent/troupe.toml").output().unwrap();
     assert!(!output.status.success());
     let said = [output.stdout, output.stderr].concat();
     let said = String::from_utf8_lossy(&said);
@@ -147,8 +146,7 @@ fn config_rewrite_keeps_comments_and_other_lines() {
 #[test]
 fn check_config_version_and_help_end_at_once() {
     let run = |args: &[&str]| {
-        let output = std::process::Command::new(env!("CARGO_BIN_EXE_troupe")).args(args).output();
-        let output = output.unwrap();
+        let output = troupe().args(args).output().unwrap();
         let said = [output.stdout, output.stderr].concat();
         (output.status.success(), String::from_utf8_lossy(&said).into_owned())
     };

@@ -22,8 +22,9 @@ struct Known {
 /// An error reply, and the key of the command that it answers.
 #[derive(Clone, Debug)]
 pub struct Refused {
-    /// The only key of the command, or nothing for commands of several.
+    /// The only key of the command, where the refusal is about that key; nothing otherwise.
     pub key: Option<String>,
+    round: i64,
     /// The error's text.
     pub text: String,
 }
@@ -85,22 +86,26 @@ impl Writer {
             for command in &commands {
                 client.send(command)?;
             }
+            // From the first -LOADING or -MISCONF on, the rest of a batch is refused too, whatever its
+            // shard: only the first refusal says something about its own key.
+            let mut blamed = false;
             for command in &commands {
                 let reply = client.read()?;
-                self.note(command, reply);
+                self.note(command, reply, blamed);
+                blamed |= self.refused.last().is_some_and(|refused| refused.round == self.round);
             }
         }
         Ok(())
     }
 
-    fn note(&mut self, command: &[String], reply: Reply) {
+    fn note(&mut self, command: &[String], reply: Reply, blamed: bool) {
         if let Reply::Error(text) = reply {
             // A token whose last move is not known may stand at the other place.
             let moved = command[0] == "RENAME" && text.contains("no such key");
             if !moved {
-                let key = (command.len() == 3 && command[0] == "SET" || command[0] == "INCR")
-                    .then(|| command[1].clone());
-                self.refused.push(Refused { key, text });
+                let single = command[0] == "SET" || command[0] == "INCR";
+                let key = (single && !blamed).then(|| command[1].clone());
+                self.refused.push(Refused { key, text, round: self.round });
             }
             return;
         }

@@ -94,6 +94,15 @@ pub struct Server {
     child: Option<Child>,
 }
 
+/// The program, without the `TROUPE_...` variables of the tests: it would take them for settings.
+pub fn troupe() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_troupe"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TROUPE_")) {
+        command.env_remove(name);
+    }
+    command
+}
+
 /// A port that was free a moment ago.
 pub fn free_port() -> u16 {
     std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
@@ -104,9 +113,14 @@ impl Server {
         let stand_in = std::env::var("TROUPE_STAND_IN").ok();
         let foreign = self.options.command.clone().or(stand_in.map(|program| vec![program]));
         let ours = foreign.is_none();
-        let words = foreign.unwrap_or_else(|| vec![env!("CARGO_BIN_EXE_troupe").to_string()]);
-        let mut command = Command::new(&words[0]);
-        command.args(&words[1..]);
+        let mut command = match &foreign {
+            None => troupe(),
+            Some(words) => {
+                let mut command = Command::new(&words[0]);
+                command.args(&words[1..]);
+                command
+            }
+        };
         if let Some(file) = &self.options.file {
             let (name, content) = file.split_once('\n').unwrap();
             let path = self.path(name);
