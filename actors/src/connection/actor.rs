@@ -231,6 +231,8 @@ impl Connection {
             );
             self.closing = true;
         }
+        // Before the action, which may have to describe this very client.
+        self.row.borrow_mut().update(&batch.session, batch.now);
         if let Some(action) = batch.action.take() {
             let began = self.thread.clock.nanos();
             let admin = self.admin.clone();
@@ -240,7 +242,6 @@ impl Connection {
             return;
         }
         self.take_replies(&mut batch);
-        self.row.borrow_mut().update(&batch.session, batch.now);
         if self.watches && !batch.session.monitors {
             self.admin.unwatch(self.id);
         }

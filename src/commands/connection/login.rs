@@ -49,7 +49,8 @@ pub(crate) const COMMANDS: &[Command] = &[
         group: Group::Connection,
         since: "6.0.0",
         summary: "Introduces client and server to one another.",
-        flags: ALWAYS.and(Flags::SENSITIVE),
+        flags: ALWAYS,
+        secret: Some(is_credential),
         args: &[Arg::block(
             "arguments",
             &[
@@ -127,6 +128,11 @@ fn hello(
     Ok(())
 }
 
+/// True for the two words after AUTH.
+fn is_credential(call: &Call<'_>, at: usize) -> bool {
+    (2..at).any(|option| at - option <= 2 && call.is(option, "auth"))
+}
+
 /// What the server says of itself.
 fn introduce(session: &Session, reply: &mut Reply<'_>) {
     reply.map(7);
@@ -175,6 +181,7 @@ fn is_same(given: &[u8], expected: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::is_same;
+    use crate::hooks::sample;
     use crate::testing::Store;
 
     const WRONG: &str = "(error) WRONGPASS invalid username-password pair or user is disabled.";
@@ -241,6 +248,14 @@ mod tests {
             "HELLO 3 SETNAME \"a b\"",
             "ERR Client names cannot contain spaces, newlines or special characters.",
         );
+    }
+
+    #[test]
+    fn logs_hide_users_and_passwords_alone() {
+        let call = sample::words(&["hello", "3", "auth", "me", "secret", "setname", "n"]);
+        let hidden: Vec<usize> =
+            (1..call.len()).filter(|at| super::is_credential(&call, *at)).collect();
+        assert_eq!(hidden, [3, 4]);
     }
 
     #[test]

@@ -118,6 +118,8 @@ pub(crate) const COMMANDS: &[Command] = &[
                 ..CLUSTER
             },
         ],
+        // Whatever else is asked of a cluster is refused alike.
+        run: Run::Session(no_cluster),
         ..Command::BASE
     },
     Command {
@@ -261,7 +263,14 @@ mod tests {
     #[test]
     fn there_is_no_cluster() {
         let mut store = Store::new();
-        for line in ["CLUSTER INFO", "CLUSTER NODES", "CLUSTER SLOTS", "CLUSTER HELP", "ASKING"] {
+        for line in [
+            "CLUSTER INFO",
+            "CLUSTER ADDSLOTS 1",
+            "CLUSTER NODES",
+            "CLUSTER SLOTS",
+            "CLUSTER HELP",
+            "ASKING",
+        ] {
             let disabled = "(error) ERR This instance has cluster support disabled";
             assert_eq!(store.run(line), disabled, "{line}");
         }

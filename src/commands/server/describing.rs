@@ -18,8 +18,8 @@ pub(super) fn describe(command: &Command, reply: &mut Reply<'_>) {
     command.tips.iter().for_each(|tip| reply.bulk(tip.as_bytes()));
     reply.set(command.keys.len());
     command.keys.iter().for_each(|spec| describe_keys(spec, reply));
-    reply.array(command.subcommands.len());
-    command.subcommands.iter().for_each(|sub| describe(sub, reply));
+    reply.array(command.shown_subcommands().len());
+    command.shown_subcommands().iter().for_each(|sub| describe(sub, reply));
 }
 
 /// A set of words.

@@ -38,10 +38,10 @@ pub(super) fn document(command: &Command, reply: &mut Reply<'_>) {
         arguments(command.args, reply);
         fields += 1;
     }
-    if !command.subcommands.is_empty() {
+    if !command.shown_subcommands().is_empty() {
         reply.bulk(b"subcommands");
-        reply.map(command.subcommands.len());
-        for sub in command.subcommands {
+        reply.map(command.shown_subcommands().len());
+        for sub in command.shown_subcommands() {
             reply.bulk(sub.name.as_str().as_bytes());
             document(sub, reply);
         }

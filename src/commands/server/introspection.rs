@@ -187,8 +187,11 @@ fn list(call: &Call<'_>, _: &mut Session, reply: &mut Reply<'_>) -> Result<(), C
 }
 
 fn named(is_meant: impl Fn(&Command) -> bool) -> Vec<&'static str> {
-    let meant = registry::all().iter().filter(|command| is_meant(command));
-    meant.map(|command| command.name.as_str()).collect()
+    registry::commands()
+        .flat_map(|command| std::iter::once(command).chain(command.shown_subcommands()))
+        .filter(|command| is_meant(command))
+        .map(|command| command.name.as_str())
+        .collect()
 }
 
 fn getkeys(call: &Call<'_>, _: &mut Session, reply: &mut Reply<'_>) -> Result<(), CommandError> {
