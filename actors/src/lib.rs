@@ -17,6 +17,7 @@
 //! module: it holds a `Recipient`. Only `boot` knows them all.
 
 pub mod admin;
+pub mod allocator;
 pub mod aof;
 pub mod boot;
 pub mod clock;

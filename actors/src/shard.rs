@@ -177,6 +177,7 @@ impl Runner {
         {
             task.waker().wake_by_ref();
             actor.thread.update_credit(None);
+            actor.thread.close_idle();
         }
     }
 }

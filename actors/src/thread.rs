@@ -48,6 +48,7 @@ pub struct Thread {
     replies: RefCell<Vec<Vec<u8>>>,
     runner: RefCell<Option<Waker>>,
     alarm: Cell<Option<Millis>>,
+    looked: Cell<Millis>,
     /// The longest time for which the shard held the thread.
     pub slices: Slices,
 }
@@ -91,6 +92,7 @@ impl Thread {
             replies: RefCell::default(),
             runner: RefCell::default(),
             alarm: Cell::default(),
+            looked: Cell::default(),
             slices: Slices::default(),
         }
     }
@@ -249,6 +251,23 @@ impl Thread {
     /// Calls `each` with every client of the thread.
     pub fn each_client(&self, mut each: impl FnMut(&Client)) {
         self.clients.borrow().iter().for_each(|(_, client)| each(client));
+    }
+
+    /// Closes the clients that have been silent for longer than `timeout`. Asked for each tick; looks
+    /// once a second.
+    pub fn close_idle(&self) {
+        let timeout = i64::from(self.shard.borrow().settings().timeout);
+        let now = self.clock.now();
+        if timeout == 0 || now.since(self.looked.get()) < 1_000 {
+            return;
+        }
+        self.looked.set(now);
+        self.each_client(|client| {
+            let row = client.row.borrow();
+            if row.idle_seconds(now) > timeout && !row.flags.contains(&b'O') {
+                client.kill.do_send(connection::Kill { after_reply: false });
+            }
+        });
     }
 
     /// Panics in the actor of one of the thread's clients.

@@ -4,7 +4,6 @@ use std::fs;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
-use tikv_jemalloc_ctl::{epoch, stats};
 use troupe::base::millis::Millis;
 use troupe::clients::PauseMode;
 use troupe::settings::{Settings, Supervision};
@@ -13,6 +12,7 @@ use troupe::stats::facts::{
 };
 
 use super::Admin;
+use crate::allocator;
 
 /// What does not change while the process lives.
 #[derive(Clone, Debug)]
@@ -64,7 +64,7 @@ impl Origin {
             listeners,
             system_memory: system_memory(),
         };
-        Origin { process, startup_bytes: allocated().allocated }
+        Origin { process, startup_bytes: allocator::counters().allocated }
     }
 }
 
@@ -91,7 +91,7 @@ impl Admin {
 
     fn memory(&self) -> Memory {
         let startup = self.parts.origin.startup_bytes;
-        let memory = Memory { startup, rss: resident(), ..allocated() };
+        let memory = Memory { startup, rss: resident(), ..allocator::counters() };
         let peak = self.parts.shared.peak.fetch_max(memory.allocated, Ordering::Relaxed);
         Memory { peak: peak.max(memory.allocated), ..memory }
     }
@@ -150,21 +150,6 @@ impl Admin {
             rows.push(row(format!("shard-{number}"), format!("shard-{number}")));
         }
         rows
-    }
-}
-
-/// The allocator's counters. They are as of the last epoch, which is begun anew here.
-fn allocated() -> Memory {
-    // Without counters the fields stay 0, which is what INFO then says.
-    let _ = epoch::advance();
-    let read = |counter: tikv_jemalloc_ctl::Result<usize>| counter.unwrap_or_default() as u64;
-    Memory {
-        allocated: read(stats::allocated::read()),
-        active: read(stats::active::read()),
-        resident: read(stats::resident::read()),
-        metadata: read(stats::metadata::read()),
-        allocator: "jemalloc-5.3.1",
-        ..Memory::default()
     }
 }
 

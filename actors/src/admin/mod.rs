@@ -25,6 +25,7 @@ use troupe::shard::letter::Letter;
 use troupe::shard::question::{Answer, Question};
 use troupe::stats::gathered;
 
+use crate::allocator;
 use crate::clock::Clock;
 use crate::message::aof::SetPolicy;
 use crate::message::connection::Push;
@@ -164,8 +165,9 @@ impl Admin {
                     reply.ok();
                 }
                 Action::Shutdown(asked) => self.shutdown(asked).await?,
+                Action::MemoryPurge if allocator::purge() => reply.ok(),
                 Action::MemoryPurge => return Err(NO_PURGE),
-                Action::MallocStats => reply.verbatim(b"txt", &malloc_stats()),
+                Action::MallocStats => reply.verbatim(b"txt", &allocator::report()),
                 Action::Debug(debug) => {
                     self.debug(debug, &thread).await?;
                     reply.ok();
@@ -237,16 +239,4 @@ impl Admin {
     }
 }
 
-const NO_PURGE: CommandError = CommandError::Text(
-    "ERR MEMORY PURGE is not there yet. The allocator gives unused memory back by itself",
-);
-
-/// The allocator's own report.
-fn malloc_stats() -> Vec<u8> {
-    let mut text = Vec::new();
-    let options = tikv_jemalloc_ctl::stats_print::Options::default();
-    if let Err(error) = tikv_jemalloc_ctl::stats_print::stats_print(&mut text, options) {
-        return format!("the allocator gives no report: {error}").into_bytes();
-    }
-    text
-}
+const NO_PURGE: CommandError = CommandError::Text("ERR Error purging dirty pages");

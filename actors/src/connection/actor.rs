@@ -11,17 +11,20 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context as TaskContext, Poll, ready};
+use std::time::Duration;
 
 use actix::fut::ActorFuture;
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Recipient};
 use bytes::BytesMut;
+use tokio::time::{Sleep, sleep};
 use tokio_util::codec::Decoder as _;
 use tracing::{debug, warn};
 use troupe::batch::{Batch, Home};
-use troupe::clients::Row;
+use troupe::clients::{Row, Traffic};
 use troupe::commands::error::CommandError;
 use troupe::resp::{Limits, Reply};
 use troupe::session::{Peer, Session};
+use troupe::settings::BufferLimit;
 
 use crate::admin::{Admin, Performing};
 use crate::connection::codec::{Codec, CodecError};
@@ -63,6 +66,9 @@ pub struct Connection {
     closing: bool,
     /// It gets every command that the server runs.
     watches: bool,
+    traffic: Traffic,
+    /// Runs while more is due to the client than the soft limit allows.
+    patience: Option<Pin<Box<Sleep>>>,
     push: Recipient<Push>,
 }
 
@@ -106,6 +112,8 @@ impl Connection {
                 written: 0,
                 closing: false,
                 watches: false,
+                traffic: Traffic::default(),
+                patience: None,
                 push,
             }
         })
@@ -195,6 +203,7 @@ impl Connection {
         match ready!(self.stream.poll_read(task, &mut self.input)) {
             Ok(0) | Err(_) => Poll::Ready(Err(Closed)),
             Ok(count) => {
+                self.traffic.received += count as u64;
                 self.thread.shared.bytes_in.fetch_add(count as u64, Ordering::Relaxed);
                 Poll::Ready(Ok(()))
             }
@@ -290,14 +299,20 @@ impl Connection {
     /// Writes what is due to the client. Ready when all of it is written.
     fn poll_flush(&mut self, task: &mut TaskContext<'_>) -> Poll<Result<(), Closed>> {
         while self.written < self.output.len() {
-            match ready!(self.stream.poll_write(task, &self.output[self.written..])) {
+            let Poll::Ready(wrote) = self.stream.poll_write(task, &self.output[self.written..])
+            else {
+                return self.poll_patience(task);
+            };
+            match wrote {
                 Ok(0) | Err(_) => return Poll::Ready(Err(Closed)),
                 Ok(count) => {
                     self.written += count;
+                    self.traffic.sent += count as u64;
                     self.thread.shared.bytes_out.fetch_add(count as u64, Ordering::Relaxed);
                 }
             }
         }
+        self.patience = None;
         if self.written > 0 {
             self.written = 0;
             self.output.clear();
@@ -306,6 +321,37 @@ impl Connection {
             }
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+impl Connection {
+    fn output_limit(&self) -> BufferLimit {
+        let settings = self.thread.with_shard(|shard| shard.settings().clone());
+        let limits = &settings.client_output_buffer_limit;
+        if self.watches { limits.pubsub } else { limits.normal }
+    }
+
+    /// The socket takes no more for now. Pending, unless the client has been given enough time or
+    /// more is due to it than it may ever have.
+    fn poll_patience(&mut self, task: &mut TaskContext<'_>) -> Poll<Result<(), Closed>> {
+        let limit = self.output_limit();
+        let due = (self.output.len() - self.written) as u64;
+        let is_over = |bytes: u64| bytes > 0 && due > bytes;
+        let soft = Duration::from_secs(u64::from(limit.soft_seconds));
+        let is_impatient = match &mut self.patience {
+            _ if !is_over(limit.soft_bytes) => {
+                self.patience = None;
+                false
+            }
+            Some(patience) => patience.as_mut().poll(task).is_ready(),
+            none => none.insert(Box::pin(sleep(soft))).as_mut().poll(task).is_ready(),
+        };
+        if is_impatient || is_over(limit.hard_bytes) {
+            self.thread.shared.cut_for_output.fetch_add(1, Ordering::Relaxed);
+            warn!(client = self.id, "closing a client that does not read: {due} bytes are due");
+            return Poll::Ready(Err(Closed));
+        }
+        Poll::Pending
     }
 }
 
@@ -356,17 +402,9 @@ impl Handler<Executed> for Connection {
 impl Handler<Push> for Connection {
     type Result = ();
 
-    fn handle(&mut self, push: Push, ctx: &mut Context<Connection>) {
-        let limit = self
-            .thread
-            .with_shard(|shard| shard.settings().client_output_buffer_limit.pubsub.hard_bytes);
+    fn handle(&mut self, push: Push, _: &mut Context<Connection>) {
+        // What it may hold is checked where it is written, in the same turn.
         self.output.extend_from_slice(&push.0);
-        let due = (self.output.len() - self.written) as u64;
-        if limit > 0 && due > limit {
-            self.thread.shared.cut_for_output.fetch_add(1, Ordering::Relaxed);
-            warn!(client = self.id, "closing a client that does not read what it asked for");
-            ctx.stop();
-        }
     }
 }
 
