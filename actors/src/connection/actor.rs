@@ -196,6 +196,7 @@ impl Connection {
             Ok(0) | Err(_) => Poll::Ready(Err(Closed)),
             Ok(count) => {
                 self.thread.shared.bytes_in.fetch_add(count as u64, Ordering::Relaxed);
+                self.row.borrow_mut().traffic.received += count as u64;
                 Poll::Ready(Ok(()))
             }
         }
@@ -295,6 +296,7 @@ impl Connection {
                 Ok(count) => {
                     self.written += count;
                     self.thread.shared.bytes_out.fetch_add(count as u64, Ordering::Relaxed);
+                    self.row.borrow_mut().traffic.sent += count as u64;
                 }
             }
         }
