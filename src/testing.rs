@@ -40,7 +40,7 @@ pub(crate) struct Store {
 }
 
 /// A clock that stands still, so that no slice ends.
-struct Still;
+pub(crate) struct Still;
 
 impl Ticks for Still {
     fn nanos(&mut self) -> u64 {

@@ -96,10 +96,15 @@ pub fn named(name: &[u8]) -> Option<&'static Command> {
     INDEX.by_name.get(&*lower).copied()
 }
 
+/// The command with this name, in any case. Subcommands have no name that a request may begin with.
+fn command(name: &[u8]) -> Option<&'static Command> {
+    named(name).filter(|_| !name.contains(&b'|'))
+}
+
 /// Finds what a request asks for; nothing where it is unknown or its arity is wrong.
 pub fn find(bytes: &[u8], spans: &[Span]) -> Found {
     let Some(first) = spans.first() else { return Found::Nothing };
-    let found = match named(first.of(bytes)) {
+    let found = match command(first.of(bytes)) {
         Some(container) if !container.subcommands.is_empty() && spans.len() > 1 => {
             let sub = subcommand(container, spans[1].of(bytes));
             match container.run {
@@ -130,7 +135,7 @@ pub fn subcommand(container: &Command, sub: &[u8]) -> Option<&'static Command> {
 /// Why a request was not found: the error that Redis gives.
 pub fn refusal(bytes: &[u8], spans: &[Span]) -> CommandError {
     let word = |at: usize| spans.get(at).map_or(&[][..], |span: &Span| span.of(bytes));
-    match named(word(0)) {
+    match command(word(0)) {
         None => unknown_command(bytes, spans),
         Some(container) if container.hides_subcommands && spans.len() > 1 => {
             CommandError::UnknownSubcommandOrArity {

@@ -412,7 +412,13 @@ impl<'a> Keys<'a> {
             return;
         }
         if table.get(key).is_some_and(|entry| entry.is_due(self.now)) {
-            drop(self.take(key));
+            self.expire(key);
+        }
+    }
+
+    /// Takes out a key that is known to be due, and records its deletion.
+    pub fn expire(&mut self, key: Key<'_>) {
+        if self.take(key).is_some() {
             self.tools.figures.expired += 1;
             self.tools.effects.aside(self.db, &[b"DEL", key.name]);
         }

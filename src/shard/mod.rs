@@ -325,6 +325,7 @@ impl Shard {
                 figures: tools.figures,
                 statistics: statistics.map(|counted| *counted).unwrap_or_default(),
                 waiting: self.waiting.len() + self.ready.len() + self.set_aside.len(),
+                held_back: self.set_aside.len(),
                 discarded: tools.discarded.iter().map(|table| table.counts().keys).sum(),
                 panics: *panics,
             })),

@@ -100,6 +100,8 @@ pub struct Report {
     pub table_bytes: usize,
     /// Batches that wait here.
     pub waiting: usize,
+    /// Those of them that wait for the end of a pause or for the journal.
+    pub held_back: usize,
     /// Entries of tables that still have to be dropped.
     pub discarded: usize,
     /// Panics of commands.

@@ -73,8 +73,6 @@ pub struct Process {
 pub struct Clients {
     /// Connected now.
     pub connected: u64,
-    /// Those that wait in a blocking command.
-    pub blocked: u64,
     /// The largest input that waited for a client lately, in bytes.
     pub input_max_bytes: u64,
     /// The largest output that waited for a client lately, in bytes.

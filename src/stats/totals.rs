@@ -17,6 +17,8 @@ pub struct Totals {
     pub statistics: Statistics,
     /// Entries of tables that still have to be dropped.
     pub discarded: usize,
+    /// Batches that wait for the end of a pause or for the journal.
+    pub held_back: usize,
     /// Bytes of the tables, without what they hold.
     pub table_bytes: usize,
     /// By shard.
@@ -67,6 +69,7 @@ impl Totals {
         self.figures.add(&report.figures);
         self.statistics.merge(&report.statistics);
         self.discarded += report.discarded;
+        self.held_back += report.held_back;
         self.table_bytes += report.table_bytes;
         self.shards.push(ShardRow {
             phase: report.phase,

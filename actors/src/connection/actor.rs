@@ -205,6 +205,7 @@ impl Connection {
             Ok(count) => {
                 self.traffic.received += count as u64;
                 self.thread.shared.bytes_in.fetch_add(count as u64, Ordering::Relaxed);
+                self.row.borrow_mut().traffic.received += count as u64;
                 Poll::Ready(Ok(()))
             }
         }
@@ -309,6 +310,7 @@ impl Connection {
                     self.written += count;
                     self.traffic.sent += count as u64;
                     self.thread.shared.bytes_out.fetch_add(count as u64, Ordering::Relaxed);
+                    self.row.borrow_mut().traffic.sent += count as u64;
                 }
             }
         }

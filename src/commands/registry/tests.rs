@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use super::*;
 use crate::commands::command::{Begin, Find, Flags, Group, KeySpec, Run};
 use crate::commands::positions;
+use crate::testing::Store;
 
 /// The reply of COMMAND, recorded from Valkey 9.1.2 and written in lines.
 const RECORDED: &str = include_str!("../../../tests/data/commands-valkey-9.1.2.tsv");
@@ -32,6 +33,12 @@ fn subcommands_are_sorted_and_belong_to_their_container() {
         let is_container = matches!(command.run, Run::Container);
         assert!(!is_container || !command.subcommands.is_empty(), "{} never runs", command.name);
     }
+}
+
+#[test]
+fn a_subcommand_is_not_found_under_its_full_name() {
+    let reply = Store::new().run("CONFIG|GET x");
+    assert_eq!(reply, "(error) ERR unknown command 'CONFIG|GET', with args beginning with: 'x' ");
 }
 
 #[test]

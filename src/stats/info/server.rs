@@ -58,7 +58,7 @@ pub(super) fn clients(source: &Source<'_>, lines: &mut Lines<'_>) {
     lines.field("maxclients", facts.settings.maxclients);
     lines.field("client_recent_max_input_buffer", clients.input_max_bytes);
     lines.field("client_recent_max_output_buffer", clients.output_max_bytes);
-    lines.field("blocked_clients", clients.blocked);
+    lines.field("blocked_clients", source.totals.held_back);
     lines.zeros(&[
         "tracking_clients",
         "pubsub_clients",
