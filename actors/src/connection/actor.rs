@@ -20,7 +20,7 @@ use tokio::time::{Sleep, sleep};
 use tokio_util::codec::Decoder as _;
 use tracing::{debug, warn};
 use troupe::batch::{Batch, Home};
-use troupe::clients::{Row, Traffic};
+use troupe::clients::Row;
 use troupe::commands::error::CommandError;
 use troupe::resp::{Limits, Reply};
 use troupe::session::{Peer, Session};
@@ -66,7 +66,6 @@ pub struct Connection {
     closing: bool,
     /// It gets every command that the server runs.
     watches: bool,
-    traffic: Traffic,
     /// Runs while more is due to the client than the soft limit allows.
     patience: Option<Pin<Box<Sleep>>>,
     push: Recipient<Push>,
@@ -112,7 +111,6 @@ impl Connection {
                 written: 0,
                 closing: false,
                 watches: false,
-                traffic: Traffic::default(),
                 patience: None,
                 push,
             }
@@ -203,7 +201,6 @@ impl Connection {
         match ready!(self.stream.poll_read(task, &mut self.input)) {
             Ok(0) | Err(_) => Poll::Ready(Err(Closed)),
             Ok(count) => {
-                self.traffic.received += count as u64;
                 self.thread.shared.bytes_in.fetch_add(count as u64, Ordering::Relaxed);
                 self.row.borrow_mut().traffic.received += count as u64;
                 Poll::Ready(Ok(()))
@@ -308,7 +305,6 @@ impl Connection {
                 Ok(0) | Err(_) => return Poll::Ready(Err(Closed)),
                 Ok(count) => {
                     self.written += count;
-                    self.traffic.sent += count as u64;
                     self.thread.shared.bytes_out.fetch_add(count as u64, Ordering::Relaxed);
                     self.row.borrow_mut().traffic.sent += count as u64;
                 }
