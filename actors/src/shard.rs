@@ -75,7 +75,7 @@ impl Shard {
             work || expire || discard
         });
         thread.end_turn();
-        thread.slices.end(&thread.clock);
+        thread.end_slice();
         more
     }
 

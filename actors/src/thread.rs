@@ -7,7 +7,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::Waker;
 use std::time::Duration;
 
@@ -131,7 +131,7 @@ impl Thread {
             let home = shard.visit(batch, &mut clock);
             (home, !shard.effects().is_empty())
         };
-        self.slices.end(&self.clock);
+        self.end_slice();
         match home {
             Some(batch) if has_effects || self.waits_for_journal() => self.send_effects(batch),
             Some(batch) => {
@@ -142,6 +142,13 @@ impl Thread {
                 self.wake();
                 None
             }
+        }
+    }
+
+    /// A slice that began with `slices.begin` ends.
+    pub fn end_slice(&self) {
+        if let Some(nanos) = self.slices.end(&self.clock) {
+            self.shard.borrow_mut().note_slice(nanos);
         }
     }
 
@@ -354,7 +361,6 @@ pub struct Slices {
     began: Cell<u64>,
     asked: Cell<u64>,
     cpu: Cell<u64>,
-    longest: AtomicU64,
 }
 
 impl Slices {
@@ -372,20 +378,15 @@ impl Slices {
         }
     }
 
-    /// It ended.
+    /// It ended. Returns how long it was, in nanoseconds, where it was long.
     #[inline]
-    pub fn end(&self, clock: &Clock) {
+    pub fn end(&self, clock: &Clock) -> Option<u64> {
         let now = clock.nanos();
-        if now - self.began.get() > Self::LONG_NS {
-            let cpu = crate::clock::thread_cpu_ns();
-            self.longest.fetch_max(cpu - self.cpu.get(), Ordering::Relaxed);
-            self.asked.set(now);
-            self.cpu.set(cpu);
+        if now - self.began.get() <= Self::LONG_NS {
+            return None;
         }
-    }
-
-    /// The longest so far, in nanoseconds.
-    pub fn longest_ns(&self) -> u64 {
-        self.longest.load(Ordering::Relaxed)
+        let cpu = crate::clock::thread_cpu_ns();
+        self.asked.set(now);
+        Some(cpu - self.cpu.replace(cpu))
     }
 }

@@ -63,7 +63,6 @@ impl Shard {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::testing::{START, Still, Store};
 
     #[test]

@@ -115,6 +115,7 @@ pub struct Shard {
     ready: VecDeque<Box<Batch>>,
     set_aside: VecDeque<Box<Batch>>,
     scratch: Vec<u16>,
+    longest_slice_ns: u64,
     rebuilt: Rebuilt,
     leaving: Vec<(u16, ShardId)>,
     /// What leaves at the end of the turn.
@@ -157,6 +158,7 @@ impl Shard {
             ready: VecDeque::new(),
             set_aside: VecDeque::new(),
             scratch: Vec::new(),
+            longest_slice_ns: 0,
             rebuilt: Rebuilt::default(),
             leaving: Vec::new(),
             outbox: Outbox::default(),
@@ -191,6 +193,11 @@ impl Shard {
     /// How keys are hashed.
     pub fn hasher(&self) -> &Hasher {
         &self.given.hasher
+    }
+
+    /// The shard held its thread for this long, in nanoseconds of the thread's CPU time.
+    pub fn note_slice(&mut self, nanos: u64) {
+        self.longest_slice_ns = self.longest_slice_ns.max(nanos);
     }
 
     /// Panics of commands so far.
@@ -328,6 +335,7 @@ impl Shard {
                 held_back: self.set_aside.len(),
                 discarded: tools.discarded.iter().map(|table| table.counts().keys).sum(),
                 panics: *panics,
+                longest_slice_ns: self.longest_slice_ns,
             })),
             Question::ResetStatistics => {
                 tools.figures = Figures::default();

@@ -106,4 +106,6 @@ pub struct Report {
     pub discarded: usize,
     /// Panics of commands.
     pub panics: u64,
+    /// The longest time for which the shard held its thread, in nanoseconds of its CPU time.
+    pub longest_slice_ns: u64,
 }

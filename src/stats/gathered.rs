@@ -186,7 +186,7 @@ mod tests {
             "cmdstat_get:calls=1,usec=0,usec_per_call=0.00,rejected_calls=1,failed_calls=0",
             "errorstat_ERR:count=1",
             "db0:keys=1,expires=0",
-            "shard0:state=serving,keys=1,slots=16384,calls=2,waiting=0,panics=0",
+            "shard0:state=serving,keys=1,slots=16384,calls=2,waiting=0,panics=0,longest_slice_us=0",
         ] {
             assert!(text.contains(line), "{line} is not in {text}");
         }

@@ -40,6 +40,8 @@ pub struct ShardRow {
     pub waiting: usize,
     /// Panics of commands.
     pub panics: u64,
+    /// The longest time for which it held its thread, in nanoseconds of the thread's CPU time.
+    pub longest_slice_ns: u64,
 }
 
 impl Totals {
@@ -78,6 +80,7 @@ impl Totals {
             calls: report.statistics.calls(),
             waiting: report.waiting,
             panics: report.panics,
+            longest_slice_ns: report.longest_slice_ns,
         });
     }
 }

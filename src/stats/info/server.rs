@@ -137,8 +137,14 @@ pub(super) fn actors(source: &Source<'_>, lines: &mut Lines<'_>) {
         lines.field(
             &format!("shard{number}"),
             format_args!(
-                "state={phase},keys={},slots={},calls={},waiting={},panics={}",
-                shard.keys, shard.slots, shard.calls, shard.waiting, shard.panics,
+                "state={phase},keys={},slots={},calls={},waiting={},panics={},\
+                 longest_slice_us={}",
+                shard.keys,
+                shard.slots,
+                shard.calls,
+                shard.waiting,
+                shard.panics,
+                shard.longest_slice_ns / 1_000,
             ),
         );
     }
