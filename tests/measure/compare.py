@@ -1,0 +1,139 @@
+#!/usr/bin/env python3
+"""Server CPU per command and throughput of two servers, side by side in one run.
+
+    tests/peers.sh start valkey 7001                    # prints its process id
+    taskset -pca 0 PID                                  # all of its threads on core 0
+    taskset -c 0 target/release/troupe --port 7002 --shards 1 --save ''
+    tests/measure/compare.py 7001 7002
+
+Both servers run on loopback, pinned to the same cores; the load (redis-benchmark, 50 clients) comes
+from another core. Round after round the two are measured in turn; what is printed is the median of
+each and their ratio: user + system time of the server process, from /proc, divided by the commands,
+and the throughput. The ratio of CPU holds on a noisy machine; the throughput is bounded by the load
+generator. Both servers are emptied (FLUSHALL) and filled with the same million keys.
+
+Ends with 1 when a workload failed, or when --most is given and a ratio of CPU is over it.
+"""
+
+import argparse
+import json
+import re
+import statistics
+import subprocess
+import sys
+
+from servers import Client, cores, cpu_seconds, pid_of
+
+KEYS = 1_000_000
+CLIENTS = "50"
+# redis-benchmark writes 12 random digits below KEYS in place of __rand_int__.
+KEY = "key:__rand_int__"
+WORKLOADS = {
+    "set": ["SET", KEY, "x" * 64],
+    "get": ["GET", KEY],
+    "incr": ["INCR", "counter:__rand_int__"],
+    "mset10": ["MSET"] + [word for i in range(10) for word in (f"m{i}:__rand_int__", "x" * 16)],
+    "mget10": ["MGET"] + [KEY] * 10,
+    "expire": ["EXPIRE", KEY, "1000"],
+}
+# Commands a second that one core serves, roughly, by pipeline: how many make up --seconds.
+RATES = {1: 80_000, 16: 700_000}
+RATE_ABOVE = 1_000_000
+# A command over ten keys counts for so many.
+TEN_KEYS = 8
+
+
+def benchmark(port, count, pipeline, command, core):
+    """Runs a workload; how many requests a second were answered."""
+    load = ["redis-benchmark", "-p", str(port), "-c", CLIENTS, "-n", str(count), "-P", str(pipeline)]
+    load += ["-r", str(KEYS), "-q", *command]
+    done = subprocess.run(["taskset", "-c", core, *load], capture_output=True, text=True)
+    rates = re.findall(r"([\d.]+) requests per second", done.stdout)
+    if not rates:
+        raise RuntimeError(done.stdout[-300:] + done.stderr[-300:])
+    return float(rates[-1])
+
+
+def fill(port):
+    client = Client(port)
+    client.call("FLUSHALL")
+    client.pipeline(("SET", f"key:{i:012d}", "x" * 64) for i in range(KEYS))
+
+
+def measure(ports, name, pipeline, options):
+    """The medians of one workload: CPU microseconds a command, commands a second."""
+    ten = TEN_KEYS if name.endswith("10") and pipeline > 1 else 1
+    count = int(RATES.get(pipeline, RATE_ABOVE) * options.seconds / ten)
+    got = {who: [] for who in ports}
+    for _ in range(options.rounds):
+        for who, port in ports.items():
+            pid = pid_of(port)
+            before = cpu_seconds(pid)
+            rate = benchmark(port, count, pipeline, WORKLOADS[name], options.client_core)
+            got[who].append(((cpu_seconds(pid) - before) / count * 1e6, rate))
+    micros = {who: statistics.median(cpu for cpu, _ in runs) for who, runs in got.items()}
+    rates = {who: statistics.median(rate for _, rate in runs) for who, runs in got.items()}
+    return {
+        "workload": name,
+        "pipeline": pipeline,
+        "peer_us": micros["peer"],
+        "ours_us": micros["ours"],
+        "cpu_ratio": micros["ours"] / max(micros["peer"], 1e-9),
+        "peer_rate": rates["peer"],
+        "ours_rate": rates["ours"],
+        "rate_ratio": rates["ours"] / rates["peer"],
+    }
+
+
+def arguments():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("peer", type=int, help="port of the server to compare with")
+    parser.add_argument("ours", type=int, help="port of Troupe")
+    parser.add_argument("--pipelines", default="1,16,64")
+    parser.add_argument("--only", default=",".join(WORKLOADS), help="workloads, with commas")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=2.0, help="length of a measurement, about")
+    parser.add_argument("--client-core", default="1", help="where the load comes from")
+    parser.add_argument("--most", type=float, help="a ratio of CPU over this is a failure")
+    parser.add_argument("--json", help="write the figures to this file too")
+    return parser.parse_args()
+
+
+def main():
+    options = arguments()
+    ports = {"peer": options.peer, "ours": options.ours}
+    if cores(pid_of(options.peer)) != cores(pid_of(options.ours)):
+        sys.exit("pin both servers to the same cores (taskset)")
+    for port in ports.values():
+        fill(port)
+    rows, failed = [], False
+    print(
+        "| workload | pipeline | peer us | ours us | CPU ratio | peer /s | ours /s | rate ratio |\n"
+        "| --- | --- | --- | --- | --- | --- | --- | --- |"
+    )
+    for pipeline in map(int, options.pipelines.split(",")):
+        for name in options.only.split(","):
+            try:
+                row = measure(ports, name, pipeline, options)
+            except RuntimeError as error:
+                print(f"{name} with {pipeline} failed: {error}", flush=True)
+                failed = True
+                continue
+            rows.append(row)
+            failed |= options.most is not None and row["cpu_ratio"] > options.most
+            print(
+                f"| {name} | {pipeline} | {row['peer_us']:.2f} | {row['ours_us']:.2f} "
+                f"| {row['cpu_ratio']:.2f} | {row['peer_rate']:.0f} | {row['ours_rate']:.0f} "
+                f"| {row['rate_ratio']:.2f} |",
+                flush=True,
+            )
+    if options.json:
+        with open(options.json, "w") as file:
+            json.dump(rows, file, indent=1)
+    sys.exit(failed)
+
+
+if __name__ == "__main__":
+    main()

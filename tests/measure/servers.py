@@ -1,0 +1,83 @@
+"""What the measuring scripts share: a client that pipelines, and what /proc says of a server."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+
+
+def pid_of(port):
+    """The process that listens on a port of this machine."""
+    listeners = subprocess.check_output(["ss", "-ltnpH", f"sport = :{port}"], text=True)
+    found = re.search(r"pid=(\d+)", listeners)
+    if not found:
+        sys.exit(f"nothing listens on port {port}")
+    return int(found.group(1))
+
+
+def cpu_seconds(pid):
+    """User and system time of all threads of a process so far."""
+    with open(f"/proc/{pid}/stat") as stat:
+        fields = stat.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def rss_bytes(pid):
+    """Resident memory of a process."""
+    with open(f"/proc/{pid}/statm") as statm:
+        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def cores(pid):
+    """The cores that a process may run on, over all of its threads."""
+    tasks = os.listdir(f"/proc/{pid}/task")
+    return set().union(*(os.sched_getaffinity(int(task)) for task in tasks))
+
+
+def encode(words):
+    out = [b"*%d\r\n" % len(words)]
+    for word in words:
+        word = word if isinstance(word, bytes) else str(word).encode()
+        out.append(b"$%d\r\n%s\r\n" % (len(word), word))
+    return b"".join(out)
+
+
+class Client:
+    """A connection to a server; an error reply is an exception."""
+
+    def __init__(self, port):
+        self.socket = socket.create_connection(("127.0.0.1", port))
+        self.file = self.socket.makefile("rb")
+
+    def call(self, *words):
+        self.socket.sendall(encode(words))
+        return self.read()
+
+    def pipeline(self, commands, depth=512):
+        waiting = []
+        for command in commands:
+            waiting.append(encode(command))
+            if len(waiting) == depth:
+                self.flush(waiting)
+        self.flush(waiting)
+
+    def flush(self, waiting):
+        self.socket.sendall(b"".join(waiting))
+        for _ in waiting:
+            self.read()
+        waiting.clear()
+
+    def read(self):
+        line = self.file.readline()
+        kind, rest = line[:1], line[1:-2]
+        if not line:
+            raise RuntimeError("the server closed the connection")
+        if kind == b"-":
+            raise RuntimeError(rest.decode())
+        if kind == b"$":
+            length = int(rest)
+            return None if length < 0 else self.file.read(length + 2)[:-2]
+        if kind == b"*":
+            return [self.read() for _ in range(int(rest))]
+        return rest
