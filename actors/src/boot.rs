@@ -22,7 +22,7 @@ use troupe::commands::action::Shutdown;
 use troupe::hooks::slowlog::LogIds;
 use troupe::keyspace::key::Hasher;
 use troupe::route::Map;
-use troupe::settings::{Fsync, Settings};
+use troupe::settings::Settings;
 use troupe::shard::{self, Parts};
 
 use crate::admin::{self, Admin, Current, Reach};
@@ -32,6 +32,7 @@ use crate::aof::writer::{AofWriter, Receivers};
 use crate::clock::Clock;
 use crate::connection::actor::Connection;
 use crate::connection::stream::Stream;
+use crate::fault::Records;
 use crate::layers;
 use crate::listener::{Accepted, Door, Listener};
 use crate::message::aof::{Begin, Close};
@@ -41,7 +42,7 @@ use crate::router::Router;
 use crate::settings::ConfigFile;
 use crate::shard::Shard;
 use crate::shared::Shared;
-use crate::supervise::{Guardian, Records};
+use crate::supervise::Guardian;
 use crate::thread::Thread;
 
 thread_local! {
@@ -226,7 +227,7 @@ async fn start_journal(parts: WriterParts) -> anyhow::Result<Addr<AofWriter>> {
         shared.is_loading.store(false, Ordering::Relaxed);
     }
     let (increment, sizes) = directory.open_increment()?;
-    let policy = policy_of(settings.appendfsync);
+    let policy = Policy::from(settings.appendfsync);
     let receivers = Receivers {
         letters: shards.iter().map(|shard| shard.clone().recipient()).collect(),
         progress: shards.iter().map(|shard| shard.clone().recipient()).collect(),
@@ -244,15 +245,6 @@ async fn start_journal(parts: WriterParts) -> anyhow::Result<Addr<AofWriter>> {
         shard.do_send(Loaded { load: 0 });
     }
     Ok(writer)
-}
-
-/// The journal's policy for a setting.
-pub fn policy_of(fsync: Fsync) -> Policy {
-    match fsync {
-        Fsync::Always => Policy::Always,
-        Fsync::EverySecond => Policy::EverySecond,
-        Fsync::Never => Policy::Never,
-    }
 }
 
 fn start_listener(

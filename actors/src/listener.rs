@@ -22,9 +22,9 @@ use tracing::{error, warn};
 use troupe::session::Peer;
 use troupe::settings::Settings;
 
+use crate::fault::panic_text;
 use crate::message::control::{Panic, Restarted};
 use crate::shared::Shared;
-use crate::supervise::panic_text;
 
 /// How long to wait when no descriptor is free.
 const PAUSE: Duration = Duration::from_millis(100);

@@ -15,10 +15,10 @@ use troupe::base::slot::SLOTS;
 use troupe::route::{Map, ShardId};
 use troupe::shard::letter::Letter;
 
+use crate::fault::panic_text;
 use crate::message::control::{Panic, Restarted};
 use crate::message::router::{Move, Moved};
 use crate::message::shard::Letters;
-use crate::supervise::panic_text;
 
 /// Moves that wait their turn, at most.
 const MOVES_MAX: usize = 1024;

@@ -21,12 +21,12 @@ use troupe::hook::Sink;
 use troupe::hooks::monitor::Monitor;
 use troupe::shard::Phase;
 
+use crate::fault::panic_text;
 use crate::message::connection::{Kill, Push};
 use crate::message::shard::{
     Ask, AskClients, ClientsQuestion, Disturb, Letters, Loaded, Progressed, Replay, Watch,
 };
 use crate::message::{aof, control};
-use crate::supervise::panic_text;
 use crate::thread::{Thread, stall};
 
 /// How often a shard looks at the clock when nothing else wakes it.

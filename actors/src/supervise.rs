@@ -12,14 +12,12 @@
 //! stopping its context. The guardian hears of it, and ends the process when restarts come too
 //! often: the service manager starts it again, with a journal that is whole.
 
-use std::any::Any;
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
 
 use actix::{Actor, Context, Handler};
-use tracing::error;
 
 use crate::clock::Clock;
+use crate::fault::{Records, give_up};
 use crate::message::control::Restarted;
 
 /// Restarts within [`WINDOW_MS`] after which the process gives up.
@@ -27,21 +25,6 @@ pub const RESTARTS_MAX: usize = 30;
 
 /// See [`RESTARTS_MAX`], in milliseconds.
 pub const WINDOW_MS: u64 = 10_000;
-
-/// Exit status of a process that gave up.
-const EXIT_GAVE_UP: i32 = 70;
-
-/// What INFO says of an actor.
-#[derive(Clone, Debug, Default)]
-pub struct ActorRecord {
-    /// Restarts so far.
-    pub restarts: u64,
-    /// What the last panic said.
-    pub last_panic: String,
-}
-
-/// Restarts by name of the actor, for INFO.
-pub type Records = Arc<Mutex<std::collections::BTreeMap<String, ActorRecord>>>;
 
 /// Counts restarts, and ends the process when there are too many.
 pub struct Guardian {
@@ -82,20 +65,5 @@ impl Handler<Restarted> for Guardian {
                 restarted.why
             ));
         }
-    }
-}
-
-/// Ends the process with a report: what it holds is no longer worth more than a fresh start.
-pub fn give_up(why: &str) -> ! {
-    error!("Troupe gives up: {why}. Start it again: the journal holds all that was acknowledged");
-    std::process::exit(EXIT_GAVE_UP)
-}
-
-/// What a panic said.
-pub fn panic_text(panic: &(dyn Any + Send)) -> String {
-    match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
-        (Some(text), _) => (*text).to_owned(),
-        (_, Some(text)) => text.clone(),
-        _ => "a panic without words".to_owned(),
     }
 }

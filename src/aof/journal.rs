@@ -26,6 +26,7 @@ use bytes::{Bytes, BytesMut};
 use super::storage::{Fault, Work};
 use crate::keyspace::effect::Run;
 use crate::resp::encode;
+use crate::settings::Fsync;
 
 /// Time between two tries of a write that failed.
 pub const RETRY_MS: u64 = 1_000;
@@ -44,6 +45,16 @@ pub enum Policy {
     EverySecond,
     /// The system decides.
     Never,
+}
+
+impl From<Fsync> for Policy {
+    fn from(fsync: Fsync) -> Policy {
+        match fsync {
+            Fsync::Always => Policy::Always,
+            Fsync::EverySecond => Policy::EverySecond,
+            Fsync::Never => Policy::Never,
+        }
+    }
 }
 
 /// What a shard did in one turn.
@@ -266,8 +277,8 @@ impl<F> Journal<F> {
     }
 
     /// From now on everything is written and synced at once, whatever the policy. The shell asks
-    /// `next` as before and may end when it has no more work. A write that failed is tried once more
-    /// at once.
+    /// `next` as before and may end when it has no more work. A write that failed is tried once
+    /// more at once.
     pub fn close(&mut self) {
         self.is_closing = true;
         if let Health::WriteFailed { cut_ms, retry_ms, .. } = &mut self.health {

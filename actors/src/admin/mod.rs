@@ -27,6 +27,7 @@ use troupe::stats::gathered;
 
 use crate::allocator;
 use crate::clock::Clock;
+use crate::fault::Records;
 use crate::message::aof::SetPolicy;
 use crate::message::connection::Push;
 use crate::message::control::Panic;
@@ -34,7 +35,6 @@ use crate::message::router::Move;
 use crate::message::shard::{Ask, AskClients, Disturb, Letters, Watch};
 use crate::settings::ConfigFile;
 use crate::shared::Shared;
-use crate::supervise::Records;
 use crate::thread::Thread;
 
 pub use facts::Origin;

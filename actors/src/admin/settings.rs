@@ -6,12 +6,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tracing::warn;
+use troupe::aof::journal::Policy;
 use troupe::commands::error::CommandError;
 use troupe::settings::{Setting, Settings, Standing, rewrite};
 use troupe::shard::letter::Letter;
 
 use super::Admin;
-use crate::boot::policy_of;
 use crate::logging;
 use crate::message::aof::SetPolicy;
 
@@ -51,7 +51,7 @@ impl Admin {
     /// What the shell itself does by the settings.
     fn take_up(&self, settings: &Settings) {
         logging::set_level(logging::filter(settings.loglevel));
-        let policy = policy_of(settings.appendfsync);
+        let policy = Policy::from(settings.appendfsync);
         if let Some(writer) = self.writer.get() {
             writer.do_send(SetPolicy(policy));
             self.parts.shards.iter().for_each(|shard| shard.policy.do_send(SetPolicy(policy)));

@@ -18,9 +18,9 @@ use troupe::shard::replay::Records;
 
 use crate::aof::disk::Listed;
 use crate::aof::load::{self, Read};
+use crate::fault;
 use crate::message::aof::Rebuild;
 use crate::message::shard::{Loaded, Replay};
-use crate::supervise;
 
 /// Parcels on their way to one shard.
 const PARCELS_MAX: usize = 4;
@@ -33,7 +33,8 @@ pub enum LoadError {
     Files(#[from] crate::aof::error::AofError),
     /// A record was refused by the command that it calls.
     #[error(
-        "{path}: the record at offset {offset} cannot be applied: {why}. If it is from a newer server, load it there and rewrite the file"
+        "{path}: the record at offset {offset} cannot be applied: {why}. If it is from a newer \
+         server, load it there and rewrite the file"
     )]
     Record {
         /// The file.
@@ -91,11 +92,11 @@ pub fn spawn_rebuild(files: Vec<Listed>, up_to: u64, rebuild: Rebuild) {
             }
             // A second panic during the rebuild starts another one.
             Err(LoadError::Gone) => {}
-            Err(error) => supervise::give_up(&format!("a shard cannot be rebuilt: {error}")),
+            Err(error) => fault::give_up(&format!("a shard cannot be rebuilt: {error}")),
         }
     });
     if let Err(error) = spawned {
-        supervise::give_up(&format!("no thread for the rebuild of a shard: {error}"));
+        fault::give_up(&format!("no thread for the rebuild of a shard: {error}"));
     }
 }
 

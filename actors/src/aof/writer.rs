@@ -24,11 +24,11 @@ use crate::aof::disk::Directory;
 use crate::aof::increment::Increment;
 use crate::aof::loader;
 use crate::clock::Clock;
+use crate::fault::{give_up, panic_text};
 use crate::message::aof::{Append, Close, Rebuild, SetPolicy};
 use crate::message::control::{Panic, Restarted};
 use crate::message::shard::{Letters, Progressed};
 use crate::shared::Shared;
-use crate::supervise::{give_up, panic_text};
 
 /// Where the writer sends its news: by shard, in order.
 pub struct Receivers {
