@@ -2,8 +2,8 @@
 //!
 //! A [`Gate`] runs before a command and may refuse it: authentication, loading, a failed journal. A
 //! [`Sink`] sees it afterwards, refused or not, and cannot refuse: statistics, slow log, logging.
-//! Gates and sinks are listed in order in one place, where the server is wired. A shard owns its own
-//! copies, so they need no lock.
+//! Gates and sinks are listed in order in one place, where the server is wired. A shard owns its
+//! own copies, so they need no lock.
 
 use crate::base::millis::Millis;
 use crate::commands::call::Call;

@@ -95,7 +95,8 @@ fn without_unit(text: &str) -> String {
     lower[..split].parse::<u64>().map_or(lower, |number| (number * factor).to_string())
 }
 
-/// `config/troupe.toml` names every setting with its default; the server agrees, setting by setting.
+/// `config/troupe.toml` names every setting with its default; the server agrees, setting by
+/// setting.
 #[test]
 fn every_setting_of_the_file_is_read_back() {
     let path = tests_folder().join("../config/troupe.toml");

@@ -1,14 +1,14 @@
 //! Random programs of commands, answered by ours and by Valkey, reply by reply.
 //!
 //! A program runs over few keys in a few databases, so that its commands meet: strings of every
-//! shape, counters at their limits, deadlines far away (both clocks may differ by less than a test takes,
-//! never by more). Every second program goes to ours as one pipeline, so that batches over
+//! shape, counters at their limits, deadlines far away (both clocks may differ by less than a test
+//! takes, never by more). Every second program goes to ours as one pipeline, so that batches over
 //! several shards are compared as well. At its end the whole content is compared. When replies
 //! differ the program is shrunk by leaving out what is not needed, and printed with its seed.
 //!
 //! `TROUPE_SEED` repeats a run; `TROUPE_DIFF_COMMANDS` says how many commands (default 20,000).
-//! Left out: what is random by nature (RANDOMKEY, the cursors of SCAN) or tells of the server itself (OBJECT
-//! REFCOUNT counts a reply on its way to the socket).
+//! Left out: what is random by nature (RANDOMKEY, the cursors of SCAN) or tells of the server
+//! itself (OBJECT REFCOUNT counts a reply on its way to the socket).
 
 use crate::support::client::{Client, shown};
 use crate::support::oracle::Oracle;
@@ -71,7 +71,8 @@ const FLOATS: [&str; 16] = [
     "1e-10",
     "-0.0",
 ];
-/// Far deadlines in seconds from 1970: nothing expires while the test runs, and none is near another.
+/// Far deadlines in seconds from 1970: nothing expires while the test runs, and none is near
+/// another.
 const DEADLINES: [&str; 6] =
     ["20000000000", "21000000000", "22000000000", "33177117420", "1", "9223372036854775807"];
 const SPANS: [&str; 8] =

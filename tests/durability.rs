@@ -1,4 +1,5 @@
-//! Promise 3: nothing acknowledged is lost, and no command is half there, whenever the process dies.
+//! Promise 3: nothing acknowledged is lost, and no command is half there, whenever the process
+//! dies.
 //!
 //! kill -9 leaves the page cache alone, so these rounds prove the order of write and reply, and
 //! that start-up reads what was written; what a power cut does is the simulator's matter.

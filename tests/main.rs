@@ -23,3 +23,4 @@ mod order;
 mod scripts;
 mod supervision;
 mod support;
+mod tidy;

@@ -1,5 +1,5 @@
-//! The scripts of `tests/scripts`, against the server with 1, 2 and 4 shards, and against the oracle
-//! that each was written from. What a script says and what the oracle answers can not drift
+//! The scripts of `tests/scripts`, against the server with 1, 2 and 4 shards, and against the
+//! oracle that each was written from. What a script says and what the oracle answers can not drift
 //! apart: both are run.
 
 use crate::support::oracle::Oracle;

@@ -1,8 +1,9 @@
 //! What the actors of one thread share: its shard, its clients, and its way to the other threads.
 //!
-//! Everything here belongs to one thread and is never locked. A connection works on the shard of its
-//! own thread directly; what has to leave the thread is collected and leaves at the end of the turn,
-//! in this order: effects to the journal, letters to other threads, batches to their connections.
+//! Everything here belongs to one thread and is never locked. A connection works on the shard of
+//! its own thread directly; what has to leave the thread is collected and leaves at the end of the
+//! turn, in this order: effects to the journal, letters to other threads, batches to their
+//! connections.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -354,8 +355,8 @@ pub fn stall(millis: u64) {
 /// How long the shard held its thread at a time, in the thread's own CPU time.
 ///
 /// Asking the kernel for it costs as much as a command, so it is asked at most once each
-/// [`Slices::STEP_NS`] of time, and at the end only of slices that took long: what is reported is at
-/// most that step too long, never too short.
+/// [`Slices::STEP_NS`] of time, and at the end only of slices that took long: what is reported is
+/// at most that step too long, never too short.
 #[derive(Debug, Default)]
 pub struct Slices {
     began: Cell<u64>,

@@ -491,8 +491,9 @@ mod tests {
     use super::*;
 
     const FILE: &[u8] = b"#TS:1795412541\r\n*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n\
-        *3\r\n$3\r\nset\r\n$1\r\na\r\n$0\r\n\r\n*2\r\n$6\r\nSELECT\r\n$1\r\n3\r\n*1\r\n$5\r\nMULTI\r\n\
-        *2\r\n$3\r\nDEL\r\n$1\r\nx\r\n*2\r\n$6\r\nselect\r\n$1\r\n9\r\n*2\r\n$4\r\nINCR\r\n$1\r\nx\r\n\
+        *3\r\n$3\r\nset\r\n$1\r\na\r\n$0\r\n\r\n*2\r\n$6\r\nSELECT\r\n$1\r\n3\r\n\
+        *1\r\n$5\r\nMULTI\r\n*2\r\n$3\r\nDEL\r\n$1\r\nx\r\n\
+        *2\r\n$6\r\nselect\r\n$1\r\n9\r\n*2\r\n$4\r\nINCR\r\n$1\r\nx\r\n\
         *1\r\n$4\r\nEXEC\r\n*2\r\n$4\r\nINCR\r\n$3\r\nx\r\n\r\n";
 
     /// What a file holds, a unit a line: offset, then `db:arguments` of each record.

@@ -62,7 +62,7 @@ pub struct Command {
 }
 
 impl Command {
-    /// What a declaration leaves out: `Command { name: …, ..Command::BASE }`.
+    /// What a declaration leaves out: `Command { name: .., ..Command::BASE }`.
     pub const BASE: Command = Command {
         name: Name(""),
         group: Group::Generic,
@@ -245,7 +245,9 @@ impl Group {
 
 /// A set of bits with names, as COMMAND INFO prints them.
 macro_rules! bits {
-    ($(#[$doc:meta])* $type:ident: $inner:ty { $($(#[$item:meta])* $name:ident = $bit:expr, $text:expr;)* }) => {
+    ($(#[$doc:meta])* $type:ident: $inner:ty {
+        $($(#[$item:meta])* $name:ident = $bit:expr, $text:expr;)*
+    }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub struct $type($inner);
@@ -272,7 +274,8 @@ macro_rules! bits {
 
             /// The names of the bits that are set, in order of the bits.
             pub fn names(self) -> impl Iterator<Item = &'static str> {
-                [$(($type::$name, $text)),*].into_iter().filter_map(move |(bit, text)| self.has(bit).then_some(text))
+                let all = [$(($type::$name, $text)),*];
+                all.into_iter().filter_map(move |(bit, text)| self.has(bit).then_some(text))
             }
         }
     };

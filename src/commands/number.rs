@@ -1,8 +1,9 @@
 //! The number of a command: its place in [`registry::all`], found from its address.
 //!
 //! Counters are arrays by this number, and every command that runs needs it, so it costs one
-//! multiplication and one load. The table is built once: multipliers are tried until no two commands
-//! share a place. A command that is not in the registry (a test's) gets the number after the last.
+//! multiplication and one load. The table is built once: multipliers are tried until no two
+//! commands share a place. A command that is not in the registry (a test's) gets the number after
+//! the last.
 
 use std::sync::LazyLock;
 

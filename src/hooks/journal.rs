@@ -1,7 +1,7 @@
 //! The gate of a failed journal: no write is taken that could not be written down.
 //!
-//! A divergence: Redis refuses PING as well meanwhile. Here only writes are refused; that the journal
-//! failed is in INFO persistence.
+//! A divergence: Redis refuses PING as well meanwhile. Here only writes are refused; that the
+//! journal failed is in INFO persistence.
 
 use crate::commands::call::Call;
 use crate::commands::error::CommandError;

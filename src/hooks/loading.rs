@@ -1,8 +1,8 @@
 //! The gate of a shard that cannot serve: it loads, or it does not trust what it holds.
 //!
-//! While the data set is loaded for the first time, clients see what Redis shows them: only commands
-//! with the `loading` flag run. A shard that rebuilds itself after a panic refuses only what touches
-//! keys; everything else does not need its tables.
+//! While the data set is loaded for the first time, clients see what Redis shows them: only
+//! commands with the `loading` flag run. A shard that rebuilds itself after a panic refuses only
+//! what touches keys; everything else does not need its tables.
 
 use crate::commands::call::Call;
 use crate::commands::command::{Flags, Run};

@@ -1,7 +1,7 @@
 //! The sink that tells the server's own log of commands: one in so many, by `command-log-sample`.
 //!
-//! The core has no logger, so a line is a value, handed to a [`CommandLog`] of the shell. A line never
-//! holds an argument: no key, no value, no password.
+//! The core has no logger, so a line is a value, handed to a [`CommandLog`] of the shell. A line
+//! never holds an argument: no key, no value, no password.
 
 use std::fmt;
 

@@ -1,9 +1,9 @@
 //! The layers around commands: each file is one gate or one sink of [`crate::hook`].
 //!
-//! None knows another, and nothing below them names one: the shell lists them in order where it wires
-//! the server. Gates, in this order: [`auth`], [`permission`], [`loading`], [`journal`]. Sinks, in any
-//! order: [`statistics`], [`slowlog`], [`spikes`], [`logging`], and [`monitor`] while somebody
-//! monitors.
+//! None knows another, and nothing below them names one: the shell lists them in order where it
+//! wires the server. Gates, in this order: [`auth`], [`permission`], [`loading`], [`journal`].
+//! Sinks, in any order: [`statistics`], [`slowlog`], [`spikes`], [`logging`], and [`monitor`] while
+//! somebody monitors.
 
 pub mod auth;
 pub mod journal;

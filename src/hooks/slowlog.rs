@@ -1,8 +1,8 @@
 //! The sink behind SLOWLOG and COMMANDLOG: commands that ran long, asked much or answered much.
 //!
-//! A shard keeps as many entries as the log of the server may have, so that the newest of all shards
-//! are the newest of the server. Ids are counted over all shards together: entries are rare, so one
-//! shared counter costs nothing. Most commands cost three comparisons.
+//! A shard keeps as many entries as the log of the server may have, so that the newest of all
+//! shards are the newest of the server. Ids are counted over all shards together: entries are rare,
+//! so one shared counter costs nothing. Most commands cost three comparisons.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! The sink that counts: calls, times, refusals and failures of each command, errors by word.
 //!
-//! It runs after every command, so its counters stand in an array by the number of the command, and a
-//! call costs no hashing, no lock and no allocation but for the first of its kind. Wrong arity counts
-//! as a refusal of the command that was meant; unknown commands count as errors only.
+//! It runs after every command, so its counters stand in an array by the number of the command, and
+//! a call costs no hashing, no lock and no allocation but for the first of its kind. Wrong arity
+//! counts as a refusal of the command that was meant; unknown commands count as errors only.
 
 use crate::commands::error::CommandError;
 use crate::commands::number::{Numbers, numbers};

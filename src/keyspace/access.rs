@@ -2,7 +2,7 @@
 //!
 //! Under an LRU policy the bits are the time of the last access in seconds, modulo 2^24 (194 days).
 //! Under an LFU policy they are Redis's pair: the minutes of the last decrement (16 bits) and a
-//! logarithmic counter (8 bits) that grows with probability 1 / ((count - 5) · factor + 1) and
+//! logarithmic counter (8 bits) that grows with probability 1 / ((count - 5) * factor + 1) and
 //! falls by one each `decay` minutes.
 
 use crate::base::millis::Millis;

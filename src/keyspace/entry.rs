@@ -1,4 +1,5 @@
-//! One key with its value in one allocation behind one thin pointer: the only `unsafe` of the store.
+//! One key with its value in one allocation behind one thin pointer: the only `unsafe` of the
+//! store.
 //!
 //! Why: a safe `Box<[u8]>` is two words in the table and cannot hold the deadline beside the value;
 //! the thin form saves 18 bytes a key (16-byte keys, 8-byte values, 1M keys).
@@ -9,8 +10,9 @@
 //! head 1 | access 3 | key length 1 or 4 | value length 1 | deadline 0 or 8 | key | value
 //! ```
 //!
-//! `head` holds the [`Kind`] in its low two bits and the flags `LONG_KEY`, `DEADLINE` and `RAW`. The
-//! value is an integer (8 bytes), up to [`INLINE_MAX`] bytes in place, or the parts of a `Vec<u8>`.
+//! `head` holds the [`Kind`] in its low two bits and the flags `LONG_KEY`, `DEADLINE` and `RAW`.
+//! The value is an integer (8 bytes), up to [`INLINE_MAX`] bytes in place, or the parts of a
+//! `Vec<u8>`.
 //!
 //! Invariant: the size of the allocation is [`Shape::size`] of what its first bytes say.
 

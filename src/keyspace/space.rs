@@ -172,9 +172,9 @@ impl Keyspace {
 
     /// Brings what these keys will need into the cache, all at once: by slot and hash.
     ///
-    /// A look at a key is a chain of dependent loads, each a miss in a large keyspace. Here each link
-    /// is loaded for all keys before the next one, so that the misses overlap. Nothing is decided
-    /// and nothing changes.
+    /// A look at a key is a chain of dependent loads, each a miss in a large keyspace. Here each
+    /// link is loaded for all keys before the next one, so that the misses overlap. Nothing is
+    /// decided and nothing changes.
     pub fn warm(&self, db: u32, keys: &[(u16, u64)]) {
         let mut tables = [None; WARMED];
         for (table, (slot, _)) in tables.iter_mut().zip(keys) {

@@ -1,9 +1,9 @@
 //! The keys of one slot and database: a hash table that grows and is scanned piece by piece.
 //!
 //! Linear hashing (W. Litwin, 1980) over small hash tables, the segments. With `n` segments and
-//! `level` = ⌊log2 n⌋, a key belongs to segment `bits mod 2^level`, or `mod 2^(level+1)` where that
-//! segment was split already. One insertion splits at most one segment, so growth never moves more
-//! than a segment's entries at a time, however large the table.
+//! `level` = floor(log2 n), a key belongs to segment `bits mod 2^level`, or `mod 2^(level+1)` where
+//! that segment was split already. One insertion splits at most one segment, so growth never moves
+//! more than a segment's entries at a time, however large the table.
 //!
 //! A scan goes over segments in the order of their bits read backwards: in that order a segment
 //! covers an interval, and splitting it only divides the interval. So a key that is there from

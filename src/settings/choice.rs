@@ -157,7 +157,8 @@ impl Choice for EvictionPolicy {
     ];
 }
 
-/// `shutdown-on-sigterm` and `shutdown-on-sigint`: options of the SHUTDOWN that a signal stands for.
+/// `shutdown-on-sigterm` and `shutdown-on-sigint`: options of the SHUTDOWN that a signal stands
+/// for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct OnSignal {
     /// Take a snapshot even when there are no save points.

@@ -127,7 +127,8 @@ pub enum SettingError {
 }
 
 impl Kind {
-    /// Whether a value of this kind is a list of words, which may also come as one word with blanks.
+    /// Whether a value of this kind is a list of words, which may also come as one word with
+    /// blanks.
     pub fn takes_words(&self) -> bool {
         matches!(self, Kind::Choices(_) | Kind::Words)
             || matches!(self, Kind::Special(special) if special.takes_words())

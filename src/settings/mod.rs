@@ -8,8 +8,8 @@
 //! replaces the old value only when all of it was accepted, so nobody sees half of a CONFIG SET.
 //!
 //! Left out: files, the environment and the command line (the daemon reads them and hands in text);
-//! applying a change to sockets and actors (the daemon compares old and new). Values are UTF-8 text,
-//! unlike in Redis: a password or path of other bytes is refused, never altered.
+//! applying a change to sockets and actors (the daemon compares old and new). Values are UTF-8
+//! text, unlike in Redis: a password or path of other bytes is refused, never altered.
 
 mod change;
 mod choice;

@@ -3,11 +3,12 @@
 //! How it works: the lines of the file are grouped by setting. A group that still says what the
 //! server runs by stays as it is (of a setting given several times only the line that counts). A
 //! group that says something else is replaced, at the place of its first line. A setting that
-//! differs from its default and is not in the file comes at the end, below one marker line. All else,
-//! comments, blank lines, `include` and lines that nobody understands, stays as it is, in its order.
+//! differs from its default and is not in the file comes at the end, below one marker line. All
+//! else, comments, blank lines, `include` and lines that nobody understands, stays as it is, in its
+//! order.
 //!
-//! A setting that an included file, the environment or the command line gave is written into the file
-//! as well, as Redis does.
+//! A setting that an included file, the environment or the command line gave is written into the
+//! file as well, as Redis does.
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,7 @@
 //! Values with a grammar of their own: save points, output limits, percentiles, event classes.
 //!
-//! Each `check_*` gives the canonical text as CONFIG GET prints it; each reader beside it takes that
-//! text apart again for [`super::Fields`]. Error texts are Redis's.
+//! Each `check_*` gives the canonical text as CONFIG GET prints it; each reader beside it takes
+//! that text apart again for [`super::Fields`]. Error texts are Redis's.
 //!
 //! A divergence: Redis forgets to print the event class `n` beside `A`, so that a rewritten file
 //! loses it. Here it is always printed.

@@ -1,9 +1,9 @@
 //! Where in a TOML file each key stands, and what plain values say.
 //!
-//! The daemon reads TOML with a real parser, which keeps no places; this module finds the lines of an
-//! error and lets CONFIG REWRITE change one value and nothing else. It knows the part of TOML that
-//! settings need: keys at the top level with strings, numbers, booleans and arrays. What it does not
-//! know it steps over, and [`lines`] answers `None`.
+//! The daemon reads TOML with a real parser, which keeps no places; this module finds the lines of
+//! an error and lets CONFIG REWRITE change one value and nothing else. It knows the part of TOML
+//! that settings need: keys at the top level with strings, numbers, booleans and arrays. What it
+//! does not know it steps over, and [`lines`] answers `None`.
 
 /// A key at the top level of a file, and where it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,8 +1,9 @@
 //! All values, checked, with the typed ones beside them.
 //!
-//! Every value is kept as its canonical text, in the order of the table; what the server uses is read
-//! from those texts into [`Fields`] each time that something was set. So there is one truth, and the
-//! fields cannot be changed past the table: `Settings` lends them for reading only (`Deref`).
+//! Every value is kept as its canonical text, in the order of the table; what the server uses is
+//! read from those texts into [`Fields`] each time that something was set. So there is one truth,
+//! and the fields cannot be changed past the table: `Settings` lends them for reading only
+//! (`Deref`).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -111,8 +112,8 @@ impl Settings {
         self.text(setting) != setting.default
     }
 
-    /// What CONFIG GET answers to `patterns`: names and values, sorted, each once. A pattern without
-    /// wildcards finds hidden settings too.
+    /// What CONFIG GET answers to `patterns`: names and values, sorted, each once. A pattern
+    /// without wildcards finds hidden settings too.
     pub fn matching(&self, patterns: &[&[u8]]) -> Vec<(&'static str, &str)> {
         let mut found = BTreeMap::new();
         for pattern in patterns {

@@ -3,8 +3,8 @@
 //! Plain code without actors, sockets or clocks: the server and a simulator run the same. A shard
 //! owns its slots; it runs the calls of a batch while their slots are here, hands the batch on to
 //! the shard of the next one, lends slots to commands that need several shards, and never waits.
-//! What must leave in order is collected in its [`Outbox`], and leaves at the end of a turn: effects
-//! first, then letters, then replies.
+//! What must leave in order is collected in its [`Outbox`], and leaves at the end of a turn:
+//! effects first, then letters, then replies.
 
 mod call;
 pub mod errand;

@@ -1,7 +1,7 @@
 //! Error replies by their first word.
 //!
-//! Scripts can make up any word, so the number of words is bounded; what comes after the last one is
-//! counted under a word of its own, as Valkey does.
+//! Scripts can make up any word, so the number of words is bounded; what comes after the last one
+//! is counted under a word of its own, as Valkey does.
 
 use std::collections::BTreeMap;
 

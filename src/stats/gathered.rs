@@ -1,8 +1,8 @@
 //! From the answers of all shards to one reply.
 //!
-//! The connection asks every shard a [`Question`](crate::shard::question::Question), adds the answer
-//! of the process where it has one, and hands all of it in here with the [`Facts`]. Nothing is asked
-//! and nothing changed here.
+//! The connection asks every shard a [`Question`](crate::shard::question::Question), adds the
+//! answer of the process where it has one, and hands all of it in here with the [`Facts`]. Nothing
+//! is asked and nothing changed here.
 
 use crate::commands::action::Gathered;
 use crate::commands::error::CommandError;

@@ -1,8 +1,8 @@
 //! Events that took longer than `latency-monitor-threshold`: what LATENCY tells of.
 //!
 //! Per event the newest samples are kept, one a second at the most (the longest of that second), so
-//! that a burst does not push out the past. Every recorder is bounded; those of all shards and of the
-//! process are merged when somebody asks.
+//! that a burst does not push out the past. Every recorder is bounded; those of all shards and of
+//! the process are merged when somebody asks.
 
 use std::collections::VecDeque;
 

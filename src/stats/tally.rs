@@ -1,9 +1,9 @@
 //! What the commands of a shard were, in numbers; the sum over shards has the same form.
 //!
-//! One [`Tally`] a command, at the command's number, so that counting hashes nothing. Times are summed
-//! in nanoseconds and shown in microseconds. A command's latency histogram is made when the command
-//! first runs: 24 KB each, values from 1 ns to 1 s with two significant digits, as in Redis; what
-//! takes longer counts as 1 s.
+//! One [`Tally`] a command, at the command's number, so that counting hashes nothing. Times are
+//! summed in nanoseconds and shown in microseconds. A command's latency histogram is made when the
+//! command first runs: 24 KB each, values from 1 ns to 1 s with two significant digits, as in
+//! Redis; what takes longer counts as 1 s.
 
 use hdrhistogram::Histogram;
 

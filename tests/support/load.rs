@@ -1,5 +1,6 @@
-//! Writers that know what they were promised: each keeps, for every key of its own, the newest value
-//! that was acknowledged and the newest that was sent. After a crash the value must lie between.
+//! Writers that know what they were promised: each keeps, for every key of its own, the newest
+//! value that was acknowledged and the newest that was sent. After a crash the value must lie
+//! between.
 //!
 //! One round is one pipeline: single keys, a pair that is written as one command over two slots, a
 //! counter, and a token renamed to and fro. A half-done command shows as an unequal pair or as a

@@ -1,9 +1,9 @@
 //! The servers that are right by definition: Valkey 9.1 and Redis 7.0.15, started as processes.
 //!
 //! Valkey is the command `TROUPE_VALKEY` (words separated by blanks), or else the wrapper that
-//! `tests/peers.sh install` leaves in `target/peers/valkey-server`, or `valkey-server` from PATH. Redis is
-//! `redis-server` from PATH. On a developer's machine a missing oracle is said and passed over; in
-//! CI (`CI=true`) it fails the test: a comparison that did not happen is no comparison.
+//! `tests/peers.sh install` leaves in `target/peers/valkey-server`, or `valkey-server` from PATH.
+//! Redis is `redis-server` from PATH. On a developer's machine a missing oracle is said and passed
+//! over; in CI (`CI=true`) it fails the test: a comparison that did not happen is no comparison.
 
 use std::path::Path;
 

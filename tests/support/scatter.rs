@@ -14,7 +14,8 @@ use super::reply::Reply;
 /// How many places the keys are scattered over.
 const PLACES: usize = 4;
 
-/// Starts the proxy before the server at `upstream`; answers its port. It lives until the test ends.
+/// Starts the proxy before the server at `upstream`; answers its port. It lives until the test
+/// ends.
 pub fn start(upstream: u16) -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let port = listener.local_addr().unwrap().port();

@@ -14,8 +14,8 @@
 //!
 //! A blank line ends a case; each case starts with empty databases and new connections. `c2:` names
 //! another client. `tick` lets time pass. Words are cut as redis-cli cuts them; a word `x*1000`
-//! in at-braces, `@{x*1000}`, stands for a thousand x; `SCANALL options` calls SCAN until it has come
-//! round, and answers the keys in order. In the expected replies
+//! in at-braces, `@{x*1000}`, stands for a thousand x; `SCANALL options` calls SCAN until it has
+//! come round, and answers the keys in order. In the expected replies
 //!
 //! - `(integer) 99..100` is a range,
 //! - a line `*` is any one reply, however many lines it has,
@@ -23,10 +23,11 @@
 //! - a reply whose first line starts with `~ ` is an array in any order.
 //!
 //! At the head of a file, `# needs: redis` has Redis 7.0.15 as its oracle in place of Valkey, and
-//! `# needs: troupe` none; `# needs: other types` waits for the commands of lists, sets and so on, and
-//! is run on the oracle alone until then; `# needs: core` is for the bare core alone (long ticks). `TROUPE_BLESS=1` writes the oracle's replies into the files (patterns that
-//! match are kept): read the difference before it is committed. `TROUPE_SCRIPTS=string/set` runs only
-//! the files whose path holds that text.
+//! `# needs: troupe` none; `# needs: other types` waits for the commands of lists, sets and so on,
+//! and is run on the oracle alone until then; `# needs: core` is for the bare core alone (long
+//! ticks). `TROUPE_BLESS=1` writes the oracle's replies into the files (patterns that match are
+//! kept): read the difference before it is committed. `TROUPE_SCRIPTS=string/set` runs only the
+//! files whose path holds that text.
 
 use std::collections::BTreeMap;
 use std::fs;

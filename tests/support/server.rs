@@ -4,8 +4,8 @@
 //! Invariant: a `Server` that is dropped leaves no process and no folder behind. When a test
 //! panics, the end of the log is printed first.
 //!
-//! `TROUPE_STAND_IN=redis-server` starts that program in place of `troupe` (options of ours are left
-//! out): so the tests themselves can be tried against a server that is known to be right.
+//! `TROUPE_STAND_IN=redis-server` starts that program in place of `troupe` (options of ours are
+//! left out): so the tests themselves can be tried against a server that is known to be right.
 
 use std::fs::{self, File};
 use std::os::unix::process::ExitStatusExt;

@@ -35,7 +35,10 @@ pub enum AofError {
         error: ManifestError,
     },
     /// The manifest is far too large to be one.
-    #[error("{}: {length} bytes are too many for a manifest; restore it from a backup", path.display())]
+    #[error(
+        "{}: {length} bytes are too many for a manifest; restore it from a backup",
+        path.display()
+    )]
     ManifestSize {
         /// The manifest.
         path: PathBuf,

@@ -1,9 +1,10 @@
 //! Layers for the `config` crate, and how a line travels through it.
 //!
-//! Every layer maps a setting's name (never an alias) to a list of lines, and a line is a small table
-//! of its words and its place, so that the place is still known when the layers have been laid over
-//! one another. The lists of `client-output-buffer-limit` stand one step deeper, by class: tables are
-//! merged where lists are replaced, and a class named in one layer must not hide the others below.
+//! Every layer maps a setting's name (never an alias) to a list of lines, and a line is a small
+//! table of its words and its place, so that the place is still known when the layers have been
+//! laid over one another. The lists of `client-output-buffer-limit` stand one step deeper, by
+//! class: tables are merged where lists are replaced, and a class named in one layer must not hide
+//! the others below.
 
 use std::error::Error;
 

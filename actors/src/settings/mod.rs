@@ -5,9 +5,10 @@
 //! and lets unknown names pass; so each layer is checked against the table of settings before it is
 //! handed over, and each value travels with the place that it came from ([`layer::Line`]).
 //!
-//! Invariant: no directive is silently ignored. One that is unknown, wrong or cannot be left without
-//! effect ends the start with its place and a remedy ([`Fatal`]); one that is harmless without effect
-//! gives exactly one warning line. A value is checked even where a higher layer overrides it.
+//! Invariant: no directive is silently ignored. One that is unknown, wrong or cannot be left
+//! without effect ends the start with its place and a remedy ([`Fatal`]); one that is harmless
+//! without effect gives exactly one warning line. A value is checked even where a higher layer
+//! overrides it.
 //!
 //! A divergence from Redis: `save` on the command line replaces the save points of the file instead
 //! of adding to them, as every other directive does.
@@ -56,9 +57,9 @@ pub struct ConfigFile {
     pub syntax: Syntax,
 }
 
-/// Reads everything that decides the settings. `words` are the words of the command line without the
-/// program's name; `environment` holds all variables; `stdin` is read only if the command line says
-/// so.
+/// Reads everything that decides the settings. `words` are the words of the command line without
+/// the program's name; `environment` holds all variables; `stdin` is read only if the command line
+/// says so.
 pub fn read(
     words: impl IntoIterator<Item = String>,
     environment: impl IntoIterator<Item = (String, String)>,

@@ -53,7 +53,8 @@ fn later_layers_go_over_earlier_ones() {
 fn both_syntaxes_say_the_same() {
     let conf = "bind 127.0.0.1 ::1\nsave 60 1\nsave 30 2\nappendonly yes\nmaxmemory 1gb\n\
                 client-output-buffer-limit normal 1mb 2 3\nrequirepass \"a \\x42\"\n\
-                client-output-buffer-limit pubsub 4 5 6\nlatency-tracking-info-percentiles 50 99.9\n";
+                client-output-buffer-limit pubsub 4 5 6\n\
+                 latency-tracking-info-percentiles 50 99.9\n";
     let toml = "bind = [\"127.0.0.1\", \"::1\"]\nsave = [\"60 1\", \"30 2\"]\nappendonly = true\n\
                 maxmemory = \"1gb\"\nrequirepass = \"a B\"\n\
                 client-output-buffer-limit = [\"normal 1mb 2 3\", \"pubsub 4 5 6\"]\n\

@@ -20,13 +20,16 @@ use crate::session::Session;
 pub const REDIS_VERSION: &str = "7.2.4";
 
 const NO_PASSWORD: CommandError = CommandError::Text(
-    "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?",
+    "ERR AUTH <password> called without any password configured for the default user. Are you sure \
+     your configuration is correct?",
 );
 const BAD_VERSION: CommandError =
     CommandError::Text("ERR Protocol version is not an integer or out of range");
 const NO_SUCH_VERSION: CommandError = CommandError::Text("NOPROTO unsupported protocol version");
 const HELLO_FIRST: CommandError = CommandError::Text(
-    "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time",
+    "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO \
+     <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP \
+     protocol version at the same time",
 );
 
 /// The commands of this family.
@@ -191,7 +194,8 @@ mod tests {
         let mut store = Store::new();
         assert_eq!(
             store.run("AUTH x"),
-            "(error) ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?"
+            "(error) ERR AUTH <password> called without any password configured for the default \
+             user. Are you sure your configuration is correct?"
         );
         assert_eq!(store.run("AUTH default x"), "OK");
         assert_eq!(store.run("AUTH somebody x"), WRONG);

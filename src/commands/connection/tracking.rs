@@ -12,7 +12,8 @@ use crate::resp::Reply;
 use crate::session::Session;
 
 const NOT_TRACKING: CommandError = CommandError::Text(
-    "ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled",
+    "ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or \
+     OPTOUT mode enabled",
 );
 const NOT_YET: CommandError =
     CommandError::Text("ERR client tracking is not supported by this version of Troupe");
@@ -120,7 +121,8 @@ mod tests {
         assert_eq!(store.run("CLIENT GETREDIR"), "(integer) -1");
         assert_eq!(
             store.run("CLIENT TRACKINGINFO"),
-            "1) \"flags\"\n2) 1) \"off\"\n3) \"redirect\"\n4) (integer) -1\n5) \"prefixes\"\n6) (empty array)"
+            "1) \"flags\"\n2) 1) \"off\"\n3) \"redirect\"\n4) (integer) -1\n5) \"prefixes\"\n6) \
+             (empty array)"
         );
         assert_eq!(store.run("CLIENT TRACKING off"), "OK");
         assert_eq!(store.run("CLIENT TRACKING x"), "(error) ERR syntax error");

@@ -129,7 +129,9 @@ fn object_encoding(
 fn freq(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
     show_access(call, keys, reply, |clock, entry, now| {
         clock.frequency(entry, now).map(i64::from).ok_or(CommandError::Text(
-            "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.",
+            "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please \
+             note that when switching between policies at runtime LRU and LFU data will take some \
+             time to adjust.",
         ))
     })
 }
@@ -141,7 +143,8 @@ fn idletime(
 ) -> Result<(), CommandError> {
     show_access(call, keys, reply, |clock, entry, now| {
         clock.idle_seconds(entry, now).map(i64::from).ok_or(CommandError::Text(
-            "ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.",
+            "ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when \
+             switching between policies at runtime LRU and LFU data will take some time to adjust.",
         ))
     })
 }

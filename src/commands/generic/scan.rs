@@ -1,9 +1,9 @@
 //! Keys that nobody named: KEYS, RANDOMKEY, SCAN.
 //!
 //! SCAN walks from slot to slot in the map's scan order, which stays as it is while the process
-//! lives. Its cursor is the rank of a slot in that order and a position in the slot's table, so that
-//! it means the same on every shard, and a key that is there from start to end of a scan is met: a
-//! table's positions hold across its growth, and a slot that moves keeps its rank.
+//! lives. Its cursor is the rank of a slot in that order and a position in the slot's table, so
+//! that it means the same on every shard, and a key that is there from start to end of a scan is
+//! met: a table's positions hold across its growth, and a slot that moves keeps its rank.
 //!
 //! A call of SCAN ends when it has looked at COUNT keys, or at ten times as many empty parts of
 //! tables. Empty slots cost next to nothing and are passed over within the call, so that a small

@@ -1,9 +1,9 @@
 //! DEBUG: for tests only, and only where `enable-debug-command` permits it.
 //!
-//! To clients DEBUG is one command, whose words each parse for themselves. Here the words that reach
-//! keys or write a reply of their own are subcommands, since each runs elsewhere; the command itself
-//! runs all that is the process's. Words that only turn something off that this server does not have
-//! are answered with `OK`, so that test suites for Redis go on.
+//! To clients DEBUG is one command, whose words each parse for themselves. Here the words that
+//! reach keys or write a reply of their own are subcommands, since each runs elsewhere; the command
+//! itself runs all that is the process's. Words that only turn something off that this server does
+//! not have are answered with `OK`, so that test suites for Redis go on.
 
 use super::debug_keys;
 use super::help::help;

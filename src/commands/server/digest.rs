@@ -1,8 +1,8 @@
 //! Digests of keys as Redis and Valkey compute them, so that the data sets of both can be compared.
 //!
-//! A digest is mixed from parts in order, or joined from parts in no order, by exclusive or; keys of
-//! one database are joined, so that neither their order nor their shards matter. Of a deadline only
-//! its presence counts.
+//! A digest is mixed from parts in order, or joined from parts in no order, by exclusive or; keys
+//! of one database are joined, so that neither their order nor their shards matter. Of a deadline
+//! only its presence counts.
 
 use std::fmt;
 

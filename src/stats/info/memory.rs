@@ -205,8 +205,8 @@ pub(in crate::stats) fn doctor(source: &Source<'_>) -> String {
     let peak = memory.peak.max(memory.allocated);
     if ratio(peak, memory.allocated) > PEAKED {
         found.push(format!(
-            "Peak memory: {} were in use once, {} are now. The allocator may keep some of the rest; \
-             MEMORY PURGE gives it back.",
+            "Peak memory: {} were in use once, {} are now. The allocator may keep some of the \
+             rest; MEMORY PURGE gives it back.",
             Human(peak),
             Human(memory.allocated),
         ));

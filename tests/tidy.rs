@@ -1,0 +1,320 @@
+//! The house rules that a compiler does not hold: who imports whom, and how a source file looks.
+//!
+//! The tables below are the rules; [`DEBTS`] are the places that break one of them today, each with
+//! what would pay it off. A debt that is paid must leave the list, so the list can only be true.
+//! Scanned are the Rust sources of both packages and of the tests. Imports are those of code that
+//! ships: what is compiled for tests alone may build whatever it needs.
+//!
+//! Left out: what rustfmt, clippy and the lints of the workspace check already.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use crate::support::tests_folder;
+
+/// Columns of a line. The reply in a dialogue of a test cannot be broken, and may pass it.
+const COLUMNS_MAX: usize = 100;
+
+/// Lines of a file; past it, ask which two things the file does.
+const FILE_LINES_MAX: usize = 700;
+
+/// Lines of a function.
+const FUNCTION_LINES_MAX: usize = 100;
+
+/// What each module of the core may import, bottom first. The side layers, last, never import each
+/// other, and nothing before them imports them.
+const CORE: &[(&str, &[&str])] = &[
+    ("base", &[]),
+    ("resp", &["base"]),
+    ("settings", &["base"]),
+    ("keyspace", &["base", "resp"]),
+    ("commands", &["base", "resp", "settings", "keyspace", "session"]),
+    ("session", &["base", "resp", "settings", "keyspace", "commands"]),
+    ("route", &["base"]),
+    ("clients", LAYERS_0_TO_3),
+    ("hook", LAYERS_0_TO_3),
+    ("batch", LAYERS_0_TO_3),
+    ("shard", LAYERS_0_TO_3),
+    ("aof", LAYERS_0_TO_3),
+    ("hooks", LAYERS_0_TO_3),
+    ("stats", LAYERS_0_TO_3),
+];
+
+const LAYERS_0_TO_3: &[&str] = &[
+    "base", "resp", "settings", "keyspace", "commands", "session", "route", "clients", "hook",
+    "batch", "shard",
+];
+
+/// What each module of the shell may import. An actor knows messages and what belongs to no actor,
+/// never another actor's module; `boot` alone knows them all, and only the process starts it.
+const SHELL: &[(&str, &[&str])] = &[
+    ("message", &[]),
+    ("clock", &[]),
+    ("shared", &[]),
+    ("logging", &[]),
+    ("fault", &[]),
+    ("settings", &[]),
+    ("layers", &[]),
+    ("thread", NO_ACTOR),
+    ("supervise", NO_ACTOR),
+    ("listener", NO_ACTOR),
+    ("connection", NO_ACTOR),
+    ("router", NO_ACTOR),
+    ("shard", NO_ACTOR),
+    ("aof", NO_ACTOR),
+    ("admin", NO_ACTOR),
+    ("boot", &["*"]),
+    ("daemon", &["boot", "clock", "logging", "settings"]),
+];
+
+const NO_ACTOR: &[&str] = &["message", "settings", "clock", "fault", "shared", "thread", "logging"];
+
+/// File, the module that it should not import, and what would end that.
+const DEBTS: &[(&str, &str, &str)] = &[
+    ("src/keyspace/keys.rs", "commands", "an error type of the keyspace's own"),
+    ("src/commands/call.rs", "route", "handing a call the epoch instead of the map"),
+    ("src/commands/action.rs", "clients", QUESTIONS),
+    ("src/commands/action.rs", "shard", QUESTIONS),
+    ("src/commands/action.rs", "stats", QUESTIONS),
+    ("src/commands/connection/directory.rs", "clients", QUESTIONS),
+    ("src/commands/connection/pausing.rs", "clients", QUESTIONS),
+    ("src/commands/server/config.rs", "shard", QUESTIONS),
+    ("src/commands/server/debug.rs", "shard", QUESTIONS),
+    ("src/commands/server/info.rs", "shard", QUESTIONS),
+    ("src/commands/server/latency.rs", "shard", QUESTIONS),
+    ("src/commands/server/latency.rs", "stats", QUESTIONS),
+    ("src/commands/server/logs.rs", "shard", QUESTIONS),
+    ("src/commands/server/memory.rs", "shard", QUESTIONS),
+    ("src/shard/question.rs", "stats", COUNTED),
+    ("src/hooks/monitor.rs", "stats", COUNTED),
+    ("src/hooks/slowlog.rs", "stats", COUNTED),
+    ("src/hooks/spikes.rs", "stats", COUNTED),
+    ("src/hooks/statistics.rs", "stats", COUNTED),
+    ("actors/src/connection/actor.rs", "admin", "a recipient for actions"),
+];
+
+const QUESTIONS: &str = "the plain words of actions and questions in a file below the commands";
+const COUNTED: &str = "the counted values (tallies, log entries, spikes) below shard and hooks";
+
+/// A source file.
+struct Source {
+    /// From the root of the checkout.
+    path: String,
+    text: String,
+}
+
+impl Source {
+    /// The module at the top of its package that it belongs to, if it belongs to one.
+    fn module<'a>(&'a self, root: &str) -> Option<&'a str> {
+        let inside = self.path.strip_prefix(root)?;
+        let first = inside.split('/').next()?;
+        Some(first.strip_suffix(".rs").unwrap_or(first))
+    }
+
+    /// How many modules stand between the root of the package and what is in the file.
+    fn depth(&self, root: &str) -> usize {
+        let inside = self.path.strip_prefix(root).unwrap_or(&self.path);
+        inside.split('/').filter(|part| *part != "mod.rs").count()
+    }
+
+    /// The lines of code that ships: without comments, and without what is for tests alone.
+    fn shipped(&self) -> impl Iterator<Item = (usize, &str)> {
+        let lines: Vec<(usize, &str)> = (1..).zip(self.text.lines()).collect();
+        let for_tests = |at: usize| at > 0 && lines[at - 1].1 == "#[cfg(test)]";
+        // A module of tests is the last thing in its file; any other item takes one line.
+        let end = (0..lines.len()).find(|at| for_tests(*at) && lines[*at].1.ends_with('{'));
+        let kept = (0..end.unwrap_or(lines.len())).filter(|at| !for_tests(*at));
+        let code = kept.map(|at| lines[at]).collect::<Vec<_>>().into_iter();
+        code.filter(|(_, line)| !line.trim_start().starts_with("//"))
+    }
+}
+
+fn collect(folder: &Path, root: &Path, sources: &mut Vec<Source>) {
+    let mut entries: Vec<_> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    entries.sort();
+    for path in entries {
+        if path.is_dir() {
+            collect(&path, root, sources);
+        } else if path.extension().is_some_and(|end| end == "rs") {
+            let text = std::fs::read_to_string(&path).unwrap();
+            let path = path.strip_prefix(root).unwrap().to_string_lossy().into_owned();
+            sources.push(Source { path, text });
+        }
+    }
+}
+
+/// Every Rust source of the checkout.
+fn sources() -> Vec<Source> {
+    let root = tests_folder().join("..").canonicalize().unwrap();
+    let mut sources = Vec::new();
+    for folder in ["src", "actors", "tests"] {
+        collect(&root.join(folder), &root, &mut sources);
+    }
+    assert!(sources.len() > 100, "the sources are not where this test looks for them");
+    sources
+}
+
+/// Files that are compiled for tests alone: `#[cfg(test)]` stands before their `mod`.
+fn test_files(sources: &[Source]) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for source in sources {
+        let stem = source.path.strip_suffix(".rs").unwrap_or(&source.path);
+        let folder = match stem.rsplit_once('/') {
+            Some((folder, "mod" | "lib" | "main")) => folder,
+            _ => stem,
+        };
+        for pair in source.text.lines().collect::<Vec<_>>().windows(2) {
+            let module = pair[1].split_once("mod ").and_then(|(_, rest)| rest.strip_suffix(';'));
+            if pair[0] == "#[cfg(test)]"
+                && let Some(module) = module
+            {
+                found.insert(format!("{folder}/{module}.rs"));
+                found.insert(format!("{folder}/{module}/"));
+            }
+        }
+    }
+    found
+}
+
+/// Names that follow `crate::` in a line.
+fn imports(line: &str) -> impl Iterator<Item = &str> {
+    line.match_indices("crate::").map(|(at, word)| {
+        let rest = &line[at + word.len()..];
+        let end = rest.find(|c: char| !c.is_ascii_lowercase() && c != '_');
+        &rest[..end.unwrap_or(rest.len())]
+    })
+}
+
+/// What a package's files import against its table: file, module, first line.
+fn breaches(root: &str, table: &[(&str, &[&str])]) -> BTreeMap<(String, String), usize> {
+    let sources = sources();
+    let tests = test_files(&sources);
+    let table: BTreeMap<&str, &[&str]> = table.iter().copied().collect();
+    let mut found = BTreeMap::new();
+    for source in &sources {
+        let is_test = tests.iter().any(|test| source.path.starts_with(test.as_str()));
+        let Some(module) = source.module(root).filter(|_| !is_test) else { continue };
+        if module == "lib" || module == "main" {
+            continue;
+        }
+        let Some(allowed) = table.get(module) else {
+            panic!("{}: the table of imports does not know {module}", source.path)
+        };
+        let climbs = "super::".repeat(source.depth(root));
+        for (number, line) in source.shipped() {
+            assert!(!line.contains(&climbs), "{}:{number}: say crate::", source.path);
+            for import in imports(line) {
+                if import != module && !allowed.contains(&import) && !allowed.contains(&"*") {
+                    let key = (source.path.clone(), import.to_owned());
+                    found.entry(key).or_insert(number);
+                }
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn modules_import_only_what_they_may() {
+    let mut found = breaches("src/", CORE);
+    found.append(&mut breaches("actors/src/", SHELL));
+    let mut said = String::new();
+    for (file, module, _) in DEBTS {
+        if found.remove(&((*file).to_owned(), (*module).to_owned())).is_none() {
+            said += &format!("{file} no longer imports {module}: take it off the debts\n");
+        }
+    }
+    for ((file, module), line) in found {
+        said += &format!("{file}:{line}: may not import {module}\n");
+    }
+    assert!(said.is_empty(), "{said}");
+}
+
+/// Names every line of every source that `is_wrong`.
+fn no_line(why: &str, is_wrong: impl Fn(&str) -> bool) {
+    let mut said = String::new();
+    for source in sources() {
+        for (line, number) in source.text.lines().zip(1..) {
+            if is_wrong(line) {
+                said += &format!("{}:{number}: {why}\n", source.path);
+            }
+        }
+    }
+    assert!(said.is_empty(), "{said}");
+}
+
+#[test]
+fn lines_fit_a_screen() {
+    let is_reply = |line: &str| ["(error) ", "(action) "].iter().any(|kind| line.starts_with(kind));
+    no_line("too wide", |line| line.chars().count() > COLUMNS_MAX && !is_reply(line.trim_start()));
+}
+
+#[test]
+fn nothing_is_left_to_do() {
+    let marks = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("todo", "!")];
+    no_line("unfinished", |line| marks.iter().any(|mark| line.contains(mark)));
+}
+
+/// Texts may hold any character; code and comments are ASCII.
+#[test]
+fn only_texts_go_beyond_ascii() {
+    no_line("not ASCII", |line| {
+        let first = line.find(|c: char| !c.is_ascii());
+        let is_comment = line.trim_start().starts_with("//");
+        first.is_some_and(|first| is_comment || !line[..first].contains(['"', '\'']))
+    });
+}
+
+#[test]
+fn every_file_says_what_it_is_for() {
+    for source in sources() {
+        assert!(source.text.starts_with("//! "), "{} does not open with `//!`", source.path);
+        let lines = source.text.lines().count();
+        assert!(lines <= FILE_LINES_MAX, "{} has {lines} lines", source.path);
+    }
+}
+
+/// The name of the function that begins in this line, and how far it is indented.
+fn function(line: &str) -> Option<(&str, usize)> {
+    let code = line.trim_start();
+    let (before, after) = code.split_once("fn ")?;
+    let words = ["pub", "const", "async", "extern"];
+    let is_head = before.split_whitespace().all(|word| words.iter().any(|w| word.starts_with(w)));
+    let name = after.split(['(', '<']).next()?;
+    is_head.then_some((name, line.len() - code.len()))
+}
+
+/// rustfmt puts the brace that ends a function under its first letter.
+#[test]
+fn functions_fit_a_screen_or_two() {
+    let mut said = String::new();
+    for source in sources() {
+        let lines: Vec<&str> = source.text.lines().collect();
+        for (at, line) in lines.iter().enumerate() {
+            let Some((name, indent)) = function(line) else { continue };
+            let end = format!("{}}}", " ".repeat(indent));
+            let length = lines[at..].iter().position(|line| *line == end).unwrap_or(0) + 1;
+            if length > FUNCTION_LINES_MAX && !line.ends_with(['}', ';']) {
+                said += &format!("{}:{}: {name} has {length} lines\n", source.path, at + 1);
+            }
+        }
+    }
+    assert!(said.is_empty(), "{said}");
+}
+
+/// Everything between backquotes in the README that looks like a path of this checkout is one.
+#[test]
+fn the_readme_names_what_is_there() {
+    let root = tests_folder().join("..");
+    let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
+    let places = ["src/", "actors/", "tests/", "config/", ".ci/"];
+    let mut seen = 0;
+    for word in readme.split('`').skip(1).step_by(2).flat_map(str::split_whitespace) {
+        if places.iter().any(|place| word.starts_with(place)) && !word.contains(['*', '<', '{']) {
+            assert!(root.join(word).exists(), "the README names {word}, which is not there");
+            seen += 1;
+        }
+    }
+    assert!(seen > 20, "the README's code map is gone");
+}
