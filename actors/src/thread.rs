@@ -261,8 +261,8 @@ impl Thread {
         self.clients.borrow().iter().for_each(|(_, client)| each(client));
     }
 
-    /// Closes the clients that have been silent for longer than `timeout`. Asked for each tick; looks
-    /// once a second.
+    /// Closes the clients that have been silent for longer than `timeout`. Asked for each tick;
+    /// looks once a second.
     pub fn close_idle(&self) {
         let timeout = i64::from(self.shard.borrow().settings().timeout);
         let now = self.clock.now();

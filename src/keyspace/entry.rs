@@ -220,8 +220,8 @@ impl Entry {
         }
     }
 
-    /// The first and the last byte of the allocation: who reads them has all of a small entry in the
-    /// cache.
+    /// The first and the last byte of the allocation: who reads them has all of a small entry in
+    /// the cache.
     #[inline]
     pub(super) fn ends(&self) -> (u8, u8) {
         let shape = self.shape();

@@ -87,8 +87,8 @@ impl Writer {
             for command in &commands {
                 client.send(command)?;
             }
-            // From the first -LOADING or -MISCONF on, the rest of a batch is refused too, whatever its
-            // shard: only the first refusal says something about its own key.
+            // From the first -LOADING or -MISCONF on, the rest of a batch is refused too, whatever
+            // its shard: only the first refusal says something about its own key.
             let mut blamed = false;
             for command in &commands {
                 let reply = client.read()?;
