@@ -83,7 +83,7 @@ server=
 trap '[ -z "$server" ] || kill "$server" 2>/dev/null || true; rm -rf "$data"' EXIT
 start_external() {
   "$suite/src/redis-server" --port "$port" --bind 127.0.0.1 --enable-debug-command yes --save "" --dir "$data" \
-    >"$logs/external-server.log" 2>&1 &
+    --appendonly yes >"$logs/external-server.log" 2>&1 &
   server=$!
   for _ in $(seq 100); do redis-cli -p "$port" ping 2>/dev/null | grep -q PONG && return; sleep 0.1; done
   echo "the server did not start:" && tail -5 "$logs/external-server.log" && exit 1
