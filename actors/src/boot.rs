@@ -91,7 +91,7 @@ pub async fn start(given: Given) -> anyhow::Result<Server> {
     let guardian = Guardian::new(clock.clone(), records.clone()).start().recipient();
     let map = Arc::new(Map::new(count as u16));
     let (arbiters, shards) = start_shards(&settings, &map, &shared, &guardian, &clock)?;
-    let router = start_router(&map, &arbiters, &shards, &guardian);
+    let router = start_router(&map, &arbiters, &shards, &guardian)?;
     let current: Current = Arc::new(RwLock::new(settings.clone()));
     let figures = Journal::<()>::new(Policy::Never, Default::default()).figures();
     let figures = Arc::new(Mutex::new(figures));
@@ -126,28 +126,35 @@ pub async fn start(given: Given) -> anyhow::Result<Server> {
     Ok(Server { admin, writer, listener: Some(listener), arbiters, unixsocket })
 }
 
-/// Starts the router, and tells every thread where the others are.
+/// Starts the router, and tells every thread where the others are. Returns when all know it: the
+/// first letter of one that does may reach one that does not, which could not send it on.
 fn start_router(
     map: &Arc<Map>,
     arbiters: &[Arbiter],
     shards: &[Addr<Shard>],
     guardian: &Recipient<Restarted>,
-) -> Addr<Router> {
+) -> anyhow::Result<Addr<Router>> {
     let letters: Vec<_> = shards.iter().map(|shard| shard.clone().recipient()).collect();
     let router = {
         let (map, letters, guardian) = (map.clone(), letters.clone(), guardian.clone());
         Supervisor::start(move |_| Router::new(map, letters, guardian))
     };
+    let (met, all_met) = mpsc::channel();
     for arbiter in arbiters {
-        let (letters, moved) = (letters.clone(), router.clone().recipient());
+        let (letters, moved, met) = (letters.clone(), router.clone().recipient(), met.clone());
         arbiter.spawn_fn(move || {
             THREAD.with(|thread| {
                 let thread = thread.get().expect("the shard of this thread was just started");
                 thread.meet(letters, moved);
             });
+            // The receiver waits for it.
+            let _ = met.send(());
         });
     }
-    router
+    for _ in arbiters {
+        all_met.recv().context("a shard's thread ended at once")?;
+    }
+    Ok(router)
 }
 
 type ShardActors = Vec<Addr<Shard>>;

@@ -164,15 +164,19 @@ fn unknown_command(bytes: &[u8], spans: &[Span]) -> CommandError {
             break;
         }
         let room = QUOTED_MAX - args.len();
-        let word = span.of(bytes);
-        let word = String::from_utf8_lossy(&word[..word.len().min(room)]);
-        args.push_str(&format!("'{word}' "));
+        args.push_str(&format!("'{}' ", shown(span.of(bytes), room)));
     }
     CommandError::UnknownCommand { name, args }
 }
 
 fn quoted(word: &[u8]) -> String {
-    String::from_utf8_lossy(&word[..word.len().min(QUOTED_MAX)]).into_owned()
+    shown(word, QUOTED_MAX)
+}
+
+/// The word up to `most` bytes, or to a zero byte: Redis prints it as a text of C.
+fn shown(word: &[u8], most: usize) -> String {
+    let end = word.iter().take(most).take_while(|byte| **byte != 0).count();
+    String::from_utf8_lossy(&word[..end]).into_owned()
 }
 
 /// True for a first word that no client of this protocol sends: somebody makes a browser talk to
