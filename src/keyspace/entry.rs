@@ -220,14 +220,18 @@ impl Entry {
         }
     }
 
-    /// The first and the last byte of the allocation: who reads them has all of a small entry in
-    /// the cache.
+    /// Where the entry stands: reads the table's pointer and nothing behind it.
     #[inline]
-    pub(super) fn ends(&self) -> (u8, u8) {
+    pub(super) fn address(&self) -> usize {
+        self.start.as_ptr().addr()
+    }
+
+    /// The last byte of a small entry: with the first ones, who reads it has all of it in the cache.
+    #[inline]
+    pub(super) fn last_byte(&self) -> u8 {
         let shape = self.shape();
-        let last = shape.value_at() + shape.value_len;
-        // SAFETY: the head is there, and so is the byte before the end of the last part.
-        unsafe { (self.array::<1>(0)[0], self.array::<1>(last - 1)[0]) }
+        // SAFETY: the byte before the end of the last part is there: the head at the least.
+        unsafe { self.array::<1>(shape.value_at() + shape.value_len - 1)[0] }
     }
 
     /// True for a string that was built or grown in place: its encoding is `raw` at any length.

@@ -184,8 +184,14 @@ impl Keyspace {
         for ((entry, table), (_, hash)) in entries.iter_mut().zip(tables).zip(keys) {
             *entry = table.and_then(|table| table.candidate(*hash));
         }
+        for entry in entries.iter().flatten() {
+            black_box(entry.address());
+        }
+        for entry in entries.iter().flatten() {
+            black_box(entry.access());
+        }
         for entry in entries.into_iter().flatten() {
-            black_box(entry.ends());
+            black_box(entry.last_byte());
         }
     }
 
