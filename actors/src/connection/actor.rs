@@ -36,6 +36,10 @@ use crate::thread::{Client, Thread};
 /// Bytes that a read asks for at least.
 const READ_BYTES: usize = 16 * 1024;
 
+/// A client that has not logged in and does not take its replies is not waited for.
+const LIMIT_BEFORE_LOGIN: BufferLimit =
+    BufferLimit { hard_bytes: 1, soft_bytes: 0, soft_seconds: 0 };
+
 /// What keeps the connection's batch.
 enum Standing {
     /// It is here.
@@ -324,6 +328,9 @@ impl Connection {
 
 impl Connection {
     fn output_limit(&self) -> BufferLimit {
+        if matches!(&self.standing, Standing::Home(batch) if !batch.session.authenticated) {
+            return LIMIT_BEFORE_LOGIN;
+        }
         let settings = self.thread.with_shard(|shard| shard.settings().clone());
         let limits = &settings.client_output_buffer_limit;
         if self.watches { limits.pubsub } else { limits.normal }
