@@ -5,7 +5,8 @@ use crate::settings::kind::{Kind, Unit};
 use crate::settings::setting::{choice, count, flag, memory, number};
 
 const NO_DEFRAG: &str = "memory is not defragmented";
-const NO_EVICTION: &str = "keys are not evicted yet: over 'maxmemory' writes are refused";
+const NO_LIMIT: &str = "memory has no limit yet, since keys are not evicted";
+const NO_EVICTION: &str = "keys are not evicted yet";
 
 const POLICIES: &[&str] = &[
     "volatile-lru",
@@ -73,7 +74,8 @@ pub(super) const SETTINGS: &[Setting] = &[
         .doc("How slowly the count of a key's uses grows."),
     Setting::of(Kind::Memory { min: 0, max: u64::MAX }, "maxmemory", "0")
         .runtime()
-        .doc("Memory from which commands that need more are refused; 0 for no limit."),
+        .accepted(NO_LIMIT)
+        .doc("Memory from which keys are evicted or writes refused; 0 for no limit."),
     number("maxmemory-eviction-tenacity", "10", 0, 100, Unit::None)
         .runtime()
         .accepted(NO_EVICTION)
