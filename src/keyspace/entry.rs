@@ -226,7 +226,8 @@ impl Entry {
         self.start.as_ptr().addr()
     }
 
-    /// The last byte of a small entry: with the first ones, who reads it has all of it in the cache.
+    /// The last byte of a small entry: with the first ones, who reads it has all of it in the
+    /// cache.
     #[inline]
     pub(super) fn last_byte(&self) -> u8 {
         let shape = self.shape();
