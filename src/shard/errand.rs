@@ -26,6 +26,7 @@ pub(crate) struct Stop {
 /// A command on its way over its shards.
 #[derive(Debug)]
 pub struct Errand {
+    epoch: u64,
     pub(crate) stops: Vec<Stop>,
     pub(crate) at: usize,
     pub(crate) slots: Vec<(ShardId, Slots)>,
@@ -46,16 +47,28 @@ impl Errand {
                 _ => stops.push(Stop { shard, need: Need::Slots(vec![slot]) }),
             }
         }
-        Errand::new(stops)
+        Errand::new(stops, map)
     }
 
     /// An errand for everything.
     pub(crate) fn for_all(map: &Map) -> Errand {
-        Errand::new((0..map.shards()).map(|shard| Stop { shard, need: Need::Whole }).collect())
+        let stops = (0..map.shards()).map(|shard| Stop { shard, need: Need::Whole }).collect();
+        Errand::new(stops, map)
     }
 
-    fn new(stops: Vec<Stop>) -> Errand {
-        Errand { stops, at: 0, slots: Vec::new(), spaces: Vec::new() }
+    fn new(stops: Vec<Stop>, map: &Map) -> Errand {
+        Errand { epoch: map.epoch(), stops, at: 0, slots: Vec::new(), spaces: Vec::new() }
+    }
+
+    /// True when the shard to visit now has, by this map, what is wanted from it. With another map
+    /// than at the start, a slot may have moved from a shard ahead to one that was visited before,
+    /// so whoever wants everything starts again.
+    pub(crate) fn is_on_its_way(&self, map: &Map) -> bool {
+        let Stop { shard, need } = self.stop();
+        match need {
+            Need::Slots(slots) => slots.iter().all(|slot| map.owner(*slot) == *shard),
+            Need::Whole => map.epoch() == self.epoch,
+        }
     }
 
     /// The shard to visit now.

@@ -20,14 +20,6 @@ pub(super) fn is_met(need: &Need, space: &Keyspace, map: &Map, id: ShardId) -> b
 }
 
 impl Shard {
-    /// True when the map says that what is needed is this shard's.
-    pub(super) fn owns(&self, need: &Need) -> bool {
-        match need {
-            Need::Slots(slots) => slots.iter().all(|slot| self.given.map.owner(*slot) == self.id),
-            Need::Whole => true,
-        }
-    }
-
     /// Gives the errand what it needs from this shard; its next stop is the next shard.
     pub(super) fn lend(&mut self, errand: &mut Errand) {
         match &errand.stop().need {

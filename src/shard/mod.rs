@@ -253,6 +253,7 @@ impl Shard {
                 self.move_out();
             }
             Letter::MoveIn(slot, tables) => {
+                self.rebuilt.spare(slot);
                 self.engine.space.put(slot, tables);
                 self.outbox.moved.push(slot);
                 self.serve_waiting();
@@ -353,7 +354,7 @@ impl Shard {
                     self.engine.space.put(number, slot);
                 }
             }
-            Lent::Whole(space) => self.engine.space = *space,
+            Lent::Whole(space) => self.take_back_whole(*space),
         }
         if returned.torn {
             self.engine.phase = Phase::Suspect;
@@ -362,8 +363,24 @@ impl Shard {
         self.serve_waiting();
     }
 
-    /// Sends the slots away that have to leave and are here.
+    /// All that was lent is back; what moved here meanwhile joins it.
+    fn take_back_whole(&mut self, mut space: Keyspace) {
+        space.here().for_each(|slot| self.rebuilt.spare(slot));
+        let moved_in: Vec<u16> = self.engine.space.here().collect();
+        for slot in moved_in {
+            if let Some(tables) = self.engine.space.take(slot) {
+                space.put(slot, tables);
+            }
+        }
+        self.engine.space = space;
+    }
+
+    /// Sends the slots away that have to leave and are here. What is not trusted stays until it is
+    /// rebuilt.
     fn move_out(&mut self) {
+        if self.engine.phase != Phase::Serving {
+            return;
+        }
         let Shard { leaving, engine, outbox, .. } = self;
         leaving.retain(|(slot, to)| match engine.space.take(*slot) {
             Some(tables) => {

@@ -5,8 +5,8 @@
 //! part that is its own; records over all keys apply to what is here.
 //!
 //! A rebuild empties the slots that are here and reads the journal again. Slots that were lent at
-//! that moment hold newer state than the journal up to the marker: they are spared, and nothing is
-//! applied to them.
+//! that moment hold newer state than the journal up to the marker, and so do slots that move here
+//! meanwhile: they are spared, and nothing is applied to them, records over all keys included.
 
 use std::collections::HashSet;
 
@@ -18,6 +18,8 @@ use crate::commands::command::{Command, Run};
 use crate::commands::positions;
 use crate::commands::registry::{self, Found};
 use crate::keyspace::keys::Keys;
+use crate::keyspace::slot::Slot;
+use crate::keyspace::space::Keyspace;
 use crate::resp::{Reply, Span};
 use crate::shard::call::Engine;
 use crate::shard::{Phase, Shard};
@@ -47,6 +49,11 @@ impl Rebuilt {
             self.spared.insert(slot);
         }
     }
+
+    /// Takes the spared slots out of the reach of a command over all keys.
+    fn take_spared(&self, space: &mut Keyspace) -> Vec<(u16, Box<Slot>)> {
+        self.spared.iter().filter_map(|slot| Some((*slot, space.take(*slot)?))).collect()
+    }
 }
 
 impl Shard {
@@ -55,23 +62,23 @@ impl Shard {
         self.engine.phase = Phase::Rebuilding;
         self.rebuilt = Rebuilt { runs: true, spared: HashSet::new() };
         let space = &mut self.engine.space;
-        let owned: Vec<u16> =
-            self.given.map.slots_of(self.id).filter(|slot| space.has(*slot)).collect();
-        for slot in owned {
-            drop(space.take(slot));
-            space.put(slot, Box::default());
-        }
+        let here: Vec<u16> = space.here().collect();
+        here.into_iter().for_each(|slot| space.put(slot, Box::default()));
         for mut batch in self.waiting.drain() {
             self.turn_back(&mut batch);
             self.ready.push_back(batch);
         }
     }
 
-    /// The rebuild, or the first load, is over: serve.
+    /// The rebuild, or the first load, is over: serve, unless there was another panic meanwhile.
     pub fn end_replay(&mut self) {
+        if self.engine.phase == Phase::Suspect {
+            return;
+        }
         self.engine.tools.effects.begin_call();
         self.rebuilt = Rebuilt::default();
         self.engine.phase = Phase::Serving;
+        self.move_out();
         self.serve_waiting();
     }
 
@@ -107,6 +114,10 @@ impl Shard {
                 map: &self.given.map,
                 first_key: None,
             };
+            let spared = match command.run {
+                Run::All(_) => self.rebuilt.take_spared(&mut self.engine.space),
+                _ => Vec::new(),
+            };
             let mut keys = Keys::new(&mut self.engine.space, &mut self.engine.tools, *db, now);
             keys.keeps_expired = true;
             let mut reply = Reply::new(&mut discarded, false);
@@ -114,6 +125,9 @@ impl Shard {
                 Run::Keys(run) | Run::All(run) => run(&call, &mut keys, &mut reply),
                 _ => return Err((index, format!("'{}' changes no data", command.name))),
             };
+            for (slot, tables) in spared {
+                self.engine.space.put(slot, tables);
+            }
             if let Err(error) = result {
                 return Err((index, error.to_string()));
             }

@@ -4,6 +4,8 @@
 //! its replies pass a mark, or when the slice is over. Where a call runs follows from its command's
 //! `Run` and the slots of its keys alone.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
 use crate::base::millis::Millis;
 use crate::batch::Batch;
 use crate::clients::PauseMode;
@@ -76,15 +78,19 @@ impl Shard {
         end
     }
 
-    /// Runs the next call, with the slots of its errand in place, and sends those home after it.
+    /// Runs the next call, with the slots of its errand in place, and sends those home after it,
+    /// whatever panics: their shards wait for them.
     fn call(&mut self, batch: &mut Batch, now: u64, clock: &mut dyn Ticks) -> u64 {
         let Some(mut errand) = batch.errand.take() else {
             return self.engine.call(&self.given, batch, &mut [], now, clock).0;
         };
         self.install(&mut errand);
-        let (now, torn) = self.engine.call(&self.given, batch, &mut errand.spaces, now, clock);
+        let Shard { engine, given, .. } = self;
+        let run = || engine.call(given, batch, &mut errand.spaces, now, clock);
+        let ran = catch_unwind(AssertUnwindSafe(run));
+        let torn = ran.as_ref().map_or(true, |(_, panicked)| *panicked);
         self.give_back(*errand, torn);
-        now
+        ran.unwrap_or_else(|panic| resume_unwind(panic)).0
     }
 
     /// Works off what is ready at `now`, for one slice. Returns true when there is more.
@@ -174,7 +180,7 @@ impl Shard {
                 self.turn_back(batch);
                 return Place::Here;
             }
-            if !self.owns(&stop.need) {
+            if !errand.is_on_its_way(&self.given.map) {
                 self.turn_back(batch);
                 return self.place(batch);
             }
