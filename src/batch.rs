@@ -4,6 +4,8 @@
 //! after the other writes into the same reply buffer, and comes home. Nothing of it is copied on
 //! the way, and nothing is left behind where it was.
 
+use std::any::Any;
+
 use bytes::Bytes;
 
 use crate::base::millis::Millis;
@@ -52,6 +54,11 @@ pub struct Batch {
     pub now: Millis,
     /// What the connection has to do before the batch can go on.
     pub action: Option<Action>,
+    /// What the connection gave it on the way. It is dropped with the batch, wherever that happens,
+    /// and so tells the connection of a batch that was lost.
+    pub companion: Option<Box<dyn Any + Send>>,
+    /// A call of it has changed something.
+    pub has_written: bool,
     pub(crate) routed: Vec<Routed>,
     pub(crate) next: usize,
     pub(crate) errand: Option<Box<Errand>>,
@@ -70,6 +77,8 @@ impl Batch {
             replies: Vec::new(),
             now: Millis(0),
             action: None,
+            companion: None,
+            has_written: false,
             routed: Vec::new(),
             next: 0,
             errand: None,
@@ -84,6 +93,7 @@ impl Batch {
         self.now = self.now.max(now);
         self.next = 0;
         self.refused = None;
+        self.has_written = false;
         self.routed.clear();
         let (frames, input) = (&self.frames, &self.input);
         self.routed.extend(frames.frames.iter().map(|frame| {

@@ -6,6 +6,7 @@
 //! connections.
 
 use std::cell::{Cell, RefCell};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,6 +16,7 @@ use std::time::Duration;
 use actix::Recipient;
 use bytes::BytesMut;
 use slab::Slab;
+use tracing::error;
 use troupe::aof::credit::Credit;
 use troupe::aof::journal::{self, Policy, Progress};
 use troupe::base::millis::Millis;
@@ -23,6 +25,7 @@ use troupe::shard::Shard;
 use troupe::shard::letter::Letter;
 
 use crate::clock::Clock;
+use crate::fault::panic_text;
 use crate::message::{aof, connection, control, router, shard};
 use crate::shared::Shared;
 
@@ -123,15 +126,20 @@ impl Thread {
         work(&mut self.shard.borrow_mut())
     }
 
-    /// Lets the batch run here as far as it belongs here. Returns it when it is home.
+    /// Lets the batch run here as far as it belongs here. Returns it when it is home. A panic that
+    /// is not a command's own costs the batch, and makes the shard distrust what it holds.
     pub fn visit(&self, batch: Box<Batch>) -> Option<Box<Batch>> {
         self.slices.begin(&self.clock);
         let mut clock = self.clock.clone();
-        let (home, has_effects) = {
-            let mut shard = self.shard.borrow_mut();
-            let home = shard.visit(batch, &mut clock);
-            (home, !shard.effects().is_empty())
-        };
+        let mut shard = self.shard.borrow_mut();
+        let visit = || shard.visit(batch, &mut clock);
+        let home = catch_unwind(AssertUnwindSafe(visit)).unwrap_or_else(|panic| {
+            error!(shard = self.number, "panic in the shard: {}", panic_text(&*panic));
+            shard.distrust();
+            None
+        });
+        let has_effects = !shard.effects().is_empty();
+        drop(shard);
         self.end_slice();
         match home {
             Some(batch) if has_effects || self.waits_for_journal() => self.send_effects(batch),
@@ -250,9 +258,8 @@ impl Thread {
         self.clients.borrow_mut().insert(client) as u32
     }
 
-    /// Forgets a client.
+    /// Forgets a client. It counts until its batch is gone as well.
     pub fn remove_client(&self, place: u32) {
-        self.shared.threads[usize::from(self.number)].fetch_sub(1, Ordering::Relaxed);
         self.clients.borrow_mut().try_remove(place as usize);
     }
 

@@ -147,6 +147,7 @@ impl Engine {
         });
         if !matches!(ended, Ended::GoesOn) {
             self.close(&call, &mut parts, ended, marks, end - start);
+            batch.has_written |= self.tools.effects.len() > marks.effects;
             batch.advance();
         }
         (end, panicked)

@@ -31,6 +31,7 @@ use crate::connection::codec::{Codec, CodecError};
 use crate::connection::stream::Stream;
 use crate::message::connection::{Executed, Kill, Push};
 use crate::message::control::Panic;
+use crate::shared::Shared;
 use crate::thread::{Client, Thread};
 
 /// Bytes that a read asks for at least.
@@ -52,6 +53,22 @@ enum Standing {
 
 /// The connection ends: its client has gone, or was told what there was to tell.
 struct Closed;
+
+/// Travels with the batch. When the batch is dropped, lost on its way or because its client has
+/// gone, the connection closes, and the client counts no more: so the limit of clients also bounds
+/// the batches that nobody waits for.
+struct Ticket {
+    thread: u16,
+    shared: Arc<Shared>,
+    kill: Recipient<Kill>,
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.shared.threads[usize::from(self.thread)].fetch_sub(1, Ordering::Relaxed);
+        self.kill.do_send(Kill { after_reply: false });
+    }
+}
 
 /// One client's actor.
 pub struct Connection {
@@ -101,8 +118,11 @@ impl Connection {
                 row: row.clone(),
             });
             let home = Home { thread: thread.number, connection: place };
+            let mut batch = Box::new(Batch::new(home, session));
+            let (shared, kill) = (thread.shared.clone(), ctx.address().recipient());
+            batch.companion = Some(Box::new(Ticket { thread: thread.number, shared, kill }));
             Connection {
-                standing: Standing::Home(Box::new(Batch::new(home, session))),
+                standing: Standing::Home(batch),
                 thread,
                 admin,
                 stream,
