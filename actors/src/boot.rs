@@ -88,11 +88,14 @@ pub async fn start(given: Given) -> anyhow::Result<Server> {
     };
     let shared = Arc::new(Shared::new(count));
     let records = Records::default();
-    let guardian = Guardian::new(clock.clone(), records.clone()).start().recipient();
+    let current: Current = Arc::new(RwLock::new(settings.clone()));
+    let in_force = current.clone();
+    let in_force = Arc::new(move || read(&in_force));
+    let guardian = Guardian::new(clock.clone(), in_force, records.clone());
+    let guardian = guardian.start().recipient();
     let map = Arc::new(Map::new(count as u16));
     let (arbiters, shards) = start_shards(&settings, &map, &shared, &guardian, &clock)?;
     let router = start_router(&map, &arbiters, &shards, &guardian)?;
-    let current: Current = Arc::new(RwLock::new(settings.clone()));
     let figures = Journal::<()>::new(Policy::Never, Default::default()).figures();
     let figures = Arc::new(Mutex::new(figures));
     let admin = Arc::new(Admin::new(admin::Parts {

@@ -30,6 +30,19 @@ pub fn give_up(why: &str) -> ! {
     std::process::exit(EXIT_GAVE_UP)
 }
 
+/// Belongs to an actor without which the server is none, and ends the process when that actor is
+/// dropped by a panic that it did not catch: nothing would answer in its place.
+#[derive(Debug)]
+pub struct Vital(pub &'static str);
+
+impl Drop for Vital {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            give_up(&format!("a panic has ended {}", self.0));
+        }
+    }
+}
+
 /// What a panic said.
 pub fn panic_text(panic: &(dyn Any + Send)) -> String {
     match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {

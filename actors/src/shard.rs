@@ -21,7 +21,7 @@ use troupe::hook::Sink;
 use troupe::hooks::monitor::Monitor;
 use troupe::shard::Phase;
 
-use crate::fault::panic_text;
+use crate::fault::{Vital, panic_text};
 use crate::message::connection::{Kill, Push};
 use crate::message::shard::{
     Ask, AskClients, ClientsQuestion, Disturb, Letters, Loaded, Progressed, Replay, Watch,
@@ -38,12 +38,13 @@ pub struct Shard {
     guardian: Recipient<control::Restarted>,
     rebuild: Option<Recipient<aof::Rebuild>>,
     load: u64,
+    _vital: Vital,
 }
 
 impl Shard {
     /// An actor for the shard of `thread`.
     pub fn new(thread: Rc<Thread>, guardian: Recipient<control::Restarted>) -> Shard {
-        Shard { thread, guardian, rebuild: None, load: 0 }
+        Shard { thread, guardian, rebuild: None, load: 0, _vital: Vital("a shard") }
     }
 
     fn name(&self) -> String {
@@ -84,6 +85,8 @@ impl Shard {
         self.guardian.do_send(control::Restarted { name: self.name(), why: text });
         match &self.rebuild {
             Some(rebuild) => {
+                // What was done before the panic is in the journal ahead of the marker.
+                self.thread.end_turn();
                 warn!(shard = self.thread.number, "rebuilding the shard from the journal");
                 // What was done before must be in the journal before the marker.
                 self.thread.end_turn();
@@ -159,12 +162,15 @@ impl ActorFuture<Shard> for Runner {
 }
 
 impl Runner {
-    /// Sleeps until a key is due, or until the next tick.
+    /// Sleeps until a key is due, or until the next tick. What time alone changes is looked at when
+    /// the alarm has rung.
     fn set_alarm(&mut self, actor: &Shard, task: &mut TaskContext<'_>) {
+        if self.alarm.take_if(|(_, sleep)| sleep.is_elapsed()).is_some() {
+            actor.thread.update_credit(None);
+            actor.thread.close_idle();
+        }
         let due = actor.thread.with_shard(|shard| shard.next_due());
-        let is_set =
-            self.alarm.as_ref().is_some_and(|(at, sleep)| *at == due && !sleep.is_elapsed());
-        if !is_set {
+        if self.alarm.as_ref().is_none_or(|(at, _)| *at != due) {
             let until = due.map_or(TICK, |due| {
                 let left = due.since(actor.thread.clock.now()).max(0) as u64;
                 TICK.min(Duration::from_millis(left))
@@ -176,8 +182,6 @@ impl Runner {
             && sleep.as_mut().poll(task).is_ready()
         {
             task.waker().wake_by_ref();
-            actor.thread.update_credit(None);
-            actor.thread.close_idle();
         }
     }
 }

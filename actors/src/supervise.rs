@@ -9,34 +9,36 @@
 //! | `Connection` | one client | not restarted: its socket closes |
 //!
 //! Each actor catches its own panics, keeps its mail and asks its `Supervisor` for a restart by
-//! stopping its context. The guardian hears of it, and ends the process when restarts come too
-//! often: the service manager starts it again, with a journal that is whole.
+//! stopping its context. The guardian hears of it, and ends the process when restarts of one actor
+//! come more often than `restart-limit` within `restart-window`: the service manager starts it
+//! again, with a journal that is whole. So does the death of an actor that nobody could restart.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use actix::{Actor, Context, Handler};
+use troupe::settings::Settings;
 
 use crate::clock::Clock;
 use crate::fault::{Records, give_up};
 use crate::message::control::Restarted;
 
-/// Restarts within [`WINDOW_MS`] after which the process gives up.
-pub const RESTARTS_MAX: usize = 30;
-
-/// See [`RESTARTS_MAX`], in milliseconds.
-pub const WINDOW_MS: u64 = 10_000;
-
 /// Counts restarts, and ends the process when there are too many.
 pub struct Guardian {
     clock: Clock,
-    recent: VecDeque<u64>,
+    settings: Arc<dyn Fn() -> Arc<Settings>>,
+    recent: BTreeMap<String, VecDeque<u64>>,
     records: Records,
 }
 
 impl Guardian {
-    /// A guardian that writes to these records.
-    pub fn new(clock: Clock, records: Records) -> Guardian {
-        Guardian { clock, recent: VecDeque::new(), records }
+    /// A guardian that writes to these records and goes by the settings in force.
+    pub fn new(
+        clock: Clock,
+        settings: Arc<dyn Fn() -> Arc<Settings>>,
+        records: Records,
+    ) -> Guardian {
+        Guardian { clock, settings, recent: BTreeMap::new(), records }
     }
 }
 
@@ -49,21 +51,20 @@ impl Handler<Restarted> for Guardian {
 
     fn handle(&mut self, restarted: Restarted, _: &mut Context<Guardian>) {
         let now = self.clock.steady_ms();
-        self.recent.push_back(now);
-        self.recent.retain(|at| now - at < WINDOW_MS);
+        let settings = (self.settings)();
+        let window = u64::from(settings.restart_window);
+        let recent = self.recent.entry(restarted.name.clone()).or_default();
+        recent.push_back(now);
+        recent.retain(|at| now - at < window * 1000);
         if let Ok(mut records) = self.records.lock() {
             let record = records.entry(restarted.name.clone()).or_default();
             record.restarts += 1;
             record.last_panic = restarted.why.clone();
         }
-        if self.recent.len() > RESTARTS_MAX {
-            give_up(&format!(
-                "{} restarts within {} s, the last of {}: {}",
-                self.recent.len(),
-                WINDOW_MS / 1000,
-                restarted.name,
-                restarted.why
-            ));
+        if recent.len() > settings.restart_limit as usize {
+            let Restarted { name, why } = restarted;
+            let restarts = recent.len();
+            give_up(&format!("{restarts} restarts of {name} within {window} s, the last: {why}"));
         }
     }
 }

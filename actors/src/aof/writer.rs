@@ -11,11 +11,13 @@ use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
 use actix::fut::ActorFuture;
-use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Recipient, Supervised};
+use actix::{
+    Actor, ActorContext, ActorState, AsyncContext, Context, Handler, Recipient, Supervised,
+};
 use tokio::sync::oneshot;
 use tokio::time::{Sleep, sleep};
 use tracing::{error, info};
-use troupe::aof::journal::{Figures, Journal, News};
+use troupe::aof::journal::{self, Figures, Journal, News};
 use troupe::aof::storage::Fault;
 use troupe::batch::Batch;
 use troupe::shard::letter::Letter;
@@ -24,7 +26,7 @@ use crate::aof::disk::Directory;
 use crate::aof::increment::Increment;
 use crate::aof::loader;
 use crate::clock::Clock;
-use crate::fault::{give_up, panic_text};
+use crate::fault::{Vital, give_up, panic_text};
 use crate::message::aof::{Append, Close, Rebuild, SetPolicy};
 use crate::message::control::{Panic, Restarted};
 use crate::message::shard::{Letters, Progressed};
@@ -54,6 +56,7 @@ pub struct AofWriter {
     closing: Option<oneshot::Sender<Result<(), String>>>,
     panics_next: bool,
     last_panic: String,
+    _vital: Vital,
 }
 
 impl AofWriter {
@@ -80,6 +83,38 @@ impl AofWriter {
             closing: None,
             panics_next: false,
             last_panic: String::new(),
+            _vital: Vital("the AOF writer"),
+        }
+    }
+
+    /// Runs `work`; after a panic the supervisor restarts the writer.
+    fn guarded(&mut self, ctx: &mut Context<AofWriter>, work: impl FnOnce(&mut AofWriter)) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| work(self))) {
+            self.last_panic = panic_text(&*panic);
+            error!("panic in the AOF writer: {}", self.last_panic);
+            ctx.stop();
+        }
+    }
+
+    /// Takes in what a shard did. A lost journal holds nobody back who only reads.
+    fn take(&mut self, mut append: journal::Append<Box<Batch>>) {
+        self.taken += u64::from(!append.bytes.is_empty());
+        if self.journal.is_lost() {
+            let reads = append.finished.extract_if(.., |batch| !batch.has_written);
+            self.send_home(reads.collect());
+        }
+        self.journal.append(append, self.clock.steady_ms());
+    }
+
+    fn send_home(&self, batches: Vec<Box<Batch>>) {
+        let mut homes: HashMap<u16, Vec<Letter>> = HashMap::new();
+        for batch in batches {
+            homes.entry(batch.home.thread).or_default().push(Letter::Home(batch));
+        }
+        for (thread, letters) in homes {
+            if let Some(receiver) = self.receivers.letters.get(usize::from(thread)) {
+                receiver.do_send(Letters(letters));
+            }
         }
     }
 
@@ -105,16 +140,13 @@ impl AofWriter {
         if self.journal.is_durable() {
             self.shared.journal.made_durable(self.taken);
         }
-        let mut homes: HashMap<u16, Vec<Letter>> = HashMap::new();
         for news in self.journal.take_news() {
             match news {
-                News::Release(batches) => batches.into_iter().for_each(|batch| {
-                    homes.entry(batch.home.thread).or_default().push(Letter::Home(batch));
-                }),
-                News::Abandon(batches) => batches.into_iter().for_each(|mut batch| {
-                    batch.abandon();
-                    homes.entry(batch.home.thread).or_default().push(Letter::Home(batch));
-                }),
+                News::Release(batches) => self.send_home(batches),
+                News::Abandon(mut batches) => {
+                    batches.iter_mut().for_each(|batch| batch.abandon());
+                    self.send_home(batches);
+                }
                 News::Progress(progress) => {
                     if let Some(shard) = self.receivers.progress.get(usize::from(progress.shard)) {
                         shard.do_send(Progressed(progress));
@@ -122,11 +154,6 @@ impl AofWriter {
                 }
                 News::Refuse(fault) => self.tell_all(Some(&fault)),
                 News::Resume => self.tell_all(None),
-            }
-        }
-        for (thread, letters) in homes {
-            if let Some(receiver) = self.receivers.letters.get(usize::from(thread)) {
-                receiver.do_send(Letters(letters));
             }
         }
         if let Ok(mut figures) = self.figures.lock() {
@@ -209,10 +236,8 @@ impl ActorFuture<AofWriter> for Runner {
         task: &mut TaskContext<'_>,
     ) -> Poll<()> {
         loop {
-            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| actor.work())) {
-                actor.last_panic = panic_text(&*panic);
-                error!("panic in the AOF writer: {}", actor.last_panic);
-                ctx.stop();
+            actor.guarded(ctx, AofWriter::work);
+            if ctx.state() == ActorState::Stopping {
                 return Poll::Ready(());
             }
             let Some(due) = actor.journal.due_ms() else {
@@ -235,9 +260,8 @@ impl ActorFuture<AofWriter> for Runner {
 impl Handler<Append> for AofWriter {
     type Result = ();
 
-    fn handle(&mut self, append: Append, _: &mut Context<AofWriter>) {
-        self.taken += u64::from(!append.0.bytes.is_empty());
-        self.journal.append(append.0, self.clock.steady_ms());
+    fn handle(&mut self, append: Append, ctx: &mut Context<AofWriter>) {
+        self.guarded(ctx, |writer| writer.take(append.0));
     }
 }
 
