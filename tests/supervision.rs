@@ -15,7 +15,12 @@ use crate::support::{env_number, seed};
 const SHARDS: usize = 4;
 
 fn start(writers: usize) -> (Server, Vec<Writer>) {
-    let server = Options::shards(SHARDS).journal("always").debug().start();
+    start_with("restart-limit 10000", writers)
+}
+
+fn start_with(limit: &str, writers: usize) -> (Server, Vec<Writer>) {
+    // More restarts than a server would bear in earnest.
+    let server = Options::shards(SHARDS).journal("always").debug().with(limit).start();
     let writers: Vec<Writer> = (0..writers).map(Writer::new).collect();
     writers.iter().for_each(|writer| writer.prepare(&mut server.client()));
     (server, writers)
@@ -31,10 +36,9 @@ fn verify(server: &Server, writers: &mut [Writer], when: &str) {
 fn all_answer(server: &Server) {
     until("all shards answer", SOON, || {
         let Ok(mut client) = Client::connect(server.port) else { return false };
-        (0..200).all(|number| {
-            let reply = client.try_call(&["GET".to_string(), format!("probe:{number}")]);
-            reply.is_ok_and(|reply| reply.error().is_none())
-        })
+        let probes: Vec<_> =
+            (0..200).map(|number| vec!["GET".to_string(), format!("probe:{number}")]).collect();
+        client.pipeline(&probes).is_ok_and(|replies| replies.iter().all(|r| r.error().is_none()))
     });
 }
 
@@ -65,11 +69,14 @@ fn a_panicking_shard_is_rebuilt_and_others_do_not_notice() {
     let rounds = env_number("TROUPE_PANIC_ROUNDS", 20);
     // Which keys saw an error when which shard panicked. No key may belong to two shards.
     let mut shard_of: BTreeMap<String, usize> = BTreeMap::new();
-    let mut slowest = Duration::ZERO;
+    let (mut slowest, mut calm) = (Duration::ZERO, Duration::ZERO);
     for round in 0..rounds {
         let shard = random.usize(..SHARDS);
         writers.iter_mut().for_each(|writer| writer.refused.clear());
         let (back, failed) = under_load(server.port, &mut writers, || {
+            let before = Instant::now();
+            all_answer(&server);
+            calm = calm.max(before.elapsed());
             let before = Instant::now();
             panic_shard(&server, shard);
             all_answer(&server);
@@ -88,7 +95,9 @@ fn a_panicking_shard_is_rebuilt_and_others_do_not_notice() {
     let hit: BTreeSet<usize> = shard_of.values().copied().collect();
     let load = start_time(&mut server);
     println!("{rounds} panics; slowest back in {slowest:?}; a start takes {load:?}; hit {hit:?}");
-    assert!(slowest <= Duration::from_millis(100) + load * 3 / 2, "{slowest:?}, start {load:?}");
+    // What the probes take under the load alone is not the rebuild's.
+    let most = Duration::from_millis(100) + load * 3 / 2 + calm * 2;
+    assert!(slowest <= most, "{slowest:?}, calm {calm:?}, start {load:?}");
     verify(&server, &mut writers, "after the last kill");
 }
 
@@ -135,9 +144,25 @@ fn panic_actor_rounds(name: &str) {
     verify(&server, &mut writers, &format!("{name}, after kill -9"));
 }
 
+/// Nobody knows what reached the file, so nothing more is acknowledged until the restart: who waits
+/// is closed unanswered, writes are refused, reads go on.
 #[test]
 fn a_panicking_aof_writer_loses_nothing() {
-    panic_actor_rounds("AofWriter");
+    let (mut server, mut writers) = start(4);
+    for round in 0..env_number("TROUPE_PANIC_ROUNDS", 20).div_ceil(4) {
+        under_load(server.port, &mut writers, || {
+            drop(server.client().try_call(&["DEBUG", "PANIC-ACTOR", "AofWriter"]));
+            until("writes are refused", SOON, || {
+                let Ok(mut client) = Client::connect(server.port) else { return false };
+                let reply = client.try_call(&["SET", "probe:0", "x"]);
+                reply.is_ok_and(|reply| reply.error().is_some_and(|e| e.starts_with("MISCONF")))
+            });
+        });
+        all_answer(&server);
+        server.kill();
+        server.restart();
+        verify(&server, &mut writers, &format!("round {round}"));
+    }
 }
 
 #[test]
@@ -174,7 +199,7 @@ fn a_panic_inside_a_lent_command_changes_nothing() {
 /// Past the limit of restarts the process ends, non-zero, and says why.
 #[test]
 fn too_many_restarts_end_the_process() {
-    let (mut server, mut writers) = start(1);
+    let (mut server, mut writers) = start_with("restart-limit 10", 1);
     under_load(server.port, &mut writers, || all_answer(&server));
     until("the process gives up", SOON * 2, || {
         if let Ok(mut client) = Client::connect(server.port) {

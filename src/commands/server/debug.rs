@@ -47,6 +47,7 @@ pub(crate) const COMMANDS: &[Command] = &[Command {
             ..DEBUG
         },
         debug_keys::OBJECT,
+        debug_keys::PANIC_LENT,
         debug_keys::POPULATE,
         Command {
             name: Name("debug|protocol"),
@@ -160,6 +161,7 @@ fn debug_help(
         ("LOADAOF", "Empty the server and load the journal again."),
         ("MOVE-SLOT <slot> <shard>", "Move a slot to another shard."),
         ("PANIC-ACTOR <name>", "Make an actor panic."),
+        ("PANIC-LENT <key> [<key> ...]", "Spoil keys and panic while holding them."),
         ("PANIC-SHARD <shard>", "Make a shard panic in the middle of its next command."),
         ("PROTOCOL <type>", "Reply with a value of this type."),
         ("RELOAD [option ...]", "The same as LOADAOF."),

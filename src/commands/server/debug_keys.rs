@@ -1,5 +1,5 @@
-//! The parts of DEBUG that look at keys or make them: DIGEST, DIGEST-VALUE, OBJECT, POPULATE and
-//! STRINGMATCH-LEN.
+//! The parts of DEBUG that look at keys, make or spoil them: DIGEST, DIGEST-VALUE, OBJECT,
+//! PANIC-LENT, POPULATE and STRINGMATCH-LEN.
 //!
 //! POPULATE is journaled as it came: it makes only keys that are missing, the same ones each time,
 //! and each shard makes its own, so that a replay finds what it found.
@@ -48,6 +48,18 @@ pub(super) const OBJECT: Command = Command {
     arity: Arity::AtLeast(3),
     keys: &[KeySpec::one(2, Access::RO)],
     run: Run::Keys(object),
+    ..PART
+};
+
+/// A command that panics half way, wherever its keys lie.
+pub(super) const PANIC_LENT: Command = Command {
+    name: Name("debug|panic-lent"),
+    complexity: "O(N) with N keys.",
+    summary: "Spoils keys and panics while it holds them.",
+    arity: Arity::AtLeast(3),
+    flags: FLAGS.and(Flags::WRITE),
+    keys: &[KeySpec::rest(2, 1, Access::OW)],
+    run: Run::Keys(panic_lent),
     ..PART
 };
 
@@ -103,6 +115,16 @@ fn digest_value(
         reply.simple(&digest.to_string());
     }
     Ok(())
+}
+
+/// What a bug may do: the keys are gone, no effect says so, and then it panics.
+fn panic_lent(
+    call: &Call<'_>,
+    keys: &mut Keys<'_>,
+    _reply: &mut Reply<'_>,
+) -> Result<(), CommandError> {
+    (2..call.len()).for_each(|at| drop(keys.remove(call.key(at))));
+    panic!("DEBUG PANIC-LENT")
 }
 
 fn object(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
