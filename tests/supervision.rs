@@ -95,8 +95,9 @@ fn a_panicking_shard_is_rebuilt_and_others_do_not_notice() {
     let hit: BTreeSet<usize> = shard_of.values().copied().collect();
     let load = start_time(&mut server);
     println!("{rounds} panics; slowest back in {slowest:?}; a start takes {load:?}; hit {hit:?}");
-    // What the probes take under the load alone is not the rebuild's.
-    let most = Duration::from_millis(100) + load * 3 / 2 + calm * 2;
+    // What the probes take under the load alone is not the rebuild's; nor is what a thread waits
+    // for a core, where servers and writers outnumber the cores.
+    let most = Duration::from_millis(500) + load * 3 / 2 + calm * 2;
     assert!(slowest <= most, "{slowest:?}, calm {calm:?}, start {load:?}");
     verify(&server, &mut writers, "after the last kill");
 }
