@@ -85,8 +85,6 @@ impl Shard {
         self.guardian.do_send(control::Restarted { name: self.name(), why: text });
         match &self.rebuild {
             Some(rebuild) => {
-                // What was done before the panic is in the journal ahead of the marker.
-                self.thread.end_turn();
                 warn!(shard = self.thread.number, "rebuilding the shard from the journal");
                 // What was done before must be in the journal before the marker.
                 self.thread.end_turn();

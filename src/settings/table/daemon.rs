@@ -97,11 +97,11 @@ pub(super) const SETTINGS: &[Setting] = &[
         .runtime()
         .accepted("the process keeps the title that it was started with")
         .doc("Form of the process title."),
-    number("restart-limit", "10", 0, 1_000_000, Unit::None)
+    number("restart-limit", "100", 0, 1_000_000, Unit::None)
         .runtime()
         .ours()
         .doc("Restarts of one actor within restart-window after which the process ends."),
-    number("restart-window", "60", 1, 86_400, Unit::Seconds)
+    number("restart-window", "10", 1, 86_400, Unit::Seconds)
         .runtime()
         .ours()
         .doc("Time over which the restarts of an actor are counted."),
