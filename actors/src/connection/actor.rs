@@ -41,6 +41,9 @@ const READ_BYTES: usize = 16 * 1024;
 const LIMIT_BEFORE_LOGIN: BufferLimit =
     BufferLimit { hard_bytes: 1, soft_bytes: 0, soft_seconds: 0 };
 
+/// Replies up to this size are written before their client's limit is looked at.
+const LIMITED_BYTES: usize = 16 * 1024;
+
 /// What keeps the connection's batch.
 enum Standing {
     /// It is here.
@@ -320,6 +323,9 @@ impl Connection {
 
     /// Writes what is due to the client. Ready when all of it is written.
     fn poll_flush(&mut self, task: &mut TaskContext<'_>) -> Poll<Result<(), Closed>> {
+        if self.written == 0 && self.output.len() > LIMITED_BYTES {
+            self.check_due()?;
+        }
         while self.written < self.output.len() {
             let Poll::Ready(wrote) = self.stream.poll_write(task, &self.output[self.written..])
             else {
@@ -351,8 +357,7 @@ impl Connection {
         if matches!(&self.standing, Standing::Home(batch) if !batch.session.authenticated) {
             return LIMIT_BEFORE_LOGIN;
         }
-        let settings = self.thread.with_shard(|shard| shard.settings().clone());
-        let limits = &settings.client_output_buffer_limit;
+        let limits = self.thread.with_shard(|s| s.settings().client_output_buffer_limit);
         if self.watches { limits.pubsub } else { limits.normal }
     }
 
@@ -371,12 +376,24 @@ impl Connection {
             Some(patience) => patience.as_mut().poll(task).is_ready(),
             none => none.insert(Box::pin(sleep(soft))).as_mut().poll(task).is_ready(),
         };
-        if is_impatient || is_over(limit.hard_bytes) {
-            self.thread.shared.cut_for_output.fetch_add(1, Ordering::Relaxed);
-            warn!(client = self.id, "closing a client that does not read: {due} bytes are due");
-            return Poll::Ready(Err(Closed));
+        if is_impatient {
+            return Poll::Ready(Err(self.cut_off(due)));
         }
+        self.check_due()?;
         Poll::Pending
+    }
+
+    /// An end to a client to which more is due than it may ever have.
+    fn check_due(&self) -> Result<(), Closed> {
+        let limit = self.output_limit().hard_bytes;
+        let due = (self.output.len() - self.written) as u64;
+        if limit > 0 && due > limit { Err(self.cut_off(due)) } else { Ok(()) }
+    }
+
+    fn cut_off(&self, due: u64) -> Closed {
+        self.thread.shared.cut_for_output.fetch_add(1, Ordering::Relaxed);
+        warn!(client = self.id, "closing a client to which {due} bytes are due");
+        Closed
     }
 }
 
