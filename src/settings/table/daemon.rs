@@ -5,6 +5,7 @@ use crate::settings::kind::{Kind, Unit};
 use crate::settings::setting::{choice, count, flag, number, text, words};
 use crate::settings::special::Special;
 
+const ONE_END: &str = "a signal always ends the server with its journal flushed";
 const ONE_ROLE: &str = "the operating system schedules Troupe's threads";
 const SIGNAL_OPTIONS: &[&str] = &["default", "save", "nosave", "now", "force", "safe", "failover"];
 
@@ -117,9 +118,11 @@ pub(super) const SETTINGS: &[Setting] = &[
     ),
     Setting::of(Kind::Choices(SIGNAL_OPTIONS), "shutdown-on-sigint", "default")
         .runtime()
+        .accepted(ONE_END)
         .doc("Options of the SHUTDOWN that SIGINT stands for."),
     Setting::of(Kind::Choices(SIGNAL_OPTIONS), "shutdown-on-sigterm", "default")
         .runtime()
+        .accepted(ONE_END)
         .doc("Options of the SHUTDOWN that SIGTERM stands for."),
     count("shutdown-timeout", "10", Unit::Seconds)
         .runtime()

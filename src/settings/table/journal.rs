@@ -25,6 +25,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         .doc("Notes the time in the journal."),
     flag("aof-use-rdb-preamble", "yes")
         .runtime()
+        .accepted(NO_REWRITE)
         .doc("Writes the base of the journal in the format of a snapshot."),
     Setting::of(Kind::Special(Special::FileName), "appenddirname", "appendonlydir")
         .doc("Directory of the journal inside dir."),
@@ -44,5 +45,6 @@ pub(super) const SETTINGS: &[Setting] = &[
         .doc("Growth from which the journal is rewritten by itself; 0 for never."),
     flag("no-appendfsync-on-rewrite", "no")
         .runtime()
+        .accepted(NO_REWRITE)
         .doc("Leaves fsync to the system while a journal or snapshot is being written."),
 ];

@@ -5,6 +5,7 @@ use crate::settings::kind::{Kind, Unit};
 use crate::settings::setting::{choice, flag, long, number, text};
 use crate::settings::special::Special;
 
+const NEVER_SHOWN: &str = "keys and values are never shown in the log";
 const FACILITIES: &[&str] =
     &["user", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7"];
 
@@ -35,6 +36,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         .doc("Entries kept in the slow log."),
     flag("hide-user-data-from-log", "yes")
         .runtime()
+        .accepted(NEVER_SHOWN)
         .doc("Keeps keys and values of clients out of the log."),
     long("latency-monitor-threshold", "0", Unit::Millis)
         .runtime()

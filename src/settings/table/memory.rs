@@ -4,6 +4,7 @@ use crate::settings::Setting;
 use crate::settings::kind::{Kind, Unit};
 use crate::settings::setting::{choice, count, flag, memory, number};
 
+const BY_PIECES: &str = "what is let go is always freed a little at a time";
 const NO_DEFRAG: &str = "memory is not defragmented";
 const NO_LIMIT: &str = "memory has no limit yet, since keys are not evicted";
 const NO_EVICTION: &str = "keys are not evicted yet";
@@ -55,16 +56,23 @@ pub(super) const SETTINGS: &[Setting] = &[
     flag("activedefrag", "no").runtime().accepted(NO_DEFRAG).doc("Defragments memory."),
     flag("lazyfree-lazy-eviction", "no")
         .runtime()
+        .accepted(BY_PIECES)
         .doc("Lets go of the values of evicted keys a little at a time."),
     flag("lazyfree-lazy-expire", "no")
         .runtime()
+        .accepted(BY_PIECES)
         .doc("Lets go of the values of expired keys a little at a time."),
     flag("lazyfree-lazy-server-del", "no")
         .runtime()
+        .accepted(BY_PIECES)
         .doc("Lets go of overwritten values a little at a time."),
-    flag("lazyfree-lazy-user-del", "no").runtime().doc("Makes DEL work as UNLINK."),
+    flag("lazyfree-lazy-user-del", "no")
+        .runtime()
+        .accepted(BY_PIECES)
+        .doc("Makes DEL work as UNLINK."),
     flag("lazyfree-lazy-user-flush", "no")
         .runtime()
+        .accepted(BY_PIECES)
         .doc("Makes FLUSHALL and FLUSHDB work as with ASYNC."),
     count("lfu-decay-time", "1", Unit::Minutes)
         .runtime()
