@@ -17,9 +17,9 @@ logs=$dir/logs
 
 external="unit/type/string unit/type/incr unit/keyspace unit/scan unit/expire unit/protocol unit/introspection
   unit/introspection-2 unit/other unit/quit unit/slowlog unit/latency-monitor unit/info-command unit/pause"
-own="unit/auth unit/protocol unit/limits unit/introspection unit/introspection-2 unit/expire
-  unit/info unit/slowlog unit/oom-score-adj unit/obuf-limits unit/shutdown integration/aof
-  integration/aof-multi-part integration/logging integration/redis-cli integration/redis-benchmark"
+own="unit/auth unit/protocol unit/limits unit/introspection unit/introspection-2 unit/info unit/slowlog
+  unit/oom-score-adj unit/obuf-limits unit/shutdown integration/aof integration/aof-multi-part integration/redis-cli
+  integration/redis-benchmark"
 
 fetch() {
   [ ! -d "$suite/tests" ] || return 0
