@@ -320,7 +320,10 @@ fn open_doors(settings: &Settings) -> anyhow::Result<Vec<Door>> {
             match open_tcp(name, settings) {
                 Ok(door) => doors.push(door),
                 Err(error) if may_fail => warn!("{name} is not listened on: {error:#}"),
-                Err(error) => return Err(error),
+                Err(error) => {
+                    let port = settings.port;
+                    return Err(error.context(format!("Failed listening on port {port} (tcp)")));
+                }
             }
         }
         if doors.is_empty() && !settings.bind.is_empty() {

@@ -293,7 +293,6 @@ impl Handler<Disturb> for Shard {
                 self.thread.with_shard(|shard| shard.distrust());
                 self.thread.wake();
             }
-            Disturb::PanicInCommand => self.thread.with_shard(|shard| shard.spoil_next()),
             Disturb::ActiveExpire(on) => self.thread.with_shard(|s| s.set_active_expire(on)),
             Disturb::Stall(millis) => stall(millis),
         }

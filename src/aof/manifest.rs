@@ -119,9 +119,6 @@ impl Manifest {
             return Ok(());
         }
         let words = split(line)?;
-        if words.is_empty() {
-            return Ok(());
-        }
         if words.len() < 6 || words.len() % 2 != 0 {
             return Err(Fault::Words);
         }
@@ -323,7 +320,7 @@ mod tests {
 
     #[test]
     fn reads_over_comments_and_pairs_that_it_does_not_know() {
-        let text = "# by hand\n\nseq 4 type i file x startoffset 77\n";
+        let text = "# by hand\nseq 4 type i file x startoffset 77\n";
         let manifest = Manifest::parse(text.as_bytes()).unwrap();
         assert_eq!(manifest.increments, [file("x", 4)]);
     }
@@ -342,6 +339,7 @@ mod tests {
     fn refuses_with_line_and_reason() {
         let good = "file a seq 1 type b\n";
         for (text, fault) in [
+            ("\n", Fault::Words),
             ("file a seq 1", Fault::Words),
             ("file a seq 1 type", Fault::Words),
             ("file a seq 1 kind b", Fault::Words),

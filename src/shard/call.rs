@@ -44,7 +44,6 @@ pub(super) struct Engine {
     pub(super) panics: u64,
     pub(super) last_panic: String,
     pub(super) has_journal: bool,
-    pub(super) spoil_next: bool,
 }
 
 /// Whole shards that a command runs over beside the one where it runs.
@@ -237,9 +236,6 @@ impl Engine {
         run: impl FnOnce(&mut Keys<'_>) -> Result<R, CommandError>,
     ) -> Result<R, CommandError> {
         self.tools.effects.begin_call();
-        if self.spoil_next {
-            self.spoil_and_panic();
-        }
         let mut keys = Keys::new(&mut self.space, &mut self.tools, session.db, call.now);
         keys.untouched = session.no_touch;
         keys.others = others;

@@ -145,7 +145,6 @@ impl Shard {
             panics: 0,
             last_panic: String::new(),
             has_journal: false,
-            spoil_next: false,
         };
         Shard {
             id: parts.id,
@@ -218,11 +217,6 @@ impl Shard {
     /// The sink that shows every command, while there is somebody to show them to.
     pub fn set_monitor(&mut self, monitor: Option<Box<dyn Sink>>) {
         self.engine.monitor = monitor;
-    }
-
-    /// The next command on keys here spoils some of them and panics: for tests of the rebuild.
-    pub fn spoil_next(&mut self) {
-        self.engine.spoil_next = true;
     }
 
     /// The connection performed the action of the batch's next call; its reply begins at `mark`.

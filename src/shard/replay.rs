@@ -171,7 +171,6 @@ impl Shard {
 impl Engine {
     /// What a bug may do at its worst: half of the keys here are gone or wrong, and then it panics.
     pub(super) fn spoil_and_panic(&mut self) -> ! {
-        self.spoil_next = false;
         let slots: Vec<u16> = self.space.here().step_by(2).collect();
         for slot in slots {
             drop(self.space.take(slot));

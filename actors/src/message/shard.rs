@@ -79,8 +79,6 @@ pub struct Watch(pub Vec<Recipient<connection::Push>>);
 pub enum Disturb {
     /// Spoil some keys and panic.
     Panic,
-    /// The next command on keys spoils some of them and panics.
-    PanicInCommand,
     /// Empty the shard and read the journal again.
     Reload,
     /// Hold up the thread, in milliseconds.
