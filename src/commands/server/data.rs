@@ -96,6 +96,7 @@ fn flushall(
     for db in 0..keys.databases() {
         keys.in_db(db, |keys| keys.clear());
     }
+    journal_anyhow(keys);
     reply.ok();
     Ok(())
 }
@@ -107,8 +108,14 @@ fn flushdb(
 ) -> Result<(), CommandError> {
     check_how_to_flush(call)?;
     keys.clear();
+    journal_anyhow(keys);
     reply.ok();
     Ok(())
+}
+
+/// Emptying is journaled even where there was nothing to empty, as in Redis.
+fn journal_anyhow(keys: &mut Keys<'_>) {
+    keys.changes = keys.changes.max(1);
 }
 
 fn check_how_to_flush(call: &Call<'_>) -> Result<(), CommandError> {
@@ -161,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn what_changes_nothing_is_not_journaled() {
+    fn emptying_is_journaled_even_where_nothing_was() {
         let mut store = Store::new();
         dialogue(
             &mut store,
@@ -184,7 +191,7 @@ mod tests {
             (error) ERR DB index is out of range
             "#,
         );
-        assert_eq!(store.effects(), "");
+        assert_eq!(store.effects(), "FLUSHALL\nFLUSHDB SYNC");
         store.run("SWAPDB 0 1");
         assert_eq!(store.effects(), "SWAPDB 0 1");
     }
