@@ -57,14 +57,15 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("servers", nargs="+", metavar="NAME=PORT")
-    parser.add_argument("--only", default=",".join(DATA_SETS), help="data sets, with commas")
+    parser.add_argument("--only", default="", help="data sets whose title contains this")
     options = parser.parse_args()
     servers = [(name, int(port)) for name, port in (s.split("=") for s in options.servers)]
     titles = [f"{name} used | {name} RSS" for name, _ in servers]
     print("| data set | " + " | ".join(titles) + " | last / first |")
     print("| --- |" + " --- | --- |" * len(servers) + " --- |")
-    for name in options.only.split(","):
-        count, title, command = DATA_SETS[name]
+    for count, title, command in DATA_SETS.values():
+        if options.only not in title:
+            continue
         row = [grown(port, count, command) for _, port in servers]
         cells = [f"{used:.1f} | {resident:.1f}" for used, resident in row]
         print(f"| {title} | " + " | ".join(cells) + f" | {row[-1][0] / row[0][0]:.2f} |", flush=True)
