@@ -41,7 +41,7 @@ use crate::message::shard::Loaded;
 use crate::router::Router;
 use crate::settings::ConfigFile;
 use crate::shard::Shard;
-use crate::shared::Shared;
+use crate::shared::{Seat, Shared};
 use crate::supervise::Guardian;
 use crate::thread::Thread;
 
@@ -267,10 +267,10 @@ fn start_listener(
 ) -> Addr<Listener> {
     let handles: Vec<_> = arbiters.iter().map(Arbiter::handle).collect();
     let of_clients = current.clone();
-    let adopt = move |thread: usize, accepted: Accepted| {
+    let adopt = move |seat: Seat, accepted: Accepted| {
         let admin = admin.clone();
         let keepalive = read(&of_clients).tcp_keepalive;
-        handles[thread].spawn_fn(move || adopt(accepted, admin, keepalive));
+        handles[seat.thread].spawn_fn(move || adopt(seat, accepted, admin, keepalive));
     };
     let settings = Arc::new(move || read(&current));
     Supervisor::start(move |_| Listener::new(doors, Box::new(adopt), settings, shared, guardian))
@@ -282,7 +282,7 @@ pub fn read(current: &Current) -> Arc<Settings> {
 }
 
 /// On the client's own thread: makes its connection.
-fn adopt(accepted: Accepted, admin: Arc<Admin>, keepalive: u32) {
+fn adopt(seat: Seat, accepted: Accepted, admin: Arc<Admin>, keepalive: u32) {
     let made = match accepted {
         Accepted::Tcp(stream, peer) => prepare(&stream, keepalive)
             .and_then(|()| TcpStream::from_std(stream))
@@ -294,7 +294,7 @@ fn adopt(accepted: Accepted, admin: Arc<Admin>, keepalive: u32) {
     match made {
         Ok((stream, peer)) => THREAD.with(|thread| {
             let thread = thread.get().expect("clients come when the shard is there").clone();
-            Connection::start(thread, admin, stream, peer);
+            Connection::start(thread, seat, admin, stream, peer);
         }),
         Err(error) => warn!("A client's socket cannot be used: {error}"),
     }

@@ -24,7 +24,7 @@ use troupe::settings::Settings;
 
 use crate::fault::panic_text;
 use crate::message::control::{Panic, Restarted};
-use crate::shared::Shared;
+use crate::shared::{Seat, Shared};
 
 /// How long to wait when no descriptor is free.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -50,8 +50,8 @@ pub enum Accepted {
     Unix(std::os::unix::net::UnixStream, Peer),
 }
 
-/// Takes a client to the thread with this number.
-pub type Adopt = Box<dyn Fn(usize, Accepted)>;
+/// Takes a client to the thread of its seat.
+pub type Adopt = Box<dyn Fn(Seat, Accepted)>;
 
 /// The actor that accepts.
 pub struct Listener {
@@ -116,7 +116,7 @@ impl Listener {
                 self.shared.rejected.fetch_add(1, Ordering::Relaxed);
                 accepted.refuse(text);
             }
-            None => (self.adopt)(self.shared.idlest(), accepted),
+            None => (self.adopt)(self.shared.seat(), accepted),
         }
     }
 }

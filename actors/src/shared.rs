@@ -1,5 +1,6 @@
 //! What all threads see: counters, and how far the journal has come. Atomics, read rarely.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 /// What all threads share.
@@ -57,10 +58,28 @@ impl Shared {
         self.threads.iter().map(|count| count.load(Ordering::Relaxed)).sum()
     }
 
-    /// The thread with the fewest clients.
-    pub fn idlest(&self) -> usize {
+    /// A seat on the thread with the fewest clients.
+    pub fn seat(self: &Arc<Shared>) -> Seat {
         let by_load = self.threads.iter().enumerate();
-        by_load.min_by_key(|(_, count)| count.load(Ordering::Relaxed)).map_or(0, |(at, _)| at)
+        let idlest = by_load.min_by_key(|(_, count)| count.load(Ordering::Relaxed));
+        let thread = idlest.map_or(0, |(at, _)| at);
+        self.threads[thread].fetch_add(1, Ordering::Relaxed);
+        Seat { thread, shared: self.clone() }
+    }
+}
+
+/// A client's place on a thread. It is taken when the client is accepted, so that a burst of
+/// clients cannot pass the limit while their threads are busy, and given back when it is dropped.
+#[derive(Debug)]
+pub struct Seat {
+    /// The number of the thread.
+    pub thread: usize,
+    shared: Arc<Shared>,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.shared.threads[self.thread].fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -9,7 +9,6 @@ use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::Waker;
 use std::time::Duration;
 
@@ -254,11 +253,10 @@ impl Thread {
 
     /// Registers a client; its place is where its batches go home to.
     pub fn add_client(&self, client: Client) -> u32 {
-        self.shared.threads[usize::from(self.number)].fetch_add(1, Ordering::Relaxed);
         self.clients.borrow_mut().insert(client) as u32
     }
 
-    /// Forgets a client. It counts until its batch is gone as well.
+    /// Forgets a client. It keeps its seat until its batch is gone as well.
     pub fn remove_client(&self, place: u32) {
         self.clients.borrow_mut().try_remove(place as usize);
     }

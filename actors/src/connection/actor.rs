@@ -31,7 +31,7 @@ use crate::connection::codec::{Codec, CodecError};
 use crate::connection::stream::Stream;
 use crate::message::connection::{Executed, Kill, Push};
 use crate::message::control::Panic;
-use crate::shared::Shared;
+use crate::shared::Seat;
 use crate::thread::{Client, Thread};
 
 /// Bytes that a read asks for at least.
@@ -58,17 +58,15 @@ enum Standing {
 struct Closed;
 
 /// Travels with the batch. When the batch is dropped, lost on its way or because its client has
-/// gone, the connection closes, and the client counts no more: so the limit of clients also bounds
+/// gone, the connection closes, and the client's seat is free: so the limit of clients also bounds
 /// the batches that nobody waits for.
 struct Ticket {
-    thread: u16,
-    shared: Arc<Shared>,
+    _seat: Seat,
     kill: Recipient<Kill>,
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.shared.threads[usize::from(self.thread)].fetch_sub(1, Ordering::Relaxed);
         self.kill.do_send(Kill { after_reply: false });
     }
 }
@@ -96,9 +94,10 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// A connection on `thread` for a client that was just accepted.
+    /// A connection on `thread`, where it has its seat, for a client that was just accepted.
     pub fn start(
         thread: Rc<Thread>,
+        seat: Seat,
         admin: Arc<Admin>,
         stream: Stream,
         peer: Peer,
@@ -122,8 +121,8 @@ impl Connection {
             });
             let home = Home { thread: thread.number, connection: place };
             let mut batch = Box::new(Batch::new(home, session));
-            let (shared, kill) = (thread.shared.clone(), ctx.address().recipient());
-            batch.companion = Some(Box::new(Ticket { thread: thread.number, shared, kill }));
+            let kill = ctx.address().recipient();
+            batch.companion = Some(Box::new(Ticket { _seat: seat, kill }));
             Connection {
                 standing: Standing::Home(batch),
                 thread,
