@@ -11,8 +11,9 @@ use crate::keyspace::entry::Entry;
 /// The keys of one slot and database.
 pub type Table = table::Table<Entry>;
 
-/// The tables of a slot.
+/// The tables of a slot. What every look at a key needs of it stands in its first cache line.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub struct Slot {
     zero: Table,
     others: Vec<(u32, Table)>,
