@@ -69,11 +69,21 @@ impl Shards {
 
     /// Runs one line; the reply as it is sent.
     pub(crate) fn reply(&mut self, line: &str) -> Vec<u8> {
-        let mut words = Words::default();
-        words.split(line.as_bytes()).expect("the line is well quoted");
-        let words: Vec<&[u8]> = words.iter().collect();
+        self.replies(&[line])
+    }
+
+    /// Runs several lines as one batch; the replies as redis-cli prints them.
+    pub(crate) fn pipeline(&mut self, lines: &[&str]) -> String {
+        printed(&self.replies(lines))
+    }
+
+    fn replies(&mut self, lines: &[&str]) -> Vec<u8> {
         let mut request = Vec::new();
-        encode::command(&mut request, &words);
+        for line in lines {
+            let mut words = Words::default();
+            words.split(line.as_bytes()).expect("the line is well quoted");
+            encode::command(&mut request, &words.iter().collect::<Vec<_>>());
+        }
         let mut frames = Frames::default();
         Decoder::default()
             .decode(&request, &Limits::default(), &mut frames)
