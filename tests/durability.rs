@@ -172,7 +172,7 @@ fn damage_in_the_middle_stops_the_start() {
 }
 
 /// The newest increment of the journal.
-fn increment(server: &Server) -> std::fs::File {
+pub fn increment(server: &Server) -> std::fs::File {
     let folder = std::fs::read_dir(server.path("appendonlydir")).unwrap();
     let files = folder.map(|entry| entry.unwrap().path());
     let mut files: Vec<_> =

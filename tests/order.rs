@@ -439,7 +439,7 @@ fn move_slots(port: u16, seed: u64, shards: u8, stop: &AtomicBool) -> u64 {
 }
 
 /// The slot of a key without a hash tag: CRC16 in its XMODEM form, modulo 16384.
-fn slot(key: &str) -> u16 {
+pub fn slot(key: &str) -> u16 {
     let crc = key.bytes().fold(0_u16, |crc, byte| {
         (0..8).fold(crc ^ u16::from(byte) << 8, |crc, _| {
             if crc & 0x8000 == 0 { crc << 1 } else { crc << 1 ^ 0x1021 }
