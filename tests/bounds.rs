@@ -158,7 +158,9 @@ fn a_flood_against_a_stalled_shard_costs_little() {
         for _ in 0..64 {
             scope.spawn(|| {
                 let mut client = server.client();
-                while !stop.load(Ordering::Relaxed) && client.send_raw(&batch).is_ok() {}
+                while !stop.load(Ordering::Relaxed) {
+                    client.send_raw(&batch).unwrap();
+                }
             });
         }
         scope.spawn(|| {

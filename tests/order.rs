@@ -1,7 +1,8 @@
 //! Promises 1 and 2: the commands of one connection take effect in the order in which they were
 //! sent, for everybody; and every command is whole or not there, over all shards.
 //!
-//! Several workloads run at once on one server with two or four shards; each knows what it may never see:
+//! Several workloads run at once on one server with two or four shards; each knows what it may
+//! never see:
 //!
 //! - `pipelines`: one connection, keys of its own on all shards, every reply foretold by a model;
 //! - `causes`: `SET job v, SET flag v` in one pipeline; who sees the flag must see the job,
