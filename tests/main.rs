@@ -23,6 +23,7 @@ mod durability;
 mod memory;
 mod order;
 mod pauses;
+mod regressions;
 mod scripts;
 mod supervision;
 mod support;

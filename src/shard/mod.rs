@@ -13,6 +13,8 @@ mod expire;
 mod lend;
 pub mod letter;
 pub mod question;
+#[cfg(test)]
+mod regressions;
 pub mod replay;
 mod visit;
 mod waiting;
