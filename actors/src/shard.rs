@@ -294,6 +294,8 @@ impl Handler<Disturb> for Shard {
                 self.thread.wake();
             }
             Disturb::ActiveExpire(on) => self.thread.with_shard(|s| s.set_active_expire(on)),
+            Disturb::BreakOrder(on) => self.thread.with_shard(|s| s.break_order(on)),
+            Disturb::BreakAtomicity(on) => self.thread.with_shard(|s| s.break_atomicity(on)),
             Disturb::Stall(millis) => stall(millis),
         }
     }

@@ -6,12 +6,15 @@
 //! What must leave in order is collected in its [`Outbox`], and leaves at the end of a turn:
 //! effects first, then letters, then replies.
 
+pub(crate) mod broken;
 mod call;
 pub mod errand;
 mod expire;
 mod lend;
 pub mod letter;
 pub mod question;
+#[cfg(test)]
+mod regressions;
 pub mod replay;
 mod visit;
 mod waiting;
@@ -31,6 +34,7 @@ use crate::keyspace::keys::{Figures, Tools};
 use crate::keyspace::space::Keyspace;
 use crate::route::{Map, ShardId};
 use crate::settings::Settings;
+use crate::shard::broken::Broken;
 use crate::shard::call::{Engine, Given};
 use crate::shard::letter::{Lent, Letter, Returned};
 use crate::shard::question::{Answer, Question, Report};
@@ -118,6 +122,7 @@ pub struct Shard {
     longest_slice_ns: u64,
     rebuilt: Rebuilt,
     leaving: Vec<(u16, ShardId)>,
+    broken: Broken,
     /// What leaves at the end of the turn.
     pub outbox: Outbox,
 }
@@ -160,6 +165,7 @@ impl Shard {
             longest_slice_ns: 0,
             rebuilt: Rebuilt::default(),
             leaving: Vec::new(),
+            broken: Broken::default(),
             outbox: Outbox::default(),
         }
     }

@@ -35,8 +35,14 @@ impl Shard {
     pub fn visit(&mut self, mut batch: Box<Batch>, clock: &mut dyn Ticks) -> Option<Box<Batch>> {
         let start = clock.nanos();
         let mut now = start;
+        if self.broken.any() && batch.next == 0 && batch.scattered.is_none() {
+            self.scatter(&mut batch);
+        }
         let mut warm = batch.next;
-        while !batch.is_done() && batch.action.is_none() && batch.replies.len() < REPLIES_MARK {
+        while !batch.is_done()
+            && batch.action.is_none()
+            && (batch.replies.len() < REPLIES_MARK || batch.scattered.is_some())
+        {
             if now - start > SLICE_NS {
                 self.ready.push_back(batch);
                 return None;
@@ -59,6 +65,9 @@ impl Shard {
                     return None;
                 }
             }
+        }
+        if let Some(scattered) = batch.scattered.take() {
+            batch.gather(*scattered);
         }
         Some(batch)
     }
