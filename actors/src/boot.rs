@@ -3,8 +3,6 @@
 //! Start: shards, then the journal is read to them, then the AOF writer, then the doors open. Stop:
 //! the doors close, clients are let go, the journal is written and synced, and the system ends.
 
-use std::net::ToSocketAddrs;
-use std::os::unix::fs::PermissionsExt;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc;
@@ -12,8 +10,8 @@ use std::sync::{Arc, Mutex, RwLock};
 
 use actix::{Actor, Addr, Arbiter, Recipient, Supervisor};
 use anyhow::{Context as _, bail};
-use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 use tracing::{info, warn};
@@ -32,9 +30,10 @@ use crate::aof::writer::{AofWriter, Receivers};
 use crate::clock::Clock;
 use crate::connection::actor::Connection;
 use crate::connection::stream::Stream;
+use crate::doors::{self, Door};
 use crate::fault::Records;
 use crate::layers;
-use crate::listener::{Accepted, Door, Listener};
+use crate::listener::{Accepted, Listener};
 use crate::message::aof::{Begin, Close};
 use crate::message::control::Restarted;
 use crate::message::shard::Loaded;
@@ -81,7 +80,7 @@ pub async fn start(given: Given) -> anyhow::Result<Server> {
     let settings = Arc::new(settings);
     let path = file.as_ref().map(|file| &*file.path);
     let origin = admin::Origin::new(&settings, path, clock.now());
-    let doors = open_doors(&settings)?;
+    let doors = doors::open(&settings)?;
     let count = match settings.shards {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         count => count as usize,
@@ -115,6 +114,7 @@ pub async fn start(given: Given) -> anyhow::Result<Server> {
         start_listener(doors, &arbiters, current, at_listener, guardian.clone(), for_admin);
     admin.met("router", router.recipient());
     admin.met("listener", listener.clone().recipient());
+    admin.met_listener(listener.clone().recipient(), listener.clone().recipient());
     let unixsocket = settings.unixsocket.clone();
     let writer = if settings.appendonly {
         let parts = WriterParts { settings, map, shards, shared, figures, guardian, clock };
@@ -309,81 +309,6 @@ fn prepare(stream: &std::net::TcpStream, keepalive: u32) -> std::io::Result<()> 
         SockRef::from(stream).set_tcp_keepalive(&keepalive)?;
     }
     Ok(())
-}
-
-fn open_doors(settings: &Settings) -> anyhow::Result<Vec<Door>> {
-    let mut doors = Vec::new();
-    if settings.port > 0 {
-        for name in &settings.bind {
-            let may_fail = name.starts_with('-');
-            let name = name.trim_start_matches('-');
-            match open_tcp(name, settings) {
-                Ok(door) => doors.push(door),
-                Err(error) if may_fail => warn!("{name} is not listened on: {error:#}"),
-                Err(error) => {
-                    let port = settings.port;
-                    return Err(error.context(format!("Failed listening on port {port} (tcp)")));
-                }
-            }
-        }
-        if doors.is_empty() && !settings.bind.is_empty() {
-            bail!("none of the addresses of `bind` can be listened on");
-        }
-    }
-    if !settings.unixsocket.is_empty() {
-        doors.push(open_unix(settings)?);
-    }
-    if doors.is_empty() {
-        bail!("there is nothing to listen on: set `port` or `unixsocket`");
-    }
-    Ok(doors)
-}
-
-fn open_tcp(name: &str, settings: &Settings) -> anyhow::Result<Door> {
-    let host = match name {
-        "*" => "0.0.0.0",
-        "::*" => "::",
-        name => name,
-    };
-    let address = (host, settings.port)
-        .to_socket_addrs()
-        .with_context(|| format!("`bind {name}` names no address"))?
-        .next()
-        .with_context(|| format!("`bind {name}` names no address"))?;
-    let open = || -> std::io::Result<Door> {
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-        socket.set_reuse_address(true)?;
-        if address.is_ipv6() {
-            socket.set_only_v6(true)?;
-        }
-        socket.set_nonblocking(true)?;
-        socket.bind(&address.into())?;
-        socket.listen(settings.tcp_backlog as i32)?;
-        Ok(Door::Tcp(TcpListener::from_std(socket.into())?))
-    };
-    open().with_context(|| {
-        format!("Could not create server TCP listening socket {name}:{}: bind", settings.port)
-    })
-}
-
-/// The socket's file gets its permissions before anybody can connect.
-fn open_unix(settings: &Settings) -> anyhow::Result<Door> {
-    let path = &settings.unixsocket;
-    let open = || -> std::io::Result<Door> {
-        if std::fs::exists(path)? {
-            std::fs::remove_file(path)?;
-        }
-        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-        socket.set_nonblocking(true)?;
-        socket.bind(&socket2::SockAddr::unix(path)?)?;
-        if settings.unixsocketperm > 0 {
-            let mode = std::fs::Permissions::from_mode(settings.unixsocketperm);
-            std::fs::set_permissions(path, mode)?;
-        }
-        socket.listen(settings.tcp_backlog as i32)?;
-        Ok(Door::Unix(UnixListener::from_std(socket.into())?, path.clone()))
-    };
-    open().with_context(|| format!("the unix socket {path} cannot be opened"))
 }
 
 impl Reach {

@@ -28,13 +28,6 @@ impl Origin {
         let mut digits =
             || (0..40).map(|_| char::from_digit(random.u32(0..16), 16).unwrap_or('0')).collect();
         let uname = rustix::system::uname();
-        let mut listeners = Vec::new();
-        if settings.port > 0 {
-            listeners.push(("tcp", settings.bind.clone(), settings.port));
-        }
-        if !settings.unixsocket.is_empty() {
-            listeners.push(("unix", vec![settings.unixsocket.clone()], 0));
-        }
         let process = Process {
             version: env!("CARGO_PKG_VERSION"),
             git_sha: option_env!("TROUPE_GIT_SHA").unwrap_or("00000000"),
@@ -61,7 +54,7 @@ impl Origin {
                 .map(|path| path.display().to_string())
                 .unwrap_or_default(),
             config_file: file.map(|path| path.display().to_string()).unwrap_or_default(),
-            listeners,
+            listeners: Vec::new(),
             system_memory: system_memory(),
         };
         Origin { process, startup_bytes: allocator::counters().allocated }
@@ -72,10 +65,13 @@ impl Admin {
     /// Everything that INFO and its relatives may say of the process now.
     pub(super) fn facts(&self) -> Facts {
         let now = self.parts.clock.now();
+        let settings = self.settings();
+        let process =
+            Process { listeners: listeners(&settings), ..self.parts.origin.process.clone() };
         Facts {
             now,
-            settings: self.settings(),
-            process: self.parts.origin.process.clone(),
+            settings,
+            process,
             clients: Clients {
                 connected: self.parts.shared.clients() as u64,
                 paused: self.paused().map(|p| (p.until, p.mode == PauseMode::All)),
@@ -151,6 +147,18 @@ impl Admin {
         }
         rows
     }
+}
+
+/// Kind, addresses and port of what is listened on.
+fn listeners(settings: &Settings) -> Vec<(&'static str, Vec<String>, u16)> {
+    let mut listeners = Vec::new();
+    if settings.port > 0 {
+        listeners.push(("tcp", settings.bind.clone(), settings.port));
+    }
+    if !settings.unixsocket.is_empty() {
+        listeners.push(("unix", vec![settings.unixsocket.clone()], 0));
+    }
+    listeners
 }
 
 /// What of the process is in memory, in bytes.

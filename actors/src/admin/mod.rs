@@ -31,6 +31,7 @@ use crate::fault::Records;
 use crate::message::aof::SetPolicy;
 use crate::message::connection::Push;
 use crate::message::control::Panic;
+use crate::message::listener::{Open, Settle};
 use crate::message::router::Move;
 use crate::message::shard::{Ask, AskClients, Disturb, Letters, Watch};
 use crate::settings::ConfigFile;
@@ -86,11 +87,19 @@ pub struct Parts {
     pub shutdown: mpsc::UnboundedSender<Shutdown>,
 }
 
+/// The listener, as far as CONFIG SET needs it.
+struct Doorkeeper {
+    open: Recipient<Open>,
+    settle: Recipient<Settle>,
+}
+
 /// Performs actions.
 pub struct Admin {
     parts: Parts,
     actors: Mutex<Vec<(&'static str, Recipient<Panic>)>>,
     writer: OnceLock<Recipient<SetPolicy>>,
+    listener: OnceLock<Doorkeeper>,
+    changing: tokio::sync::Mutex<()>,
     pause: Mutex<Option<Pause>>,
     watchers: Mutex<Vec<(u64, Recipient<Push>)>>,
 }
@@ -102,6 +111,8 @@ impl Admin {
             parts,
             actors: Mutex::default(),
             writer: OnceLock::new(),
+            listener: OnceLock::new(),
+            changing: tokio::sync::Mutex::default(),
             pause: Mutex::default(),
             watchers: Mutex::default(),
         }
@@ -110,6 +121,12 @@ impl Admin {
     /// An actor that DEBUG PANIC-ACTOR can reach, by its name in lower case.
     pub fn met(&self, name: &'static str, actor: Recipient<Panic>) {
         self.actors.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push((name, actor));
+    }
+
+    /// How the listener is asked for other sockets.
+    pub fn met_listener(&self, open: Recipient<Open>, settle: Recipient<Settle>) {
+        // There is one.
+        let _ = self.listener.set(Doorkeeper { open, settle });
     }
 
     /// There is a journal, and this is how its writer hears of a change of `appendfsync`.
@@ -138,7 +155,7 @@ impl Admin {
                     self.gather(question, &gathered, &mut reply).await?;
                 }
                 Action::ConfigSet(pairs) => {
-                    self.config_set(&pairs, is_local).await?;
+                    self.config_set(pairs, is_local).await?;
                     reply.ok();
                 }
                 Action::ConfigRewrite => {
