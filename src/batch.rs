@@ -8,13 +8,14 @@ use std::any::Any;
 
 use bytes::Bytes;
 
+use crate::base::hash::Hasher;
 use crate::base::millis::Millis;
 use crate::commands::action::Action;
 use crate::commands::command::{Command, Run};
 use crate::commands::error::CommandError;
 use crate::commands::registry::{self, Found};
 use crate::commands::walk::Walk;
-use crate::keyspace::key::{Hasher, Key};
+use crate::keyspace::key::Key;
 use crate::resp::Frames;
 use crate::session::Session;
 use crate::shard::errand::Errand;

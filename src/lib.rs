@@ -7,6 +7,8 @@ pub mod resp;
 
 pub mod settings;
 
+pub mod data;
+
 pub mod keyspace;
 
 pub mod commands;

@@ -27,8 +27,9 @@ const CORE: &[(&str, &[&str])] = &[
     ("base", &[]),
     ("resp", &["base"]),
     ("settings", &["base"]),
-    ("keyspace", &["base", "resp"]),
-    ("commands", &["base", "resp", "settings", "keyspace", "session"]),
+    ("data", &["base"]),
+    ("keyspace", &["base", "resp", "data"]),
+    ("commands", &["base", "resp", "settings", "data", "keyspace", "session"]),
     ("session", &["base", "resp", "settings", "keyspace", "commands"]),
     ("route", &["base"]),
     ("clients", LAYERS_0_TO_3),
@@ -41,8 +42,8 @@ const CORE: &[(&str, &[&str])] = &[
 ];
 
 const LAYERS_0_TO_3: &[&str] = &[
-    "base", "resp", "settings", "keyspace", "commands", "session", "route", "clients", "hook",
-    "batch", "shard",
+    "base", "resp", "settings", "data", "keyspace", "commands", "session", "route", "clients",
+    "hook", "batch", "shard",
 ];
 
 /// What each module of the shell may import. An actor knows messages and what belongs to no actor,
@@ -99,8 +100,14 @@ const DEBTS: &[(&str, &str, &str)] = &[
 const QUESTIONS: &str = "the plain words of actions and questions in a file below the commands";
 const COUNTED: &str = "the counted values (tallies, log entries, spikes) below shard and hooks";
 
-/// Where `unsafe` is allowed: the layout of an entry, and a call that has no safe wrapper.
-const UNSAFE: &[&str] = &["src/keyspace/entry.rs", "actors/src/allocator.rs"];
+/// Where `unsafe` is allowed: what an entry and a blob look like in memory, and a call that has no
+/// safe wrapper.
+const UNSAFE: &[&str] = &[
+    "src/data/blob.rs",
+    "src/keyspace/entry.rs",
+    "src/keyspace/object.rs",
+    "actors/src/allocator.rs",
+];
 
 /// A source file.
 struct Source {

@@ -3,11 +3,12 @@
 //! Nothing is copied: arguments stay where the network put them. Arity was checked before a handler
 //! sees a call, so a position inside the declared arity is always there.
 
+use crate::base::hash::Hasher;
 use crate::base::integer;
 use crate::base::millis::Millis;
 use crate::commands::command::Command;
 use crate::commands::error::CommandError;
-use crate::keyspace::key::{Hasher, Key};
+use crate::keyspace::key::Key;
 use crate::resp::Span;
 use crate::route::Map;
 use crate::settings::Settings;

@@ -13,6 +13,7 @@ pub mod generic;
 mod help;
 pub mod number;
 pub mod positions;
+pub(crate) mod recreate;
 pub mod registry;
 pub mod server;
 pub mod string;

@@ -2,11 +2,11 @@
 
 use std::sync::LazyLock;
 
+use crate::base::hash::Hasher;
 use crate::base::millis::Millis;
 use crate::commands::call::Call;
 use crate::commands::command::{Command, Flags, Run};
 use crate::hook::{Called, Outcome};
-use crate::keyspace::key::Hasher;
 use crate::resp::Span;
 use crate::route::Map;
 use crate::session::{Peer, Session};

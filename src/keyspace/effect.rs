@@ -93,6 +93,14 @@ impl Effects {
         }
     }
 
+    /// Records what `write` records beside the call, whole or not at all, in the place of the call.
+    pub fn together(&mut self, db: u32, write: impl FnOnce(&mut Effects)) {
+        self.rewritten = true;
+        self.aside(db, &[b"MULTI"]);
+        write(self);
+        self.aside(db, &[b"EXEC"]);
+    }
+
     /// Records several commands, whole or not at all, in the place of the call that runs.
     pub fn rewrite_together(&mut self, commands: &[(u32, &[&[u8]])]) {
         self.rewritten = true;

@@ -10,9 +10,9 @@
 //! head 1 | access 3 | key length 1 or 4 | value length 1 | deadline 0 or 8 | key | value
 //! ```
 //!
-//! `head` holds the [`Kind`] in its low two bits and the flags `LONG_KEY`, `DEADLINE` and `RAW`.
-//! The value is an integer (8 bytes), up to [`INLINE_MAX`] bytes in place, or the parts of a
-//! `Vec<u8>`.
+//! `head` holds the [`Kind`] in its low two bits and the flags `LONG_KEY`, `DEADLINE`, `RAW` and
+//! `TIMED`. The value is an integer (8 bytes), up to [`INLINE_MAX`] bytes in place, the parts of a
+//! `Vec<u8>`, or the pointer of an [`Object`], whose tag stands where the value's length does.
 //!
 //! Invariant: the size of the allocation is [`Shape::size`] of what its first bytes say.
 
@@ -21,10 +21,14 @@
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::fmt;
 use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 
-use crate::base::integer;
 use crate::base::millis::Millis;
+use crate::data::NEVER;
+use crate::data::table::Member;
+use crate::data::value::Value;
+use crate::keyspace::object::{Object, View};
 
 /// Longest string kept beside its key, in bytes.
 pub const INLINE_MAX: usize = 192;
@@ -35,9 +39,12 @@ const GRAIN: usize = 16;
 const LONG_KEY: u8 = 1 << 2;
 const DEADLINE: u8 = 1 << 3;
 const RAW: u8 = 1 << 4;
+/// Elements of the object have deadlines of their own.
+const TIMED: u8 = 1 << 5;
 const KIND: u8 = 0b11;
 
 const LONG_BYTES: usize = size_of::<Vec<u8>>();
+const POINTER_BYTES: usize = size_of::<usize>();
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -45,42 +52,7 @@ enum Kind {
     Integer = 0,
     Inline = 1,
     Long = 2,
-}
-
-/// A value as it is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Value<'a> {
-    /// A string that is a whole number in its shortest form.
-    Integer(i64),
-    /// Any other string.
-    Bytes(&'a [u8]),
-}
-
-impl Value<'_> {
-    /// True when the string is `text`.
-    pub fn is(self, text: &[u8]) -> bool {
-        match self {
-            Value::Integer(number) => integer::parse(text) == Some(number),
-            Value::Bytes(bytes) => bytes == text,
-        }
-    }
-
-    /// Length of the string, in bytes.
-    #[expect(clippy::len_without_is_empty, reason = "nobody asks")]
-    pub fn len(self) -> usize {
-        match self {
-            Value::Integer(number) => itoa::Buffer::new().format(number).len(),
-            Value::Bytes(bytes) => bytes.len(),
-        }
-    }
-
-    /// The string, copied.
-    pub fn to_vec(self) -> Vec<u8> {
-        match self {
-            Value::Integer(number) => itoa::Buffer::new().format(number).as_bytes().to_vec(),
-            Value::Bytes(bytes) => bytes.to_vec(),
-        }
-    }
+    Object = 3,
 }
 
 /// A value to be stored.
@@ -92,6 +64,8 @@ pub enum NewValue<'a> {
     Bytes(&'a [u8]),
     /// A string that was built or grown in place; it keeps its spare room.
     Built(Vec<u8>),
+    /// Any other type.
+    Object(Object),
 }
 
 /// Where the parts of an allocation stand.
@@ -110,6 +84,7 @@ impl Shape {
             NewValue::Bytes(_) => (Kind::Long, LONG_BYTES, 0),
             NewValue::Built(bytes) if bytes.len() <= INLINE_MAX => (Kind::Inline, bytes.len(), RAW),
             NewValue::Built(_) => (Kind::Long, LONG_BYTES, RAW),
+            NewValue::Object(_) => (Kind::Object, POINTER_BYTES, 0),
         };
         let mut head = kind as u8 | raw;
         if key.len() > usize::from(u8::MAX) {
@@ -145,6 +120,10 @@ impl Shape {
         self.head & KIND == Kind::Long as u8
     }
 
+    fn is_object(self) -> bool {
+        self.head & KIND == Kind::Object as u8
+    }
+
     fn size(self) -> usize {
         (self.value_at() + self.value_len).next_multiple_of(GRAIN)
     }
@@ -157,7 +136,7 @@ impl Shape {
 /// A key with its value, deadline and access clock.
 pub struct Entry {
     start: NonNull<u8>,
-    owns: PhantomData<(Box<[u8]>, Vec<u8>)>,
+    owns: PhantomData<(Box<[u8]>, Vec<u8>, Object)>,
 }
 
 // SAFETY: an entry owns its allocation alone, like a `Box`, and holds nothing bound to a thread.
@@ -198,11 +177,11 @@ impl Entry {
         unsafe { self.bytes(shape.key_at(), shape.key_len) }
     }
 
-    /// The value.
+    /// The string, where the value is one.
     #[inline]
-    pub fn value(&self) -> Value<'_> {
+    pub fn string(&self) -> Option<Value<'_>> {
         let shape = self.shape();
-        match shape.head & KIND {
+        Some(match shape.head & KIND {
             // SAFETY: an integer's eight bytes stand at the value's place.
             k if k == Kind::Integer as u8 => {
                 Value::Integer(i64::from_ne_bytes(unsafe { self.array(shape.value_at()) }))
@@ -211,13 +190,54 @@ impl Entry {
             k if k == Kind::Inline as u8 => {
                 Value::Bytes(unsafe { self.bytes(shape.value_at(), shape.value_len) })
             }
-            _ => {
+            k if k == Kind::Long as u8 => {
                 // SAFETY: a `Vec` was written at the value's place; the parts of it that are read
                 // are borrowed from `self`, which owns it and is not changed meanwhile.
                 let long = unsafe { self.long_ref(shape) };
                 Value::Bytes(long)
             }
+            _ => return None,
+        })
+    }
+
+    /// The collection, where the value is one.
+    #[inline]
+    pub fn object(&self) -> Option<View<'_>> {
+        let shape = self.shape();
+        // SAFETY: tag and pointer of an object stand there; it stays the entry's, which is
+        // borrowed for as long as it is viewed.
+        shape.is_object().then(|| unsafe { View::new(self.tag(shape), self.pointer(shape)) })
+    }
+
+    /// Changes the collection, where the value is one.
+    ///
+    /// The caller files the entry anew where [`Member::due`] changed.
+    pub fn edit_object<R>(&mut self, change: impl FnOnce(&mut Object) -> R) -> Option<R> {
+        let object = ManuallyDrop::new(self.copy_of_object()?);
+        // Whether `change` returns or panics, the entry gets the object back.
+        let mut lent = Lent { entry: self, object };
+        Some(change(&mut lent.object))
+    }
+
+    /// Takes the collection out, where the value is one; the number 0 is left in its place.
+    pub fn take_object(&mut self) -> Option<Object> {
+        let object = self.copy_of_object()?;
+        let shape = self.shape();
+        let head = shape.head & !(KIND | TIMED) | Kind::Integer as u8;
+        // SAFETY: an integer is as long as a pointer, so no part of the allocation moves.
+        unsafe {
+            self.put(0, &[head]);
+            self.put(shape.value_at(), &[0; POINTER_BYTES]);
         }
+        Some(object)
+    }
+
+    /// The object itself: from now on, the entry and the caller both have it.
+    fn copy_of_object(&mut self) -> Option<Object> {
+        let shape = self.shape();
+        // SAFETY: tag and pointer of an object stand there. The callers see to it that only one of
+        // the two is used and dropped.
+        shape.is_object().then(|| unsafe { Object::from_raw(self.tag(shape), self.pointer(shape)) })
     }
 
     /// Where the entry stands: reads the table's pointer and nothing behind it.
@@ -269,12 +289,13 @@ impl Entry {
     pub fn replace(&mut self, value: NewValue<'_>, deadline: Option<Millis>) {
         let old = self.shape();
         let new = Shape::of(self.key(), &value, deadline);
-        if old.size() != new.size() || old.key_at() != new.key_at() || old.is_long() {
+        let is_moved = old.size() != new.size() || old.key_at() != new.key_at();
+        if is_moved || old.is_long() || old.is_object() {
             *self = Entry::new(self.key(), value, deadline, self.access());
             return;
         }
-        // SAFETY: the sizes are equal and the key stands at the same place; the old value is not a
-        // `Vec`, so nothing is leaked by overwriting it.
+        // SAFETY: the sizes are equal and the key stands at the same place; the old value owns no
+        // memory, so nothing is leaked by overwriting it.
         unsafe {
             self.put(0, &[new.head]);
             self.put(new.value_len_at(), &[new.value_len as u8]);
@@ -299,6 +320,9 @@ impl Entry {
     }
 
     /// Changes a string in place; what `change` leaves is the new value, with encoding `raw`.
+    ///
+    /// # Panics
+    /// When the value is no string.
     pub fn edit<R>(&mut self, change: impl FnOnce(&mut Vec<u8>) -> R) -> R {
         let mut bytes = self.take_bytes();
         let result = change(&mut bytes);
@@ -315,12 +339,19 @@ impl Entry {
 
     /// A copy under another name, with deadline and access clock.
     pub fn copied(&self, name: &[u8]) -> Entry {
-        let value = match self.value() {
-            Value::Integer(number) => NewValue::Integer(number),
-            Value::Bytes(bytes) if self.is_raw() => NewValue::Built(bytes.to_vec()),
-            Value::Bytes(bytes) => NewValue::Bytes(bytes),
+        let value = match (self.string(), self.object()) {
+            (Some(Value::Integer(number)), _) => NewValue::Integer(number),
+            (Some(Value::Bytes(bytes)), _) if self.is_raw() => NewValue::Built(bytes.to_vec()),
+            (Some(Value::Bytes(bytes)), _) => NewValue::Bytes(bytes),
+            (None, Some(object)) => NewValue::Object(object.clone()),
+            (None, None) => unreachable!("a value is a string or an object"),
         };
         Entry::new(name, value, self.deadline(), self.access())
+    }
+
+    /// The earliest deadline of an element, [`NEVER`] where none has one.
+    pub fn elements_due(&self) -> Millis {
+        self.object().map_or(NEVER, |object| object.collection().due())
     }
 
     /// True when the key is due at `now`: for everybody but the journal it is not there.
@@ -336,7 +367,7 @@ impl Entry {
             // SAFETY: as in `value`; the capacity is read only.
             unsafe { self.with_long(shape, |long| long.capacity()) }
         } else {
-            0
+            self.object().map_or(0, |object| object.collection().memory())
         };
         shape.size() + outside
     }
@@ -345,7 +376,7 @@ impl Entry {
     fn take_bytes(&mut self) -> Vec<u8> {
         let shape = self.shape();
         if !shape.is_long() {
-            return self.value().to_vec();
+            return self.string().expect("the value is a string").to_vec();
         }
         // SAFETY: a `Vec` stands at the value's place; it is read out once, and an empty one, which
         // owns nothing, is put in its place.
@@ -361,7 +392,11 @@ impl Entry {
     fn take_value_of(&mut self, other: &mut Entry) {
         let raw = other.is_raw();
         let deadline = self.deadline();
-        match other.value() {
+        if let Some(object) = other.take_object() {
+            self.replace(NewValue::Object(object), deadline);
+            return;
+        }
+        match other.string().expect("what is no object is a string") {
             Value::Integer(number) => self.replace(NewValue::Integer(number), deadline),
             Value::Bytes(_) if raw || other.shape().is_long() => {
                 self.replace(NewValue::Built(other.take_bytes()), deadline);
@@ -389,7 +424,8 @@ impl Entry {
             };
             let shape = Shape { head, key_len, value_len: 0 };
             let [value_len] = self.array(shape.value_len_at());
-            Shape { value_len: usize::from(value_len), ..shape }
+            let value_len = if shape.is_object() { POINTER_BYTES } else { usize::from(value_len) };
+            Shape { value_len, ..shape }
         }
     }
 
@@ -431,8 +467,38 @@ impl Entry {
                 NewValue::Bytes(bytes) => self.put_long(at, bytes.to_vec()),
                 NewValue::Built(bytes) if bytes.len() <= INLINE_MAX => self.put(at, &bytes),
                 NewValue::Built(bytes) => self.put_long(at, bytes),
+                NewValue::Object(object) => self.put_object(object),
             }
         }
+    }
+
+    /// # Safety
+    /// The entry is of the kind `Object`, and its value's place holds nothing that owns memory.
+    unsafe fn put_object(&mut self, object: Object) {
+        let shape = self.shape();
+        let timed = if object.collection().due() == NEVER { 0 } else { TIMED };
+        let (tag, start) = object.into_raw();
+        // SAFETY: by the contract; the flag `TIMED` moves no part of the allocation.
+        unsafe {
+            self.put(0, &[shape.head & !TIMED | timed]);
+            self.put(shape.value_len_at(), &[tag]);
+            let place = self.start.add(shape.value_at()).cast::<NonNull<u8>>();
+            place.write_unaligned(start);
+        }
+    }
+
+    /// # Safety
+    /// The entry has `shape`, of the kind `Object`.
+    unsafe fn tag(&self, shape: Shape) -> u8 {
+        // SAFETY: by the contract.
+        unsafe { self.array::<1>(shape.value_len_at())[0] }
+    }
+
+    /// # Safety
+    /// The entry has `shape`, of the kind `Object`.
+    unsafe fn pointer(&self, shape: Shape) -> NonNull<u8> {
+        // SAFETY: by the contract.
+        unsafe { self.start.add(shape.value_at()).cast::<NonNull<u8>>().read_unaligned() }
     }
 
     /// # Safety
@@ -446,7 +512,7 @@ impl Entry {
     /// The entry has `shape`, of the kind `Long`.
     unsafe fn with_long<R>(&self, shape: Shape, read: impl FnOnce(&Vec<u8>) -> R) -> R {
         // SAFETY: a `Vec` stands there, by the contract; the copy is never dropped.
-        let long = std::mem::ManuallyDrop::new(unsafe {
+        let long = ManuallyDrop::new(unsafe {
             self.start.add(shape.value_at()).cast::<Vec<u8>>().read_unaligned()
         });
         read(&long)
@@ -463,8 +529,48 @@ impl Entry {
     }
 }
 
+/// An object while it is changed.
+struct Lent<'a> {
+    entry: &'a mut Entry,
+    object: ManuallyDrop<Object>,
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        // SAFETY: the object is taken once and not used any more; in the entry stand the tag and
+        // the pointer that it came from, which own nothing now.
+        unsafe {
+            let object = ManuallyDrop::take(&mut self.object);
+            self.entry.put_object(object);
+        }
+    }
+}
+
+impl Member for Entry {
+    #[inline]
+    fn name(&self) -> &[u8] {
+        self.key()
+    }
+
+    #[inline]
+    fn deadline(&self) -> Option<Millis> {
+        self.deadline()
+    }
+
+    #[inline]
+    fn due(&self) -> Millis {
+        let deadline = self.deadline().unwrap_or(NEVER);
+        if self.shape().has(TIMED) { deadline.min(self.elements_due()) } else { deadline }
+    }
+
+    fn drop_some(&mut self) -> bool {
+        self.edit_object(|object| object.collection_mut().drop_some()).unwrap_or(false)
+    }
+}
+
 impl Drop for Entry {
     fn drop(&mut self) {
+        drop(self.take_object());
         let shape = self.shape();
         if shape.is_long() {
             // SAFETY: the `Vec` is read out once, for its last time, and dropped.
@@ -479,7 +585,8 @@ impl fmt::Debug for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Entry")
             .field("key", &self.key().escape_ascii().to_string())
-            .field("value", &self.value())
+            .field("string", &self.string())
+            .field("object", &self.object())
             .field("deadline", &self.deadline())
             .finish()
     }
@@ -488,17 +595,11 @@ impl fmt::Debug for Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::list::List;
+    use crate::data::pack::Pack;
 
     fn value_of(entry: &Entry) -> Vec<u8> {
-        entry.value().to_vec()
-    }
-
-    #[test]
-    fn a_number_is_its_text_and_no_other() {
-        assert!(Value::Integer(10).is(b"10") && !Value::Integer(10).is(b"010"));
-        assert!(Value::Bytes(b"010").is(b"010") && !Value::Bytes(b"x").is(b""));
-        assert_eq!((Value::Integer(-12).len(), Value::Bytes(b"abc").len()), (3, 3));
-        assert_eq!(Value::Integer(-12).to_vec(), b"-12");
+        entry.string().expect("the value is a string").to_vec()
     }
 
     #[test]
@@ -519,6 +620,24 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn objects_come_and_go() {
+        let list = |items: &[&[u8]]| Object::List(List::Packed(Pack::of(items)));
+        let len = |entry: &Entry| entry.object().map(|object| object.collection().len());
+        let mut entry = Entry::new(b"k", NewValue::Object(list(&[b"a"])), None, 3);
+        assert_eq!((len(&entry), entry.string(), entry.memory()), (Some(1), None, 32));
+        entry.edit_object(|object| *object = list(&[b"a", &[b'b'; 70]]));
+        entry.set_deadline(Some(Millis(5)));
+        let mut copy = entry.copied(b"copy");
+        let renamed = entry.renamed(&[b'n'; 300]);
+        assert_eq!((len(&renamed), renamed.deadline()), (Some(2), Some(Millis(5))));
+        copy.replace(NewValue::Bytes(b"text"), None);
+        assert_eq!((value_of(&copy), len(&copy)), (b"text".to_vec(), None));
+        copy.replace(NewValue::Object(list(&[])), None);
+        assert!(copy.take_object().is_some() && copy.take_object().is_none());
+        assert_eq!((value_of(&copy).len(), copy.due()), (1, NEVER));
     }
 
     #[test]

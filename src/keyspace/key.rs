@@ -3,9 +3,9 @@
 //! Slot and hash are computed once, where a batch is routed, and travel with it. All shards of a
 //! process hash with the same seeds, so that a hash holds wherever its table goes.
 
-use ahash::RandomState;
-
+use crate::base::hash::Hasher;
 use crate::base::slot;
+use crate::data::table::Name;
 
 /// A key, its slot and its hash.
 #[derive(Clone, Copy, Debug)]
@@ -23,22 +23,10 @@ impl<'a> Key<'a> {
     pub fn new(name: &'a [u8], hasher: &Hasher) -> Key<'a> {
         Key { name, slot: slot::of(name), hash: hasher.hash(name) }
     }
-}
 
-/// A keyed hash of key names. The seeds are the shell's to choose, at random, once a process.
-#[derive(Clone, Debug)]
-pub struct Hasher(RandomState);
-
-impl Hasher {
-    /// A hasher with these seeds.
-    pub fn with_seeds(seeds: [u64; 4]) -> Hasher {
-        let [a, b, c, d] = seeds;
-        Hasher(RandomState::with_seeds(a, b, c, d))
-    }
-
-    /// The hash of a key.
+    /// What the table of the slot knows it by.
     #[inline]
-    pub fn hash(&self, name: &[u8]) -> u64 {
-        self.0.hash_one(name)
+    pub fn in_table(self) -> Name<'a> {
+        Name { bytes: self.name, hash: self.hash }
     }
 }

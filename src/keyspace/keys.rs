@@ -7,12 +7,14 @@
 use crate::base::integer;
 use crate::base::millis::Millis;
 use crate::commands::error::CommandError;
+use crate::data::value::Value;
 use crate::keyspace::access::AccessClock;
+use crate::keyspace::discarded::Discarded;
 use crate::keyspace::effect::Effects;
-use crate::keyspace::entry::{Entry, NewValue, Value};
+use crate::keyspace::entry::{Entry, NewValue};
 use crate::keyspace::key::Key;
+use crate::keyspace::slot::Table;
 use crate::keyspace::space::Keyspace;
-use crate::keyspace::table::Table;
 
 /// What is kept and lent between calls beside the keys.
 #[derive(Debug)]
@@ -25,8 +27,8 @@ pub struct Tools {
     pub clock: AccessClock,
     /// What the commands did, in numbers.
     pub figures: Figures,
-    /// Tables that were emptied, to be dropped bit by bit.
-    pub discarded: Vec<Table>,
+    /// What was emptied or deleted, to be dropped bit by bit.
+    pub discarded: Discarded,
 }
 
 /// What commands did with keys, in numbers since the start.
@@ -38,6 +40,8 @@ pub struct Figures {
     pub misses: u64,
     /// Keys taken out because they were due.
     pub expired: u64,
+    /// Elements of collections taken out because they were due.
+    pub expired_elements: u64,
     /// Changes of the data set.
     pub changes: u64,
 }
@@ -48,6 +52,7 @@ impl Figures {
         self.hits += other.hits;
         self.misses += other.misses;
         self.expired += other.expired;
+        self.expired_elements += other.expired_elements;
         self.changes += other.changes;
     }
 }
@@ -111,7 +116,8 @@ impl<'a> Keys<'a> {
         self.expire_if_due(key);
         let untouched = self.untouched;
         let (clock, now) = (self.tools.clock, self.now);
-        let entry = self.space.table_mut(self.db, key.slot).and_then(|table| table.get_mut(key));
+        let entry =
+            self.space.table_mut(self.db, key.slot).and_then(|table| table.get_mut(key.in_table()));
         match entry {
             Some(entry) => {
                 self.tools.figures.hits += 1;
@@ -130,7 +136,7 @@ impl<'a> Keys<'a> {
     /// Looks at a key without a trace, but for taking it out when it is due.
     pub fn look(&mut self, key: Key<'_>) -> Option<&Entry> {
         self.expire_if_due(key);
-        self.space.table(self.db, key.slot)?.get(key)
+        self.space.table(self.db, key.slot)?.get(key.in_table())
     }
 
     /// True when the key is there; counted as a read.
@@ -143,7 +149,7 @@ impl<'a> Keys<'a> {
     /// # Errors
     /// [`CommandError::WrongType`] when the key holds something else.
     pub fn read_string(&mut self, key: Key<'_>) -> Result<Option<Value<'_>>, CommandError> {
-        Ok(self.read(key).map(Entry::value))
+        string_of(self.read(key))
     }
 
     /// Looks at a string on behalf of a write.
@@ -151,7 +157,7 @@ impl<'a> Keys<'a> {
     /// # Errors
     /// [`CommandError::WrongType`] when the key holds something else.
     pub fn look_string(&mut self, key: Key<'_>) -> Result<Option<Value<'_>>, CommandError> {
-        Ok(self.look(key).map(Entry::value))
+        string_of(self.look(key))
     }
 
     /// Stores a string, whatever the key held before. Numbers in their shortest form are kept as
@@ -168,15 +174,18 @@ impl<'a> Keys<'a> {
     pub fn set(&mut self, key: Key<'_>, value: NewValue<'_>, deadline: Deadline) {
         self.expire_if_due(key);
         let (clock, now, untouched) = (self.tools.clock, self.now, self.untouched);
-        let random = &mut self.tools.random;
+        let Tools { random, discarded, .. } = &mut *self.tools;
         self.space.change(self.db, key, |table, hasher| {
-            table.upsert(key, hasher, |there| match there {
+            table.upsert(key.in_table(), hasher, |there| match there {
                 Some(entry) => {
                     let deadline = match deadline {
                         Deadline::Clear => None,
                         Deadline::Keep => entry.deadline(),
                         Deadline::At(time) => Some(time),
                     };
+                    if let Some(object) = entry.take_object() {
+                        discarded.take_object(object);
+                    }
                     entry.replace(value, deadline);
                     if !untouched {
                         clock.touch(entry, now, random);
@@ -198,9 +207,13 @@ impl<'a> Keys<'a> {
     }
 
     /// Changes a string in place, an empty one where the key is missing; its deadline stays.
+    ///
+    /// # Panics
+    /// When the key holds something else: the caller has looked.
     pub fn edit_string<R>(&mut self, key: Key<'_>, change: impl FnOnce(&mut Vec<u8>) -> R) -> R {
         self.expire_if_due(key);
-        let there = self.space.table_mut(self.db, key.slot).and_then(|table| table.get_mut(key));
+        let there =
+            self.space.table_mut(self.db, key.slot).and_then(|table| table.get_mut(key.in_table()));
         match there {
             Some(entry) => {
                 if !self.untouched {
@@ -226,12 +239,13 @@ impl<'a> Keys<'a> {
     /// [`CommandError::IncrementOverflow`].
     pub fn add_integer(&mut self, key: Key<'_>, by: i64) -> Result<i64, CommandError> {
         self.expire_if_due(key);
-        let there = self.space.table_mut(self.db, key.slot).and_then(|table| table.get_mut(key));
+        let there =
+            self.space.table_mut(self.db, key.slot).and_then(|table| table.get_mut(key.in_table()));
         let Some(entry) = there else {
             self.set(key, NewValue::Integer(by), Deadline::Clear);
             return Ok(by);
         };
-        let old = match entry.value() {
+        let old = match entry.string().ok_or(CommandError::WrongType)? {
             Value::Integer(number) => number,
             Value::Bytes(text) => integer::parse(text).ok_or(CommandError::NotAnInteger)?,
         };
@@ -247,11 +261,12 @@ impl<'a> Keys<'a> {
     /// Sets or takes away the deadline of a key that is there. Returns false when there is none.
     pub fn set_deadline(&mut self, key: Key<'_>, deadline: Option<Millis>) -> bool {
         self.expire_if_due(key);
-        if self.space.table(self.db, key.slot).and_then(|table| table.get(key)).is_none() {
+        if self.space.table(self.db, key.slot).and_then(|table| table.get(key.in_table())).is_none()
+        {
             return false;
         }
         self.space.change(self.db, key, |table, hasher| {
-            table.upsert(key, hasher, |there| {
+            table.upsert(key.in_table(), hasher, |there| {
                 if let Some(entry) = there {
                     entry.set_deadline(deadline);
                 }
@@ -260,6 +275,14 @@ impl<'a> Keys<'a> {
         });
         self.changes += 1;
         true
+    }
+
+    /// Deletes a key; what is large is dropped bit by bit. Returns false when there is none.
+    pub fn delete(&mut self, key: Key<'_>) -> bool {
+        let entry = self.remove(key);
+        let is_gone = entry.is_some();
+        entry.into_iter().for_each(|entry| self.tools.discarded.take_entry(entry));
+        is_gone
     }
 
     /// Takes a key out. Returns its entry if it was there.
@@ -276,10 +299,11 @@ impl<'a> Keys<'a> {
     /// In tests, when the entry has another name than `key`.
     pub fn put(&mut self, key: Key<'_>, entry: Entry) {
         debug_assert_eq!(key.name, entry.key());
+        let discarded = &mut self.tools.discarded;
         self.space.change(self.db, key, |table, hasher| {
-            table.upsert(key, hasher, |there| match there {
+            table.upsert(key.in_table(), hasher, |there| match there {
                 Some(there) => {
-                    *there = entry;
+                    discarded.take_entry(std::mem::replace(there, entry));
                     None
                 }
                 None => Some(entry),
@@ -290,7 +314,7 @@ impl<'a> Keys<'a> {
 
     /// Number of keys in the database, over all shards that are here.
     pub fn count(&self) -> usize {
-        self.spaces().map(|space| space.counts(self.db).keys).sum()
+        self.spaces().map(|space| space.counts(self.db).len).sum()
     }
 
     /// Number of databases that may hold keys.
@@ -302,11 +326,10 @@ impl<'a> Keys<'a> {
     pub fn clear(&mut self) {
         self.changes += self.count() as u64;
         let db = self.db;
-        let mut discarded = self.space.clear(db);
+        self.tools.discarded.take_tables(self.space.clear(db));
         for (_, space) in &mut *self.others {
-            discarded.append(&mut space.clear(db));
+            self.tools.discarded.take_tables(space.clear(db));
         }
-        self.tools.discarded.append(&mut discarded);
     }
 
     /// Exchanges two databases.
@@ -334,7 +357,7 @@ impl<'a> Keys<'a> {
 
     /// Number of keys in the database on this shard, lent slots left out.
     pub fn count_here(&self) -> usize {
-        self.space.counts(self.db).keys
+        self.space.counts(self.db).len
     }
 
     /// The name of a key of this shard that is not due, any as likely as another. `tries` bounds
@@ -345,7 +368,7 @@ impl<'a> Keys<'a> {
             let mut place =
                 if count > 0 { self.tools.random.usize(0..count) } else { return None };
             let table = self.space.tables(self.db).find(|table| {
-                let keys = table.counts().keys;
+                let keys = table.counts().len;
                 let is_in = place < keys;
                 place = place.saturating_sub(keys);
                 is_in
@@ -387,9 +410,9 @@ impl<'a> Keys<'a> {
         std::iter::once(&*self.space).chain(self.others.iter().map(|(_, space)| &**space))
     }
 
-    fn take(&mut self, key: Key<'_>) -> Option<Entry> {
-        self.space.table(self.db, key.slot)?.get(key)?;
-        self.space.change(self.db, key, |table, _| table.remove(key))
+    pub(super) fn take(&mut self, key: Key<'_>) -> Option<Entry> {
+        self.space.table(self.db, key.slot)?.get(key.in_table())?;
+        self.space.change(self.db, key, |table, _| table.remove(key.in_table()))
     }
 
     /// True while the journal is loaded: what it says was allowed once, whatever the settings now.
@@ -411,24 +434,29 @@ impl<'a> Keys<'a> {
         if self.keeps_expired {
             return;
         }
-        if table.get(key).is_some_and(|entry| entry.is_due(self.now)) {
+        if table.get(key.in_table()).is_some_and(|entry| entry.is_due(self.now)) {
             self.expire(key);
         }
     }
 
     /// Takes out a key that is known to be due, and records its deletion.
     pub fn expire(&mut self, key: Key<'_>) {
-        if self.take(key).is_some() {
+        if let Some(entry) = self.take(key) {
+            self.tools.discarded.take_entry(entry);
             self.tools.figures.expired += 1;
             self.tools.effects.aside(self.db, &[b"DEL", key.name]);
         }
     }
 }
 
+fn string_of(entry: Option<&Entry>) -> Result<Option<Value<'_>>, CommandError> {
+    entry.map(|entry| entry.string().ok_or(CommandError::WrongType)).transpose()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::keyspace::key::Hasher;
+    use crate::base::hash::Hasher;
 
     const NOW: Millis = Millis(1_700_000_000_000);
 
@@ -443,7 +471,7 @@ mod tests {
             random: fastrand::Rng::with_seed(7),
             clock: AccessClock::Frequency { factor: 0, decay_minutes: 0 },
             figures: Figures::default(),
-            discarded: Vec::new(),
+            discarded: Discarded::default(),
         };
         test(&mut Keys::new(&mut space, &mut tools, 0, NOW), key);
     }

@@ -1,10 +1,12 @@
 //! One shard's keys: entries, tables, slots, and what a command sees of them.
 
 pub mod access;
+pub mod collections;
+pub mod discarded;
 pub mod effect;
 pub mod entry;
 pub mod key;
 pub mod keys;
+pub mod object;
 pub mod slot;
 pub mod space;
-pub mod table;

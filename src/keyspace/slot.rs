@@ -4,7 +4,12 @@
 //! holds the slot's tables of all databases, so that nothing of a slot is ever in two places.
 
 use crate::base::millis::Millis;
-use crate::keyspace::table::{Counts, NEVER, Table};
+use crate::data::NEVER;
+use crate::data::table::{self, Counts};
+use crate::keyspace::entry::Entry;
+
+/// The keys of one slot and database.
+pub type Table = table::Table<Entry>;
 
 /// The tables of a slot.
 #[derive(Debug)]

@@ -7,11 +7,14 @@
 use std::collections::BTreeSet;
 use std::hint::black_box;
 
+use crate::base::hash::Hasher;
 use crate::base::millis::Millis;
 use crate::base::slot::SLOTS;
-use crate::keyspace::key::{Hasher, Key};
-use crate::keyspace::slot::Slot;
-use crate::keyspace::table::{Counts, NEVER, Table};
+use crate::data::NEVER;
+use crate::data::table::Counts;
+use crate::keyspace::entry::Entry;
+use crate::keyspace::key::Key;
+use crate::keyspace::slot::{Slot, Table};
 
 /// Keys that [`Keyspace::warm`] takes at a time.
 pub const WARMED: usize = 16;
@@ -140,7 +143,7 @@ impl Keyspace {
     pub fn clear(&mut self, db: u32) -> Vec<Table> {
         let mut tables = Vec::new();
         for slot in self.slots.iter_mut().flatten() {
-            if slot.table(db).is_some_and(|table| table.counts().keys > 0) {
+            if slot.table(db).is_some_and(|table| table.counts().len > 0) {
                 tables.push(slot.take(db));
             }
         }
@@ -195,20 +198,20 @@ impl Keyspace {
         }
     }
 
-    /// Calls `found` with database and name of keys of a slot that are due at `now`, `most` of them
-    /// at the most. The caller removes them, then calls [`Keyspace::refile`].
+    /// Calls `found` with database and entry of keys of a slot that are due at `now`, or of which
+    /// elements are, `most` of them at the most. The caller removes what is due, then calls [`Keyspace::refile`].
     pub fn find_due(
         &mut self,
         number: u16,
         now: Millis,
         most: usize,
-        mut found: impl FnMut(u32, &[u8]),
+        mut found: impl FnMut(u32, &Entry),
     ) {
         let Some(slot) = self.slots[usize::from(number)].as_deref_mut() else { return };
         let databases: Vec<u32> = slot.tables().map(|(db, _)| db).collect();
         for db in databases {
             if let Some(table) = slot.table_mut(db).filter(|table| table.due() <= now) {
-                table.find_due(now, most, |entry| found(db, entry.key()));
+                table.find_due(now, most, |entry| found(db, entry));
             }
         }
     }
@@ -235,12 +238,14 @@ fn count(counts: &mut Vec<Counts>, db: u32) -> &mut Counts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::keyspace::entry::{Entry, NewValue};
+    use crate::keyspace::entry::NewValue;
 
     fn put(space: &mut Keyspace, db: u32, name: &[u8], deadline: Option<Millis>) {
         let key = Key::new(name, &space.hasher().clone());
         space.change(db, key, |table, hasher| {
-            table.upsert(key, hasher, |_| Some(Entry::new(name, NewValue::Integer(1), deadline, 0)))
+            table.upsert(key.in_table(), hasher, |_| {
+                Some(Entry::new(name, NewValue::Integer(1), deadline, 0))
+            })
         });
     }
 
@@ -257,7 +262,7 @@ mod tests {
         put(&mut here, 3, b"b", None);
         let slot = Key::new(b"a", &here.hasher().clone()).slot;
         there.put(slot, here.take(slot).expect("the slot is here"));
-        assert_eq!((here.counts(3).keys, there.counts(3).keys), (1, 1));
+        assert_eq!((here.counts(3).len, there.counts(3).len), (1, 1));
         assert_eq!((here.next_due(), there.next_due()), (None, Some(Millis(50))));
     }
 
@@ -268,8 +273,8 @@ mod tests {
         put(&mut space, 1, b"b", None);
         put(&mut space, 1, b"c", None);
         space.swap(0, 1);
-        assert_eq!((space.counts(0).keys, space.counts(1).keys), (2, 1));
-        assert_eq!(space.clear(0).iter().map(|table| table.counts().keys).sum::<usize>(), 2);
+        assert_eq!((space.counts(0).len, space.counts(1).len), (2, 1));
+        assert_eq!(space.clear(0).iter().map(|table| table.counts().len).sum::<usize>(), 2);
         assert_eq!(space.counts(0), Counts::default());
     }
 }

@@ -8,6 +8,7 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use crate::base::hash::Hasher;
 use crate::batch::Batch;
 use crate::commands::action::Action;
 use crate::commands::call::Call;
@@ -16,7 +17,6 @@ use crate::commands::error::CommandError;
 use crate::commands::walk::{Step, Walk};
 use crate::commands::{positions, registry};
 use crate::hook::{Called, Gate, Outcome, Sink};
-use crate::keyspace::key::Hasher;
 use crate::keyspace::keys::{Keys, Tools};
 use crate::keyspace::space::Keyspace;
 use crate::resp::{Reply, Span};
@@ -260,7 +260,7 @@ impl Engine {
         for at in positions::keys(call.command, call.spans, call.input) {
             let key = call.key(at);
             if self.space.has(key.slot) {
-                self.space.change(db, key, |table, _| table.remove(key));
+                self.space.change(db, key, |table, _| table.remove(key.in_table()));
                 self.tools.effects.aside(db, &[b"DEL", key.name]);
             }
         }

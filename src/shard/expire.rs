@@ -1,4 +1,4 @@
-//! What a shard does on its own: taking out keys that are due, dropping what was discarded.
+//! What a shard does on its own: taking out keys and elements that are due, dropping what was discarded.
 //!
 //! Both work in pieces, bounded by the slice. A key that is due is taken out within milliseconds,
 //! because the keyspace files its slots by their earliest deadline; with the journal out of credit
@@ -22,11 +22,14 @@ impl Shard {
         let mut names = Vec::new();
         while let Some(slot) = self.engine.space.due_slot(now) {
             let space = &mut self.engine.space;
-            space.find_due(slot, now, KEYS_A_STEP, |db, name| names.push((db, name.to_vec())));
-            for (db, name) in names.drain(..) {
+            space.find_due(slot, now, KEYS_A_STEP, |db, entry| {
+                names.push((db, entry.key().to_vec(), entry.is_due(now)));
+            });
+            for (db, name, is_due) in names.drain(..) {
                 let key = Key::new(&name, &self.given.hasher);
+                let mut keys = Keys::new(&mut self.engine.space, &mut self.engine.tools, db, now);
                 // The bound of the table already leaves out what was found: it must not be asked.
-                Keys::new(&mut self.engine.space, &mut self.engine.tools, db, now).expire(key);
+                if is_due { keys.expire(key) } else { keys.expire_elements(key) }
             }
             self.engine.space.refile(slot);
             if clock.nanos() - start > SLICE_NS {
@@ -45,10 +48,7 @@ impl Shard {
     pub fn discard(&mut self, clock: &mut dyn Ticks) -> bool {
         let start = clock.nanos();
         let discarded = &mut self.engine.tools.discarded;
-        while let Some(table) = discarded.last_mut() {
-            if !table.drop_some() {
-                discarded.pop();
-            }
+        while discarded.drop_some() {
             if clock.nanos() - start > SLICE_NS {
                 break;
             }

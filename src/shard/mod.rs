@@ -19,16 +19,16 @@ mod waiting;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use crate::base::hash::Hasher;
 use crate::batch::Batch;
 use crate::clients::Pause;
 use crate::commands::error::CommandError;
 use crate::hook::{Gate, Sink};
 use crate::keyspace::access::AccessClock;
+use crate::keyspace::discarded::Discarded;
 use crate::keyspace::effect::Effects;
-use crate::keyspace::key::Hasher;
 use crate::keyspace::keys::{Figures, Tools};
 use crate::keyspace::space::Keyspace;
-use crate::keyspace::table::Table;
 use crate::route::{Map, ShardId};
 use crate::settings::Settings;
 use crate::shard::call::{Engine, Given};
@@ -132,7 +132,7 @@ impl Shard {
             random: fastrand::Rng::with_seed(parts.seed),
             clock: access_clock(&parts.settings),
             figures: Figures::default(),
-            discarded: Vec::new(),
+            discarded: Discarded::default(),
         };
         let engine = Engine {
             space,
@@ -321,14 +321,14 @@ impl Shard {
                 slots: space.here().count(),
                 table_bytes: (0..space.databases())
                     .flat_map(|db| space.tables(db))
-                    .map(Table::overhead)
+                    .map(|table| table.overhead())
                     .sum(),
                 databases: (0..space.databases()).map(|db| space.counts(db)).collect(),
                 figures: tools.figures,
                 statistics: statistics.map(|counted| *counted).unwrap_or_default(),
                 waiting: self.waiting.len() + self.ready.len() + self.set_aside.len(),
                 held_back: self.set_aside.len(),
-                discarded: tools.discarded.iter().map(|table| table.counts().keys).sum(),
+                discarded: tools.discarded.len(),
                 panics: *panics,
                 longest_slice_ns: self.longest_slice_ns,
             })),

@@ -2,8 +2,8 @@
 //!
 //! A question changes nothing but figures, so that it needs no order among shards.
 
+use crate::data::table::Counts;
 use crate::keyspace::keys::Figures;
-use crate::keyspace::table::Counts;
 use crate::settings::Settings;
 use crate::shard::Phase;
 use crate::stats::Statistics;

@@ -1,7 +1,7 @@
 //! The reports of all shards as one.
 
+use crate::data::table::Counts;
 use crate::keyspace::keys::Figures;
-use crate::keyspace::table::Counts;
 use crate::shard::Phase;
 use crate::shard::question::{Answer, Report};
 use crate::stats::Statistics;
@@ -58,7 +58,7 @@ impl Totals {
 
     /// Keys of all databases.
     pub fn keys(&self) -> usize {
-        self.databases.iter().map(|counts| counts.keys).sum()
+        self.databases.iter().map(|counts| counts.len).sum()
     }
 
     fn add(&mut self, report: &Report) {
@@ -75,7 +75,7 @@ impl Totals {
         self.table_bytes += report.table_bytes;
         self.shards.push(ShardRow {
             phase: report.phase,
-            keys: report.databases.iter().map(|counts| counts.keys).sum(),
+            keys: report.databases.iter().map(|counts| counts.len).sum(),
             slots: report.slots,
             calls: report.statistics.calls(),
             waiting: report.waiting,

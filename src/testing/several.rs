@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::base::hash::Hasher;
 use crate::base::millis::Millis;
 use crate::batch::{Batch, Home};
-use crate::keyspace::key::Hasher;
 use crate::resp::inline::Words;
 use crate::resp::{Decoder, Frames, Limits, encode};
 use crate::route::{Map, ShardId};

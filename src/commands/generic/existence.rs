@@ -1,15 +1,14 @@
 //! Whether keys are there, and their end: DEL, UNLINK, EXISTS, TOUCH, TYPE.
 //!
-//! What is deleted is gone from the key space at once and its memory is given back at once: a
-//! string is one allocation or two. So UNLINK is DEL; types with many parts hand theirs to the
-//! shard to be dropped bit by bit.
+//! What is deleted is gone from the key space at once. A string and a small collection are dropped
+//! at once too; a large one is handed to the shard, which drops it bit by bit. So UNLINK is DEL.
 
 use crate::commands::call::Call;
 use crate::commands::command::{
     Access, Arg, Arity, Categories, Command, Flags, Group, KeySpec, Name, Run,
 };
 use crate::commands::error::CommandError;
-use crate::keyspace::entry::Value;
+use crate::keyspace::entry::Entry;
 use crate::keyspace::keys::Keys;
 use crate::resp::Reply;
 
@@ -95,7 +94,7 @@ pub(crate) const COMMANDS: &[Command] = &[
 ];
 
 fn del(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
-    let removed = (1..call.len()).filter(|at| keys.remove(call.key(*at)).is_some()).count();
+    let removed = (1..call.len()).filter(|at| keys.delete(call.key(*at))).count();
     reply.int(removed as i64);
     Ok(())
 }
@@ -127,7 +126,7 @@ fn type_of_key(
     reply: &mut Reply<'_>,
 ) -> Result<(), CommandError> {
     keys.untouched = true;
-    reply.simple(keys.read(call.key(1)).map_or("none", |entry| type_name(entry.value())));
+    reply.simple(keys.read(call.key(1)).map_or("none", type_name));
     Ok(())
 }
 
@@ -135,10 +134,8 @@ fn type_of_key(
 pub(super) const TYPES: &[&str] = &["string", "list", "set", "zset", "hash", "stream"];
 
 /// The name of a value's type, as TYPE gives it and SCAN takes it.
-pub(crate) fn type_name(value: Value<'_>) -> &'static str {
-    match value {
-        Value::Integer(_) | Value::Bytes(_) => "string",
-    }
+pub(crate) fn type_name(entry: &Entry) -> &'static str {
+    entry.object().map_or("string", |object| object.type_name())
 }
 
 #[cfg(test)]

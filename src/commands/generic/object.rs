@@ -10,8 +10,9 @@ use crate::commands::command::{
     Access, Arg, Arity, Categories, Command, Flags, Group, KeySpec, Name, Run,
 };
 use crate::commands::error::CommandError;
+use crate::data::value::Value;
 use crate::keyspace::access::AccessClock;
-use crate::keyspace::entry::{Entry, Value};
+use crate::keyspace::entry::Entry;
 use crate::keyspace::keys::Keys;
 use crate::resp::Reply;
 use crate::session::Session;
@@ -178,7 +179,10 @@ const EMBEDDED_MAX: usize = 128;
 
 /// The name of the form in which Redis would keep the value.
 pub(crate) fn encoding(entry: &Entry) -> &'static str {
-    match entry.value() {
+    let Some(string) = entry.string() else {
+        return entry.object().map_or("", |object| object.collection().encoding());
+    };
+    match string {
         Value::Integer(_) => "int",
         Value::Bytes(bytes) if !entry.is_raw() && block(entry, bytes) <= EMBEDDED_MAX => "embstr",
         Value::Bytes(_) => "raw",

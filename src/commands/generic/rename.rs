@@ -10,6 +10,7 @@ use crate::commands::command::{
     Access, Arg, Arity, Categories, Command, Flags, Group, KeySpec, Name, Run,
 };
 use crate::commands::error::CommandError;
+use crate::commands::recreate;
 use crate::keyspace::entry::Entry;
 use crate::keyspace::key::Key;
 use crate::keyspace::keys::Keys;
@@ -116,8 +117,10 @@ fn rename_over(call: &Call<'_>, keys: &mut Keys<'_>, replaces: bool) -> Result<b
     let entry = keys.remove(from).ok_or(CommandError::NoSuchKey)?.renamed(to.name);
     if from.slot != to.slot {
         let db = keys.db;
-        let set = by_value(to.name, &entry);
-        keys.tools.effects.rewrite_together(&[(db, &[b"DEL", from.name]), (db, &words(&set))]);
+        keys.tools.effects.together(db, |effects| {
+            effects.aside(db, &[b"DEL", from.name]);
+            recreate::record(effects, db, to.name, &entry);
+        });
     }
     keys.put(to, entry);
     Ok(true)
@@ -164,11 +167,10 @@ fn put_copy(
         return false;
     }
     keys.tools.clock.start(&mut entry, keys.now);
-    if from.slot != to.slot {
-        let set = by_value(to.name, &entry);
-        keys.tools.effects.rewrite(keys.db, &words(&set));
-    }
     keys.put(to, entry);
+    if from.slot != to.slot {
+        recreate::rewrite(keys, to);
+    }
     true
 }
 
@@ -201,20 +203,6 @@ fn database(call: &Call<'_>, text: &[u8]) -> Result<u32, CommandError> {
     }
     let number = u32::try_from(number).ok().filter(|db| *db < call.settings.databases);
     number.ok_or(CommandError::DbIndexOutOfRange)
-}
-
-/// The command that gives the key `name` the value and the deadline of `entry`, whatever it holds.
-pub(crate) fn by_value(name: &[u8], entry: &Entry) -> Vec<Vec<u8>> {
-    let mut command = vec![b"SET".to_vec(), name.to_vec(), entry.value().to_vec()];
-    if let Some(deadline) = entry.deadline() {
-        command.push(b"PXAT".to_vec());
-        command.push(deadline.to_string().into_bytes());
-    }
-    command
-}
-
-fn words(command: &[Vec<u8>]) -> Vec<&[u8]> {
-    command.iter().map(Vec::as_slice).collect()
 }
 
 #[cfg(test)]

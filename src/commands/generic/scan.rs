@@ -16,10 +16,10 @@ use crate::commands::command::{Arg, Arity, Categories, Command, Flags, Group, Na
 use crate::commands::error::CommandError;
 use crate::commands::generic::existence::{TYPES, type_name};
 use crate::commands::walk::{Step, Walk};
+use crate::data::table::SCAN_BITS;
 use crate::keyspace::entry::Entry;
 use crate::keyspace::key::Key;
 use crate::keyspace::keys::Keys;
-use crate::keyspace::table::SCAN_BITS;
 use crate::resp::Reply;
 
 /// The commands of this family.
@@ -183,7 +183,7 @@ fn look_at(slot: u16, keys: &mut Keys<'_>, walk: &mut Walk, wanted: &Wanted<'_>,
     let next_slot = (rank + 1) << SCAN_BITS;
     let is_empty = keys.count_here() == 0;
     let table = if is_empty { None } else { keys.table(slot) };
-    let Some(table) = table.filter(|table| table.counts().keys > 0) else {
+    let Some(table) = table.filter(|table| table.counts().len > 0) else {
         walk.cursor = next_slot;
         return;
     };
@@ -248,7 +248,7 @@ impl<'a> Wanted<'a> {
     }
 
     fn matches(&self, entry: &Entry) -> bool {
-        self.kind.is_none_or(|kind| type_name(entry.value()) == kind)
+        self.kind.is_none_or(|kind| type_name(entry) == kind)
             && self.pattern.is_none_or(|pattern| glob::matches(pattern, entry.key(), false))
     }
 

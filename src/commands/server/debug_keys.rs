@@ -12,7 +12,8 @@ use crate::commands::error::CommandError;
 use crate::commands::generic::object::encoding;
 use crate::commands::server::debug::{DEBUG, FLAGS};
 use crate::commands::server::digest::Digest;
-use crate::keyspace::entry::{Entry, Value};
+use crate::data::value::Value;
+use crate::keyspace::entry::Entry;
 use crate::keyspace::key::Key;
 use crate::keyspace::keys::{Deadline, Keys};
 use crate::resp::Reply;
@@ -145,13 +146,14 @@ fn object(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result
     Ok(())
 }
 
-/// Bytes that the value would take in Redis's file format, without compression.
+/// Bytes that the value would take in Redis's file format, without compression; of a collection, the
+/// bytes that it takes in memory.
 fn saved_len(entry: &Entry) -> usize {
-    match entry.value() {
-        Value::Integer(-128..=127) => 2,
-        Value::Integer(-32_768..=32_767) => 3,
-        Value::Integer(-2_147_483_648..=2_147_483_647) => 5,
-        value => match value.len() {
+    match entry.string() {
+        Some(Value::Integer(-128..=127)) => 2,
+        Some(Value::Integer(-32_768..=32_767)) => 3,
+        Some(Value::Integer(-2_147_483_648..=2_147_483_647)) => 5,
+        value => match value.map_or_else(|| entry.memory(), Value::len) {
             len @ 0..64 => 1 + len,
             len @ 64..16_384 => 2 + len,
             len => 5 + len,

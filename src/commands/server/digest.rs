@@ -7,7 +7,9 @@
 use std::fmt;
 
 use crate::base::sha1::{LEN, sha1};
-use crate::keyspace::entry::{Entry, Value};
+use crate::data::list::List;
+use crate::keyspace::entry::Entry;
+use crate::keyspace::object::Object;
 
 /// A digest in 160 bits. Nothing at all is zero.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,15 +39,27 @@ impl Digest {
     }
 
     fn with_value(mut self, entry: &Entry) -> Digest {
-        let (kind, bytes) = match entry.value() {
-            value @ (Value::Integer(_) | Value::Bytes(_)) => (0u32, value.to_vec()),
-        };
-        self.mix(&kind.to_be_bytes());
-        self.mix(&bytes);
+        if let Some(string) = entry.string() {
+            self.mix(&0u32.to_be_bytes());
+            string.with(|bytes| self.mix(bytes));
+        }
+        if let Some(object) = entry.object() {
+            self.mix_object(&object);
+        }
         if entry.deadline().is_some() {
             self.join_bytes(b"!!expire!!");
         }
         self
+    }
+
+    fn mix_object(&mut self, object: &Object) {
+        match object {
+            Object::List(List::Packed(pack)) => {
+                self.mix(&1u32.to_be_bytes());
+                pack.iter().for_each(|item| item.with(|bytes| self.mix(bytes)));
+            }
+            Object::Hash(_) | Object::Set(_) | Object::Zset(_) | Object::Stream(_) => {}
+        }
     }
 
     fn mix(&mut self, part: &[u8]) {

@@ -10,7 +10,7 @@ use crate::commands::command::{
     Access, Arg, Arity, Command, Find, Flags, Group, KeySpec, Name, Run,
 };
 use crate::commands::error::CommandError;
-use crate::keyspace::entry::Value;
+use crate::data::value::Value;
 use crate::keyspace::keys::Keys;
 use crate::resp::Reply;
 

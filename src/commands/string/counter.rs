@@ -7,7 +7,8 @@ use crate::base::long_double::LongDouble;
 use crate::commands::call::Call;
 use crate::commands::command::{Access, Arg, Arity, Command, Flags, Group, KeySpec, Name, Run};
 use crate::commands::error::CommandError;
-use crate::keyspace::entry::{NewValue, Value};
+use crate::data::value::Value;
+use crate::keyspace::entry::NewValue;
 use crate::keyspace::keys::{Deadline, Keys};
 use crate::resp::Reply;
 

@@ -12,7 +12,7 @@ pub(super) mod many;
 pub(super) mod range;
 pub(super) mod set;
 
-use crate::keyspace::entry::Value;
+use crate::data::value::Value;
 use crate::resp::Reply;
 
 /// Replies with a value, or with its absence.

@@ -6,7 +6,7 @@
 use crate::commands::call::Call;
 use crate::commands::command::{Access, Arg, Arity, Command, Flags, Group, KeySpec, Name, Run};
 use crate::commands::error::CommandError;
-use crate::keyspace::entry::Value;
+use crate::data::value::Value;
 use crate::keyspace::keys::{Deadline, Keys};
 use crate::resp::Reply;
 

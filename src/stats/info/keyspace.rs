@@ -4,7 +4,7 @@ use super::{Lines, Source};
 
 pub(super) fn keyspace(source: &Source<'_>, lines: &mut Lines<'_>) {
     for (db, counts) in source.totals.databases.iter().enumerate() {
-        if counts.keys == 0 {
+        if counts.len == 0 {
             continue;
         }
         let mean = counts.deadline_sum.checked_div(counts.expires as i128).unwrap_or(0);
@@ -13,7 +13,7 @@ pub(super) fn keyspace(source: &Source<'_>, lines: &mut Lines<'_>) {
             &format!("db{db}"),
             format_args!(
                 "keys={},expires={},avg_ttl={},keys_with_volatile_items=0",
-                counts.keys,
+                counts.len,
                 counts.expires,
                 ttl_ms.max(0),
             ),
@@ -24,7 +24,7 @@ pub(super) fn keyspace(source: &Source<'_>, lines: &mut Lines<'_>) {
 #[cfg(test)]
 mod tests {
     use crate::base::millis::Millis;
-    use crate::keyspace::table::Counts;
+    use crate::data::table::Counts;
     use crate::stats::facts::Facts;
     use crate::stats::info::{Source, text};
     use crate::stats::totals::Totals;
@@ -32,8 +32,8 @@ mod tests {
     #[test]
     fn the_mean_deadline_is_shown_as_a_time_to_live() {
         let facts = Facts { now: Millis(1_000), ..Facts::default() };
-        let filled = Counts { keys: 3, expires: 2, deadline_sum: 5_000 };
-        let databases = vec![filled, Counts::default(), Counts { keys: 1, ..Counts::default() }];
+        let filled = Counts { len: 3, expires: 2, deadline_sum: 5_000 };
+        let databases = vec![filled, Counts::default(), Counts { len: 1, ..Counts::default() }];
         let totals = Totals { databases, ..Totals::default() };
         assert_eq!(
             text(&[b"keyspace".to_vec()], &Source { facts: &facts, totals: &totals }),

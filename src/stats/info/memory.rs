@@ -111,7 +111,7 @@ pub(in crate::stats) fn memory_stats(source: &Source<'_>, reply: &mut Reply<'_>)
     let (facts, memory, derived) = (source.facts, &source.facts.memory, Derived::of(source));
     let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
     let filled: Vec<usize> = (0..source.totals.databases.len())
-        .filter(|db| source.totals.databases[*db].keys > 0)
+        .filter(|db| source.totals.databases[*db].len > 0)
         .collect();
     let keys = source.totals.keys() as u64;
     let grown = memory.allocated.saturating_sub(memory.startup);

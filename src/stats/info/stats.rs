@@ -21,7 +21,7 @@ pub(super) fn stats(source: &Source<'_>, lines: &mut Lines<'_>) {
     lines.field("rejected_connections", network.rejected);
     lines.zeros(&["sync_full", "sync_partial_ok", "sync_partial_err"]);
     lines.field("expired_keys", totals.figures.expired);
-    lines.field("expired_fields", 0);
+    lines.field("expired_fields", totals.figures.expired_elements);
     lines.field("expired_stale_perc", "0.00");
     lines.zeros(&[
         "expired_time_cap_reached_count",

@@ -1,0 +1,87 @@
+//! A value as the commands that make it: what the journal says of a key whose value came from
+//! another slot, or from anywhere but its own records.
+
+use crate::data::list::List;
+use crate::data::value::Value;
+use crate::keyspace::effect::Effects;
+use crate::keyspace::entry::Entry;
+use crate::keyspace::key::Key;
+use crate::keyspace::keys::Keys;
+use crate::keyspace::object::Object;
+
+/// Elements that one command adds, as Redis has it in its rewrite of the journal.
+const ELEMENTS_A_COMMAND: usize = 64;
+
+/// Records, in the place of the call that runs, what a key holds now: nothing, or a value with its
+/// deadline.
+pub(crate) fn rewrite(keys: &mut Keys<'_>, key: Key<'_>) {
+    let db = keys.db;
+    let entry = keys.space.table(db, key.slot).and_then(|table| table.get(key.in_table()));
+    let effects = &mut keys.tools.effects;
+    match entry {
+        None => effects.rewrite(db, &[b"DEL", key.name]),
+        Some(entry) if entry.object().is_none() => {
+            effects.suppress();
+            record(effects, db, key.name, entry);
+        }
+        Some(entry) => effects.together(db, |effects| record(effects, db, key.name, entry)),
+    }
+}
+
+/// Records the commands that give the key `name` what `entry` holds, whatever it held before.
+pub(crate) fn record(effects: &mut Effects, db: u32, name: &[u8], entry: &Entry) {
+    let deadline = entry.deadline().map(|deadline| deadline.to_string());
+    match (entry.string(), entry.object()) {
+        (Some(string), _) => string.with(|bytes| match &deadline {
+            None => effects.aside(db, &[b"SET", name, bytes]),
+            Some(time) => effects.aside(db, &[b"SET", name, bytes, b"PXAT", time.as_bytes()]),
+        }),
+        (None, Some(object)) => {
+            effects.aside(db, &[b"DEL", name]);
+            record_object(effects, db, name, &object);
+            if let Some(time) = &deadline {
+                effects.aside(db, &[b"PEXPIREAT", name, time.as_bytes()]);
+            }
+        }
+        (None, None) => {}
+    }
+}
+
+fn record_object(effects: &mut Effects, db: u32, name: &[u8], object: &Object) {
+    let mut add = Adding { effects, db, name, words: Vec::new() };
+    match object {
+        Object::List(List::Packed(pack)) => add.all(b"RPUSH", 1, pack.iter()),
+        Object::Hash(_) | Object::Set(_) | Object::Zset(_) | Object::Stream(_) => {}
+    }
+}
+
+/// Adds elements to a key, several with one command.
+struct Adding<'a> {
+    effects: &'a mut Effects,
+    db: u32,
+    name: &'a [u8],
+    words: Vec<Vec<u8>>,
+}
+
+impl Adding<'_> {
+    /// Adds all of `values`, of which each element has `each`.
+    fn all<'v>(&mut self, command: &[u8], each: usize, values: impl Iterator<Item = Value<'v>>) {
+        for value in values {
+            self.words.push(value.to_vec());
+            if self.words.len() == ELEMENTS_A_COMMAND * each {
+                self.flush(command);
+            }
+        }
+        self.flush(command);
+    }
+
+    fn flush(&mut self, command: &[u8]) {
+        if self.words.is_empty() {
+            return;
+        }
+        let mut words = vec![command, self.name];
+        words.extend(self.words.iter().map(Vec::as_slice));
+        self.effects.aside(self.db, &words);
+        self.words.clear();
+    }
+}

@@ -1,0 +1,52 @@
+//! The structures behind keys: one file each, ignorant of keys and of commands.
+
+pub mod blob;
+pub mod hash;
+pub mod list;
+pub mod pack;
+pub mod set;
+pub mod stream;
+pub mod table;
+pub mod value;
+pub mod zset;
+
+use crate::base::millis::Millis;
+
+/// No deadline.
+pub const NEVER: Millis = Millis::MAX;
+
+/// What the value of a key can do, whatever its type, if it has elements.
+pub trait Collection {
+    /// Number of elements.
+    fn len(&self) -> usize;
+
+    /// True when there is no element.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// True when the key goes, since its last element has gone: so with all but streams.
+    fn vanishes(&self) -> bool {
+        self.is_empty()
+    }
+
+    /// As OBJECT ENCODING names it.
+    fn encoding(&self) -> &'static str;
+
+    /// Bytes that it takes from the allocator, its own place not counted; bounded work, so of large
+    /// ones an estimate.
+    fn memory(&self) -> usize;
+
+    /// A lower bound of the deadlines of its elements, [`NEVER`] where none has one.
+    fn due(&self) -> Millis {
+        NEVER
+    }
+
+    /// Takes out elements that are due at `now`, `most` of them at the most, and tells each. The
+    /// bound that [`Collection::due`] gives is exact then, unless there are more.
+    fn expire(&mut self, _now: Millis, _most: usize, _gone: &mut dyn FnMut(&[u8])) {}
+
+    /// Drops a piece that takes well under a millisecond. Returns true when dropping the rest at
+    /// once takes too long.
+    fn drop_some(&mut self) -> bool;
+}

@@ -1,0 +1,466 @@
+//! A row of strings in one blob, read from either end: how small collections are kept.
+//!
+//! ```text
+//! count 4 | item | item | ...        item: tag 1 | data | back 1 to 5
+//! ```
+//!
+//! The tag says what follows: 0x00..=0x7f is the integer itself, 0x80..=0xbf a string of so many
+//! bytes (0 to 63), 0xc0..=0xc3 an integer of 1, 2, 4 or 8 bytes, 0xc4 and 0xc5 a string behind a
+//! length of 2 or 4 bytes. `back` is the length of tag and data, written so that it can be read
+//! backwards: seven bits a byte, the lowest in the last byte, the high bit set where more follow to
+//! the left.
+//!
+//! Invariant: every string has one form only, so two strings are equal when their forms are.
+//! Positions ([`At`]) hold until the pack is changed in front of them.
+
+use crate::base::integer;
+use crate::data::blob::Blob;
+use crate::data::value::Value;
+
+const COUNT: usize = 4;
+const INT_8: u8 = 0xc0;
+const INT_16: u8 = 0xc1;
+const INT_32: u8 = 0xc2;
+const INT_64: u8 = 0xc3;
+const LEN_16: u8 = 0xc4;
+const LEN_32: u8 = 0xc5;
+const SHORT: u8 = 0x80;
+const SHORT_MAX: usize = 63;
+
+/// Bytes that an item takes beside its own, at the most.
+pub const ITEM_OVERHEAD_MAX: usize = 10;
+
+/// Where an item stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct At(usize);
+
+/// A row of strings.
+#[derive(Clone, Debug)]
+pub struct Pack {
+    blob: Blob,
+}
+
+impl Default for Pack {
+    fn default() -> Pack {
+        Pack::of(&[])
+    }
+}
+
+impl Pack {
+    /// A pack of these strings.
+    pub fn of(items: &[&[u8]]) -> Pack {
+        let mut blob = Blob::default();
+        blob.splice(0..0, &[&[0; COUNT]]);
+        let mut pack = Pack { blob };
+        items.iter().for_each(|item| pack.push_back(item));
+        pack
+    }
+
+    /// Number of items.
+    pub fn len(&self) -> usize {
+        let count = self.blob.first_chunk::<COUNT>().copied().unwrap_or_default();
+        u32::from_le_bytes(count) as usize
+    }
+
+    /// True when there is no item.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes of all items with what is around them.
+    pub fn byte_len(&self) -> usize {
+        self.blob.len() - COUNT
+    }
+
+    /// Bytes that the pack takes from the allocator.
+    pub fn memory(&self) -> usize {
+        self.blob.memory()
+    }
+
+    /// The blob, to be given to [`Pack::from_blob`].
+    pub fn into_blob(self) -> Blob {
+        self.blob
+    }
+
+    /// The pack again, from what [`Pack::into_blob`] gave.
+    pub fn from_blob(blob: Blob) -> Pack {
+        Pack { blob }
+    }
+
+    /// The first item.
+    #[inline]
+    pub fn first(&self) -> Option<At> {
+        self.at(COUNT)
+    }
+
+    /// The last item.
+    #[inline]
+    pub fn last(&self) -> Option<At> {
+        self.before(self.blob.len())
+    }
+
+    /// The item behind.
+    #[inline]
+    pub fn next(&self, at: At) -> Option<At> {
+        self.at(self.end_of(at))
+    }
+
+    /// The item before.
+    #[inline]
+    pub fn previous(&self, at: At) -> Option<At> {
+        self.before(at.0)
+    }
+
+    /// The item with this index; walks from the nearer end.
+    pub fn seek(&self, index: usize) -> Option<At> {
+        let len = self.len();
+        if index >= len {
+            None
+        } else if index <= len / 2 {
+            (0..index).try_fold(self.first()?, |at, _| self.next(at))
+        } else {
+            (index + 1..len).try_fold(self.last()?, |at, _| self.previous(at))
+        }
+    }
+
+    /// The string at a place.
+    #[inline]
+    pub fn get(&self, at: At) -> Value<'_> {
+        let (head, data) = self.parts(at);
+        let bytes = &self.blob[at.0 + head..at.0 + head + data];
+        match self.blob[at.0] {
+            tag @ ..SHORT => Value::Integer(i64::from(tag)),
+            INT_8..=INT_64 => Value::Integer(signed(bytes)),
+            _ => Value::Bytes(bytes),
+        }
+    }
+
+    /// The items in order, from either end.
+    pub fn iter(&self) -> Iter<'_> {
+        Iter { pack: self, front: self.first(), back: self.last() }
+    }
+
+    /// The first item that is `wanted` among those at `from` and every `step`th behind it.
+    pub fn find(&self, from: Option<At>, wanted: &[u8], step: usize) -> Option<At> {
+        let form = Form::of(wanted);
+        let mut place = from;
+        while let Some(at) = place {
+            if form.stands_at(&self.blob[at.0..]) {
+                return Some(at);
+            }
+            place = (1..step).try_fold(self.next(at)?, |at, _| self.next(at));
+        }
+        None
+    }
+
+    /// Adds a string at the end.
+    pub fn push_back(&mut self, item: &[u8]) {
+        let end = self.blob.len();
+        self.put(end..end, item);
+        self.add_to_count(1);
+    }
+
+    /// Adds a string at the front.
+    pub fn push_front(&mut self, item: &[u8]) {
+        self.put(COUNT..COUNT, item);
+        self.add_to_count(1);
+    }
+
+    /// Puts a string before the one at `at`, and returns where it stands.
+    pub fn insert(&mut self, at: At, item: &[u8]) -> At {
+        self.put(at.0..at.0, item);
+        self.add_to_count(1);
+        at
+    }
+
+    /// Puts a string in the place of the one at `at`.
+    pub fn replace(&mut self, at: At, item: &[u8]) {
+        let end = self.end_of(at);
+        self.put(at.0..end, item);
+    }
+
+    /// Takes out `count` items from `at` on, or as many as there are; returns what stands there
+    /// then.
+    pub fn remove(&mut self, at: At, count: usize) -> Option<At> {
+        let (mut end, mut removed) = (at.0, 0);
+        while removed < count && end < self.blob.len() {
+            end = self.end_of(At(end));
+            removed += 1;
+        }
+        self.blob.splice(at.0..end, &[]);
+        self.add_to_count(-(removed as i64));
+        self.at(at.0)
+    }
+
+    /// Splits the pack: the items from `at` on go into the new one.
+    pub fn split_off(&mut self, at: At) -> Pack {
+        let mut tail = Pack::default();
+        tail.blob.splice(COUNT..COUNT, &[&self.blob[at.0..]]);
+        let end = self.blob.len();
+        self.blob.splice(at.0..end, &[]);
+        let kept = self.iter().count();
+        let moved = self.len() - kept;
+        self.add_to_count(-(moved as i64));
+        tail.add_to_count(moved as i64);
+        tail
+    }
+
+    /// Adds the items of another pack at the end.
+    pub fn append(&mut self, other: &Pack) {
+        let end = self.blob.len();
+        self.blob.splice(end..end, &[&other.blob[COUNT..]]);
+        self.add_to_count(other.len() as i64);
+    }
+
+    fn put(&mut self, range: std::ops::Range<usize>, item: &[u8]) {
+        let form = Form::of(item);
+        self.blob.splice(range, &[form.head(), form.data, form.back()]);
+    }
+
+    fn add_to_count(&mut self, change: i64) {
+        let count = (self.len() as i64 + change) as u32;
+        self.blob[..COUNT].copy_from_slice(&count.to_le_bytes());
+    }
+
+    #[inline]
+    fn at(&self, place: usize) -> Option<At> {
+        (place < self.blob.len()).then_some(At(place))
+    }
+
+    #[inline]
+    fn before(&self, end: usize) -> Option<At> {
+        if end <= COUNT {
+            return None;
+        }
+        let (mut len, mut shift, mut at) = (0, 0, end);
+        loop {
+            at -= 1;
+            let byte = self.blob[at];
+            len |= usize::from(byte & 0x7f) << shift;
+            shift += 7;
+            if byte & 0x80 == 0 {
+                return Some(At(at - len));
+            }
+        }
+    }
+
+    /// Bytes of the tag with its length, and of the data.
+    #[inline]
+    fn parts(&self, at: At) -> (usize, usize) {
+        let number = |bytes: &[u8]| bytes.iter().rev().fold(0, |n, b| n << 8 | usize::from(*b));
+        let blob = &self.blob[at.0..];
+        match blob[0] {
+            ..SHORT => (1, 0),
+            tag @ SHORT..INT_8 => (1, usize::from(tag - SHORT)),
+            tag @ INT_8..=INT_64 => (1, 1 << (tag - INT_8)),
+            LEN_16 => (3, number(&blob[1..3])),
+            _ => (5, number(&blob[1..5])),
+        }
+    }
+
+    #[inline]
+    fn end_of(&self, at: At) -> usize {
+        let (head, data) = self.parts(at);
+        at.0 + head + data + back_len(head + data)
+    }
+}
+
+/// Bytes that a length takes when it is written to be read backwards.
+#[inline]
+fn back_len(len: usize) -> usize {
+    if len < 1 << 7 { 1 } else { (len.ilog2() as usize) / 7 + 1 }
+}
+
+fn signed(bytes: &[u8]) -> i64 {
+    let mut wide = [if bytes.last().is_some_and(|top| *top >= 0x80) { 0xff } else { 0 }; 8];
+    wide[..bytes.len()].copy_from_slice(bytes);
+    i64::from_le_bytes(wide)
+}
+
+/// A string in the form in which it is kept.
+struct Form<'a> {
+    head: [u8; 9],
+    head_len: usize,
+    data: &'a [u8],
+    back: [u8; 5],
+    back_len: usize,
+}
+
+impl<'a> Form<'a> {
+    fn of(text: &'a [u8]) -> Form<'a> {
+        let mut head = [0; 9];
+        let (head_len, data) = match integer::parse(text) {
+            Some(number) => (put_integer(&mut head, number), &[][..]),
+            None if text.len() <= SHORT_MAX => {
+                head[0] = SHORT + text.len() as u8;
+                (1, text)
+            }
+            None => {
+                let is_16 = text.len() <= usize::from(u16::MAX);
+                head[0] = if is_16 { LEN_16 } else { LEN_32 };
+                head[1..5].copy_from_slice(&(text.len() as u32).to_le_bytes());
+                (if is_16 { 3 } else { 5 }, text)
+            }
+        };
+        let len = head_len + data.len();
+        let mut back = [0; 5];
+        let back_len = back_len(len);
+        for (place, byte) in back[..back_len].iter_mut().rev().enumerate() {
+            let more = if place + 1 < back_len { 0x80 } else { 0 };
+            *byte = (len >> (7 * place)) as u8 & 0x7f | more;
+        }
+        Form { head, head_len, data, back, back_len }
+    }
+
+    fn head(&self) -> &[u8] {
+        &self.head[..self.head_len]
+    }
+
+    fn back(&self) -> &[u8] {
+        &self.back[..self.back_len]
+    }
+
+    #[inline]
+    fn stands_at(&self, bytes: &[u8]) -> bool {
+        bytes[0] == self.head[0]
+            && bytes.starts_with(self.head())
+            && bytes[self.head_len..].starts_with(self.data)
+    }
+}
+
+/// Writes tag and bytes of a number; returns how many bytes that took.
+fn put_integer(head: &mut [u8; 9], number: i64) -> usize {
+    if let Ok(small @ ..SHORT) = u8::try_from(number) {
+        head[0] = small;
+        return 1;
+    }
+    let bytes = number.to_le_bytes();
+    let (tag, len) = if i8::try_from(number).is_ok() {
+        (INT_8, 1)
+    } else if i16::try_from(number).is_ok() {
+        (INT_16, 2)
+    } else if i32::try_from(number).is_ok() {
+        (INT_32, 4)
+    } else {
+        (INT_64, 8)
+    };
+    head[0] = tag;
+    head[1..1 + len].copy_from_slice(&bytes[..len]);
+    1 + len
+}
+
+/// The items of a pack, from either end.
+#[derive(Clone, Debug)]
+pub struct Iter<'a> {
+    pack: &'a Pack,
+    front: Option<At>,
+    back: Option<At>,
+}
+
+impl<'a> Iterator for Iter<'a> {
+    type Item = Value<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Value<'a>> {
+        let at = self.front?;
+        if Some(at) == self.back {
+            (self.front, self.back) = (None, None);
+        } else {
+            self.front = self.pack.next(at);
+        }
+        Some(self.pack.get(at))
+    }
+}
+
+impl DoubleEndedIterator for Iter<'_> {
+    #[inline]
+    fn next_back(&mut self) -> Option<Self::Item> {
+        let at = self.back?;
+        if Some(at) == self.front {
+            (self.front, self.back) = (None, None);
+        } else {
+            self.back = self.pack.previous(at);
+        }
+        Some(self.pack.get(at))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(pack: &Pack) -> Vec<Vec<u8>> {
+        pack.iter().map(Value::to_vec).collect()
+    }
+
+    #[test]
+    fn every_form_is_read_from_both_ends() {
+        let long = |len: usize| vec![b'x'; len];
+        let mut items: Vec<Vec<u8>> = [0i64, 127, 128, -1, -128, -129, 32_767, -40_000]
+            .into_iter()
+            .chain([i64::from(i32::MAX), i64::from(i32::MIN) - 1, i64::MAX, i64::MIN])
+            .map(|number| number.to_string().into_bytes())
+            .collect();
+        items.extend([long(0), long(63), long(64), long(124), long(125), long(65_536)]);
+        items.extend([b"007".to_vec(), b"-0".to_vec(), long(20_000)]);
+        let pack = Pack::of(&items.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        assert_eq!(texts(&pack), items);
+        let mut backwards: Vec<_> = pack.iter().rev().map(Value::to_vec).collect();
+        backwards.reverse();
+        assert_eq!(backwards, items);
+        for (index, item) in items.iter().enumerate() {
+            let at = pack.seek(index).expect("the index is inside");
+            assert!(pack.get(at).is(item) && pack.find(pack.first(), item, 1) == Some(at));
+        }
+        assert_eq!(pack.seek(items.len()), None);
+        assert_eq!(pack.find(pack.first(), b"7", 1), None);
+    }
+
+    #[test]
+    fn random_changes_agree_with_a_vector() {
+        let seed = 5;
+        let mut random = fastrand::Rng::with_seed(seed);
+        for _ in 0..if cfg!(miri) { 2 } else { 200 } {
+            let (mut pack, mut model) = (Pack::default(), Vec::<Vec<u8>>::new());
+            for _ in 0..60 {
+                let item = match random.u8(0..3) {
+                    0 => random.i64(..).to_string().into_bytes(),
+                    1 => random.u8(..).to_string().into_bytes(),
+                    _ => vec![b'a' + random.u8(0..3); random.usize(0..200)],
+                };
+                let index = random.usize(0..=model.len());
+                let at = pack.seek(index);
+                match (random.u8(0..6), at) {
+                    (0, _) => {
+                        pack.push_back(&item);
+                        model.push(item);
+                    }
+                    (1, _) | (_, None) => {
+                        pack.push_front(&item);
+                        model.insert(0, item);
+                    }
+                    (2, Some(at)) => {
+                        pack.insert(at, &item);
+                        model.insert(index, item);
+                    }
+                    (3, Some(at)) => {
+                        pack.replace(at, &item);
+                        model[index] = item;
+                    }
+                    (4, Some(at)) => {
+                        let count = random.usize(0..4);
+                        pack.remove(at, count);
+                        model.drain(index..usize::min(index + count, model.len()));
+                    }
+                    (_, Some(at)) => {
+                        let tail = pack.split_off(at);
+                        assert_eq!((pack.len(), tail.len()), (index, model.len() - index));
+                        pack.append(&tail);
+                    }
+                }
+                assert_eq!(texts(&pack), model, "seed {seed}");
+                assert_eq!(pack.len(), model.len(), "seed {seed}");
+            }
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! Sets: strings in no order, each once.
+
+use crate::data::Collection;
+use crate::data::pack::Pack;
+
+/// A set.
+#[derive(Clone, Debug)]
+pub enum Set {
+    /// All in one pack.
+    Packed(Pack),
+}
+
+impl Default for Set {
+    fn default() -> Set {
+        Set::Packed(Pack::default())
+    }
+}
+
+impl Collection for Set {
+    fn len(&self) -> usize {
+        match self {
+            Set::Packed(pack) => pack.len(),
+        }
+    }
+
+    fn encoding(&self) -> &'static str {
+        match self {
+            Set::Packed(_) => "listpack",
+        }
+    }
+
+    fn memory(&self) -> usize {
+        match self {
+            Set::Packed(pack) => pack.memory(),
+        }
+    }
+
+    fn drop_some(&mut self) -> bool {
+        false
+    }
+}

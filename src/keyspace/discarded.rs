@@ -1,0 +1,61 @@
+//! What nobody can reach any more and is too large to be dropped at once.
+
+use crate::data::table::Table;
+use crate::keyspace::entry::Entry;
+use crate::keyspace::object::Object;
+
+/// Collections of more elements are dropped bit by bit.
+const AT_ONCE_MAX: usize = 64;
+
+/// Tables and values on their way out.
+#[derive(Debug, Default)]
+pub struct Discarded {
+    tables: Vec<Table<Entry>>,
+    objects: Vec<Object>,
+}
+
+impl Discarded {
+    /// True when there is nothing left to drop.
+    pub fn is_empty(&self) -> bool {
+        self.tables.is_empty() && self.objects.is_empty()
+    }
+
+    /// Keys and elements left to drop.
+    pub fn len(&self) -> usize {
+        let keys: usize = self.tables.iter().map(|table| table.counts().len).sum();
+        keys + self.objects.iter().map(|object| object.collection().len()).sum::<usize>()
+    }
+
+    /// Takes tables.
+    pub fn take_tables(&mut self, mut tables: Vec<Table<Entry>>) {
+        self.tables.append(&mut tables);
+    }
+
+    /// Takes an entry that left its table.
+    pub fn take_entry(&mut self, mut entry: Entry) {
+        if let Some(object) = entry.take_object() {
+            self.take_object(object);
+        }
+    }
+
+    /// Takes a collection; a small one is gone at once.
+    pub fn take_object(&mut self, object: Object) {
+        if object.collection().len() > AT_ONCE_MAX {
+            self.objects.push(object);
+        }
+    }
+
+    /// Drops a piece. Returns true when there is more.
+    pub fn drop_some(&mut self) -> bool {
+        if let Some(object) = self.objects.last_mut() {
+            if !object.collection_mut().drop_some() {
+                self.objects.pop();
+            }
+        } else if let Some(table) = self.tables.last_mut()
+            && !table.drop_some()
+        {
+            self.tables.pop();
+        }
+        !self.is_empty()
+    }
+}

@@ -1,0 +1,208 @@
+//! A collection as an entry keeps it: one pointer, and a tag that says what it points to.
+//!
+//! Why `unsafe`: an enum over boxes is two words, and the second, nearly empty, costs 8 to 16 bytes
+//! a key. Invariant: tag and pointer come from [`Object::into_raw`] and are turned back once, by
+//! [`Object::from_raw`] with the same tag.
+
+#![allow(unsafe_code)]
+
+use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
+use std::ops::Deref;
+use std::ptr::NonNull;
+
+use crate::data::Collection;
+use crate::data::blob::Blob;
+use crate::data::hash::Hash;
+use crate::data::list::List;
+use crate::data::pack::Pack;
+use crate::data::set::Set;
+use crate::data::stream::Stream;
+use crate::data::zset::Zset;
+
+/// The value of a key that is no string.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Object {
+    List(List),
+    Hash(Hash),
+    Set(Set),
+    Zset(Zset),
+    Stream(Box<Stream>),
+}
+
+const LIST_PACKED: u8 = 0;
+const HASH_PACKED: u8 = 10;
+const SET_PACKED: u8 = 20;
+const ZSET_PACKED: u8 = 30;
+const STREAM: u8 = 40;
+
+impl Object {
+    /// As TYPE names it.
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            Object::List(_) => "list",
+            Object::Hash(_) => "hash",
+            Object::Set(_) => "set",
+            Object::Zset(_) => "zset",
+            Object::Stream(_) => "stream",
+        }
+    }
+
+    /// The command that takes elements out, as the journal says it of those that were due.
+    pub fn removal(&self) -> &'static [u8] {
+        match self {
+            Object::List(_) => b"LREM",
+            Object::Hash(_) => b"HDEL",
+            Object::Set(_) => b"SREM",
+            Object::Zset(_) => b"ZREM",
+            Object::Stream(_) => b"XDEL",
+        }
+    }
+
+    /// What every type can do.
+    pub fn collection(&self) -> &dyn Collection {
+        match self {
+            Object::List(list) => list,
+            Object::Hash(hash) => hash,
+            Object::Set(set) => set,
+            Object::Zset(zset) => zset,
+            Object::Stream(stream) => &**stream,
+        }
+    }
+
+    /// As [`Object::collection`], to change it.
+    pub fn collection_mut(&mut self) -> &mut dyn Collection {
+        match self {
+            Object::List(list) => list,
+            Object::Hash(hash) => hash,
+            Object::Set(set) => set,
+            Object::Zset(zset) => zset,
+            Object::Stream(stream) => &mut **stream,
+        }
+    }
+
+    /// Tag and pointer, to be given to [`Object::from_raw`] once.
+    pub(super) fn into_raw(self) -> (u8, NonNull<u8>) {
+        match self {
+            Object::List(List::Packed(pack)) => (LIST_PACKED, pack.into_blob().into_raw()),
+            Object::Hash(Hash::Packed(pack)) => (HASH_PACKED, pack.into_blob().into_raw()),
+            Object::Set(Set::Packed(pack)) => (SET_PACKED, pack.into_blob().into_raw()),
+            Object::Zset(Zset::Packed(pack)) => (ZSET_PACKED, pack.into_blob().into_raw()),
+            Object::Stream(stream) => (STREAM, boxed(stream)),
+        }
+    }
+
+    /// The object again.
+    ///
+    /// # Safety
+    /// Tag and pointer come from one [`Object::into_raw`], and what this gives is dropped once.
+    pub(super) unsafe fn from_raw(tag: u8, start: NonNull<u8>) -> Object {
+        // SAFETY: by the contract, the pointer is what `into_raw` made of the type of the tag.
+        unsafe {
+            let pack = || Pack::from_blob(Blob::from_raw(start));
+            match tag {
+                LIST_PACKED => Object::List(List::Packed(pack())),
+                HASH_PACKED => Object::Hash(Hash::Packed(pack())),
+                SET_PACKED => Object::Set(Set::Packed(pack())),
+                ZSET_PACKED => Object::Zset(Zset::Packed(pack())),
+                STREAM => Object::Stream(unboxed(start)),
+                _ => unreachable!("no object has the tag {tag}"),
+            }
+        }
+    }
+}
+
+fn boxed<T>(value: Box<T>) -> NonNull<u8> {
+    NonNull::from(Box::leak(value)).cast()
+}
+
+/// # Safety
+/// `start` comes from [`boxed`] with the same type, and is given back once.
+unsafe fn unboxed<T>(start: NonNull<u8>) -> Box<T> {
+    // SAFETY: by the contract.
+    unsafe { Box::from_raw(start.cast().as_ptr()) }
+}
+
+/// A type of collection.
+pub trait Typed: Collection + Default {
+    /// The collection in an object of this type.
+    fn of(object: &Object) -> Option<&Self>;
+    /// As [`Typed::of`], to change it.
+    fn of_mut(object: &mut Object) -> Option<&mut Self>;
+    /// As an object.
+    fn into_object(self) -> Object;
+}
+
+macro_rules! typed {
+    ($type:ident, $inner:ident => $made:expr) => {
+        impl Typed for $type {
+            fn of(object: &Object) -> Option<&$type> {
+                if let Object::$type(value) = object { Some(value) } else { None }
+            }
+
+            fn of_mut(object: &mut Object) -> Option<&mut $type> {
+                if let Object::$type(value) = object { Some(value) } else { None }
+            }
+
+            fn into_object(self) -> Object {
+                let $inner = self;
+                Object::$type($made)
+            }
+        }
+    };
+}
+
+typed!(List, list => list);
+typed!(Hash, hash => hash);
+typed!(Set, set => set);
+typed!(Zset, zset => zset);
+typed!(Stream, stream => Box::new(stream));
+
+/// An object as it is read, behind the tag and pointer of its entry.
+#[derive(Debug)]
+pub struct View<'a> {
+    object: ManuallyDrop<Object>,
+    entry: PhantomData<&'a Object>,
+}
+
+impl View<'_> {
+    /// # Safety
+    /// As for [`Object::from_raw`], but what is viewed stays the entry's, which is borrowed.
+    pub(super) unsafe fn new(tag: u8, start: NonNull<u8>) -> Self {
+        // SAFETY: by the contract; the view never drops it.
+        let object = ManuallyDrop::new(unsafe { Object::from_raw(tag, start) });
+        View { object, entry: PhantomData }
+    }
+}
+
+impl Deref for View<'_> {
+    type Target = Object;
+
+    fn deref(&self) -> &Object {
+        &self.object
+    }
+}
+
+/// A collection of one type, as it is read.
+#[derive(Debug)]
+pub struct Ref<'a, T> {
+    view: View<'a>,
+    kind: PhantomData<T>,
+}
+
+impl<'a, T: Typed> Ref<'a, T> {
+    /// The collection in `view`, where it has this type.
+    pub fn of(view: View<'a>) -> Option<Ref<'a, T>> {
+        T::of(&view)?;
+        Some(Ref { view, kind: PhantomData })
+    }
+}
+
+impl<T: Typed> Deref for Ref<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        T::of(&self.view).expect("the type was looked at")
+    }
+}
