@@ -83,6 +83,11 @@ impl Keyspace {
         self.slots[usize::from(number)].as_deref()
     }
 
+    /// A slot that is here, to note how much of it is told.
+    pub(crate) fn slot_mut(&mut self, number: u16) -> Option<&mut Slot> {
+        self.slots[usize::from(number)].as_deref_mut()
+    }
+
     /// The table of a key's slot, where the slot is here and the database ever held a key there.
     #[inline]
     pub fn table(&self, db: u32, slot: u16) -> Option<&Table> {
@@ -157,6 +162,7 @@ impl Keyspace {
             let (of_a, of_b) = (slot.take(a), slot.take(b));
             slot.put(a, of_b);
             slot.put(b, of_a);
+            slot.told.restart();
         }
         let (of_a, of_b) = (self.counts(a), self.counts(b));
         *count(&mut self.counts, a) = of_b;

@@ -23,6 +23,7 @@ use crate::resp::{Reply, Span};
 use crate::route::{Map, ShardId};
 use crate::session::{Replies, Session};
 use crate::settings::Settings;
+use crate::shard::base::Base;
 use crate::shard::{Phase, Standing, Ticks};
 
 /// What a shard is given from outside and goes by.
@@ -44,6 +45,7 @@ pub(super) struct Engine {
     pub(super) panics: u64,
     pub(super) last_panic: String,
     pub(super) has_journal: bool,
+    pub(super) base: Option<Base>,
 }
 
 /// Whole shards that a command runs over beside the one where it runs.
@@ -236,6 +238,7 @@ impl Engine {
         run: impl FnOnce(&mut Keys<'_>) -> Result<R, CommandError>,
     ) -> Result<R, CommandError> {
         self.tools.effects.begin_call();
+        let mark = self.tools.effects.len();
         let mut keys = Keys::new(&mut self.space, &mut self.tools, session.db, call.now);
         keys.untouched = session.no_touch;
         keys.others = others;
@@ -243,7 +246,11 @@ impl Engine {
         let changes = keys.changes;
         if changes > 0 {
             self.tools.figures.changes += changes;
-            self.tools.effects.end_call(session.db, call.raw);
+            let effects = &mut self.tools.effects;
+            match self.base {
+                None => effects.end_call(session.db, call.raw),
+                Some(base) => base.record(&self.space, effects, call, session.db, mark),
+            }
         }
         result
     }

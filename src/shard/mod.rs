@@ -6,6 +6,7 @@
 //! What must leave in order is collected in its [`Outbox`], and leaves at the end of a turn:
 //! effects first, then letters, then replies.
 
+mod base;
 mod call;
 pub mod errand;
 mod expire;
@@ -145,6 +146,7 @@ impl Shard {
             panics: 0,
             last_panic: String::new(),
             has_journal: false,
+            base: None,
         };
         Shard {
             id: parts.id,
@@ -249,6 +251,7 @@ impl Shard {
             Letter::MoveIn(slot, tables) => {
                 self.rebuilt.spare(slot);
                 self.engine.space.put(slot, tables);
+                self.tell_again();
                 self.outbox.moved.push(slot);
                 self.serve_waiting();
             }
@@ -353,6 +356,7 @@ impl Shard {
         if returned.torn {
             self.engine.phase = Phase::Suspect;
         }
+        self.tell_again();
         self.move_out();
         self.serve_waiting();
     }
@@ -370,9 +374,9 @@ impl Shard {
     }
 
     /// Sends the slots away that have to leave and are here. What is not trusted stays until it is
-    /// rebuilt.
+    /// rebuilt, and what is told to a new journal until that is done.
     fn move_out(&mut self) {
-        if self.engine.phase != Phase::Serving {
+        if self.engine.phase != Phase::Serving || self.engine.base.is_some() {
             return;
         }
         let Shard { leaving, engine, outbox, .. } = self;
