@@ -3,8 +3,9 @@
 //! Start: shards, then the journal is read to them, then the AOF writer, then the doors open. Stop:
 //! the doors close, clients are let go, the journal is written and synced, and the system ends.
 
+mod journal;
+
 use std::rc::Rc;
-use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, RwLock};
 
@@ -13,9 +14,8 @@ use anyhow::{Context as _, bail};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::sync::oneshot;
 use tracing::{info, warn};
-use troupe::aof::journal::{Figures, Journal, Policy};
+use troupe::aof::journal::{Journal, Policy};
 use troupe::base::hash::Hasher;
 use troupe::commands::action::Shutdown;
 use troupe::hooks::slowlog::LogIds;
@@ -24,9 +24,6 @@ use troupe::settings::Settings;
 use troupe::shard::{self, Parts};
 
 use crate::admin::{self, Admin, Current, Reach};
-use crate::aof::disk::{Directory, Origin, Place};
-use crate::aof::loader;
-use crate::aof::writer::{AofWriter, Receivers};
 use crate::clock::Clock;
 use crate::connection::actor::Connection;
 use crate::connection::stream::Stream;
@@ -34,7 +31,6 @@ use crate::doors::{self, Door};
 use crate::fault::Records;
 use crate::layers;
 use crate::listener::{Accepted, Listener};
-use crate::message::aof::{Begin, Close};
 use crate::message::control::Restarted;
 use crate::message::shard::Loaded;
 use crate::router::Router;
@@ -52,7 +48,6 @@ thread_local! {
 /// A running server.
 pub struct Server {
     admin: Arc<Admin>,
-    writer: Option<Addr<AofWriter>>,
     listener: Option<Addr<Listener>>,
     arbiters: Vec<Arbiter>,
     unixsocket: String,
@@ -116,17 +111,13 @@ pub async fn start(given: Given) -> anyhow::Result<Server> {
     admin.met("listener", listener.clone().recipient());
     admin.met_listener(listener.clone().recipient(), listener.clone().recipient());
     let unixsocket = settings.unixsocket.clone();
-    let writer = if settings.appendonly {
-        let parts = WriterParts { settings, map, shards, shared, figures, guardian, clock };
-        let writer = start_journal(parts).await?;
-        admin.met("aofwriter", writer.clone().recipient());
-        admin.met_writer(writer.clone().recipient());
-        Some(writer)
-    } else {
-        shards.iter().for_each(|shard| shard.do_send(Loaded { load: 0 }));
-        None
-    };
-    Ok(Server { admin, writer, listener: Some(listener), arbiters, unixsocket })
+    let starter = journal::Starter { map, shards, shared, figures, guardian, clock };
+    if settings.appendonly {
+        admin.met_writer(starter.load(&settings).await?);
+    }
+    starter.shards.iter().for_each(|shard| shard.do_send(Loaded { load: 0 }));
+    admin.met_starter(Box::new(move |settings| starter.begin(settings)));
+    Ok(Server { admin, listener: Some(listener), arbiters, unixsocket })
 }
 
 /// Starts the router, and tells every thread where the others are. Returns when all know it: the
@@ -196,67 +187,6 @@ fn start_shards(
     Ok((arbiters, actors))
 }
 
-struct WriterParts {
-    settings: Arc<Settings>,
-    map: Arc<Map>,
-    shards: ShardActors,
-    shared: Arc<Shared>,
-    figures: Arc<Mutex<Figures>>,
-    guardian: Recipient<Restarted>,
-    clock: Clock,
-}
-
-/// Reads the journal to the shards, then starts the writer behind it.
-async fn start_journal(parts: WriterParts) -> anyhow::Result<Addr<AofWriter>> {
-    let WriterParts { settings, map, shards, shared, figures, guardian, clock } = parts;
-    let place = Place {
-        dir: settings.dir.clone().into(),
-        appenddirname: settings.appenddirname.clone(),
-        appendfilename: settings.appendfilename.clone(),
-    };
-    let directory = Directory::open(&place)?;
-    for stray in directory.strays()? {
-        warn!("{} is not listed in the manifest and is left alone", stray.display());
-    }
-    if directory.origin() != Origin::New {
-        shared.is_loading.store(true, Ordering::Relaxed);
-        let files = directory.files()?;
-        let replays = shards.iter().map(|shard| shard.clone().recipient()).collect();
-        let began = clock.nanos();
-        let (sender, receiver) = oneshot::channel();
-        std::thread::Builder::new().name("loader".to_owned()).spawn(move || {
-            // The starter waits for it.
-            let _ = sender.send(loader::load_all(&files, map, replays));
-        })?;
-        let read = receiver.await.context("the loader ended without a word")??;
-        if let Some(torn) = &read.torn {
-            torn.mend(settings.aof_load_truncated)?;
-        }
-        let seconds = (clock.nanos() - began) as f64 / 1e9;
-        info!("DB loaded from append only file: {seconds:.3} seconds, {} records", read.records);
-        shared.is_loading.store(false, Ordering::Relaxed);
-    }
-    let (increment, sizes) = directory.open_increment()?;
-    let policy = Policy::from(settings.appendfsync);
-    let receivers = Receivers {
-        letters: shards.iter().map(|shard| shard.clone().recipient()).collect(),
-        progress: shards.iter().map(|shard| shard.clone().recipient()).collect(),
-        guardian,
-    };
-    let journal = Journal::new(policy, sizes);
-    let arbiter = Arbiter::new();
-    let writer = Supervisor::start_in_arbiter(&arbiter.handle(), move |_| {
-        AofWriter::new(journal, directory, increment, receivers, shared, figures, clock)
-    });
-    let (append, rebuild) = (writer.clone().recipient(), writer.clone().recipient());
-    for shard in &shards {
-        let (append, rebuild) = (append.clone(), rebuild.clone());
-        shard.do_send(Begin { append, rebuild, policy });
-        shard.do_send(Loaded { load: 0 });
-    }
-    Ok(writer)
-}
-
 fn start_listener(
     doors: Vec<Door>,
     arbiters: &[Arbiter],
@@ -319,6 +249,10 @@ impl Reach {
             clients: shard.clone().recipient(),
             disturb: shard.clone().recipient(),
             policy: shard.clone().recipient(),
+            begin_base: shard.clone().recipient(),
+            tell: shard.clone().recipient(),
+            begin: shard.clone().recipient(),
+            end: shard.clone().recipient(),
             watch: shard.clone().recipient(),
         }
     }
@@ -337,14 +271,10 @@ impl Server {
     pub async fn stop(mut self) -> anyhow::Result<()> {
         drop(self.listener.take());
         self.admin.let_clients_go().await;
-        if let Some(writer) = self.writer.take() {
-            let (sender, receiver) = oneshot::channel();
+        if let Some(writer) = self.admin.writer() {
             info!("Calling fsync() on the AOF file.");
-            writer.do_send(Close(sender));
-            match receiver.await {
-                Ok(Ok(())) => {}
-                Ok(Err(fault)) => bail!("the journal could not be made durable: {fault}"),
-                Err(_) => bail!("the AOF writer ended before the journal was durable"),
+            if let Err(fault) = writer.close().await {
+                bail!("the journal could not be made durable: {fault}");
             }
         }
         if !self.unixsocket.is_empty() && std::fs::remove_file(&self.unixsocket).is_err() {

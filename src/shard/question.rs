@@ -64,6 +64,8 @@ pub enum Question {
     Spikes,
     /// Forget these slow events.
     ForgetSpikes(Events),
+    /// Whether the shard's part of a base is told.
+    Told,
 }
 
 /// One shard's answer.
@@ -79,6 +81,8 @@ pub enum Answer {
     Spikes(Box<Spikes>),
     /// The slow events that it forgot.
     Forgotten(Events),
+    /// Whether its part of a base is told.
+    Told(bool),
     /// It is done.
     Done,
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
+use troupe::aof::journal::Figures;
 use troupe::base::millis::Millis;
 use troupe::clients::PauseMode;
 use troupe::settings::{Settings, Supervision};
@@ -106,10 +107,10 @@ impl Admin {
     }
 
     fn journal(&self, now: Millis) -> Journal {
-        let figures = self.parts.journal.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let figures = self.figures();
         let loading = self.parts.shared.is_loading.load(Ordering::Relaxed);
         Journal {
-            enabled: self.writer.get().is_some(),
+            enabled: self.writer().is_some(),
             loading: loading.then_some(Loading { since: now, ..Loading::default() }),
             failed: figures.fault.as_ref().map(|fault| fault.reason.clone()),
             size_bytes: figures.current_size,
@@ -120,6 +121,11 @@ impl Admin {
             last_save: self.parts.origin.process.started,
             ..Journal::default()
         }
+    }
+
+    /// The journal's figures.
+    pub(super) fn figures(&self) -> Figures {
+        self.parts.journal.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
     }
 
     fn actors(&self) -> Vec<ActorRow> {
@@ -139,7 +145,7 @@ impl Admin {
             row("router".to_owned(), "main".to_owned()),
             row("guardian".to_owned(), "main".to_owned()),
         ];
-        if self.writer.get().is_some() {
+        if self.writer().is_some() {
             rows.push(row("aof-writer".to_owned(), "aof-writer".to_owned()));
         }
         for number in 0..self.parts.shards.len() {

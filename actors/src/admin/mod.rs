@@ -6,6 +6,7 @@
 mod clients;
 mod debug;
 mod facts;
+mod journal;
 mod settings;
 
 use std::pin::Pin;
@@ -28,7 +29,7 @@ use troupe::stats::gathered;
 use crate::allocator;
 use crate::clock::Clock;
 use crate::fault::Records;
-use crate::message::aof::SetPolicy;
+use crate::message::aof::{Begin, BeginBase, End, SetPolicy, Tell};
 use crate::message::connection::Push;
 use crate::message::control::Panic;
 use crate::message::listener::{Open, Settle};
@@ -39,6 +40,7 @@ use crate::shared::Shared;
 use crate::thread::Thread;
 
 pub use facts::Origin;
+pub use journal::{Starter, Writer};
 
 /// An action under way: the reply, or the error that the client gets.
 pub type Performing = Pin<Box<dyn Future<Output = Result<Vec<u8>, CommandError>>>>;
@@ -59,6 +61,14 @@ pub struct Reach {
     pub disturb: Recipient<Disturb>,
     /// Changes of `appendfsync`.
     pub policy: Recipient<SetPolicy>,
+    /// A journal that begins.
+    pub begin_base: Recipient<BeginBase>,
+    /// Its base has begun at all shards.
+    pub tell: Recipient<Tell>,
+    /// It holds the data set.
+    pub begin: Recipient<Begin>,
+    /// It ends.
+    pub end: Recipient<End>,
     /// Who monitors.
     pub watch: Recipient<Watch>,
 }
@@ -97,7 +107,8 @@ struct Doorkeeper {
 pub struct Admin {
     parts: Parts,
     actors: Mutex<Vec<(&'static str, Recipient<Panic>)>>,
-    writer: OnceLock<Recipient<SetPolicy>>,
+    writer: Mutex<Option<Writer>>,
+    starter: OnceLock<Starter>,
     listener: OnceLock<Doorkeeper>,
     changing: tokio::sync::Mutex<()>,
     pause: Mutex<Option<Pause>>,
@@ -110,7 +121,8 @@ impl Admin {
         Admin {
             parts,
             actors: Mutex::default(),
-            writer: OnceLock::new(),
+            writer: Mutex::default(),
+            starter: OnceLock::new(),
             listener: OnceLock::new(),
             changing: tokio::sync::Mutex::default(),
             pause: Mutex::default(),
@@ -127,12 +139,6 @@ impl Admin {
     pub fn met_listener(&self, open: Recipient<Open>, settle: Recipient<Settle>) {
         // There is one.
         let _ = self.listener.set(Doorkeeper { open, settle });
-    }
-
-    /// There is a journal, and this is how its writer hears of a change of `appendfsync`.
-    pub fn met_writer(&self, writer: Recipient<SetPolicy>) {
-        // There is one at the most.
-        let _ = self.writer.set(writer);
     }
 
     /// Begins an action of a client on `thread`, who gets `push` for what it did not ask for.

@@ -18,7 +18,7 @@ use crate::message::aof::SetPolicy;
 use crate::message::listener::{Open, Settle};
 
 /// Settings that the core lets change but that this server takes up only at its start.
-const AT_START: &[&str] = &["appendonly", "dir"];
+const AT_START: &[&str] = &["dir"];
 
 /// Settings that say where to listen, with what the client hears where that is not possible.
 const OF_DOORS: &[(&str, &str)] = &[
@@ -64,14 +64,35 @@ impl Admin {
         if let Some((name, why)) = moved {
             self.open_doors(&settings).await.map_err(|()| failed(name, why))?;
         }
+        let switched = self.switch_journal(&before, &settings).await;
         if let Some(listener) = self.listener.get().filter(|_| moved.is_some()) {
-            listener.settle.do_send(Settle { takes: true });
+            listener.settle.do_send(Settle { takes: switched.is_ok() });
         }
+        switched?;
         *self.parts.settings.write().unwrap_or_else(|poisoned| poisoned.into_inner()) =
             settings.clone();
         warn_of(&applied.changed);
         self.take_up(&settings);
         self.tell_all(|| Letter::Settings(settings.clone())).await;
+        Ok(())
+    }
+
+    async fn switch_journal(
+        &self,
+        before: &Settings,
+        settings: &Arc<Settings>,
+    ) -> Result<(), CommandError> {
+        match (before.appendonly, settings.appendonly) {
+            (false, true) => {
+                let why = "Unable to turn on AOF. Check server logs.";
+                self.begin_journal(settings).await.map_err(|()| failed("appendonly", why))?;
+            }
+            (true, false) => {
+                let why = "A shard is being rebuilt from the append only file.";
+                self.end_journal().await.map_err(|()| failed("appendonly", why))?;
+            }
+            _ => {}
+        }
         Ok(())
     }
 
@@ -88,8 +109,8 @@ impl Admin {
     fn take_up(&self, settings: &Settings) {
         logging::set_level(logging::filter(settings.loglevel));
         let policy = Policy::from(settings.appendfsync);
-        if let Some(writer) = self.writer.get() {
-            writer.do_send(SetPolicy(policy));
+        if let Some(writer) = self.writer() {
+            writer.policy.do_send(SetPolicy(policy));
             self.parts.shards.iter().for_each(|shard| shard.policy.do_send(SetPolicy(policy)));
         }
     }
