@@ -87,6 +87,8 @@ pub struct Counts {
     pub expires: usize,
     /// Sum of the deadlines, in milliseconds of unix time: their mean is what INFO shows.
     pub deadline_sum: i128,
+    /// Buckets of the table.
+    pub buckets: usize,
 }
 
 impl Counts {
@@ -95,6 +97,7 @@ impl Counts {
         self.len += other.len;
         self.expires += other.expires;
         self.deadline_sum += other.deadline_sum;
+        self.buckets += other.buckets;
     }
 
     /// Takes `other` off.
@@ -102,6 +105,7 @@ impl Counts {
         self.len -= other.len;
         self.expires -= other.expires;
         self.deadline_sum -= other.deadline_sum;
+        self.buckets -= other.buckets;
     }
 
     fn change_deadline(&mut self, old: Option<Millis>, new: Option<Millis>) {
@@ -134,9 +138,12 @@ impl<T> Default for Table<T> {
 }
 
 impl<T: Member> Table<T> {
-    /// Members, members with deadline, sum of deadlines.
+    /// Bytes of a bucket, the members' own not counted.
+    pub const BUCKET_BYTES: usize = size_of::<Bucket<T>>();
+
+    /// Members, members with deadline, sum of deadlines, buckets.
     pub fn counts(&self) -> Counts {
-        self.counts
+        Counts { buckets: self.buckets.len(), ..self.counts }
     }
 
     /// The member with this name.

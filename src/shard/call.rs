@@ -133,7 +133,8 @@ impl Engine {
             self.refuse_unknown(batch);
             return (clock.nanos(), false);
         };
-        let marks = Marks { reply: batch.replies.len(), effects: self.tools.effects.len() };
+        let reply = batch.walk.as_ref().map_or(batch.replies.len(), |walk| walk.reply);
+        let marks = Marks { reply, effects: self.tools.effects.len() };
         let (call, mut parts) = batch.split(command, given);
         let ended = match parts.refused.clone() {
             Some(error) => Ok(Ended::Refused(error)),
@@ -146,8 +147,13 @@ impl Engine {
             self.panicked(&call, parts.session.db, panic.as_ref());
             Ended::Failed(CommandError::Internal)
         });
+        let mut nanos = end - start;
+        if let Some(walk) = parts.walk {
+            nanos += walk.nanos;
+            (walk.reply, walk.nanos) = (marks.reply, nanos);
+        }
         if !matches!(ended, Ended::GoesOn) {
-            self.close(&call, &mut parts, ended, marks, end - start);
+            self.close(&call, &mut parts, ended, marks, nanos);
             batch.has_written |= self.tools.effects.len() > marks.effects;
             batch.advance();
         }
@@ -211,10 +217,10 @@ impl Engine {
             Run::All(run) => {
                 self.on_keys(call, session, spaces, |keys| run(call, keys, &mut reply))
             }
-            Run::Walk(run) => {
+            Run::Steps(run) | Run::Walk(run) => {
                 let walk = walk.get_or_insert_default();
                 let step =
-                    self.on_keys(call, session, &mut [], |keys| run(call, keys, walk, &mut reply));
+                    self.on_keys(call, session, spaces, |keys| run(call, keys, walk, &mut reply));
                 match step {
                     Ok(Step::At(slot)) => {
                         walk.at = Some(slot);

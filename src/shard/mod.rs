@@ -325,11 +325,7 @@ impl Shard {
             Question::Report => Answer::Report(Box::new(Report {
                 phase: *phase,
                 slots: space.here().count(),
-                table_bytes: (0..space.databases())
-                    .flat_map(|db| space.tables(db))
-                    .map(|table| table.overhead())
-                    .sum(),
-                databases: (0..space.databases()).map(|db| space.counts(db)).collect(),
+                databases: space.databases().map(|db| (db, space.counts(db))).collect(),
                 figures: tools.figures,
                 statistics: statistics.map(|counted| *counted).unwrap_or_default(),
                 waiting: self.waiting.len() + self.ready.len() + self.set_aside.len(),
