@@ -89,6 +89,8 @@ pub struct Counts {
     pub expires: usize,
     /// Sum of the deadlines, in milliseconds of unix time: their mean is what INFO shows.
     pub deadline_sum: i128,
+    /// Buckets of the table.
+    pub buckets: usize,
 }
 
 impl Counts {
@@ -97,6 +99,7 @@ impl Counts {
         self.len += other.len;
         self.expires += other.expires;
         self.deadline_sum += other.deadline_sum;
+        self.buckets += other.buckets;
     }
 
     /// Takes `other` off.
@@ -104,6 +107,7 @@ impl Counts {
         self.len -= other.len;
         self.expires -= other.expires;
         self.deadline_sum -= other.deadline_sum;
+        self.buckets -= other.buckets;
     }
 
     fn change_deadline(&mut self, old: Option<Millis>, new: Option<Millis>) {
@@ -137,9 +141,12 @@ impl<T> Default for Table<T> {
 }
 
 impl<T: Member> Table<T> {
-    /// Members, members with deadline, sum of deadlines.
+    /// Bytes of a bucket, the members' own not counted.
+    pub const BUCKET_BYTES: usize = size_of::<Bucket<T>>();
+
+    /// Members, members with deadline, sum of deadlines, buckets.
     pub fn counts(&self) -> Counts {
-        self.counts
+        Counts { buckets: self.buckets.len(), ..self.counts }
     }
 
     /// The member with this name.
