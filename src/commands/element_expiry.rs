@@ -78,12 +78,12 @@ pub(crate) fn expire<T: Expiring>(
 ) -> Result<(), CommandError> {
     let at = (3..call.len()).find(|at| call.is(*at, T::WORD)).ok_or(T::WRONG_NUMBER)?;
     let conditions = Conditions::of(call.args_from(3).take(at - 3))?;
-    let names = names::<T>(call, at + 1, T::WRONG_NUMBER)?;
+    let names = names(call, at + 1, T::WRONG_NUMBER)?;
     let deadline = deadline(call, clock.start(keys.now), clock.unit)?;
     let (key, deletes) = (call.key(1), keys.is_past(deadline));
     let (mut answers, mut changed) = (Vec::with_capacity(names.len()), Vec::new());
     let edited = keys.edit_as(key, |value: &mut T, _| {
-        for name in names.clone() {
+        for name in &names {
             let answer = match value.deadline_of(name, call.hasher) {
                 None => GONE,
                 Some(old) if !conditions.allow(old, deadline) => NOT_ALLOWED,
@@ -97,7 +97,7 @@ pub(crate) fn expire<T: Expiring>(
                 }
             };
             if answer > 0 {
-                changed.push(name);
+                changed.push(*name);
             }
             answers.push(answer);
         }
@@ -127,7 +127,7 @@ pub(crate) fn persist<T: Expiring>(
     let names = listed::<T>(call, T::WRONG_NUMBER)?;
     let mut answers = Vec::with_capacity(names.len());
     let edited = keys.edit_as(call.key(1), |value: &mut T, _| {
-        for name in names.clone() {
+        for name in &names {
             answers.push(match value.deadline_of(name, call.hasher) {
                 None => GONE,
                 Some(None) => NO_DEADLINE,
@@ -178,23 +178,23 @@ pub(crate) fn remaining<T: Expiring>(
 fn listed<'a, T: Expiring>(
     call: &Call<'a>,
     wrong_number: CommandError,
-) -> Result<impl ExactSizeIterator<Item = &'a [u8]> + Clone + use<'a, T>, CommandError> {
+) -> Result<Vec<&'a [u8]>, CommandError> {
     if !call.is(2, T::WORD) {
         return Err(CommandError::Syntax);
     }
-    names::<T>(call, 3, wrong_number)
+    names(call, 3, wrong_number)
 }
 
 /// The names behind their number, which stands at `at`.
-fn names<'a, T: Expiring>(
+fn names<'a>(
     call: &Call<'a>,
     at: usize,
     wrong_number: CommandError,
-) -> Result<impl ExactSizeIterator<Item = &'a [u8]> + Clone + use<'a, T>, CommandError> {
+) -> Result<Vec<&'a [u8]>, CommandError> {
     let number = integer::parse(call.arg(at)).ok_or(CommandError::NotAnInteger)?;
     let names = call.args_from(at + 1);
     let is_right = number > 0 && usize::try_from(number) == Ok(names.len());
-    if is_right { Ok(names) } else { Err(wrong_number) }
+    if is_right { Ok(names.collect()) } else { Err(wrong_number) }
 }
 
 /// The time that the call names, `unit` milliseconds each, after `start`.

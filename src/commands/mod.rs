@@ -17,5 +17,6 @@ pub mod positions;
 pub(crate) mod recreate;
 pub mod registry;
 pub mod server;
+pub mod set;
 pub mod string;
 pub mod walk;

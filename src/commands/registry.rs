@@ -10,7 +10,7 @@ use ahash::RandomState;
 
 use crate::commands::command::{Arity, Command, Run};
 use crate::commands::error::CommandError;
-use crate::commands::{connection, generic, server, string};
+use crate::commands::{connection, generic, server, set, string};
 use crate::resp::Span;
 
 /// Every family of commands, in the order of the documentation.
@@ -33,6 +33,10 @@ pub static FAMILIES: &[&[Command]] = &[
     server::latency::COMMANDS,
     server::logs::COMMANDS,
     server::memory::COMMANDS,
+    set::algebra::COMMANDS,
+    set::basic::COMMANDS,
+    set::expiry::COMMANDS,
+    set::random::COMMANDS,
     string::basic::COMMANDS,
     string::compare::COMMANDS,
     string::counter::COMMANDS,

@@ -58,7 +58,17 @@ impl Digest {
                 self.mix(&1u32.to_be_bytes());
                 pack.iter().for_each(|item| item.with(|bytes| self.mix(bytes)));
             }
-            Object::Hash(_) | Object::Set(_) | Object::Zset(_) | Object::Stream(_) => {}
+            Object::Set(set) => {
+                self.mix(&2u32.to_be_bytes());
+                set.iter().for_each(|member| member.with(|bytes| self.join_bytes(bytes)));
+                for (member, _) in set.deadlines() {
+                    let mut timed = Digest::default();
+                    timed.mix(member);
+                    timed.mix(b"!!expire!!");
+                    self.join(timed);
+                }
+            }
+            Object::Hash(_) | Object::Zset(_) | Object::Stream(_) => {}
         }
     }
 
