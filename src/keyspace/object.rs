@@ -33,6 +33,7 @@ pub enum Object {
 
 const LIST_PACKED: u8 = 0;
 const HASH_PACKED: u8 = 10;
+const HASH_TABLE: u8 = 11;
 const SET_PACKED: u8 = 20;
 const ZSET_PACKED: u8 = 30;
 const STREAM: u8 = 40;
@@ -87,6 +88,7 @@ impl Object {
         match self {
             Object::List(List::Packed(pack)) => (LIST_PACKED, pack.into_blob().into_raw()),
             Object::Hash(Hash::Packed(pack)) => (HASH_PACKED, pack.into_blob().into_raw()),
+            Object::Hash(Hash::Table(table)) => (HASH_TABLE, boxed(table)),
             Object::Set(Set::Packed(pack)) => (SET_PACKED, pack.into_blob().into_raw()),
             Object::Zset(Zset::Packed(pack)) => (ZSET_PACKED, pack.into_blob().into_raw()),
             Object::Stream(stream) => (STREAM, boxed(stream)),
@@ -104,6 +106,7 @@ impl Object {
             match tag {
                 LIST_PACKED => Object::List(List::Packed(pack())),
                 HASH_PACKED => Object::Hash(Hash::Packed(pack())),
+                HASH_TABLE => Object::Hash(Hash::Table(unboxed(start))),
                 SET_PACKED => Object::Set(Set::Packed(pack())),
                 ZSET_PACKED => Object::Zset(Zset::Packed(pack())),
                 STREAM => Object::Stream(unboxed(start)),
