@@ -10,7 +10,7 @@ use ahash::RandomState;
 
 use crate::commands::command::{Arity, Command, Run};
 use crate::commands::error::CommandError;
-use crate::commands::{connection, generic, server, set, string};
+use crate::commands::{connection, generic, hash, server, set, string};
 use crate::resp::Span;
 
 /// Every family of commands, in the order of the documentation.
@@ -23,6 +23,11 @@ pub static FAMILIES: &[&[Command]] = &[
     generic::object::COMMANDS,
     generic::rename::COMMANDS,
     generic::scan::COMMANDS,
+    hash::basic::COMMANDS,
+    hash::counter::COMMANDS,
+    hash::expiry::COMMANDS,
+    hash::timed::COMMANDS,
+    hash::whole::COMMANDS,
     server::absent::COMMANDS,
     server::config::COMMANDS,
     server::control::COMMANDS,

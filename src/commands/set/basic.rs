@@ -1,4 +1,4 @@
-//! One set and its members: SADD, SCARD, SISMEMBER, SMEMBERS, SMISMEMBER, SMOVE, SREM.
+//! One set and its members: SADD, SCARD, SISMEMBER, SMEMBERS, SMISMEMBER, SMOVE, SREM, SSCAN.
 //!
 //! A member that is there already keeps its deadline when it is added again; one that moves takes
 //! its deadline along.
@@ -7,9 +7,11 @@ use crate::base::millis::Millis;
 use crate::commands::call::Call;
 use crate::commands::command::{Access, Arg, Arity, Command, Flags, Group, KeySpec, Name, Run};
 use crate::commands::error::CommandError;
+use crate::commands::generic::elements::{self, Beside};
 use crate::commands::set::{reply_member, rules};
 use crate::data::Collection;
 use crate::data::set::Set;
+use crate::data::table::Member;
 use crate::keyspace::key::Key;
 use crate::keyspace::keys::Keys;
 use crate::resp::Reply;
@@ -102,6 +104,24 @@ pub(crate) const COMMANDS: &[Command] = &[
         run: Run::Keys(srem),
         ..SET
     },
+    Command {
+        name: Name("sscan"),
+        since: "2.8.0",
+        complexity: "O(1) for each call, O(N) for all calls together, with N members.",
+        summary: "Lists the members of a set piece by piece.",
+        arity: Arity::AtLeast(3),
+        keys: &[KeySpec::one(1, Access::RO.and(Access::READS))],
+        flags: Flags::READONLY,
+        tips: &["nondeterministic_output"],
+        args: &[
+            Arg::key("key"),
+            Arg::integer("cursor"),
+            Arg::pattern("pattern").token("MATCH").optional(),
+            Arg::integer("count").token("COUNT").optional(),
+        ],
+        run: Run::Keys(sscan),
+        ..SET
+    },
 ];
 
 fn sadd(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
@@ -170,6 +190,15 @@ fn srem(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(
     keys.changed(removed);
     reply.int(removed as i64);
     Ok(())
+}
+
+fn sscan(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
+    elements::scan(call, keys, reply, Beside::Nothing, |set: &Set, scan| match set {
+        Set::Large(large) => {
+            scan.table(large.table(), |scan, member| scan.add(member.name(), |_| {}));
+        }
+        _ => set.iter().for_each(|member| member.with(|member| scan.add(member, |_| {}))),
+    })
 }
 
 fn smove(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {

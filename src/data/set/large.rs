@@ -19,7 +19,7 @@ const TIMED_HEAD: usize = 9;
 
 /// A member.
 #[derive(Clone, Debug)]
-pub(super) struct Element(Blob);
+pub struct Element(Blob);
 
 impl Element {
     fn new(name: &[u8]) -> Element {
@@ -57,14 +57,23 @@ impl Member for Element {
 /// A table of members, and how they are hashed in it.
 #[derive(Clone, Debug)]
 pub struct Large {
-    /// The members.
-    pub(super) table: Table<Element>,
+    table: Table<Element>,
     hasher: Hasher,
 }
 
 impl Large {
     pub(super) fn new(hasher: &Hasher) -> Large {
         Large { table: Table::default(), hasher: hasher.clone() }
+    }
+
+    /// The members.
+    pub fn table(&self) -> &Table<Element> {
+        &self.table
+    }
+
+    /// Drops some members of a set that nobody uses any more. Returns true when there is more.
+    pub(super) fn drop_some(&mut self) -> bool {
+        self.table.drop_some()
     }
 
     #[inline]

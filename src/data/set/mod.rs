@@ -19,7 +19,7 @@ use crate::data::value::Value;
 use crate::data::{Collection, NEVER};
 
 pub use ints::Ints;
-pub use large::Large;
+pub use large::{Element, Large};
 
 /// More bytes than this a pack does not get, whatever the rules.
 const PACK_MAX: usize = 1 << 30;
@@ -150,7 +150,7 @@ impl Set {
         match self {
             Set::Ints(ints) => Iter::Ints(ints, 0),
             Set::Packed(pack) => Iter::Packed(pack.iter()),
-            Set::Large(large) => Iter::Large(Box::new(large.table.iter().map(value))),
+            Set::Large(large) => Iter::Large(Box::new(large.table().iter().map(value))),
         }
     }
 
@@ -160,7 +160,7 @@ impl Set {
             _ if self.is_empty() => None,
             Set::Ints(ints) => ints.get(random.usize(0..ints.len())).map(Value::Integer),
             Set::Packed(pack) => pack.seek(random.usize(0..pack.len())).map(|at| pack.get(at)),
-            Set::Large(large) => large.table.random(random).map(value),
+            Set::Large(large) => large.table().random(random).map(value),
         }
     }
 
@@ -177,7 +177,7 @@ impl Set {
         {
             let mut chosen = BTreeSet::new();
             while chosen.len() < count {
-                let Some(element) = large.table.random(random) else { return };
+                let Some(element) = large.table().random(random) else { return };
                 if chosen.insert(element.name()) {
                     found(value(element));
                 }
@@ -192,18 +192,6 @@ impl Set {
                 wanted -= 1;
             }
             left -= 1;
-        }
-    }
-
-    /// Calls `found` with the members at a position; returns the position after it, none at the
-    /// end. A small set has one position.
-    pub fn scan(&self, position: u64, mut found: impl FnMut(Value<'_>)) -> Option<u64> {
-        match self {
-            Set::Large(large) => large.table.scan(position, |element| found(value(element))),
-            _ => {
-                self.iter().for_each(found);
-                None
-            }
         }
     }
 
@@ -228,17 +216,17 @@ impl Set {
     /// Members with their deadlines.
     pub fn deadlines(&self) -> impl Iterator<Item = (&[u8], Millis)> {
         let large = if let Set::Large(large) = self { Some(large) } else { None };
-        let timed = large.filter(|large| large.table.counts().expires > 0).into_iter();
-        let elements = timed.flat_map(|large| large.table.iter());
+        let timed = large.filter(|large| large.table().counts().expires > 0).into_iter();
+        let elements = timed.flat_map(|large| large.table().iter());
         elements.filter_map(|element| Some((element.name(), element.deadline()?)))
     }
 
     /// Packs a large set that has become small, if it may be packed and no member has a deadline.
     pub fn shrink(&mut self, rules: Rules<'_>) {
         let Set::Large(large) = &*self else { return };
-        let counts = large.table.counts();
-        let fits = |element: &large::Element| element.name().len() <= rules.value_bytes;
-        if counts.expires == 0 && counts.len <= rules.entries && large.table.iter().all(fits) {
+        let counts = large.table().counts();
+        let fits = |element: &Element| element.name().len() <= rules.value_bytes;
+        if counts.expires == 0 && counts.len <= rules.entries && large.table().iter().all(fits) {
             self.pack();
         }
     }
@@ -273,7 +261,7 @@ impl Set {
     }
 }
 
-fn value(element: &large::Element) -> Value<'_> {
+fn value(element: &Element) -> Value<'_> {
     Value::Bytes(element.name())
 }
 
@@ -315,7 +303,7 @@ impl Collection for Set {
         match self {
             Set::Ints(ints) => ints.len(),
             Set::Packed(pack) => pack.len(),
-            Set::Large(large) => large.table.counts().len,
+            Set::Large(large) => large.table().counts().len,
         }
     }
 
@@ -336,17 +324,17 @@ impl Collection for Set {
     }
 
     fn due(&self) -> Millis {
-        if let Set::Large(large) = self { large.table.due() } else { NEVER }
+        if let Set::Large(large) = self { large.table().due() } else { NEVER }
     }
 
-    fn expire(&mut self, now: Millis, most: usize, gone: &mut dyn FnMut(&[u8])) {
+    fn expire(&mut self, now: Millis, most: usize, _hasher: &Hasher, gone: &mut dyn FnMut(&[u8])) {
         if let Set::Large(large) = self {
             large.expire(now, most, gone);
         }
     }
 
     fn drop_some(&mut self) -> bool {
-        if let Set::Large(large) = self { large.table.drop_some() } else { false }
+        if let Set::Large(large) = self { large.drop_some() } else { false }
     }
 }
 

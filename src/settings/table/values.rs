@@ -16,12 +16,10 @@ pub(super) const SETTINGS: &[Setting] = &[
     long("hash-max-listpack-entries", "512", Unit::None)
         .also(&["hash-max-ziplist-entries"])
         .runtime()
-        .accepted(NO_THRESHOLD)
         .doc("Fields up to which a hash is packed."),
     memory("hash-max-listpack-value", "64", 0)
         .also(&["hash-max-ziplist-value"])
         .runtime()
-        .accepted(NO_THRESHOLD)
         .doc("Length of a field or value up to which a hash is packed."),
     memory("hll-sparse-max-bytes", "3000", 0)
         .runtime()
