@@ -35,6 +35,7 @@ const LIST_PACKED: u8 = 0;
 const HASH_PACKED: u8 = 10;
 const SET_PACKED: u8 = 20;
 const ZSET_PACKED: u8 = 30;
+const ZSET_LARGE: u8 = 31;
 const STREAM: u8 = 40;
 
 impl Object {
@@ -89,6 +90,7 @@ impl Object {
             Object::Hash(Hash::Packed(pack)) => (HASH_PACKED, pack.into_blob().into_raw()),
             Object::Set(Set::Packed(pack)) => (SET_PACKED, pack.into_blob().into_raw()),
             Object::Zset(Zset::Packed(pack)) => (ZSET_PACKED, pack.into_blob().into_raw()),
+            Object::Zset(Zset::Large(large)) => (ZSET_LARGE, boxed(large)),
             Object::Stream(stream) => (STREAM, boxed(stream)),
         }
     }
@@ -106,6 +108,7 @@ impl Object {
                 HASH_PACKED => Object::Hash(Hash::Packed(pack())),
                 SET_PACKED => Object::Set(Set::Packed(pack())),
                 ZSET_PACKED => Object::Zset(Zset::Packed(pack())),
+                ZSET_LARGE => Object::Zset(Zset::Large(unboxed(start))),
                 STREAM => Object::Stream(unboxed(start)),
                 _ => unreachable!("no object has the tag {tag}"),
             }
