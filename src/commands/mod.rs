@@ -8,6 +8,7 @@ pub mod call;
 mod category;
 pub mod command;
 pub mod connection;
+pub(crate) mod element_expiry;
 pub mod error;
 pub mod generic;
 mod help;

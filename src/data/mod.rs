@@ -1,6 +1,7 @@
 //! The structures behind keys: one file each, ignorant of keys and of commands.
 
 pub mod blob;
+mod bucket;
 pub mod hash;
 pub mod list;
 pub mod pack;

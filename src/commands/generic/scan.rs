@@ -14,6 +14,7 @@ use crate::base::{glob, integer, slot};
 use crate::commands::call::Call;
 use crate::commands::command::{Arg, Arity, Categories, Command, Flags, Group, Name, Run};
 use crate::commands::error::CommandError;
+use crate::commands::generic::elements::{Filter, unknown_option};
 use crate::commands::generic::existence::{TYPES, type_name};
 use crate::commands::walk::{Step, Walk};
 use crate::data::table::SCAN_BITS;
@@ -156,7 +157,7 @@ fn scan(
     if walk.at.is_none() {
         walk.cursor = cursor;
     }
-    let effort = wanted.count.saturating_mul(KEY_COST);
+    let effort = wanted.filter.count.saturating_mul(KEY_COST);
     let step_end = walk.spent.saturating_add(KEYS_A_STEP * KEY_COST);
     while let Some(slot) = wanted.slot_at(&mut walk.cursor, call) {
         if walk.spent >= effort {
@@ -208,48 +209,37 @@ const POSITION: u64 = (1 << SCAN_BITS) - 1;
 
 /// What a SCAN asks for.
 struct Wanted<'a> {
-    pattern: Option<&'a [u8]>,
+    filter: Filter<'a>,
     /// The only slot in which names can match.
     only: Option<u16>,
     kind: Option<&'static str>,
-    count: usize,
 }
 
 impl<'a> Wanted<'a> {
     fn of(call: &Call<'a>) -> Result<Wanted<'a>, CommandError> {
-        let mut wanted = Wanted { pattern: None, only: None, kind: None, count: 10 };
+        let mut wanted = Wanted { filter: Filter::default(), only: None, kind: None };
         let mut options = call.options(2);
         while options.left() > 0 {
-            let has_value = options.left() > 1;
-            if has_value && options.take_word("COUNT") {
-                let count = usize::try_from(options.integer()?).ok().filter(|count| *count > 0);
-                wanted.count = count.ok_or(CommandError::Syntax)?;
-            } else if has_value && options.take_word("MATCH") {
-                let pattern = options.value()?;
-                wanted.pattern = (pattern != b"*").then_some(pattern);
-                wanted.only = only_slot(pattern);
-            } else if has_value && options.take_word("TYPE") {
-                let name = options.value()?;
-                let known = TYPES.iter().find(|kind| name.eq_ignore_ascii_case(kind.as_bytes()));
-                let known = known.ok_or_else(|| {
-                    let name = String::from_utf8_lossy(name);
-                    CommandError::Quoted(format!("ERR unknown type name '{name}'"))
-                })?;
-                wanted.kind = Some(known);
-            } else if options.take_word("NOVALUES") {
-                return Err(CommandError::Text("ERR NOVALUES option can only be used in HSCAN"));
-            } else if options.take_word("NOSCORES") {
-                return Err(CommandError::Text("ERR NOSCORES option can only be used in ZSCAN"));
-            } else {
-                return Err(CommandError::Syntax);
+            if wanted.filter.take(&mut options)? {
+                continue;
             }
+            if options.left() < 2 || !options.take_word("TYPE") {
+                return Err(unknown_option(&mut options));
+            }
+            let name = options.value()?;
+            let known = TYPES.iter().find(|kind| name.eq_ignore_ascii_case(kind.as_bytes()));
+            let known = known.ok_or_else(|| {
+                let name = String::from_utf8_lossy(name);
+                CommandError::Quoted(format!("ERR unknown type name '{name}'"))
+            })?;
+            wanted.kind = Some(known);
         }
+        wanted.only = wanted.filter.pattern.and_then(only_slot);
         Ok(wanted)
     }
 
     fn matches(&self, entry: &Entry) -> bool {
-        self.kind.is_none_or(|kind| type_name(entry) == kind)
-            && self.pattern.is_none_or(|pattern| glob::matches(pattern, entry.key(), false))
+        self.kind.is_none_or(|kind| type_name(entry) == kind) && self.filter.matches(entry.key())
     }
 
     /// The slot in which the cursor stands, after moving it to where there is something to find;
