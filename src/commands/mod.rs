@@ -19,3 +19,4 @@ pub mod registry;
 pub mod server;
 pub mod string;
 pub mod walk;
+mod zset;

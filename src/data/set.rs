@@ -2,6 +2,7 @@
 
 use crate::data::Collection;
 use crate::data::pack::Pack;
+use crate::data::value::Value;
 
 /// A set.
 #[derive(Clone, Debug)]
@@ -13,6 +14,20 @@ pub enum Set {
 impl Default for Set {
     fn default() -> Set {
         Set::Packed(Pack::default())
+    }
+}
+
+impl Set {
+    /// True when `member` is in the set.
+    pub fn contains(&self, member: &[u8]) -> bool {
+        let Set::Packed(pack) = self;
+        pack.find(pack.first(), member, 1).is_some()
+    }
+
+    /// The members.
+    pub fn iter(&self) -> impl Iterator<Item = Value<'_>> {
+        let Set::Packed(pack) = self;
+        pack.iter()
     }
 }
 

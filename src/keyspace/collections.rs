@@ -89,14 +89,19 @@ impl Keys<'_> {
         key: Key<'_>,
         change: impl FnOnce(&mut T, &mut Tools) -> R,
     ) -> Result<R, CommandError> {
-        if self.look(key).is_some() {
-            let result = self.edit_as(key, change)?;
-            return Ok(result.expect("the key was looked at"));
+        let mut change = Some(change);
+        let edited =
+            self.edit_as(key, |value, tools| change.take().map(|change| change(value, tools)))?;
+        if let Some(result) = edited.flatten() {
+            return Ok(result);
         }
+        let change = change.expect("what is missing was not changed");
         let mut value = T::default();
         let result = change(&mut value, self.tools);
         if !value.vanishes() {
+            let changes = self.changes;
             self.set(key, NewValue::Object(value.into_object()), Deadline::Clear);
+            self.changes = changes;
         }
         Ok(result)
     }
@@ -109,6 +114,13 @@ impl Keys<'_> {
         }
         self.set(key, NewValue::Object(object), Deadline::Clear);
         true
+    }
+
+    /// Takes out all elements of a key that are due, and records their deletion.
+    pub(super) fn expire_all_elements(&mut self, key: Key<'_>) {
+        while self.peek(key).is_some_and(|entry| entry.elements_due() <= self.now) {
+            self.expire_elements(key);
+        }
     }
 
     /// Says that the call changed the data set so many times.

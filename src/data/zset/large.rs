@@ -100,8 +100,8 @@ impl Large {
         self.tree.visit(start, count, backwards, found);
     }
 
-    pub(super) fn scan(&self, position: u64, found: &mut dyn FnMut(&[u8], f64)) -> Option<u64> {
-        self.table.scan(position, |member| found(member.name(), member.score()))
+    pub(super) fn table(&self) -> &Table<Member> {
+        &self.table
     }
 
     /// The deadline of a member that is there.

@@ -29,7 +29,7 @@ const LENGTH_FOLLOWS: u8 = 127;
 const HAS_DEADLINE: u8 = 0x80;
 
 /// A member, as its owner has it.
-pub(super) struct Member {
+pub struct Member {
     start: NonNull<u8>,
 }
 
@@ -105,7 +105,7 @@ impl Member {
 
     /// Its score.
     #[inline]
-    pub(super) fn score(&self) -> f64 {
+    pub fn score(&self) -> f64 {
         // SAFETY: a score stands at the start, which is aligned for it.
         unsafe { self.start.cast::<f64>().read() }
     }

@@ -14,10 +14,12 @@ mod tree;
 use crate::base::hash::Hasher;
 use crate::base::millis::Millis;
 use crate::data::pack::Pack;
+use crate::data::table::Table;
 use crate::data::{Collection, NEVER};
 
 pub use edge::Edge;
 pub use large::Large;
+pub use member::Member;
 
 /// A sorted set.
 #[derive(Clone, Debug)]
@@ -105,6 +107,13 @@ impl Zset {
         }
     }
 
+    /// So many members are about to be added: more than a pack takes make it large at once.
+    pub fn expect(&mut self, count: usize, limits: Limits, hasher: &Hasher) {
+        if self.len() + count > limits.entries {
+            self.unpack(hasher);
+        }
+    }
+
     /// Gives a member a score.
     pub fn put(&mut self, name: &[u8], score: f64, limits: Limits, hasher: &Hasher) -> Update {
         self.update(name, limits, hasher, |_| Some(score))
@@ -157,15 +166,11 @@ impl Zset {
         }
     }
 
-    /// Calls `found` with the members at a position, a packed set's all at once; returns the
-    /// position after it, or none at the end.
-    pub fn scan(&self, position: u64, found: &mut dyn FnMut(&[u8], f64)) -> Option<u64> {
+    /// The members in no order, as a table to be scanned; none where they are packed.
+    pub fn table(&self) -> Option<&Table<Member>> {
         match self {
-            Zset::Packed(_) => {
-                self.each(found);
-                None
-            }
-            Zset::Large(large) => large.scan(position, found),
+            Zset::Packed(_) => None,
+            Zset::Large(large) => Some(large.table()),
         }
     }
 

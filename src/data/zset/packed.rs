@@ -1,6 +1,7 @@
 //! The form of small sorted sets: name and score in turn, in order, in one pack.
 //!
-//! A score is kept as its text, which for a whole number is the number itself.
+//! A score is kept as its text, which for a whole number is the number itself. So zero has no sign
+//! here, as in Redis.
 
 use crate::base::float;
 use crate::data::pack::{At, Pack};
@@ -67,7 +68,7 @@ pub(super) fn rank(pack: &Pack, edge: Edge<'_>) -> usize {
 }
 
 pub(super) fn insert(pack: &mut Pack, name: &[u8], score: f64) {
-    let text = float::Text::of(score);
+    let text = float::Text::of(if score == 0.0 { 0.0 } else { score });
     match seek(pack, Edge::Before(score, name)).1 {
         Some(at) => {
             pack.insert(at, text.as_bytes());
