@@ -21,3 +21,4 @@ pub mod server;
 pub mod set;
 pub mod string;
 pub mod walk;
+mod zset;

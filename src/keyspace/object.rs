@@ -38,6 +38,7 @@ const SET_PACKED: u8 = 20;
 const SET_INTS: u8 = 21;
 const SET_LARGE: u8 = 22;
 const ZSET_PACKED: u8 = 30;
+const ZSET_LARGE: u8 = 31;
 const STREAM: u8 = 40;
 
 impl Object {
@@ -95,6 +96,7 @@ impl Object {
             Object::Set(Set::Ints(ints)) => (SET_INTS, ints.into_blob().into_raw()),
             Object::Set(Set::Large(large)) => (SET_LARGE, boxed(large)),
             Object::Zset(Zset::Packed(pack)) => (ZSET_PACKED, pack.into_blob().into_raw()),
+            Object::Zset(Zset::Large(large)) => (ZSET_LARGE, boxed(large)),
             Object::Stream(stream) => (STREAM, boxed(stream)),
         }
     }
@@ -115,6 +117,7 @@ impl Object {
                 SET_INTS => Object::Set(Set::Ints(Ints::from_blob(Blob::from_raw(start)))),
                 SET_LARGE => Object::Set(Set::Large(unboxed(start))),
                 ZSET_PACKED => Object::Zset(Zset::Packed(pack())),
+                ZSET_LARGE => Object::Zset(Zset::Large(unboxed(start))),
                 STREAM => Object::Stream(unboxed(start)),
                 _ => unreachable!("no object has the tag {tag}"),
             }

@@ -120,6 +120,8 @@ pub struct Fields {
     pub timeout: u32,
     pub unixsocket: String,
     pub unixsocketperm: u32,
+    pub zset_max_listpack_entries: u64,
+    pub zset_max_listpack_value: u64,
 }
 
 impl Fields {
@@ -194,6 +196,8 @@ impl Fields {
             unixsocket: texts.owned("unixsocket"),
             unixsocketperm: u32::from_str_radix(texts.text("unixsocketperm"), 8)
                 .expect("checked octal digits"),
+            zset_max_listpack_entries: texts.number("zset-max-listpack-entries"),
+            zset_max_listpack_value: texts.number("zset-max-listpack-value"),
         }
     }
 }

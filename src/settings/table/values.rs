@@ -70,11 +70,9 @@ pub(super) const SETTINGS: &[Setting] = &[
     long("zset-max-listpack-entries", "128", Unit::None)
         .also(&["zset-max-ziplist-entries"])
         .runtime()
-        .accepted(NO_THRESHOLD)
         .doc("Members up to which a sorted set is packed."),
     memory("zset-max-listpack-value", "64", 0)
         .also(&["zset-max-ziplist-value"])
         .runtime()
-        .accepted(NO_THRESHOLD)
         .doc("Length of a member up to which a sorted set is packed."),
 ];
