@@ -11,6 +11,7 @@ pub mod connection;
 pub mod error;
 pub mod generic;
 mod help;
+pub mod list;
 pub mod number;
 pub mod positions;
 pub(crate) mod recreate;

@@ -1,7 +1,6 @@
 //! A value as the commands that make it: what the journal says of a key whose value came from
 //! another slot, or from anywhere but its own records.
 
-use crate::data::list::List;
 use crate::data::value::Value;
 use crate::keyspace::effect::Effects;
 use crate::keyspace::entry::Entry;
@@ -50,7 +49,7 @@ pub(crate) fn record(effects: &mut Effects, db: u32, name: &[u8], entry: &Entry)
 fn record_object(effects: &mut Effects, db: u32, name: &[u8], object: &Object) {
     let mut add = Adding { effects, db, name, words: Vec::new() };
     match object {
-        Object::List(List::Packed(pack)) => add.all(b"RPUSH", 1, pack.iter()),
+        Object::List(list) => add.all(b"RPUSH", 1, list.iter()),
         Object::Hash(_) | Object::Set(_) | Object::Zset(_) | Object::Stream(_) => {}
     }
 }

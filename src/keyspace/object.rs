@@ -32,6 +32,7 @@ pub enum Object {
 }
 
 const LIST_PACKED: u8 = 0;
+const LIST_LINKED: u8 = 1;
 const HASH_PACKED: u8 = 10;
 const SET_PACKED: u8 = 20;
 const ZSET_PACKED: u8 = 30;
@@ -86,6 +87,7 @@ impl Object {
     pub(super) fn into_raw(self) -> (u8, NonNull<u8>) {
         match self {
             Object::List(List::Packed(pack)) => (LIST_PACKED, pack.into_blob().into_raw()),
+            Object::List(List::Linked(linked)) => (LIST_LINKED, boxed(linked)),
             Object::Hash(Hash::Packed(pack)) => (HASH_PACKED, pack.into_blob().into_raw()),
             Object::Set(Set::Packed(pack)) => (SET_PACKED, pack.into_blob().into_raw()),
             Object::Zset(Zset::Packed(pack)) => (ZSET_PACKED, pack.into_blob().into_raw()),
@@ -103,6 +105,7 @@ impl Object {
             let pack = || Pack::from_blob(Blob::from_raw(start));
             match tag {
                 LIST_PACKED => Object::List(List::Packed(pack())),
+                LIST_LINKED => Object::List(List::Linked(unboxed(start))),
                 HASH_PACKED => Object::Hash(Hash::Packed(pack())),
                 SET_PACKED => Object::Set(Set::Packed(pack())),
                 ZSET_PACKED => Object::Zset(Zset::Packed(pack())),

@@ -7,7 +7,6 @@
 use std::fmt;
 
 use crate::base::sha1::{LEN, sha1};
-use crate::data::list::List;
 use crate::keyspace::entry::Entry;
 use crate::keyspace::object::Object;
 
@@ -54,9 +53,9 @@ impl Digest {
 
     fn mix_object(&mut self, object: &Object) {
         match object {
-            Object::List(List::Packed(pack)) => {
+            Object::List(list) => {
                 self.mix(&1u32.to_be_bytes());
-                pack.iter().for_each(|item| item.with(|bytes| self.mix(bytes)));
+                list.iter().for_each(|item| item.with(|bytes| self.mix(bytes)));
             }
             Object::Hash(_) | Object::Set(_) | Object::Zset(_) | Object::Stream(_) => {}
         }
