@@ -13,6 +13,7 @@ pub mod error;
 pub mod generic;
 pub mod hash;
 mod help;
+pub mod list;
 pub mod number;
 pub mod positions;
 pub(crate) mod recreate;
