@@ -16,6 +16,7 @@
 #![allow(unreachable_pub)]
 
 mod bounds;
+mod changes;
 mod clients;
 mod daemon;
 mod differential;

@@ -150,7 +150,8 @@ impl Shards {
             bytes.extend(more);
         }
         let mut frames = Frames::default();
-        let limits = Limits { batch_bytes: usize::MAX, ..Limits::default() };
+        let limits =
+            Limits { batch_bytes: usize::MAX, batch_commands: usize::MAX, ..Limits::default() };
         Decoder::default().decode(&bytes, &limits, &mut frames).expect("effects are requests");
         let mut records = Records::default();
         let mut end = 0;

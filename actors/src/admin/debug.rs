@@ -60,6 +60,11 @@ impl Admin {
             thread.panic_a_client();
             return Ok(());
         }
+        if name == "aofwriter" {
+            let writer = self.writer().ok_or(CommandError::Text("ERR no such actor"))?;
+            writer.panic.do_send(Panic);
+            return Ok(());
+        }
         let actors = self.actors.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         match actors.iter().find(|(actor, _)| *actor == name) {
             Some((_, actor)) => {
@@ -72,7 +77,7 @@ impl Admin {
 
     /// Every shard empties its tables and reads the journal again.
     async fn load_journal(&self) -> Result<(), CommandError> {
-        if self.writer.get().is_none() {
+        if self.writer().is_none() {
             return Err(CommandError::Text(
                 "ERR there is nothing to load from: the append only file is off, and there are no \
                  snapshots yet",
