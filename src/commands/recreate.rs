@@ -33,8 +33,8 @@ pub(crate) fn rewrite(keys: &mut Keys<'_>, key: Key<'_>) {
     }
 }
 
-/// As [`rewrite`], where the keys of the call do not share one slot; else the call is recorded as it
-/// came.
+/// As [`rewrite`], where the keys of the call do not share one slot; else the call is recorded as
+/// it came.
 pub(crate) fn rewrite_over_slots(call: &Call<'_>, keys: &mut Keys<'_>, destination: Key<'_>) {
     let positions = positions::keys(call.command, call.spans, call.input);
     if positions.iter().any(|at| slot::of(call.arg(*at)) != destination.slot) {
