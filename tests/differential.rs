@@ -10,6 +10,7 @@
 //! Left out: what is random by nature (RANDOMKEY, the cursors of SCAN) or tells of the server
 //! itself (OBJECT REFCOUNT counts a reply on its way to the socket).
 
+mod bits;
 mod zset;
 
 use crate::support::client::{Client, shown};
@@ -255,7 +256,11 @@ impl Author {
     }
 
     fn any_command(&mut self) -> Command {
-        if self.one_in(2) { self.zset_command() } else { self.command() }
+        match self.random.u8(..4) {
+            0 => self.bits_command(),
+            1 => self.zset_command(),
+            _ => self.command(),
+        }
     }
 
     fn program(&mut self) -> Vec<Command> {
