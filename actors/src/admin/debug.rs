@@ -33,7 +33,11 @@ impl Admin {
                 }
                 self.ask_all(Question::Nothing).await;
             }
-            Debug::LoadJournal => self.load_journal().await?,
+            Debug::Reload if self.writer().is_none() => {
+                self.parts.shards.iter().for_each(|shard| shard.disturb.do_send(Disturb::Remake));
+                self.ask_all(Question::Nothing).await;
+            }
+            Debug::LoadJournal | Debug::Reload => self.load_journal().await?,
             Debug::MoveSlot { slot, shard } => {
                 let (done, receiver) = oneshot::channel();
                 self.parts.router.do_send(Move { slot, to: shard, done });
