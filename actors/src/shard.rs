@@ -347,6 +347,8 @@ impl Handler<Disturb> for Shard {
                 self.guarded(|actor| actor.thread.with_shard(|shard| shard.remake(now)));
             }
             Disturb::ActiveExpire(on) => self.thread.with_shard(|s| s.set_active_expire(on)),
+            Disturb::BreakOrder(on) => self.thread.with_shard(|s| s.break_order(on)),
+            Disturb::BreakAtomicity(on) => self.thread.with_shard(|s| s.break_atomicity(on)),
             Disturb::Stall(millis) => stall(millis),
         }
     }

@@ -34,8 +34,9 @@ impl Told {
     }
 }
 
-/// The tables of a slot.
+/// The tables of a slot. What every look at a key needs of it stands in its first cache line.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub struct Slot {
     zero: Table,
     others: Vec<(u32, Table)>,

@@ -189,6 +189,12 @@ impl Keyspace {
         for (table, (slot, _)) in tables.iter_mut().zip(keys) {
             *table = self.slots[usize::from(*slot)].as_deref().and_then(|slot| slot.table(db));
         }
+        for table in tables.iter().flatten() {
+            black_box(table.len_of_row());
+        }
+        for (table, (_, hash)) in tables.iter().zip(keys) {
+            black_box(table.map(|table| table.line(*hash)));
+        }
         let mut entries = [None; WARMED];
         for ((entry, table), (_, hash)) in entries.iter_mut().zip(tables).zip(keys) {
             *entry = table.and_then(|table| table.candidate(*hash));

@@ -114,6 +114,9 @@ impl Batch {
     /// The next call was answered.
     fn advance(&mut self) {
         self.walk = None;
+        if let Some(scattered) = &mut self.scattered {
+            scattered.ends.push(self.replies.len());
+        }
         self.next = if self.session.closing { self.routed.len() } else { self.next + 1 };
     }
 }

@@ -7,12 +7,15 @@
 //! effects first, then letters, then replies.
 
 mod base;
+pub(crate) mod broken;
 mod call;
 pub mod errand;
 mod expire;
 mod lend;
 pub mod letter;
 pub mod question;
+#[cfg(test)]
+mod regressions;
 pub mod replay;
 mod visit;
 mod waiting;
@@ -32,6 +35,7 @@ use crate::keyspace::keys::{Figures, Tools};
 use crate::keyspace::space::Keyspace;
 use crate::route::{Map, ShardId};
 use crate::settings::Settings;
+use crate::shard::broken::Broken;
 use crate::shard::call::{Engine, Given};
 use crate::shard::letter::{Lent, Letter, Returned};
 use crate::shard::question::{Answer, Question, Report};
@@ -119,6 +123,7 @@ pub struct Shard {
     longest_slice_ns: u64,
     rebuilt: Rebuilt,
     leaving: Vec<(u16, ShardId)>,
+    broken: Broken,
     /// What leaves at the end of the turn.
     pub outbox: Outbox,
 }
@@ -162,6 +167,7 @@ impl Shard {
             longest_slice_ns: 0,
             rebuilt: Rebuilt::default(),
             leaving: Vec::new(),
+            broken: Broken::default(),
             outbox: Outbox::default(),
         }
     }

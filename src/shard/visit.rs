@@ -35,11 +35,16 @@ impl Shard {
     pub fn visit(&mut self, mut batch: Box<Batch>, clock: &mut dyn Ticks) -> Option<Box<Batch>> {
         let start = clock.nanos();
         let mut now = start;
+        if self.broken.any() && batch.next == 0 && batch.scattered.is_none() {
+            self.scatter(&mut batch);
+        }
         let mut warm = batch.next;
         // What a command holds that runs in steps must not leave with a batch that goes home.
         while !batch.is_done()
             && batch.action.is_none()
-            && (batch.replies.len() < REPLIES_MARK || batch.errand.is_some())
+            && (batch.replies.len() < REPLIES_MARK
+                || batch.errand.is_some()
+                || batch.scattered.is_some())
         {
             if now - start > SLICE_NS {
                 self.ready.push_back(batch);
@@ -63,6 +68,9 @@ impl Shard {
                     return None;
                 }
             }
+        }
+        if let Some(scattered) = batch.scattered.take() {
+            batch.gather(*scattered);
         }
         Some(batch)
     }

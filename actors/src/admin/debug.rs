@@ -27,16 +27,10 @@ impl Admin {
             }
             Debug::PanicActor(name) => self.panic_actor(&name, thread)?,
             Debug::StallShard { shard, millis } => self.disturb(shard, Disturb::Stall(millis))?,
-            Debug::SetActiveExpire(on) => {
-                for shard in &self.parts.shards {
-                    shard.disturb.do_send(Disturb::ActiveExpire(on));
-                }
-                self.ask_all(Question::Nothing).await;
-            }
-            Debug::Reload if self.writer().is_none() => {
-                self.parts.shards.iter().for_each(|shard| shard.disturb.do_send(Disturb::Remake));
-                self.ask_all(Question::Nothing).await;
-            }
+            Debug::SetActiveExpire(on) => self.disturb_all(Disturb::ActiveExpire(on)).await,
+            Debug::BreakOrder(on) => self.disturb_all(Disturb::BreakOrder(on)).await,
+            Debug::BreakAtomicity(on) => self.disturb_all(Disturb::BreakAtomicity(on)).await,
+            Debug::Reload if self.writer().is_none() => self.disturb_all(Disturb::Remake).await,
             Debug::LoadJournal | Debug::Reload => self.load_journal().await?,
             Debug::MoveSlot { slot, shard } => {
                 let (done, receiver) = oneshot::channel();
@@ -53,6 +47,12 @@ impl Admin {
         let shard = shard.ok_or(CommandError::Text("ERR no such shard"))?;
         shard.disturb.do_send(disturb);
         Ok(())
+    }
+
+    /// Returns when all shards have done it.
+    async fn disturb_all(&self, disturb: Disturb) {
+        self.parts.shards.iter().for_each(|shard| shard.disturb.do_send(disturb));
+        self.ask_all(Question::Nothing).await;
     }
 
     fn panic_actor(&self, name: &str, thread: &Thread) -> Result<(), CommandError> {
