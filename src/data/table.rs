@@ -32,6 +32,9 @@ const BUCKET_MEAN: usize = 5;
 /// average, where it is next to be split, it has more once in 20,000 times.
 const BUCKET_MAX: usize = 24;
 
+/// Choices of a place at random before the members are counted instead.
+const TRIES: usize = 1_000;
+
 /// Buckets of a group.
 const GROUP: usize = 16;
 
@@ -294,13 +297,15 @@ impl<T: Member> Table<T> {
         if self.counts.len == 0 {
             return None;
         }
-        loop {
+        for _ in 0..TRIES {
             // A bucket twice as full is accepted twice as often.
             let bucket = self.buckets.get(random.usize(0..self.buckets.len()))?;
             if let Some(member) = bucket.iter().nth(random.usize(0..BUCKET_MAX)) {
                 return Some(member);
             }
         }
+        // Of a large table nearly nothing is left.
+        self.iter().nth(random.usize(0..self.counts.len))
     }
 
     /// Bytes that the table takes from the allocator, the members' own not counted.
@@ -329,7 +334,9 @@ impl<T: Member> Table<T> {
         self.buckets.push();
         let Some(old) = self.buckets.get_mut(from).map(std::mem::take) else { return };
         // All are read once before any is hashed, so that the waits for memory overlap.
-        old.iter().for_each(|member| drop(black_box(member.name().first().copied())));
+        old.iter().for_each(|member| {
+            black_box(member.name().first().copied());
+        });
         for member in old {
             let (hash, due) = (hasher.hash(member.name()), member.due());
             let index = self.index(hash);
