@@ -10,6 +10,8 @@
 //! Left out: what is random by nature (RANDOMKEY, the cursors of SCAN) or tells of the server
 //! itself (OBJECT REFCOUNT counts a reply on its way to the socket).
 
+mod hash;
+
 use crate::support::client::{Client, shown};
 use crate::support::oracle::Oracle;
 use crate::support::reply::Reply;
@@ -252,8 +254,12 @@ impl Author {
         command
     }
 
+    fn any_command(&mut self) -> Command {
+        if self.one_in(3) { self.hash_command() } else { self.command() }
+    }
+
     fn program(&mut self) -> Vec<Command> {
-        (0..PROGRAM).map(|_| self.command()).collect()
+        (0..PROGRAM).map(|_| self.any_command()).collect()
     }
 }
 
@@ -278,7 +284,19 @@ fn same(command: &Command, ours: &Reply, theirs: &Reply) -> bool {
             };
             sorted(ours) == sorted(theirs)
         }
-        _ => ours == theirs,
+        (Reply::Array(ours), Reply::Array(theirs)) if hash::tolerance(&name) > 0 => {
+            let near = |(ours, theirs): (&Reply, &Reply)| match (ours, theirs) {
+                (Reply::Integer(ours), Reply::Integer(theirs)) if *theirs > 0 => {
+                    ours.abs_diff(*theirs) <= hash::tolerance(&name)
+                }
+                _ => ours == theirs,
+            };
+            ours.len() == theirs.len() && ours.iter().zip(theirs).all(near)
+        }
+        _ => match hash::sorted(&name, theirs) {
+            Some(theirs) => hash::sorted(&name, ours) == Some(theirs),
+            None => ours == theirs,
+        },
     }
 }
 
