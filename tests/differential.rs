@@ -11,6 +11,7 @@
 //! itself (OBJECT REFCOUNT counts a reply on its way to the socket).
 
 mod hash;
+mod zset;
 
 use crate::support::client::{Client, shown};
 use crate::support::oracle::Oracle;
@@ -255,7 +256,11 @@ impl Author {
     }
 
     fn any_command(&mut self) -> Command {
-        if self.one_in(3) { self.hash_command() } else { self.command() }
+        match self.random.u8(..4) {
+            0 => self.hash_command(),
+            1 => self.zset_command(),
+            _ => self.command(),
+        }
     }
 
     fn program(&mut self) -> Vec<Command> {

@@ -20,7 +20,6 @@ pub(crate) enum Beside {
     /// The value of a field, unless NOVALUES is said.
     Value,
     /// The score of a member, unless NOSCORES is said.
-    #[allow(dead_code, reason = "sorted sets come after hashes")]
     Score,
 }
 

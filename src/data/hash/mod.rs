@@ -188,9 +188,8 @@ impl Hash {
     pub fn remove(&mut self, name: &[u8]) -> bool {
         match self {
             Hash::Packed(pack) => {
-                let Some(at) = find(pack, name) else { return false };
-                pack.remove(at, 2);
-                true
+                let at = find(pack, name);
+                at.map(|at| pack.remove(at, 2)).is_some()
             }
             Hash::Large(fields) => fields.remove(name),
         }
