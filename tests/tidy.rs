@@ -104,6 +104,7 @@ const COUNTED: &str = "the counted values (tallies, log entries, spikes) below s
 /// safe wrapper.
 const UNSAFE: &[&str] = &[
     "src/data/blob.rs",
+    "src/data/zset/member.rs",
     "src/keyspace/entry.rs",
     "src/keyspace/object.rs",
     "actors/src/allocator.rs",

@@ -2,12 +2,12 @@
 //! another slot, or from anywhere but its own records.
 
 use crate::base::millis::Millis;
-use crate::base::slot;
+use crate::base::{float, slot};
 use crate::commands::call::Call;
 use crate::commands::positions;
 use crate::data::hash::Hash;
-use crate::data::list::List;
 use crate::data::value::Value;
+use crate::data::zset::Zset;
 use crate::keyspace::effect::Effects;
 use crate::keyspace::entry::Entry;
 use crate::keyspace::key::Key;
@@ -64,7 +64,7 @@ pub(crate) fn record(effects: &mut Effects, db: u32, name: &[u8], entry: &Entry)
 fn record_object(effects: &mut Effects, db: u32, name: &[u8], object: &Object) {
     let mut add = Adding { effects, db, name, words: Vec::new() };
     match object {
-        Object::List(List::Packed(pack)) => add.all(b"RPUSH", 1, pack.iter()),
+        Object::List(list) => add.all(b"RPUSH", 1, list.iter()),
         Object::Hash(hash) => add.hash(hash),
         Object::Set(set) => {
             add.all(b"SADD", 1, set.iter());
@@ -75,7 +75,26 @@ fn record_object(effects: &mut Effects, db: u32, name: &[u8], object: &Object) {
                 add.effects.aside(db, &words);
             }
         }
-        Object::Zset(_) | Object::Stream(_) => {}
+        Object::Zset(zset) => record_zset(&mut add, zset),
+        Object::Stream(_) => {}
+    }
+}
+
+fn record_zset(add: &mut Adding<'_>, zset: &Zset) {
+    let mut deadlines = Vec::new();
+    zset.each(|name, score| {
+        add.words.push(float::Text::of(score).as_bytes().to_vec());
+        add.words.push(name.to_vec());
+        if add.words.len() == 2 * ELEMENTS_A_COMMAND {
+            add.flush(b"ZADD");
+        }
+        deadlines.extend(zset.deadline(name).flatten().map(|due| (name.to_vec(), due)));
+    });
+    add.flush(b"ZADD");
+    for (name, deadline) in deadlines {
+        let time = deadline.to_string();
+        let words: [&[u8]; 6] = [b"ZPEXPIREAT", add.name, time.as_bytes(), b"MEMBERS", b"1", &name];
+        add.effects.aside(add.db, &words);
     }
 }
 

@@ -10,7 +10,7 @@ use ahash::RandomState;
 
 use crate::commands::command::{Arity, Command, Run};
 use crate::commands::error::CommandError;
-use crate::commands::{connection, generic, hash, server, set, string};
+use crate::commands::{connection, generic, hash, list, server, set, string, zset};
 use crate::resp::Span;
 
 /// Every family of commands, in the order of the documentation.
@@ -28,6 +28,11 @@ pub static FAMILIES: &[&[Command]] = &[
     hash::expiry::COMMANDS,
     hash::timed::COMMANDS,
     hash::whole::COMMANDS,
+    list::edit::COMMANDS,
+    list::moving::COMMANDS,
+    list::pop::COMMANDS,
+    list::push::COMMANDS,
+    list::read::COMMANDS,
     server::absent::COMMANDS,
     server::config::COMMANDS,
     server::control::COMMANDS,
@@ -48,6 +53,15 @@ pub static FAMILIES: &[&[Command]] = &[
     string::many::COMMANDS,
     string::range::COMMANDS,
     string::set::COMMANDS,
+    zset::add::COMMANDS,
+    zset::combine::COMMANDS,
+    zset::count::COMMANDS,
+    zset::expire::COMMANDS,
+    zset::member::COMMANDS,
+    zset::pop::COMMANDS,
+    zset::random::COMMANDS,
+    zset::range::COMMANDS,
+    zset::scan::COMMANDS,
 ];
 
 /// Longest name of a command or subcommand.

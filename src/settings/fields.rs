@@ -89,6 +89,7 @@ pub struct Fields {
     pub lazyfree_lazy_user_flush: bool,
     pub lfu_decay_time: u32,
     pub lfu_log_factor: u32,
+    pub list_max_listpack_size: i32,
     pub log_format: LogFormat,
     pub logfile: String,
     pub loglevel: LogLevel,
@@ -120,6 +121,8 @@ pub struct Fields {
     pub timeout: u32,
     pub unixsocket: String,
     pub unixsocketperm: u32,
+    pub zset_max_listpack_entries: u64,
+    pub zset_max_listpack_value: u64,
 }
 
 impl Fields {
@@ -162,6 +165,7 @@ impl Fields {
             lazyfree_lazy_user_flush: texts.flag("lazyfree-lazy-user-flush"),
             lfu_decay_time: texts.number("lfu-decay-time"),
             lfu_log_factor: texts.number("lfu-log-factor"),
+            list_max_listpack_size: texts.number("list-max-listpack-size"),
             log_format: texts.choice("log-format"),
             logfile: texts.owned("logfile"),
             loglevel: texts.choice("loglevel"),
@@ -194,6 +198,8 @@ impl Fields {
             unixsocket: texts.owned("unixsocket"),
             unixsocketperm: u32::from_str_radix(texts.text("unixsocketperm"), 8)
                 .expect("checked octal digits"),
+            zset_max_listpack_entries: texts.number("zset-max-listpack-entries"),
+            zset_max_listpack_value: texts.number("zset-max-listpack-value"),
         }
     }
 }

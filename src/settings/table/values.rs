@@ -27,12 +27,11 @@ pub(super) const SETTINGS: &[Setting] = &[
         .doc("Size up to which a HyperLogLog is sparse."),
     count("list-compress-depth", "0", Unit::None)
         .runtime()
-        .accepted(NO_THRESHOLD)
+        .accepted("no node of a list is ever compressed")
         .doc("Nodes at each end of a list that are not compressed; 0 for no compression."),
     number("list-max-listpack-size", "-2", i32::MIN as i64, i32::MAX as i64, Unit::None)
         .also(&["list-max-ziplist-size"])
         .runtime()
-        .accepted(NO_THRESHOLD)
         .doc("Items in a node of a list, or its size: -1 for 4 kb up to -5 for 64 kb."),
     long("list-max-ziplist-entries", "512", Unit::None)
         .hidden()
@@ -70,11 +69,9 @@ pub(super) const SETTINGS: &[Setting] = &[
     long("zset-max-listpack-entries", "128", Unit::None)
         .also(&["zset-max-ziplist-entries"])
         .runtime()
-        .accepted(NO_THRESHOLD)
         .doc("Members up to which a sorted set is packed."),
     memory("zset-max-listpack-value", "64", 0)
         .also(&["zset-max-ziplist-value"])
         .runtime()
-        .accepted(NO_THRESHOLD)
         .doc("Length of a member up to which a sorted set is packed."),
 ];
