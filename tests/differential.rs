@@ -10,6 +10,7 @@
 //! Left out: what is random by nature (RANDOMKEY, the cursors of SCAN) or tells of the server
 //! itself (OBJECT REFCOUNT counts a reply on its way to the socket).
 
+mod set;
 mod zset;
 
 use crate::support::client::{Client, shown};
@@ -255,7 +256,11 @@ impl Author {
     }
 
     fn any_command(&mut self) -> Command {
-        if self.one_in(2) { self.zset_command() } else { self.command() }
+        match self.random.u8(..3) {
+            0 => self.command(),
+            1 => self.set_command(),
+            _ => self.zset_command(),
+        }
     }
 
     fn program(&mut self) -> Vec<Command> {
@@ -284,7 +289,10 @@ fn same(command: &Command, ours: &Reply, theirs: &Reply) -> bool {
             };
             sorted(ours) == sorted(theirs)
         }
-        _ => ours == theirs,
+        _ => match set::members(&name, theirs) {
+            Some(theirs) => set::members(&name, ours) == Some(theirs),
+            None => ours == theirs,
+        },
     }
 }
 
@@ -331,6 +339,10 @@ impl Lockstep {
                 for name in ["GET", "PEXPIRETIME", "TYPE"] {
                     checks.push(vec![name.into(), key.into()]);
                 }
+            }
+            for key in set::SETS {
+                checks.push(vec![b"SMEMBERS".to_vec(), key.into()]);
+                checks.push(vec![b"OBJECT".to_vec(), b"ENCODING".to_vec(), key.into()]);
             }
             checks.push(vec![b"DBSIZE".to_vec()]);
         }
