@@ -11,6 +11,7 @@ pub mod connection;
 pub(crate) mod element_expiry;
 pub mod error;
 pub mod generic;
+mod geo;
 mod help;
 pub mod number;
 pub mod positions;

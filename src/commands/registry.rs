@@ -10,7 +10,7 @@ use ahash::RandomState;
 
 use crate::commands::command::{Arity, Command, Run};
 use crate::commands::error::CommandError;
-use crate::commands::{connection, generic, server, string, zset};
+use crate::commands::{connection, generic, geo, server, string, zset};
 use crate::resp::Span;
 
 /// Every family of commands, in the order of the documentation.
@@ -23,6 +23,9 @@ pub static FAMILIES: &[&[Command]] = &[
     generic::object::COMMANDS,
     generic::rename::COMMANDS,
     generic::scan::COMMANDS,
+    geo::position::COMMANDS,
+    geo::radius::COMMANDS,
+    geo::searching::COMMANDS,
     server::absent::COMMANDS,
     server::config::COMMANDS,
     server::control::COMMANDS,

@@ -2,6 +2,7 @@
 
 pub mod blob;
 mod bucket;
+pub mod geo;
 pub mod hash;
 pub mod list;
 pub mod pack;
