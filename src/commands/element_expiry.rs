@@ -82,6 +82,7 @@ pub(crate) fn expire<T: Expiring>(
     let deadline = deadline(call, clock.start(keys.now), clock.unit)?;
     let (key, deletes) = (call.key(1), keys.is_past(deadline));
     let (mut answers, mut changed) = (Vec::with_capacity(names.len()), Vec::new());
+    keys.expire_named(key, names.clone());
     let edited = keys.edit_as(key, |value: &mut T, _| {
         for name in names.clone() {
             let answer = match value.deadline_of(name, call.hasher) {
@@ -125,8 +126,9 @@ pub(crate) fn persist<T: Expiring>(
     reply: &mut Reply<'_>,
 ) -> Result<(), CommandError> {
     let names = listed::<T>(call, T::WRONG_NUMBER)?;
-    let mut answers = Vec::with_capacity(names.len());
-    let edited = keys.edit_as(call.key(1), |value: &mut T, _| {
+    let (key, mut answers) = (call.key(1), Vec::with_capacity(names.len()));
+    keys.expire_named(key, names.clone());
+    let edited = keys.edit_as(key, |value: &mut T, _| {
         for name in names.clone() {
             answers.push(match value.deadline_of(name, call.hasher) {
                 None => GONE,
@@ -157,12 +159,13 @@ pub(crate) fn remaining<T: Expiring>(
     clock: Clock,
 ) -> Result<(), CommandError> {
     let names = listed::<T>(call, CommandError::Syntax)?;
-    let start = clock.start(keys.now);
+    let (start, now) = (clock.start(keys.now), keys.elements_now());
     let value = keys.read_as::<T>(call.key(1))?;
     reply.array(names.len());
     for name in names {
         let deadline = value.as_ref().and_then(|value| value.deadline_of(name, call.hasher));
-        reply.int(match deadline {
+        let is_there = |deadline: &Option<Millis>| deadline.is_none_or(|deadline| deadline > now);
+        reply.int(match deadline.filter(is_there) {
             None => GONE,
             Some(None) => NO_DEADLINE,
             Some(Some(deadline)) => {
@@ -175,7 +178,7 @@ pub(crate) fn remaining<T: Expiring>(
 }
 
 /// The names behind the word, which stands right behind the key.
-fn listed<'a, T: Expiring>(
+pub(crate) fn listed<'a, T: Expiring>(
     call: &Call<'a>,
     wrong_number: CommandError,
 ) -> Result<impl ExactSizeIterator<Item = &'a [u8]> + Clone + use<'a, T>, CommandError> {
@@ -219,7 +222,8 @@ pub(crate) fn record_deadline<T: Expiring>(
     record(keys, names, &words);
 }
 
-fn record_removal<T: Expiring>(keys: &mut Keys<'_>, key: Key<'_>, names: &[&[u8]]) {
+/// Records, in the place of the call that runs, that elements are gone.
+pub(crate) fn record_removal<T: Expiring>(keys: &mut Keys<'_>, key: Key<'_>, names: &[&[u8]]) {
     let words = [&[T::REMOVAL.as_bytes(), key.name], names].concat();
     record(keys, names, &words);
 }

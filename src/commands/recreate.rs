@@ -1,9 +1,11 @@
 //! A value as the commands that make it: what the journal says of a key whose value came from
 //! another slot, or from anywhere but its own records.
 
+use crate::base::millis::Millis;
 use crate::base::{float, slot};
 use crate::commands::call::Call;
 use crate::commands::positions;
+use crate::data::hash::Hash;
 use crate::data::list::List;
 use crate::data::value::Value;
 use crate::data::zset::Zset;
@@ -64,8 +66,18 @@ fn record_object(effects: &mut Effects, db: u32, name: &[u8], object: &Object) {
     let mut add = Adding { effects, db, name, words: Vec::new() };
     match object {
         Object::List(List::Packed(pack)) => add.all(b"RPUSH", 1, pack.iter()),
+        Object::Hash(hash) => add.hash(hash),
+        Object::Set(set) => {
+            add.all(b"SADD", 1, set.iter());
+            for (member, deadline) in set.deadlines() {
+                let time = deadline.to_string();
+                let words: [&[u8]; 6] =
+                    [b"SPEXPIREAT", name, time.as_bytes(), b"MEMBERS", b"1", member];
+                add.effects.aside(db, &words);
+            }
+        }
         Object::Zset(zset) => record_zset(&mut add, zset),
-        Object::Hash(_) | Object::Set(_) | Object::Stream(_) => {}
+        Object::Stream(_) => {}
     }
 }
 
@@ -105,6 +117,26 @@ impl Adding<'_> {
             }
         }
         self.flush(command);
+    }
+
+    /// Adds all fields, then the deadlines of those that have one.
+    fn hash(&mut self, hash: &Hash) {
+        let always = Millis(i64::MIN);
+        hash.each(always, |item| {
+            self.words.extend([item.name.to_vec(), item.value.to_vec()]);
+            if self.words.len() == 2 * ELEMENTS_A_COMMAND {
+                self.flush(b"HSET");
+            }
+        });
+        self.flush(b"HSET");
+        hash.each(always, |item| {
+            if let Some(deadline) = item.deadline {
+                let (time, name) = (deadline.to_string(), item.name.to_vec());
+                let words: [&[u8]; 6] =
+                    [b"HPEXPIREAT", self.name, time.as_bytes(), b"FIELDS", b"1", &name];
+                self.effects.aside(self.db, &words);
+            }
+        });
     }
 
     fn flush(&mut self, command: &[u8]) {

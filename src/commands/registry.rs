@@ -10,7 +10,7 @@ use ahash::RandomState;
 
 use crate::commands::command::{Arity, Command, Run};
 use crate::commands::error::CommandError;
-use crate::commands::{connection, generic, geo, server, string, zset};
+use crate::commands::{connection, generic, geo, hash, server, set, string, zset};
 use crate::resp::Span;
 
 /// Every family of commands, in the order of the documentation.
@@ -26,6 +26,11 @@ pub static FAMILIES: &[&[Command]] = &[
     geo::position::COMMANDS,
     geo::radius::COMMANDS,
     geo::searching::COMMANDS,
+    hash::basic::COMMANDS,
+    hash::counter::COMMANDS,
+    hash::expiry::COMMANDS,
+    hash::timed::COMMANDS,
+    hash::whole::COMMANDS,
     server::absent::COMMANDS,
     server::config::COMMANDS,
     server::control::COMMANDS,
@@ -36,6 +41,10 @@ pub static FAMILIES: &[&[Command]] = &[
     server::latency::COMMANDS,
     server::logs::COMMANDS,
     server::memory::COMMANDS,
+    set::algebra::COMMANDS,
+    set::basic::COMMANDS,
+    set::expiry::COMMANDS,
+    set::random::COMMANDS,
     string::basic::COMMANDS,
     string::compare::COMMANDS,
     string::counter::COMMANDS,

@@ -42,6 +42,12 @@ fn places(tags: u64, wanted: u64) -> u64 {
 }
 
 impl<T> Bucket<T> {
+    /// The first word of the bucket's line.
+    #[inline]
+    pub(super) fn line(&self) -> u64 {
+        self.tags
+    }
+
     /// The place of a member in this bucket, behind it left out.
     #[inline]
     fn place(&self, wanted: u64, is_it: &mut impl FnMut(&T) -> bool) -> Option<usize> {
@@ -204,15 +210,16 @@ impl<T: fmt::Debug> fmt::Debug for Bucket<T> {
 
 /// A row of buckets, in chunks: adding one moves one chunk at the most.
 #[derive(Clone, Debug)]
+#[repr(C)]
 pub(super) struct Buckets<T> {
+    len: usize,
     first: Vec<Bucket<T>>,
     rest: Vec<Vec<Bucket<T>>>,
-    len: usize,
 }
 
 impl<T> Default for Buckets<T> {
     fn default() -> Buckets<T> {
-        Buckets { first: Vec::new(), rest: Vec::new(), len: 0 }
+        Buckets { len: 0, first: Vec::new(), rest: Vec::new() }
     }
 }
 

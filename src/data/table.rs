@@ -18,6 +18,8 @@
 //! Each group of buckets knows a lower bound of its deadlines, so that looking for what is due
 //! costs one comparison a group and no memory a member.
 
+use std::hint::black_box;
+
 use crate::base::hash::Hasher;
 use crate::base::millis::Millis;
 use crate::data::NEVER;
@@ -29,6 +31,9 @@ const BUCKET_MEAN: usize = 5;
 /// More members than this a bucket does not hold, with those behind it: with twice the mean on
 /// average, where it is next to be split, it has more once in 20,000 times.
 const BUCKET_MAX: usize = 24;
+
+/// Choices of a place at random before the members are counted instead.
+const TRIES: usize = 1_000;
 
 /// Buckets of a group.
 const GROUP: usize = 16;
@@ -87,6 +92,8 @@ pub struct Counts {
     pub expires: usize,
     /// Sum of the deadlines, in milliseconds of unix time: their mean is what INFO shows.
     pub deadline_sum: i128,
+    /// Buckets of the table.
+    pub buckets: usize,
 }
 
 impl Counts {
@@ -95,6 +102,7 @@ impl Counts {
         self.len += other.len;
         self.expires += other.expires;
         self.deadline_sum += other.deadline_sum;
+        self.buckets += other.buckets;
     }
 
     /// Takes `other` off.
@@ -102,6 +110,7 @@ impl Counts {
         self.len -= other.len;
         self.expires -= other.expires;
         self.deadline_sum -= other.deadline_sum;
+        self.buckets -= other.buckets;
     }
 
     fn change_deadline(&mut self, old: Option<Millis>, new: Option<Millis>) {
@@ -116,14 +125,15 @@ impl Counts {
     }
 }
 
-/// A table of members, each found by its name.
+/// A table of members, each found by its name. What every look needs fills the first cache line.
 #[derive(Clone, Debug)]
+#[repr(C)]
 pub struct Table<T> {
     buckets: Buckets<T>,
+    due: Millis,
     /// Lower bounds of the deadlines by group; no bound where none was needed yet.
     groups: Vec<Millis>,
     counts: Counts,
-    due: Millis,
 }
 
 impl<T> Default for Table<T> {
@@ -134,9 +144,12 @@ impl<T> Default for Table<T> {
 }
 
 impl<T: Member> Table<T> {
-    /// Members, members with deadline, sum of deadlines.
+    /// Bytes of a bucket, the members' own not counted.
+    pub const BUCKET_BYTES: usize = size_of::<Bucket<T>>();
+
+    /// Members, members with deadline, sum of deadlines, buckets.
     pub fn counts(&self) -> Counts {
-        self.counts
+        Counts { buckets: self.buckets.len(), ..self.counts }
     }
 
     /// The member with this name.
@@ -144,6 +157,18 @@ impl<T: Member> Table<T> {
     pub fn get(&self, name: Name<'_>) -> Option<&T> {
         let bucket = self.buckets.get(self.index(name.hash))?;
         bucket.find(name.hash, |member| member.name() == name.bytes)
+    }
+
+    /// Reads of the table where its buckets are: one line of memory.
+    #[inline]
+    pub(crate) fn len_of_row(&self) -> usize {
+        self.buckets.len()
+    }
+
+    /// Reads of the table what the next look for this hash reads of it, and no member.
+    #[inline]
+    pub(crate) fn line(&self, hash: u64) -> u64 {
+        self.buckets.get(self.index(hash)).map_or(0, Bucket::line)
     }
 
     /// What is probably a member, by its hash alone; nothing of the member is read.
@@ -272,13 +297,15 @@ impl<T: Member> Table<T> {
         if self.counts.len == 0 {
             return None;
         }
-        loop {
+        for _ in 0..TRIES {
             // A bucket twice as full is accepted twice as often.
             let bucket = self.buckets.get(random.usize(0..self.buckets.len()))?;
             if let Some(member) = bucket.iter().nth(random.usize(0..BUCKET_MAX)) {
                 return Some(member);
             }
         }
+        // Of a large table nearly nothing is left.
+        self.iter().nth(random.usize(0..self.counts.len))
     }
 
     /// Bytes that the table takes from the allocator, the members' own not counted.
@@ -306,6 +333,8 @@ impl<T: Member> Table<T> {
         let from = new - (1 << new.ilog2());
         self.buckets.push();
         let Some(old) = self.buckets.get_mut(from).map(std::mem::take) else { return };
+        // All are read once before any is hashed, so that the waits for memory overlap.
+        old.iter().for_each(|member| drop(black_box(member.name().first().copied())));
         for member in old {
             let (hash, due) = (hasher.hash(member.name()), member.due());
             let index = self.index(hash);
@@ -345,7 +374,8 @@ impl<T: Member> Table<T> {
         let count = self.buckets.len().max(1);
         let level = count.ilog2();
         let wide = (bits & ((2 << level) - 1)) as usize;
-        if wide < count { wide } else { wide & ((1 << level) - 1) }
+        // No branch: half of the guesses would be wrong, and each would wait for the memory.
+        wide - (usize::from(wide >= count) << level)
     }
 
     /// Number of low bits that the members of bucket `index` share.

@@ -4,6 +4,8 @@
 //! deletion. Reads count hits and misses and move the access clock; looks on behalf of a write do
 //! not count. Every change goes through here, so that what changed is known ([`Keys::changes`]).
 
+use std::collections::BTreeSet;
+
 use crate::base::integer;
 use crate::base::millis::Millis;
 use crate::commands::error::CommandError;
@@ -317,9 +319,9 @@ impl<'a> Keys<'a> {
         self.spaces().map(|space| space.counts(self.db).len).sum()
     }
 
-    /// Number of databases that may hold keys.
-    pub fn databases(&self) -> u32 {
-        self.spaces().map(Keyspace::databases).max().unwrap_or(0)
+    /// The databases that may hold keys, ascending.
+    pub fn databases(&self) -> BTreeSet<u32> {
+        self.spaces().flat_map(Keyspace::databases).collect()
     }
 
     /// Empties the database; what it held is dropped bit by bit.

@@ -5,6 +5,8 @@
 //! that it means the same on every shard, and a key that is there from start to end of a scan is
 //! met: a table's positions hold across its growth, and a slot that moves keeps its rank.
 //!
+//! KEYS is of one moment: it holds all slots until it is done, and works in steps.
+//!
 //! A call of SCAN ends when it has looked at COUNT keys, or at ten times as many empty parts of
 //! tables. Empty slots cost next to nothing and are passed over within the call, so that a small
 //! database is scanned in one call.
@@ -21,7 +23,7 @@ use crate::data::table::SCAN_BITS;
 use crate::keyspace::entry::Entry;
 use crate::keyspace::key::Key;
 use crate::keyspace::keys::Keys;
-use crate::resp::Reply;
+use crate::resp::{Reply, encode};
 
 /// The commands of this family.
 pub(crate) const COMMANDS: &[Command] = &[
@@ -36,7 +38,7 @@ pub(crate) const COMMANDS: &[Command] = &[
         categories: Categories::KEYSPACE.and(Categories::DANGEROUS),
         tips: &["request_policy:all_shards", "nondeterministic_output_order"],
         args: &[Arg::pattern("pattern")],
-        run: Run::All(list_keys),
+        run: Run::Steps(list_keys),
         ..Command::BASE
     },
     Command {
@@ -74,24 +76,53 @@ pub(crate) const COMMANDS: &[Command] = &[
     },
 ];
 
+/// Bytes of the head of an array, at the most.
+const HEAD_BYTES: usize = 32;
+
+/// Set in the cursor of KEYS while it writes what it has counted.
+const WRITES: u64 = 1 << 63;
+
+/// Counts what matches, and then writes it: so there is room for all of the reply from the start,
+/// and nothing is moved while it grows.
 fn list_keys(
     call: &Call<'_>,
     keys: &mut Keys<'_>,
+    walk: &mut Walk,
     reply: &mut Reply<'_>,
-) -> Result<(), CommandError> {
-    let pattern = call.arg(1);
-    let matches_all = pattern == b"*";
-    let later = reply.array_later(if matches_all { keys.count() } else { 0 });
-    let mut found = 0;
-    for entry in keys.tables().flat_map(|table| table.iter()) {
-        let matches = matches_all || glob::matches(pattern, entry.key(), false);
-        if matches && !entry.is_due(keys.now) {
-            reply.bulk(entry.key());
-            found += 1;
+) -> Result<Step, CommandError> {
+    let pattern = Some(call.arg(1)).filter(|pattern| *pattern != b"*");
+    let wanted = Wanted { pattern, only: None, kind: None, count: 0 };
+    let mut left = KEYS_A_STEP * KEY_COST;
+    loop {
+        let (phase, place) = (walk.cursor & WRITES, walk.cursor & !WRITES);
+        let slot = (place >> SCAN_BITS) as u16;
+        if slot == SLOTS && phase == WRITES {
+            return Ok(Step::Done);
+        } else if slot == SLOTS {
+            reply.reserve(walk.bytes + HEAD_BYTES);
+            reply.array(walk.spent);
+            walk.cursor = WRITES;
+            continue;
+        } else if left == 0 {
+            return Ok(Step::At(slot));
         }
+        let next = keys.at_slot(slot, |keys| {
+            keys.table(slot)?.scan(place & POSITION, |entry| {
+                left = left.saturating_sub(KEY_COST);
+                if entry.is_due(keys.now) || !wanted.matches(entry) {
+                } else if phase == WRITES {
+                    reply.bulk(entry.key());
+                } else {
+                    walk.spent += 1;
+                    walk.bytes += encode::bulk_len(entry.key());
+                }
+            })
+        });
+        left = left.saturating_sub(1);
+        let next_slot = u64::from(slot + 1) << SCAN_BITS;
+        let position = next.flatten().map(|position| u64::from(slot) << SCAN_BITS | position);
+        walk.cursor = phase | position.unwrap_or(next_slot);
     }
-    reply.set_len(later, found);
-    Ok(())
 }
 
 /// How often RANDOMKEY chooses again on one shard because a key was due.

@@ -7,6 +7,7 @@
 use std::fmt;
 
 use crate::base::float;
+use crate::base::millis::Millis;
 use crate::base::sha1::{LEN, sha1};
 use crate::data::list::List;
 use crate::keyspace::entry::Entry;
@@ -59,6 +60,25 @@ impl Digest {
                 self.mix(&1u32.to_be_bytes());
                 pack.iter().for_each(|item| item.with(|bytes| self.mix(bytes)));
             }
+            Object::Hash(hash) => {
+                self.mix(&4u32.to_be_bytes());
+                hash.each(Millis(i64::MIN), |item| {
+                    let mut pair = Digest::default();
+                    item.name.with(|bytes| pair.mix(bytes));
+                    item.value.with(|bytes| pair.mix(bytes));
+                    self.join(pair);
+                });
+            }
+            Object::Set(set) => {
+                self.mix(&2u32.to_be_bytes());
+                set.iter().for_each(|member| member.with(|bytes| self.join_bytes(bytes)));
+                for (member, _) in set.deadlines() {
+                    let mut timed = Digest::default();
+                    timed.mix(member);
+                    timed.mix(b"!!expire!!");
+                    self.join(timed);
+                }
+            }
             Object::Zset(zset) => {
                 self.mix(&3u32.to_be_bytes());
                 zset.each(|name, score| {
@@ -71,7 +91,7 @@ impl Digest {
                     self.join(member);
                 });
             }
-            Object::Hash(_) | Object::Set(_) | Object::Stream(_) => {}
+            Object::Stream(_) => {}
         }
     }
 
