@@ -117,13 +117,6 @@ impl Keys<'_> {
         true
     }
 
-    /// Takes out all elements of a key that are due, and records their deletion.
-    pub(super) fn expire_all_elements(&mut self, key: Key<'_>) {
-        while self.peek(key).is_some_and(|entry| entry.elements_due() <= self.now) {
-            self.expire_elements(key);
-        }
-    }
-
     /// Says that the call changed the data set so many times.
     pub fn changed(&mut self, times: usize) {
         self.changes += times as u64;
@@ -182,6 +175,20 @@ impl Keys<'_> {
             self.take(key);
         }
         self.record_expired(removal, key, &gone);
+    }
+
+    /// Takes out all elements of a key that are due and records their deletion, for a command that
+    /// looks at all of them.
+    pub fn expire_all_elements(&mut self, key: Key<'_>) {
+        let now = self.elements_now();
+        let is_due = |keys: &Keys<'_>| {
+            let table = keys.space.table(keys.db, key.slot);
+            table.is_some_and(|table| table.due() <= now)
+                && keys.peek(key).is_some_and(|entry| entry.elements_due() <= now)
+        };
+        while is_due(self) {
+            self.expire_elements(key);
+        }
     }
 
     fn record_expired(&mut self, removal: &[u8], key: Key<'_>, gone: &[&[u8]]) {
