@@ -243,13 +243,7 @@ impl Collection for Zset {
         }
     }
 
-    fn expire(
-        &mut self,
-        now: Millis,
-        most: usize,
-        _hasher: &Hasher,
-        gone: &mut dyn FnMut(&[u8]),
-    ) {
+    fn expire(&mut self, now: Millis, most: usize, _hasher: &Hasher, gone: &mut dyn FnMut(&[u8])) {
         if let Zset::Large(large) = self {
             large.expire(now, most, gone);
         }
