@@ -14,6 +14,7 @@ pub mod generic;
 mod geo;
 pub mod hash;
 mod help;
+pub mod list;
 pub mod number;
 pub mod positions;
 pub(crate) mod recreate;

@@ -6,7 +6,6 @@ use crate::base::{float, slot};
 use crate::commands::call::Call;
 use crate::commands::positions;
 use crate::data::hash::Hash;
-use crate::data::list::List;
 use crate::data::value::Value;
 use crate::data::zset::Zset;
 use crate::keyspace::effect::Effects;
@@ -65,7 +64,7 @@ pub(crate) fn record(effects: &mut Effects, db: u32, name: &[u8], entry: &Entry)
 fn record_object(effects: &mut Effects, db: u32, name: &[u8], object: &Object) {
     let mut add = Adding { effects, db, name, words: Vec::new() };
     match object {
-        Object::List(List::Packed(pack)) => add.all(b"RPUSH", 1, pack.iter()),
+        Object::List(list) => add.all(b"RPUSH", 1, list.iter()),
         Object::Hash(hash) => add.hash(hash),
         Object::Set(set) => {
             add.all(b"SADD", 1, set.iter());

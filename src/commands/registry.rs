@@ -10,7 +10,7 @@ use ahash::RandomState;
 
 use crate::commands::command::{Arity, Command, Run};
 use crate::commands::error::CommandError;
-use crate::commands::{connection, generic, geo, hash, server, set, string, zset};
+use crate::commands::{connection, generic, geo, hash, list, server, set, string, zset};
 use crate::resp::Span;
 
 /// Every family of commands, in the order of the documentation.
@@ -31,6 +31,11 @@ pub static FAMILIES: &[&[Command]] = &[
     hash::expiry::COMMANDS,
     hash::timed::COMMANDS,
     hash::whole::COMMANDS,
+    list::edit::COMMANDS,
+    list::moving::COMMANDS,
+    list::pop::COMMANDS,
+    list::push::COMMANDS,
+    list::read::COMMANDS,
     server::absent::COMMANDS,
     server::config::COMMANDS,
     server::control::COMMANDS,

@@ -334,7 +334,9 @@ impl<T: Member> Table<T> {
         self.buckets.push();
         let Some(old) = self.buckets.get_mut(from).map(std::mem::take) else { return };
         // All are read once before any is hashed, so that the waits for memory overlap.
-        old.iter().for_each(|member| drop(black_box(member.name().first().copied())));
+        old.iter().for_each(|member| {
+            black_box(member.name().first().copied());
+        });
         for member in old {
             let (hash, due) = (hasher.hash(member.name()), member.due());
             let index = self.index(hash);

@@ -32,6 +32,7 @@ pub enum Object {
 }
 
 const LIST_PACKED: u8 = 0;
+const LIST_LINKED: u8 = 1;
 const HASH_PACKED: u8 = 10;
 const HASH_TABLE: u8 = 11;
 const SET_PACKED: u8 = 20;
@@ -90,6 +91,7 @@ impl Object {
     pub(super) fn into_raw(self) -> (u8, NonNull<u8>) {
         match self {
             Object::List(List::Packed(pack)) => (LIST_PACKED, pack.into_blob().into_raw()),
+            Object::List(List::Linked(linked)) => (LIST_LINKED, boxed(linked)),
             Object::Hash(Hash::Packed(pack)) => (HASH_PACKED, pack.into_blob().into_raw()),
             Object::Hash(Hash::Table(table)) => (HASH_TABLE, boxed(table)),
             Object::Set(Set::Packed(pack)) => (SET_PACKED, pack.into_blob().into_raw()),
@@ -111,6 +113,7 @@ impl Object {
             let pack = || Pack::from_blob(Blob::from_raw(start));
             match tag {
                 LIST_PACKED => Object::List(List::Packed(pack())),
+                LIST_LINKED => Object::List(List::Linked(unboxed(start))),
                 HASH_PACKED => Object::Hash(Hash::Packed(pack())),
                 HASH_TABLE => Object::Hash(Hash::Table(unboxed(start))),
                 SET_PACKED => Object::Set(Set::Packed(pack())),

@@ -12,7 +12,7 @@
 //! database is scanned in one call.
 
 use crate::base::slot::SLOTS;
-use crate::base::{glob, integer, slot};
+use crate::base::{integer, slot};
 use crate::commands::call::Call;
 use crate::commands::command::{Arg, Arity, Categories, Command, Flags, Group, Name, Run};
 use crate::commands::error::CommandError;
@@ -91,7 +91,7 @@ fn list_keys(
     reply: &mut Reply<'_>,
 ) -> Result<Step, CommandError> {
     let pattern = Some(call.arg(1)).filter(|pattern| *pattern != b"*");
-    let wanted = Wanted { pattern, only: None, kind: None, count: 0 };
+    let filter = Filter { pattern, ..Filter::default() };
     let mut left = KEYS_A_STEP * KEY_COST;
     loop {
         let (phase, place) = (walk.cursor & WRITES, walk.cursor & !WRITES);
@@ -109,10 +109,10 @@ fn list_keys(
         let next = keys.at_slot(slot, |keys| {
             keys.table(slot)?.scan(place & POSITION, |entry| {
                 left = left.saturating_sub(KEY_COST);
-                if entry.is_due(keys.now) || !wanted.matches(entry) {
-                } else if phase == WRITES {
+                let is_wanted = !entry.is_due(keys.now) && filter.matches(entry.key());
+                if is_wanted && phase == WRITES {
                     reply.bulk(entry.key());
-                } else {
+                } else if is_wanted {
                     walk.spent += 1;
                     walk.bytes += encode::bulk_len(entry.key());
                 }

@@ -9,7 +9,6 @@ use std::fmt;
 use crate::base::float;
 use crate::base::millis::Millis;
 use crate::base::sha1::{LEN, sha1};
-use crate::data::list::List;
 use crate::keyspace::entry::Entry;
 use crate::keyspace::object::Object;
 
@@ -56,9 +55,9 @@ impl Digest {
 
     fn mix_object(&mut self, object: &Object) {
         match object {
-            Object::List(List::Packed(pack)) => {
+            Object::List(list) => {
                 self.mix(&1u32.to_be_bytes());
-                pack.iter().for_each(|item| item.with(|bytes| self.mix(bytes)));
+                list.iter().for_each(|item| item.with(|bytes| self.mix(bytes)));
             }
             Object::Hash(hash) => {
                 self.mix(&4u32.to_be_bytes());

@@ -191,7 +191,7 @@ impl Hash {
         match self {
             Hash::Packed(pack) => {
                 let at = find(pack, name);
-                at.inspect(|at| drop(pack.remove(*at, 2))).is_some()
+                at.map(|at| pack.remove(at, 2)).is_some()
             }
             Hash::Table(table) => table.remove(Name::new(name, hasher)).is_some(),
         }

@@ -27,12 +27,11 @@ pub(super) const SETTINGS: &[Setting] = &[
         .doc("Size up to which a HyperLogLog is sparse."),
     count("list-compress-depth", "0", Unit::None)
         .runtime()
-        .accepted(NO_THRESHOLD)
+        .accepted("no node of a list is ever compressed")
         .doc("Nodes at each end of a list that are not compressed; 0 for no compression."),
     number("list-max-listpack-size", "-2", i32::MIN as i64, i32::MAX as i64, Unit::None)
         .also(&["list-max-ziplist-size"])
         .runtime()
-        .accepted(NO_THRESHOLD)
         .doc("Items in a node of a list, or its size: -1 for 4 kb up to -5 for 64 kb."),
     long("list-max-ziplist-entries", "512", Unit::None)
         .hidden()
