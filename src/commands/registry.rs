@@ -23,6 +23,7 @@ pub static FAMILIES: &[&[Command]] = &[
     generic::object::COMMANDS,
     generic::rename::COMMANDS,
     generic::scan::COMMANDS,
+    generic::sort::COMMANDS,
     list::edit::COMMANDS,
     list::moving::COMMANDS,
     list::pop::COMMANDS,
