@@ -10,7 +10,7 @@ use ahash::RandomState;
 
 use crate::commands::command::{Arity, Command, Run};
 use crate::commands::error::CommandError;
-use crate::commands::{connection, generic, list, server, string};
+use crate::commands::{connection, generic, hash, list, server, set, string, zset};
 use crate::resp::Span;
 
 /// Every family of commands, in the order of the documentation.
@@ -24,6 +24,11 @@ pub static FAMILIES: &[&[Command]] = &[
     generic::rename::COMMANDS,
     generic::scan::COMMANDS,
     generic::sort::COMMANDS,
+    hash::basic::COMMANDS,
+    hash::counter::COMMANDS,
+    hash::expiry::COMMANDS,
+    hash::timed::COMMANDS,
+    hash::whole::COMMANDS,
     list::edit::COMMANDS,
     list::moving::COMMANDS,
     list::pop::COMMANDS,
@@ -39,12 +44,25 @@ pub static FAMILIES: &[&[Command]] = &[
     server::latency::COMMANDS,
     server::logs::COMMANDS,
     server::memory::COMMANDS,
+    set::algebra::COMMANDS,
+    set::basic::COMMANDS,
+    set::expiry::COMMANDS,
+    set::random::COMMANDS,
     string::basic::COMMANDS,
     string::compare::COMMANDS,
     string::counter::COMMANDS,
     string::many::COMMANDS,
     string::range::COMMANDS,
     string::set::COMMANDS,
+    zset::add::COMMANDS,
+    zset::combine::COMMANDS,
+    zset::count::COMMANDS,
+    zset::expire::COMMANDS,
+    zset::member::COMMANDS,
+    zset::pop::COMMANDS,
+    zset::random::COMMANDS,
+    zset::range::COMMANDS,
+    zset::scan::COMMANDS,
 ];
 
 /// Longest name of a command or subcommand.

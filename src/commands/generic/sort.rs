@@ -16,6 +16,7 @@ use crate::commands::command::{
 };
 use crate::commands::error::CommandError;
 use crate::commands::recreate;
+use crate::data::hash::Lookup;
 use crate::data::list::{End, Limits, List};
 use crate::data::value::Value;
 use crate::keyspace::entry::Entry;
@@ -365,6 +366,14 @@ fn elements(entry: &Entry) -> Result<Found, CommandError> {
         Some(Object::List(list)) => {
             Ok(Found { elements: list.iter().map(Value::to_vec).collect(), is_ordered: true })
         }
+        Some(Object::Set(set)) => {
+            Ok(Found { elements: set.iter().map(Value::to_vec).collect(), is_ordered: false })
+        }
+        Some(Object::Zset(zset)) => {
+            let mut elements = Vec::new();
+            zset.each(|name, _| elements.push(name.to_vec()));
+            Ok(Found { elements, is_ordered: true })
+        }
         _ => Err(CommandError::WrongType),
     }
 }
@@ -385,10 +394,14 @@ fn named(call: &Call<'_>, keys: &mut Keys<'_>, pattern: &[u8], element: &[u8]) -
     let name = [before, element, after].concat();
     let key = Key::new(&name, call.hasher);
     keys.at_slot(key.slot, |keys| {
+        let lookup = Lookup { hasher: call.hasher, now: keys.elements_now() };
         let entry = keys.read(key)?;
-        match field {
-            None => entry.string().map(Value::to_vec),
-            Some(_) => None,
+        match (field, entry.object().as_deref()) {
+            (None, _) => entry.string().map(Value::to_vec),
+            (Some(field), Some(Object::Hash(hash))) => {
+                hash.get(field, lookup).map(|item| item.value.to_vec())
+            }
+            (Some(_), _) => None,
         }
     })
     .flatten()

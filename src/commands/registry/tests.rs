@@ -10,6 +10,9 @@ use crate::testing::Store;
 /// The reply of COMMAND, recorded from Valkey 9.1.2 and written in lines.
 const RECORDED: &str = include_str!("../../../tests/data/commands-valkey-9.1.2.tsv");
 
+/// What neither has, in the same form.
+const OURS: &str = include_str!("../../../tests/data/commands-troupe.tsv");
+
 /// What Valkey has not, by the documentation of Redis 8.
 const OF_REDIS: &str = include_str!("../../../tests/data/commands-redis-8.tsv");
 
@@ -91,6 +94,7 @@ fn every_declaration_is_what_valkey_says() {
     let recorded: BTreeMap<&str, &str> = RECORDED
         .lines()
         .chain(OF_REDIS.lines())
+        .chain(OURS.lines())
         .filter(|line| !line.starts_with('#'))
         .filter_map(|line| line.split_once('\t'))
         .collect();

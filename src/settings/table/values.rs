@@ -16,12 +16,10 @@ pub(super) const SETTINGS: &[Setting] = &[
     long("hash-max-listpack-entries", "512", Unit::None)
         .also(&["hash-max-ziplist-entries"])
         .runtime()
-        .accepted(NO_THRESHOLD)
         .doc("Fields up to which a hash is packed."),
     memory("hash-max-listpack-value", "64", 0)
         .also(&["hash-max-ziplist-value"])
         .runtime()
-        .accepted(NO_THRESHOLD)
         .doc("Length of a field or value up to which a hash is packed."),
     memory("hll-sparse-max-bytes", "3000", 0)
         .runtime()
@@ -53,15 +51,12 @@ pub(super) const SETTINGS: &[Setting] = &[
         .doc("Classes of keyspace events that are sent; empty for none."),
     long("set-max-intset-entries", "512", Unit::None)
         .runtime()
-        .accepted(NO_THRESHOLD)
         .doc("Members up to which a set of integers is packed."),
     long("set-max-listpack-entries", "128", Unit::None)
         .runtime()
-        .accepted(NO_THRESHOLD)
         .doc("Members up to which a set is packed."),
     long("set-max-listpack-value", "64", Unit::Bytes)
         .runtime()
-        .accepted(NO_THRESHOLD)
         .doc("Length of a member up to which a set is packed."),
     memory("stream-node-max-bytes", "4096", 0)
         .runtime()
@@ -74,11 +69,9 @@ pub(super) const SETTINGS: &[Setting] = &[
     long("zset-max-listpack-entries", "128", Unit::None)
         .also(&["zset-max-ziplist-entries"])
         .runtime()
-        .accepted(NO_THRESHOLD)
         .doc("Members up to which a sorted set is packed."),
     memory("zset-max-listpack-value", "64", 0)
         .also(&["zset-max-ziplist-value"])
         .runtime()
-        .accepted(NO_THRESHOLD)
         .doc("Length of a member up to which a sorted set is packed."),
 ];
