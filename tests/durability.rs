@@ -3,8 +3,8 @@
 //!
 //! kill -9 leaves the page cache alone, so these rounds prove the order of write and reply, and
 //! that start-up reads what was written; what a power cut does is the simulator's matter.
-//! `TROUPE_KILL_ROUNDS` says how many rounds with two and with four shards (default 100; a fourth of
-//! that with one shard and with `everysec`).
+//! `TROUPE_KILL_ROUNDS` says how many rounds with two and with four shards (default 100; a fourth
+//! of that with one shard and with `everysec`).
 
 use std::time::{Duration, Instant};
 
