@@ -29,6 +29,7 @@ pub static FAMILIES: &[&[Command]] = &[
     generic::object::COMMANDS,
     generic::rename::COMMANDS,
     generic::scan::COMMANDS,
+    generic::sort::COMMANDS,
     geo::position::COMMANDS,
     geo::radius::COMMANDS,
     geo::searching::COMMANDS,
