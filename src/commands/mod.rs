@@ -16,5 +16,6 @@ pub mod positions;
 pub(crate) mod recreate;
 pub mod registry;
 pub mod server;
+pub mod stream;
 pub mod string;
 pub mod walk;

@@ -1,6 +1,7 @@
 //! A value as the commands that make it: what the journal says of a key whose value came from
 //! another slot, or from anywhere but its own records.
 
+use crate::commands::stream;
 use crate::data::list::List;
 use crate::data::value::Value;
 use crate::keyspace::effect::Effects;
@@ -51,7 +52,8 @@ fn record_object(effects: &mut Effects, db: u32, name: &[u8], object: &Object) {
     let mut add = Adding { effects, db, name, words: Vec::new() };
     match object {
         Object::List(List::Packed(pack)) => add.all(b"RPUSH", 1, pack.iter()),
-        Object::Hash(_) | Object::Set(_) | Object::Zset(_) | Object::Stream(_) => {}
+        Object::Stream(value) => stream::recreate::record(effects, db, name, value),
+        Object::Hash(_) | Object::Set(_) | Object::Zset(_) => {}
     }
 }
 

@@ -10,7 +10,7 @@ use ahash::RandomState;
 
 use crate::commands::command::{Arity, Command, Run};
 use crate::commands::error::CommandError;
-use crate::commands::{connection, generic, server, string};
+use crate::commands::{connection, generic, server, stream, string};
 use crate::resp::Span;
 
 /// Every family of commands, in the order of the documentation.
@@ -33,6 +33,15 @@ pub static FAMILIES: &[&[Command]] = &[
     server::latency::COMMANDS,
     server::logs::COMMANDS,
     server::memory::COMMANDS,
+    stream::adding::COMMANDS,
+    stream::claim::COMMANDS,
+    stream::deleting::COMMANDS,
+    stream::group::COMMANDS,
+    stream::info::COMMANDS,
+    stream::pending::COMMANDS,
+    stream::range::COMMANDS,
+    stream::read::COMMANDS,
+    stream::trimming::COMMANDS,
     string::basic::COMMANDS,
     string::compare::COMMANDS,
     string::counter::COMMANDS,

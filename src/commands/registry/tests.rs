@@ -10,6 +10,9 @@ use crate::testing::Store;
 /// The reply of COMMAND, recorded from Valkey 9.1.2 and written in lines.
 const RECORDED: &str = include_str!("../../../tests/data/commands-valkey-9.1.2.tsv");
 
+/// Commands that Redis 8 has and Valkey 9.1 has not.
+const REDIS_ONLY: &[&str] = &["xackdel", "xdelex", "xnack"];
+
 #[test]
 fn names_are_unique_and_lower_case() {
     let mut names = HashSet::new();
@@ -98,6 +101,7 @@ fn every_declaration_is_what_valkey_says() {
         match recorded.get(name) {
             Some(expected) if *expected == said => {}
             Some(expected) => wrong.push(format!("{name}\n  valkey {expected}\n  here   {said}")),
+            None if REDIS_ONLY.contains(&name) => {}
             None => wrong.push(format!("{name}: Valkey has no such command")),
         }
     }
