@@ -22,7 +22,10 @@ pub(crate) const COMMANDS: &[Command] = &[
         complexity: "O(1) to add, and O(N) to trim, with N being the number of entries that go.",
         summary: "Adds an entry to a stream, which is made where the key is missing.",
         arity: Arity::AtLeast(5),
-        keys: &[KeySpec { notes: "UPDATE instead of INSERT because of the optional trimming feature", ..KeySpec::one(1, Access::RW.and(Access::UPDATE)) }],
+        keys: &[KeySpec {
+            notes: "UPDATE instead of INSERT because of the optional trimming feature",
+            ..KeySpec::one(1, Access::RW.and(Access::UPDATE))
+        }],
         flags: Flags::WRITE.and(Flags::DENY_OOM).and(Flags::FAST),
         tips: &["nondeterministic_output"],
         args: &[
@@ -212,11 +215,7 @@ impl<'a> Adding<'a> {
     }
 
     /// Adds the entry and trims. Returns its id, and what an approximate trim came to.
-    fn add(
-        &self,
-        stream: &mut Stream,
-        now_ms: u64,
-    ) -> Result<(Id, Option<Outcome>), CommandError> {
+    fn add(&self, stream: &mut Stream, now_ms: u64) -> Result<(Id, Option<Outcome>), CommandError> {
         let last = stream.last_id;
         if last == Id::MAX {
             return Err(CommandError::Text(
@@ -240,14 +239,7 @@ impl<'a> Adding<'a> {
         Ok((id, outcome))
     }
 
-    fn record(
-        &self,
-        name: &[u8],
-        id: Id,
-        outcome: Option<Outcome>,
-        db: u32,
-        tools: &mut Tools,
-    ) {
+    fn record(&self, name: &[u8], id: Id, outcome: Option<Outcome>, db: u32, tools: &mut Tools) {
         let id = id.text();
         let mut words: Vec<&[u8]> = Vec::with_capacity(self.words.len() + 8);
         words.extend::<[&[u8]; 2]>([b"XADD", name]);

@@ -186,8 +186,8 @@ impl Claiming {
                 how.justid = true;
             } else if follows && options.take_word("IDLE") {
                 let idle = integer::parse(options.value()?);
-                let idle = idle
-                    .ok_or(CommandError::Text("ERR Invalid IDLE option argument for XCLAIM"))?;
+                let idle =
+                    idle.ok_or(CommandError::Text("ERR Invalid IDLE option argument for XCLAIM"))?;
                 time = Millis(now.0.saturating_sub(idle));
             } else if follows && options.take_word("TIME") {
                 let at = integer::parse(options.value()?);

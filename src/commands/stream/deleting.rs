@@ -13,8 +13,8 @@ use crate::data::stream::{Deleted, Id, References, Stream};
 use crate::keyspace::keys::Keys;
 use crate::resp::Reply;
 
-const IDS: Arg = Arg::block("ids", &[Arg::integer("numids"), Arg::string("id").multiple()])
-    .token("IDS");
+const IDS: Arg =
+    Arg::block("ids", &[Arg::integer("numids"), Arg::string("id").multiple()]).token("IDS");
 
 /// The commands of this family.
 pub(crate) const COMMANDS: &[Command] = &[

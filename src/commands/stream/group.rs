@@ -228,9 +228,8 @@ fn in_group<R>(
     keys: &mut Keys<'_>,
     change: impl FnOnce(&mut Group) -> R,
 ) -> Result<R, CommandError> {
-    let changed = keys.edit_as(call.key(2), |stream: &mut Stream, _| {
-        stream.group_mut(call.arg(3)).map(change)
-    })?;
+    let changed = keys
+        .edit_as(call.key(2), |stream: &mut Stream, _| stream.group_mut(call.arg(3)).map(change))?;
     changed.ok_or(NO_KEY)?.ok_or_else(|| no_such_group_of_key(call.arg(2), call.arg(3)))
 }
 

@@ -72,10 +72,7 @@ pub(crate) const COMMANDS: &[Command] = &[Command {
                 Arg::key("key"),
                 Arg::block(
                     "full-block",
-                    &[
-                        Arg::word("full", "FULL"),
-                        Arg::integer("count").token("COUNT").optional(),
-                    ],
+                    &[Arg::word("full", "FULL"), Arg::integer("count").token("COUNT").optional()],
                 )
                 .optional(),
             ],

@@ -52,9 +52,9 @@ fn id_or_end(text: &[u8], missing: u64) -> Result<Id, CommandError> {
 fn interval_start(text: &[u8]) -> Result<Id, CommandError> {
     match text.strip_prefix(b"(") {
         None => id_or_end(text, 0),
-        Some(open) => id(open, 0)?
-            .next()
-            .ok_or(CommandError::Text("ERR invalid start ID for the interval")),
+        Some(open) => {
+            id(open, 0)?.next().ok_or(CommandError::Text("ERR invalid start ID for the interval"))
+        }
     }
 }
 

@@ -50,8 +50,7 @@ pub(crate) const COMMANDS: &[Command] = &[
                     Arg::word("fatal", "FATAL"),
                 ],
             ),
-            Arg::block("ids", &[Arg::integer("numids"), Arg::string("id").multiple()])
-                .token("IDS"),
+            Arg::block("ids", &[Arg::integer("numids"), Arg::string("id").multiple()]).token("IDS"),
             Arg::integer("count").token("RETRYCOUNT").optional(),
             Arg::word("force", "FORCE").optional(),
         ],

@@ -242,11 +242,7 @@ impl<'a> Asked<'a> {
     }
 
     /// The rest is keys, and as many ids.
-    fn begin_streams(
-        &mut self,
-        options: &Options<'_>,
-        in_group: bool,
-    ) -> Result<(), CommandError> {
+    fn begin_streams(&mut self, options: &Options<'_>, in_group: bool) -> Result<(), CommandError> {
         (self.first, self.streams) = (options.position(), options.left() / 2);
         if options.left() % 2 == 0 {
             return Ok(());

@@ -69,7 +69,12 @@ impl Records {
             } else {
                 words = vec![b"XCLAIM", key, name, group.name_of(pending.owner), b"0"];
                 words.extend(ids);
-                words.extend::<[&[u8]; 4]>([b"TIME", time.as_bytes(), b"RETRYCOUNT", count.as_bytes()]);
+                words.extend::<[&[u8]; 4]>([
+                    b"TIME",
+                    time.as_bytes(),
+                    b"RETRYCOUNT",
+                    count.as_bytes(),
+                ]);
                 words.extend::<[&[u8]; 4]>([b"FORCE", b"JUSTID", b"LASTID", &last]);
                 self.add(&words);
             }

@@ -4,9 +4,7 @@
 //! hundred nodes where it says nothing. The journal has what it came to, as an exact trim.
 
 use crate::commands::call::{Call, Options};
-use crate::commands::command::{
-    Access, Arg, Arity, Command, Flags, Group, KeySpec, Name, Run,
-};
+use crate::commands::command::{Access, Arg, Arity, Command, Flags, Group, KeySpec, Name, Run};
 use crate::commands::error::CommandError;
 use crate::commands::stream::{id, limits};
 use crate::data::stream::{Bound, References, Stream, Trim};
@@ -59,11 +57,7 @@ pub(super) const TRIM: Arg = Arg::block(
 /// What happens to references, for COMMAND DOCS.
 pub(super) const REFERENCES: Arg = Arg::one_of(
     "condition",
-    &[
-        Arg::word("keepref", "KEEPREF"),
-        Arg::word("delref", "DELREF"),
-        Arg::word("acked", "ACKED"),
-    ],
+    &[Arg::word("keepref", "KEEPREF"), Arg::word("delref", "DELREF"), Arg::word("acked", "ACKED")],
 )
 .since("8.2.0");
 
@@ -110,9 +104,8 @@ impl Trimming {
         if follows && options.take_word("MAXLEN") {
             self.begin(options)?;
             let len = options.integer()?;
-            let len = u64::try_from(len).map_err(|_| {
-                CommandError::Text("ERR The MAXLEN argument must be >= 0.")
-            })?;
+            let len = u64::try_from(len)
+                .map_err(|_| CommandError::Text("ERR The MAXLEN argument must be >= 0."))?;
             self.bound = Some(Bound::Len(len));
         } else if follows && options.take_word("MINID") {
             self.begin(options)?;

@@ -17,9 +17,9 @@ use std::collections::BTreeMap;
 
 use crate::data::Collection;
 
-use node::Node;
 pub use group::{Consumer, Group, NOBODY, Number, Pending};
 pub use id::{Id, IdText};
+use node::Node;
 pub use node::{Entry, Pairs};
 
 /// Entries of a node, whatever the settings say.
