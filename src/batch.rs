@@ -18,6 +18,7 @@ use crate::commands::walk::Walk;
 use crate::keyspace::key::Key;
 use crate::resp::Frames;
 use crate::session::Session;
+use crate::shard::broken::Scattered;
 use crate::shard::errand::Errand;
 
 /// Where a batch goes when it is done.
@@ -65,6 +66,7 @@ pub struct Batch {
     pub(crate) errand: Option<Box<Errand>>,
     pub(crate) walk: Option<Box<Walk>>,
     pub(crate) refused: Option<CommandError>,
+    pub(crate) scattered: Option<Box<Scattered>>,
 }
 
 impl Batch {
@@ -85,6 +87,7 @@ impl Batch {
             errand: None,
             walk: None,
             refused: None,
+            scattered: None,
         }
     }
 
@@ -124,6 +127,7 @@ impl Batch {
     /// Nothing of it may ever be shown: its connection closes without a word.
     pub fn abandon(&mut self) {
         self.replies.clear();
+        self.scattered = None;
         self.session.closing = true;
         self.next = self.routed.len();
     }

@@ -117,8 +117,8 @@ impl Store {
         self.run_words(&words)
     }
 
-    /// Runs one request.
-    pub(crate) fn run_words(&mut self, words: &[&[u8]]) -> String {
+    /// A batch of one request, at the shard's door.
+    pub(crate) fn batch(&self, words: &[&[u8]]) -> Box<Batch> {
         let mut request = Vec::new();
         encode::command(&mut request, words);
         let frames = decoded(&request);
@@ -127,6 +127,12 @@ impl Store {
         batch.frames = frames;
         let hasher = self.shard.hasher().clone();
         batch.route(Bytes::from(request), self.now, &hasher);
+        batch
+    }
+
+    /// Runs one request.
+    pub(crate) fn run_words(&mut self, words: &[&[u8]]) -> String {
+        let batch = self.batch(words);
         let batch = self.shard.visit(batch, &mut Still).expect("one shard has everything");
         self.session = batch.session;
         match batch.action {

@@ -130,6 +130,63 @@ fn a_stalled_disk_slows_writers_down_and_nothing_more() {
     neighbour_lives(&server);
 }
 
+/// Clients that send on and on to a shard whose thread stands still: each has one batch on its way,
+/// and what else it sends stays in its socket. Clients of the other thread are served meanwhile.
+#[test]
+fn a_flood_against_a_stalled_shard_costs_little() {
+    const STALL: Duration = Duration::from_secs(4);
+    let server = Options::shards(2).debug().start();
+    let mut client = server.client();
+    let slot = crate::order::slot("flood");
+    assert!(client.line(&format!("DEBUG MOVE-SLOT {slot} 0")).is_ok());
+    let set = vec!["SET".to_string(), "{flood}:key".to_string(), "v".repeat(10_000)];
+    let batch = encode(&set).repeat(64);
+    let mut neighbours = [server.client(), server.client()];
+    neighbours.iter_mut().for_each(|client| drop(client.line("PING")));
+    let before = server.rss_bytes();
+    let mut most = before;
+    let (stop, over) = (AtomicBool::new(false), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        let _stopper = StopAtEnd(&stop);
+        let start = Instant::now();
+        client.send(&["DEBUG", "STALL-SHARD", "0", &STALL.as_millis().to_string()]).unwrap();
+        until("the shard stands still", SOON, || {
+            let mut probe = server.client();
+            probe.read_within(Duration::from_millis(100));
+            probe.try_call(&["GET", "{flood}:key"]).is_err() || start.elapsed() > STALL
+        });
+        for _ in 0..64 {
+            scope.spawn(|| {
+                let mut client = server.client();
+                while !stop.load(Ordering::Relaxed) {
+                    client.send_raw(&batch).unwrap();
+                }
+            });
+        }
+        scope.spawn(|| {
+            assert_eq!(server.client().line("GET {flood}:none").printed(), "(nil)");
+            over.store(true, Ordering::Relaxed);
+        });
+        let mut served = 0;
+        until("the shard answers again", SOON, || {
+            most = most.max(server.rss_bytes());
+            for client in &mut neighbours {
+                client.read_within(Duration::from_millis(10));
+                served += usize::from(client.try_call(&["PING"]).is_ok());
+            }
+            over.load(Ordering::Relaxed)
+        });
+        let took = start.elapsed();
+        println!("stalled for {took:?}; neighbours were answered {served} times");
+        assert!(took >= STALL, "the shard answered within {took:?}");
+        assert!(served > 10, "neighbours were answered {served} times");
+    });
+    let growth = most.saturating_sub(before);
+    println!("grew by {} MiB", growth / MIB);
+    assert!(growth <= GROWTH_MAX, "grew by {} MiB", growth / MIB);
+    neighbour_lives(&server);
+}
+
 /// Valkey takes 60 MiB for them; we may take 100.
 #[test]
 fn ten_thousand_idle_connections_fit_in_100_mib() {

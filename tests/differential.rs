@@ -10,6 +10,8 @@
 //! Left out: what is random by nature (RANDOMKEY, the cursors of SCAN) or tells of the server
 //! itself (OBJECT REFCOUNT counts a reply on its way to the socket).
 
+mod zset;
+
 use crate::support::client::{Client, shown};
 use crate::support::oracle::Oracle;
 use crate::support::reply::Reply;
@@ -252,8 +254,12 @@ impl Author {
         command
     }
 
+    fn any_command(&mut self) -> Command {
+        if self.one_in(2) { self.zset_command() } else { self.command() }
+    }
+
     fn program(&mut self) -> Vec<Command> {
-        (0..PROGRAM).map(|_| self.command()).collect()
+        (0..PROGRAM).map(|_| self.any_command()).collect()
     }
 }
 

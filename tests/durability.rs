@@ -3,7 +3,8 @@
 //!
 //! kill -9 leaves the page cache alone, so these rounds prove the order of write and reply, and
 //! that start-up reads what was written; what a power cut does is the simulator's matter.
-//! `TROUPE_KILL_ROUNDS` says how many rounds (default 20).
+//! `TROUPE_KILL_ROUNDS` says how many rounds with two and with four shards (default 100; a fourth of
+//! that with one shard and with `everysec`).
 
 use std::time::{Duration, Instant};
 
@@ -32,9 +33,13 @@ fn a_moment(random: &mut fastrand::Rng) {
     until("a moment of load", SOON, || Instant::now() >= end);
 }
 
-fn kill_rounds(appendfsync: &str, shards: usize, rounds: u64) {
+fn rounds() -> u64 {
+    env_number("TROUPE_KILL_ROUNDS", 100)
+}
+
+fn kill_rounds(shards: usize, rounds: u64) {
     let mut random = fastrand::Rng::with_seed(seed("kill"));
-    let mut server = Options::shards(shards).journal(appendfsync).start();
+    let mut server = Options::shards(shards).journal("always").start();
     let mut writers = writers(&server, 8);
     for round in 0..rounds {
         under_load(server.port, &mut writers, || {
@@ -51,25 +56,31 @@ fn kill_rounds(appendfsync: &str, shards: usize, rounds: u64) {
 
 #[test]
 fn kill_loses_nothing_acknowledged_on_one_shard() {
-    kill_rounds("always", 1, env_number("TROUPE_KILL_ROUNDS", 20).div_ceil(4));
+    kill_rounds(1, rounds().div_ceil(4));
+}
+
+#[test]
+fn kill_loses_nothing_acknowledged_on_two_shards() {
+    kill_rounds(2, rounds());
 }
 
 #[test]
 fn kill_loses_nothing_acknowledged_on_four_shards() {
-    kill_rounds("always", 4, env_number("TROUPE_KILL_ROUNDS", 20));
+    kill_rounds(4, rounds());
 }
 
 /// Without fsync, what a reply was sent for is in the page cache: a dead process loses none of it.
 #[test]
 fn kill_with_everysec_leaves_whole_commands() {
-    kill_rounds_everysec(env_number("TROUPE_KILL_ROUNDS", 20).div_ceil(4));
+    kill_rounds_everysec(rounds().div_ceil(4));
 }
 
 /// With `everysec` the last second may be missing, half a command may not.
 fn kill_rounds_everysec(rounds: u64) {
     let mut random = fastrand::Rng::with_seed(seed("kill everysec"));
-    for _ in 0..rounds {
-        let mut server = Options::shards(4).journal("everysec").start();
+    for round in 0..rounds {
+        let shards = if round % 2 == 0 { 4 } else { 2 };
+        let mut server = Options::shards(shards).journal("everysec").start();
         let mut writers = writers(&server, 4);
         under_load(server.port, &mut writers, || {
             a_moment(&mut random);
@@ -161,7 +172,7 @@ fn damage_in_the_middle_stops_the_start() {
 }
 
 /// The newest increment of the journal.
-fn increment(server: &Server) -> std::fs::File {
+pub fn increment(server: &Server) -> std::fs::File {
     let folder = std::fs::read_dir(server.path("appendonlydir")).unwrap();
     let files = folder.map(|entry| entry.unwrap().path());
     let mut files: Vec<_> =

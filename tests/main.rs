@@ -8,7 +8,7 @@
 //!
 //! Environment: `TROUPE_SEED`, `TROUPE_SCRIPTS`, `TROUPE_BLESS`, `TROUPE_VALKEY`,
 //! `TROUPE_STAND_IN`, `TROUPE_DIFF_COMMANDS`, `TROUPE_ORDER_SECONDS`, `TROUPE_KILL_ROUNDS`,
-//! `TROUPE_PANIC_ROUNDS`: each is explained where it is read.
+//! `TROUPE_PANIC_ROUNDS`, `TROUPE_GROW_KEYS`: each is explained where it is read.
 
 // The lints of the workspace are about a server that must not die. A test dies to say something,
 // and waits for real time, because it stands outside.
@@ -16,10 +16,15 @@
 #![allow(unreachable_pub)]
 
 mod bounds;
+mod changes;
+mod clients;
 mod daemon;
 mod differential;
 mod durability;
+mod memory;
 mod order;
+mod pauses;
+mod regressions;
 mod scripts;
 mod supervision;
 mod support;

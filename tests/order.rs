@@ -1,7 +1,8 @@
 //! Promises 1 and 2: the commands of one connection take effect in the order in which they were
 //! sent, for everybody; and every command is whole or not there, over all shards.
 //!
-//! Several workloads run at once on one server with four shards; each knows what it may never see:
+//! Several workloads run at once on one server with two or four shards; each knows what it may
+//! never see:
 //!
 //! - `pipelines`: one connection, keys of its own on all shards, every reply foretold by a model;
 //! - `causes`: `SET job v, SET flag v` in one pipeline; who sees the flag must see the job,
@@ -10,11 +11,11 @@
 //!   nobody may see a part;
 //! - `counters`: INCR by many; no number twice, none missing.
 //!
-//! That the workloads would notice is shown, not hoped: `a_scattering_proxy_is_noticed` runs them
-//! through a proxy that does what a careless sharded server does. `TROUPE_ORDER_SECONDS` says how
-//! long the real run takes (default 10).
+//! That the workloads would notice is shown, not hoped: they run against our own server with DEBUG
+//! BREAK-ORDER and BREAK-ATOMICITY on, and through a proxy that does what a careless sharded server
+//! does. `TROUPE_ORDER_SECONDS` says how long each real run takes (default 10).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -23,7 +24,7 @@ use std::time::{Duration, Instant};
 use crate::support::client::{Client, shown};
 use crate::support::oracle::Oracle;
 use crate::support::reply::Reply;
-use crate::support::server::Options;
+use crate::support::server::{Options, Server};
 use crate::support::wait::StopAtEnd;
 use crate::support::{env_number, scatter, seed};
 
@@ -305,14 +306,54 @@ fn report(seen: &Violations) -> String {
     text
 }
 
+/// Nothing was seen that may not be, and every workload did something.
+fn assert_clean(seen: &Violations) {
+    println!("{}", report(seen));
+    assert!(seen.texts.lock().unwrap().is_empty(), "{}", report(seen));
+    assert_eq!(seen.rounds.lock().unwrap().len(), 5, "a workload did nothing");
+}
+
+fn run_time() -> Duration {
+    Duration::from_secs(env_number("TROUPE_ORDER_SECONDS", 10))
+}
+
+fn holds_over(shards: usize) {
+    let server = Options::shards(shards).start();
+    assert_clean(&run(server.port, seed("order"), run_time()));
+}
+
+#[test]
+fn order_and_atomicity_hold_over_two_shards() {
+    holds_over(2);
+}
+
 #[test]
 fn order_and_atomicity_hold_over_four_shards() {
-    let server = Options::shards(4).start();
-    let time = Duration::from_secs(env_number("TROUPE_ORDER_SECONDS", 10));
-    let seen = run(server.port, seed("order"), time);
-    println!("{}", report(&seen));
-    assert!(seen.texts.lock().unwrap().is_empty(), "{}", report(&seen));
-    assert_eq!(seen.rounds.lock().unwrap().len(), 5, "a workload did nothing");
+    holds_over(4);
+}
+
+/// Runs the workloads, a second at a time, until each of these texts was seen. Chance decides which
+/// mixture a reader meets; twenty runs without one would be a blind test. Returns which workloads
+/// saw something.
+fn until_noticed(
+    name: &str,
+    (server, port): (&Server, u16),
+    texts: &[&str],
+) -> BTreeSet<&'static str> {
+    let mut missing = texts.to_vec();
+    let mut workloads = BTreeSet::new();
+    for _ in 0..20 {
+        server.client().line("FLUSHALL");
+        let seen = run(port, seed(name), Duration::from_secs(1));
+        println!("{}", report(&seen));
+        let texts = seen.texts.lock().unwrap();
+        workloads.extend(texts.keys().copied());
+        missing.retain(|text| !texts.values().flatten().any(|seen| seen.contains(text)));
+        if missing.is_empty() {
+            return workloads;
+        }
+    }
+    panic!("{name}: not noticed: {missing:?}");
 }
 
 /// The workloads find what they are made to find.
@@ -320,44 +361,63 @@ fn order_and_atomicity_hold_over_four_shards() {
 fn a_scattering_proxy_is_noticed() {
     let Some(oracle) = Oracle::Redis.start() else { return };
     let port = scatter::start(oracle.port);
-    let mut missing = vec!["flag", "MGET saw", "EXISTS saw"];
-    // Chance decides which mixture a reader meets; ten runs without one would be a blind test.
-    for _ in 0..10 {
-        oracle.client().line("FLUSHALL");
-        let seen = run(port, seed("scatter"), Duration::from_secs(1));
-        println!("{}", report(&seen));
-        let texts = seen.texts.lock().unwrap();
-        missing.retain(|text| !texts.values().flatten().any(|seen| seen.contains(text)));
-        if missing.is_empty() {
-            return;
-        }
+    until_noticed("scatter", (&oracle, port), &["flag", "MGET saw", "EXISTS saw"]);
+}
+
+/// Our own server with a promise broken on purpose: the workload of that promise sees it, no other
+/// does, and when the promise is kept again nobody sees anything.
+fn is_noticed(switch: &str, text: &str, workload: &str) {
+    for shards in [2, 4] {
+        let server = Options::shards(shards).debug().start();
+        assert!(server.client().line(&format!("DEBUG {switch} yes")).is_ok());
+        let workloads = until_noticed(switch, (&server, server.port), &[text]);
+        assert_eq!(workloads, BTreeSet::from([workload]), "{shards} shards");
+        assert!(server.client().line(&format!("DEBUG {switch} no")).is_ok());
+        server.client().line("FLUSHALL");
+        assert_clean(&run(server.port, seed("kept again"), Duration::from_secs(2)));
     }
-    panic!("not noticed: {missing:?}");
+}
+
+#[test]
+fn a_server_that_breaks_the_order_is_noticed() {
+    is_noticed("BREAK-ORDER", "flag", "causes");
+}
+
+#[test]
+fn a_server_that_cuts_commands_is_noticed() {
+    is_noticed("BREAK-ATOMICITY", "MGET saw", "wholes");
 }
 
 /// Slots that change their shard all the time, under the same workloads: nothing is lost, nothing
 /// comes out of order, and nobody sees a part.
-#[test]
-fn order_and_atomicity_hold_while_slots_move() {
-    let server = Options::shards(4).journal("everysec").debug().start();
+fn holds_while_slots_move(shards: u8) {
+    let server = Options::shards(shards.into()).journal("everysec").debug().start();
     let seed = seed("moves");
     let stop = AtomicBool::new(false);
-    let time = Duration::from_secs(env_number("TROUPE_ORDER_SECONDS", 10));
     let (seen, moves) = std::thread::scope(|scope| {
-        let mover = scope.spawn(|| move_slots(server.port, seed, &stop));
+        let mover = scope.spawn(|| move_slots(server.port, seed, shards, &stop));
         let stopper = StopAtEnd(&stop);
-        let seen = run(server.port, seed, time);
+        let seen = run(server.port, seed, run_time());
         drop(stopper);
         (seen, mover.join().unwrap())
     });
-    println!("{moves} moves; {}", report(&seen));
-    assert!(seen.texts.lock().unwrap().is_empty(), "{}", report(&seen));
+    println!("{moves} moves");
+    assert_clean(&seen);
     assert!(moves > 100, "only {moves} moves");
-    assert_eq!(seen.rounds.lock().unwrap().len(), 5, "a workload did nothing");
+}
+
+#[test]
+fn order_and_atomicity_hold_while_slots_move_between_two() {
+    holds_while_slots_move(2);
+}
+
+#[test]
+fn order_and_atomicity_hold_while_slots_move_among_four() {
+    holds_while_slots_move(4);
 }
 
 /// Moves the slots of keys that the workloads use to and fro. Returns how often.
-fn move_slots(port: u16, seed: u64, stop: &AtomicBool) -> u64 {
+fn move_slots(port: u16, seed: u64, shards: u8, stop: &AtomicBool) -> u64 {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut client = Client::connect(port).unwrap();
     let mut moves = 0;
@@ -371,7 +431,7 @@ fn move_slots(port: u16, seed: u64, stop: &AtomicBool) -> u64 {
             4 => format!("here:{}", number % RENAMED),
             _ => format!("count:{number}"),
         };
-        let line = format!("DEBUG MOVE-SLOT {} {}", slot(&key), random.u8(..4));
+        let line = format!("DEBUG MOVE-SLOT {} {}", slot(&key), random.u8(..shards));
         let reply = client.line(&line);
         assert!(reply.is_ok(), "{line}: {reply:?}");
         moves += 1;
@@ -380,7 +440,7 @@ fn move_slots(port: u16, seed: u64, stop: &AtomicBool) -> u64 {
 }
 
 /// The slot of a key without a hash tag: CRC16 in its XMODEM form, modulo 16384.
-fn slot(key: &str) -> u16 {
+pub fn slot(key: &str) -> u16 {
     let crc = key.bytes().fold(0_u16, |crc, byte| {
         (0..8).fold(crc ^ u16::from(byte) << 8, |crc, _| {
             if crc & 0x8000 == 0 { crc << 1 } else { crc << 1 ^ 0x1021 }

@@ -1,7 +1,8 @@
 //! Promise 4: a fault stays in its room. Shards and other actors are made to panic under load;
 //! what was acknowledged must be there, others must not notice, and all must be back in time.
 //!
-//! `TROUPE_PANIC_ROUNDS` says how many rounds (default 20; the actors get a fourth each).
+//! Everything is tried with two and with four shards. `TROUPE_PANIC_ROUNDS` says how often a shard
+//! panics under load (default 100); the other tests do a fifth of that each.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -12,15 +13,20 @@ use crate::support::server::{Options, Server};
 use crate::support::wait::{SOON, until, until_some};
 use crate::support::{env_number, seed};
 
-const SHARDS: usize = 4;
+/// The numbers of shards that each test runs with.
+const SHARDS: [usize; 2] = [2, 4];
 
-fn start(writers: usize) -> (Server, Vec<Writer>) {
-    start_with("restart-limit 10000", writers)
+fn rounds() -> u64 {
+    env_number("TROUPE_PANIC_ROUNDS", 100)
 }
 
-fn start_with(limit: &str, writers: usize) -> (Server, Vec<Writer>) {
-    // More restarts than a server would bear in earnest.
-    let server = Options::shards(SHARDS).journal("always").debug().with(limit).start();
+/// A server that bears more restarts than one would in earnest.
+fn start(shards: usize, writers: usize) -> (Server, Vec<Writer>) {
+    start_with(shards, "restart-limit 10000", writers)
+}
+
+fn start_with(shards: usize, limit: &str, writers: usize) -> (Server, Vec<Writer>) {
+    let server = Options::shards(shards).journal("always").debug().with(limit).start();
     let writers: Vec<Writer> = (0..writers).map(Writer::new).collect();
     writers.iter().for_each(|writer| writer.prepare(&mut server.client()));
     (server, writers)
@@ -62,27 +68,26 @@ fn start_time(server: &mut Server) -> Duration {
     before.elapsed()
 }
 
-#[test]
-fn a_panicking_shard_is_rebuilt_and_others_do_not_notice() {
-    let (mut server, mut writers) = start(8);
+fn panic_shard_rounds(shards: usize) {
+    let (mut server, mut writers) = start(shards, 8);
     let mut random = fastrand::Rng::with_seed(seed("panic shard"));
-    let rounds = env_number("TROUPE_PANIC_ROUNDS", 20);
+    let rounds = rounds();
     // Which keys saw an error when which shard panicked. No key may belong to two shards.
     let mut shard_of: BTreeMap<String, usize> = BTreeMap::new();
-    let (mut slowest, mut calm) = (Duration::ZERO, Duration::ZERO);
+    let (mut backs, mut calms) = (Vec::new(), Vec::new());
     for round in 0..rounds {
-        let shard = random.usize(..SHARDS);
+        let shard = random.usize(..shards);
         writers.iter_mut().for_each(|writer| writer.refused.clear());
         let (back, failed) = under_load(server.port, &mut writers, || {
             let before = Instant::now();
             all_answer(&server);
-            calm = calm.max(before.elapsed());
+            calms.push(before.elapsed());
             let before = Instant::now();
             panic_shard(&server, shard);
             all_answer(&server);
             before.elapsed()
         });
-        slowest = slowest.max(back);
+        backs.push(back);
         assert_eq!(failed, 0, "round {round}: connections were lost");
         for refused in writers.iter().flat_map(|writer| &writer.refused) {
             let Some(key) = &refused.key else { continue };
@@ -94,38 +99,57 @@ fn a_panicking_shard_is_rebuilt_and_others_do_not_notice() {
     }
     let hit: BTreeSet<usize> = shard_of.values().copied().collect();
     let load = start_time(&mut server);
-    println!("{rounds} panics; slowest back in {slowest:?}; a start takes {load:?}; hit {hit:?}");
-    // What the probes take under the load alone is not the rebuild's; nor is what a thread waits
-    // for a core, where servers and writers outnumber the cores.
-    let most = Duration::from_millis(500) + load * 3 / 2 + calm * 2;
-    assert!(slowest <= most, "{slowest:?}, calm {calm:?}, start {load:?}");
+    backs.sort_unstable();
+    calms.sort_unstable();
+    let (median, slowest) = (backs[backs.len() / 2], backs[backs.len() - 1]);
+    let (calm, calmest) = (calms[calms.len() / 2], calms[calms.len() - 1]);
+    println!(
+        "{rounds} panics, {shards} shards: back in {median:?} at the median, {slowest:?} at most; \
+         without one the probes take {calm:?}, {calmest:?}; a start takes {load:?}; hit {hit:?}"
+    );
+    // What the probes take under the load alone is not the rebuild's; nor, in the worst round, is
+    // what a thread waits for a core, where servers and writers outnumber the cores.
+    let promised = Duration::from_millis(100) + load * 3 / 2;
+    assert!(median <= promised + calm * 2, "the median is {median:?}");
+    assert!(slowest <= promised + Duration::from_millis(400) + calmest * 2, "{slowest:?}");
     verify(&server, &mut writers, "after the last kill");
+}
+
+#[test]
+fn one_of_two_shards_is_rebuilt_and_the_other_does_not_notice() {
+    panic_shard_rounds(2);
+}
+
+#[test]
+fn one_of_four_shards_is_rebuilt_and_others_do_not_notice() {
+    panic_shard_rounds(4);
 }
 
 /// PANIC-SHARD spoils keys first: only a real rebuild has the same digest.
 #[test]
 fn a_rebuilt_shard_has_the_same_content() {
-    let (server, mut writers) = start(4);
     let mut random = fastrand::Rng::with_seed(seed("digest"));
-    for round in 0..env_number("TROUPE_PANIC_ROUNDS", 20) {
-        under_load(server.port, &mut writers, || {
-            let end = Instant::now() + Duration::from_millis(random.u64(5..60));
-            until("a moment of load", SOON, || Instant::now() >= end);
-        });
-        let before = digest(&server);
-        panic_shard(&server, round as usize % SHARDS);
-        all_answer(&server);
-        assert_eq!(digest(&server), before, "round {round}");
+    for shards in SHARDS {
+        let (server, mut writers) = start(shards, 4);
+        for round in 0..rounds().div_ceil(5) {
+            under_load(server.port, &mut writers, || {
+                let end = Instant::now() + Duration::from_millis(random.u64(5..60));
+                until("a moment of load", SOON, || Instant::now() >= end);
+            });
+            let before = digest(&server);
+            panic_shard(&server, round as usize % shards);
+            all_answer(&server);
+            assert_eq!(digest(&server), before, "{shards} shards, round {round}");
+        }
+        let info = server.client().line("INFO actors").text();
+        assert!(info.starts_with("# Actors"), "{info}");
     }
-    let info = server.client().line("INFO actors").text();
-    assert!(info.starts_with("# Actors"), "{info}");
 }
 
-fn panic_actor_rounds(name: &str) {
-    let (mut server, mut writers) = start(4);
-    let rounds = env_number("TROUPE_PANIC_ROUNDS", 20).div_ceil(4);
-    for round in 0..rounds {
-        let when = format!("{name}, round {round}");
+fn panic_actor_rounds(name: &str, shards: usize) {
+    let (mut server, mut writers) = start(shards, 4);
+    for round in 0..rounds().div_ceil(5) {
+        let when = format!("{name}, {shards} shards, round {round}");
         let (reply, _) = under_load(server.port, &mut writers, || {
             // An actor that held this very connection takes the reply with it.
             let reply = server.client().try_call(&["DEBUG", "PANIC-ACTOR", name]);
@@ -147,10 +171,9 @@ fn panic_actor_rounds(name: &str) {
 
 /// Nobody knows what reached the file, so nothing more is acknowledged until the restart: who waits
 /// is closed unanswered, writes are refused, reads go on.
-#[test]
-fn a_panicking_aof_writer_loses_nothing() {
-    let (mut server, mut writers) = start(4);
-    for round in 0..env_number("TROUPE_PANIC_ROUNDS", 20).div_ceil(4) {
+fn panic_aof_writer_rounds(shards: usize) {
+    let (mut server, mut writers) = start(shards, 4);
+    for round in 0..rounds().div_ceil(5) {
         under_load(server.port, &mut writers, || {
             drop(server.client().try_call(&["DEBUG", "PANIC-ACTOR", "AofWriter"]));
             until("writes are refused", SOON, || {
@@ -162,45 +185,52 @@ fn a_panicking_aof_writer_loses_nothing() {
         all_answer(&server);
         server.kill();
         server.restart();
-        verify(&server, &mut writers, &format!("round {round}"));
+        verify(&server, &mut writers, &format!("{shards} shards, round {round}"));
     }
 }
 
 #[test]
+fn a_panicking_aof_writer_loses_nothing() {
+    SHARDS.into_iter().for_each(panic_aof_writer_rounds);
+}
+
+#[test]
 fn a_panicking_router_loses_nothing() {
-    panic_actor_rounds("Router");
+    SHARDS.into_iter().for_each(|shards| panic_actor_rounds("Router", shards));
 }
 
 #[test]
 fn a_panicking_listener_loses_nothing() {
-    panic_actor_rounds("Listener");
+    SHARDS.into_iter().for_each(|shards| panic_actor_rounds("Listener", shards));
 }
 
 #[test]
 fn a_panicking_connection_loses_nothing() {
-    panic_actor_rounds("Connection");
+    SHARDS.into_iter().for_each(|shards| panic_actor_rounds("Connection", shards));
 }
 
 /// A command that panics while it holds slots of other shards: all give back, all is as before.
 #[test]
 fn a_panic_inside_a_lent_command_changes_nothing() {
-    let (server, mut writers) = start(4);
-    under_load(server.port, &mut writers, || all_answer(&server));
-    for round in 0..env_number("TROUPE_PANIC_ROUNDS", 20) {
-        let before = digest(&server);
-        let reply = server.client().line("DEBUG PANIC-LENT a b c d e f g h");
-        assert!(reply.error().is_some_and(|text| !text.contains("unknown")), "{reply:?}");
-        all_answer(&server);
-        assert_eq!(digest(&server), before, "round {round}");
+    for shards in SHARDS {
+        let (server, mut writers) = start(shards, 4);
+        under_load(server.port, &mut writers, || all_answer(&server));
+        for round in 0..rounds().div_ceil(5) {
+            let before = digest(&server);
+            let reply = server.client().line("DEBUG PANIC-LENT a b c d e f g h");
+            assert!(reply.error().is_some_and(|text| !text.contains("unknown")), "{reply:?}");
+            all_answer(&server);
+            assert_eq!(digest(&server), before, "{shards} shards, round {round}");
+        }
+        under_load(server.port, &mut writers, || all_answer(&server));
+        verify(&server, &mut writers, &format!("{shards} shards, after the panics"));
     }
-    under_load(server.port, &mut writers, || all_answer(&server));
-    verify(&server, &mut writers, "after the panics");
 }
 
 /// Past the limit of restarts the process ends, non-zero, and says why.
 #[test]
 fn too_many_restarts_end_the_process() {
-    let (mut server, mut writers) = start_with("restart-limit 10", 1);
+    let (mut server, mut writers) = start_with(4, "restart-limit 10", 1);
     under_load(server.port, &mut writers, || all_answer(&server));
     until("the process gives up", SOON * 2, || {
         if let Ok(mut client) = Client::connect(server.port) {

@@ -53,24 +53,32 @@ link() {
   chmod +x "$suite/src/redis-server"
 }
 
+# A unit that runs for longer hangs.
+unit_seconds=200
 ok_total=0 bad_units=""
 # run NAME UNIT OPTION...: one unit, its log, its line of the summary.
 run() {
-  local name=$1 unit=$2 log ok bad skipped verdict=ok
+  local name=$1 unit=$2 log ok bad skipped status=0 verdict=ok
   shift 2
   log=$logs/$name-${unit//\//-}.log
-  (cd "$suite" && TERM=dumb timeout 200 ./runtest --durable --skipfile "$skips" --tags "-needs:repl -needs:save" \
-    --single "$unit" "$@" >"$log" 2>&1) || verdict=failed
+  (cd "$suite" && TERM=dumb timeout $unit_seconds ./runtest --durable --skipfile "$skips" --tags "-needs:repl -needs:save" \
+    --single "$unit" "$@" >"$log" 2>&1) || status=$?
+  [ $status = 0 ] || verdict=failed
+  [ $status != 124 ] || verdict="timed out after $unit_seconds s"
   ok=$(grep -c '^\[ok\]' "$log" || true)
   # What fails outside of any test has no name that could be left out: an unknown command there is one that is not there yet.
   bad=$(grep '^\[\(err\|exception\)\]' "$log" | grep -vc "^\[err\]: n command '" || true)
   skipped=$(grep -c '^\[\(skip\|ignore\)\]' "$log" || true)
-  [ "$bad" = 0 ] && [ "$ok" != 0 ] || verdict=failed
+  [ "$bad" = 0 ] && [ "$ok" != 0 ] || [ "$verdict" != ok ] || verdict=failed
   printf '%-9s %-32s %4s ok %3s failed %4s left out  %s\n' "$name" "$unit" "$ok" "$bad" "$skipped" "$verdict"
   ok_total=$((ok_total + ok))
-  if [ $verdict = failed ]; then
+  if [ "$verdict" != ok ]; then
     bad_units+=" $name:$unit"
-    grep -A6 '^\[\(err\|exception\)\]' "$log" | head -60 || tail -20 "$log"
+    if [ $status = 124 ]; then
+      echo "$name:$unit timed out; the last that it said:"
+      tail -20 "$log"
+    fi
+    grep -A6 '^\[\(err\|exception\)\]' "$log" | head -60 || [ $status = 124 ] || tail -20 "$log"
   fi
 }
 

@@ -3,21 +3,19 @@
 //! Start: shards, then the journal is read to them, then the AOF writer, then the doors open. Stop:
 //! the doors close, clients are let go, the journal is written and synced, and the system ends.
 
-use std::net::ToSocketAddrs;
-use std::os::unix::fs::PermissionsExt;
+mod journal;
+
 use std::rc::Rc;
-use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, RwLock};
 
 use actix::{Actor, Addr, Arbiter, Recipient, Supervisor};
 use anyhow::{Context as _, bail};
-use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::sync::oneshot;
 use tracing::{info, warn};
-use troupe::aof::journal::{Figures, Journal, Policy};
+use troupe::aof::journal::{Journal, Policy};
 use troupe::base::hash::Hasher;
 use troupe::commands::action::Shutdown;
 use troupe::hooks::slowlog::LogIds;
@@ -26,16 +24,13 @@ use troupe::settings::Settings;
 use troupe::shard::{self, Parts};
 
 use crate::admin::{self, Admin, Current, Reach};
-use crate::aof::disk::{Directory, Origin, Place};
-use crate::aof::loader;
-use crate::aof::writer::{AofWriter, Receivers};
 use crate::clock::Clock;
 use crate::connection::actor::Connection;
 use crate::connection::stream::Stream;
+use crate::doors::{self, Door};
 use crate::fault::Records;
 use crate::layers;
-use crate::listener::{Accepted, Door, Listener};
-use crate::message::aof::{Begin, Close};
+use crate::listener::{Accepted, Listener};
 use crate::message::control::Restarted;
 use crate::message::shard::Loaded;
 use crate::router::Router;
@@ -53,7 +48,6 @@ thread_local! {
 /// A running server.
 pub struct Server {
     admin: Arc<Admin>,
-    writer: Option<Addr<AofWriter>>,
     listener: Option<Addr<Listener>>,
     arbiters: Vec<Arbiter>,
     unixsocket: String,
@@ -81,7 +75,7 @@ pub async fn start(given: Given) -> anyhow::Result<Server> {
     let settings = Arc::new(settings);
     let path = file.as_ref().map(|file| &*file.path);
     let origin = admin::Origin::new(&settings, path, clock.now());
-    let doors = open_doors(&settings)?;
+    let doors = doors::open(&settings)?;
     let count = match settings.shards {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         count => count as usize,
@@ -115,18 +109,15 @@ pub async fn start(given: Given) -> anyhow::Result<Server> {
         start_listener(doors, &arbiters, current, at_listener, guardian.clone(), for_admin);
     admin.met("router", router.recipient());
     admin.met("listener", listener.clone().recipient());
+    admin.met_listener(listener.clone().recipient(), listener.clone().recipient());
     let unixsocket = settings.unixsocket.clone();
-    let writer = if settings.appendonly {
-        let parts = WriterParts { settings, map, shards, shared, figures, guardian, clock };
-        let writer = start_journal(parts).await?;
-        admin.met("aofwriter", writer.clone().recipient());
-        admin.met_writer(writer.clone().recipient());
-        Some(writer)
-    } else {
-        shards.iter().for_each(|shard| shard.do_send(Loaded { load: 0 }));
-        None
-    };
-    Ok(Server { admin, writer, listener: Some(listener), arbiters, unixsocket })
+    let starter = journal::Starter { map, shards, shared, figures, guardian, clock };
+    if settings.appendonly {
+        admin.met_writer(starter.load(&settings).await?);
+    }
+    starter.shards.iter().for_each(|shard| shard.do_send(Loaded { load: 0 }));
+    admin.met_starter(Box::new(move |settings| starter.begin(settings)));
+    Ok(Server { admin, listener: Some(listener), arbiters, unixsocket })
 }
 
 /// Starts the router, and tells every thread where the others are. Returns when all know it: the
@@ -196,67 +187,6 @@ fn start_shards(
     Ok((arbiters, actors))
 }
 
-struct WriterParts {
-    settings: Arc<Settings>,
-    map: Arc<Map>,
-    shards: ShardActors,
-    shared: Arc<Shared>,
-    figures: Arc<Mutex<Figures>>,
-    guardian: Recipient<Restarted>,
-    clock: Clock,
-}
-
-/// Reads the journal to the shards, then starts the writer behind it.
-async fn start_journal(parts: WriterParts) -> anyhow::Result<Addr<AofWriter>> {
-    let WriterParts { settings, map, shards, shared, figures, guardian, clock } = parts;
-    let place = Place {
-        dir: settings.dir.clone().into(),
-        appenddirname: settings.appenddirname.clone(),
-        appendfilename: settings.appendfilename.clone(),
-    };
-    let directory = Directory::open(&place)?;
-    for stray in directory.strays()? {
-        warn!("{} is not listed in the manifest and is left alone", stray.display());
-    }
-    if directory.origin() != Origin::New {
-        shared.is_loading.store(true, Ordering::Relaxed);
-        let files = directory.files()?;
-        let replays = shards.iter().map(|shard| shard.clone().recipient()).collect();
-        let began = clock.nanos();
-        let (sender, receiver) = oneshot::channel();
-        std::thread::Builder::new().name("loader".to_owned()).spawn(move || {
-            // The starter waits for it.
-            let _ = sender.send(loader::load_all(&files, map, replays));
-        })?;
-        let read = receiver.await.context("the loader ended without a word")??;
-        if let Some(torn) = &read.torn {
-            torn.mend(settings.aof_load_truncated)?;
-        }
-        let seconds = (clock.nanos() - began) as f64 / 1e9;
-        info!("DB loaded from append only file: {seconds:.3} seconds, {} records", read.records);
-        shared.is_loading.store(false, Ordering::Relaxed);
-    }
-    let (increment, sizes) = directory.open_increment()?;
-    let policy = Policy::from(settings.appendfsync);
-    let receivers = Receivers {
-        letters: shards.iter().map(|shard| shard.clone().recipient()).collect(),
-        progress: shards.iter().map(|shard| shard.clone().recipient()).collect(),
-        guardian,
-    };
-    let journal = Journal::new(policy, sizes);
-    let arbiter = Arbiter::new();
-    let writer = Supervisor::start_in_arbiter(&arbiter.handle(), move |_| {
-        AofWriter::new(journal, directory, increment, receivers, shared, figures, clock)
-    });
-    let (append, rebuild) = (writer.clone().recipient(), writer.clone().recipient());
-    for shard in &shards {
-        let (append, rebuild) = (append.clone(), rebuild.clone());
-        shard.do_send(Begin { append, rebuild, policy });
-        shard.do_send(Loaded { load: 0 });
-    }
-    Ok(writer)
-}
-
 fn start_listener(
     doors: Vec<Door>,
     arbiters: &[Arbiter],
@@ -311,81 +241,6 @@ fn prepare(stream: &std::net::TcpStream, keepalive: u32) -> std::io::Result<()> 
     Ok(())
 }
 
-fn open_doors(settings: &Settings) -> anyhow::Result<Vec<Door>> {
-    let mut doors = Vec::new();
-    if settings.port > 0 {
-        for name in &settings.bind {
-            let may_fail = name.starts_with('-');
-            let name = name.trim_start_matches('-');
-            match open_tcp(name, settings) {
-                Ok(door) => doors.push(door),
-                Err(error) if may_fail => warn!("{name} is not listened on: {error:#}"),
-                Err(error) => {
-                    let port = settings.port;
-                    return Err(error.context(format!("Failed listening on port {port} (tcp)")));
-                }
-            }
-        }
-        if doors.is_empty() && !settings.bind.is_empty() {
-            bail!("none of the addresses of `bind` can be listened on");
-        }
-    }
-    if !settings.unixsocket.is_empty() {
-        doors.push(open_unix(settings)?);
-    }
-    if doors.is_empty() {
-        bail!("there is nothing to listen on: set `port` or `unixsocket`");
-    }
-    Ok(doors)
-}
-
-fn open_tcp(name: &str, settings: &Settings) -> anyhow::Result<Door> {
-    let host = match name {
-        "*" => "0.0.0.0",
-        "::*" => "::",
-        name => name,
-    };
-    let address = (host, settings.port)
-        .to_socket_addrs()
-        .with_context(|| format!("`bind {name}` names no address"))?
-        .next()
-        .with_context(|| format!("`bind {name}` names no address"))?;
-    let open = || -> std::io::Result<Door> {
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-        socket.set_reuse_address(true)?;
-        if address.is_ipv6() {
-            socket.set_only_v6(true)?;
-        }
-        socket.set_nonblocking(true)?;
-        socket.bind(&address.into())?;
-        socket.listen(settings.tcp_backlog as i32)?;
-        Ok(Door::Tcp(TcpListener::from_std(socket.into())?))
-    };
-    open().with_context(|| {
-        format!("Could not create server TCP listening socket {name}:{}: bind", settings.port)
-    })
-}
-
-/// The socket's file gets its permissions before anybody can connect.
-fn open_unix(settings: &Settings) -> anyhow::Result<Door> {
-    let path = &settings.unixsocket;
-    let open = || -> std::io::Result<Door> {
-        if std::fs::exists(path)? {
-            std::fs::remove_file(path)?;
-        }
-        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-        socket.set_nonblocking(true)?;
-        socket.bind(&socket2::SockAddr::unix(path)?)?;
-        if settings.unixsocketperm > 0 {
-            let mode = std::fs::Permissions::from_mode(settings.unixsocketperm);
-            std::fs::set_permissions(path, mode)?;
-        }
-        socket.listen(settings.tcp_backlog as i32)?;
-        Ok(Door::Unix(UnixListener::from_std(socket.into())?, path.clone()))
-    };
-    open().with_context(|| format!("the unix socket {path} cannot be opened"))
-}
-
 impl Reach {
     fn of(shard: &Addr<Shard>) -> Reach {
         Reach {
@@ -394,6 +249,10 @@ impl Reach {
             clients: shard.clone().recipient(),
             disturb: shard.clone().recipient(),
             policy: shard.clone().recipient(),
+            begin_base: shard.clone().recipient(),
+            tell: shard.clone().recipient(),
+            begin: shard.clone().recipient(),
+            end: shard.clone().recipient(),
             watch: shard.clone().recipient(),
         }
     }
@@ -412,14 +271,10 @@ impl Server {
     pub async fn stop(mut self) -> anyhow::Result<()> {
         drop(self.listener.take());
         self.admin.let_clients_go().await;
-        if let Some(writer) = self.writer.take() {
-            let (sender, receiver) = oneshot::channel();
+        if let Some(writer) = self.admin.writer() {
             info!("Calling fsync() on the AOF file.");
-            writer.do_send(Close(sender));
-            match receiver.await {
-                Ok(Ok(())) => {}
-                Ok(Err(fault)) => bail!("the journal could not be made durable: {fault}"),
-                Err(_) => bail!("the AOF writer ended before the journal was durable"),
+            if let Err(fault) = writer.close().await {
+                bail!("the journal could not be made durable: {fault}");
             }
         }
         if !self.unixsocket.is_empty() && std::fs::remove_file(&self.unixsocket).is_err() {

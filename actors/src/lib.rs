@@ -23,6 +23,7 @@ pub mod boot;
 pub mod clock;
 pub mod connection;
 pub mod daemon;
+pub mod doors;
 pub mod fault;
 pub mod layers;
 pub mod listener;

@@ -16,14 +16,15 @@ use std::time::Duration;
 
 use actix::fut::ActorFuture;
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Recipient, Supervised};
-use tokio::net::{TcpListener, UnixListener};
 use tokio::time::{Sleep, sleep};
 use tracing::{error, warn};
 use troupe::session::Peer;
 use troupe::settings::Settings;
 
+use crate::doors::{self, Door, Opened};
 use crate::fault::panic_text;
 use crate::message::control::{Panic, Restarted};
+use crate::message::listener::{Open, Settle};
 use crate::shared::{Seat, Shared};
 
 /// How long to wait when no descriptor is free.
@@ -31,15 +32,6 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// Clients accepted at one go before others on the thread get their turn.
 const ACCEPTS_MAX: usize = 64;
-
-/// A socket that clients connect to.
-#[derive(Debug)]
-pub enum Door {
-    /// TCP.
-    Tcp(TcpListener),
-    /// A unix socket, with its path.
-    Unix(UnixListener, String),
-}
 
 /// A client's socket, not yet of any thread.
 #[derive(Debug)]
@@ -56,6 +48,7 @@ pub type Adopt = Box<dyn Fn(Seat, Accepted)>;
 /// The actor that accepts.
 pub struct Listener {
     doors: Vec<Door>,
+    opened: Option<Opened>,
     adopt: Adopt,
     settings: Arc<dyn Fn() -> Arc<Settings>>,
     shared: Arc<Shared>,
@@ -73,8 +66,16 @@ impl Listener {
         shared: Arc<Shared>,
         guardian: Recipient<Restarted>,
     ) -> Listener {
-        let last_panic = String::new();
-        Listener { doors, adopt, settings, shared, guardian, panics_next: false, last_panic }
+        Listener {
+            doors,
+            opened: None,
+            adopt,
+            settings,
+            shared,
+            guardian,
+            panics_next: false,
+            last_panic: String::new(),
+        }
     }
 
     /// Accepts who is there. Pending when all have been; ready when it has to wait.
@@ -84,7 +85,7 @@ impl Listener {
         }
         for door in &self.doors {
             for _ in 0..ACCEPTS_MAX {
-                match door.poll_accept(task) {
+                match poll_accept(door, task) {
                     Poll::Pending => break,
                     Poll::Ready(Ok(accepted)) => self.admit(accepted),
                     Poll::Ready(Err(error)) => {
@@ -93,7 +94,7 @@ impl Listener {
                     }
                 }
             }
-            if let Poll::Ready(Ok(accepted)) = door.poll_accept(task) {
+            if let Poll::Ready(Ok(accepted)) = poll_accept(door, task) {
                 self.admit(accepted);
                 task.waker().wake_by_ref();
             }
@@ -152,36 +153,34 @@ impl Accepted {
     }
 }
 
-impl Door {
-    fn poll_accept(&self, task: &mut TaskContext<'_>) -> Poll<io::Result<Accepted>> {
-        match self {
-            Door::Tcp(listener) => {
-                let accepted = std::task::ready!(listener.poll_accept(task));
-                Poll::Ready(accepted.and_then(|(stream, address)| {
-                    let stream = stream.into_std()?;
-                    let peer = Peer {
-                        address: address.to_string(),
-                        local: stream.local_addr()?.to_string(),
-                        descriptor: stream.as_raw_fd(),
-                        unix: false,
-                    };
-                    Ok(Accepted::Tcp(stream, peer))
-                }))
-            }
-            Door::Unix(listener, path) => {
-                let accepted = std::task::ready!(listener.poll_accept(task));
-                Poll::Ready(accepted.and_then(|(stream, _)| {
-                    let stream = stream.into_std()?;
-                    let address = format!("{path}:0");
-                    let peer = Peer {
-                        local: address.clone(),
-                        address,
-                        descriptor: stream.as_raw_fd(),
-                        unix: true,
-                    };
-                    Ok(Accepted::Unix(stream, peer))
-                }))
-            }
+fn poll_accept(door: &Door, task: &mut TaskContext<'_>) -> Poll<io::Result<Accepted>> {
+    match door {
+        Door::Tcp(listener) => {
+            let accepted = std::task::ready!(listener.poll_accept(task));
+            Poll::Ready(accepted.and_then(|(stream, address)| {
+                let stream = stream.into_std()?;
+                let peer = Peer {
+                    address: address.to_string(),
+                    local: stream.local_addr()?.to_string(),
+                    descriptor: stream.as_raw_fd(),
+                    unix: false,
+                };
+                Ok(Accepted::Tcp(stream, peer))
+            }))
+        }
+        Door::Unix(listener, path) => {
+            let accepted = std::task::ready!(listener.poll_accept(task));
+            Poll::Ready(accepted.and_then(|(stream, _)| {
+                let stream = stream.into_std()?;
+                let address = format!("{path}:0");
+                let peer = Peer {
+                    local: address.clone(),
+                    address,
+                    descriptor: stream.as_raw_fd(),
+                    unix: true,
+                };
+                Ok(Accepted::Unix(stream, peer))
+            }))
         }
     }
 }
@@ -229,6 +228,27 @@ impl ActorFuture<Listener> for Runner {
                     return Poll::Ready(());
                 }
             }
+        }
+    }
+}
+
+impl Handler<Open> for Listener {
+    type Result = ();
+
+    fn handle(&mut self, open: Open, _: &mut Context<Listener>) {
+        let opened = doors::open_beside(&self.doors, &open.settings);
+        self.opened = opened.inspect_err(|error| warn!("{error:#}")).ok();
+        // Who asked has gone when nobody hears it; what was opened is settled all the same.
+        let _ = open.opened.send(self.opened.is_some());
+    }
+}
+
+impl Handler<Settle> for Listener {
+    type Result = ();
+
+    fn handle(&mut self, settle: Settle, _: &mut Context<Listener>) {
+        if let Some(opened) = self.opened.take().filter(|_| settle.takes) {
+            opened.replace(&mut self.doors);
         }
     }
 }

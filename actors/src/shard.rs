@@ -16,6 +16,7 @@ use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Recipient, Runn
 use bytes::Bytes;
 use tokio::time::{Sleep, sleep};
 use tracing::{error, info, warn};
+use troupe::aof::journal::Policy;
 use troupe::base::millis::Millis;
 use troupe::hook::Sink;
 use troupe::hooks::monitor::Monitor;
@@ -37,6 +38,7 @@ pub struct Shard {
     thread: Rc<Thread>,
     guardian: Recipient<control::Restarted>,
     rebuild: Option<Recipient<aof::Rebuild>>,
+    tells: bool,
     load: u64,
     _vital: Vital,
 }
@@ -44,7 +46,7 @@ pub struct Shard {
 impl Shard {
     /// An actor for the shard of `thread`.
     pub fn new(thread: Rc<Thread>, guardian: Recipient<control::Restarted>) -> Shard {
-        Shard { thread, guardian, rebuild: None, load: 0, _vital: Vital("a shard") }
+        Shard { thread, guardian, rebuild: None, tells: false, load: 0, _vital: Vital("a shard") }
     }
 
     fn name(&self) -> String {
@@ -69,11 +71,13 @@ impl Shard {
         thread.slices.begin(&thread.clock);
         let mut clock = thread.clock.clone();
         let now = thread.clock.now();
+        let tells = self.tells && thread.has_room();
         let more = thread.with_shard(|shard| {
             let work = shard.work(now, &mut clock);
             let expire = shard.expire(now, &mut clock);
             let discard = shard.discard(&mut clock);
-            work || expire || discard
+            let tell = tells && shard.tell(&mut clock);
+            work || expire || discard || tell
         });
         thread.end_turn();
         thread.end_slice();
@@ -262,12 +266,46 @@ impl Handler<Loaded> for Shard {
     }
 }
 
+impl Handler<aof::BeginBase> for Shard {
+    type Result = ();
+
+    fn handle(&mut self, begin: aof::BeginBase, _: &mut Context<Shard>) {
+        // What was done before belongs to no journal.
+        self.thread.end_turn();
+        self.thread.begin_journal(begin.append, Policy::Never);
+        self.thread.with_shard(|shard| shard.begin_base(begin.number));
+    }
+}
+
+impl Handler<aof::Tell> for Shard {
+    type Result = ();
+
+    fn handle(&mut self, _: aof::Tell, _: &mut Context<Shard>) {
+        self.tells = true;
+        self.thread.wake();
+    }
+}
+
+impl Handler<aof::End> for Shard {
+    type Result = ();
+
+    fn handle(&mut self, _: aof::End, _: &mut Context<Shard>) {
+        self.tells = false;
+        self.rebuild = None;
+        self.thread.end_journal();
+    }
+}
+
 impl Handler<aof::Begin> for Shard {
     type Result = ();
 
     fn handle(&mut self, begin: aof::Begin, _: &mut Context<Shard>) {
+        self.tells = false;
         self.thread.begin_journal(begin.append, begin.policy);
-        self.thread.with_shard(|shard| shard.rebuilds(true));
+        self.thread.with_shard(|shard| {
+            shard.end_base();
+            shard.rebuilds(true);
+        });
         self.rebuild = Some(begin.rebuild);
     }
 }
@@ -294,6 +332,8 @@ impl Handler<Disturb> for Shard {
                 self.thread.wake();
             }
             Disturb::ActiveExpire(on) => self.thread.with_shard(|s| s.set_active_expire(on)),
+            Disturb::BreakOrder(on) => self.thread.with_shard(|s| s.break_order(on)),
+            Disturb::BreakAtomicity(on) => self.thread.with_shard(|s| s.break_atomicity(on)),
             Disturb::Stall(millis) => stall(millis),
         }
     }

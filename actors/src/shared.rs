@@ -94,6 +94,12 @@ pub struct JournalMark {
 }
 
 impl JournalMark {
+    /// A journal begins; nothing is on its way to any.
+    pub fn reset(&self) {
+        self.sent.store(0, Ordering::Release);
+        self.durable.store(0, Ordering::Release);
+    }
+
     /// An append is about to be sent.
     pub fn appended(&self) {
         self.sent.fetch_add(1, Ordering::AcqRel);

@@ -109,7 +109,33 @@ impl Thread {
     /// From now on effects go to the journal.
     pub fn begin_journal(&self, writer: Recipient<aof::Append>, policy: Policy) {
         self.shard.borrow_mut().effects().listen(true);
-        *self.journal.borrow_mut() = Some(Journal { writer, credit: Credit::new(policy), policy });
+        let mut journal = self.journal.borrow_mut();
+        match &mut *journal {
+            Some(begun) => {
+                begun.policy = policy;
+                begun.credit.set_policy(policy);
+            }
+            None => *journal = Some(Journal { writer, credit: Credit::new(policy), policy }),
+        }
+    }
+
+    /// There is no journal any more, and nobody waits for one.
+    pub fn end_journal(&self) {
+        self.end_turn();
+        *self.journal.borrow_mut() = None;
+        let mut shard = self.shard.borrow_mut();
+        shard.effects().listen(false);
+        shard.rebuilds(false);
+        shard.end_base();
+        shard.receive(Letter::Credit(true));
+        shard.receive(Letter::Journal(None));
+        drop(shard);
+        self.wake();
+    }
+
+    /// Whether the journal has room for what nobody waits for.
+    pub fn has_room(&self) -> bool {
+        self.journal.borrow().as_ref().is_some_and(|journal| journal.credit.has_room())
     }
 
     /// Takes up a change of `appendfsync`.

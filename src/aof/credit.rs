@@ -50,6 +50,11 @@ impl Credit {
         }
     }
 
+    /// Whether there is room for what nobody waits for, and writes of clients have room after it.
+    pub fn has_room(&self) -> bool {
+        self.sent.saturating_sub(self.written) < UNWRITTEN_BYTES_MAX / 8
+    }
+
     /// Notes an `Append` of so many bytes; returns the total, which can serve as a mark.
     pub fn sent(&mut self, bytes: u64, now_ms: u64) -> u64 {
         self.sent += bytes;

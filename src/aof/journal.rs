@@ -16,8 +16,10 @@
 //!   nothing can heal this: writes are refused until the restart, and what waits for the sync is
 //!   abandoned, so that its clients see a closed connection and neither an error nor an OK.
 //!
-//! Bounded by the shards' credits (`credit`): the buffer holds what they may have unwritten. Left
-//! out: the switch to a new increment, and the fresh base after a failed sync.
+//! Bounded by the shards' credits (`credit`): the buffer holds what they may have unwritten. A
+//! journal that begins while the server runs is written to its base first; when that is whole and
+//! durable, the shell goes on with an increment (`begin_increment`). Left out: the fresh base after
+//! a failed sync, but for the one that CONFIG SET appendonly no, then yes, writes.
 
 use std::collections::VecDeque;
 
@@ -285,6 +287,23 @@ impl<F> Journal<F> {
             *cut_ms = cut_ms.map(|_| 0);
             *retry_ms = 0;
         }
+    }
+
+    /// What was written is a whole base, all of it durable: from now on an empty increment grows.
+    ///
+    /// # Panics
+    /// When something is not durable.
+    pub fn begin_increment(&mut self) {
+        assert!(self.is_durable(), "a base is left when it is whole");
+        let base = self.sizes.total;
+        self.sizes = Sizes { base, total: base, increment: 0 };
+        self.selected = None;
+        self.is_closing = false;
+    }
+
+    /// Gives up what waits: the journal ends, and nobody promises any more that it is durable.
+    pub fn take_waiting(&mut self) -> Vec<F> {
+        self.waiting.drain(..).flat_map(|(_, batches)| batches).collect()
     }
 
     /// The next piece of work, if there is one that is due and none is under way. A sync that is

@@ -9,8 +9,7 @@
 //! - `storage`: the few disk calls that both sides know.
 //!
 //! Nothing here opens a file or reads a clock: the simulator runs this same code on a disk of its
-//! own. Left out until there are snapshots: bases with keys, the rewrite, the switch to a new
-//! increment while the server runs.
+//! own. Left out until there are snapshots: RDB bases with keys, and the rewrite.
 
 pub mod credit;
 pub mod journal;

@@ -117,6 +117,10 @@ pub enum Debug {
     },
     /// Whether keys are taken out when they are due, or only when they are looked at.
     SetActiveExpire(bool),
+    /// Whether calls of a batch run shard by shard, out of their order.
+    BreakOrder(bool),
+    /// Whether MSET runs key by key.
+    BreakAtomicity(bool),
     /// Empty every shard and load the journal again.
     LoadJournal,
     /// Move a slot to another shard.

@@ -50,7 +50,10 @@ impl<'a> Call<'a> {
     }
 
     /// All arguments from `index` on.
-    pub fn args_from(&self, index: usize) -> impl ExactSizeIterator<Item = &'a [u8]> + use<'a> {
+    pub fn args_from(
+        &self,
+        index: usize,
+    ) -> impl ExactSizeIterator<Item = &'a [u8]> + Clone + use<'a> {
         let input = self.input;
         self.spans.get(index..).unwrap_or(&[]).iter().map(move |span| span.of(input))
     }

@@ -176,6 +176,8 @@ pub enum Run {
     Keys(fn(&Call<'_>, &mut Keys<'_>, &mut Reply<'_>) -> Result<(), CommandError>),
     /// On every slot of every shard, all lent, at one point in time.
     All(fn(&Call<'_>, &mut Keys<'_>, &mut Reply<'_>) -> Result<(), CommandError>),
+    /// As [`Run::All`], in steps: all stays lent, and the threads of the shards go on meanwhile.
+    Steps(fn(&Call<'_>, &mut Keys<'_>, &mut Walk, &mut Reply<'_>) -> Result<Step, CommandError>),
     /// From slot to slot, where no client can tell a walk from one point in time.
     Walk(fn(&Call<'_>, &mut Keys<'_>, &mut Walk, &mut Reply<'_>) -> Result<Step, CommandError>),
     /// At home: the connection performs the action that comes back.
@@ -189,6 +191,7 @@ impl fmt::Debug for Run {
             Run::Session(_) => "Session",
             Run::Keys(_) => "Keys",
             Run::All(_) => "All",
+            Run::Steps(_) => "Steps",
             Run::Walk(_) => "Walk",
             Run::Server(_) => "Server",
         })

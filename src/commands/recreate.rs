@@ -1,9 +1,14 @@
 //! A value as the commands that make it: what the journal says of a key whose value came from
 //! another slot, or from anywhere but its own records.
 
+use crate::base::millis::Millis;
+use crate::base::{float, slot};
+use crate::commands::call::Call;
+use crate::commands::positions;
 use crate::commands::stream;
-use crate::data::list::List;
+use crate::data::hash::Hash;
 use crate::data::value::Value;
+use crate::data::zset::Zset;
 use crate::keyspace::effect::Effects;
 use crate::keyspace::entry::Entry;
 use crate::keyspace::key::Key;
@@ -29,6 +34,15 @@ pub(crate) fn rewrite(keys: &mut Keys<'_>, key: Key<'_>) {
     }
 }
 
+/// As [`rewrite`], where the keys of the call do not share one slot; else the call is recorded as it
+/// came.
+pub(crate) fn rewrite_over_slots(call: &Call<'_>, keys: &mut Keys<'_>, destination: Key<'_>) {
+    let positions = positions::keys(call.command, call.spans, call.input);
+    if positions.iter().any(|at| slot::of(call.arg(*at)) != destination.slot) {
+        rewrite(keys, destination);
+    }
+}
+
 /// Records the commands that give the key `name` what `entry` holds, whatever it held before.
 pub(crate) fn record(effects: &mut Effects, db: u32, name: &[u8], entry: &Entry) {
     let deadline = entry.deadline().map(|deadline| deadline.to_string());
@@ -51,9 +65,37 @@ pub(crate) fn record(effects: &mut Effects, db: u32, name: &[u8], entry: &Entry)
 fn record_object(effects: &mut Effects, db: u32, name: &[u8], object: &Object) {
     let mut add = Adding { effects, db, name, words: Vec::new() };
     match object {
-        Object::List(List::Packed(pack)) => add.all(b"RPUSH", 1, pack.iter()),
+        Object::List(list) => add.all(b"RPUSH", 1, list.iter()),
+        Object::Hash(hash) => add.hash(hash),
+        Object::Set(set) => {
+            add.all(b"SADD", 1, set.iter());
+            for (member, deadline) in set.deadlines() {
+                let time = deadline.to_string();
+                let words: [&[u8]; 6] =
+                    [b"SPEXPIREAT", name, time.as_bytes(), b"MEMBERS", b"1", member];
+                add.effects.aside(db, &words);
+            }
+        }
+        Object::Zset(zset) => record_zset(&mut add, zset),
         Object::Stream(value) => stream::recreate::record(effects, db, name, value),
-        Object::Hash(_) | Object::Set(_) | Object::Zset(_) => {}
+    }
+}
+
+fn record_zset(add: &mut Adding<'_>, zset: &Zset) {
+    let mut deadlines = Vec::new();
+    zset.each(|name, score| {
+        add.words.push(float::Text::of(score).as_bytes().to_vec());
+        add.words.push(name.to_vec());
+        if add.words.len() == 2 * ELEMENTS_A_COMMAND {
+            add.flush(b"ZADD");
+        }
+        deadlines.extend(zset.deadline(name).flatten().map(|due| (name.to_vec(), due)));
+    });
+    add.flush(b"ZADD");
+    for (name, deadline) in deadlines {
+        let time = deadline.to_string();
+        let words: [&[u8]; 6] = [b"ZPEXPIREAT", add.name, time.as_bytes(), b"MEMBERS", b"1", &name];
+        add.effects.aside(add.db, &words);
     }
 }
 
@@ -75,6 +117,26 @@ impl Adding<'_> {
             }
         }
         self.flush(command);
+    }
+
+    /// Adds all fields, then the deadlines of those that have one.
+    fn hash(&mut self, hash: &Hash) {
+        let always = Millis(i64::MIN);
+        hash.each(always, |item| {
+            self.words.extend([item.name.to_vec(), item.value.to_vec()]);
+            if self.words.len() == 2 * ELEMENTS_A_COMMAND {
+                self.flush(b"HSET");
+            }
+        });
+        self.flush(b"HSET");
+        hash.each(always, |item| {
+            if let Some(deadline) = item.deadline {
+                let (time, name) = (deadline.to_string(), item.name.to_vec());
+                let words: [&[u8]; 6] =
+                    [b"HPEXPIREAT", self.name, time.as_bytes(), b"FIELDS", b"1", &name];
+                self.effects.aside(self.db, &words);
+            }
+        });
     }
 
     fn flush(&mut self, command: &[u8]) {

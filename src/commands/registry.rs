@@ -10,7 +10,7 @@ use ahash::RandomState;
 
 use crate::commands::command::{Arity, Command, Run};
 use crate::commands::error::CommandError;
-use crate::commands::{connection, generic, server, stream, string};
+use crate::commands::{connection, generic, hash, list, server, set, stream, string, zset};
 use crate::resp::Span;
 
 /// Every family of commands, in the order of the documentation.
@@ -23,6 +23,16 @@ pub static FAMILIES: &[&[Command]] = &[
     generic::object::COMMANDS,
     generic::rename::COMMANDS,
     generic::scan::COMMANDS,
+    hash::basic::COMMANDS,
+    hash::counter::COMMANDS,
+    hash::expiry::COMMANDS,
+    hash::timed::COMMANDS,
+    hash::whole::COMMANDS,
+    list::edit::COMMANDS,
+    list::moving::COMMANDS,
+    list::pop::COMMANDS,
+    list::push::COMMANDS,
+    list::read::COMMANDS,
     server::absent::COMMANDS,
     server::config::COMMANDS,
     server::control::COMMANDS,
@@ -33,6 +43,10 @@ pub static FAMILIES: &[&[Command]] = &[
     server::latency::COMMANDS,
     server::logs::COMMANDS,
     server::memory::COMMANDS,
+    set::algebra::COMMANDS,
+    set::basic::COMMANDS,
+    set::expiry::COMMANDS,
+    set::random::COMMANDS,
     stream::adding::COMMANDS,
     stream::claim::COMMANDS,
     stream::deleting::COMMANDS,
@@ -48,6 +62,15 @@ pub static FAMILIES: &[&[Command]] = &[
     string::many::COMMANDS,
     string::range::COMMANDS,
     string::set::COMMANDS,
+    zset::add::COMMANDS,
+    zset::combine::COMMANDS,
+    zset::count::COMMANDS,
+    zset::expire::COMMANDS,
+    zset::member::COMMANDS,
+    zset::pop::COMMANDS,
+    zset::random::COMMANDS,
+    zset::range::COMMANDS,
+    zset::scan::COMMANDS,
 ];
 
 /// Longest name of a command or subcommand.

@@ -1,7 +1,7 @@
-//! What a walking command carries from shard to shard: SCAN, RANDOMKEY.
+//! What a command carries from step to step: SCAN and RANDOMKEY, which walk from shard to shard,
+//! and KEYS, which stays where it has everything.
 //!
-//! A walk starts with no place; its handler says where to go, and is called again there. It never
-//! holds anything, so it needs no lending.
+//! A walk starts with no place; its handler says where to go, and is called again there.
 
 /// The state of a walk.
 #[derive(Debug, Default)]
@@ -12,6 +12,12 @@ pub struct Walk {
     pub cursor: u64,
     /// Work done so far, in units of the handler's own; what bounds the walk.
     pub spent: usize,
+    /// Bytes of what was found so far, where only that is counted.
+    pub bytes: usize,
+    /// Where the reply of the command begins in the batch's.
+    pub reply: usize,
+    /// How long the steps before took, in nanoseconds.
+    pub nanos: u64,
     /// What was found so far.
     pub found: Vec<Vec<u8>>,
 }

@@ -18,7 +18,8 @@ use std::ptr::NonNull;
 /// Sizes are rounded up to this, in bytes: the allocator's finest step.
 const GRAIN: usize = 16;
 
-/// Blobs that are longer than this grow by an eighth at least, in bytes.
+/// Allocations that are larger than this, in bytes, have the sizes of the allocator's classes: four
+/// to a doubling, so that what grows has room for an eighth more or so and nothing is wasted.
 const EXACT_MAX: usize = 1024;
 
 #[repr(C)]
@@ -45,9 +46,11 @@ fn layout(capacity: usize) -> Layout {
     Layout::from_size_align(HEADER + capacity, align_of::<Header>()).expect("4 GiB fit")
 }
 
-/// Room for `len` bytes, in whole grains with the header.
+/// Room for `len` bytes, in whole grains with the header, or a class of the allocator.
 fn rounded(len: usize) -> usize {
-    let capacity = (HEADER + len).next_multiple_of(GRAIN) - HEADER;
+    let size = HEADER + len;
+    let step = if size > EXACT_MAX { 1 << ((size - 1).ilog2() - 2) } else { GRAIN };
+    let capacity = size.next_multiple_of(step) - HEADER;
     assert!(u32::try_from(capacity).is_ok(), "a blob has at most 4 GiB");
     capacity
 }
@@ -130,12 +133,9 @@ impl Blob {
     }
 
     fn make_room(&mut self, len: usize) {
-        let capacity = self.capacity();
-        if len <= capacity {
-            return;
+        if len > self.capacity() {
+            self.reallocate(rounded(len));
         }
-        let spare = if len > EXACT_MAX { capacity / 8 } else { 0 };
-        self.reallocate(rounded(len.max(capacity + spare)));
     }
 
     /// Gives back room where less than half of it is in use.
@@ -234,7 +234,7 @@ mod tests {
         blob.splice(0..0, &[&[7; 24]]);
         assert_eq!(blob.memory(), 32);
         blob.splice(0..0, &[&[7; 5000]]);
-        assert_eq!(blob.memory(), 5040);
+        assert_eq!(blob.memory(), 5120);
         blob.splice(10..5024, &[]);
         assert_eq!((blob.len(), blob.memory()), (10, 32));
         blob[0] = 1;

@@ -4,11 +4,19 @@
 //! count 4 | item | item | ...        item: tag 1 | data | back 1 to 5
 //! ```
 //!
-//! The tag says what follows: 0x00..=0x7f is the integer itself, 0x80..=0xbf a string of so many
-//! bytes (0 to 63), 0xc0..=0xc3 an integer of 1, 2, 4 or 8 bytes, 0xc4 and 0xc5 a string behind a
-//! length of 2 or 4 bytes. `back` is the length of tag and data, written so that it can be read
-//! backwards: seven bits a byte, the lowest in the last byte, the high bit set where more follow to
-//! the left.
+//! An item has the form and so the size that it has in Redis's listpack: at what sizes Redis
+//! changes the encoding of a value can be told from [`Pack::listpack_len`]. The tag says what
+//! follows:
+//!
+//! ```text
+//! 0x00..=0x7f  the integer itself           0x80..=0xbf  a string of so many bytes (0 to 63)
+//! 0xc0..=0xdf  the top of 13 bits of an     0xe0..=0xef  the top of 12 bits of a length
+//!              integer, then the rest       0xf0         a length of 4 bytes, then the string
+//! 0xf1..=0xf4  an integer of 2, 3, 4, 8 bytes
+//! ```
+//!
+//! `back` is the length of tag and data, written so that it can be read backwards: seven bits a
+//! byte, the lowest in the last byte, the high bit set where more follow to the left.
 //!
 //! Invariant: every string has one form only, so two strings are equal when their forms are.
 //! Positions ([`At`]) hold until the pack is changed in front of them.
@@ -18,14 +26,19 @@ use crate::data::blob::Blob;
 use crate::data::value::Value;
 
 const COUNT: usize = 4;
-const INT_8: u8 = 0xc0;
-const INT_16: u8 = 0xc1;
-const INT_32: u8 = 0xc2;
-const INT_64: u8 = 0xc3;
-const LEN_16: u8 = 0xc4;
-const LEN_32: u8 = 0xc5;
 const SHORT: u8 = 0x80;
+const INT_13: u8 = 0xc0;
+const LEN_12: u8 = 0xe0;
+const LEN_32: u8 = 0xf0;
+const INT_16: u8 = 0xf1;
+const INT_24: u8 = 0xf2;
+const INT_32: u8 = 0xf3;
+const INT_64: u8 = 0xf4;
 const SHORT_MAX: usize = 63;
+const LEN_12_MAX: usize = 4095;
+
+/// Bytes of a listpack beside its items: a head of six and an end of one.
+const LISTPACK_AROUND: usize = 7;
 
 /// Bytes that an item takes beside its own, at the most.
 pub const ITEM_OVERHEAD_MAX: usize = 10;
@@ -70,6 +83,11 @@ impl Pack {
     /// Bytes of all items with what is around them.
     pub fn byte_len(&self) -> usize {
         self.blob.len() - COUNT
+    }
+
+    /// Bytes of Redis's listpack of these items.
+    pub fn listpack_len(&self) -> usize {
+        self.byte_len() + LISTPACK_AROUND
     }
 
     /// Bytes that the pack takes from the allocator.
@@ -130,7 +148,11 @@ impl Pack {
         let bytes = &self.blob[at.0 + head..at.0 + head + data];
         match self.blob[at.0] {
             tag @ ..SHORT => Value::Integer(i64::from(tag)),
-            INT_8..=INT_64 => Value::Integer(signed(bytes)),
+            tag @ INT_13..LEN_12 => {
+                let bits = u16::from(tag & 0x1f) << 8 | u16::from(bytes[0]);
+                Value::Integer(i64::from((bits << 3) as i16 >> 3))
+            }
+            INT_16.. => Value::Integer(signed(bytes)),
             _ => Value::Bytes(bytes),
         }
     }
@@ -247,14 +269,20 @@ impl Pack {
     /// Bytes of the tag with its length, and of the data.
     #[inline]
     fn parts(&self, at: At) -> (usize, usize) {
-        let number = |bytes: &[u8]| bytes.iter().rev().fold(0, |n, b| n << 8 | usize::from(*b));
         let blob = &self.blob[at.0..];
         match blob[0] {
             ..SHORT => (1, 0),
-            tag @ SHORT..INT_8 => (1, usize::from(tag - SHORT)),
-            tag @ INT_8..=INT_64 => (1, 1 << (tag - INT_8)),
-            LEN_16 => (3, number(&blob[1..3])),
-            _ => (5, number(&blob[1..5])),
+            tag @ SHORT..INT_13 => (1, usize::from(tag - SHORT)),
+            INT_13..LEN_12 => (1, 1),
+            tag @ LEN_12..LEN_32 => (2, usize::from(tag - LEN_12) << 8 | usize::from(blob[1])),
+            LEN_32 => {
+                let len = blob[1..].first_chunk().copied().unwrap_or_default();
+                (5, u32::from_le_bytes(len) as usize)
+            }
+            INT_16 => (1, 2),
+            INT_24 => (1, 3),
+            INT_32 => (1, 4),
+            _ => (1, 8),
         }
     }
 
@@ -295,12 +323,7 @@ impl<'a> Form<'a> {
                 head[0] = SHORT + text.len() as u8;
                 (1, text)
             }
-            None => {
-                let is_16 = text.len() <= usize::from(u16::MAX);
-                head[0] = if is_16 { LEN_16 } else { LEN_32 };
-                head[1..5].copy_from_slice(&(text.len() as u32).to_le_bytes());
-                (if is_16 { 3 } else { 5 }, text)
-            }
+            None => (put_len(&mut head, text.len()), text),
         };
         let len = head_len + data.len();
         let mut back = [0; 5];
@@ -328,24 +351,36 @@ impl<'a> Form<'a> {
     }
 }
 
+/// Writes the tag and bytes of the length of a string that is not short; returns how many bytes
+/// that took.
+fn put_len(head: &mut [u8; 9], len: usize) -> usize {
+    if len <= LEN_12_MAX {
+        head[..2].copy_from_slice(&[LEN_12 | (len >> 8) as u8, len as u8]);
+        return 2;
+    }
+    head[0] = LEN_32;
+    head[1..5].copy_from_slice(&(len as u32).to_le_bytes());
+    5
+}
+
 /// Writes tag and bytes of a number; returns how many bytes that took.
 fn put_integer(head: &mut [u8; 9], number: i64) -> usize {
-    if let Ok(small @ ..SHORT) = u8::try_from(number) {
-        head[0] = small;
-        return 1;
-    }
-    let bytes = number.to_le_bytes();
-    let (tag, len) = if i8::try_from(number).is_ok() {
-        (INT_8, 1)
-    } else if i16::try_from(number).is_ok() {
-        (INT_16, 2)
-    } else if i32::try_from(number).is_ok() {
-        (INT_32, 4)
-    } else {
-        (INT_64, 8)
+    let (tag, len) = match number {
+        0..0x80 => {
+            head[0] = number as u8;
+            return 1;
+        }
+        -0x1000..0x1000 => {
+            head[..2].copy_from_slice(&[INT_13 | (number >> 8) as u8 & 0x1f, number as u8]);
+            return 2;
+        }
+        -0x8000..0x8000 => (INT_16, 2),
+        -0x80_0000..0x80_0000 => (INT_24, 3),
+        -0x8000_0000..0x8000_0000 => (INT_32, 4),
+        _ => (INT_64, 8),
     };
     head[0] = tag;
-    head[1..1 + len].copy_from_slice(&bytes[..len]);
+    head[1..1 + len].copy_from_slice(&number.to_le_bytes()[..len]);
     1 + len
 }
 
@@ -396,13 +431,14 @@ mod tests {
     #[test]
     fn every_form_is_read_from_both_ends() {
         let long = |len: usize| vec![b'x'; len];
-        let mut items: Vec<Vec<u8>> = [0i64, 127, 128, -1, -128, -129, 32_767, -40_000]
+        let mut items: Vec<Vec<u8>> = [0i64, 127, 128, -1, -4096, -4097, 4095, 4096, 32_767]
             .into_iter()
+            .chain([-32_768, -32_769, 8_388_607, 8_388_608, -8_388_608, -8_388_609])
             .chain([i64::from(i32::MAX), i64::from(i32::MIN) - 1, i64::MAX, i64::MIN])
             .map(|number| number.to_string().into_bytes())
             .collect();
-        items.extend([long(0), long(63), long(64), long(124), long(125), long(65_536)]);
-        items.extend([b"007".to_vec(), b"-0".to_vec(), long(20_000)]);
+        items.extend([long(0), long(63), long(64), long(124), long(125), long(4095), long(4096)]);
+        items.extend([b"007".to_vec(), b"-0".to_vec(), long(20_000), long(70_000)]);
         let pack = Pack::of(&items.iter().map(Vec::as_slice).collect::<Vec<_>>());
         assert_eq!(texts(&pack), items);
         let mut backwards: Vec<_> = pack.iter().rev().map(Value::to_vec).collect();

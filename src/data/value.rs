@@ -11,7 +11,12 @@ pub enum Value<'a> {
     Bytes(&'a [u8]),
 }
 
-impl Value<'_> {
+impl<'a> Value<'a> {
+    /// A string in the form in which it is kept.
+    pub fn of(text: &'a [u8]) -> Value<'a> {
+        integer::parse(text).map_or(Value::Bytes(text), Value::Integer)
+    }
+
     /// True when the string is `text`.
     pub fn is(self, text: &[u8]) -> bool {
         match self {

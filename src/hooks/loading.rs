@@ -27,7 +27,10 @@ impl Gate for Loading {
             Phase::Serving => false,
             Phase::Loading => !call.command.flags.has(Flags::LOADING),
             Phase::Suspect | Phase::Rebuilding => {
-                matches!(call.command.run, Run::Keys(_) | Run::All(_) | Run::Walk(_))
+                matches!(
+                    call.command.run,
+                    Run::Keys(_) | Run::All(_) | Run::Steps(_) | Run::Walk(_)
+                )
             }
         };
         if refused { Err(CommandError::Loading) } else { Ok(()) }

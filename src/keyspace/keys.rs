@@ -4,6 +4,8 @@
 //! deletion. Reads count hits and misses and move the access clock; looks on behalf of a write do
 //! not count. Every change goes through here, so that what changed is known ([`Keys::changes`]).
 
+use std::collections::BTreeSet;
+
 use crate::base::integer;
 use crate::base::millis::Millis;
 use crate::commands::error::CommandError;
@@ -317,9 +319,9 @@ impl<'a> Keys<'a> {
         self.spaces().map(|space| space.counts(self.db).len).sum()
     }
 
-    /// Number of databases that may hold keys.
-    pub fn databases(&self) -> u32 {
-        self.spaces().map(Keyspace::databases).max().unwrap_or(0)
+    /// The databases that may hold keys, ascending.
+    pub fn databases(&self) -> BTreeSet<u32> {
+        self.spaces().flat_map(Keyspace::databases).collect()
     }
 
     /// Empties the database; what it held is dropped bit by bit.
@@ -426,7 +428,7 @@ impl<'a> Keys<'a> {
         deadline <= self.now && !self.keeps_expired
     }
 
-    /// Takes a key out if it is due, and records its deletion.
+    /// Takes a key out if it is due, or the elements of it that are, and records their deletion.
     #[inline]
     pub fn expire_if_due(&mut self, key: Key<'_>) {
         let table = self.space.table(self.db, key.slot);
@@ -434,8 +436,11 @@ impl<'a> Keys<'a> {
         if self.keeps_expired {
             return;
         }
-        if table.get(key.in_table()).is_some_and(|entry| entry.is_due(self.now)) {
+        let Some(entry) = table.get(key.in_table()) else { return };
+        if entry.is_due(self.now) {
             self.expire(key);
+        } else if entry.elements_due() <= self.now {
+            self.expire_all_elements(key);
         }
     }
 

@@ -16,7 +16,7 @@ use crate::data::blob::Blob;
 use crate::data::hash::Hash;
 use crate::data::list::List;
 use crate::data::pack::Pack;
-use crate::data::set::Set;
+use crate::data::set::{Ints, Set};
 use crate::data::stream::Stream;
 use crate::data::zset::Zset;
 
@@ -32,9 +32,14 @@ pub enum Object {
 }
 
 const LIST_PACKED: u8 = 0;
+const LIST_LINKED: u8 = 1;
 const HASH_PACKED: u8 = 10;
+const HASH_TABLE: u8 = 11;
 const SET_PACKED: u8 = 20;
+const SET_INTS: u8 = 21;
+const SET_LARGE: u8 = 22;
 const ZSET_PACKED: u8 = 30;
+const ZSET_LARGE: u8 = 31;
 const STREAM: u8 = 40;
 
 impl Object {
@@ -86,9 +91,14 @@ impl Object {
     pub(super) fn into_raw(self) -> (u8, NonNull<u8>) {
         match self {
             Object::List(List::Packed(pack)) => (LIST_PACKED, pack.into_blob().into_raw()),
+            Object::List(List::Linked(linked)) => (LIST_LINKED, boxed(linked)),
             Object::Hash(Hash::Packed(pack)) => (HASH_PACKED, pack.into_blob().into_raw()),
+            Object::Hash(Hash::Table(table)) => (HASH_TABLE, boxed(table)),
             Object::Set(Set::Packed(pack)) => (SET_PACKED, pack.into_blob().into_raw()),
+            Object::Set(Set::Ints(ints)) => (SET_INTS, ints.into_blob().into_raw()),
+            Object::Set(Set::Large(large)) => (SET_LARGE, boxed(large)),
             Object::Zset(Zset::Packed(pack)) => (ZSET_PACKED, pack.into_blob().into_raw()),
+            Object::Zset(Zset::Large(large)) => (ZSET_LARGE, boxed(large)),
             Object::Stream(stream) => (STREAM, boxed(stream)),
         }
     }
@@ -103,9 +113,14 @@ impl Object {
             let pack = || Pack::from_blob(Blob::from_raw(start));
             match tag {
                 LIST_PACKED => Object::List(List::Packed(pack())),
+                LIST_LINKED => Object::List(List::Linked(unboxed(start))),
                 HASH_PACKED => Object::Hash(Hash::Packed(pack())),
+                HASH_TABLE => Object::Hash(Hash::Table(unboxed(start))),
                 SET_PACKED => Object::Set(Set::Packed(pack())),
+                SET_INTS => Object::Set(Set::Ints(Ints::from_blob(Blob::from_raw(start)))),
+                SET_LARGE => Object::Set(Set::Large(unboxed(start))),
                 ZSET_PACKED => Object::Zset(Zset::Packed(pack())),
+                ZSET_LARGE => Object::Zset(Zset::Large(unboxed(start))),
                 STREAM => Object::Stream(unboxed(start)),
                 _ => unreachable!("no object has the tag {tag}"),
             }

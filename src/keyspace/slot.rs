@@ -11,18 +11,43 @@ use crate::keyspace::entry::Entry;
 /// The keys of one slot and database.
 pub type Table = table::Table<Entry>;
 
-/// The tables of a slot.
+/// How much of a slot stands in the journal that is being begun (`crate::shard::base`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Told {
+    /// The number of the base; 0 for none.
+    pub(crate) base: u32,
+    /// The database and the position in its table that come next.
+    pub(crate) next: (u32, u64),
+}
+
+impl Told {
+    /// All of the slot is told.
+    pub(crate) fn all(base: u32) -> Told {
+        Told { base, next: (u32::MAX, 0) }
+    }
+
+    /// The slot's tables were exchanged: what was begun begins again.
+    pub(super) fn restart(&mut self) {
+        if *self != Told::all(self.base) {
+            self.next = (0, 0);
+        }
+    }
+}
+
+/// The tables of a slot. What every look at a key needs of it stands in its first cache line.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub struct Slot {
     zero: Table,
     others: Vec<(u32, Table)>,
     /// A lower bound of all deadlines in the slot: what the keyspace has filed it under.
     pub(super) due: Millis,
+    pub(crate) told: Told,
 }
 
 impl Default for Slot {
     fn default() -> Slot {
-        Slot { zero: Table::default(), others: Vec::new(), due: NEVER }
+        Slot { zero: Table::default(), others: Vec::new(), due: NEVER, told: Told::default() }
     }
 }
 

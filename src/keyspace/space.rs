@@ -4,7 +4,7 @@
 //! why. What a command runs on is always this one array, whether its slots belong to the shard or
 //! were carried here for the moment.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hint::black_box;
 
 use crate::base::hash::Hasher;
@@ -23,7 +23,7 @@ pub const WARMED: usize = 16;
 #[derive(Debug)]
 pub struct Keyspace {
     slots: Vec<Option<Box<Slot>>>,
-    counts: Vec<Counts>,
+    counts: BTreeMap<u32, Counts>,
     deadlines: BTreeSet<(Millis, u16)>,
     hasher: Hasher,
 }
@@ -33,7 +33,7 @@ impl Keyspace {
     pub fn new(hasher: Hasher) -> Keyspace {
         Keyspace {
             slots: (0..SLOTS).map(|_| None).collect(),
-            counts: Vec::new(),
+            counts: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             hasher,
         }
@@ -83,6 +83,11 @@ impl Keyspace {
         self.slots[usize::from(number)].as_deref()
     }
 
+    /// A slot that is here, to note how much of it is told.
+    pub(crate) fn slot_mut(&mut self, number: u16) -> Option<&mut Slot> {
+        self.slots[usize::from(number)].as_deref_mut()
+    }
+
     /// The table of a key's slot, where the slot is here and the database ever held a key there.
     #[inline]
     pub fn table(&self, db: u32, slot: u16) -> Option<&Table> {
@@ -130,12 +135,12 @@ impl Keyspace {
 
     /// Figures of a database over the slots that are here.
     pub fn counts(&self, db: u32) -> Counts {
-        self.counts.get(db as usize).copied().unwrap_or_default()
+        self.counts.get(&db).copied().unwrap_or_default()
     }
 
-    /// The databases that have figures.
-    pub fn databases(&self) -> u32 {
-        self.counts.len() as u32
+    /// The databases that have figures, ascending.
+    pub fn databases(&self) -> impl Iterator<Item = u32> {
+        self.counts.keys().copied()
     }
 
     /// Takes the tables of a database out of all slots that are here; the caller drops them, bit by
@@ -147,7 +152,7 @@ impl Keyspace {
                 tables.push(slot.take(db));
             }
         }
-        *count(&mut self.counts, db) = Counts::default();
+        self.counts.remove(&db);
         tables
     }
 
@@ -157,10 +162,11 @@ impl Keyspace {
             let (of_a, of_b) = (slot.take(a), slot.take(b));
             slot.put(a, of_b);
             slot.put(b, of_a);
+            slot.told.restart();
         }
-        let (of_a, of_b) = (self.counts(a), self.counts(b));
-        *count(&mut self.counts, a) = of_b;
-        *count(&mut self.counts, b) = of_a;
+        let (of_a, of_b) = (self.counts.remove(&a), self.counts.remove(&b));
+        self.counts.extend(of_b.map(|counts| (a, counts)));
+        self.counts.extend(of_a.map(|counts| (b, counts)));
     }
 
     /// The earliest time at which a key may be due.
@@ -182,6 +188,12 @@ impl Keyspace {
         let mut tables = [None; WARMED];
         for (table, (slot, _)) in tables.iter_mut().zip(keys) {
             *table = self.slots[usize::from(*slot)].as_deref().and_then(|slot| slot.table(db));
+        }
+        for table in tables.iter().flatten() {
+            black_box(table.len_of_row());
+        }
+        for (table, (_, hash)) in tables.iter().zip(keys) {
+            black_box(table.map(|table| table.line(*hash)));
         }
         let mut entries = [None; WARMED];
         for ((entry, table), (_, hash)) in entries.iter_mut().zip(tables).zip(keys) {
@@ -227,12 +239,8 @@ impl Keyspace {
     }
 }
 
-fn count(counts: &mut Vec<Counts>, db: u32) -> &mut Counts {
-    let at = db as usize;
-    if counts.len() <= at {
-        counts.resize(at + 1, Counts::default());
-    }
-    &mut counts[at]
+fn count(counts: &mut BTreeMap<u32, Counts>, db: u32) -> &mut Counts {
+    counts.entry(db).or_default()
 }
 
 #[cfg(test)]

@@ -120,6 +120,11 @@ impl<'a> Reply<'a> {
         self.out.extend_from_slice(if self.resp3 { b"_\r\n" } else { b"*-1\r\n" });
     }
 
+    /// Makes room for so many bytes at once.
+    pub fn reserve(&mut self, bytes: usize) {
+        self.out.reserve(bytes);
+    }
+
     /// The head of an array of `len` values.
     #[inline]
     pub fn array(&mut self, len: usize) {
@@ -279,6 +284,11 @@ pub fn header(out: &mut Vec<u8>, kind: u8, len: usize) {
             out.extend_from_slice(b"\r\n");
         }
     }
+}
+
+/// Bytes that a bulk string takes at the most, its head included.
+pub fn bulk_len(bytes: &[u8]) -> usize {
+    "$\r\n\r\n".len() + bytes.len().max(1).ilog10() as usize + 1 + bytes.len()
 }
 
 /// Appends a string of bytes.

@@ -76,6 +76,8 @@ pub struct Fields {
     pub enable_debug_command: Permission,
     pub enable_module_command: Permission,
     pub enable_protected_configs: Permission,
+    pub hash_max_listpack_entries: u64,
+    pub hash_max_listpack_value: u64,
     pub hide_user_data_from_log: bool,
     pub latency_monitor_threshold: u64,
     pub latency_tracking: bool,
@@ -87,6 +89,7 @@ pub struct Fields {
     pub lazyfree_lazy_user_flush: bool,
     pub lfu_decay_time: u32,
     pub lfu_log_factor: u32,
+    pub list_max_listpack_size: i32,
     pub log_format: LogFormat,
     pub logfile: String,
     pub loglevel: LogLevel,
@@ -105,6 +108,9 @@ pub struct Fields {
     pub restart_limit: u32,
     pub restart_window: u32,
     pub save: Vec<(u32, u32)>,
+    pub set_max_intset_entries: u64,
+    pub set_max_listpack_entries: u64,
+    pub set_max_listpack_value: u64,
     pub shards: u32,
     pub shutdown_on_sigint: OnSignal,
     pub shutdown_on_sigterm: OnSignal,
@@ -117,6 +123,8 @@ pub struct Fields {
     pub timeout: u32,
     pub unixsocket: String,
     pub unixsocketperm: u32,
+    pub zset_max_listpack_entries: u64,
+    pub zset_max_listpack_value: u64,
 }
 
 impl Fields {
@@ -144,6 +152,8 @@ impl Fields {
             enable_debug_command: texts.choice("enable-debug-command"),
             enable_module_command: texts.choice("enable-module-command"),
             enable_protected_configs: texts.choice("enable-protected-configs"),
+            hash_max_listpack_entries: texts.number("hash-max-listpack-entries"),
+            hash_max_listpack_value: texts.number("hash-max-listpack-value"),
             hide_user_data_from_log: texts.flag("hide-user-data-from-log"),
             latency_monitor_threshold: texts.number("latency-monitor-threshold"),
             latency_tracking: texts.flag("latency-tracking"),
@@ -157,6 +167,7 @@ impl Fields {
             lazyfree_lazy_user_flush: texts.flag("lazyfree-lazy-user-flush"),
             lfu_decay_time: texts.number("lfu-decay-time"),
             lfu_log_factor: texts.number("lfu-log-factor"),
+            list_max_listpack_size: texts.number("list-max-listpack-size"),
             log_format: texts.choice("log-format"),
             logfile: texts.owned("logfile"),
             loglevel: texts.choice("loglevel"),
@@ -175,6 +186,9 @@ impl Fields {
             restart_limit: texts.number("restart-limit"),
             restart_window: texts.number("restart-window"),
             save: save_points(texts.text("save")),
+            set_max_intset_entries: texts.number("set-max-intset-entries"),
+            set_max_listpack_entries: texts.number("set-max-listpack-entries"),
+            set_max_listpack_value: texts.number("set-max-listpack-value"),
             shards: texts.number("shards"),
             shutdown_on_sigint: OnSignal::of(texts.text("shutdown-on-sigint")),
             shutdown_on_sigterm: OnSignal::of(texts.text("shutdown-on-sigterm")),
@@ -188,6 +202,8 @@ impl Fields {
             unixsocket: texts.owned("unixsocket"),
             unixsocketperm: u32::from_str_radix(texts.text("unixsocketperm"), 8)
                 .expect("checked octal digits"),
+            zset_max_listpack_entries: texts.number("zset-max-listpack-entries"),
+            zset_max_listpack_value: texts.number("zset-max-listpack-value"),
         }
     }
 }

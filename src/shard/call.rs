@@ -23,6 +23,7 @@ use crate::resp::{Reply, Span};
 use crate::route::{Map, ShardId};
 use crate::session::{Replies, Session};
 use crate::settings::Settings;
+use crate::shard::base::Base;
 use crate::shard::{Phase, Standing, Ticks};
 
 /// What a shard is given from outside and goes by.
@@ -44,6 +45,7 @@ pub(super) struct Engine {
     pub(super) panics: u64,
     pub(super) last_panic: String,
     pub(super) has_journal: bool,
+    pub(super) base: Option<Base>,
 }
 
 /// Whole shards that a command runs over beside the one where it runs.
@@ -112,6 +114,9 @@ impl Batch {
     /// The next call was answered.
     fn advance(&mut self) {
         self.walk = None;
+        if let Some(scattered) = &mut self.scattered {
+            scattered.ends.push(self.replies.len());
+        }
         self.next = if self.session.closing { self.routed.len() } else { self.next + 1 };
     }
 }
@@ -131,7 +136,8 @@ impl Engine {
             self.refuse_unknown(batch);
             return (clock.nanos(), false);
         };
-        let marks = Marks { reply: batch.replies.len(), effects: self.tools.effects.len() };
+        let reply = batch.walk.as_ref().map_or(batch.replies.len(), |walk| walk.reply);
+        let marks = Marks { reply, effects: self.tools.effects.len() };
         let (call, mut parts) = batch.split(command, given);
         let ended = match parts.refused.clone() {
             Some(error) => Ok(Ended::Refused(error)),
@@ -144,8 +150,13 @@ impl Engine {
             self.panicked(&call, parts.session.db, panic.as_ref());
             Ended::Failed(CommandError::Internal)
         });
+        let mut nanos = end - start;
+        if let Some(walk) = parts.walk {
+            nanos += walk.nanos;
+            (walk.reply, walk.nanos) = (marks.reply, nanos);
+        }
         if !matches!(ended, Ended::GoesOn) {
-            self.close(&call, &mut parts, ended, marks, end - start);
+            self.close(&call, &mut parts, ended, marks, nanos);
             batch.has_written |= self.tools.effects.len() > marks.effects;
             batch.advance();
         }
@@ -209,10 +220,10 @@ impl Engine {
             Run::All(run) => {
                 self.on_keys(call, session, spaces, |keys| run(call, keys, &mut reply))
             }
-            Run::Walk(run) => {
+            Run::Steps(run) | Run::Walk(run) => {
                 let walk = walk.get_or_insert_default();
                 let step =
-                    self.on_keys(call, session, &mut [], |keys| run(call, keys, walk, &mut reply));
+                    self.on_keys(call, session, spaces, |keys| run(call, keys, walk, &mut reply));
                 match step {
                     Ok(Step::At(slot)) => {
                         walk.at = Some(slot);
@@ -236,6 +247,7 @@ impl Engine {
         run: impl FnOnce(&mut Keys<'_>) -> Result<R, CommandError>,
     ) -> Result<R, CommandError> {
         self.tools.effects.begin_call();
+        let mark = self.tools.effects.len();
         let mut keys = Keys::new(&mut self.space, &mut self.tools, session.db, call.now);
         keys.untouched = session.no_touch;
         keys.others = others;
@@ -243,7 +255,11 @@ impl Engine {
         let changes = keys.changes;
         if changes > 0 {
             self.tools.figures.changes += changes;
-            self.tools.effects.end_call(session.db, call.raw);
+            let effects = &mut self.tools.effects;
+            match self.base {
+                None => effects.end_call(session.db, call.raw),
+                Some(base) => base.record(&self.space, effects, call, session.db, mark),
+            }
         }
         result
     }

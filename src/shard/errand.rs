@@ -81,6 +81,11 @@ impl Errand {
         self.at + 1 == self.stops.len()
     }
 
+    /// True when it holds everything that it wants, of the shard where it runs too.
+    pub(crate) fn has_all(&self) -> bool {
+        self.at == self.stops.len()
+    }
+
     /// True when it holds slots of other shards.
     pub(crate) fn holds(&self) -> bool {
         !self.slots.is_empty() || !self.spaces.is_empty()

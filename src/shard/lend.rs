@@ -40,10 +40,22 @@ impl Shard {
     /// Puts the slots that an errand carries where the command can see them. Whole shards stay in
     /// the errand: the commands that want them go over one after the other.
     pub(super) fn install(&mut self, errand: &mut Errand) {
+        self.exchange_own(errand);
         for (_, slots) in &mut errand.slots {
             for (number, slot) in slots.drain(..) {
                 self.engine.space.put(number, slot);
             }
+        }
+    }
+
+    /// What the errand took along of this shard stands here while the command runs a step.
+    pub(super) fn uninstall(&mut self, errand: &mut Errand) {
+        self.exchange_own(errand);
+    }
+
+    fn exchange_own(&mut self, errand: &mut Errand) {
+        if let Some((_, own)) = errand.spaces.iter_mut().find(|(owner, _)| *owner == self.id) {
+            std::mem::swap(&mut self.engine.space, own);
         }
     }
 
@@ -63,6 +75,11 @@ impl Shard {
     }
 
     fn send_back(&mut self, owner: ShardId, slots: Lent, torn: bool) {
-        self.outbox.letters.push((owner, Letter::Return(Returned { slots, torn })));
+        let returned = Returned { slots, torn };
+        if owner == self.id {
+            self.take_back(returned);
+        } else {
+            self.outbox.letters.push((owner, Letter::Return(returned)));
+        }
     }
 }

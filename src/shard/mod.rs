@@ -6,12 +6,16 @@
 //! What must leave in order is collected in its [`Outbox`], and leaves at the end of a turn:
 //! effects first, then letters, then replies.
 
+mod base;
+pub(crate) mod broken;
 mod call;
 pub mod errand;
 mod expire;
 mod lend;
 pub mod letter;
 pub mod question;
+#[cfg(test)]
+mod regressions;
 pub mod replay;
 mod visit;
 mod waiting;
@@ -31,6 +35,7 @@ use crate::keyspace::keys::{Figures, Tools};
 use crate::keyspace::space::Keyspace;
 use crate::route::{Map, ShardId};
 use crate::settings::Settings;
+use crate::shard::broken::Broken;
 use crate::shard::call::{Engine, Given};
 use crate::shard::letter::{Lent, Letter, Returned};
 use crate::shard::question::{Answer, Question, Report};
@@ -118,6 +123,7 @@ pub struct Shard {
     longest_slice_ns: u64,
     rebuilt: Rebuilt,
     leaving: Vec<(u16, ShardId)>,
+    broken: Broken,
     /// What leaves at the end of the turn.
     pub outbox: Outbox,
 }
@@ -145,6 +151,7 @@ impl Shard {
             panics: 0,
             last_panic: String::new(),
             has_journal: false,
+            base: None,
         };
         Shard {
             id: parts.id,
@@ -160,6 +167,7 @@ impl Shard {
             longest_slice_ns: 0,
             rebuilt: Rebuilt::default(),
             leaving: Vec::new(),
+            broken: Broken::default(),
             outbox: Outbox::default(),
         }
     }
@@ -249,6 +257,7 @@ impl Shard {
             Letter::MoveIn(slot, tables) => {
                 self.rebuilt.spare(slot);
                 self.engine.space.put(slot, tables);
+                self.tell_again();
                 self.outbox.moved.push(slot);
                 self.serve_waiting();
             }
@@ -306,6 +315,9 @@ impl Shard {
 
     /// Answers a question.
     pub fn answer(&mut self, question: &Question) -> Answer {
+        if *question == Question::Told {
+            return Answer::Told(self.is_told());
+        }
         let mut statistics = None;
         for sink in &mut self.engine.sinks {
             match sink.answer(question) {
@@ -319,11 +331,7 @@ impl Shard {
             Question::Report => Answer::Report(Box::new(Report {
                 phase: *phase,
                 slots: space.here().count(),
-                table_bytes: (0..space.databases())
-                    .flat_map(|db| space.tables(db))
-                    .map(|table| table.overhead())
-                    .sum(),
-                databases: (0..space.databases()).map(|db| space.counts(db)).collect(),
+                databases: space.databases().map(|db| (db, space.counts(db))).collect(),
                 figures: tools.figures,
                 statistics: statistics.map(|counted| *counted).unwrap_or_default(),
                 waiting: self.waiting.len() + self.ready.len() + self.set_aside.len(),
@@ -353,6 +361,7 @@ impl Shard {
         if returned.torn {
             self.engine.phase = Phase::Suspect;
         }
+        self.tell_again();
         self.move_out();
         self.serve_waiting();
     }
@@ -370,9 +379,9 @@ impl Shard {
     }
 
     /// Sends the slots away that have to leave and are here. What is not trusted stays until it is
-    /// rebuilt.
+    /// rebuilt, and what is told to a new journal until that is done.
     fn move_out(&mut self) {
-        if self.engine.phase != Phase::Serving {
+        if self.engine.phase != Phase::Serving || self.engine.base.is_some() {
             return;
         }
         let Shard { leaving, engine, outbox, .. } = self;

@@ -64,6 +64,8 @@ pub enum Question {
     Spikes,
     /// Forget these slow events.
     ForgetSpikes(Events),
+    /// Whether the shard's part of a base is told.
+    Told,
 }
 
 /// One shard's answer.
@@ -79,6 +81,8 @@ pub enum Answer {
     Spikes(Box<Spikes>),
     /// The slow events that it forgot.
     Forgotten(Events),
+    /// Whether its part of a base is told.
+    Told(bool),
     /// It is done.
     Done,
 }
@@ -88,16 +92,14 @@ pub enum Answer {
 pub struct Report {
     /// What it can do now.
     pub phase: Phase,
-    /// By database.
-    pub databases: Vec<Counts>,
+    /// By database, ascending.
+    pub databases: Vec<(u32, Counts)>,
     /// What its commands did with keys.
     pub figures: Figures,
     /// What its statistics sink counted.
     pub statistics: Statistics,
     /// Slots that are here.
     pub slots: usize,
-    /// Bytes of its tables, without the entries.
-    pub table_bytes: usize,
     /// Batches that wait here.
     pub waiting: usize,
     /// Those of them that wait for the end of a pause or for the journal.

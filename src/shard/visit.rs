@@ -35,8 +35,17 @@ impl Shard {
     pub fn visit(&mut self, mut batch: Box<Batch>, clock: &mut dyn Ticks) -> Option<Box<Batch>> {
         let start = clock.nanos();
         let mut now = start;
+        if self.broken.any() && batch.next == 0 && batch.scattered.is_none() {
+            self.scatter(&mut batch);
+        }
         let mut warm = batch.next;
-        while !batch.is_done() && batch.action.is_none() && batch.replies.len() < REPLIES_MARK {
+        // What a command holds that runs in steps must not leave with a batch that goes home.
+        while !batch.is_done()
+            && batch.action.is_none()
+            && (batch.replies.len() < REPLIES_MARK
+                || batch.errand.is_some()
+                || batch.scattered.is_some())
+        {
             if now - start > SLICE_NS {
                 self.ready.push_back(batch);
                 return None;
@@ -59,6 +68,9 @@ impl Shard {
                     return None;
                 }
             }
+        }
+        if let Some(scattered) = batch.scattered.take() {
+            batch.gather(*scattered);
         }
         Some(batch)
     }
@@ -85,11 +97,17 @@ impl Shard {
             return self.engine.call(&self.given, batch, &mut [], now, clock).0;
         };
         self.install(&mut errand);
+        let next = batch.next;
         let Shard { engine, given, .. } = self;
         let run = || engine.call(given, batch, &mut errand.spaces, now, clock);
         let ran = catch_unwind(AssertUnwindSafe(run));
         let torn = ran.as_ref().map_or(true, |(_, panicked)| *panicked);
-        self.give_back(*errand, torn);
+        self.uninstall(&mut errand);
+        if batch.next == next && !torn {
+            batch.errand = Some(errand);
+        } else {
+            self.give_back(*errand, torn);
+        }
         ran.unwrap_or_else(|panic| resume_unwind(panic)).0
     }
 
@@ -123,6 +141,7 @@ impl Shard {
             (Run::Keys(_), Some((_, slot, _))) => self.place_slot(slot),
             (Run::Keys(_), None) => self.place_keys(command, batch),
             (Run::All(_), _) => self.place_errand(batch, |shard| Errand::for_all(&shard.given.map)),
+            (Run::Steps(_), _) => self.place_steps(batch),
             (Run::Walk(_), _) => match batch.walk.as_ref().and_then(|walk| walk.at) {
                 Some(slot) => self.place_slot(slot),
                 None => Place::Here,
@@ -195,6 +214,24 @@ impl Shard {
         }
     }
 
+    /// A command over everything that runs in steps: it takes along what is here as well, so that
+    /// others wait for that as they do for what is lent to other shards.
+    fn place_steps(&mut self, batch: &mut Batch) -> Place {
+        if batch.errand.as_ref().is_some_and(|errand| errand.has_all()) {
+            if self.engine.phase != Phase::Serving {
+                self.turn_back(batch);
+            }
+            return Place::Here;
+        }
+        let place = self.place_errand(batch, |shard| Errand::for_all(&shard.given.map));
+        if let (Place::Here, Some(errand)) = (&place, batch.errand.as_deref_mut())
+            && !errand.has_all()
+        {
+            self.lend(errand);
+        }
+        place
+    }
+
     /// Gives back what the batch carries; its call starts again, or is refused.
     pub(super) fn turn_back(&mut self, batch: &mut Batch) {
         if let Some(errand) = batch.errand.take() {
@@ -213,5 +250,48 @@ impl Shard {
             batch.now < pause.until && (pause.mode == PauseMode::All || command.writes())
         });
         !holds && (paused || (!self.has_credit && command.writes()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Store, printed};
+
+    /// A clock on which each look takes half a slice.
+    struct Hasty(u64);
+
+    impl Ticks for Hasty {
+        fn nanos(&mut self) -> u64 {
+            self.0 += SLICE_NS / 2;
+            self.0
+        }
+    }
+
+    #[test]
+    fn a_command_in_steps_lets_others_in_and_sees_one_moment() {
+        let mut store = Store::new();
+        for number in 0..9_000 {
+            store.run(&format!("SET key:{number} {number}"));
+        }
+        let listing = store.batch(&[b"KEYS", b"key:*"]);
+        let clock = &mut Hasty(0);
+        assert!(store.shard.visit(listing, clock).is_none(), "it is over a slice long");
+        let writing = store.batch(&[b"SET", b"key:new", b"1"]);
+        assert!(store.shard.visit(writing, clock).is_none(), "all slots are held");
+        let asking = store.batch(&[b"PING"]);
+        assert!(store.shard.visit(asking, clock).is_some(), "a session needs no slots");
+        let mut turns = 0;
+        while store.shard.work(store.now, clock) || store.shard.has_leftovers() {
+            turns += 1;
+        }
+        assert!(turns > 5, "{turns} turns");
+        let homes = std::mem::take(&mut store.shard.outbox.homes);
+        let replies: Vec<String> = homes.iter().map(|batch| printed(&batch.replies)).collect();
+        assert_eq!((replies[0].lines().count(), replies[1].as_str()), (9_000, "OK"));
+        let named = replies[0].lines().filter(|line| line.contains("key:new")).count();
+        assert_eq!((named, store.run("DBSIZE").as_str()), (0, "(integer) 9001"));
+        let room = homes[0].replies.capacity() - homes[0].replies.len();
+        assert!(room < 64, "room was made for the whole reply: {room} to spare");
     }
 }

@@ -1,7 +1,10 @@
 //! The reports of all shards as one.
 
+use std::collections::BTreeMap;
+
 use crate::data::table::Counts;
 use crate::keyspace::keys::Figures;
+use crate::keyspace::slot::Table;
 use crate::shard::Phase;
 use crate::shard::question::{Answer, Report};
 use crate::stats::Statistics;
@@ -10,7 +13,7 @@ use crate::stats::Statistics;
 #[derive(Clone, Debug, Default)]
 pub struct Totals {
     /// By database.
-    pub databases: Vec<Counts>,
+    pub databases: BTreeMap<u32, Counts>,
     /// What commands did with keys.
     pub figures: Figures,
     /// What the statistics sinks counted.
@@ -58,24 +61,21 @@ impl Totals {
 
     /// Keys of all databases.
     pub fn keys(&self) -> usize {
-        self.databases.iter().map(|counts| counts.len).sum()
+        self.databases.values().map(|counts| counts.len).sum()
     }
 
     fn add(&mut self, report: &Report) {
-        if self.databases.len() < report.databases.len() {
-            self.databases.resize(report.databases.len(), Counts::default());
-        }
-        for (mine, theirs) in self.databases.iter_mut().zip(&report.databases) {
-            mine.add(*theirs);
+        for (db, counts) in &report.databases {
+            self.databases.entry(*db).or_default().add(*counts);
+            self.table_bytes += counts.buckets * Table::BUCKET_BYTES;
         }
         self.figures.add(&report.figures);
         self.statistics.merge(&report.statistics);
         self.discarded += report.discarded;
         self.held_back += report.held_back;
-        self.table_bytes += report.table_bytes;
         self.shards.push(ShardRow {
             phase: report.phase,
-            keys: report.databases.iter().map(|counts| counts.len).sum(),
+            keys: report.databases.iter().map(|(_, counts)| counts.len).sum(),
             slots: report.slots,
             calls: report.statistics.calls(),
             waiting: report.waiting,

@@ -69,11 +69,32 @@ impl Shards {
 
     /// Runs one line; the reply as it is sent.
     pub(crate) fn reply(&mut self, line: &str) -> Vec<u8> {
-        let mut words = Words::default();
-        words.split(line.as_bytes()).expect("the line is well quoted");
-        let words: Vec<&[u8]> = words.iter().collect();
+        self.replies(&[line])
+    }
+
+    /// Runs several lines as one batch; the replies as redis-cli prints them.
+    pub(crate) fn pipeline(&mut self, lines: &[&str]) -> String {
+        printed(&self.replies(lines))
+    }
+
+    fn replies(&mut self, lines: &[&str]) -> Vec<u8> {
+        self.send(lines);
+        let batch = self.settle().expect("every request is answered");
+        self.session = batch.session;
+        match batch.action {
+            Some(action) => format!("+(action) {action:?}\r\n").into_bytes(),
+            None => batch.replies,
+        }
+    }
+
+    /// Files several lines as one batch with the first shard, which has not looked at it yet.
+    pub(crate) fn send(&mut self, lines: &[&str]) {
         let mut request = Vec::new();
-        encode::command(&mut request, &words);
+        for line in lines {
+            let mut words = Words::default();
+            words.split(line.as_bytes()).expect("the line is well quoted");
+            encode::command(&mut request, &words.iter().collect::<Vec<_>>());
+        }
         let mut frames = Frames::default();
         Decoder::default()
             .decode(&request, &Limits::default(), &mut frames)
@@ -83,16 +104,21 @@ impl Shards {
         batch.frames = frames;
         batch.route(Bytes::from(request), self.now, self.shards[0].hasher());
         self.shards[0].receive(Letter::Visit(batch));
-        let batch = self.settle().expect("every request is answered");
-        self.session = batch.session;
-        match batch.action {
-            Some(action) => format!("+(action) {action:?}\r\n").into_bytes(),
-            None => batch.replies,
-        }
+    }
+
+    /// Lets one shard work; the letters that it would send.
+    pub(crate) fn letters_of(&mut self, shard: usize) -> Vec<(ShardId, Letter)> {
+        while self.shards[shard].work(self.now, &mut Still) {}
+        std::mem::take(&mut self.shards[shard].outbox.letters)
+    }
+
+    /// Delivers letters.
+    pub(crate) fn deliver(&mut self, letters: Vec<(ShardId, Letter)>) {
+        letters.into_iter().for_each(|(to, letter)| self.shards[usize::from(to)].receive(letter));
     }
 
     /// Lets every shard work until no letter is on its way; the batch that came home.
-    fn settle(&mut self) -> Option<Box<Batch>> {
+    pub(crate) fn settle(&mut self) -> Option<Box<Batch>> {
         let mut home = None;
         let mut letters = Vec::new();
         let mut passed = 0;
@@ -124,7 +150,8 @@ impl Shards {
             bytes.extend(more);
         }
         let mut frames = Frames::default();
-        let limits = Limits { batch_bytes: usize::MAX, ..Limits::default() };
+        let limits =
+            Limits { batch_bytes: usize::MAX, batch_commands: usize::MAX, ..Limits::default() };
         Decoder::default().decode(&bytes, &limits, &mut frames).expect("effects are requests");
         let mut records = Records::default();
         let mut end = 0;

@@ -27,12 +27,9 @@ impl Admin {
             }
             Debug::PanicActor(name) => self.panic_actor(&name, thread)?,
             Debug::StallShard { shard, millis } => self.disturb(shard, Disturb::Stall(millis))?,
-            Debug::SetActiveExpire(on) => {
-                for shard in &self.parts.shards {
-                    shard.disturb.do_send(Disturb::ActiveExpire(on));
-                }
-                self.ask_all(Question::Nothing).await;
-            }
+            Debug::SetActiveExpire(on) => self.disturb_all(Disturb::ActiveExpire(on)).await,
+            Debug::BreakOrder(on) => self.disturb_all(Disturb::BreakOrder(on)).await,
+            Debug::BreakAtomicity(on) => self.disturb_all(Disturb::BreakAtomicity(on)).await,
             Debug::LoadJournal => self.load_journal().await?,
             Debug::MoveSlot { slot, shard } => {
                 let (done, receiver) = oneshot::channel();
@@ -51,10 +48,21 @@ impl Admin {
         Ok(())
     }
 
+    /// Returns when all shards have done it.
+    async fn disturb_all(&self, disturb: Disturb) {
+        self.parts.shards.iter().for_each(|shard| shard.disturb.do_send(disturb));
+        self.ask_all(Question::Nothing).await;
+    }
+
     fn panic_actor(&self, name: &str, thread: &Thread) -> Result<(), CommandError> {
         let name = name.to_ascii_lowercase().replace('-', "");
         if name == "connection" {
             thread.panic_a_client();
+            return Ok(());
+        }
+        if name == "aofwriter" {
+            let writer = self.writer().ok_or(CommandError::Text("ERR no such actor"))?;
+            writer.panic.do_send(Panic);
             return Ok(());
         }
         let actors = self.actors.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -69,7 +77,7 @@ impl Admin {
 
     /// Every shard empties its tables and reads the journal again.
     async fn load_journal(&self) -> Result<(), CommandError> {
-        if self.writer.get().is_none() {
+        if self.writer().is_none() {
             return Err(CommandError::Text(
                 "ERR there is nothing to load from: the append only file is off, and there are no \
                  snapshots yet",

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
+use troupe::aof::journal::Figures;
 use troupe::base::millis::Millis;
 use troupe::clients::PauseMode;
 use troupe::settings::{Settings, Supervision};
@@ -28,13 +29,6 @@ impl Origin {
         let mut digits =
             || (0..40).map(|_| char::from_digit(random.u32(0..16), 16).unwrap_or('0')).collect();
         let uname = rustix::system::uname();
-        let mut listeners = Vec::new();
-        if settings.port > 0 {
-            listeners.push(("tcp", settings.bind.clone(), settings.port));
-        }
-        if !settings.unixsocket.is_empty() {
-            listeners.push(("unix", vec![settings.unixsocket.clone()], 0));
-        }
         let process = Process {
             version: env!("CARGO_PKG_VERSION"),
             git_sha: option_env!("TROUPE_GIT_SHA").unwrap_or("00000000"),
@@ -61,7 +55,7 @@ impl Origin {
                 .map(|path| path.display().to_string())
                 .unwrap_or_default(),
             config_file: file.map(|path| path.display().to_string()).unwrap_or_default(),
-            listeners,
+            listeners: Vec::new(),
             system_memory: system_memory(),
         };
         Origin { process, startup_bytes: allocator::counters().allocated }
@@ -72,10 +66,13 @@ impl Admin {
     /// Everything that INFO and its relatives may say of the process now.
     pub(super) fn facts(&self) -> Facts {
         let now = self.parts.clock.now();
+        let settings = self.settings();
+        let process =
+            Process { listeners: listeners(&settings), ..self.parts.origin.process.clone() };
         Facts {
             now,
-            settings: self.settings(),
-            process: self.parts.origin.process.clone(),
+            settings,
+            process,
             clients: Clients {
                 connected: self.parts.shared.clients() as u64,
                 paused: self.paused().map(|p| (p.until, p.mode == PauseMode::All)),
@@ -110,10 +107,10 @@ impl Admin {
     }
 
     fn journal(&self, now: Millis) -> Journal {
-        let figures = self.parts.journal.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let figures = self.figures();
         let loading = self.parts.shared.is_loading.load(Ordering::Relaxed);
         Journal {
-            enabled: self.writer.get().is_some(),
+            enabled: self.writer().is_some(),
             loading: loading.then_some(Loading { since: now, ..Loading::default() }),
             failed: figures.fault.as_ref().map(|fault| fault.reason.clone()),
             size_bytes: figures.current_size,
@@ -124,6 +121,11 @@ impl Admin {
             last_save: self.parts.origin.process.started,
             ..Journal::default()
         }
+    }
+
+    /// The journal's figures.
+    pub(super) fn figures(&self) -> Figures {
+        self.parts.journal.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
     }
 
     fn actors(&self) -> Vec<ActorRow> {
@@ -143,7 +145,7 @@ impl Admin {
             row("router".to_owned(), "main".to_owned()),
             row("guardian".to_owned(), "main".to_owned()),
         ];
-        if self.writer.get().is_some() {
+        if self.writer().is_some() {
             rows.push(row("aof-writer".to_owned(), "aof-writer".to_owned()));
         }
         for number in 0..self.parts.shards.len() {
@@ -151,6 +153,18 @@ impl Admin {
         }
         rows
     }
+}
+
+/// Kind, addresses and port of what is listened on.
+fn listeners(settings: &Settings) -> Vec<(&'static str, Vec<String>, u16)> {
+    let mut listeners = Vec::new();
+    if settings.port > 0 {
+        listeners.push(("tcp", settings.bind.clone(), settings.port));
+    }
+    if !settings.unixsocket.is_empty() {
+        listeners.push(("unix", vec![settings.unixsocket.clone()], 0));
+    }
+    listeners
 }
 
 /// What of the process is in memory, in bytes.

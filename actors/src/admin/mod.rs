@@ -6,6 +6,7 @@
 mod clients;
 mod debug;
 mod facts;
+mod journal;
 mod settings;
 
 use std::pin::Pin;
@@ -28,9 +29,10 @@ use troupe::stats::gathered;
 use crate::allocator;
 use crate::clock::Clock;
 use crate::fault::Records;
-use crate::message::aof::SetPolicy;
+use crate::message::aof::{Begin, BeginBase, End, SetPolicy, Tell};
 use crate::message::connection::Push;
 use crate::message::control::Panic;
+use crate::message::listener::{Open, Settle};
 use crate::message::router::Move;
 use crate::message::shard::{Ask, AskClients, Disturb, Letters, Watch};
 use crate::settings::ConfigFile;
@@ -38,6 +40,7 @@ use crate::shared::Shared;
 use crate::thread::Thread;
 
 pub use facts::Origin;
+pub use journal::{Starter, Writer};
 
 /// An action under way: the reply, or the error that the client gets.
 pub type Performing = Pin<Box<dyn Future<Output = Result<Vec<u8>, CommandError>>>>;
@@ -58,6 +61,14 @@ pub struct Reach {
     pub disturb: Recipient<Disturb>,
     /// Changes of `appendfsync`.
     pub policy: Recipient<SetPolicy>,
+    /// A journal that begins.
+    pub begin_base: Recipient<BeginBase>,
+    /// Its base has begun at all shards.
+    pub tell: Recipient<Tell>,
+    /// It holds the data set.
+    pub begin: Recipient<Begin>,
+    /// It ends.
+    pub end: Recipient<End>,
     /// Who monitors.
     pub watch: Recipient<Watch>,
 }
@@ -86,11 +97,20 @@ pub struct Parts {
     pub shutdown: mpsc::UnboundedSender<Shutdown>,
 }
 
+/// The listener, as far as CONFIG SET needs it.
+struct Doorkeeper {
+    open: Recipient<Open>,
+    settle: Recipient<Settle>,
+}
+
 /// Performs actions.
 pub struct Admin {
     parts: Parts,
     actors: Mutex<Vec<(&'static str, Recipient<Panic>)>>,
-    writer: OnceLock<Recipient<SetPolicy>>,
+    writer: Mutex<Option<Writer>>,
+    starter: OnceLock<Starter>,
+    listener: OnceLock<Doorkeeper>,
+    changing: tokio::sync::Mutex<()>,
     pause: Mutex<Option<Pause>>,
     watchers: Mutex<Vec<(u64, Recipient<Push>)>>,
 }
@@ -101,7 +121,10 @@ impl Admin {
         Admin {
             parts,
             actors: Mutex::default(),
-            writer: OnceLock::new(),
+            writer: Mutex::default(),
+            starter: OnceLock::new(),
+            listener: OnceLock::new(),
+            changing: tokio::sync::Mutex::default(),
             pause: Mutex::default(),
             watchers: Mutex::default(),
         }
@@ -112,10 +135,10 @@ impl Admin {
         self.actors.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push((name, actor));
     }
 
-    /// There is a journal, and this is how its writer hears of a change of `appendfsync`.
-    pub fn met_writer(&self, writer: Recipient<SetPolicy>) {
-        // There is one at the most.
-        let _ = self.writer.set(writer);
+    /// How the listener is asked for other sockets.
+    pub fn met_listener(&self, open: Recipient<Open>, settle: Recipient<Settle>) {
+        // There is one.
+        let _ = self.listener.set(Doorkeeper { open, settle });
     }
 
     /// Begins an action of a client on `thread`, who gets `push` for what it did not ask for.
@@ -138,7 +161,7 @@ impl Admin {
                     self.gather(question, &gathered, &mut reply).await?;
                 }
                 Action::ConfigSet(pairs) => {
-                    self.config_set(&pairs, is_local).await?;
+                    self.config_set(pairs, is_local).await?;
                     reply.ok();
                 }
                 Action::ConfigRewrite => {

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
+use tokio::sync::oneshot;
 use tracing::warn;
 use troupe::aof::journal::Policy;
 use troupe::commands::error::CommandError;
@@ -14,46 +15,102 @@ use troupe::shard::letter::Letter;
 use super::Admin;
 use crate::logging;
 use crate::message::aof::SetPolicy;
+use crate::message::listener::{Open, Settle};
 
 /// Settings that the core lets change but that this server takes up only at its start.
-const AT_START: &[&str] = &["appendonly", "bind", "dir", "port", "tcp-backlog"];
+const AT_START: &[&str] = &["dir"];
+
+/// Settings that say where to listen, with what the client hears where that is not possible.
+const OF_DOORS: &[(&str, &str)] = &[
+    ("bind", "Failed to bind to specified addresses."),
+    ("port", "Unable to listen on this port. Check server logs."),
+];
 
 impl Admin {
+    /// Carries CONFIG SET out to its end, even when the client goes meanwhile.
     pub(super) async fn config_set(
+        self: &Arc<Admin>,
+        pairs: Vec<(Vec<u8>, Vec<u8>)>,
+        is_local: bool,
+    ) -> Result<(), CommandError> {
+        let (done, receiver) = oneshot::channel();
+        let admin = self.clone();
+        actix_rt::spawn(async move {
+            // Who asked may have gone meanwhile.
+            let _ = done.send(admin.change_settings(&pairs, is_local).await);
+        });
+        receiver.await.unwrap_or(Err(CommandError::Internal))
+    }
+
+    /// One change at a time: first what may fail, then what cannot.
+    async fn change_settings(
         &self,
         pairs: &[(Vec<u8>, Vec<u8>)],
         is_local: bool,
     ) -> Result<(), CommandError> {
+        let _one = self.changing.lock().await;
         let pairs: Vec<(&[u8], &[u8])> = pairs.iter().map(|(n, v)| (&n[..], &v[..])).collect();
-        let settings = {
-            let mut current =
-                self.parts.settings.write().unwrap_or_else(|poisoned| poisoned.into_inner());
-            let applied = current
-                .apply(&pairs, is_local)
-                .map_err(|error| CommandError::Quoted(error.to_string()))?;
-            if let Some(setting) = applied.changed.iter().find(|s| AT_START.contains(&s.name)) {
-                return Err(CommandError::Quoted(format!(
-                    "ERR CONFIG SET failed (possibly related to argument '{}') - it can be changed \
-                     in the configuration file only, yet",
-                    setting.name
-                )));
-            }
-            let settings = Arc::new(applied.settings);
-            *current = settings.clone();
-            warn_of(&applied.changed);
-            settings
-        };
+        let before = self.settings();
+        let applied = before
+            .apply(&pairs, is_local)
+            .map_err(|error| CommandError::Quoted(error.to_string()))?;
+        if let Some(setting) = applied.changed.iter().find(|s| AT_START.contains(&s.name)) {
+            let why = "it can be changed in the configuration file only, yet";
+            return Err(failed(setting.name, why));
+        }
+        let settings = Arc::new(applied.settings);
+        let of_doors = |s: &&Setting| OF_DOORS.iter().find(|(name, _)| *name == s.name);
+        let moved = applied.changed.iter().find_map(of_doors);
+        if let Some((name, why)) = moved {
+            self.open_doors(&settings).await.map_err(|()| failed(name, why))?;
+        }
+        let switched = self.switch_journal(&before, &settings).await;
+        if let Some(listener) = self.listener.get().filter(|_| moved.is_some()) {
+            listener.settle.do_send(Settle { takes: switched.is_ok() });
+        }
+        switched?;
+        *self.parts.settings.write().unwrap_or_else(|poisoned| poisoned.into_inner()) =
+            settings.clone();
+        warn_of(&applied.changed);
         self.take_up(&settings);
         self.tell_all(|| Letter::Settings(settings.clone())).await;
         Ok(())
+    }
+
+    async fn switch_journal(
+        &self,
+        before: &Settings,
+        settings: &Arc<Settings>,
+    ) -> Result<(), CommandError> {
+        match (before.appendonly, settings.appendonly) {
+            (false, true) => {
+                let why = "Unable to turn on AOF. Check server logs.";
+                self.begin_journal(settings).await.map_err(|()| failed("appendonly", why))?;
+            }
+            (true, false) => {
+                let why = "A shard is being rebuilt from the append only file.";
+                self.end_journal().await.map_err(|()| failed("appendonly", why))?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Opens new sockets beside the old ones.
+    async fn open_doors(&self, settings: &Arc<Settings>) -> Result<(), ()> {
+        let (opened, receiver) = oneshot::channel();
+        if let Some(listener) = self.listener.get() {
+            listener.open.do_send(Open { settings: settings.clone(), opened });
+        }
+        if receiver.await == Ok(true) { Ok(()) } else { Err(()) }
     }
 
     /// What the shell itself does by the settings.
     fn take_up(&self, settings: &Settings) {
         logging::set_level(logging::filter(settings.loglevel));
         let policy = Policy::from(settings.appendfsync);
-        if let Some(writer) = self.writer.get() {
-            writer.do_send(SetPolicy(policy));
+        if let Some(writer) = self.writer() {
+            writer.policy.do_send(SetPolicy(policy));
             self.parts.shards.iter().for_each(|shard| shard.policy.do_send(SetPolicy(policy)));
         }
     }
@@ -67,6 +124,11 @@ impl Admin {
         replace(&file.path, new.as_bytes())
             .map_err(|error| CommandError::Quoted(format!("ERR Rewriting config file: {error}")))
     }
+}
+
+fn failed(name: &str, why: &str) -> CommandError {
+    let head = "ERR CONFIG SET failed (possibly related to argument";
+    CommandError::Quoted(format!("{head} '{name}') - {why}"))
 }
 
 fn warn_of(changed: &[&Setting]) {

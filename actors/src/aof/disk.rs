@@ -66,6 +66,13 @@ pub enum Origin {
 impl Directory {
     /// Opens the directory, or makes it. Afterwards there is a manifest and an increment to write.
     pub fn open(place: &Place) -> Result<Self, AofError> {
+        let mut directory = Self::at(place)?;
+        directory.find_manifest(&place.dir)?;
+        directory.ensure_increment()?;
+        Ok(directory)
+    }
+
+    fn at(place: &Place) -> Result<Self, AofError> {
         for (setting, value) in
             [("appenddirname", &place.appenddirname), ("appendfilename", &place.appendfilename)]
         {
@@ -79,15 +86,57 @@ impl Directory {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(source) => return Err(AofError::Io { operation: "mkdir", path, source }),
         }
-        let mut directory = Self {
+        Ok(Self {
             path,
             appendfilename: place.appendfilename.clone(),
             manifest: Manifest::default(),
             origin: Origin::Found,
-        };
-        directory.find_manifest(&place.dir)?;
-        directory.ensure_increment()?;
+        })
+    }
+
+    /// Opens the directory, or makes it, for a journal that begins anew. What is there is left as
+    /// it is until [`Directory::begin`].
+    pub fn open_anew(place: &Place) -> Result<Self, AofError> {
+        let mut directory = Self::at(place)?;
+        match directory.read_manifest()? {
+            Some(manifest) => directory.manifest = manifest,
+            None => directory.refuse_unlisted()?,
+        }
         Ok(directory)
+    }
+
+    /// Makes the file of a new base, empty, under a name that no start takes notice of.
+    pub fn create_base(&self) -> Result<Increment, AofError> {
+        let path = self.new_base_path();
+        File::create(&path).map_err(AofError::io("create", &path))?;
+        Increment::open(&path)
+    }
+
+    /// The new base is whole and durable: it and an empty increment take the place of what there
+    /// was. Returns the increment.
+    pub fn begin(&mut self) -> Result<Increment, AofError> {
+        let base = self.manifest.next_base(&self.appendfilename, false);
+        let (from, to) = (self.new_base_path(), self.path.join(&base.name));
+        fs::rename(&from, &to).map_err(AofError::io("rename", &from))?;
+        let next = self.manifest.next_increment(&self.appendfilename);
+        let path = self.path.join(&next.name);
+        let file = File::create(&path).map_err(AofError::io("create", &path))?;
+        file.sync_all().map_err(AofError::io("fsync", &path))?;
+        let Manifest { base: old_base, increments, mut history } = self.manifest.clone();
+        history.extend(old_base.into_iter().chain(increments));
+        self.replace(Manifest { base: Some(base), increments: vec![next], history })?;
+        self.delete_history()?;
+        Increment::open(&path)
+    }
+
+    /// Removes the file of a base that will never be whole.
+    pub fn discard_base(&self) {
+        // What cannot be removed is overwritten by the next try.
+        let _ = fs::remove_file(self.new_base_path());
+    }
+
+    fn new_base_path(&self) -> PathBuf {
+        self.path.join(format!("temp_{}.base.aof", self.appendfilename))
     }
 
     fn find_manifest(&mut self, dir: &Path) -> Result<(), AofError> {
@@ -404,5 +453,30 @@ mod tests {
         fs::write(&manifest, "file a seq 1 type b\nfile a seq x type i\n").unwrap();
         let error = Directory::open(&place(dir.path())).unwrap_err().to_string();
         assert!(error.contains("appendonly.aof.manifest: line 2: seq must be"), "{error}");
+    }
+
+    #[test]
+    fn a_new_base_takes_the_place_of_all_that_was_there() {
+        let dir = tempfile::tempdir().unwrap();
+        Directory::open(&place(dir.path())).unwrap();
+        let mut directory = Directory::open_anew(&place(dir.path())).unwrap();
+        let before = manifest_text(dir.path());
+        std::fs::write(directory.create_base().unwrap().path(), b"base").unwrap();
+        assert_eq!(manifest_text(dir.path()), before);
+        assert!(Directory::open(&place(dir.path())).unwrap().strays().unwrap().is_empty());
+        directory.begin().unwrap();
+        assert_eq!(
+            manifest_text(dir.path()),
+            "file appendonly.aof.1.base.aof seq 1 type b\n\
+             file appendonly.aof.2.incr.aof seq 2 type i\n"
+        );
+        let directory = Directory::open(&place(dir.path())).unwrap();
+        let lengths: Vec<u64> =
+            directory.files().unwrap().iter().map(|listed| listed.length).collect();
+        assert_eq!(lengths, [4, 0]);
+        assert!(directory.strays().unwrap().is_empty(), "what was there is deleted");
+        directory.create_base().unwrap();
+        directory.discard_base();
+        assert_eq!(fs::read_dir(dir.path().join("appendonlydir")).unwrap().count(), 3);
     }
 }

@@ -2,6 +2,9 @@
 //!
 //! Handlers only file mail; one runner does the disk work that the journal asks for and sends out
 //! its news. A panic counts as a failed sync, since nobody can say what had reached the file.
+//!
+//! A journal that begins while the server runs is written to a base that nothing lists, and its
+//! failures concern only whoever asked for it, until `Switch` says that the base is whole.
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,7 +15,7 @@ use std::time::Duration;
 
 use actix::fut::ActorFuture;
 use actix::{
-    Actor, ActorContext, ActorState, AsyncContext, Context, Handler, Recipient, Supervised,
+    Actor, ActorContext, ActorState, Arbiter, AsyncContext, Context, Handler, Recipient, Supervised,
 };
 use tokio::sync::oneshot;
 use tokio::time::{Sleep, sleep};
@@ -27,7 +30,7 @@ use crate::aof::increment::Increment;
 use crate::aof::loader;
 use crate::clock::Clock;
 use crate::fault::{Vital, give_up, panic_text};
-use crate::message::aof::{Append, Close, Rebuild, SetPolicy};
+use crate::message::aof::{Append, Close, Rebuild, SetPolicy, Switch};
 use crate::message::control::{Panic, Restarted};
 use crate::message::shard::{Letters, Progressed};
 use crate::shared::Shared;
@@ -54,6 +57,8 @@ pub struct AofWriter {
     taken: u64,
     rebuilds: Vec<Rebuild>,
     closing: Option<oneshot::Sender<Result<(), String>>>,
+    writes_base: bool,
+    switching: Option<oneshot::Sender<Result<(), String>>>,
     panics_next: bool,
     last_panic: String,
     _vital: Vital,
@@ -81,10 +86,18 @@ impl AofWriter {
             taken: 0,
             rebuilds: Vec::new(),
             closing: None,
+            writes_base: false,
+            switching: None,
             panics_next: false,
             last_panic: String::new(),
             _vital: Vital("the AOF writer"),
         }
+    }
+
+    /// The same, over the file of a base that begins.
+    pub fn of_base(mut self) -> AofWriter {
+        self.writes_base = true;
+        self
     }
 
     /// Runs `work`; after a panic the supervisor restarts the writer.
@@ -132,6 +145,7 @@ impl AofWriter {
             self.send_news();
         }
         self.send_news();
+        self.end_base();
         self.start_rebuilds();
         self.end_closing();
     }
@@ -162,6 +176,9 @@ impl AofWriter {
     }
 
     fn tell_all(&self, fault: Option<&Fault>) {
+        if self.writes_base {
+            return;
+        }
         match fault {
             Some(fault) => error!("Writes are refused: {fault}"),
             None => info!("The AOF file can be written again"),
@@ -188,13 +205,40 @@ impl AofWriter {
         }
     }
 
-    fn end_closing(&mut self) {
-        if self.closing.is_some() && (self.journal.is_durable() || self.journal.fault().is_some()) {
-            let result = self.journal.fault().map_or(Ok(()), |fault| Err(fault.to_string()));
-            if let Some(closing) = self.closing.take() {
-                let _ = closing.send(result);
-            }
+    /// The base is left for an increment once all of it is durable.
+    fn end_base(&mut self) {
+        let fault = self.journal.fault().map(ToString::to_string);
+        if fault.is_none() && !self.journal.is_durable() {
+            return;
         }
+        let Some(switching) = self.switching.take() else { return };
+        let begun = match fault {
+            Some(fault) => Err(fault),
+            None => self.directory.begin().map_err(|error| error.to_string()),
+        };
+        let result = begun.map(|increment| {
+            self.increment = increment;
+            self.writes_base = false;
+            self.journal.begin_increment();
+        });
+        let _ = switching.send(result);
+    }
+
+    /// Ends with its thread once everything is durable, or cannot be. What waited for that waits no
+    /// longer: there is no journal any more that could promise it.
+    fn end_closing(&mut self) {
+        if !self.journal.is_durable() && self.journal.fault().is_none() {
+            return;
+        }
+        let Some(closing) = self.closing.take() else { return };
+        let result = self.journal.fault().map_or(Ok(()), |fault| Err(fault.to_string()));
+        let waiting = self.journal.take_waiting();
+        self.send_home(waiting);
+        if self.writes_base {
+            self.directory.discard_base();
+        }
+        let _ = closing.send(result);
+        Arbiter::current().stop();
     }
 }
 
@@ -278,6 +322,16 @@ impl Handler<Rebuild> for AofWriter {
 
     fn handle(&mut self, rebuild: Rebuild, _: &mut Context<AofWriter>) {
         self.rebuilds.push(rebuild);
+    }
+}
+
+impl Handler<Switch> for AofWriter {
+    type Result = ();
+
+    fn handle(&mut self, switch: Switch, _: &mut Context<AofWriter>) {
+        // So that all is synced at once, whatever the policy.
+        self.journal.close();
+        self.switching = Some(switch.0);
     }
 }
 

@@ -32,7 +32,32 @@ pub struct Rebuild {
     pub loaded: Recipient<shard::Loaded>,
 }
 
-/// To a shard: from now on there is a journal.
+/// To a shard: from now on there is a journal, which knows nothing of the data set yet.
+#[derive(Message, Clone)]
+#[rtype(result = "()")]
+pub struct BeginBase {
+    /// Where effects go.
+    pub append: Recipient<Append>,
+    /// The number of the base.
+    pub number: u32,
+}
+
+/// To a shard: all shards have begun; tell the data set.
+#[derive(Message, Clone, Copy, Debug)]
+#[rtype(result = "()")]
+pub struct Tell;
+
+/// To a shard: there is no journal any more.
+#[derive(Message, Clone, Copy, Debug)]
+#[rtype(result = "()")]
+pub struct End;
+
+/// All that came before is a whole base: make it durable, list it, go on with an increment.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Switch(pub oneshot::Sender<Result<(), String>>);
+
+/// To a shard: from now on there is a journal that holds the data set.
 #[derive(Message, Clone)]
 #[rtype(result = "()")]
 pub struct Begin {
@@ -44,7 +69,7 @@ pub struct Begin {
     pub policy: Policy,
 }
 
-/// Write and sync everything, then say so: the server ends.
+/// Write and sync everything, then say so and end.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Close(pub oneshot::Sender<Result<(), String>>);

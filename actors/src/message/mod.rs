@@ -6,5 +6,6 @@
 pub mod aof;
 pub mod connection;
 pub mod control;
+pub mod listener;
 pub mod router;
 pub mod shard;

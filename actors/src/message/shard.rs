@@ -85,4 +85,8 @@ pub enum Disturb {
     Stall(u64),
     /// Whether keys are taken out when they are due.
     ActiveExpire(bool),
+    /// Whether calls run out of their order.
+    BreakOrder(bool),
+    /// Whether MSET runs key by key.
+    BreakAtomicity(bool),
 }

@@ -307,3 +307,32 @@ fn released_under_always_survives_a_cut_at_each_call() {
         }
     }
 }
+
+#[test]
+fn a_base_is_followed_by_an_increment_that_selects_anew() {
+    let mut disk = Disk::default();
+    let mut journal = Journal::new(Policy::Never, Sizes::default());
+    journal.append(incr(0, 3, "a"), 0);
+    journal.close();
+    drive(&mut journal, &mut disk, 0);
+    assert!(journal.is_durable());
+    let base = disk.bytes.len() as u64;
+    journal.begin_increment();
+    let mut increment = Disk::default();
+    journal.set_policy(Policy::Always);
+    journal.append(incr(0, 3, "b"), 1);
+    drive(&mut journal, &mut increment, 1);
+    assert_eq!(released(&journal.take_news()), ["a", "b"]);
+    assert!(String::from_utf8_lossy(&increment.bytes).contains("SELECT"));
+    let figures = journal.figures();
+    assert_eq!(figures.base_size, base);
+    assert_eq!(figures.current_size, base + increment.bytes.len() as u64);
+}
+
+#[test]
+fn what_waits_can_be_taken_out_of_a_journal_that_ends() {
+    let mut journal = Journal::new(Policy::Always, Sizes::default());
+    journal.append(incr(0, 0, "a"), 0);
+    assert_eq!(journal.take_waiting(), ["a"]);
+    assert!(journal.take_waiting().is_empty());
+}

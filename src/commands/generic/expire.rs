@@ -180,7 +180,7 @@ fn set_deadline(
     unit: i64,
     base: Millis,
 ) -> Result<(), CommandError> {
-    let conditions = Conditions::of(call)?;
+    let conditions = Conditions::of(call.args_from(3))?;
     let span = call.integer(2)?;
     let deadline = span.checked_mul(unit).and_then(|span| base.checked_add(span));
     let deadline = deadline.ok_or(CommandError::InvalidExpireTime(call.command.name.as_str()))?;
@@ -200,7 +200,7 @@ fn set_deadline(
 
 /// When a deadline is set at all.
 #[derive(Clone, Copy, Debug, Default)]
-struct Conditions {
+pub(crate) struct Conditions {
     /// Only where there is none.
     nx: bool,
     /// Only where there is one.
@@ -212,9 +212,15 @@ struct Conditions {
 }
 
 impl Conditions {
-    fn of(call: &Call<'_>) -> Result<Conditions, CommandError> {
+    /// Reads `words`, all of them.
+    ///
+    /// # Errors
+    /// What is no condition, and conditions that exclude each other.
+    pub(crate) fn of<'a>(
+        words: impl Iterator<Item = &'a [u8]>,
+    ) -> Result<Conditions, CommandError> {
         let mut conditions = Conditions::default();
-        for word in call.args_from(3) {
+        for word in words {
             match &word.to_ascii_lowercase()[..] {
                 b"nx" => conditions.nx = true,
                 b"xx" => conditions.xx = true,
@@ -240,7 +246,8 @@ impl Conditions {
         Ok(conditions)
     }
 
-    fn allow(self, old: Option<Millis>, new: Millis) -> bool {
+    /// True when the deadline `new` may take the place of `old`.
+    pub(crate) fn allow(self, old: Option<Millis>, new: Millis) -> bool {
         let Conditions { nx, xx, gt, lt } = self;
         match old {
             None => !xx && !gt,
@@ -306,7 +313,7 @@ fn show_deadline(
 }
 
 /// Milliseconds as seconds, to the nearest, half a second up.
-fn in_seconds(milliseconds: i64) -> i64 {
+pub(crate) fn in_seconds(milliseconds: i64) -> i64 {
     milliseconds.saturating_add(500) / 1000
 }
 

@@ -5,22 +5,25 @@
 //! that it means the same on every shard, and a key that is there from start to end of a scan is
 //! met: a table's positions hold across its growth, and a slot that moves keeps its rank.
 //!
+//! KEYS is of one moment: it holds all slots until it is done, and works in steps.
+//!
 //! A call of SCAN ends when it has looked at COUNT keys, or at ten times as many empty parts of
 //! tables. Empty slots cost next to nothing and are passed over within the call, so that a small
 //! database is scanned in one call.
 
 use crate::base::slot::SLOTS;
-use crate::base::{glob, integer, slot};
+use crate::base::{integer, slot};
 use crate::commands::call::Call;
 use crate::commands::command::{Arg, Arity, Categories, Command, Flags, Group, Name, Run};
 use crate::commands::error::CommandError;
+use crate::commands::generic::elements::{Filter, unknown_option};
 use crate::commands::generic::existence::{TYPES, type_name};
 use crate::commands::walk::{Step, Walk};
 use crate::data::table::SCAN_BITS;
 use crate::keyspace::entry::Entry;
 use crate::keyspace::key::Key;
 use crate::keyspace::keys::Keys;
-use crate::resp::Reply;
+use crate::resp::{Reply, encode};
 
 /// The commands of this family.
 pub(crate) const COMMANDS: &[Command] = &[
@@ -35,7 +38,7 @@ pub(crate) const COMMANDS: &[Command] = &[
         categories: Categories::KEYSPACE.and(Categories::DANGEROUS),
         tips: &["request_policy:all_shards", "nondeterministic_output_order"],
         args: &[Arg::pattern("pattern")],
-        run: Run::All(list_keys),
+        run: Run::Steps(list_keys),
         ..Command::BASE
     },
     Command {
@@ -73,24 +76,53 @@ pub(crate) const COMMANDS: &[Command] = &[
     },
 ];
 
+/// Bytes of the head of an array, at the most.
+const HEAD_BYTES: usize = 32;
+
+/// Set in the cursor of KEYS while it writes what it has counted.
+const WRITES: u64 = 1 << 63;
+
+/// Counts what matches, and then writes it: so there is room for all of the reply from the start,
+/// and nothing is moved while it grows.
 fn list_keys(
     call: &Call<'_>,
     keys: &mut Keys<'_>,
+    walk: &mut Walk,
     reply: &mut Reply<'_>,
-) -> Result<(), CommandError> {
-    let pattern = call.arg(1);
-    let matches_all = pattern == b"*";
-    let later = reply.array_later(if matches_all { keys.count() } else { 0 });
-    let mut found = 0;
-    for entry in keys.tables().flat_map(|table| table.iter()) {
-        let matches = matches_all || glob::matches(pattern, entry.key(), false);
-        if matches && !entry.is_due(keys.now) {
-            reply.bulk(entry.key());
-            found += 1;
+) -> Result<Step, CommandError> {
+    let pattern = Some(call.arg(1)).filter(|pattern| *pattern != b"*");
+    let filter = Filter { pattern, ..Filter::default() };
+    let mut left = KEYS_A_STEP * KEY_COST;
+    loop {
+        let (phase, place) = (walk.cursor & WRITES, walk.cursor & !WRITES);
+        let slot = (place >> SCAN_BITS) as u16;
+        if slot == SLOTS && phase == WRITES {
+            return Ok(Step::Done);
+        } else if slot == SLOTS {
+            reply.reserve(walk.bytes + HEAD_BYTES);
+            reply.array(walk.spent);
+            walk.cursor = WRITES;
+            continue;
+        } else if left == 0 {
+            return Ok(Step::At(slot));
         }
+        let next = keys.at_slot(slot, |keys| {
+            keys.table(slot)?.scan(place & POSITION, |entry| {
+                left = left.saturating_sub(KEY_COST);
+                let is_wanted = !entry.is_due(keys.now) && filter.matches(entry.key());
+                if is_wanted && phase == WRITES {
+                    reply.bulk(entry.key());
+                } else if is_wanted {
+                    walk.spent += 1;
+                    walk.bytes += encode::bulk_len(entry.key());
+                }
+            })
+        });
+        left = left.saturating_sub(1);
+        let next_slot = u64::from(slot + 1) << SCAN_BITS;
+        let position = next.flatten().map(|position| u64::from(slot) << SCAN_BITS | position);
+        walk.cursor = phase | position.unwrap_or(next_slot);
     }
-    reply.set_len(later, found);
-    Ok(())
 }
 
 /// How often RANDOMKEY chooses again on one shard because a key was due.
@@ -156,7 +188,7 @@ fn scan(
     if walk.at.is_none() {
         walk.cursor = cursor;
     }
-    let effort = wanted.count.saturating_mul(KEY_COST);
+    let effort = wanted.filter.count.saturating_mul(KEY_COST);
     let step_end = walk.spent.saturating_add(KEYS_A_STEP * KEY_COST);
     while let Some(slot) = wanted.slot_at(&mut walk.cursor, call) {
         if walk.spent >= effort {
@@ -208,48 +240,37 @@ const POSITION: u64 = (1 << SCAN_BITS) - 1;
 
 /// What a SCAN asks for.
 struct Wanted<'a> {
-    pattern: Option<&'a [u8]>,
+    filter: Filter<'a>,
     /// The only slot in which names can match.
     only: Option<u16>,
     kind: Option<&'static str>,
-    count: usize,
 }
 
 impl<'a> Wanted<'a> {
     fn of(call: &Call<'a>) -> Result<Wanted<'a>, CommandError> {
-        let mut wanted = Wanted { pattern: None, only: None, kind: None, count: 10 };
+        let mut wanted = Wanted { filter: Filter::default(), only: None, kind: None };
         let mut options = call.options(2);
         while options.left() > 0 {
-            let has_value = options.left() > 1;
-            if has_value && options.take_word("COUNT") {
-                let count = usize::try_from(options.integer()?).ok().filter(|count| *count > 0);
-                wanted.count = count.ok_or(CommandError::Syntax)?;
-            } else if has_value && options.take_word("MATCH") {
-                let pattern = options.value()?;
-                wanted.pattern = (pattern != b"*").then_some(pattern);
-                wanted.only = only_slot(pattern);
-            } else if has_value && options.take_word("TYPE") {
-                let name = options.value()?;
-                let known = TYPES.iter().find(|kind| name.eq_ignore_ascii_case(kind.as_bytes()));
-                let known = known.ok_or_else(|| {
-                    let name = String::from_utf8_lossy(name);
-                    CommandError::Quoted(format!("ERR unknown type name '{name}'"))
-                })?;
-                wanted.kind = Some(known);
-            } else if options.take_word("NOVALUES") {
-                return Err(CommandError::Text("ERR NOVALUES option can only be used in HSCAN"));
-            } else if options.take_word("NOSCORES") {
-                return Err(CommandError::Text("ERR NOSCORES option can only be used in ZSCAN"));
-            } else {
-                return Err(CommandError::Syntax);
+            if wanted.filter.take(&mut options)? {
+                continue;
             }
+            if options.left() < 2 || !options.take_word("TYPE") {
+                return Err(unknown_option(&mut options));
+            }
+            let name = options.value()?;
+            let known = TYPES.iter().find(|kind| name.eq_ignore_ascii_case(kind.as_bytes()));
+            let known = known.ok_or_else(|| {
+                let name = String::from_utf8_lossy(name);
+                CommandError::Quoted(format!("ERR unknown type name '{name}'"))
+            })?;
+            wanted.kind = Some(known);
         }
+        wanted.only = wanted.filter.pattern.and_then(only_slot);
         Ok(wanted)
     }
 
     fn matches(&self, entry: &Entry) -> bool {
-        self.kind.is_none_or(|kind| type_name(entry) == kind)
-            && self.pattern.is_none_or(|pattern| glob::matches(pattern, entry.key(), false))
+        self.kind.is_none_or(|kind| type_name(entry) == kind) && self.filter.matches(entry.key())
     }
 
     /// The slot in which the cursor stands, after moving it to where there is something to find;

@@ -93,7 +93,7 @@ fn flushall(
     reply: &mut Reply<'_>,
 ) -> Result<(), CommandError> {
     check_how_to_flush(call)?;
-    for db in 0..keys.databases() {
+    for db in keys.databases() {
         keys.in_db(db, |keys| keys.clear());
     }
     journal_anyhow(keys);

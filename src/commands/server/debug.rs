@@ -92,6 +92,8 @@ fn debug(call: &Call<'_>, _session: &Session) -> Result<Action, CommandError> {
             shard: shard(call, 2)?,
             millis: u64::try_from(call.integer(3)?).map_err(|_| CommandError::NotPositive)?,
         },
+        () if is("break-order", 3) => Debug::BreakOrder(yes(call, 2)?),
+        () if is("break-atomicity", 3) => Debug::BreakAtomicity(yes(call, 2)?),
         () if is("move-slot", 4) => {
             Debug::MoveSlot { slot: slot(call, 2)?, shard: shard(call, 3)? }
         }
@@ -151,12 +153,22 @@ fn slot(call: &Call<'_>, index: usize) -> Result<u16, CommandError> {
         .ok_or(CommandError::Text("ERR Invalid or out of range slot"))
 }
 
+fn yes(call: &Call<'_>, index: usize) -> Result<bool, CommandError> {
+    match (call.is(index, "yes"), call.is(index, "no")) {
+        (true, _) => Ok(true),
+        (_, true) => Ok(false),
+        _ => Err(CommandError::Text("ERR argument must be 'yes' or 'no'")),
+    }
+}
+
 fn debug_help(
     call: &Call<'_>,
     _session: &mut Session,
     reply: &mut Reply<'_>,
 ) -> Result<(), CommandError> {
     let lines = [
+        ("BREAK-ATOMICITY <yes|no>", "Run MSET key by key, so that others see parts of it."),
+        ("BREAK-ORDER <yes|no>", "Run pipelines shard by shard, out of their order."),
         ("ERROR <string>", "Reply with this error."),
         ("LOADAOF", "Empty the server and load the journal again."),
         ("MOVE-SLOT <slot> <shard>", "Move a slot to another shard."),
@@ -256,6 +268,12 @@ mod tests {
             (error) ERR Invalid or out of range slot
             > debug MOVE-slot 16383 0
             (action) Debug(MoveSlot { slot: 16383, shard: 0 })
+            > debug break-order Yes
+            (action) Debug(BreakOrder(true))
+            > debug break-atomicity no
+            (action) Debug(BreakAtomicity(false))
+            > debug break-order maybe
+            (error) ERR argument must be 'yes' or 'no'
             > debug reload nosave
             (action) Debug(LoadJournal)
             > debug reload foo

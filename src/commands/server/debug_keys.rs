@@ -91,7 +91,7 @@ fn digest(
     reply: &mut Reply<'_>,
 ) -> Result<(), CommandError> {
     let mut sum = Digest::default();
-    for db in 0..keys.databases() {
+    for db in keys.databases() {
         keys.in_db(db, |keys| {
             let entries = keys.tables().flat_map(|table| table.iter());
             let mut there = entries.filter(|entry| !entry.is_due(keys.now)).peekable();

@@ -6,8 +6,9 @@
 
 use std::fmt;
 
+use crate::base::float;
+use crate::base::millis::Millis;
 use crate::base::sha1::{LEN, sha1};
-use crate::data::list::List;
 use crate::data::stream::{Id, Stream};
 use crate::keyspace::entry::Entry;
 use crate::keyspace::object::Object;
@@ -55,12 +56,42 @@ impl Digest {
 
     fn mix_object(&mut self, object: &Object) {
         match object {
-            Object::List(List::Packed(pack)) => {
+            Object::List(list) => {
                 self.mix(&1u32.to_be_bytes());
-                pack.iter().for_each(|item| item.with(|bytes| self.mix(bytes)));
+                list.iter().for_each(|item| item.with(|bytes| self.mix(bytes)));
+            }
+            Object::Hash(hash) => {
+                self.mix(&4u32.to_be_bytes());
+                hash.each(Millis(i64::MIN), |item| {
+                    let mut pair = Digest::default();
+                    item.name.with(|bytes| pair.mix(bytes));
+                    item.value.with(|bytes| pair.mix(bytes));
+                    self.join(pair);
+                });
+            }
+            Object::Set(set) => {
+                self.mix(&2u32.to_be_bytes());
+                set.iter().for_each(|member| member.with(|bytes| self.join_bytes(bytes)));
+                for (member, _) in set.deadlines() {
+                    let mut timed = Digest::default();
+                    timed.mix(member);
+                    timed.mix(b"!!expire!!");
+                    self.join(timed);
+                }
+            }
+            Object::Zset(zset) => {
+                self.mix(&3u32.to_be_bytes());
+                zset.each(|name, score| {
+                    let mut member = Digest::default();
+                    member.mix(name);
+                    member.mix(as_printf(score).as_bytes());
+                    if zset.deadline(name).flatten().is_some() {
+                        member.mix(b"!!expire!!");
+                    }
+                    self.join(member);
+                });
             }
             Object::Stream(stream) => self.mix_stream(stream),
-            Object::Hash(_) | Object::Set(_) | Object::Zset(_) => {}
         }
     }
 
@@ -83,6 +114,26 @@ impl Digest {
 
     fn join_bytes(&mut self, part: &[u8]) {
         self.0.iter_mut().zip(sha1(part)).for_each(|(byte, other)| *byte ^= other);
+    }
+}
+
+/// A score as C's `%.17g` prints it, which is what digests are made of.
+fn as_printf(score: f64) -> String {
+    if !score.is_finite() || score == 0.0 {
+        return String::from_utf8_lossy(float::Text::of(score).as_bytes()).into_owned();
+    }
+    let scientific = format!("{score:.16e}");
+    let (digits, exponent) = scientific.split_once('e').expect("it was written with an exponent");
+    let exponent: i32 = exponent.parse().expect("an exponent is a number");
+    if !(-4..17).contains(&exponent) {
+        let digits = digits.trim_end_matches('0').trim_end_matches('.');
+        let sign = if exponent < 0 { '-' } else { '+' };
+        return format!("{digits}e{sign}{:02}", exponent.abs());
+    }
+    let plain = format!("{score:.*}", (16 - exponent) as usize);
+    match plain.contains('.') {
+        true => plain.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        false => plain,
     }
 }
 

@@ -12,7 +12,7 @@ use crate::commands::error::CommandError;
 use crate::keyspace::keys::Deadline;
 
 /// The options with a number, for COMMAND DOCS.
-pub(super) const ARGS: [Arg; 4] = [
+pub(in crate::commands) const ARGS: [Arg; 4] = [
     Arg::integer("seconds").token("EX"),
     Arg::integer("milliseconds").token("PX"),
     Arg::unix_time("unix-time-seconds").token("EXAT"),
@@ -44,7 +44,7 @@ enum Given<'a> {
 
 /// What was said of the deadline so far.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Expiry<'a> {
+pub(in crate::commands) struct Expiry<'a> {
     word: &'static str,
     meaning: Deadline,
     given: Given<'a>,
@@ -52,12 +52,12 @@ pub(super) struct Expiry<'a> {
 
 impl<'a> Expiry<'a> {
     /// For commands that store: they know KEEPTTL.
-    pub(super) fn or_keepttl() -> Expiry<'a> {
+    pub(in crate::commands) fn or_keepttl() -> Expiry<'a> {
         Expiry { word: "KEEPTTL", meaning: Deadline::Keep, given: Given::Nothing }
     }
 
     /// For GETEX, which knows PERSIST.
-    pub(super) fn or_persist() -> Expiry<'a> {
+    pub(in crate::commands) fn or_persist() -> Expiry<'a> {
         Expiry { word: "PERSIST", meaning: Deadline::Clear, given: Given::Nothing }
     }
 
@@ -65,7 +65,10 @@ impl<'a> Expiry<'a> {
     ///
     /// # Errors
     /// [`CommandError::Syntax`] when it contradicts an earlier one or lacks its number.
-    pub(super) fn take(&mut self, options: &mut Options<'a>) -> Result<bool, CommandError> {
+    pub(in crate::commands) fn take(
+        &mut self,
+        options: &mut Options<'a>,
+    ) -> Result<bool, CommandError> {
         if options.take_word(self.word) {
             return match self.given {
                 Given::Number(..) => Err(CommandError::Syntax),
@@ -91,11 +94,28 @@ impl<'a> Expiry<'a> {
     ///
     /// # Errors
     /// [`CommandError::NotAnInteger`] or [`CommandError::InvalidExpireTime`].
-    pub(super) fn resolve(self, call: &Call<'_>) -> Result<Option<Deadline>, CommandError> {
+    pub(in crate::commands) fn resolve(
+        self,
+        call: &Call<'_>,
+    ) -> Result<Option<Deadline>, CommandError> {
         match self.given {
             Given::Nothing => Ok(None),
             Given::Word => Ok(Some(self.meaning)),
-            Given::Number(unit, text) => Ok(Some(Deadline::At(point(unit, text, call)?))),
+            Given::Number(unit, text) => Ok(Some(Deadline::At(point(unit, text, call, 1)?))),
+        }
+    }
+
+    /// As [`Expiry::resolve`] for elements of a collection: here the number may be 0.
+    ///
+    /// # Errors
+    /// As for [`Expiry::resolve`].
+    pub(in crate::commands) fn resolve_of_elements(
+        self,
+        call: &Call<'_>,
+    ) -> Result<Option<Deadline>, CommandError> {
+        match self.given {
+            Given::Number(unit, text) => Ok(Some(Deadline::At(point(unit, text, call, 0)?))),
+            Given::Nothing | Given::Word => self.resolve(call),
         }
     }
 }
@@ -105,7 +125,7 @@ impl<'a> Expiry<'a> {
 /// # Errors
 /// As for [`Expiry::resolve`].
 pub(super) fn in_seconds(text: &[u8], call: &Call<'_>) -> Result<Deadline, CommandError> {
-    point(Unit::Seconds, text, call).map(Deadline::At)
+    point(Unit::Seconds, text, call, 1).map(Deadline::At)
 }
 
 /// The deadline in so many milliseconds, as PSETEX has it.
@@ -113,10 +133,11 @@ pub(super) fn in_seconds(text: &[u8], call: &Call<'_>) -> Result<Deadline, Comma
 /// # Errors
 /// As for [`Expiry::resolve`].
 pub(super) fn in_milliseconds(text: &[u8], call: &Call<'_>) -> Result<Deadline, CommandError> {
-    point(Unit::Milliseconds, text, call).map(Deadline::At)
+    point(Unit::Milliseconds, text, call, 1).map(Deadline::At)
 }
 
-fn point(unit: Unit, text: &[u8], call: &Call<'_>) -> Result<Millis, CommandError> {
+/// The time that an option says; its number is `least` at the least.
+fn point(unit: Unit, text: &[u8], call: &Call<'_>, least: i64) -> Result<Millis, CommandError> {
     let number = integer::parse(text).ok_or(CommandError::NotAnInteger)?;
     let scaled = match unit {
         Unit::Seconds | Unit::UnixSeconds => number.checked_mul(1000),
@@ -127,7 +148,7 @@ fn point(unit: Unit, text: &[u8], call: &Call<'_>) -> Result<Millis, CommandErro
         Unit::UnixSeconds | Unit::UnixMilliseconds => Millis(0),
     };
     scaled
-        .filter(|scaled| *scaled > 0)
+        .filter(|scaled| *scaled >= least)
         .and_then(|scaled| from.checked_add(scaled))
         .ok_or(CommandError::InvalidExpireTime(call.command.name.as_str()))
 }

@@ -7,7 +7,7 @@ pub(super) mod basic;
 pub(super) mod compare;
 pub(super) mod counter;
 mod effect;
-mod expiry;
+pub(super) mod expiry;
 pub(super) mod many;
 pub(super) mod range;
 pub(super) mod set;
@@ -17,7 +17,7 @@ use crate::resp::Reply;
 
 /// Replies with a value, or with its absence.
 #[inline]
-fn reply_value(reply: &mut Reply<'_>, value: Option<Value<'_>>) {
+pub(super) fn reply_value(reply: &mut Reply<'_>, value: Option<Value<'_>>) {
     match value {
         Some(Value::Integer(number)) => reply.bulk_int(number),
         Some(Value::Bytes(bytes)) => reply.bulk(bytes),

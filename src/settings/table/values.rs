@@ -16,12 +16,10 @@ pub(super) const SETTINGS: &[Setting] = &[
     long("hash-max-listpack-entries", "512", Unit::None)
         .also(&["hash-max-ziplist-entries"])
         .runtime()
-        .accepted(NO_THRESHOLD)
         .doc("Fields up to which a hash is packed."),
     memory("hash-max-listpack-value", "64", 0)
         .also(&["hash-max-ziplist-value"])
         .runtime()
-        .accepted(NO_THRESHOLD)
         .doc("Length of a field or value up to which a hash is packed."),
     memory("hll-sparse-max-bytes", "3000", 0)
         .runtime()
@@ -29,12 +27,11 @@ pub(super) const SETTINGS: &[Setting] = &[
         .doc("Size up to which a HyperLogLog is sparse."),
     count("list-compress-depth", "0", Unit::None)
         .runtime()
-        .accepted(NO_THRESHOLD)
+        .accepted("no node of a list is ever compressed")
         .doc("Nodes at each end of a list that are not compressed; 0 for no compression."),
     number("list-max-listpack-size", "-2", i32::MIN as i64, i32::MAX as i64, Unit::None)
         .also(&["list-max-ziplist-size"])
         .runtime()
-        .accepted(NO_THRESHOLD)
         .doc("Items in a node of a list, or its size: -1 for 4 kb up to -5 for 64 kb."),
     long("list-max-ziplist-entries", "512", Unit::None)
         .hidden()
@@ -54,15 +51,12 @@ pub(super) const SETTINGS: &[Setting] = &[
         .doc("Classes of keyspace events that are sent; empty for none."),
     long("set-max-intset-entries", "512", Unit::None)
         .runtime()
-        .accepted(NO_THRESHOLD)
         .doc("Members up to which a set of integers is packed."),
     long("set-max-listpack-entries", "128", Unit::None)
         .runtime()
-        .accepted(NO_THRESHOLD)
         .doc("Members up to which a set is packed."),
     long("set-max-listpack-value", "64", Unit::Bytes)
         .runtime()
-        .accepted(NO_THRESHOLD)
         .doc("Length of a member up to which a set is packed."),
     memory("stream-node-max-bytes", "4096", 0)
         .runtime()
@@ -73,11 +67,9 @@ pub(super) const SETTINGS: &[Setting] = &[
     long("zset-max-listpack-entries", "128", Unit::None)
         .also(&["zset-max-ziplist-entries"])
         .runtime()
-        .accepted(NO_THRESHOLD)
         .doc("Members up to which a sorted set is packed."),
     memory("zset-max-listpack-value", "64", 0)
         .also(&["zset-max-ziplist-value"])
         .runtime()
-        .accepted(NO_THRESHOLD)
         .doc("Length of a member up to which a sorted set is packed."),
 ];

@@ -3,7 +3,7 @@
 use super::{Lines, Source};
 
 pub(super) fn keyspace(source: &Source<'_>, lines: &mut Lines<'_>) {
-    for (db, counts) in source.totals.databases.iter().enumerate() {
+    for (db, counts) in &source.totals.databases {
         if counts.len == 0 {
             continue;
         }
@@ -32,8 +32,9 @@ mod tests {
     #[test]
     fn the_mean_deadline_is_shown_as_a_time_to_live() {
         let facts = Facts { now: Millis(1_000), ..Facts::default() };
-        let filled = Counts { len: 3, expires: 2, deadline_sum: 5_000 };
-        let databases = vec![filled, Counts::default(), Counts { len: 1, ..Counts::default() }];
+        let filled = Counts { len: 3, expires: 2, deadline_sum: 5_000, ..Counts::default() };
+        let one = Counts { len: 1, ..Counts::default() };
+        let databases = [(0, filled), (1, Counts::default()), (2, one)].into();
         let totals = Totals { databases, ..Totals::default() };
         assert_eq!(
             text(&[b"keyspace".to_vec()], &Source { facts: &facts, totals: &totals }),

@@ -5,6 +5,7 @@
 //! their entries; the rest is data.
 
 use super::{Human, Lines, Source, ratio};
+use crate::keyspace::slot::Table;
 use crate::resp::Reply;
 
 /// Figures that follow from what the allocator and the process say.
@@ -110,9 +111,8 @@ fn scripts(lines: &mut Lines<'_>) {
 pub(in crate::stats) fn memory_stats(source: &Source<'_>, reply: &mut Reply<'_>) {
     let (facts, memory, derived) = (source.facts, &source.facts.memory, Derived::of(source));
     let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-    let filled: Vec<usize> = (0..source.totals.databases.len())
-        .filter(|db| source.totals.databases[*db].len > 0)
-        .collect();
+    let databases = source.totals.databases.iter();
+    let filled: Vec<_> = databases.filter(|(_, counts)| counts.len > 0).collect();
     let keys = source.totals.keys() as u64;
     let grown = memory.allocated.saturating_sub(memory.startup);
     reply.map(34 + filled.len());
@@ -140,9 +140,8 @@ pub(in crate::stats) fn memory_stats(source: &Source<'_>, reply: &mut Reply<'_>)
             ("functions.caches", 0),
         ],
     );
-    for db in &filled {
-        // Tables are not told apart by database; the first one that holds keys shows them all.
-        let bytes = if Some(db) == filled.first() { source.totals.table_bytes } else { 0 };
+    for (db, counts) in &filled {
+        let bytes = counts.buckets * Table::BUCKET_BYTES;
         reply.bulk(format!("db.{db}").as_bytes());
         reply.map(2);
         whole(

@@ -1,0 +1,159 @@
+//! CONFIG SET appendonly: a journal that begins, and one that ends, while the server runs.
+//!
+//! A journal begins as a base in the commands of the protocol, told by the shards piece by piece
+//! (`troupe::shard::base`); only when it is whole, durable and listed does the client get its OK,
+//! and do replies wait for the journal as `appendfsync` says. Whatever fails on the way leaves the
+//! server without a journal, as it was. A journal that ends is written out and synced first.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use actix::Recipient;
+use tokio::sync::oneshot;
+use tracing::{error, info};
+use troupe::aof::journal::{Journal, Policy, Sizes};
+use troupe::settings::Settings;
+use troupe::shard::Phase;
+use troupe::shard::question::{Answer, Question};
+
+use super::Admin;
+use crate::message::aof::{Append, Begin, BeginBase, Close, End, Rebuild, SetPolicy, Switch, Tell};
+use crate::message::control::Panic;
+
+/// How often the progress of a base is asked for.
+const POLL: Duration = Duration::from_millis(5);
+
+/// Numbers of bases, so that no slot is ever taken for told by another one.
+static BASES: AtomicU32 = AtomicU32::new(1);
+
+/// How the AOF writer is reached.
+#[derive(Clone)]
+pub struct Writer {
+    /// Effects.
+    pub append: Recipient<Append>,
+    /// Shards to be rebuilt.
+    pub rebuild: Recipient<Rebuild>,
+    /// Changes of `appendfsync`.
+    pub policy: Recipient<SetPolicy>,
+    /// The end of a base.
+    pub switch: Recipient<Switch>,
+    /// The end of the journal.
+    pub close: Recipient<Close>,
+    /// Panics, for tests.
+    pub panic: Recipient<Panic>,
+}
+
+/// Starts a writer over the file of a new base; gives nothing where that is not possible.
+pub type Starter = Box<dyn Fn(&Settings) -> oneshot::Receiver<Writer> + Send + Sync>;
+
+impl Writer {
+    /// Ends the writer when all is durable.
+    ///
+    /// # Errors
+    /// Why something is not.
+    pub async fn close(&self) -> Result<(), String> {
+        let (sender, receiver) = oneshot::channel();
+        self.close.do_send(Close(sender));
+        receiver.await.unwrap_or_else(|_| Err("the AOF writer ended before that".to_owned()))
+    }
+}
+
+impl Admin {
+    /// There is a journal.
+    pub fn met_writer(&self, writer: Writer) {
+        *self.writer.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(writer);
+    }
+
+    /// How a journal is begun.
+    pub fn met_starter(&self, starter: Starter) {
+        // There is one.
+        let _ = self.starter.set(starter);
+    }
+
+    /// The writer of the journal, if there is a journal.
+    pub fn writer(&self) -> Option<Writer> {
+        self.writer.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+    }
+
+    /// Begins a journal.
+    ///
+    /// # Errors
+    /// When it cannot be begun; the log says why.
+    pub(super) async fn begin_journal(&self, settings: &Arc<Settings>) -> Result<(), ()> {
+        let Some(start) = self.starter.get() else { return Err(()) };
+        let writer = start(settings).await.map_err(|_| ())?;
+        if let Err(why) = self.write_base(&writer).await {
+            error!("The append only file cannot be begun: {why}");
+            self.leave(&writer).await;
+            return Err(());
+        }
+        let policy = Policy::from(settings.appendfsync);
+        writer.policy.do_send(SetPolicy(policy));
+        for shard in &self.parts.shards {
+            let (append, rebuild) = (writer.append.clone(), writer.rebuild.clone());
+            shard.begin.do_send(Begin { append, rebuild, policy });
+        }
+        self.ask_all(Question::Nothing).await;
+        self.met_writer(writer);
+        info!("The append only file is on");
+        Ok(())
+    }
+
+    async fn write_base(&self, writer: &Writer) -> Result<(), String> {
+        let number = BASES.fetch_add(1, Ordering::Relaxed);
+        for shard in &self.parts.shards {
+            shard.begin_base.do_send(BeginBase { append: writer.append.clone(), number });
+        }
+        self.ask_all(Question::Nothing).await;
+        self.parts.shards.iter().for_each(|shard| shard.tell.do_send(Tell));
+        while !self.is_told().await {
+            let fault = self.figures().fault;
+            if let Some(fault) = fault {
+                return Err(fault.to_string());
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        let (sender, receiver) = oneshot::channel();
+        writer.switch.do_send(Switch(sender));
+        receiver.await.unwrap_or_else(|_| Err("the AOF writer ended".to_owned()))
+    }
+
+    async fn is_told(&self) -> bool {
+        let answers = self.ask_all(Question::Told).await;
+        answers.len() == self.parts.shards.len()
+            && answers.iter().all(|answer| matches!(answer, Answer::Told(true)))
+    }
+
+    /// Ends the journal, if there is one.
+    ///
+    /// # Errors
+    /// While a shard is being rebuilt from it.
+    pub(super) async fn end_journal(&self) -> Result<(), ()> {
+        let answers = self.ask_all(Question::Report).await;
+        let serves = |answer: &Answer| match answer {
+            Answer::Report(report) => report.phase == Phase::Serving,
+            _ => true,
+        };
+        if !answers.iter().all(serves) {
+            return Err(());
+        }
+        let writer = self.writer.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
+        if let Some(writer) = writer {
+            self.leave(&writer).await;
+            info!("The append only file is off");
+        }
+        Ok(())
+    }
+
+    /// The shards know of no journal any more, then the writer ends.
+    async fn leave(&self, writer: &Writer) {
+        self.parts.shards.iter().for_each(|shard| shard.end.do_send(End));
+        self.ask_all(Question::Nothing).await;
+        if let Err(fault) = writer.close().await {
+            error!("The append only file is left as it is: {fault}");
+        }
+        *self.parts.journal.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) =
+            Journal::<()>::new(Policy::Never, Sizes::default()).figures();
+    }
+}

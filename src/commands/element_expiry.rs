@@ -1,0 +1,241 @@
+//! Deadlines of elements: what HEXPIRE, SEXPIRE, ZEXPIRE and their relatives share.
+//!
+//! All have one form: a key, where one is set a time and conditions, then a word, the number of
+//! elements and their names. As with keys, a deadline is stored and journaled as milliseconds of
+//! unix time, one that has passed deletes the element, and while the journal is loaded none has.
+
+use crate::base::hash::Hasher;
+use crate::base::integer;
+use crate::base::millis::Millis;
+use crate::commands::call::Call;
+use crate::commands::error::CommandError;
+use crate::commands::generic::expire::{Conditions, in_seconds};
+use crate::keyspace::key::Key;
+use crate::keyspace::keys::Keys;
+use crate::keyspace::object::Typed;
+use crate::resp::Reply;
+
+const GONE: i64 = -2;
+const NO_DEADLINE: i64 = -1;
+const NOT_ALLOWED: i64 = 0;
+const SET: i64 = 1;
+const DELETED: i64 = 2;
+
+/// A collection whose elements can have deadlines.
+pub(crate) trait Expiring: Typed {
+    /// The word before the number of elements, such as `FIELDS`.
+    const WORD: &'static str;
+    /// The error where that number is not the number of elements that follow.
+    const WRONG_NUMBER: CommandError;
+    /// The command that sets a deadline in milliseconds of unix time.
+    const SETTER: &'static str;
+    /// The command that takes elements out.
+    const REMOVAL: &'static str;
+
+    /// The deadline of an element; none where there is no such element.
+    fn deadline_of(&self, name: &[u8], hasher: &Hasher) -> Option<Option<Millis>>;
+
+    /// Sets or takes away the deadline of an element that is there.
+    fn set_deadline_of(&mut self, name: &[u8], deadline: Option<Millis>, hasher: &Hasher);
+
+    /// Takes an element out.
+    fn take_out(&mut self, name: &[u8], hasher: &Hasher);
+}
+
+/// How a time is given or shown.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock {
+    /// Milliseconds in its unit.
+    pub(crate) unit: i64,
+    /// Counted from now; else from 1970.
+    pub(crate) from_now: bool,
+}
+
+impl Clock {
+    /// Seconds from now.
+    pub(crate) const SECONDS: Clock = Clock { unit: 1000, from_now: true };
+    /// Milliseconds from now.
+    pub(crate) const MILLISECONDS: Clock = Clock { unit: 1, from_now: true };
+    /// Seconds of unix time.
+    pub(crate) const UNIX_SECONDS: Clock = Clock { unit: 1000, from_now: false };
+    /// Milliseconds of unix time.
+    pub(crate) const UNIX_MILLISECONDS: Clock = Clock { unit: 1, from_now: false };
+
+    fn start(self, now: Millis) -> Millis {
+        if self.from_now { now } else { Millis(0) }
+    }
+}
+
+/// Sets deadlines: `key time [NX | XX | GT | LT] WORD number element ...`.
+///
+/// # Errors
+/// Of the words, of the time, and [`CommandError::WrongType`].
+pub(crate) fn expire<T: Expiring>(
+    call: &Call<'_>,
+    keys: &mut Keys<'_>,
+    reply: &mut Reply<'_>,
+    clock: Clock,
+) -> Result<(), CommandError> {
+    let at = (3..call.len()).find(|at| call.is(*at, T::WORD)).ok_or(T::WRONG_NUMBER)?;
+    let conditions = Conditions::of(call.args_from(3).take(at - 3))?;
+    let names = names::<T>(call, at + 1, T::WRONG_NUMBER)?;
+    let deadline = deadline(call, clock.start(keys.now), clock.unit)?;
+    let (key, deletes) = (call.key(1), keys.is_past(deadline));
+    let (mut answers, mut changed) = (Vec::with_capacity(names.len()), Vec::new());
+    keys.expire_named(key, names.clone());
+    let edited = keys.edit_as(key, |value: &mut T, _| {
+        for name in names.clone() {
+            let answer = match value.deadline_of(name, call.hasher) {
+                None => GONE,
+                Some(old) if !conditions.allow(old, deadline) => NOT_ALLOWED,
+                Some(_) if deletes => {
+                    value.take_out(name, call.hasher);
+                    DELETED
+                }
+                Some(_) => {
+                    value.set_deadline_of(name, Some(deadline), call.hasher);
+                    SET
+                }
+            };
+            if answer > 0 {
+                changed.push(name);
+            }
+            answers.push(answer);
+        }
+    })?;
+    if edited.is_none() {
+        answers.resize(names.len(), GONE);
+    }
+    keys.changed(changed.len());
+    if deletes {
+        record_removal::<T>(keys, key, &changed);
+    } else {
+        record_deadline::<T>(keys, key, deadline, &changed);
+    }
+    show(reply, &answers);
+    Ok(())
+}
+
+/// Takes deadlines away: `key WORD number element ...`.
+///
+/// # Errors
+/// Of the words, and [`CommandError::WrongType`].
+pub(crate) fn persist<T: Expiring>(
+    call: &Call<'_>,
+    keys: &mut Keys<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), CommandError> {
+    let names = listed::<T>(call, T::WRONG_NUMBER)?;
+    let (key, mut answers) = (call.key(1), Vec::with_capacity(names.len()));
+    keys.expire_named(key, names.clone());
+    let edited = keys.edit_as(key, |value: &mut T, _| {
+        for name in names.clone() {
+            answers.push(match value.deadline_of(name, call.hasher) {
+                None => GONE,
+                Some(None) => NO_DEADLINE,
+                Some(Some(_)) => {
+                    value.set_deadline_of(name, None, call.hasher);
+                    SET
+                }
+            });
+        }
+    })?;
+    if edited.is_none() {
+        answers.resize(names.len(), GONE);
+    }
+    keys.changed(answers.iter().filter(|answer| **answer == SET).count());
+    show(reply, &answers);
+    Ok(())
+}
+
+/// Shows deadlines: `key WORD number element ...`.
+///
+/// # Errors
+/// Of the words, and [`CommandError::WrongType`].
+pub(crate) fn remaining<T: Expiring>(
+    call: &Call<'_>,
+    keys: &mut Keys<'_>,
+    reply: &mut Reply<'_>,
+    clock: Clock,
+) -> Result<(), CommandError> {
+    let names = listed::<T>(call, CommandError::Syntax)?;
+    let (start, now) = (clock.start(keys.now), keys.elements_now());
+    let value = keys.read_as::<T>(call.key(1))?;
+    reply.array(names.len());
+    for name in names {
+        let deadline = value.as_ref().and_then(|value| value.deadline_of(name, call.hasher));
+        let is_there = |deadline: &Option<Millis>| deadline.is_none_or(|deadline| deadline > now);
+        reply.int(match deadline.filter(is_there) {
+            None => GONE,
+            Some(None) => NO_DEADLINE,
+            Some(Some(deadline)) => {
+                let milliseconds = deadline.since(start).max(0);
+                if clock.unit == 1 { milliseconds } else { in_seconds(milliseconds) }
+            }
+        });
+    }
+    Ok(())
+}
+
+/// The names behind the word, which stands right behind the key.
+pub(crate) fn listed<'a, T: Expiring>(
+    call: &Call<'a>,
+    wrong_number: CommandError,
+) -> Result<impl ExactSizeIterator<Item = &'a [u8]> + Clone + use<'a, T>, CommandError> {
+    if !call.is(2, T::WORD) {
+        return Err(CommandError::Syntax);
+    }
+    names::<T>(call, 3, wrong_number)
+}
+
+/// The names behind their number, which stands at `at`.
+fn names<'a, T: Expiring>(
+    call: &Call<'a>,
+    at: usize,
+    wrong_number: CommandError,
+) -> Result<impl ExactSizeIterator<Item = &'a [u8]> + Clone + use<'a, T>, CommandError> {
+    let number = integer::parse(call.arg(at)).ok_or(CommandError::NotAnInteger)?;
+    let names = call.args_from(at + 1);
+    let is_right = number > 0 && usize::try_from(number) == Ok(names.len());
+    if is_right { Ok(names) } else { Err(wrong_number) }
+}
+
+/// The time that the call names, `unit` milliseconds each, after `start`.
+fn deadline(call: &Call<'_>, start: Millis, unit: i64) -> Result<Millis, CommandError> {
+    let time = call.integer(2)?;
+    let deadline = time.checked_mul(unit).and_then(|time| start.checked_add(time));
+    let deadline = deadline.filter(|_| time >= 0);
+    deadline.ok_or(CommandError::InvalidExpireTime(call.command.name.as_str()))
+}
+
+/// Records, in the place of the call that runs, that elements have a deadline.
+pub(crate) fn record_deadline<T: Expiring>(
+    keys: &mut Keys<'_>,
+    key: Key<'_>,
+    deadline: Millis,
+    names: &[&[u8]],
+) {
+    let (time, number) = (deadline.to_string(), names.len().to_string());
+    let mut words = vec![T::SETTER.as_bytes(), key.name, time.as_bytes()];
+    words.extend([T::WORD.as_bytes(), number.as_bytes()]);
+    words.extend(names);
+    record(keys, names, &words);
+}
+
+/// Records, in the place of the call that runs, that elements are gone.
+pub(crate) fn record_removal<T: Expiring>(keys: &mut Keys<'_>, key: Key<'_>, names: &[&[u8]]) {
+    let words = [&[T::REMOVAL.as_bytes(), key.name], names].concat();
+    record(keys, names, &words);
+}
+
+/// Nothing is recorded where nothing changed.
+fn record(keys: &mut Keys<'_>, names: &[&[u8]], words: &[&[u8]]) {
+    if !names.is_empty() {
+        keys.tools.effects.rewrite(keys.db, words);
+    }
+}
+
+fn show(reply: &mut Reply<'_>, answers: &[i64]) {
+    reply.array(answers.len());
+    answers.iter().for_each(|answer| reply.int(*answer));
+}

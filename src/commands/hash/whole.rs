@@ -1,0 +1,410 @@
+//! All fields, or any of them: HGETALL, HKEYS, HRANDFIELD, HSCAN, HVALS.
+
+use std::collections::HashSet;
+
+use crate::base::millis::Millis;
+use crate::commands::call::Call;
+use crate::commands::command::{Access, Arg, Arity, Command, Flags, Group, KeySpec, Name, Run};
+use crate::commands::error::CommandError;
+use crate::commands::generic::elements::{self, Beside};
+use crate::commands::string::reply_value;
+use crate::data::Collection;
+use crate::data::hash::{Hash, Item};
+use crate::data::table::Member;
+use crate::keyspace::keys::Keys;
+use crate::resp::Reply;
+
+const KEY: &[KeySpec] = &[KeySpec::one(1, Access::RO.and(Access::READS))];
+
+const ALL: Command = Command {
+    group: Group::Hash,
+    since: "2.0.0",
+    complexity: "O(N) with N fields.",
+    arity: Arity::Exactly(2),
+    keys: KEY,
+    flags: Flags::READONLY,
+    tips: &["nondeterministic_output_order"],
+    args: &[Arg::key("key")],
+    ..Command::BASE
+};
+
+/// The commands of this family.
+pub(crate) const COMMANDS: &[Command] = &[
+    Command {
+        name: Name("hgetall"),
+        summary: "Gives all fields with their values.",
+        run: Run::Keys(hgetall),
+        ..ALL
+    },
+    Command {
+        name: Name("hkeys"),
+        summary: "Gives the names of all fields.",
+        run: Run::Keys(hkeys),
+        ..ALL
+    },
+    Command {
+        name: Name("hrandfield"),
+        since: "6.2.0",
+        complexity: "O(N) with N fields asked for, or all of a small hash.",
+        summary: "Gives fields chosen at random.",
+        arity: Arity::AtLeast(2),
+        tips: &["nondeterministic_output"],
+        args: &[
+            Arg::key("key"),
+            Arg::block(
+                "options",
+                &[Arg::integer("count"), Arg::word("withvalues", "WITHVALUES").optional()],
+            )
+            .optional(),
+        ],
+        run: Run::Keys(hrandfield),
+        ..ALL
+    },
+    Command {
+        name: Name("hscan"),
+        since: "2.8.0",
+        complexity: "O(1) for each call, O(N) for all calls together, with N fields.",
+        summary: "Lists the fields of a hash piece by piece.",
+        arity: Arity::AtLeast(3),
+        tips: &["nondeterministic_output"],
+        args: &[
+            Arg::key("key"),
+            Arg::integer("cursor"),
+            Arg::pattern("pattern").token("MATCH").optional(),
+            Arg::integer("count").token("COUNT").optional(),
+            Arg::word("novalues", "NOVALUES").optional(),
+        ],
+        run: Run::Keys(hscan),
+        ..ALL
+    },
+    Command {
+        name: Name("hvals"),
+        summary: "Gives the values of all fields.",
+        run: Run::Keys(hvals),
+        ..ALL
+    },
+];
+
+fn hgetall(
+    call: &Call<'_>,
+    keys: &mut Keys<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), CommandError> {
+    show_all(
+        call,
+        keys,
+        reply,
+        |reply, len| reply.map(len),
+        |reply, item| {
+            reply_value(reply, Some(item.name));
+            reply_value(reply, Some(item.value));
+        },
+    )
+}
+
+fn hkeys(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
+    show_all(
+        call,
+        keys,
+        reply,
+        |reply, len| reply.array(len),
+        |reply, item| reply_value(reply, Some(item.name)),
+    )
+}
+
+fn hvals(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
+    show_all(
+        call,
+        keys,
+        reply,
+        |reply, len| reply.array(len),
+        |reply, item| reply_value(reply, Some(item.value)),
+    )
+}
+
+/// Replies with each field as `show` shows it, behind a head that knows their number.
+fn show_all(
+    call: &Call<'_>,
+    keys: &mut Keys<'_>,
+    reply: &mut Reply<'_>,
+    head: impl FnOnce(&mut Reply<'_>, usize),
+    show: impl Fn(&mut Reply<'_>, Item<'_>),
+) -> Result<(), CommandError> {
+    let now = keys.elements_now();
+    match keys.read_as::<Hash>(call.key(1))? {
+        None => head(reply, 0),
+        Some(hash) => {
+            head(reply, hash.len_at(now));
+            hash.each(now, |item| show(reply, item));
+        }
+    }
+    Ok(())
+}
+
+fn hscan(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
+    let now = keys.elements_now();
+    elements::scan(call, keys, reply, Beside::Value, |hash: &Hash, scan| match hash {
+        Hash::Packed(_) => hash.each(now, |item| {
+            item.name.with(|name| scan.add(name, |reply| reply_value(reply, Some(item.value))));
+        }),
+        Hash::Table(table) => scan.table(table, |scan, field| {
+            if field.due() > now {
+                scan.add(field.name(), |reply| reply.bulk(field.value()));
+            }
+        }),
+    })
+}
+
+/// Fields that one call chooses with repetition: Valkey knows no bound and would run out of memory.
+const REPEATED_MAX: u64 = 1 << 24;
+
+/// Up to so much of a large hash is chosen by drawing until there are enough different ones, which
+/// then takes less than twice as many draws.
+const DRAWN_SHARE: usize = 3;
+
+fn hrandfield(
+    call: &Call<'_>,
+    keys: &mut Keys<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), CommandError> {
+    let now = keys.elements_now();
+    let mut random = keys.tools.random.fork();
+    if call.len() == 2 {
+        let hash = keys.read_as::<Hash>(call.key(1))?;
+        let item = hash.as_ref().and_then(|hash| choose_one(hash, now, &mut random));
+        reply_value(reply, item.map(|item| item.name));
+        return Ok(());
+    }
+    let Wanted { count, with_values } = Wanted::of(call)?;
+    let hash = keys.read_as::<Hash>(call.key(1))?;
+    let items = match &hash {
+        None => Vec::new(),
+        Some(hash) if count >= 0 => choose_different(hash, count as usize, now, &mut random),
+        Some(_) if count.unsigned_abs() > REPEATED_MAX => return Err(CommandError::OutOfRange),
+        Some(hash) => choose(hash, count.unsigned_abs() as usize, now, &mut random),
+    };
+    let pairs = with_values && reply.is_resp3();
+    reply.array(if with_values && !pairs { 2 * items.len() } else { items.len() });
+    for item in items {
+        if pairs {
+            reply.array(2);
+        }
+        reply_value(reply, Some(item.name));
+        if with_values {
+            reply_value(reply, Some(item.value));
+        }
+    }
+    Ok(())
+}
+
+/// How many fields HRANDFIELD is asked for: with repetition where the number is negative.
+struct Wanted {
+    count: i64,
+    with_values: bool,
+}
+
+impl Wanted {
+    fn of(call: &Call<'_>) -> Result<Wanted, CommandError> {
+        let count = call.integer(2)?;
+        if count == i64::MIN {
+            return Err(CommandError::Text(
+                "ERR value is out of range, value must between -9223372036854775807 and \
+                 9223372036854775807",
+            ));
+        }
+        let with_values = call.len() == 4 && call.is(3, "WITHVALUES");
+        if call.len() > 3 && !with_values {
+            return Err(CommandError::Syntax);
+        }
+        if with_values && !(-i64::MAX / 2..=i64::MAX / 2).contains(&count) {
+            return Err(CommandError::OutOfRange);
+        }
+        Ok(Wanted { count, with_values })
+    }
+}
+
+fn all(hash: &Hash, now: Millis) -> Vec<Item<'_>> {
+    let mut items = Vec::with_capacity(hash.len());
+    hash.each(now, |item| items.push(item));
+    items
+}
+
+/// One field, any as likely as another.
+fn choose_one<'a>(hash: &'a Hash, now: Millis, random: &mut fastrand::Rng) -> Option<Item<'a>> {
+    if hash.due() > now { hash.random(random) } else { choose(hash, 1, now, random).pop() }
+}
+
+/// Fields chosen one by one, the same one perhaps several times.
+fn choose<'a>(
+    hash: &'a Hash,
+    count: usize,
+    now: Millis,
+    random: &mut fastrand::Rng,
+) -> Vec<Item<'a>> {
+    if matches!(hash, Hash::Table(_)) && hash.due() > now {
+        return (0..count).filter_map(|_| hash.random(random)).collect();
+    }
+    let items = all(hash, now);
+    if items.is_empty() {
+        return items;
+    }
+    (0..count).map(|_| items[random.usize(0..items.len())]).collect()
+}
+
+/// Different fields, `count` of them or all.
+fn choose_different<'a>(
+    hash: &'a Hash,
+    count: usize,
+    now: Millis,
+    random: &mut fastrand::Rng,
+) -> Vec<Item<'a>> {
+    let is_large = matches!(hash, Hash::Table(_)) && hash.due() > now;
+    if is_large && count < hash.len() / DRAWN_SHARE {
+        let (mut names, mut items) = (HashSet::with_capacity(count), Vec::with_capacity(count));
+        while items.len() < count {
+            let Some(item) = hash.random(random) else { break };
+            if names.insert(item.name.to_vec()) {
+                items.push(item);
+            }
+        }
+        return items;
+    }
+    // Each is taken with the probability that is left for it (D. Knuth, 3.4.2, algorithm S).
+    let mut items = all(hash, now);
+    let (mut left, mut wanted) = (items.len(), count.min(items.len()));
+    items.retain(|_| {
+        let is_taken = random.usize(0..left) < wanted;
+        left -= 1;
+        wanted -= usize::from(is_taken);
+        is_taken
+    });
+    items
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use crate::testing::{Store, dialogue};
+
+    fn store(fields: usize) -> Store {
+        let mut store = Store::new();
+        for number in 0..fields {
+            store.run(&format!("HSET h f{number} {number}"));
+        }
+        store
+    }
+
+    fn strings(reply: &str) -> Vec<String> {
+        reply.lines().filter_map(|line| line.split('"').nth(1)).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn all_fields_are_given() {
+        dialogue(
+            &mut store(2),
+            r#"
+            > HGETALL h
+            1) "f0"
+            2) "0"
+            3) "f1"
+            4) "1"
+            > HKEYS h
+            1) "f0"
+            2) "f1"
+            > HVALS h
+            1) "0"
+            2) "1"
+            > HGETALL none
+            (empty array)
+            "#,
+        );
+    }
+
+    #[test]
+    fn a_scan_meets_every_field() {
+        for (fields, options) in [(3, ""), (3_000, ""), (3_000, "COUNT 100"), (3_000, "NOVALUES")] {
+            let mut store = store(fields);
+            let (mut seen, mut cursor) = (BTreeSet::new(), "0".to_owned());
+            loop {
+                let mut found = strings(&store.run(&format!("HSCAN h {cursor} {options}")));
+                cursor = found.remove(0);
+                let step = if options == "NOVALUES" { 1 } else { 2 };
+                seen.extend(found.into_iter().step_by(step));
+                if cursor == "0" {
+                    break;
+                }
+            }
+            assert_eq!(seen.len(), fields, "{options}");
+        }
+        dialogue(
+            &mut store(12),
+            r#"
+            > HSCAN h 7 MATCH f1*
+            1) "0"
+            2) 1) "f1"
+               2) "1"
+               3) "f10"
+               4) "10"
+               5) "f11"
+               6) "11"
+            > HSCAN h x
+            (error) ERR invalid cursor
+            > HSCAN h 0 COUNT 0
+            (error) ERR syntax error
+            > HSCAN h 0 NOSCORES
+            (error) ERR NOSCORES option can only be used in ZSCAN
+            > HSCAN none 0 WHATEVER
+            1) "0"
+            2) (empty array)
+            "#,
+        );
+    }
+
+    #[test]
+    fn random_fields_are_any_of_them() {
+        for fields in [10, 600] {
+            let mut store = store(fields);
+            let mut counts = BTreeMap::new();
+            for _ in 0..10 {
+                for name in strings(&store.run("HRANDFIELD h -3000")) {
+                    *counts.entry(name).or_insert(0) += 1;
+                }
+            }
+            let mean = 30_000 / fields;
+            assert_eq!(counts.len(), fields);
+            let is_fair = |count: &usize| (mean / 3..mean * 3).contains(count);
+            assert!(counts.values().all(is_fair), "{counts:?}");
+            for (count, expected) in [(0, 0), (5, 5), (9, 9), (400, fields.min(400)), (999, fields)]
+            {
+                let found = strings(&store.run(&format!("HRANDFIELD h {count}")));
+                let different: BTreeSet<_> = found.iter().collect();
+                assert_eq!((found.len(), different.len()), (expected, expected));
+            }
+            assert_eq!(strings(&store.run("HRANDFIELD h 5 WITHVALUES")).len(), 10);
+        }
+    }
+
+    #[test]
+    fn numbers_that_are_too_large_are_refused() {
+        dialogue(
+            &mut store(1),
+            r#"
+            > HRANDFIELD h 9223372036854775807
+            1) "f0"
+            > HRANDFIELD h -9223372036854775808
+            (error) ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807
+            > HRANDFIELD h -9223372036854775807
+            (error) ERR value is out of range
+            > HRANDFIELD none -9223372036854775807
+            (empty array)
+            > HRANDFIELD none -9223372036854775807 WITHVALUES
+            (error) ERR value is out of range
+            > HRANDFIELD h 4611686018427387904 WITHVALUES
+            (error) ERR value is out of range
+            > HRANDFIELD h 1 VALUES
+            (error) ERR syntax error
+            "#,
+        );
+    }
+}

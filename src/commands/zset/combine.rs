@@ -1,0 +1,444 @@
+//! Several sorted sets at once: ZDIFF, ZDIFFSTORE, ZINTER, ZINTERCARD, ZINTERSTORE, ZUNION,
+//! ZUNIONSTORE.
+//!
+//! A set takes part as a sorted set in which every score is 1. The inputs are gone through from the
+//! smallest to the largest, as in Redis, so that sums of scores are rounded alike; the result is a
+//! sorted set, which is given or stored.
+
+use crate::base::{float, integer};
+use crate::commands::call::{Call, Options};
+use crate::commands::command::{Access, Arg, Arity, Command, Flags, Group, KeySpec, Name, Run};
+use crate::commands::error::CommandError;
+use crate::commands::zset::range::store;
+use crate::commands::zset::{Row, limits, reply_row};
+use crate::data::Collection;
+use crate::data::set::Set;
+use crate::data::zset::{Limits, Zset};
+use crate::keyspace::entry::Entry;
+use crate::keyspace::keys::Keys;
+use crate::keyspace::object::{Object, View};
+use crate::resp::Reply;
+
+const WEIGHTS: Arg = Arg::integer("weight").token("WEIGHTS").optional().multiple();
+const AGGREGATE: Arg = Arg::one_of(
+    "aggregate",
+    &[
+        Arg::word("sum", "SUM"),
+        Arg::word("min", "MIN"),
+        Arg::word("max", "MAX"),
+        Arg::word("count", "COUNT").since("8.8.0"),
+    ],
+)
+.token("AGGREGATE")
+.optional();
+const WITHSCORES: Arg = Arg::word("withscores", "WITHSCORES").optional();
+const KEYS: Arg = Arg::key("key").multiple();
+const NUMKEYS: Arg = Arg::integer("numkeys");
+const LIMIT: Arg = Arg::integer("limit").token("LIMIT").optional();
+
+const SHOW: Command = Command {
+    group: Group::SortedSet,
+    since: "6.2.0",
+    arity: Arity::AtLeast(3),
+    keys: &[KeySpec::counted(1, 1, Access::RO.and(Access::READS))],
+    flags: Flags::READONLY.and(Flags::MOVABLE_KEYS),
+    args: &[NUMKEYS, KEYS, WEIGHTS, AGGREGATE, WITHSCORES],
+    ..Command::BASE
+};
+
+const STORE: Command = Command {
+    since: "2.0.0",
+    arity: Arity::AtLeast(4),
+    keys: &[
+        KeySpec::one(1, Access::OW.and(Access::UPDATE)),
+        KeySpec::counted(2, 1, Access::RO.and(Access::READS)),
+    ],
+    flags: Flags::WRITE.and(Flags::DENY_OOM).and(Flags::MOVABLE_KEYS),
+    args: &[Arg::key("destination"), NUMKEYS, Arg::key_of("key", 1).multiple(), WEIGHTS, AGGREGATE],
+    ..SHOW
+};
+
+const DIFF_COST: &str = "O(L+(N-K)*log(N)) with N members in all, L in the first and K left.";
+const INTER_COST: &str = "O(N*K)+O(M*log(M)) with K keys, N members in the smallest and M left.";
+const UNION_COST: &str = "O(N)+O(M*log(M)) with N members in all and M left.";
+
+/// The commands of this family.
+pub(crate) const COMMANDS: &[Command] = &[
+    Command {
+        name: Name("zdiff"),
+        complexity: DIFF_COST,
+        summary: "Gives the members of the first sorted set that no other has.",
+        args: &[NUMKEYS, KEYS, WITHSCORES],
+        run: Run::Keys(zdiff),
+        ..SHOW
+    },
+    Command {
+        name: Name("zdiffstore"),
+        since: "6.2.0",
+        complexity: DIFF_COST,
+        summary: "Stores the members of the first sorted set that no other has.",
+        args: &[Arg::key("destination"), NUMKEYS, Arg::key_of("key", 1).multiple()],
+        run: Run::Keys(zdiffstore),
+        ..STORE
+    },
+    Command {
+        name: Name("zinter"),
+        complexity: INTER_COST,
+        summary: "Gives the members that all the sorted sets have.",
+        run: Run::Keys(zinter),
+        ..SHOW
+    },
+    Command {
+        name: Name("zintercard"),
+        since: "7.0.0",
+        complexity: "O(N*K) with K keys and N members in the smallest.",
+        summary: "Counts the members that all the sorted sets have.",
+        args: &[NUMKEYS, KEYS, LIMIT],
+        run: Run::Keys(zintercard),
+        ..SHOW
+    },
+    Command {
+        name: Name("zinterstore"),
+        complexity: INTER_COST,
+        summary: "Stores the members that all the sorted sets have.",
+        run: Run::Keys(zinterstore),
+        ..STORE
+    },
+    Command {
+        name: Name("zunion"),
+        complexity: UNION_COST,
+        summary: "Gives the members that any of the sorted sets has.",
+        run: Run::Keys(zunion),
+        ..SHOW
+    },
+    Command {
+        name: Name("zunionstore"),
+        complexity: UNION_COST,
+        summary: "Stores the members that any of the sorted sets has.",
+        run: Run::Keys(zunionstore),
+        ..STORE
+    },
+];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Operation {
+    Difference,
+    Intersection,
+    Union,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    Show,
+    Count,
+    Store,
+}
+
+fn zdiff(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
+    show(call, keys, reply, Operation::Difference)
+}
+
+fn zdiffstore(
+    call: &Call<'_>,
+    keys: &mut Keys<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), CommandError> {
+    combine_and_store(call, keys, reply, Operation::Difference)
+}
+
+fn zinter(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
+    show(call, keys, reply, Operation::Intersection)
+}
+
+fn zintercard(
+    call: &Call<'_>,
+    keys: &mut Keys<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), CommandError> {
+    let plan = Plan::of(call, keys, Operation::Intersection, Purpose::Count)?;
+    let inputs = plan.inputs(call, keys);
+    let mut count = 0;
+    if let Some((smallest, others)) = inputs.split_first() {
+        smallest.visit(|name, _| {
+            count += usize::from(others.iter().all(|other| other.score(name).is_some()));
+            plan.limit == 0 || count < plan.limit
+        });
+    }
+    reply.int(count as i64);
+    Ok(())
+}
+
+fn zinterstore(
+    call: &Call<'_>,
+    keys: &mut Keys<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), CommandError> {
+    combine_and_store(call, keys, reply, Operation::Intersection)
+}
+
+fn zunion(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
+    show(call, keys, reply, Operation::Union)
+}
+
+fn zunionstore(
+    call: &Call<'_>,
+    keys: &mut Keys<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), CommandError> {
+    combine_and_store(call, keys, reply, Operation::Union)
+}
+
+fn show(
+    call: &Call<'_>,
+    keys: &mut Keys<'_>,
+    reply: &mut Reply<'_>,
+    operation: Operation,
+) -> Result<(), CommandError> {
+    let plan = Plan::of(call, keys, operation, Purpose::Show)?;
+    let result = combine(call, keys, &plan, operation);
+    let row = Row { start: 0, count: result.len(), backwards: false };
+    reply_row(reply, &result, row, plan.with_scores);
+    Ok(())
+}
+
+fn combine_and_store(
+    call: &Call<'_>,
+    keys: &mut Keys<'_>,
+    reply: &mut Reply<'_>,
+    operation: Operation,
+) -> Result<(), CommandError> {
+    let plan = Plan::of(call, keys, operation, Purpose::Store)?;
+    let result = combine(call, keys, &plan, operation);
+    store(call, keys, reply, result);
+    Ok(())
+}
+
+fn combine(call: &Call<'_>, keys: &Keys<'_>, plan: &Plan, operation: Operation) -> Zset {
+    let inputs = plan.inputs(call, keys);
+    let mut result = Combined { zset: Zset::default(), limits: limits(call), call };
+    let Some((first, others)) = inputs.split_first() else { return result.zset };
+    match operation {
+        Operation::Difference => first.visit(|name, score| {
+            if others.iter().all(|other| other.score(name).is_none()) {
+                result.add(name, |_| score);
+            }
+            true
+        }),
+        Operation::Intersection => first.visit(|name, score| {
+            let sum = others
+                .iter()
+                .try_fold(score, |sum, other| Some(plan.aggregate.apply(sum, other.score(name)?)));
+            if let Some(score) = sum {
+                result.add(name, |_| score);
+            }
+            true
+        }),
+        Operation::Union => inputs.iter().for_each(|input| {
+            input.visit(|name, score| {
+                let sum = |old: Option<f64>| match old {
+                    Some(old) => plan.aggregate.apply(old, score),
+                    None => score,
+                };
+                result.add(name, sum);
+                true
+            });
+        }),
+    }
+    result.zset
+}
+
+/// What comes of it.
+struct Combined<'c, 'a> {
+    zset: Zset,
+    limits: Limits,
+    call: &'c Call<'a>,
+}
+
+impl Combined<'_, '_> {
+    fn add(&mut self, name: &[u8], score: impl FnOnce(Option<f64>) -> f64) {
+        self.zset.update(name, self.limits, self.call.hasher, |old| Some(score(old)));
+    }
+}
+
+/// How scores of one member become one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Aggregate {
+    Sum,
+    Min,
+    Max,
+    /// The weights of the inputs that have the member add up, whatever its scores (Redis 8.8).
+    Count,
+}
+
+impl Aggregate {
+    fn apply(self, a: f64, b: f64) -> f64 {
+        match self {
+            Aggregate::Sum | Aggregate::Count => not_nan(a + b),
+            Aggregate::Min => {
+                if b < a {
+                    b
+                } else {
+                    a
+                }
+            }
+            Aggregate::Max => {
+                if b > a {
+                    b
+                } else {
+                    a
+                }
+            }
+        }
+    }
+}
+
+/// Infinities of both signs add up to 0, and so does none of one.
+fn not_nan(score: f64) -> f64 {
+    if score.is_nan() { 0.0 } else { score }
+}
+
+/// What a call asks for.
+struct Plan {
+    /// Positions of the keys in the call.
+    keys: std::ops::Range<usize>,
+    weights: Vec<f64>,
+    aggregate: Aggregate,
+    with_scores: bool,
+    /// 0 for none.
+    limit: usize,
+    is_sorted: bool,
+}
+
+impl Plan {
+    /// Reads the call, and makes sure of the types of its keys, in the order in which Redis does.
+    fn of(
+        call: &Call<'_>,
+        keys: &mut Keys<'_>,
+        operation: Operation,
+        purpose: Purpose,
+    ) -> Result<Plan, CommandError> {
+        let at = if purpose == Purpose::Store { 2 } else { 1 };
+        let number = call.integer(at)?;
+        let number = usize::try_from(number).ok().filter(|number| *number > 0);
+        let Some(number) = number else {
+            return Err(CommandError::Quoted(format!(
+                "ERR at least 1 input key is needed for '{}' command",
+                call.command.name
+            )));
+        };
+        if number > call.len() - at - 1 {
+            return Err(CommandError::Syntax);
+        }
+        let mut plan = Plan {
+            keys: at + 1..at + 1 + number,
+            weights: vec![1.0; number],
+            aggregate: Aggregate::Sum,
+            with_scores: false,
+            limit: 0,
+            is_sorted: operation != Operation::Difference,
+        };
+        for at in plan.keys.clone() {
+            if keys.read(call.key(at)).is_some_and(|entry| view_of(entry).is_none()) {
+                return Err(CommandError::WrongType);
+            }
+        }
+        let mut options = call.options(at + 1 + number);
+        let is_weighted = operation != Operation::Difference && purpose != Purpose::Count;
+        while options.left() > 0 {
+            let more = options.left() > 1;
+            if is_weighted && options.left() > number && options.take_word("WEIGHTS") {
+                plan.take_weights(&mut options)?;
+            } else if is_weighted && more && options.take_word("AGGREGATE") {
+                plan.aggregate = match &options.value()?.to_ascii_lowercase()[..] {
+                    b"sum" => Aggregate::Sum,
+                    b"min" => Aggregate::Min,
+                    b"max" => Aggregate::Max,
+                    b"count" => Aggregate::Count,
+                    _ => return Err(CommandError::Syntax),
+                };
+            } else if purpose == Purpose::Show && options.take_word("WITHSCORES") {
+                plan.with_scores = true;
+            } else if purpose == Purpose::Count && more && options.take_word("LIMIT") {
+                let limit = integer::parse(options.value()?);
+                let limit = limit.and_then(|limit| usize::try_from(limit).ok());
+                plan.limit = limit.ok_or(CommandError::Text("ERR LIMIT can't be negative"))?;
+            } else {
+                return Err(CommandError::Syntax);
+            }
+        }
+        Ok(plan)
+    }
+
+    fn take_weights(&mut self, options: &mut Options<'_>) -> Result<(), CommandError> {
+        for weight in &mut self.weights {
+            let number = float::parse(options.value()?);
+            *weight = number.ok_or(CommandError::Text("ERR weight value is not a float"))?;
+        }
+        Ok(())
+    }
+
+    /// The values of the keys, the smallest first where the order does not matter to the result.
+    fn inputs<'k>(&self, call: &Call<'_>, keys: &'k Keys<'_>) -> Vec<Input<'k>> {
+        let values = self.keys.clone().zip(&self.weights).map(|(at, weight)| {
+            let entry = keys.peek(call.key(at));
+            let view = entry.and_then(view_of);
+            Input { view, weight: *weight, counts: self.aggregate == Aggregate::Count }
+        });
+        let mut inputs: Vec<Input<'k>> = values.collect();
+        if self.is_sorted {
+            inputs.sort_by_key(Input::len);
+        }
+        inputs
+    }
+}
+
+/// A sorted set or a set, or nothing, with its weight.
+struct Input<'k> {
+    view: Option<View<'k>>,
+    weight: f64,
+    /// Every score counts as 1.
+    counts: bool,
+}
+
+/// The value of an entry that is a sorted set or a set.
+fn view_of(entry: &Entry) -> Option<View<'_>> {
+    entry.object().filter(|view| matches!(&**view, Object::Zset(_) | Object::Set(_)))
+}
+
+impl Input<'_> {
+    fn zset(&self) -> Option<&Zset> {
+        if let Object::Zset(zset) = &**self.view.as_ref()? { Some(zset) } else { None }
+    }
+
+    fn set(&self) -> Option<&Set> {
+        if let Object::Set(set) = &**self.view.as_ref()? { Some(set) } else { None }
+    }
+
+    fn len(&self) -> usize {
+        self.view.as_ref().map_or(0, |view| view.collection().len())
+    }
+
+    fn weighted(&self, score: f64) -> f64 {
+        not_nan(if self.counts { self.weight } else { score * self.weight })
+    }
+
+    /// The weighted score of a member.
+    fn score(&self, name: &[u8]) -> Option<f64> {
+        let score = match (self.zset(), self.set()) {
+            (Some(zset), _) => zset.score(name),
+            (_, Some(set)) => set.contains(name).then_some(1.0),
+            _ => None,
+        };
+        score.map(|score| self.weighted(score))
+    }
+
+    /// Calls `found` with all members and their weighted scores until it says no.
+    fn visit(&self, mut found: impl FnMut(&[u8], f64) -> bool) {
+        if let Some(zset) = self.zset() {
+            zset.visit(0, usize::MAX, false, &mut |name, score| found(name, self.weighted(score)));
+        }
+        if let Some(set) = self.set() {
+            let _ = set.iter().all(|member| member.with(|name| found(name, self.weighted(1.0))));
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! Bugs that shards had where moves, lending and rebuilds meet, a test and its story each. Letters
+//! are delivered by hand, in the order in which each bug needs them.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use crate::base::slot;
+use crate::hook::{Called, Sink};
+use crate::route::ShardId;
+use crate::shard::Phase;
+use crate::shard::letter::Letter;
+use crate::shard::replay::Records;
+use crate::testing::{Shards, Still, printed};
+
+/// The first key of the form `k<number>` that a shard owns.
+fn key_of(store: &Shards, shard: ShardId) -> String {
+    let owner = |key: &String| store.shards[0].map().owner(slot::of(key.as_bytes()));
+    (0..).map(|number| format!("k{number}")).find(|key| owner(key) == shard).expect("endless")
+}
+
+/// The journal after these commands.
+fn journal(lines: &[&str]) -> Records {
+    let mut store = Shards::new(1);
+    lines.iter().for_each(|line| drop(store.run(line)));
+    store.records()
+}
+
+/// A slot leaves its shard for another one: the letter that carries it.
+fn leave(store: &mut Shards, key: &str, from: usize, to: ShardId) -> Vec<(ShardId, Letter)> {
+    store.shards[from].receive(Letter::MoveOut { slot: slot::of(key.as_bytes()), to });
+    store.letters_of(from)
+}
+
+/// The router tells all shards that a slot has moved.
+fn publish(store: &mut Shards, key: &str, to: ShardId) {
+    let map = store.shards[0].map().with_move(slot::of(key.as_bytes()), to);
+    let map = Arc::new(map);
+    store.shards.iter_mut().for_each(|shard| shard.receive(Letter::Routes(map.clone())));
+}
+
+fn settled(store: &mut Shards) -> String {
+    printed(&store.settle().expect("the batch comes home").replies)
+}
+
+/// A slot moved to a shard whose tables were all lent to a command over everything. What came back
+/// replaced what was there, and the slot was gone. The command itself missed the slot: it had moved
+/// from a shard ahead to one that was visited already.
+#[test]
+fn a_slot_that_moves_past_a_command_over_everything_is_counted_and_kept() {
+    let mut store = Shards::new(2);
+    let key = key_of(&store, 1);
+    store.run(&format!("SET {key} v"));
+    store.send(&["DBSIZE"]);
+    let visit = store.letters_of(0);
+    let moved = leave(&mut store, &key, 1, 0);
+    store.deliver(moved);
+    store.deliver(visit);
+    publish(&mut store, &key, 0);
+    assert_eq!(settled(&mut store), "(integer) 1");
+    assert_eq!(store.run(&format!("GET {key}")), "\"v\"");
+}
+
+/// A slot was lent when its shard began to be rebuilt. It came back newer than the journal up to
+/// the marker, and the old records were applied to it all the same.
+#[test]
+fn a_slot_that_comes_back_during_a_rebuild_keeps_what_is_newer() {
+    let mut store = Shards::new(2);
+    let (key, other) = (key_of(&store, 0), key_of(&store, 1));
+    store.run(&format!("SET {key} old"));
+    store.send(&[&format!("MSET {key} new {other} new")]);
+    let visit = store.letters_of(0);
+    store.shards[0].begin_rebuild();
+    store.deliver(visit);
+    let returned = store.letters_of(1);
+    store.deliver(returned);
+    let records = journal(&[&format!("SET {key} old"), "FLUSHALL", &format!("SET {key} older")]);
+    store.shards[0].replay(&records, store.now).expect("the journal is sound");
+    store.shards[0].end_replay();
+    assert_eq!(settled(&mut store), "OK");
+    assert_eq!(store.run(&format!("MGET {key} {other}")), "1) \"new\"\n2) \"new\"");
+}
+
+/// The same with a slot that moved in meanwhile: FLUSHALL of the journal emptied it.
+#[test]
+fn a_slot_that_moves_in_during_a_rebuild_is_spared() {
+    let mut store = Shards::new(2);
+    let (key, own) = (key_of(&store, 1), key_of(&store, 0));
+    store.run(&format!("MSET {key} v {own} v"));
+    store.shards[0].begin_rebuild();
+    let moved = leave(&mut store, &key, 1, 0);
+    store.deliver(moved);
+    publish(&mut store, &key, 0);
+    let records = journal(&["SET gone v", "FLUSHALL", &format!("SET {own} v")]);
+    store.shards[0].replay(&records, store.now).expect("the journal is sound");
+    store.shards[0].end_replay();
+    assert_eq!(store.run(&format!("MGET {key} {own}")), "1) \"v\"\n2) \"v\"");
+}
+
+/// A slot that had to leave left in the middle of the rebuild, half empty.
+#[test]
+fn what_is_half_rebuilt_does_not_leave() {
+    let mut store = Shards::new(2);
+    let key = key_of(&store, 0);
+    store.shards[0].begin_rebuild();
+    assert!(leave(&mut store, &key, 0, 1).is_empty(), "it left before it was whole");
+    let records = journal(&[&format!("SET {key} v")]);
+    store.shards[0].replay(&records, store.now).expect("the journal is sound");
+    store.shards[0].end_replay();
+    let moved = store.letters_of(0);
+    assert_eq!(moved.len(), 1, "it leaves when it is");
+    store.deliver(moved);
+    publish(&mut store, &key, 1);
+    assert_eq!(store.run(&format!("GET {key}")), "\"v\"");
+}
+
+/// A second panic while the first was mended: the end of the rebuild called the shard sound.
+#[test]
+fn a_panic_just_before_the_end_of_a_rebuild_is_not_forgotten() {
+    let mut store = Shards::new(1);
+    store.shards[0].begin_rebuild();
+    store.shards[0].distrust();
+    store.shards[0].end_replay();
+    assert_eq!(store.shards[0].phase(), Phase::Suspect);
+}
+
+/// A panic beside the command, in a sink, while it held slots of another shard: they were dropped
+/// on the way, and their shard waited for ever.
+#[test]
+fn lent_slots_go_home_whatever_panics() {
+    struct Breaks;
+    impl Sink for Breaks {
+        fn called(&mut self, _: &Called<'_>) {
+            panic!("a sink breaks");
+        }
+    }
+    let mut store = Shards::new(2);
+    let (key, other) = (key_of(&store, 0), key_of(&store, 1));
+    store.run(&format!("SET {key} v"));
+    store.send(&[&format!("MSET {key} w {other} w")]);
+    let visit = store.letters_of(0);
+    store.deliver(visit);
+    store.shards[1].engine.sinks.push(Box::new(Breaks));
+    let now = store.now;
+    let work = || store.shards[1].work(now, &mut Still);
+    assert!(catch_unwind(AssertUnwindSafe(work)).is_err(), "the sink panics");
+    let returned = std::mem::take(&mut store.shards[1].outbox.letters);
+    assert_eq!(returned.len(), 1, "the slot is on its way home");
+    store.deliver(returned);
+    assert_eq!(store.shards[0].phase(), Phase::Suspect, "what came back is not trusted");
+    assert!(store.shards[0].engine.space.has(slot::of(key.as_bytes())), "but it is there");
+}

@@ -1,0 +1,260 @@
+//! Commands on sorted sets, and on positions on the globe, which are sorted sets.
+//!
+//! Ranges by name are asked of keys in which all scores are 0: of others the answer is undefined.
+//! What is random is asked for only where chance decides nothing.
+
+use super::{Author, Command, KEYS};
+
+const ZSETS: [&str; 7] = ["z:1", "z:2", "{x}z", "{x}z:2", "z:3", "lex", "{x}lex"];
+const LEXES: [&str; 2] = ["lex", "{x}lex"];
+
+const SCORES: [&str; 19] = [
+    "0",
+    "1",
+    "2",
+    "3",
+    "-1",
+    "2.5",
+    "-0",
+    "0.1",
+    "1e10",
+    "inf",
+    "-inf",
+    "+5",
+    "1e17",
+    "-3.25",
+    "nan",
+    "",
+    "x",
+    "9007199254740993",
+    "1e400",
+];
+const EDGES: [&str; 14] =
+    ["0", "1", "2", "(1", "(2.5", "-inf", "+inf", "(-inf", "-1", "(3", "", "x", "(", "1e400"];
+const NAMES: [&str; 9] = ["-", "+", "[a", "(a", "[m5", "(m7", "[", "(m", "x"];
+const RANKS: [&str; 9] = ["0", "-1", "1", "3", "-3", "100", "-100", "9223372036854775807", "x"];
+const COUNTS: [&str; 8] = ["0", "1", "2", "10", "1000", "-1", "x", "9223372036854775808"];
+const TIMES: [&str; 5] = ["20000000000", "21000000000", "1", "22000000000", "x"];
+
+fn words(words: &[&str]) -> Command {
+    words.iter().map(|word| Vec::from(*word)).collect()
+}
+
+impl Author {
+    /// A command of these groups.
+    pub(super) fn zset_command(&mut self) -> Command {
+        let mut command = match self.random.u8(..40) {
+            0..=6 => self.zadd(),
+            7 => {
+                let (key, score) = (self.zset(), self.pick(&SCORES));
+                [words(&["ZINCRBY", &key, score]), vec![self.member()]].concat()
+            }
+            8 | 9 => {
+                let name = self.pick(&["ZREM", "ZMSCORE"]);
+                let count = self.random.usize(1..4);
+                [words(&[name, &self.zset()]), (0..count).map(|_| self.member()).collect()].concat()
+            }
+            10 => [words(&["ZSCORE", &self.zset()]), vec![self.member()]].concat(),
+            11 | 12 => {
+                let name = self.pick(&["ZRANK", "ZREVRANK"]);
+                let mut command = [words(&[name, &self.zset()]), vec![self.member()]].concat();
+                if self.one_in(2) {
+                    command.push(self.pick(&["WITHSCORE", "withscore", "x"]).into());
+                }
+                command
+            }
+            13 => words(&["ZCARD", &self.zset()]),
+            14 => words(&["ZCOUNT", &self.zset(), self.pick(&EDGES), self.pick(&EDGES)]),
+            15 => words(&["ZLEXCOUNT", self.pick(&LEXES), self.pick(&NAMES), self.pick(&NAMES)]),
+            16..=20 => self.zrange(),
+            21 => match self.random.u8(..3) {
+                0 => {
+                    words(&["ZREMRANGEBYRANK", &self.zset(), self.pick(&RANKS), self.pick(&RANKS)])
+                }
+                1 => {
+                    words(&["ZREMRANGEBYSCORE", &self.zset(), self.pick(&EDGES), self.pick(&EDGES)])
+                }
+                _ => words(&[
+                    "ZREMRANGEBYLEX",
+                    self.pick(&LEXES),
+                    self.pick(&NAMES),
+                    self.pick(&NAMES),
+                ]),
+            },
+            22 | 23 => {
+                let mut command = words(&[self.pick(&["ZPOPMIN", "ZPOPMAX"]), &self.zset()]);
+                if self.one_in(2) {
+                    command.push(self.pick(&COUNTS).into());
+                }
+                command
+            }
+            24 => {
+                let (keys, number) = self.zsets();
+                let mut command = [words(&["ZMPOP", &number]), keys].concat();
+                command.push(self.pick(&["MIN", "MAX", "min", "x"]).into());
+                if self.one_in(2) {
+                    command.extend(words(&["COUNT", self.pick(&COUNTS)]));
+                }
+                command
+            }
+            25..=30 => self.combination(),
+            31 | 32 => words(&["OBJECT", "ENCODING", self.pick(&ZSETS)]),
+            33 | 34 => words(&["ZRANGE", self.pick(&ZSETS), "0", "-1", "WITHSCORES"]),
+            35 => match self.random.u8(..5) {
+                0 => words(&["DEL", &self.zset()]),
+                1 => words(&["COPY", &self.zset(), &self.zset(), "REPLACE"]),
+                2 => words(&["RENAME", &self.zset(), &self.zset()]),
+                3 => words(&["TYPE", &self.zset()]),
+                _ => words(&["EXPIREAT", &self.zset(), self.pick(&TIMES)]),
+            },
+            36 => {
+                let count = self.pick(&["0", "1000", "-9223372036854775808", "x", "5000"]);
+                let mut command = words(&["ZRANDMEMBER", self.pick(&["none", "lex"]), count]);
+                if self.one_in(2) {
+                    command.push(b"WITHSCORES".to_vec());
+                }
+                if command[1] == b"lex" { words(&["ZCARD", "lex"]) } else { command }
+            }
+            37 => words(&["ZSCAN", "none", self.pick(&COUNTS), "COUNT", "10"]),
+            _ => self.many_members(),
+        };
+        if command.len() > 1 && self.one_in(100) {
+            command.pop();
+        }
+        if self.one_in(150) {
+            command.push(b"extra".to_vec());
+        }
+        command
+    }
+
+    fn zset(&mut self) -> String {
+        if self.one_in(25) { self.pick(&KEYS).into() } else { self.pick(&ZSETS[..5]).into() }
+    }
+
+    fn zsets(&mut self) -> (Command, String) {
+        let count = self.random.usize(1..4);
+        let keys = (0..count).map(|_| self.zset().into_bytes()).collect();
+        let wrong = self.pick(&["0", "-1", "x", "1", "7"]);
+        (keys, if self.one_in(20) { wrong.to_owned() } else { count.to_string() })
+    }
+
+    fn member(&mut self) -> Vec<u8> {
+        match self.random.u8(..12) {
+            0 => b"a".to_vec(),
+            1 => Vec::new(),
+            2 => self.random.i64(-3..3).to_string().into_bytes(),
+            3 if self.one_in(10) => vec![b'x'; [63, 64, 65, 300][self.random.usize(..4)]],
+            _ => format!("m{}", self.random.u8(..15)).into_bytes(),
+        }
+    }
+
+    fn zadd(&mut self) -> Command {
+        if self.one_in(4) {
+            let mut command = words(&["ZADD", self.pick(&LEXES)]);
+            for _ in 0..self.random.usize(1..4) {
+                command.extend([b"0".to_vec(), self.member()]);
+            }
+            return command;
+        }
+        let mut command = words(&["ZADD", &self.zset()]);
+        for option in ["NX", "xx", "GT", "LT", "CH", "INCR"] {
+            if self.one_in(7) {
+                command.push(option.into());
+            }
+        }
+        for _ in 0..self.random.usize(1..3) {
+            command.extend([self.pick(&SCORES).into(), self.member()]);
+        }
+        command
+    }
+
+    /// As many members as make a sorted set large, or nearly.
+    fn many_members(&mut self) -> Command {
+        let mut command = words(&["ZADD", &self.zset()]);
+        let (first, step) = (self.random.i32(-50..50), self.random.i32(1..4));
+        for number in 0..self.random.i32(100..140) {
+            let score = (first + number * step) % 60;
+            command.extend([score.to_string().into_bytes(), format!("n{number}").into_bytes()]);
+        }
+        command
+    }
+
+    fn zrange(&mut self) -> Command {
+        let name = self.pick(&[
+            "ZRANGE",
+            "ZRANGE",
+            "ZRANGE",
+            "ZRANGESTORE",
+            "ZREVRANGE",
+            "ZRANGEBYSCORE",
+            "ZREVRANGEBYSCORE",
+            "ZRANGEBYLEX",
+            "ZREVRANGEBYLEX",
+        ]);
+        let has_options = name == "ZRANGE" || name == "ZRANGESTORE";
+        let by = match name {
+            "ZREVRANGE" => "",
+            "ZRANGEBYLEX" | "ZREVRANGEBYLEX" => "BYLEX",
+            "ZRANGEBYSCORE" | "ZREVRANGEBYSCORE" => "BYSCORE",
+            _ => self.pick(&["", "BYSCORE", "BYLEX"]),
+        };
+        let mut command = words(&[name]);
+        if name == "ZRANGESTORE" {
+            command.push(self.zset().into_bytes());
+        }
+        let edges: &[&str] = match by {
+            "BYLEX" => &NAMES,
+            "BYSCORE" => &EDGES,
+            _ => &RANKS,
+        };
+        let key = if by == "BYLEX" { self.pick(&LEXES).to_owned() } else { self.zset() };
+        command.extend(words(&[&key, self.pick(edges), self.pick(edges)]));
+        if has_options && !by.is_empty() {
+            command.push(by.into());
+        }
+        if has_options && self.one_in(3) {
+            command.push(b"REV".to_vec());
+        }
+        if self.one_in(3) {
+            command.push(b"WITHSCORES".to_vec());
+        }
+        if self.one_in(3) {
+            command.extend(words(&["LIMIT", self.pick(&RANKS), self.pick(&COUNTS)]));
+        }
+        command
+    }
+
+    fn combination(&mut self) -> Command {
+        let name = self.pick(&[
+            "ZUNION",
+            "ZINTER",
+            "ZDIFF",
+            "ZUNIONSTORE",
+            "ZINTERSTORE",
+            "ZDIFFSTORE",
+            "ZINTERCARD",
+        ]);
+        let (keys, number) = self.zsets();
+        let mut command = words(&[name]);
+        if name.ends_with("STORE") {
+            command.push(self.zset().into_bytes());
+        }
+        let count = keys.len();
+        command.extend([vec![number.into_bytes()], keys].concat());
+        if self.one_in(3) {
+            command.push(b"WEIGHTS".to_vec());
+            let weights = ["1", "2", "-1", "0", "0.5", "inf", "x"];
+            command.extend((0..count).map(|_| Vec::from(self.pick(&weights))));
+        }
+        if self.one_in(3) {
+            command.extend(words(&["AGGREGATE", self.pick(&["SUM", "min", "MAX", "x"])]));
+        }
+        if self.one_in(3) {
+            command.push(b"WITHSCORES".to_vec());
+        }
+        if self.one_in(5) {
+            command.extend(words(&["LIMIT", self.pick(&COUNTS)]));
+        }
+        command
+    }
+}
