@@ -227,6 +227,8 @@ impl Entry {
         // SAFETY: an integer is as long as a pointer, so no part of the allocation moves.
         unsafe {
             self.put(0, &[head]);
+            // In the place of the tag, or the size of the allocation would be told wrong.
+            self.put(shape.value_len_at(), &[POINTER_BYTES as u8]);
             self.put(shape.value_at(), &[0; POINTER_BYTES]);
         }
         Some(object)
@@ -638,6 +640,16 @@ mod tests {
         copy.replace(NewValue::Object(list(&[])), None);
         assert!(copy.take_object().is_some() && copy.take_object().is_none());
         assert_eq!((value_of(&copy).len(), copy.due()), (1, NEVER));
+    }
+
+    #[test]
+    fn an_entry_knows_its_size_when_its_object_was_taken() {
+        // An allocator that is told the wrong size on the way out is spoiled.
+        let object = NewValue::Object(Object::Stream(Box::default()));
+        let mut entry = Entry::new(b"k", object, None, 0);
+        let size = entry.shape().size();
+        assert!(entry.take_object().is_some());
+        assert_eq!(entry.shape().size(), size);
     }
 
     #[test]

@@ -13,6 +13,8 @@ pub(super) mod range;
 pub(super) mod read;
 mod record;
 pub(super) mod recreate;
+#[cfg(test)]
+mod tests;
 pub(super) mod trimming;
 
 use crate::base::integer;
