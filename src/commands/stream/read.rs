@@ -86,28 +86,26 @@ fn xread(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<
         let text = call.arg(id_at);
         let stream = keys.look_as::<Stream>(call.key(key_at))?;
         starts.push(match text {
-            b"$" => Start::After(stream.map_or(Id::MIN, |stream| stream.last_id)),
-            b"+" => Start::Last,
+            b"$" => stream.map_or(Id::MIN, |stream| stream.last_id),
+            // The last id, whether its entry is still there or not, as Valkey has it.
+            b"+" => stream.and_then(|stream| stream.last_id.previous()).unwrap_or(Id::MIN),
             b">" => {
                 return Err(CommandError::Text(
                     "ERR The > ID can be specified only when calling XREADGROUP using the GROUP \
                      <group> <consumer> option.",
                 ));
             }
-            _ => Start::After(id(text, 0)?),
+            _ => id(text, 0)?,
         });
     }
     let mut answers = Answers::begin(reply);
     for ((key_at, _), start) in asked.places().zip(starts) {
         let Some(stream) = keys.read_as::<Stream>(call.key(key_at))? else { continue };
-        answers.answer(reply, call.arg(key_at), |reply| match start {
-            Start::Last => reply_entries(reply, stream.range_back(Id::MIN, Id::MAX).take(1)) > 0,
-            Start::After(id) => match id.next() {
-                Some(first) if stream.last_id > id => {
-                    reply_entries(reply, stream.range(first, Id::MAX).take(asked.count)) > 0
-                }
-                _ => false,
-            },
+        answers.answer(reply, call.arg(key_at), |reply| match start.next() {
+            Some(first) if stream.last_id > start => {
+                reply_entries(reply, stream.range(first, Id::MAX).take(asked.count)) > 0
+            }
+            _ => false,
         });
     }
     answers.end(reply, asked.blocks)
@@ -168,13 +166,6 @@ fn meaningless(id: char) -> CommandError {
          of this consumer by specifying a proper ID, or use the > ID to get new messages. The {id} \
          ID would just return an empty result set."
     ))
-}
-
-/// From where XREAD reads.
-enum Start {
-    After(Id),
-    /// The last entry alone.
-    Last,
 }
 
 /// What is asked for.
@@ -392,7 +383,9 @@ impl Reading<'_> {
         }
         reply.set_len(later, count);
         if count > old {
-            self.group.note_active(number, self.now);
+            if !self.asked.noack {
+                self.group.note_active(number, self.now);
+            }
             self.records.deliveries(self.key, name, self.group, &delivered);
             self.records.read_up_to(self.key, name, self.group);
             changes += 1;

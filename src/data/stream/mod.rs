@@ -344,10 +344,15 @@ impl Stream {
     /// How many entries a group that reads `id` next has read then, where that is known.
     pub fn entries_read_with(&self, group: &Group, id: Id) -> Option<i64> {
         match group.entries_read {
-            Some(read) if !self.is_holed_after(group.last_id) => Some(read.saturating_add(1)),
+            Some(read) if self.counts_on(group) => Some(read.saturating_add(1)),
             _ if self.entries_added > 0 => self.entries_up_to(id),
             unknown => unknown,
         }
+    }
+
+    /// True when every entry after the last one of a group is there, so that it can count on.
+    fn counts_on(&self, group: &Group) -> bool {
+        group.last_id >= self.first_id() && !self.is_holed_after(group.last_id)
     }
 
     /// True when an entry that was deleted may have stood after `id`.
