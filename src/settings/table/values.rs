@@ -5,8 +5,6 @@ use crate::settings::kind::{Kind, Unit};
 use crate::settings::setting::{count, flag, long, memory, number};
 use crate::settings::special::Special;
 
-const NO_THRESHOLD: &str = "values have no packed form whose limit could be set yet";
-
 pub(super) const SETTINGS: &[Setting] = &[
     long("busy-reply-threshold", "5000", Unit::Millis)
         .also(&["lua-time-limit"])
