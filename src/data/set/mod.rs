@@ -327,7 +327,7 @@ impl Collection for Set {
         if let Set::Large(large) = self { large.table().due() } else { NEVER }
     }
 
-    fn expire(&mut self, now: Millis, most: usize, _hasher: &Hasher, gone: &mut dyn FnMut(&[u8])) {
+    fn expire(&mut self, now: Millis, most: usize, gone: &mut dyn FnMut(&[u8])) {
         if let Set::Large(large) = self {
             large.expire(now, most, gone);
         }
