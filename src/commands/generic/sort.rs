@@ -16,7 +16,6 @@ use crate::commands::command::{
 };
 use crate::commands::error::CommandError;
 use crate::commands::recreate;
-use crate::data::hash::Lookup;
 use crate::data::list::{End, Limits, List};
 use crate::data::value::Value;
 use crate::keyspace::entry::Entry;
@@ -394,12 +393,11 @@ fn named(call: &Call<'_>, keys: &mut Keys<'_>, pattern: &[u8], element: &[u8]) -
     let name = [before, element, after].concat();
     let key = Key::new(&name, call.hasher);
     keys.at_slot(key.slot, |keys| {
-        let lookup = Lookup { hasher: call.hasher, now: keys.elements_now() };
         let entry = keys.read(key)?;
         match (field, entry.object().as_deref()) {
             (None, _) => entry.string().map(Value::to_vec),
             (Some(field), Some(Object::Hash(hash))) => {
-                hash.get(field, lookup).map(|item| item.value.to_vec())
+                hash.get(field).map(|item| item.value.to_vec())
             }
             (Some(_), _) => None,
         }

@@ -136,7 +136,7 @@ fn remove(
     find: impl FnOnce(&Zset) -> (usize, usize),
 ) -> Result<(), CommandError> {
     let key = call.key(1);
-    keys.expire_all_elements(key);
+    keys.expire_if_due(key);
     let removed = keys.edit_as(key, |zset: &mut Zset, _| {
         let (start, count) = find(zset);
         (0..count).for_each(|_| zset.remove_at(start, &mut |_, _| {}));

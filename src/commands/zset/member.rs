@@ -100,19 +100,17 @@ fn zmscore(
     keys: &mut Keys<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), CommandError> {
-    let now = keys.elements_now();
     let zset = keys.read_as::<Zset>(call.key(1))?;
     reply.array(call.len() - 2);
     for name in call.args_from(2) {
-        reply_score(reply, zset.as_ref().and_then(|zset| zset.score_at(name, now)));
+        reply_score(reply, zset.as_ref().and_then(|zset| zset.score(name)));
     }
     Ok(())
 }
 
 fn zscore(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
-    let now = keys.elements_now();
     let zset = keys.read_as::<Zset>(call.key(1))?;
-    reply_score(reply, zset.and_then(|zset| zset.score_at(call.arg(2), now)));
+    reply_score(reply, zset.and_then(|zset| zset.score(call.arg(2))));
     Ok(())
 }
 
@@ -170,7 +168,6 @@ fn rank(
 
 fn zrem(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
     let key = call.key(1);
-    keys.expire_named(key, call.args_from(2));
     let removed = keys.edit_as(key, |zset: &mut Zset, _| {
         call.args_from(2).filter(|name| zset.remove(name).is_some()).count()
     })?;

@@ -33,7 +33,7 @@ pub(super) fn read<'k>(
     keys: &'k mut Keys<'_>,
     key: Key<'_>,
 ) -> Result<Option<Ref<'k, Zset>>, CommandError> {
-    keys.expire_all_elements(key);
+    keys.expire_if_due(key);
     keys.read_as(key)
 }
 
