@@ -23,6 +23,7 @@ pub(crate) mod recreate;
 pub mod registry;
 pub mod server;
 pub mod set;
+pub mod stream;
 pub mod string;
 pub mod walk;
 mod zset;

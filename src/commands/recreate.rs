@@ -4,6 +4,7 @@
 use crate::base::{float, slot};
 use crate::commands::call::Call;
 use crate::commands::positions;
+use crate::commands::stream;
 use crate::data::hash::Hash;
 use crate::data::value::Value;
 use crate::data::zset::Zset;
@@ -75,7 +76,7 @@ fn record_object(effects: &mut Effects, db: u32, name: &[u8], object: &Object) {
             }
         }
         Object::Zset(zset) => record_zset(&mut add, zset),
-        Object::Stream(_) => {}
+        Object::Stream(value) => stream::recreate::record(effects, db, name, value),
     }
 }
 

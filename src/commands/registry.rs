@@ -11,7 +11,7 @@ use ahash::RandomState;
 use crate::commands::command::{Arity, Command, Run};
 use crate::commands::error::CommandError;
 use crate::commands::{
-    bitmap, connection, generic, geo, hash, hyperloglog, list, server, set, string, zset,
+    bitmap, connection, generic, geo, hash, hyperloglog, list, server, set, stream, string, zset,
 };
 use crate::resp::Span;
 
@@ -59,6 +59,15 @@ pub static FAMILIES: &[&[Command]] = &[
     set::basic::COMMANDS,
     set::expiry::COMMANDS,
     set::random::COMMANDS,
+    stream::adding::COMMANDS,
+    stream::claim::COMMANDS,
+    stream::deleting::COMMANDS,
+    stream::group::COMMANDS,
+    stream::info::COMMANDS,
+    stream::pending::COMMANDS,
+    stream::range::COMMANDS,
+    stream::read::COMMANDS,
+    stream::trimming::COMMANDS,
     string::basic::COMMANDS,
     string::bounded::COMMANDS,
     string::compare::COMMANDS,

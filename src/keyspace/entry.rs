@@ -227,6 +227,7 @@ impl Entry {
         // SAFETY: an integer is as long as a pointer, so no part of the allocation moves.
         unsafe {
             self.put(0, &[head]);
+            // In the place of the tag, or the size of the allocation would be told wrong.
             self.put(shape.value_len_at(), &[POINTER_BYTES as u8]);
             self.put(shape.value_at(), &[0; POINTER_BYTES]);
         }

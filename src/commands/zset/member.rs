@@ -3,7 +3,6 @@
 use crate::commands::call::Call;
 use crate::commands::command::{Access, Arg, Arity, Command, Flags, Group, KeySpec, Name, Run};
 use crate::commands::error::CommandError;
-use crate::commands::zset::read;
 use crate::data::Collection;
 use crate::data::zset::{Edge, Zset};
 use crate::keyspace::keys::Keys;
@@ -90,7 +89,7 @@ pub(crate) const COMMANDS: &[Command] = &[
 ];
 
 fn zcard(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
-    let zset = read(keys, call.key(1))?;
+    let zset = keys.read_as::<Zset>(call.key(1))?;
     reply.int(zset.map_or(0, |zset| zset.len()) as i64);
     Ok(())
 }
@@ -147,7 +146,7 @@ fn rank(
         return Err(CommandError::Syntax);
     }
     let name = call.arg(2);
-    let zset = read(keys, call.key(1))?;
+    let zset = keys.read_as::<Zset>(call.key(1))?;
     let found = zset.and_then(|zset| {
         let score = zset.score(name)?;
         let rank = zset.rank(Edge::Before(score, name));
