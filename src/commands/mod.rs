@@ -4,6 +4,7 @@
 //! contents page, the handlers follow in the same order. `registry` lists the families.
 
 pub mod action;
+pub mod bitmap;
 pub mod call;
 mod category;
 pub mod command;
@@ -11,8 +12,10 @@ pub mod connection;
 pub(crate) mod element_expiry;
 pub mod error;
 pub mod generic;
+mod geo;
 pub mod hash;
 mod help;
+pub mod hyperloglog;
 pub mod list;
 pub mod number;
 pub mod positions;
@@ -20,6 +23,7 @@ pub(crate) mod recreate;
 pub mod registry;
 pub mod server;
 pub mod set;
+pub mod stream;
 pub mod string;
 pub mod walk;
 mod zset;

@@ -4,6 +4,7 @@
 use crate::base::{float, slot};
 use crate::commands::call::Call;
 use crate::commands::positions;
+use crate::commands::stream;
 use crate::data::hash::Hash;
 use crate::data::value::Value;
 use crate::data::zset::Zset;
@@ -32,8 +33,8 @@ pub(crate) fn rewrite(keys: &mut Keys<'_>, key: Key<'_>) {
     }
 }
 
-/// As [`rewrite`], where the keys of the call do not share one slot; else the call is recorded as it
-/// came.
+/// As [`rewrite`], where the keys of the call do not share one slot; else the call is recorded as
+/// it came.
 pub(crate) fn rewrite_over_slots(call: &Call<'_>, keys: &mut Keys<'_>, destination: Key<'_>) {
     let positions = positions::keys(call.command, call.spans, call.input);
     if positions.iter().any(|at| slot::of(call.arg(*at)) != destination.slot) {
@@ -75,7 +76,7 @@ fn record_object(effects: &mut Effects, db: u32, name: &[u8], object: &Object) {
             }
         }
         Object::Zset(zset) => record_zset(&mut add, zset),
-        Object::Stream(_) => {}
+        Object::Stream(value) => stream::recreate::record(effects, db, name, value),
     }
 }
 

@@ -1,8 +1,11 @@
 //! The structures behind keys: one file each, ignorant of keys and of commands.
 
+pub mod bits;
 pub mod blob;
 mod bucket;
+pub mod geo;
 pub mod hash;
+pub mod hyperloglog;
 pub mod list;
 pub mod pack;
 pub mod set;

@@ -239,8 +239,7 @@ impl Wanted {
         Ok(Wanted { count, with_values })
     }
 
-    /// Replies with the head of `len` fields: in version 3 of the protocol, each with its value is a
-    /// pair.
+    /// Replies with the head of `len` fields: in version 3, each with its value is a pair.
     fn begin(&self, len: usize, reply: &mut Reply<'_>) {
         let is_flat = self.with_values && !reply.is_resp3();
         reply.array(if is_flat { 2 * len } else { len });

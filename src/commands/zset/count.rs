@@ -54,7 +54,7 @@ pub(crate) const COMMANDS: &[Command] = &[
     Command {
         name: Name("zremrangebylex"),
         since: "2.8.9",
-        summary: "Takes the members of a sorted set of equal scores out whose names are in a range.",
+        summary: "Takes out the members of a sorted set whose names are in a range.",
         args: BY_NAME,
         run: Run::Keys(zremrangebylex),
         ..REMOVE
@@ -135,7 +135,8 @@ fn remove(
     reply: &mut Reply<'_>,
     find: impl FnOnce(&Zset) -> (usize, usize),
 ) -> Result<(), CommandError> {
-    let removed = keys.edit_as(call.key(1), |zset: &mut Zset, _| {
+    let key = call.key(1);
+    let removed = keys.edit_as(key, |zset: &mut Zset, _| {
         let (start, count) = find(zset);
         (0..count).for_each(|_| zset.remove_at(start, &mut |_, _| {}));
         count

@@ -1,3 +1,5 @@
+//! Sets against a naive model, by seeded random operations.
+
 use std::collections::BTreeMap;
 
 use super::*;

@@ -5,8 +5,6 @@ use crate::settings::kind::{Kind, Unit};
 use crate::settings::setting::{count, flag, long, memory, number};
 use crate::settings::special::Special;
 
-const NO_THRESHOLD: &str = "values have no packed form whose limit could be set yet";
-
 pub(super) const SETTINGS: &[Setting] = &[
     long("busy-reply-threshold", "5000", Unit::Millis)
         .also(&["lua-time-limit"])
@@ -23,7 +21,6 @@ pub(super) const SETTINGS: &[Setting] = &[
         .doc("Length of a field or value up to which a hash is packed."),
     memory("hll-sparse-max-bytes", "3000", 0)
         .runtime()
-        .accepted(NO_THRESHOLD)
         .doc("Size up to which a HyperLogLog is sparse."),
     count("list-compress-depth", "0", Unit::None)
         .runtime()
