@@ -57,11 +57,9 @@ pub(super) const SETTINGS: &[Setting] = &[
         .doc("Length of a member up to which a set is packed."),
     memory("stream-node-max-bytes", "4096", 0)
         .runtime()
-        .accepted(NO_THRESHOLD)
         .doc("Size of a node of a stream; 0 for no limit."),
     long("stream-node-max-entries", "100", Unit::None)
         .runtime()
-        .accepted(NO_THRESHOLD)
         .doc("Entries in a node of a stream; 0 for no limit."),
     long("zset-max-listpack-entries", "128", Unit::None)
         .also(&["zset-max-ziplist-entries"])
