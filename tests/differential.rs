@@ -10,6 +10,8 @@
 //! Left out: what is random by nature (RANDOMKEY, the cursors of SCAN) or tells of the server
 //! itself (OBJECT REFCOUNT counts a reply on its way to the socket).
 
+mod bits;
+mod hash;
 mod set;
 mod zset;
 
@@ -256,10 +258,12 @@ impl Author {
     }
 
     fn any_command(&mut self) -> Command {
-        match self.random.u8(..3) {
-            0 => self.command(),
-            1 => self.set_command(),
-            _ => self.zset_command(),
+        match self.random.u8(..6) {
+            0 => self.bits_command(),
+            1 => self.hash_command(),
+            2 => self.set_command(),
+            3 => self.zset_command(),
+            _ => self.command(),
         }
     }
 
@@ -289,8 +293,20 @@ fn same(command: &Command, ours: &Reply, theirs: &Reply) -> bool {
             };
             sorted(ours) == sorted(theirs)
         }
-        _ => match set::members(&name, theirs) {
-            Some(theirs) => set::members(&name, ours) == Some(theirs),
+        (Reply::Array(ours), Reply::Array(theirs)) if hash::tolerance(&name) > 0 => {
+            let near = |(ours, theirs): (&Reply, &Reply)| match (ours, theirs) {
+                (Reply::Integer(ours), Reply::Integer(theirs)) if *theirs > 0 => {
+                    ours.abs_diff(*theirs) <= hash::tolerance(&name)
+                }
+                _ => ours == theirs,
+            };
+            ours.len() == theirs.len() && ours.iter().zip(theirs).all(near)
+        }
+        _ => match hash::sorted(&name, theirs).or_else(|| set::members(&name, theirs)) {
+            Some(theirs) => {
+                let ours = hash::sorted(&name, ours).or_else(|| set::members(&name, ours));
+                ours == Some(theirs)
+            }
             None => ours == theirs,
         },
     }

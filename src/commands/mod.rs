@@ -4,6 +4,7 @@
 //! contents page, the handlers follow in the same order. `registry` lists the families.
 
 pub mod action;
+pub mod bitmap;
 pub mod call;
 mod category;
 pub mod command;
@@ -13,6 +14,7 @@ pub mod error;
 pub mod generic;
 pub mod hash;
 mod help;
+pub mod hyperloglog;
 pub mod list;
 pub mod number;
 pub mod positions;

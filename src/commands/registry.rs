@@ -10,11 +10,17 @@ use ahash::RandomState;
 
 use crate::commands::command::{Arity, Command, Run};
 use crate::commands::error::CommandError;
-use crate::commands::{connection, generic, hash, list, server, set, string, zset};
+use crate::commands::{
+    bitmap, connection, generic, hash, hyperloglog, list, server, set, string, zset,
+};
 use crate::resp::Span;
 
 /// Every family of commands, in the order of the documentation.
 pub static FAMILIES: &[&[Command]] = &[
+    bitmap::bit::COMMANDS,
+    bitmap::combine::COMMANDS,
+    bitmap::count::COMMANDS,
+    bitmap::field::COMMANDS,
     connection::basic::COMMANDS,
     connection::client::COMMANDS,
     connection::login::COMMANDS,
@@ -28,6 +34,8 @@ pub static FAMILIES: &[&[Command]] = &[
     hash::expiry::COMMANDS,
     hash::timed::COMMANDS,
     hash::whole::COMMANDS,
+    hyperloglog::basic::COMMANDS,
+    hyperloglog::debug::COMMANDS,
     list::edit::COMMANDS,
     list::moving::COMMANDS,
     list::pop::COMMANDS,
@@ -48,7 +56,9 @@ pub static FAMILIES: &[&[Command]] = &[
     set::expiry::COMMANDS,
     set::random::COMMANDS,
     string::basic::COMMANDS,
+    string::bounded::COMMANDS,
     string::compare::COMMANDS,
+    string::conditional::COMMANDS,
     string::counter::COMMANDS,
     string::many::COMMANDS,
     string::range::COMMANDS,

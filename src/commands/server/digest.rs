@@ -7,7 +7,6 @@
 use std::fmt;
 
 use crate::base::float;
-use crate::base::millis::Millis;
 use crate::base::sha1::{LEN, sha1};
 use crate::keyspace::entry::Entry;
 use crate::keyspace::object::Object;
@@ -61,7 +60,7 @@ impl Digest {
             }
             Object::Hash(hash) => {
                 self.mix(&4u32.to_be_bytes());
-                hash.each(Millis(i64::MIN), |item| {
+                hash.each(|item| {
                     let mut pair = Digest::default();
                     item.name.with(|bytes| pair.mix(bytes));
                     item.value.with(|bytes| pair.mix(bytes));

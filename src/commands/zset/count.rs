@@ -54,7 +54,7 @@ pub(crate) const COMMANDS: &[Command] = &[
     Command {
         name: Name("zremrangebylex"),
         since: "2.8.9",
-        summary: "Takes the members of a sorted set of equal scores out whose names are in a range.",
+        summary: "Takes out the members of a sorted set whose names are in a range.",
         args: BY_NAME,
         run: Run::Keys(zremrangebylex),
         ..REMOVE

@@ -236,7 +236,7 @@ impl Collection for Zset {
         }
     }
 
-    fn expire(&mut self, now: Millis, most: usize, _hasher: &Hasher, gone: &mut dyn FnMut(&[u8])) {
+    fn expire(&mut self, now: Millis, most: usize, gone: &mut dyn FnMut(&[u8])) {
         if let Zset::Large(large) = self {
             large.expire(now, most, gone);
         }
@@ -343,7 +343,7 @@ mod tests {
         assert_eq!(zset.deadline(b"b"), Some(Some(Millis(50))));
         assert_eq!((zset.deadline(b"a"), zset.deadline(b"x")), (Some(None), None));
         let mut gone = Vec::new();
-        zset.expire(Millis(60), 10, &hasher, &mut |name| gone.push(name.to_vec()));
+        zset.expire(Millis(60), 10, &mut |name| gone.push(name.to_vec()));
         assert_eq!((gone, zset.due()), (vec![b"b".to_vec()], Millis(90)));
         zset.set_deadline(b"c", None, &hasher);
         assert_eq!((zset.due(), zset.len()), (NEVER, 2));

@@ -23,7 +23,6 @@ pub(super) const SETTINGS: &[Setting] = &[
         .doc("Length of a field or value up to which a hash is packed."),
     memory("hll-sparse-max-bytes", "3000", 0)
         .runtime()
-        .accepted(NO_THRESHOLD)
         .doc("Size up to which a HyperLogLog is sparse."),
     count("list-compress-depth", "0", Unit::None)
         .runtime()
