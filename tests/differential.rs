@@ -302,11 +302,8 @@ fn same(command: &Command, ours: &Reply, theirs: &Reply) -> bool {
             };
             ours.len() == theirs.len() && ours.iter().zip(theirs).all(near)
         }
-        _ => match hash::sorted(&name, theirs).or_else(|| set::members(&name, theirs)) {
-            Some(theirs) => {
-                let ours = hash::sorted(&name, ours).or_else(|| set::members(&name, ours));
-                ours == Some(theirs)
-            }
+        _ => match sorted(&name, theirs) {
+            Some(theirs) => sorted(&name, ours) == Some(theirs),
             None => ours == theirs,
         },
     }

@@ -5,7 +5,7 @@ use crate::commands::call::Call;
 use crate::commands::command::{Access, Arg, Arity, Command, Flags, Group, KeySpec, Name, Run};
 use crate::commands::error::CommandError;
 use crate::commands::zset::range::ranks;
-use crate::commands::zset::{By, Ends};
+use crate::commands::zset::{By, Ends, read};
 use crate::data::Collection;
 use crate::data::zset::Zset;
 use crate::keyspace::keys::Keys;
@@ -96,7 +96,7 @@ fn count(
     by: By,
 ) -> Result<(), CommandError> {
     let ends = Ends::of(by, call.arg(2), call.arg(3))?;
-    let zset = keys.read_as::<Zset>(call.key(1))?;
+    let zset = read(keys, call.key(1))?;
     reply.int(zset.map_or(0, |zset| ends.find(&zset).1) as i64);
     Ok(())
 }
@@ -135,7 +135,9 @@ fn remove(
     reply: &mut Reply<'_>,
     find: impl FnOnce(&Zset) -> (usize, usize),
 ) -> Result<(), CommandError> {
-    let removed = keys.edit_as(call.key(1), |zset: &mut Zset, _| {
+    let key = call.key(1);
+    keys.expire_all_elements(key);
+    let removed = keys.edit_as(key, |zset: &mut Zset, _| {
         let (start, count) = find(zset);
         (0..count).for_each(|_| zset.remove_at(start, &mut |_, _| {}));
         count

@@ -78,6 +78,13 @@ impl Zset {
         }
     }
 
+    /// As [`Zset::score`], of a member that is not due at `now`.
+    pub fn score_at(&self, name: &[u8], now: Millis) -> Option<f64> {
+        let is_due = self.due() <= now
+            && self.deadline(name).flatten().is_some_and(|deadline| deadline <= now);
+        if is_due { None } else { self.score(name) }
+    }
+
     /// Gives a member the score that `decide` says, told the one that it has; adds it where it has
     /// none. No score may be NaN.
     pub fn update(
@@ -240,6 +247,12 @@ impl Collection for Zset {
         if let Zset::Large(large) = self {
             large.expire(now, most, gone);
         }
+    }
+
+    fn expire_one(&mut self, name: &[u8], now: Millis, _hasher: &Hasher) -> bool {
+        self.due() <= now
+            && self.deadline(name).flatten().is_some_and(|deadline| deadline <= now)
+            && self.remove(name).is_some()
     }
 
     fn drop_some(&mut self) -> bool {
