@@ -12,6 +12,7 @@
 
 mod bits;
 mod hash;
+mod set;
 mod zset;
 
 use crate::support::client::{Client, shown};
@@ -257,10 +258,11 @@ impl Author {
     }
 
     fn any_command(&mut self) -> Command {
-        match self.random.u8(..5) {
+        match self.random.u8(..6) {
             0 => self.bits_command(),
             1 => self.hash_command(),
-            2 => self.zset_command(),
+            2 => self.set_command(),
+            3 => self.zset_command(),
             _ => self.command(),
         }
     }
@@ -300,8 +302,8 @@ fn same(command: &Command, ours: &Reply, theirs: &Reply) -> bool {
             };
             ours.len() == theirs.len() && ours.iter().zip(theirs).all(near)
         }
-        _ => match hash::sorted(&name, theirs) {
-            Some(theirs) => hash::sorted(&name, ours) == Some(theirs),
+        _ => match sorted(&name, theirs) {
+            Some(theirs) => sorted(&name, ours) == Some(theirs),
             None => ours == theirs,
         },
     }
@@ -350,6 +352,10 @@ impl Lockstep {
                 for name in ["GET", "PEXPIRETIME", "TYPE"] {
                     checks.push(vec![name.into(), key.into()]);
                 }
+            }
+            for key in set::SETS {
+                checks.push(vec![b"SMEMBERS".to_vec(), key.into()]);
+                checks.push(vec![b"OBJECT".to_vec(), b"ENCODING".to_vec(), key.into()]);
             }
             checks.push(vec![b"DBSIZE".to_vec()]);
         }

@@ -12,6 +12,7 @@ pub mod connection;
 pub(crate) mod element_expiry;
 pub mod error;
 pub mod generic;
+mod geo;
 pub mod hash;
 mod help;
 pub mod hyperloglog;

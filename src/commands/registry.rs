@@ -11,7 +11,7 @@ use ahash::RandomState;
 use crate::commands::command::{Arity, Command, Run};
 use crate::commands::error::CommandError;
 use crate::commands::{
-    bitmap, connection, generic, hash, hyperloglog, list, server, set, stream, string, zset,
+    bitmap, connection, generic, geo, hash, hyperloglog, list, server, set, stream, string, zset,
 };
 use crate::resp::Span;
 
@@ -29,6 +29,10 @@ pub static FAMILIES: &[&[Command]] = &[
     generic::object::COMMANDS,
     generic::rename::COMMANDS,
     generic::scan::COMMANDS,
+    generic::sort::COMMANDS,
+    geo::position::COMMANDS,
+    geo::radius::COMMANDS,
+    geo::searching::COMMANDS,
     hash::basic::COMMANDS,
     hash::counter::COMMANDS,
     hash::expiry::COMMANDS,

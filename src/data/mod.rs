@@ -3,6 +3,7 @@
 pub mod bits;
 pub mod blob;
 mod bucket;
+pub mod geo;
 pub mod hash;
 pub mod hyperloglog;
 pub mod list;

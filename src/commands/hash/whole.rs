@@ -150,7 +150,8 @@ fn hscan(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<
     })
 }
 
-/// Fields that one call chooses with repetition: Valkey knows no bound and would run out of memory.
+/// Fields that one call chooses with repetition; their reply may have as many bytes as the longest
+/// string. Valkey knows no bound and would run out of memory.
 const REPEATED_MAX: u64 = 1 << 24;
 
 /// Up to so much of a large hash is chosen by drawing until there are enough different ones, which
@@ -169,23 +170,45 @@ fn hrandfield(
         reply_value(reply, item.map(|item| item.name));
         return Ok(());
     }
-    let Wanted { count, with_values } = Wanted::of(call)?;
-    let hash = keys.read_as::<Hash>(call.key(1))?;
-    let items = match &hash {
-        None => Vec::new(),
-        Some(hash) if count >= 0 => choose_different(hash, count as usize, &mut random),
-        Some(_) if count.unsigned_abs() > REPEATED_MAX => return Err(CommandError::OutOfRange),
-        Some(hash) => choose(hash, count.unsigned_abs() as usize, &mut random),
+    let wanted = Wanted::of(call)?;
+    let Some(hash) = keys.read_as::<Hash>(call.key(1))? else {
+        reply.array(0);
+        return Ok(());
     };
-    let pairs = with_values && reply.is_resp3();
-    reply.array(if with_values && !pairs { 2 * items.len() } else { items.len() });
-    for item in items {
-        if pairs {
-            reply.array(2);
+    match usize::try_from(wanted.count) {
+        Ok(count) => {
+            let items = choose_different(&hash, count, &mut random);
+            wanted.begin(items.len(), reply);
+            items.into_iter().for_each(|item| wanted.show(item, reply));
+            Ok(())
         }
-        reply_value(reply, Some(item.name));
-        if with_values {
-            reply_value(reply, Some(item.value));
+        Err(_) => show_repeated(call, &wanted, &hash, &mut random, reply),
+    }
+}
+
+/// Replies with fields chosen one by one, the same one perhaps several times.
+fn show_repeated(
+    call: &Call<'_>,
+    wanted: &Wanted,
+    hash: &Hash,
+    random: &mut fastrand::Rng,
+    reply: &mut Reply<'_>,
+) -> Result<(), CommandError> {
+    let count = wanted.count.unsigned_abs();
+    if count > REPEATED_MAX {
+        return Err(CommandError::OutOfRange);
+    }
+    let items = if matches!(hash, Hash::Packed(_)) { all(hash) } else { Vec::new() };
+    wanted.begin(count as usize, reply);
+    let start = reply.mark();
+    for _ in 0..count {
+        let item = match items.len() {
+            0 => hash.random(random).expect("a hash has fields"),
+            len => items[random.usize(0..len)],
+        };
+        wanted.show(item, reply);
+        if (reply.mark() - start) as u64 > call.settings.proto_max_bulk_len {
+            return Err(CommandError::OutOfRange);
         }
     }
     Ok(())
@@ -215,21 +238,28 @@ impl Wanted {
         }
         Ok(Wanted { count, with_values })
     }
+
+    /// Replies with the head of `len` fields: in version 3, each with its value is a pair.
+    fn begin(&self, len: usize, reply: &mut Reply<'_>) {
+        let is_flat = self.with_values && !reply.is_resp3();
+        reply.array(if is_flat { 2 * len } else { len });
+    }
+
+    fn show(&self, item: Item<'_>, reply: &mut Reply<'_>) {
+        if self.with_values && reply.is_resp3() {
+            reply.array(2);
+        }
+        reply_value(reply, Some(item.name));
+        if self.with_values {
+            reply_value(reply, Some(item.value));
+        }
+    }
 }
 
 fn all(hash: &Hash) -> Vec<Item<'_>> {
     let mut items = Vec::with_capacity(hash.len());
     hash.each(|item| items.push(item));
     items
-}
-
-/// Fields chosen one by one, the same one perhaps several times.
-fn choose<'a>(hash: &'a Hash, count: usize, random: &mut fastrand::Rng) -> Vec<Item<'a>> {
-    if matches!(hash, Hash::Large(_)) {
-        return (0..count).filter_map(|_| hash.random(random)).collect();
-    }
-    let items = all(hash);
-    (0..count).map(|_| items[random.usize(0..items.len())]).collect()
 }
 
 /// Different fields, `count` of them or all.

@@ -88,9 +88,14 @@ impl Options {
         true
     }
 
+    /// True when nothing can satisfy both conditions.
+    pub(in crate::commands) fn contradicts(self) -> bool {
+        self.nx && self.xx
+    }
+
     fn check(self, pairs: usize) -> Result<(), CommandError> {
-        let Options { nx, xx, gt, lt, incr, .. } = self;
-        if nx && xx {
+        let Options { nx, gt, lt, incr, .. } = self;
+        if self.contradicts() {
             return Err(CommandError::Text(
                 "ERR XX and NX options at the same time are not compatible",
             ));

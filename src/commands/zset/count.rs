@@ -135,7 +135,8 @@ fn remove(
     reply: &mut Reply<'_>,
     find: impl FnOnce(&Zset) -> (usize, usize),
 ) -> Result<(), CommandError> {
-    let removed = keys.edit_as(call.key(1), |zset: &mut Zset, _| {
+    let key = call.key(1);
+    let removed = keys.edit_as(key, |zset: &mut Zset, _| {
         let (start, count) = find(zset);
         (0..count).for_each(|_| zset.remove_at(start, &mut |_, _| {}));
         count

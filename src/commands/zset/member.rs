@@ -166,7 +166,8 @@ fn rank(
 }
 
 fn zrem(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
-    let removed = keys.edit_as(call.key(1), |zset: &mut Zset, _| {
+    let key = call.key(1);
+    let removed = keys.edit_as(key, |zset: &mut Zset, _| {
         call.args_from(2).filter(|name| zset.remove(name).is_some()).count()
     })?;
     let removed = removed.unwrap_or(0);
