@@ -298,3 +298,13 @@ fn the_log_is_text_logfmt_or_json() {
         assert!(log.contains(sign) && log.contains("Ready to accept connections"), "{log}");
     }
 }
+
+/// A client whose command is paused is not silent: the server is.
+#[test]
+fn paused_clients_outlast_the_timeout() {
+    let server = Options::shards(2).with("timeout 1").start();
+    let mut paused = server.client();
+    server.client().line("CLIENT PAUSE 3500 WRITE");
+    assert_eq!(paused.line("SET a 1").text(), "OK");
+    assert_eq!(paused.line("GET a").text(), "1");
+}

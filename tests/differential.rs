@@ -10,6 +10,9 @@
 //! Left out: what is random by nature (RANDOMKEY, the cursors of SCAN) or tells of the server
 //! itself (OBJECT REFCOUNT counts a reply on its way to the socket).
 
+mod bits;
+mod hash;
+mod set;
 mod zset;
 
 use crate::support::client::{Client, shown};
@@ -255,7 +258,13 @@ impl Author {
     }
 
     fn any_command(&mut self) -> Command {
-        if self.one_in(2) { self.zset_command() } else { self.command() }
+        match self.random.u8(..6) {
+            0 => self.bits_command(),
+            1 => self.hash_command(),
+            2 => self.set_command(),
+            3 => self.zset_command(),
+            _ => self.command(),
+        }
     }
 
     fn program(&mut self) -> Vec<Command> {
@@ -284,7 +293,19 @@ fn same(command: &Command, ours: &Reply, theirs: &Reply) -> bool {
             };
             sorted(ours) == sorted(theirs)
         }
-        _ => ours == theirs,
+        (Reply::Array(ours), Reply::Array(theirs)) if hash::tolerance(&name) > 0 => {
+            let near = |(ours, theirs): (&Reply, &Reply)| match (ours, theirs) {
+                (Reply::Integer(ours), Reply::Integer(theirs)) if *theirs > 0 => {
+                    ours.abs_diff(*theirs) <= hash::tolerance(&name)
+                }
+                _ => ours == theirs,
+            };
+            ours.len() == theirs.len() && ours.iter().zip(theirs).all(near)
+        }
+        _ => match sorted(&name, theirs) {
+            Some(theirs) => sorted(&name, ours) == Some(theirs),
+            None => ours == theirs,
+        },
     }
 }
 
@@ -331,6 +352,10 @@ impl Lockstep {
                 for name in ["GET", "PEXPIRETIME", "TYPE"] {
                     checks.push(vec![name.into(), key.into()]);
                 }
+            }
+            for key in set::SETS {
+                checks.push(vec![b"SMEMBERS".to_vec(), key.into()]);
+                checks.push(vec![b"OBJECT".to_vec(), b"ENCODING".to_vec(), key.into()]);
             }
             checks.push(vec![b"DBSIZE".to_vec()]);
         }

@@ -3,11 +3,12 @@
 //!
 //! kill -9 leaves the page cache alone, so these rounds prove the order of write and reply, and
 //! that start-up reads what was written; what a power cut does is the simulator's matter.
-//! `TROUPE_KILL_ROUNDS` says how many rounds with two and with four shards (default 100; a fourth of
-//! that with one shard and with `everysec`).
+//! `TROUPE_KILL_ROUNDS` says how many rounds with two and with four shards (default 100; a fourth
+//! of that with one shard and with `everysec`).
 
 use std::time::{Duration, Instant};
 
+use crate::support::client::encode;
 use crate::support::load::{Writer, under_load};
 use crate::support::server::{Options, Server};
 use crate::support::wait::{SOON, until};
@@ -234,4 +235,57 @@ fn a_journal_of_redis_is_loaded() {
         ours.restart();
         assert_eq!(ours.client().line("DEBUG DIGEST").text(), before, "preamble {preamble}");
     }
+}
+
+/// A journal of another server holds commands that read one slot and write another. It is loaded
+/// with any number of shards, and written anew so that one shard alone can be rebuilt from it.
+#[test]
+fn commands_over_several_slots_are_loaded() {
+    let mut server = Options::shards(4).journal("always").debug().start();
+    server.stop();
+    let mut journal = Vec::new();
+    let mut expected = Vec::new();
+    for number in 0..200 {
+        let lines = [
+            "SELECT 0".to_owned(),
+            format!("SET a:{number} {number}"),
+            format!("MSET b:{number} 1 c:{number} 2"),
+            "MULTI".to_owned(),
+            format!("RENAME a:{number} d:{number}"),
+            format!("COPY d:{number} e:{number} DB 3"),
+            "EXEC".to_owned(),
+            format!("APPEND d:{number} x"),
+            format!("RENAMENX c:{number} b:{number}"),
+            format!("DEL b:{number}"),
+            format!("RENAMENX c:{number} b:{number}"),
+        ];
+        for line in &lines {
+            journal.extend(encode(&line.split(' ').collect::<Vec<_>>()));
+        }
+        expected.push((format!("GET d:{number}"), format!("{number}x")));
+        expected.push((format!("GET b:{number}"), "2".to_owned()));
+    }
+    let increment = server.path("appendonlydir/appendonly.aof.1.incr.aof");
+    std::fs::write(increment, journal).unwrap();
+    server.restart();
+    let mut client = server.client();
+    for (line, reply) in &expected {
+        assert_eq!(client.line(line).text(), *reply, "{line}");
+    }
+    assert_eq!(client.line("DBSIZE").number(), Some(400));
+    client.line("SELECT 3");
+    assert_eq!(client.line("GET e:7").text(), "7");
+    let manifest = std::fs::read_to_string(server.path("appendonlydir/appendonly.aof.manifest"));
+    assert!(manifest.unwrap().contains("appendonly.aof.1.base.aof seq 1 type b"));
+    let digest = client.line("DEBUG DIGEST").text();
+    for shard in 0..4 {
+        client.line(&format!("DEBUG PANIC-SHARD {shard}"));
+    }
+    until("the shards are rebuilt", SOON, || {
+        let reply = client.line("DEBUG DIGEST");
+        reply.error().is_none() && reply.text() == digest
+    });
+    server.kill();
+    server.restart();
+    assert_eq!(server.client().line("DEBUG DIGEST").text(), digest);
 }

@@ -15,7 +15,8 @@ port=${TCL_PORT:-7890}
 suite=$dir/redis
 logs=$dir/logs
 
-external="unit/type/string unit/type/incr unit/type/zset unit/geo unit/keyspace unit/scan unit/expire unit/protocol unit/introspection
+external="unit/geo unit/type/hash unit/type/set unit/type/string unit/type/incr unit/type/zset unit/bitops unit/bitfield unit/hyperloglog
+  unit/keyspace unit/scan unit/expire unit/protocol unit/introspection
   unit/introspection-2 unit/other unit/quit unit/slowlog unit/latency-monitor unit/info-command unit/pause"
 own="unit/auth unit/protocol unit/limits unit/introspection-2 unit/info unit/slowlog
   unit/oom-score-adj unit/obuf-limits unit/shutdown integration/aof-multi-part integration/redis-cli

@@ -6,11 +6,12 @@
 mod journal;
 
 use std::rc::Rc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, RwLock};
 
 use actix::{Actor, Addr, Arbiter, Recipient, Supervisor};
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::mpsc::UnboundedSender;
@@ -111,12 +112,22 @@ pub async fn start(given: Given) -> anyhow::Result<Server> {
     admin.met("listener", listener.clone().recipient());
     admin.met_listener(listener.clone().recipient(), listener.clone().recipient());
     let unixsocket = settings.unixsocket.clone();
-    let starter = journal::Starter { map, shards, shared, figures, guardian, clock };
-    if settings.appendonly {
-        admin.met_writer(starter.load(&settings).await?);
-    }
-    starter.shards.iter().for_each(|shard| shard.do_send(Loaded { load: 0 }));
+    let starter =
+        journal::Starter { map, shards, shared: shared.clone(), figures, guardian, clock };
+    shared.is_loading.store(settings.appendonly, Ordering::Relaxed);
+    let writer = if settings.appendonly { starter.load(&settings).await? } else { None };
+    let begins = settings.appendonly && writer.is_none();
+    let shards = starter.shards.clone();
     admin.met_starter(Box::new(move |settings| starter.begin(settings)));
+    if let Some(writer) = writer {
+        admin.met_writer(writer);
+    } else if begins {
+        info!("The append only file has records over several shards and is written anew");
+        let begun = admin.begin_journal(&settings).await;
+        begun.map_err(|()| anyhow!("the append only file cannot be written anew"))?;
+    }
+    shards.iter().for_each(|shard| shard.do_send(Loaded { load: 0 }));
+    shared.is_loading.store(false, Ordering::Relaxed);
     Ok(Server { admin, listener: Some(listener), arbiters, unixsocket })
 }
 

@@ -25,7 +25,7 @@ use troupe::shard::Phase;
 use crate::fault::{Vital, panic_text};
 use crate::message::connection::{Kill, Push};
 use crate::message::shard::{
-    Ask, AskClients, ClientsQuestion, Disturb, Letters, Loaded, Progressed, Replay, Watch,
+    Ask, AskClients, ClientsQuestion, Disturb, Lend, Letters, Loaded, Progressed, Replay, Watch,
 };
 use crate::message::{aof, control};
 use crate::thread::{Thread, stall};
@@ -246,10 +246,21 @@ impl Handler<Replay> for Shard {
             return;
         }
         let now = self.thread.clock.now();
-        let result = self
-            .guarded(|actor| actor.thread.with_shard(|shard| shard.replay(&replay.records, now)));
+        let Replay { records, visitors, applied, .. } = replay;
+        let result = self.guarded(|actor| {
+            actor.thread.with_shard(|shard| shard.replay_with(visitors, &records, now))
+        });
         let result = result.unwrap_or_else(|| Err((0, "the shard panicked".to_owned())));
-        let _ = replay.applied.send(result);
+        let _ = applied.send(result);
+    }
+}
+
+impl Handler<Lend> for Shard {
+    type Result = ();
+
+    fn handle(&mut self, lend: Lend, _: &mut Context<Shard>) {
+        // The loader waits for it.
+        let _ = lend.lent.send(self.thread.with_shard(|shard| shard.give(lend.slot)));
     }
 }
 
@@ -330,6 +341,10 @@ impl Handler<Disturb> for Shard {
             Disturb::Reload => {
                 self.thread.with_shard(|shard| shard.distrust());
                 self.thread.wake();
+            }
+            Disturb::Remake => {
+                let now = self.thread.clock.now();
+                self.guarded(|actor| actor.thread.with_shard(|shard| shard.remake(now)));
             }
             Disturb::ActiveExpire(on) => self.thread.with_shard(|s| s.set_active_expire(on)),
             Disturb::BreakOrder(on) => self.thread.with_shard(|s| s.break_order(on)),

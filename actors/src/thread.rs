@@ -292,8 +292,8 @@ impl Thread {
         self.clients.borrow().iter().for_each(|(_, client)| each(client));
     }
 
-    /// Closes the clients that have been silent for longer than `timeout`. Asked for each tick;
-    /// looks once a second.
+    /// Closes the clients that have been silent for longer than `timeout` and wait for nothing.
+    /// Asked for each tick; looks once a second.
     pub fn close_idle(&self) {
         let timeout = i64::from(self.shard.borrow().settings().timeout);
         let now = self.clock.now();
@@ -303,7 +303,8 @@ impl Thread {
         self.looked.set(now);
         self.each_client(|client| {
             let row = client.row.borrow();
-            if row.idle_seconds(now) > timeout && !row.flags.contains(&b'O') {
+            let is_silent = row.idle_seconds(now) > timeout && !row.waits;
+            if is_silent && !row.flags.contains(&b'O') {
                 client.kill.do_send(connection::Kill { after_reply: false });
             }
         });

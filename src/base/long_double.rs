@@ -38,6 +38,10 @@ impl LongDouble {
     /// Zero.
     pub const ZERO: LongDouble = LongDouble { negative: false, mantissa: 0, exponent: 0 };
 
+    /// The largest finite number.
+    pub const MAX: LongDouble =
+        LongDouble { negative: false, mantissa: u64::MAX, exponent: EXPONENT_END - 64 };
+
     /// Reads a decimal or hexadecimal float or an infinity, by the rules of C's `strtold`.
     ///
     /// None if it is not a number, is NaN, begins with a space, or is too large or small to hold.
@@ -91,6 +95,17 @@ impl LongDouble {
             (right - left, small.negative)
         };
         LongDouble { negative, ..LongDouble::round(sum, large.exponent - 62, false) }
+    }
+
+    /// The number with the other sign.
+    pub fn negated(self) -> LongDouble {
+        LongDouble { negative: !self.negative, ..self }
+    }
+
+    /// True when the number is smaller than another.
+    pub fn is_less(self, other: LongDouble) -> bool {
+        let difference = self.add(other.negated());
+        self != other && difference.negative && difference.mantissa != 0
     }
 
     /// Appends the number as Redis writes it: up to 17 decimals, no exponent, no `-0`.

@@ -11,6 +11,7 @@ pub mod hash;
 pub mod integer;
 pub mod long_double;
 pub mod millis;
+pub mod murmur;
 mod natural;
 pub mod sha1;
 pub mod slot;

@@ -27,6 +27,8 @@ pub struct Row {
     pub since: Millis,
     /// When it last sent something.
     pub active: Millis,
+    /// Its requests are on their way, paused perhaps: it is the server that is silent.
+    pub waits: bool,
     /// Its database.
     pub db: u32,
     /// It speaks version 3 of the protocol.
@@ -83,6 +85,7 @@ impl Row {
             active: session.since,
             db: 0,
             resp3: false,
+            waits: false,
             command: None,
             commands: 0,
             flags: Vec::new(),

@@ -123,6 +123,8 @@ pub enum Debug {
     BreakAtomicity(bool),
     /// Empty every shard and load the journal again.
     LoadJournal,
+    /// The same; without a journal, make every value anew.
+    Reload,
     /// Move a slot to another shard.
     MoveSlot {
         /// Which slot.

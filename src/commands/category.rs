@@ -4,10 +4,13 @@ use crate::commands::command::{Categories, Command, Flags, Group, Run};
 
 impl Command {
     /// All ACL categories of the command. A container that only its subcommands run through is in
-    /// none but `@slow`, as in Redis: what counts is the subcommand.
+    /// none but `@slow`, as in Redis: what counts is the subcommand. A command over several types
+    /// is in their categories and not in that of keys.
     pub fn acl_categories(&self) -> Categories {
         let is_container = matches!(self.run, Run::Container);
-        let group = if is_container { Categories::NONE } else { self.group.category() };
+        let types = Categories::LIST.and(Categories::SET).and(Categories::SORTED_SET);
+        let has_no_group = is_container || self.categories.has(types);
+        let group = if has_no_group { Categories::NONE } else { self.group.category() };
         let speed = if self.flags.has(Flags::FAST) { Categories::FAST } else { Categories::SLOW };
         [
             (Flags::WRITE, Categories::WRITE),

@@ -32,6 +32,8 @@ pub struct Command {
     pub arity: Arity,
     /// Where its keys stand.
     pub keys: &'static [KeySpec],
+    /// Its keys that no specification finds, from its words, the name first.
+    pub further: Option<FurtherKeys>,
     /// What it does with keys that are declared with [`Access::VARIABLE_FLAGS`], from its words,
     /// the name first.
     pub varying_access: Option<VaryingAccess>,
@@ -71,6 +73,7 @@ impl Command {
         summary: "",
         arity: Arity::AtLeast(1),
         keys: &[],
+        further: None,
         varying_access: None,
         flags: Flags::NONE,
         categories: Categories::NONE,
@@ -113,6 +116,18 @@ impl Command {
     pub const fn writes(&self) -> bool {
         self.flags.has(Flags::WRITE)
     }
+}
+
+/// Keys that no specification finds, by the words of the call.
+pub type FurtherKeys = fn(&[&[u8]]) -> Further;
+
+/// Where keys are that no specification finds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Further {
+    /// A key at this argument; the last specification says what is done with it.
+    pub at: Option<usize>,
+    /// Keys whose names follow from values: the command runs where every slot is.
+    pub anywhere: bool,
 }
 
 /// What a command does with its keys, by its words.

@@ -82,7 +82,6 @@ pub(crate) fn expire<T: Expiring>(
     let deadline = deadline(call, clock.start(keys.now), clock.unit)?;
     let (key, deletes) = (call.key(1), keys.is_past(deadline));
     let (mut answers, mut changed) = (Vec::with_capacity(names.len()), Vec::new());
-    keys.expire_named(key, names.clone());
     let edited = keys.edit_as(key, |value: &mut T, _| {
         for name in names.clone() {
             let answer = match value.deadline_of(name, call.hasher) {
@@ -127,7 +126,6 @@ pub(crate) fn persist<T: Expiring>(
 ) -> Result<(), CommandError> {
     let names = listed::<T>(call, T::WRONG_NUMBER)?;
     let (key, mut answers) = (call.key(1), Vec::with_capacity(names.len()));
-    keys.expire_named(key, names.clone());
     let edited = keys.edit_as(key, |value: &mut T, _| {
         for name in names.clone() {
             answers.push(match value.deadline_of(name, call.hasher) {
@@ -159,13 +157,12 @@ pub(crate) fn remaining<T: Expiring>(
     clock: Clock,
 ) -> Result<(), CommandError> {
     let names = listed::<T>(call, CommandError::Syntax)?;
-    let (start, now) = (clock.start(keys.now), keys.elements_now());
+    let start = clock.start(keys.now);
     let value = keys.read_as::<T>(call.key(1))?;
     reply.array(names.len());
     for name in names {
         let deadline = value.as_ref().and_then(|value| value.deadline_of(name, call.hasher));
-        let is_there = |deadline: &Option<Millis>| deadline.is_none_or(|deadline| deadline > now);
-        reply.int(match deadline.filter(is_there) {
+        reply.int(match deadline {
             None => GONE,
             Some(None) => NO_DEADLINE,
             Some(Some(deadline)) => {

@@ -4,6 +4,7 @@
 //! contents page, the handlers follow in the same order. `registry` lists the families.
 
 pub mod action;
+pub mod bitmap;
 pub mod call;
 mod category;
 pub mod command;
@@ -14,6 +15,7 @@ pub mod generic;
 mod geo;
 pub mod hash;
 mod help;
+pub mod hyperloglog;
 pub mod list;
 pub mod number;
 pub mod positions;
@@ -21,6 +23,7 @@ pub(crate) mod recreate;
 pub mod registry;
 pub mod server;
 pub mod set;
+pub mod stream;
 pub mod string;
 pub mod walk;
 mod zset;

@@ -3,7 +3,7 @@
 
 use crate::base::integer;
 use crate::base::slot;
-use crate::commands::command::{Begin, Command, Find, KeySpec};
+use crate::commands::command::{Begin, Command, Find, Further, KeySpec};
 use crate::resp::Span;
 
 /// Positions of the keys, in order of the specifications. What is malformed has no keys: the
@@ -14,7 +14,15 @@ pub fn keys(command: &Command, spans: &[Span], bytes: &[u8]) -> Vec<usize> {
         let Some(first) = begin(spec, spans, bytes) else { continue };
         add(spec, first, spans, bytes, &mut positions);
     }
+    positions.extend(further(command, spans, bytes).at);
     positions
+}
+
+/// What the command itself says of keys that no specification finds.
+pub fn further(command: &Command, spans: &[Span], bytes: &[u8]) -> Further {
+    command.further.map_or_else(Further::default, |further| {
+        further(&spans.iter().map(|span| span.of(bytes)).collect::<Vec<_>>())
+    })
 }
 
 /// Positions of the keys, each with its specification.
@@ -30,6 +38,8 @@ pub fn keys_with_specs(
         add(spec, first, spans, bytes, &mut positions);
         found.extend(positions.into_iter().map(|at| (at, spec)));
     }
+    let further = further(command, spans, bytes).at;
+    found.extend(further.zip(command.keys.last()));
     found
 }
 

@@ -1,10 +1,10 @@
 //! A value as the commands that make it: what the journal says of a key whose value came from
 //! another slot, or from anywhere but its own records.
 
-use crate::base::millis::Millis;
 use crate::base::{float, slot};
 use crate::commands::call::Call;
 use crate::commands::positions;
+use crate::commands::stream;
 use crate::data::hash::Hash;
 use crate::data::value::Value;
 use crate::data::zset::Zset;
@@ -33,8 +33,8 @@ pub(crate) fn rewrite(keys: &mut Keys<'_>, key: Key<'_>) {
     }
 }
 
-/// As [`rewrite`], where the keys of the call do not share one slot; else the call is recorded as it
-/// came.
+/// As [`rewrite`], where the keys of the call do not share one slot; else the call is recorded as
+/// it came.
 pub(crate) fn rewrite_over_slots(call: &Call<'_>, keys: &mut Keys<'_>, destination: Key<'_>) {
     let positions = positions::keys(call.command, call.spans, call.input);
     if positions.iter().any(|at| slot::of(call.arg(*at)) != destination.slot) {
@@ -76,7 +76,7 @@ fn record_object(effects: &mut Effects, db: u32, name: &[u8], object: &Object) {
             }
         }
         Object::Zset(zset) => record_zset(&mut add, zset),
-        Object::Stream(_) => {}
+        Object::Stream(value) => stream::recreate::record(effects, db, name, value),
     }
 }
 
@@ -120,15 +120,14 @@ impl Adding<'_> {
 
     /// Adds all fields, then the deadlines of those that have one.
     fn hash(&mut self, hash: &Hash) {
-        let always = Millis(i64::MIN);
-        hash.each(always, |item| {
+        hash.each(|item| {
             self.words.extend([item.name.to_vec(), item.value.to_vec()]);
             if self.words.len() == 2 * ELEMENTS_A_COMMAND {
                 self.flush(b"HSET");
             }
         });
         self.flush(b"HSET");
-        hash.each(always, |item| {
+        hash.each(|item| {
             if let Some(deadline) = item.deadline {
                 let (time, name) = (deadline.to_string(), item.name.to_vec());
                 let words: [&[u8]; 6] =

@@ -10,11 +10,17 @@ use ahash::RandomState;
 
 use crate::commands::command::{Arity, Command, Run};
 use crate::commands::error::CommandError;
-use crate::commands::{connection, generic, geo, hash, list, server, set, string, zset};
+use crate::commands::{
+    bitmap, connection, generic, geo, hash, hyperloglog, list, server, set, stream, string, zset,
+};
 use crate::resp::Span;
 
 /// Every family of commands, in the order of the documentation.
 pub static FAMILIES: &[&[Command]] = &[
+    bitmap::bit::COMMANDS,
+    bitmap::combine::COMMANDS,
+    bitmap::count::COMMANDS,
+    bitmap::field::COMMANDS,
     connection::basic::COMMANDS,
     connection::client::COMMANDS,
     connection::login::COMMANDS,
@@ -23,6 +29,7 @@ pub static FAMILIES: &[&[Command]] = &[
     generic::object::COMMANDS,
     generic::rename::COMMANDS,
     generic::scan::COMMANDS,
+    generic::sort::COMMANDS,
     geo::position::COMMANDS,
     geo::radius::COMMANDS,
     geo::searching::COMMANDS,
@@ -31,6 +38,8 @@ pub static FAMILIES: &[&[Command]] = &[
     hash::expiry::COMMANDS,
     hash::timed::COMMANDS,
     hash::whole::COMMANDS,
+    hyperloglog::basic::COMMANDS,
+    hyperloglog::debug::COMMANDS,
     list::edit::COMMANDS,
     list::moving::COMMANDS,
     list::pop::COMMANDS,
@@ -50,8 +59,19 @@ pub static FAMILIES: &[&[Command]] = &[
     set::basic::COMMANDS,
     set::expiry::COMMANDS,
     set::random::COMMANDS,
+    stream::adding::COMMANDS,
+    stream::claim::COMMANDS,
+    stream::deleting::COMMANDS,
+    stream::group::COMMANDS,
+    stream::info::COMMANDS,
+    stream::pending::COMMANDS,
+    stream::range::COMMANDS,
+    stream::read::COMMANDS,
+    stream::trimming::COMMANDS,
     string::basic::COMMANDS,
+    string::bounded::COMMANDS,
     string::compare::COMMANDS,
+    string::conditional::COMMANDS,
     string::counter::COMMANDS,
     string::many::COMMANDS,
     string::range::COMMANDS,

@@ -1,9 +1,11 @@
 //! The structures behind keys: one file each, ignorant of keys and of commands.
 
+pub mod bits;
 pub mod blob;
 mod bucket;
 pub mod geo;
 pub mod hash;
+pub mod hyperloglog;
 pub mod list;
 pub mod pack;
 pub mod set;
@@ -12,7 +14,6 @@ pub mod table;
 pub mod value;
 pub mod zset;
 
-use crate::base::hash::Hasher;
 use crate::base::millis::Millis;
 
 /// No deadline.
@@ -47,19 +48,7 @@ pub trait Collection {
 
     /// Takes out elements that are due at `now`, `most` of them at the most, and tells each. The
     /// bound that [`Collection::due`] gives is exact then, unless there are more.
-    fn expire(
-        &mut self,
-        _now: Millis,
-        _most: usize,
-        _hasher: &Hasher,
-        _gone: &mut dyn FnMut(&[u8]),
-    ) {
-    }
-
-    /// Takes out one element if it is due at `now`. Returns false when there is none that is.
-    fn expire_one(&mut self, _name: &[u8], _now: Millis, _hasher: &Hasher) -> bool {
-        false
-    }
+    fn expire(&mut self, _now: Millis, _most: usize, _gone: &mut dyn FnMut(&[u8])) {}
 
     /// Drops a piece that takes well under a millisecond. Returns true when dropping the rest at
     /// once takes too long.

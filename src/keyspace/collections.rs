@@ -4,7 +4,6 @@
 //! and one whose elements have other deadlines is filed anew. Whether something changed is the
 //! caller's to say ([`Keys::changed`]), since only it knows.
 
-use crate::base::millis::Millis;
 use crate::commands::error::CommandError;
 use crate::keyspace::entry::{Entry, NewValue};
 use crate::keyspace::key::Key;
@@ -117,6 +116,13 @@ impl Keys<'_> {
         true
     }
 
+    /// Takes out all elements of a key that are due, and records their deletion.
+    pub(super) fn expire_all_elements(&mut self, key: Key<'_>) {
+        while self.peek(key).is_some_and(|entry| entry.elements_due() <= self.now) {
+            self.expire_elements(key);
+        }
+    }
+
     /// Says that the call changed the data set so many times.
     pub fn changed(&mut self, times: usize) {
         self.changes += times as u64;
@@ -128,14 +134,13 @@ impl Keys<'_> {
         let (db, now) = (self.db, self.now);
         let Some(object) = self.peek(key).and_then(Entry::object) else { return };
         let removal = object.removal();
-        let hasher = self.space.hasher().clone();
         let table = self.space.table_mut(db, key.slot);
         let entry = table.and_then(|table| table.get_mut(key.in_table()));
         let gone = entry.and_then(|entry| {
             entry.edit_object(|object| {
                 let (collection, mut gone) = (object.collection_mut(), Vec::new());
                 let mut take = |name: &[u8]| gone.push(name.to_vec());
-                collection.expire(now, ELEMENTS_A_STEP, &hasher, &mut take);
+                collection.expire(now, ELEMENTS_A_STEP, &mut take);
                 (gone, collection.vanishes())
             })
         });
@@ -145,64 +150,12 @@ impl Keys<'_> {
         } else {
             self.file_anew(key);
         }
-        let gone: Vec<&[u8]> = gone.iter().map(Vec::as_slice).collect();
-        self.record_expired(removal, key, &gone);
-    }
-
-    /// Takes out those of the elements `names` that are due and records their deletion, so that a
-    /// write finds what its replay will find.
-    pub fn expire_named<'n>(&mut self, key: Key<'_>, names: impl Iterator<Item = &'n [u8]>) {
-        let (db, now) = (self.db, self.elements_now());
-        let table = self.space.table(db, key.slot);
-        if table.is_none_or(|table| table.due() > now) {
-            return;
-        }
-        let Some(object) = self.peek(key).and_then(Entry::object) else { return };
-        let removal = object.removal();
-        let hasher = self.space.hasher().clone();
-        let table = self.space.table_mut(db, key.slot);
-        let entry = table.and_then(|table| table.get_mut(key.in_table()));
-        let gone = entry.and_then(|entry| {
-            entry.edit_object(|object| {
-                let collection = object.collection_mut();
-                let is_gone = |name: &&[u8]| collection.expire_one(name, now, &hasher);
-                let gone: Vec<&[u8]> = names.filter(is_gone).collect();
-                (gone, collection.vanishes())
-            })
-        });
-        let Some((gone, vanishes)) = gone else { return };
-        if vanishes {
-            self.take(key);
-        }
-        self.record_expired(removal, key, &gone);
-    }
-
-    /// Takes out all elements of a key that are due and records their deletion, for a command that
-    /// looks at all of them.
-    pub fn expire_all_elements(&mut self, key: Key<'_>) {
-        let now = self.elements_now();
-        let is_due = |keys: &Keys<'_>| {
-            let table = keys.space.table(keys.db, key.slot);
-            table.is_some_and(|table| table.due() <= now)
-                && keys.peek(key).is_some_and(|entry| entry.elements_due() <= now)
-        };
-        while is_due(self) {
-            self.expire_elements(key);
-        }
-    }
-
-    fn record_expired(&mut self, removal: &[u8], key: Key<'_>, gone: &[&[u8]]) {
         if !gone.is_empty() {
-            let record = [&[removal, key.name], gone].concat();
-            self.tools.effects.aside(self.db, &record);
+            let mut record = vec![removal, key.name];
+            record.extend(gone.iter().map(Vec::as_slice));
+            self.tools.effects.aside(db, &record);
             self.tools.figures.expired_elements += gone.len() as u64;
         }
-    }
-
-    /// The time as of which elements are looked at: none is due while the journal is loaded, since
-    /// what follows in it finds them.
-    pub fn elements_now(&self) -> Millis {
-        if self.is_replay() { Millis(i64::MIN) } else { self.now }
     }
 
     /// Files a key under the deadlines that it and its elements have now.

@@ -30,6 +30,11 @@ impl Effects {
         self.listened_to = on;
     }
 
+    /// True when somebody wants the effects, so that it pays to put records together.
+    pub fn is_listened_to(&self) -> bool {
+        self.listened_to
+    }
+
     /// True when nothing is recorded.
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()

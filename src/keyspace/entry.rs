@@ -227,6 +227,8 @@ impl Entry {
         // SAFETY: an integer is as long as a pointer, so no part of the allocation moves.
         unsafe {
             self.put(0, &[head]);
+            // In the place of the tag, or the size of the allocation would be told wrong.
+            self.put(shape.value_len_at(), &[POINTER_BYTES as u8]);
             self.put(shape.value_at(), &[0; POINTER_BYTES]);
         }
         Some(object)
@@ -638,6 +640,19 @@ mod tests {
         copy.replace(NewValue::Object(list(&[])), None);
         assert!(copy.take_object().is_some() && copy.take_object().is_none());
         assert_eq!((value_of(&copy).len(), copy.due()), (1, NEVER));
+    }
+
+    #[test]
+    fn an_entry_keeps_its_size_when_its_object_is_taken() {
+        for key_len in 0..64 {
+            let object = Object::Set(crate::data::set::Set::default());
+            let value = NewValue::Object(object);
+            let mut entry = Entry::new(&vec![b'k'; key_len], value, None, 0);
+            let size = entry.shape().size();
+            assert!(entry.take_object().is_some());
+            assert_eq!(entry.shape().size(), size, "{key_len}");
+            assert_eq!(entry.string(), Some(Value::Integer(0)));
+        }
     }
 
     #[test]

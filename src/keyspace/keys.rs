@@ -428,7 +428,7 @@ impl<'a> Keys<'a> {
         deadline <= self.now && !self.keeps_expired
     }
 
-    /// Takes a key out if it is due, and records its deletion.
+    /// Takes a key out if it is due, or the elements of it that are, and records their deletion.
     #[inline]
     pub fn expire_if_due(&mut self, key: Key<'_>) {
         let table = self.space.table(self.db, key.slot);
@@ -436,8 +436,11 @@ impl<'a> Keys<'a> {
         if self.keeps_expired {
             return;
         }
-        if table.get(key.in_table()).is_some_and(|entry| entry.is_due(self.now)) {
+        let Some(entry) = table.get(key.in_table()) else { return };
+        if entry.is_due(self.now) {
             self.expire(key);
+        } else if entry.elements_due() <= self.now {
+            self.expire_all_elements(key);
         }
     }
 

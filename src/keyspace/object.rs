@@ -34,7 +34,7 @@ pub enum Object {
 const LIST_PACKED: u8 = 0;
 const LIST_LINKED: u8 = 1;
 const HASH_PACKED: u8 = 10;
-const HASH_TABLE: u8 = 11;
+const HASH_LARGE: u8 = 11;
 const SET_PACKED: u8 = 20;
 const SET_INTS: u8 = 21;
 const SET_LARGE: u8 = 22;
@@ -93,7 +93,7 @@ impl Object {
             Object::List(List::Packed(pack)) => (LIST_PACKED, pack.into_blob().into_raw()),
             Object::List(List::Linked(linked)) => (LIST_LINKED, boxed(linked)),
             Object::Hash(Hash::Packed(pack)) => (HASH_PACKED, pack.into_blob().into_raw()),
-            Object::Hash(Hash::Table(table)) => (HASH_TABLE, boxed(table)),
+            Object::Hash(Hash::Large(fields)) => (HASH_LARGE, boxed(fields)),
             Object::Set(Set::Packed(pack)) => (SET_PACKED, pack.into_blob().into_raw()),
             Object::Set(Set::Ints(ints)) => (SET_INTS, ints.into_blob().into_raw()),
             Object::Set(Set::Large(large)) => (SET_LARGE, boxed(large)),
@@ -115,7 +115,7 @@ impl Object {
                 LIST_PACKED => Object::List(List::Packed(pack())),
                 LIST_LINKED => Object::List(List::Linked(unboxed(start))),
                 HASH_PACKED => Object::Hash(Hash::Packed(pack())),
-                HASH_TABLE => Object::Hash(Hash::Table(unboxed(start))),
+                HASH_LARGE => Object::Hash(Hash::Large(unboxed(start))),
                 SET_PACKED => Object::Set(Set::Packed(pack())),
                 SET_INTS => Object::Set(Set::Ints(Ints::from_blob(Blob::from_raw(start)))),
                 SET_LARGE => Object::Set(Set::Large(unboxed(start))),

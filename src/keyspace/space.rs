@@ -211,7 +211,8 @@ impl Keyspace {
     }
 
     /// Calls `found` with database and entry of keys of a slot that are due at `now`, or of which
-    /// elements are, `most` of them at the most. The caller removes what is due, then calls [`Keyspace::refile`].
+    /// elements are, `most` of them at the most. The caller removes what is due, then calls
+    /// [`Keyspace::refile`].
     pub fn find_due(
         &mut self,
         number: u16,

@@ -205,8 +205,8 @@ impl Engine {
         let Changeable { session, replies, walk, action, .. } = parts;
         let mut reply = Reply::new(replies, session.resp3);
         let result = match call.command.run {
-            Run::Keys(run) => {
-                self.on_keys(call, session, &mut [], |keys| run(call, keys, &mut reply))
+            Run::Keys(run) | Run::All(run) => {
+                self.on_keys(call, session, spaces, |keys| run(call, keys, &mut reply))
             }
             Run::Session(run) => run(call, session, &mut reply),
             Run::Server(run) => match run(call, session) {
@@ -217,9 +217,6 @@ impl Engine {
                 }
                 Err(error) => Err(error),
             },
-            Run::All(run) => {
-                self.on_keys(call, session, spaces, |keys| run(call, keys, &mut reply))
-            }
             Run::Steps(run) | Run::Walk(run) => {
                 let walk = walk.get_or_insert_default();
                 let step =

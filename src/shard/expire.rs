@@ -1,4 +1,5 @@
-//! What a shard does on its own: taking out keys and elements that are due, dropping what was discarded.
+//! What a shard does on its own: taking out keys and elements that are due, dropping what was
+//! discarded.
 //!
 //! Both work in pieces, bounded by the slice. A key that is due is taken out within milliseconds,
 //! because the keyspace files its slots by their earliest deadline; with the journal out of credit

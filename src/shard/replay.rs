@@ -16,12 +16,16 @@ use crate::base::millis::Millis;
 use crate::commands::call::Call;
 use crate::commands::command::{Command, Run};
 use crate::commands::positions;
+use crate::commands::recreate;
 use crate::commands::registry::{self, Found};
+use crate::keyspace::effect::Effects;
+use crate::keyspace::entry::Entry;
 use crate::keyspace::keys::Keys;
 use crate::keyspace::slot::Slot;
 use crate::keyspace::space::Keyspace;
-use crate::resp::{Reply, Span};
+use crate::resp::{Decoder, Frames, Limits, Reply, Span};
 use crate::shard::call::Engine;
+use crate::shard::letter::Slots;
 use crate::shard::{Phase, Shard};
 
 /// Records of the journal, in order.
@@ -33,6 +37,29 @@ pub struct Records {
     pub spans: Vec<Span>,
     /// Database of each record, and where its arguments end in `spans`.
     pub ends: Vec<(u32, u32)>,
+}
+
+impl Records {
+    /// Effects as they stand in the journal.
+    fn of(effects: &mut Effects) -> Records {
+        let (bytes, runs) = effects.take();
+        let limits =
+            Limits { batch_bytes: usize::MAX, batch_commands: usize::MAX, ..Limits::default() };
+        let mut frames = Frames::default();
+        let decoded = Decoder::default().decode(&bytes, &limits, &mut frames);
+        decoded.expect("effects are requests");
+        let mut runs = runs.iter().peekable();
+        let mut records = Records::default();
+        for frame in &frames.frames {
+            let end = (frame.raw.start + frame.raw.len) as usize;
+            while runs.next_if(|run| run.end < end).is_some() {}
+            let db = runs.peek().map_or(0, |run| run.db);
+            records.spans.extend_from_slice(frames.args_of(frame));
+            records.ends.push((db, records.spans.len() as u32));
+        }
+        records.bytes = Bytes::from(bytes);
+        records
+    }
 }
 
 /// Which slots a rebuild leaves alone.
@@ -135,6 +162,52 @@ impl Shard {
         Ok(())
     }
 
+    /// As [`Shard::replay`], with slots of other shards, which come back.
+    ///
+    /// # Errors
+    /// See there.
+    pub fn replay_with(
+        &mut self,
+        visitors: Slots,
+        records: &Records,
+        now: Millis,
+    ) -> Result<Slots, (usize, String)> {
+        let numbers: Vec<u16> = visitors.iter().map(|(number, _)| *number).collect();
+        visitors.into_iter().for_each(|(number, slot)| self.engine.space.put(number, slot));
+        let result = self.replay(records, now);
+        let back = numbers.iter().filter_map(|n| Some((*n, self.engine.space.take(*n)?))).collect();
+        result.map(|()| back)
+    }
+
+    /// Gives a slot to the load of a record that needs it elsewhere.
+    pub fn give(&mut self, slot: u16) -> Option<Box<Slot>> {
+        self.engine.space.take(slot)
+    }
+
+    /// Makes the value of every key that is here anew, from the commands that make it, as if they
+    /// came from a journal. For tests: where that loses something, it shows.
+    ///
+    /// # Panics
+    /// When those commands are refused.
+    pub fn remake(&mut self, now: Millis) {
+        let here: Vec<u16> = self.engine.space.here().collect();
+        for number in here {
+            let Some(slot) = self.engine.space.take(number) else { continue };
+            let mut effects = Effects::default();
+            effects.listen(true);
+            for (db, table) in slot.tables() {
+                let each = |entry: &Entry| recreate::record(&mut effects, db, entry.key(), entry);
+                table.iter().for_each(each);
+            }
+            let mut empty = Box::<Slot>::default();
+            empty.told = slot.told;
+            drop(slot);
+            self.engine.space.put(number, empty);
+            let remade = self.replay(&Records::of(&mut effects), now);
+            remade.expect("what a value is recorded as can be loaded");
+        }
+    }
+
     /// Keeps the arguments of a record that concern slots which are here and not spared. Returns
     /// false when none do.
     fn keep_own(
@@ -177,5 +250,27 @@ impl Engine {
             self.space.put(slot, Box::default());
         }
         panic!("DEBUG PANIC-SHARD");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::Store;
+
+    #[test]
+    fn values_that_are_made_anew_are_the_same() {
+        let mut store = Store::new();
+        for number in 0..300 {
+            store.session.db = number % 3;
+            store.run(&format!("SET key:{number} {number}"));
+            store.run(&format!("SET {{t}}{number} \"a\\r\\n{number}\" PX {}", 1 + number));
+        }
+        store.tick(100);
+        store.effects();
+        let (digest, size) = (store.run("DEBUG DIGEST"), store.run("DBSIZE"));
+        store.shard.effects().listen(false);
+        store.shard.remake(store.now);
+        assert_eq!((store.run("DEBUG DIGEST"), store.run("DBSIZE")), (digest, size));
+        assert_eq!(store.effects(), "");
     }
 }

@@ -163,7 +163,9 @@ impl Shard {
 
     /// A command whose keys may lie in several slots.
     fn place_keys(&mut self, command: &'static Command, batch: &mut Batch) -> Place {
-        if batch.errand.is_some() {
+        let is_anywhere = command.further.is_some()
+            && positions::further(command, batch.spans(), batch.bytes()).anywhere;
+        if batch.errand.is_some() || is_anywhere {
             return self.place_errand(batch, |shard| Errand::for_all(&shard.given.map));
         }
         let mut slots = std::mem::take(&mut self.scratch);

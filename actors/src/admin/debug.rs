@@ -30,7 +30,8 @@ impl Admin {
             Debug::SetActiveExpire(on) => self.disturb_all(Disturb::ActiveExpire(on)).await,
             Debug::BreakOrder(on) => self.disturb_all(Disturb::BreakOrder(on)).await,
             Debug::BreakAtomicity(on) => self.disturb_all(Disturb::BreakAtomicity(on)).await,
-            Debug::LoadJournal => self.load_journal().await?,
+            Debug::Reload if self.writer().is_none() => self.disturb_all(Disturb::Remake).await,
+            Debug::LoadJournal | Debug::Reload => self.load_journal().await?,
             Debug::MoveSlot { slot, shard } => {
                 let (done, receiver) = oneshot::channel();
                 self.parts.router.do_send(Move { slot, to: shard, done });

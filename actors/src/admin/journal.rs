@@ -80,7 +80,7 @@ impl Admin {
     ///
     /// # Errors
     /// When it cannot be begun; the log says why.
-    pub(super) async fn begin_journal(&self, settings: &Arc<Settings>) -> Result<(), ()> {
+    pub async fn begin_journal(&self, settings: &Arc<Settings>) -> Result<(), ()> {
         let Some(start) = self.starter.get() else { return Err(()) };
         let writer = start(settings).await.map_err(|_| ())?;
         if let Err(why) = self.write_base(&writer).await {
@@ -95,6 +95,11 @@ impl Admin {
             shard.begin.do_send(Begin { append, rebuild, policy });
         }
         self.ask_all(Question::Nothing).await;
+        if policy == Policy::Always {
+            // What was answered since the base was whole did not wait for the journal.
+            let durable = switch(&writer).await;
+            durable.unwrap_or_else(|why| error!("The append only file has failed at once: {why}"));
+        }
         self.met_writer(writer);
         info!("The append only file is on");
         Ok(())
@@ -114,9 +119,7 @@ impl Admin {
             }
             tokio::time::sleep(POLL).await;
         }
-        let (sender, receiver) = oneshot::channel();
-        writer.switch.do_send(Switch(sender));
-        receiver.await.unwrap_or_else(|_| Err("the AOF writer ended".to_owned()))
+        switch(writer).await
     }
 
     async fn is_told(&self) -> bool {
@@ -156,4 +159,10 @@ impl Admin {
         *self.parts.journal.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) =
             Journal::<()>::new(Policy::Never, Sizes::default()).figures();
     }
+}
+
+async fn switch(writer: &Writer) -> Result<(), String> {
+    let (sender, receiver) = oneshot::channel();
+    writer.switch.do_send(Switch(sender));
+    receiver.await.unwrap_or_else(|_| Err("the AOF writer ended".to_owned()))
 }

@@ -3,8 +3,13 @@
 //! A thread of its own reads; each shard applies its part, all side by side, with a bounded number
 //! of parcels on their way to each. A record whose keys lie on several shards goes to all of them,
 //! and each applies the part that is its own.
+//!
+//! A record of another server may read one shard's slot and write another's (RENAME). It takes its
+//! place in the order of all shards: when they have applied what comes before, the slots are
+//! brought to one of them, the record is applied there, and the slots go back.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use actix::Recipient;
 use tokio::sync::oneshot;
@@ -14,13 +19,14 @@ use troupe::commands::command::Run;
 use troupe::commands::positions;
 use troupe::commands::registry::{self, Found};
 use troupe::route::{Map, ShardId};
+use troupe::shard::letter::{Lent, Letter, Returned, Slots};
 use troupe::shard::replay::Records;
 
 use crate::aof::disk::Listed;
 use crate::aof::load::{self, Read};
 use crate::fault;
 use crate::message::aof::Rebuild;
-use crate::message::shard::{Loaded, Replay};
+use crate::message::shard::{self, Lend, Letters, Replay};
 
 /// Parcels on their way to one shard.
 const PARCELS_MAX: usize = 4;
@@ -49,7 +55,26 @@ pub enum LoadError {
     Gone,
 }
 
-type Applied = oneshot::Receiver<Result<(), (usize, String)>>;
+type Applied = oneshot::Receiver<Result<Slots, (usize, String)>>;
+
+/// How a shard is reached that loads.
+pub struct Loading {
+    /// Records.
+    pub replay: Recipient<Replay>,
+    /// Slots that it has to give.
+    pub lend: Recipient<Lend>,
+    /// The slots on their way back.
+    pub letters: Recipient<Letters>,
+}
+
+/// What was read at the start.
+pub struct Loaded {
+    /// In figures.
+    pub read: Read<()>,
+    /// There are records over several slots, which no rebuild of one shard could apply: the journal
+    /// has to be written anew.
+    pub is_foreign: bool,
+}
 
 /// One shard's end of a load.
 struct Lane {
@@ -62,8 +87,10 @@ struct Lane {
 /// Reads files to shards.
 struct Loader {
     load: u64,
-    map: Option<std::sync::Arc<Map>>,
+    map: Option<Arc<Map>>,
     lanes: Vec<Lane>,
+    shards: Vec<Loading>,
+    is_foreign: bool,
 }
 
 /// Reads all files to all shards, on the calling thread, which is none of an actor's.
@@ -72,11 +99,13 @@ struct Loader {
 /// See [`LoadError`].
 pub fn load_all(
     files: &[Listed],
-    map: std::sync::Arc<Map>,
-    shards: Vec<Recipient<Replay>>,
-) -> Result<Read<()>, LoadError> {
-    let lanes = shards.into_iter().map(Lane::new).collect();
-    Loader { load: 0, map: Some(map), lanes }.read(files, None)
+    map: Arc<Map>,
+    shards: Vec<Loading>,
+) -> Result<Loaded, LoadError> {
+    let lanes = shards.iter().map(|shard| Lane::new(shard.replay.clone())).collect();
+    let mut loader = Loader { load: 0, map: Some(map), lanes, shards, is_foreign: false };
+    let read = loader.read(files, None)?;
+    Ok(Loaded { read, is_foreign: loader.is_foreign })
 }
 
 /// Reads the files up to a place in the last one to one shard, on a thread of its own.
@@ -84,11 +113,12 @@ pub fn spawn_rebuild(files: Vec<Listed>, up_to: u64, rebuild: Rebuild) {
     let name = format!("rebuild-{}", rebuild.shard);
     let spawned = std::thread::Builder::new().name(name).spawn(move || {
         let lanes = vec![Lane::new(rebuild.replay.clone())];
-        let mut loader = Loader { load: rebuild.load, map: None, lanes };
+        let (load, shards) = (rebuild.load, Vec::new());
+        let mut loader = Loader { load, map: None, lanes, shards, is_foreign: false };
         match loader.read(&files, Some(up_to)) {
             Ok(read) => {
                 info!(shard = rebuild.shard, "{} records read for the rebuild", read.records);
-                rebuild.loaded.do_send(Loaded { load: rebuild.load });
+                rebuild.loaded.do_send(shard::Loaded { load: rebuild.load });
             }
             // A second panic during the rebuild starts another one.
             Err(LoadError::Gone) => {}
@@ -118,7 +148,7 @@ impl Lane {
         let mut records = std::mem::take(&mut self.parcel);
         records.bytes = block.bytes.clone();
         let (applied, receiver) = oneshot::channel();
-        self.replay.do_send(Replay { load, records, applied });
+        self.replay.do_send(Replay { load, records, visitors: Vec::new(), applied });
         self.sent.push_back((receiver, std::mem::take(&mut self.offsets)));
         self.wait(PARCELS_MAX, path)
     }
@@ -128,7 +158,7 @@ impl Lane {
         while self.sent.len() > most {
             let Some((applied, offsets)) = self.sent.pop_front() else { break };
             match applied.blocking_recv() {
-                Ok(Ok(())) => {}
+                Ok(Ok(_)) => {}
                 Ok(Err((index, why))) => {
                     let offset = offsets.get(index).copied().unwrap_or_default();
                     return Err(LoadError::Record { path: path.to_owned(), offset, why });
@@ -166,6 +196,7 @@ impl Loader {
             match self.target(block, record) {
                 Target::One(shard) => self.lanes[usize::from(shard)].push(block, record),
                 Target::All => self.lanes.iter_mut().for_each(|lane| lane.push(block, record)),
+                Target::Together(slots) => self.apply_together(block, record, &slots, path)?,
                 Target::Unknown(why) => {
                     let offset = record.offset;
                     return Err(LoadError::Record { path: path.to_owned(), offset, why });
@@ -175,8 +206,49 @@ impl Loader {
         self.lanes.iter_mut().try_for_each(|lane| lane.send(self.load, block, path))
     }
 
-    fn target(&self, block: &Block, record: &Record) -> Target {
-        let Some(map) = &self.map else { return Target::One(0) };
+    /// Applies a record at the shard of its first slot, with the slots of the others.
+    fn apply_together(
+        &mut self,
+        block: &Block,
+        record: &Record,
+        slots: &[(ShardId, u16)],
+        path: &str,
+    ) -> Result<(), LoadError> {
+        for lane in &mut self.lanes {
+            lane.send(self.load, block, path)?;
+            lane.wait(0, path)?;
+        }
+        let Some((host, _)) = slots.first().copied() else { return Ok(()) };
+        let mut visitors = Slots::new();
+        for (shard, slot) in slots.iter().filter(|(shard, _)| *shard != host) {
+            let (lent, receiver) = oneshot::channel();
+            self.shards[usize::from(*shard)].lend.do_send(Lend { slot: *slot, lent });
+            let Ok(Some(tables)) = receiver.blocking_recv() else { return Err(LoadError::Gone) };
+            visitors.push((*slot, tables));
+        }
+        let mut records = Records { bytes: block.bytes.clone(), ..Records::default() };
+        records.spans.extend_from_slice(block.spans(record));
+        records.ends.push((record.db, records.spans.len() as u32));
+        let (applied, receiver) = oneshot::channel();
+        let replay = Replay { load: self.load, records, visitors, applied };
+        self.shards[usize::from(host)].replay.do_send(replay);
+        let visitors = receiver.blocking_recv().map_err(|_| LoadError::Gone)?;
+        let visitors = visitors.map_err(|(_, why)| {
+            let (path, offset) = (path.to_owned(), record.offset);
+            LoadError::Record { path, offset, why }
+        })?;
+        for (slot, tables) in visitors {
+            let owner = slots.iter().find(|(_, number)| *number == slot);
+            let (owner, _) = owner.ok_or(LoadError::Gone)?;
+            let returned = Returned { slots: Lent::Slots(vec![(slot, tables)]), torn: false };
+            let letters = Letters(vec![Letter::Return(returned)]);
+            self.shards[usize::from(*owner)].letters.do_send(letters);
+        }
+        Ok(())
+    }
+
+    fn target(&mut self, block: &Block, record: &Record) -> Target {
+        let Some(map) = self.map.clone() else { return Target::One(0) };
         let spans = block.spans(record);
         let Found::Command(command) = registry::find(&block.bytes, spans) else {
             return Target::Unknown(registry::refusal(&block.bytes, spans).to_string());
@@ -184,22 +256,21 @@ impl Loader {
         if matches!(command.run, Run::All(_)) {
             return Target::All;
         }
-        let keys = positions::keys(command, spans, &block.bytes);
-        let mut owners =
-            keys.iter().map(|at| map.owner(troupe::base::slot::of(spans[*at].of(&block.bytes))));
-        let Some(first) = owners.next() else {
-            return Target::Unknown(format!("'{}' changes no data", command.name));
-        };
-        if owners.all(|owner| owner == first) {
-            Target::One(first)
-        } else if positions::step_of_rest(command).is_some() {
-            Target::All
-        } else {
-            Target::Unknown(format!(
-                "'{}' is over several shards, and was written by another server; start with \
-                 `shards 1`, or rewrite the file there first",
-                command.name
-            ))
+        let mut slots = Vec::new();
+        positions::slots(command, spans, &block.bytes, &mut slots);
+        let splits = positions::step_of_rest(command).is_some();
+        let owned: Vec<_> = slots.iter().map(|slot| (map.owner(*slot), *slot)).collect();
+        match owned[..] {
+            [] => Target::Unknown(format!("'{}' changes no data", command.name)),
+            [(shard, _)] => Target::One(shard),
+            [(first, _), ..] => {
+                self.is_foreign |= !splits && map.shards() > 1;
+                match owned.iter().all(|(shard, _)| *shard == first) {
+                    true => Target::One(first),
+                    false if splits => Target::All,
+                    false => Target::Together(owned),
+                }
+            }
         }
     }
 }
@@ -208,5 +279,7 @@ impl Loader {
 enum Target {
     One(ShardId),
     All,
+    /// At one shard, with these slots of these shards.
+    Together(Vec<(ShardId, u16)>),
     Unknown(String),
 }

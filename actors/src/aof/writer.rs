@@ -212,6 +212,10 @@ impl AofWriter {
             return;
         }
         let Some(switching) = self.switching.take() else { return };
+        if !self.writes_base {
+            let _ = switching.send(fault.map_or(Ok(()), Err));
+            return;
+        }
         let begun = match fault {
             Some(fault) => Err(fault),
             None => self.directory.begin().map_err(|error| error.to_string()),
@@ -329,8 +333,10 @@ impl Handler<Switch> for AofWriter {
     type Result = ();
 
     fn handle(&mut self, switch: Switch, _: &mut Context<AofWriter>) {
-        // So that all is synced at once, whatever the policy.
-        self.journal.close();
+        if self.writes_base {
+            // So that all is synced at once, whatever the policy.
+            self.journal.close();
+        }
         self.switching = Some(switch.0);
     }
 }

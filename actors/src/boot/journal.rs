@@ -1,7 +1,6 @@
 //! How the journal comes to its writer: read back at the start, or begun anew while the server
 //! runs. The files are opened on threads of their own, since no shard may wait for a disk.
 
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use actix::{Addr, Arbiter, Recipient, Supervisor};
@@ -16,7 +15,7 @@ use crate::admin::Writer;
 use crate::aof::disk::{Directory, Origin, Place};
 use crate::aof::error::AofError;
 use crate::aof::increment::Increment;
-use crate::aof::loader;
+use crate::aof::loader::{self, Loading};
 use crate::aof::writer::{AofWriter, Receivers};
 use crate::clock::Clock;
 use crate::message::aof::Begin;
@@ -35,16 +34,15 @@ pub(super) struct Starter {
 }
 
 impl Starter {
-    /// Reads the journal to the shards, then starts the writer behind it.
-    pub(super) async fn load(&self, settings: &Settings) -> anyhow::Result<Writer> {
+    /// Reads the journal to the shards, then starts the writer behind it; none where the journal
+    /// has to be written anew.
+    pub(super) async fn load(&self, settings: &Settings) -> anyhow::Result<Option<Writer>> {
         let directory = Directory::open(&place(settings))?;
         for stray in directory.strays()? {
             warn!("{} is not listed in the manifest and is left alone", stray.display());
         }
-        if directory.origin() != Origin::New {
-            self.shared.is_loading.store(true, Ordering::Relaxed);
-            self.read(&directory, settings).await?;
-            self.shared.is_loading.store(false, Ordering::Relaxed);
+        if directory.origin() != Origin::New && self.read(&directory, settings).await? {
+            return Ok(None);
         }
         let (increment, sizes) = directory.open_increment()?;
         let policy = Policy::from(settings.appendfsync);
@@ -55,25 +53,32 @@ impl Starter {
             let (append, rebuild) = (writer.append.clone(), writer.rebuild.clone());
             shard.do_send(Begin { append, rebuild, policy });
         }
-        Ok(writer)
+        Ok(Some(writer))
     }
 
-    async fn read(&self, directory: &Directory, settings: &Settings) -> anyhow::Result<()> {
+    /// Tells whether the journal has to be written anew.
+    async fn read(&self, directory: &Directory, settings: &Settings) -> anyhow::Result<bool> {
         let (files, map) = (directory.files()?, self.map.clone());
-        let replays = self.shards.iter().map(|shard| shard.clone().recipient()).collect();
+        let loading = |shard: &Addr<Shard>| Loading {
+            replay: shard.clone().recipient(),
+            lend: shard.clone().recipient(),
+            letters: shard.clone().recipient(),
+        };
+        let shards = self.shards.iter().map(loading).collect();
         let began = self.clock.nanos();
         let (sender, receiver) = oneshot::channel();
         std::thread::Builder::new().name("loader".to_owned()).spawn(move || {
             // The starter waits for it.
-            let _ = sender.send(loader::load_all(&files, map, replays));
+            let _ = sender.send(loader::load_all(&files, map, shards));
         })?;
-        let read = receiver.await.context("the loader ended without a word")??;
+        let loaded = receiver.await.context("the loader ended without a word")??;
+        let read = &loaded.read;
         if let Some(torn) = &read.torn {
             torn.mend(settings.aof_load_truncated)?;
         }
         let seconds = (self.clock.nanos() - began) as f64 / 1e9;
         info!("DB loaded from append only file: {seconds:.3} seconds, {} records", read.records);
-        Ok(())
+        Ok(loaded.is_foreign)
     }
 
     /// Starts a writer over the file of a new base, or tells the log why that is not possible and

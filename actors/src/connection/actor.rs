@@ -246,6 +246,7 @@ impl Connection {
     /// Sends the batch to the shards, beginning with this thread's.
     fn send_out(&mut self, mut batch: Box<Batch>) {
         self.standing = Standing::Away;
+        self.row.borrow_mut().waits = true;
         if batch.replies.capacity() == 0 {
             batch.replies = self.thread.take_replies();
         }
@@ -279,6 +280,7 @@ impl Connection {
             self.admin.unwatch(self.id);
         }
         self.watches = batch.session.monitors;
+        self.row.borrow_mut().waits = false;
         self.standing = Standing::Home(batch);
     }
 
@@ -436,6 +438,8 @@ impl Handler<Executed> for Connection {
     type Result = ();
 
     fn handle(&mut self, executed: Executed, _: &mut Context<Connection>) {
+        // It may have been away for longer than a client may be silent.
+        self.row.borrow_mut().active = self.thread.clock.now();
         self.come_home(executed.0);
     }
 }

@@ -52,7 +52,9 @@ pub struct Tell;
 #[rtype(result = "()")]
 pub struct End;
 
-/// All that came before is a whole base: make it durable, list it, go on with an increment.
+/// All that came before is a whole base: make it durable, list it, go on with an increment. Where
+/// that was done before, it is only said when all that came before this is durable, which under
+/// `always` is soon.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Switch(pub oneshot::Sender<Result<(), String>>);

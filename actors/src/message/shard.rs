@@ -3,7 +3,8 @@
 use actix::{Message, Recipient};
 use tokio::sync::oneshot;
 use troupe::aof::journal::Progress;
-use troupe::shard::letter::Letter;
+use troupe::keyspace::slot::Slot;
+use troupe::shard::letter::{Letter, Slots};
 use troupe::shard::question::{Answer, Question};
 use troupe::shard::replay::Records;
 
@@ -56,8 +57,20 @@ pub struct Replay {
     pub load: u64,
     /// The records.
     pub records: Records,
-    /// Told when they are applied, or what is wrong with them.
-    pub applied: oneshot::Sender<Result<(), (usize, String)>>,
+    /// Slots of other shards that the records need.
+    pub visitors: Slots,
+    /// Told when they are applied, with those slots, or what is wrong with them.
+    pub applied: oneshot::Sender<Result<Slots, (usize, String)>>,
+}
+
+/// Give a slot for a record that needs it at another shard.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Lend {
+    /// The slot.
+    pub slot: u16,
+    /// Where it goes.
+    pub lent: oneshot::Sender<Option<Box<Slot>>>,
 }
 
 /// All records of a load were sent: serve from now on.
@@ -81,6 +94,8 @@ pub enum Disturb {
     Panic,
     /// Empty the shard and read the journal again.
     Reload,
+    /// Make every value anew from the commands that make it.
+    Remake,
     /// Hold up the thread, in milliseconds.
     Stall(u64),
     /// Whether keys are taken out when they are due.

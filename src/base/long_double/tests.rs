@@ -124,3 +124,20 @@ fn short_decimals_add_up_exactly() {
         assert_eq!(sum(&decimal(left), &decimal(right)), decimal(left + right));
     }
 }
+
+#[test]
+fn numbers_are_ordered_to_both_ends() {
+    let max = LongDouble::MAX;
+    assert!(max.is_finite() && !max.add(max).is_finite());
+    let texts = ["-inf", "-1e4000", "-2", "-0.1", "0", "1e-4000", "0.1", "3", "1e4000", "inf"];
+    let numbers: Vec<LongDouble> =
+        texts.iter().map(|text| LongDouble::parse(text.as_bytes()).unwrap()).collect();
+    for (a, left) in numbers.iter().enumerate() {
+        for (b, right) in numbers.iter().enumerate() {
+            assert_eq!(left.is_less(*right), a < b, "{} < {}", texts[a], texts[b]);
+        }
+    }
+    assert!(numbers[8].is_less(max) && max.is_less(numbers[9]));
+    let zero = LongDouble::ZERO;
+    assert!(!zero.is_less(zero.negated()) && !zero.negated().is_less(zero));
+}

@@ -6,3 +6,4 @@ pub(super) mod expire;
 pub(super) mod object;
 pub(super) mod rename;
 pub(super) mod scan;
+pub(super) mod sort;

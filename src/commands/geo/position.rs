@@ -111,9 +111,8 @@ fn geodist(
         5 => unit(call.arg(4))?,
         _ => return Err(CommandError::Syntax),
     };
-    let now = keys.elements_now();
     let zset = keys.read_as::<Zset>(call.key(1))?;
-    let position = |at| zset.as_ref()?.score_at(call.arg(at), now).map(Point::of_score);
+    let position = |at| zset.as_ref()?.score(call.arg(at)).map(Point::of_score);
     match (position(2), position(3)) {
         (Some(from), Some(to)) => reply_distance(reply, from.distance(to) / metres),
         _ => reply.null(),
@@ -145,11 +144,10 @@ fn each_position(
     reply: &mut Reply<'_>,
     show: impl Fn(&mut Reply<'_>, Option<Point>),
 ) -> Result<(), CommandError> {
-    let now = keys.elements_now();
     let zset = keys.read_as::<Zset>(call.key(1))?;
     reply.array(call.len() - 2);
     for name in call.args_from(2) {
-        let score = zset.as_ref().and_then(|zset| zset.score_at(name, now));
+        let score = zset.as_ref().and_then(|zset| zset.score(name));
         show(reply, score.map(Point::of_score));
     }
     Ok(())

@@ -10,7 +10,7 @@ use crate::commands::call::{Call, Options};
 use crate::commands::error::CommandError;
 use crate::commands::geo::{point, reply_distance, reply_point, unit};
 use crate::commands::recreate;
-use crate::commands::zset::{limits, read};
+use crate::commands::zset::limits;
 use crate::data::Collection;
 use crate::data::geo::{Area, Point, Shape};
 use crate::data::zset::{Edge, Zset};
@@ -86,7 +86,7 @@ pub(super) fn run(
     form: Form,
 ) -> Result<(), CommandError> {
     let source = call.key(if form == Form::SearchStore { 2 } else { 1 });
-    let zset = read(keys, source)?;
+    let zset = keys.read_as::<Zset>(source)?;
     let query = Query::of(call, form, zset.as_ref())?;
     let mut found = match (zset, query.area()) {
         (Some(zset), Some(area)) => look_through(&zset, &area, query.enough()),

@@ -5,8 +5,9 @@
 use crate::commands::call::Call;
 use crate::commands::command::{Access, Arg, Arity, Command, Flags, Group, KeySpec, Name, Run};
 use crate::commands::error::CommandError;
-use crate::commands::hash::{limits, lookup};
+use crate::commands::hash::limits;
 use crate::commands::string::reply_value;
+use crate::data::Collection;
 use crate::data::hash::Hash;
 use crate::keyspace::keys::Keys;
 use crate::resp::Reply;
@@ -151,10 +152,8 @@ pub(crate) const COMMANDS: &[Command] = &[
 
 fn hdel(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
     let (key, names) = (call.key(1), call.args_from(2));
-    keys.expire_named(key, call.args_from(2));
-    let gone = keys.edit_as(key, |hash: &mut Hash, _| {
-        names.filter(|name| hash.remove(name, call.hasher)).count()
-    })?;
+    let gone =
+        keys.edit_as(key, |hash: &mut Hash, _| names.filter(|name| hash.remove(name)).count())?;
     let gone = gone.unwrap_or(0);
     keys.changed(gone);
     reply.int(gone as i64);
@@ -166,34 +165,31 @@ fn hexists(
     keys: &mut Keys<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), CommandError> {
-    let lookup = lookup(call, keys);
     let hash = keys.read_as::<Hash>(call.key(1))?;
-    let found = hash.is_some_and(|hash| hash.get(call.arg(2), lookup).is_some());
+    let found = hash.is_some_and(|hash| hash.get(call.arg(2)).is_some());
     reply.int(i64::from(found));
     Ok(())
 }
 
 fn hget(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
-    let lookup = lookup(call, keys);
     let hash = keys.read_as::<Hash>(call.key(1))?;
-    let item = hash.as_ref().and_then(|hash| hash.get(call.arg(2), lookup));
+    let item = hash.as_ref().and_then(|hash| hash.get(call.arg(2)));
     reply_value(reply, item.map(|item| item.value));
     Ok(())
 }
 
 fn hlen(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
-    let now = keys.elements_now();
     let hash = keys.read_as::<Hash>(call.key(1))?;
-    reply.int(hash.map_or(0, |hash| hash.len_at(now)) as i64);
+    reply.int(hash.map_or(0, |hash| hash.len()) as i64);
     Ok(())
 }
 
 fn hmget(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
-    let (lookup, names) = (lookup(call, keys), call.args_from(2));
+    let names = call.args_from(2);
     let hash = keys.read_as::<Hash>(call.key(1))?;
     reply.array(names.len());
     for name in names {
-        let item = hash.as_ref().and_then(|hash| hash.get(name, lookup));
+        let item = hash.as_ref().and_then(|hash| hash.get(name));
         reply_value(reply, item.map(|item| item.value));
     }
     Ok(())
@@ -218,10 +214,9 @@ fn set(call: &Call<'_>, keys: &mut Keys<'_>) -> Result<usize, CommandError> {
         return Err(CommandError::WrongArity(call.command.name.as_str()));
     }
     let (limits, pairs) = (limits(call), words.len() / 2);
-    keys.expire_named(key, call.args_from(2).step_by(2));
     let added = keys.edit_or_new(key, |hash: &mut Hash, _| {
         if pairs > limits.entries {
-            hash.unpack(call.hasher);
+            hash.enlarge(call.hasher);
         }
         let mut added = 0;
         while let (Some(name), Some(value)) = (words.next(), words.next()) {
@@ -234,11 +229,9 @@ fn set(call: &Call<'_>, keys: &mut Keys<'_>) -> Result<usize, CommandError> {
 }
 
 fn hsetnx(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
-    let (key, name, lookup) = (call.key(1), call.arg(2), lookup(call, keys));
-    keys.expire_named(key, std::iter::once(name));
+    let (key, name) = (call.key(1), call.arg(2));
     let is_new = keys.edit_or_new(key, |hash: &mut Hash, _| {
-        hash.get(name, lookup).is_none()
-            && hash.set(name, call.arg(3), None, limits(call), call.hasher)
+        hash.get(name).is_none() && hash.set(name, call.arg(3), None, limits(call), call.hasher)
     })?;
     keys.changed(usize::from(is_new));
     reply.int(i64::from(is_new));
@@ -250,9 +243,8 @@ fn hstrlen(
     keys: &mut Keys<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), CommandError> {
-    let lookup = lookup(call, keys);
     let hash = keys.read_as::<Hash>(call.key(1))?;
-    let len = hash.and_then(|hash| hash.get(call.arg(2), lookup).map(|item| item.value.len()));
+    let len = hash.and_then(|hash| hash.get(call.arg(2)).map(|item| item.value.len()));
     reply.int(len.unwrap_or(0) as i64);
     Ok(())
 }
@@ -295,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hash_is_unpacked_where_valkey_does_it() {
+    fn a_hash_is_enlarged_where_valkey_does_it() {
         let mut store = Store::new();
         store.configure("hash-max-listpack-entries", "2");
         store.configure("hash-max-listpack-value", "3");

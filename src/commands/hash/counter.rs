@@ -8,7 +8,7 @@ use crate::base::long_double::LongDouble;
 use crate::commands::call::Call;
 use crate::commands::command::{Access, Arg, Arity, Command, Flags, Group, KeySpec, Name, Run};
 use crate::commands::error::CommandError;
-use crate::commands::hash::{limits, lookup};
+use crate::commands::hash::limits;
 use crate::data::hash::Hash;
 use crate::data::value::Value;
 use crate::keyspace::keys::Keys;
@@ -53,10 +53,9 @@ fn hincrby(
     reply: &mut Reply<'_>,
 ) -> Result<(), CommandError> {
     let by = call.integer(3)?;
-    let (key, name, lookup) = (call.key(1), call.arg(2), lookup(call, keys));
-    keys.expire_named(key, std::iter::once(name));
+    let (key, name) = (call.key(1), call.arg(2));
     let sum = keys.edit_or_new(key, |hash: &mut Hash, _| {
-        let old = hash.get(name, lookup);
+        let old = hash.get(name);
         let number = match old.map(|item| item.value) {
             None => Some(0),
             Some(Value::Integer(number)) => Some(number),
@@ -83,11 +82,10 @@ fn hincrbyfloat(
     if !by.is_finite() {
         return Err(CommandError::Text("ERR value is NaN or Infinity"));
     }
-    let (key, name, lookup) = (call.key(1), call.arg(2), lookup(call, keys));
-    keys.expire_named(key, std::iter::once(name));
+    let (key, name) = (call.key(1), call.arg(2));
     let mut text = Vec::new();
     let deadline = keys.edit_or_new(key, |hash: &mut Hash, _| {
-        let old = hash.get(name, lookup);
+        let old = hash.get(name);
         let number = match old {
             None => Some(LongDouble::ZERO),
             Some(item) => item.value.with(LongDouble::parse),
@@ -151,7 +149,7 @@ mod tests {
         store.tick(100);
         assert_eq!(store.run("HINCRBY h n 2"), "(integer) 2");
         assert_eq!(store.run("HINCRBYFLOAT h f 2"), "\"2\"");
-        assert_eq!(store.effects(), "HDEL h n\nHINCRBY h n 2\nHDEL h f\nHSET h f 2");
+        assert_eq!(store.effects(), "HDEL h n f\nHINCRBY h n 2\nHSET h f 2");
     }
 
     #[test]

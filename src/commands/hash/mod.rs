@@ -1,7 +1,6 @@
 //! Hashes.
 //!
-//! A family a file. A field that is due is not there: who reads looks as of
-//! [`Keys::elements_now`], who writes takes out what it names first ([`Keys::expire_named`]).
+//! A family a file. Fields that are due are taken out before a command sees the hash.
 
 pub(super) mod basic;
 pub(super) mod counter;
@@ -10,8 +9,7 @@ pub(super) mod timed;
 pub(super) mod whole;
 
 use crate::commands::call::Call;
-use crate::data::hash::{Limits, Lookup};
-use crate::keyspace::keys::Keys;
+use crate::data::hash::Limits;
 
 /// Up to where a hash is packed.
 fn limits(call: &Call<'_>) -> Limits {
@@ -20,9 +18,4 @@ fn limits(call: &Call<'_>) -> Limits {
         entries: number(call.settings.hash_max_listpack_entries),
         value_bytes: number(call.settings.hash_max_listpack_value),
     }
-}
-
-/// How fields are found by this call.
-fn lookup<'a>(call: &Call<'a>, keys: &Keys<'_>) -> Lookup<'a> {
-    Lookup { hasher: call.hasher, now: keys.elements_now() }
 }

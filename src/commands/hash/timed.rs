@@ -9,7 +9,7 @@ use crate::commands::command::{Access, Arg, Arity, Command, Flags, Group, KeySpe
 use crate::commands::element_expiry::{Expiring, listed, record_deadline, record_removal};
 use crate::commands::error::CommandError;
 use crate::commands::hash::expiry::FIELDS;
-use crate::commands::hash::{limits, lookup};
+use crate::commands::hash::limits;
 use crate::commands::string::expiry::{self, Expiry};
 use crate::commands::string::reply_value;
 use crate::data::hash::Hash;
@@ -110,16 +110,15 @@ fn hgetdel(
     reply: &mut Reply<'_>,
 ) -> Result<(), CommandError> {
     let names = listed::<Hash>(call, Hash::WRONG_NUMBER)?;
-    let (key, lookup) = (call.key(1), lookup(call, keys));
-    keys.expire_named(key, names.clone());
+    let key = call.key(1);
     reply.array(names.len());
     let edited = keys.edit_as(key, |hash: &mut Hash, _| {
         let mut gone = Vec::new();
         for name in names.clone() {
-            let item = hash.get(name, lookup);
+            let item = hash.get(name);
             reply_value(reply, item.map(|item| item.value));
             if item.is_some() {
-                hash.remove(name, call.hasher);
+                hash.remove(name);
                 gone.push(name);
             }
         }
@@ -147,17 +146,16 @@ fn hgetex(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result
     let key = call.key(1);
     keys.look_as::<Hash>(key)?;
     let deadline = expiry.resolve_of_elements(call)?;
-    let (lookup, deletes) = (lookup(call, keys), is_past(deadline, keys));
-    keys.expire_named(key, names.clone());
+    let deletes = is_past(deadline, keys);
     reply.array(names.len());
     let edited = keys.edit_as(key, |hash: &mut Hash, _| {
         let mut changed = Vec::new();
         for name in names.clone() {
-            let item = hash.get(name, lookup);
+            let item = hash.get(name);
             reply_value(reply, item.map(|item| item.value));
             let Some(old) = item.map(|item| item.deadline) else { continue };
             match deadline {
-                Some(Deadline::At(_)) if deletes => drop(hash.remove(name, call.hasher)),
+                Some(Deadline::At(_)) if deletes => drop(hash.remove(name)),
                 Some(Deadline::At(time)) => hash.set_deadline(name, Some(time), call.hasher),
                 Some(Deadline::Clear) if old.is_some() => {
                     hash.set_deadline(name, None, call.hasher);
@@ -241,11 +239,9 @@ fn hsetex(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result
         return Ok(());
     }
     let deadline = expiry.resolve_of_elements(call)?;
-    keys.expire_named(key, names.clone());
-    let lookup = lookup(call, keys);
     if let Some(wanted) = conditions.fields {
         let hash = keys.look_as::<Hash>(key)?;
-        let has = |name| hash.as_ref().is_some_and(|hash| hash.get(name, lookup).is_some());
+        let has = |name| hash.as_ref().is_some_and(|hash| hash.get(name).is_some());
         if names.clone().any(|name| has(name) != wanted) {
             reply.int(0);
             return Ok(());
@@ -268,7 +264,7 @@ fn delete<'a>(
 ) -> Result<(), CommandError> {
     let key = call.key(1);
     let gone = keys.edit_as(key, |hash: &mut Hash, _| {
-        names.filter(|name| hash.remove(name, call.hasher)).collect::<Vec<_>>()
+        names.filter(|name| hash.remove(name)).collect::<Vec<_>>()
     })?;
     let gone = gone.unwrap_or_default();
     keys.changed(gone.len());
@@ -283,17 +279,17 @@ fn store<'a>(
     words: impl ExactSizeIterator<Item = &'a [u8]> + Clone,
     deadline: Option<Deadline>,
 ) -> Result<(), CommandError> {
-    let (key, limits, lookup) = (call.key(1), limits(call), lookup(call, keys));
+    let (key, limits) = (call.key(1), limits(call));
     let pairs = words.len() / 2;
     keys.edit_or_new(key, |hash: &mut Hash, _| {
         if pairs > limits.entries {
-            hash.unpack(call.hasher);
+            hash.enlarge(call.hasher);
         }
         let mut words = words.clone();
         while let (Some(name), Some(value)) = (words.next(), words.next()) {
             let time = match deadline {
                 Some(Deadline::At(time)) => Some(time),
-                Some(Deadline::Keep) => hash.get(name, lookup).and_then(|item| item.deadline),
+                Some(Deadline::Keep) => hash.get(name).and_then(|item| item.deadline),
                 Some(Deadline::Clear) | None => None,
             };
             hash.set(name, value, time, limits, call.hasher);

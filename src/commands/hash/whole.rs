@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 
-use crate::base::millis::Millis;
 use crate::commands::call::Call;
 use crate::commands::command::{Access, Arg, Arity, Command, Flags, Group, KeySpec, Name, Run};
 use crate::commands::error::CommandError;
@@ -130,32 +129,29 @@ fn show_all(
     head: impl FnOnce(&mut Reply<'_>, usize),
     show: impl Fn(&mut Reply<'_>, Item<'_>),
 ) -> Result<(), CommandError> {
-    let now = keys.elements_now();
     match keys.read_as::<Hash>(call.key(1))? {
         None => head(reply, 0),
         Some(hash) => {
-            head(reply, hash.len_at(now));
-            hash.each(now, |item| show(reply, item));
+            head(reply, hash.len());
+            hash.each(|item| show(reply, item));
         }
     }
     Ok(())
 }
 
 fn hscan(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
-    let now = keys.elements_now();
     elements::scan(call, keys, reply, Beside::Value, |hash: &Hash, scan| match hash {
-        Hash::Packed(_) => hash.each(now, |item| {
+        Hash::Packed(_) => hash.each(|item| {
             item.name.with(|name| scan.add(name, |reply| reply_value(reply, Some(item.value))));
         }),
-        Hash::Table(table) => scan.table(table, |scan, field| {
-            if field.due() > now {
-                scan.add(field.name(), |reply| reply.bulk(field.value()));
-            }
+        Hash::Large(fields) => scan.table(fields.table(), |scan, field| {
+            scan.add(field.name(), |reply| reply.bulk(field.value()));
         }),
     })
 }
 
-/// Fields that one call chooses with repetition: Valkey knows no bound and would run out of memory.
+/// Fields that one call chooses with repetition; their reply may have as many bytes as the longest
+/// string. Valkey knows no bound and would run out of memory.
 const REPEATED_MAX: u64 = 1 << 24;
 
 /// Up to so much of a large hash is chosen by drawing until there are enough different ones, which
@@ -167,31 +163,52 @@ fn hrandfield(
     keys: &mut Keys<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), CommandError> {
-    let now = keys.elements_now();
     let mut random = keys.tools.random.fork();
     if call.len() == 2 {
         let hash = keys.read_as::<Hash>(call.key(1))?;
-        let item = hash.as_ref().and_then(|hash| choose_one(hash, now, &mut random));
+        let item = hash.as_ref().and_then(|hash| hash.random(&mut random));
         reply_value(reply, item.map(|item| item.name));
         return Ok(());
     }
-    let Wanted { count, with_values } = Wanted::of(call)?;
-    let hash = keys.read_as::<Hash>(call.key(1))?;
-    let items = match &hash {
-        None => Vec::new(),
-        Some(hash) if count >= 0 => choose_different(hash, count as usize, now, &mut random),
-        Some(_) if count.unsigned_abs() > REPEATED_MAX => return Err(CommandError::OutOfRange),
-        Some(hash) => choose(hash, count.unsigned_abs() as usize, now, &mut random),
+    let wanted = Wanted::of(call)?;
+    let Some(hash) = keys.read_as::<Hash>(call.key(1))? else {
+        reply.array(0);
+        return Ok(());
     };
-    let pairs = with_values && reply.is_resp3();
-    reply.array(if with_values && !pairs { 2 * items.len() } else { items.len() });
-    for item in items {
-        if pairs {
-            reply.array(2);
+    match usize::try_from(wanted.count) {
+        Ok(count) => {
+            let items = choose_different(&hash, count, &mut random);
+            wanted.begin(items.len(), reply);
+            items.into_iter().for_each(|item| wanted.show(item, reply));
+            Ok(())
         }
-        reply_value(reply, Some(item.name));
-        if with_values {
-            reply_value(reply, Some(item.value));
+        Err(_) => show_repeated(call, &wanted, &hash, &mut random, reply),
+    }
+}
+
+/// Replies with fields chosen one by one, the same one perhaps several times.
+fn show_repeated(
+    call: &Call<'_>,
+    wanted: &Wanted,
+    hash: &Hash,
+    random: &mut fastrand::Rng,
+    reply: &mut Reply<'_>,
+) -> Result<(), CommandError> {
+    let count = wanted.count.unsigned_abs();
+    if count > REPEATED_MAX {
+        return Err(CommandError::OutOfRange);
+    }
+    let items = if matches!(hash, Hash::Packed(_)) { all(hash) } else { Vec::new() };
+    wanted.begin(count as usize, reply);
+    let start = reply.mark();
+    for _ in 0..count {
+        let item = match items.len() {
+            0 => hash.random(random).expect("a hash has fields"),
+            len => items[random.usize(0..len)],
+        };
+        wanted.show(item, reply);
+        if (reply.mark() - start) as u64 > call.settings.proto_max_bulk_len {
+            return Err(CommandError::OutOfRange);
         }
     }
     Ok(())
@@ -221,45 +238,33 @@ impl Wanted {
         }
         Ok(Wanted { count, with_values })
     }
+
+    /// Replies with the head of `len` fields: in version 3, each with its value is a pair.
+    fn begin(&self, len: usize, reply: &mut Reply<'_>) {
+        let is_flat = self.with_values && !reply.is_resp3();
+        reply.array(if is_flat { 2 * len } else { len });
+    }
+
+    fn show(&self, item: Item<'_>, reply: &mut Reply<'_>) {
+        if self.with_values && reply.is_resp3() {
+            reply.array(2);
+        }
+        reply_value(reply, Some(item.name));
+        if self.with_values {
+            reply_value(reply, Some(item.value));
+        }
+    }
 }
 
-fn all(hash: &Hash, now: Millis) -> Vec<Item<'_>> {
+fn all(hash: &Hash) -> Vec<Item<'_>> {
     let mut items = Vec::with_capacity(hash.len());
-    hash.each(now, |item| items.push(item));
+    hash.each(|item| items.push(item));
     items
 }
 
-/// One field, any as likely as another.
-fn choose_one<'a>(hash: &'a Hash, now: Millis, random: &mut fastrand::Rng) -> Option<Item<'a>> {
-    if hash.due() > now { hash.random(random) } else { choose(hash, 1, now, random).pop() }
-}
-
-/// Fields chosen one by one, the same one perhaps several times.
-fn choose<'a>(
-    hash: &'a Hash,
-    count: usize,
-    now: Millis,
-    random: &mut fastrand::Rng,
-) -> Vec<Item<'a>> {
-    if matches!(hash, Hash::Table(_)) && hash.due() > now {
-        return (0..count).filter_map(|_| hash.random(random)).collect();
-    }
-    let items = all(hash, now);
-    if items.is_empty() {
-        return items;
-    }
-    (0..count).map(|_| items[random.usize(0..items.len())]).collect()
-}
-
 /// Different fields, `count` of them or all.
-fn choose_different<'a>(
-    hash: &'a Hash,
-    count: usize,
-    now: Millis,
-    random: &mut fastrand::Rng,
-) -> Vec<Item<'a>> {
-    let is_large = matches!(hash, Hash::Table(_)) && hash.due() > now;
-    if is_large && count < hash.len() / DRAWN_SHARE {
+fn choose_different<'a>(hash: &'a Hash, count: usize, random: &mut fastrand::Rng) -> Vec<Item<'a>> {
+    if matches!(hash, Hash::Large(_)) && count < hash.len() / DRAWN_SHARE {
         let (mut names, mut items) = (HashSet::with_capacity(count), Vec::with_capacity(count));
         while items.len() < count {
             let Some(item) = hash.random(random) else { break };
@@ -270,7 +275,7 @@ fn choose_different<'a>(
         return items;
     }
     // Each is taken with the probability that is left for it (D. Knuth, 3.4.2, algorithm S).
-    let mut items = all(hash, now);
+    let mut items = all(hash);
     let (mut left, mut wanted) = (items.len(), count.min(items.len()));
     items.retain(|_| {
         let is_taken = random.usize(0..left) < wanted;

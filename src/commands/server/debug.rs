@@ -115,7 +115,8 @@ fn debug(call: &Call<'_>, _session: &Session) -> Result<Action, CommandError> {
     Ok(Action::Debug(asked))
 }
 
-/// RELOAD without a snapshot: the journal is loaded again, whatever the options.
+/// RELOAD without a snapshot: the journal is loaded again, or, where there is none, every value is
+/// made anew in memory, whatever the options.
 fn reload(call: &Call<'_>) -> Result<Debug, CommandError> {
     let known = ["MERGE", "NOFLUSH", "NOSAVE"];
     for index in 2..call.len() {
@@ -125,7 +126,7 @@ fn reload(call: &Call<'_>) -> Result<Debug, CommandError> {
             ));
         }
     }
-    Ok(Debug::LoadJournal)
+    Ok(Debug::Reload)
 }
 
 /// Seconds with decimals as milliseconds; what is no number does not sleep, as in Redis.
@@ -176,7 +177,7 @@ fn debug_help(
         ("PANIC-LENT <key> [<key> ...]", "Spoil keys and panic while holding them."),
         ("PANIC-SHARD <shard>", "Make a shard panic in the middle of its next command."),
         ("PROTOCOL <type>", "Reply with a value of this type."),
-        ("RELOAD [option ...]", "The same as LOADAOF."),
+        ("RELOAD [option ...]", "Load the journal again; without one, make every value anew."),
         ("SET-ACTIVE-EXPIRE <0|1>", "Take keys out when they are due, or only when touched."),
         ("SLEEP <seconds>", "Hold up the thread of this client. Decimals are allowed."),
         ("STALL-SHARD <shard> <milliseconds>", "Hold up the thread of a shard."),
@@ -275,7 +276,7 @@ mod tests {
             > debug break-order maybe
             (error) ERR argument must be 'yes' or 'no'
             > debug reload nosave
-            (action) Debug(LoadJournal)
+            (action) Debug(Reload)
             > debug reload foo
             (error) ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.
             > debug pause-cron 1

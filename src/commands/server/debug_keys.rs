@@ -146,8 +146,8 @@ fn object(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result
     Ok(())
 }
 
-/// Bytes that the value would take in Redis's file format, without compression; of a collection, the
-/// bytes that it takes in memory.
+/// Bytes that the value would take in Redis's file format, without compression; of a collection,
+/// the bytes that it takes in memory.
 fn saved_len(entry: &Entry) -> usize {
     match entry.string() {
         Some(Value::Integer(-128..=127)) => 2,

@@ -7,8 +7,8 @@
 use std::fmt;
 
 use crate::base::float;
-use crate::base::millis::Millis;
 use crate::base::sha1::{LEN, sha1};
+use crate::data::stream::{Id, Stream};
 use crate::keyspace::entry::Entry;
 use crate::keyspace::object::Object;
 
@@ -61,7 +61,7 @@ impl Digest {
             }
             Object::Hash(hash) => {
                 self.mix(&4u32.to_be_bytes());
-                hash.each(Millis(i64::MIN), |item| {
+                hash.each(|item| {
                     let mut pair = Digest::default();
                     item.name.with(|bytes| pair.mix(bytes));
                     item.value.with(|bytes| pair.mix(bytes));
@@ -90,7 +90,19 @@ impl Digest {
                     self.join(member);
                 });
             }
-            Object::Stream(_) => {}
+            Object::Stream(stream) => self.mix_stream(stream),
+        }
+    }
+
+    /// Of a stream only its entries count.
+    fn mix_stream(&mut self, stream: &Stream) {
+        self.mix(&6u32.to_be_bytes());
+        for entry in stream.range(Id::MIN, Id::MAX) {
+            self.mix(format!("{}.{}", entry.id.ms, entry.id.seq).as_bytes());
+            for (name, value) in entry.pairs {
+                name.with(|bytes| self.mix(bytes));
+                value.with(|bytes| self.mix(bytes));
+            }
         }
     }
 

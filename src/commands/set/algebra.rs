@@ -282,7 +282,6 @@ type Sets<'a> = Vec<Option<Ref<'a, Set>>>;
 /// Reads sets: counts and touches.
 fn read<'k>(keys: &'k mut Keys<'_>, names: &[Key<'_>]) -> Result<Sets<'k>, CommandError> {
     for name in names {
-        keys.expire_all_elements(*name);
         keys.read_as::<Set>(*name)?;
     }
     peek(keys, names)
@@ -291,7 +290,6 @@ fn read<'k>(keys: &'k mut Keys<'_>, names: &[Key<'_>]) -> Result<Sets<'k>, Comma
 /// Looks at sets on behalf of a write.
 fn look<'k>(keys: &'k mut Keys<'_>, names: &[Key<'_>]) -> Result<Sets<'k>, CommandError> {
     for name in names {
-        keys.expire_all_elements(*name);
         keys.look_as::<Set>(*name)?;
     }
     peek(keys, names)

@@ -1,8 +1,7 @@
 //! One set and its members: SADD, SCARD, SISMEMBER, SMEMBERS, SMISMEMBER, SMOVE, SREM, SSCAN.
 //!
 //! A member that is there already keeps its deadline when it is added again; one that moves takes
-//! its deadline along. What is due is not there: a write first takes out what it names, a command
-//! about all members all of it.
+//! its deadline along.
 
 use crate::base::millis::Millis;
 use crate::commands::call::Call;
@@ -126,9 +125,8 @@ pub(crate) const COMMANDS: &[Command] = &[
 ];
 
 fn sadd(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
-    let (key, rules, count) = (call.key(1), rules(call), call.len() - 2);
-    keys.expire_named(key, call.args_from(2));
-    let added = keys.edit_or_new(key, |set: &mut Set, _| {
+    let (rules, count) = (rules(call), call.len() - 2);
+    let added = keys.edit_or_new(call.key(1), |set: &mut Set, _| {
         if set.is_empty() {
             *set = Set::expecting(call.arg(2), count, rules);
         } else {
@@ -142,9 +140,7 @@ fn sadd(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(
 }
 
 fn scard(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
-    let key = call.key(1);
-    keys.expire_all_elements(key);
-    let set = keys.read_as::<Set>(key)?;
+    let set = keys.read_as::<Set>(call.key(1))?;
     reply.int(set.map_or(0, |set| set.len() as i64));
     Ok(())
 }
@@ -154,9 +150,8 @@ fn sismember(
     keys: &mut Keys<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), CommandError> {
-    let now = keys.elements_now();
     let set = keys.read_as::<Set>(call.key(1))?;
-    reply.int(set.is_some_and(|set| set.contains_at(call.arg(2), now)).into());
+    reply.int(set.is_some_and(|set| set.contains(call.arg(2))).into());
     Ok(())
 }
 
@@ -165,9 +160,7 @@ fn smembers(
     keys: &mut Keys<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), CommandError> {
-    let key = call.key(1);
-    keys.expire_all_elements(key);
-    let Some(set) = keys.read_as::<Set>(key)? else {
+    let Some(set) = keys.read_as::<Set>(call.key(1))? else {
         reply.set(0);
         return Ok(());
     };
@@ -181,19 +174,16 @@ fn smismember(
     keys: &mut Keys<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), CommandError> {
-    let now = keys.elements_now();
     let set = keys.read_as::<Set>(call.key(1))?;
     reply.array(call.len() - 2);
     for member in call.args_from(2) {
-        reply.int(set.as_ref().is_some_and(|set| set.contains_at(member, now)).into());
+        reply.int(set.as_ref().is_some_and(|set| set.contains(member)).into());
     }
     Ok(())
 }
 
 fn srem(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
-    let key = call.key(1);
-    keys.expire_named(key, call.args_from(2));
-    let removed = keys.edit_as(key, |set: &mut Set, _| {
+    let removed = keys.edit_as(call.key(1), |set: &mut Set, _| {
         call.args_from(2).filter(|member| set.remove(member)).count()
     })?;
     let removed = removed.unwrap_or(0);
@@ -203,7 +193,6 @@ fn srem(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(
 }
 
 fn sscan(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
-    keys.expire_all_elements(call.key(1));
     elements::scan(call, keys, reply, Beside::Nothing, |set: &Set, scan| match set {
         Set::Large(large) => {
             scan.table(large.table(), |scan, member| scan.add(member.name(), |_| {}));
@@ -214,9 +203,6 @@ fn sscan(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<
 
 fn smove(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
     let (from, to, member) = (call.key(1), call.key(2), call.arg(3));
-    for key in [from, to] {
-        keys.expire_named(key, std::iter::once(member));
-    }
     let Some(source) = keys.look_as::<Set>(from)? else {
         reply.int(0);
         return Ok(());

@@ -59,7 +59,6 @@ const PACKED_AGAIN: usize = 5;
 const REPEATED_MAX: u64 = 1 << 24;
 
 fn spop(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
-    keys.expire_all_elements(call.key(1));
     match call.len() {
         2 => pop_one(call, keys, reply),
         3 => pop_many(call, keys, reply),
@@ -163,9 +162,8 @@ fn srandmember(
         ));
     }
     // The set is borrowed from the keys, and so are their random numbers.
-    let (key, mut random) = (call.key(1), keys.tools.random.fork());
-    keys.expire_all_elements(key);
-    let set = keys.read_as::<Set>(key)?;
+    let mut random = keys.tools.random.fork();
+    let set = keys.read_as::<Set>(call.key(1))?;
     match (count, set) {
         (None, set) => match set.as_ref().and_then(|set| set.random(&mut random)) {
             Some(member) => reply_member(reply, member),

@@ -1,4 +1,4 @@
-//! Strings compared: LCS, DELIFEQ.
+//! Strings compared: LCS.
 //!
 //! LCS fills the table of dynamic programming, a number of 32 bits for each pair of prefixes, then
 //! walks back from its last corner; the ranges come out last first, as Redis gives them. For LEN
@@ -15,59 +15,29 @@ use crate::keyspace::keys::Keys;
 use crate::resp::Reply;
 
 /// The commands of this family.
-pub(crate) const COMMANDS: &[Command] = &[
-    Command {
-        name: Name("delifeq"),
-        group: Group::String,
-        since: "9.0.0",
-        complexity: "O(1)",
-        summary: "Deletes a key if its string value is the given one.",
-        arity: Arity::Exactly(3),
-        keys: &[KeySpec::one(1, Access::RM.and(Access::DELETE))],
-        flags: Flags::WRITE.and(Flags::FAST),
-        args: &[Arg::key("key"), Arg::string("value")],
-        run: Run::Keys(delifeq),
-        ..Command::BASE
-    },
-    Command {
-        name: Name("lcs"),
-        group: Group::String,
-        since: "7.0.0",
-        complexity: "O(N*M) with N and M the lengths of the two strings.",
-        summary: "Gives the longest common subsequence of two strings.",
-        arity: Arity::AtLeast(3),
-        keys: &[KeySpec {
-            find: Find::Range { last: 1, step: 1, limit: 0 },
-            ..KeySpec::one(1, Access::RO.and(Access::READS))
-        }],
-        flags: Flags::READONLY,
-        args: &[
-            Arg::key("key1"),
-            Arg::key("key2"),
-            Arg::word("len", "LEN").optional(),
-            Arg::word("idx", "IDX").optional(),
-            Arg::integer("min-match-len").token("MINMATCHLEN").optional(),
-            Arg::word("withmatchlen", "WITHMATCHLEN").optional(),
-        ],
-        run: Run::Keys(lcs),
-        ..Command::BASE
-    },
-];
-
-fn delifeq(
-    call: &Call<'_>,
-    keys: &mut Keys<'_>,
-    reply: &mut Reply<'_>,
-) -> Result<(), CommandError> {
-    let key = call.key(1);
-    let is_equal = keys.look_string(key)?.is_some_and(|there| there.is(call.arg(2)));
-    if is_equal {
-        keys.remove(key);
-        keys.tools.effects.rewrite(keys.db, &[b"DEL", key.name]);
-    }
-    reply.int(i64::from(is_equal));
-    Ok(())
-}
+pub(crate) const COMMANDS: &[Command] = &[Command {
+    name: Name("lcs"),
+    group: Group::String,
+    since: "7.0.0",
+    complexity: "O(N*M) with N and M the lengths of the two strings.",
+    summary: "Gives the longest common subsequence of two strings.",
+    arity: Arity::AtLeast(3),
+    keys: &[KeySpec {
+        find: Find::Range { last: 1, step: 1, limit: 0 },
+        ..KeySpec::one(1, Access::RO.and(Access::READS))
+    }],
+    flags: Flags::READONLY,
+    args: &[
+        Arg::key("key1"),
+        Arg::key("key2"),
+        Arg::word("len", "LEN").optional(),
+        Arg::word("idx", "IDX").optional(),
+        Arg::integer("min-match-len").token("MINMATCHLEN").optional(),
+        Arg::word("withmatchlen", "WITHMATCHLEN").optional(),
+    ],
+    run: Run::Keys(lcs),
+    ..Command::BASE
+}];
 
 fn lcs(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
     let mut string = |index| match keys.read_string(call.key(index)) {
@@ -240,27 +210,6 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use crate::testing::{Store, dialogue};
-
-    #[test]
-    fn delifeq_deletes_only_what_is_equal() {
-        let mut store = Store::new();
-        dialogue(
-            &mut store,
-            r#"
-            > DELIFEQ k 10
-            (integer) 0
-            > SET k 10
-            OK
-            > DELIFEQ k 010
-            (integer) 0
-            > DELIFEQ k 10
-            (integer) 1
-            > GET k
-            (nil)
-            "#,
-        );
-        assert_eq!(store.effects(), "SET k 10\nDEL k");
-    }
 
     #[test]
     fn common_subsequences_as_redis_finds_them() {

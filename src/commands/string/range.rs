@@ -11,7 +11,7 @@ use crate::keyspace::keys::{Deadline, Keys};
 use crate::resp::Reply;
 
 /// The longest string, in bytes: positions in a record are numbers of 32 bits.
-const STRING_BYTES_MAX: u64 = u32::MAX as u64;
+pub(in crate::commands) const STRING_BYTES_MAX: u64 = u32::MAX as u64;
 
 const RANGE_COMPLEXITY: &str = "O(N) with N the length of the part that is given.";
 

@@ -7,6 +7,7 @@
 use crate::commands::call::Call;
 use crate::commands::command::{Access, Arg, Arity, Command, Flags, Group, KeySpec, Name, Run};
 use crate::commands::error::CommandError;
+use crate::commands::string::conditional::{self, Comparison};
 use crate::commands::string::effect::store_and_record;
 use crate::commands::string::expiry::{self, Expiry};
 use crate::commands::string::reply_value;
@@ -52,6 +53,7 @@ pub(crate) const COMMANDS: &[Command] = &[
             ("6.2.0", "The options `GET`, `EXAT` and `PXAT`."),
             ("7.0.0", "`NX` and `GET` go together."),
             ("8.1.0", "The option `IFEQ`."),
+            ("8.4.0", "The options `IFNE`, `IFDEQ` and `IFDNE`."),
         ],
         run: Run::Keys(set),
         ..Command::BASE
@@ -92,7 +94,10 @@ const SET_ARGS: &[Arg] = &[
         &[
             Arg::word("nx", "NX").since("2.6.12"),
             Arg::word("xx", "XX").since("2.6.12"),
-            Arg::string("comparison-value").token("IFEQ").since("8.1.0"),
+            conditional::ARGS[0].since("8.1.0"),
+            conditional::ARGS[1].since("8.4.0"),
+            conditional::ARGS[2].since("8.4.0"),
+            conditional::ARGS[3].since("8.4.0"),
         ],
     )
     .optional(),
@@ -181,8 +186,8 @@ enum Condition<'a> {
     Missing,
     /// XX.
     Present,
-    /// IFEQ.
-    Equal(&'a [u8]),
+    /// IFEQ, IFNE, IFDEQ or IFDNE.
+    Compared(Comparison<'a>),
 }
 
 impl Condition<'_> {
@@ -191,7 +196,7 @@ impl Condition<'_> {
             Condition::Always => true,
             Condition::Missing => keys.look(key).is_none(),
             Condition::Present => keys.look(key).is_some(),
-            Condition::Equal(text) => keys.look_string(key)?.is_some_and(|there| there.is(text)),
+            Condition::Compared(comparison) => comparison.holds(keys.look_string(key)?)?,
         })
     }
 }
@@ -213,11 +218,11 @@ impl<'a> SetOptions<'a> {
                 asked.restrict(Condition::Missing)?;
             } else if options.take_word("XX") {
                 asked.restrict(Condition::Present)?;
-            } else if options.take_word("IFEQ") {
+            } else if let Some(comparison) = Comparison::take(&mut options)? {
                 if asked.condition != Condition::Always {
                     return Err(CommandError::Syntax);
                 }
-                asked.condition = Condition::Equal(options.value()?);
+                asked.condition = Condition::Compared(comparison);
             } else if options.take_word("GET") {
                 asked.get = true;
             } else if !asked.expiry.take(&mut options)? {

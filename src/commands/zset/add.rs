@@ -180,7 +180,6 @@ pub(in crate::commands) fn add(
             changed += usize::from(update.changed());
         }
     };
-    keys.expire_named(key, pairs.iter().map(|(_, name)| *name));
     if options.xx {
         keys.edit_as(key, |zset, _| run(zset))?;
     } else {

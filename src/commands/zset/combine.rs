@@ -338,7 +338,6 @@ impl Plan {
             is_sorted: operation != Operation::Difference,
         };
         for at in plan.keys.clone() {
-            keys.expire_all_elements(call.key(at));
             if keys.read(call.key(at)).is_some_and(|entry| view_of(entry).is_none()) {
                 return Err(CommandError::WrongType);
             }

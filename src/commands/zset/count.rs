@@ -5,7 +5,7 @@ use crate::commands::call::Call;
 use crate::commands::command::{Access, Arg, Arity, Command, Flags, Group, KeySpec, Name, Run};
 use crate::commands::error::CommandError;
 use crate::commands::zset::range::ranks;
-use crate::commands::zset::{By, Ends, read};
+use crate::commands::zset::{By, Ends};
 use crate::data::Collection;
 use crate::data::zset::Zset;
 use crate::keyspace::keys::Keys;
@@ -54,7 +54,7 @@ pub(crate) const COMMANDS: &[Command] = &[
     Command {
         name: Name("zremrangebylex"),
         since: "2.8.9",
-        summary: "Takes the members of a sorted set of equal scores out whose names are in a range.",
+        summary: "Takes out the members of a sorted set whose names are in a range.",
         args: BY_NAME,
         run: Run::Keys(zremrangebylex),
         ..REMOVE
@@ -96,7 +96,7 @@ fn count(
     by: By,
 ) -> Result<(), CommandError> {
     let ends = Ends::of(by, call.arg(2), call.arg(3))?;
-    let zset = read(keys, call.key(1))?;
+    let zset = keys.read_as::<Zset>(call.key(1))?;
     reply.int(zset.map_or(0, |zset| ends.find(&zset).1) as i64);
     Ok(())
 }
@@ -136,7 +136,6 @@ fn remove(
     find: impl FnOnce(&Zset) -> (usize, usize),
 ) -> Result<(), CommandError> {
     let key = call.key(1);
-    keys.expire_all_elements(key);
     let removed = keys.edit_as(key, |zset: &mut Zset, _| {
         let (start, count) = find(zset);
         (0..count).for_each(|_| zset.remove_at(start, &mut |_, _| {}));

@@ -3,7 +3,6 @@
 use crate::commands::call::Call;
 use crate::commands::command::{Access, Arg, Arity, Command, Flags, Group, KeySpec, Name, Run};
 use crate::commands::error::CommandError;
-use crate::commands::zset::read;
 use crate::data::Collection;
 use crate::data::zset::{Edge, Zset};
 use crate::keyspace::keys::Keys;
@@ -90,7 +89,7 @@ pub(crate) const COMMANDS: &[Command] = &[
 ];
 
 fn zcard(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
-    let zset = read(keys, call.key(1))?;
+    let zset = keys.read_as::<Zset>(call.key(1))?;
     reply.int(zset.map_or(0, |zset| zset.len()) as i64);
     Ok(())
 }
@@ -100,19 +99,17 @@ fn zmscore(
     keys: &mut Keys<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), CommandError> {
-    let now = keys.elements_now();
     let zset = keys.read_as::<Zset>(call.key(1))?;
     reply.array(call.len() - 2);
     for name in call.args_from(2) {
-        reply_score(reply, zset.as_ref().and_then(|zset| zset.score_at(name, now)));
+        reply_score(reply, zset.as_ref().and_then(|zset| zset.score(name)));
     }
     Ok(())
 }
 
 fn zscore(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
-    let now = keys.elements_now();
     let zset = keys.read_as::<Zset>(call.key(1))?;
-    reply_score(reply, zset.and_then(|zset| zset.score_at(call.arg(2), now)));
+    reply_score(reply, zset.and_then(|zset| zset.score(call.arg(2))));
     Ok(())
 }
 
@@ -149,7 +146,7 @@ fn rank(
         return Err(CommandError::Syntax);
     }
     let name = call.arg(2);
-    let zset = read(keys, call.key(1))?;
+    let zset = keys.read_as::<Zset>(call.key(1))?;
     let found = zset.and_then(|zset| {
         let score = zset.score(name)?;
         let rank = zset.rank(Edge::Before(score, name));
@@ -170,7 +167,6 @@ fn rank(
 
 fn zrem(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
     let key = call.key(1);
-    keys.expire_named(key, call.args_from(2));
     let removed = keys.edit_as(key, |zset: &mut Zset, _| {
         call.args_from(2).filter(|name| zset.remove(name).is_some()).count()
     })?;

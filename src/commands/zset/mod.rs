@@ -14,9 +14,6 @@ use crate::base::integer;
 use crate::commands::call::Call;
 use crate::commands::error::CommandError;
 use crate::data::zset::{Edge, Limits, Zset};
-use crate::keyspace::key::Key;
-use crate::keyspace::keys::Keys;
-use crate::keyspace::object::Ref;
 use crate::resp::Reply;
 
 /// Up to where the settings have sorted sets packed.
@@ -26,15 +23,6 @@ pub(super) fn limits(call: &Call<'_>) -> Limits {
         entries: at_most(call.settings.zset_max_listpack_entries),
         value_bytes: at_most(call.settings.zset_max_listpack_value),
     }
-}
-
-/// Reads a sorted set of which a command looks at all members: those that are due go first.
-pub(super) fn read<'k>(
-    keys: &'k mut Keys<'_>,
-    key: Key<'_>,
-) -> Result<Option<Ref<'k, Zset>>, CommandError> {
-    keys.expire_all_elements(key);
-    keys.read_as(key)
 }
 
 /// A whole number from 1 on.

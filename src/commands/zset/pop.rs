@@ -76,7 +76,6 @@ pub(in crate::commands) fn pop(
     end: End,
     count: usize,
 ) -> Result<Option<Vec<Popped>>, CommandError> {
-    keys.expire_all_elements(key);
     let popped = keys.edit_as(key, |zset: &mut Zset, _| {
         let count = count.min(zset.len());
         let mut popped = Vec::with_capacity(count);

@@ -3,8 +3,9 @@
 use crate::commands::call::Call;
 use crate::commands::command::{Access, Arg, Arity, Command, Flags, Group, KeySpec, Name, Run};
 use crate::commands::error::CommandError;
-use crate::commands::zset::{Row, begin_members, read, reply_member, reply_row};
+use crate::commands::zset::{Row, begin_members, reply_member, reply_row};
 use crate::data::Collection;
+use crate::data::zset::Zset;
 use crate::keyspace::keys::Keys;
 use crate::resp::Reply;
 
@@ -44,7 +45,7 @@ fn zrandmember(
 ) -> Result<(), CommandError> {
     let mut random = keys.tools.random.fork();
     if call.len() == 2 {
-        match read(keys, call.key(1))? {
+        match keys.read_as::<Zset>(call.key(1))? {
             Some(zset) => {
                 let rank = random.usize(0..zset.len());
                 zset.visit(rank, 1, false, &mut |name, _| {
@@ -57,7 +58,7 @@ fn zrandmember(
         return Ok(());
     }
     let (count, with_scores) = wanted(call)?;
-    let Some(zset) = read(keys, call.key(1))? else {
+    let Some(zset) = keys.read_as::<Zset>(call.key(1))? else {
         reply.array(0);
         return Ok(());
     };

@@ -10,7 +10,7 @@ use crate::commands::call::Call;
 use crate::commands::command::{Access, Arg, Arity, Command, Flags, Group, KeySpec, Name, Run};
 use crate::commands::error::CommandError;
 use crate::commands::recreate;
-use crate::commands::zset::{By, Ends, Row, limits, read, reply_row};
+use crate::commands::zset::{By, Ends, Row, limits, reply_row};
 use crate::data::Collection;
 use crate::data::zset::Zset;
 use crate::keyspace::keys::Keys;
@@ -187,7 +187,7 @@ fn show(
     form: Form,
 ) -> Result<(), CommandError> {
     let range = Range::of(call, 2, form)?;
-    match read(keys, call.key(1))? {
+    match keys.read_as::<Zset>(call.key(1))? {
         Some(zset) => reply_row(reply, &zset, range.row(&zset), range.with_scores),
         None => reply.array(0),
     }
@@ -201,7 +201,7 @@ fn zrangestore(
 ) -> Result<(), CommandError> {
     let range = Range::of(call, 3, Form { by: None, backwards: None, is_store: true })?;
     let (limits, mut stored) = (limits(call), Zset::default());
-    if let Some(zset) = read(keys, call.key(2))? {
+    if let Some(zset) = keys.read_as::<Zset>(call.key(2))? {
         let row = range.row(&zset);
         zset.visit(row.start, row.count, row.backwards, &mut |name, score| {
             stored.put(name, score, limits, call.hasher);

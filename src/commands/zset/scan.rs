@@ -34,7 +34,6 @@ pub(crate) const COMMANDS: &[Command] = &[Command {
 }];
 
 fn zscan(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
-    keys.expire_all_elements(call.key(1));
     elements::scan(call, keys, reply, Beside::Score, |zset: &Zset, scan| match zset.table() {
         Some(table) => scan.table(table, |scan, member| {
             scan.add(member.name(), |reply| write_score(reply, member.score()));

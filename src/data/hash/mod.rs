@@ -3,8 +3,8 @@
 //! A small hash is one pack: name, value, name, value. It becomes a table when it outgrows its
 //! [`Limits`] or one of its fields gets a deadline, and stays one.
 //!
-//! Whoever reads says what the time is ([`Lookup`]): a field that is due is not there, though it is
-//! only taken out by [`Collection::expire`].
+//! Nothing here knows the time: who looks at a hash first lets [`Collection::expire`] take out what
+//! is due.
 
 mod field;
 
@@ -32,15 +32,6 @@ pub struct Limits {
     pub value_bytes: usize,
 }
 
-/// How fields are found, and as of when.
-#[derive(Clone, Copy, Debug)]
-pub struct Lookup<'a> {
-    /// How names are hashed.
-    pub hasher: &'a Hasher,
-    /// The time: what is due by then is not there.
-    pub now: Millis,
-}
-
 /// A field as it is read.
 #[derive(Clone, Copy, Debug)]
 pub struct Item<'a> {
@@ -59,13 +50,43 @@ impl<'a> From<&'a Field> for Item<'a> {
     }
 }
 
+/// The fields of a large hash.
+#[derive(Clone, Debug)]
+pub struct Fields {
+    table: Table<Field>,
+    hasher: Hasher,
+}
+
+impl Fields {
+    /// The table, to be scanned.
+    pub fn table(&self) -> &Table<Field> {
+        &self.table
+    }
+
+    fn set(&mut self, name: &[u8], value: &[u8], deadline: Option<Millis>) -> bool {
+        let name = Name::new(name, &self.hasher);
+        self.table.upsert(name, &self.hasher, |there| {
+            let Some(field) = there else { return Some(Field::new(name.bytes, value, deadline)) };
+            field.set_value(value);
+            if field.deadline() != deadline {
+                field.set_deadline(deadline);
+            }
+            None
+        })
+    }
+
+    fn remove(&mut self, name: &[u8]) -> bool {
+        self.table.remove(Name::new(name, &self.hasher)).is_some()
+    }
+}
+
 /// A hash.
 #[derive(Clone, Debug)]
 pub enum Hash {
     /// All in one pack.
     Packed(Pack),
     /// A table of fields.
-    Table(Box<Table<Field>>),
+    Large(Box<Fields>),
 }
 
 impl Default for Hash {
@@ -76,32 +97,21 @@ impl Default for Hash {
 
 impl Hash {
     /// The field with this name.
-    pub fn get(&self, name: &[u8], lookup: Lookup<'_>) -> Option<Item<'_>> {
+    pub fn get(&self, name: &[u8]) -> Option<Item<'_>> {
         match self {
             Hash::Packed(pack) => {
                 let at = find(pack, name)?;
                 let value = pack.get(pack.next(at)?);
                 Some(Item { name: pack.get(at), value, deadline: None })
             }
-            Hash::Table(table) => {
-                let field = table.get(Name::new(name, lookup.hasher))?;
-                (field.due() > lookup.now).then(|| field.into())
+            Hash::Large(fields) => {
+                fields.table.get(Name::new(name, &fields.hasher)).map(Item::from)
             }
         }
     }
 
-    /// Number of fields that are there at `now`; counts only where some may be due.
-    pub fn len_at(&self, now: Millis) -> usize {
-        if self.due() > now {
-            return self.len();
-        }
-        let mut len = 0;
-        self.each(now, |_| len += 1);
-        len
-    }
-
-    /// Hands each field that is there at `now` to `found`.
-    pub fn each<'a>(&'a self, now: Millis, mut found: impl FnMut(Item<'a>)) {
+    /// Hands each field to `found`.
+    pub fn each<'a>(&'a self, mut found: impl FnMut(Item<'a>)) {
         match self {
             Hash::Packed(pack) => {
                 let mut items = pack.iter();
@@ -109,17 +119,11 @@ impl Hash {
                     found(Item { name, value, deadline: None });
                 }
             }
-            Hash::Table(table) if table.due() > now => {
-                table.iter().for_each(|field| found(field.into()));
-            }
-            Hash::Table(table) => {
-                let there = table.iter().filter(|field| field.due() > now);
-                there.for_each(|field| found(field.into()));
-            }
+            Hash::Large(fields) => fields.table.iter().for_each(|field| found(field.into())),
         }
     }
 
-    /// Some field, any as likely as another, which may be due.
+    /// Some field, any as likely as another.
     pub fn random(&self, random: &mut fastrand::Rng) -> Option<Item<'_>> {
         match self {
             Hash::Packed(pack) if pack.is_empty() => None,
@@ -128,7 +132,7 @@ impl Hash {
                 let value = pack.get(pack.next(at)?);
                 Some(Item { name: pack.get(at), value, deadline: None })
             }
-            Hash::Table(table) => table.random(random).map(Item::from),
+            Hash::Large(fields) => fields.table.random(random).map(Item::from),
         }
     }
 
@@ -143,7 +147,7 @@ impl Hash {
     ) -> bool {
         let is_long = name.len().max(value.len()) > limits.value_bytes;
         if is_long || deadline.is_some() || self.is_stuffed(name.len() + value.len()) {
-            self.unpack(hasher);
+            self.enlarge(hasher);
         }
         match self {
             Hash::Packed(pack) => {
@@ -156,27 +160,21 @@ impl Hash {
                     }
                 }
                 if pack.len() / 2 > limits.entries {
-                    self.unpack(hasher);
+                    self.enlarge(hasher);
                 }
                 value_at.is_none()
             }
-            Hash::Table(table) => table.upsert(Name::new(name, hasher), hasher, |there| {
-                let Some(field) = there else { return Some(Field::new(name, value, deadline)) };
-                field.set_value(value);
-                if field.deadline() != deadline {
-                    field.set_deadline(deadline);
-                }
-                None
-            }),
+            Hash::Large(fields) => fields.set(name, value, deadline),
         }
     }
 
     /// Sets or takes away the deadline of a field that is there.
     pub fn set_deadline(&mut self, name: &[u8], deadline: Option<Millis>, hasher: &Hasher) {
         if deadline.is_some() {
-            self.unpack(hasher);
+            self.enlarge(hasher);
         }
-        if let Hash::Table(table) = self {
+        if let Hash::Large(fields) = self {
+            let Fields { table, hasher } = &mut **fields;
             table.upsert(Name::new(name, hasher), hasher, |there| {
                 if let Some(field) = there {
                     field.set_deadline(deadline);
@@ -187,13 +185,13 @@ impl Hash {
     }
 
     /// Takes a field out. Returns false when there is none.
-    pub fn remove(&mut self, name: &[u8], hasher: &Hasher) -> bool {
+    pub fn remove(&mut self, name: &[u8]) -> bool {
         match self {
             Hash::Packed(pack) => {
                 let at = find(pack, name);
                 at.map(|at| pack.remove(at, 2)).is_some()
             }
-            Hash::Table(table) => table.remove(Name::new(name, hasher)).is_some(),
+            Hash::Large(fields) => fields.remove(name),
         }
     }
 
@@ -203,16 +201,14 @@ impl Hash {
     }
 
     /// Makes a table of a pack.
-    pub fn unpack(&mut self, hasher: &Hasher) {
+    pub fn enlarge(&mut self, hasher: &Hasher) {
         let Hash::Packed(pack) = self else { return };
-        let mut table = Table::default();
+        let mut fields = Box::new(Fields { table: Table::default(), hasher: hasher.clone() });
         let mut items = pack.iter();
         while let (Some(name), Some(value)) = (items.next(), items.next()) {
-            let field = name.with(|name| value.with(|value| Field::new(name, value, None)));
-            let name = field.name().to_vec();
-            table.upsert(Name::new(&name, hasher), hasher, |_| Some(field));
+            name.with(|name| value.with(|value| fields.set(name, value, None)));
         }
-        *self = Hash::Table(Box::new(table));
+        *self = Hash::Large(fields);
     }
 }
 
@@ -225,28 +221,26 @@ impl Collection for Hash {
     fn len(&self) -> usize {
         match self {
             Hash::Packed(pack) => pack.len() / 2,
-            Hash::Table(table) => table.counts().len,
+            Hash::Large(fields) => fields.table.counts().len,
         }
     }
 
     fn encoding(&self) -> &'static str {
         match self {
             Hash::Packed(_) => "listpack",
-            Hash::Table(_) => "hashtable",
+            Hash::Large(_) => "hashtable",
         }
     }
 
     fn memory(&self) -> usize {
         match self {
             Hash::Packed(pack) => pack.memory(),
-            Hash::Table(table) => {
-                let (mut count, mut bytes) = (0, 0);
-                for field in table.iter().take(SAMPLES) {
-                    count += 1;
-                    bytes += field.memory();
-                }
-                let fields = bytes * table.counts().len / usize::max(1, count);
-                size_of::<Table<Field>>() + table.overhead() + fields
+            Hash::Large(fields) => {
+                let sampled = fields.table.iter().take(SAMPLES).map(Field::memory);
+                let (count, bytes) =
+                    sampled.fold((0, 0), |(count, bytes), memory| (count + 1, bytes + memory));
+                let all = bytes * fields.table.counts().len / usize::max(1, count);
+                size_of::<Fields>() + fields.table.overhead() + all
             }
         }
     }
@@ -254,31 +248,24 @@ impl Collection for Hash {
     fn due(&self) -> Millis {
         match self {
             Hash::Packed(_) => NEVER,
-            Hash::Table(table) => table.due(),
+            Hash::Large(fields) => fields.table.due(),
         }
     }
 
-    fn expire(&mut self, now: Millis, most: usize, hasher: &Hasher, gone: &mut dyn FnMut(&[u8])) {
-        let Hash::Table(table) = self else { return };
+    fn expire(&mut self, now: Millis, most: usize, gone: &mut dyn FnMut(&[u8])) {
+        let Hash::Large(fields) = self else { return };
         let mut names = Vec::new();
-        table.find_due(now, most, |field| names.push(field.name().to_vec()));
+        fields.table.find_due(now, most, |field| names.push(field.name().to_vec()));
         for name in names {
-            table.remove(Name::new(&name, hasher));
+            fields.remove(&name);
             gone(&name);
         }
-    }
-
-    fn expire_one(&mut self, name: &[u8], now: Millis, hasher: &Hasher) -> bool {
-        let Hash::Table(table) = self else { return false };
-        let name = Name::new(name, hasher);
-        let is_due = table.get(name).is_some_and(|field| field.due() <= now);
-        is_due && table.remove(name).is_some()
     }
 
     fn drop_some(&mut self) -> bool {
         match self {
             Hash::Packed(_) => false,
-            Hash::Table(table) => table.drop_some(),
+            Hash::Large(fields) => fields.table.drop_some(),
         }
     }
 }

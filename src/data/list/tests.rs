@@ -1,3 +1,5 @@
+//! Lists against a naive model, by seeded random operations.
+
 use super::*;
 
 fn texts(list: &List) -> Vec<Vec<u8>> {

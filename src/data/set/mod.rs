@@ -90,15 +90,6 @@ impl Set {
         }
     }
 
-    /// As [`Set::contains`], of a member that is not due at `now`.
-    pub fn contains_at(&self, member: &[u8], now: Millis) -> bool {
-        if self.due() > now {
-            return self.contains(member);
-        }
-        let deadline = self.deadline_of(member);
-        deadline.is_some_and(|deadline| deadline.is_none_or(|deadline| deadline > now))
-    }
-
     /// As [`Set::contains`], of a member of another set.
     pub fn has(&self, member: Value<'_>) -> bool {
         match (self, member) {
@@ -336,15 +327,10 @@ impl Collection for Set {
         if let Set::Large(large) = self { large.table().due() } else { NEVER }
     }
 
-    fn expire(&mut self, now: Millis, most: usize, _hasher: &Hasher, gone: &mut dyn FnMut(&[u8])) {
+    fn expire(&mut self, now: Millis, most: usize, gone: &mut dyn FnMut(&[u8])) {
         if let Set::Large(large) = self {
             large.expire(now, most, gone);
         }
-    }
-
-    fn expire_one(&mut self, name: &[u8], now: Millis, _hasher: &Hasher) -> bool {
-        let deadline = if self.due() <= now { self.deadline_of(name) } else { None };
-        deadline.flatten().is_some_and(|deadline| deadline <= now) && self.remove(name)
     }
 
     fn drop_some(&mut self) -> bool {

@@ -1,3 +1,5 @@
+//! Sets against a naive model, by seeded random operations.
+
 use std::collections::BTreeMap;
 
 use super::*;
@@ -46,7 +48,7 @@ fn random_changes_agree_with_a_map() {
                 _ => {}
             }
             let mut gone = Vec::new();
-            set.expire(Millis(step), usize::MAX, &hasher, &mut |name| gone.push(name.to_vec()));
+            set.expire(Millis(step), usize::MAX, &mut |name| gone.push(name.to_vec()));
             gone.sort();
             let due = |(_, deadline): &(_, &Option<Millis>)| {
                 deadline.is_some_and(|time| time <= Millis(step))

@@ -78,13 +78,6 @@ impl Zset {
         }
     }
 
-    /// As [`Zset::score`], of a member that is not due at `now`.
-    pub fn score_at(&self, name: &[u8], now: Millis) -> Option<f64> {
-        let is_due = self.due() <= now
-            && self.deadline(name).flatten().is_some_and(|deadline| deadline <= now);
-        if is_due { None } else { self.score(name) }
-    }
-
     /// Gives a member the score that `decide` says, told the one that it has; adds it where it has
     /// none. No score may be NaN.
     pub fn update(
@@ -244,16 +237,10 @@ impl Collection for Zset {
         }
     }
 
-    fn expire(&mut self, now: Millis, most: usize, _hasher: &Hasher, gone: &mut dyn FnMut(&[u8])) {
+    fn expire(&mut self, now: Millis, most: usize, gone: &mut dyn FnMut(&[u8])) {
         if let Zset::Large(large) = self {
             large.expire(now, most, gone);
         }
-    }
-
-    fn expire_one(&mut self, name: &[u8], now: Millis, _hasher: &Hasher) -> bool {
-        self.due() <= now
-            && self.deadline(name).flatten().is_some_and(|deadline| deadline <= now)
-            && self.remove(name).is_some()
     }
 
     fn drop_some(&mut self) -> bool {
@@ -357,7 +344,7 @@ mod tests {
         assert_eq!(zset.deadline(b"b"), Some(Some(Millis(50))));
         assert_eq!((zset.deadline(b"a"), zset.deadline(b"x")), (Some(None), None));
         let mut gone = Vec::new();
-        zset.expire(Millis(60), 10, &hasher, &mut |name| gone.push(name.to_vec()));
+        zset.expire(Millis(60), 10, &mut |name| gone.push(name.to_vec()));
         assert_eq!((gone, zset.due()), (vec![b"b".to_vec()], Millis(90)));
         zset.set_deadline(b"c", None, &hasher);
         assert_eq!((zset.due(), zset.len()), (NEVER, 2));

@@ -5,8 +5,6 @@ use crate::settings::kind::{Kind, Unit};
 use crate::settings::setting::{count, flag, long, memory, number};
 use crate::settings::special::Special;
 
-const NO_THRESHOLD: &str = "values have no packed form whose limit could be set yet";
-
 pub(super) const SETTINGS: &[Setting] = &[
     long("busy-reply-threshold", "5000", Unit::Millis)
         .also(&["lua-time-limit"])
@@ -23,7 +21,6 @@ pub(super) const SETTINGS: &[Setting] = &[
         .doc("Length of a field or value up to which a hash is packed."),
     memory("hll-sparse-max-bytes", "3000", 0)
         .runtime()
-        .accepted(NO_THRESHOLD)
         .doc("Size up to which a HyperLogLog is sparse."),
     count("list-compress-depth", "0", Unit::None)
         .runtime()
@@ -60,11 +57,9 @@ pub(super) const SETTINGS: &[Setting] = &[
         .doc("Length of a member up to which a set is packed."),
     memory("stream-node-max-bytes", "4096", 0)
         .runtime()
-        .accepted(NO_THRESHOLD)
         .doc("Size of a node of a stream; 0 for no limit."),
     long("stream-node-max-entries", "100", Unit::None)
         .runtime()
-        .accepted(NO_THRESHOLD)
         .doc("Entries in a node of a stream; 0 for no limit."),
     long("zset-max-listpack-entries", "128", Unit::None)
         .also(&["zset-max-ziplist-entries"])

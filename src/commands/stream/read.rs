@@ -1,0 +1,450 @@
+//! Reading on: XREAD, XREADGROUP.
+//!
+//! All streams are looked at before any is read, so that an error changes nothing. What a group was
+//! given goes into the journal as XCLAIM and XGROUP SETID; reading one's history again too, which
+//! Redis leaves out, though it changes times and counts. Left out is waiting: BLOCK is refused
+//! where there is nothing to answer.
+
+use crate::base::integer;
+use crate::base::millis::Millis;
+use crate::commands::call::{Call, Options};
+use crate::commands::command::{
+    Access, Arg, Arity, Begin, Command, Find, Flags, Group as Documented, KeySpec, Name, Run,
+};
+use crate::commands::error::CommandError;
+use crate::commands::stream::claim::{Claims, How};
+use crate::commands::stream::record::Records;
+use crate::commands::stream::{
+    id, no_limit_below_one, reply_entries, reply_entry, reply_id, reply_pairs,
+};
+use crate::data::stream::{Group, Id, Pending, Stream};
+use crate::keyspace::keys::Keys;
+use crate::resp::Reply;
+use crate::resp::encode::Later;
+
+const STREAMS: Arg =
+    Arg::block("streams", &[Arg::key("key").multiple(), Arg::string("id").multiple()])
+        .token("STREAMS");
+
+const COUNT: Arg = Arg::integer("count").token("COUNT").optional();
+
+const BLOCK: Arg = Arg::integer("milliseconds").token("BLOCK").optional();
+
+const fn after_streams(from: i16) -> KeySpec {
+    KeySpec {
+        access: Access::RO.and(Access::READS),
+        begin: Begin::Keyword("STREAMS", from),
+        find: Find::Range { last: -1, step: 1, limit: 2 },
+        notes: "",
+    }
+}
+
+/// The commands of this family.
+pub(crate) const COMMANDS: &[Command] = &[
+    Command {
+        name: Name("xread"),
+        group: Documented::Stream,
+        since: "5.0.0",
+        complexity: "O(N), with N being the number of entries in the answer.",
+        summary: "Gives the entries of streams that come after given ids.",
+        arity: Arity::AtLeast(4),
+        keys: &[after_streams(1)],
+        flags: Flags::READONLY.and(Flags::BLOCKING).and(Flags::MOVABLE_KEYS),
+        args: &[COUNT, BLOCK, STREAMS],
+        history: &[("7.4.0", "The id `+` for the last entry.")],
+        run: Run::Keys(xread),
+        ..Command::BASE
+    },
+    Command {
+        name: Name("xreadgroup"),
+        group: Documented::Stream,
+        since: "5.0.0",
+        complexity: "O(N), with N being the number of entries in the answer.",
+        summary: "Gives a consumer entries that nobody of its group was given yet.",
+        arity: Arity::AtLeast(7),
+        keys: &[after_streams(4)],
+        flags: Flags::WRITE.and(Flags::BLOCKING).and(Flags::MOVABLE_KEYS),
+        args: &[
+            Arg::block("group-block", &[Arg::string("group"), Arg::string("consumer")])
+                .token("GROUP"),
+            COUNT,
+            BLOCK,
+            Arg::integer("min-idle-time").token("CLAIM").since("8.4.0").optional(),
+            Arg::word("noack", "NOACK").optional(),
+            STREAMS,
+        ],
+        history: &[("8.4.0", "The option `CLAIM`.")],
+        run: Run::Keys(xreadgroup),
+        ..Command::BASE
+    },
+];
+
+fn xread(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
+    let asked = Asked::parse(call, false)?;
+    let mut starts = Vec::with_capacity(asked.streams);
+    for (key_at, id_at) in asked.places() {
+        let text = call.arg(id_at);
+        let stream = keys.look_as::<Stream>(call.key(key_at))?;
+        starts.push(match text {
+            b"$" => stream.map_or(Id::MIN, |stream| stream.last_id),
+            // The last id, whether its entry is still there or not, as Valkey has it.
+            b"+" => stream.and_then(|stream| stream.last_id.previous()).unwrap_or(Id::MIN),
+            b">" => {
+                return Err(CommandError::Text(
+                    "ERR The > ID can be specified only when calling XREADGROUP using the GROUP \
+                     <group> <consumer> option.",
+                ));
+            }
+            _ => id(text, 0)?,
+        });
+    }
+    let mut answers = Answers::begin(reply);
+    for ((key_at, _), start) in asked.places().zip(starts) {
+        let Some(stream) = keys.read_as::<Stream>(call.key(key_at))? else { continue };
+        answers.answer(reply, call.arg(key_at), |reply| match start.next() {
+            Some(first) if stream.last_id > start => {
+                reply_entries(reply, stream.range(first, Id::MAX).take(asked.count)) > 0
+            }
+            _ => false,
+        });
+    }
+    answers.end(reply, asked.blocks)
+}
+
+fn xreadgroup(
+    call: &Call<'_>,
+    keys: &mut Keys<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), CommandError> {
+    let asked = Asked::parse(call, true)?;
+    let mut starts = Vec::with_capacity(asked.streams);
+    for (key_at, id_at) in asked.places() {
+        let stream = keys.look_as::<Stream>(call.key(key_at))?;
+        if stream.is_none_or(|stream| stream.group(asked.group).is_none()) {
+            return Err(no_group(call.arg(key_at), asked.group));
+        }
+        starts.push(match call.arg(id_at) {
+            b">" => None,
+            b"$" => return Err(meaningless('$')),
+            b"+" => return Err(meaningless('+')),
+            text => Some(id(text, 0)?),
+        });
+    }
+    let (now, db) = (keys.now, keys.db);
+    let mut records = Records::new(&keys.tools.effects);
+    let mut answers = Answers::begin(reply);
+    let mut changes = 0;
+    for ((key_at, _), start) in asked.places().zip(starts) {
+        let name = call.arg(key_at);
+        keys.edit_as(call.key(key_at), |stream: &mut Stream, _| {
+            stream.with_group(asked.group, |stream, group| {
+                let mut reading =
+                    Reading { asked: &asked, now, key: name, stream, group, records: &mut records };
+                answers.answer(reply, name, |reply| {
+                    let (done, count) = reading.read(start, reply);
+                    changes += count;
+                    done
+                });
+            })
+        })?;
+    }
+    records.replace_call(&mut keys.tools.effects, db);
+    keys.changed(changes);
+    answers.end(reply, asked.blocks)
+}
+
+fn no_group(key: &[u8], group: &[u8]) -> CommandError {
+    let (key, group) = (String::from_utf8_lossy(key), String::from_utf8_lossy(group));
+    CommandError::Quoted(format!(
+        "NOGROUP No such key '{key}' or consumer group '{group}' in XREADGROUP with GROUP option"
+    ))
+}
+
+fn meaningless(id: char) -> CommandError {
+    CommandError::Quoted(format!(
+        "ERR The {id} ID is meaningless in the context of XREADGROUP: you want to read the history \
+         of this consumer by specifying a proper ID, or use the > ID to get new messages. The {id} \
+         ID would just return an empty result set."
+    ))
+}
+
+/// What is asked for.
+struct Asked<'a> {
+    group: &'a [u8],
+    consumer: &'a [u8],
+    count: usize,
+    blocks: bool,
+    noack: bool,
+    claim_ms: Option<i64>,
+    /// Where the keys begin.
+    first: usize,
+    /// How many there are.
+    streams: usize,
+}
+
+impl<'a> Asked<'a> {
+    fn parse(call: &Call<'a>, in_group: bool) -> Result<Asked<'a>, CommandError> {
+        let mut options = call.options(1);
+        let mut asked = Asked {
+            group: b"",
+            consumer: b"",
+            count: usize::MAX,
+            blocks: false,
+            noack: false,
+            claim_ms: None,
+            first: 0,
+            streams: 0,
+        };
+        let mut has_group = false;
+        while asked.first == 0 {
+            let follow = options.left().saturating_sub(1);
+            if follow > 0 && options.take_word("BLOCK") {
+                asked.blocks = true;
+                check_timeout(options.value()?, call.now)?;
+            } else if follow > 0 && options.take_word("COUNT") {
+                asked.count = no_limit_below_one(options.integer()?);
+            } else if follow > 0 && options.take_word("STREAMS") {
+                asked.begin_streams(&options, in_group)?;
+            } else if follow > 1 && options.take_word("GROUP") {
+                if !in_group {
+                    return Err(only_in_group("GROUP"));
+                }
+                has_group = true;
+                (asked.group, asked.consumer) = (options.value()?, options.value()?);
+            } else if options.take_word("NOACK") {
+                if !in_group {
+                    return Err(only_in_group("NOACK"));
+                }
+                asked.noack = true;
+            } else if in_group && follow > 0 && options.take_word("CLAIM") {
+                let idle_ms = options.integer()?;
+                if idle_ms < 0 {
+                    return Err(CommandError::NotPositive);
+                }
+                asked.claim_ms = Some(idle_ms);
+            } else {
+                return Err(CommandError::Syntax);
+            }
+        }
+        if in_group && !has_group {
+            return Err(CommandError::Text("ERR Missing GROUP option for XREADGROUP"));
+        }
+        Ok(asked)
+    }
+
+    /// The rest is keys, and as many ids.
+    fn begin_streams(&mut self, options: &Options<'_>, in_group: bool) -> Result<(), CommandError> {
+        (self.first, self.streams) = (options.position(), options.left() / 2);
+        if options.left() % 2 == 0 {
+            return Ok(());
+        }
+        Err(CommandError::Text(if in_group {
+            "ERR Unbalanced 'xreadgroup' list of streams: for each stream key an ID or '>' must be \
+             specified."
+        } else {
+            "ERR Unbalanced 'xread' list of streams: for each stream key an ID or '$' must be \
+             specified."
+        }))
+    }
+
+    /// Where each key and its id stand.
+    fn places(&self) -> impl Iterator<Item = (usize, usize)> + use<> {
+        let (first, streams) = (self.first, self.streams);
+        (0..streams).map(move |number| (first + number, first + streams + number))
+    }
+}
+
+fn only_in_group(option: &str) -> CommandError {
+    CommandError::Quoted(format!(
+        "ERR The {option} option is only supported by XREADGROUP. You called XREAD instead."
+    ))
+}
+
+fn check_timeout(text: &[u8], now: Millis) -> Result<(), CommandError> {
+    let timeout = integer::parse(text)
+        .ok_or(CommandError::Text("ERR timeout is not an integer or out of range"))?;
+    if timeout < 0 {
+        return Err(CommandError::Text("ERR timeout is negative"));
+    }
+    if now.checked_add(timeout).is_none() {
+        return Err(CommandError::Text("ERR timeout is out of range"));
+    }
+    Ok(())
+}
+
+/// The answer as it grows: a map of keys to entries, or in version 2 an array of pairs.
+struct Answers {
+    mark: usize,
+    later: Later,
+    count: usize,
+}
+
+impl Answers {
+    fn begin(reply: &mut Reply<'_>) -> Answers {
+        Answers { mark: reply.mark(), later: reply.array_later(0), count: 0 }
+    }
+
+    /// Answers for one key, unless `entries` says that there is nothing.
+    fn answer(
+        &mut self,
+        reply: &mut Reply<'_>,
+        key: &[u8],
+        entries: impl FnOnce(&mut Reply<'_>) -> bool,
+    ) {
+        let mark = reply.mark();
+        if !reply.is_resp3() {
+            reply.array(2);
+        }
+        reply.bulk(key);
+        if entries(reply) {
+            self.count += 1;
+        } else {
+            reply.rewind(mark);
+        }
+    }
+
+    fn end(self, reply: &mut Reply<'_>, blocks: bool) -> Result<(), CommandError> {
+        if self.count > 0 {
+            if reply.is_resp3() {
+                reply.set_len_of_map(self.later, self.count);
+            } else {
+                reply.set_len(self.later, self.count);
+            }
+            return Ok(());
+        }
+        reply.rewind(self.mark);
+        if blocks {
+            return Err(CommandError::Text(
+                "ERR there is nothing to read, and waiting (BLOCK) is not supported yet",
+            ));
+        }
+        reply.null_array();
+        Ok(())
+    }
+}
+
+/// Reading one stream for a consumer.
+struct Reading<'a> {
+    asked: &'a Asked<'a>,
+    now: Millis,
+    key: &'a [u8],
+    stream: &'a Stream,
+    group: &'a mut Group,
+    records: &'a mut Records,
+}
+
+impl Reading<'_> {
+    /// Reads what is new, or the history after an id. Returns whether there is an answer, and how
+    /// often the data set changed.
+    fn read(&mut self, start: Option<Id>, reply: &mut Reply<'_>) -> (bool, usize) {
+        let known = self.group.number(self.asked.consumer).is_some();
+        match start {
+            None => {
+                if !known {
+                    self.records.consumer(self.key, self.asked.group, self.asked.consumer);
+                }
+                let (is_served, changes) = self.read_new(reply);
+                (is_served, changes + usize::from(!known))
+            }
+            Some(after) => {
+                self.read_history(after, reply);
+                if !known {
+                    self.records.consumer(self.key, self.asked.group, self.asked.consumer);
+                }
+                (true, usize::from(!known))
+            }
+        }
+    }
+
+    /// Entries of old that others left, where CLAIM asks for them, and then new ones. Returns
+    /// whether there is any, and how often the data set changed.
+    fn read_new(&mut self, reply: &mut Reply<'_>) -> (bool, usize) {
+        let Asked { group: name, consumer, .. } = *self.asked;
+        let (later, mut count) = (reply.array_later(0), 0);
+        let (number, _) = self.group.hear(consumer, self.now);
+        let mut changes = 0;
+        if let Some(idle_ms) = self.asked.claim_ms {
+            (count, changes) = self.claim(idle_ms, reply);
+        }
+        let (old, mut delivered) = (count, Vec::new());
+        if let Some(first) = self.group.last_id.next() {
+            let pending = Pending { owner: number, delivered: self.now, count: 1 };
+            let left = self.asked.count.saturating_sub(count);
+            for entry in self.stream.range(first, Id::MAX).take(left) {
+                self.group.entries_read = self.stream.entries_read_with(self.group, entry.id);
+                self.group.last_id = entry.id;
+                if !self.asked.noack {
+                    self.group.deliver(entry.id, pending);
+                    delivered.push((entry.id, pending));
+                }
+                reply_entry(reply, entry);
+                count += 1;
+            }
+        }
+        reply.set_len(later, count);
+        if count > old {
+            if !self.asked.noack {
+                self.group.note_active(number, self.now);
+            }
+            self.records.deliveries(self.key, name, self.group, &delivered);
+            self.records.read_up_to(self.key, name, self.group);
+            changes += 1;
+        }
+        (count > 0, changes)
+    }
+
+    /// Claims what was idle for so long, the longest first, each entry with its idle time and how
+    /// often it was delivered before. Returns how many entries, and changes of the data set.
+    fn claim(&mut self, idle_ms: i64, reply: &mut Reply<'_>) -> (usize, usize) {
+        let latest = Millis(self.now.0.saturating_sub(idle_ms));
+        let all = self.group.pending(..).filter(|(_, pending)| pending.delivered <= latest);
+        let mut idle: Vec<(Id, Pending)> = all.collect();
+        idle.sort_by_key(|(id, pending)| (pending.delivered, *id));
+        let mut claims = Claims::begin(self.group, self.asked.consumer, self.now);
+        let how = How { idle_ms, time: self.now, count: None, force: false, justid: false };
+        for (id, before) in idle {
+            if claims.taken.len() == self.asked.count {
+                break;
+            }
+            claims.claim(self.stream, self.group, id, how);
+            if let Some(entry) = self.stream.get(id) {
+                reply.array(4);
+                reply_id(reply, id);
+                reply_pairs(reply, entry);
+                reply.int(self.now.since(before.delivered));
+                reply.int(before.count);
+            }
+        }
+        claims.record(self.records, self.key, self.asked.group, self.group);
+        (claims.taken.len(), claims.changes())
+    }
+
+    /// What the consumer was given after an id and has not acknowledged; entries that are gone
+    /// without their fields. Each counts as delivered once more.
+    fn read_history(&mut self, after: Id, reply: &mut Reply<'_>) {
+        let (number, _) = self.group.hear(self.asked.consumer, self.now);
+        let first = after.next();
+        let ids = first.map(|first| self.group.pending_of(number, first..));
+        let pending: Vec<(Id, Pending)> =
+            ids.into_iter().flatten().take(self.asked.count).collect();
+        reply.array(pending.len());
+        let mut delivered = Vec::new();
+        for (id, pending) in pending {
+            match self.stream.get(id) {
+                Some(entry) => {
+                    reply_entry(reply, entry);
+                    let count = pending.count.saturating_add(1);
+                    let again = Pending { delivered: self.now, count, ..pending };
+                    self.group.deliver(id, again);
+                    delivered.push((id, again));
+                }
+                None => {
+                    reply.array(2);
+                    reply_id(reply, id);
+                    reply.null_array();
+                }
+            }
+        }
+        self.records.deliveries(self.key, self.asked.group, self.group, &delivered);
+    }
+}
