@@ -272,6 +272,11 @@ impl Author {
     }
 }
 
+/// The parts of a reply that has no order, in one order.
+fn sorted(name: &[u8], reply: &Reply) -> Option<Vec<String>> {
+    hash::sorted(name, reply).or_else(|| set::members(name, reply))
+}
+
 /// Whether two replies to one command say the same.
 fn same(command: &Command, ours: &Reply, theirs: &Reply) -> bool {
     let name = command.first().map(|name| name.to_ascii_uppercase()).unwrap_or_default();

@@ -25,8 +25,8 @@ impl Author {
         match self.random.u8(..40) {
             0..=6 => [words(&["SADD", key]), self.set_members()].concat(),
             7..=9 => [words(&["SREM", key]), self.set_members()].concat(),
-            10 | 11 => [words(&["SADD", key]), self.many_members()].concat(),
-            12 => [words(&["SREM", key]), self.many_members()].concat(),
+            10 | 11 => [words(&["SADD", key]), self.many_of_set()].concat(),
+            12 => [words(&["SREM", key]), self.many_of_set()].concat(),
             13 => words(&["SISMEMBER", key, self.pick(&MEMBERS)]),
             14 => [words(&["SMISMEMBER", key]), self.set_members()].concat(),
             15 => words(&["SCARD", key]),
@@ -77,7 +77,7 @@ impl Author {
     }
 
     /// About as many as the forms of a set hold, or a member that is too long for them.
-    fn many_members(&mut self) -> Command {
+    fn many_of_set(&mut self) -> Command {
         let prefix = self.pick(&["", "", "m"]);
         match self.random.u8(..4) {
             0 => vec![vec![b'x'; self.random.usize(63..67)]],

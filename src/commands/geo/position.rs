@@ -87,7 +87,7 @@ fn geoadd(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result
         options.take(word);
     });
     let first = 2 + words.count();
-    if (call.len() - first) % 3 != 0 || options.contradicts() {
+    if !(call.len() - first).is_multiple_of(3) || options.contradicts() {
         return Err(CommandError::Syntax);
     }
     let mut pairs = Vec::with_capacity((call.len() - first) / 3);

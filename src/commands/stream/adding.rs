@@ -205,7 +205,7 @@ impl<'a> Adding<'a> {
         };
         let trim = trimming.resolve(call, is_replay)?;
         let words: Vec<&[u8]> = call.args_from(options.position()).collect();
-        if words.is_empty() || words.len() % 2 != 0 {
+        if words.is_empty() || !words.len().is_multiple_of(2) {
             return Err(CommandError::WrongArity("xadd"));
         }
         if Stream::is_too_large(&words) {

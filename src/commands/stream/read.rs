@@ -235,7 +235,7 @@ impl<'a> Asked<'a> {
     /// The rest is keys, and as many ids.
     fn begin_streams(&mut self, options: &Options<'_>, in_group: bool) -> Result<(), CommandError> {
         (self.first, self.streams) = (options.position(), options.left() / 2);
-        if options.left() % 2 == 0 {
+        if options.left().is_multiple_of(2) {
             return Ok(());
         }
         Err(CommandError::Text(if in_group {

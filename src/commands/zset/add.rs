@@ -133,7 +133,7 @@ fn zadd(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(
     let words = call.args_from(2).take_while(|word| options.take(word)).count();
     let first = 2 + words;
     let left = call.len() - first;
-    if left == 0 || left % 2 != 0 {
+    if left == 0 || !left.is_multiple_of(2) {
         return Err(CommandError::Syntax);
     }
     options.check(left / 2)?;
