@@ -120,7 +120,7 @@ impl Author {
                 if command[1] == b"lex" { words(&["ZCARD", "lex"]) } else { command }
             }
             37 => words(&["ZSCAN", "none", self.pick(&COUNTS), "COUNT", "10"]),
-            38 | 39 => self.many_members(),
+            38 | 39 => self.large_zset(),
             _ => self.geo_command(),
         };
         if command.len() > 1 && self.one_in(100) {
@@ -174,7 +174,7 @@ impl Author {
     }
 
     /// As many members as make a sorted set large, or nearly.
-    fn many_members(&mut self) -> Command {
+    fn large_zset(&mut self) -> Command {
         let mut command = words(&["ZADD", &self.zset()]);
         let (first, step) = (self.random.i32(-50..50), self.random.i32(1..4));
         for number in 0..self.random.i32(100..140) {
