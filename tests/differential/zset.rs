@@ -36,6 +36,10 @@ const RANKS: [&str; 9] = ["0", "-1", "1", "3", "-3", "100", "-100", "92233720368
 const COUNTS: [&str; 8] = ["0", "1", "2", "10", "1000", "-1", "x", "9223372036854775808"];
 const TIMES: [&str; 5] = ["20000000000", "21000000000", "1", "22000000000", "x"];
 
+const GEOS: [&str; 3] = ["geo", "{x}geo", "geo:2"];
+const UNITS: [&str; 6] = ["m", "km", "ft", "mi", "KM", "parsec"];
+const SIZES: [&str; 9] = ["0", "1", "100", "5000", "0.5", "100000", "-1", "x", "1e10"];
+
 fn words(words: &[&str]) -> Command {
     words.iter().map(|word| Vec::from(*word)).collect()
 }
@@ -43,7 +47,7 @@ fn words(words: &[&str]) -> Command {
 impl Author {
     /// A command of these groups.
     pub(super) fn zset_command(&mut self) -> Command {
-        let mut command = match self.random.u8(..40) {
+        let mut command = match self.random.u8(..52) {
             0..=6 => self.zadd(),
             7 => {
                 let (key, score) = (self.zset(), self.pick(&SCORES));
@@ -116,7 +120,8 @@ impl Author {
                 if command[1] == b"lex" { words(&["ZCARD", "lex"]) } else { command }
             }
             37 => words(&["ZSCAN", "none", self.pick(&COUNTS), "COUNT", "10"]),
-            _ => self.many_members(),
+            38 | 39 => self.large_zset(),
+            _ => self.geo_command(),
         };
         if command.len() > 1 && self.one_in(100) {
             command.pop();
@@ -169,7 +174,7 @@ impl Author {
     }
 
     /// As many members as make a sorted set large, or nearly.
-    fn many_members(&mut self) -> Command {
+    fn large_zset(&mut self) -> Command {
         let mut command = words(&["ZADD", &self.zset()]);
         let (first, step) = (self.random.i32(-50..50), self.random.i32(1..4));
         for number in 0..self.random.i32(100..140) {
@@ -256,5 +261,122 @@ impl Author {
             command.extend(words(&["LIMIT", self.pick(&COUNTS)]));
         }
         command
+    }
+
+    fn position(&mut self) -> Command {
+        match self.random.u8(..30) {
+            0 => words(&["180", "85.05112878"]),
+            1 => words(&["-180", "-85.05112878"]),
+            2 => words(&["181", "1"]),
+            3 => words(&["x", "1"]),
+            4 => words(&["0", "0"]),
+            5..=12 => {
+                let degrees =
+                    |random: &mut fastrand::Rng| format!("{:.3}", random.f64() * 2.0 + 13.0);
+                vec![degrees(&mut self.random).into_bytes(), degrees(&mut self.random).into_bytes()]
+            }
+            _ => {
+                let longitude = format!("{:.4}", self.random.f64() * 360.0 - 180.0);
+                let latitude = format!("{:.4}", self.random.f64() * 170.0 - 85.0);
+                vec![longitude.into_bytes(), latitude.into_bytes()]
+            }
+        }
+    }
+
+    fn geo_command(&mut self) -> Command {
+        let key = self.pick(&GEOS);
+        match self.random.u8(..12) {
+            0..=3 => {
+                let mut command = words(&["GEOADD", key]);
+                for option in ["NX", "xx", "CH"] {
+                    if self.one_in(8) {
+                        command.push(option.into());
+                    }
+                }
+                for _ in 0..self.random.usize(1..5) {
+                    command.extend(self.position());
+                    command.push(self.member());
+                }
+                command
+            }
+            4 => {
+                let mut command =
+                    [words(&["GEODIST", key]), vec![self.member(), self.member()]].concat();
+                if self.one_in(2) {
+                    command.push(self.pick(&UNITS).into());
+                }
+                command
+            }
+            5 => {
+                let name = self.pick(&["GEOHASH", "GEOPOS"]);
+                [words(&[name, key]), vec![self.member(), self.member()]].concat()
+            }
+            6 => words(&["ZRANGE", key, "0", "-1", "WITHSCORES"]),
+            7 => {
+                let name = self.pick(&["GEORADIUS", "GEORADIUS_RO"]);
+                let mut command = [words(&[name, key]), self.position()].concat();
+                command.extend(words(&[self.pick(&SIZES), self.pick(&UNITS)]));
+                command.extend(self.geo_options(true));
+                command
+            }
+            8 => {
+                let name = self.pick(&["GEORADIUSBYMEMBER", "GEORADIUSBYMEMBER_RO"]);
+                let mut command = [words(&[name, key]), vec![self.member()]].concat();
+                command.extend(words(&[self.pick(&SIZES), self.pick(&UNITS)]));
+                command.extend(self.geo_options(true));
+                command
+            }
+            _ => {
+                let mut command = if self.one_in(3) {
+                    words(&["GEOSEARCHSTORE", self.pick(&GEOS), key])
+                } else {
+                    words(&["GEOSEARCH", key])
+                };
+                command.extend(self.geo_area());
+                command.extend(self.geo_options(false));
+                command
+            }
+        }
+    }
+
+    fn geo_area(&mut self) -> Command {
+        if self.one_in(4) {
+            let corners = self.random.usize(2..6);
+            let mut command = words(&["BYPOLYGON", &corners.to_string()]);
+            (0..corners).for_each(|_| command.extend(self.position()));
+            return command;
+        }
+        let mut command = Command::new();
+        if self.one_in(2) {
+            command.extend([b"FROMMEMBER".to_vec(), self.member()]);
+        } else {
+            command.push(b"FROMLONLAT".to_vec());
+            command.extend(self.position());
+        }
+        if self.one_in(2) {
+            command.extend(words(&["BYRADIUS", self.pick(&SIZES), self.pick(&UNITS)]));
+        } else {
+            let (width, height) = (self.pick(&SIZES), self.pick(&SIZES));
+            command.extend(words(&["BYBOX", width, height, self.pick(&UNITS)]));
+        }
+        command
+    }
+
+    fn geo_options(&mut self, is_radius: bool) -> Command {
+        let mut options = Command::new();
+        for option in ["WITHDIST", "withcoord", "WITHHASH", "ASC", "DESC", "ANY"] {
+            if self.one_in(5) {
+                options.push(option.into());
+            }
+        }
+        if self.one_in(3) {
+            options.extend(words(&["COUNT", self.pick(&COUNTS)]));
+        }
+        if is_radius && self.one_in(4) {
+            options.extend(words(&[self.pick(&["STORE", "STOREDIST"]), self.pick(&GEOS)]));
+        } else if self.one_in(6) {
+            options.push(b"STOREDIST".to_vec());
+        }
+        options
     }
 }

@@ -387,3 +387,24 @@ impl Query {
         if self.any { self.count } else { usize::MAX }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{Store, dialogue};
+
+    #[test]
+    fn results_are_stored_and_journaled_by_value_over_slots() {
+        let mut store = Store::new();
+        store.run("GEOADD g 13.361389 38.115556 Palermo 15.087269 37.502669 Catania");
+        store.effects();
+        store.run("GEORADIUS g 15 37 100 km STORE d");
+        assert_eq!(store.effects(), "MULTI\nDEL d\nZADD d 3479447370796909 Catania\nEXEC");
+        store.run("GEOSEARCHSTORE {g}d g FROMMEMBER Palermo BYRADIUS 1 m STOREDIST");
+        let record = "GEOSEARCHSTORE {g}d g FROMMEMBER Palermo BYRADIUS 1 m STOREDIST";
+        assert_eq!(store.effects(), record);
+        dialogue(&mut store, "> ZRANGE {g}d 0 -1 WITHSCORES\n1) \"Palermo\"\n2) \"0\"");
+        store.run("GEORADIUS g 15 37 100 km");
+        store.run("GEORADIUS none 15 37 100 km STORE none2");
+        assert_eq!(store.effects(), "");
+    }
+}

@@ -168,8 +168,9 @@ pub(in crate::commands) fn add(
 ) -> Result<(), CommandError> {
     let (key, limits) = (call.key(1), limits(call));
     let (mut added, mut changed, mut last) = (0, 0, Ok(None));
+    let longest = pairs.iter().map(|(_, name)| name.len()).max().unwrap_or(0);
     let mut run = |zset: &mut Zset| {
-        zset.expect(pairs.len(), limits, call.hasher);
+        zset.expect(pairs.len(), longest, limits, call.hasher);
         for (score, name) in pairs {
             let update = zset.update(name, limits, call.hasher, |old| {
                 last = options.decide(old, *score);
@@ -192,4 +193,36 @@ pub(in crate::commands) fn add(
         _ => reply.int((added + if options.ch { changed } else { 0 }) as i64),
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{Store, dialogue};
+
+    #[test]
+    fn only_changes_are_journaled_and_counted() {
+        let mut store = Store::new();
+        for line in ["ZADD z 1 a 2 b", "ZADD z 1 a", "ZADD z NX 5 a", "ZADD z XX 5 c"] {
+            store.run(line);
+        }
+        assert_eq!(store.effects(), "ZADD z 1 a 2 b");
+        store.run("ZADD z GT 0 a 3 b");
+        store.run("ZINCRBY z 0 a");
+        store.run("ZADD none XX 1 a");
+        assert_eq!(store.effects(), "ZADD z GT 0 a 3 b");
+        dialogue(&mut store, "> ZSCORE z b\n\"3\"\n> EXISTS none\n(integer) 0");
+    }
+
+    #[test]
+    fn a_sum_that_is_no_number_changes_nothing() {
+        let mut store = Store::new();
+        store.run("ZADD z inf a");
+        store.effects();
+        dialogue(
+            &mut store,
+            "> ZINCRBY z -inf a\n(error) ERR resulting score is not a number (NaN)\n\
+             > ZSCORE z a\n\"inf\"",
+        );
+        assert_eq!(store.effects(), "");
+    }
 }

@@ -442,3 +442,40 @@ impl Input<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{Shards, Store, dialogue};
+
+    #[test]
+    fn inputs_of_several_shards_are_combined() {
+        let mut shards = Shards::new(3);
+        shards.run("ZADD a 1 x 2 y");
+        shards.run("ZADD b 3 y 4 z");
+        assert_eq!(shards.run("ZUNIONSTORE d 2 a b"), "(integer) 3");
+        let all = "1) \"x\"\n2) \"1\"\n3) \"z\"\n4) \"4\"\n5) \"y\"\n6) \"5\"";
+        assert_eq!(shards.run("ZRANGE d 0 -1 WITHSCORES"), all);
+        assert_eq!(shards.run("ZUNION 2 a b WITHSCORES"), all);
+        assert_eq!(shards.run("ZINTERCARD 2 a b"), "(integer) 1");
+    }
+
+    #[test]
+    fn weights_are_counted() {
+        let mut store = Store::new();
+        store.run("ZADD a 5 x 7 y");
+        store.run("SADD b y");
+        dialogue(
+            &mut store,
+            r#"
+            > ZUNION 2 a b AGGREGATE COUNT WITHSCORES
+            1) "x"
+            2) "1"
+            3) "y"
+            4) "2"
+            > ZINTER 2 a b WEIGHTS 2 3 AGGREGATE COUNT WITHSCORES
+            1) "y"
+            2) "5"
+            "#,
+        );
+    }
+}

@@ -179,3 +179,33 @@ pub(in crate::commands) fn reply_popped(reply: &mut Reply<'_>, key: &[u8], poppe
     reply.array(popped.len());
     popped.iter().for_each(|(name, score)| reply_member(reply, name, Some(*score), true));
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{Shards, Store};
+
+    #[test]
+    fn zmpop_is_journaled_as_what_it_did() {
+        let mut store = Store::new();
+        store.run("ZADD b 1 x 2 y 3 z");
+        store.effects();
+        store.run("ZMPOP 2 a b MAX COUNT 2");
+        assert_eq!(store.effects(), "ZPOPMAX b 2");
+        store.run("ZMPOP 1 a MIN");
+        store.run("ZPOPMIN b 0");
+        assert_eq!(store.effects(), "");
+        store.run("ZPOPMIN b 9");
+        assert_eq!(store.effects(), "ZPOPMIN b 9");
+        assert_eq!(store.run("EXISTS b"), "(integer) 0");
+    }
+
+    #[test]
+    fn keys_of_several_shards_are_looked_at_in_order() {
+        let mut shards = Shards::new(3);
+        shards.run("ZADD c 1 x");
+        shards.run("ZADD d 1 y");
+        assert!(shards.run("ZMPOP 4 a b c d MIN").contains("\"x\""));
+        assert!(shards.run("ZMPOP 4 a b c d MIN").contains("\"y\""));
+        assert_eq!(shards.run("ZMPOP 4 a b c d MIN"), "(nil)");
+    }
+}

@@ -317,3 +317,24 @@ impl<'a> Range<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::Store;
+
+    #[test]
+    fn what_is_stored_over_slots_is_journaled_by_value() {
+        let mut store = Store::new();
+        store.run("ZADD src 1 a 2.5 b");
+        store.run("ZADD {src}near 0 x");
+        store.effects();
+        store.run("ZRANGESTORE dst src 0 -1");
+        assert_eq!(store.effects(), "MULTI\nDEL dst\nZADD dst 1 a 2.5 b\nEXEC");
+        store.run("ZRANGESTORE {src}near src 0 0");
+        assert_eq!(store.effects(), "ZRANGESTORE {src}near src 0 0");
+        store.run("ZRANGESTORE dst src 5 6");
+        assert_eq!(store.effects(), "DEL dst");
+        store.run("ZRANGESTORE dst src 5 6");
+        assert_eq!(store.effects(), "");
+    }
+}

@@ -1,5 +1,6 @@
 //! Members piece by piece: ZSCAN.
 
+use crate::base::float;
 use crate::commands::call::Call;
 use crate::commands::command::{Access, Arg, Arity, Command, Flags, Group, KeySpec, Name, Run};
 use crate::commands::error::CommandError;
@@ -43,5 +44,5 @@ fn zscan(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<
 
 /// Scores are strings here in both versions of the protocol.
 fn write_score(reply: &mut Reply<'_>, score: f64) {
-    reply.bulk(crate::base::float::Text::of(score).as_bytes());
+    reply.bulk(float::Text::of(score).as_bytes());
 }

@@ -107,9 +107,10 @@ impl Zset {
         }
     }
 
-    /// So many members are about to be added: more than a pack takes make it large at once.
-    pub fn expect(&mut self, count: usize, limits: Limits, hasher: &Hasher) {
-        if self.len() + count > limits.entries {
+    /// So many members are about to be added, the longest with `longest` bytes: more than a pack
+    /// takes make it large at once, whatever becomes of them.
+    pub fn expect(&mut self, count: usize, longest: usize, limits: Limits, hasher: &Hasher) {
+        if count > limits.entries || longest > limits.value_bytes {
             self.unpack(hasher);
         }
     }
