@@ -12,7 +12,7 @@ const HASHES: [&str; 4] = ["h", "{x}h", "{x}h2", "h:3"];
 const FIELDS: [&str; 10] = ["a", "b", "c", "d", "17", "007", "", "\u{0}", "field:1", "field:2"];
 
 const COUNTS: [&str; 8] =
-    ["0", "1", "100", "-0", "x", "9223372036854775807", "-9223372036854775808", "1e3"];
+    ["0", "1", "1000", "-0", "x", "9223372036854775807", "-9223372036854775808", "1e3"];
 
 impl Author {
     /// A command on a hash, now and then on another key.
@@ -37,7 +37,7 @@ impl Author {
             19 => named("HINCRBYFLOAT", vec![key, field, self.pick(&FLOATS).into()]),
             20 => {
                 let mut command =
-                    named("HSCAN", vec![key, self.pick(&["0", "0", "x", "7"]).into()]);
+                    named("HSCAN", vec![key, self.pick(&["0", "0", "0", "x"]).into()]);
                 for option in ["MATCH a*", "COUNT 100000", "NOVALUES", "COUNT 0", "TYPE hash"] {
                     if self.one_in(4) {
                         command.extend(option.split(' ').map(Into::into));

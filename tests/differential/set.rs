@@ -55,7 +55,7 @@ impl Author {
                 words(&["SRANDMEMBER", key, if count == "-1" { "0" } else { count }])
             }
             33 => {
-                let mut command = words(&["SSCAN", key, self.pick(&["0", "0", "x", "7"])]);
+                let mut command = words(&["SSCAN", key, self.pick(&["0", "0", "0", "x"])]);
                 for option in ["MATCH a*", "MATCH [1-3]", "COUNT 0", "TYPE set", "NOSCORES"] {
                     if self.one_in(6) {
                         command.extend(option.split(' ').map(Into::into));

@@ -208,14 +208,30 @@ fn combine_and_store(
     operation: Operation,
 ) -> Result<(), CommandError> {
     let plan = Plan::of(call, keys, operation, Purpose::Store)?;
-    let result = combine(call, keys, &plan, operation);
+    let result = packed(call, combine(call, keys, &plan, operation));
     store(call, keys, reply, result);
     Ok(())
 }
 
+/// Results are not packed while they are made: a packed score of zero has no sign.
+const UNPACKED: Limits = Limits { entries: 0, value_bytes: 0 };
+
+/// The result in the form that the settings give it.
+fn packed(call: &Call<'_>, result: Zset) -> Zset {
+    let limits = limits(call);
+    if result.len() > limits.entries {
+        return result;
+    }
+    let mut packed = Zset::default();
+    result.each(|name, score| {
+        packed.update(name, limits, call.hasher, |_| Some(score));
+    });
+    packed
+}
+
 fn combine(call: &Call<'_>, keys: &Keys<'_>, plan: &Plan, operation: Operation) -> Zset {
     let inputs = plan.inputs(call, keys);
-    let mut result = Combined { zset: Zset::default(), limits: limits(call), call };
+    let mut result = Combined { zset: Zset::default(), call };
     let Some((first, others)) = inputs.split_first() else { return result.zset };
     match operation {
         Operation::Difference => first.visit(|name, score| {
@@ -250,13 +266,12 @@ fn combine(call: &Call<'_>, keys: &Keys<'_>, plan: &Plan, operation: Operation) 
 /// What comes of it.
 struct Combined<'c, 'a> {
     zset: Zset,
-    limits: Limits,
     call: &'c Call<'a>,
 }
 
 impl Combined<'_, '_> {
     fn add(&mut self, name: &[u8], score: impl FnOnce(Option<f64>) -> f64) {
-        self.zset.update(name, self.limits, self.call.hasher, |old| Some(score(old)));
+        self.zset.update(name, UNPACKED, self.call.hasher, |old| Some(score(old)));
     }
 }
 
