@@ -208,14 +208,15 @@ fn combine_and_store(
     operation: Operation,
 ) -> Result<(), CommandError> {
     let plan = Plan::of(call, keys, operation, Purpose::Store)?;
-    let result = combine(call, keys, &plan, operation);
+    let mut result = combine(call, keys, &plan, operation);
+    result.pack(limits(call));
     store(call, keys, reply, result);
     Ok(())
 }
 
 fn combine(call: &Call<'_>, keys: &Keys<'_>, plan: &Plan, operation: Operation) -> Zset {
     let inputs = plan.inputs(call, keys);
-    let mut result = Combined { zset: Zset::default(), limits: limits(call), call };
+    let mut result = Combined { zset: Zset::default(), call };
     let Some((first, others)) = inputs.split_first() else { return result.zset };
     match operation {
         Operation::Difference => first.visit(|name, score| {
@@ -247,16 +248,18 @@ fn combine(call: &Call<'_>, keys: &Keys<'_>, plan: &Plan, operation: Operation) 
     result.zset
 }
 
+/// Packs nothing: results are built large, as in Redis, which shows in the sign of a zero.
+const LARGE: Limits = Limits { entries: 0, value_bytes: 0 };
+
 /// What comes of it.
 struct Combined<'c, 'a> {
     zset: Zset,
-    limits: Limits,
     call: &'c Call<'a>,
 }
 
 impl Combined<'_, '_> {
     fn add(&mut self, name: &[u8], score: impl FnOnce(Option<f64>) -> f64) {
-        self.zset.update(name, self.limits, self.call.hasher, |old| Some(score(old)));
+        self.zset.update(name, LARGE, self.call.hasher, |old| Some(score(old)));
     }
 }
 
