@@ -15,7 +15,7 @@ port=${TCL_PORT:-7890}
 suite=$dir/redis
 logs=$dir/logs
 
-external="unit/geo unit/type/hash unit/type/set unit/type/string unit/type/incr unit/type/zset unit/bitops unit/bitfield unit/hyperloglog
+external="unit/geo unit/type/zset unit/type/hash unit/type/set unit/type/string unit/type/incr unit/type/stream unit/type/stream-cgroups unit/bitops unit/bitfield unit/hyperloglog
   unit/keyspace unit/scan unit/expire unit/protocol unit/introspection
   unit/introspection-2 unit/other unit/quit unit/slowlog unit/latency-monitor unit/info-command unit/pause"
 own="unit/auth unit/protocol unit/limits unit/introspection-2 unit/info unit/slowlog

@@ -1,10 +1,10 @@
 //! Positions on the globe as whole numbers of 52 bits, and areas in which to look for them.
 //!
-//! A position is a cell: longitude and latitude in 2^26 steps each, their bits in turn, a bit of
-//! the latitude lowest (G. M. Morton's curve, 1966). A larger cell has fewer steps, and all the
-//! cells in it have numbers in one interval; so an area is looked through as nine cells of the
-//! size that covers it, each an interval of scores. Distances are great circles by the haversine
-//! formula on a sphere of radius [`EARTH`].
+//! A position is a cell: longitude and latitude in 2^26 steps each, their bits in turn, a
+//! latitude's bit lowest (G. M. Morton's curve, 1966). A larger cell has fewer steps, and all the
+//! cells in it have numbers in one interval; so an area is looked through as nine cells of the size
+//! that covers it, each an interval of scores. Distances are great circles by the haversine formula
+//! on a sphere of radius [`EARTH`].
 //!
 //! The order of the nine cells, the rules that choose their size and the factors are Redis's, since
 //! replies that nobody sorts follow from them. Latitudes end at 85.05112878, where a square map

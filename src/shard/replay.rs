@@ -116,6 +116,15 @@ impl Shard {
     /// What was wrong with a record, and its position among these: the journal holds something that
     /// the server does not understand.
     pub fn replay(&mut self, records: &Records, now: Millis) -> Result<(), (usize, String)> {
+        // What a record does is in the journal already, whatever the handler says of it.
+        let is_listened_to = self.engine.tools.effects.is_listened_to();
+        self.engine.tools.effects.listen(false);
+        let applied = self.apply(records, now);
+        self.engine.tools.effects.listen(is_listened_to);
+        applied
+    }
+
+    fn apply(&mut self, records: &Records, now: Millis) -> Result<(), (usize, String)> {
         let mut first = 0;
         let mut kept = Vec::new();
         let mut discarded = Vec::new();

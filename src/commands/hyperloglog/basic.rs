@@ -4,8 +4,8 @@
 //! set, and journaled. PFADD and PFMERGE are journaled as they came, since what they do follows
 //! from words and values; PFMERGE over several slots by its result.
 //!
-//! A deliberate difference: a PFADD that finds the value corrupted changes nothing. Redis keeps what
-//! it added before it noticed, and tells neither journal nor replicas.
+//! A deliberate difference: a PFADD that finds the value corrupted changes nothing. Redis keeps
+//! what it added before it noticed, and tells neither journal nor replicas.
 
 use crate::commands::call::Call;
 use crate::commands::command::{

@@ -3,7 +3,7 @@
 use crate::commands::call::Call;
 use crate::commands::command::{Access, Arg, Arity, Command, Flags, KeySpec, Name, Run};
 use crate::commands::error::CommandError;
-use crate::commands::stream::{id, no_such_group_of_key};
+use crate::commands::stream::{id, id_or_end, no_such_group_of_key};
 use crate::data::stream::{Group, Id, Stream};
 use crate::keyspace::keys::Keys;
 use crate::keyspace::object::Typed;
@@ -210,7 +210,10 @@ fn setid(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<
         if stream.group(call.arg(3)).is_none() {
             return Err(no_such_group_of_key(call.arg(2), call.arg(3)));
         }
-        let last_id = id_or_last(call.arg(4), stream)?;
+        let last_id = match call.arg(4) {
+            b"$" => stream.last_id,
+            text => id_or_end(text, 0)?,
+        };
         if let Some(group) = stream.group_mut(call.arg(3)) {
             (group.last_id, group.entries_read) = (last_id, entries_read);
         }

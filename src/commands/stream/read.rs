@@ -351,7 +351,8 @@ impl Reading<'_> {
                 if !known {
                     self.records.consumer(self.key, self.asked.group, self.asked.consumer);
                 }
-                (true, usize::from(!known))
+                // Behind the last id that there is, not even an empty history is told.
+                (after < Id::MAX, usize::from(!known))
             }
         }
     }

@@ -102,6 +102,7 @@ fn a_journal_makes_the_same_stream_again() {
     }
     let journal = store.effects();
     let mut again = loaded(&journal, &store);
+    assert_eq!(again.effects(), "", "what is loaded is not journaled once more");
     assert_eq!(state(&mut again, "s"), state(&mut store, "s"), "{journal}");
     assert!(again.now > START);
 }

@@ -1,5 +1,5 @@
-//! Strings compared with what is there: DELEX, DELIFEQ, DIGEST, and the conditions IFEQ, IFNE, IFDEQ
-//! and IFDNE, which SET has too.
+//! Strings compared with what is there: DELEX, DELIFEQ, DIGEST, and the conditions IFEQ, IFNE,
+//! IFDEQ and IFDNE, which SET has too.
 //!
 //! A digest is the 64-bit XXH3 of the string in 16 lower-case hexadecimal digits; it is compared as
 //! text, in any case. SET takes a missing key for different from everything, DELEX has nothing to

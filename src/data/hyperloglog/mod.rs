@@ -1,8 +1,8 @@
 //! HyperLogLog: how many different elements were seen, within 0.81 percent, in 12 KB at most.
 //!
-//! The algorithm is Flajolet's: the hash of an element names one of 16,384 registers and a rank (one
-//! more than the zero bits that follow), and a register keeps the highest rank that it was given.
-//! `estimate` turns the registers into a number.
+//! The algorithm is Flajolet's: the hash of an element names one of 16,384 registers and a rank
+//! (one more than the zero bits that follow), and a register keeps the highest rank that it was
+//! given. `estimate` turns the registers into a number.
 //!
 //! A value is a string in Redis's format, byte for byte, so that clients can GET it here and SET it
 //! there:
@@ -11,9 +11,9 @@
 //! "HYLL" 4 | encoding 1 | zeros 3 | cached number 8, lowest byte first | registers
 //! ```
 //!
-//! The highest bit of the cached number says that it is out of date. Registers are [`dense`] (6 bits
-//! each) or [`sparse`] (runs of equal ones), and never go back from dense to sparse. A value that a
-//! client made up may hold anything: every function here checks what it reads.
+//! The highest bit of the cached number says that it is out of date. Registers are [`dense`] (6
+//! bits each) or [`sparse`] (runs of equal ones), and never go back from dense to sparse. A value
+//! that a client made up may hold anything: every function here checks what it reads.
 
 pub mod dense;
 pub mod estimate;
@@ -112,8 +112,8 @@ pub fn place(element: &[u8]) -> (usize, u8) {
     (index, rest.trailing_zeros() as u8 + 1)
 }
 
-/// Raises a register to `rank`, if it is lower. A sparse value becomes dense rather than longer than
-/// `sparse_bytes_max` bytes, its header included. Returns whether the register was raised; the
+/// Raises a register to `rank`, if it is lower. A sparse value becomes dense rather than longer
+/// than `sparse_bytes_max` bytes, its header included. Returns whether the register was raised; the
 /// caller forgets the estimate.
 ///
 /// # Errors
