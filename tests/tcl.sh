@@ -15,12 +15,14 @@ port=${TCL_PORT:-7890}
 suite=$dir/redis
 logs=$dir/logs
 
-external="unit/geo unit/type/zset unit/type/hash unit/type/set unit/type/string unit/type/incr unit/type/stream unit/type/stream-cgroups unit/bitops unit/bitfield unit/hyperloglog
+external="unit/type/string unit/type/incr unit/bitops unit/bitfield unit/hyperloglog
   unit/keyspace unit/scan unit/expire unit/protocol unit/introspection
-  unit/introspection-2 unit/other unit/quit unit/slowlog unit/latency-monitor unit/info-command unit/pause"
+  unit/introspection-2 unit/other unit/quit unit/slowlog unit/latency-monitor unit/info-command unit/pause
+  unit/geo unit/type/zset unit/type/hash unit/type/stream unit/type/stream-cgroups unit/type/set"
 own="unit/auth unit/protocol unit/limits unit/introspection-2 unit/info unit/slowlog
   unit/oom-score-adj unit/obuf-limits unit/shutdown integration/aof-multi-part integration/redis-cli
   integration/redis-benchmark"
+# unit/type/set stands last: it raises proto-max-bulk-len, outside of any test, and leaves it so.
 # Left out whole: integration/aof. Two of its servers start from files with EVAL in them, which is not there yet, and one of
 # its tests wants a reply under `everysec` to wait for the write. By hand: tests/tcl.sh target/debug/troupe integration/aof
 # unit/introspection (covered by `external`): one of its servers is given a value that begins with `--`, which is refused here.

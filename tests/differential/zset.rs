@@ -224,9 +224,7 @@ impl Author {
             command.push(b"WITHSCORES".to_vec());
         }
         if self.one_in(3) {
-            // From the end on, Valkey counts in large ones alone (README, Divergences).
-            let offset = self.pick(&["0", "1", "2", "50", "x"]);
-            command.extend(words(&["LIMIT", offset, self.pick(&COUNTS)]));
+            command.extend(words(&["LIMIT", self.pick(&RANKS), self.pick(&COUNTS)]));
         }
         command
     }

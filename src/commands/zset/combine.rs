@@ -208,25 +208,10 @@ fn combine_and_store(
     operation: Operation,
 ) -> Result<(), CommandError> {
     let plan = Plan::of(call, keys, operation, Purpose::Store)?;
-    let result = packed(call, combine(call, keys, &plan, operation));
+    let mut result = combine(call, keys, &plan, operation);
+    result.pack(limits(call));
     store(call, keys, reply, result);
     Ok(())
-}
-
-/// Results are not packed while they are made: a packed score of zero has no sign.
-const UNPACKED: Limits = Limits { entries: 0, value_bytes: 0 };
-
-/// The result in the form that the settings give it.
-fn packed(call: &Call<'_>, result: Zset) -> Zset {
-    let limits = limits(call);
-    if result.len() > limits.entries {
-        return result;
-    }
-    let mut packed = Zset::default();
-    result.each(|name, score| {
-        packed.update(name, limits, call.hasher, |_| Some(score));
-    });
-    packed
 }
 
 fn combine(call: &Call<'_>, keys: &Keys<'_>, plan: &Plan, operation: Operation) -> Zset {
@@ -263,6 +248,9 @@ fn combine(call: &Call<'_>, keys: &Keys<'_>, plan: &Plan, operation: Operation) 
     result.zset
 }
 
+/// Packs nothing: results are built large, as in Redis, which shows in the sign of a zero.
+const LARGE: Limits = Limits { entries: 0, value_bytes: 0 };
+
 /// What comes of it.
 struct Combined<'c, 'a> {
     zset: Zset,
@@ -271,7 +259,7 @@ struct Combined<'c, 'a> {
 
 impl Combined<'_, '_> {
     fn add(&mut self, name: &[u8], score: impl FnOnce(Option<f64>) -> f64) {
-        self.zset.update(name, UNPACKED, self.call.hasher, |old| Some(score(old)));
+        self.zset.update(name, LARGE, self.call.hasher, |old| Some(score(old)));
     }
 }
 

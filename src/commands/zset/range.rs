@@ -294,6 +294,14 @@ impl<'a> Range<'a> {
         Ok(Range { span, backwards, with_scores, offset, limit })
     }
 
+    /// Members of those found that LIMIT passes over. As in Valkey, a negative offset counts from
+    /// the end of what a large sorted set has there, and finds nothing in a packed one.
+    fn skipped(self, zset: &Zset, found: usize) -> Option<usize> {
+        let is_packed = matches!(zset, Zset::Packed(_));
+        let from = if self.offset < 0 && !is_packed { found as i64 } else { 0 };
+        usize::try_from(from + self.offset).ok()
+    }
+
     /// Where the members stand in `zset`.
     fn row(self, zset: &Zset) -> Row {
         let (len, backwards) = (zset.len(), self.backwards);
@@ -305,7 +313,7 @@ impl<'a> Range<'a> {
             }
             Span::Between(ends) => {
                 let (first, found) = ends.find(zset);
-                let Ok(skipped) = usize::try_from(self.offset) else { return Row::EMPTY };
+                let Some(skipped) = self.skipped(zset, found) else { return Row::EMPTY };
                 let left = found.saturating_sub(skipped);
                 let count = usize::try_from(self.limit).map_or(left, |limit| limit.min(left));
                 if count == 0 {

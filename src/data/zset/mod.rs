@@ -192,6 +192,20 @@ impl Zset {
         }
     }
 
+    /// Packs a large set that the limits allow to be packed: the end of what was built large.
+    pub fn pack(&mut self, limits: Limits) {
+        let Zset::Large(large) = self else { return };
+        let mut longest = 0;
+        if large.len() <= limits.entries && large.due() == NEVER {
+            self.each(|name, _| longest = longest.max(name.len()));
+            if longest <= limits.value_bytes {
+                let mut pack = Pack::default();
+                self.each(|name, score| packed::append(&mut pack, name, score));
+                *self = Zset::Packed(pack);
+            }
+        }
+    }
+
     /// Turns a packed set into a large one: what is wanted of it is known to need it.
     pub fn unpack(&mut self, hasher: &Hasher) -> &mut Large {
         if let Zset::Packed(_) = self {
@@ -324,6 +338,11 @@ mod tests {
         assert_eq!((zset.encoding(), zset.len()), ("skiplist", 9));
         zset.remove(b"8");
         assert_eq!(zset.encoding(), "skiplist");
+        let before = all(&zset);
+        zset.pack(Limits { entries: 7, ..LIMITS });
+        assert_eq!(zset.encoding(), "skiplist");
+        zset.pack(LIMITS);
+        assert_eq!((zset.encoding(), all(&zset)), ("listpack", before));
         let mut zset = Zset::default();
         zset.put(&[b'x'; 21], 1.0, LIMITS, &hasher);
         assert_eq!(zset.encoding(), "skiplist");

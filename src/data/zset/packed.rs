@@ -67,17 +67,24 @@ pub(super) fn rank(pack: &Pack, edge: Edge<'_>) -> usize {
     seek(pack, edge).0
 }
 
+/// Adds a member behind all others.
+pub(super) fn append(pack: &mut Pack, name: &[u8], score: f64) {
+    pack.push_back(name);
+    pack.push_back(text_of(score).as_bytes());
+}
+
+fn text_of(score: f64) -> float::Text {
+    float::Text::of(if score == 0.0 { 0.0 } else { score })
+}
+
 pub(super) fn insert(pack: &mut Pack, name: &[u8], score: f64) {
-    let text = float::Text::of(if score == 0.0 { 0.0 } else { score });
+    let text = text_of(score);
     match seek(pack, Edge::Before(score, name)).1 {
         Some(at) => {
             pack.insert(at, text.as_bytes());
             pack.insert(at, name);
         }
-        None => {
-            pack.push_back(name);
-            pack.push_back(text.as_bytes());
-        }
+        None => append(pack, name, score),
     }
 }
 
