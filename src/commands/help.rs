@@ -28,9 +28,15 @@ pub(super) fn help(
         lines.push(usage(sub));
         lines.push(format!("    {}", sub.summary));
     }
+    say(&lines.iter().map(String::as_str).collect::<Vec<_>>(), reply);
+    Ok(())
+}
+
+/// Replies with lines that are written by hand: HELP of those containers whose words in Valkey are
+/// not their declarations'.
+pub(super) fn say(lines: &[&str], reply: &mut Reply<'_>) {
     reply.array(lines.len());
     lines.iter().for_each(|line| reply.simple(line));
-    Ok(())
 }
 
 /// The last word of the name, then the arguments.

@@ -10,6 +10,7 @@ use crate::commands::command::{
     Access, Arg, Arity, Categories, Command, Flags, Group, KeySpec, Name, Run,
 };
 use crate::commands::error::CommandError;
+use crate::commands::help::say;
 use crate::data::value::Value;
 use crate::keyspace::access::AccessClock;
 use crate::keyspace::entry::Entry;
@@ -109,8 +110,7 @@ fn help(
     _session: &mut Session,
     reply: &mut Reply<'_>,
 ) -> Result<(), CommandError> {
-    reply.array(HELP.len());
-    HELP.iter().for_each(|line| reply.simple(line));
+    say(HELP, reply);
     Ok(())
 }
 

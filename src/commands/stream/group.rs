@@ -3,6 +3,7 @@
 use crate::commands::call::Call;
 use crate::commands::command::{Access, Arg, Arity, Command, Flags, KeySpec, Name, Run};
 use crate::commands::error::CommandError;
+use crate::commands::help::say;
 use crate::commands::stream::{id, id_or_end, no_such_group_of_key};
 use crate::data::stream::{Group, Id, Stream};
 use crate::keyspace::keys::Keys;
@@ -199,8 +200,7 @@ fn help(
     _session: &mut Session,
     reply: &mut Reply<'_>,
 ) -> Result<(), CommandError> {
-    reply.array(HELP.len());
-    HELP.iter().for_each(|line| reply.simple(line));
+    say(HELP, reply);
     Ok(())
 }
 

@@ -8,6 +8,7 @@ use crate::commands::command::{
     Access, Arg, Arity, Command, Flags, Group as Documented, KeySpec, Name, Run,
 };
 use crate::commands::error::CommandError;
+use crate::commands::help::say;
 use crate::commands::stream::{no_such_group_of_key, reply_entries, reply_entry, reply_id};
 use crate::data::stream::{Consumer, Group, Id, Number, Pending, Stream};
 use crate::keyspace::keys::Keys;
@@ -144,8 +145,7 @@ fn help(
     _session: &mut Session,
     reply: &mut Reply<'_>,
 ) -> Result<(), CommandError> {
-    reply.array(HELP.len());
-    HELP.iter().for_each(|line| reply.simple(line));
+    say(HELP, reply);
     Ok(())
 }
 
