@@ -257,7 +257,6 @@ impl Shard {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::testing::{Hasty, Store, printed};
 
     #[test]
