@@ -563,7 +563,7 @@ impl ArgKind {
 }
 
 impl Arg {
-    /// Rows of arguments as one, of `N` in all: what several commands share beside what they do not.
+    /// Rows of arguments as one of `N`: what commands share beside what they do not.
     pub(crate) const fn joined<const N: usize>(rows: &[&[Arg]]) -> [Arg; N] {
         let (mut all, mut count, mut row) = ([Arg::new("", ArgKind::String); N], 0, 0);
         while row < rows.len() {
