@@ -63,23 +63,30 @@ DATA_SETS = [
     ("stream (an entry)", N // 2, N // 2,
      lambda i: ("XADD", "c", f"{i + 1}-0", "temp", i % 100, "hum", i % 77)),
 ]
-# How long a server may take to let go of what it flushed, in seconds.
-SETTLE = 0.3
+# Seconds between two looks at a server that lets go of what it flushed in the background.
+LOOK = 0.3
 
 
 def used_memory(client):
     return int(re.search(rb"used_memory:(\d+)", client.call("INFO", "memory")).group(1))
 
 
+def settled(client):
+    """Used memory, once it stands still."""
+    before, now = None, used_memory(client)
+    while before is None or before - now > 1 << 16:
+        time.sleep(LOOK)
+        before, now = now, used_memory(client)
+    return now
+
+
 def grown(port, count, commands, command):
     """Growth of used and of resident memory per key or element."""
     client, pid = Client(port), pid_of(port)
     client.call("FLUSHALL")
-    time.sleep(SETTLE)
-    used, resident = used_memory(client), rss_bytes(pid)
+    used, resident = settled(client), rss_bytes(pid)
     client.pipeline(command(i) for i in range(commands))
-    time.sleep(SETTLE)
-    grown = (used_memory(client) - used) / count, (rss_bytes(pid) - resident) / count
+    grown = (settled(client) - used) / count, (rss_bytes(pid) - resident) / count
     client.call("FLUSHALL")
     return grown
 
