@@ -4,9 +4,6 @@ use crate::data::table::Table;
 use crate::keyspace::entry::Entry;
 use crate::keyspace::object::Object;
 
-/// Collections of more elements are dropped bit by bit.
-const AT_ONCE_MAX: usize = 64;
-
 /// Tables and values on their way out.
 #[derive(Debug, Default)]
 pub struct Discarded {
@@ -39,22 +36,21 @@ impl Discarded {
     }
 
     /// Takes a collection; a small one is gone at once.
-    pub fn take_object(&mut self, object: Object) {
-        if object.collection().len() > AT_ONCE_MAX {
+    pub fn take_object(&mut self, mut object: Object) {
+        if object.collection_mut().drop_some() {
             self.objects.push(object);
         }
     }
 
-    /// Drops a piece. Returns true when there is more.
+    /// Drops a piece. Returns true when there is more. What panics on its way out, since a bug left
+    /// it torn, does not come back.
     pub fn drop_some(&mut self) -> bool {
-        if let Some(object) = self.objects.last_mut() {
-            if !object.collection_mut().drop_some() {
-                self.objects.pop();
-            }
-        } else if let Some(table) = self.tables.last_mut()
-            && !table.drop_some()
+        if let Some(object) = self.objects.pop() {
+            self.take_object(object);
+        } else if let Some(mut table) = self.tables.pop()
+            && table.drop_some()
         {
-            self.tables.pop();
+            self.tables.push(table);
         }
         !self.is_empty()
     }

@@ -255,18 +255,7 @@ impl Shard {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::testing::{Store, printed};
-
-    /// A clock on which each look takes half a slice.
-    struct Hasty(u64);
-
-    impl Ticks for Hasty {
-        fn nanos(&mut self) -> u64 {
-            self.0 += SLICE_NS / 2;
-            self.0
-        }
-    }
+    use crate::testing::{Hasty, Store, printed};
 
     #[test]
     fn a_command_in_steps_lets_others_in_and_sees_one_moment() {
