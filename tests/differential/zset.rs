@@ -343,7 +343,17 @@ impl Author {
         if self.one_in(4) {
             let corners = self.random.usize(2..6);
             let mut command = words(&["BYPOLYGON", &corners.to_string()]);
-            (0..corners).for_each(|_| command.extend(self.position()));
+            // Where the middle of the corners is off the map, Valkey looks anywhere: hence no more
+            // than half of the globe.
+            for _ in 0..corners {
+                let position = self.position();
+                let is_near = |text: &Vec<u8>| {
+                    let degrees = String::from_utf8_lossy(text).parse::<f64>();
+                    degrees.is_ok_and(|degrees| degrees.abs() < 80.0 || degrees == 181.0)
+                };
+                let are_near = position.iter().all(is_near);
+                command.extend(if are_near { position } else { words(&["13.5", "14.5"]) });
+            }
             return command;
         }
         let mut command = Command::new();
