@@ -361,7 +361,7 @@ fn as_array(reply: &Reply) -> Reply {
 }
 
 /// Whether two replies to one command say the same.
-fn same(command: &Command, ours: &Reply, theirs: &Reply) -> bool {
+pub fn same(command: &Command, ours: &Reply, theirs: &Reply) -> bool {
     if ours == theirs {
         return true;
     }

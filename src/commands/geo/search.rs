@@ -327,8 +327,8 @@ impl Query {
     }
 
     fn take_polygon(&mut self, options: &mut Options<'_>) -> Result<(), CommandError> {
-        let count =
-            options.integer().map_err(|_| CommandError::Text("ERR invalid number of vertices"))?;
+        let count = options.integer().ok().and_then(|count| i32::try_from(count).ok());
+        let count = count.ok_or(CommandError::Text("ERR invalid number of vertices"))?;
         let count = usize::try_from(count).unwrap_or(0);
         if count < 3 || count > options.left() / 2 {
             return Err(CommandError::Text(
