@@ -2,8 +2,8 @@
 //!
 //! Each word of each sample invocation is replaced in turn by 0, -1, 1, the ends of the integers of
 //! 32 and 64 bits and their neighbours, 2^53 and its, and what only looks like a number. Both
-//! servers get the same keys before, and the digests of their contents are compared behind it. What
-//! only ours has must answer, and answer no panic.
+//! servers get the same keys before, and the digests of them are compared behind it. What only ours
+//! has must answer, and answer no panic.
 //!
 //! Every command of COMMAND LIST is in the table of samples or in that of what is left out, with
 //! the reason: a new one fails the test until it is.
@@ -18,7 +18,7 @@ use crate::support::oracle::Oracle;
 use crate::support::reply::{Reply, words};
 use crate::support::server::{Options, Server};
 
-use samples::{ANY_REPLY, LEFT_OUT, SAMPLES, SETUP, UNEQUAL};
+use samples::{ANY_REPLY, KEYS, LEFT_OUT, SAMPLES, SETUP, UNEQUAL};
 
 const EDGES: [&str; 31] = [
     "0",
@@ -87,10 +87,13 @@ fn is_left_out(sample: &str, place: usize, edge: &str) -> bool {
 /// The reply to each variant and the digest behind it. What only reads finds the keys that it needs
 /// when they are set once in a while.
 fn answers(client: &mut Client, variants: &[Command], only_reads: bool) -> Vec<[Reply; 2]> {
-    let lines = |lines: &[&str]| -> Vec<u8> {
-        lines.iter().flat_map(|line| encode(&words(line).unwrap())).collect()
-    };
-    let (before, after) = (lines(&SETUP), lines(&["DEBUG DIGEST"]));
+    let deletion = [words(&format!("DEL {KEYS}")).unwrap(), EDGES.map(Into::into).to_vec()];
+    let setup: Vec<Command> = SETUP.iter().map(|line| words(line).unwrap()).collect();
+    let setup = [vec![words("SELECT 0").unwrap(), deletion.concat()], setup].concat();
+    let before: Vec<u8> = setup.iter().flat_map(|line| encode(line)).collect();
+    let digest = words(&format!("DEBUG DIGEST-VALUE {KEYS}")).unwrap();
+    let after = encode(&[digest, EDGES.map(Into::into).to_vec()].concat());
+    client.line("FLUSHALL");
     let mut answers = Vec::new();
     for some in variants.chunks(AT_ONCE) {
         let is_set = |at: usize| at == 0 || !only_reads;
@@ -103,9 +106,9 @@ fn answers(client: &mut Client, variants: &[Command], only_reads: bool) -> Vec<[
         for (at, variant) in some.iter().enumerate() {
             let mut reply =
                 || client.read().unwrap_or_else(|err| panic!("{}: {err}", shown(variant)));
-            for line in SETUP.iter().filter(|_| is_set(at)) {
+            for line in setup.iter().filter(|_| is_set(at)) {
                 let reply = reply();
-                assert!(reply.error().is_none(), "{line}: {reply:?}");
+                assert!(reply.error().is_none(), "{}: {reply:?}", shown(line));
             }
             answers.push([reply(), reply()]);
         }

@@ -2,10 +2,12 @@
 
 use super::EDGES;
 
-/// Run before each invocation.
-pub(super) const SETUP: [&str; 13] = [
-    "FLUSHALL",
-    "SELECT 0",
+/// All keys that samples name.
+pub(super) const KEYS: &str = "n t f {e}n h l s z lex geo x a b d p q l2 s2 z2";
+
+/// Run before each invocation in database 0, when [`KEYS`] and those that are called as the ends of
+/// numbers are gone.
+pub(super) const SETUP: [&str; 11] = [
     "MSET n 10 t text {e}n 5 f 1.5",
     "HSET h f 1 g x",
     "RPUSH l a b c 1 2",
