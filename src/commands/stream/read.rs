@@ -11,7 +11,7 @@ use crate::commands::call::{Call, Options};
 use crate::commands::command::{
     Access, Arg, Arity, Begin, Command, Find, Flags, Group as Documented, KeySpec, Name, Run,
 };
-use crate::commands::error::CommandError;
+use crate::commands::error::{CommandError, as_text};
 use crate::commands::stream::claim::{Claims, How};
 use crate::commands::stream::record::Records;
 use crate::commands::stream::{
@@ -154,7 +154,7 @@ fn xreadgroup(
 }
 
 fn no_group(key: &[u8], group: &[u8]) -> CommandError {
-    let (key, group) = (String::from_utf8_lossy(key), String::from_utf8_lossy(group));
+    let (key, group) = (as_text(key), as_text(group));
     CommandError::Quoted(format!(
         "NOGROUP No such key '{key}' or consumer group '{group}' in XREADGROUP with GROUP option"
     ))
