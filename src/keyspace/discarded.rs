@@ -45,17 +45,22 @@ impl Discarded {
         }
     }
 
-    /// Drops a piece. Returns true when there is more.
-    pub fn drop_some(&mut self) -> bool {
+    /// Drops a piece. Returns how many values and keys of tables are gone with it for good.
+    pub fn drop_some(&mut self) -> usize {
         if let Some(object) = self.objects.last_mut() {
-            if !object.collection_mut().drop_some() {
+            let more = object.collection_mut().drop_some();
+            if !more {
                 self.objects.pop();
             }
-        } else if let Some(table) = self.tables.last_mut()
-            && !table.drop_some()
-        {
+            return usize::from(!more);
+        }
+        let Some(table) = self.tables.last_mut() else { return 0 };
+        let before = table.counts().len;
+        let more = table.drop_some();
+        let gone = before.saturating_sub(table.counts().len);
+        if !more {
             self.tables.pop();
         }
-        !self.is_empty()
+        gone
     }
 }

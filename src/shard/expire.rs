@@ -7,7 +7,7 @@
 
 use crate::base::millis::Millis;
 use crate::keyspace::key::Key;
-use crate::keyspace::keys::Keys;
+use crate::keyspace::keys::{Keys, Tools};
 use crate::shard::{Phase, SLICE_NS, Shard, Ticks};
 
 /// Keys taken out of one slot at a time.
@@ -48,8 +48,9 @@ impl Shard {
     /// Drops discarded tables, for one slice at the most. Returns true when there is more.
     pub fn discard(&mut self, clock: &mut dyn Ticks) -> bool {
         let start = clock.nanos();
-        let discarded = &mut self.engine.tools.discarded;
-        while discarded.drop_some() {
+        let Tools { discarded, figures, .. } = &mut self.engine.tools;
+        while !discarded.is_empty() {
+            figures.freed += discarded.drop_some() as u64;
             if clock.nanos() - start > SLICE_NS {
                 break;
             }
