@@ -42,16 +42,21 @@ impl Discarded {
         }
     }
 
-    /// Drops a piece. Returns true when there is more. What panics on its way out, since a bug left
-    /// it torn, does not come back.
-    pub fn drop_some(&mut self) -> bool {
+    /// Drops a piece. Returns how many values and keys of tables are gone with it for good. What
+    /// panics on its way out, since a bug left it torn, does not come back.
+    pub fn drop_some(&mut self) -> usize {
         if let Some(object) = self.objects.pop() {
+            let before = self.objects.len();
             self.take_object(object);
-        } else if let Some(mut table) = self.tables.pop()
-            && table.drop_some()
-        {
+            return usize::from(self.objects.len() == before);
+        }
+        let Some(mut table) = self.tables.pop() else { return 0 };
+        let before = table.counts().len;
+        let more = table.drop_some();
+        let gone = before.saturating_sub(table.counts().len);
+        if more {
             self.tables.push(table);
         }
-        !self.is_empty()
+        gone
     }
 }

@@ -199,10 +199,18 @@ fn sinterstore(
     keys: &mut Keys<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), CommandError> {
-    let (rules, mut result) = (rules(call), Set::default());
-    for member in common(&look(keys, &keys_from(call, 2))?) {
+    let (rules, names) = (rules(call), keys_from(call, 2));
+    let sets = look(keys, &names)?;
+    let smallest = sets.iter().flatten().min_by_key(|set| set.len());
+    let mut result = match smallest.map(|set| &**set) {
+        Some(Set::Ints(_)) | None => Set::default(),
+        Some(_) => Set::packed(),
+    };
+    for member in common(&sets) {
         member.with(|member| result.add(member, rules));
     }
+    drop(sets);
+    result.prefer_ints(rules);
     store(call, keys, reply, result)
 }
 
