@@ -56,6 +56,7 @@ const SHELL: &[(&str, &[&str])] = &[
     ("logging", &[]),
     ("doors", &[]),
     ("fault", &[]),
+    ("oom", &[]),
     ("settings", &[]),
     ("layers", &[]),
     ("thread", NO_ACTOR),
