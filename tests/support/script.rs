@@ -24,9 +24,9 @@
 //!
 //! At the head of a file, `# needs: redis` has Redis 7.0.15 as its oracle in place of Valkey, and
 //! `# needs: troupe` none; `# needs: core` is for the bare core alone (long ticks). A line
-//! `# server: why` in the head of a case leaves it out on the bare core. `TROUPE_BLESS=1` writes the
-//! oracle's replies into the files (patterns that match are kept): read the difference before it is
-//! committed. `TROUPE_SCRIPTS=string/set` runs only the files whose path holds that text.
+//! `# server: why` in the head of a case leaves it out on the bare core. `TROUPE_BLESS=1` writes
+//! the oracle's replies into the files (patterns that match are kept): read the difference before
+//! it is committed. `TROUPE_SCRIPTS=string/set` runs only the files whose path holds that text.
 
 use std::fs;
 use std::path::{Path, PathBuf};
