@@ -342,6 +342,7 @@ impl Shard {
             })),
             Question::ResetStatistics => {
                 tools.figures = Figures::default();
+                self.longest_slice_ns = 0;
                 Answer::Done
             }
             _ => Answer::Done,

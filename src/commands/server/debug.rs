@@ -95,6 +95,7 @@ fn debug(call: &Call<'_>, _session: &Session) -> Result<Action, CommandError> {
         () if is("move-slot", 4) => {
             Debug::MoveSlot { slot: slot(call, 2)?, shard: shard(call, 3)? }
         }
+        () if is("config-rewrite-force-all", 2) => Debug::RewriteConfig,
         () if call.is(1, "loadaof") => Debug::LoadJournal,
         () if call.is(1, "reload") => reload(call)?,
         () if is("error", 3) => {
@@ -168,6 +169,7 @@ fn debug_help(
     let lines = [
         ("BREAK-ATOMICITY <yes|no>", "Run MSET key by key, so that others see parts of it."),
         ("BREAK-ORDER <yes|no>", "Run pipelines shard by shard, out of their order."),
+        ("CONFIG-REWRITE-FORCE-ALL", "Write every setting to the configuration file."),
         ("ERROR <string>", "Reply with this error."),
         ("LOADAOF", "Empty the server and load the journal again."),
         ("MOVE-SLOT <slot> <shard>", "Move a slot to another shard."),
@@ -267,6 +269,8 @@ mod tests {
             (error) ERR Invalid or out of range slot
             > debug MOVE-slot 16383 0
             (action) Debug(MoveSlot { slot: 16383, shard: 0 })
+            > debug config-rewrite-force-all
+            (action) Debug(RewriteConfig)
             > debug break-order Yes
             (action) Debug(BreakOrder(true))
             > debug break-atomicity no

@@ -198,6 +198,7 @@ fn show(
     let result = combine(call, keys, &plan, operation);
     let row = Row { start: 0, count: result.len(), backwards: false };
     reply_row(reply, &result, row, plan.with_scores);
+    keys.tools.discarded.take_object(Object::Zset(result));
     Ok(())
 }
 
