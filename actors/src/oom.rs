@@ -28,8 +28,8 @@ impl Score {
     /// # Errors
     /// The file cannot be read or written: a lower score than before takes privileges. It is in the
     /// log then, and nothing has changed.
-    pub fn follow(&mut self, settings: &Settings) -> Result<(), ()> {
-        self.write(settings).map_err(|error| warn!("{FILE}: {error}"))
+    pub fn follow(&mut self, settings: &Settings) -> io::Result<()> {
+        self.write(settings).inspect_err(|error| warn!("{FILE}: {error}"))
     }
 
     fn write(&mut self, settings: &Settings) -> io::Result<()> {

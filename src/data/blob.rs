@@ -1,11 +1,15 @@
 //! Bytes that grow, behind one thin pointer: what small collections are made of.
 //!
 //! Why `unsafe`: a `Vec<u8>` is three words where it stands and cannot stand in one; this takes one
-//! word, and eight bytes in the allocation. A set of ten small integers needs 32 bytes with it and
+//! word, and five bytes in the allocation. A set of ten small integers needs 32 bytes with it and
 //! 64 without.
 //!
-//! Invariant: `start` points to a header and `capacity` bytes behind it, of which the first `len`
-//! were written. Longest blob: 4 GiB.
+//! ```text
+//! length 4 | class 1 | bytes
+//! ```
+//!
+//! Invariant: `start` points to a header and, with it, to as many bytes as the class says, of which
+//! the first `length` behind the header were written. Longest blob: 4 GiB.
 
 #![allow(unsafe_code)]
 
@@ -15,24 +19,52 @@ use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut, Range};
 use std::ptr::NonNull;
 
-/// Sizes are rounded up to this, in bytes: the allocator's finest step.
+const LEN: usize = 4;
+const HEADER: usize = LEN + 1;
+
+/// Sizes are in steps of this, in bytes: the allocator's finest.
 const GRAIN: usize = 16;
 
-/// Allocations that are larger than this, in bytes, have the sizes of the allocator's classes: four
-/// to a doubling, so that what grows has room for an eighth more or so and nothing is wasted.
+/// Sizes beyond this, in bytes, are those of the allocator's classes: four to a doubling, so that
+/// what grows has room for an eighth more or so and nothing is wasted.
 const EXACT_MAX: usize = 1024;
 
-#[repr(C)]
-struct Header {
-    len: u32,
-    capacity: u32,
+/// The class of [`EXACT_MAX`].
+const EXACT_CLASSES: usize = EXACT_MAX / GRAIN;
+
+/// The least class that has room for `size` bytes.
+fn class_of(size: usize) -> usize {
+    if size <= EXACT_MAX {
+        return size.div_ceil(GRAIN);
+    }
+    let doublings = (size - 1).ilog2() as usize - EXACT_MAX.ilog2() as usize;
+    let step = (EXACT_MAX / 4) << doublings;
+    EXACT_CLASSES + 4 * doublings + (size - (EXACT_MAX << doublings)).div_ceil(step)
 }
 
-const HEADER: usize = size_of::<Header>();
+/// Bytes of an allocation of a class, the header included.
+fn bytes_of(class: usize) -> usize {
+    let Some(beyond) = class.checked_sub(EXACT_CLASSES + 1) else { return class * GRAIN };
+    let doublings = beyond / 4;
+    (EXACT_MAX << doublings) + (beyond % 4 + 1) * ((EXACT_MAX / 4) << doublings)
+}
+
+fn layout(class: usize) -> Layout {
+    Layout::from_size_align(bytes_of(class), 1).expect("4 GiB fit")
+}
+
+/// The class of a blob of `len` bytes.
+///
+/// # Panics
+/// When that is more than a blob has.
+fn class_for(len: usize) -> usize {
+    assert!(u32::try_from(len).is_ok(), "a blob has at most 4 GiB");
+    class_of(HEADER + len)
+}
 
 /// Bytes behind one thin pointer.
 pub struct Blob {
-    start: NonNull<Header>,
+    start: NonNull<u8>,
     owns: PhantomData<Box<[u8]>>,
 }
 
@@ -41,19 +73,6 @@ unsafe impl Send for Blob {}
 
 // SAFETY: nothing changes behind a shared reference.
 unsafe impl Sync for Blob {}
-
-fn layout(capacity: usize) -> Layout {
-    Layout::from_size_align(HEADER + capacity, align_of::<Header>()).expect("4 GiB fit")
-}
-
-/// Room for `len` bytes, in whole grains with the header, or a class of the allocator.
-fn rounded(len: usize) -> usize {
-    let size = HEADER + len;
-    let step = if size > EXACT_MAX { 1 << ((size - 1).ilog2() - 2) } else { GRAIN };
-    let capacity = size.next_multiple_of(step) - HEADER;
-    assert!(u32::try_from(capacity).is_ok(), "a blob has at most 4 GiB");
-    capacity
-}
 
 impl Default for Blob {
     fn default() -> Blob {
@@ -64,15 +83,14 @@ impl Default for Blob {
 impl Blob {
     /// No bytes, and room for `len`.
     pub fn with_capacity(len: usize) -> Blob {
-        let capacity = rounded(len);
-        // SAFETY: the size is the header's at least, so not zero.
-        let start = unsafe { alloc(layout(capacity)) };
-        let Some(start) = NonNull::new(start.cast::<Header>()) else {
-            handle_alloc_error(layout(capacity))
-        };
-        // SAFETY: the allocation has room for a header and is aligned for it.
-        unsafe { start.write(Header { len: 0, capacity: capacity as u32 }) };
-        Blob { start, owns: PhantomData }
+        let class = class_for(len);
+        // SAFETY: a size is one grain at least, so not zero.
+        let start = unsafe { alloc(layout(class)) };
+        let Some(start) = NonNull::new(start) else { handle_alloc_error(layout(class)) };
+        let mut blob = Blob { start, owns: PhantomData };
+        // SAFETY: the allocation has room for a header, and more.
+        unsafe { blob.set_header(0, class) };
+        blob
     }
 
     /// Puts the bytes of `parts`, one after another, in the place of those at `range`.
@@ -97,19 +115,19 @@ impl Blob {
                 at.copy_from_nonoverlapping(NonNull::from(*part).cast(), part.len());
                 at = at.add(part.len());
             }
-            self.start.as_mut().len = new_len as u32;
+            self.set_len(new_len);
         }
         self.give_room_back();
     }
 
     /// Bytes that the blob takes from the allocator.
     pub fn memory(&self) -> usize {
-        HEADER + self.capacity()
+        bytes_of(self.class())
     }
 
     /// The blob as a bare pointer, to be given to [`Blob::from_raw`] once.
     pub fn into_raw(self) -> NonNull<u8> {
-        let start = self.start.cast();
+        let start = self.start;
         std::mem::forget(self);
         start
     }
@@ -119,44 +137,65 @@ impl Blob {
     /// # Safety
     /// `start` comes from [`Blob::into_raw`] and is given back once.
     pub unsafe fn from_raw(start: NonNull<u8>) -> Blob {
-        Blob { start: start.cast(), owns: PhantomData }
+        Blob { start, owns: PhantomData }
     }
 
-    fn capacity(&self) -> usize {
+    #[inline]
+    fn written(&self) -> usize {
+        // SAFETY: a header stands at the start; `[u8; LEN]` has no alignment.
+        u32::from_ne_bytes(unsafe { self.start.cast::<[u8; LEN]>().read() }) as usize
+    }
+
+    #[inline]
+    fn class(&self) -> usize {
         // SAFETY: a header stands at the start.
-        unsafe { self.start.as_ref().capacity as usize }
+        usize::from(unsafe { self.start.add(LEN).read() })
+    }
+
+    /// # Safety
+    /// The allocation has a header, and the first `len` bytes behind it were written.
+    unsafe fn set_len(&mut self, len: usize) {
+        // SAFETY: by the contract.
+        unsafe { self.start.cast::<[u8; LEN]>().write((len as u32).to_ne_bytes()) };
+    }
+
+    /// # Safety
+    /// As for [`Blob::set_len`]; the allocation is of this class.
+    unsafe fn set_header(&mut self, len: usize, class: usize) {
+        // SAFETY: by the contract.
+        unsafe {
+            self.set_len(len);
+            self.start.add(LEN).write(class as u8);
+        }
     }
 
     fn bytes(&self) -> NonNull<u8> {
         // SAFETY: behind the header, which is inside the allocation.
-        unsafe { self.start.cast::<u8>().add(HEADER) }
+        unsafe { self.start.add(HEADER) }
     }
 
     fn make_room(&mut self, len: usize) {
-        if len > self.capacity() {
-            self.reallocate(rounded(len));
+        if HEADER + len > self.memory() {
+            self.reallocate(class_for(len));
         }
     }
 
     /// Gives back room where less than half of it is in use.
     fn give_room_back(&mut self) {
-        let wanted = rounded(self.len());
-        if self.capacity() > 2 * wanted + 2 * GRAIN {
+        let wanted = class_for(self.written());
+        if self.memory() > 2 * bytes_of(wanted) + 2 * GRAIN {
             self.reallocate(wanted);
         }
     }
 
-    fn reallocate(&mut self, capacity: usize) {
-        // SAFETY: allocated with the layout of the old capacity; the new size is not zero.
-        let start = unsafe {
-            realloc(self.start.as_ptr().cast(), layout(self.capacity()), HEADER + capacity)
-        };
-        let Some(start) = NonNull::new(start.cast::<Header>()) else {
-            handle_alloc_error(layout(capacity))
-        };
+    fn reallocate(&mut self, class: usize) {
+        let len = self.written();
+        // SAFETY: allocated with the layout of the old class; the new size is not zero.
+        let start = unsafe { realloc(self.start.as_ptr(), layout(self.class()), bytes_of(class)) };
+        let Some(start) = NonNull::new(start) else { handle_alloc_error(layout(class)) };
         self.start = start;
-        // SAFETY: the header was moved along.
-        unsafe { self.start.as_mut().capacity = capacity as u32 };
+        // SAFETY: the header and what was written were moved along.
+        unsafe { self.set_header(len, class) };
     }
 }
 
@@ -166,9 +205,7 @@ impl Deref for Blob {
     #[inline]
     fn deref(&self) -> &[u8] {
         // SAFETY: the first `len` bytes were written, and are borrowed from `self`.
-        unsafe {
-            std::slice::from_raw_parts(self.bytes().as_ptr(), self.start.as_ref().len as usize)
-        }
+        unsafe { std::slice::from_raw_parts(self.bytes().as_ptr(), self.written()) }
     }
 }
 
@@ -191,8 +228,8 @@ impl Clone for Blob {
 
 impl Drop for Blob {
     fn drop(&mut self) {
-        // SAFETY: allocated with the layout of this capacity.
-        unsafe { dealloc(self.start.as_ptr().cast(), layout(self.capacity())) };
+        // SAFETY: allocated with the layout of this class.
+        unsafe { dealloc(self.start.as_ptr(), layout(self.class())) };
     }
 }
 
@@ -228,15 +265,25 @@ mod tests {
     }
 
     #[test]
+    fn a_class_is_the_least_with_room() {
+        let max = u32::MAX as usize + HEADER;
+        for size in (1..20_000).chain([max - 1, max]) {
+            let class = class_of(size);
+            assert!(bytes_of(class) >= size && bytes_of(class - 1) < size, "{size}");
+        }
+        assert!(class_of(max) <= usize::from(u8::MAX));
+    }
+
+    #[test]
     fn room_follows_the_length() {
         let mut blob = Blob::default();
         assert_eq!(blob.memory(), 16);
-        blob.splice(0..0, &[&[7; 24]]);
+        blob.splice(0..0, &[&[7; 27]]);
         assert_eq!(blob.memory(), 32);
         blob.splice(0..0, &[&[7; 5000]]);
         assert_eq!(blob.memory(), 5120);
-        blob.splice(10..5024, &[]);
-        assert_eq!((blob.len(), blob.memory()), (10, 32));
+        blob.splice(10..5027, &[]);
+        assert_eq!((blob.len(), blob.memory()), (10, 16));
         blob[0] = 1;
         assert_eq!(blob[0], 1);
     }

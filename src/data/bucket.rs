@@ -1,30 +1,31 @@
 //! Buckets of one cache line, and a row of them that grows without moving much.
 //!
-//! A bucket has room for six members of one word each. Where they do not fit, it goes on in a
-//! bucket behind it; a chain has no holes: whoever takes a member out of it puts its last one in
-//! the place.
+//! A bucket has room for seven members of one word each. Where they do not fit, it goes on in a
+//! bucket behind the row, whose number stands beside the tags. Such a chain has no holes: whoever
+//! takes a member out of it puts its last one in the place. Buckets behind the row that are empty
+//! belong to no chain and stand at the end.
 
 use std::fmt;
 
 /// Members a bucket has room for.
-const ROOM: usize = 6;
+const ROOM: usize = 7;
 
 /// Buckets of a chunk, of which a row is made: one page of memory.
 const CHUNK: usize = 64;
 
 /// Members and a part of the hash of each.
-#[repr(align(64))]
+#[repr(C, align(64))]
 #[derive(Clone)]
 pub(super) struct Bucket<T> {
-    /// A byte of the hash for each member, in order.
+    /// A byte of the hash for each member, in order. In the highest byte: the number of the bucket
+    /// in which this one goes on, 0 for none.
     tags: u64,
     members: [Option<T>; ROOM],
-    more: Option<Box<Bucket<T>>>,
 }
 
 impl<T> Default for Bucket<T> {
     fn default() -> Bucket<T> {
-        Bucket { tags: 0, members: [const { None }; ROOM], more: None }
+        Bucket { tags: 0, members: [const { None }; ROOM] }
     }
 }
 
@@ -42,12 +43,6 @@ fn places(tags: u64, wanted: u64) -> u64 {
 }
 
 impl<T> Bucket<T> {
-    /// The first word of the bucket's line.
-    #[inline]
-    pub(super) fn line(&self) -> u64 {
-        self.tags
-    }
-
     /// The place of a member in this bucket, behind it left out.
     #[inline]
     fn place(&self, wanted: u64, is_it: &mut impl FnMut(&T) -> bool) -> Option<usize> {
@@ -55,6 +50,7 @@ impl<T> Bucket<T> {
         while left != 0 {
             let place = left.trailing_zeros() as usize / 8;
             left &= left - 1;
+            // The byte that is no tag is beyond the members.
             if let Some(Some(member)) = self.members.get(place)
                 && is_it(member)
             {
@@ -64,162 +60,226 @@ impl<T> Bucket<T> {
         None
     }
 
-    /// The member with this hash for which `is_it` says so.
+    /// The number of the bucket in which this one goes on.
     #[inline]
-    pub(super) fn find(&self, hash: u64, mut is_it: impl FnMut(&T) -> bool) -> Option<&T> {
-        let wanted = tag_in_each(hash);
-        let mut bucket = self;
-        loop {
-            if let Some(place) = bucket.place(wanted, &mut is_it) {
-                return bucket.members[place].as_ref();
-            }
-            bucket = bucket.more.as_deref()?;
-        }
+    fn next(&self) -> Option<usize> {
+        let number = (self.tags >> (8 * ROOM)) as usize;
+        (number > 0).then_some(number)
     }
 
-    /// As [`Bucket::find`], to change it.
-    #[inline]
-    pub(super) fn find_mut(
-        &mut self,
-        hash: u64,
-        mut is_it: impl FnMut(&T) -> bool,
-    ) -> Option<&mut T> {
-        let wanted = tag_in_each(hash);
-        let mut bucket = self;
-        loop {
-            if let Some(place) = bucket.place(wanted, &mut is_it) {
-                return bucket.members[place].as_mut();
-            }
-            bucket = bucket.more.as_deref_mut()?;
-        }
+    fn set_next(&mut self, number: usize) {
+        self.set_tag(ROOM, number as u8);
     }
 
-    /// Adds a member.
-    pub(super) fn insert(&mut self, hash: u64, member: T) {
-        let mut bucket = self;
-        while bucket.is_full() {
-            bucket = &mut **bucket.more.get_or_insert_default();
-        }
-        let place = bucket.len();
-        bucket.set(place, (hash >> 56) as u8, member);
+    fn put(&mut self, place: usize, tag: u8, member: T) {
+        self.members[place] = Some(member);
+        self.set_tag(place, tag);
     }
 
-    /// Takes the member with this hash out for which `is_it` says so.
-    pub(super) fn remove(&mut self, hash: u64, mut is_it: impl FnMut(&T) -> bool) -> Option<T> {
-        self.find(hash, &mut is_it)?;
-        let (tag, last) = self.take_last()?;
-        if is_it(&last) {
-            return Some(last);
-        }
-        let wanted = tag_in_each(hash);
-        let mut bucket = self;
-        loop {
-            if let Some(place) = bucket.place(wanted, &mut is_it) {
-                let member = bucket.members[place].take();
-                bucket.set(place, tag, last);
-                return member;
-            }
-            bucket = bucket.more.as_deref_mut()?;
-        }
+    fn set_tag(&mut self, place: usize, tag: u8) {
+        self.tags = self.tags & !(0xff << (8 * place)) | u64::from(tag) << (8 * place);
     }
 
-    /// The members, those behind this bucket too.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
-        let chain = std::iter::successors(Some(self), |bucket| bucket.more.as_deref());
-        chain.flat_map(|bucket| bucket.members.iter().flatten())
-    }
-
-    /// As [`Bucket::iter`], to change them.
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
-        let mut next = Some(self);
-        std::iter::from_fn(move || {
-            let Bucket { members, more, .. } = next.take()?;
-            next = more.as_deref_mut();
-            Some(members.iter_mut().flatten())
-        })
-        .flatten()
-    }
-
-    /// Takes the last member of the chain, with its tag. A bucket behind that is empty then goes.
+    /// Takes the last member, with its tag.
     fn take_last(&mut self) -> Option<(u8, T)> {
-        if let Some(more) = &mut self.more {
-            let last = more.take_last();
-            if more.members[0].is_none() {
-                self.more = None;
-            }
-            return last;
-        }
         let place = self.members.iter().rposition(Option::is_some)?;
         let member = self.members[place].take()?;
         Some(((self.tags >> (8 * place)) as u8, member))
     }
 
-    fn set(&mut self, place: usize, tag: u8, member: T) {
-        self.members[place] = Some(member);
-        self.tags = self.tags & !(0xff << (8 * place)) | u64::from(tag) << (8 * place);
-    }
-
-    fn is_full(&self) -> bool {
-        self.members[ROOM - 1].is_some()
+    fn is_empty(&self) -> bool {
+        self.members[0].is_none()
     }
 
     fn len(&self) -> usize {
         self.members.iter().position(Option::is_none).unwrap_or(ROOM)
     }
-
-    fn memory(&self) -> usize {
-        self.more.as_ref().map_or(0, |more| size_of::<Bucket<T>>() + more.memory())
-    }
 }
 
 impl<T> IntoIterator for Bucket<T> {
     type Item = T;
-    type IntoIter = Drain<T>;
+    type IntoIter = std::iter::Flatten<std::array::IntoIter<Option<T>, ROOM>>;
 
-    fn into_iter(self) -> Drain<T> {
-        Drain { members: self.members.into_iter(), more: self.more }
-    }
-}
-
-/// The members of a bucket and of those behind it.
-pub(super) struct Drain<T> {
-    members: std::array::IntoIter<Option<T>, ROOM>,
-    more: Option<Box<Bucket<T>>>,
-}
-
-impl<T> Iterator for Drain<T> {
-    type Item = T;
-
-    fn next(&mut self) -> Option<T> {
-        loop {
-            if let Some(member) = self.members.by_ref().flatten().next() {
-                return Some(member);
-            }
-            let more = *self.more.take()?;
-            self.members = more.members.into_iter();
-            self.more = more.more;
-        }
+    /// The members of this bucket alone.
+    fn into_iter(self) -> Self::IntoIter {
+        self.members.into_iter().flatten()
     }
 }
 
 impl<T: fmt::Debug> fmt::Debug for Bucket<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.iter()).finish()
+        f.debug_list().entries(self.members.iter().flatten()).finish()
     }
 }
 
-/// A row of buckets, in chunks: adding one moves one chunk at the most.
+/// Buckets of a row, with those in which they go on. A bucket is named by its index in the row and
+/// its number: 0 for the one in the row, `n` for the `n`th of those behind.
+#[derive(Clone, Debug)]
+struct Chunk<T> {
+    /// Buckets of the row, and empty ones that the row grows into.
+    front: Box<[Bucket<T>]>,
+    behind: Box<[Bucket<T>]>,
+}
+
+impl<T> Default for Chunk<T> {
+    fn default() -> Chunk<T> {
+        Chunk { front: Box::default(), behind: Box::default() }
+    }
+}
+
+impl<T> Chunk<T> {
+    #[inline]
+    fn bucket(&self, index: usize, number: usize) -> Option<&Bucket<T>> {
+        match number.checked_sub(1) {
+            None => self.front.get(index),
+            Some(behind) => self.behind.get(behind),
+        }
+    }
+
+    #[inline]
+    fn bucket_mut(&mut self, index: usize, number: usize) -> Option<&mut Bucket<T>> {
+        match number.checked_sub(1) {
+            None => self.front.get_mut(index),
+            Some(behind) => self.behind.get_mut(behind),
+        }
+    }
+
+    /// The buckets of a chain.
+    fn chain(&self, index: usize) -> impl Iterator<Item = &Bucket<T>> {
+        let next = move |bucket: &&Bucket<T>| self.bucket(index, bucket.next()?);
+        std::iter::successors(self.front.get(index), next)
+    }
+
+    /// Number and place of a member.
+    #[inline]
+    fn locate(
+        &self,
+        index: usize,
+        hash: u64,
+        mut is_it: impl FnMut(&T) -> bool,
+    ) -> Option<(usize, usize)> {
+        let (wanted, mut number) = (tag_in_each(hash), 0);
+        loop {
+            let bucket = self.bucket(index, number)?;
+            if let Some(place) = bucket.place(wanted, &mut is_it) {
+                return Some((number, place));
+            }
+            number = bucket.next()?;
+        }
+    }
+
+    /// The number of the last bucket of a chain, and of the one before it.
+    fn end(&self, index: usize) -> (usize, Option<usize>) {
+        let (mut last, mut before) = (0, None);
+        while let Some(next) = self.bucket(index, last).and_then(Bucket::next) {
+            (last, before) = (next, Some(last));
+        }
+        (last, before)
+    }
+
+    fn insert(&mut self, index: usize, tag: u8, member: T) {
+        let (mut last, _) = self.end(index);
+        let mut place = self.bucket(index, last).map_or(0, Bucket::len);
+        if place == ROOM {
+            let spare = self.spare();
+            self.bucket_mut(index, last).expect("it is full, so there").set_next(spare);
+            (last, place) = (spare, 0);
+        }
+        let bucket = self.bucket_mut(index, last);
+        bucket.expect("an index is below the number of buckets").put(place, tag, member);
+    }
+
+    /// Takes the last member of a chain, with its tag. A bucket behind that is empty then leaves
+    /// the chain.
+    fn take_last(&mut self, index: usize) -> Option<(u8, T)> {
+        let (last, before) = self.end(index);
+        let bucket = self.bucket_mut(index, last)?;
+        let taken = bucket.take_last();
+        if bucket.is_empty()
+            && let Some(before) = before.and_then(|number| self.bucket_mut(index, number))
+        {
+            before.set_next(0);
+            self.release(last);
+        }
+        taken
+    }
+
+    /// Takes a bucket's members out, and with them the rest of its chain. Returns the number under
+    /// which that stands now.
+    fn take_part(&mut self, index: usize, number: usize) -> (Bucket<T>, Option<usize>) {
+        let part = self.bucket_mut(index, number).map(std::mem::take).unwrap_or_default();
+        let next = part.next();
+        let moved = if number > 0 { self.release(number) } else { None };
+        (part, if next == moved { next.and(Some(number)) } else { next })
+    }
+
+    /// The number of a bucket behind that is empty.
+    fn spare(&mut self) -> usize {
+        let used = self.used();
+        if used == self.behind.len() {
+            let more = step(used).min(usize::from(u8::MAX) - used);
+            resize(&mut self.behind, used + more);
+        }
+        used + 1
+    }
+
+    /// How many buckets behind are in use.
+    fn used(&self) -> usize {
+        self.behind.iter().rposition(|bucket| !bucket.is_empty()).map_or(0, |last| last + 1)
+    }
+
+    /// The bucket behind with this number has become empty and left its chain: the last one that
+    /// is in use takes its place, and room that is not needed goes. Returns which one moved.
+    fn release(&mut self, number: usize) -> Option<usize> {
+        let last = self.used();
+        let moves = last > number;
+        if moves {
+            self.behind.swap(number - 1, last - 1);
+            let mut buckets = self.front.iter_mut().chain(&mut self.behind);
+            if let Some(before) = buckets.find(|bucket| bucket.next() == Some(last)) {
+                before.set_next(number);
+            }
+        }
+        let used = last - usize::from(moves);
+        if self.behind.len() > used + 2 * step(used) {
+            resize(&mut self.behind, used.next_multiple_of(step(used)));
+        }
+        moves.then_some(last)
+    }
+
+    fn memory(&self) -> usize {
+        (self.front.len() + self.behind.len()) * size_of::<Bucket<T>>()
+    }
+}
+
+/// By how many buckets a row of `len` grows: an eighth to a quarter of them, the steps of the
+/// allocator's classes.
+fn step(len: usize) -> usize {
+    len.checked_ilog2().map_or(1, |log| usize::max((1 << log) / 4, 1))
+}
+
+/// Gives a row another length; new places are empty.
+fn resize<T: Default>(row: &mut Box<[T]>, len: usize) {
+    let mut resized = std::mem::take(row).into_vec();
+    resized.reserve_exact(len.saturating_sub(resized.len()));
+    resized.resize_with(len, T::default);
+    *row = resized.into_boxed_slice();
+}
+
+/// A row of buckets, in chunks: adding one moves one chunk at the most. What every look needs
+/// stands in front.
 #[derive(Clone, Debug)]
 #[repr(C)]
 pub(super) struct Buckets<T> {
     len: usize,
-    first: Vec<Bucket<T>>,
-    rest: Vec<Vec<Bucket<T>>>,
+    first: Chunk<T>,
+    /// Chunks of the row, and empty ones that it grows into.
+    rest: Box<[Chunk<T>]>,
 }
 
 impl<T> Default for Buckets<T> {
     fn default() -> Buckets<T> {
-        Buckets { len: 0, first: Vec::new(), rest: Vec::new() }
+        Buckets { len: 0, first: Chunk::default(), rest: Box::default() }
     }
 }
 
@@ -230,69 +290,139 @@ impl<T> Buckets<T> {
         self.len
     }
 
-    /// The bucket at `index`.
+    /// The chunk of a bucket, and the index there.
     #[inline]
-    pub(super) fn get(&self, index: usize) -> Option<&Bucket<T>> {
-        if index < CHUNK {
-            self.first.get(index)
-        } else {
-            self.rest.get(index / CHUNK - 1)?.get(index % CHUNK)
-        }
+    fn chunk(&self, index: usize) -> Option<(&Chunk<T>, usize)> {
+        let chunk = if index < CHUNK { &self.first } else { self.rest.get(index / CHUNK - 1)? };
+        Some((chunk, index % CHUNK))
     }
 
-    /// As [`Buckets::get`], to change it.
     #[inline]
-    pub(super) fn get_mut(&mut self, index: usize) -> Option<&mut Bucket<T>> {
-        if index < CHUNK {
-            self.first.get_mut(index)
-        } else {
-            self.rest.get_mut(index / CHUNK - 1)?.get_mut(index % CHUNK)
+    fn chunk_mut(&mut self, index: usize) -> Option<(&mut Chunk<T>, usize)> {
+        let chunk =
+            if index < CHUNK { &mut self.first } else { self.rest.get_mut(index / CHUNK - 1)? };
+        Some((chunk, index % CHUNK))
+    }
+
+    /// The first word of a bucket's line.
+    #[inline]
+    pub(super) fn line(&self, index: usize) -> u64 {
+        self.chunk(index).and_then(|(chunk, at)| chunk.front.get(at)).map_or(0, |b| b.tags)
+    }
+
+    /// The member of a bucket with this hash for which `is_it` says so.
+    #[inline]
+    pub(super) fn find(
+        &self,
+        index: usize,
+        hash: u64,
+        is_it: impl FnMut(&T) -> bool,
+    ) -> Option<&T> {
+        let (chunk, at) = self.chunk(index)?;
+        let (number, place) = chunk.locate(at, hash, is_it)?;
+        chunk.bucket(at, number)?.members[place].as_ref()
+    }
+
+    /// As [`Buckets::find`], to change it.
+    #[inline]
+    pub(super) fn find_mut(
+        &mut self,
+        index: usize,
+        hash: u64,
+        is_it: impl FnMut(&T) -> bool,
+    ) -> Option<&mut T> {
+        let (chunk, at) = self.chunk_mut(index)?;
+        let (number, place) = chunk.locate(at, hash, is_it)?;
+        chunk.bucket_mut(at, number)?.members[place].as_mut()
+    }
+
+    /// Adds a member to a bucket that is there.
+    pub(super) fn insert(&mut self, index: usize, hash: u64, member: T) {
+        let (chunk, at) = self.chunk_mut(index).expect("an index is below the number of buckets");
+        chunk.insert(at, (hash >> 56) as u8, member);
+    }
+
+    /// Takes the member of a bucket with this hash out for which `is_it` says so.
+    pub(super) fn remove(
+        &mut self,
+        index: usize,
+        hash: u64,
+        mut is_it: impl FnMut(&T) -> bool,
+    ) -> Option<T> {
+        let (chunk, at) = self.chunk_mut(index)?;
+        chunk.locate(at, hash, &mut is_it)?;
+        let (tag, last) = chunk.take_last(at)?;
+        if is_it(&last) {
+            return Some(last);
         }
+        // Buckets may have moved meanwhile.
+        let (number, place) = chunk.locate(at, hash, &mut is_it)?;
+        let bucket = chunk.bucket_mut(at, number)?;
+        let member = bucket.members[place].take();
+        bucket.put(place, tag, last);
+        member
     }
 
-    /// The last bucket.
-    pub(super) fn last_mut(&mut self) -> Option<&mut Bucket<T>> {
-        self.get_mut(self.len.checked_sub(1)?)
+    /// The members of a bucket, those behind it too.
+    pub(super) fn members(&self, index: usize) -> impl Iterator<Item = &T> {
+        let chains = self.chunk(index).into_iter().flat_map(|(chunk, at)| chunk.chain(at));
+        chains.flat_map(|bucket| bucket.members.iter().flatten())
     }
 
-    /// All buckets in order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Bucket<T>> {
-        self.first.iter().chain(self.rest.iter().flatten())
+    /// Takes a part of a bucket's members out: from the bucket with number 0, and from those in
+    /// which it goes on. Also returns the number of the next part.
+    pub(super) fn take_part(&mut self, index: usize, number: usize) -> (Bucket<T>, Option<usize>) {
+        let (chunk, at) = self.chunk_mut(index).expect("an index is below the number of buckets");
+        chunk.take_part(at, number)
+    }
+
+    /// The last member of a bucket.
+    pub(super) fn last_mut(&mut self, index: usize) -> Option<&mut T> {
+        let (chunk, at) = self.chunk_mut(index)?;
+        let (last, _) = chunk.end(at);
+        chunk.bucket_mut(at, last)?.members.iter_mut().rev().flatten().next()
+    }
+
+    /// Takes the last member of a bucket out.
+    pub(super) fn take_last(&mut self, index: usize) -> Option<T> {
+        let (chunk, at) = self.chunk_mut(index)?;
+        chunk.take_last(at).map(|(_, member)| member)
+    }
+
+    /// All members.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
+        let chunks = std::iter::once(&self.first).chain(&self.rest);
+        let buckets = chunks.flat_map(|chunk| chunk.front.iter().chain(&chunk.behind));
+        buckets.flat_map(|bucket| bucket.members.iter().flatten())
     }
 
     /// Adds a bucket.
     pub(super) fn push(&mut self) {
-        if self.len > 0 && self.len.is_multiple_of(CHUNK) {
-            self.rest.push(Vec::new());
+        if self.len == CHUNK * (1 + self.rest.len()) {
+            let chunks = self.rest.len();
+            resize(&mut self.rest, chunks + step(chunks));
         }
-        let chunk = self.rest.last_mut().unwrap_or(&mut self.first);
-        if chunk.len() == chunk.capacity() {
-            // A quarter more at the most: the steps of the allocator's classes.
-            let more = (chunk.len() / 4).next_power_of_two().clamp(1, CHUNK - chunk.len());
-            chunk.reserve_exact(more);
+        let (chunk, at) = self.chunk_mut(self.len).expect("there is one chunk more than are full");
+        if at == chunk.front.len() {
+            resize(&mut chunk.front, usize::min(at + step(at), CHUNK));
         }
-        chunk.push(Bucket::default());
         self.len += 1;
     }
 
-    /// Takes the last bucket off.
-    pub(super) fn pop(&mut self) -> Option<Bucket<T>> {
-        let bucket = self.rest.last_mut().unwrap_or(&mut self.first).pop()?;
-        self.len -= 1;
-        if self.rest.last().is_some_and(Vec::is_empty) {
-            self.rest.pop();
+    /// Takes the last bucket off, which is empty.
+    pub(super) fn pop(&mut self) {
+        let Some(last) = self.len.checked_sub(1) else { return };
+        debug_assert!(self.members(last).next().is_none());
+        self.len = last;
+        if let Some((chunk, 0)) = self.chunk_mut(last) {
+            *chunk = Chunk::default();
         }
-        Some(bucket)
     }
 
-    /// Bytes that the row takes from the allocator, the members' own not counted: an estimate from
-    /// the first chunk for what is behind the buckets.
+    /// Bytes that the row takes from the allocator, the members' own not counted.
     pub(super) fn memory(&self) -> usize {
         let chunks = std::iter::once(&self.first).chain(&self.rest);
-        let buckets: usize = chunks.map(|chunk| chunk.capacity() * size_of::<Bucket<T>>()).sum();
-        let behind: usize = self.first.iter().map(Bucket::memory).sum();
-        let behind = behind * self.len / self.first.len().max(1);
-        buckets + behind + self.rest.capacity() * size_of::<Vec<Bucket<T>>>()
+        chunks.map(Chunk::memory).sum::<usize>() + size_of_val(&*self.rest)
     }
 }
 
@@ -307,33 +437,43 @@ mod tests {
 
     #[test]
     fn chains_grow_and_shrink_without_holes() {
-        let mut bucket = Bucket::default();
+        const ROW: usize = 3;
+        let mut row: Buckets<Box<u64>> = Buckets::default();
+        (0..ROW).for_each(|_| row.push());
         let mut random = fastrand::Rng::with_seed(9);
-        let mut model: Vec<u64> = Vec::new();
-        for _ in 0..2_000 {
+        let mut models: [Vec<u64>; ROW] = Default::default();
+        for _ in 0..if cfg!(miri) { 300 } else { 5_000 } {
+            let index = random.usize(0..ROW);
+            let model = &mut models[index];
             if model.is_empty() || random.usize(0..40) > model.len() {
                 let hash = random.u64(..);
-                bucket.insert(hash, Box::new(hash));
+                row.insert(index, hash, Box::new(hash));
                 model.push(hash);
             } else {
                 let hash = model.swap_remove(random.usize(0..model.len()));
-                assert_eq!(bucket.remove(hash, |there| **there == hash), Some(Box::new(hash)));
-                assert_eq!(bucket.remove(hash, |there| **there == hash), None);
+                assert_eq!(row.remove(index, hash, |there| **there == hash), Some(Box::new(hash)));
+                assert_eq!(row.remove(index, hash, |there| **there == hash), None);
             }
-            let mut there: Vec<u64> = bucket.iter().map(|there| **there).collect();
+            let mut there: Vec<u64> = row.members(index).map(|there| **there).collect();
             there.sort_unstable();
             model.sort_unstable();
-            assert_eq!(there, model);
-            let found = |hash: &u64| bucket.find(*hash, |there| **there == *hash).is_some();
+            assert_eq!(there, *model);
+            let found = |hash: &u64| row.find(index, *hash, |there| **there == *hash).is_some();
             assert!(model.iter().all(found));
-            let chain = std::iter::successors(Some(&bucket), |bucket| bucket.more.as_deref());
-            let buckets = chain.count();
-            assert_eq!(buckets, model.len().div_ceil(ROOM).max(1));
+            let chains = models.iter().map(|model| model.len().div_ceil(ROOM).max(1));
+            let in_use = row.first.behind.iter().filter(|bucket| !bucket.is_empty()).count();
+            assert_eq!(ROW + in_use, chains.sum::<usize>());
+            assert!(row.first.used() == in_use && row.first.behind.len() <= in_use * 3 / 2 + 2);
         }
-        assert_eq!(bucket.iter_mut().count(), model.len());
-        let mut drained: Vec<u64> = bucket.into_iter().map(|there| *there).collect();
-        drained.sort_unstable();
-        assert_eq!(drained, model);
+        assert_eq!(row.iter().count(), models.iter().map(Vec::len).sum::<usize>());
+        let (mut taken, mut next) = (Vec::new(), Some(0));
+        while let Some(number) = next {
+            let (part, further) = row.take_part(0, number);
+            taken.extend(part.into_iter().map(|there| *there));
+            next = further;
+        }
+        taken.sort_unstable();
+        assert_eq!((taken, row.members(0).count()), (models[0].clone(), 0));
     }
 
     #[test]
@@ -341,12 +481,16 @@ mod tests {
         let mut row: Buckets<Box<u64>> = Buckets::default();
         for number in 0..200 {
             row.push();
-            row.last_mut().expect("one was added").insert(0, Box::new(number));
+            row.insert(number as usize, 0, Box::new(number));
         }
-        let number = |index: usize| row.get(index).and_then(|b| b.iter().next()).map(|n| **n);
+        let number = |index: usize| row.members(index).next().map(|number| **number);
         assert!((0..200).all(|index| number(index) == Some(index as u64)));
-        assert_eq!((row.len(), row.iter().count(), number(200)), (200, 200, None));
-        while row.pop().is_some() {}
-        assert_eq!((row.len(), row.rest.len()), (0, 0));
+        assert_eq!((row.len(), row.iter().count()), (200, 200));
+        for index in (0..200).rev() {
+            assert_eq!(row.last_mut(index).map(|number| **number), Some(index as u64));
+            assert!(row.take_last(index).is_some() && row.last_mut(index).is_none());
+            row.pop();
+        }
+        assert_eq!((row.len(), row.first.memory()), (0, 0));
     }
 }

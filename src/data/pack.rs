@@ -1,8 +1,10 @@
 //! A row of strings in one blob, read from either end: how small collections are kept.
 //!
 //! ```text
-//! count 4 | item | item | ...        item: tag 1 | data | back 1 to 5
+//! count 1 or 5 | item | item | ...        item: tag 1 | data | back 1 to 5
 //! ```
+//!
+//! Up to 254 items are counted in one byte; it is 255 where four bytes of the number follow.
 //!
 //! An item has the form and so the size that it has in Redis's listpack: at what sizes Redis
 //! changes the encoding of a value can be told from [`Pack::listpack_len`]. The tag says what
@@ -25,7 +27,10 @@ use crate::base::integer;
 use crate::data::blob::Blob;
 use crate::data::value::Value;
 
-const COUNT: usize = 4;
+/// The first byte, where the count follows it.
+const LONG_COUNT: u8 = u8::MAX;
+const LONG_COUNT_BYTES: usize = 4;
+
 const SHORT: u8 = 0x80;
 const INT_13: u8 = 0xc0;
 const LEN_12: u8 = 0xe0;
@@ -63,16 +68,22 @@ impl Pack {
     /// A pack of these strings.
     pub fn of(items: &[&[u8]]) -> Pack {
         let mut blob = Blob::default();
-        blob.splice(0..0, &[&[0; COUNT]]);
+        blob.splice(0..0, &[&[0]]);
         let mut pack = Pack { blob };
         items.iter().for_each(|item| pack.push_back(item));
         pack
     }
 
     /// Number of items.
+    #[inline]
     pub fn len(&self) -> usize {
-        let count = self.blob.first_chunk::<COUNT>().copied().unwrap_or_default();
-        u32::from_le_bytes(count) as usize
+        match self.blob[0] {
+            LONG_COUNT => {
+                let count = self.blob[1..].first_chunk().copied().unwrap_or_default();
+                u32::from_le_bytes(count) as usize
+            }
+            count => usize::from(count),
+        }
     }
 
     /// True when there is no item.
@@ -82,7 +93,7 @@ impl Pack {
 
     /// Bytes of all items with what is around them.
     pub fn byte_len(&self) -> usize {
-        self.blob.len() - COUNT
+        self.blob.len() - self.head()
     }
 
     /// Bytes of Redis's listpack of these items.
@@ -108,7 +119,7 @@ impl Pack {
     /// The first item.
     #[inline]
     pub fn first(&self) -> Option<At> {
-        self.at(COUNT)
+        self.at(self.head())
     }
 
     /// The last item.
@@ -184,15 +195,15 @@ impl Pack {
 
     /// Adds a string at the front.
     pub fn push_front(&mut self, item: &[u8]) {
-        self.put(COUNT..COUNT, item);
+        let head = self.head();
+        self.put(head..head, item);
         self.add_to_count(1);
     }
 
     /// Puts a string before the one at `at`, and returns where it stands.
     pub fn insert(&mut self, at: At, item: &[u8]) -> At {
         self.put(at.0..at.0, item);
-        self.add_to_count(1);
-        at
+        At(at.0 + self.add_to_count(1))
     }
 
     /// Puts a string in the place of the one at `at`.
@@ -217,7 +228,8 @@ impl Pack {
     /// Splits the pack: the items from `at` on go into the new one.
     pub fn split_off(&mut self, at: At) -> Pack {
         let mut tail = Pack::default();
-        tail.blob.splice(COUNT..COUNT, &[&self.blob[at.0..]]);
+        let head = tail.head();
+        tail.blob.splice(head..head, &[&self.blob[at.0..]]);
         let end = self.blob.len();
         self.blob.splice(at.0..end, &[]);
         let kept = self.iter().count();
@@ -230,7 +242,7 @@ impl Pack {
     /// Adds the items of another pack at the end.
     pub fn append(&mut self, other: &Pack) {
         let end = self.blob.len();
-        self.blob.splice(end..end, &[&other.blob[COUNT..]]);
+        self.blob.splice(end..end, &[&other.blob[other.head()..]]);
         self.add_to_count(other.len() as i64);
     }
 
@@ -239,9 +251,30 @@ impl Pack {
         self.blob.splice(range, &[form.head(), form.data, form.back()]);
     }
 
-    fn add_to_count(&mut self, change: i64) {
+    /// Bytes of the count.
+    #[inline]
+    fn head(&self) -> usize {
+        if self.blob[0] == LONG_COUNT { 1 + LONG_COUNT_BYTES } else { 1 }
+    }
+
+    /// Changes the count; it stays long once it was. Returns by how many bytes the items moved.
+    fn add_to_count(&mut self, change: i64) -> usize {
         let count = (self.len() as i64 + change) as u32;
-        self.blob[..COUNT].copy_from_slice(&count.to_le_bytes());
+        let long = count.to_le_bytes();
+        match (self.blob[0], u8::try_from(count)) {
+            (LONG_COUNT, _) => {
+                self.blob[1..=LONG_COUNT_BYTES].copy_from_slice(&long);
+                0
+            }
+            (_, Ok(short)) if short != LONG_COUNT => {
+                self.blob[0] = short;
+                0
+            }
+            _ => {
+                self.blob.splice(0..1, &[&[LONG_COUNT], &long]);
+                LONG_COUNT_BYTES
+            }
+        }
     }
 
     #[inline]
@@ -251,7 +284,7 @@ impl Pack {
 
     #[inline]
     fn before(&self, end: usize) -> Option<At> {
-        if end <= COUNT {
+        if end <= self.head() {
             return None;
         }
         let (mut len, mut shift, mut at) = (0, 0, end);
@@ -450,6 +483,28 @@ mod tests {
         }
         assert_eq!(pack.seek(items.len()), None);
         assert_eq!(pack.find(pack.first(), b"7", 1), None);
+    }
+
+    #[test]
+    fn places_hold_while_the_count_grows() {
+        let mut pack = Pack::default();
+        let text = |number: usize| number.to_string().into_bytes();
+        for number in (0..600).rev() {
+            match pack.first() {
+                Some(at) if number % 3 == 0 => {
+                    let at = pack.insert(at, &text(number));
+                    assert!(pack.get(at).is(&text(number)));
+                }
+                _ => pack.push_front(&text(number)),
+            }
+        }
+        assert_eq!(pack.len(), 600);
+        let second = pack.seek(1);
+        pack.remove(second.expect("there are 600"), 590);
+        pack.push_back(b"end");
+        assert_eq!(pack.len(), 11);
+        assert_eq!(texts(&pack)[..2], [text(0), text(591)]);
+        assert_eq!((pack.last(), texts(&pack).pop()), (pack.seek(10), Some(b"end".to_vec())));
     }
 
     #[test]

@@ -26,17 +26,20 @@ use crate::data::NEVER;
 use crate::data::bucket::{Bucket, Buckets};
 
 /// Members a bucket holds on average before the table grows by one bucket.
-const BUCKET_MEAN: usize = 5;
+const BUCKET_MEAN: usize = 7;
 
 /// More members than this a bucket does not hold, with those behind it: with twice the mean on
-/// average, where it is next to be split, it has more once in 20,000 times.
-const BUCKET_MAX: usize = 24;
+/// average, where it is next to be split, it has more once in 40,000 times.
+const BUCKET_MAX: usize = 31;
 
 /// Choices of a place at random before the members are counted instead.
 const TRIES: usize = 1_000;
 
 /// Buckets of a group.
 const GROUP: usize = 16;
+
+/// A table of more buckets is not given back at once when its last member goes.
+const BUCKETS_AT_ONCE_MAX: usize = 1_024;
 
 /// Bits of the hash above these choose the bucket.
 const BUCKET_SHIFT: u32 = 20;
@@ -155,8 +158,8 @@ impl<T: Member> Table<T> {
     /// The member with this name.
     #[inline]
     pub fn get(&self, name: Name<'_>) -> Option<&T> {
-        let bucket = self.buckets.get(self.index(name.hash))?;
-        bucket.find(name.hash, |member| member.name() == name.bytes)
+        let index = self.index(name.hash);
+        self.buckets.find(index, name.hash, |member| member.name() == name.bytes)
     }
 
     /// Reads of the table where its buckets are: one line of memory.
@@ -168,21 +171,20 @@ impl<T: Member> Table<T> {
     /// Reads of the table what the next look for this hash reads of it, and no member.
     #[inline]
     pub(crate) fn line(&self, hash: u64) -> u64 {
-        self.buckets.get(self.index(hash)).map_or(0, Bucket::line)
+        self.buckets.line(self.index(hash))
     }
 
     /// What is probably a member, by its hash alone; nothing of the member is read.
     #[inline]
     pub(crate) fn candidate(&self, hash: u64) -> Option<&T> {
-        self.buckets.get(self.index(hash))?.find(hash, |_| true)
+        self.buckets.find(self.index(hash), hash, |_| true)
     }
 
     /// The member with this name, to change what leaves name and deadlines as they are.
     #[inline]
     pub fn get_mut(&mut self, name: Name<'_>) -> Option<&mut T> {
         let index = self.index(name.hash);
-        let bucket = self.buckets.get_mut(index)?;
-        bucket.find_mut(name.hash, |member| member.name() == name.bytes)
+        self.buckets.find_mut(index, name.hash, |member| member.name() == name.bytes)
     }
 
     /// Finds the member with this name and changes it, or stores a new one. Returns true for a new
@@ -212,7 +214,7 @@ impl<T: Member> Table<T> {
             self.buckets.push();
         }
         let (deadline, due) = (member.deadline(), member.due());
-        self.put(index, name.hash, member);
+        self.buckets.insert(index, name.hash, member);
         self.lower(index, due);
         self.counts.len += 1;
         self.counts.change_deadline(None, deadline);
@@ -222,14 +224,15 @@ impl<T: Member> Table<T> {
         true
     }
 
-    /// Takes a member out.
+    /// Takes a member out. With the last one go the buckets, unless they are many: then the caller
+    /// drops the table piece by piece.
     pub fn remove(&mut self, name: Name<'_>) -> Option<T> {
         let index = self.index(name.hash);
-        let bucket = self.buckets.get_mut(index)?;
-        let member = bucket.remove(name.hash, |member| member.name() == name.bytes)?;
+        let is_it = |member: &T| member.name() == name.bytes;
+        let member = self.buckets.remove(index, name.hash, is_it)?;
         self.counts.len -= 1;
         self.counts.change_deadline(member.deadline(), None);
-        if self.counts.len == 0 {
+        if self.counts.len == 0 && self.buckets.len() <= BUCKETS_AT_ONCE_MAX {
             *self = Table::default();
         }
         Some(member)
@@ -258,8 +261,7 @@ impl<T: Member> Table<T> {
             }
             let mut due = NEVER;
             let end = usize::min((group + 1) * GROUP, self.buckets.len());
-            let buckets = (group * GROUP..end).filter_map(|index| self.buckets.get(index));
-            for member in buckets.flat_map(Bucket::iter) {
+            for member in (group * GROUP..end).flat_map(|index| self.buckets.members(index)) {
                 let member_due = member.due();
                 if member_due <= now && left > 0 {
                     left -= 1;
@@ -281,7 +283,10 @@ impl<T: Member> Table<T> {
     pub fn scan(&self, position: u64, found: impl FnMut(&T)) -> Option<u64> {
         let bits = position.reverse_bits() >> (64 - SCAN_BITS);
         let index = self.index_of_bits(bits);
-        self.buckets.get(index)?.iter().for_each(found);
+        if index >= self.buckets.len() {
+            return None;
+        }
+        self.buckets.members(index).for_each(found);
         let width = SCAN_BITS - self.level_of(index);
         let next = ((position >> width) + 1) << width;
         (next < 1 << SCAN_BITS).then_some(next)
@@ -289,7 +294,7 @@ impl<T: Member> Table<T> {
 
     /// All members, in no order.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
-        self.buckets.iter().flat_map(Bucket::iter)
+        self.buckets.iter()
     }
 
     /// A member chosen at random, each as likely as another.
@@ -299,8 +304,8 @@ impl<T: Member> Table<T> {
         }
         for _ in 0..TRIES {
             // A bucket twice as full is accepted twice as often.
-            let bucket = self.buckets.get(random.usize(0..self.buckets.len()))?;
-            if let Some(member) = bucket.iter().nth(random.usize(0..BUCKET_MAX)) {
+            let mut members = self.buckets.members(random.usize(0..self.buckets.len()));
+            if let Some(member) = members.nth(random.usize(0..BUCKET_MAX)) {
                 return Some(member);
             }
         }
@@ -317,12 +322,15 @@ impl<T: Member> Table<T> {
     /// true when there is more.
     pub fn drop_some(&mut self) -> bool {
         for _ in 0..GROUP {
-            let Some(bucket) = self.buckets.last_mut() else { break };
-            if bucket.iter_mut().any(Member::drop_some) {
-                return true;
+            let Some(last) = self.buckets.len().checked_sub(1) else { break };
+            while let Some(member) = self.buckets.last_mut(last) {
+                if member.drop_some() {
+                    return true;
+                }
+                self.buckets.take_last(last);
+                self.counts.len -= 1;
             }
-            let dropped = self.buckets.pop().map_or(0, |bucket| bucket.iter().count());
-            self.counts.len = self.counts.len.saturating_sub(dropped);
+            self.buckets.pop();
         }
         self.buckets.len() > 0
     }
@@ -332,24 +340,23 @@ impl<T: Member> Table<T> {
         let new = self.buckets.len();
         let from = new - (1 << new.ilog2());
         self.buckets.push();
-        let Some(old) = self.buckets.get_mut(from).map(std::mem::take) else { return };
         // All are read once before any is hashed, so that the waits for memory overlap.
-        old.iter().for_each(|member| {
+        self.buckets.members(from).for_each(|member| {
             black_box(member.name().first().copied());
         });
-        for member in old {
-            let (hash, due) = (hasher.hash(member.name()), member.due());
-            let index = self.index(hash);
-            self.put(index, hash, member);
-            if index == new {
-                self.lower(index, due);
+        let mut next = Some(0);
+        while let Some(number) = next {
+            let (part, further) = self.buckets.take_part(from, number);
+            next = further;
+            for member in part {
+                let (hash, due) = (hasher.hash(member.name()), member.due());
+                let index = self.index(hash);
+                self.buckets.insert(index, hash, member);
+                if index == new {
+                    self.lower(index, due);
+                }
             }
         }
-    }
-
-    fn put(&mut self, index: usize, hash: u64, member: T) {
-        let bucket = self.buckets.get_mut(index).expect("an index is below the number of buckets");
-        bucket.insert(hash, member);
     }
 
     /// Lowers the bounds for a member of the bucket at `index`.
@@ -440,6 +447,9 @@ mod tests {
         for number in 0..count {
             assert!(table.remove(Name::new(&name(number), &hasher)).is_some());
         }
+        let left = Counts { buckets: 0, ..table.counts() };
+        assert_eq!((left, table.due()), (Counts::default(), NEVER));
+        while table.drop_some() {}
         assert_eq!(table.counts(), Counts::default());
     }
 
@@ -506,6 +516,6 @@ mod tests {
         while table.drop_some() {
             pieces += 1;
         }
-        assert_eq!((pieces, table.counts().len), (13, 0));
+        assert_eq!((pieces, table.counts().len), (9, 0));
     }
 }

@@ -344,6 +344,7 @@ impl Shard {
                 // What has changed since the last snapshot is no statistic.
                 let changes = tools.figures.changes;
                 tools.figures = Figures { changes, ..Figures::default() };
+                self.longest_slice_ns = 0;
                 Answer::Done
             }
             _ => Answer::Done,

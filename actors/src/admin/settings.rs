@@ -1,7 +1,7 @@
 //! CONFIG SET and CONFIG REWRITE: a change is answered when every shard has taken it up.
 
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -65,7 +65,7 @@ impl Admin {
         let scored = applied.changed.iter().find(|s| OF_SCORE.contains(&s.name));
         if let Some(setting) = scored {
             let why = "Failed to apply new oom_score_adj configuration, check server logs.";
-            self.score(&settings).map_err(|()| failed(setting.name, why))?;
+            self.score(&settings).map_err(|_| failed(setting.name, why))?;
         }
         if let Err(error) = self.move_and_switch(&applied.changed, &before, &settings).await {
             // The score before was taken once; that it is not taken again is in the log.
@@ -81,7 +81,7 @@ impl Admin {
     }
 
     /// Scores this process for the day when memory runs out.
-    pub fn score(&self, settings: &Settings) -> Result<(), ()> {
+    pub fn score(&self, settings: &Settings) -> io::Result<()> {
         self.score.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).follow(settings)
     }
 

@@ -10,7 +10,7 @@ use crate::commands::action::Action;
 use crate::commands::call::{Call, Options};
 use crate::commands::command::{Arg, Arity, Command, Flags, Group, Name, Run};
 use crate::commands::connection::client::ANY_TIME;
-use crate::commands::error::CommandError;
+use crate::commands::error::{CommandError, as_text};
 use crate::session::Session;
 
 /// Letters that CLIENT LIST can show as flags.
@@ -336,7 +336,7 @@ fn db(value: &[u8], databases: u32) -> Result<u32, CommandError> {
 }
 
 fn quoting(before: &str, value: &[u8], after: &str) -> CommandError {
-    CommandError::Quoted(format!("{before}{}{after}", String::from_utf8_lossy(value)))
+    CommandError::Quoted(format!("{before}{}{after}", as_text(value)))
 }
 
 #[cfg(test)]

@@ -291,9 +291,6 @@ fn store<'a>(
     let (key, limits) = (call.key(1), limits(call));
     let pairs = words.len() / 2;
     keys.edit_or_new(key, |hash: &mut Hash, _| {
-        if pairs > limits.entries {
-            hash.enlarge(call.hasher);
-        }
         let mut words = words.clone();
         while let (Some(name), Some(value)) = (words.next(), words.next()) {
             let time = match deadline {

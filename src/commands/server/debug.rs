@@ -12,7 +12,7 @@ use crate::base::slot::SLOTS;
 use crate::commands::action::{Action, Debug, Gathered};
 use crate::commands::call::Call;
 use crate::commands::command::{Arity, Command, Flags, Group, Name, Run};
-use crate::commands::error::CommandError;
+use crate::commands::error::{CommandError, as_text};
 use crate::resp::Reply;
 use crate::session::Session;
 use crate::shard::question::Question;
@@ -85,9 +85,7 @@ fn debug(call: &Call<'_>, _session: &Session) -> Result<Action, CommandError> {
         () if is("sleep", 3) => Debug::Sleep(sleep_ms(call.arg(2))),
         () if is("set-active-expire", 3) => Debug::SetActiveExpire(leading(call.arg(2)) != 0),
         () if is("panic-shard", 3) => Debug::PanicShard(shard(call, 2)?),
-        () if is("panic-actor", 3) => {
-            Debug::PanicActor(String::from_utf8_lossy(call.arg(2)).into_owned())
-        }
+        () if is("panic-actor", 3) => Debug::PanicActor(as_text(call.arg(2))),
         () if is("stall-shard", 4) => Debug::StallShard {
             shard: shard(call, 2)?,
             millis: u64::try_from(call.integer(3)?).map_err(|_| CommandError::NotPositive)?,
@@ -101,7 +99,7 @@ fn debug(call: &Call<'_>, _session: &Session) -> Result<Action, CommandError> {
         () if call.is(1, "loadaof") => Debug::LoadJournal,
         () if call.is(1, "reload") => reload(call)?,
         () if is("error", 3) => {
-            return Err(CommandError::Quoted(String::from_utf8_lossy(call.arg(2)).into_owned()));
+            return Err(CommandError::Quoted(as_text(call.arg(2))));
         }
         () if HARMLESS.iter().any(|(word, len)| is(word, *len)) => {
             return Ok(Action::Gather(Question::Nothing, Gathered::Ok));
@@ -109,7 +107,7 @@ fn debug(call: &Call<'_>, _session: &Session) -> Result<Action, CommandError> {
         () => {
             return Err(CommandError::UnknownSubcommandOrArity {
                 container: "DEBUG".to_owned(),
-                sub: String::from_utf8_lossy(call.arg(1)).into_owned(),
+                sub: as_text(call.arg(1)),
             });
         }
     };

@@ -6,7 +6,7 @@ use super::help::help;
 use crate::commands::action::{Action, Gathered};
 use crate::commands::call::Call;
 use crate::commands::command::{Arg, Arity, Command, Flags, Group, Name, Run};
-use crate::commands::error::CommandError;
+use crate::commands::error::{CommandError, as_text};
 use crate::resp::Reply;
 use crate::session::Session;
 use crate::shard::question::{LogKind, Question};
@@ -184,7 +184,7 @@ fn slowlog_get(call: &Call<'_>, _session: &Session) -> Result<Action, CommandErr
         3 => Ok(get(LogKind::Slow, count(call)?)),
         _ => Err(CommandError::UnknownSubcommandOrArity {
             container: "SLOWLOG".to_owned(),
-            sub: String::from_utf8_lossy(call.arg(1)).into_owned(),
+            sub: as_text(call.arg(1)),
         }),
     }
 }

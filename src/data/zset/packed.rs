@@ -81,7 +81,7 @@ pub(super) fn insert(pack: &mut Pack, name: &[u8], score: f64) {
     let text = text_of(score);
     match seek(pack, Edge::Before(score, name)).1 {
         Some(at) => {
-            pack.insert(at, text.as_bytes());
+            let at = pack.insert(at, text.as_bytes());
             pack.insert(at, name);
         }
         None => append(pack, name, score),
