@@ -182,7 +182,9 @@ fn set<T: Expiring>(
     reply: &mut Reply<'_>,
     clock: Clock,
 ) -> Result<(), CommandError> {
-    let at = (3..call.len()).find(|at| call.is(*at, T::WORD)).ok_or(T::WRONG_NUMBER)?;
+    // The word at the very end, without a number, is as good as none.
+    let mut words = 3..call.len() - 1;
+    let at = words.find(|at| call.is(*at, T::WORD)).ok_or(T::WRONG_NUMBER)?;
     let conditions = Conditions::of(call.args_from(3).take(at - 3))?;
     let names = names::<T>(call, at + 1, T::WRONG_NUMBER)?;
     let deadline = deadline(call, clock.start(keys.now), clock.unit)?;
@@ -213,6 +215,7 @@ fn set<T: Expiring>(
     }
     keys.changed(changed.len());
     if deletes {
+        keys.tools.figures.expired_elements += changed.len() as u64;
         record_removal::<T>(keys, key, &changed);
     } else {
         record_deadline::<T>(keys, key, deadline, &changed);
