@@ -76,8 +76,6 @@ const NO_ACTOR: &[&str] =
 
 /// File, the module that it should not import, and what would end that.
 const DEBTS: &[(&str, &str, &str)] = &[
-    ("src/keyspace/collections.rs", "commands", "an error type of the keyspace's own"),
-    ("src/keyspace/keys.rs", "commands", "an error type of the keyspace's own"),
     ("src/commands/call.rs", "route", "handing a call the epoch instead of the map"),
     ("src/commands/action.rs", "clients", QUESTIONS),
     ("src/commands/action.rs", "shard", QUESTIONS),
