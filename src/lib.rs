@@ -11,6 +11,9 @@ pub mod data;
 
 pub mod keyspace;
 
+pub mod question;
+pub mod route;
+
 pub mod commands;
 pub mod session;
 
@@ -18,7 +21,6 @@ pub mod batch;
 pub mod clients;
 pub mod hook;
 pub mod hooks;
-pub mod route;
 pub mod shard;
 
 pub mod aof;

@@ -5,8 +5,7 @@
 
 use crate::base::millis::Millis;
 use crate::clients::{Filter, PauseMode};
-use crate::shard::question::{LogKind, Question};
-use crate::stats::spikes::Event;
+use crate::question::{Event, LogKind, Question};
 
 /// Something for the connection to do before the batch goes on.
 #[derive(Clone, Debug, PartialEq)]

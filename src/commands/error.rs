@@ -118,6 +118,11 @@ impl CommandError {
     }
 }
 
+/// The error for an event that has no samples.
+pub fn no_samples(event: &str) -> CommandError {
+    CommandError::Quoted(format!("ERR No samples available for event '{event}'"))
+}
+
 /// What the client sent, for an error that quotes it: up to its first zero byte, where a text of C
 /// ends, as Redis prints it.
 pub(crate) fn as_text(word: &[u8]) -> String {

@@ -1,72 +1,13 @@
-//! What is asked of every shard at once, and what each answers: figures, logs, resets.
-//!
-//! A question changes nothing but figures, so that it needs no order among shards.
+//! What every shard answers to a question: figures, logs, slow events.
 
 use crate::data::table::Counts;
 use crate::keyspace::keys::Figures;
-use crate::settings::Settings;
 use crate::shard::Phase;
 use crate::stats::Statistics;
 use crate::stats::log::LogEntry;
-use crate::stats::spikes::{Events, Spikes};
+use crate::stats::spikes::Spikes;
 
-/// Which of the logs of remarkable commands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogKind {
-    /// Those that ran long.
-    Slow,
-    /// Those with a large request.
-    LargeRequest,
-    /// Those with a large reply.
-    LargeReply,
-}
-
-impl LogKind {
-    /// All logs.
-    pub const ALL: [LogKind; 3] = [LogKind::Slow, LogKind::LargeRequest, LogKind::LargeReply];
-
-    /// From how much on a command is remarkable, in microseconds or bytes; none if never.
-    #[inline]
-    pub fn threshold(self, settings: &Settings) -> Option<u64> {
-        let threshold = match self {
-            LogKind::Slow => settings.commandlog_execution_slower_than,
-            LogKind::LargeRequest => settings.commandlog_request_larger_than,
-            LogKind::LargeReply => settings.commandlog_reply_larger_than,
-        };
-        u64::try_from(threshold).ok()
-    }
-
-    /// How many entries it may have.
-    pub fn len_max(self, settings: &Settings) -> usize {
-        let len = match self {
-            LogKind::Slow => settings.commandlog_slow_execution_max_len,
-            LogKind::LargeRequest => settings.commandlog_large_request_max_len,
-            LogKind::LargeReply => settings.commandlog_large_reply_max_len,
-        };
-        usize::try_from(len).unwrap_or(usize::MAX)
-    }
-}
-
-/// A question to every shard.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Question {
-    /// Nothing: the reply needs only what the process knows.
-    Nothing,
-    /// All figures.
-    Report,
-    /// The newest entries of a log, this many at the most.
-    Log(LogKind, usize),
-    /// Forget a log.
-    LogReset(LogKind),
-    /// Forget the statistics.
-    ResetStatistics,
-    /// The slow events.
-    Spikes,
-    /// Forget these slow events.
-    ForgetSpikes(Events),
-    /// Whether the shard's part of a base is told.
-    Told,
-}
+pub use crate::question::{Events, LogKind, Question};
 
 /// One shard's answer.
 #[derive(Clone, Debug)]

@@ -5,7 +5,7 @@
 //! is asked and nothing changed here.
 
 use crate::commands::action::Gathered;
-use crate::commands::error::CommandError;
+use crate::commands::error::{CommandError, no_samples};
 use crate::resp::Reply;
 use crate::shard::question::{Answer, LogKind};
 use crate::stats::facts::Facts;
@@ -65,11 +65,6 @@ pub fn reply(
         }
     }
     Ok(())
-}
-
-/// The error for an event that has no samples.
-pub fn no_samples(event: &str) -> CommandError {
-    CommandError::Quoted(format!("ERR No samples available for event '{event}'"))
 }
 
 /// The entries of a log: each shard keeps as many as the log of the server may have.

@@ -9,88 +9,10 @@ use std::collections::VecDeque;
 use crate::base::millis::Millis;
 use crate::shard::question::{Answer, Question};
 
+pub use crate::question::{Event, Events};
+
 /// Samples kept of each event.
 const SAMPLES_MAX: usize = 160;
-
-/// What may take long.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// A command.
-    Command,
-    /// A command that is declared fast.
-    FastCommand,
-    /// Taking out keys that are due.
-    ExpireCycle,
-    /// A write to the journal.
-    AofWrite,
-    /// A sync of the journal before replies.
-    AofFsyncAlways,
-    /// A rebuild of a shard from the journal.
-    ShardRebuild,
-}
-
-impl Event {
-    /// All events.
-    pub const ALL: [Event; 6] = [
-        Event::Command,
-        Event::FastCommand,
-        Event::ExpireCycle,
-        Event::AofWrite,
-        Event::AofFsyncAlways,
-        Event::ShardRebuild,
-    ];
-
-    /// As clients name it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Event::Command => "command",
-            Event::FastCommand => "fast-command",
-            Event::ExpireCycle => "expire-cycle",
-            Event::AofWrite => "aof-write",
-            Event::AofFsyncAlways => "aof-fsync-always",
-            Event::ShardRebuild => "shard-rebuild",
-        }
-    }
-
-    /// The event of this name, in any case.
-    pub fn named(name: &[u8]) -> Option<Event> {
-        Event::ALL.into_iter().find(|event| event.as_str().as_bytes().eq_ignore_ascii_case(name))
-    }
-}
-
-/// A set of events.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Events(u8);
-
-impl Events {
-    /// Every event.
-    pub const ALL: Events = Events(u8::MAX);
-
-    /// Puts an event in.
-    pub fn insert(&mut self, event: Event) {
-        self.0 |= 1 << event as u8;
-    }
-
-    /// Whether an event is in it.
-    pub fn has(self, event: Event) -> bool {
-        self.0 & (1 << event as u8) != 0
-    }
-
-    /// Both together.
-    pub fn and(self, other: Events) -> Events {
-        Events(self.0 | other.0)
-    }
-
-    /// How many there are.
-    pub fn len(self) -> usize {
-        self.0.count_ones() as usize
-    }
-
-    /// True if there is none.
-    pub fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-}
 
 /// One second of one event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,10 +8,10 @@ use crate::commands::call::Call;
 use crate::commands::command::{Arg, Arity, Command, Flags, Group, Name, Run};
 use crate::commands::error::CommandError;
 use crate::commands::help;
+use crate::question::Question;
 use crate::resp::Reply;
 use crate::session::Session;
 use crate::settings;
-use crate::shard::question::Question;
 
 const ADMIN: Flags = Flags::ADMIN.and(Flags::NO_SCRIPT).and(Flags::LOADING).and(Flags::STALE);
 

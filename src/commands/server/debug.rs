@@ -13,9 +13,9 @@ use crate::commands::call::Call;
 use crate::commands::command::{Arity, Command, Flags, Group, Name, Run};
 use crate::commands::error::{CommandError, as_text};
 use crate::commands::help;
+use crate::question::Question;
 use crate::resp::Reply;
 use crate::session::Session;
-use crate::shard::question::Question;
 
 /// Flags of the command and of all its words.
 pub(super) const FLAGS: Flags =

@@ -8,9 +8,9 @@ use crate::commands::action::{Action, Gathered};
 use crate::commands::call::Call;
 use crate::commands::command::{Arg, Arity, Categories, Command, Flags, Group, Name, Run};
 use crate::commands::error::CommandError;
+use crate::question::Question;
 use crate::resp::Reply;
 use crate::session::Session;
-use crate::shard::question::Question;
 
 /// The commands of this family.
 pub(crate) const COMMANDS: &[Command] = &[

@@ -3,13 +3,11 @@
 use crate::commands::action::{Action, Gathered};
 use crate::commands::call::Call;
 use crate::commands::command::{Arg, Arity, Command, Flags, Group, Name, Run};
-use crate::commands::error::{CommandError, as_text};
+use crate::commands::error::{CommandError, as_text, no_samples};
 use crate::commands::help;
+use crate::question::{Event, Events, Question};
 use crate::resp::Reply;
 use crate::session::Session;
-use crate::shard::question::Question;
-use crate::stats::gathered::no_samples;
-use crate::stats::spikes::{Event, Events};
 
 const ADMIN: Flags = Flags::ADMIN.and(Flags::NO_SCRIPT).and(Flags::LOADING).and(Flags::STALE);
 

@@ -7,9 +7,9 @@ use crate::commands::call::Call;
 use crate::commands::command::{Arg, Arity, Command, Flags, Group, Name, Run};
 use crate::commands::error::{CommandError, as_text};
 use crate::commands::help;
+use crate::question::{LogKind, Question};
 use crate::resp::Reply;
 use crate::session::Session;
-use crate::shard::question::{LogKind, Question};
 
 /// Entries that SLOWLOG GET shows when no number is given.
 const SHOWN: usize = 10;

@@ -8,9 +8,9 @@ use crate::commands::error::CommandError;
 use crate::commands::help;
 use crate::keyspace::entry::Entry;
 use crate::keyspace::keys::Keys;
+use crate::question::Question;
 use crate::resp::Reply;
 use crate::session::Session;
-use crate::shard::question::Question;
 
 const ALL_SHARDS: &[&str] =
     &["nondeterministic_output", "request_policy:all_shards", "response_policy:special"];
