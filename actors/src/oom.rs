@@ -1,9 +1,9 @@
 //! `oom-score-adj`: how readily the system ends this process when memory runs out.
 //!
-//! The kernel reads the score from a file, -1000 (never) to 1000 (first). What stands there when the
-//! setting is turned on is the base: relative scores go over it, and turning the setting off puts it
-//! back. Until then the file is left alone. Absent: the scores of a replica and of a background
-//! process, since there is neither.
+//! The kernel reads the score from a file, -1000 (never) to 1000 (first). What stands there when
+//! the setting is turned on is the base: relative scores go over it, and turning the setting off
+//! puts it back. Until then the file is left alone. Absent: the scores of a replica and of a
+//! background process, since there is neither.
 
 use std::fs;
 use std::io;

@@ -252,10 +252,15 @@ impl<T> Chunk<T> {
     }
 }
 
-/// By how many buckets a row of `len` grows: an eighth to a quarter of them, the steps of the
-/// allocator's classes.
+/// By how many buckets a row of `len` grows: an eighth to a half of them, among the allocator's
+/// classes but by no fewer than two from two on. All rows of a keyspace grow at about the same
+/// time, and each size that they pass leaves pages behind that the few late ones hold.
 fn step(len: usize) -> usize {
-    len.checked_ilog2().map_or(1, |log| usize::max((1 << log) / 4, 1))
+    match len {
+        0..2 => 1,
+        2..16 => 2,
+        _ => (1 << len.ilog2()) / 4,
+    }
 }
 
 /// Gives a row another length; new places are empty.
