@@ -66,7 +66,7 @@ fn hincrby(
         let deadline = old.and_then(|item| item.deadline);
         let text = itoa::Buffer::new().format(sum).to_owned();
         hash.set(name, text.as_bytes(), deadline, limits(call), call.hasher);
-        Ok(sum)
+        Ok::<_, CommandError>(sum)
     })??;
     keys.changed(1);
     reply.int(sum);
