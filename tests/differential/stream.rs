@@ -2,7 +2,8 @@
 //!
 //! Identifiers are few and small, so that they meet; none is taken from the clock. What an entry
 //! has been idle for is asked for only by lengths that the clock decides nothing about, and what
-//! replies say of it is not compared, nor are the inner nodes of the tree.
+//! replies say of it is not compared, nor are the nodes of the tree (exact trimming may leave an
+//! empty one in Valkey); approximate trimming tells whether entries share them as they should.
 
 use super::{Author, Command, KEYS};
 use crate::support::reply::Reply;
@@ -319,9 +320,9 @@ pub(super) fn timeless(name: &[u8], reply: &Reply) -> Option<Reply> {
     Some(reply)
 }
 
-/// Blanks moments, by what they are called or by their size, and what nodes a tree has.
+/// Blanks moments, by what they are called or by their size, and how many nodes a tree has.
 fn blank(reply: &mut Reply) {
-    const BLANKED: [&[u8]; 3] = [b"idle", b"inactive", b"radix-tree-nodes"];
+    const BLANKED: [&[u8]; 4] = [b"idle", b"inactive", b"radix-tree-nodes", b"radix-tree-keys"];
     let blank_pair = |name: &Reply, value: &mut Reply| match value {
         Reply::Integer(number) if name.bytes().is_some_and(|name| BLANKED.contains(&name)) => {
             *number = (*number).min(0);

@@ -332,8 +332,13 @@ impl Author {
                 } else {
                     words(&["GEOSEARCH", key])
                 };
-                command.extend(self.geo_area());
-                command.extend(self.geo_options(false));
+                let area = self.geo_area();
+                let mut options = self.geo_options(false);
+                if area[0] == b"BYPOLYGON" {
+                    // From the middle of a polygon the last bit of a distance may differ.
+                    options.retain(|option| option != b"STOREDIST");
+                }
+                command.extend([area, options].concat());
                 command
             }
         }

@@ -6,13 +6,13 @@
 //! not have are answered with `OK`, so that test suites for Redis go on.
 
 use super::debug_keys;
-use super::help::help;
 use crate::base::integer;
 use crate::base::slot::SLOTS;
 use crate::commands::action::{Action, Debug, Gathered};
 use crate::commands::call::Call;
 use crate::commands::command::{Arity, Command, Flags, Group, Name, Run};
 use crate::commands::error::{CommandError, as_text};
+use crate::commands::help;
 use crate::resp::Reply;
 use crate::session::Session;
 use crate::shard::question::Question;
@@ -182,7 +182,7 @@ fn debug_help(
         ("SLEEP <seconds>", "Hold up the thread of this client. Decimals are allowed."),
         ("STALL-SHARD <shard> <milliseconds>", "Hold up the thread of a shard."),
     ];
-    help(call, &lines, reply)
+    help::of_lines(call, &lines, reply)
 }
 
 fn protocol(

@@ -39,8 +39,8 @@ impl Limits {
         !self.are_passed(pack.listpack_len(), pack.len())
     }
 
-    /// True when the pack is within half of the limits. Those of items bind no bytes, but for an item
-    /// that has a pack of its own.
+    /// True when the pack is within half of the limits. Those of items bind no bytes, but for an
+    /// item that has a pack of its own.
     pub(super) fn hold_half(self, pack: &Pack) -> bool {
         match self.bytes_max() {
             Some(most) => pack.listpack_len() <= most / 2,

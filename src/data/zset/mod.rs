@@ -372,7 +372,7 @@ mod tests {
     #[test]
     fn a_large_set_is_dropped_in_pieces() {
         let (mut zset, hasher) = (Zset::default(), hasher());
-        let count: u16 = if cfg!(miri) { 1_000 } else { 5_000 };
+        let count: u16 = if cfg!(miri) { 300 } else { 5_000 };
         for number in 0..count {
             zset.put(number.to_string().as_bytes(), f64::from(number), LIMITS, &hasher);
         }
@@ -381,6 +381,6 @@ mod tests {
         while zset.drop_some() {
             pieces += 1;
         }
-        assert!(pieces > 10, "{pieces}");
+        assert!(pieces > usize::from(count) / 500, "{pieces}");
     }
 }
