@@ -252,7 +252,7 @@ impl<T> Chunk<T> {
     }
 }
 
-/// By how many buckets a row of `len` grows: an eighth of them to as many again, among the allocator's
+/// By how many buckets a row of `len` grows: an eighth of them to all again, among the allocator's
 /// classes but by no fewer than two from two on. All rows of a keyspace grow at about the same
 /// time, and each size that they pass leaves pages behind that the few late ones hold.
 fn step(len: usize) -> usize {
