@@ -100,12 +100,14 @@ impl Batch {
         self.has_written = false;
         self.routed.clear();
         let (frames, input) = (&self.frames, &self.input);
+        let mut last = None;
         self.routed.extend(frames.frames.iter().map(|frame| {
             let bytes = frames.bytes_of(frame, input);
             let spans = frames.args_of(frame);
-            let Found::Command(command) = registry::find(bytes, spans) else {
+            let Found::Command(command) = registry::find_again(last, bytes, spans) else {
                 return Routed { command: None, key: None };
             };
+            last = Some(command);
             let key = command.single_key().and_then(|at| {
                 let key = Key::new(spans.get(usize::from(at))?.of(bytes), hasher);
                 Some((at, key.slot, key.hash))

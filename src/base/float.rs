@@ -22,6 +22,14 @@ pub fn parse(text: &[u8]) -> Option<f64> {
     (!number.is_nan() && !overflows && !vanishes).then_some(number)
 }
 
+/// The whole number that a double is written as, if it is.
+#[inline]
+pub fn whole(number: f64) -> Option<i64> {
+    let whole = number as i64;
+    let is_it = number.abs() <= WHOLE_MAX && whole as f64 == number;
+    (is_it && (whole != 0 || number.is_sign_positive())).then_some(whole)
+}
+
 /// The text of a double, without allocation.
 #[derive(Clone, Copy, Debug)]
 pub struct Text {
@@ -37,10 +45,10 @@ impl Text {
             text.add(b"nan");
         } else if number.is_infinite() {
             text.add(if number > 0.0 { b"inf" } else { b"-inf" });
+        } else if let Some(whole) = whole(number) {
+            text.add(itoa::Buffer::new().format(whole).as_bytes());
         } else if number == 0.0 {
-            text.add(if number.is_sign_negative() { b"-0" } else { b"0" });
-        } else if number.abs() <= WHOLE_MAX && number.fract() == 0.0 {
-            text.add(itoa::Buffer::new().format(number as i64).as_bytes());
+            text.add(b"-0");
         } else {
             text.shortest(number);
         }

@@ -11,7 +11,7 @@ use crate::batch::Batch;
 use crate::clients::PauseMode;
 use crate::commands::command::{Command, Run};
 use crate::commands::positions;
-use crate::keyspace::space::WARMED;
+use crate::keyspace::space::{WARMED, Warm};
 use crate::shard::errand::{Errand, Need};
 use crate::shard::lend::is_met;
 use crate::shard::letter::Letter;
@@ -78,10 +78,16 @@ impl Shard {
     /// Warms the cache for the next calls; returns up to which.
     fn warm(&self, batch: &Batch) -> usize {
         let end = batch.routed.len().min(batch.next + WARMED);
-        let mut keys = [(0, 0); WARMED];
+        let mut keys = [Warm::default(); WARMED];
         let mut count = 0;
-        for (_, slot, hash) in batch.routed[batch.next..end].iter().filter_map(|r| r.key) {
-            keys[count] = (slot, hash);
+        for (routed, frame) in batch.routed[..end].iter().zip(&batch.frames.frames).skip(batch.next)
+        {
+            let Some((_, slot, hash)) = routed.key else { continue };
+            let element = routed.command.and_then(|command| command.element).and_then(|at| {
+                let span = batch.frames.args_of(frame).get(usize::from(at))?;
+                Some(span.of(batch.frames.bytes_of(frame, &batch.input)))
+            });
+            keys[count] = Warm { slot, hash, element };
             count += 1;
         }
         if count > 1 {
