@@ -167,13 +167,7 @@ impl Connection {
                     }
                 }
                 Standing::Home(batch) if !batch.is_done() => self.send_out(batch),
-                Standing::Home(batch) => {
-                    ready!(self.poll_requests(batch, task))?;
-                    // Replies leave when every client that is ready was read: whoever sleeps
-                    // while it waits for them is woken once for many.
-                    task.waker().wake_by_ref();
-                    return Poll::Pending;
-                }
+                Standing::Home(batch) => ready!(self.poll_requests(batch, task))?,
             }
         }
     }
