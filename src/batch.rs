@@ -5,6 +5,7 @@
 //! the way, and nothing is left behind where it was.
 
 use std::any::Any;
+use std::ops::Range;
 
 use bytes::Bytes;
 
@@ -16,6 +17,7 @@ use crate::commands::error::CommandError;
 use crate::commands::registry::{self, Found};
 use crate::commands::walk::Walk;
 use crate::keyspace::key::Key;
+use crate::keyspace::space::WARMED;
 use crate::resp::Frames;
 use crate::session::Session;
 use crate::shard::broken::Scattered;
@@ -37,6 +39,15 @@ pub(crate) struct Routed {
     pub command: Option<&'static Command>,
     /// Position, slot and hash of its first key, where it has exactly one.
     pub key: Option<(u16, u16, u64)>,
+}
+
+/// Which shards have brought the keys of the next calls into their cache.
+#[derive(Clone, Copy, Debug, Default)]
+struct Warmed {
+    /// The call before which that holds.
+    end: usize,
+    /// A bit a shard, by its number modulo 64: where two share one, the second goes on cold.
+    shards: u64,
 }
 
 /// The requests of one read, on their way.
@@ -63,6 +74,7 @@ pub struct Batch {
     pub has_written: bool,
     pub(crate) routed: Vec<Routed>,
     pub(crate) next: usize,
+    warmed: Warmed,
     pub(crate) errand: Option<Box<Errand>>,
     pub(crate) walk: Option<Box<Walk>>,
     pub(crate) refused: Option<CommandError>,
@@ -84,6 +96,7 @@ impl Batch {
             has_written: false,
             routed: Vec::new(),
             next: 0,
+            warmed: Warmed::default(),
             errand: None,
             walk: None,
             refused: None,
@@ -96,6 +109,7 @@ impl Batch {
         self.input = input;
         self.now = self.now.max(now);
         self.next = 0;
+        self.warmed = Warmed::default();
         self.refused = None;
         self.has_written = false;
         self.routed.clear();
@@ -114,6 +128,20 @@ impl Batch {
             });
             Routed { command: Some(command), key }
         }));
+    }
+
+    /// The calls from the next one on, [`WARMED`] at the most, whose keys `shard` has not brought
+    /// into its cache yet. A batch that goes to and fro asks that of each shard once.
+    pub(crate) fn cold(&mut self, shard: u16) -> Option<Range<usize>> {
+        if self.next >= self.warmed.end {
+            self.warmed = Warmed { end: self.routed.len().min(self.next + WARMED), shards: 0 };
+        }
+        let bit = 1 << (shard % 64);
+        if self.warmed.shards & bit != 0 {
+            return None;
+        }
+        self.warmed.shards |= bit;
+        Some(self.next..self.warmed.end)
     }
 
     /// True when every request was answered.

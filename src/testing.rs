@@ -4,6 +4,7 @@
 //! clock but [`Store::tick`]. A command that asks something of its connection prints as that
 //! action. [`Store::effects`] gives what would have been journaled since it was last asked.
 
+mod scripts;
 mod several;
 
 use std::fmt::Write;
@@ -22,7 +23,7 @@ use crate::session::{Peer, Session};
 use crate::settings::Settings;
 use crate::shard::letter::Letter;
 use crate::shard::replay::Records;
-use crate::shard::{Parts, Shard, Ticks};
+use crate::shard::{Parts, SLICE_NS, Shard, Ticks};
 
 pub(crate) use several::Shards;
 
@@ -37,6 +38,16 @@ pub(crate) struct Store {
     pub(crate) session: Session,
     /// The time, in milliseconds of unix time.
     pub(crate) now: Millis,
+}
+
+/// A clock on which each look takes half a slice.
+pub(crate) struct Hasty(pub(crate) u64);
+
+impl Ticks for Hasty {
+    fn nanos(&mut self) -> u64 {
+        self.0 += SLICE_NS / 2;
+        self.0
+    }
 }
 
 /// A clock that stands still, so that no slice ends.

@@ -21,6 +21,7 @@ mod clients;
 mod daemon;
 mod differential;
 mod durability;
+mod edges;
 mod memory;
 mod order;
 mod pauses;

@@ -7,13 +7,16 @@
 //! - `pipelines`: one connection, keys of its own on all shards, every reply foretold by a model;
 //! - `causes`: `SET job v, SET flag v` in one pipeline; who sees the flag must see the job,
 //!   on another connection, or as `GET flag, GET job` in one pipeline;
-//! - `wholes`: MSET of equal values, MSETNX and DEL of the same keys, RENAME to and fro, of which
-//!   nobody may see a part;
+//! - `rows`: numbers that one connection appends to collections of every kind (`order/rows.rs`);
+//! - `wholes`: MSET of equal values, MSETNX and DEL of the same keys, RENAME and SMOVE to and fro, of
+//!   which nobody may see a part;
 //! - `counters`: INCR by many; no number twice, none missing.
 //!
 //! That the workloads would notice is shown, not hoped: they run against our own server with DEBUG
 //! BREAK-ORDER and BREAK-ATOMICITY on, and through a proxy that does what a careless sharded server
 //! does. `TROUPE_ORDER_SECONDS` says how long each real run takes (default 10).
+
+mod rows;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -71,10 +74,12 @@ fn words(line: &str) -> Vec<String> {
 type Workload = fn(&mut Worker);
 
 /// Each with the number of its connections.
-const WORKLOADS: [(Workload, usize); 7] = [
+const WORKLOADS: [(Workload, usize); 9] = [
     (pipelines, 6),
     (causes_write, 4),
     (causes_read, 6),
+    (rows::write, PAIRS),
+    (rows::read, 3),
     (wholes_write, 4),
     (wholes_read, 4),
     (counters, 6),
@@ -88,6 +93,7 @@ fn run(port: u16, seed: u64, time: Duration) -> Violations {
     let mut client = Client::connect(port).unwrap();
     for pair in 0..RENAMED {
         client.line(&format!("SET here:{pair} token"));
+        client.line(&format!("SADD in:{pair} token"));
     }
     thread::scope(|scope| {
         for (number, (workload, connections)) in WORKLOADS.iter().enumerate() {
@@ -210,6 +216,8 @@ fn wholes_write(worker: &mut Worker) {
             };
             worker.random.shuffle(&mut keys);
             let pair = worker.random.usize(..RENAMED);
+            let (from, to) = if worker.random.bool() { ("in", "out") } else { ("out", "in") };
+            commands.push(words(&format!("SMOVE {from}:{pair} {to}:{pair} token")));
             commands.push(match (worker.random.u8(..4), keys[0].starts_with("all")) {
                 (0, _) => words(&format!("RENAME here:{pair} there:{pair}")),
                 (1, _) => words(&format!("RENAME there:{pair} here:{pair}")),
@@ -229,7 +237,8 @@ fn wholes_read(worker: &mut Worker) {
         let new = [vec!["EXISTS".to_string()], together("new")].concat();
         let pair = worker.random.usize(..RENAMED);
         let renamed = words(&format!("EXISTS here:{pair} there:{pair}"));
-        let replies = worker.pipeline(&[all, new, renamed]);
+        let moved = words(&format!("SUNION in:{pair} out:{pair}"));
+        let replies = worker.pipeline(&[all, new, renamed, moved]);
         let values = replies[0].members();
         if values.iter().any(|value| value != &values[0]) {
             worker
@@ -242,6 +251,9 @@ fn wholes_read(worker: &mut Worker) {
         }
         if replies[2] != Reply::Integer(1) {
             worker.seen.add("wholes", format!("RENAME: {:?} of two exist", replies[2]));
+        }
+        if replies[3].members().len() != 1 {
+            worker.seen.add("wholes", format!("SMOVE: {:?} of one token", replies[3]));
         }
         worker.seen.round("wholes");
     }
@@ -310,7 +322,7 @@ fn report(seen: &Violations) -> String {
 fn assert_clean(seen: &Violations) {
     println!("{}", report(seen));
     assert!(seen.texts.lock().unwrap().is_empty(), "{}", report(seen));
-    assert_eq!(seen.rounds.lock().unwrap().len(), 5, "a workload did nothing");
+    assert_eq!(seen.rounds.lock().unwrap().len(), 6, "a workload did nothing");
 }
 
 fn run_time() -> Duration {
@@ -423,12 +435,15 @@ fn move_slots(port: u16, seed: u64, shards: u8, stop: &AtomicBool) -> u64 {
     let mut moves = 0;
     while !stop.load(Ordering::Relaxed) {
         let number = random.usize(..8);
-        let key = match random.u8(..6) {
+        let kinds = ["list", "stream", "zset", "hash"];
+        let key = match random.u8(..8) {
             0 => format!("own:{number}:{}", random.u8(..40)),
             1 => format!("job:{}:{}", number % 4, random.usize(..PAIRS)),
             2 => format!("all:{number}"),
             3 => format!("new:{number}"),
             4 => format!("here:{}", number % RENAMED),
+            5 => format!("in:{}", number % RENAMED),
+            6 => format!("row:{}:{}", kinds[random.usize(..4)], number % PAIRS),
             _ => format!("count:{number}"),
         };
         let line = format!("DEBUG MOVE-SLOT {} {}", slot(&key), random.u8(..shards));

@@ -61,3 +61,45 @@ fn a_stranger_who_never_reads_is_closed() {
         client.line("CLIENT LIST").text().lines().count() == 1
     });
 }
+
+/// A deadline that had passed when it was set deleted its key or field, but nothing counted that as
+/// expired; and CONFIG RESETSTAT took the changes since the last snapshot away as well.
+#[test]
+fn deadlines_that_have_passed_are_counted_as_expired() {
+    let server = Options::shards(2).start();
+    let mut client = server.client();
+    let mut counted = |setup: &str, line: &str| {
+        client.line(setup);
+        client.line("CONFIG RESETSTAT");
+        client.line(line);
+        ["expired_keys", "expired_fields"].map(|field| info(&mut client, field))
+    };
+    // As Valkey 9.1.2 counts.
+    assert_eq!(counted("SET x 1", "EXPIRE x -1"), [1, 0]);
+    assert_eq!(counted("SET x 1", "GETEX x EXAT 1"), [1, 0]);
+    assert_eq!(counted("SET x 1", "SET x 2 PXAT 1"), [1, 0]);
+    assert_eq!(counted("PING", "SET x 2 PXAT 1"), [0, 0]);
+    assert_eq!(counted("HSET h f v", "HEXPIRE h 0 FIELDS 2 f g"), [0, 1]);
+    assert_eq!(counted("HSET h f v", "HGETEX h EXAT 1 FIELDS 2 f g"), [0, 1]);
+    assert_eq!(counted("HSET h f v", "HSETEX h EXAT 1 FIELDS 2 f x g x"), [0, 2]);
+    assert_eq!(info(&mut client, "rdb_changes_since_last_save"), 12);
+}
+
+/// A number of INFO.
+fn info(client: &mut Client, field: &str) -> u64 {
+    let text = client.line("INFO everything").text();
+    let value = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+    value.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("{field} in {text}"))
+}
+
+/// `lazyfreed_objects` was always 0.
+#[test]
+fn what_is_freed_bit_by_bit_is_counted() {
+    let server = Options::shards(2).start();
+    let mut client = server.client();
+    let fields: Vec<String> = (0..1000).map(|number| number.to_string()).collect();
+    let call = [vec!["RPUSH".to_owned(), "list".to_owned()], fields].concat();
+    client.call(&call);
+    client.line("UNLINK list");
+    until("it is freed", SOON, || info(&mut client, "lazyfreed_objects") == 1);
+}

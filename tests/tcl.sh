@@ -12,20 +12,30 @@ dir=${TCL_DIR:-$root/target/tcl}
 program=$(realpath -s "${1:-$root/target/debug/troupe}")
 shift || true
 port=${TCL_PORT:-7890}
+# The suite's own servers take 500 ports from here on.
+baseport=${TCL_BASEPORT:-27000}
 suite=$dir/redis
 logs=$dir/logs
 
 external="unit/type/string unit/type/incr unit/bitops unit/bitfield unit/hyperloglog
   unit/keyspace unit/scan unit/expire unit/protocol unit/introspection
   unit/introspection-2 unit/other unit/quit unit/slowlog unit/latency-monitor unit/info-command unit/pause
-  unit/geo unit/type/zset unit/type/hash unit/type/stream unit/type/stream-cgroups unit/type/set"
-own="unit/auth unit/protocol unit/limits unit/introspection-2 unit/info unit/slowlog
-  unit/oom-score-adj unit/obuf-limits unit/shutdown integration/aof-multi-part integration/redis-cli
-  integration/redis-benchmark"
-# unit/type/set stands last: it raises proto-max-bulk-len, outside of any test, and leaves it so.
-# Left out whole: integration/aof. Two of its servers start from files with EVAL in them, which is not there yet, and one of
-# its tests wants a reply under `everysec` to wait for the write. By hand: tests/tcl.sh target/debug/troupe integration/aof
-# unit/introspection (covered by `external`): one of its servers is given a value that begins with `--`, which is refused here.
+  unit/lazyfree unit/sort unit/geo unit/type/list unit/type/list-2 unit/type/list-3
+  unit/type/zset unit/type/hash unit/type/stream unit/type/stream-cgroups unit/violations
+  unit/type/set"
+own="unit/auth unit/protocol unit/limits unit/introspection unit/introspection-2 unit/info unit/slowlog
+  unit/oom-score-adj unit/obuf-limits unit/shutdown unit/networking
+  integration/aof integration/aof-multi-part integration/redis-cli integration/redis-benchmark"
+# Their encodings are not compared: since 7.2, as in Valkey, small lists and sets are packed. tests/scripts compares them.
+packed="unit/keyspace unit/scan unit/sort unit/type/list unit/type/list-2 unit/type/list-3 unit/type/set"
+# unit/violations and unit/type/set stand last: they change settings outside of any test, and leave them so.
+# Left out whole, because what they test is not there (README, "Not there yet"): unit/multi; unit/aofrw; unit/dump,
+# integration/{rdb,corrupt-dump,corrupt-dump-fuzzer,dismiss-mem} and its convert-*-on-load (RDB files); unit/scripting,
+# unit/functions; unit/pubsub, unit/pubsubshard; unit/tracking; unit/acl, unit/acl-v2; unit/maxmemory, unit/client-eviction;
+# unit/tls; unit/cluster*; unit/wait, unit/pendingquerybuf, and what else in integration/ is about replicas. Besides:
+# unit/querybuf and unit/replybufsize look into buffers that only Redis has (ours go back to their thread when a client
+# rests), integration/logging into its crash reports; unit/printver has no tests; unit/memefficiency is about active
+# defragmentation, and about ten thousand keys in a fresh server, nearly each of which pays here for the table of its slot.
 
 fetch() {
   [ ! -d "$suite/tests" ] || return 0
@@ -107,10 +117,12 @@ for unit in $external; do
   wanted "$unit" "$@" || continue
   # A unit that ended the server must not spoil those behind it.
   kill -0 "$server" 2>/dev/null || { echo "the server is gone: started again"; bad_units+=" external-server"; start_external; }
-  run external "$unit" --host 127.0.0.1 --port "$port" --clients 1
+  encodings=()
+  [[ " $packed " != *" $unit "* ]] || encodings=(--ignore-encoding)
+  run external "$unit" --host 127.0.0.1 --port "$port" --clients 1 "${encodings[@]}"
 done
 for unit in $own; do
-  ! wanted "$unit" "$@" || run own "$unit" --clients 2 --baseport 27000 --portcount 500
+  ! wanted "$unit" "$@" || run own "$unit" --clients 2 --baseport "$baseport" --portcount 500
 done
 echo "$ok_total tests of Redis's suite passed"
 [ "$ok_total" -gt 0 ] && [ -z "$bad_units" ] || { echo "failed:$bad_units"; exit 1; }

@@ -77,6 +77,8 @@ pub async fn start(given: Given) -> anyhow::Result<Server> {
     let path = file.as_ref().map(|file| &*file.path);
     let origin = admin::Origin::new(&settings, path, clock.now());
     let doors = doors::open(&settings)?;
+    // From here on who connects is heard: programs that start servers wait for this line.
+    info!("Server initialized. PID: {}", std::process::id());
     let count = match settings.shards {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         count => count as usize,
@@ -105,6 +107,8 @@ pub async fn start(given: Given) -> anyhow::Result<Server> {
         clock: clock.clone(),
         shutdown,
     }));
+    // A score that the system does not take is in the log; the server can do without.
+    let _ = admin.score(&settings);
     let (at_listener, for_admin) = (shared.clone(), admin.clone());
     let listener =
         start_listener(doors, &arbiters, current, at_listener, guardian.clone(), for_admin);

@@ -42,7 +42,6 @@ fn serve(start: Start) -> anyhow::Result<()> {
         .with_context(|| format!("the log file {} cannot be opened", settings.logfile))?;
     log_panics();
     info!("Troupe {} is starting", env!("CARGO_PKG_VERSION"));
-    info!("Server initialized. PID: {}", std::process::id());
     warnings.iter().for_each(|warning| warn!("{warning}"));
     raise_descriptors(&mut settings);
     let pidfile = write_pidfile(&settings)?;

@@ -53,38 +53,38 @@ pub struct ManifestError {
     pub fault: Fault,
 }
 
-/// The ways in which a line of a manifest can be wrong.
+/// The ways in which a line of a manifest can be wrong, in Redis's words where it has any.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum Fault {
     /// No line names a file.
-    #[error("the manifest names no file")]
+    #[error("Found an empty AOF manifest")]
     Empty,
     /// The bytes are not text.
     #[error("the manifest is not UTF-8 text")]
     NotText,
     /// Over `LINE_BYTES_MAX`.
-    #[error("the line is longer than {LINE_BYTES_MAX} bytes")]
+    #[error("The AOF manifest file contains too long line: over {LINE_BYTES_MAX} bytes")]
     LineTooLong,
     /// A quote that does not end, or text directly behind one.
-    #[error("the quotes do not match")]
+    #[error("Invalid AOF manifest file format: the quotes do not match")]
     Quotes,
     /// Not an even number of words, or one of the three pairs is missing.
-    #[error("expected `file <name> seq <number> type b|i|h`")]
+    #[error("Invalid AOF manifest file format: expected `file <name> seq <number> type b|i|h`")]
     Words,
     /// The name is empty or leads out of the directory.
-    #[error("a file name must be a plain name, not a path")]
+    #[error("File can't be a path, just a filename")]
     Name,
     /// The sequence number is not a positive number.
     #[error("seq must be a number from 1")]
     Seq,
     /// Not one of b, i, h.
-    #[error("type must be b, i or h")]
+    #[error("Unknown AOF file type: it must be b, i or h")]
     Type,
     /// Two bases.
-    #[error("a second base file")]
+    #[error("Found duplicate base file information")]
     SecondBase,
     /// Increments out of order.
-    #[error("the sequence numbers of the increments must ascend")]
+    #[error("Found a non-monotonic sequence number: those of the increments must ascend")]
     Order,
 }
 

@@ -40,19 +40,29 @@ pub struct Text {
 impl Text {
     /// Writes a double.
     pub fn of(number: f64) -> Text {
-        let mut text = Text { bytes: [0; TEXT_MAX], len: 0 };
+        let Some(whole) = whole(number) else { return Text::with_few_digits(number) };
+        let mut text = Text::empty();
+        text.add(itoa::Buffer::new().format(whole).as_bytes());
+        text
+    }
+
+    /// Writes a double without minding whether it is whole: `1e+10` for ten milliards.
+    pub fn with_few_digits(number: f64) -> Text {
+        let mut text = Text::empty();
         if number.is_nan() {
             text.add(b"nan");
         } else if number.is_infinite() {
             text.add(if number > 0.0 { b"inf" } else { b"-inf" });
-        } else if let Some(whole) = whole(number) {
-            text.add(itoa::Buffer::new().format(whole).as_bytes());
         } else if number == 0.0 {
-            text.add(b"-0");
+            text.add(if number.is_sign_negative() { b"-0" } else { b"0" });
         } else {
             text.shortest(number);
         }
         text
+    }
+
+    fn empty() -> Text {
+        Text { bytes: [0; TEXT_MAX], len: 0 }
     }
 
     /// The text.

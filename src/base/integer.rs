@@ -35,15 +35,24 @@ pub fn parse_unsigned(text: &[u8]) -> Option<u64> {
     }
 }
 
-/// Reads the cursor of SCAN and its relatives: here blanks, a plus and zeros may come first.
+/// Reads the cursor of SCAN and its relatives: here blanks, a sign and zeros may come first. What
+/// is below zero counts from the end of the range, but if it is a number of [`parse`] it is none.
 pub fn parse_cursor(text: &[u8]) -> Option<u64> {
+    if parse(text).is_some_and(i64::is_negative) {
+        return None;
+    }
     let blanks = text.iter().take_while(|byte| matches!(byte, b' ' | b'\t'..=b'\r')).count();
-    let text = text[blanks..].strip_prefix(b"+").unwrap_or(&text[blanks..]);
+    let (is_negative, text) = match &text[blanks..] {
+        [b'-', rest @ ..] => (true, rest),
+        [b'+', rest @ ..] => (false, rest),
+        rest => (false, rest),
+    };
     let significant = text.iter().position(|byte| *byte != b'0').unwrap_or(text.len());
-    match &text[significant..] {
+    let number = match &text[significant..] {
         [] => (!text.is_empty()).then_some(0),
         digits => parse_unsigned(digits),
-    }
+    };
+    number.map(|number| if is_negative { number.wrapping_neg() } else { number })
 }
 
 /// Appends the decimal form of a number.
@@ -91,7 +100,9 @@ mod tests {
         assert_eq!(parse_cursor(b"007"), Some(7));
         assert_eq!(parse_cursor(b" +1"), Some(1));
         assert_eq!(parse_cursor(b"18446744073709551615"), Some(u64::MAX));
-        for text in ["", "+", "-1", "1x", "1 ", "0x1", "18446744073709551616"] {
+        assert_eq!(parse_cursor(b"-0"), Some(0));
+        assert_eq!(parse_cursor(b"-9223372036854775809"), Some(9_223_372_036_854_775_807));
+        for text in ["", "+", "-", "+-1", "-1", "1x", "1 ", "0x1", "18446744073709551616"] {
             assert_eq!(parse_cursor(text.as_bytes()), None, "{text:?}");
         }
     }

@@ -102,6 +102,8 @@ pub struct Shutdown {
 /// What DEBUG does outside the keys.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Debug {
+    /// Write all settings to the configuration file, those at their default as well.
+    RewriteConfig,
     /// Hold up the client's thread, in milliseconds.
     Sleep(u64),
     /// Panic in the middle of a command of this shard, after spoiling some of its keys.

@@ -567,6 +567,21 @@ impl ArgKind {
 }
 
 impl Arg {
+    /// Rows of arguments as one of `N`: what commands share beside what they do not.
+    pub(crate) const fn joined<const N: usize>(rows: &[&[Arg]]) -> [Arg; N] {
+        let (mut all, mut count, mut row) = ([Arg::new("", ArgKind::String); N], 0, 0);
+        while row < rows.len() {
+            let mut at = 0;
+            while at < rows[row].len() {
+                all[count] = rows[row][at];
+                (count, at) = (count + 1, at + 1);
+            }
+            row += 1;
+        }
+        assert!(count == N, "the caller says how many there are");
+        all
+    }
+
     const fn new(name: &'static str, kind: ArgKind) -> Arg {
         Arg {
             name,

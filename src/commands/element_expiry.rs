@@ -8,6 +8,7 @@ use crate::base::hash::Hasher;
 use crate::base::integer;
 use crate::base::millis::Millis;
 use crate::commands::call::Call;
+use crate::commands::command::{Access, Arg, Arity, Command, Flags, KeySpec, Name, Run};
 use crate::commands::error::CommandError;
 use crate::commands::generic::expire::{Conditions, in_seconds};
 use crate::keyspace::key::Key;
@@ -23,6 +24,10 @@ const DELETED: i64 = 2;
 
 /// A collection whose elements can have deadlines.
 pub(crate) trait Expiring: Typed {
+    /// What its nine commands have in common.
+    const BASE: Command;
+    /// The word, the number of elements and their names, as an argument.
+    const NAMED: Arg;
     /// The word before the number of elements, such as `FIELDS`.
     const WORD: &'static str;
     /// The error where that number is not the number of elements that follow.
@@ -42,24 +47,128 @@ pub(crate) trait Expiring: Typed {
     fn take_out(&mut self, name: &[u8], hasher: &Hasher);
 }
 
+/// The elements of a set or sorted set, as an argument.
+pub(crate) const MEMBERS: Arg =
+    Arg::block("members", &[Arg::integer("nummembers"), Arg::string("member").multiple()])
+        .token("MEMBERS");
+
+const CONDITION: Arg = Arg::one_of(
+    "condition",
+    &[Arg::word("nx", "NX"), Arg::word("xx", "XX"), Arg::word("gt", "GT"), Arg::word("lt", "LT")],
+)
+.optional();
+
+/// The nine commands of a type, told their names, which are sorted.
+pub(crate) const fn commands<T: Expiring>(names: [&'static str; 9]) -> [Command; 9] {
+    let [expire, expireat, expiretime, persist, pexpire, pexpireat, pexpiretime, pttl, ttl] = names;
+    [
+        Command {
+            name: Name(expire),
+            summary: "Lets elements expire after some seconds.",
+            args: const { &[Arg::key("key"), Arg::integer("seconds"), CONDITION, T::NAMED] },
+            run: Run::Keys(|call, keys, reply| set::<T>(call, keys, reply, Clock::SECONDS)),
+            ..setter::<T>()
+        },
+        Command {
+            name: Name(expireat),
+            summary: "Lets elements expire at a unix time in seconds.",
+            args: const { &[Arg::key("key"), Arg::unix_time("unix-time-seconds"), CONDITION, T::NAMED] },
+            run: Run::Keys(|call, keys, reply| set::<T>(call, keys, reply, Clock::UNIX_SECONDS)),
+            ..setter::<T>()
+        },
+        Command {
+            name: Name(expiretime),
+            summary: "Gives the unix times in seconds at which elements expire.",
+            run: Run::Keys(|call, keys, reply| show::<T>(call, keys, reply, Clock::UNIX_SECONDS)),
+            ..getter::<T>()
+        },
+        Command {
+            name: Name(persist),
+            summary: "Takes the deadlines of elements away.",
+            arity: Arity::AtLeast(5),
+            args: const { &[Arg::key("key"), T::NAMED] },
+            run: Run::Keys(persist_elements::<T>),
+            ..setter::<T>()
+        },
+        Command {
+            name: Name(pexpire),
+            summary: "Lets elements expire after some milliseconds.",
+            args: const { &[Arg::key("key"), Arg::integer("milliseconds"), CONDITION, T::NAMED] },
+            run: Run::Keys(|call, keys, reply| set::<T>(call, keys, reply, Clock::MILLISECONDS)),
+            ..setter::<T>()
+        },
+        Command {
+            name: Name(pexpireat),
+            summary: "Lets elements expire at a unix time in milliseconds.",
+            args: const {
+                &[Arg::key("key"), Arg::unix_time("unix-time-milliseconds"), CONDITION, T::NAMED]
+            },
+            run: Run::Keys(|call, keys, reply| {
+                set::<T>(call, keys, reply, Clock::UNIX_MILLISECONDS)
+            }),
+            ..setter::<T>()
+        },
+        Command {
+            name: Name(pexpiretime),
+            summary: "Gives the unix times in milliseconds at which elements expire.",
+            run: Run::Keys(|call, keys, reply| {
+                show::<T>(call, keys, reply, Clock::UNIX_MILLISECONDS)
+            }),
+            ..getter::<T>()
+        },
+        Command {
+            name: Name(pttl),
+            summary: "Gives the milliseconds after which elements expire.",
+            run: Run::Keys(|call, keys, reply| show::<T>(call, keys, reply, Clock::MILLISECONDS)),
+            ..getter::<T>()
+        },
+        Command {
+            name: Name(ttl),
+            summary: "Gives the seconds after which elements expire.",
+            run: Run::Keys(|call, keys, reply| show::<T>(call, keys, reply, Clock::SECONDS)),
+            ..getter::<T>()
+        },
+    ]
+}
+
+const fn setter<T: Expiring>() -> Command {
+    Command {
+        arity: Arity::AtLeast(6),
+        keys: const { &[KeySpec::one(1, Access::RW.and(Access::UPDATE))] },
+        flags: Flags::WRITE.and(Flags::FAST),
+        ..T::BASE
+    }
+}
+
+const fn getter<T: Expiring>() -> Command {
+    Command {
+        complexity: "O(N) with N elements named.",
+        arity: Arity::AtLeast(5),
+        keys: const { &[KeySpec::one(1, Access::RO.and(Access::READS))] },
+        flags: Flags::READONLY.and(Flags::FAST),
+        args: const { &[Arg::key("key"), T::NAMED] },
+        ..T::BASE
+    }
+}
+
 /// How a time is given or shown.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Clock {
+struct Clock {
     /// Milliseconds in its unit.
-    pub(crate) unit: i64,
+    unit: i64,
     /// Counted from now; else from 1970.
-    pub(crate) from_now: bool,
+    from_now: bool,
 }
 
 impl Clock {
     /// Seconds from now.
-    pub(crate) const SECONDS: Clock = Clock { unit: 1000, from_now: true };
+    const SECONDS: Clock = Clock { unit: 1000, from_now: true };
     /// Milliseconds from now.
-    pub(crate) const MILLISECONDS: Clock = Clock { unit: 1, from_now: true };
+    const MILLISECONDS: Clock = Clock { unit: 1, from_now: true };
     /// Seconds of unix time.
-    pub(crate) const UNIX_SECONDS: Clock = Clock { unit: 1000, from_now: false };
+    const UNIX_SECONDS: Clock = Clock { unit: 1000, from_now: false };
     /// Milliseconds of unix time.
-    pub(crate) const UNIX_MILLISECONDS: Clock = Clock { unit: 1, from_now: false };
+    const UNIX_MILLISECONDS: Clock = Clock { unit: 1, from_now: false };
 
     fn start(self, now: Millis) -> Millis {
         if self.from_now { now } else { Millis(0) }
@@ -67,16 +176,15 @@ impl Clock {
 }
 
 /// Sets deadlines: `key time [NX | XX | GT | LT] WORD number element ...`.
-///
-/// # Errors
-/// Of the words, of the time, and [`CommandError::WrongType`].
-pub(crate) fn expire<T: Expiring>(
+fn set<T: Expiring>(
     call: &Call<'_>,
     keys: &mut Keys<'_>,
     reply: &mut Reply<'_>,
     clock: Clock,
 ) -> Result<(), CommandError> {
-    let at = (3..call.len()).find(|at| call.is(*at, T::WORD)).ok_or(T::WRONG_NUMBER)?;
+    // The word at the very end, without a number, is as good as none.
+    let mut words = 3..call.len() - 1;
+    let at = words.find(|at| call.is(*at, T::WORD)).ok_or(T::WRONG_NUMBER)?;
     let conditions = Conditions::of(call.args_from(3).take(at - 3))?;
     let names = names::<T>(call, at + 1, T::WRONG_NUMBER)?;
     let deadline = deadline(call, clock.start(keys.now), clock.unit)?;
@@ -107,19 +215,17 @@ pub(crate) fn expire<T: Expiring>(
     }
     keys.changed(changed.len());
     if deletes {
+        keys.tools.figures.expired_elements += changed.len() as u64;
         record_removal::<T>(keys, key, &changed);
     } else {
         record_deadline::<T>(keys, key, deadline, &changed);
     }
-    show(reply, &answers);
+    reply_all(reply, &answers);
     Ok(())
 }
 
 /// Takes deadlines away: `key WORD number element ...`.
-///
-/// # Errors
-/// Of the words, and [`CommandError::WrongType`].
-pub(crate) fn persist<T: Expiring>(
+fn persist_elements<T: Expiring>(
     call: &Call<'_>,
     keys: &mut Keys<'_>,
     reply: &mut Reply<'_>,
@@ -142,15 +248,12 @@ pub(crate) fn persist<T: Expiring>(
         answers.resize(names.len(), GONE);
     }
     keys.changed(answers.iter().filter(|answer| **answer == SET).count());
-    show(reply, &answers);
+    reply_all(reply, &answers);
     Ok(())
 }
 
 /// Shows deadlines: `key WORD number element ...`.
-///
-/// # Errors
-/// Of the words, and [`CommandError::WrongType`].
-pub(crate) fn remaining<T: Expiring>(
+fn show<T: Expiring>(
     call: &Call<'_>,
     keys: &mut Keys<'_>,
     reply: &mut Reply<'_>,
@@ -232,7 +335,7 @@ fn record(keys: &mut Keys<'_>, names: &[&[u8]], words: &[&[u8]]) {
     }
 }
 
-fn show(reply: &mut Reply<'_>, answers: &[i64]) {
+fn reply_all(reply: &mut Reply<'_>, answers: &[i64]) {
     reply.array(answers.len());
     answers.iter().for_each(|answer| reply.int(*answer));
 }

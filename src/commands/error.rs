@@ -105,3 +105,10 @@ impl CommandError {
         }
     }
 }
+
+/// What the client sent, for an error that quotes it: up to its first zero byte, where a text of C
+/// ends, as Redis prints it.
+pub(crate) fn as_text(word: &[u8]) -> String {
+    let end = word.iter().position(|byte| *byte == 0).unwrap_or(word.len());
+    String::from_utf8_lossy(&word[..end]).into_owned()
+}

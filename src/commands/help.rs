@@ -16,12 +16,9 @@ pub(super) fn help(
     _: &mut Session,
     reply: &mut Reply<'_>,
 ) -> Result<(), CommandError> {
-    let container = call.command.name.as_str().split('|').next().unwrap_or_default();
-    let subcommands = registry::named(container.as_bytes()).map_or(&[][..], |c| c.subcommands);
-    let mut lines = vec![format!(
-        "{} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
-        container.to_ascii_uppercase()
-    )];
+    let subcommands =
+        registry::named(container(call).as_bytes()).map_or(&[][..], |c| c.subcommands);
+    let mut lines = vec![head(call)];
     let (last, others): (Vec<&Command>, Vec<&Command>) =
         subcommands.iter().partition(|sub| std::ptr::eq(*sub, call.command));
     for sub in others.into_iter().chain(last) {
@@ -30,6 +27,31 @@ pub(super) fn help(
     }
     say(&lines.iter().map(String::as_str).collect::<Vec<_>>(), reply);
     Ok(())
+}
+
+/// As [`help`], where the words are not the declarations': each line a usage, below it what it does.
+/// `HELP` itself is added.
+pub(super) fn of_lines(
+    call: &Call<'_>,
+    lines: &[(&str, &str)],
+    reply: &mut Reply<'_>,
+) -> Result<(), CommandError> {
+    let mut all = vec![head(call)];
+    for (usage, what) in lines.iter().chain(&[("HELP", "Print this help.")]) {
+        all.extend([(*usage).to_owned(), format!("    {what}")]);
+    }
+    say(&all.iter().map(String::as_str).collect::<Vec<_>>(), reply);
+    Ok(())
+}
+
+/// The container of a subcommand.
+fn container<'a>(call: &Call<'a>) -> &'a str {
+    call.command.name.as_str().split('|').next().unwrap_or_default()
+}
+
+fn head(call: &Call<'_>) -> String {
+    let name = container(call).to_ascii_uppercase();
+    format!("{name} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:")
 }
 
 /// Replies with lines that are written by hand: HELP of those containers whose words in Valkey are

@@ -18,6 +18,7 @@ mod help;
 pub mod hyperloglog;
 pub mod list;
 pub mod number;
+pub(crate) mod picking;
 pub mod positions;
 pub(crate) mod recreate;
 pub mod registry;

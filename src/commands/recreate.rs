@@ -44,6 +44,9 @@ pub(crate) fn rewrite_over_slots(call: &Call<'_>, keys: &mut Keys<'_>, destinati
 
 /// Records the commands that give the key `name` what `entry` holds, whatever it held before.
 pub(crate) fn record(effects: &mut Effects, db: u32, name: &[u8], entry: &Entry) {
+    if !effects.is_listened_to() {
+        return;
+    }
     let deadline = entry.deadline().map(|deadline| deadline.to_string());
     match (entry.string(), entry.object()) {
         (Some(string), _) => string.with(|bytes| match &deadline {

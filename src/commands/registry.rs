@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use ahash::RandomState;
 
 use crate::commands::command::{Arity, Command, Run};
-use crate::commands::error::CommandError;
+use crate::commands::error::{CommandError, as_text};
 use crate::commands::{
     bitmap, connection, generic, geo, hash, hyperloglog, list, server, set, stream, string, zset,
 };
@@ -233,10 +233,9 @@ fn quoted(word: &[u8]) -> String {
     shown(word, QUOTED_MAX)
 }
 
-/// The word up to `most` bytes, or to a zero byte: Redis prints it as a text of C.
+/// The word up to `most` bytes.
 fn shown(word: &[u8], most: usize) -> String {
-    let end = word.iter().take(most).take_while(|byte| **byte != 0).count();
-    String::from_utf8_lossy(&word[..end]).into_owned()
+    as_text(&word[..word.len().min(most)])
 }
 
 /// True for a first word that no client of this protocol sends: somebody makes a browser talk to

@@ -38,7 +38,7 @@ fn class_of(size: usize) -> usize {
         return size.div_ceil(GRAIN);
     }
     let doublings = (size - 1).ilog2() as usize - EXACT_MAX.ilog2() as usize;
-    let step = EXACT_MAX / 4 << doublings;
+    let step = (EXACT_MAX / 4) << doublings;
     EXACT_CLASSES + 4 * doublings + (size - (EXACT_MAX << doublings)).div_ceil(step)
 }
 
@@ -46,7 +46,7 @@ fn class_of(size: usize) -> usize {
 fn bytes_of(class: usize) -> usize {
     let Some(beyond) = class.checked_sub(EXACT_CLASSES + 1) else { return class * GRAIN };
     let doublings = beyond / 4;
-    (EXACT_MAX << doublings) + (beyond % 4 + 1) * (EXACT_MAX / 4 << doublings)
+    (EXACT_MAX << doublings) + (beyond % 4 + 1) * ((EXACT_MAX / 4) << doublings)
 }
 
 fn layout(class: usize) -> Layout {

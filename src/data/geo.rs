@@ -283,8 +283,13 @@ impl Area {
             Shape::Box { width, height } => {
                 ((width / 2.0) * (width / 2.0) + (height / 2.0) * (height / 2.0)).sqrt()
             }
+            // To the corners of the rectangle around it.
             Shape::Polygon { corners } => {
-                corners.iter().map(|corner| self.center.distance(*corner)).fold(0.0, f64::max)
+                let (low, high) = bounds_of(corners);
+                let at = |longitude, latitude| Point { longitude, latitude };
+                let others = [at(low.longitude, high.latitude), at(high.longitude, low.latitude)];
+                let corners = [low, high].into_iter().chain(others);
+                corners.map(|corner| self.center.distance(corner)).fold(0.0, f64::max)
             }
         }
     }

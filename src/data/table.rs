@@ -38,6 +38,9 @@ const TRIES: usize = 1_000;
 /// Buckets of a group.
 const GROUP: usize = 16;
 
+/// A table of more buckets is not given back at once when its last member goes.
+const BUCKETS_AT_ONCE_MAX: usize = 1_024;
+
 /// Bits of the hash above these choose the bucket.
 const BUCKET_SHIFT: u32 = 20;
 
@@ -244,14 +247,15 @@ impl<T: Member> Table<T> {
         true
     }
 
-    /// Takes a member out.
+    /// Takes a member out. With the last one go the buckets, unless they are many: then the caller
+    /// drops the table piece by piece.
     pub fn remove(&mut self, name: Name<'_>) -> Option<T> {
         let index = self.index(name.hash);
         let is_it = |member: &T| member.name() == name.bytes;
         let member = self.buckets.remove(index, name.hash, is_it)?;
         self.counts.len -= 1;
         self.counts.change_deadline(member.deadline(), None);
-        if self.counts.len == 0 {
+        if self.counts.len == 0 && self.buckets.len() <= BUCKETS_AT_ONCE_MAX {
             *self = Table::default();
         }
         Some(member)
@@ -466,6 +470,9 @@ mod tests {
         for number in 0..count {
             assert!(table.remove(Name::new(&name(number), &hasher)).is_some());
         }
+        let left = Counts { buckets: 0, ..table.counts() };
+        assert_eq!((left, table.due()), (Counts::default(), NEVER));
+        while table.drop_some() {}
         assert_eq!(table.counts(), Counts::default());
     }
 

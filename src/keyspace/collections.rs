@@ -110,6 +110,7 @@ impl Keys<'_> {
     /// true when there is or was something.
     pub fn set_object(&mut self, key: Key<'_>, object: Object) -> bool {
         if object.collection().vanishes() {
+            self.tools.discarded.take_object(object);
             return self.delete(key);
         }
         self.set(key, NewValue::Object(object), Deadline::Clear);
@@ -118,14 +119,26 @@ impl Keys<'_> {
 
     /// Takes out all elements of a key that are due, and records their deletion.
     pub(super) fn expire_all_elements(&mut self, key: Key<'_>) {
-        while self.peek(key).is_some_and(|entry| entry.elements_due() <= self.now) {
-            self.expire_elements(key);
-        }
+        while self.expire_some_elements(key) {}
     }
 
     /// Says that the call changed the data set so many times.
     pub fn changed(&mut self, times: usize) {
         self.changes += times as u64;
+    }
+
+    /// Takes out some of the elements of a key that are due, unless the key is itself. Returns true
+    /// when there are more.
+    pub(crate) fn expire_some_elements(&mut self, key: Key<'_>) -> bool {
+        if !self.has_due_elements(key) {
+            return false;
+        }
+        self.expire_elements(key);
+        self.has_due_elements(key)
+    }
+
+    fn has_due_elements(&self, key: Key<'_>) -> bool {
+        self.peek(key).is_some_and(|entry| entry.elements_due() <= self.now)
     }
 
     /// Takes out elements of a key that are due, some at a time, records their deletion, and files
@@ -146,7 +159,8 @@ impl Keys<'_> {
         });
         let Some((gone, vanishes)) = gone else { return };
         if vanishes {
-            self.take(key);
+            let entry = self.take(key);
+            entry.into_iter().for_each(|entry| self.tools.discarded.take_entry(entry));
         } else {
             self.file_anew(key);
         }
@@ -159,7 +173,7 @@ impl Keys<'_> {
     }
 
     /// Files a key under the deadlines that it and its elements have now.
-    fn file_anew(&mut self, key: Key<'_>) {
+    pub(crate) fn file_anew(&mut self, key: Key<'_>) {
         self.space.change(self.db, key, |table, _| table.note_due(key.in_table()));
     }
 }

@@ -4,9 +4,6 @@ use crate::data::table::Table;
 use crate::keyspace::entry::Entry;
 use crate::keyspace::object::Object;
 
-/// Collections of more elements are dropped bit by bit.
-const AT_ONCE_MAX: usize = 64;
-
 /// Tables and values on their way out.
 #[derive(Debug, Default)]
 pub struct Discarded {
@@ -39,23 +36,27 @@ impl Discarded {
     }
 
     /// Takes a collection; a small one is gone at once.
-    pub fn take_object(&mut self, object: Object) {
-        if object.collection().len() > AT_ONCE_MAX {
+    pub fn take_object(&mut self, mut object: Object) {
+        if object.collection_mut().drop_some() {
             self.objects.push(object);
         }
     }
 
-    /// Drops a piece. Returns true when there is more.
-    pub fn drop_some(&mut self) -> bool {
-        if let Some(object) = self.objects.last_mut() {
-            if !object.collection_mut().drop_some() {
-                self.objects.pop();
-            }
-        } else if let Some(table) = self.tables.last_mut()
-            && !table.drop_some()
-        {
-            self.tables.pop();
+    /// Drops a piece. Returns how many values and keys of tables are gone with it for good. What
+    /// panics on its way out, since a bug left it torn, does not come back.
+    pub fn drop_some(&mut self) -> usize {
+        if let Some(object) = self.objects.pop() {
+            let before = self.objects.len();
+            self.take_object(object);
+            return usize::from(self.objects.len() == before);
         }
-        !self.is_empty()
+        let Some(mut table) = self.tables.pop() else { return 0 };
+        let before = table.counts().len;
+        let more = table.drop_some();
+        let gone = before.saturating_sub(table.counts().len);
+        if more {
+            self.tables.push(table);
+        }
+        gone
     }
 }

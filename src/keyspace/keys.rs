@@ -46,6 +46,8 @@ pub struct Figures {
     pub expired_elements: u64,
     /// Changes of the data set.
     pub changes: u64,
+    /// Keys and large values that were dropped bit by bit, out of everybody's way.
+    pub freed: u64,
 }
 
 impl Figures {
@@ -56,6 +58,7 @@ impl Figures {
         self.expired += other.expired;
         self.expired_elements += other.expired_elements;
         self.changes += other.changes;
+        self.freed += other.freed;
     }
 }
 
@@ -287,6 +290,12 @@ impl<'a> Keys<'a> {
         is_gone
     }
 
+    /// Deletes a key in place of giving it a deadline that has passed: it counts as expired.
+    pub fn delete_past(&mut self, key: Key<'_>) {
+        let gone = self.delete(key);
+        self.tools.figures.expired += u64::from(gone);
+    }
+
     /// Takes a key out. Returns its entry if it was there.
     pub fn remove(&mut self, key: Key<'_>) -> Option<Entry> {
         self.expire_if_due(key);
@@ -414,7 +423,14 @@ impl<'a> Keys<'a> {
 
     pub(super) fn take(&mut self, key: Key<'_>) -> Option<Entry> {
         self.space.table(self.db, key.slot)?.get(key.in_table())?;
-        self.space.change(self.db, key, |table, _| table.remove(key.in_table()))
+        let discarded = &mut self.tools.discarded;
+        self.space.change(self.db, key, |table, _| {
+            let entry = table.remove(key.in_table());
+            if (1..).contains(&table.counts().buckets) && table.counts().len == 0 {
+                discarded.take_tables(vec![std::mem::take(table)]);
+            }
+            entry
+        })
     }
 
     /// True while the journal is loaded: what it says was allowed once, whatever the settings now.

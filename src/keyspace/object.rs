@@ -221,3 +221,57 @@ impl<T: Typed> Deref for Ref<'_, T> {
         T::of(&self.view).expect("the type was looked at")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::hash::Hasher;
+    use crate::data::list::{End, Limits};
+    use crate::data::{hash, set, zset};
+    use crate::keyspace::entry::{Entry, NewValue};
+
+    /// One of each form, with `count` elements; few make it packed.
+    fn of_each_form(count: usize) -> Vec<Object> {
+        let hasher = Hasher::with_seeds([1, 2, 3, 4]);
+        let (mut list, mut hash, mut zset) = (List::default(), Hash::default(), Zset::default());
+        let (mut set, mut ints) = (Set::default(), Set::default());
+        let rules = set::Rules { ints: 64, entries: 8, value_bytes: 64, hasher: &hasher };
+        for number in 0..count {
+            let name = format!("element:{number}").into_bytes();
+            list.make_room(name.len(), 1, Limits::of(8));
+            list.push(End::Back, &name, Limits::of(8));
+            hash.set(&name, b"v", None, hash::Limits { entries: 8, value_bytes: 64 }, &hasher);
+            zset.put(&name, 1.5, zset::Limits { entries: 8, value_bytes: 64 }, &hasher);
+            set.add(&name, rules);
+            ints.add(number.to_string().as_bytes(), rules);
+        }
+        let stream = Object::Stream(Box::default());
+        vec![list.into_object(), hash.into_object(), zset.into_object(), set.into_object()]
+            .into_iter()
+            .chain([ints.into_object(), stream])
+            .collect()
+    }
+
+    #[test]
+    fn every_form_is_kept_in_an_entry_and_comes_out_again() {
+        for (count, encodings) in [
+            (3, ["listpack", "listpack", "listpack", "listpack", "intset", "stream"]),
+            (40, ["quicklist", "hashtable", "skiplist", "hashtable", "intset", "stream"]),
+        ] {
+            let objects = of_each_form(count);
+            let found: Vec<&str> = objects.iter().map(|o| o.collection().encoding()).collect();
+            assert_eq!(found, encodings);
+            for object in objects {
+                let (kind, len) = (object.type_name(), object.collection().len());
+                let mut entry = Entry::new(b"k", NewValue::Object(object), None, 0);
+                let copy = entry.copied(b"copy");
+                entry.edit_object(|object| while object.collection_mut().drop_some() {});
+                drop(entry);
+                let view = copy.object().expect("it is a collection");
+                assert_eq!((view.type_name(), view.collection().len()), (kind, len));
+                let renamed = copy.renamed(b"other").take_object().expect("it is a collection");
+                assert_eq!((renamed.type_name(), renamed.collection().len()), (kind, len));
+            }
+        }
+    }
+}

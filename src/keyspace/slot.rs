@@ -111,6 +111,12 @@ impl Slot {
         std::iter::once((0, &self.zero)).chain(self.others.iter().map(|(db, table)| (*db, table)))
     }
 
+    /// Its tables that hold anything, to be dropped bit by bit.
+    pub(crate) fn into_tables(self) -> Vec<Table> {
+        let tables = std::iter::once(self.zero).chain(self.others.into_iter().map(|other| other.1));
+        tables.filter(|table| table.counts().buckets > 0).collect()
+    }
+
     /// The lower bound as the tables have it now.
     pub(super) fn tables_due(&self) -> Millis {
         self.tables().map(|(_, table)| table.due()).min().unwrap_or(NEVER)

@@ -10,6 +10,9 @@ use super::Reply;
 
 /// The longest inline request, and the longest line that holds a length, in bytes.
 pub const LINE_BYTES_MAX: usize = 64 * 1024;
+/// The longest argument, whatever `proto-max-bulk-len` says: a field and its value, or a member and
+/// its head, are kept behind one length of four bytes (`crate::data::blob`).
+pub const BULK_BYTES_MAX: u64 = (1 << 31) - 64;
 /// The largest number of arguments a request may announce (memory grows with arguments received,
 /// not announced).
 pub const ARGUMENTS_MAX: i64 = i32::MAX as i64;
@@ -53,6 +56,11 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// As they are, with an argument as long as `proto-max-bulk-len` allows.
+    pub fn with_bulk_bytes(self, setting: u64) -> Limits {
+        Limits { bulk_bytes: setting.min(BULK_BYTES_MAX), ..self }
+    }
+
     /// The same settings for a client that still has to log in.
     ///
     /// Batches hold one request, because a pipeline may log in with its first request and be large

@@ -157,6 +157,26 @@ impl Choice for EvictionPolicy {
     ];
 }
 
+/// `oom-score-adj`: how the server scores itself for the day when memory runs out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OomScore {
+    /// As the system has it.
+    No,
+    /// The configured score over what the process had at its start.
+    Relative,
+    /// The configured score alone.
+    Absolute,
+}
+
+impl Choice for OomScore {
+    const WORDS: &'static [(&'static str, OomScore)] = &[
+        ("no", OomScore::No),
+        ("yes", OomScore::Relative),
+        ("relative", OomScore::Relative),
+        ("absolute", OomScore::Absolute),
+    ];
+}
+
 /// `shutdown-on-sigterm` and `shutdown-on-sigint`: options of the SHUTDOWN that a signal stands
 /// for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -209,6 +229,7 @@ mod tests {
         holds::<Permission>("enable-protected-configs");
         holds::<Permission>("enable-module-command");
         holds::<EvictionPolicy>("maxmemory-policy");
+        holds::<OomScore>("oom-score-adj");
     }
 
     #[test]

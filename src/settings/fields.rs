@@ -4,7 +4,7 @@
 //! Settings without a field are kept and answered by [`super::Settings`] as text.
 
 use super::choice::{
-    EvictionPolicy, Fsync, LogFormat, LogLevel, OnSignal, Permission, Supervision,
+    EvictionPolicy, Fsync, LogFormat, LogLevel, OnSignal, OomScore, Permission, Supervision,
 };
 use super::conf;
 use super::special;
@@ -100,6 +100,8 @@ pub struct Fields {
     pub maxmemory_policy: EvictionPolicy,
     pub no_appendfsync_on_rewrite: bool,
     pub notify_keyspace_events: String,
+    pub oom_score_adj: OomScore,
+    pub oom_score_adj_values: Vec<i32>,
     pub pidfile: String,
     pub port: u16,
     pub protected_mode: bool,
@@ -179,6 +181,8 @@ impl Fields {
             maxmemory_policy: texts.choice("maxmemory-policy"),
             no_appendfsync_on_rewrite: texts.flag("no-appendfsync-on-rewrite"),
             notify_keyspace_events: texts.owned("notify-keyspace-events"),
+            oom_score_adj: texts.choice("oom-score-adj"),
+            oom_score_adj_values: numbers(texts.text("oom-score-adj-values")),
             pidfile: texts.owned("pidfile"),
             port: texts.number("port"),
             protected_mode: texts.flag("protected-mode"),

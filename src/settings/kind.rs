@@ -143,7 +143,10 @@ impl Kind {
     /// values change only in part).
     pub fn check(&self, words: &[&str], old: &str) -> Result<String, SettingError> {
         if words.is_empty() {
-            return Err(SettingError::WordCount);
+            return Err(match self {
+                Kind::Choices(choices) => SettingError::NotChoice(choices),
+                _ => SettingError::WordCount,
+            });
         }
         if self.takes_words() {
             let split: Vec<&str> = match words {

@@ -25,11 +25,13 @@ pub mod toml;
 mod values;
 
 pub use change::{Applied, ConfigSetError};
-pub use choice::{EvictionPolicy, Fsync, LogFormat, LogLevel, OnSignal, Permission, Supervision};
+pub use choice::{
+    EvictionPolicy, Fsync, LogFormat, LogLevel, OnSignal, OomScore, Permission, Supervision,
+};
 pub use fields::{BufferLimit, BufferLimits, Fields, MemoryShare, Rename};
 pub use kind::{Kind, SettingError, Unit};
 pub use memory::{memory_bytes, memory_text};
-pub use rewrite::{Syntax, rewrite};
+pub use rewrite::{Extent, Syntax, rewrite};
 pub use setting::{Setting, Standing, When};
 pub use special::Special;
 pub use table::{all, find, nearest};

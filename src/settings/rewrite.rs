@@ -30,6 +30,15 @@ pub enum Syntax {
     Toml,
 }
 
+/// Which settings the new file names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// Those of the old file, and those that are not at their default.
+    Changed,
+    /// All that CONFIG knows.
+    All,
+}
+
 /// A directive in the old file: its lines and what it says.
 struct Given {
     name: &'static str,
@@ -40,7 +49,7 @@ struct Given {
 }
 
 /// The new text of a configuration file.
-pub fn rewrite(old: &str, settings: &Settings, syntax: Syntax) -> String {
+pub fn rewrite(old: &str, settings: &Settings, syntax: Syntax, extent: Extent) -> String {
     let mut given: BTreeMap<usize, Vec<Given>> = BTreeMap::new();
     for (place, one) in match syntax {
         Syntax::Conf => given_in_conf(old),
@@ -69,7 +78,9 @@ pub fn rewrite(old: &str, settings: &Settings, syntax: Syntax) -> String {
     }
     let mut lines: Vec<String> = lines.into_iter().flatten().collect();
     let missing = table::all().iter().enumerate().filter(|(place, setting)| {
-        setting.when != When::FileOnly && settings.is_changed(setting) && !given.contains_key(place)
+        setting.when != When::FileOnly
+            && (extent == Extent::All || settings.is_changed(setting))
+            && !given.contains_key(place)
     });
     for (_, setting) in missing {
         if !lines.iter().any(|line| line == MARKER) {
@@ -202,10 +213,10 @@ mod tests {
     fn an_unchanged_file_stays_as_it_is() {
         let conf = "# head\nport   7000\n\nmaxmemory 1GB\nsave 60 1\nsave 10 2\ninclude x.conf\n";
         let now = settings(&[("port", "7000"), ("maxmemory", "1gb"), ("save", "60 1 10 2")]);
-        assert_eq!(rewrite(conf, &now, Syntax::Conf), conf);
+        assert_eq!(rewrite(conf, &now, Syntax::Conf, Extent::Changed), conf);
         let toml = "# head\nport = 7_000 # why\nmaxmemory = \"1GB\"\nsave = [\n  \"60 1\",\n  \
                     \"10 2\",\n]\n";
-        assert_eq!(rewrite(toml, &now, Syntax::Toml), toml);
+        assert_eq!(rewrite(toml, &now, Syntax::Toml, Extent::Changed), toml);
     }
 
     #[test]
@@ -213,12 +224,12 @@ mod tests {
         let conf = "# head\nport 7000\n# between\nsave 60 1\ntimeout 5\nsave 10 2\nuser x on\n";
         let now = settings(&[("timeout", "5"), ("save", "7 7 8 8")]);
         assert_eq!(
-            rewrite(conf, &now, Syntax::Conf),
+            rewrite(conf, &now, Syntax::Conf, Extent::Changed),
             "# head\nport 6379\n# between\nsave 7 7\nsave 8 8\ntimeout 5\nuser x on\n"
         );
         let toml = "port = 7000 # why\ntimeout = 5\nbind = [\n  \"::1\",\n]\n# end\n";
         assert_eq!(
-            rewrite(toml, &settings(&[("timeout", "5")]), Syntax::Toml),
+            rewrite(toml, &settings(&[("timeout", "5")]), Syntax::Toml, Extent::Changed),
             "port = 6379 # why\ntimeout = 5\nbind = [\"*\", \"-::*\"]\n# end\n"
         );
     }
@@ -227,22 +238,35 @@ mod tests {
     fn what_is_new_comes_below_one_marker() {
         let now = settings(&[("requirepass", "a b"), ("maxmemory", "64mb"), ("save", "")]);
         let added = "requirepass \"a b\"\nmaxmemory 64mb\nsave \"\"\n";
-        let once = rewrite("port 6379\n", &now, Syntax::Conf);
+        let once = rewrite("port 6379\n", &now, Syntax::Conf, Extent::Changed);
         assert_eq!(once, format!("port 6379\n{MARKER}\n{added}"));
-        assert_eq!(rewrite(&once, &now, Syntax::Conf), once);
-        let toml = rewrite("", &now, Syntax::Toml);
+        assert_eq!(rewrite(&once, &now, Syntax::Conf, Extent::Changed), once);
+        let toml = rewrite("", &now, Syntax::Toml, Extent::Changed);
         assert_eq!(
             toml,
             format!("{MARKER}\nrequirepass = \"a b\"\nmaxmemory = \"64mb\"\nsave = \"\"\n")
         );
-        assert_eq!(rewrite(&toml, &now, Syntax::Toml), toml);
+        assert_eq!(rewrite(&toml, &now, Syntax::Toml, Extent::Changed), toml);
     }
 
     #[test]
     fn duplicates_go_and_aliases_stay() {
         let conf = "timeout 1\nslowlog-max-len 5\ntimeout 2\n";
         let now = settings(&[("timeout", "2"), ("slowlog-max-len", "6")]);
-        assert_eq!(rewrite(conf, &now, Syntax::Conf), "slowlog-max-len 6\ntimeout 2\n");
+        assert_eq!(
+            rewrite(conf, &now, Syntax::Conf, Extent::Changed),
+            "slowlog-max-len 6\ntimeout 2\n"
+        );
+    }
+
+    #[test]
+    fn all_of_them_can_be_written_and_read() {
+        let now = settings(&[("timeout", "2"), ("save", "10 1 20 2")]);
+        let all = rewrite("port 6379\n", &now, Syntax::Conf, Extent::All);
+        assert!(all.starts_with("port 6379\n") && all.contains("\ntimeout 2\n"), "{all}");
+        let listed = table::all().iter().filter(|setting| setting.when != When::FileOnly).count();
+        assert!(all.lines().count() >= listed, "{all}");
+        assert_eq!(rewrite(&all, &now, Syntax::Conf, Extent::All), all);
     }
 
     #[test]
@@ -250,7 +274,7 @@ mod tests {
         for setting in table::all().iter().filter(|setting| setting.when != When::FileOnly) {
             for syntax in [Syntax::Conf, Syntax::Toml] {
                 let text = written(setting, setting.name, setting.default, syntax) + "\n";
-                assert_eq!(rewrite(&text, &Settings::default(), syntax), text);
+                assert_eq!(rewrite(&text, &Settings::default(), syntax, Extent::Changed), text);
             }
         }
     }

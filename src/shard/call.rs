@@ -139,6 +139,9 @@ impl Engine {
         let reply = batch.walk.as_ref().map_or(batch.replies.len(), |walk| walk.reply);
         let marks = Marks { reply, effects: self.tools.effects.len() };
         let (call, mut parts) = batch.split(command, given);
+        if self.expire_ahead_of(&call, parts.session.db) {
+            return (clock.nanos(), false);
+        }
         let ended = match parts.refused.clone() {
             Some(error) => Ok(Ended::Refused(error)),
             None => catch_unwind(AssertUnwindSafe(|| self.dispatch(&call, &mut parts, spaces))),

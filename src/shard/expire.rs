@@ -4,10 +4,18 @@
 //! Both work in pieces, bounded by the slice. A key that is due is taken out within milliseconds,
 //! because the keyspace files its slots by their earliest deadline; with the journal out of credit
 //! the keys wait, and are not there for anybody meanwhile.
+//!
+//! No command sees an element that is due, and lengths count none. So a command on a key of which
+//! very many elements are due at once waits until they are taken out, in slices as well: others go
+//! on meanwhile.
 
 use crate::base::millis::Millis;
+use crate::commands::call::Call;
+use crate::commands::command::Run;
+use crate::commands::positions;
 use crate::keyspace::key::Key;
-use crate::keyspace::keys::Keys;
+use crate::keyspace::keys::{Keys, Tools};
+use crate::shard::call::Engine;
 use crate::shard::{Phase, SLICE_NS, Shard, Ticks};
 
 /// Keys taken out of one slot at a time.
@@ -30,7 +38,13 @@ impl Shard {
                 let key = Key::new(&name, &self.given.hasher);
                 let mut keys = Keys::new(&mut self.engine.space, &mut self.engine.tools, db, now);
                 // The bound of the table already leaves out what was found: it must not be asked.
-                if is_due { keys.expire(key) } else { keys.expire_elements(key) }
+                if is_due {
+                    keys.expire(key);
+                } else if clock.nanos() - start <= SLICE_NS {
+                    keys.expire_elements(key);
+                } else {
+                    keys.file_anew(key);
+                }
             }
             self.engine.space.refile(slot);
             if clock.nanos() - start > SLICE_NS {
@@ -48,8 +62,9 @@ impl Shard {
     /// Drops discarded tables, for one slice at the most. Returns true when there is more.
     pub fn discard(&mut self, clock: &mut dyn Ticks) -> bool {
         let start = clock.nanos();
-        let discarded = &mut self.engine.tools.discarded;
-        while discarded.drop_some() {
+        let Tools { discarded, figures, .. } = &mut self.engine.tools;
+        while !discarded.is_empty() {
+            figures.freed += discarded.drop_some() as u64;
             if clock.nanos() - start > SLICE_NS {
                 break;
             }
@@ -62,9 +77,26 @@ impl Shard {
     }
 }
 
+impl Engine {
+    /// Takes out elements that are due of the keys of a call, a few of each key. Returns true when
+    /// there are more: the call has to wait.
+    pub(super) fn expire_ahead_of(&mut self, call: &Call<'_>, db: u32) -> bool {
+        let is_due = self.space.next_due().is_some_and(|due| due <= call.now);
+        if !is_due || self.phase != Phase::Serving || !matches!(call.command.run, Run::Keys(_)) {
+            return false;
+        }
+        let mut keys = Keys::new(&mut self.space, &mut self.tools, db, call.now);
+        let mut has_more = false;
+        for at in positions::keys(call.command, call.spans, call.input) {
+            has_more |= keys.expire_some_elements(call.key(at));
+        }
+        has_more
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use crate::testing::{START, Still, Store};
+    use crate::testing::{Hasty, START, Shards, Still, Store, printed};
 
     #[test]
     fn keys_that_are_due_go_without_being_asked_for() {
@@ -81,5 +113,47 @@ mod tests {
         assert_eq!(store.shard.next_due(), Some(START.saturating_add(1100)));
         store.tick(1000);
         assert_eq!(store.run("GET {t}1"), "(nil)", "looked at before it was taken out");
+    }
+
+    #[test]
+    fn a_command_waits_for_what_is_due_and_holds_nobody_up() {
+        let mut store = Store::new();
+        for number in 0..1_000 {
+            store.run(&format!("HSETEX h PX 100 FIELDS 1 f{number} v"));
+        }
+        store.run("HSET h stays v");
+        store.effects();
+        store.tick(100);
+        let clock = &mut Hasty(0);
+        let asking = store.batch(&[b"HLEN", b"h"]);
+        assert!(store.shard.visit(asking, clock).is_none(), "they are more than a slice takes out");
+        let other = store.batch(&[b"SET", b"other", b"1"]);
+        assert!(store.shard.visit(other, clock).is_some(), "it has nothing to do with them");
+        let mut turns = 0;
+        while store.shard.work(store.now, clock) {
+            turns += 1;
+        }
+        assert!(turns > 3, "{turns} turns");
+        let homes = std::mem::take(&mut store.shard.outbox.homes);
+        assert_eq!(printed(&homes[0].replies), "(integer) 1");
+        let removed = store.effects().lines().map(|line| line.matches(" f").count()).sum::<usize>();
+        assert_eq!(removed, 1_000);
+    }
+
+    #[test]
+    fn what_is_due_is_gone_before_a_command_over_several_shards() {
+        let mut shards = Shards::new(3);
+        for number in 0..300 {
+            shards.run(&format!("SADD s{} m{number}", number % 5));
+        }
+        for key in 0..5 {
+            let due =
+                (0..295).filter(|number| number % 5 == key).map(|number| format!("m{number}"));
+            let due: Vec<String> = due.collect();
+            shards.run(&format!("SPEXPIRE s{key} 100 MEMBERS {} {}", due.len(), due.join(" ")));
+        }
+        assert_eq!(shards.run("SUNIONCARD 5 s0 s1 s2 s3 s4"), "(integer) 300");
+        shards.now = shards.now.saturating_add(100);
+        assert_eq!(shards.run("SUNIONCARD 5 s0 s1 s2 s3 s4"), "(integer) 5");
     }
 }

@@ -341,7 +341,10 @@ impl Shard {
                 longest_slice_ns: self.longest_slice_ns,
             })),
             Question::ResetStatistics => {
-                tools.figures = Figures::default();
+                // What has changed since the last snapshot is no statistic.
+                let changes = tools.figures.changes;
+                tools.figures = Figures { changes, ..Figures::default() };
+                self.longest_slice_ns = 0;
                 Answer::Done
             }
             _ => Answer::Done,

@@ -88,9 +88,13 @@ impl Shard {
     pub fn begin_rebuild(&mut self) {
         self.engine.phase = Phase::Rebuilding;
         self.rebuilt = Rebuilt { runs: true, spared: HashSet::new() };
-        let space = &mut self.engine.space;
+        let Engine { space, tools, .. } = &mut self.engine;
         let here: Vec<u16> = space.here().collect();
-        here.into_iter().for_each(|slot| space.put(slot, Box::default()));
+        for number in here {
+            let old = space.take(number).map(|slot| slot.into_tables());
+            tools.discarded.take_tables(old.unwrap_or_default());
+            space.put(number, Box::default());
+        }
         for mut batch in self.waiting.drain() {
             self.turn_back(&mut batch);
             self.ready.push_back(batch);

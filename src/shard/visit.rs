@@ -38,7 +38,6 @@ impl Shard {
         if self.broken.any() && batch.next == 0 && batch.scattered.is_none() {
             self.scatter(&mut batch);
         }
-        let mut warm = batch.next;
         // What a command holds that runs in steps must not leave with a batch that goes home.
         while !batch.is_done()
             && batch.action.is_none()
@@ -50,9 +49,7 @@ impl Shard {
                 self.ready.push_back(batch);
                 return None;
             }
-            if batch.next >= warm {
-                warm = self.warm(&batch);
-            }
+            self.warm(&mut batch);
             match self.place(&mut batch) {
                 Place::Here => now = self.call(&mut batch, now, clock),
                 Place::Shard(shard) => {
@@ -75,13 +72,13 @@ impl Shard {
         Some(batch)
     }
 
-    /// Warms the cache for the next calls; returns up to which.
-    fn warm(&self, batch: &Batch) -> usize {
-        let end = batch.routed.len().min(batch.next + WARMED);
+    /// Warms the cache for the next calls.
+    #[inline]
+    fn warm(&self, batch: &mut Batch) {
+        let Some(cold) = batch.cold(self.id) else { return };
         let mut keys = [Warm::default(); WARMED];
         let mut count = 0;
-        for (routed, frame) in batch.routed[..end].iter().zip(&batch.frames.frames).skip(batch.next)
-        {
+        for (routed, frame) in batch.routed[cold.clone()].iter().zip(&batch.frames.frames[cold]) {
             let Some((_, slot, hash)) = routed.key else { continue };
             let element = routed.command.and_then(|command| command.element).and_then(|at| {
                 let span = batch.frames.args_of(frame).get(usize::from(at))?;
@@ -93,7 +90,6 @@ impl Shard {
         if count > 1 {
             self.engine.space.warm(batch.session.db, &keys[..count]);
         }
-        end
     }
 
     /// Runs the next call, with the slots of its errand in place, and sends those home after it,
@@ -263,18 +259,7 @@ impl Shard {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::testing::{Store, printed};
-
-    /// A clock on which each look takes half a slice.
-    struct Hasty(u64);
-
-    impl Ticks for Hasty {
-        fn nanos(&mut self) -> u64 {
-            self.0 += SLICE_NS / 2;
-            self.0
-        }
-    }
+    use crate::testing::{Hasty, Store, printed};
 
     #[test]
     fn a_command_in_steps_lets_others_in_and_sees_one_moment() {

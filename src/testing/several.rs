@@ -10,6 +10,7 @@ use bytes::Bytes;
 use crate::base::hash::Hasher;
 use crate::base::millis::Millis;
 use crate::batch::{Batch, Home};
+use crate::commands::action::Action;
 use crate::resp::inline::Words;
 use crate::resp::{Decoder, Frames, Limits, encode};
 use crate::route::{Map, ShardId};
@@ -87,6 +88,17 @@ impl Shards {
         }
     }
 
+    /// Runs one request; its reply as it is sent, or what it asks of its connection. `None` when it
+    /// is not answered now.
+    pub(crate) fn call(&mut self, words: &[&[u8]]) -> Option<Result<Vec<u8>, Action>> {
+        let mut request = Vec::new();
+        encode::command(&mut request, words);
+        self.file(request);
+        let batch = self.settle()?;
+        self.session = batch.session;
+        Some(batch.action.map_or(Ok(batch.replies), Err))
+    }
+
     /// Files several lines as one batch with the first shard, which has not looked at it yet.
     pub(crate) fn send(&mut self, lines: &[&str]) {
         let mut request = Vec::new();
@@ -95,6 +107,10 @@ impl Shards {
             words.split(line.as_bytes()).expect("the line is well quoted");
             encode::command(&mut request, &words.iter().collect::<Vec<_>>());
         }
+        self.file(request);
+    }
+
+    fn file(&mut self, request: Vec<u8>) {
         let mut frames = Frames::default();
         Decoder::default()
             .decode(&request, &Limits::default(), &mut frames)

@@ -7,7 +7,7 @@ use super::{Author, Command, DEADLINES, FLOATS, KEYS, SPANS};
 use crate::support::reply::Reply;
 
 /// Keys of hashes, two of them on the slots of other keys.
-const HASHES: [&str; 4] = ["h", "{x}h", "{x}h2", "h:3"];
+pub(super) const HASHES: [&str; 4] = ["h", "{x}h", "{x}h2", "h:3"];
 
 const FIELDS: [&str; 10] = ["a", "b", "c", "d", "17", "007", "", "\u{0}", "field:1", "field:2"];
 

@@ -5,7 +5,7 @@
 
 use super::{Author, Command, KEYS};
 
-const ZSETS: [&str; 7] = ["z:1", "z:2", "{x}z", "{x}z:2", "z:3", "lex", "{x}lex"];
+pub(super) const ZSETS: [&str; 7] = ["z:1", "z:2", "{x}z", "{x}z:2", "z:3", "lex", "{x}lex"];
 const LEXES: [&str; 2] = ["lex", "{x}lex"];
 
 const SCORES: [&str; 19] = [
@@ -36,7 +36,7 @@ const RANKS: [&str; 9] = ["0", "-1", "1", "3", "-3", "100", "-100", "92233720368
 const COUNTS: [&str; 8] = ["0", "1", "2", "10", "1000", "-1", "x", "9223372036854775808"];
 const TIMES: [&str; 5] = ["20000000000", "21000000000", "1", "22000000000", "x"];
 
-const GEOS: [&str; 3] = ["geo", "{x}geo", "geo:2"];
+pub(super) const GEOS: [&str; 3] = ["geo", "{x}geo", "geo:2"];
 const UNITS: [&str; 6] = ["m", "km", "ft", "mi", "KM", "parsec"];
 const SIZES: [&str; 9] = ["0", "1", "100", "5000", "0.5", "100000", "-1", "x", "1e10"];
 
@@ -332,8 +332,13 @@ impl Author {
                 } else {
                     words(&["GEOSEARCH", key])
                 };
-                command.extend(self.geo_area());
-                command.extend(self.geo_options(false));
+                let area = self.geo_area();
+                let mut options = self.geo_options(false);
+                if area[0] == b"BYPOLYGON" {
+                    // From the middle of a polygon the last bit of a distance may differ.
+                    options.retain(|option| option != b"STOREDIST");
+                }
+                command.extend([area, options].concat());
                 command
             }
         }
@@ -343,7 +348,17 @@ impl Author {
         if self.one_in(4) {
             let corners = self.random.usize(2..6);
             let mut command = words(&["BYPOLYGON", &corners.to_string()]);
-            (0..corners).for_each(|_| command.extend(self.position()));
+            // Where the middle of the corners is off the map, Valkey looks anywhere: hence no more
+            // than half of the globe.
+            for _ in 0..corners {
+                let position = self.position();
+                let is_near = |text: &Vec<u8>| {
+                    let degrees = String::from_utf8_lossy(text).parse::<f64>();
+                    degrees.is_ok_and(|degrees| degrees.abs() < 80.0 || degrees == 181.0)
+                };
+                let are_near = position.iter().all(is_near);
+                command.extend(if are_near { position } else { words(&["13.5", "14.5"]) });
+            }
             return command;
         }
         let mut command = Command::new();

@@ -10,7 +10,9 @@ Both servers run on loopback, pinned to the same cores; the load (redis-benchmar
 from another core. Round after round the two are measured in turn; what is printed is the median of
 each and their ratio: user + system time of the server process, from /proc, divided by the commands,
 and the throughput. The ratio of CPU holds on a noisy machine; the throughput is bounded by the load
-generator. Both servers are emptied (FLUSHALL) and filled with the same million keys.
+generator. Both servers are emptied (FLUSHALL) and filled with the same data: a million strings, a
+list of 100, a hash of 10 and a sorted set of 1,000. The loads leave what they write: lists, sets and
+sorted sets of up to a million elements, a million counters.
 
 Ends with 1 when a workload failed, or when --most is given and a ratio of CPU is over it.
 """
@@ -28,6 +30,8 @@ KEYS = 1_000_000
 CLIENTS = "50"
 # redis-benchmark writes 12 random digits below KEYS in place of __rand_int__.
 KEY = "key:__rand_int__"
+# The collections that are only read.
+RANGE, SMALL, BOARD = "range", "small", "board"
 WORKLOADS = {
     "set": ["SET", KEY, "x" * 64],
     "get": ["GET", KEY],
@@ -35,12 +39,21 @@ WORKLOADS = {
     "mset10": ["MSET"] + [word for i in range(10) for word in (f"m{i}:__rand_int__", "x" * 16)],
     "mget10": ["MGET"] + [KEY] * 10,
     "expire": ["EXPIRE", KEY, "1000"],
+    "lpush": ["LPUSH", "list", "item:__rand_int__"],
+    "rpop": ["RPOP", "list"],
+    "lrange100": ["LRANGE", RANGE, "0", "99"],
+    "sadd": ["SADD", "set", "member:__rand_int__"],
+    "hset": ["HSET", "hash:__rand_int__", "field", "value"],
+    "hgetall10": ["HGETALL", SMALL],
+    "zadd": ["ZADD", "zset", "__rand_int__", "member:__rand_int__"],
+    "zrange10": ["ZRANGE", BOARD, "100", "109", "WITHSCORES"],
+    "xadd": ["XADD", "stream", "MAXLEN", "~", "100000", "*", "temperature", "20", "humidity", "50"],
 }
 # Commands a second that one core serves, roughly, by pipeline: how many make up --seconds.
 RATES = {1: 80_000, 16: 700_000}
 RATE_ABOVE = 1_000_000
-# A command over ten keys counts for so many.
-TEN_KEYS = 8
+# A command whose name says how many keys or elements it touches counts for so many.
+HEAVY = 8
 
 
 def benchmark(port, count, pipeline, command, core):
@@ -58,12 +71,15 @@ def fill(port):
     client = Client(port)
     client.call("FLUSHALL")
     client.pipeline(("SET", f"key:{i:012d}", "x" * 64) for i in range(KEYS))
+    client.call("RPUSH", RANGE, *[f"item:{i:012d}" for i in range(100)])
+    client.call("HSET", SMALL, *[word for i in range(10) for word in (f"field{i}", f"value{i}")])
+    client.call("ZADD", BOARD, *[word for i in range(1000) for word in (i, f"player:{i}")])
 
 
 def measure(ports, name, pipeline, options):
     """The medians of one workload: CPU microseconds a command, commands a second."""
-    ten = TEN_KEYS if name.endswith("10") and pipeline > 1 else 1
-    count = int(RATES.get(pipeline, RATE_ABOVE) * options.seconds / ten)
+    share = HEAVY if name.endswith("0") and pipeline > 1 else 1
+    count = int(RATES.get(pipeline, RATE_ABOVE) * options.seconds / share)
     got = {who: [] for who in ports}
     for _ in range(options.rounds):
         for who, port in ports.items():

@@ -3,8 +3,9 @@
 //! between.
 //!
 //! One round is one pipeline: single keys, a pair that is written as one command over two slots, a
-//! counter, and a token renamed to and fro. A half-done command shows as an unequal pair or as a
-//! token that exists twice or not at all.
+//! counter, a token renamed to and fro and one moved between two sets, and a collection of every
+//! type to which the number of the round is added. A half-done command shows as an unequal pair or
+//! as a token that exists twice or not at all.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -38,6 +39,7 @@ pub struct Writer {
     keys: BTreeMap<String, Known>,
     pair: Known,
     counter: Known,
+    rows: [Known; ROWS.len()],
     /// Error replies since the writer was made.
     pub refused: Vec<Refused>,
     /// Acknowledged commands since the writer was made.
@@ -48,13 +50,18 @@ pub struct Writer {
 const KEYS: i64 = 24;
 /// Single keys written in one round.
 const BURST: i64 = 6;
+/// Elements that a collection keeps.
+const KEPT: i64 = 40;
+/// The commands that add to collections; their keys are named for them.
+const ROWS: [&str; 5] = ["RPUSH", "HSET", "SADD", "ZADD", "XADD"];
 
 impl Writer {
     /// The writer of that number; its keys are `w<id>:...`.
     pub fn new(id: usize) -> Writer {
         let (pair, counter) = (Known::default(), Known::default());
         let (keys, refused) = (BTreeMap::new(), Vec::new());
-        Writer { id, round: 0, keys, pair, counter, refused, acknowledged: 0 }
+        let rows = [Known::default(); ROWS.len()];
+        Writer { id, round: 0, keys, pair, counter, rows, refused, acknowledged: 0 }
     }
 
     fn commands(&mut self) -> Vec<Vec<String>> {
@@ -71,12 +78,22 @@ impl Writer {
         lines.push(format!("INCR w{id}:count"));
         let (from, to) = if round % 2 == 0 { ("even", "odd") } else { ("odd", "even") };
         lines.push(format!("RENAME w{id}:{from} w{id}:{to}"));
+        lines.push(format!("SMOVE w{id}:in-{from} w{id}:in-{to} token"));
+        self.rows.iter_mut().for_each(|known| known.sent = round);
+        lines.push(format!("RPUSH w{id}:RPUSH {round}"));
+        lines.push(format!("LTRIM w{id}:RPUSH -{KEPT} -1"));
+        lines.push(format!("HSET w{id}:HSET last {round} {} {round}", round % KEPT));
+        lines.push(format!("SADD w{id}:SADD {round}"));
+        lines.push(format!("SREM w{id}:SADD {}", round - KEPT));
+        lines.push(format!("ZADD w{id}:ZADD {round} {}", round % KEPT));
+        lines.push(format!("XADD w{id}:XADD MAXLEN = {KEPT} {round}-1 round {round}"));
         lines.iter().map(|line| line.split(' ').map(String::from).collect()).collect()
     }
 
-    /// Puts the token down, once, before the first run.
+    /// Puts the tokens down, once, before the first run.
     pub fn prepare(&self, client: &mut Client) {
         client.line(&format!("SET w{}:even token", self.id));
+        client.line(&format!("SADD w{}:in-even token", self.id));
     }
 
     /// Writes until told to stop (then `Ok`), or until the connection fails.
@@ -104,7 +121,7 @@ impl Writer {
             // A token whose last move is not known may stand at the other place.
             let moved = command[0] == "RENAME" && text.contains("no such key");
             if !moved {
-                let single = command[0] == "SET" || command[0] == "INCR";
+                let single = !["MSET", "RENAME", "SMOVE"].contains(&command[0].as_str());
                 let key = (single && !blamed).then(|| command[1].clone());
                 self.refused.push(Refused { key, text, round: self.round });
             }
@@ -115,7 +132,11 @@ impl Writer {
             "SET" => self.keys.entry(command[1].clone()).or_default().acked = self.round,
             "MSET" => self.pair.acked = self.round,
             "INCR" => self.counter.acked += 1,
-            _ => {}
+            name => {
+                if let Some(row) = ROWS.iter().position(|row| *row == name) {
+                    self.rows[row].acked = self.round;
+                }
+            }
         }
     }
 
@@ -138,8 +159,47 @@ impl Writer {
         if tokens != Reply::Integer(1) {
             return Err(format!("w{id}: half a RENAME is there: {tokens:?} tokens"));
         }
+        let tokens = client.line(&format!("SUNION w{id}:in-even w{id}:in-odd"));
+        if tokens.members().len() != 1 {
+            return Err(format!("w{id}: half an SMOVE is there: {tokens:?}"));
+        }
+        for (name, known) in ROWS.iter().zip(&mut self.rows) {
+            known
+                .check(&format!("w{id}:{name}"), newest(client, &format!("w{id}:{name}"), name)?)?;
+        }
         Ok(())
     }
+}
+
+/// The newest round that a collection knows of; its rounds must be in order, none twice.
+fn newest(client: &mut Client, key: &str, command: &str) -> Result<i64, String> {
+    let number = |reply: &Reply| reply.text().split('-').next().and_then(|n| n.parse().ok());
+    let rounds: Vec<i64> = match command {
+        "RPUSH" => {
+            client.line(&format!("LRANGE {key} 0 -1")).members().iter().filter_map(number).collect()
+        }
+        "SADD" => client.line(&format!("SORT {key}")).members().iter().filter_map(number).collect(),
+        "XADD" => {
+            let entries = client.line(&format!("XRANGE {key} - +"));
+            entries.members().iter().filter_map(|entry| number(&entry.members()[0])).collect()
+        }
+        "ZADD" => {
+            let pairs = client.line(&format!("ZRANGE {key} 0 -1 WITHSCORES"));
+            pairs.members().iter().skip(1).step_by(2).filter_map(number).collect()
+        }
+        _ => {
+            let last = client.line(&format!("HGET {key} last")).number().unwrap_or_default();
+            let field = client.line(&format!("HGET {key} {}", last % KEPT)).number();
+            if field.unwrap_or_default() != last {
+                return Err(format!("{key}: half an HSET is there: {last} and {field:?}"));
+            }
+            vec![last]
+        }
+    };
+    if rounds.windows(2).any(|pair| pair[0] >= pair[1]) {
+        return Err(format!("{key}: rounds are not in order: {rounds:?}"));
+    }
+    Ok(rounds.last().copied().unwrap_or_default())
 }
 
 impl Known {

@@ -6,11 +6,13 @@
 pub mod client;
 pub mod load;
 pub mod oracle;
+pub mod over_tcp;
 pub mod reply;
 pub mod scatter;
 pub mod script;
 pub mod server;
 pub mod wait;
+pub mod wire;
 
 /// A number from the environment, or what stands here. A value that is no number stops the test.
 pub fn env_number(name: &str, default: u64) -> u64 {

@@ -8,8 +8,9 @@ use std::io::{BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::thread;
 
-use super::client::{encode, read_reply};
+use super::client::encode;
 use super::reply::Reply;
+use super::wire::read_reply;
 
 /// How many places the keys are scattered over.
 const PLACES: usize = 4;

@@ -23,20 +23,16 @@
 //! - a reply whose first line starts with `~ ` is an array in any order.
 //!
 //! At the head of a file, `# needs: redis` has Redis 7.0.15 as its oracle in place of Valkey, and
-//! `# needs: troupe` none; `# needs: other types` waits for the commands of lists, sets and so on,
-//! and is run on the oracle alone until then; `# needs: core` is for the bare core alone (long
-//! ticks). `TROUPE_BLESS=1` writes the oracle's replies into the files (patterns that match are
-//! kept): read the difference before it is committed. `TROUPE_SCRIPTS=string/set` runs only the
-//! files whose path holds that text.
+//! `# needs: troupe` none; `# needs: core` is for the bare core alone (long ticks). A line
+//! `# server: why` in the head of a case leaves it out on the bare core. `TROUPE_BLESS=1` writes
+//! the oracle's replies into the files (patterns that match are kept): read the difference before
+//! it is committed. `TROUPE_SCRIPTS=string/set` runs only the files whose path holds that text.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::client::Client;
 use super::reply::{Reply, words};
-use super::server::Server;
 
 /// What runs a script: a server over TCP, or the bare core.
 pub trait Runner {
@@ -46,54 +42,9 @@ pub trait Runner {
     fn run(&mut self, client: &str, args: &[Vec<u8>]) -> Reply;
     /// Lets time pass.
     fn tick(&mut self, by: Duration);
-}
-
-/// Runs scripts against a process, ours or an oracle.
-pub struct OverTcp<'a> {
-    server: &'a Server,
-    clients: BTreeMap<String, Client>,
-}
-
-impl<'a> OverTcp<'a> {
-    /// A runner for that server.
-    pub fn new(server: &'a Server) -> OverTcp<'a> {
-        OverTcp { server, clients: BTreeMap::new() }
-    }
-}
-
-impl Runner for OverTcp<'_> {
-    fn reset(&mut self) {
-        self.clients.clear();
-        let mut client = self.server.client();
-        assert!(client.call(&["FLUSHALL"]).is_ok());
-        // The connections of the case before must be gone: CLIENT LIST and KILL count them.
-        super::wait::until("old connections are closed", super::wait::SOON, || {
-            match client.call(&["CLIENT", "LIST"]) {
-                Reply::Error(_) => true,
-                list => list.text().lines().count() == 1,
-            }
-        });
-        drop(client.try_call(&["QUIT"]));
-        drop(client.read_to_end());
-    }
-
-    fn run(&mut self, name: &str, args: &[Vec<u8>]) -> Reply {
-        let server = self.server;
-        let client = self.clients.entry(name.into()).or_insert_with(|| server.client());
-        // Where the server closes on purpose (QUIT, CLIENT KILL) there is a reply or none.
-        client.try_call(args).unwrap_or_else(|err| Reply::Error(format!("closed: {}", err.kind())))
-    }
-
-    /// The server's own clock is asked until it has moved on: no guess about how fast it runs.
-    fn tick(&mut self, by: Duration) {
-        let mut client = self.server.client();
-        let mut micros = || {
-            let time = client.call(&["TIME"]);
-            let part = |index: usize| time.members()[index].number().unwrap();
-            part(0) * 1_000_000 + part(1)
-        };
-        let end = micros() + by.as_micros() as i64 + 1_000;
-        super::wait::until("time passes", by + super::wait::SOON, || micros() >= end);
+    /// True for the bare core, which lacks what a whole server does.
+    fn is_bare(&self) -> bool {
+        false
     }
 }
 
@@ -111,6 +62,8 @@ struct Case {
     head: Vec<String>,
     steps: Vec<Step>,
     expected: Vec<String>,
+    /// The bare core cannot run it.
+    needs_server: bool,
 }
 
 /// A file of cases.
@@ -168,10 +121,12 @@ impl Script {
         path.with_extension("").to_string_lossy().into_owned()
     }
 
-    /// Runs all cases; each difference is a text for the reader.
+    /// Runs all cases that the runner can; each difference is a text for the reader.
     pub fn run(&self, runner: &mut dyn Runner) -> Vec<String> {
         let mut differences = Vec::new();
-        for case in self.cases.iter().filter(|case| !case.steps.is_empty()) {
+        let can_run = |case: &&Case| !case.needs_server || !runner.is_bare();
+        let cases: Vec<&Case> = self.cases.iter().filter(can_run).collect();
+        for case in cases.into_iter().filter(|case| !case.steps.is_empty()) {
             let replies = case.replies(runner);
             let (blessed, differs) = case.compare(&replies);
             if differs {
@@ -212,7 +167,8 @@ impl Case {
         let line = head.iter().find(|(_, line)| !line.starts_with('#')).map_or(0, |(at, _)| *at);
         let text = |lines: &[(usize, &str)]| lines.iter().map(|(_, l)| l.to_string()).collect();
         let expected: Vec<String> = text(tail.get(1..).unwrap_or_default());
-        Ok(Case { line, head: text(head), steps, expected })
+        let needs_server = head.iter().any(|(_, line)| line.starts_with("# server: "));
+        Ok(Case { line, head: text(head), steps, expected, needs_server })
     }
 
     fn replies(&self, runner: &mut dyn Runner) -> Vec<Reply> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use troupe::commands::action::Debug;
 use troupe::commands::error::CommandError;
+use troupe::settings::Extent;
 use troupe::shard::Phase;
 use troupe::shard::question::{Answer, Question};
 
@@ -20,6 +21,7 @@ const POLL: Duration = Duration::from_millis(5);
 impl Admin {
     pub(super) async fn debug(&self, debug: Debug, thread: &Thread) -> Result<(), CommandError> {
         match debug {
+            Debug::RewriteConfig => self.config_rewrite(Extent::All)?,
             Debug::Sleep(millis) => stall(millis),
             Debug::PanicShard(shard) => {
                 self.disturb(shard, Disturb::Panic)?;

@@ -21,7 +21,7 @@ use troupe::commands::action::{Action, Gathered, Shutdown};
 use troupe::commands::error::CommandError;
 use troupe::resp::Reply;
 use troupe::session::Session;
-use troupe::settings::Settings;
+use troupe::settings::{Extent, Settings};
 use troupe::shard::letter::Letter;
 use troupe::shard::question::{Answer, Question};
 use troupe::stats::gathered;
@@ -35,6 +35,7 @@ use crate::message::control::Panic;
 use crate::message::listener::{Open, Settle};
 use crate::message::router::Move;
 use crate::message::shard::{Ask, AskClients, Disturb, Letters, Watch};
+use crate::oom::Score;
 use crate::settings::ConfigFile;
 use crate::shared::Shared;
 use crate::thread::Thread;
@@ -111,6 +112,7 @@ pub struct Admin {
     starter: OnceLock<Starter>,
     listener: OnceLock<Doorkeeper>,
     changing: tokio::sync::Mutex<()>,
+    score: Mutex<Score>,
     pause: Mutex<Option<Pause>>,
     watchers: Mutex<Vec<(u64, Recipient<Push>)>>,
 }
@@ -125,6 +127,7 @@ impl Admin {
             starter: OnceLock::new(),
             listener: OnceLock::new(),
             changing: tokio::sync::Mutex::default(),
+            score: Mutex::default(),
             pause: Mutex::default(),
             watchers: Mutex::default(),
         }
@@ -165,7 +168,7 @@ impl Admin {
                     reply.ok();
                 }
                 Action::ConfigRewrite => {
-                    self.config_rewrite()?;
+                    self.config_rewrite(Extent::Changed)?;
                     reply.ok();
                 }
                 Action::ClientList(filter) => self.client_list(filter, &mut reply).await,

@@ -1,7 +1,7 @@
 //! CONFIG SET and CONFIG REWRITE: a change is answered when every shard has taken it up.
 
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use tracing::warn;
 use troupe::aof::journal::Policy;
 use troupe::commands::error::CommandError;
-use troupe::settings::{Setting, Settings, Standing, rewrite};
+use troupe::settings::{Extent, Setting, Settings, Standing, rewrite};
 use troupe::shard::letter::Letter;
 
 use super::Admin;
@@ -25,6 +25,9 @@ const OF_DOORS: &[(&str, &str)] = &[
     ("bind", "Failed to bind to specified addresses."),
     ("port", "Unable to listen on this port. Check server logs."),
 ];
+
+/// Settings of the score that the system has of this process.
+const OF_SCORE: &[&str] = &["oom-score-adj", "oom-score-adj-values"];
 
 impl Admin {
     /// Carries CONFIG SET out to its end, even when the client goes meanwhile.
@@ -59,22 +62,46 @@ impl Admin {
             return Err(failed(setting.name, why));
         }
         let settings = Arc::new(applied.settings);
-        let of_doors = |s: &&Setting| OF_DOORS.iter().find(|(name, _)| *name == s.name);
-        let moved = applied.changed.iter().find_map(of_doors);
-        if let Some((name, why)) = moved {
-            self.open_doors(&settings).await.map_err(|()| failed(name, why))?;
+        let scored = applied.changed.iter().find(|s| OF_SCORE.contains(&s.name));
+        if let Some(setting) = scored {
+            let why = "Failed to apply new oom_score_adj configuration, check server logs.";
+            self.score(&settings).map_err(|_| failed(setting.name, why))?;
         }
-        let switched = self.switch_journal(&before, &settings).await;
-        if let Some(listener) = self.listener.get().filter(|_| moved.is_some()) {
-            listener.settle.do_send(Settle { takes: switched.is_ok() });
+        if let Err(error) = self.move_and_switch(&applied.changed, &before, &settings).await {
+            // The score before was taken once; that it is not taken again is in the log.
+            let _ = scored.map(|_| self.score(&before));
+            return Err(error);
         }
-        switched?;
         *self.parts.settings.write().unwrap_or_else(|poisoned| poisoned.into_inner()) =
             settings.clone();
         warn_of(&applied.changed);
         self.take_up(&settings);
         self.tell_all(|| Letter::Settings(settings.clone())).await;
         Ok(())
+    }
+
+    /// Scores this process for the day when memory runs out.
+    pub fn score(&self, settings: &Settings) -> io::Result<()> {
+        self.score.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).follow(settings)
+    }
+
+    /// Other sockets, and the journal on or off: both or none.
+    async fn move_and_switch(
+        &self,
+        changed: &[&Setting],
+        before: &Settings,
+        settings: &Arc<Settings>,
+    ) -> Result<(), CommandError> {
+        let of_doors = |s: &&Setting| OF_DOORS.iter().find(|(name, _)| *name == s.name);
+        let moved = changed.iter().find_map(of_doors);
+        if let Some((name, why)) = moved {
+            self.open_doors(settings).await.map_err(|()| failed(name, why))?;
+        }
+        let switched = self.switch_journal(before, settings).await;
+        if let Some(listener) = self.listener.get().filter(|_| moved.is_some()) {
+            listener.settle.do_send(Settle { takes: switched.is_ok() });
+        }
+        switched
     }
 
     async fn switch_journal(
@@ -115,12 +142,12 @@ impl Admin {
         }
     }
 
-    pub(super) fn config_rewrite(&self) -> Result<(), CommandError> {
+    pub(super) fn config_rewrite(&self, extent: Extent) -> Result<(), CommandError> {
         let Some(file) = &self.parts.file else {
             return Err(CommandError::Text("ERR The server is running without a config file"));
         };
         let old = fs::read_to_string(&file.path).unwrap_or_default();
-        let new = rewrite(&old, &self.settings(), file.syntax);
+        let new = rewrite(&old, &self.settings(), file.syntax, extent);
         replace(&file.path, new.as_bytes())
             .map_err(|error| CommandError::Quoted(format!("ERR Rewriting config file: {error}")))
     }

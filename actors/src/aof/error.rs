@@ -1,6 +1,7 @@
 //! What can go wrong with the journal's files, each with the path, the operation and a way out.
 //!
-//! Every one of them stops the start. Failures while the server runs are `troupe::aof::storage`'s
+//! They say what Redis says of the same fault, for those who look for its words, and more. Every
+//! one of them stops the start. Failures while the server runs are `troupe::aof::storage`'s
 //! `Fault`, since the writer lives on with them.
 
 use std::io;
@@ -55,8 +56,8 @@ pub enum AofError {
     },
     /// A listed file is not there.
     #[error(
-        "{}: listed in {} but not there; restore it from a backup, or take its line out of the \
-         manifest to start without its records", path.display(), manifest.display()
+        "{} is listed in {}: No such file or directory; restore it from a backup, or take its line \
+         out of the manifest to start without its records", path.display(), manifest.display()
     )]
     Missing {
         /// The file.
@@ -85,8 +86,9 @@ pub enum AofError {
     },
     /// Damage before the end.
     #[error(
-        "{}: damaged at {damage}; make a backup, then run: redis-check-aof --fix {} (it drops \
-         everything from there on)", path.display(), path.display()
+        "Bad file format reading the append only file {}: damaged at {damage}; make a backup, then \
+         run: redis-check-aof --fix {} (it drops everything from there on)", path.display(),
+        path.display()
     )]
     Damaged {
         /// The file.
@@ -96,8 +98,9 @@ pub enum AofError {
     },
     /// A file that is not the last ends inside a record.
     #[error(
-        "{}: ends inside a record at offset {valid_up_to}, and is not the last file of the \
-         journal; restore it from a backup", path.display()
+        "Unexpected end of file reading the append only file {}: inside a record at offset \
+         {valid_up_to}, and it is not the last file of the journal; restore it from a backup",
+        path.display()
     )]
     TornInside {
         /// The file.
@@ -107,9 +110,9 @@ pub enum AofError {
     },
     /// The last file is torn, and `aof-load-truncated` forbids to cut it.
     #[error(
-        "{}: {dropped} bytes from offset {valid_up_to} on are an unfinished record; set \
-         aof-load-truncated to yes to cut them off, or make a backup and run: redis-check-aof \
-         --fix {}", path.display(), path.display()
+        "Unexpected end of file reading the append only file {}: {dropped} bytes from offset \
+         {valid_up_to} on are an unfinished record; set aof-load-truncated to yes to cut them off, \
+         or make a backup and run: redis-check-aof --fix {}", path.display(), path.display()
     )]
     TornRefused {
         /// The file.

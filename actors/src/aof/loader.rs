@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 use tracing::info;
 use troupe::aof::record::{Block, Record};
 use troupe::commands::command::Run;
+use troupe::commands::error::CommandError;
 use troupe::commands::positions;
 use troupe::commands::registry::{self, Found};
 use troupe::route::{Map, ShardId};
@@ -251,7 +252,12 @@ impl Loader {
         let Some(map) = self.map.clone() else { return Target::One(0) };
         let spans = block.spans(record);
         let Found::Command(command) = registry::find(&block.bytes, spans) else {
-            return Target::Unknown(registry::refusal(&block.bytes, spans).to_string());
+            return Target::Unknown(match registry::refusal(&block.bytes, spans) {
+                CommandError::UnknownCommand { name, .. } => {
+                    format!("Unknown command '{name}' reading the append only file")
+                }
+                error => error.to_string(),
+            });
         };
         if matches!(command.run, Run::All(_)) {
             return Target::All;

@@ -205,10 +205,10 @@ impl Connection {
     }
 
     fn limits(&self, batch: &Batch) -> Limits {
-        let limits = self.thread.with_shard(|shard| Limits {
-            bulk_bytes: shard.settings().proto_max_bulk_len,
-            query_bytes: shard.settings().client_query_buffer_limit as usize,
-            ..Limits::default()
+        let limits = self.thread.with_shard(|shard| {
+            let query_bytes = shard.settings().client_query_buffer_limit as usize;
+            Limits { query_bytes, ..Limits::default() }
+                .with_bulk_bytes(shard.settings().proto_max_bulk_len)
         });
         if batch.session.authenticated { limits } else { limits.before_login() }
     }

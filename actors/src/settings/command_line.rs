@@ -1,9 +1,13 @@
 //! The command line: `troupe [FILE | -] [--directive value ...]`, Redis's grammar.
 //!
-//! A directive takes all words up to the next one that starts with `--`. The file may also stand
-//! behind a directive that can take no more: one of a single value, or one whose value is the empty
-//! word (`--save "" redis.conf`). A directive and its values may be one quoted word
-//! (`"--maxclients 100"`), as scripts for Redis write it.
+//! A directive takes all words up to the next one that starts with `--`; its first value may itself
+//! start so (`--proc-title-template --my--title`), save that of `--save`, which may have none. A
+//! directive and its values may be one quoted word (`"--maxclients 100"`), as scripts for Redis write
+//! it. Words right behind the file are a directive without its `--`.
+//!
+//! A divergence from Redis: the file may also stand behind a directive that can take no more, if its
+//! name ends in `.conf` or `.toml`: behind one of a single value, or one whose value is the empty
+//! word (`--save "" redis.conf`).
 
 use troupe::settings::{conf, find};
 
@@ -49,31 +53,49 @@ line goes over the environment, the environment over the file.
 pub(super) fn parse(words: Vec<String>) -> Result<Wish, Fatal> {
     let mut command_line = CommandLine::default();
     for word in words {
-        if let Some(directive) = word.strip_prefix("--").filter(|rest| !rest.is_empty()) {
+        let wants_value = command_line.lines.last().is_some_and(wants_value);
+        let directive = word.strip_prefix("--").filter(|rest| !rest.is_empty() && !wants_value);
+        if let Some(directive) = directive {
             if let Some(wish) = command_line.open(&word, directive)? {
                 return Ok(wish);
             }
             continue;
         }
         let full = command_line.lines.last().is_none_or(is_full);
+        let first = command_line.file.is_none() && command_line.lines.is_empty();
         match word.as_str() {
             "-" if full => command_line.from_stdin = true,
             "-v" if full => return Ok(Wish::Print(version())),
             "-h" if full => return Ok(Wish::Print(HELP.to_owned())),
-            _ if !full => command_line.add(word),
-            _ if word.starts_with('-') || command_line.file.is_some() => {
-                return Err(fatal::grammar(Place::CommandLine, &word, "Unexpected word"));
+            _ if !full => command_line.add(&word),
+            _ if first && !word.starts_with('-') => command_line.file = Some(word),
+            _ if command_line.lines.is_empty() => command_line.begin(&word)?,
+            _ if command_line.file.is_none() && names_a_file(&word) => {
+                command_line.file = Some(word);
             }
-            _ => command_line.file = Some(word),
+            _ => command_line.add(&word),
         }
     }
     // `--save --port 7000`: no value at all means the empty one, for that directive alone.
     for line in &mut command_line.lines {
-        if line.name.eq_ignore_ascii_case("save") && line.words.is_empty() {
+        if may_be_bare(line) && line.words.is_empty() {
             line.words.push(String::new());
         }
     }
     Ok(Wish::Run(command_line))
+}
+
+fn names_a_file(word: &str) -> bool {
+    word.ends_with(".conf") || word.ends_with(".toml")
+}
+
+/// Whether a directive still lacks its first value.
+fn wants_value(line: &Line) -> bool {
+    line.words.is_empty() && !may_be_bare(line)
+}
+
+fn may_be_bare(line: &Line) -> bool {
+    line.name.eq_ignore_ascii_case("save")
 }
 
 /// Whether a directive can take no more words.
@@ -107,23 +129,31 @@ impl CommandLine {
                 let (place, text) = (Place::CommandLine, word.to_owned());
                 return Err(Fatal { place, text, problem: REDIS_ONLY.to_owned(), remedy });
             }
-            _ => {
-                let mut words = conf::split_words(directive).map_err(|error| {
-                    fatal::grammar(Place::CommandLine, word, &error.to_string())
-                })?;
-                let name = if words.is_empty() { String::new() } else { words.remove(0) };
-                let (place, text) = (Place::CommandLine, word.to_owned());
-                self.lines.push(Line { place, text, name, words });
-            }
+            _ => self.begin(directive)?,
         }
         Ok(None)
     }
 
+    /// Begins a directive from one word, which may hold values as well.
+    fn begin(&mut self, directive: &str) -> Result<(), Fatal> {
+        let place = Place::CommandLine;
+        let words = conf::split_words(directive)
+            .map_err(|error| fatal::grammar(place.clone(), directive, &error.to_string()))?;
+        let mut words = words.into_iter();
+        let name = words.next().unwrap_or_default();
+        self.lines.push(Line { place, text: name.clone(), name, words: Vec::new() });
+        words.for_each(|word| self.add(&word));
+        Ok(())
+    }
+
     /// Gives a word to the directive before it.
-    fn add(&mut self, word: String) {
+    fn add(&mut self, word: &str) {
         if let Some(line) = self.lines.last_mut() {
-            line.text = format!("{} {}", line.text, conf::quoted(&word));
-            line.words.push(word);
+            // Always in quotes, as Redis shows what it took for the value of what.
+            let quoted = conf::quoted(word);
+            let quoted = if quoted.starts_with('"') { quoted } else { format!("\"{quoted}\"") };
+            line.text = format!("{} {quoted}", line.text);
+            line.words.push(word.to_owned());
         }
     }
 }
@@ -160,7 +190,7 @@ mod tests {
             lines(&it),
             [("port", vec!["7000"]), ("save", vec!["60", "1"]), ("bind", vec!["::1", "-x"])]
         );
-        assert_eq!(it.lines[1].text, "--save 60 1");
+        assert_eq!(it.lines[1].text, "save \"60\" \"1\"");
     }
 
     #[test]
@@ -183,6 +213,16 @@ mod tests {
             ]
         );
         assert_eq!(lines(&parsed(&["--requirepass", "-"])), [("requirepass", vec!["-"])]);
+        let it =
+            parsed(&["a.conf", "loglevel", "verbose", "--maxmemory '7mb'", "--logfile", "--x"]);
+        assert_eq!(it.file.as_deref(), Some("a.conf"));
+        assert_eq!(
+            lines(&it),
+            [("loglevel", vec!["verbose"]), ("maxmemory", vec!["7mb"]), ("logfile", vec!["--x"])]
+        );
+        let it = parsed(&["--port", "--loglevel", "verbose", "--loglevel", "debug", "x"]);
+        assert_eq!(it.lines[0].text, "port \"--loglevel\" \"verbose\"");
+        assert_eq!(it.lines[1].text, "loglevel \"debug\" \"x\"");
     }
 
     #[test]
@@ -201,7 +241,7 @@ mod tests {
 
     #[test]
     fn what_is_refused() {
-        for words in [&["a.conf", "b.conf"] as &[&str], &["--test-memory", "1"], &["-x"]] {
+        for words in [&["--test-memory", "1"] as &[&str], &["--sentinel"], &["--port \"1"]] {
             let words = words.iter().map(|word| (*word).to_owned()).collect();
             assert!(parse(words).is_err());
         }

@@ -3,8 +3,8 @@
 //! Every layer maps a setting's name (never an alias) to a list of lines, and a line is a small
 //! table of its words and its place, so that the place is still known when the layers have been
 //! laid over one another. The lists of `client-output-buffer-limit` stand one step deeper, by
-//! class: tables are merged where lists are replaced, and a class named in one layer must not hide
-//! the others below.
+//! class, and those of `save` by layer: tables are merged where lists are replaced, and a class
+//! named in one layer must not hide the others below, nor save points those of the file.
 
 use std::error::Error;
 
@@ -27,13 +27,22 @@ pub(super) struct Line {
     pub(super) words: Vec<String>,
 }
 
+/// Which layer, the lowest first.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Rank {
+    File,
+    Stdin,
+    Environment,
+    CommandLine,
+}
+
 /// Lines that need no parsing any more: the environment, the command line.
 #[derive(Debug, Clone)]
 pub(super) struct Layer(Map<String, Value>);
 
 impl Layer {
     /// Checks each line against the table.
-    pub(super) fn of(lines: Vec<Line>) -> Result<Layer, Fatal> {
+    pub(super) fn of(lines: Vec<Line>, rank: Rank) -> Result<Layer, Fatal> {
         let mut layer = Map::new();
         for line in lines {
             let words: Vec<&str> = line.words.iter().map(String::as_str).collect();
@@ -46,6 +55,14 @@ impl Layer {
                 for (class, line) in by_class(line) {
                     push(entry(classes, class), line);
                 }
+            } else if matches!(setting.kind, Kind::Special(Special::Save)) {
+                let layers = layer.entry(setting.name.to_owned()).or_insert_with(table);
+                let own = entry(layers, (rank as u8).to_string());
+                if matches!(rank, Rank::Environment) {
+                    // A variable stands instead of what the file says, as all of them do.
+                    push(own, Line { words: vec![String::new()], ..line.clone() });
+                }
+                push(own, line);
             } else {
                 push(layer.entry(setting.name.to_owned()).or_insert_with(list), line);
             }
@@ -80,8 +97,13 @@ fn by_class(line: Line) -> Vec<(String, Line)> {
 }
 
 /// A configuration file as a source.
-pub(super) fn file(name: &str, text: &str, syntax: Syntax) -> File<FileSourceString, Settings> {
-    File::from_str(text, Settings { file: name.to_owned(), syntax })
+pub(super) fn file(
+    name: &str,
+    text: &str,
+    syntax: Syntax,
+    rank: Rank,
+) -> File<FileSourceString, Settings> {
+    File::from_str(text, Settings { file: name.to_owned(), syntax, rank })
 }
 
 /// The format of a file of settings, in either syntax.
@@ -89,6 +111,7 @@ pub(super) fn file(name: &str, text: &str, syntax: Syntax) -> File<FileSourceStr
 pub(super) struct Settings {
     file: String,
     syntax: Syntax,
+    rank: Rank,
 }
 
 impl FileStoredFormat for Settings {
@@ -110,7 +133,7 @@ impl Format for Settings {
                 self.toml_lines(text, values.map_err(|error| self.no_toml(text, &*error))?)?
             }
         };
-        Ok(Layer::of(lines)?.0)
+        Ok(Layer::of(lines, self.rank)?.0)
     }
 }
 
@@ -222,7 +245,11 @@ pub(super) fn lines_by_setting(cache: Value) -> Result<Vec<(String, Vec<Line>)>,
     let mut settings = Vec::new();
     for (name, value) in cache.into_table().map_err(broken)? {
         let lists = match value.kind {
-            ValueKind::Table(classes) => classes.into_values().collect(),
+            ValueKind::Table(lists) => {
+                let mut lists: Vec<(String, Value)> = lists.into_iter().collect();
+                lists.sort_by(|one, other| one.0.cmp(&other.0));
+                lists.into_iter().map(|(_, list)| list).collect()
+            }
             _ => vec![value],
         };
         let mut lines = Vec::new();

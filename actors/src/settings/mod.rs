@@ -9,9 +9,6 @@
 //! without effect ends the start with its place and a remedy ([`Fatal`]); one that is harmless
 //! without effect gives exactly one warning line. A value is checked even where a higher layer
 //! overrides it.
-//!
-//! A divergence from Redis: `save` on the command line replaces the save points of the file instead
-//! of adding to them, as every other directive does.
 
 mod command_line;
 mod fatal;
@@ -26,7 +23,7 @@ use troupe::settings::{Settings, Standing, Syntax, conf, find};
 pub use fatal::{Fatal, Place};
 
 use command_line::{CommandLine, Wish};
-use layer::{Layer, Line};
+use layer::{Layer, Line, Rank};
 
 /// What the command line asks the process to do.
 #[derive(Debug)]
@@ -76,7 +73,7 @@ pub fn read(
         let text = file::read(&name)
             .map_err(|problem| fatal::unreadable(Place::Program, &name, &problem))?;
         let syntax = file::syntax(&name, &text);
-        layers = layers.add_source(layer::file(&name, &text, syntax));
+        layers = layers.add_source(layer::file(&name, &text, syntax, Rank::File));
         let path = std::path::absolute(&name).unwrap_or_else(|_| PathBuf::from(&name));
         config_file = Some(ConfigFile { path, syntax });
     }
@@ -84,10 +81,10 @@ pub fn read(
         const NAME: &str = "the standard input";
         let text =
             stdin().map_err(|error| fatal::unreadable(Place::Program, NAME, &error.to_string()))?;
-        layers = layers.add_source(layer::file(NAME, &text, file::syntax("", &text)));
+        layers = layers.add_source(layer::file(NAME, &text, file::syntax("", &text), Rank::Stdin));
     }
-    layers = layers.add_source(Layer::of(environment_lines(environment)?)?);
-    layers = layers.add_source(Layer::of(lines)?);
+    layers = layers.add_source(Layer::of(environment_lines(environment)?, Rank::Environment)?);
+    layers = layers.add_source(Layer::of(lines, Rank::CommandLine)?);
     let config = layers.build().map_err(fatal::from_config)?;
     let start = settle(layer::lines_by_setting(config.cache)?, config_file)?;
     Ok(if check_only {

@@ -69,6 +69,26 @@ fn both_syntaxes_say_the_same() {
 }
 
 #[test]
+fn save_points_of_the_command_line_add_to_those_of_the_file() {
+    let conf = "save 900 1\n";
+    for (words, environment, points) in [
+        (&["--save", "100", "200"] as &[&str], &[] as &[(&str, &str)], "900 1 100 200"),
+        (&["--save", "--save", "10", "1", "--save", "20 2"], &[], "10 1 20 2"),
+        (&["--save"], &[], ""),
+        (&["--save", ""], &[("TROUPE_SAVE", "5 5")], ""),
+        (&["--save", "10", "1"], &[("TROUPE_SAVE", "5 5")], "5 5 10 1"),
+        (&[], &[("TROUPE_SAVE", "5 5")], "5 5"),
+    ] {
+        let it = with_file("a.conf", conf, words, environment).unwrap().settings;
+        assert_eq!(it.get("save"), Some(points), "{words:?}");
+    }
+    assert_eq!(
+        start(&["--save", "100", "200"], &[]).unwrap().settings.get("save"),
+        Some("100 200")
+    );
+}
+
+#[test]
 fn a_class_in_one_layer_leaves_the_others() {
     let conf = "client-output-buffer-limit replica 1 2 3\n";
     let words = ["--client-output-buffer-limit", "normal", "4", "5", "6"];
@@ -157,9 +177,13 @@ fn the_environment_and_the_command_line_are_checked_as_well() {
     let fatal = start(&[], &[("TROUPE_SERVICE_HOST", "x")]).unwrap_err();
     assert!(fatal.remedy.contains("enableServiceLinks"), "{fatal}");
     let fatal = start(&["--port", "many"], &[]).unwrap_err();
-    assert_eq!((&fatal.place, fatal.text.as_str()), (&Place::CommandLine, "--port many"));
+    assert_eq!((&fatal.place, fatal.text.as_str()), (&Place::CommandLine, "port \"many\""));
     let fatal = start(&["--port"], &[]).unwrap_err();
     assert_eq!(fatal.problem, "wrong number of arguments");
+    for words in [&["-x"] as &[&str], &["/dev/null", "b.conf"]] {
+        let fatal = start(words, &[]).unwrap_err();
+        assert!(fatal.problem.starts_with("Bad directive"), "{fatal}");
+    }
     let fatal = start(&["/none/such.toml"], &[]).unwrap_err();
     assert!(fatal.to_string().contains("/none/such.toml"), "{fatal}");
     let it = start(&[], &[("TROUPE_BGSAVE_CPULIST", "1"), ("TROUPE_SAVE", "")]).unwrap();

@@ -10,7 +10,7 @@ use crate::commands::action::Action;
 use crate::commands::call::{Call, Options};
 use crate::commands::command::{Arg, Arity, Command, Flags, Group, Name, Run};
 use crate::commands::connection::client::ANY_TIME;
-use crate::commands::error::CommandError;
+use crate::commands::error::{CommandError, as_text};
 use crate::session::Session;
 
 /// Letters that CLIENT LIST can show as flags.
@@ -86,77 +86,55 @@ const KILL_ARGS: &[Arg] = &[Arg::one_of(
         Arg::string("old-format").shown("ip:port").deprecated("2.8.12"),
         Arg::one_of(
             "new-format",
-            &[
-                Arg::integer("client-id").token("ID").optional().multiple().since("2.8.12"),
-                Arg::one_of(
-                    "client-type",
-                    &[
-                        Arg::word("normal", "NORMAL"),
-                        Arg::word("master", "MASTER").since("3.2.0"),
-                        Arg::word("primary", "PRIMARY").since("8.0.0"),
-                        Arg::word("slave", "SLAVE"),
-                        Arg::word("replica", "REPLICA").since("5.0.0"),
-                        Arg::word("pubsub", "PUBSUB"),
-                    ],
-                )
-                .token("TYPE")
-                .optional()
-                .since("2.8.12"),
-                Arg::string("username").token("USER").optional(),
-                Arg::string("addr").shown("ip:port").token("ADDR").optional(),
-                Arg::string("laddr").shown("ip:port").token("LADDR").optional().since("6.2.0"),
-                Arg::one_of("skipme", &[Arg::word("yes", "YES"), Arg::word("no", "NO")])
-                    .token("SKIPME")
-                    .optional(),
-                Arg::integer("maxage").token("MAXAGE").optional().since("8.0.0"),
-                Arg::string("name").token("NAME").optional().since("9.0.0"),
-                Arg::integer("idle").token("IDLE").optional().since("9.0.0"),
-                Arg::string("flags").token("FLAGS").optional().since("9.0.0"),
-                Arg::string("lib-name").token("LIB-NAME").optional().since("9.0.0"),
-                Arg::string("lib-ver").token("LIB-VER").optional().since("9.0.0"),
-                Arg::integer("db").token("DB").optional().since("9.0.0"),
-                Arg::string("capa").token("CAPA").optional().since("9.0.0"),
-                Arg::string("ip").token("IP").optional().since("9.0.0"),
-                Arg::one_of(
-                    "not-client-type",
-                    &[
-                        Arg::word("normal", "NORMAL"),
-                        Arg::word("master", "MASTER"),
-                        Arg::word("primary", "PRIMARY"),
-                        Arg::word("slave", "SLAVE"),
-                        Arg::word("replica", "REPLICA"),
-                        Arg::word("pubsub", "PUBSUB"),
-                    ],
-                )
-                .token("NOT-TYPE")
-                .optional()
-                .since("9.0.0"),
-                Arg::integer("not-client-id").token("NOT-ID").optional().multiple().since("9.0.0"),
-                Arg::string("not-username").token("NOT-USER").optional().since("9.0.0"),
-                Arg::string("not-addr")
-                    .shown("ip:port")
-                    .token("NOT-ADDR")
-                    .optional()
-                    .since("9.0.0"),
-                Arg::string("not-laddr")
-                    .shown("ip:port")
-                    .token("NOT-LADDR")
-                    .optional()
-                    .since("9.0.0"),
-                Arg::string("not-name").token("NOT-NAME").optional().since("9.0.0"),
-                Arg::string("not-flags").token("NOT-FLAGS").optional().since("9.0.0"),
-                Arg::string("not-lib-name").token("NOT-LIB-NAME").optional().since("9.0.0"),
-                Arg::string("not-lib-ver").token("NOT-LIB-VER").optional().since("9.0.0"),
-                Arg::integer("not-db").token("NOT-DB").optional().since("9.0.0"),
-                Arg::string("not-capa").token("NOT-CAPA").optional().since("9.0.0"),
-                Arg::string("not-ip").token("NOT-IP").optional().since("9.0.0"),
-            ],
+            &Arg::joined::<27>(&[KILL_FILTER, FILTER, &[KILL_NOT_TYPE], NOT_FILTER]),
         )
         .multiple(),
     ],
 )];
 
-const LIST_ARGS: &[Arg] = &[
+const KILL_FILTER: &[Arg] = &[
+    Arg::integer("client-id").token("ID").optional().multiple().since("2.8.12"),
+    Arg::one_of(
+        "client-type",
+        &[
+            Arg::word("normal", "NORMAL"),
+            Arg::word("master", "MASTER").since("3.2.0"),
+            Arg::word("primary", "PRIMARY").since("8.0.0"),
+            Arg::word("slave", "SLAVE"),
+            Arg::word("replica", "REPLICA").since("5.0.0"),
+            Arg::word("pubsub", "PUBSUB"),
+        ],
+    )
+    .token("TYPE")
+    .optional()
+    .since("2.8.12"),
+    Arg::string("username").token("USER").optional(),
+    Arg::string("addr").shown("ip:port").token("ADDR").optional(),
+    Arg::string("laddr").shown("ip:port").token("LADDR").optional().since("6.2.0"),
+    Arg::one_of("skipme", &[Arg::word("yes", "YES"), Arg::word("no", "NO")])
+        .token("SKIPME")
+        .optional(),
+    Arg::integer("maxage").token("MAXAGE").optional().since("8.0.0"),
+];
+
+const KILL_NOT_TYPE: Arg = Arg::one_of(
+    "not-client-type",
+    &[
+        Arg::word("normal", "NORMAL"),
+        Arg::word("master", "MASTER"),
+        Arg::word("primary", "PRIMARY"),
+        Arg::word("slave", "SLAVE"),
+        Arg::word("replica", "REPLICA"),
+        Arg::word("pubsub", "PUBSUB"),
+    ],
+)
+.token("NOT-TYPE")
+.optional()
+.since("9.0.0");
+
+const LIST_ARGS: &[Arg] = &Arg::joined::<27>(&[LIST_FILTER, FILTER, &[LIST_NOT_TYPE], NOT_FILTER]);
+
+const LIST_FILTER: &[Arg] = &[
     Arg::one_of(
         "client-type",
         &[
@@ -178,6 +156,10 @@ const LIST_ARGS: &[Arg] = &[
         .optional()
         .since("8.1.0"),
     Arg::integer("maxage").token("MAXAGE").optional().since("8.1.0"),
+];
+
+/// What LIST and KILL share.
+const FILTER: &[Arg] = &[
     Arg::string("name").token("NAME").optional().since("9.0.0"),
     Arg::integer("idle").token("IDLE").optional().since("9.0.0"),
     Arg::string("flags").token("FLAGS").optional().since("9.0.0"),
@@ -186,18 +168,23 @@ const LIST_ARGS: &[Arg] = &[
     Arg::integer("db").token("DB").optional().since("9.0.0"),
     Arg::string("capa").token("CAPA").optional().since("9.0.0"),
     Arg::string("ip").token("IP").optional().since("9.0.0"),
-    Arg::one_of(
-        "not-client-type",
-        &[
-            Arg::word("normal", "NORMAL"),
-            Arg::word("master", "MASTER"),
-            Arg::word("replica", "REPLICA"),
-            Arg::word("pubsub", "PUBSUB"),
-        ],
-    )
-    .token("NOT-TYPE")
-    .optional()
-    .since("9.0.0"),
+];
+
+const LIST_NOT_TYPE: Arg = Arg::one_of(
+    "not-client-type",
+    &[
+        Arg::word("normal", "NORMAL"),
+        Arg::word("master", "MASTER"),
+        Arg::word("replica", "REPLICA"),
+        Arg::word("pubsub", "PUBSUB"),
+    ],
+)
+.token("NOT-TYPE")
+.optional()
+.since("9.0.0");
+
+/// What LIST and KILL share of the words with `NOT-`.
+const NOT_FILTER: &[Arg] = &[
     Arg::integer("not-client-id").token("NOT-ID").optional().multiple().since("9.0.0"),
     Arg::string("not-username").token("NOT-USER").optional().since("9.0.0"),
     Arg::string("not-addr").shown("ip:port").token("NOT-ADDR").optional().since("9.0.0"),
@@ -336,7 +323,7 @@ fn db(value: &[u8], databases: u32) -> Result<u32, CommandError> {
 }
 
 fn quoting(before: &str, value: &[u8], after: &str) -> CommandError {
-    CommandError::Quoted(format!("{before}{}{after}", String::from_utf8_lossy(value)))
+    CommandError::Quoted(format!("{before}{}{after}", as_text(value)))
 }
 
 #[cfg(test)]

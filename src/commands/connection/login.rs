@@ -12,7 +12,7 @@ use crate::commands::call::Call;
 use crate::commands::command::{Arg, Arity, Command, Flags, Group, Name, Run};
 use crate::commands::connection::basic::ALWAYS;
 use crate::commands::connection::naming::{self, NOT_A_NAME};
-use crate::commands::error::CommandError;
+use crate::commands::error::{CommandError, as_text};
 use crate::resp::Reply;
 use crate::session::Session;
 
@@ -110,7 +110,7 @@ fn hello(
                 }
             }
             _ => {
-                let option = String::from_utf8_lossy(option);
+                let option = as_text(option);
                 let text = format!("ERR Syntax error in HELLO option '{option}'");
                 return Err(CommandError::Quoted(text));
             }
@@ -127,7 +127,7 @@ fn hello(
     }
     session.resp3 = resp3;
     reply.speak(resp3);
-    introduce(session, reply);
+    introduce(call, session, reply);
     Ok(())
 }
 
@@ -137,8 +137,9 @@ fn is_credential(call: &Call<'_>, at: usize) -> bool {
 }
 
 /// What the server says of itself.
-fn introduce(session: &Session, reply: &mut Reply<'_>) {
-    reply.map(7);
+fn introduce(call: &Call<'_>, session: &Session, reply: &mut Reply<'_>) {
+    let zone = call.settings.get("availability-zone").filter(|zone| !zone.is_empty());
+    reply.map(7 + usize::from(zone.is_some()));
     for (name, value) in [("server", "troupe"), ("version", REDIS_VERSION)] {
         reply.bulk(name.as_bytes());
         reply.bulk(value.as_bytes());
@@ -153,6 +154,10 @@ fn introduce(session: &Session, reply: &mut Reply<'_>) {
     }
     reply.bulk(b"modules");
     reply.array(0);
+    if let Some(zone) = zone {
+        reply.bulk(b"availability_zone");
+        reply.bulk(zone.as_bytes());
+    }
 }
 
 /// Makes the client this user; it stays who it was when the password is wrong.

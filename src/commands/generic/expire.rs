@@ -10,7 +10,7 @@ use crate::commands::call::Call;
 use crate::commands::command::{
     Access, Arg, Arity, Categories, Command, Flags, Group, KeySpec, Name, Run,
 };
-use crate::commands::error::CommandError;
+use crate::commands::error::{CommandError, as_text};
 use crate::keyspace::entry::Entry;
 use crate::keyspace::keys::Keys;
 use crate::resp::Reply;
@@ -187,7 +187,7 @@ fn set_deadline(
     let key = call.key(1);
     let allowed = keys.look(key).is_some_and(|entry| conditions.allow(entry.deadline(), deadline));
     if allowed && keys.is_past(deadline) {
-        keys.delete(key);
+        keys.delete_past(key);
         keys.tools.effects.rewrite(keys.db, &[b"DEL", key.name]);
     } else if allowed {
         keys.set_deadline(key, Some(deadline));
@@ -227,7 +227,7 @@ impl Conditions {
                 b"gt" => conditions.gt = true,
                 b"lt" => conditions.lt = true,
                 _ => {
-                    let word = String::from_utf8_lossy(word);
+                    let word = as_text(word);
                     return Err(CommandError::Quoted(format!("ERR Unsupported option {word}")));
                 }
             }

@@ -164,6 +164,7 @@ fn put_copy(
     replaces: bool,
 ) -> bool {
     if keys.look(to).is_some() && !replaces {
+        keys.tools.discarded.take_entry(entry);
         return false;
     }
     keys.tools.clock.start(&mut entry, keys.now);

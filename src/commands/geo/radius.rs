@@ -1,16 +1,12 @@
 //! Members in a circle, as older clients ask for them: GEORADIUS, GEORADIUSBYMEMBER,
 //! GEORADIUSBYMEMBER_RO, GEORADIUS_RO.
 
-use crate::commands::call::Call;
 use crate::commands::command::{
     Access, Arg, Arity, Begin, Command, Find, Flags, Group, KeySpec, Name, Run,
 };
-use crate::commands::error::CommandError;
 use crate::commands::geo::position::UNIT;
 use crate::commands::geo::search::{self, Form};
 use crate::commands::geo::searching::{COUNT, ORDER, WITHCOORD, WITHDIST, WITHHASH};
-use crate::keyspace::keys::Keys;
-use crate::resp::Reply;
 
 const COMPLEXITY: &str =
     "O(N+log(M)) with N members in the cells around the circle and M in the sorted set.";
@@ -35,10 +31,13 @@ const STORE: Arg = Arg::one_of(
 )
 .optional();
 
-const LONGITUDE: Arg = Arg::double("longitude");
-const LATITUDE: Arg = Arg::double("latitude");
+const POSITION: &[Arg] =
+    &[Arg::key("key"), Arg::double("longitude"), Arg::double("latitude"), RADIUS];
+const MEMBER: &[Arg] = &[Arg::key("key"), Arg::string("member"), RADIUS];
 const RADIUS: Arg = Arg::double("radius");
-const MEMBER: Arg = Arg::string("member");
+
+const SHOWN: &[Arg] = &[UNIT, WITHCOORD, WITHDIST, WITHHASH, COUNT, ORDER];
+const STORED: &[Arg] = &Arg::joined::<7>(&[SHOWN, &[STORE]]);
 
 const WRITE: Command = Command {
     group: Group::Geo,
@@ -64,44 +63,21 @@ pub(crate) const COMMANDS: &[Command] = &[
         summary: "Gives or stores the members in a circle around a position.",
         arity: Arity::AtLeast(6),
         keys: &[SOURCE, stored("STORE", 6), stored("STOREDIST", 6)],
-        args: &[
-            Arg::key("key"),
-            LONGITUDE,
-            LATITUDE,
-            RADIUS,
-            UNIT,
-            WITHCOORD,
-            WITHDIST,
-            WITHHASH,
-            COUNT,
-            ORDER,
-            STORE,
-        ],
+        args: &Arg::joined::<11>(&[POSITION, STORED]),
         deprecated: Some((
             "6.2.0",
             "`GEOSEARCH` and `GEOSEARCHSTORE` with the `BYRADIUS` argument",
         )),
-        run: Run::Keys(georadius),
+        run: Run::Keys(|call, keys, reply| search::run(call, keys, reply, Form::Radius(true))),
         ..WRITE
     },
     Command {
         name: Name("georadius_ro"),
         summary: "Gives the members in a circle around a position.",
         arity: Arity::AtLeast(6),
-        args: &[
-            Arg::key("key"),
-            LONGITUDE,
-            LATITUDE,
-            RADIUS,
-            UNIT,
-            WITHCOORD,
-            WITHDIST,
-            WITHHASH,
-            COUNT,
-            ORDER,
-        ],
+        args: &Arg::joined::<10>(&[POSITION, SHOWN]),
         deprecated: Some(("6.2.0", "`GEOSEARCH` with the `BYRADIUS` argument")),
-        run: Run::Keys(georadius_ro),
+        run: Run::Keys(|call, keys, reply| search::run(call, keys, reply, Form::Radius(false))),
         ..READ
     },
     Command {
@@ -109,64 +85,25 @@ pub(crate) const COMMANDS: &[Command] = &[
         summary: "Gives or stores the members in a circle around a member.",
         arity: Arity::AtLeast(5),
         keys: &[SOURCE, stored("STORE", 5), stored("STOREDIST", 5)],
-        args: &[
-            Arg::key("key"),
-            MEMBER,
-            RADIUS,
-            UNIT,
-            WITHCOORD,
-            WITHDIST,
-            WITHHASH,
-            COUNT,
-            ORDER,
-            STORE,
-        ],
+        args: &Arg::joined::<10>(&[MEMBER, STORED]),
         deprecated: Some((
             "6.2.0",
             "`GEOSEARCH` and `GEOSEARCHSTORE` with the `BYRADIUS` and `FROMMEMBER` arguments",
         )),
-        run: Run::Keys(georadiusbymember),
+        run: Run::Keys(|call, keys, reply| {
+            search::run(call, keys, reply, Form::RadiusByMember(true))
+        }),
         ..WRITE
     },
     Command {
         name: Name("georadiusbymember_ro"),
         summary: "Gives the members in a circle around a member.",
         arity: Arity::AtLeast(5),
-        args: &[Arg::key("key"), MEMBER, RADIUS, UNIT, WITHCOORD, WITHDIST, WITHHASH, COUNT, ORDER],
+        args: &Arg::joined::<9>(&[MEMBER, SHOWN]),
         deprecated: Some(("6.2.0", "`GEOSEARCH` with the `BYRADIUS` and `FROMMEMBER` arguments")),
-        run: Run::Keys(georadiusbymember_ro),
+        run: Run::Keys(|call, keys, reply| {
+            search::run(call, keys, reply, Form::RadiusByMember(false))
+        }),
         ..READ
     },
 ];
-
-fn georadius(
-    call: &Call<'_>,
-    keys: &mut Keys<'_>,
-    reply: &mut Reply<'_>,
-) -> Result<(), CommandError> {
-    search::run(call, keys, reply, Form::Radius(true))
-}
-
-fn georadius_ro(
-    call: &Call<'_>,
-    keys: &mut Keys<'_>,
-    reply: &mut Reply<'_>,
-) -> Result<(), CommandError> {
-    search::run(call, keys, reply, Form::Radius(false))
-}
-
-fn georadiusbymember(
-    call: &Call<'_>,
-    keys: &mut Keys<'_>,
-    reply: &mut Reply<'_>,
-) -> Result<(), CommandError> {
-    search::run(call, keys, reply, Form::RadiusByMember(true))
-}
-
-fn georadiusbymember_ro(
-    call: &Call<'_>,
-    keys: &mut Keys<'_>,
-    reply: &mut Reply<'_>,
-) -> Result<(), CommandError> {
-    search::run(call, keys, reply, Form::RadiusByMember(false))
-}

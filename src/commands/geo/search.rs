@@ -7,7 +7,7 @@
 
 use crate::base::float;
 use crate::commands::call::{Call, Options};
-use crate::commands::error::CommandError;
+use crate::commands::error::{CommandError, as_text};
 use crate::commands::geo::{point, reply_distance, reply_point, unit};
 use crate::commands::recreate;
 use crate::commands::zset::limits;
@@ -292,7 +292,7 @@ impl Query {
     ) -> Result<(), CommandError> {
         let Some(zset) = zset else { return Ok(()) };
         let Some(score) = zset.score(name) else {
-            let name = String::from_utf8_lossy(name);
+            let name = as_text(name);
             return Err(CommandError::Quoted(format!("ERR member {name} does not exist")));
         };
         self.center = Some(Point::of_score(score));
@@ -327,8 +327,8 @@ impl Query {
     }
 
     fn take_polygon(&mut self, options: &mut Options<'_>) -> Result<(), CommandError> {
-        let count =
-            options.integer().map_err(|_| CommandError::Text("ERR invalid number of vertices"))?;
+        let count = options.integer().ok().and_then(|count| i32::try_from(count).ok());
+        let count = count.ok_or(CommandError::Text("ERR invalid number of vertices"))?;
         let count = usize::try_from(count).unwrap_or(0);
         if count < 3 || count > options.left() / 2 {
             return Err(CommandError::Text(
@@ -344,7 +344,7 @@ impl Query {
     }
 
     fn check(&self, call: &Call<'_>, form: Form) -> Result<(), CommandError> {
-        let name = String::from_utf8_lossy(call.arg(0));
+        let name = as_text(call.arg(0));
         if self.store.is_some() && (self.with_distance || self.with_hash || self.with_point) {
             let what =
                 if form.is_search() { "GEOSEARCHSTORE" } else { "STORE option in GEORADIUS" };

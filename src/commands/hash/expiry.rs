@@ -2,113 +2,37 @@
 
 use crate::base::hash::Hasher;
 use crate::base::millis::Millis;
-use crate::commands::call::Call;
-use crate::commands::command::{Access, Arg, Arity, Command, Flags, Group, KeySpec, Name, Run};
-use crate::commands::element_expiry::{Clock, Expiring, expire, persist, remaining};
+use crate::commands::command::{Arg, Command, Group};
+use crate::commands::element_expiry::{self, Expiring};
 use crate::commands::error::CommandError;
 use crate::data::hash::Hash;
-use crate::keyspace::keys::Keys;
-use crate::resp::Reply;
 
 /// The commands of this family.
-pub(crate) const COMMANDS: &[Command] = &[
-    setter("hexpire", "Lets fields expire after some seconds.", SECONDS, Run::Keys(hexpire)),
-    setter(
-        "hexpireat",
-        "Lets fields expire at a unix time in seconds.",
-        UNIX_SECONDS,
-        Run::Keys(hexpireat),
-    ),
-    getter(
-        "hexpiretime",
-        "Gives the unix times in seconds at which fields expire.",
-        Run::Keys(hexpiretime),
-    ),
-    Command {
-        keys: CHANGED,
-        flags: Flags::WRITE.and(Flags::FAST),
-        ..getter("hpersist", "Takes the deadlines of fields away.", Run::Keys(hpersist))
-    },
-    setter(
-        "hpexpire",
-        "Lets fields expire after some milliseconds.",
-        MILLISECONDS,
-        Run::Keys(hpexpire),
-    ),
-    setter(
-        "hpexpireat",
-        "Lets fields expire at a unix time in milliseconds.",
-        UNIX_MILLISECONDS,
-        Run::Keys(hpexpireat),
-    ),
-    getter(
-        "hpexpiretime",
-        "Gives the unix times in milliseconds at which fields expire.",
-        Run::Keys(hpexpiretime),
-    ),
-    getter("hpttl", "Gives the milliseconds after which fields expire.", Run::Keys(hpttl)),
-    getter("httl", "Gives the seconds after which fields expire.", Run::Keys(httl)),
-];
-
-const CHANGED: &[KeySpec] = &[KeySpec::one(1, Access::RW.and(Access::UPDATE))];
-const SHOWN: &[KeySpec] = &[KeySpec::one(1, Access::RO.and(Access::READS))];
-
-const NAMES: &[Arg] = &[Arg::key("key"), FIELDS];
-const SECONDS: &[Arg] = &[Arg::key("key"), Arg::integer("seconds"), CONDITION, FIELDS];
-const MILLISECONDS: &[Arg] = &[Arg::key("key"), Arg::integer("milliseconds"), CONDITION, FIELDS];
-const UNIX_SECONDS: &[Arg] =
-    &[Arg::key("key"), Arg::unix_time("unix-time-seconds"), CONDITION, FIELDS];
-const UNIX_MILLISECONDS: &[Arg] =
-    &[Arg::key("key"), Arg::unix_time("unix-time-milliseconds"), CONDITION, FIELDS];
-const CONDITION: Arg = Arg::one_of(
-    "condition",
-    &[Arg::word("nx", "NX"), Arg::word("xx", "XX"), Arg::word("gt", "GT"), Arg::word("lt", "LT")],
-)
-.optional();
+pub(crate) const COMMANDS: &[Command] = &element_expiry::commands::<Hash>([
+    "hexpire",
+    "hexpireat",
+    "hexpiretime",
+    "hpersist",
+    "hpexpire",
+    "hpexpireat",
+    "hpexpiretime",
+    "hpttl",
+    "httl",
+]);
 
 /// The word, the number of fields and their names.
 pub(super) const FIELDS: Arg =
     Arg::block("fields", &[Arg::integer("numfields"), Arg::string("field").multiple()])
         .token("FIELDS");
 
-const fn setter(
-    name: &'static str,
-    summary: &'static str,
-    args: &'static [Arg],
-    run: Run,
-) -> Command {
-    Command {
-        name: Name(name),
-        group: Group::Hash,
-        since: "9.0.0",
-        complexity: "O(N) with N fields named.",
-        summary,
-        arity: Arity::AtLeast(6),
-        keys: CHANGED,
-        flags: Flags::WRITE.and(Flags::FAST),
-        args,
-        run,
-        ..Command::BASE
-    }
-}
-
-const fn getter(name: &'static str, summary: &'static str, run: Run) -> Command {
-    Command {
-        name: Name(name),
-        group: Group::Hash,
-        since: "9.0.0",
-        complexity: "O(N) with N fields named.",
-        summary,
-        arity: Arity::AtLeast(5),
-        keys: SHOWN,
-        flags: Flags::READONLY.and(Flags::FAST),
-        args: NAMES,
-        run,
-        ..Command::BASE
-    }
-}
-
 impl Expiring for Hash {
+    const BASE: Command = Command {
+        group: Group::Hash,
+        since: "9.0.0",
+        complexity: "O(N) with N fields named.",
+        ..Command::BASE
+    };
+    const NAMED: Arg = FIELDS;
     const WORD: &'static str = "FIELDS";
     const WRONG_NUMBER: CommandError = CommandError::Text(
         "ERR numfields should be greater than 0 and match the provided number of fields",
@@ -127,70 +51,6 @@ impl Expiring for Hash {
     fn take_out(&mut self, name: &[u8], _hasher: &Hasher) {
         self.remove(name);
     }
-}
-
-fn hexpire(
-    call: &Call<'_>,
-    keys: &mut Keys<'_>,
-    reply: &mut Reply<'_>,
-) -> Result<(), CommandError> {
-    expire::<Hash>(call, keys, reply, Clock::SECONDS)
-}
-
-fn hexpireat(
-    call: &Call<'_>,
-    keys: &mut Keys<'_>,
-    reply: &mut Reply<'_>,
-) -> Result<(), CommandError> {
-    expire::<Hash>(call, keys, reply, Clock::UNIX_SECONDS)
-}
-
-fn hexpiretime(
-    call: &Call<'_>,
-    keys: &mut Keys<'_>,
-    reply: &mut Reply<'_>,
-) -> Result<(), CommandError> {
-    remaining::<Hash>(call, keys, reply, Clock::UNIX_SECONDS)
-}
-
-fn hpersist(
-    call: &Call<'_>,
-    keys: &mut Keys<'_>,
-    reply: &mut Reply<'_>,
-) -> Result<(), CommandError> {
-    persist::<Hash>(call, keys, reply)
-}
-
-fn hpexpire(
-    call: &Call<'_>,
-    keys: &mut Keys<'_>,
-    reply: &mut Reply<'_>,
-) -> Result<(), CommandError> {
-    expire::<Hash>(call, keys, reply, Clock::MILLISECONDS)
-}
-
-fn hpexpireat(
-    call: &Call<'_>,
-    keys: &mut Keys<'_>,
-    reply: &mut Reply<'_>,
-) -> Result<(), CommandError> {
-    expire::<Hash>(call, keys, reply, Clock::UNIX_MILLISECONDS)
-}
-
-fn hpexpiretime(
-    call: &Call<'_>,
-    keys: &mut Keys<'_>,
-    reply: &mut Reply<'_>,
-) -> Result<(), CommandError> {
-    remaining::<Hash>(call, keys, reply, Clock::UNIX_MILLISECONDS)
-}
-
-fn hpttl(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
-    remaining::<Hash>(call, keys, reply, Clock::MILLISECONDS)
-}
-
-fn httl(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
-    remaining::<Hash>(call, keys, reply, Clock::SECONDS)
 }
 
 #[cfg(test)]

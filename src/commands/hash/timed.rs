@@ -87,7 +87,9 @@ pub(crate) const COMMANDS: &[Command] = &[
 /// The call as far as its options go, and where the number of fields stands; the options are all
 /// that is before the word `FIELDS`.
 fn head_of<'a>(call: &Call<'a>) -> Result<(Call<'a>, usize), CommandError> {
-    let at = (2..call.len()).find(|at| call.is(*at, Hash::WORD)).ok_or(Hash::WRONG_NUMBER)?;
+    // The word at the very end, without a number, is as good as none.
+    let mut words = 2..call.len() - 1;
+    let at = words.find(|at| call.is(*at, Hash::WORD)).ok_or(Hash::WRONG_NUMBER)?;
     Ok((Call { spans: &call.spans[..at], ..*call }, at + 1))
 }
 
@@ -172,7 +174,10 @@ fn hgetex(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result
     };
     keys.changed(changed.len());
     match deadline {
-        Some(Deadline::At(_)) if deletes => record_removal::<Hash>(keys, key, &changed),
+        Some(Deadline::At(_)) if deletes => {
+            keys.tools.figures.expired_elements += changed.len() as u64;
+            record_removal::<Hash>(keys, key, &changed);
+        }
         Some(Deadline::At(time)) => record_deadline::<Hash>(keys, key, time, &changed),
         _ => record_persist(keys, key, &changed),
     }
@@ -263,11 +268,15 @@ fn delete<'a>(
     names: impl Iterator<Item = &'a [u8]>,
 ) -> Result<(), CommandError> {
     let key = call.key(1);
+    let mut given = 0;
+    let names = names.inspect(|_| given += 1);
     let gone = keys.edit_as(key, |hash: &mut Hash, _| {
         names.filter(|name| hash.remove(name)).collect::<Vec<_>>()
     })?;
     let gone = gone.unwrap_or_default();
     keys.changed(gone.len());
+    // As Valkey counts: each field that would have been set is one that expired.
+    keys.tools.figures.expired_elements += given;
     record_removal::<Hash>(keys, key, &gone);
     Ok(())
 }
@@ -282,9 +291,6 @@ fn store<'a>(
     let (key, limits) = (call.key(1), limits(call));
     let pairs = words.len() / 2;
     keys.edit_or_new(key, |hash: &mut Hash, _| {
-        if pairs > limits.entries {
-            hash.enlarge(call.hasher);
-        }
         let mut words = words.clone();
         while let (Some(name), Some(value)) = (words.next(), words.next()) {
             let time = match deadline {

@@ -6,6 +6,7 @@ use crate::commands::call::Call;
 use crate::commands::command::{Access, Arg, Arity, Command, Flags, Group, KeySpec, Name, Run};
 use crate::commands::error::CommandError;
 use crate::commands::generic::elements::{self, Beside};
+use crate::commands::picking;
 use crate::commands::string::reply_value;
 use crate::data::Collection;
 use crate::data::hash::{Hash, Item};
@@ -150,10 +151,6 @@ fn hscan(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<
     })
 }
 
-/// Fields that one call chooses with repetition; their reply may have as many bytes as the longest
-/// string. Valkey knows no bound and would run out of memory.
-const REPEATED_MAX: u64 = 1 << 24;
-
 /// Up to so much of a large hash is chosen by drawing until there are enough different ones, which
 /// then takes less than twice as many draws.
 const DRAWN_SHARE: usize = 3;
@@ -195,7 +192,8 @@ fn show_repeated(
     reply: &mut Reply<'_>,
 ) -> Result<(), CommandError> {
     let count = wanted.count.unsigned_abs();
-    if count > REPEATED_MAX {
+    // The reply has at most as many bytes as the longest string.
+    if count > picking::REPEATED_MAX {
         return Err(CommandError::OutOfRange);
     }
     let items = if matches!(hash, Hash::Packed(_)) { all(hash) } else { Vec::new() };
@@ -222,20 +220,7 @@ struct Wanted {
 
 impl Wanted {
     fn of(call: &Call<'_>) -> Result<Wanted, CommandError> {
-        let count = call.integer(2)?;
-        if count == i64::MIN {
-            return Err(CommandError::Text(
-                "ERR value is out of range, value must between -9223372036854775807 and \
-                 9223372036854775807",
-            ));
-        }
-        let with_values = call.len() == 4 && call.is(3, "WITHVALUES");
-        if call.len() > 3 && !with_values {
-            return Err(CommandError::Syntax);
-        }
-        if with_values && !(-i64::MAX / 2..=i64::MAX / 2).contains(&count) {
-            return Err(CommandError::OutOfRange);
-        }
+        let (count, with_values) = picking::wanted(call, "WITHVALUES")?;
         Ok(Wanted { count, with_values })
     }
 

@@ -3,11 +3,11 @@
 //! GET reads the settings that travel with the call. SET is checked in full here, so that bad input
 //! changes nothing; the connection then publishes the same pairs to all shards.
 
-use super::help::help;
 use crate::commands::action::{Action, Gathered};
 use crate::commands::call::Call;
 use crate::commands::command::{Arg, Arity, Command, Flags, Group, Name, Run};
 use crate::commands::error::CommandError;
+use crate::commands::help;
 use crate::resp::Reply;
 use crate::session::Session;
 use crate::settings;
@@ -118,7 +118,7 @@ fn config_help(
         ("RESETSTAT", "Set the statistics of INFO back to zero."),
         ("REWRITE", "Write the configuration in force to its file."),
     ];
-    help(call, &lines, reply)
+    help::of_lines(call, &lines, reply)
 }
 
 fn config_resetstat(_call: &Call<'_>, _session: &Session) -> Result<Action, CommandError> {

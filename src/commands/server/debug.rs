@@ -6,13 +6,13 @@
 //! not have are answered with `OK`, so that test suites for Redis go on.
 
 use super::debug_keys;
-use super::help::help;
 use crate::base::integer;
 use crate::base::slot::SLOTS;
 use crate::commands::action::{Action, Debug, Gathered};
 use crate::commands::call::Call;
 use crate::commands::command::{Arity, Command, Flags, Group, Name, Run};
-use crate::commands::error::CommandError;
+use crate::commands::error::{CommandError, as_text};
+use crate::commands::help;
 use crate::resp::Reply;
 use crate::session::Session;
 use crate::shard::question::Question;
@@ -85,9 +85,7 @@ fn debug(call: &Call<'_>, _session: &Session) -> Result<Action, CommandError> {
         () if is("sleep", 3) => Debug::Sleep(sleep_ms(call.arg(2))),
         () if is("set-active-expire", 3) => Debug::SetActiveExpire(leading(call.arg(2)) != 0),
         () if is("panic-shard", 3) => Debug::PanicShard(shard(call, 2)?),
-        () if is("panic-actor", 3) => {
-            Debug::PanicActor(String::from_utf8_lossy(call.arg(2)).into_owned())
-        }
+        () if is("panic-actor", 3) => Debug::PanicActor(as_text(call.arg(2))),
         () if is("stall-shard", 4) => Debug::StallShard {
             shard: shard(call, 2)?,
             millis: u64::try_from(call.integer(3)?).map_err(|_| CommandError::NotPositive)?,
@@ -97,10 +95,11 @@ fn debug(call: &Call<'_>, _session: &Session) -> Result<Action, CommandError> {
         () if is("move-slot", 4) => {
             Debug::MoveSlot { slot: slot(call, 2)?, shard: shard(call, 3)? }
         }
+        () if is("config-rewrite-force-all", 2) => Debug::RewriteConfig,
         () if call.is(1, "loadaof") => Debug::LoadJournal,
         () if call.is(1, "reload") => reload(call)?,
         () if is("error", 3) => {
-            return Err(CommandError::Quoted(String::from_utf8_lossy(call.arg(2)).into_owned()));
+            return Err(CommandError::Quoted(as_text(call.arg(2))));
         }
         () if HARMLESS.iter().any(|(word, len)| is(word, *len)) => {
             return Ok(Action::Gather(Question::Nothing, Gathered::Ok));
@@ -108,7 +107,7 @@ fn debug(call: &Call<'_>, _session: &Session) -> Result<Action, CommandError> {
         () => {
             return Err(CommandError::UnknownSubcommandOrArity {
                 container: "DEBUG".to_owned(),
-                sub: String::from_utf8_lossy(call.arg(1)).into_owned(),
+                sub: as_text(call.arg(1)),
             });
         }
     };
@@ -170,6 +169,7 @@ fn debug_help(
     let lines = [
         ("BREAK-ATOMICITY <yes|no>", "Run MSET key by key, so that others see parts of it."),
         ("BREAK-ORDER <yes|no>", "Run pipelines shard by shard, out of their order."),
+        ("CONFIG-REWRITE-FORCE-ALL", "Write every setting to the configuration file."),
         ("ERROR <string>", "Reply with this error."),
         ("LOADAOF", "Empty the server and load the journal again."),
         ("MOVE-SLOT <slot> <shard>", "Move a slot to another shard."),
@@ -182,7 +182,7 @@ fn debug_help(
         ("SLEEP <seconds>", "Hold up the thread of this client. Decimals are allowed."),
         ("STALL-SHARD <shard> <milliseconds>", "Hold up the thread of a shard."),
     ];
-    help(call, &lines, reply)
+    help::of_lines(call, &lines, reply)
 }
 
 fn protocol(
@@ -269,6 +269,8 @@ mod tests {
             (error) ERR Invalid or out of range slot
             > debug MOVE-slot 16383 0
             (action) Debug(MoveSlot { slot: 16383, shard: 0 })
+            > debug config-rewrite-force-all
+            (action) Debug(RewriteConfig)
             > debug break-order Yes
             (action) Debug(BreakOrder(true))
             > debug break-atomicity no

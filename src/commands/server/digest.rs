@@ -83,7 +83,7 @@ impl Digest {
                 zset.each(|name, score| {
                     let mut member = Digest::default();
                     member.mix(name);
-                    member.mix(as_printf(score).as_bytes());
+                    member.mix(float::Text::with_few_digits(score).as_bytes());
                     if zset.deadline(name).flatten().is_some() {
                         member.mix(b"!!expire!!");
                     }
@@ -113,26 +113,6 @@ impl Digest {
 
     fn join_bytes(&mut self, part: &[u8]) {
         self.0.iter_mut().zip(sha1(part)).for_each(|(byte, other)| *byte ^= other);
-    }
-}
-
-/// A score as C's `%.17g` prints it, which is what digests are made of.
-fn as_printf(score: f64) -> String {
-    if !score.is_finite() || score == 0.0 {
-        return String::from_utf8_lossy(float::Text::of(score).as_bytes()).into_owned();
-    }
-    let scientific = format!("{score:.16e}");
-    let (digits, exponent) = scientific.split_once('e').expect("it was written with an exponent");
-    let exponent: i32 = exponent.parse().expect("an exponent is a number");
-    if !(-4..17).contains(&exponent) {
-        let digits = digits.trim_end_matches('0').trim_end_matches('.');
-        let sign = if exponent < 0 { '-' } else { '+' };
-        return format!("{digits}e{sign}{:02}", exponent.abs());
-    }
-    let plain = format!("{score:.*}", (16 - exponent) as usize);
-    match plain.contains('.') {
-        true => plain.trim_end_matches('0').trim_end_matches('.').to_owned(),
-        false => plain,
     }
 }
 

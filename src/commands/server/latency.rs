@@ -1,10 +1,10 @@
 //! LATENCY: histograms of commands, and events that took too long.
 
-use super::help::help;
 use crate::commands::action::{Action, Gathered};
 use crate::commands::call::Call;
 use crate::commands::command::{Arg, Arity, Command, Flags, Group, Name, Run};
-use crate::commands::error::CommandError;
+use crate::commands::error::{CommandError, as_text};
+use crate::commands::help;
 use crate::resp::Reply;
 use crate::session::Session;
 use crate::shard::question::Question;
@@ -99,8 +99,7 @@ fn doctor(_call: &Call<'_>, _session: &Session) -> Result<Action, CommandError> 
 }
 
 fn graph(call: &Call<'_>, _session: &Session) -> Result<Action, CommandError> {
-    let event = Event::named(call.arg(2))
-        .ok_or_else(|| no_samples(&String::from_utf8_lossy(call.arg(2))))?;
+    let event = Event::named(call.arg(2)).ok_or_else(|| no_samples(&as_text(call.arg(2))))?;
     Ok(Action::Gather(Question::Spikes, Gathered::LatencyGraph(event)))
 }
 
@@ -117,7 +116,7 @@ fn latency_help(
         ("RESET [<event> ...]", "Forget these events; all of them where none is named."),
         ("HISTOGRAM [COMMAND ...]", "Show how many calls of a command took up to which time."),
     ];
-    help(call, &lines, reply)
+    help::of_lines(call, &lines, reply)
 }
 
 fn histogram(call: &Call<'_>, _session: &Session) -> Result<Action, CommandError> {

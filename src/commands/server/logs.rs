@@ -2,11 +2,11 @@
 //!
 //! SLOWLOG is the first of the three logs of COMMANDLOG under its old name.
 
-use super::help::help;
 use crate::commands::action::{Action, Gathered};
 use crate::commands::call::Call;
 use crate::commands::command::{Arg, Arity, Command, Flags, Group, Name, Run};
-use crate::commands::error::CommandError;
+use crate::commands::error::{CommandError, as_text};
+use crate::commands::help;
 use crate::resp::Reply;
 use crate::session::Session;
 use crate::shard::question::{LogKind, Question};
@@ -167,7 +167,7 @@ fn commandlog_help(
         ("LEN <type>", "Show how many entries a log has."),
         ("RESET <type>", "Empty a log. A type is slow, large-request or large-reply."),
     ];
-    help(call, &lines, reply)
+    help::of_lines(call, &lines, reply)
 }
 
 fn commandlog_len(call: &Call<'_>, _session: &Session) -> Result<Action, CommandError> {
@@ -184,7 +184,7 @@ fn slowlog_get(call: &Call<'_>, _session: &Session) -> Result<Action, CommandErr
         3 => Ok(get(LogKind::Slow, count(call)?)),
         _ => Err(CommandError::UnknownSubcommandOrArity {
             container: "SLOWLOG".to_owned(),
-            sub: String::from_utf8_lossy(call.arg(1)).into_owned(),
+            sub: as_text(call.arg(1)),
         }),
     }
 }
@@ -199,7 +199,7 @@ fn slowlog_help(
         ("LEN", "Show how many entries the log has."),
         ("RESET", "Empty the log."),
     ];
-    help(call, &lines, reply)
+    help::of_lines(call, &lines, reply)
 }
 
 fn slowlog_len(_call: &Call<'_>, _session: &Session) -> Result<Action, CommandError> {

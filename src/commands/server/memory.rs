@@ -1,11 +1,11 @@
 //! MEMORY: what a key takes, and what the process takes.
 
-use super::help::help;
 use crate::base::integer;
 use crate::commands::action::{Action, Gathered};
 use crate::commands::call::Call;
 use crate::commands::command::{Access, Arg, Arity, Command, Flags, Group, KeySpec, Name, Run};
 use crate::commands::error::CommandError;
+use crate::commands::help;
 use crate::keyspace::entry::Entry;
 use crate::keyspace::keys::Keys;
 use crate::resp::Reply;
@@ -101,7 +101,7 @@ fn memory_help(
         ("STATS", "Show what takes how much memory."),
         ("USAGE <key> [SAMPLES <count>]", "Show the bytes that a key and its value take."),
     ];
-    help(call, &lines, reply)
+    help::of_lines(call, &lines, reply)
 }
 
 fn malloc_stats(_call: &Call<'_>, _session: &Session) -> Result<Action, CommandError> {

@@ -9,7 +9,6 @@ mod debug_keys;
 mod describing;
 mod digest;
 mod documenting;
-mod help;
 pub(super) mod info;
 pub(super) mod introspection;
 pub(super) mod latency;

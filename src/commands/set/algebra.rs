@@ -154,14 +154,14 @@ const fn stored(
 }
 
 fn sdiff(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
-    let sets = read(keys, &keys_from(call, 1))?;
-    show(&difference(&sets, rules(call)), reply);
+    let result = difference(&read(keys, &keys_from(call, 1))?, rules(call));
+    show(result, keys, reply);
     Ok(())
 }
 
 fn sunion(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
-    let sets = read(keys, &keys_from(call, 1))?;
-    show(&union(&sets, rules(call)), reply);
+    let result = union(&read(keys, &keys_from(call, 1))?, rules(call));
+    show(result, keys, reply);
     Ok(())
 }
 
@@ -199,10 +199,18 @@ fn sinterstore(
     keys: &mut Keys<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), CommandError> {
-    let (rules, mut result) = (rules(call), Set::default());
-    for member in common(&look(keys, &keys_from(call, 2))?) {
+    let (rules, names) = (rules(call), keys_from(call, 2));
+    let sets = look(keys, &names)?;
+    let smallest = sets.iter().flatten().min_by_key(|set| set.len());
+    let mut result = match smallest.map(|set| &**set) {
+        Some(Set::Ints(_)) | None => Set::default(),
+        Some(_) => Set::packed(),
+    };
+    for member in common(&sets) {
         member.with(|member| result.add(member, rules));
     }
+    drop(sets);
+    result.prefer_ints(rules);
     store(call, keys, reply, result)
 }
 
@@ -344,9 +352,11 @@ fn difference(sets: &[Option<Ref<'_, Set>>], rules: Rules<'_>) -> Set {
     result
 }
 
-fn show(set: &Set, reply: &mut Reply<'_>) {
+/// Shows a result, and lets it go.
+fn show(set: Set, keys: &mut Keys<'_>, reply: &mut Reply<'_>) {
     reply.set(set.len());
     set.iter().for_each(|member| reply_member(reply, member));
+    keys.tools.discarded.take_object(Object::Set(set));
 }
 
 /// Stores a result; an empty one takes the destination away.

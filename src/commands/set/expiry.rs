@@ -5,128 +5,32 @@
 
 use crate::base::hash::Hasher;
 use crate::base::millis::Millis;
-use crate::commands::call::Call;
-use crate::commands::command::{Access, Arg, Arity, Command, Flags, Group, KeySpec, Name, Run};
-use crate::commands::element_expiry::{self, Clock, Expiring};
+use crate::commands::command::{Arg, Command, Group};
+use crate::commands::element_expiry::{self, Expiring, MEMBERS};
 use crate::commands::error::CommandError;
 use crate::data::set::Set;
-use crate::keyspace::keys::Keys;
-use crate::resp::Reply;
 
 /// The commands of this family.
-pub(crate) const COMMANDS: &[Command] = &[
-    setter(
-        "sexpire",
-        "Lets members of a set expire after some seconds.",
-        SECONDS,
-        Run::Keys(sexpire),
-    ),
-    setter(
-        "sexpireat",
-        "Lets members of a set expire at a unix time in seconds.",
-        UNIX_SECONDS,
-        Run::Keys(sexpireat),
-    ),
-    getter(
-        "sexpiretime",
-        "Gives the unix times in seconds at which members of a set expire.",
-        Run::Keys(sexpiretime),
-    ),
-    Command {
-        name: Name("spersist"),
-        summary: "Takes the deadlines of members of a set away.",
-        arity: Arity::AtLeast(5),
-        keys: CHANGED,
-        flags: Flags::WRITE.and(Flags::FAST),
-        args: KEY_AND_MEMBERS,
-        run: Run::Keys(spersist),
-        ..EXPIRY
-    },
-    setter(
-        "spexpire",
-        "Lets members of a set expire after some milliseconds.",
-        MILLISECONDS,
-        Run::Keys(spexpire),
-    ),
-    setter(
-        "spexpireat",
-        "Lets members of a set expire at a unix time in milliseconds.",
-        UNIX_MILLISECONDS,
-        Run::Keys(spexpireat),
-    ),
-    getter(
-        "spexpiretime",
-        "Gives the unix times in milliseconds at which members of a set expire.",
-        Run::Keys(spexpiretime),
-    ),
-    getter(
-        "spttl",
-        "Gives the milliseconds after which members of a set expire.",
-        Run::Keys(spttl),
-    ),
-    getter("sttl", "Gives the seconds after which members of a set expire.", Run::Keys(sttl)),
-];
-
-const SECONDS: &[Arg] = &[Arg::key("key"), Arg::integer("seconds"), CONDITION, MEMBERS];
-const MILLISECONDS: &[Arg] = &[Arg::key("key"), Arg::integer("milliseconds"), CONDITION, MEMBERS];
-const UNIX_SECONDS: &[Arg] =
-    &[Arg::key("key"), Arg::unix_time("unix-time-seconds"), CONDITION, MEMBERS];
-const UNIX_MILLISECONDS: &[Arg] =
-    &[Arg::key("key"), Arg::unix_time("unix-time-milliseconds"), CONDITION, MEMBERS];
-const CONDITION: Arg = Arg::one_of(
-    "condition",
-    &[Arg::word("nx", "NX"), Arg::word("xx", "XX"), Arg::word("gt", "GT"), Arg::word("lt", "LT")],
-)
-.optional();
-const MEMBERS: Arg =
-    Arg::block("members", &[Arg::integer("nummembers"), Arg::string("member").multiple()])
-        .token("MEMBERS");
-
-const KEY_AND_MEMBERS: &[Arg] = &[Arg::key("key"), MEMBERS];
-
-const CHANGED: &[KeySpec] = &[KeySpec::one(1, Access::RW.and(Access::UPDATE))];
-const SHOWN: &[KeySpec] = &[KeySpec::one(1, Access::RO.and(Access::READS))];
-
-/// What the commands of this family share.
-const EXPIRY: Command = Command {
-    group: Group::Set,
-    since: "9.1.0",
-    complexity: "O(N) with N members named.",
-    ..Command::BASE
-};
-
-const fn setter(
-    name: &'static str,
-    summary: &'static str,
-    args: &'static [Arg],
-    run: Run,
-) -> Command {
-    Command {
-        name: Name(name),
-        summary,
-        arity: Arity::AtLeast(6),
-        keys: CHANGED,
-        flags: Flags::WRITE.and(Flags::FAST),
-        args,
-        run,
-        ..EXPIRY
-    }
-}
-
-const fn getter(name: &'static str, summary: &'static str, run: Run) -> Command {
-    Command {
-        name: Name(name),
-        summary,
-        arity: Arity::AtLeast(5),
-        keys: SHOWN,
-        flags: Flags::READONLY.and(Flags::FAST),
-        args: KEY_AND_MEMBERS,
-        run,
-        ..EXPIRY
-    }
-}
+pub(crate) const COMMANDS: &[Command] = &element_expiry::commands::<Set>([
+    "sexpire",
+    "sexpireat",
+    "sexpiretime",
+    "spersist",
+    "spexpire",
+    "spexpireat",
+    "spexpiretime",
+    "spttl",
+    "sttl",
+]);
 
 impl Expiring for Set {
+    const BASE: Command = Command {
+        group: Group::Set,
+        since: "9.1.0",
+        complexity: "O(N) with N members named.",
+        ..Command::BASE
+    };
+    const NAMED: Arg = MEMBERS;
     const WORD: &'static str = "MEMBERS";
     const WRONG_NUMBER: CommandError = CommandError::Text(
         "ERR nummembers should be greater than 0 and match the provided number of members",
@@ -145,70 +49,6 @@ impl Expiring for Set {
     fn take_out(&mut self, name: &[u8], _hasher: &Hasher) {
         self.remove(name);
     }
-}
-
-fn sexpire(
-    call: &Call<'_>,
-    keys: &mut Keys<'_>,
-    reply: &mut Reply<'_>,
-) -> Result<(), CommandError> {
-    element_expiry::expire::<Set>(call, keys, reply, Clock::SECONDS)
-}
-
-fn sexpireat(
-    call: &Call<'_>,
-    keys: &mut Keys<'_>,
-    reply: &mut Reply<'_>,
-) -> Result<(), CommandError> {
-    element_expiry::expire::<Set>(call, keys, reply, Clock::UNIX_SECONDS)
-}
-
-fn sexpiretime(
-    call: &Call<'_>,
-    keys: &mut Keys<'_>,
-    reply: &mut Reply<'_>,
-) -> Result<(), CommandError> {
-    element_expiry::remaining::<Set>(call, keys, reply, Clock::UNIX_SECONDS)
-}
-
-fn spersist(
-    call: &Call<'_>,
-    keys: &mut Keys<'_>,
-    reply: &mut Reply<'_>,
-) -> Result<(), CommandError> {
-    element_expiry::persist::<Set>(call, keys, reply)
-}
-
-fn spexpire(
-    call: &Call<'_>,
-    keys: &mut Keys<'_>,
-    reply: &mut Reply<'_>,
-) -> Result<(), CommandError> {
-    element_expiry::expire::<Set>(call, keys, reply, Clock::MILLISECONDS)
-}
-
-fn spexpireat(
-    call: &Call<'_>,
-    keys: &mut Keys<'_>,
-    reply: &mut Reply<'_>,
-) -> Result<(), CommandError> {
-    element_expiry::expire::<Set>(call, keys, reply, Clock::UNIX_MILLISECONDS)
-}
-
-fn spexpiretime(
-    call: &Call<'_>,
-    keys: &mut Keys<'_>,
-    reply: &mut Reply<'_>,
-) -> Result<(), CommandError> {
-    element_expiry::remaining::<Set>(call, keys, reply, Clock::UNIX_MILLISECONDS)
-}
-
-fn spttl(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
-    element_expiry::remaining::<Set>(call, keys, reply, Clock::MILLISECONDS)
-}
-
-fn sttl(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
-    element_expiry::remaining::<Set>(call, keys, reply, Clock::SECONDS)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use crate::base::integer;
 use crate::commands::call::Call;
 use crate::commands::command::{Access, Arg, Arity, Command, Flags, Group, KeySpec, Name, Run};
 use crate::commands::error::CommandError;
+use crate::commands::picking::REPEATED_MAX;
 use crate::commands::set::{reply_member, rules};
 use crate::data::Collection;
 use crate::data::set::Set;
@@ -54,9 +55,6 @@ const NAMES_A_RECORD: usize = 1024;
 
 /// With fewer members left than one in so many that went, a set is packed again.
 const PACKED_AGAIN: usize = 5;
-
-/// More members than this are not given where one may be given several times.
-const REPEATED_MAX: u64 = 1 << 24;
 
 fn spop(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
     match call.len() {

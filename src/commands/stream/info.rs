@@ -7,7 +7,7 @@ use crate::commands::call::Call;
 use crate::commands::command::{
     Access, Arg, Arity, Command, Flags, Group as Documented, KeySpec, Name, Run,
 };
-use crate::commands::error::CommandError;
+use crate::commands::error::{CommandError, as_text};
 use crate::commands::help::say;
 use crate::commands::stream::{no_such_group_of_key, reply_entries, reply_entry, reply_id};
 use crate::data::stream::{Consumer, Group, Id, Number, Pending, Stream};
@@ -153,7 +153,7 @@ fn stream(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result
     let stream = keys.read_as::<Stream>(call.key(2))?.ok_or(CommandError::NoSuchKey)?;
     let wrong = || CommandError::UnknownSubcommandOrArity {
         container: "XINFO".to_owned(),
-        sub: String::from_utf8_lossy(call.arg(1)).into_owned(),
+        sub: as_text(call.arg(1)),
     };
     if call.len() == 3 {
         short(reply, &stream);

@@ -19,7 +19,7 @@ pub(super) mod trimming;
 
 use crate::base::integer;
 use crate::commands::call::Options;
-use crate::commands::error::CommandError;
+use crate::commands::error::{CommandError, as_text};
 use crate::data::stream::{Entry, Id, Limits};
 use crate::data::value::Value;
 use crate::resp::Reply;
@@ -112,12 +112,12 @@ fn no_limit_below_one(count: i64) -> usize {
 }
 
 fn no_such_group(key: &[u8], group: &[u8]) -> CommandError {
-    let (key, group) = (String::from_utf8_lossy(key), String::from_utf8_lossy(group));
+    let (key, group) = (as_text(key), as_text(group));
     CommandError::Quoted(format!("NOGROUP No such key '{key}' or consumer group '{group}'"))
 }
 
 fn no_such_group_of_key(key: &[u8], group: &[u8]) -> CommandError {
-    let (key, group) = (String::from_utf8_lossy(key), String::from_utf8_lossy(group));
+    let (key, group) = (as_text(key), as_text(group));
     CommandError::Quoted(format!("NOGROUP No such consumer group '{group}' for key name '{key}'"))
 }
 

@@ -11,13 +11,13 @@ use crate::commands::call::{Call, Options};
 use crate::commands::command::{
     Access, Arg, Arity, Begin, Command, Find, Flags, Group as Documented, KeySpec, Name, Run,
 };
-use crate::commands::error::CommandError;
+use crate::commands::error::{CommandError, as_text};
 use crate::commands::stream::claim::{Claims, How};
 use crate::commands::stream::record::Records;
 use crate::commands::stream::{
     id, no_limit_below_one, reply_entries, reply_entry, reply_id, reply_pairs,
 };
-use crate::data::stream::{Group, Id, Pending, Stream};
+use crate::data::stream::{Entry, Group, Id, Pending, Stream};
 use crate::keyspace::keys::Keys;
 use crate::resp::Reply;
 use crate::resp::encode::Later;
@@ -154,7 +154,7 @@ fn xreadgroup(
 }
 
 fn no_group(key: &[u8], group: &[u8]) -> CommandError {
-    let (key, group) = (String::from_utf8_lossy(key), String::from_utf8_lossy(group));
+    let (key, group) = (as_text(key), as_text(group));
     CommandError::Quoted(format!(
         "NOGROUP No such key '{key}' or consumer group '{group}' in XREADGROUP with GROUP option"
     ))
@@ -323,6 +323,16 @@ impl Answers {
     }
 }
 
+/// An entry as CLAIM wants all of them: with how long ago and how often it was delivered before. One
+/// that is new was never delivered.
+fn reply_delivery(reply: &mut Reply<'_>, entry: Entry<'_>, idle_ms: i64, count: i64) {
+    reply.array(4);
+    reply_id(reply, entry.id);
+    reply_pairs(reply, entry);
+    reply.int(idle_ms);
+    reply.int(count);
+}
+
 /// Reading one stream for a consumer.
 struct Reading<'a> {
     asked: &'a Asked<'a>,
@@ -378,7 +388,11 @@ impl Reading<'_> {
                     self.group.deliver(entry.id, pending);
                     delivered.push((entry.id, pending));
                 }
-                reply_entry(reply, entry);
+                if self.asked.claim_ms.is_some() {
+                    reply_delivery(reply, entry, 0, 0);
+                } else {
+                    reply_entry(reply, entry);
+                }
                 count += 1;
             }
         }
@@ -409,11 +423,7 @@ impl Reading<'_> {
             }
             claims.claim(self.stream, self.group, id, how);
             if let Some(entry) = self.stream.get(id) {
-                reply.array(4);
-                reply_id(reply, id);
-                reply_pairs(reply, entry);
-                reply.int(self.now.since(before.delivered));
-                reply.int(before.count);
+                reply_delivery(reply, entry, self.now.since(before.delivered), before.count);
             }
         }
         claims.record(self.records, self.key, self.asked.group, self.group);

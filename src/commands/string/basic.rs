@@ -128,7 +128,7 @@ fn change_deadline(keys: &mut Keys<'_>, key: Key<'_>, deadline: Deadline) {
             }
         }
         Deadline::At(time) if keys.is_past(time) => {
-            keys.remove(key);
+            keys.delete_past(key);
             keys.tools.effects.rewrite(keys.db, &[b"DEL", key.name]);
         }
         Deadline::At(time) => {

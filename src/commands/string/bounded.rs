@@ -268,7 +268,7 @@ impl<'a> Asked<'a> {
         let deadline = if stays { Deadline::Keep } else { deadline };
         let before = keys.changes;
         match deadline {
-            Deadline::At(time) if keys.is_past(time) => drop(keys.remove(key)),
+            Deadline::At(time) if keys.is_past(time) => keys.delete_past(key),
             _ => keys.set(key, value, deadline),
         }
         if keys.changes > before {

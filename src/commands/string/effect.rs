@@ -9,7 +9,7 @@ use crate::keyspace::keys::{Deadline, Keys};
 /// Stores a string; with a deadline that has passed, the key goes instead.
 pub(super) fn store(keys: &mut Keys<'_>, key: Key<'_>, value: &[u8], deadline: Deadline) {
     match deadline {
-        Deadline::At(time) if keys.is_past(time) => drop(keys.delete(key)),
+        Deadline::At(time) if keys.is_past(time) => keys.delete_past(key),
         _ => keys.set_string(key, value, deadline),
     }
 }

@@ -198,6 +198,7 @@ fn show(
     let result = combine(call, keys, &plan, operation);
     let row = Row { start: 0, count: result.len(), backwards: false };
     reply_row(reply, &result, row, plan.with_scores);
+    keys.tools.discarded.take_object(Object::Zset(result));
     Ok(())
 }
 
@@ -259,7 +260,17 @@ struct Combined<'c, 'a> {
 
 impl Combined<'_, '_> {
     fn add(&mut self, name: &[u8], score: impl FnOnce(Option<f64>) -> f64) {
-        self.zset.update(name, LARGE, self.call.hasher, |old| Some(score(old)));
+        let (hasher, mut turned) = (self.call.hasher, None);
+        self.zset.update(name, LARGE, hasher, |old| {
+            let new = score(old);
+            turned = old.filter(|old| new == 0.0 && new.to_bits() != old.to_bits()).map(|_| new);
+            Some(new)
+        });
+        // A score that is equal to the old one is not written, so a zero would keep its sign.
+        if let Some(zero) = turned {
+            self.zset.remove(name);
+            self.zset.put(name, zero, LARGE, hasher);
+        }
     }
 }
 
@@ -422,10 +433,10 @@ impl Input<'_> {
     }
 
     fn weighted(&self, score: f64) -> f64 {
-        not_nan(if self.counts { self.weight } else { score * self.weight })
+        if self.counts { self.weight } else { score * self.weight }
     }
 
-    /// The weighted score of a member.
+    /// The weighted score of a member; not a number where none of infinity is taken.
     fn score(&self, name: &[u8]) -> Option<f64> {
         let score = match (self.zset(), self.set()) {
             (Some(zset), _) => zset.score(name),
@@ -435,13 +446,15 @@ impl Input<'_> {
         score.map(|score| self.weighted(score))
     }
 
-    /// Calls `found` with all members and their weighted scores until it says no.
+    /// Calls `found` with all members and their weighted scores until it says no. Here none of
+    /// infinity is 0.
     fn visit(&self, mut found: impl FnMut(&[u8], f64) -> bool) {
+        let mut found = |name: &[u8], score| found(name, not_nan(self.weighted(score)));
         if let Some(zset) = self.zset() {
-            zset.visit(0, usize::MAX, false, &mut |name, score| found(name, self.weighted(score)));
+            zset.visit(0, usize::MAX, false, &mut found);
         }
         if let Some(set) = self.set() {
-            let _ = set.iter().all(|member| member.with(|name| found(name, self.weighted(1.0))));
+            let _ = set.iter().all(|member| member.with(|name| found(name, 1.0)));
         }
     }
 }

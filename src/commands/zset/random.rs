@@ -3,6 +3,7 @@
 use crate::commands::call::Call;
 use crate::commands::command::{Access, Arg, Arity, Command, Flags, Group, KeySpec, Name, Run};
 use crate::commands::error::CommandError;
+use crate::commands::picking::{REPEATED_MAX, wanted};
 use crate::commands::zset::{Row, begin_members, reply_member, reply_row};
 use crate::data::Collection;
 use crate::data::zset::Zset;
@@ -32,9 +33,6 @@ pub(crate) const COMMANDS: &[Command] = &[Command {
     ..Command::BASE
 }];
 
-/// More members than this are not given where one may be given several times.
-const REPEATED_MAX: u64 = 1 << 24;
-
 /// With more members wanted than one in so many, those that are left out are chosen instead.
 const MOST: usize = 2;
 
@@ -57,7 +55,7 @@ fn zrandmember(
         }
         return Ok(());
     }
-    let (count, with_scores) = wanted(call)?;
+    let (count, with_scores) = wanted(call, "WITHSCORES")?;
     let Some(zset) = keys.read_as::<Zset>(call.key(1))? else {
         reply.array(0);
         return Ok(());
@@ -85,24 +83,6 @@ fn zrandmember(
         });
     }
     Ok(())
-}
-
-fn wanted(call: &Call<'_>) -> Result<(i64, bool), CommandError> {
-    let count = call.integer(2)?;
-    if count == i64::MIN {
-        return Err(CommandError::Text(
-            "ERR value is out of range, value must between -9223372036854775807 and \
-             9223372036854775807",
-        ));
-    }
-    let with_scores = call.len() > 3;
-    if call.len() > 4 || (with_scores && !call.is(3, "WITHSCORES")) {
-        return Err(CommandError::Syntax);
-    }
-    if with_scores && count.unsigned_abs() > i64::MAX as u64 / 2 {
-        return Err(CommandError::OutOfRange);
-    }
-    Ok((count, with_scores))
 }
 
 /// `count` of the numbers below `len`, in no order, each choice as likely as another.

@@ -8,6 +8,9 @@ const BYTES: [usize; 5] = [4096, 8192, 16_384, 32_768, 65_536];
 /// Bytes of a pack whose limit is a number of items.
 const SAFE_BYTES: usize = 8192;
 
+/// What a listpack takes beside the bytes of its only item, where that is a long one.
+const ALONE_AROUND: usize = 14;
+
 /// What an item takes beside its bytes, at the most, where it is estimated.
 const ITEM_ESTIMATE: usize = 8;
 
@@ -36,11 +39,15 @@ impl Limits {
         !self.are_passed(pack.listpack_len(), pack.len())
     }
 
-    /// True when the pack is within half of the limits.
+    /// True when the pack is within half of the limits. Those of items bind no bytes, but for an
+    /// item that has a pack of its own.
     pub(super) fn hold_half(self, pack: &Pack) -> bool {
         match self.bytes_max() {
             Some(most) => pack.listpack_len() <= most / 2,
-            None => pack.listpack_len() <= SAFE_BYTES && pack.len() <= self.items_max() / 2,
+            None => {
+                let is_alone = pack.len() == 1 && pack.listpack_len() > SAFE_BYTES + ALONE_AROUND;
+                !is_alone && pack.len() <= self.items_max() / 2
+            }
         }
     }
 

@@ -58,6 +58,11 @@ impl Default for Set {
 }
 
 impl Set {
+    /// An empty set that is packed.
+    pub fn packed() -> Set {
+        Set::Packed(Pack::default())
+    }
+
     /// An empty set to which `count` members are about to be added, this one first.
     pub fn expecting(first: &[u8], count: usize, rules: Rules<'_>) -> Set {
         if count <= rules.ints && integer::parse(first).is_some() {
@@ -228,6 +233,18 @@ impl Set {
         let fits = |element: &Element| element.name().len() <= rules.value_bytes;
         if counts.expires == 0 && counts.len <= rules.entries && large.table().iter().all(fits) {
             self.pack();
+        }
+    }
+
+    /// Gives a set of integers the form for them, if there are few enough.
+    pub fn prefer_ints(&mut self, rules: Rules<'_>) {
+        if matches!(self, Set::Ints(_)) || self.len() > rules.ints.min(INTS_MAX) {
+            return;
+        }
+        let mut ints = Ints::default();
+        let mut add = |member: &[u8]| integer::parse(member).is_some_and(|it| ints.insert(it));
+        if self.iter().all(|member| member.with(&mut add)) {
+            *self = Set::Ints(ints);
         }
     }
 

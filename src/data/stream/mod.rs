@@ -208,6 +208,7 @@ impl Stream {
             }
             let is_whole = match trim.bound {
                 Bound::Len(len) => self.len - live >= len,
+                Bound::Id(id) if trim.approximate => base < id && node.last(base) < id,
                 Bound::Id(id) => {
                     base < id && node.entries(base).last().is_some_and(|last| last.id < id)
                 }
@@ -389,7 +390,7 @@ impl Stream {
 }
 
 fn has_room(node: &Node, words: &[&[u8]], limits: Limits) -> bool {
-    let bytes = node.bytes() + words.iter().map(|word| word.len()).sum::<usize>();
+    let bytes = node.listpack_len() + words.iter().map(|word| word.len()).sum::<usize>();
     let most_bytes = match limits.node_bytes {
         0 => NODE_BYTES_MAX,
         most => usize::try_from(most).unwrap_or(NODE_BYTES_MAX).min(NODE_BYTES_MAX),

@@ -14,7 +14,9 @@
 //! bytes, 0xc4 and 0xc5 a string behind a length of 2 or 4 bytes.
 //!
 //! Invariant: ids ascend; `live` entries are there. An entry that is taken out leaves nothing but
-//! its place in `total`, by which a node is filled (as Redis counts, whose nodes keep the dead).
+//! its place in `total` and in `listpack`, by which a node is filled, and its id where it was the
+//! last. Redis counts so, whose nodes are listpacks that keep the dead: approximate trimming takes
+//! what it takes there.
 
 use crate::base::integer;
 use crate::data::blob::Blob;
@@ -33,25 +35,35 @@ const LEN_32: u8 = 0xc5;
 /// Bytes that an item takes beside its own, at the most.
 pub(super) const ITEM_OVERHEAD_MAX: usize = 5;
 
+/// Bytes of a listpack around its items, and of three small numbers: the number of fields and the
+/// end mark of a node's head, or the flags of an entry.
+const LISTPACK_AROUND: usize = 7;
+const SMALL: usize = 2;
+
 /// Neighbouring entries.
 #[derive(Clone, Debug)]
 pub(super) struct Node {
     blob: Blob,
+    /// Bytes that the entries ever put in take in a listpack, without the two counts.
+    listpack: u32,
     /// Entries that are there.
     live: u32,
     /// Entries that were ever put in.
     total: u32,
+    /// The highest id that was taken out from the end.
+    dead_last: Option<Box<Id>>,
 }
 
 impl Node {
     /// A node for entries with the names of the fields in `words` (names and values).
     pub(super) fn new(words: &[&[u8]]) -> Node {
-        let mut head = Vec::new();
-        put_number(&mut head, words.len() as u64 / 2);
-        words.iter().step_by(2).for_each(|name| put_item(&mut head, name));
+        let (mut head, count) = (Vec::new(), words.len() as u64 / 2);
+        put_number(&mut head, count);
+        let names: usize = words.iter().step_by(2).map(|name| put_item(&mut head, name)).sum();
         let mut blob = Blob::with_capacity(head.len());
         blob.splice(0..0, &[&head]);
-        Node { blob, live: 0, total: 0 }
+        let listpack = (LISTPACK_AROUND + integer_in_listpack(count as i64) + names + SMALL) as u32;
+        Node { blob, listpack, live: 0, total: 0, dead_last: None }
     }
 
     /// Entries that are there.
@@ -64,9 +76,10 @@ impl Node {
         u64::from(self.total)
     }
 
-    /// Bytes of the entries.
-    pub(super) fn bytes(&self) -> usize {
-        self.blob.len()
+    /// Bytes of the listpack that Redis would have here.
+    pub(super) fn listpack_len(&self) -> usize {
+        let (live, dead) = (i64::from(self.live), i64::from(self.total - self.live));
+        self.listpack as usize + integer_in_listpack(live) + integer_in_listpack(dead)
     }
 
     /// Bytes that the node takes from the allocator.
@@ -90,14 +103,23 @@ impl Node {
         if seq != 0 {
             put_number(scratch, seq);
         }
-        if is_same {
-            words.iter().skip(1).step_by(2).for_each(|value| put_item(scratch, value));
+        let count = words.len() / 2;
+        let (items, numbers) = if is_same {
+            let values = words.iter().skip(1).step_by(2);
+            (values.map(|value| put_item(scratch, value)).sum(), count as i64 + 3)
         } else {
-            put_number(scratch, words.len() as u64 / 2);
-            words.iter().for_each(|word| put_item(scratch, word));
-        }
+            put_number(scratch, count as u64);
+            let items: usize = words.iter().map(|word| put_item(scratch, word)).sum();
+            (items + integer_in_listpack(count as i64), 2 * count as i64 + 4)
+        };
         let end = self.blob.len();
         self.blob.splice(end..end, &[scratch]);
+        // Flags, the distances from the node's id, and how many items there are.
+        let around = SMALL
+            + integer_in_listpack(ms as i64)
+            + integer_in_listpack(id.seq.wrapping_sub(base.seq) as i64)
+            + integer_in_listpack(numbers);
+        self.listpack += (items + around) as u32;
         self.live += 1;
         self.total += 1;
     }
@@ -108,10 +130,19 @@ impl Node {
         Entries { bytes: &self.blob, at: names.end, names, base }
     }
 
+    /// The highest id that was ever put in.
+    pub(super) fn last(&self, base: Id) -> Id {
+        let live = self.entries(base).last().map_or(base, |entry| entry.id);
+        self.dead_last.as_ref().map_or(live, |dead| live.max(**dead))
+    }
+
     /// Takes an entry out. Returns false when it is not there.
     pub(super) fn remove(&mut self, base: Id, id: Id) -> bool {
         let found = self.entries(base).find(|entry| entry.id >= id).filter(|entry| entry.id == id);
         let Some(place) = found.map(|entry| entry.start..entry.end) else { return false };
+        if place.end == self.blob.len() && self.dead_last.as_ref().is_none_or(|last| **last < id) {
+            self.dead_last = Some(Box::new(id));
+        }
         self.blob.splice(place, &[]);
         self.live -= 1;
         true
@@ -256,10 +287,14 @@ fn byte(rest: &mut &[u8]) -> u8 {
     *first
 }
 
-fn put_item(out: &mut Vec<u8>, bytes: &[u8]) {
+/// Appends an item. Returns how many bytes it takes in a listpack.
+fn put_item(out: &mut Vec<u8>, bytes: &[u8]) -> usize {
     let len = bytes.len();
     match integer::parse(bytes) {
-        Some(small @ 0..=0x7f) => out.push(small as u8),
+        Some(small @ 0..=0x7f) => {
+            out.push(small as u8);
+            SMALL
+        }
         Some(number) => {
             let size = match number {
                 -0x80..0x80 => 0,
@@ -269,6 +304,7 @@ fn put_item(out: &mut Vec<u8>, bytes: &[u8]) {
             };
             out.push(INT_8 + size);
             out.extend_from_slice(&number.to_le_bytes()[..1 << size]);
+            integer_in_listpack(number)
         }
         None => {
             match len {
@@ -283,7 +319,38 @@ fn put_item(out: &mut Vec<u8>, bytes: &[u8]) {
                 }
             }
             out.extend_from_slice(bytes);
+            let form = match len {
+                0..64 => len + 1,
+                64..4096 => len + 2,
+                _ => len + 5,
+            };
+            form + back_in_listpack(form)
         }
+    }
+}
+
+/// Bytes of an integer in a listpack.
+#[inline]
+fn integer_in_listpack(number: i64) -> usize {
+    let form = match number {
+        0..0x80 => 1,
+        -0x1000..0x1000 => 2,
+        -0x8000..0x8000 => 3,
+        -0x80_0000..0x80_0000 => 4,
+        -0x8000_0000..0x8000_0000 => 5,
+        _ => 9,
+    };
+    form + 1
+}
+
+/// Bytes of the length that a listpack has behind an item of `form` bytes.
+fn back_in_listpack(form: usize) -> usize {
+    match form {
+        0..0x80 => 1,
+        0x80..0x3fff => 2,
+        0x3fff..0x1f_ffff => 3,
+        0x1f_ffff..0xfff_ffff => 4,
+        _ => 5,
     }
 }
 
@@ -365,6 +432,20 @@ mod tests {
         let left: Vec<Id> = node.entries(base).map(|entry| entry.id).collect();
         assert_eq!(left, [Id::new(1_200, 3), Id::MAX]);
         assert_eq!((node.live(), node.total()), (2, 5));
+    }
+
+    /// Measured at Valkey 9.1.2, by the `stream-node-max-bytes` from which on two entries share.
+    #[test]
+    fn a_node_knows_how_long_its_listpack_would_be() {
+        let (long, longer) = ([b'x'; 70], [b'x'; 200]);
+        let cases: [(&[u8], usize); 6] =
+            [(b"x", 29), (b"-5", 29), (b"5000", 30), (b"70000", 31), (&long, 99), (&longer, 230)];
+        for (value, len) in cases {
+            let (words, id): ([&[u8]; 2], Id) = ([b"f", value], Id::new(1, 1));
+            let mut node = Node::new(&words);
+            node.push(id, id, &words, &mut Vec::new());
+            assert_eq!(node.listpack_len(), len);
+        }
     }
 
     #[test]

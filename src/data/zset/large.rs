@@ -4,6 +4,8 @@
 //! Invariant (what `member.rs` needs): a member's handle leaves the tree before the member leaves
 //! the table, and enters it after; nothing else holds handles.
 
+#![allow(unsafe_code)]
+
 use std::fmt;
 
 use crate::base::hash::Hasher;
@@ -61,7 +63,8 @@ impl Large {
             let rank = self.tree.rank(Edge::Before(old, name));
             if !self.tree.rescore(rank, new, name) {
                 self.tree.remove(rank);
-                self.tree.insert(Item { score: new, handle: member.handle() });
+                // SAFETY: the member is in the table; it leaves the tree first.
+                unsafe { self.tree.insert(Item { score: new, handle: member.handle() }) };
             }
             member.set_score(new);
         }
@@ -82,10 +85,10 @@ impl Large {
 
     pub(super) fn remove_at(&mut self, rank: usize, gone: &mut dyn FnMut(&[u8], f64)) {
         if let Some(item) = self.tree.remove(rank) {
-            let name = item.handle.name();
+            // SAFETY: the member is in the table, which gives it back when the name was used last.
+            let name = unsafe { item.handle.name() };
             gone(name, item.score);
-            let name = Name::new(name, &self.hasher);
-            self.table.remove(name);
+            drop(self.table.remove(Name::new(name, &self.hasher)));
         }
     }
 
@@ -96,7 +99,8 @@ impl Large {
         backwards: bool,
         found: &mut dyn FnMut(&[u8], f64) -> bool,
     ) {
-        let found = &mut |item: Item| found(item.handle.name(), item.score);
+        // SAFETY: what is in the tree is in the table, which is borrowed meanwhile.
+        let found = &mut |item: Item| found(unsafe { item.handle.name() }, item.score);
         self.tree.visit(start, count, backwards, found);
     }
 
@@ -132,7 +136,8 @@ impl Large {
     pub(super) fn memory(&self) -> usize {
         let (mut bytes, mut looked_at) = (0, 0);
         self.tree.visit(0, SAMPLES, false, &mut |item| {
-            bytes += item.handle.size().next_multiple_of(16);
+            // SAFETY: what is in the tree is in the table.
+            bytes += unsafe { item.handle.size() }.next_multiple_of(16);
             looked_at += 1;
             true
         });
@@ -145,10 +150,12 @@ impl Large {
     }
 
     fn add(&mut self, member: Member) {
-        let handle = member.handle();
-        let (score, name) = (member.score(), handle.name());
-        self.table.upsert(Name::new(name, &self.hasher), &self.hasher, |_| Some(member));
-        self.tree.insert(Item { score, handle });
+        let (score, handle) = (member.score(), member.handle());
+        // SAFETY: the member is there, and goes into the table as it is.
+        let name = Name::new(unsafe { handle.name() }, &self.hasher);
+        self.table.upsert(name, &self.hasher, |_| Some(member));
+        // SAFETY: the member is in the table; it leaves the tree first.
+        unsafe { self.tree.insert(Item { score, handle }) };
     }
 }
 
@@ -157,7 +164,8 @@ impl Clone for Large {
     fn clone(&self) -> Large {
         let mut copy = Large::new(&self.hasher);
         self.tree.visit(0, usize::MAX, false, &mut |item| {
-            let name = item.handle.name();
+            // SAFETY: what is in the tree is in the table, which is borrowed meanwhile.
+            let name = unsafe { item.handle.name() };
             let deadline = self.deadline(name).flatten();
             copy.add(Member::new(name, item.score, deadline));
             true

@@ -10,7 +10,8 @@
 //! Why `unsafe`: the table owns the members and the tree refers to them, so each is there once; a
 //! reference that is counted would cost 16 bytes a member. Invariant, kept by `large.rs` alone: a
 //! [`Handle`] is in the tree only while its [`Member`] is in the table, so what it points to is
-//! there whenever it is read. Members are never moved, only replaced, and the tree first.
+//! there whenever it is read. Members are never moved, only replaced, and the tree first. Whoever
+//! reads through a handle says why its member is there.
 
 #![allow(unsafe_code)]
 
@@ -118,45 +119,59 @@ impl Member {
 
     /// Bytes that it was allocated with.
     fn size(&self) -> usize {
-        self.handle().size()
+        // SAFETY: it is this member.
+        unsafe { self.handle().size() }
     }
 }
 
 impl table::Member for Member {
     #[inline]
     fn name(&self) -> &[u8] {
-        self.handle().name()
+        // SAFETY: it is this member, and the name is borrowed from it.
+        unsafe { self.handle().name() }
     }
 
     #[inline]
     fn deadline(&self) -> Option<Millis> {
-        let (_, has_deadline, at) = self.handle().head();
-        // SAFETY: where the flag is set, the deadline stands in front of the name.
-        has_deadline
-            .then(|| Millis(unsafe { self.start.add(at - DEADLINE).cast().read_unaligned() }))
+        // SAFETY: it is this member; where the flag is set, the deadline stands before the name.
+        unsafe {
+            let (_, has_deadline, at) = self.handle().head();
+            has_deadline.then(|| Millis(self.start.add(at - DEADLINE).cast().read_unaligned()))
+        }
     }
 }
 
 impl Handle {
-    /// The name of the member. It is there for as long as the member is in its table, which
-    /// outlives every look at it (see the head of the file).
+    /// The name of the member.
+    ///
+    /// # Safety
+    /// The member is there, and stays for as long as the name is used.
     #[inline]
-    pub(super) fn name<'a>(self) -> &'a [u8] {
-        let (len, _, at) = self.head();
-        // SAFETY: the member is there, with a name of this length at this place.
-        unsafe { std::slice::from_raw_parts(self.start.add(at).as_ptr(), len) }
+    pub(super) unsafe fn name<'a>(self) -> &'a [u8] {
+        // SAFETY: by the contract; a name of this length stands at this place.
+        unsafe {
+            let (len, _, at) = self.head();
+            std::slice::from_raw_parts(self.start.add(at).as_ptr(), len)
+        }
     }
 
     /// Bytes that the member was allocated with.
-    pub(super) fn size(self) -> usize {
-        let (len, _, at) = self.head();
+    ///
+    /// # Safety
+    /// The member is there.
+    pub(super) unsafe fn size(self) -> usize {
+        // SAFETY: by the contract.
+        let (len, _, at) = unsafe { self.head() };
         at + len
     }
 
     /// Length of the name, whether there is a deadline, and where the name begins.
+    ///
+    /// # Safety
+    /// The member is there.
     #[inline]
-    fn head(self) -> (usize, bool, usize) {
-        // SAFETY: the member is there; the head says what follows it.
+    unsafe fn head(self) -> (usize, bool, usize) {
+        // SAFETY: by the contract; the head says what follows it.
         unsafe {
             let head = self.start.add(SCORE).read();
             let has_deadline = head & HAS_DEADLINE != 0;
@@ -174,7 +189,7 @@ impl Handle {
 impl Clone for Member {
     fn clone(&self) -> Member {
         let deadline = table::Member::deadline(self);
-        Member::new(self.handle().name(), self.score(), deadline)
+        Member::new(table::Member::name(self), self.score(), deadline)
     }
 }
 
@@ -188,7 +203,7 @@ impl Drop for Member {
 
 impl fmt::Debug for Member {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}={}", self.handle().name().escape_ascii(), self.score())
+        write!(f, "{}={}", table::Member::name(self).escape_ascii(), self.score())
     }
 }
 

@@ -275,3 +275,15 @@ fn measure_a_pipeline_of_16() {
     let nanos = started.elapsed().as_nanos() as f64 / f64::from(rounds * 16);
     eprintln!("{nanos:.1} ns a request, {} bytes a pipeline", input.len());
 }
+
+#[test]
+fn no_setting_lets_an_argument_pass_what_a_blob_holds() {
+    let limits = Limits::default().with_bulk_bytes(i64::MAX as u64);
+    assert!(2 * limits.bulk_bytes + 64 <= u64::from(u32::MAX));
+    for (head, error) in [
+        ("*2\r\n$3\r\nGET\r\n$2147483584\r\n", None),
+        ("*2\r\n$3\r\nGET\r\n$2147483585\r\n", Some(ProtocolError::InvalidBulkLength)),
+    ] {
+        assert_eq!(feed([head.as_bytes()], &limits).1, error, "{head}");
+    }
+}

@@ -21,8 +21,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         .doc("Cores for rewriting the journal."),
     text("availability-zone", "")
         .runtime()
-        .accepted("it is kept and answered, but nothing chooses by it")
-        .doc("Name of the zone that the server stands in."),
+        .doc("Name of the zone that the server stands in, for HELLO and INFO to tell."),
     words("bgsave-cpulist", "")
         .also(&["bgsave_cpulist"])
         .accepted(ONE_ROLE)

@@ -98,7 +98,6 @@ pub(super) const SETTINGS: &[Setting] = &[
         .doc("Keys that are compared to choose one for eviction."),
     choice("oom-score-adj", "no", &["no", "yes", "relative", "absolute"])
         .runtime()
-        .accepted("the system's own score stands")
         .doc("Tells the system which processes to end first when memory runs out."),
     Setting::of(
         Kind::Special(crate::settings::special::Special::OomScores),
@@ -106,6 +105,5 @@ pub(super) const SETTINGS: &[Setting] = &[
         "0 200 800",
     )
     .runtime()
-    .accepted("the system's own score stands")
     .doc("Scores of a primary, a replica and a background process."),
 ];

@@ -40,6 +40,8 @@ pub(super) fn server(source: &Source<'_>, lines: &mut Lines<'_>) {
     lines.field("executable", &process.executable);
     lines.field("config_file", &process.config_file);
     lines.field("io_threads_active", u8::from(source.totals.shards.len() > 1));
+    let zone = facts.settings.get("availability-zone").unwrap_or_default();
+    lines.field("availability_zone", zone);
     lines.field("shards", source.totals.shards.len());
     for (number, (kind, binds, port)) in process.listeners.iter().enumerate() {
         let mut listener = format!("name={kind}");

@@ -1,0 +1,203 @@
+//! The ends of numbers, in every place of every command: ours answers as Valkey does.
+//!
+//! Each word of each sample invocation is replaced in turn by 0, -1, 1, the ends of the integers of
+//! 32 and 64 bits and their neighbours, 2^53 and its, and what only looks like a number. Both
+//! servers get the same keys before, and the digests of them are compared behind it. What only ours
+//! has must answer, and answer no panic.
+//!
+//! Every command of COMMAND LIST is in the table of samples or in that of what is left out, with
+//! the reason: a new one fails the test until it is.
+
+mod samples;
+
+use std::collections::BTreeSet;
+
+use crate::differential::same;
+use crate::support::client::{Client, encode, shown};
+use crate::support::oracle::Oracle;
+use crate::support::reply::{Reply, words};
+use crate::support::server::{Options, Server};
+
+use samples::{ANY_REPLY, KEYS, LEFT_OUT, SAMPLES, SETUP, UNEQUAL};
+
+const EDGES: [&str; 31] = [
+    "0",
+    "-1",
+    "1",
+    "-2147483649",
+    "-2147483648",
+    "-2147483647",
+    "2147483646",
+    "2147483647",
+    "2147483648",
+    "4294967294",
+    "4294967295",
+    "4294967296",
+    "-9223372036854775809",
+    "-9223372036854775808",
+    "-9223372036854775807",
+    "9223372036854775806",
+    "9223372036854775807",
+    "9223372036854775808",
+    "18446744073709551614",
+    "18446744073709551615",
+    "18446744073709551616",
+    "9007199254740991",
+    "9007199254740992",
+    "9007199254740993",
+    "-9007199254740993",
+    "-0",
+    "1e400",
+    "nan",
+    "inf",
+    "-inf",
+    "",
+];
+
+type Command = Vec<Vec<u8>>;
+
+/// Invocations that are sent in one write.
+const AT_ONCE: usize = 16;
+
+/// Differences that are shown.
+const SHOWN: usize = 60;
+
+/// A sample with one word replaced, unless that is listed as unequal or without bound.
+fn variants(sample: &str) -> Vec<Command> {
+    let sample_words = words(sample).unwrap();
+    let mut variants = vec![sample_words.clone()];
+    for place in 1..sample_words.len() {
+        for edge in EDGES.iter().filter(|edge| !is_left_out(sample, place, edge)) {
+            let mut variant = sample_words.clone();
+            variant[place] = (*edge).into();
+            variants.push(variant);
+        }
+    }
+    variants
+}
+
+fn is_left_out(sample: &str, place: usize, edge: &str) -> bool {
+    let name = sample.split(' ').next();
+    UNEQUAL.iter().any(|(unequal, at, edges, _)| {
+        let is_meant = sample == *unequal || name == Some(*unequal);
+        is_meant && *at == place && edges.contains(&edge)
+    })
+}
+
+/// The reply to each variant and the digest behind it. What only reads finds the keys that it needs
+/// when they are set once in a while.
+fn answers(client: &mut Client, variants: &[Command], only_reads: bool) -> Vec<[Reply; 2]> {
+    let deletion = [words(&format!("DEL {KEYS}")).unwrap(), EDGES.map(Into::into).to_vec()];
+    let setup: Vec<Command> = SETUP.iter().map(|line| words(line).unwrap()).collect();
+    let setup = [vec![words("SELECT 0").unwrap(), deletion.concat()], setup].concat();
+    let before: Vec<u8> = setup.iter().flat_map(|line| encode(line)).collect();
+    let digest = words(&format!("DEBUG DIGEST-VALUE {KEYS}")).unwrap();
+    let after = encode(&[digest, EDGES.map(Into::into).to_vec()].concat());
+    client.line("FLUSHALL");
+    let mut answers = Vec::new();
+    for some in variants.chunks(AT_ONCE) {
+        let is_set = |at: usize| at == 0 || !only_reads;
+        let mut requests = Vec::new();
+        for (at, variant) in some.iter().enumerate() {
+            let before = if is_set(at) { &before[..] } else { &[] };
+            requests.extend([before, &encode(variant), &after].concat());
+        }
+        client.send_raw(&requests).unwrap();
+        for (at, variant) in some.iter().enumerate() {
+            let mut reply =
+                || client.read().unwrap_or_else(|err| panic!("{}: {err}", shown(variant)));
+            for line in setup.iter().filter(|_| is_set(at)) {
+                let reply = reply();
+                assert!(reply.error().is_none(), "{}: {reply:?}", shown(line));
+            }
+            answers.push([reply(), reply()]);
+        }
+    }
+    answers
+}
+
+/// Whether a command has the flag that says so.
+fn only_reads(client: &mut Client, name: &str) -> bool {
+    let reply = client.call(&["COMMAND", "INFO", name]);
+    let flags = reply.members()[0].members()[2].members();
+    flags.iter().any(|flag| flag.text() == "readonly")
+}
+
+/// Whether a reply, equal or not, is one that no command may give.
+fn is_panic(reply: &Reply) -> bool {
+    reply.error().is_some_and(|text| text.contains("internal error"))
+}
+
+/// What differs for one sample.
+fn differences(sample: &str, ours: &mut Client, theirs: &mut Client) -> Vec<String> {
+    let variants = variants(sample);
+    let takes_any = ANY_REPLY.iter().any(|name| sample.starts_with(name));
+    let is_equal = |command: &Command, ours: &Reply, theirs: &Reply| match (ours, theirs) {
+        _ if is_panic(ours) => false,
+        (Reply::Error(_), _) | (_, Reply::Error(_)) => ours == theirs,
+        _ => takes_any || same(command, ours, theirs),
+    };
+    let only_reads = only_reads(ours, &name_of(sample));
+    let theirs = answers(theirs, &variants, only_reads);
+    let pairs = answers(ours, &variants, only_reads).into_iter().zip(theirs);
+    let mut differences = Vec::new();
+    for (command, ([ours, our_digest], [theirs, their_digest])) in variants.iter().zip(pairs) {
+        let (shown, text) = (shown(command), |reply: &Reply| reply.printed());
+        if !is_equal(command, &ours, &theirs) {
+            differences.push(format!("{shown}\nours {}\ntheirs {}", text(&ours), text(&theirs)));
+        } else if our_digest != their_digest && !takes_any {
+            differences.push(format!("{shown}: {}, but the contents differ", text(&ours)));
+        }
+    }
+    differences
+}
+
+fn command_list(server: &Server) -> BTreeSet<String> {
+    let list = server.client().line("COMMAND LIST");
+    list.members().iter().map(Reply::text).collect()
+}
+
+fn name_of(sample: &str) -> String {
+    sample.split(' ').next().unwrap_or_default().to_lowercase()
+}
+
+#[test]
+fn ends_of_numbers_are_answered_as_valkey_answers_them() {
+    let Some(oracle) = Oracle::Valkey.start() else { return };
+    let server = Options::shards(2).debug().start();
+    let theirs = command_list(&oracle);
+    let (mut client, mut oracle_client) = (server.client(), oracle.client());
+    let (mut found, mut count) = (Vec::new(), 0);
+    for sample in SAMPLES {
+        count += variants(sample).len();
+        if theirs.contains(&name_of(sample)) {
+            found.extend(differences(sample, &mut client, &mut oracle_client));
+            continue;
+        }
+        let variants = variants(sample);
+        let answers = answers(&mut client, &variants, false);
+        for (command, replies) in variants.iter().zip(answers) {
+            if replies.iter().any(is_panic) {
+                found.push(format!("{}: {}", shown(command), replies[0].printed()));
+            }
+        }
+    }
+    let total = found.len();
+    found.truncate(SHOWN);
+    assert!(total == 0, "{}\n{total} of {count} invocations differ", found.join("\n"));
+    println!("{count} invocations answered");
+}
+
+#[test]
+fn every_command_has_a_sample_with_ends_of_numbers() {
+    let server = Options::shards(1).start();
+    let sampled: BTreeSet<String> = SAMPLES.iter().map(|sample| name_of(sample)).collect();
+    let left_out: BTreeSet<&str> =
+        LEFT_OUT.iter().flat_map(|(names, _)| names.split(' ')).collect();
+    let missing: Vec<String> = command_list(&server)
+        .into_iter()
+        .filter(|name| !name.contains('|') && !sampled.contains(name))
+        .filter(|name| !left_out.contains(name.as_str()))
+        .collect();
+    assert!(missing.is_empty(), "no sample in tests/edges/samples.rs: {missing:?}");
+}
