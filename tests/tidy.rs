@@ -56,7 +56,6 @@ const SHELL: &[(&str, &[&str])] = &[
     ("logging", &[]),
     ("doors", &[]),
     ("fault", &[]),
-    ("oom", &[]),
     ("settings", &[]),
     ("layers", &[]),
     ("thread", NO_ACTOR),
@@ -71,18 +70,8 @@ const SHELL: &[(&str, &[&str])] = &[
     ("daemon", &["boot", "clock", "logging", "settings"]),
 ];
 
-const NO_ACTOR: &[&str] = &[
-    "message",
-    "settings",
-    "allocator",
-    "clock",
-    "doors",
-    "fault",
-    "oom",
-    "shared",
-    "thread",
-    "logging",
-];
+const NO_ACTOR: &[&str] =
+    &["message", "settings", "allocator", "clock", "doors", "fault", "shared", "thread", "logging"];
 
 /// File, the module that it should not import, and what would end that.
 const DEBTS: &[(&str, &str, &str)] = &[

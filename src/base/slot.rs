@@ -32,7 +32,7 @@ fn position(bytes: &[u8], wanted: u8) -> Option<usize> {
     const LOW: u64 = 0x0101_0101_0101_0101;
     let mut skipped = 0;
     for eight in bytes.as_chunks().0 {
-        let differences = u64::from_le_bytes(*eight) ^ LOW * u64::from(wanted);
+        let differences = u64::from_le_bytes(*eight) ^ (LOW * u64::from(wanted));
         if differences.wrapping_sub(LOW) & !differences & (LOW << 7) != 0 {
             break;
         }
