@@ -20,6 +20,7 @@ use crate::support::server::{Options, Server};
 
 use samples::{ANY_REPLY, KEYS, LEFT_OUT, SAMPLES, SETUP, UNEQUAL};
 
+/// The ends of numbers.
 const EDGES: [&str; 31] = [
     "0",
     "-1",
@@ -54,6 +55,12 @@ const EDGES: [&str; 31] = [
     "",
 ];
 
+/// What is a number to some readers and none to others, and marks that stand before numbers.
+const ODD: [&str; 22] = [
+    " 1", "1 ", "+1", "01", "-01", "1.0", "1.5", "1e2", "1E308", "-1e308", "5e-324", "1e-400",
+    "0x10", "+inf", "Infinity", "-nan", "(1", "[1", "-", "+", "$", "#",
+];
+
 type Command = Vec<Vec<u8>>;
 
 /// Invocations that are sent in one write.
@@ -67,7 +74,8 @@ fn variants(sample: &str) -> Vec<Command> {
     let sample_words = words(sample).unwrap();
     let mut variants = vec![sample_words.clone()];
     for place in 1..sample_words.len() {
-        for edge in EDGES.iter().filter(|edge| !is_left_out(sample, place, edge)) {
+        let edges = EDGES.iter().chain(&ODD);
+        for edge in edges.filter(|edge| !is_left_out(sample, place, edge)) {
             let mut variant = sample_words.clone();
             variant[place] = (*edge).into();
             variants.push(variant);
@@ -87,12 +95,13 @@ fn is_left_out(sample: &str, place: usize, edge: &str) -> bool {
 /// The reply to each variant and the digest behind it. What only reads finds the keys that it needs
 /// when they are set once in a while.
 fn answers(client: &mut Client, variants: &[Command], only_reads: bool) -> Vec<[Reply; 2]> {
-    let deletion = [words(&format!("DEL {KEYS}")).unwrap(), EDGES.map(Into::into).to_vec()];
+    let edges: Command = EDGES.iter().chain(&ODD).map(|edge| (*edge).into()).collect();
+    let deletion = [words(&format!("DEL {KEYS}")).unwrap(), edges.clone()];
     let setup: Vec<Command> = SETUP.iter().map(|line| words(line).unwrap()).collect();
     let setup = [vec![words("SELECT 0").unwrap(), deletion.concat()], setup].concat();
     let before: Vec<u8> = setup.iter().flat_map(|line| encode(line)).collect();
     let digest = words(&format!("DEBUG DIGEST-VALUE {KEYS}")).unwrap();
-    let after = encode(&[digest, EDGES.map(Into::into).to_vec()].concat());
+    let after = encode(&[digest, edges].concat());
     client.line("FLUSHALL");
     let mut answers = Vec::new();
     for some in variants.chunks(AT_ONCE) {

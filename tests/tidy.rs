@@ -57,7 +57,6 @@ const SHELL: &[(&str, &[&str])] = &[
     ("logging", &[]),
     ("doors", &[]),
     ("fault", &[]),
-    ("oom", &[]),
     ("settings", &[]),
     ("layers", &[]),
     ("thread", NO_ACTOR),
@@ -72,18 +71,8 @@ const SHELL: &[(&str, &[&str])] = &[
     ("daemon", &["boot", "clock", "logging", "settings"]),
 ];
 
-const NO_ACTOR: &[&str] = &[
-    "message",
-    "settings",
-    "allocator",
-    "clock",
-    "doors",
-    "fault",
-    "shared",
-    "thread",
-    "logging",
-    "oom",
-];
+const NO_ACTOR: &[&str] =
+    &["message", "settings", "allocator", "clock", "doors", "fault", "shared", "thread", "logging"];
 
 /// File, the module that it should not import, and what would end that.
 const DEBTS: &[(&str, &str, &str)] = &[

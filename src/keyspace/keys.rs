@@ -46,8 +46,6 @@ pub struct Figures {
     pub expired_elements: u64,
     /// Changes of the data set.
     pub changes: u64,
-    /// Keys and large values that were dropped bit by bit, out of everybody's way.
-    pub freed: u64,
 }
 
 impl Figures {
@@ -58,7 +56,6 @@ impl Figures {
         self.expired += other.expired;
         self.expired_elements += other.expired_elements;
         self.changes += other.changes;
-        self.freed += other.freed;
     }
 }
 

@@ -1,6 +1,6 @@
 //! What [`super`] sends: keys, well-formed invocations, and what is not compared.
 
-use super::EDGES;
+use super::{EDGES, ODD};
 
 /// All keys that samples name.
 pub(super) const KEYS: &str = "n t f {e}n h l s z lex geo x a b d p q l2 s2 z2";
@@ -97,6 +97,7 @@ pub(super) const UNEQUAL: &[(&str, usize, &[&str], &str)] = &[
     ("BITFIELD n INCRBY i8 #1 100", 4, HUGE, "half a gigabyte"),
     ("LSET", 2, HUGE, "Valkey cuts the index to 32 bits"),
     ("LSET", 2, BELOW, "Valkey cuts the index to 32 bits"),
+    ("XPENDING", 4, &["1"], "whether a millisecond has passed"),
     ("PSETEX", 2, &["1"], "it is gone after a millisecond"),
     (
         "HSETEX h EX 100000 FIELDS 1 f 2",
@@ -106,6 +107,7 @@ pub(super) const UNEQUAL: &[(&str, usize, &[&str], &str)] = &[
     ),
     ("ZINTERSTORE", 6, LONG, "Valkey writes more digits than are needed"),
     ("ZINTERSTORE", 7, LONG, "Valkey writes more digits than are needed"),
+    ("CLUSTER", 1, &ODD, "what there is not of a cluster is refused alike"),
     ("CLUSTER", 1, &EDGES, "what there is not of a cluster is refused alike"),
     ("XAUTOCLAIM x g d 0 0 COUNT 5", 7, HUGE, "Valkey has no memory for the count"),
 ];

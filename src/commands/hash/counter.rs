@@ -27,6 +27,7 @@ pub(crate) const COMMANDS: &[Command] = &[
         summary: "Adds a number to the integer in a field; a missing one counts as 0.",
         arity: Arity::Exactly(4),
         keys: KEY,
+        element: Some(2),
         flags: FLAGS,
         args: &[Arg::key("key"), Arg::string("field"), Arg::integer("increment")],
         run: Run::Keys(hincrby),

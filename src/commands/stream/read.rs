@@ -127,7 +127,8 @@ fn xreadgroup(
             b">" => None,
             b"$" => return Err(meaningless('$')),
             b"+" => return Err(meaningless('+')),
-            text => Some(id(text, 0)?),
+            // The highest id of all is taken for `>`, as in Valkey.
+            text => Some(id(text, 0)?).filter(|id| *id != Id::MAX),
         });
     }
     let (now, db) = (keys.now, keys.db);

@@ -18,7 +18,7 @@ const SCORE_MAX: i32 = 1000;
 
 /// The score of this process.
 #[derive(Debug, Default)]
-pub struct Score {
+pub(super) struct Score {
     base: Option<i32>,
 }
 
@@ -28,7 +28,7 @@ impl Score {
     /// # Errors
     /// The file cannot be read or written: a lower score than before takes privileges. It is in the
     /// log then, and nothing has changed.
-    pub fn follow(&mut self, settings: &Settings) -> io::Result<()> {
+    pub(super) fn follow(&mut self, settings: &Settings) -> io::Result<()> {
         self.write(settings).inspect_err(|error| warn!("{FILE}: {error}"))
     }
 
