@@ -5,6 +5,7 @@
 //! the way, and nothing is left behind where it was.
 
 use std::any::Any;
+use std::ops::Range;
 
 use bytes::Bytes;
 
@@ -113,12 +114,14 @@ impl Batch {
         self.has_written = false;
         self.routed.clear();
         let (frames, input) = (&self.frames, &self.input);
+        let mut last = None;
         self.routed.extend(frames.frames.iter().map(|frame| {
             let bytes = frames.bytes_of(frame, input);
             let spans = frames.args_of(frame);
-            let Found::Command(command) = registry::find(bytes, spans) else {
+            let Found::Command(command) = registry::find_again(last, bytes, spans) else {
                 return Routed { command: None, key: None };
             };
+            last = Some(command);
             let key = command.single_key().and_then(|at| {
                 let key = Key::new(spans.get(usize::from(at))?.of(bytes), hasher);
                 Some((at, key.slot, key.hash))
@@ -129,7 +132,7 @@ impl Batch {
 
     /// The calls from the next one on, [`WARMED`] at the most, whose keys `shard` has not brought
     /// into its cache yet. A batch that goes to and fro asks that of each shard once.
-    pub(crate) fn cold(&mut self, shard: u16) -> Option<&[Routed]> {
+    pub(crate) fn cold(&mut self, shard: u16) -> Option<Range<usize>> {
         if self.next >= self.warmed.end {
             self.warmed = Warmed { end: self.routed.len().min(self.next + WARMED), shards: 0 };
         }
@@ -138,7 +141,7 @@ impl Batch {
             return None;
         }
         self.warmed.shards |= bit;
-        self.routed.get(self.next..self.warmed.end)
+        Some(self.next..self.warmed.end)
     }
 
     /// True when every request was answered.

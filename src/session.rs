@@ -32,6 +32,8 @@ pub struct Session {
     pub no_touch: bool,
     /// CLIENT CAPA REDIRECT: it can be sent elsewhere.
     pub redirects: bool,
+    /// READONLY: it would read from a replica of a cluster.
+    pub reads_replicas: bool,
     /// The client asked for MONITOR.
     pub monitors: bool,
     /// The connection closes after the replies so far.
@@ -108,6 +110,7 @@ impl Session {
             no_touch: false,
             redirects: false,
             monitors: false,
+            reads_replicas: false,
             closing: false,
             attacks: false,
             peer: Arc::new(peer),

@@ -8,8 +8,8 @@
 //! - `causes`: `SET job v, SET flag v` in one pipeline; who sees the flag must see the job,
 //!   on another connection, or as `GET flag, GET job` in one pipeline;
 //! - `rows`: numbers that one connection appends to collections of every kind (`order/rows.rs`);
-//! - `wholes`: MSET of equal values, MSETNX and DEL of the same keys, RENAME and SMOVE to and fro, of
-//!   which nobody may see a part;
+//! - `wholes`: MSET of equal values, MSETNX and DEL of the same keys, RENAME and SMOVE to and fro,
+//!   of which nobody may see a part;
 //! - `counters`: INCR by many; no number twice, none missing.
 //!
 //! That the workloads would notice is shown, not hoped: they run against our own server with DEBUG

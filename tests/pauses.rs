@@ -1,5 +1,5 @@
-//! Promise 6: no long pause. A table that grows, keys and elements that are due, and large values that
-//! nobody can reach any more are worked off in pieces.
+//! Promise 6: no long pause. A table that grows, keys and elements that are due, and large values
+//! that nobody can reach any more are worked off in pieces.
 //!
 //! The bounds are for a noisy machine and the debug profile, and far below what a table moved at
 //! once or keys taken out by chance would cost; the figures themselves are measured by the scripts
@@ -20,8 +20,9 @@ use crate::support::{env_number, seed};
 /// The longest slice, in microseconds of the thread's CPU time.
 const SLICE_US_MAX: u64 = 10_000;
 
-/// The longest slice while much is freed: now and then the allocator gives pages back to the kernel in
-/// the shard's time, which takes up to about 10 ms. Dropping all at once takes several times as long.
+/// The longest slice while much is freed: now and then the allocator gives pages back to the kernel
+/// in the shard's time, which takes up to about 10 ms. Dropping all at once takes several times as
+/// long.
 const DROP_US_MAX: u64 = 30_000;
 
 /// How late a key may be gone and its DEL in the journal, for 99 of 100 keys.

@@ -29,7 +29,6 @@ pub mod layers;
 pub mod listener;
 pub mod logging;
 pub mod message;
-pub mod oom;
 pub mod router;
 pub mod settings;
 pub mod shard;

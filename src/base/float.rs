@@ -23,6 +23,14 @@ pub fn parse(text: &[u8]) -> Option<f64> {
     (!number.is_nan() && !overflows && !vanishes).then_some(number)
 }
 
+/// The whole number that a double is written as, if it is.
+#[inline]
+pub fn whole(number: f64) -> Option<i64> {
+    let whole = number as i64;
+    let is_it = number.abs() <= WHOLE_MAX && whole as f64 == number;
+    (is_it && (whole != 0 || number.is_sign_positive())).then_some(whole)
+}
+
 /// The text of a double, without allocation.
 #[derive(Clone, Copy, Debug)]
 pub struct Text {
@@ -33,12 +41,10 @@ pub struct Text {
 impl Text {
     /// Writes a double.
     pub fn of(number: f64) -> Text {
-        if number != 0.0 && number.abs() <= WHOLE_MAX && number.fract() == 0.0 {
-            let mut text = Text::empty();
-            text.add(itoa::Buffer::new().format(number as i64).as_bytes());
-            return text;
-        }
-        Text::with_few_digits(number)
+        let Some(whole) = whole(number) else { return Text::with_few_digits(number) };
+        let mut text = Text::empty();
+        text.add(itoa::Buffer::new().format(whole).as_bytes());
+        text
     }
 
     /// Writes a double without minding whether it is whole: `1e+10` for ten milliards.

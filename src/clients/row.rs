@@ -117,6 +117,7 @@ impl Row {
             (session.monitors, b'O'),
             (session.closing, b'c'),
             (session.peer.unix, b'U'),
+            (session.reads_replicas, b'r'),
             (session.no_evict, b'e'),
             (session.no_touch, b'T'),
         ];
@@ -245,6 +246,7 @@ mod tests {
         session.names.client = b"me".to_vec();
         session.resp3 = true;
         session.redirects = true;
+        session.reads_replicas = true;
         session.no_touch = true;
         session.no_evict = true;
         session.commands = 132;
@@ -256,7 +258,7 @@ mod tests {
         let line = line.replace(&format!("tot-mem={}", row.memory()), "tot-mem=1");
         assert_eq!(
             line,
-            "id=6 addr=127.0.0.1:48502 laddr=127.0.0.1:6379 fd=9 name=me age=62 idle=62 flags=eT \
+            "id=6 addr=127.0.0.1:48502 laddr=127.0.0.1:6379 fd=9 name=me age=62 idle=62 flags=reT \
              capa=r db=0 sub=0 psub=0 ssub=0 multi=-1 watch=0 qbuf=0 qbuf-free=0 argv-mem=0 \
              multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=1 events=r cmd=NULL user=default \
              redir=-1 resp=3 lib-name= lib-ver= tot-net-in=5 tot-net-out=7 tot-cmds=132"

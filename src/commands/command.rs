@@ -37,6 +37,9 @@ pub struct Command {
     /// What it does with keys that are declared with [`Access::VARIABLE_FLAGS`], from its words,
     /// the name first.
     pub varying_access: Option<VaryingAccess>,
+    /// Position of the first element that it looks for by name in the collection of its key; so
+    /// that is in the cache when it runs.
+    pub element: Option<u16>,
     /// What it may do, and when.
     pub flags: Flags,
     /// ACL categories beyond those that follow from group and flags.
@@ -75,6 +78,7 @@ impl Command {
         keys: &[],
         further: None,
         varying_access: None,
+        element: None,
         flags: Flags::NONE,
         categories: Categories::NONE,
         tips: &[],

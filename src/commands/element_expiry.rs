@@ -52,6 +52,8 @@ pub(crate) const MEMBERS: Arg =
     Arg::block("members", &[Arg::integer("nummembers"), Arg::string("member").multiple()])
         .token("MEMBERS");
 
+const KEY: Arg = Arg::key("key");
+
 const CONDITION: Arg = Arg::one_of(
     "condition",
     &[Arg::word("nx", "NX"), Arg::word("xx", "XX"), Arg::word("gt", "GT"), Arg::word("lt", "LT")],
@@ -65,14 +67,14 @@ pub(crate) const fn commands<T: Expiring>(names: [&'static str; 9]) -> [Command;
         Command {
             name: Name(expire),
             summary: "Lets elements expire after some seconds.",
-            args: const { &[Arg::key("key"), Arg::integer("seconds"), CONDITION, T::NAMED] },
+            args: const { &[KEY, Arg::integer("seconds"), CONDITION, T::NAMED] },
             run: Run::Keys(|call, keys, reply| set::<T>(call, keys, reply, Clock::SECONDS)),
             ..setter::<T>()
         },
         Command {
             name: Name(expireat),
             summary: "Lets elements expire at a unix time in seconds.",
-            args: const { &[Arg::key("key"), Arg::unix_time("unix-time-seconds"), CONDITION, T::NAMED] },
+            args: const { &[KEY, Arg::unix_time("unix-time-seconds"), CONDITION, T::NAMED] },
             run: Run::Keys(|call, keys, reply| set::<T>(call, keys, reply, Clock::UNIX_SECONDS)),
             ..setter::<T>()
         },
@@ -86,23 +88,21 @@ pub(crate) const fn commands<T: Expiring>(names: [&'static str; 9]) -> [Command;
             name: Name(persist),
             summary: "Takes the deadlines of elements away.",
             arity: Arity::AtLeast(5),
-            args: const { &[Arg::key("key"), T::NAMED] },
+            args: const { &[KEY, T::NAMED] },
             run: Run::Keys(persist_elements::<T>),
             ..setter::<T>()
         },
         Command {
             name: Name(pexpire),
             summary: "Lets elements expire after some milliseconds.",
-            args: const { &[Arg::key("key"), Arg::integer("milliseconds"), CONDITION, T::NAMED] },
+            args: const { &[KEY, Arg::integer("milliseconds"), CONDITION, T::NAMED] },
             run: Run::Keys(|call, keys, reply| set::<T>(call, keys, reply, Clock::MILLISECONDS)),
             ..setter::<T>()
         },
         Command {
             name: Name(pexpireat),
             summary: "Lets elements expire at a unix time in milliseconds.",
-            args: const {
-                &[Arg::key("key"), Arg::unix_time("unix-time-milliseconds"), CONDITION, T::NAMED]
-            },
+            args: const { &[KEY, Arg::unix_time("unix-time-milliseconds"), CONDITION, T::NAMED] },
             run: Run::Keys(|call, keys, reply| {
                 set::<T>(call, keys, reply, Clock::UNIX_MILLISECONDS)
             }),
@@ -146,7 +146,7 @@ const fn getter<T: Expiring>() -> Command {
         arity: Arity::AtLeast(5),
         keys: const { &[KeySpec::one(1, Access::RO.and(Access::READS))] },
         flags: Flags::READONLY.and(Flags::FAST),
-        args: const { &[Arg::key("key"), T::NAMED] },
+        args: const { &[KEY, T::NAMED] },
         ..T::BASE
     }
 }

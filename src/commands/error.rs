@@ -5,6 +5,8 @@
 
 use thiserror::Error;
 
+use crate::keyspace::error::KeyError;
+
 /// Why a command was refused. `Display` gives the line without the leading `-`.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the texts say it")]
@@ -79,6 +81,16 @@ pub enum CommandError {
     /// A text that quotes its input, whole with its prefix.
     #[error("{0}")]
     Quoted(String),
+}
+
+impl From<KeyError> for CommandError {
+    fn from(error: KeyError) -> CommandError {
+        match error {
+            KeyError::WrongType => CommandError::WrongType,
+            KeyError::NotAnInteger => CommandError::NotAnInteger,
+            KeyError::Overflow => CommandError::IncrementOverflow,
+        }
+    }
 }
 
 impl CommandError {

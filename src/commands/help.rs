@@ -29,8 +29,8 @@ pub(super) fn help(
     Ok(())
 }
 
-/// As [`help`], where the words are not the declarations': each line a usage, below it what it does.
-/// `HELP` itself is added.
+/// As [`help`], where the words are not the declarations': each line a usage, below it what it
+/// does. `HELP` itself is added.
 pub(super) fn of_lines(
     call: &Call<'_>,
     lines: &[(&str, &str)],

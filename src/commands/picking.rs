@@ -3,8 +3,8 @@
 use crate::commands::call::Call;
 use crate::commands::error::CommandError;
 
-/// More elements than this are not given where one may be given several times: Valkey knows no bound
-/// and would run out of memory.
+/// More elements than this are not given where one may be given several times: Valkey knows no
+/// bound and would run out of memory.
 pub(crate) const REPEATED_MAX: u64 = 1 << 24;
 
 /// The number behind the key, negative where an element may be given several times, and whether

@@ -147,6 +147,20 @@ fn command(name: &[u8]) -> Option<&'static Command> {
     named(name).filter(|_| !name.contains(&b'|'))
 }
 
+/// As [`find`], where the request before was for `last`: those of a pipeline are mostly alike.
+#[inline]
+pub fn find_again(last: Option<&'static Command>, bytes: &[u8], spans: &[Span]) -> Found {
+    if let (Some(command), Some(first)) = (last, spans.first())
+        && command.subcommands.is_empty()
+        && !command.name.as_str().contains('|')
+        && first.of(bytes).eq_ignore_ascii_case(command.name.as_str().as_bytes())
+        && command.accepts(spans.len())
+    {
+        return Found::Command(command);
+    }
+    find(bytes, spans)
+}
+
 /// Finds what a request asks for; nothing where it is unknown or its arity is wrong.
 pub fn find(bytes: &[u8], spans: &[Span]) -> Found {
     let Some(first) = spans.first() else { return Found::Nothing };

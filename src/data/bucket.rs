@@ -16,7 +16,7 @@ const CHUNK: usize = 64;
 /// Members and a part of the hash of each.
 #[repr(C, align(64))]
 #[derive(Clone)]
-pub(super) struct Bucket<T> {
+pub(crate) struct Bucket<T> {
     /// A byte of the hash for each member, in order. In the highest byte: the number of the bucket
     /// in which this one goes on, 0 for none.
     tags: u64,
@@ -43,6 +43,18 @@ fn places(tags: u64, wanted: u64) -> u64 {
 }
 
 impl<T> Bucket<T> {
+    /// Reads the bucket, and no member.
+    #[inline]
+    pub(crate) fn line(&self) -> u64 {
+        self.tags
+    }
+
+    /// What is probably a member, by its hash alone; nothing of the member is read.
+    #[inline]
+    pub(crate) fn candidate(&self, hash: u64) -> Option<&T> {
+        self.members[self.place(tag_in_each(hash), &mut |_| true)?].as_ref()
+    }
+
     /// The place of a member in this bucket, behind it left out.
     #[inline]
     fn place(&self, wanted: u64, is_it: &mut impl FnMut(&T) -> bool) -> Option<usize> {
@@ -252,10 +264,15 @@ impl<T> Chunk<T> {
     }
 }
 
-/// By how many buckets a row of `len` grows: an eighth to a quarter of them, the steps of the
-/// allocator's classes.
+/// By how many buckets a row of `len` grows: an eighth of them to all again, among the allocator's
+/// classes but by no fewer than two from two on. All rows of a keyspace grow at about the same
+/// time, and each size that they pass leaves pages behind that the few late ones hold.
 fn step(len: usize) -> usize {
-    len.checked_ilog2().map_or(1, |log| usize::max((1 << log) / 4, 1))
+    match len {
+        0..2 => 1,
+        2..16 => 2,
+        _ => (1 << len.ilog2()) / 4,
+    }
 }
 
 /// Gives a row another length; new places are empty.
@@ -304,10 +321,18 @@ impl<T> Buckets<T> {
         Some((chunk, index % CHUNK))
     }
 
-    /// The first word of a bucket's line.
+    /// The bucket at an index; nothing of it is read.
     #[inline]
-    pub(super) fn line(&self, index: usize) -> u64 {
-        self.chunk(index).and_then(|(chunk, at)| chunk.front.get(at)).map_or(0, |b| b.tags)
+    pub(super) fn get(&self, index: usize) -> Option<&Bucket<T>> {
+        let (chunk, at) = self.chunk(index)?;
+        chunk.front.get(at)
+    }
+
+    /// The bucket in which one with this index goes on; nothing of it is read.
+    #[inline]
+    pub(super) fn behind(&self, index: usize, bucket: &Bucket<T>) -> Option<&Bucket<T>> {
+        let (chunk, at) = self.chunk(index)?;
+        chunk.bucket(at, bucket.next()?)
     }
 
     /// The member of a bucket with this hash for which `is_it` says so.

@@ -15,6 +15,7 @@ pub mod value;
 pub mod zset;
 
 use crate::base::millis::Millis;
+use crate::data::table::Link;
 
 /// No deadline.
 pub const NEVER: Millis = Millis::MAX;
@@ -40,6 +41,12 @@ pub trait Collection {
     /// Bytes that it takes from the allocator, its own place not counted; bounded work, so of large
     /// ones an estimate.
     fn memory(&self) -> usize;
+
+    /// Reads a link of the chain of loads that leads to the element with this hash, so that it is
+    /// in the cache; what it gives means nothing.
+    fn warm(&self, _hash: u64, _link: Link) -> u64 {
+        0
+    }
 
     /// A lower bound of the deadlines of its elements, [`NEVER`] where none has one.
     fn due(&self) -> Millis {

@@ -69,6 +69,15 @@ pub trait Member {
     }
 }
 
+/// A link of the chain of loads that leads to a member, to be brought into the cache.
+#[derive(Clone, Copy, Debug)]
+pub enum Link {
+    /// The bucket in which a look begins.
+    Bucket,
+    /// What is probably the member.
+    Member,
+}
+
 /// A name and its hash.
 #[derive(Clone, Copy, Debug)]
 pub struct Name<'a> {
@@ -168,16 +177,30 @@ impl<T: Member> Table<T> {
         self.buckets.len()
     }
 
-    /// Reads of the table what the next look for this hash reads of it, and no member.
+    /// The bucket in which a look for this hash begins; nothing of it is read.
     #[inline]
-    pub(crate) fn line(&self, hash: u64) -> u64 {
-        self.buckets.line(self.index(hash))
+    pub(crate) fn bucket(&self, hash: u64) -> Option<&Bucket<T>> {
+        self.buckets.get(self.index(hash))
     }
 
-    /// What is probably a member, by its hash alone; nothing of the member is read.
+    /// Reads a link of the chain that leads to the member with this hash; what it gives means
+    /// nothing.
     #[inline]
-    pub(crate) fn candidate(&self, hash: u64) -> Option<&T> {
-        self.buckets.find(self.index(hash), hash, |_| true)
+    pub(crate) fn warm(&self, hash: u64, link: Link) -> u64 {
+        match link {
+            Link::Bucket => self.bucket(hash).map_or(0, Bucket::line),
+            Link::Member => {
+                let member = self.bucket(hash).and_then(|bucket| bucket.candidate(hash));
+                let name = member.map_or(&[][..], Member::name);
+                name.last().copied().unwrap_or_default().into()
+            }
+        }
+    }
+
+    /// The bucket in which a look for this hash goes on behind another; nothing of it is read.
+    #[inline]
+    pub(crate) fn behind(&self, hash: u64, bucket: &Bucket<T>) -> Option<&Bucket<T>> {
+        self.buckets.behind(self.index(hash), bucket)
     }
 
     /// The member with this name, to change what leaves name and deadlines as they are.

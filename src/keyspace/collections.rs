@@ -4,8 +4,8 @@
 //! and one whose elements have other deadlines is filed anew. Whether something changed is the
 //! caller's to say ([`Keys::changed`]), since only it knows.
 
-use crate::commands::error::CommandError;
 use crate::keyspace::entry::{Entry, NewValue};
+use crate::keyspace::error::KeyError;
 use crate::keyspace::key::Key;
 use crate::keyspace::keys::{Deadline, Keys, Tools};
 use crate::keyspace::object::{Object, Ref, Typed};
@@ -17,16 +17,16 @@ impl Keys<'_> {
     /// Reads a collection: counts a hit or a miss and moves the access clock.
     ///
     /// # Errors
-    /// [`CommandError::WrongType`] when the key holds something else.
-    pub fn read_as<T: Typed>(&mut self, key: Key<'_>) -> Result<Option<Ref<'_, T>>, CommandError> {
+    /// [`KeyError::WrongType`] when the key holds something else.
+    pub fn read_as<T: Typed>(&mut self, key: Key<'_>) -> Result<Option<Ref<'_, T>>, KeyError> {
         typed(self.read(key))
     }
 
     /// Looks at a collection without a trace, but for taking the key out when it is due.
     ///
     /// # Errors
-    /// [`CommandError::WrongType`] when the key holds something else.
-    pub fn look_as<T: Typed>(&mut self, key: Key<'_>) -> Result<Option<Ref<'_, T>>, CommandError> {
+    /// [`KeyError::WrongType`] when the key holds something else.
+    pub fn look_as<T: Typed>(&mut self, key: Key<'_>) -> Result<Option<Ref<'_, T>>, KeyError> {
         typed(self.look(key))
     }
 
@@ -34,8 +34,8 @@ impl Keys<'_> {
     /// by side. A key that is due is not there.
     ///
     /// # Errors
-    /// [`CommandError::WrongType`] when the key holds something else.
-    pub fn peek_as<T: Typed>(&self, key: Key<'_>) -> Result<Option<Ref<'_, T>>, CommandError> {
+    /// [`KeyError::WrongType`] when the key holds something else.
+    pub fn peek_as<T: Typed>(&self, key: Key<'_>) -> Result<Option<Ref<'_, T>>, KeyError> {
         typed(self.peek(key))
     }
 
@@ -48,12 +48,12 @@ impl Keys<'_> {
     /// Changes a collection that is there. Returns nothing when there is none.
     ///
     /// # Errors
-    /// [`CommandError::WrongType`] when the key holds something else.
+    /// [`KeyError::WrongType`] when the key holds something else.
     pub fn edit_as<T: Typed, R>(
         &mut self,
         key: Key<'_>,
         change: impl FnOnce(&mut T, &mut Tools) -> R,
-    ) -> Result<Option<R>, CommandError> {
+    ) -> Result<Option<R>, KeyError> {
         self.expire_if_due(key);
         let table = self.space.table_mut(self.db, key.slot);
         let Some(entry) = table.and_then(|table| table.get_mut(key.in_table())) else {
@@ -69,7 +69,7 @@ impl Keys<'_> {
             let result = change(value, tools);
             Some((result, value.due() != old_due, value.vanishes()))
         });
-        let (result, is_filed_wrong, vanishes) = edited.flatten().ok_or(CommandError::WrongType)?;
+        let (result, is_filed_wrong, vanishes) = edited.flatten().ok_or(KeyError::WrongType)?;
         if vanishes {
             let entry = self.take(key);
             entry.into_iter().for_each(|entry| self.tools.discarded.take_entry(entry));
@@ -83,12 +83,12 @@ impl Keys<'_> {
     /// elements then (a stream always).
     ///
     /// # Errors
-    /// [`CommandError::WrongType`] when the key holds something else.
+    /// [`KeyError::WrongType`] when the key holds something else.
     pub fn edit_or_new<T: Typed, R>(
         &mut self,
         key: Key<'_>,
         change: impl FnOnce(&mut T, &mut Tools) -> R,
-    ) -> Result<R, CommandError> {
+    ) -> Result<R, KeyError> {
         let mut change = Some(change);
         let edited =
             self.edit_as(key, |value, tools| change.take().map(|change| change(value, tools)))?;
@@ -178,8 +178,8 @@ impl Keys<'_> {
     }
 }
 
-fn typed<T: Typed>(entry: Option<&Entry>) -> Result<Option<Ref<'_, T>>, CommandError> {
+fn typed<T: Typed>(entry: Option<&Entry>) -> Result<Option<Ref<'_, T>>, KeyError> {
     let Some(entry) = entry else { return Ok(None) };
     let typed = entry.object().and_then(Ref::of);
-    typed.map(Some).ok_or(CommandError::WrongType)
+    typed.map(Some).ok_or(KeyError::WrongType)
 }

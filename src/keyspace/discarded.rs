@@ -4,11 +4,16 @@ use crate::data::table::Table;
 use crate::keyspace::entry::Entry;
 use crate::keyspace::object::Object;
 
+/// Collections of more elements count among what is freed out of everybody's way, as in Redis.
+const LARGE: usize = 64;
+
 /// Tables and values on their way out.
 #[derive(Debug, Default)]
 pub struct Discarded {
     tables: Vec<Table<Entry>>,
     objects: Vec<Object>,
+    /// Large collections and keys of tables that have come here since the last reset.
+    taken: u64,
 }
 
 impl Discarded {
@@ -23,8 +28,20 @@ impl Discarded {
         keys + self.objects.iter().map(|object| object.collection().len()).sum::<usize>()
     }
 
+    /// Large collections and keys of tables that are gone for good since the last reset.
+    pub fn freed(&self) -> u64 {
+        let keys: usize = self.tables.iter().map(|table| table.counts().len).sum();
+        self.taken.saturating_sub((keys + self.objects.len()) as u64)
+    }
+
+    /// Starts [`Discarded::freed`] anew.
+    pub fn reset(&mut self) {
+        self.taken = 0;
+    }
+
     /// Takes tables.
     pub fn take_tables(&mut self, mut tables: Vec<Table<Entry>>) {
+        self.taken += tables.iter().map(|table| table.counts().len as u64).sum::<u64>();
         self.tables.append(&mut tables);
     }
 
@@ -36,27 +53,27 @@ impl Discarded {
     }
 
     /// Takes a collection; a small one is gone at once.
-    pub fn take_object(&mut self, mut object: Object) {
+    pub fn take_object(&mut self, object: Object) {
+        self.taken += u64::from(object.collection().len() > LARGE);
+        self.drop_piece(object);
+    }
+
+    fn drop_piece(&mut self, mut object: Object) {
         if object.collection_mut().drop_some() {
             self.objects.push(object);
         }
     }
 
-    /// Drops a piece. Returns how many values and keys of tables are gone with it for good. What
-    /// panics on its way out, since a bug left it torn, does not come back.
-    pub fn drop_some(&mut self) -> usize {
+    /// Drops a piece. Returns true when there is more. What panics on its way out, since a bug left
+    /// it torn, does not come back.
+    pub fn drop_some(&mut self) -> bool {
         if let Some(object) = self.objects.pop() {
-            let before = self.objects.len();
-            self.take_object(object);
-            return usize::from(self.objects.len() == before);
-        }
-        let Some(mut table) = self.tables.pop() else { return 0 };
-        let before = table.counts().len;
-        let more = table.drop_some();
-        let gone = before.saturating_sub(table.counts().len);
-        if more {
+            self.drop_piece(object);
+        } else if let Some(mut table) = self.tables.pop()
+            && table.drop_some()
+        {
             self.tables.push(table);
         }
-        gone
+        !self.is_empty()
     }
 }

@@ -242,17 +242,16 @@ impl Entry {
         shape.is_object().then(|| unsafe { Object::from_raw(self.tag(shape), self.pointer(shape)) })
     }
 
-    /// Where the entry stands: reads the table's pointer and nothing behind it.
-    #[inline]
-    pub(super) fn address(&self) -> usize {
-        self.start.as_ptr().addr()
-    }
-
     /// The last byte of a small entry: with the first ones, who reads it has all of it in the
-    /// cache.
+    /// cache. Of a collection the first byte of what is elsewhere.
     #[inline]
-    pub(super) fn last_byte(&self) -> u8 {
+    pub(super) fn far_byte(&self) -> u8 {
         let shape = self.shape();
+        if shape.is_object() {
+            // SAFETY: the pointer of an object stands there, and leads to an allocation: whatever
+            // the object is, it has a first byte, which was written.
+            return unsafe { self.pointer(shape).read() };
+        }
         // SAFETY: the byte before the end of the last part is there: the head at the least.
         unsafe { self.array::<1>(shape.value_at() + shape.value_len - 1)[0] }
     }
@@ -328,7 +327,15 @@ impl Entry {
     pub fn edit<R>(&mut self, change: impl FnOnce(&mut Vec<u8>) -> R) -> R {
         let mut bytes = self.take_bytes();
         let result = change(&mut bytes);
-        self.replace(NewValue::Built(bytes), self.deadline());
+        let shape = self.shape();
+        if shape.is_long() && bytes.len() > INLINE_MAX {
+            // SAFETY: the entry keeps its shape, and in the value's place stands the empty `Vec`
+            // that `take_bytes` left, which owns nothing.
+            unsafe { self.put_long(shape.value_at(), bytes) };
+            self.mark_raw(true);
+        } else {
+            self.replace(NewValue::Built(bytes), self.deadline());
+        }
         result
     }
 

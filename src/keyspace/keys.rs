@@ -8,12 +8,12 @@ use std::collections::BTreeSet;
 
 use crate::base::integer;
 use crate::base::millis::Millis;
-use crate::commands::error::CommandError;
 use crate::data::value::Value;
 use crate::keyspace::access::AccessClock;
 use crate::keyspace::discarded::Discarded;
 use crate::keyspace::effect::Effects;
 use crate::keyspace::entry::{Entry, NewValue};
+use crate::keyspace::error::KeyError;
 use crate::keyspace::key::Key;
 use crate::keyspace::slot::Table;
 use crate::keyspace::space::Keyspace;
@@ -46,8 +46,6 @@ pub struct Figures {
     pub expired_elements: u64,
     /// Changes of the data set.
     pub changes: u64,
-    /// Keys and large values that were dropped bit by bit, out of everybody's way.
-    pub freed: u64,
 }
 
 impl Figures {
@@ -58,7 +56,6 @@ impl Figures {
         self.expired += other.expired;
         self.expired_elements += other.expired_elements;
         self.changes += other.changes;
-        self.freed += other.freed;
     }
 }
 
@@ -152,16 +149,16 @@ impl<'a> Keys<'a> {
     /// Reads a string: counts and touches.
     ///
     /// # Errors
-    /// [`CommandError::WrongType`] when the key holds something else.
-    pub fn read_string(&mut self, key: Key<'_>) -> Result<Option<Value<'_>>, CommandError> {
+    /// [`KeyError::WrongType`] when the key holds something else.
+    pub fn read_string(&mut self, key: Key<'_>) -> Result<Option<Value<'_>>, KeyError> {
         string_of(self.read(key))
     }
 
     /// Looks at a string on behalf of a write.
     ///
     /// # Errors
-    /// [`CommandError::WrongType`] when the key holds something else.
-    pub fn look_string(&mut self, key: Key<'_>) -> Result<Option<Value<'_>>, CommandError> {
+    /// [`KeyError::WrongType`] when the key holds something else.
+    pub fn look_string(&mut self, key: Key<'_>) -> Result<Option<Value<'_>>, KeyError> {
         string_of(self.look(key))
     }
 
@@ -240,9 +237,9 @@ impl<'a> Keys<'a> {
     /// stays. Returns the sum.
     ///
     /// # Errors
-    /// [`CommandError::WrongType`], [`CommandError::NotAnInteger`] or
-    /// [`CommandError::IncrementOverflow`].
-    pub fn add_integer(&mut self, key: Key<'_>, by: i64) -> Result<i64, CommandError> {
+    /// [`KeyError::WrongType`], [`KeyError::NotAnInteger`] or
+    /// [`KeyError::Overflow`].
+    pub fn add_integer(&mut self, key: Key<'_>, by: i64) -> Result<i64, KeyError> {
         self.expire_if_due(key);
         let there =
             self.space.table_mut(self.db, key.slot).and_then(|table| table.get_mut(key.in_table()));
@@ -250,11 +247,11 @@ impl<'a> Keys<'a> {
             self.set(key, NewValue::Integer(by), Deadline::Clear);
             return Ok(by);
         };
-        let old = match entry.string().ok_or(CommandError::WrongType)? {
+        let old = match entry.string().ok_or(KeyError::WrongType)? {
             Value::Integer(number) => number,
-            Value::Bytes(text) => integer::parse(text).ok_or(CommandError::NotAnInteger)?,
+            Value::Bytes(text) => integer::parse(text).ok_or(KeyError::NotAnInteger)?,
         };
-        let sum = old.checked_add(by).ok_or(CommandError::IncrementOverflow)?;
+        let sum = old.checked_add(by).ok_or(KeyError::Overflow)?;
         entry.replace(NewValue::Integer(sum), entry.deadline());
         if !self.untouched {
             self.tools.clock.touch(entry, self.now, &mut self.tools.random);
@@ -470,8 +467,8 @@ impl<'a> Keys<'a> {
     }
 }
 
-fn string_of(entry: Option<&Entry>) -> Result<Option<Value<'_>>, CommandError> {
-    entry.map(|entry| entry.string().ok_or(CommandError::WrongType)).transpose()
+fn string_of(entry: Option<&Entry>) -> Result<Option<Value<'_>>, KeyError> {
+    entry.map(|entry| entry.string().ok_or(KeyError::WrongType)).transpose()
 }
 
 #[cfg(test)]
@@ -525,10 +522,10 @@ mod tests {
             keys.set_deadline(key, Some(deadline));
             assert_eq!(keys.add_integer(key, -7), Ok(-2));
             assert_eq!(keys.look(key).and_then(Entry::deadline), Some(deadline));
-            assert_eq!(keys.add_integer(key, i64::MIN), Err(CommandError::IncrementOverflow));
+            assert_eq!(keys.add_integer(key, i64::MIN), Err(KeyError::Overflow));
             let changes = keys.changes;
             keys.set_string(key, b"1 ", Deadline::Keep);
-            assert_eq!(keys.add_integer(key, 1), Err(CommandError::NotAnInteger));
+            assert_eq!(keys.add_integer(key, 1), Err(KeyError::NotAnInteger));
             assert_eq!(keys.changes, changes + 1);
             keys.now = deadline;
             assert_eq!(keys.add_integer(key, 1), Ok(1));

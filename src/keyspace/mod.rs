@@ -5,6 +5,7 @@ pub mod collections;
 pub mod discarded;
 pub mod effect;
 pub mod entry;
+pub mod error;
 pub mod key;
 pub mod keys;
 pub mod object;

@@ -11,13 +11,24 @@ use crate::base::hash::Hasher;
 use crate::base::millis::Millis;
 use crate::base::slot::SLOTS;
 use crate::data::NEVER;
-use crate::data::table::Counts;
+use crate::data::table::{Counts, Link};
 use crate::keyspace::entry::Entry;
 use crate::keyspace::key::Key;
 use crate::keyspace::slot::{Slot, Table};
 
 /// Keys that [`Keyspace::warm`] takes at a time.
 pub const WARMED: usize = 16;
+
+/// What [`Keyspace::warm`] goes by.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Warm<'a> {
+    /// The slot of a key.
+    pub slot: u16,
+    /// Its hash.
+    pub hash: u64,
+    /// The element that its collection is asked for first.
+    pub element: Option<&'a [u8]>,
+}
 
 /// The slots that are here.
 #[derive(Debug)]
@@ -179,34 +190,68 @@ impl Keyspace {
         self.deadlines.first().filter(|(due, _)| *due <= now).map(|(_, slot)| *slot)
     }
 
-    /// Brings what these keys will need into the cache, all at once: by slot and hash.
+    /// Brings what these keys will need into the cache, all at once.
     ///
     /// A look at a key is a chain of dependent loads, each a miss in a large keyspace. Here each
-    /// link is loaded for all keys before the next one, so that the misses overlap. Nothing is
-    /// decided and nothing changes.
-    pub fn warm(&self, db: u32, keys: &[(u16, u64)]) {
+    /// link is loaded for all keys before the next one, so that the misses overlap; and what is
+    /// loaded is worked out before the loads, since a processor looks ahead over so many
+    /// instructions only. Nothing is decided and nothing changes.
+    pub fn warm(&self, db: u32, keys: &[Warm<'_>]) {
         let mut tables = [None; WARMED];
-        for (table, (slot, _)) in tables.iter_mut().zip(keys) {
-            *table = self.slots[usize::from(*slot)].as_deref().and_then(|slot| slot.table(db));
+        for (table, key) in tables.iter_mut().zip(keys) {
+            *table = self.slots[usize::from(key.slot)].as_deref().and_then(|slot| slot.table(db));
         }
         for table in tables.iter().flatten() {
             black_box(table.len_of_row());
         }
-        for (table, (_, hash)) in tables.iter().zip(keys) {
-            black_box(table.map(|table| table.line(*hash)));
+        let mut buckets = [None; WARMED];
+        for ((bucket, table), key) in buckets.iter_mut().zip(tables).zip(keys) {
+            *bucket = table.and_then(|table| table.bucket(key.hash));
+        }
+        for bucket in buckets.iter().flatten() {
+            black_box(bucket.line());
         }
         let mut entries = [None; WARMED];
-        for ((entry, table), (_, hash)) in entries.iter_mut().zip(tables).zip(keys) {
-            *entry = table.and_then(|table| table.candidate(*hash));
+        for (((entry, bucket), table), key) in
+            entries.iter_mut().zip(&mut buckets).zip(tables).zip(keys)
+        {
+            let Some((table, first)) = table.zip(bucket.take()) else { continue };
+            *entry = first.candidate(key.hash);
+            if entry.is_none() {
+                *bucket = table.behind(key.hash, first);
+            }
         }
-        for entry in entries.iter().flatten() {
-            black_box(entry.address());
+        for bucket in buckets.iter().flatten() {
+            black_box(bucket.line());
+        }
+        for ((entry, bucket), key) in entries.iter_mut().zip(buckets).zip(keys) {
+            if let Some(bucket) = bucket {
+                *entry = bucket.candidate(key.hash);
+            }
         }
         for entry in entries.iter().flatten() {
             black_box(entry.access());
         }
-        for entry in entries.into_iter().flatten() {
-            black_box(entry.last_byte());
+        for entry in entries.iter().flatten() {
+            black_box(entry.far_byte());
+        }
+        if keys.iter().any(|key| key.element.is_some()) {
+            self.warm_elements(&entries, keys);
+        }
+    }
+
+    /// As [`Keyspace::warm`], of the elements that the keys' collections are asked for.
+    fn warm_elements(&self, entries: &[Option<&Entry>; WARMED], keys: &[Warm<'_>]) {
+        let mut looks = [const { None }; WARMED];
+        for ((look, entry), key) in looks.iter_mut().zip(entries).zip(keys) {
+            let object = entry.and_then(Entry::object);
+            *look = object.zip(key.element).map(|(object, name)| (object, self.hasher.hash(name)));
+        }
+        for (object, hash) in looks.iter().flatten() {
+            black_box(object.collection().warm(*hash, Link::Bucket));
+        }
+        for (object, hash) in looks.iter().flatten() {
+            black_box(object.collection().warm(*hash, Link::Member));
         }
     }
 

@@ -161,6 +161,9 @@ impl<'a> Reply<'a> {
 
     /// A float in its shortest form; a string in version 2.
     pub fn double(&mut self, number: f64) {
+        if let (Some(whole), false) = (float::whole(number), self.resp3) {
+            return self.bulk_int(whole);
+        }
         let text = float::Text::of(number);
         if self.resp3 {
             self.out.push(b',');

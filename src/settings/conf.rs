@@ -105,7 +105,7 @@ impl Reading<'_> {
 /// Why a line cannot be split into words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum WordsError {
-    /// A quote is not closed, or is closed in the middle of a word.
+    /// A quote is not closed.
     #[error("Unbalanced quotes in configuration line")]
     Quotes,
     /// The bytes that the line spells out are no UTF-8.
@@ -113,34 +113,32 @@ pub enum WordsError {
     NotText,
 }
 
-/// Splits a line into its words.
+/// Splits a line into its words. A word may go on behind a quote that it closes, as in Valkey 9.1.
 pub fn split_words(line: &str) -> Result<Vec<String>, WordsError> {
     let mut rest = line.as_bytes().trim_ascii_start();
     let mut words = Vec::new();
     while !rest.is_empty() {
         let mut word = Vec::new();
-        rest = match rest[0] {
-            b'"' => double_quoted(&rest[1..], &mut word)?,
-            b'\'' => single_quoted(&rest[1..], &mut word)?,
-            _ => plain(rest, &mut word)?,
-        };
+        rest = read_word(rest, &mut word)?.trim_ascii_start();
         words.push(String::from_utf8(word).map_err(|_| WordsError::NotText)?);
-        rest = rest.trim_ascii_start();
     }
     Ok(words)
 }
 
-/// A word up to a blank; a quote inside it opens a quoted rest, which ends the word.
-fn plain<'a>(rest: &'a [u8], word: &mut Vec<u8>) -> Result<&'a [u8], WordsError> {
-    for (index, &byte) in rest.iter().enumerate() {
-        match byte {
-            b'"' => return double_quoted(&rest[index + 1..], word),
-            b'\'' => return single_quoted(&rest[index + 1..], word),
-            _ if byte.is_ascii_whitespace() => return Ok(&rest[index..]),
-            _ => word.push(byte),
+/// Reads up to a blank outside of quotes.
+fn read_word<'a>(mut rest: &'a [u8], word: &mut Vec<u8>) -> Result<&'a [u8], WordsError> {
+    loop {
+        rest = match rest {
+            [] => return Ok(rest),
+            [byte, ..] if byte.is_ascii_whitespace() => return Ok(rest),
+            [b'"', tail @ ..] => double_quoted(tail, word)?,
+            [b'\'', tail @ ..] => single_quoted(tail, word)?,
+            [byte, tail @ ..] => {
+                word.push(*byte);
+                tail
+            }
         }
     }
-    Ok(&[])
 }
 
 fn double_quoted<'a>(mut rest: &'a [u8], word: &mut Vec<u8>) -> Result<&'a [u8], WordsError> {
@@ -162,7 +160,7 @@ fn double_quoted<'a>(mut rest: &'a [u8], word: &mut Vec<u8>) -> Result<&'a [u8],
                 });
                 tail
             }
-            [b'"', tail @ ..] => return closed(tail),
+            [b'"', tail @ ..] => return Ok(tail),
             [byte, tail @ ..] => {
                 word.push(*byte);
                 tail
@@ -179,20 +177,13 @@ fn single_quoted<'a>(mut rest: &'a [u8], word: &mut Vec<u8>) -> Result<&'a [u8],
                 word.push(b'\'');
                 tail
             }
-            [b'\'', tail @ ..] => return closed(tail),
+            [b'\'', tail @ ..] => return Ok(tail),
             [byte, tail @ ..] => {
                 word.push(*byte);
                 tail
             }
             [] => return Err(WordsError::Quotes),
         }
-    }
-}
-
-fn closed(rest: &[u8]) -> Result<&[u8], WordsError> {
-    match rest.first() {
-        Some(byte) if !byte.is_ascii_whitespace() => Err(WordsError::Quotes),
-        _ => Ok(rest),
     }
 }
 
@@ -247,8 +238,9 @@ mod tests {
         let split = |line| split_words(line).expect("right quotes");
         assert_eq!(split(r#"a "b \x41\n\"" 'c \' "d'"#), ["a", "b A\n\"", "c ' \"d"]);
         assert_eq!(split(r#"a"b c" d"#), ["ab c", "d"]);
+        assert_eq!(split(r#""a"b'c'd "#), ["abcd"]);
         assert_eq!(split(""), [""; 0]);
-        for line in ["\"a", "'a", "\"a\"b", "'a'b"] {
+        for line in ["\"a", "'a", "\"a\"b\"", "'a'b'"] {
             assert_eq!(split_words(line), Err(WordsError::Quotes), "{line}");
         }
         assert_eq!(split_words(r#""\xff""#), Err(WordsError::NotText));

@@ -14,7 +14,7 @@ use crate::commands::call::Call;
 use crate::commands::command::Run;
 use crate::commands::positions;
 use crate::keyspace::key::Key;
-use crate::keyspace::keys::{Keys, Tools};
+use crate::keyspace::keys::Keys;
 use crate::shard::call::Engine;
 use crate::shard::{Phase, SLICE_NS, Shard, Ticks};
 
@@ -62,9 +62,8 @@ impl Shard {
     /// Drops discarded tables, for one slice at the most. Returns true when there is more.
     pub fn discard(&mut self, clock: &mut dyn Ticks) -> bool {
         let start = clock.nanos();
-        let Tools { discarded, figures, .. } = &mut self.engine.tools;
-        while !discarded.is_empty() {
-            figures.freed += discarded.drop_some() as u64;
+        let discarded = &mut self.engine.tools.discarded;
+        while discarded.drop_some() {
             if clock.nanos() - start > SLICE_NS {
                 break;
             }

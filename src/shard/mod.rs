@@ -337,6 +337,7 @@ impl Shard {
                 waiting: self.waiting.len() + self.ready.len() + self.set_aside.len(),
                 held_back: self.set_aside.len(),
                 discarded: tools.discarded.len(),
+                freed: tools.discarded.freed(),
                 panics: *panics,
                 longest_slice_ns: self.longest_slice_ns,
             })),
@@ -344,6 +345,7 @@ impl Shard {
                 // What has changed since the last snapshot is no statistic.
                 let changes = tools.figures.changes;
                 tools.figures = Figures { changes, ..Figures::default() };
+                tools.discarded.reset();
                 self.longest_slice_ns = 0;
                 Answer::Done
             }

@@ -106,6 +106,8 @@ pub struct Report {
     pub held_back: usize,
     /// Entries of tables that still have to be dropped.
     pub discarded: usize,
+    /// Large values and keys of tables that were dropped, out of everybody's way.
+    pub freed: u64,
     /// Panics of commands.
     pub panics: u64,
     /// The longest time for which the shard held its thread, in nanoseconds of its CPU time.

@@ -11,7 +11,7 @@ use crate::batch::Batch;
 use crate::clients::PauseMode;
 use crate::commands::command::{Command, Run};
 use crate::commands::positions;
-use crate::keyspace::space::WARMED;
+use crate::keyspace::space::{WARMED, Warm};
 use crate::shard::errand::{Errand, Need};
 use crate::shard::lend::is_met;
 use crate::shard::letter::Letter;
@@ -75,16 +75,20 @@ impl Shard {
     /// Warms the cache for the next calls.
     #[inline]
     fn warm(&self, batch: &mut Batch) {
-        let db = batch.session.db;
-        let Some(calls) = batch.cold(self.id) else { return };
-        let mut keys = [(0, 0); WARMED];
+        let Some(cold) = batch.cold(self.id) else { return };
+        let mut keys = [Warm::default(); WARMED];
         let mut count = 0;
-        for (_, slot, hash) in calls.iter().filter_map(|call| call.key) {
-            keys[count] = (slot, hash);
+        for (routed, frame) in batch.routed[cold.clone()].iter().zip(&batch.frames.frames[cold]) {
+            let Some((_, slot, hash)) = routed.key else { continue };
+            let element = routed.command.and_then(|command| command.element).and_then(|at| {
+                let span = batch.frames.args_of(frame).get(usize::from(at))?;
+                Some(span.of(batch.frames.bytes_of(frame, &batch.input)))
+            });
+            keys[count] = Warm { slot, hash, element };
             count += 1;
         }
         if count > 1 {
-            self.engine.space.warm(db, &keys[..count]);
+            self.engine.space.warm(batch.session.db, &keys[..count]);
         }
     }
 

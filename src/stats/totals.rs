@@ -20,6 +20,8 @@ pub struct Totals {
     pub statistics: Statistics,
     /// Entries of tables that still have to be dropped.
     pub discarded: usize,
+    /// Large values and keys of tables that were dropped, out of everybody's way.
+    pub freed: u64,
     /// Batches that wait for the end of a pause or for the journal.
     pub held_back: usize,
     /// Bytes of the tables, without what they hold.
@@ -72,6 +74,7 @@ impl Totals {
         self.figures.add(&report.figures);
         self.statistics.merge(&report.statistics);
         self.discarded += report.discarded;
+        self.freed += report.freed;
         self.held_back += report.held_back;
         self.shards.push(ShardRow {
             phase: report.phase,

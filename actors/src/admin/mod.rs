@@ -7,6 +7,7 @@ mod clients;
 mod debug;
 mod facts;
 mod journal;
+mod oom;
 mod settings;
 
 use std::pin::Pin;
@@ -35,13 +36,14 @@ use crate::message::control::Panic;
 use crate::message::listener::{Open, Settle};
 use crate::message::router::Move;
 use crate::message::shard::{Ask, AskClients, Disturb, Letters, Watch};
-use crate::oom::Score;
 use crate::settings::ConfigFile;
 use crate::shared::Shared;
 use crate::thread::Thread;
 
 pub use facts::Origin;
 pub use journal::{Starter, Writer};
+
+use oom::Score;
 
 /// An action under way: the reply, or the error that the client gets.
 pub type Performing = Pin<Box<dyn Future<Output = Result<Vec<u8>, CommandError>>>>;

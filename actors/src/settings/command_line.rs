@@ -1,13 +1,13 @@
 //! The command line: `troupe [FILE | -] [--directive value ...]`, Redis's grammar.
 //!
-//! A directive takes all words up to the next one that starts with `--`; its first value may itself
-//! start so (`--proc-title-template --my--title`), save that of `--save`, which may have none. A
-//! directive and its values may be one quoted word (`"--maxclients 100"`), as scripts for Redis write
-//! it. Words right behind the file are a directive without its `--`.
+//! A directive takes all words up to the next one that starts with `--`; its first value may
+//! itself start so (`--proc-title-template --my--title`), save that of `--save`, which may have
+//! none. A directive and its values may be one quoted word (`"--maxclients 100"`), as scripts for
+//! Redis write it. Words right behind the file are a directive without its `--`.
 //!
-//! A divergence from Redis: the file may also stand behind a directive that can take no more, if its
-//! name ends in `.conf` or `.toml`: behind one of a single value, or one whose value is the empty
-//! word (`--save "" redis.conf`).
+//! A divergence from Redis: the file may also stand behind a directive that can take no more, if
+//! its name ends in `.conf` or `.toml`: behind one of a single value, or one whose value is the
+//! empty word (`--save "" redis.conf`).
 
 use troupe::settings::{conf, find};
 

@@ -126,6 +126,7 @@ fn reset(
     session.monitors = false;
     session.no_evict = false;
     session.no_touch = false;
+    session.reads_replicas = false;
     if session.replies != Replies::Skip {
         session.replies = Replies::On;
     }
@@ -185,9 +186,11 @@ mod tests {
         store.run("CLIENT SETINFO LIB-NAME lib");
         store.run("CLIENT NO-TOUCH on");
         store.session.monitors = true;
+        store.session.reads_replicas = true;
         assert_eq!(store.run("RESET"), "RESET");
         let session = &store.session;
         assert_eq!((session.db, session.resp3, session.monitors), (0, false, false));
+        assert!(!session.reads_replicas);
         assert!(session.authenticated && !session.no_touch && session.names.client.is_empty());
         assert_eq!(session.names.library, b"lib");
     }

@@ -222,10 +222,9 @@ fn look_at(slot: u16, keys: &mut Keys<'_>, walk: &mut Walk, wanted: &Wanted<'_>,
     let (mut looked_at, mut due) = (0, Vec::new());
     let next = table.scan(position, |entry| {
         looked_at += 1;
-        if entry.is_due(keys.now) {
-            due.push(entry.key().to_vec());
-        } else if wanted.matches(entry) {
-            walk.found.push(entry.key().to_vec());
+        if wanted.matches(entry) {
+            let names = if entry.is_due(keys.now) { &mut due } else { &mut walk.found };
+            names.push(entry.key().to_vec());
         }
     });
     walk.cursor = next.map_or(next_slot, |position| rank << SCAN_BITS | position);

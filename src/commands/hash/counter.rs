@@ -27,6 +27,7 @@ pub(crate) const COMMANDS: &[Command] = &[
         summary: "Adds a number to the integer in a field; a missing one counts as 0.",
         arity: Arity::Exactly(4),
         keys: KEY,
+        element: Some(2),
         flags: FLAGS,
         args: &[Arg::key("key"), Arg::string("field"), Arg::integer("increment")],
         run: Run::Keys(hincrby),
@@ -66,7 +67,7 @@ fn hincrby(
         let deadline = old.and_then(|item| item.deadline);
         let text = itoa::Buffer::new().format(sum).to_owned();
         hash.set(name, text.as_bytes(), deadline, limits(call), call.hasher);
-        Ok(sum)
+        Ok::<_, CommandError>(sum)
     })??;
     keys.changed(1);
     reply.int(sum);

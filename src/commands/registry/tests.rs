@@ -28,6 +28,38 @@ fn names_are_unique_and_lower_case() {
 }
 
 #[test]
+fn a_command_is_found_again_and_no_other() {
+    let again = |last: &str, words: &[&str]| {
+        let bytes = words.concat();
+        let spans: Vec<Span> = words
+            .iter()
+            .scan(0, |start, word| {
+                let span = Span { start: *start, len: word.len() as u32 };
+                *start += span.len;
+                Some(span)
+            })
+            .collect();
+        match find_again(named(last.as_bytes()), bytes.as_bytes(), &spans) {
+            Found::Command(command) => Some(command.name.as_str()),
+            Found::Nothing => None,
+        }
+    };
+    assert_eq!(again("get", &["GeT", "k"]), Some("get"));
+    assert_eq!(again("get", &["set", "k", "v"]), Some("set"));
+    assert_eq!(again("get", &["get"]), None);
+    assert_eq!(again("config", &["config", "get", "save"]), Some("config|get"));
+    assert_eq!(again("config|get", &["config|get", "save", "x"]), None);
+}
+
+#[test]
+fn an_element_stands_inside_the_arity() {
+    for command in all() {
+        let Some(at) = command.element else { continue };
+        assert!(i64::from(at) < command.arity.as_integer().abs(), "{}", command.name);
+    }
+}
+
+#[test]
 fn subcommands_are_sorted_and_belong_to_their_container() {
     for command in commands() {
         let names: Vec<&str> = command.subcommands.iter().map(|sub| sub.name.as_str()).collect();

@@ -205,7 +205,7 @@ pub(crate) const COMMANDS: &[Command] = &[
         arity: Arity::Exactly(1),
         flags: Flags::LOADING.and(Flags::STALE).and(Flags::FAST),
         categories: Categories::CONNECTION,
-        run: Run::Session(nothing_to_do),
+        run: Run::Session(readonly),
         ..Command::BASE
     },
     Command {
@@ -216,7 +216,7 @@ pub(crate) const COMMANDS: &[Command] = &[
         arity: Arity::Exactly(1),
         flags: Flags::LOADING.and(Flags::STALE).and(Flags::FAST),
         categories: Categories::CONNECTION,
-        run: Run::Session(nothing_to_do),
+        run: Run::Session(readwrite),
         ..Command::BASE
     },
 ];
@@ -251,7 +251,23 @@ fn no_modules(_: &Call<'_>, _: &mut Session, _: &mut Reply<'_>) -> Result<(), Co
     Err(NO_MODULES)
 }
 
-fn nothing_to_do(_: &Call<'_>, _: &mut Session, reply: &mut Reply<'_>) -> Result<(), CommandError> {
+/// Without a cluster it only shows in CLIENT LIST.
+fn readonly(
+    _: &Call<'_>,
+    session: &mut Session,
+    reply: &mut Reply<'_>,
+) -> Result<(), CommandError> {
+    session.reads_replicas = true;
+    reply.ok();
+    Ok(())
+}
+
+fn readwrite(
+    _: &Call<'_>,
+    session: &mut Session,
+    reply: &mut Reply<'_>,
+) -> Result<(), CommandError> {
+    session.reads_replicas = false;
     reply.ok();
     Ok(())
 }

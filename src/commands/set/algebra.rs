@@ -304,7 +304,7 @@ fn look<'k>(keys: &'k mut Keys<'_>, names: &[Key<'_>]) -> Result<Sets<'k>, Comma
 }
 
 fn peek<'k>(keys: &'k Keys<'_>, names: &[Key<'_>]) -> Result<Sets<'k>, CommandError> {
-    names.iter().map(|name| keys.peek_as::<Set>(*name)).collect()
+    Ok(names.iter().map(|name| keys.peek_as(*name)).collect::<Result<_, _>>()?)
 }
 
 fn any_has(sets: &[Option<Ref<'_, Set>>], member: Value<'_>) -> bool {

@@ -76,11 +76,11 @@ fn xadd(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(
         if outcome.is_some() || !matches!(asked.id, Asked::Whole(_)) {
             asked.record(key.name, id, outcome, db, tools);
         }
-        Ok(id)
+        Ok::<_, CommandError>(id)
     };
     let added = match keys.edit_as(key, add)? {
         Some(added) => {
-            let id: Id = added?;
+            let id = added?;
             keys.changed(1);
             id
         }

@@ -81,7 +81,7 @@ fn xdel(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(
     let deleted = keys.edit_as(call.key(1), |stream: &mut Stream, _| {
         let ids = call.args_from(2).map(|text| id(text, 0)).collect::<Result<Vec<_>, _>>()?;
         let gone = |id: &&Id| stream.delete(**id, References::Keep) == Deleted::Gone;
-        Ok(ids.iter().filter(gone).count())
+        Ok::<_, CommandError>(ids.iter().filter(gone).count())
     })?;
     let deleted = deleted.unwrap_or(Ok(0))?;
     keys.changed(deleted);

@@ -93,7 +93,7 @@ fn xack(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(
     let acknowledged = keys.edit_as(call.key(1), |stream: &mut Stream, _| {
         let Some(group) = stream.group_mut(call.arg(2)) else { return Ok(0) };
         let ids = call.args_from(3).map(|text| id(text, 0)).collect::<Result<Vec<_>, _>>()?;
-        Ok(ids.iter().filter(|id| group.acknowledge(**id)).count())
+        Ok::<_, CommandError>(ids.iter().filter(|id| group.acknowledge(**id)).count())
     })?;
     let acknowledged = acknowledged.unwrap_or(Ok(0))?;
     keys.changed(acknowledged);

@@ -324,8 +324,8 @@ impl Answers {
     }
 }
 
-/// An entry as CLAIM wants all of them: with how long ago and how often it was delivered before. One
-/// that is new was never delivered.
+/// An entry as CLAIM wants all of them: with how long ago and how often it was delivered before.
+/// One that is new was never delivered.
 fn reply_delivery(reply: &mut Reply<'_>, entry: Entry<'_>, idle_ms: i64, count: i64) {
     reply.array(4);
     reply_id(reply, entry.id);

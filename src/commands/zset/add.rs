@@ -19,6 +19,7 @@ pub(crate) const COMMANDS: &[Command] = &[
         summary: "Adds members to a sorted set, or gives members of it other scores.",
         arity: Arity::AtLeast(4),
         keys: &[KeySpec::one(1, Access::RW.and(Access::UPDATE))],
+        element: Some(3),
         flags: Flags::WRITE.and(Flags::FAST).and(Flags::DENY_OOM),
         args: &[
             Arg::key("key"),
@@ -48,6 +49,7 @@ pub(crate) const COMMANDS: &[Command] = &[
         summary: "Adds to the score of a member, which is 0 for a new one.",
         arity: Arity::Exactly(4),
         keys: &[KeySpec::one(1, Access::RW.and(Access::READS).and(Access::UPDATE))],
+        element: Some(3),
         flags: Flags::WRITE.and(Flags::FAST).and(Flags::DENY_OOM),
         args: &[Arg::key("key"), Arg::double("increment"), Arg::string("member")],
         run: Run::Keys(zincrby),

@@ -53,6 +53,7 @@ pub(crate) const COMMANDS: &[Command] = &[
         name: Name("zrank"),
         since: "2.0.0",
         summary: "Gives the rank of a member of a sorted set, counted from the lowest score.",
+        element: Some(2),
         run: Run::Keys(zrank),
         ..RANK
     },
@@ -67,6 +68,7 @@ pub(crate) const COMMANDS: &[Command] = &[
         flags: Flags::WRITE.and(Flags::FAST),
         args: &[Arg::key("key"), Arg::string("member").multiple()],
         history: &[("2.4.0", "Several members at once.")],
+        element: Some(2),
         run: Run::Keys(zrem),
         ..Command::BASE
     },
@@ -83,6 +85,7 @@ pub(crate) const COMMANDS: &[Command] = &[
         summary: "Gives the score of a member of a sorted set.",
         arity: Arity::Exactly(3),
         args: &[Arg::key("key"), Arg::string("member")],
+        element: Some(2),
         run: Run::Keys(zscore),
         ..READ
     },

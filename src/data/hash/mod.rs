@@ -13,7 +13,7 @@ pub use field::Field;
 use crate::base::hash::Hasher;
 use crate::base::millis::Millis;
 use crate::data::pack::{At, Pack};
-use crate::data::table::{Member, Name, Table};
+use crate::data::table::{Link, Member, Name, Table};
 use crate::data::value::Value;
 use crate::data::{Collection, NEVER};
 
@@ -243,6 +243,10 @@ impl Collection for Hash {
                 size_of::<Fields>() + fields.table.overhead() + all
             }
         }
+    }
+
+    fn warm(&self, hash: u64, link: Link) -> u64 {
+        if let Hash::Large(fields) = self { fields.table.warm(hash, link) } else { 0 }
     }
 
     fn due(&self) -> Millis {

@@ -14,7 +14,7 @@ use crate::base::hash::Hasher;
 use crate::base::integer;
 use crate::base::millis::Millis;
 use crate::data::pack::{self, Pack};
-use crate::data::table::Member;
+use crate::data::table::{Link, Member};
 use crate::data::value::Value;
 use crate::data::{Collection, NEVER};
 
@@ -338,6 +338,10 @@ impl Collection for Set {
             Set::Packed(pack) => pack.memory(),
             Set::Large(large) => large.memory(),
         }
+    }
+
+    fn warm(&self, hash: u64, link: Link) -> u64 {
+        if let Set::Large(large) = self { large.table().warm(hash, link) } else { 0 }
     }
 
     fn due(&self) -> Millis {

@@ -14,7 +14,7 @@ mod tree;
 use crate::base::hash::Hasher;
 use crate::base::millis::Millis;
 use crate::data::pack::Pack;
-use crate::data::table::Table;
+use crate::data::table::{Link, Table};
 use crate::data::{Collection, NEVER};
 
 pub use edge::Edge;
@@ -242,6 +242,10 @@ impl Collection for Zset {
             Zset::Packed(pack) => pack.memory(),
             Zset::Large(large) => large.memory(),
         }
+    }
+
+    fn warm(&self, hash: u64, link: Link) -> u64 {
+        if let Zset::Large(large) = self { large.table().warm(hash, link) } else { 0 }
     }
 
     fn due(&self) -> Millis {

@@ -340,23 +340,32 @@ impl Node {
         backwards: bool,
         found: &mut dyn FnMut(Item) -> bool,
     ) -> bool {
-        let steps = 0..self.width();
-        let mut step = |at: usize| match self {
-            Node::Branch(parts) if *skip >= parts[at].count => {
-                *skip -= parts[at].count;
-                true
-            }
-            Node::Branch(parts) => parts[at].node.visit(skip, left, backwards, found),
-            Node::Leaf(_) if *skip > 0 => {
-                *skip -= 1;
-                true
-            }
+        match self {
             Node::Leaf(items) => {
-                *left -= 1;
-                found(items[at]) && *left > 0
+                let from = std::mem::take(skip);
+                let step = |item: &Item| {
+                    *left -= 1;
+                    found(*item) && *left > 0
+                };
+                let items = items.iter();
+                if backwards {
+                    items.rev().skip(from).all(step)
+                } else {
+                    items.skip(from).all(step)
+                }
             }
-        };
-        if backwards { steps.rev().all(&mut step) } else { steps.into_iter().all(&mut step) }
+            Node::Branch(parts) => {
+                let step = |part: &Part| {
+                    if *skip >= part.count {
+                        *skip -= part.count;
+                        return true;
+                    }
+                    part.node.visit(skip, left, backwards, found)
+                };
+                let mut parts = parts.iter();
+                if backwards { parts.rev().all(step) } else { parts.all(step) }
+            }
+        }
     }
 }
 

@@ -87,7 +87,7 @@ pub(super) fn memory(source: &Source<'_>, lines: &mut Lines<'_>) {
     lines.field("mem_allocator", memory.allocator);
     lines.zeros(&["mem_overhead_db_hashtable_rehashing", "active_defrag_running"]);
     lines.field("lazyfree_pending_objects", source.totals.discarded);
-    lines.field("lazyfreed_objects", source.totals.figures.freed);
+    lines.field("lazyfreed_objects", source.totals.freed);
 }
 
 /// There are no scripts yet.

@@ -1,9 +1,9 @@
 //! `oom-score-adj`: how readily the system ends this process when memory runs out.
 //!
-//! The kernel reads the score from a file, -1000 (never) to 1000 (first). What stands there when the
-//! setting is turned on is the base: relative scores go over it, and turning the setting off puts it
-//! back. Until then the file is left alone. Absent: the scores of a replica and of a background
-//! process, since there is neither.
+//! The kernel reads the score from a file, -1000 (never) to 1000 (first). What stands there when
+//! the setting is turned on is the base: relative scores go over it, and turning the setting off
+//! puts it back. Until then the file is left alone. Absent: the scores of a replica and of a
+//! background process, since there is neither.
 
 use std::fs;
 use std::io;
@@ -18,7 +18,7 @@ const SCORE_MAX: i32 = 1000;
 
 /// The score of this process.
 #[derive(Debug, Default)]
-pub struct Score {
+pub(super) struct Score {
     base: Option<i32>,
 }
 
@@ -28,7 +28,7 @@ impl Score {
     /// # Errors
     /// The file cannot be read or written: a lower score than before takes privileges. It is in the
     /// log then, and nothing has changed.
-    pub fn follow(&mut self, settings: &Settings) -> io::Result<()> {
+    pub(super) fn follow(&mut self, settings: &Settings) -> io::Result<()> {
         self.write(settings).inspect_err(|error| warn!("{FILE}: {error}"))
     }
 
