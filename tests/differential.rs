@@ -340,8 +340,9 @@ const CONTENTS: [(&str, &[&str]); 17] = [
     ("LRANGE @ 0 -1", &["o:l", "{x}o:l", "o:to", "{x}o:to"]),
 ];
 
-/// Keys whose content has a digest. Not those of scores, of which Valkey writes too many digits.
-const ALL_KEYS: [&str; 9] = ["a", "{x}1", "s:1", "{x}s", "l:1", "h", "{x}h", "st:1", "{x}st"];
+/// Keys whose content has a digest.
+const ALL_KEYS: [&str; 12] =
+    ["a", "{x}1", "s:1", "{x}s", "l:1", "h", "{x}h", "z:1", "lex", "geo", "st:1", "{x}st"];
 
 /// The parts of a reply that has no order, in one order.
 fn sorted(name: &[u8], reply: &Reply) -> Option<Vec<String>> {

@@ -1,10 +1,11 @@
 //! Doubles as Redis reads and writes them.
 //!
-//! Written: `inf`, `-inf`, `nan`, whole numbers as integers, everything else with the fewest digits
-//! that read back as the same double, plain while the number is short and with an exponent beyond.
-//! Left out: Redis 7.0's 17 digits in ZSCORE (`0.10000000000000001`); this follows Valkey 9.1,
-//! which also reads no hexadecimal scores. Where Valkey's digits are not the fewest or not the
-//! nearest (one number in 600: `99999999999999990000000` for `1e23`), ours are.
+//! Written: `inf`, `-inf`, `nan`, whole numbers as integers, everything else with the digits of
+//! [`grisu`](super::grisu), plain while the number is short and with an exponent beyond. Left out:
+//! Redis 7.0's 17 digits in ZSCORE (`0.10000000000000001`); this follows Valkey 9.1, which also
+//! reads no hexadecimal scores.
+
+use super::grisu::Digits;
 
 /// Whole numbers up to this size are written as integers.
 const WHOLE_MAX: f64 = (1u64 << 62) as f64;
@@ -85,8 +86,8 @@ impl Text {
         if number < 0.0 {
             self.add(b"-");
         }
-        let (digits, count, scale) = digits(number.abs());
-        let digits = &digits[..count];
+        let Digits { bytes, count, scale } = Digits::of(number.abs());
+        let digits = &bytes[..count];
         // The number is 0.digits times ten to the power of `point`.
         let point = scale + count as i32;
         let exponent = point - 1;
@@ -113,38 +114,6 @@ impl Text {
             self.add(itoa::Buffer::new().format(exponent.unsigned_abs()).as_bytes());
         }
     }
-}
-
-/// The shortest decimal digits of a positive finite number without trailing zeros, how many there
-/// are, and the power of ten of the last one.
-fn digits(number: f64) -> ([u8; 20], usize, i32) {
-    let mut buffer = zmij::Buffer::new();
-    let text = buffer.format_finite(number).as_bytes();
-    let mut digits = [0u8; 20];
-    let (mut count, mut scale, mut after_point) = (0, 0, false);
-    for (index, byte) in text.iter().enumerate() {
-        match byte {
-            b'.' => after_point = true,
-            b'e' => {
-                let exponent = &text[index + 1..];
-                let exponent = exponent.strip_prefix(b"+").unwrap_or(exponent);
-                scale += super::integer::parse(exponent).unwrap_or(0) as i32;
-                break;
-            }
-            digit => {
-                scale -= i32::from(after_point);
-                if count > 0 || *digit != b'0' {
-                    digits[count.min(19)] = *digit;
-                    count += 1;
-                }
-            }
-        }
-    }
-    while count > 1 && digits[count - 1] == b'0' {
-        count -= 1;
-        scale += 1;
-    }
-    (digits, count, scale)
 }
 
 #[cfg(test)]
@@ -177,6 +146,7 @@ mod tests {
             (1.2345678901234568e21, "1234567890123456800000"),
             (-4.7e18, "-4.7e+18"),
             (1e21, "1e+21"),
+            (1e23, "99999999999999990000000"),
             (1.5e300, "1.5e+300"),
             (f64::MAX, "1.7976931348623157e+308"),
             (5e-324, "5e-324"),

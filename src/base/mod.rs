@@ -7,6 +7,7 @@
 pub mod crc16;
 pub mod float;
 pub mod glob;
+mod grisu;
 pub mod hash;
 pub mod integer;
 pub mod long_double;
