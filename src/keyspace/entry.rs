@@ -4,21 +4,14 @@
 //! Why: a safe `Box<[u8]>` is two words in the table and cannot hold the deadline beside the value;
 //! the thin form saves 18 bytes a key (16-byte keys, 8-byte values, 1M keys).
 //!
-//! Layout of the allocation, in bytes (fields are not aligned and are read as bytes):
-//!
-//! ```text
-//! head 1 | access 3 | key length 1 or 4 | value length 1 | deadline 0 or 8 | key | value
-//! ```
-//!
-//! `head` holds the [`Kind`] in its low two bits and the flags `LONG_KEY`, `DEADLINE`, `RAW` and
-//! `TIMED`. The value is an integer (8 bytes), up to [`INLINE_MAX`] bytes in place, the parts of a
-//! `Vec<u8>`, or the pointer of an [`Object`], whose tag stands where the value's length does.
+//! What the allocation holds, and where, [`Shape`] says; its fields are not aligned and are read as
+//! bytes.
 //!
 //! Invariant: the size of the allocation is [`Shape::size`] of what its first bytes say.
 
 #![allow(unsafe_code)]
 
-use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::alloc::{alloc, dealloc, handle_alloc_error};
 use std::fmt;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
@@ -29,31 +22,12 @@ use crate::data::NEVER;
 use crate::data::table::Member;
 use crate::data::value::Value;
 use crate::keyspace::object::{Object, View};
+use crate::keyspace::shape::{
+    DEADLINE, KIND, Kind, LONG_BYTES, LONG_KEY, POINTER_BYTES, RAW, SHORT_KEY_MAX, Shape, TIMED,
+};
 
 /// Longest string kept beside its key, in bytes.
 pub const INLINE_MAX: usize = 192;
-
-/// Sizes are rounded up to this, so that a value of about the same length is replaced in place.
-const GRAIN: usize = 16;
-
-const LONG_KEY: u8 = 1 << 2;
-const DEADLINE: u8 = 1 << 3;
-const RAW: u8 = 1 << 4;
-/// Elements of the object have deadlines of their own.
-const TIMED: u8 = 1 << 5;
-const KIND: u8 = 0b11;
-
-const LONG_BYTES: usize = size_of::<Vec<u8>>();
-const POINTER_BYTES: usize = size_of::<usize>();
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-enum Kind {
-    Integer = 0,
-    Inline = 1,
-    Long = 2,
-    Object = 3,
-}
 
 /// A value to be stored.
 #[derive(Debug)]
@@ -68,69 +42,23 @@ pub enum NewValue<'a> {
     Object(Object),
 }
 
-/// Where the parts of an allocation stand.
-#[derive(Clone, Copy)]
-struct Shape {
-    head: u8,
-    key_len: usize,
-    value_len: usize,
-}
-
-impl Shape {
-    fn of(key: &[u8], value: &NewValue<'_>, deadline: Option<Millis>) -> Shape {
-        let (kind, value_len, raw) = match value {
-            NewValue::Integer(_) => (Kind::Integer, 8, 0),
-            NewValue::Bytes(bytes) if bytes.len() <= INLINE_MAX => (Kind::Inline, bytes.len(), 0),
-            NewValue::Bytes(_) => (Kind::Long, LONG_BYTES, 0),
-            NewValue::Built(bytes) if bytes.len() <= INLINE_MAX => (Kind::Inline, bytes.len(), RAW),
-            NewValue::Built(_) => (Kind::Long, LONG_BYTES, RAW),
-            NewValue::Object(_) => (Kind::Object, POINTER_BYTES, 0),
-        };
-        let mut head = kind as u8 | raw;
-        if key.len() > usize::from(u8::MAX) {
-            head |= LONG_KEY;
-        }
-        if deadline.is_some() {
-            head |= DEADLINE;
-        }
-        Shape { head, key_len: key.len(), value_len }
+/// The shape of an allocation for these.
+fn shape_of(key: &[u8], value: &NewValue<'_>, deadline: Option<Millis>) -> Shape {
+    let (kind, value_len, raw) = match value {
+        NewValue::Integer(_) => (Kind::Integer, size_of::<i64>(), false),
+        NewValue::Bytes(bytes) if bytes.len() <= INLINE_MAX => (Kind::Inline, bytes.len(), false),
+        NewValue::Bytes(_) => (Kind::Long, LONG_BYTES, false),
+        NewValue::Built(bytes) if bytes.len() <= INLINE_MAX => (Kind::Inline, bytes.len(), true),
+        NewValue::Built(_) => (Kind::Long, LONG_BYTES, true),
+        NewValue::Object(_) => (Kind::Object, POINTER_BYTES, false),
+    };
+    let mut head = kind as u8;
+    for (flag, is_set) in
+        [(RAW, raw), (LONG_KEY, key.len() > SHORT_KEY_MAX), (DEADLINE, deadline.is_some())]
+    {
+        head |= if is_set { flag } else { 0 };
     }
-
-    fn has(self, flag: u8) -> bool {
-        self.head & flag != 0
-    }
-
-    fn value_len_at(self) -> usize {
-        if self.has(LONG_KEY) { 8 } else { 5 }
-    }
-
-    fn deadline_at(self) -> usize {
-        self.value_len_at() + 1
-    }
-
-    fn key_at(self) -> usize {
-        self.deadline_at() + if self.has(DEADLINE) { 8 } else { 0 }
-    }
-
-    fn value_at(self) -> usize {
-        self.key_at() + self.key_len
-    }
-
-    fn is_long(self) -> bool {
-        self.head & KIND == Kind::Long as u8
-    }
-
-    fn is_object(self) -> bool {
-        self.head & KIND == Kind::Object as u8
-    }
-
-    fn size(self) -> usize {
-        (self.value_at() + self.value_len).next_multiple_of(GRAIN)
-    }
-
-    fn layout(self) -> Layout {
-        Layout::from_size_align(self.size(), 1).expect("a key is shorter than half the memory")
-    }
+    Shape { head, key_len: key.len(), value_len }
 }
 
 /// A key with its value, deadline and access clock.
@@ -145,7 +73,7 @@ unsafe impl Send for Entry {}
 impl Entry {
     /// Stores `key` with `value`. `access` is a clock of 24 bits.
     pub fn new(key: &[u8], value: NewValue<'_>, deadline: Option<Millis>, access: u32) -> Entry {
-        let shape = Shape::of(key, &value, deadline);
+        let shape = shape_of(key, &value, deadline);
         // SAFETY: the size is at least one grain, so not zero.
         let start = unsafe { alloc(shape.layout()) };
         let Some(start) = NonNull::new(start) else { handle_alloc_error(shape.layout()) };
@@ -289,7 +217,7 @@ impl Entry {
     /// Replaces value and deadline; in place where the new ones take as much room as the old.
     pub fn replace(&mut self, value: NewValue<'_>, deadline: Option<Millis>) {
         let old = self.shape();
-        let new = Shape::of(self.key(), &value, deadline);
+        let new = shape_of(self.key(), &value, deadline);
         let is_moved = old.size() != new.size() || old.key_at() != new.key_at();
         if is_moved || old.is_long() || old.is_object() {
             *self = Entry::new(self.key(), value, deadline, self.access());

@@ -9,5 +9,6 @@ pub mod error;
 pub mod key;
 pub mod keys;
 pub mod object;
+mod shape;
 pub mod slot;
 pub mod space;
