@@ -67,6 +67,16 @@ mod tests {
     }
 
     #[test]
+    fn a_byte_is_found_where_it_stands_first() {
+        let mut random = fastrand::Rng::with_seed(5);
+        for _ in 0..2_000 {
+            let bytes: Vec<u8> = (0..random.usize(0..40)).map(|_| random.u8(118..126)).collect();
+            let naive = bytes.iter().position(|byte| *byte == b'{');
+            assert_eq!(position(&bytes, b'{'), naive, "{bytes:?}");
+        }
+    }
+
+    #[test]
     fn only_the_first_tag_counts_and_only_if_it_has_something_in_it() {
         let cases: &[(&str, &str)] = &[
             ("{user1000}.following", "user1000"),
