@@ -229,8 +229,7 @@ impl<T> Chunk<T> {
     fn spare(&mut self) -> usize {
         let used = self.used();
         if used == self.behind.len() {
-            let more = step(used).min(usize::from(u8::MAX) - used);
-            resize(&mut self.behind, used + more);
+            resize(&mut self.behind, row_for(used + 1).min(usize::from(u8::MAX)));
         }
         used + 1
     }
@@ -253,8 +252,9 @@ impl<T> Chunk<T> {
             }
         }
         let used = last - usize::from(moves);
-        if self.behind.len() > used + 2 * step(used) {
-            resize(&mut self.behind, used.next_multiple_of(step(used)));
+        // One to spare, so that who comes and goes does not move the row to and fro.
+        if self.behind.len() > row_for(used + 1) {
+            resize(&mut self.behind, row_for(used + 1));
         }
         moves.then_some(last)
     }
@@ -264,14 +264,15 @@ impl<T> Chunk<T> {
     }
 }
 
-/// By how many buckets a row of `len` grows: an eighth of them to all again, among the allocator's
-/// classes but by no fewer than two from two on. All rows of a keyspace grow at about the same
-/// time, and each size that they pass leaves pages behind that the few late ones hold.
-fn step(len: usize) -> usize {
-    match len {
-        0..2 => 1,
-        2..16 => 2,
-        _ => (1 << len.ilog2()) / 4,
+/// The length of a row for so many buckets: a power of two up to eight, then an even number, and
+/// from sixteen on four lengths to a doubling. All rows of a keyspace grow at about the same time,
+/// and each length that they pass leaves pages behind that the few late ones hold: so few lengths.
+fn row_for(buckets: usize) -> usize {
+    match buckets {
+        0 => 0,
+        1..=8 => buckets.next_power_of_two(),
+        9..=16 => buckets.next_multiple_of(2),
+        _ => buckets.next_multiple_of((1 << (buckets - 1).ilog2()) / 4),
     }
 }
 
@@ -425,11 +426,11 @@ impl<T> Buckets<T> {
     pub(super) fn push(&mut self) {
         if self.len == CHUNK * (1 + self.rest.len()) {
             let chunks = self.rest.len();
-            resize(&mut self.rest, chunks + step(chunks));
+            resize(&mut self.rest, row_for(chunks + 1));
         }
         let (chunk, at) = self.chunk_mut(self.len).expect("there is one chunk more than are full");
         if at == chunk.front.len() {
-            resize(&mut chunk.front, usize::min(at + step(at), CHUNK));
+            resize(&mut chunk.front, row_for(at + 1));
         }
         self.len += 1;
     }

@@ -4,8 +4,8 @@
 //! head 1 | access 3 | key length 1 or 4 | value length 1 | deadline 0 or 8 | key | value
 //! ```
 //!
-//! `head` holds the [`Kind`] in its low two bits and the flags. The value is an integer (8 bytes), a
-//! short string in place, the parts of a `Vec<u8>`, or the pointer of an object, whose tag stands
+//! `head` holds the [`Kind`] in its low two bits and the flags. The value is an integer (8 bytes),
+//! a short string in place, the parts of a `Vec<u8>`, or the pointer of an object, whose tag stands
 //! where the value's length does.
 //!
 //! Invariant: head and lengths decide every place; a part begins where the one before it ends.
