@@ -11,11 +11,15 @@ use crate::batch::Batch;
 use crate::clients::PauseMode;
 use crate::commands::command::{Command, Run};
 use crate::commands::positions;
+use crate::keyspace::key::Key;
 use crate::keyspace::space::{WARMED, Warm};
 use crate::shard::errand::{Errand, Need};
 use crate::shard::lend::is_met;
 use crate::shard::letter::Letter;
 use crate::shard::{Phase, REPLIES_MARK, SLICE_NS, Shard, Ticks};
+
+/// Keys of one call that are warmed: of more, the first would be cold again before they are used.
+const WARMED_AT_ONCE: usize = 256;
 
 /// Where the next call of a batch runs.
 pub(super) enum Place {
@@ -182,7 +186,24 @@ impl Shard {
         };
         slots.clear();
         self.scratch = slots;
+        if let Place::Here = place {
+            self.warm_keys(command, batch);
+        }
         place
+    }
+
+    /// Warms the cache for a call over several keys.
+    fn warm_keys(&self, command: &Command, batch: &Batch) {
+        let (spans, bytes) = (batch.spans(), batch.bytes());
+        let all = positions::keys(command, spans, bytes);
+        for some in all[..all.len().min(WARMED_AT_ONCE)].chunks(WARMED) {
+            let mut keys = [Warm::default(); WARMED];
+            for (warm, at) in keys.iter_mut().zip(some) {
+                let key = Key::new(spans[*at].of(bytes), &self.given.hasher);
+                *warm = Warm { slot: key.slot, hash: key.hash, element: None };
+            }
+            self.engine.space.warm(batch.session.db, &keys[..some.len()]);
+        }
     }
 
     /// A command over several shards: makes its errand on the first look, then goes by it.
