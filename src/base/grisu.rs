@@ -11,8 +11,8 @@
 /// The bit that a normal number has in front of its 52.
 const HIDDEN: u64 = 1 << 52;
 
-/// Between these the exponent of a scaled number is: its whole part then has 32 bits at the most.
-const EXPONENTS: std::ops::RangeInclusive<i32> = -60..=-32;
+/// The least exponent of a scaled number.
+const EXPONENT_MIN: i32 = -60;
 
 /// The first exponent of ten of [`POWERS`], and how far they are apart.
 const POWER_FIRST: i32 = -348;
@@ -131,19 +131,15 @@ impl Binary {
     }
 }
 
-/// The power of ten that brings an exponent into [`EXPONENTS`], and which one it is.
+/// The least power of ten that brings an exponent to [`EXPONENT_MIN`], and which one it is. Powers
+/// are less than 28 binary places apart, so the exponent stays below -32: the whole part of what is
+/// scaled has 32 bits at the most.
 fn power_for(exponent: i32) -> (Binary, i32) {
-    let guess = f64::from(-(exponent + POWERS.len() as i32)) * std::f64::consts::LOG10_2;
-    let mut index = ((guess - f64::from(POWER_FIRST)) / f64::from(POWER_STEP)) as usize;
-    loop {
-        let (fraction, power) = POWERS[index];
-        let power = Binary { fraction, exponent: power.into() };
-        let scaled = exponent + power.exponent + 64;
-        if EXPONENTS.contains(&scaled) {
-            return (power, POWER_FIRST + POWER_STEP * index as i32);
-        }
-        index = if scaled < *EXPONENTS.start() { index + 1 } else { index - 1 };
-    }
+    let scaled = |power: i16| exponent + i32::from(power) + 64;
+    let index = POWERS.partition_point(|(_, power)| scaled(*power) < EXPONENT_MIN);
+    let (fraction, power) = POWERS[index];
+    let power = Binary { fraction, exponent: power.into() };
+    (power, POWER_FIRST + POWER_STEP * index as i32)
 }
 
 /// Powers of ten: 64 bits, rounded to the nearest, and the exponent of two of the last bit.
