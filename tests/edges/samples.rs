@@ -58,6 +58,7 @@ pub(super) const ANY_REPLY: &[&str] = &[
     "CLIENT LIST",
     "CLIENT ID",
     "OBJECT FREQ",
+    "OBJECT IDLETIME",
     "OBJECT REFCOUNT",
 ];
 
@@ -95,7 +96,11 @@ pub(super) const UNEQUAL: &[(&str, usize, &[&str], &str)] = &[
     ("LSET", 2, HUGE, "Valkey cuts the index to 32 bits"),
     ("LSET", 2, BELOW, "Valkey cuts the index to 32 bits"),
     ("XPENDING", 4, &["1"], "whether a millisecond has passed"),
+    ("XAUTOCLAIM", 4, &["1"], "whether a millisecond has passed"),
+    ("XCLAIM", 4, &["1"], "whether a millisecond has passed"),
     ("PSETEX", 2, &["1"], "it is gone after a millisecond"),
+    ("PEXPIRE", 2, &["1"], "it is gone after a millisecond"),
+    ("HPEXPIRE", 2, &["1"], "it is gone after a millisecond"),
     (
         "HSETEX h EX 100000 FIELDS 1 f 2",
         5,
