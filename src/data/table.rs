@@ -18,6 +18,7 @@
 //! Each group of buckets knows a lower bound of its deadlines, so that looking for what is due
 //! costs one comparison a group and no memory a member.
 
+use std::cmp::Ordering;
 use std::hint::black_box;
 
 use crate::base::hash::Hasher;
@@ -46,6 +47,10 @@ const BUCKET_SHIFT: u32 = 20;
 
 /// Positions of a scan have this many bits: more than any table has buckets.
 pub const SCAN_BITS: u32 = 34;
+
+/// Buckets that one call of [`Table::walk`] goes over, so that a table of which nearly nothing is
+/// left does not hold its caller up.
+const BUCKETS_A_WALK: usize = 256;
 
 /// What is kept in a table.
 pub trait Member {
@@ -93,6 +98,41 @@ impl<'a> Name<'a> {
     pub fn new(bytes: &'a [u8], hasher: &Hasher) -> Name<'a> {
         Name { bytes, hash: hasher.hash(bytes) }
     }
+}
+
+/// A place in the one order that all names have: that in which scans go over them, and among names
+/// at the same position that of their bytes. It stays the same however a table grows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    position: u64,
+    name: Box<[u8]>,
+}
+
+impl Place {
+    /// The place before all names from this position of a scan on.
+    pub fn at(position: u64) -> Place {
+        Place { position, name: Box::default() }
+    }
+
+    /// The place of a name that a scan meets at this position.
+    pub fn of(position: u64, name: &[u8]) -> Place {
+        Place { position, name: name.into() }
+    }
+
+    /// The name that stands at this place, if one does; an empty one before all of a position.
+    pub fn name(&self) -> &[u8] {
+        &self.name
+    }
+
+    /// Whether a name stands before this place, at it or behind it.
+    pub fn order_of(&self, name: Name<'_>) -> Ordering {
+        (position_of(name.hash), name.bytes).cmp(&(self.position, &self.name))
+    }
+}
+
+/// The position at which a scan meets what has this hash.
+fn position_of(hash: u64) -> u64 {
+    (hash >> BUCKET_SHIFT).reverse_bits() >> (u64::BITS - SCAN_BITS)
 }
 
 /// What a table holds, in figures.
@@ -146,12 +186,14 @@ pub struct Table<T> {
     /// Lower bounds of the deadlines by group; no bound where none was needed yet.
     groups: Vec<Millis>,
     counts: Counts,
+    /// The group at which the next look for what is due begins.
+    next_group: usize,
 }
 
 impl<T> Default for Table<T> {
     fn default() -> Table<T> {
         let counts = Counts::default();
-        Table { buckets: Buckets::default(), groups: Vec::new(), counts, due: NEVER }
+        Table { buckets: Buckets::default(), groups: Vec::new(), counts, due: NEVER, next_group: 0 }
     }
 }
 
@@ -276,9 +318,12 @@ impl<T: Member> Table<T> {
     /// Calls `found` with each member that is due at `now`, or has something that is, `most` of
     /// them at the most, and makes the bounds of the groups that were looked through exact. The
     /// caller takes out what is due.
+    ///
+    /// It goes round once at the most, from where the last call stopped, so that calls one after
+    /// the other pass each group once, however many members are due.
     pub fn find_due(&mut self, now: Millis, most: usize, mut found: impl FnMut(&T)) {
-        let mut left = most;
-        for group in 0..self.groups.len() {
+        let (mut left, groups) = (most, self.groups.len());
+        for group in (self.next_group..groups).chain(0..self.next_group) {
             if self.groups[group] > now {
                 continue;
             }
@@ -295,6 +340,7 @@ impl<T: Member> Table<T> {
             }
             self.groups[group] = due;
             if left == 0 {
+                self.next_group = group;
                 return;
             }
         }
@@ -304,15 +350,55 @@ impl<T: Member> Table<T> {
     /// Calls `found` with the members of the bucket at `position`; returns the position after it,
     /// or none at the end. Positions have [`SCAN_BITS`] bits.
     pub fn scan(&self, position: u64, found: impl FnMut(&T)) -> Option<u64> {
-        let bits = position.reverse_bits() >> (64 - SCAN_BITS);
+        let (index, next) = self.at(position)?;
+        self.buckets.members(index).for_each(found);
+        next
+    }
+
+    /// The bucket that a scan looks at from `position` on, and the position after it.
+    fn at(&self, position: u64) -> Option<(usize, Option<u64>)> {
+        let bits = position.reverse_bits() >> (u64::BITS - SCAN_BITS);
         let index = self.index_of_bits(bits);
         if index >= self.buckets.len() {
             return None;
         }
-        self.buckets.members(index).for_each(found);
         let width = SCAN_BITS - self.level_of(index);
         let next = ((position >> width) + 1) << width;
-        (next < 1 << SCAN_BITS).then_some(next)
+        Some((index, (next < 1 << SCAN_BITS).then_some(next)))
+    }
+
+    /// The members from `place` on that are in its bucket, in the order of [`Place`]s, each with
+    /// its position; and the position after the bucket.
+    pub fn from(&self, place: &Place, hasher: &Hasher) -> (Vec<(u64, &T)>, Option<u64>) {
+        let Some((index, next)) = self.at(place.position) else { return (Vec::new(), None) };
+        let members = self.buckets.members(index);
+        let placed = members.map(|member| (position_of(hasher.hash(member.name())), member));
+        let mut found: Vec<_> = placed
+            .filter(|(at, member)| (*at, member.name()) >= (place.position, &*place.name))
+            .collect();
+        found.sort_unstable_by(|(a, one), (b, other)| (a, one.name()).cmp(&(b, other.name())));
+        (found, next)
+    }
+
+    /// Hands the members from `place` on to `take`, in order, until it refuses one. Returns where
+    /// to go on; nothing at the end.
+    pub fn walk(
+        &self,
+        place: &Place,
+        hasher: &Hasher,
+        mut take: impl FnMut(&T) -> bool,
+    ) -> Option<Place> {
+        let mut at = place.clone();
+        for _ in 0..BUCKETS_A_WALK {
+            let (members, next) = self.from(&at, hasher);
+            for (position, member) in members {
+                if !take(member) {
+                    return Some(Place::of(position, member.name()));
+                }
+            }
+            at = Place::at(next?);
+        }
+        Some(at)
     }
 
     /// All members, in no order.
@@ -512,6 +598,72 @@ mod tests {
             table.remove(Name::new(&name, &hasher));
         }
         assert_eq!((table.due(), table.counts().expires), (Millis(100), 450));
+    }
+
+    /// A million due at once are found with as much work a member as a thousand are.
+    #[test]
+    fn a_look_for_what_is_due_goes_on_where_the_last_one_stopped() {
+        const MOST: usize = 64;
+        let mut table = Table::default();
+        let count = if cfg!(miri) { 3_000 } else { 100_000 };
+        for number in 0..count {
+            put(&mut table, &name(number), Some(Millis((number % 2) as i64)));
+        }
+        let (groups, hasher) = (table.groups.len(), hasher());
+        let (mut calls, mut passed, mut gone) = (0, 0, 0);
+        while table.due() <= Millis(0) {
+            let (mut names, before) = (Vec::new(), table.next_group);
+            table.find_due(Millis(0), MOST, |member| names.push(member.0.clone()));
+            assert!(names.len() <= MOST);
+            gone += names.len();
+            names.iter().for_each(|name| drop(table.remove(Name::new(name, &hasher))));
+            calls += 1;
+            passed += (table.next_group + groups - before) % groups;
+        }
+        assert_eq!((gone, table.due()), (count / 2, Millis(1)));
+        // The last call finds nothing more and goes round once.
+        assert!(passed <= groups, "{passed} of {groups} groups in {calls} calls");
+        assert!(calls <= gone.div_ceil(MOST) + 1, "{calls} calls");
+        put(&mut table, &name(0), Some(Millis(0)));
+        let mut names = Vec::new();
+        table.find_due(Millis(0), MOST, |member| names.push(member.0.clone()));
+        assert_eq!(names, [name(0)], "what is due behind the place is found as well");
+    }
+
+    /// Whatever joins and leaves meanwhile, a walk in pieces meets what stays, each once, and tells
+    /// what it has met from what it has not.
+    #[test]
+    fn a_walk_goes_on_inside_a_bucket_while_the_table_changes() {
+        let (hasher, mut random) = (hasher(), fastrand::Rng::with_seed(5));
+        let (mut table, mut place) = (Table::default(), Place::default());
+        let (mut met, mut gone) = (BTreeSet::new(), BTreeSet::new());
+        let count = if cfg!(miri) { 200 } else { 1_000 };
+        (0..count).for_each(|number| {
+            put(&mut table, &name(number), None);
+        });
+        let mut added = count;
+        loop {
+            let mut left = random.usize(..20);
+            let next = table.walk(&place, &hasher, |member| {
+                let takes = left > 0;
+                left = left.saturating_sub(1);
+                assert!(!takes || met.insert(member.0.clone()), "met twice");
+                takes
+            });
+            let Some(next) = next else { break };
+            place = next;
+            for name in (0..count).map(name).filter(|name| !gone.contains(name)) {
+                let order = place.order_of(Name::new(&name, &hasher));
+                assert_eq!(met.contains(&name), order == Ordering::Less);
+            }
+            let leaves = name(random.usize(..count));
+            table.remove(Name::new(&leaves, &hasher));
+            gone.insert(leaves);
+            put(&mut table, &name(added), None);
+            added += 1;
+        }
+        assert!((0..count).map(name).all(|name| met.contains(&name) || gone.contains(&name)));
+        assert!(added > count + 50 && gone.len() < count / 2);
     }
 
     #[test]

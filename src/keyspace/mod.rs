@@ -12,3 +12,4 @@ pub mod object;
 mod shape;
 pub mod slot;
 pub mod space;
+pub(crate) mod told;

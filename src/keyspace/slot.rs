@@ -7,32 +7,10 @@ use crate::base::millis::Millis;
 use crate::data::NEVER;
 use crate::data::table::{self, Counts};
 use crate::keyspace::entry::Entry;
+use crate::keyspace::told::Told;
 
 /// The keys of one slot and database.
 pub type Table = table::Table<Entry>;
-
-/// How much of a slot stands in the journal that is being begun (`crate::shard::base`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Told {
-    /// The number of the base; 0 for none.
-    pub(crate) base: u32,
-    /// The database and the position in its table that come next.
-    pub(crate) next: (u32, u64),
-}
-
-impl Told {
-    /// All of the slot is told.
-    pub(crate) fn all(base: u32) -> Told {
-        Told { base, next: (u32::MAX, 0) }
-    }
-
-    /// The slot's tables were exchanged: what was begun begins again.
-    pub(super) fn restart(&mut self) {
-        if *self != Told::all(self.base) {
-            self.next = (0, 0);
-        }
-    }
-}
 
 /// The tables of a slot. What every look at a key needs of it stands in its first cache line.
 #[derive(Debug)]

@@ -99,6 +99,11 @@ impl Keyspace {
         self.slots[usize::from(number)].as_deref_mut()
     }
 
+    /// All slots that are here, for the same.
+    pub(crate) fn slots_mut(&mut self) -> impl Iterator<Item = &mut Slot> {
+        self.slots.iter_mut().flatten().map(|slot| &mut **slot)
+    }
+
     /// The table of a key's slot, where the slot is here and the database ever held a key there.
     #[inline]
     pub fn table(&self, db: u32, slot: u16) -> Option<&Table> {
@@ -173,7 +178,6 @@ impl Keyspace {
             let (of_a, of_b) = (slot.take(a), slot.take(b));
             slot.put(a, of_b);
             slot.put(b, of_a);
-            slot.told.restart();
         }
         let (of_a, of_b) = (self.counts.remove(&a), self.counts.remove(&b));
         self.counts.extend(of_b.map(|counts| (a, counts)));

@@ -1,28 +1,51 @@
 //! A journal that begins while the server runs: the data set is told to it piece by piece.
 //!
-//! From the beginning of a base on, every slot is in one of three states. One that was not told yet
-//! has no effects: what its keys hold is told later. One of which a part was told records, in the
-//! place of an effect, what the keys of the call hold now, so that it does not matter to which part
-//! they belong. One that was told records its effects as always. So the journal, read up to the
-//! moment when all slots are told, makes the data set of that moment, without a snapshot, and no
-//! piece takes longer than a slice (but for a single value of millions of elements).
+//! From the beginning of a base on, all names of a slot are in one order ([`Place`]), and the slot
+//! has a marker in it. A key before the marker is told: its effects are recorded as always. A key
+//! behind it has no effects: what it holds is told later. So the journal, read up to the moment when
+//! all slots are told, makes the data set of that moment, without a snapshot, and no piece takes
+//! longer than a slice, since the marker may also stand inside a key, after any of its elements.
 //!
-//! The state is in the slot's box and travels with it. All shards begin before the first of them
-//! tells anything, since a slot that one of them told may be lent to any other. That a key is not
-//! there is always recorded: it undoes what a command over everything (FLUSHALL, SWAPDB, DEBUG
-//! POPULATE), which is recorded as it came, did before the slot was told.
+//! What commands do to keys is recorded right because of four rules.
+//!
+//! 1. Of the key at the marker only elements go that are due, and that is recorded as always: before
+//!    the place inside the key they are taken out of the journal too, behind it they are not there.
+//! 2. A call that changed keys not all of which are told leaves, in the place of its own effect,
+//!    what those of them hold that are told. Was one of them the key at the marker, that is deleted
+//!    from the journal and told anew from its beginning.
+//! 3. So that no such record is long and no key is told again and again, a call waits that would
+//!    write to the key at the marker, or to a large one where some of its keys are told and others
+//!    not: it tells what is missing first, in slices, and others go on meanwhile. (Not so a call
+//!    that holds all slots: SORT with patterns and STORE.)
+//! 4. A command over everything (FLUSHALL, SWAPDB, DEBUG POPULATE) is recorded as it came: it does
+//!    the same to what is told, since the marker is the same in all databases. The key at the marker
+//!    is told anew then. Behind it the journal has nothing, but for what POPULATE makes there: so it
+//!    is always recorded when a key is not there.
+//!
+//! The marker is in the slot's box and travels with it. All shards begin before the first of them
+//! tells anything, since a slot that one of them told may be lent to any other.
 
+use crate::base::hash::Hasher;
 use crate::base::slot::SLOTS;
 use crate::commands::call::Call;
+use crate::commands::command::Run;
 use crate::commands::{positions, recreate};
+use crate::data::table::Place;
 use crate::keyspace::effect::Effects;
+use crate::keyspace::entry::Entry;
 use crate::keyspace::key::Key;
-use crate::keyspace::slot::{Slot, Told};
+use crate::keyspace::object::Object;
+use crate::keyspace::slot::Slot;
 use crate::keyspace::space::Keyspace;
+use crate::keyspace::told::{Marker, Much, Position, Told};
+use crate::shard::call::{Engine, Spaces};
 use crate::shard::{SLICE_NS, Shard, Ticks};
 
 /// Bytes told in one turn, so that effects of clients find the journal's queue short.
 const BYTES_A_TURN: usize = 256 * 1024;
+
+/// Elements up to which a collection is recorded in one go.
+const ELEMENTS_AT_ONCE: usize = 512;
 
 /// A base that is being told.
 #[derive(Clone, Copy, Debug)]
@@ -32,58 +55,227 @@ pub(super) struct Base {
     next: u16,
 }
 
+/// Asked after each piece: whether there is time and room for another one.
+type GoesOn<'a> = &'a mut dyn FnMut(&Effects) -> bool;
+
+/// A key as it is told: the position of its name, the database, and what is there.
+type Placed<'a> = (u64, u32, &'a Entry);
+
 impl Base {
     fn has(self, slot: &Slot) -> bool {
-        slot.told == Told::all(self.number)
+        slot.told.base == self.number && slot.told.marker.is_none()
     }
 
-    fn has_part(self, slot: &Slot) -> bool {
-        slot.told.base == self.number
+    /// How much is told of a key; of one whose slot is not here it does not matter.
+    fn much_of(self, slot: Option<&Slot>, key: Key<'_>) -> Much {
+        slot.map_or(Much::All, |slot| slot.told.of(self.number, key.in_table()))
     }
 
-    /// Records what a call changed: as it came where all of its slots are told.
-    pub(super) fn record(
+    /// Tells a slot from its marker on, until it is told or `goes_on` says no. Returns false then.
+    fn tell_slot(
         self,
-        space: &Keyspace,
+        slot: &mut Slot,
         effects: &mut Effects,
-        call: &Call<'_>,
-        db: u32,
-        mark: usize,
-    ) {
-        let mut keys: Vec<Key<'_>> = positions::keys(call.command, call.spans, call.input)
+        hasher: &Hasher,
+        goes_on: GoesOn<'_>,
+    ) -> bool {
+        let mut marker = Marker::default();
+        if slot.told.base == self.number
+            && let Some(left) = &mut slot.told.marker
+        {
+            // Should a piece panic, its key is told anew.
+            marker = Marker { place: left.place.clone(), part: left.part.take() };
+        }
+        loop {
+            let (next, is_over) = tell_bucket(slot, effects, hasher, marker, goes_on);
+            match next {
+                None => slot.told = Told::all(self.number),
+                Some(next) if is_over => {
+                    slot.told = Told { base: self.number, marker: Some(Box::new(next)) };
+                }
+                Some(next) => {
+                    marker = next;
+                    continue;
+                }
+            }
+            return !is_over;
+        }
+    }
+}
+
+/// Tells the keys of one bucket from the marker on. Returns where the marker is then, if not at the
+/// end, and whether `goes_on` said no.
+fn tell_bucket(
+    slot: &Slot,
+    effects: &mut Effects,
+    hasher: &Hasher,
+    marker: Marker,
+    goes_on: GoesOn<'_>,
+) -> (Option<Marker>, bool) {
+    let (mut entries, next_bucket) = bucket(slot, &marker.place, hasher);
+    let mut from = Position::Start;
+    if let Some((db, position)) = marker.part {
+        let is_at_marker = |placed: &Placed<'_>| marker.place == place_of(placed);
+        entries.retain(|placed| !is_at_marker(placed) || placed.1 >= db);
+        if entries.first().is_some_and(|first| is_at_marker(first) && first.1 == db) {
+            from = position;
+        }
+    }
+    let mut entries = entries.into_iter().peekable();
+    while let Some(placed) = entries.next() {
+        let (_, db, entry) = placed;
+        let mut rest = Some(std::mem::take(&mut from));
+        while let Some(from) = rest {
+            rest = recreate::record_piece(effects, db, entry.key(), entry, from);
+            if goes_on(effects) {
+                continue;
+            }
+            let next = match (rest, entries.peek()) {
+                (Some(rest), _) => {
+                    Some(Marker { place: place_of(&placed), part: Some((db, rest)) })
+                }
+                (None, Some(next)) => {
+                    let is_same_key = next.2.key() == entry.key();
+                    let part = is_same_key.then_some((next.1, Position::Start));
+                    Some(Marker { place: place_of(next), part })
+                }
+                (None, None) => next_bucket.map(before_bucket),
+            };
+            return (next, true);
+        }
+    }
+    let is_over = next_bucket.is_some() && !goes_on(effects);
+    (next_bucket.map(before_bucket), is_over)
+}
+
+/// The keys of the slot from `place` on that are in the bucket there, in order, and the position
+/// after the bucket. Tables of other databases may have larger ones: they are met again there.
+fn bucket<'a>(slot: &'a Slot, place: &Place, hasher: &Hasher) -> (Vec<Placed<'a>>, Option<u64>) {
+    let (mut entries, mut next) = (Vec::new(), None);
+    for (db, table) in slot.tables().filter(|(_, table)| table.counts().len > 0) {
+        let (found, end) = table.from(place, hasher);
+        entries.extend(found.into_iter().map(|(position, entry)| (position, db, entry)));
+        next = match (next, end) {
+            (Some(one), Some(other)) => Some(u64::min(one, other)),
+            (one, other) => one.or(other),
+        };
+    }
+    entries.retain(|(position, ..)| next.is_none_or(|next| *position < next));
+    entries.sort_unstable_by(|a, b| (a.0, a.2.key(), a.1).cmp(&(b.0, b.2.key(), b.1)));
+    (entries, next)
+}
+
+fn place_of((position, _, entry): &Placed<'_>) -> Place {
+    Place::of(*position, entry.key())
+}
+
+fn before_bucket(position: u64) -> Marker {
+    Marker { place: Place::at(position), part: None }
+}
+
+/// The slot with this number, here or in a shard that a command brought along.
+fn slot_of<'a>(space: &'a Keyspace, others: &'a Spaces, number: u16) -> Option<&'a Slot> {
+    space.slot(number).or_else(|| others.iter().find_map(|(_, other)| other.slot(number)))
+}
+
+fn slot_mut_of<'a>(
+    space: &'a mut Keyspace,
+    others: &'a mut Spaces,
+    number: u16,
+) -> Option<&'a mut Slot> {
+    if space.has(number) {
+        return space.slot_mut(number);
+    }
+    others.iter_mut().find_map(|(_, other)| other.slot_mut(number))
+}
+
+impl Engine {
+    /// Tells some more of a slot where a call needs that first. Returns true when it did: the call
+    /// has to wait.
+    pub(super) fn tell_ahead_of(&mut self, call: &Call<'_>, others: &Spaces) -> bool {
+        let Some(base) = self.base else { return false };
+        let holds_all = !others.is_empty();
+        if holds_all || !call.command.writes() || !matches!(call.command.run, Run::Keys(_)) {
+            return false;
+        }
+        let (mut is_begun, mut is_large, mut left) = (false, false, None);
+        for at in positions::keys(call.command, call.spans, call.input) {
+            let key = call.key(at);
+            let Some(slot) = self.space.slot(key.slot) else { continue };
+            match slot.told.of(base.number, key.in_table()) {
+                Much::All => is_begun = true,
+                Much::Part => (is_begun, is_large, left) = (true, true, Some(key.slot)),
+                Much::Nothing => left = left.or(Some(key.slot)),
+            }
+            let entries = slot.tables().filter_map(|(_, table)| table.get(key.in_table()));
+            is_large |= entries.filter_map(Entry::object).any(|object| is_large_one(&object));
+        }
+        let Some(number) = left.filter(|_| is_begun && is_large) else { return false };
+        let hasher = self.space.hasher().clone();
+        let Some(slot) = self.space.slot_mut(number) else { return false };
+        base.tell_slot(slot, &mut self.tools.effects, &hasher, &mut |_| false);
+        true
+    }
+
+    /// Records what a call changed: as it came where all of its keys are told.
+    pub(super) fn record(&mut self, call: &Call<'_>, others: &mut Spaces, db: u32, mark: usize) {
+        let effects = &mut self.tools.effects;
+        let Some(base) = self.base else { return effects.end_call(db, call.raw) };
+        let mut keys: Vec<(Key<'_>, Much)> = positions::keys(call.command, call.spans, call.input)
             .into_iter()
             .map(|at| call.key(at))
+            .map(|key| (key, base.much_of(slot_of(&self.space, others, key.slot), key)))
             .collect();
-        let slots = keys.iter().map(|key| space.slot(key.slot));
-        if slots.flatten().all(|slot| self.has(slot)) {
-            return effects.end_call(db, call.raw);
+        if keys.iter().all(|(_, much)| *much == Much::All) {
+            effects.end_call(db, call.raw);
+            if keys.is_empty() {
+                let others = others.iter_mut().map(|(_, other)| &mut **other);
+                let spaces = std::iter::once(&mut self.space).chain(others);
+                spaces.flat_map(Keyspace::slots_mut).for_each(|slot| restart_key(slot, effects));
+            }
+            return;
         }
-        keys.sort_unstable_by_key(|key| key.name);
-        keys.dedup_by_key(|key| key.name);
+        keys.sort_unstable_by_key(|(key, _)| key.name);
+        keys.dedup_by_key(|(key, _)| key.name);
         effects.rewind(mark);
         let mut is_empty = true;
         effects.together(db, |effects| {
             let begin = effects.len();
-            keys.iter().for_each(|key| self.record_key(space, effects, *key));
+            for (key, much) in keys {
+                let Some(slot) = slot_mut_of(&mut self.space, others, key.slot) else { continue };
+                match much {
+                    Much::Part => restart_key(slot, effects),
+                    Much::All | Much::Nothing => record_key(slot, effects, key, much),
+                }
+            }
             is_empty = effects.len() == begin;
         });
         if is_empty {
             effects.rewind(mark);
         }
     }
+}
 
-    /// What a key holds, in each database that its slot has.
-    fn record_key(self, space: &Keyspace, effects: &mut Effects, key: Key<'_>) {
-        let Some(slot) = space.slot(key.slot) else { return };
-        for (db, table) in slot.tables() {
-            match table.get(key.in_table()) {
-                None => effects.aside(db, &[b"DEL", key.name]),
-                Some(entry) if self.has_part(slot) => {
-                    recreate::record(effects, db, key.name, entry);
-                }
-                Some(_) => {}
-            }
+fn is_large_one(object: &Object) -> bool {
+    object.collection().len() > ELEMENTS_AT_ONCE
+}
+
+/// What a key holds, in each database that its slot has; where it is not told, only that it is not
+/// there.
+fn record_key(slot: &Slot, effects: &mut Effects, key: Key<'_>, much: Much) {
+    for (db, table) in slot.tables() {
+        match table.get(key.in_table()) {
+            None => effects.aside(db, &[b"DEL", key.name]),
+            Some(entry) if much == Much::All => recreate::record(effects, db, key.name, entry),
+            Some(_) => {}
         }
+    }
+}
+
+/// Takes the key of which a part is told out of the journal, if there is one: it is told anew.
+fn restart_key(slot: &mut Slot, effects: &mut Effects) {
+    if let Some(name) = slot.told.restart_key().map(<[u8]>::to_vec) {
+        slot.tables().for_each(|(db, _)| effects.aside(db, &[b"DEL", &name]));
     }
 }
 
@@ -104,11 +296,15 @@ impl Shard {
     pub fn tell(&mut self, clock: &mut dyn Ticks) -> bool {
         let Some(base) = self.engine.base else { return false };
         let start = clock.nanos();
-        let effects = self.engine.tools.effects.len();
+        let begin = self.engine.tools.effects.len();
+        let mut goes_on = |effects: &Effects| {
+            effects.len() - begin <= BYTES_A_TURN && clock.nanos() - start <= SLICE_NS
+        };
         while let Some(number) = self.next_to_tell(base) {
-            self.tell_piece(base, number);
-            let told = self.engine.tools.effects.len() - effects;
-            if told > BYTES_A_TURN || clock.nanos() - start > SLICE_NS {
+            let effects = &mut self.engine.tools.effects;
+            let Some(slot) = self.engine.space.slot_mut(number) else { continue };
+            let is_told = base.tell_slot(slot, effects, &self.given.hasher, &mut goes_on);
+            if !is_told || !goes_on(effects) {
                 return true;
             }
         }
@@ -140,133 +336,7 @@ impl Shard {
         }
         None
     }
-
-    /// Tells one segment of one table of a slot, and notes how far that is.
-    fn tell_piece(&mut self, base: Base, number: u16) {
-        let effects = &mut self.engine.tools.effects;
-        let Some(slot) = self.engine.space.slot_mut(number) else { return };
-        let (db, position) = if base.has_part(slot) { slot.told.next } else { (0, 0) };
-        let next_position = slot.table(db).and_then(|table| {
-            table.scan(position, |entry| recreate::record(effects, db, entry.key(), entry))
-        });
-        let next_db = slot.tables().map(|(other, _)| other).filter(|other| *other > db).min();
-        slot.told = match (next_position, next_db) {
-            (Some(position), _) => Told { base: base.number, next: (db, position) },
-            (None, Some(db)) => Told { base: base.number, next: (db, 0) },
-            (None, None) => Told::all(base.number),
-        };
-    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{SLICE_NS, Ticks};
-    use crate::base::slot;
-    use crate::keyspace::effect::Effects;
-    use crate::testing::{Shards, Still, Store};
-
-    /// A clock that goes on at each look at it.
-    struct Hasty {
-        now: u64,
-        step: u64,
-    }
-
-    impl Ticks for Hasty {
-        fn nanos(&mut self) -> u64 {
-            self.now += self.step;
-            self.now
-        }
-    }
-
-    fn begin(shards: &mut Shards, number: u32) {
-        for shard in &mut shards.shards {
-            *shard.effects() = Effects::default();
-            shard.effects().listen(true);
-            shard.begin_base(number);
-        }
-    }
-
-    /// Commands of all kinds, before, while and after the base is told in pieces; what was recorded
-    /// makes the same data set on another number of shards.
-    #[test]
-    fn a_base_told_under_load_makes_the_same_data_set() {
-        // A slot that is told early, before the commands have emptied it.
-        let tags = (0..).map(|number| format!("{{{number}}}"));
-        let tag = tags.into_iter().find(|tag| slot::of(tag.as_bytes()) < 60).expect("there is one");
-        for seed in 0..6 {
-            let mut random = fastrand::Rng::with_seed(seed);
-            let mut shards = Shards::new(3);
-            for number in 0..6_000 {
-                shards.session.db = random.u32(..3);
-                shards.run(&format!("SET {tag}{} x{number}", number % 2_000));
-            }
-            let mut copy = Shards::new(2);
-            begin(&mut shards, 1 + seed as u32);
-            let mut rounds = 0;
-            while !shards.shards.iter().all(|shard| shard.is_told()) || rounds < 1_000 {
-                rounds += 1;
-                shards.session.db = random.u32(..3);
-                let line = any_write(&mut random, &tag, rounds);
-                shards.run(&line);
-                copy.load(&shards.records());
-                for shard in &mut shards.shards {
-                    if random.u8(..3) == 0 {
-                        shard.tell(&mut Hasty { now: 0, step: SLICE_NS / rounds.min(100) });
-                    }
-                }
-                copy.load(&shards.records());
-                shards.now = shards.now.saturating_add(random.i64(0..3));
-                copy.now = shards.now;
-            }
-            assert_eq!(shards.run("DEBUG DIGEST"), copy.run("DEBUG DIGEST"), "seed {seed}");
-            shards.shards.iter_mut().for_each(|shard| shard.end_base());
-            shards.run("SET after 1");
-            copy.load(&shards.records());
-            assert_eq!(shards.run("DEBUG DIGEST"), copy.run("DEBUG DIGEST"));
-        }
-    }
-
-    fn any_write(random: &mut fastrand::Rng, tag: &str, round: u64) -> String {
-        let mut key = || {
-            let tag = if random.u8(..3) > 0 { tag } else { "" };
-            format!("{tag}{}", random.u16(..2_100))
-        };
-        let (a, b) = (key(), key());
-        match random.u8(..24) {
-            0..4 => format!("SET {a} {round} PX {}", random.u8(1..50)),
-            4 => format!("APPEND {a} +"),
-            5..8 => format!("DEL {a} {b}"),
-            8..10 => format!("MSET {a} 1 {b} 2"),
-            10..12 => format!("RENAME {a} {b}"),
-            12 => format!("COPY {a} {b} DB {} REPLACE", random.u8(..3)),
-            13 => format!("MOVE {a} {}", random.u8(..3)),
-            14 => format!("PERSIST {a}"),
-            15 if random.u8(..16) == 0 => "FLUSHDB".to_owned(),
-            16 if random.u8(..8) == 0 => format!("DEBUG POPULATE 40 {tag}"),
-            17 => format!("SWAPDB 0 {}", random.u8(1..3)),
-            _ => format!("GET {a}"),
-        }
-    }
-
-    #[test]
-    fn slots_have_no_effects_until_they_are_told() {
-        let mut store = Store::new();
-        store.run("SET a 1");
-        store.effects();
-        store.shard.begin_base(7);
-        store.run("SET b 1");
-        store.run("DEL b");
-        store.run("INCR a");
-        assert_eq!(store.effects(), "MULTI\nDEL b\nEXEC");
-        assert!(!store.shard.is_told());
-        while store.shard.tell(&mut Still) {}
-        assert!(store.shard.is_told());
-        store.run("INCR a");
-        assert_eq!(store.effects(), "SET a 2\nINCR a");
-        store.shard.begin_base(8);
-        assert!(!store.shard.is_told(), "another base begins from nothing");
-        store.shard.end_base();
-        store.run("INCR a");
-        assert_eq!(store.effects(), "INCR a");
-    }
-}
+mod tests;

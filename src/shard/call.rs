@@ -139,7 +139,9 @@ impl Engine {
         let reply = batch.walk.as_ref().map_or(batch.replies.len(), |walk| walk.reply);
         let marks = Marks { reply, effects: self.tools.effects.len() };
         let (call, mut parts) = batch.split(command, given);
-        if self.expire_ahead_of(&call, parts.session.db) {
+        if self.expire_ahead_of(&call, parts.session.db, spaces)
+            || self.tell_ahead_of(&call, spaces)
+        {
             return (clock.nanos(), false);
         }
         let ended = match parts.refused.clone() {
@@ -255,11 +257,7 @@ impl Engine {
         let changes = keys.changes;
         if changes > 0 {
             self.tools.figures.changes += changes;
-            let effects = &mut self.tools.effects;
-            match self.base {
-                None => effects.end_call(session.db, call.raw),
-                Some(base) => base.record(&self.space, effects, call, session.db, mark),
-            }
+            self.record(call, others, session.db, mark);
         }
         result
     }

@@ -15,7 +15,7 @@ use crate::commands::command::Run;
 use crate::commands::positions;
 use crate::keyspace::key::Key;
 use crate::keyspace::keys::Keys;
-use crate::shard::call::Engine;
+use crate::shard::call::{Engine, Spaces};
 use crate::shard::{Phase, SLICE_NS, Shard, Ticks};
 
 /// Keys taken out of one slot at a time.
@@ -79,15 +79,24 @@ impl Shard {
 impl Engine {
     /// Takes out elements that are due of the keys of a call, a few of each key. Returns true when
     /// there are more: the call has to wait.
-    pub(super) fn expire_ahead_of(&mut self, call: &Call<'_>, db: u32) -> bool {
-        let is_due = self.space.next_due().is_some_and(|due| due <= call.now);
+    pub(super) fn expire_ahead_of(
+        &mut self,
+        call: &Call<'_>,
+        db: u32,
+        others: &mut Spaces,
+    ) -> bool {
+        let due = others.iter().filter_map(|(_, other)| other.next_due());
+        let is_due = self.space.next_due().into_iter().chain(due).any(|due| due <= call.now);
         if !is_due || self.phase != Phase::Serving || !matches!(call.command.run, Run::Keys(_)) {
             return false;
         }
         let mut keys = Keys::new(&mut self.space, &mut self.tools, db, call.now);
+        keys.others = others;
         let mut has_more = false;
         for at in positions::keys(call.command, call.spans, call.input) {
-            has_more |= keys.expire_some_elements(call.key(at));
+            let key = call.key(at);
+            let expires = keys.at_slot(key.slot, |keys| keys.expire_some_elements(key));
+            has_more |= expires.unwrap_or(false);
         }
         has_more
     }

@@ -205,7 +205,7 @@ impl Shard {
     pub fn remake(&mut self, now: Millis) {
         let here: Vec<u16> = self.engine.space.here().collect();
         for number in here {
-            let Some(slot) = self.engine.space.take(number) else { continue };
+            let Some(mut slot) = self.engine.space.take(number) else { continue };
             let mut effects = Effects::default();
             effects.listen(true);
             for (db, table) in slot.tables() {
@@ -213,7 +213,8 @@ impl Shard {
                 table.iter().for_each(each);
             }
             let mut empty = Box::<Slot>::default();
-            empty.told = slot.told;
+            empty.told = std::mem::take(&mut slot.told);
+            empty.told.restart_key();
             drop(slot);
             self.engine.space.put(number, empty);
             let remade = self.replay(&Records::of(&mut effects), now);

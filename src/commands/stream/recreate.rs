@@ -4,76 +4,172 @@
 //! are added for that, and deleted again. Left out are the times at which consumers were heard of,
 //! and what is pending behind the last id, which only XSETID can leave behind.
 
-use std::collections::BTreeSet;
-
 use crate::commands::stream::record::Records;
-use crate::data::stream::{Group, Id, Pending, Stream};
+use crate::data::stream::{Id, Pending, Stream};
+use crate::data::value::Value;
 use crate::keyspace::effect::Effects;
+use crate::keyspace::told::InStream;
 
-/// Ids that one command deletes.
-const IDS_A_RECORD: usize = 256;
+/// Entries or consumers of a piece.
+const ENTRIES_A_PIECE: usize = 64;
+
+/// Bytes after which a piece has no more entries.
+const BYTES_A_PIECE: usize = 16 * 1024;
+
+/// Deliveries of a piece, and ids that one command deletes.
+const IDS_A_PIECE: usize = 256;
 
 /// The fields of an entry that is added to be deleted.
 const FILLER: [&[u8]; 2] = [b"x", b"y"];
 
-/// Records the commands that make `stream` under the key `name`, which is free.
-pub(in crate::commands) fn record(effects: &mut Effects, db: u32, name: &[u8], stream: &Stream) {
-    let gone = gone_but_pending(stream);
-    let mut missing = gone.iter().copied().peekable();
-    let add = |effects: &mut Effects, id: Id, words: &[&[u8]]| {
-        let id = id.text();
-        let mut record: Vec<&[u8]> = vec![b"XADD", name, &id];
-        record.extend_from_slice(words);
-        effects.aside(db, &record);
-    };
-    for entry in stream.range(Id::MIN, Id::MAX) {
-        while let Some(id) = missing.next_if(|id| *id < entry.id) {
-            add(effects, id, &FILLER);
-        }
-        let words: Vec<Vec<u8>> =
-            entry.pairs.flat_map(|(name, value)| [name.to_vec(), value.to_vec()]).collect();
-        add(effects, entry.id, &words.iter().map(Vec::as_slice).collect::<Vec<_>>());
-    }
-    missing.for_each(|id| add(effects, id, &FILLER));
-    if stream.entries() == 0 && gone.is_empty() {
-        let [field, value] = FILLER;
-        effects.aside(db, &[b"XADD", name, b"MAXLEN", b"0", b"0-1", field, value]);
-    }
+/// Records the next of the commands that make `stream` under the key `name`, which is free at
+/// first. Returns where to go on; nothing at the end.
+pub(in crate::commands) fn record_piece(
+    effects: &mut Effects,
+    db: u32,
+    name: &[u8],
+    stream: &Stream,
+    from: InStream,
+) -> Option<InStream> {
     let mut records = Records::new(effects);
-    for (group_name, group) in stream.groups() {
-        record_group(&mut records, name, group_name, group, stream.last_id);
+    let next = match from {
+        InStream::Entries(from) => entries(&mut records, name, stream, from),
+        InStream::Group(group) => begin_group(&mut records, name, stream, &group),
+        InStream::Consumers(group, from) => consumers(&mut records, name, stream, group, &from),
+        InStream::Pending(group, from) => pending(&mut records, name, stream, group, from),
+        InStream::Gone(group, from) => gone(&mut records, name, stream, &group, from),
+    };
+    if next.is_none() {
+        let (last, deleted) = (stream.last_id.text(), stream.max_deleted_id.text());
+        let added = stream.entries_added.to_string();
+        let words: [&[u8]; 7] =
+            [b"XSETID", name, &last, b"ENTRIESADDED", added.as_bytes(), b"MAXDELETEDID", &deleted];
+        records.add(&words);
     }
-    let gone: Vec<Id> = gone.into_iter().collect();
-    for part in gone.chunks(IDS_A_RECORD) {
-        let ids: Vec<_> = part.iter().map(|id| id.text()).collect();
-        let mut words = vec![&b"XDEL"[..], name];
+    records.put_aside(effects, db);
+    next
+}
+
+/// Entries from an id on, with fillers in the place of those that are only pending.
+fn entries(records: &mut Records, key: &[u8], stream: &Stream, from: Id) -> Option<InStream> {
+    let there: Vec<_> = stream.range(from, Id::MAX).take(ENTRIES_A_PIECE).collect();
+    let end = match there.last() {
+        Some(last) if there.len() == ENTRIES_A_PIECE => last.id,
+        _ => stream.last_id,
+    };
+    let ids: Vec<Id> = there.iter().map(|entry| entry.id).collect();
+    let mut all: Vec<(Id, Option<_>)> = there.into_iter().map(|e| (e.id, Some(e.pairs))).collect();
+    if from <= end {
+        for (_, group) in stream.groups() {
+            let gone = group.pending(from..=end).filter(|(id, _)| ids.binary_search(id).is_err());
+            all.extend(gone.take(ENTRIES_A_PIECE).map(|(id, _)| (id, None)));
+        }
+        all.sort_unstable_by_key(|(id, _)| *id);
+        all.dedup_by_key(|(id, _)| *id);
+    }
+    if all.is_empty() && from == Id::MIN {
+        let [field, value] = FILLER;
+        records.add(&[b"XADD", key, b"MAXLEN", b"0", b"0-1", field, value]);
+    }
+    let (mut last, mut bytes) = (end, 0);
+    for (number, (id, pairs)) in all.into_iter().enumerate() {
+        if number == ENTRIES_A_PIECE || bytes > BYTES_A_PIECE {
+            return last.next().map(InStream::Entries);
+        }
+        let words = pairs.map(|pairs| pairs.flat_map(|(name, value)| [name, value]));
+        let words: Vec<Vec<u8>> = match words {
+            Some(words) => words.map(Value::to_vec).collect(),
+            None => FILLER.map(<[u8]>::to_vec).to_vec(),
+        };
+        bytes += words.iter().map(Vec::len).sum::<usize>();
+        let text = id.text();
+        let mut record: Vec<&[u8]> = vec![b"XADD", key, &text];
+        record.extend(words.iter().map(Vec::as_slice));
+        records.add(&record);
+        last = id;
+    }
+    match end.next() {
+        Some(next) if end < stream.last_id => Some(InStream::Entries(next)),
+        _ => stream.group_from(b"").map(|(name, _)| InStream::Group(name.into())),
+    }
+}
+
+fn begin_group(
+    records: &mut Records,
+    key: &[u8],
+    stream: &Stream,
+    from: &[u8],
+) -> Option<InStream> {
+    let Some((name, group)) = stream.group_from(from) else {
+        return stream.group_from(b"").map(|(name, _)| InStream::Gone(name.into(), Id::MIN));
+    };
+    let (id, read) = (group.last_id.text(), group.entries_read.unwrap_or(-1).to_string());
+    records.add(&[b"XGROUP", b"CREATE", key, name, &id, b"ENTRIESREAD", read.as_bytes()]);
+    Some(InStream::Consumers(name.into(), Box::default()))
+}
+
+fn consumers(
+    records: &mut Records,
+    key: &[u8],
+    stream: &Stream,
+    name: Box<[u8]>,
+    from: &[u8],
+) -> Option<InStream> {
+    let mut consumers = stream.group(&name)?.consumers_from(from);
+    for consumer in consumers.by_ref().take(ENTRIES_A_PIECE) {
+        records.consumer(key, &name, &consumer.name);
+    }
+    let next = consumers.next().map(|consumer| consumer.name.clone());
+    Some(match next {
+        Some(next) => InStream::Consumers(name, next),
+        None => InStream::Pending(name, Id::MIN),
+    })
+}
+
+fn pending(
+    records: &mut Records,
+    key: &[u8],
+    stream: &Stream,
+    name: Box<[u8]>,
+    from: Id,
+) -> Option<InStream> {
+    let group = stream.group(&name)?;
+    let mut pending = group.pending(from..=stream.last_id);
+    let piece: Vec<(Id, Pending)> = pending.by_ref().take(IDS_A_PIECE).collect();
+    records.deliveries(key, &name, group, &piece);
+    Some(match pending.next() {
+        Some((next, _)) => InStream::Pending(name, next),
+        None => InStream::Group(behind(&name)),
+    })
+}
+
+/// Deletes the fillers of a group again.
+fn gone(
+    records: &mut Records,
+    key: &[u8],
+    stream: &Stream,
+    from_name: &[u8],
+    from: Id,
+) -> Option<InStream> {
+    let (name, group) = stream.group_from(from_name)?;
+    let mut pending = group.pending(from..=stream.last_id).map(|(id, _)| id);
+    let gone = pending.by_ref().take(IDS_A_PIECE).filter(|id| stream.get(*id).is_none());
+    let ids: Vec<_> = gone.map(Id::text).collect();
+    if !ids.is_empty() {
+        let mut words = vec![&b"XDEL"[..], key];
         words.extend(ids.iter().map(|id| &**id));
         records.add(&words);
     }
-    let (last, deleted) = (stream.last_id.text(), stream.max_deleted_id.text());
-    let added = stream.entries_added.to_string();
-    records.add(&[
-        b"XSETID",
-        name,
-        &last,
-        b"ENTRIESADDED",
-        added.as_bytes(),
-        b"MAXDELETEDID",
-        &deleted,
-    ]);
-    records.put_aside(effects, db);
+    match pending.next() {
+        Some(next) => Some(InStream::Gone(name.into(), next)),
+        None => {
+            let (name, _) = stream.group_from(&behind(name))?;
+            Some(InStream::Gone(name.into(), Id::MIN))
+        }
+    }
 }
 
-/// Entries that are pending somewhere and in the stream no more.
-fn gone_but_pending(stream: &Stream) -> BTreeSet<Id> {
-    let pending = stream.groups().flat_map(|(_, group)| group.pending(..=stream.last_id));
-    pending.map(|(id, _)| id).filter(|id| stream.get(*id).is_none()).collect()
-}
-
-fn record_group(records: &mut Records, key: &[u8], name: &[u8], group: &Group, last: Id) {
-    let (id, read) = (group.last_id.text(), group.entries_read.unwrap_or(-1).to_string());
-    records.add(&[b"XGROUP", b"CREATE", key, name, &id, b"ENTRIESREAD", read.as_bytes()]);
-    group.consumers().for_each(|(_, consumer)| records.consumer(key, name, &consumer.name));
-    let pending: Vec<(Id, Pending)> = group.pending(..=last).collect();
-    records.deliveries(key, name, group, &pending);
+/// The first name behind this one.
+fn behind(name: &[u8]) -> Box<[u8]> {
+    [name, &[0]].concat().into()
 }

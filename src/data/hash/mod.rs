@@ -13,7 +13,7 @@ pub use field::Field;
 use crate::base::hash::Hasher;
 use crate::base::millis::Millis;
 use crate::data::pack::{At, Pack};
-use crate::data::table::{Link, Member, Name, Table};
+use crate::data::table::{Link, Member, Name, Place, Table};
 use crate::data::value::Value;
 use crate::data::{Collection, NEVER};
 
@@ -120,6 +120,22 @@ impl Hash {
                 }
             }
             Hash::Large(fields) => fields.table.iter().for_each(|field| found(field.into())),
+        }
+    }
+
+    /// Hands the fields from `place` on to `take`, until it refuses one. Returns where to go on;
+    /// nothing at the end. A packed hash is handed out whole.
+    pub fn walk(&self, place: &Place, mut take: impl FnMut(Item<'_>) -> bool) -> Option<Place> {
+        match self {
+            Hash::Packed(_) => {
+                self.each(|item| {
+                    take(item);
+                });
+                None
+            }
+            Hash::Large(fields) => {
+                fields.table.walk(place, &fields.hasher, |field| take(field.into()))
+            }
         }
     }
 

@@ -98,6 +98,11 @@ impl List {
         self.walk(0, End::Back)
     }
 
+    /// The items of the node with this number, in order; a packed list is one node.
+    pub fn node(&self, number: usize) -> Option<impl Iterator<Item = Value<'_>>> {
+        self.pack(number).map(Pack::iter)
+    }
+
     /// Index of the first item that is `wanted`.
     pub fn position(&self, wanted: &[u8]) -> Option<usize> {
         let wanted = Value::of(wanted);

@@ -7,7 +7,7 @@
 use crate::base::hash::Hasher;
 use crate::base::millis::Millis;
 use crate::data::blob::Blob;
-use crate::data::table::{Member, Name, Table};
+use crate::data::table::{Member, Name, Place, Table};
 
 /// Members looked at to estimate what all take.
 const MEASURED: usize = 64;
@@ -69,6 +69,10 @@ impl Large {
     /// The members.
     pub fn table(&self) -> &Table<Element> {
         &self.table
+    }
+
+    pub(super) fn walk(&self, place: &Place, take: impl FnMut(&Element) -> bool) -> Option<Place> {
+        self.table.walk(place, &self.hasher, take)
     }
 
     /// Drops some members of a set that nobody uses any more. Returns true when there is more.

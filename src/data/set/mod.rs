@@ -14,7 +14,7 @@ use crate::base::hash::Hasher;
 use crate::base::integer;
 use crate::base::millis::Millis;
 use crate::data::pack::{self, Pack};
-use crate::data::table::{Link, Member};
+use crate::data::table::{Link, Member, Place};
 use crate::data::value::Value;
 use crate::data::{Collection, NEVER};
 
@@ -157,6 +157,22 @@ impl Set {
             Set::Packed(pack) => Iter::Packed(pack.iter()),
             Set::Large(large) => Iter::Large(Box::new(large.table().iter().map(value))),
         }
+    }
+
+    /// Hands the members from `place` on, with their deadlines, to `take`, until it refuses one.
+    /// Returns where to go on; nothing at the end. A small set is handed out whole.
+    pub fn walk(
+        &self,
+        place: &Place,
+        mut take: impl FnMut(Value<'_>, Option<Millis>) -> bool,
+    ) -> Option<Place> {
+        if let Set::Large(large) = self {
+            return large.walk(place, |element| take(value(element), element.deadline()));
+        }
+        self.iter().for_each(|member| {
+            take(member, None);
+        });
+        None
     }
 
     /// A member chosen at random, each as likely as another.

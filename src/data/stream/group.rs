@@ -5,7 +5,7 @@
 //! given once.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::RangeBounds;
+use std::ops::{Bound, RangeBounds};
 
 use crate::base::millis::Millis;
 use crate::data::stream::id::Id;
@@ -113,6 +113,12 @@ impl Group {
     /// The consumers in the order of their names.
     pub fn consumers(&self) -> impl ExactSizeIterator<Item = (Number, &Consumer)> {
         self.names.values().map(|number| (*number, &self.consumers[number]))
+    }
+
+    /// The consumers with this name and those behind it, in the order of their names.
+    pub fn consumers_from(&self, name: &[u8]) -> impl Iterator<Item = &Consumer> {
+        let from = (Bound::Included(name), Bound::Unbounded);
+        self.names.range::<[u8], _>(from).map(|(_, number)| &self.consumers[number])
     }
 
     /// Takes a consumer out with all that it has not acknowledged; returns how much that was.

@@ -14,6 +14,7 @@ mod node;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::ops;
 
 use crate::data::Collection;
 
@@ -291,6 +292,12 @@ impl Stream {
     /// The groups in the order of their names.
     pub fn groups(&self) -> impl ExactSizeIterator<Item = (&[u8], &Group)> {
         self.groups.iter().map(|(name, group)| (&**name, group))
+    }
+
+    /// The first group with this name or one behind it.
+    pub fn group_from(&self, name: &[u8]) -> Option<(&[u8], &Group)> {
+        let from = (ops::Bound::Included(name), ops::Bound::Unbounded);
+        self.groups.range::<[u8], _>(from).next().map(|(name, group)| (&**name, group))
     }
 
     /// A group.

@@ -1,0 +1,322 @@
+//! Bases told while commands run, and read back.
+
+use super::{BYTES_A_TURN, SLICE_NS, Ticks};
+use crate::base::slot;
+use crate::keyspace::effect::Effects;
+use crate::testing::{Shards, Still, Store, printed};
+
+/// A clock that goes on at each look at it.
+struct Hasty {
+    now: u64,
+    step: u64,
+}
+
+impl Ticks for Hasty {
+    fn nanos(&mut self) -> u64 {
+        self.now += self.step;
+        self.now
+    }
+}
+
+fn begin(shards: &mut Shards, number: u32) {
+    for shard in &mut shards.shards {
+        *shard.effects() = Effects::default();
+        shard.effects().listen(true);
+        shard.begin_base(number);
+    }
+}
+
+/// Elements of the large collections.
+const LARGE: u64 = 700;
+
+/// Keys that hold large collections at first.
+const LARGE_KEYS: &[&str] = &["list", "hash", "set", "zset", "stream"];
+
+/// Collections of all types that are told in several pieces, some of their elements with deadlines.
+fn fill_large(shards: &mut Shards, tag: &str) {
+    for number in 0..LARGE {
+        let (due, at) = (shards.now.0 + 40 + number as i64, number + 1);
+        for line in [
+            format!("RPUSH {tag}list i{number}"),
+            format!("HSET {tag}hash f{number} v{number}"),
+            format!("SADD {tag}set m{number}"),
+            format!("ZADD {tag}zset {} m{number}", number % 40),
+            format!("XADD {tag}stream 1-{at} field v{number}"),
+        ] {
+            shards.run(&line);
+        }
+        if number % 3 == 0 {
+            shards.run(&format!("HPEXPIREAT {tag}hash {due} FIELDS 1 f{number}"));
+            shards.run(&format!("SPEXPIREAT {tag}set {due} MEMBERS 1 m{number}"));
+            shards.run(&format!("ZPEXPIREAT {tag}zset {due} MEMBERS 1 m{number}"));
+        }
+        match number {
+            100 => drop(shards.run(&format!("XGROUP CREATE {tag}stream g 0"))),
+            400 => {
+                shards.run(&format!("XREADGROUP GROUP g one COUNT 300 STREAMS {tag}stream >"));
+                shards.run(&format!("XREADGROUP GROUP g two COUNT 50 STREAMS {tag}stream >"));
+                shards.run(&format!("XTRIM {tag}stream MAXLEN 90"));
+                shards.run(&format!("XGROUP CREATE {tag}stream h 1-200"));
+                shards.run(&format!("XGROUP CREATECONSUMER {tag}stream h idle"));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// What DEBUG DIGEST leaves out: deadlines of elements, and the groups of streams.
+fn details(shards: &mut Shards, tag: &str) -> Vec<String> {
+    let mut details = Vec::new();
+    for db in 0..3 {
+        shards.session.db = db;
+        for key in LARGE_KEYS {
+            let of_elements = (0..LARGE).step_by(3).flat_map(|number| {
+                [
+                    format!("HPEXPIRETIME {tag}{key} FIELDS 1 f{number}"),
+                    format!("SPEXPIRETIME {tag}{key} MEMBERS 1 m{number}"),
+                    format!("ZPEXPIRETIME {tag}{key} MEMBERS 1 m{number}"),
+                ]
+            });
+            let of_streams = ["XINFO STREAM", "XINFO GROUPS"].map(|it| format!("{it} {tag}{key}"));
+            let pending = ["g", "h"].map(|group| format!("XPENDING {tag}{key} {group}"));
+            let lines = of_elements.chain(of_streams).chain(pending).collect::<Vec<_>>();
+            details.extend(lines.iter().map(|line| shards.run(line)));
+        }
+    }
+    details
+}
+
+/// Commands of all kinds, before, while and after the base is told in pieces; what was recorded
+/// makes the same data set on another number of shards.
+#[test]
+fn a_base_told_under_load_makes_the_same_data_set() {
+    // A slot that is told early, before the commands have emptied it.
+    let tags = (0..).map(|number| format!("{{{number}}}"));
+    let tag = tags.into_iter().find(|tag| slot::of(tag.as_bytes()) < 60).expect("there is one");
+    for seed in 0..6 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut shards = Shards::new(3);
+        for number in 0..6_000 {
+            shards.session.db = random.u32(..3);
+            shards.run(&format!("SET {tag}{} x{number}", number % 2_000));
+        }
+        for db in 0..2 {
+            shards.session.db = db;
+            fill_large(&mut shards, &tag);
+        }
+        let mut copy = Shards::new(2);
+        begin(&mut shards, 1 + seed as u32);
+        let mut rounds = 0;
+        while !shards.shards.iter().all(|shard| shard.is_told()) || rounds < 1_500 {
+            rounds += 1;
+            shards.session.db = random.u32(..3);
+            let line = match random.u8(..3) {
+                0 => any_write(&mut random, &tag, rounds),
+                _ => any_large_write(&mut random, &tag, rounds),
+            };
+            shards.run(&line);
+            copy.load(&shards.records());
+            for shard in &mut shards.shards {
+                if random.u8(..3) == 0 {
+                    let step =
+                        if random.bool() { SLICE_NS / rounds.min(100) } else { SLICE_NS + 1 };
+                    shard.tell(&mut Hasty { now: 0, step });
+                }
+                if random.u8(..4) == 0 {
+                    shard.expire(shards.now, &mut Still);
+                }
+            }
+            copy.load(&shards.records());
+            shards.now = shards.now.saturating_add(random.i64(0..3));
+            copy.now = shards.now;
+        }
+        assert_eq!(shards.run("DEBUG DIGEST"), copy.run("DEBUG DIGEST"), "seed {seed}");
+        assert_eq!(details(&mut shards, &tag), details(&mut copy, &tag), "seed {seed}");
+        shards.shards.iter_mut().for_each(|shard| shard.end_base());
+        shards.run("SET after 1");
+        copy.load(&shards.records());
+        assert_eq!(shards.run("DEBUG DIGEST"), copy.run("DEBUG DIGEST"));
+    }
+}
+
+fn any_write(random: &mut fastrand::Rng, tag: &str, round: u64) -> String {
+    let mut key = || {
+        let tag = if random.u8(..3) > 0 { tag } else { "" };
+        format!("{tag}{}", random.u16(..2_100))
+    };
+    let (a, b) = (key(), key());
+    match random.u8(..24) {
+        0..4 => format!("SET {a} {round} PX {}", random.u8(1..50)),
+        4 => format!("APPEND {a} +"),
+        5..8 => format!("DEL {a} {b}"),
+        8..10 => format!("MSET {a} 1 {b} 2"),
+        10..12 => format!("RENAME {a} {b}"),
+        12 => format!("COPY {a} {b} DB {} REPLACE", random.u8(..3)),
+        13 => format!("MOVE {a} {}", random.u8(..3)),
+        14 => format!("PERSIST {a}"),
+        15 if random.u8(..16) == 0 => "FLUSHDB".to_owned(),
+        16 if random.u8(..8) == 0 => format!("DEBUG POPULATE 40 {tag}"),
+        17 => format!("SWAPDB 0 {}", random.u8(1..3)),
+        _ => format!("GET {a}"),
+    }
+}
+
+/// A write to large collections, which may be at the marker.
+fn any_large_write(random: &mut fastrand::Rng, tag: &str, round: u64) -> String {
+    let mut key = |kind: &str| match random.u8(..4) {
+        0 => format!("{kind}{}", random.u8(..4)),
+        1 => format!("{tag}{kind}{}", random.u8(..2)),
+        _ => format!("{tag}{kind}"),
+    };
+    let kinds = [key("list"), key("hash"), key("set"), key("zset"), key("stream")];
+    let [list, hash, set, zset, stream] = &kinds;
+    let (other_list, other_set, other_zset) = (key("list"), key("set"), key("zset"));
+    let any = kinds[random.usize(..kinds.len())].clone();
+    let number = random.u64(..LARGE);
+    match random.u8(..40) {
+        0 => format!("RPUSH {list} r{round} s{round}"),
+        1 => format!("LPOP {list} 2"),
+        2 => format!("LSET {list} {number} set{round}"),
+        3 => format!("LINSERT {list} BEFORE i{number} in{round}"),
+        4 => format!("LREM {list} 0 i{number}"),
+        5 => format!("LMOVE {list} {other_list} LEFT RIGHT"),
+        6 => format!("HSET {hash} f{number} {round} new{round} 1"),
+        7 => format!("HDEL {hash} f{number}"),
+        8 => format!("HPEXPIRE {hash} {} FIELDS 1 f{number}", random.u8(..)),
+        9 => format!("HINCRBY {hash} count 3"),
+        10 => format!("SADD {set} m{number} new{round}"),
+        11 => format!("SPOP {set} 3"),
+        12 => format!("SMOVE {set} {other_set} m{number}"),
+        13 => format!("SUNIONSTORE {other_set} {set} {other_set}"),
+        14 => format!("SPEXPIRE {set} {} MEMBERS 1 m{number}", random.u8(..)),
+        15 => format!("ZADD {zset} {} m{number} 7 new{round}", random.u8(..)),
+        16 => format!("ZPOPMIN {zset} 2"),
+        17 => format!("ZRANGESTORE {other_zset} {zset} 0 -3"),
+        18 => format!("ZINCRBY {zset} 2 m{number}"),
+        19 => format!("ZREMRANGEBYRANK {zset} 5 6"),
+        20..23 => format!("XADD {stream} {}-{round} field {round}", 1 + round / 300),
+        23 => format!("XDEL {stream} 1-{number}"),
+        24 => format!("XREADGROUP GROUP g one COUNT 3 STREAMS {stream} >"),
+        25 => format!("XACK {stream} g 1-{number}"),
+        26 => format!("XCLAIM {stream} g three 0 1-{number}"),
+        27 => format!("XGROUP CREATE {stream} h 0"),
+        28 => format!("SORT {list} ALPHA STORE {other_list}"),
+        29 => format!("SORT {set} ALPHA BY no* LIMIT 0 99 STORE {list}"),
+        30 => format!("COPY {any} {tag}copy DB {} REPLACE", random.u8(..3)),
+        31 => format!("MOVE {any} {}", random.u8(..3)),
+        32 => format!("RENAME {any} {any}1"),
+        33 => format!("RENAME {any}1 {any}"),
+        34 => format!("PEXPIRE {any} {}", 100 + random.u16(..500)),
+        35 => format!("PERSIST {any}"),
+        36 => format!("LMPOP 2 {list} {other_list} LEFT COUNT 2"),
+        37 => format!("SWAPDB {} {}", random.u8(..3), random.u8(..3)),
+        38 if random.u8(..8) == 0 => format!("DEL {any}"),
+        39 if random.u8(..8) == 0 => format!("SET {any} string{round}"),
+        _ => format!("EXPIRE {any} 100"),
+    }
+}
+
+/// However large the values are, a turn ends about where it should, and what is told is the same.
+#[test]
+fn no_turn_tells_much_more_than_its_bytes() {
+    /// What a piece may have beyond the bytes of a turn: some elements with their commands, or a
+    /// node of a list.
+    const PIECE: usize = 64 * 1024;
+    let mut shards = Shards::new(1);
+    let count = 6_000;
+    for start in (0..count).step_by(100) {
+        let each = |element: &dyn Fn(usize) -> String| {
+            (start..start + 100).map(|number| element(number) + " ").collect::<String>()
+        };
+        let (padding, due) = ("x".repeat(60), shards.now.0 + 1_000_000);
+        shards.run(&format!("RPUSH list {}", each(&|number| format!("{padding}{number}"))));
+        shards.run(&format!("HSET hash {}", each(&|number| format!("f{number} {padding}"))));
+        shards.run(&format!("SADD set {}", each(&|number| format!("{padding}{number}"))));
+        shards.run(&format!("ZADD zset {}", each(&|number| format!("{number} {padding}{number}"))));
+        let names = each(&|number| format!("f{number}"));
+        shards.run(&format!("HPEXPIREAT hash {due} FIELDS 100 {names}"));
+        for number in start..start + 100 {
+            shards.run(&format!("XADD stream 1-{} field {padding}", number + 1));
+        }
+    }
+    shards.run("XGROUP CREATE stream g 0");
+    shards.run("XREADGROUP GROUP g c STREAMS stream >");
+    shards.run("XTRIM stream MAXLEN 3000");
+    let mut copy = Shards::new(2);
+    begin(&mut shards, 1);
+    let (mut turns, mut all) = (0, 0);
+    while shards.shards[0].tell(&mut Still) {
+        let told = shards.shards[0].effects().len();
+        assert!(told < BYTES_A_TURN + PIECE, "{told} bytes in turn {turns}");
+        copy.load(&shards.records());
+        (turns, all) = (turns + 1, all + told);
+    }
+    copy.load(&shards.records());
+    assert!(turns > 8 && turns <= 1 + all / BYTES_A_TURN, "{all} bytes in {turns} turns");
+    assert_eq!(shards.run("DEBUG DIGEST"), copy.run("DEBUG DIGEST"));
+    // With no time at all a turn tells one piece.
+    begin(&mut shards, 2);
+    while shards.shards[0].tell(&mut Hasty { now: 0, step: SLICE_NS + 1 }) {
+        let told = shards.shards[0].effects().take().0.len();
+        assert!(told < PIECE, "{told} bytes in one piece");
+    }
+}
+
+/// A write to the key of which a part is told goes on when the rest is; nobody else waits for it.
+#[test]
+fn a_write_waits_for_the_rest_of_its_key() {
+    let mut store = Store::new();
+    for number in 0..20_000 {
+        store.run(&format!("SADD {{t}}large m{number}"));
+    }
+    store.run("SET {t}small 1");
+    store.effects();
+    store.shard.begin_base(1);
+    let mut steps = 0;
+    while !store.effects().contains("SADD") {
+        store.shard.tell(&mut Hasty { now: 0, step: SLICE_NS + 1 });
+        steps += 1;
+    }
+    assert!(steps < 16_384 + 10);
+    let clock = &mut Hasty { now: 0, step: SLICE_NS / 20 };
+    let writing = store.batch(&[b"SADD", b"{t}large", b"m1", b"new"]);
+    assert!(store.shard.visit(writing, clock).is_none(), "the rest takes more than a slice");
+    for line in [&[&b"SCARD"[..], b"{t}large"][..], &[b"SET", b"{t}small", b"2"]] {
+        let other = store.batch(line);
+        assert!(store.shard.visit(other, clock).is_some(), "it does not change that key");
+    }
+    let mut turns = 0;
+    while store.shard.work(store.now, clock) {
+        turns += 1;
+    }
+    assert!(turns > 5, "{turns} turns");
+    assert_eq!(printed(&store.shard.outbox.homes[0].replies), "(integer) 1");
+    let effects = store.effects();
+    assert!(
+        effects.ends_with("SADD {t}large m1 new"),
+        "it is recorded as it came, behind the rest"
+    );
+    assert!(!effects.contains("DEL {t}large"), "nothing is told twice");
+}
+
+#[test]
+fn slots_have_no_effects_until_they_are_told() {
+    let mut store = Store::new();
+    store.run("SET a 1");
+    store.effects();
+    store.shard.begin_base(7);
+    store.run("SET b 1");
+    store.run("DEL b");
+    store.run("INCR a");
+    assert_eq!(store.effects(), "MULTI\nDEL b\nEXEC");
+    assert!(!store.shard.is_told());
+    while store.shard.tell(&mut Still) {}
+    assert!(store.shard.is_told());
+    store.run("INCR a");
+    assert_eq!(store.effects(), "SET a 2\nINCR a");
+    store.shard.begin_base(8);
+    assert!(!store.shard.is_told(), "another base begins from nothing");
+    store.shard.end_base();
+    store.run("INCR a");
+    assert_eq!(store.effects(), "INCR a");
+}
