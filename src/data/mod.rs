@@ -53,6 +53,11 @@ pub trait Collection {
         NEVER
     }
 
+    /// True when some of its elements have deadlines.
+    fn is_timed(&self) -> bool {
+        false
+    }
+
     /// Takes out elements that are due at `now`, `most` of them at the most, and tells each. The
     /// bound that [`Collection::due`] gives is exact then, unless there are more.
     fn expire(&mut self, _now: Millis, _most: usize, _gone: &mut dyn FnMut(&[u8])) {}

@@ -68,6 +68,12 @@ pub trait Member {
         self.deadline().unwrap_or(NEVER)
     }
 
+    /// True when it holds anything that has a deadline of its own.
+    #[inline]
+    fn is_timed(&self) -> bool {
+        false
+    }
+
     /// Drops a piece of a large one. Returns true when dropping the rest at once takes too long.
     fn drop_some(&mut self) -> bool {
         false
@@ -142,6 +148,8 @@ pub struct Counts {
     pub len: usize,
     /// Members with a deadline.
     pub expires: usize,
+    /// Members that hold anything with a deadline.
+    pub timed: usize,
     /// Sum of the deadlines, in milliseconds of unix time: their mean is what INFO shows.
     pub deadline_sum: i128,
     /// Buckets of the table.
@@ -153,6 +161,7 @@ impl Counts {
     pub fn add(&mut self, other: Counts) {
         self.len += other.len;
         self.expires += other.expires;
+        self.timed += other.timed;
         self.deadline_sum += other.deadline_sum;
         self.buckets += other.buckets;
     }
@@ -161,6 +170,7 @@ impl Counts {
     pub fn sub(&mut self, other: Counts) {
         self.len -= other.len;
         self.expires -= other.expires;
+        self.timed -= other.timed;
         self.deadline_sum -= other.deadline_sum;
         self.buckets -= other.buckets;
     }
@@ -263,9 +273,14 @@ impl<T: Member> Table<T> {
         let index = self.index(name.hash);
         if let Some(member) = self.get_mut(name) {
             let (old, old_due) = (member.deadline(), member.due());
+            let was_timed = member.is_timed();
             let replaced = change(Some(member));
             debug_assert!(replaced.is_none(), "a member that is there is changed in place");
             let (new, new_due) = (member.deadline(), member.due());
+            let is_timed = member.is_timed();
+            if was_timed != is_timed {
+                self.count_timed(is_timed);
+            }
             if old != new {
                 self.counts.change_deadline(old, new);
             }
@@ -279,6 +294,7 @@ impl<T: Member> Table<T> {
             self.buckets.push();
         }
         let (deadline, due) = (member.deadline(), member.due());
+        self.counts.timed += usize::from(member.is_timed());
         self.buckets.insert(index, name.hash, member);
         self.lower(index, due);
         self.counts.len += 1;
@@ -296,6 +312,7 @@ impl<T: Member> Table<T> {
         let is_it = |member: &T| member.name() == name.bytes;
         let member = self.buckets.remove(index, name.hash, is_it)?;
         self.counts.len -= 1;
+        self.counts.timed -= usize::from(member.is_timed());
         self.counts.change_deadline(member.deadline(), None);
         if self.counts.len == 0 && self.buckets.len() <= BUCKETS_AT_ONCE_MAX {
             *self = Table::default();
@@ -307,6 +324,16 @@ impl<T: Member> Table<T> {
     pub fn note_due(&mut self, name: Name<'_>) {
         if let Some(due) = self.get(name).map(Member::due) {
             self.lower(self.index(name.hash), due);
+        }
+    }
+
+    /// A member was changed behind the table's back: now it holds something with a deadline, or
+    /// does no more.
+    pub fn count_timed(&mut self, is_timed: bool) {
+        if is_timed {
+            self.counts.timed += 1;
+        } else {
+            self.counts.timed -= 1;
         }
     }
 

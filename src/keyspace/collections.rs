@@ -65,15 +65,17 @@ impl Keys<'_> {
         let tools = &mut *self.tools;
         let edited = entry.edit_object(|object| {
             let value = T::of_mut(object)?;
-            let old_due = value.due();
+            let before = (value.due(), value.is_timed());
             let result = change(value, tools);
-            Some((result, value.due() != old_due, value.vanishes()))
+            let after = (value.due(), value.is_timed());
+            Some((result, before, after, value.vanishes()))
         });
-        let (result, is_filed_wrong, vanishes) = edited.flatten().ok_or(KeyError::WrongType)?;
+        let (result, before, after, vanishes) = edited.flatten().ok_or(KeyError::WrongType)?;
+        self.count_timed(key, before.1, after.1);
         if vanishes {
             let entry = self.take(key);
             entry.into_iter().for_each(|entry| self.tools.discarded.take_entry(entry));
-        } else if is_filed_wrong {
+        } else if before.0 != after.0 {
             self.file_anew(key);
         }
         Ok(Some(result))
@@ -129,12 +131,21 @@ impl Keys<'_> {
 
     /// Takes out some of the elements of a key that are due, unless the key is itself. Returns true
     /// when there are more.
-    pub(crate) fn expire_some_elements(&mut self, key: Key<'_>) -> bool {
+    fn expire_some_elements(&mut self, key: Key<'_>) -> bool {
         if !self.has_due_elements(key) {
             return false;
         }
         self.expire_elements(key);
         self.has_due_elements(key)
+    }
+
+    /// As [`Keys::expire_some_elements`], in every database.
+    pub(crate) fn expire_some_in_all(&mut self, key: Key<'_>) -> bool {
+        let Some(slot) = self.space.slot(key.slot) else { return false };
+        let due = slot.tables().filter(|(_, table)| table.due() <= self.now);
+        let databases: Vec<u32> = due.map(|(db, _)| db).collect();
+        let expire = |db| self.in_db(db, |keys| keys.expire_some_elements(key));
+        databases.into_iter().map(expire).fold(false, |more, has_more| more | has_more)
     }
 
     fn has_due_elements(&self, key: Key<'_>) -> bool {
@@ -153,11 +164,13 @@ impl Keys<'_> {
             entry.edit_object(|object| {
                 let (collection, mut gone) = (object.collection_mut(), Vec::new());
                 let mut take = |name: &[u8]| gone.push(name.to_vec());
+                let was_timed = collection.is_timed();
                 collection.expire(now, ELEMENTS_A_STEP, &mut take);
-                (gone, collection.vanishes())
+                (gone, was_timed, collection.is_timed(), collection.vanishes())
             })
         });
-        let Some((gone, vanishes)) = gone else { return };
+        let Some((gone, was_timed, is_timed, vanishes)) = gone else { return };
+        self.count_timed(key, was_timed, is_timed);
         if vanishes {
             let entry = self.take(key);
             entry.into_iter().for_each(|entry| self.tools.discarded.take_entry(entry));
@@ -172,6 +185,14 @@ impl Keys<'_> {
         }
     }
 
+    /// A collection was changed in place: whether it counts among those whose elements have
+    /// deadlines.
+    fn count_timed(&mut self, key: Key<'_>, was_timed: bool, is_timed: bool) {
+        if was_timed != is_timed {
+            self.space.change(self.db, key, |table, _| table.count_timed(is_timed));
+        }
+    }
+
     /// Files a key under the deadlines that it and its elements have now.
     pub(crate) fn file_anew(&mut self, key: Key<'_>) {
         self.space.change(self.db, key, |table, _| table.note_due(key.in_table()));
@@ -182,4 +203,66 @@ fn typed<T: Typed>(entry: Option<&Entry>) -> Result<Option<Ref<'_, T>>, KeyError
     let Some(entry) = entry else { return Ok(None) };
     let typed = entry.object().and_then(Ref::of);
     typed.map(Some).ok_or(KeyError::WrongType)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::question::{Answer, Question};
+    use crate::testing::{Still, Store};
+
+    /// Keys of a database that hold elements with deadlines, as INFO tells it.
+    fn timed(store: &mut Store, db: u32) -> usize {
+        let Answer::Report(report) = store.shard.answer(&Question::Report) else {
+            panic!("a report is answered with one");
+        };
+        let counts = report.databases.iter().find(|(number, _)| *number == db);
+        counts.map_or(0, |(_, counts)| counts.timed)
+    }
+
+    #[test]
+    fn keys_with_elements_that_have_deadlines_are_counted() {
+        let (mut store, mut random) = (Store::new(), fastrand::Rng::with_seed(9));
+        let mut most = 0;
+        for _ in 0..3_000 {
+            store.session.db = random.u32(..2);
+            let (kind, key) = (random.usize(..3), random.u8(..4));
+            let (a, b) = (format!("{kind}:{key}"), format!("{kind}:{}", random.u8(..4)));
+            let (letter, word) = [("H", "FIELDS"), ("S", "MEMBERS"), ("Z", "MEMBERS")][kind];
+            let name = format!("e{}", random.u8(..4));
+            store.run(&match random.u8(..14) {
+                0..3 => match kind {
+                    0 => format!("HSET {a} {name} v"),
+                    1 => format!("SADD {a} {name}"),
+                    _ => format!("ZADD {a} 1 {name}"),
+                },
+                3..7 => format!("{letter}PEXPIRE {a} {} {word} 1 {name}", random.u8(..60)),
+                7..9 => format!("{letter}PERSIST {a} {word} 1 {name}"),
+                9 => format!("{} {a} {name}", ["HDEL", "SREM", "ZREM"][kind]),
+                10 => format!("RENAME {a} {b}"),
+                11 => format!("COPY {a} {b} DB {} REPLACE", random.u8(..2)),
+                12 => format!("MOVE {a} {}", random.u8(..2)),
+                _ => ["DEL", "UNLINK", "GETDEL"][random.usize(..3)].to_owned() + " " + &a,
+            });
+            store.tick(random.i64(..4));
+            if random.bool() {
+                store.shard.expire(store.now, &mut Still);
+            }
+            store.session.db = random.u32(..2);
+            let mut expected = 0;
+            for (letter, word, kind) in
+                [("H", "FIELDS", 0), ("S", "MEMBERS", 1), ("Z", "MEMBERS", 2)]
+            {
+                for key in 0..4 {
+                    let line = format!("{letter}PEXPIRETIME {kind}:{key} {word} 4 e0 e1 e2 e3");
+                    expected += usize::from(store.run(&line).contains(") (integer) 1"));
+                }
+            }
+            let db = store.session.db;
+            assert_eq!(timed(&mut store, db), expected);
+            most = most.max(expected);
+        }
+        assert!(most > 5, "at most {most} keys had some");
+        store.run("FLUSHALL");
+        assert_eq!((timed(&mut store, 0), timed(&mut store, 1)), (0, 0));
+    }
 }

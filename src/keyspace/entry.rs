@@ -500,6 +500,11 @@ impl Member for Entry {
         if self.shape().has(TIMED) { deadline.min(self.elements_due()) } else { deadline }
     }
 
+    #[inline]
+    fn is_timed(&self) -> bool {
+        self.shape().has(TIMED) && self.object().is_some_and(|it| it.collection().is_timed())
+    }
+
     fn drop_some(&mut self) -> bool {
         self.edit_object(|object| object.collection_mut().drop_some()).unwrap_or(false)
     }

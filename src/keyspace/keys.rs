@@ -116,6 +116,19 @@ impl<'a> Keys<'a> {
     /// Reads a key: counts a hit or a miss and moves its access clock.
     pub fn read(&mut self, key: Key<'_>) -> Option<&Entry> {
         self.expire_if_due(key);
+        self.read_there(key)
+    }
+
+    /// As [`Keys::read`] of a key that was not known ahead and is asked for one element: elements
+    /// that are due, perhaps very many, stay where they are, and the caller sees through them.
+    pub fn read_through(&mut self, key: Key<'_>) -> Option<&Entry> {
+        if self.peek(key).is_none() {
+            self.expire_if_due(key);
+        }
+        self.read_there(key)
+    }
+
+    fn read_there(&mut self, key: Key<'_>) -> Option<&Entry> {
         let untouched = self.untouched;
         let (clock, now) = (self.tools.clock, self.now);
         let entry =

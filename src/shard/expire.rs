@@ -7,7 +7,8 @@
 //!
 //! No command sees an element that is due, and lengths count none. So a command on a key of which
 //! very many elements are due at once waits until they are taken out, in slices as well: others go
-//! on meanwhile.
+//! on meanwhile. A key that no call names, but a pattern of SORT, is asked for one field only: that
+//! look sees through those that are due.
 
 use crate::base::millis::Millis;
 use crate::commands::call::Call;
@@ -77,8 +78,8 @@ impl Shard {
 }
 
 impl Engine {
-    /// Takes out elements that are due of the keys of a call, a few of each key. Returns true when
-    /// there are more: the call has to wait.
+    /// Takes out elements that are due of the keys of a call, a few of each key, in all databases:
+    /// MOVE and COPY look at two. Returns true when there are more: the call has to wait.
     pub(super) fn expire_ahead_of(
         &mut self,
         call: &Call<'_>,
@@ -95,7 +96,7 @@ impl Engine {
         let mut has_more = false;
         for at in positions::keys(call.command, call.spans, call.input) {
             let key = call.key(at);
-            let expires = keys.at_slot(key.slot, |keys| keys.expire_some_elements(key));
+            let expires = keys.at_slot(key.slot, |keys| keys.expire_some_in_all(key));
             has_more |= expires.unwrap_or(false);
         }
         has_more
@@ -163,5 +164,50 @@ mod tests {
         assert_eq!(shards.run("SUNIONCARD 5 s0 s1 s2 s3 s4"), "(integer) 300");
         shards.now = shards.now.saturating_add(100);
         assert_eq!(shards.run("SUNIONCARD 5 s0 s1 s2 s3 s4"), "(integer) 5");
+    }
+
+    /// SORT runs where all slots are, and knows its own keys ahead, but not those of its patterns.
+    #[test]
+    fn a_pattern_sees_through_what_is_due() {
+        let mut shards = Shards::new(3);
+        shards.run("RPUSH l 1 2");
+        for number in 0..500 {
+            shards.run(&format!("HSETEX h1 PX 100 FIELDS 1 f{number} v"));
+            shards.run(&format!("SADD s {number}"));
+            shards.run(&format!("SPEXPIRE s 100 MEMBERS 1 {number}"));
+        }
+        shards.run("HSET h1 stays 1");
+        shards.run("HSET h2 f0 2");
+        shards.run("SADD s last");
+        shards.now = shards.now.saturating_add(100);
+        assert_eq!(shards.run("SORT l BY nosort GET h*->f0 GET h*->stays"), {
+            "1) (nil)\n2) \"1\"\n3) \"2\"\n4) (nil)"
+        });
+        let fields = |shards: &mut Shards| {
+            let mut records = Vec::new();
+            shards.shards.iter_mut().for_each(|shard| records.extend(shard.effects().take().0));
+            records.windows(4).filter(|four| four == b"HDEL").count()
+        };
+        assert_eq!(fields(&mut shards), 0, "nothing is taken out of them");
+        assert_eq!(shards.run("SORT s BY w* GET #"), "1) \"last\"");
+        assert_eq!(shards.run("HLEN h1"), "(integer) 1");
+        assert!(fields(&mut shards) > 4, "of what is asked for whole, some at a time");
+    }
+
+    #[test]
+    fn what_is_due_is_gone_ahead_in_the_other_database_as_well() {
+        let mut store = Store::new();
+        store.session.db = 1;
+        for number in 0..1_000 {
+            store.run(&format!("HSETEX k PX 100 FIELDS 1 f{number} v"));
+        }
+        store.session.db = 0;
+        store.run("SET k 1");
+        store.tick(100);
+        let moving = store.batch(&[b"MOVE", b"k", b"1"]);
+        let clock = &mut Hasty(0);
+        assert!(store.shard.visit(moving, clock).is_none(), "they are more than a slice takes out");
+        while store.shard.work(store.now, clock) {}
+        assert_eq!(printed(&store.shard.outbox.homes[0].replies), "(integer) 1");
     }
 }

@@ -187,7 +187,7 @@ pub struct Loading {
     pub loaded_bytes: u64,
 }
 
-/// Processor time, in seconds.
+/// Processor time, in seconds, and what else tells how busy the process was.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Cpu {
     /// In the kernel.
@@ -202,6 +202,8 @@ pub struct Cpu {
     pub system_main: f64,
     /// In the program, of the main thread.
     pub user_main: f64,
+    /// On the clock, while the main thread did not wait for anything to do.
+    pub active_main: f64,
 }
 
 /// One actor.

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
+use tokio::runtime::Handle;
 use troupe::aof::journal::Figures;
 use troupe::base::millis::Millis;
 use troupe::clients::PauseMode;
@@ -20,10 +21,15 @@ use crate::allocator;
 pub struct Origin {
     process: Process,
     startup_bytes: u64,
+    /// The runtime of the main thread.
+    main: Handle,
 }
 
 impl Origin {
     /// What is known at the start.
+    ///
+    /// # Panics
+    /// Elsewhere than on the main thread's runtime.
     pub fn new(settings: &Settings, file: Option<&Path>, now: Millis) -> Origin {
         let mut random = fastrand::Rng::new();
         let mut digits =
@@ -58,7 +64,8 @@ impl Origin {
             listeners: Vec::new(),
             system_memory: system_memory(),
         };
-        Origin { process, startup_bytes: allocator::counters().allocated }
+        let startup_bytes = allocator::counters().allocated;
+        Origin { process, startup_bytes, main: Handle::current() }
     }
 }
 
@@ -81,7 +88,7 @@ impl Admin {
             memory: self.memory(),
             network: self.network(),
             journal: self.journal(now),
-            cpu: cpu(),
+            cpu: cpu(&self.parts.origin.main),
             actors: self.actors(),
         }
     }
@@ -182,11 +189,12 @@ fn system_memory() -> u64 {
     kilobytes.unwrap_or_default() * 1024
 }
 
-fn cpu() -> Cpu {
+fn cpu(main: &Handle) -> Cpu {
     let (user, system, user_children, system_children) = times("/proc/self/stat");
     let (user_main, system_main, ..) =
         times(&format!("/proc/self/task/{}/stat", std::process::id()));
-    Cpu { system, user, system_children, user_children, system_main, user_main }
+    let active_main = main.metrics().worker_total_busy_duration(0).as_secs_f64();
+    Cpu { system, user, system_children, user_children, system_main, user_main, active_main }
 }
 
 /// User and system time of a process or thread and of its children, in seconds.

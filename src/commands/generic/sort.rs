@@ -393,11 +393,14 @@ fn named(call: &Call<'_>, keys: &mut Keys<'_>, pattern: &[u8], element: &[u8]) -
     let name = [before, element, after].concat();
     let key = Key::new(&name, call.hasher);
     keys.at_slot(key.slot, |keys| {
-        let entry = keys.read(key)?;
+        let now = keys.now;
+        let entry = keys.read_through(key)?;
         match (field, entry.object().as_deref()) {
             (None, _) => entry.string().map(Value::to_vec),
             (Some(field), Some(Object::Hash(hash))) => {
-                hash.get(field).map(|item| item.value.to_vec())
+                let item = hash.get(field)?;
+                let is_due = item.deadline.is_some_and(|deadline| deadline <= now);
+                (!is_due).then(|| item.value.to_vec())
             }
             (Some(_), _) => None,
         }

@@ -272,6 +272,10 @@ impl Collection for Hash {
         }
     }
 
+    fn is_timed(&self) -> bool {
+        matches!(self, Hash::Large(fields) if fields.table.counts().expires > 0)
+    }
+
     fn expire(&mut self, now: Millis, most: usize, gone: &mut dyn FnMut(&[u8])) {
         let Hash::Large(fields) = self else { return };
         let mut names = Vec::new();

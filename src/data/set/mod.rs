@@ -364,6 +364,10 @@ impl Collection for Set {
         if let Set::Large(large) = self { large.table().due() } else { NEVER }
     }
 
+    fn is_timed(&self) -> bool {
+        matches!(self, Set::Large(large) if large.table().counts().expires > 0)
+    }
+
     fn expire(&mut self, now: Millis, most: usize, gone: &mut dyn FnMut(&[u8])) {
         if let Set::Large(large) = self {
             large.expire(now, most, gone);

@@ -255,6 +255,10 @@ impl Collection for Zset {
         }
     }
 
+    fn is_timed(&self) -> bool {
+        matches!(self, Zset::Large(large) if large.table().counts().expires > 0)
+    }
+
     fn expire(&mut self, now: Millis, most: usize, gone: &mut dyn FnMut(&[u8])) {
         if let Zset::Large(large) = self {
             large.expire(now, most, gone);

@@ -64,8 +64,9 @@ fn fill_large(shards: &mut Shards, tag: &str) {
     }
 }
 
-/// What DEBUG DIGEST leaves out: deadlines of elements, and the groups of streams.
-fn details(shards: &mut Shards, tag: &str) -> Vec<String> {
+/// What DEBUG DIGEST leaves out, with the questions: deadlines of elements, and the groups of
+/// streams. How the entries of a stream lie in memory need not be the same.
+fn details(shards: &mut Shards, tag: &str) -> Vec<(String, String)> {
     let mut details = Vec::new();
     for db in 0..3 {
         shards.session.db = db;
@@ -80,7 +81,13 @@ fn details(shards: &mut Shards, tag: &str) -> Vec<String> {
             let of_streams = ["XINFO STREAM", "XINFO GROUPS"].map(|it| format!("{it} {tag}{key}"));
             let pending = ["g", "h"].map(|group| format!("XPENDING {tag}{key} {group}"));
             let lines = of_elements.chain(of_streams).chain(pending).collect::<Vec<_>>();
-            details.extend(lines.iter().map(|line| shards.run(line)));
+            for line in lines {
+                let mut reply: Vec<String> = shards.run(&line).lines().map(String::from).collect();
+                if line.starts_with("XINFO STREAM") && reply.len() > 6 {
+                    reply.drain(2..6);
+                }
+                details.push((line, reply.join("\n")));
+            }
         }
     }
     details
@@ -133,7 +140,9 @@ fn a_base_told_under_load_makes_the_same_data_set() {
             copy.now = shards.now;
         }
         assert_eq!(shards.run("DEBUG DIGEST"), copy.run("DEBUG DIGEST"), "seed {seed}");
-        assert_eq!(details(&mut shards, &tag), details(&mut copy, &tag), "seed {seed}");
+        for (one, other) in details(&mut shards, &tag).iter().zip(details(&mut copy, &tag)) {
+            assert_eq!(*one, other, "seed {seed}");
+        }
         assert!(in_part > 20, "a key was told in part in {in_part} rounds only");
         shards.shards.iter_mut().for_each(|shard| shard.end_base());
         shards.run("SET after 1");

@@ -20,6 +20,7 @@ pub(super) fn server(source: &Source<'_>, lines: &mut Lines<'_>) {
     lines.flag("redis_git_dirty", process.git_dirty);
     lines.field("redis_build_id", process.build_id);
     lines.field("redis_mode", "standalone");
+    lines.field("server_mode", "standalone");
     lines.field("os", &process.os);
     lines.field("arch_bits", usize::BITS);
     lines.field("monotonic_clock", "POSIX clock_gettime");
@@ -104,6 +105,7 @@ pub(super) fn cpu(source: &Source<'_>, lines: &mut Lines<'_>) {
         ("used_cpu_user_children", cpu.user_children),
         ("used_cpu_sys_main_thread", cpu.system_main),
         ("used_cpu_user_main_thread", cpu.user_main),
+        ("used_active_time_main_thread", cpu.active_main),
     ] {
         lines.field(name, format_args!("{seconds:.6}"));
     }

@@ -23,6 +23,7 @@ pub(super) fn stats(source: &Source<'_>, lines: &mut Lines<'_>) {
     lines.field("expired_keys", totals.figures.expired);
     lines.field("expired_fields", totals.figures.expired_elements);
     lines.field("expired_stale_perc", "0.00");
+    lines.field("expired_keys_with_volatile_items_stale_perc", "0.00");
     lines.zeros(&[
         "expired_time_cap_reached_count",
         "expire_cycle_cpu_milliseconds",
