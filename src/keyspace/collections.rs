@@ -207,7 +207,7 @@ fn typed<T: Typed>(entry: Option<&Entry>) -> Result<Option<Ref<'_, T>>, KeyError
 
 #[cfg(test)]
 mod tests {
-    use crate::question::{Answer, Question};
+    use crate::shard::question::{Answer, Question};
     use crate::testing::{Still, Store};
 
     /// Keys of a database that hold elements with deadlines, as INFO tells it.
@@ -243,7 +243,7 @@ mod tests {
                 12 => format!("MOVE {a} {}", random.u8(..2)),
                 _ => ["DEL", "UNLINK", "GETDEL"][random.usize(..3)].to_owned() + " " + &a,
             });
-            store.tick(random.i64(..4));
+            store.tick(random.i64(0..4));
             if random.bool() {
                 store.shard.expire(store.now, &mut Still);
             }

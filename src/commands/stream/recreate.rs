@@ -1,7 +1,7 @@
 //! A stream as the commands that make it: entries, groups, consumers and deliveries.
 //!
 //! A delivery can be claimed only of an entry that is there, so entries that are pending and gone
-//! are added for that, and deleted again. Left out are the times at which consumers were heard of,
+//! are added for that, and deleted or trimmed again. Left out are the times at which consumers were heard of,
 //! and what is pending behind the last id, which only XSETID can leave behind.
 
 use crate::commands::stream::record::Records;
@@ -40,6 +40,7 @@ pub(in crate::commands) fn record_piece(
         InStream::Gone(group, from) => gone(&mut records, name, stream, &group, from),
     };
     if next.is_none() {
+        trim(&mut records, name, stream);
         let (last, deleted) = (stream.last_id.text(), stream.max_deleted_id.text());
         let added = stream.entries_added.to_string();
         let words: [&[u8]; 7] =
@@ -143,7 +144,7 @@ fn pending(
     })
 }
 
-/// Deletes the fillers of a group again.
+/// Takes the fillers of a group out again whose entries were deleted, and not trimmed.
 fn gone(
     records: &mut Records,
     key: &[u8],
@@ -153,7 +154,8 @@ fn gone(
 ) -> Option<InStream> {
     let (name, group) = stream.group_from(from_name)?;
     let mut pending = group.pending(from..=stream.last_id).map(|(id, _)| id);
-    let gone = pending.by_ref().take(IDS_A_PIECE).filter(|id| stream.get(*id).is_none());
+    let gone = pending.by_ref().take(IDS_A_PIECE);
+    let gone = gone.filter(|id| *id <= stream.max_deleted_id && stream.get(*id).is_none());
     let ids: Vec<_> = gone.map(Id::text).collect();
     if !ids.is_empty() {
         let mut words = vec![&b"XDEL"[..], key];
@@ -166,6 +168,17 @@ fn gone(
             let (name, _) = stream.group_from(&behind(name))?;
             Some(InStream::Gone(name.into(), Id::MIN))
         }
+    }
+}
+
+/// Takes the fillers out again whose entries were trimmed: they stand before all entries. XDEL would
+/// move the largest id that was deleted, and XSETID cannot set that to none.
+fn trim(records: &mut Records, key: &[u8], stream: &Stream) {
+    let first = if stream.entries() > 0 { stream.first_id() } else { Id::MAX };
+    let end = stream.last_id.min(first);
+    let mut pending = stream.groups().flat_map(|(_, group)| group.pending(..=end));
+    if pending.any(|(id, _)| id < first) {
+        records.add(&[b"XTRIM", key, b"MINID", b"=", &first.text()]);
     }
 }
 
