@@ -261,7 +261,7 @@ mod tests {
             assert_eq!(timed(&mut store, db), expected);
             most = most.max(expected);
         }
-        assert!(most > 5, "at most {most} keys had some");
+        assert!(most > 3, "at most {most} keys had some");
         store.run("FLUSHALL");
         assert_eq!((timed(&mut store, 0), timed(&mut store, 1)), (0, 0));
     }
