@@ -174,6 +174,54 @@ fn no_slice_is_long_while_very_many_elements_are_due() {
     assert!(slice <= DROP_US_MAX, "{slice} us");
 }
 
+/// A journal that begins is told large values piece by piece, also while they are written to; what it
+/// holds is the data set.
+#[test]
+fn no_slice_is_long_while_a_journal_begins() {
+    let server = Options::shards(1).debug().start();
+    let mut client = server.client();
+    let name = |number: u64| format!("element:{number:08}");
+    type Element<'a> = &'a dyn Fn(u64) -> Vec<String>;
+    let types: [(&str, &str, Element<'_>); 5] = [
+        ("RPUSH", "{t}list", &|number| vec![name(number)]),
+        ("HSET", "{t}hash", &|number| vec![name(number), "value".into()]),
+        ("SADD", "{t}set", &|number| vec![name(number)]),
+        ("ZADD", "{t}zset", &|number| vec![number.to_string(), name(number)]),
+        ("XADD", "{t}stream", &|n| vec![format!("1-{}", n + 1), "field".into(), "value".into()]),
+    ];
+    for (add, key, element) in types {
+        fill(&mut client, add, key, element);
+    }
+    client.line("CONFIG RESETSTAT");
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for (add, key, _) in types {
+            let (server, stop) = (&server, &stop);
+            scope.spawn(move || {
+                let mut client = server.client();
+                let words = match add {
+                    "HSET" => "new value",
+                    "ZADD" => "7 new",
+                    "XADD" => "* field value",
+                    _ => "new",
+                };
+                while !stop.load(Ordering::Relaxed) {
+                    client.line(&format!("{add} {key} {words}"));
+                    client.line(&format!("SET load:{key} 1"));
+                }
+            });
+        }
+        let _stopper = StopAtEnd(&stop);
+        assert_eq!(server.client().line("CONFIG SET appendonly yes").text(), "OK");
+    });
+    let slice = longest_slices(&mut client)[0];
+    println!("5 x {ELEMENTS} elements are told: {slice} us");
+    assert!(slice <= DROP_US_MAX, "{slice} us");
+    let digest = client.line("DEBUG DIGEST").text();
+    assert_eq!(client.line("DEBUG LOADAOF").text(), "OK");
+    assert_eq!(client.line("DEBUG DIGEST").text(), digest);
+}
+
 /// Milliseconds of unix time.
 fn unix_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64
