@@ -174,8 +174,8 @@ fn no_slice_is_long_while_very_many_elements_are_due() {
     assert!(slice <= DROP_US_MAX, "{slice} us");
 }
 
-/// A journal that begins is told large values piece by piece, also while they are written to; what it
-/// holds is the data set.
+/// A journal that begins is told large values piece by piece, also while they are written to; what
+/// it holds is the data set.
 #[test]
 fn no_slice_is_long_while_a_journal_begins() {
     let server = Options::shards(1).debug().start();

@@ -2,14 +2,16 @@
 //!
 //! From the beginning of a base on, all names of a slot are in one order ([`Place`]), and the slot
 //! has a marker in it. A key before the marker is told: its effects are recorded as always. A key
-//! behind it has no effects: what it holds is told later. So the journal, read up to the moment when
-//! all slots are told, makes the data set of that moment, without a snapshot, and no piece takes
-//! longer than a slice, since the marker may also stand inside a key, after any of its elements.
+//! behind it has no effects: what it holds is told later. So the journal, read up to the moment
+//! when all slots are told, makes the data set of that moment, without a snapshot, and no piece
+//! takes longer than a slice, since the marker may also stand inside a key, after any of its
+//! elements.
 //!
 //! What commands do to keys is recorded right because of four rules.
 //!
-//! 1. Of the key at the marker only elements go that are due, and that is recorded as always: before
-//!    the place inside the key they are taken out of the journal too, behind it they are not there.
+//! 1. Of the key at the marker only elements go that are due, and that is recorded as always:
+//!    before the place inside the key they are taken out of the journal too, behind it they are not
+//!    there.
 //! 2. A call that changed keys not all of which are told leaves, in the place of its own effect,
 //!    what those of them hold that are told. Was one of them the key at the marker, that is deleted
 //!    from the journal and told anew from its beginning.
@@ -18,9 +20,9 @@
 //!    not: it tells what is missing first, in slices, and others go on meanwhile. (Not so a call
 //!    that holds all slots: SORT with patterns and STORE.)
 //! 4. A command over everything (FLUSHALL, SWAPDB, DEBUG POPULATE) is recorded as it came: it does
-//!    the same to what is told, since the marker is the same in all databases. The key at the marker
-//!    is told anew then. Behind it the journal has nothing, but for what POPULATE makes there: so it
-//!    is always recorded when a key is not there.
+//!    the same to what is told, since the marker is the same in all databases. The key at the
+//!    marker is told anew then. Behind it the journal has nothing, but for what POPULATE makes
+//!    there: so it is always recorded when a key is not there.
 //!
 //! The marker is in the slot's box and travels with it. All shards begin before the first of them
 //! tells anything, since a slot that one of them told may be lent to any other.

@@ -1,8 +1,8 @@
 //! A stream as the commands that make it: entries, groups, consumers and deliveries.
 //!
 //! A delivery can be claimed only of an entry that is there, so entries that are pending and gone
-//! are added for that, and deleted or trimmed again. Left out are the times at which consumers were heard of,
-//! and what is pending behind the last id, which only XSETID can leave behind.
+//! are added for that, and deleted or trimmed again. Left out are the times at which consumers were
+//! heard of, and what is pending behind the last id, which only XSETID can leave behind.
 
 use crate::commands::stream::record::Records;
 use crate::data::stream::{Id, Pending, Stream};
@@ -171,8 +171,8 @@ fn gone(
     }
 }
 
-/// Takes the fillers out again whose entries were trimmed: they stand before all entries. XDEL would
-/// move the largest id that was deleted, and XSETID cannot set that to none.
+/// Takes the fillers out again whose entries were trimmed: they stand before all entries. XDEL
+/// would move the largest id that was deleted, and XSETID cannot set that to none.
 fn trim(records: &mut Records, key: &[u8], stream: &Stream) {
     let first = if stream.entries() > 0 { stream.first_id() } else { Id::MAX };
     let end = stream.last_id.min(first);

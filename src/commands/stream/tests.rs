@@ -115,7 +115,7 @@ fn a_stream_that_is_recorded_by_value_is_the_same() {
         store.tick(7);
     }
     store.run("XGROUP CREATE empty g 0 MKSTREAM");
-    // What was trimmed and is pending, and nothing was ever deleted: with entries left, and without.
+    // What was trimmed is pending, and nothing was ever deleted: with entries left, and without.
     for key in ["trimmed", "bare"] {
         (1..9).for_each(|number| drop(store.run(&format!("XADD {key} 1-{number} a {number}"))));
         store.run(&format!("XGROUP CREATE {key} g 0"));

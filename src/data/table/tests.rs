@@ -1,0 +1,188 @@
+//! Tables while they grow, are walked and emptied.
+
+use std::collections::BTreeSet;
+
+use super::*;
+
+#[derive(Debug)]
+struct Plain(Vec<u8>, Option<Millis>);
+
+impl Member for Plain {
+    fn name(&self) -> &[u8] {
+        &self.0
+    }
+
+    fn deadline(&self) -> Option<Millis> {
+        self.1
+    }
+}
+
+fn hasher() -> Hasher {
+    Hasher::with_seeds([1, 2, 3, 4])
+}
+
+fn put(table: &mut Table<Plain>, name: &[u8], deadline: Option<Millis>) -> bool {
+    let hasher = hasher();
+    table.upsert(Name::new(name, &hasher), &hasher, |there| match there {
+        Some(member) => {
+            member.1 = deadline;
+            None
+        }
+        None => Some(Plain(name.to_vec(), deadline)),
+    })
+}
+
+fn name(number: usize) -> Vec<u8> {
+    format!("key:{number}").into_bytes()
+}
+
+#[test]
+fn members_are_found_again_across_growth() {
+    let mut table = Table::default();
+    let count = if cfg!(miri) { 300 } else { 20_000 };
+    for number in 0..count {
+        assert!(put(&mut table, &name(number), None));
+    }
+    assert!(!put(&mut table, &name(0), None));
+    assert_eq!(table.counts().len, count);
+    let hasher = hasher();
+    for number in 0..count {
+        assert!(table.remove(Name::new(&name(number), &hasher)).is_some());
+    }
+    let left = Counts { buckets: 0, ..table.counts() };
+    assert_eq!((left, table.due()), (Counts::default(), NEVER));
+    while table.drop_some() {}
+    assert_eq!(table.counts(), Counts::default());
+}
+
+#[test]
+fn a_scan_meets_all_that_stays_while_the_table_grows() {
+    for start in [0, 1, 50, 101, 1_000] {
+        let mut table = Table::default();
+        (0..start).for_each(|number| {
+            put(&mut table, &name(number), None);
+        });
+        let (mut seen, mut position, mut added) = (BTreeSet::new(), Some(0), start);
+        while let Some(at) = position {
+            position = table.scan(at, |member| {
+                seen.insert(member.0.clone());
+            });
+            for _ in 0..if added < 5_000 { 70 } else { 0 } {
+                put(&mut table, &name(added), None);
+                added += 1;
+            }
+        }
+        assert!((0..start).all(|number| seen.contains(&name(number))), "from {start}");
+    }
+}
+
+#[test]
+fn due_members_are_found_and_the_bound_follows() {
+    let mut table = Table::default();
+    for number in 0..1_000 {
+        put(&mut table, &name(number), (number % 2 == 0).then_some(Millis(number as i64)));
+    }
+    assert_eq!((table.due(), table.counts().expires), (Millis(0), 500));
+    let mut names = Vec::new();
+    table.find_due(Millis(99), usize::MAX, |member| names.push(member.0.clone()));
+    assert_eq!(names.len(), 50);
+    let hasher = hasher();
+    for name in names {
+        table.remove(Name::new(&name, &hasher));
+    }
+    assert_eq!((table.due(), table.counts().expires), (Millis(100), 450));
+}
+
+/// A million due at once are found with as much work a member as a thousand are.
+#[test]
+fn a_look_for_what_is_due_goes_on_where_the_last_one_stopped() {
+    const MOST: usize = 64;
+    let mut table = Table::default();
+    let count = if cfg!(miri) { 3_000 } else { 100_000 };
+    for number in 0..count {
+        put(&mut table, &name(number), Some(Millis((number % 2) as i64)));
+    }
+    let (groups, hasher) = (table.groups.len(), hasher());
+    let (mut calls, mut passed, mut gone) = (0, 0, 0);
+    while table.due() <= Millis(0) {
+        let (mut names, before) = (Vec::new(), table.next_group);
+        table.find_due(Millis(0), MOST, |member| names.push(member.0.clone()));
+        assert!(names.len() <= MOST);
+        gone += names.len();
+        names.iter().for_each(|name| drop(table.remove(Name::new(name, &hasher))));
+        calls += 1;
+        passed += (table.next_group + groups - before) % groups;
+    }
+    assert_eq!((gone, table.due()), (count / 2, Millis(1)));
+    // The last call finds nothing more and goes round once.
+    assert!(passed <= groups, "{passed} of {groups} groups in {calls} calls");
+    assert!(calls <= gone.div_ceil(MOST) + 1, "{calls} calls");
+    put(&mut table, &name(0), Some(Millis(0)));
+    let mut names = Vec::new();
+    table.find_due(Millis(0), MOST, |member| names.push(member.0.clone()));
+    assert_eq!(names, [name(0)], "what is due behind the place is found as well");
+}
+
+/// Whatever joins and leaves meanwhile, a walk in pieces meets what stays, each once, and tells
+/// what it has met from what it has not.
+#[test]
+fn a_walk_goes_on_inside_a_bucket_while_the_table_changes() {
+    let (hasher, mut random) = (hasher(), fastrand::Rng::with_seed(5));
+    let (mut table, mut place) = (Table::default(), Place::default());
+    let (mut met, mut gone) = (BTreeSet::new(), BTreeSet::new());
+    let count = if cfg!(miri) { 200 } else { 1_000 };
+    (0..count).for_each(|number| {
+        put(&mut table, &name(number), None);
+    });
+    let mut added = count;
+    loop {
+        let mut left = random.usize(..20);
+        let next = table.walk(&place, &hasher, |member| {
+            let takes = left > 0;
+            left = left.saturating_sub(1);
+            assert!(!takes || met.insert(member.0.clone()), "met twice");
+            takes
+        });
+        let Some(next) = next else { break };
+        place = next;
+        for name in (0..count).map(name).filter(|name| !gone.contains(name)) {
+            let order = place.order_of(Name::new(&name, &hasher));
+            assert_eq!(met.contains(&name), order == Ordering::Less);
+        }
+        let leaves = name(random.usize(..count));
+        table.remove(Name::new(&leaves, &hasher));
+        gone.insert(leaves);
+        put(&mut table, &name(added), None);
+        added += 1;
+    }
+    assert!((0..count).map(name).all(|name| met.contains(&name) || gone.contains(&name)));
+    assert!(added > count + 50 && gone.len() < count / 2);
+}
+
+#[test]
+fn a_random_member_is_any_of_them() {
+    let (mut table, mut random) = (Table::default(), fastrand::Rng::with_seed(3));
+    (0..150).for_each(|number| {
+        put(&mut table, &name(number), None);
+    });
+    let mut counts = std::collections::BTreeMap::new();
+    for _ in 0..30_000 {
+        let member = table.random(&mut random).expect("the table has members");
+        *counts.entry(member.0.clone()).or_insert(0) += 1;
+    }
+    assert_eq!(counts.len(), 150);
+    assert!(counts.values().all(|count| (120..290).contains(count)), "{counts:?}");
+}
+
+#[test]
+fn a_table_is_dropped_piece_by_piece() {
+    let mut table = Table::default();
+    (0..1_000).for_each(|number| {
+        put(&mut table, &name(number), None);
+    });
+    let mut pieces = 1;
+    while table.drop_some() {
+        pieces += 1;
+    }
+    assert_eq!((pieces, table.counts().len), (9, 0));
+}
