@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use crate::base::millis::Millis;
 use crate::batch::Batch;
-use crate::clients::PauseMode;
+use crate::commands::action::PauseMode;
 use crate::commands::command::{Command, Run};
 use crate::commands::positions;
 use crate::keyspace::key::Key;

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use troupe::aof::journal::Figures;
 use troupe::base::millis::Millis;
-use troupe::clients::PauseMode;
+use troupe::commands::action::PauseMode;
 use troupe::settings::{Settings, Supervision};
 use troupe::stats::facts::{
     ActorRow, Clients, Cpu, Facts, Journal, Loading, Memory, Network, Process,

@@ -10,7 +10,6 @@ mod journal;
 mod oom;
 mod settings;
 
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
@@ -27,6 +26,7 @@ use troupe::shard::letter::Letter;
 use troupe::shard::question::{Answer, Question};
 use troupe::stats::gathered;
 
+use crate::actions::{Actions, Performing};
 use crate::allocator;
 use crate::clock::Clock;
 use crate::fault::Records;
@@ -44,9 +44,6 @@ pub use facts::Origin;
 pub use journal::{Starter, Writer};
 
 use oom::Score;
-
-/// An action under way: the reply, or the error that the client gets.
-pub type Performing = Pin<Box<dyn Future<Output = Result<Vec<u8>, CommandError>>>>;
 
 /// The settings in force, as the shell reads them.
 pub type Current = Arc<RwLock<Arc<Settings>>>;
@@ -119,35 +116,8 @@ pub struct Admin {
     watchers: Mutex<Vec<(u64, Recipient<Push>)>>,
 }
 
-impl Admin {
-    /// What performs actions with these parts.
-    pub fn new(parts: Parts) -> Admin {
-        Admin {
-            parts,
-            actors: Mutex::default(),
-            writer: Mutex::default(),
-            starter: OnceLock::new(),
-            listener: OnceLock::new(),
-            changing: tokio::sync::Mutex::default(),
-            score: Mutex::default(),
-            pause: Mutex::default(),
-            watchers: Mutex::default(),
-        }
-    }
-
-    /// An actor that DEBUG PANIC-ACTOR can reach, by its name in lower case.
-    pub fn met(&self, name: &'static str, actor: Recipient<Panic>) {
-        self.actors.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push((name, actor));
-    }
-
-    /// How the listener is asked for other sockets.
-    pub fn met_listener(&self, open: Recipient<Open>, settle: Recipient<Settle>) {
-        // There is one.
-        let _ = self.listener.set(Doorkeeper { open, settle });
-    }
-
-    /// Begins an action of a client on `thread`, who gets `push` for what it did not ask for.
-    pub fn perform(
+impl Actions for Admin {
+    fn perform(
         self: Arc<Admin>,
         action: Action,
         session: &mut Session,
@@ -203,6 +173,38 @@ impl Admin {
             }
             Ok(out)
         })
+    }
+
+    fn unwatch(&self, id: u64) {
+        self.change_watchers(|watchers| watchers.retain(|(watcher, _)| *watcher != id));
+    }
+}
+
+impl Admin {
+    /// What performs actions with these parts.
+    pub fn new(parts: Parts) -> Admin {
+        Admin {
+            parts,
+            actors: Mutex::default(),
+            writer: Mutex::default(),
+            starter: OnceLock::new(),
+            listener: OnceLock::new(),
+            changing: tokio::sync::Mutex::default(),
+            score: Mutex::default(),
+            pause: Mutex::default(),
+            watchers: Mutex::default(),
+        }
+    }
+
+    /// An actor that DEBUG PANIC-ACTOR can reach, by its name in lower case.
+    pub fn met(&self, name: &'static str, actor: Recipient<Panic>) {
+        self.actors.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push((name, actor));
+    }
+
+    /// How the listener is asked for other sockets.
+    pub fn met_listener(&self, open: Recipient<Open>, settle: Recipient<Settle>) {
+        // There is one.
+        let _ = self.listener.set(Doorkeeper { open, settle });
     }
 
     async fn gather(
