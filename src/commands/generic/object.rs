@@ -10,13 +10,12 @@ use crate::commands::command::{
     Access, Arg, Arity, Categories, Command, Flags, Group, KeySpec, Name, Run,
 };
 use crate::commands::error::CommandError;
-use crate::commands::help::say;
+use crate::commands::help;
 use crate::data::value::Value;
 use crate::keyspace::access::AccessClock;
 use crate::keyspace::entry::Entry;
 use crate::keyspace::keys::Keys;
 use crate::resp::Reply;
-use crate::session::Session;
 
 /// The commands of this family.
 pub(crate) const COMMANDS: &[Command] = &[Command {
@@ -43,12 +42,9 @@ pub(crate) const COMMANDS: &[Command] = &[Command {
             name: Name("object|help"),
             group: Group::Generic,
             since: "6.2.0",
-            summary: "Explains the subcommands.",
-            arity: Arity::Exactly(2),
-            flags: Flags::LOADING.and(Flags::STALE),
             categories: Categories::KEYSPACE,
-            run: Run::Session(help),
-            ..Command::BASE
+            run: Run::Session(|call, _, reply| help::of_lines(call, HELP, reply)),
+            ..help::BASE
         },
         on_key(
             "object|idletime",
@@ -91,28 +87,12 @@ const fn on_key(
     }
 }
 
-const HELP: &[&str] = &[
-    "OBJECT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
-    "ENCODING <key>",
-    "    Name the form in which the value of the key is kept.",
-    "FREQ <key>",
-    "    Show the logarithmic access counter of the key, under an LFU policy.",
-    "IDLETIME <key>",
-    "    Show how many seconds ago the key was accessed, under any other policy.",
-    "REFCOUNT <key>",
-    "    Show the number of references to the value of the key.",
-    "HELP",
-    "    Print this help.",
+const HELP: &[(&str, &str)] = &[
+    ("ENCODING <key>", "Name the form in which the value of the key is kept."),
+    ("FREQ <key>", "Show the logarithmic access counter of the key, under an LFU policy."),
+    ("IDLETIME <key>", "Show how many seconds ago the key was accessed, under any other policy."),
+    ("REFCOUNT <key>", "Show the number of references to the value of the key."),
 ];
-
-fn help(
-    _call: &Call<'_>,
-    _session: &mut Session,
-    reply: &mut Reply<'_>,
-) -> Result<(), CommandError> {
-    say(HELP, reply);
-    Ok(())
-}
 
 fn object_encoding(
     call: &Call<'_>,
