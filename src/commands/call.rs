@@ -82,10 +82,25 @@ impl<'a> Call<'a> {
         integer::parse(self.arg(index)).ok_or(CommandError::NotAnInteger)
     }
 
+    /// The argument at `index` as a number of things, from 0 on.
+    ///
+    /// # Errors
+    /// [`CommandError::NotPositive`].
+    pub fn count(&self, index: usize) -> Result<usize, CommandError> {
+        let count = integer::parse(self.arg(index)).and_then(|count| usize::try_from(count).ok());
+        count.ok_or(CommandError::NotPositive)
+    }
+
     /// True when the argument at `index` is `word`, in any case.
     pub fn is(&self, index: usize, word: &str) -> bool {
         self.arg(index).eq_ignore_ascii_case(word.as_bytes())
     }
+}
+
+/// A whole number from 1 on, or the error in its place.
+pub(crate) fn positive(text: &[u8], error: &'static str) -> Result<usize, CommandError> {
+    let number = integer::parse(text).and_then(|number| usize::try_from(number).ok());
+    number.filter(|number| *number > 0).ok_or(CommandError::Text(error))
 }
 
 /// A cursor over options.

@@ -17,6 +17,19 @@ use crate::keyspace::entry::Entry;
 use crate::keyspace::keys::Keys;
 use crate::resp::Reply;
 
+/// What the subcommands share.
+const ON_KEY: Command = Command {
+    group: Group::Generic,
+    since: "2.2.3",
+    arity: Arity::Exactly(3),
+    keys: &[KeySpec::one(2, Access::RO)],
+    flags: Flags::READONLY,
+    categories: Categories::KEYSPACE,
+    tips: &["nondeterministic_output"],
+    args: &[Arg::key("key")],
+    ..Command::BASE
+};
+
 /// The commands of this family.
 pub(crate) const COMMANDS: &[Command] = &[Command {
     name: Name("object"),
@@ -26,18 +39,19 @@ pub(crate) const COMMANDS: &[Command] = &[Command {
     summary: "Tells what is known of the value of a key.",
     arity: Arity::AtLeast(2),
     subcommands: &[
-        on_key(
-            "object|encoding",
-            "2.2.3",
-            "Names the form in which a value is kept.",
-            Run::Keys(object_encoding),
-        ),
-        on_key(
-            "object|freq",
-            "4.0.0",
-            "Gives the logarithmic counter of accesses to a key.",
-            Run::Keys(freq),
-        ),
+        Command {
+            name: Name("object|encoding"),
+            summary: "Names the form in which a value is kept.",
+            run: Run::Keys(object_encoding),
+            ..ON_KEY
+        },
+        Command {
+            name: Name("object|freq"),
+            since: "4.0.0",
+            summary: "Gives the logarithmic counter of accesses to a key.",
+            run: Run::Keys(freq),
+            ..ON_KEY
+        },
         Command {
             name: Name("object|help"),
             group: Group::Generic,
@@ -46,46 +60,21 @@ pub(crate) const COMMANDS: &[Command] = &[Command {
             run: Run::Session(|call, _, reply| help::of_lines(call, HELP, reply)),
             ..help::BASE
         },
-        on_key(
-            "object|idletime",
-            "2.2.3",
-            "Gives the seconds since the last access to a key.",
-            Run::Keys(idletime),
-        ),
-        on_key(
-            "object|refcount",
-            "2.2.3",
-            "Gives the number of references to a value.",
-            Run::Keys(refcount),
-        ),
+        Command {
+            name: Name("object|idletime"),
+            summary: "Gives the seconds since the last access to a key.",
+            run: Run::Keys(idletime),
+            ..ON_KEY
+        },
+        Command {
+            name: Name("object|refcount"),
+            summary: "Gives the number of references to a value.",
+            run: Run::Keys(refcount),
+            ..ON_KEY
+        },
     ],
     ..Command::BASE
 }];
-
-const KEYS: &[KeySpec] = &[KeySpec::one(2, Access::RO)];
-const ARGS: &[Arg] = &[Arg::key("key")];
-
-const fn on_key(
-    name: &'static str,
-    since: &'static str,
-    summary: &'static str,
-    run: Run,
-) -> Command {
-    Command {
-        name: Name(name),
-        group: Group::Generic,
-        since,
-        summary,
-        arity: Arity::Exactly(3),
-        keys: KEYS,
-        flags: Flags::READONLY,
-        categories: Categories::KEYSPACE,
-        tips: &["nondeterministic_output"],
-        args: ARGS,
-        run,
-        ..Command::BASE
-    }
-}
 
 const HELP: &[(&str, &str)] = &[
     ("ENCODING <key>", "Name the form in which the value of the key is kept."),

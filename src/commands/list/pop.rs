@@ -1,7 +1,6 @@
 //! Items taken from an end of a list: LMPOP, LPOP, RPOP.
 
-use crate::base::integer;
-use crate::commands::call::Call;
+use crate::commands::call::{Call, positive};
 use crate::commands::command::{Access, Arg, Arity, Command, Flags, Group, KeySpec, Name, Run};
 use crate::commands::error::CommandError;
 use crate::commands::list::{ENDS, end, limits, reply_item};
@@ -88,7 +87,7 @@ fn pop(
         }
         return Ok(());
     }
-    let count = count_of(call.arg(2))?;
+    let count = call.count(2)?;
     if count == 0 {
         match keys.look_as::<List>(key)? {
             Some(_) => reply.array(0),
@@ -100,12 +99,6 @@ fn pop(
         reply.null_array();
     }
     Ok(())
-}
-
-/// How many items are asked for.
-fn count_of(text: &[u8]) -> Result<usize, CommandError> {
-    let count = integer::parse(text).and_then(|count| usize::try_from(count).ok());
-    count.ok_or(CommandError::NotPositive)
 }
 
 /// Gives the item at an end and takes it out.
@@ -170,12 +163,6 @@ impl Choice {
         }
         Ok(Choice { keys, from, count: count.unwrap_or(1) })
     }
-}
-
-/// A number from 1 on.
-fn positive(text: &[u8], error: &'static str) -> Result<usize, CommandError> {
-    let number = integer::parse(text).and_then(|number| usize::try_from(number).ok());
-    number.filter(|number| *number > 0).ok_or(CommandError::Text(error))
 }
 
 fn lmpop(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {

@@ -2,11 +2,10 @@
 //!
 //! ZMPOP is journaled as the ZPOPMIN or ZPOPMAX of the key that it found.
 
-use crate::base::integer;
-use crate::commands::call::Call;
+use crate::commands::call::{Call, positive};
 use crate::commands::command::{Access, Arg, Arity, Command, Flags, Group, KeySpec, Name, Run};
 use crate::commands::error::CommandError;
-use crate::commands::zset::{positive, reply_member};
+use crate::commands::zset::reply_member;
 use crate::data::Collection;
 use crate::data::zset::Zset;
 use crate::keyspace::key::Key;
@@ -124,12 +123,7 @@ fn pop_one_key(
         return Err(CommandError::Syntax);
     }
     let has_count = call.len() == 3;
-    let count = if has_count {
-        let count = integer::parse(call.arg(2)).and_then(|count| usize::try_from(count).ok());
-        count.ok_or(CommandError::NotPositive)?
-    } else {
-        1
-    };
+    let count = if has_count { call.count(2)? } else { 1 };
     let popped = pop(keys, call.key(1), end, count)?.unwrap_or_default();
     let nested = has_count && reply.is_resp3();
     reply.array(if nested { popped.len() } else { 2 * popped.len() });
