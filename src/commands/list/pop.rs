@@ -1,9 +1,10 @@
 //! Items taken from an end of a list: LMPOP, LPOP, RPOP.
 
-use crate::commands::call::{Call, positive};
+use crate::commands::call::Call;
 use crate::commands::command::{Access, Arg, Arity, Command, Flags, Group, KeySpec, Name, Run};
 use crate::commands::error::CommandError;
 use crate::commands::list::{ENDS, end, limits, reply_item};
+use crate::commands::picking::OfFirst;
 use crate::data::Collection;
 use crate::data::list::{End, Limits, List};
 use crate::keyspace::key::Key;
@@ -138,36 +139,9 @@ pub(super) fn pop_some(
     Ok(popped.is_some())
 }
 
-/// The keys, the end and the count of a command like LMPOP, whose number of keys stands at `at`.
-pub(super) struct Choice {
-    pub(super) keys: usize,
-    pub(super) from: End,
-    pub(super) count: usize,
-}
-
-impl Choice {
-    pub(super) fn of(call: &Call<'_>, at: usize) -> Result<Choice, CommandError> {
-        let keys = positive(call.arg(at), "ERR numkeys should be greater than 0")?;
-        let word = at.saturating_add(keys).saturating_add(1);
-        if word >= call.len() {
-            return Err(CommandError::Syntax);
-        }
-        let from = end(call, word)?;
-        let mut options = call.options(word + 1);
-        let mut count = None;
-        while options.left() > 0 {
-            if count.is_some() || options.left() < 2 || !options.take_word("COUNT") {
-                return Err(CommandError::Syntax);
-            }
-            count = Some(positive(options.value()?, "ERR count should be greater than 0")?);
-        }
-        Ok(Choice { keys, from, count: count.unwrap_or(1) })
-    }
-}
-
 fn lmpop(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
-    let choice = Choice::of(call, 1)?;
-    for at in 2..2 + choice.keys {
+    let asked = OfFirst::of(call, 1, end)?;
+    for at in asked.keys {
         let key = call.key(at);
         if keys.look_as::<List>(key)?.is_none() {
             continue;
@@ -175,8 +149,8 @@ fn lmpop(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<
         reply.array(2);
         reply.bulk(key.name);
         let before = keys.changes;
-        pop_some(keys, key, choice.from, choice.count, limits(call), reply)?;
-        record_popped(call, keys, key, choice.from, (keys.changes - before) as usize);
+        pop_some(keys, key, asked.end, asked.count, limits(call), reply)?;
+        record_popped(call, keys, key, asked.end, (keys.changes - before) as usize);
         return Ok(());
     }
     reply.null_array();
