@@ -1,5 +1,5 @@
-//! HELP of any container, made from the declarations of its subcommands, or from words by hand where
-//! those of Valkey are not its declarations'.
+//! HELP of any container, made from the declarations of its subcommands, or written by hand where
+//! Valkey's words are not its declarations'.
 //!
 //! A subcommand is a line with its arguments and an indented line with its summary, as the replies
 //! of Redis look.

@@ -1,7 +1,8 @@
 //! Inline requests: the lines that people type into telnet.
 //!
-//! Words are separated by blanks. A quote may begin inside a word, and the word may go on behind it,
-//! as in Valkey 9.1; Redis refuses that. Left out: NUL, which the decoder never lets come this far.
+//! Words are separated by blanks. A quote may begin inside a word, and the word may go on behind
+//! it, as in Valkey 9.1; Redis refuses that. Left out: NUL, which the decoder never lets come this
+//! far.
 
 use super::limits::ProtocolError;
 use crate::base::quotes::unquote;

@@ -116,70 +116,6 @@ pub struct Admin {
     watchers: Mutex<Vec<(u64, Recipient<Push>)>>,
 }
 
-impl Actions for Admin {
-    fn perform(
-        self: Arc<Admin>,
-        action: Action,
-        session: &mut Session,
-        thread: Rc<Thread>,
-        push: Recipient<Push>,
-    ) -> Performing {
-        let (id, resp3, is_local) = (session.id, session.resp3, session.peer.is_local());
-        if action == Action::Monitor {
-            session.monitors = true;
-        }
-        Box::pin(async move {
-            let mut out = Vec::new();
-            let mut reply = Reply::new(&mut out, resp3);
-            match action {
-                Action::Gather(question, gathered) => {
-                    self.gather(question, &gathered, &mut reply).await?;
-                }
-                Action::ConfigSet(pairs) => {
-                    self.config_set(pairs, is_local).await?;
-                    reply.ok();
-                }
-                Action::ConfigRewrite => {
-                    self.config_rewrite(Extent::Changed)?;
-                    reply.ok();
-                }
-                Action::ClientList(filter) => self.client_list(filter, &mut reply).await,
-                Action::ClientInfo => self.client_info(id, &mut reply).await,
-                Action::ClientKill { filter, old_form } => {
-                    self.client_kill(filter, old_form, id, &mut reply).await?;
-                }
-                Action::ClientPause { until, mode } => {
-                    self.client_pause(Some(Pause { until, mode })).await;
-                    reply.ok();
-                }
-                Action::ClientUnpause => {
-                    self.client_pause(None).await;
-                    reply.ok();
-                }
-                // Nothing blocks yet, so there is nobody to release.
-                Action::ClientUnblock { .. } => reply.int(0),
-                Action::Monitor => {
-                    self.watch(id, push).await;
-                    reply.ok();
-                }
-                Action::Shutdown(asked) => self.shutdown(asked).await?,
-                Action::MemoryPurge if allocator::purge() => reply.ok(),
-                Action::MemoryPurge => return Err(NO_PURGE),
-                Action::MallocStats => reply.verbatim(b"txt", &allocator::report()),
-                Action::Debug(debug) => {
-                    self.debug(debug, &thread).await?;
-                    reply.ok();
-                }
-            }
-            Ok(out)
-        })
-    }
-
-    fn unwatch(&self, id: u64) {
-        self.change_watchers(|watchers| watchers.retain(|(watcher, _)| *watcher != id));
-    }
-}
-
 impl Admin {
     /// What performs actions with these parts.
     pub fn new(parts: Parts) -> Admin {
@@ -266,6 +202,70 @@ impl Admin {
         }
         // No reply: the connection closes with the server.
         std::future::pending().await
+    }
+}
+
+impl Actions for Admin {
+    fn perform(
+        self: Arc<Admin>,
+        action: Action,
+        session: &mut Session,
+        thread: Rc<Thread>,
+        push: Recipient<Push>,
+    ) -> Performing {
+        let (id, resp3, is_local) = (session.id, session.resp3, session.peer.is_local());
+        if action == Action::Monitor {
+            session.monitors = true;
+        }
+        Box::pin(async move {
+            let mut out = Vec::new();
+            let mut reply = Reply::new(&mut out, resp3);
+            match action {
+                Action::Gather(question, gathered) => {
+                    self.gather(question, &gathered, &mut reply).await?;
+                }
+                Action::ConfigSet(pairs) => {
+                    self.config_set(pairs, is_local).await?;
+                    reply.ok();
+                }
+                Action::ConfigRewrite => {
+                    self.config_rewrite(Extent::Changed)?;
+                    reply.ok();
+                }
+                Action::ClientList(filter) => self.client_list(filter, &mut reply).await,
+                Action::ClientInfo => self.client_info(id, &mut reply).await,
+                Action::ClientKill { filter, old_form } => {
+                    self.client_kill(filter, old_form, id, &mut reply).await?;
+                }
+                Action::ClientPause { until, mode } => {
+                    self.client_pause(Some(Pause { until, mode })).await;
+                    reply.ok();
+                }
+                Action::ClientUnpause => {
+                    self.client_pause(None).await;
+                    reply.ok();
+                }
+                // Nothing blocks yet, so there is nobody to release.
+                Action::ClientUnblock { .. } => reply.int(0),
+                Action::Monitor => {
+                    self.watch(id, push).await;
+                    reply.ok();
+                }
+                Action::Shutdown(asked) => self.shutdown(asked).await?,
+                Action::MemoryPurge if allocator::purge() => reply.ok(),
+                Action::MemoryPurge => return Err(NO_PURGE),
+                Action::MallocStats => reply.verbatim(b"txt", &allocator::report()),
+                Action::Debug(debug) => {
+                    self.debug(debug, &thread).await?;
+                    reply.ok();
+                }
+            }
+            Ok(out)
+        })
+    }
+
+    fn unwatch(&self, id: u64) {
+        self.change_watchers(|watchers| watchers.retain(|(watcher, _)| *watcher != id));
     }
 }
 
