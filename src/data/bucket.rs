@@ -3,7 +3,7 @@
 //! A bucket has room for seven members of one word each. Where they do not fit, it goes on in a
 //! bucket behind the row, whose number stands beside the tags. Such a chain has no holes: whoever
 //! takes a member out of it puts its last one in the place. Buckets behind the row that are empty
-//! belong to no chain and stand at the end.
+//! belong to no chain, but to the list of those that are free.
 
 use std::fmt;
 
@@ -12,6 +12,9 @@ const ROOM: usize = 7;
 
 /// Buckets of a chunk, of which a row is made: one page of memory.
 const CHUNK: usize = 64;
+
+/// Buckets behind a chunk that may all be free.
+const FREE_MAX: usize = 4;
 
 /// Members and a part of the hash of each.
 #[repr(C, align(64))]
@@ -29,9 +32,14 @@ impl<T> Default for Bucket<T> {
     }
 }
 
-/// The byte of the hash that stands for a member in each byte.
+/// The byte of a hash that stands for a member.
+pub(super) fn tag(hash: u64) -> u8 {
+    (hash >> 56) as u8
+}
+
+/// The tag of a hash in each byte.
 fn tag_in_each(hash: u64) -> u64 {
-    (hash >> 56) * 0x0101_0101_0101_0101
+    u64::from(tag(hash)) * 0x0101_0101_0101_0101
 }
 
 /// The places whose tags are those of `tags`: the high bit of their bytes. One that is too many
@@ -99,22 +107,17 @@ impl<T> Bucket<T> {
         Some(((self.tags >> (8 * place)) as u8, member))
     }
 
+    /// The members of this bucket alone, each with its tag.
+    pub(super) fn into_members(self) -> impl Iterator<Item = (u8, T)> {
+        self.tags.to_le_bytes().into_iter().zip(self.members.into_iter().flatten())
+    }
+
     fn is_empty(&self) -> bool {
         self.members[0].is_none()
     }
 
     fn len(&self) -> usize {
         self.members.iter().position(Option::is_none).unwrap_or(ROOM)
-    }
-}
-
-impl<T> IntoIterator for Bucket<T> {
-    type Item = T;
-    type IntoIter = std::iter::Flatten<std::array::IntoIter<Option<T>, ROOM>>;
-
-    /// The members of this bucket alone.
-    fn into_iter(self) -> Self::IntoIter {
-        self.members.into_iter().flatten()
     }
 }
 
@@ -131,11 +134,15 @@ struct Chunk<T> {
     /// Buckets of the row, and empty ones that the row grows into.
     front: Box<[Bucket<T>]>,
     behind: Box<[Bucket<T>]>,
+    /// The number of the first free bucket behind; each names the next one. 0 for none.
+    free: u8,
+    /// How many are free.
+    free_len: u8,
 }
 
 impl<T> Default for Chunk<T> {
     fn default() -> Chunk<T> {
-        Chunk { front: Box::default(), behind: Box::default() }
+        Chunk { front: Box::default(), behind: Box::default(), free: 0, free_len: 0 }
     }
 }
 
@@ -212,51 +219,65 @@ impl<T> Chunk<T> {
         {
             before.set_next(0);
             self.release(last);
+            self.compact();
         }
         taken
     }
 
-    /// Takes a bucket's members out, and with them the rest of its chain. Returns the number under
-    /// which that stands now.
+    /// Takes a bucket's members out, and with them the rest of its chain. Returns the number of
+    /// the next bucket of that.
     fn take_part(&mut self, index: usize, number: usize) -> (Bucket<T>, Option<usize>) {
         let part = self.bucket_mut(index, number).map(std::mem::take).unwrap_or_default();
-        let next = part.next();
-        let moved = if number > 0 { self.release(number) } else { None };
-        (part, if next == moved { next.and(Some(number)) } else { next })
-    }
-
-    /// The number of a bucket behind that is empty.
-    fn spare(&mut self) -> usize {
-        let used = self.used();
-        if used == self.behind.len() {
-            resize(&mut self.behind, row_for(used + 1).min(usize::from(u8::MAX)));
+        if number > 0 {
+            self.release(number);
         }
-        used + 1
+        let next = part.next();
+        (part, next)
     }
 
-    /// How many buckets behind are in use.
-    fn used(&self) -> usize {
-        self.behind.iter().rposition(|bucket| !bucket.is_empty()).map_or(0, |last| last + 1)
+    /// Takes an empty bucket behind from the free ones.
+    fn spare(&mut self) -> usize {
+        if self.free == 0 {
+            let len = self.behind.len();
+            resize(&mut self.behind, row_for(len + 1).min(usize::from(u8::MAX)));
+            (len + 1..=self.behind.len()).rev().for_each(|number| self.release(number));
+        }
+        let number = usize::from(self.free);
+        let bucket = self.behind.get_mut(number.wrapping_sub(1));
+        let bucket = bucket.expect("a chunk needs fewer buckets behind than a byte can name");
+        self.free = std::mem::take(bucket).tags.to_le_bytes()[ROOM];
+        self.free_len -= 1;
+        number
     }
 
-    /// The bucket behind with this number has become empty and left its chain: the last one that
-    /// is in use takes its place, and room that is not needed goes. Returns which one moved.
-    fn release(&mut self, number: usize) -> Option<usize> {
-        let last = self.used();
-        let moves = last > number;
-        if moves {
-            self.behind.swap(number - 1, last - 1);
-            let mut buckets = self.front.iter_mut().chain(&mut self.behind);
-            if let Some(before) = buckets.find(|bucket| bucket.next() == Some(last)) {
-                before.set_next(number);
+    /// A bucket behind has become empty and left its chain: it is free.
+    fn release(&mut self, number: usize) {
+        let Some(bucket) = self.behind.get_mut(number - 1) else { return };
+        *bucket = Bucket::default();
+        bucket.set_next(usize::from(self.free));
+        self.free = number as u8;
+        self.free_len += 1;
+    }
+
+    /// Gives the room behind back that is free, where that is half of it or more.
+    fn compact(&mut self) {
+        let len = row_for(self.behind.len() - usize::from(self.free_len) + 1);
+        if self.behind.len() <= FREE_MAX || self.behind.len() < 2 * len {
+            return;
+        }
+        let mut old = std::mem::take(&mut self.behind);
+        (self.free, self.free_len) = (0, 0);
+        resize(&mut self.behind, len);
+        (1..=len).rev().for_each(|number| self.release(number));
+        for index in 0..self.front.len() {
+            let mut last = 0;
+            while let Some(next) = self.bucket(index, last).and_then(Bucket::next) {
+                let number = self.spare();
+                self.behind[number - 1] = std::mem::take(&mut old[next - 1]);
+                self.bucket_mut(index, last).expect("it was just read").set_next(number);
+                last = number;
             }
         }
-        let used = last - usize::from(moves);
-        // One to spare, so that who comes and goes does not move the row to and fro.
-        if self.behind.len() > row_for(used + 1) {
-            resize(&mut self.behind, row_for(used + 1));
-        }
-        moves.then_some(last)
     }
 
     fn memory(&self) -> usize {
@@ -362,10 +383,10 @@ impl<T> Buckets<T> {
         chunk.bucket_mut(at, number)?.members[place].as_mut()
     }
 
-    /// Adds a member to a bucket that is there.
-    pub(super) fn insert(&mut self, index: usize, hash: u64, member: T) {
+    /// Adds a member to a bucket that is there, with the [`tag`] of its hash.
+    pub(super) fn insert(&mut self, index: usize, tag: u8, member: T) {
         let (chunk, at) = self.chunk_mut(index).expect("an index is below the number of buckets");
-        chunk.insert(at, (hash >> 56) as u8, member);
+        chunk.insert(at, tag, member);
     }
 
     /// Takes the member of a bucket with this hash out for which `is_it` says so.
@@ -400,6 +421,11 @@ impl<T> Buckets<T> {
     pub(super) fn take_part(&mut self, index: usize, number: usize) -> (Bucket<T>, Option<usize>) {
         let (chunk, at) = self.chunk_mut(index).expect("an index is below the number of buckets");
         chunk.take_part(at, number)
+    }
+
+    /// Gives room back that is free since parts were taken out of a bucket.
+    pub(super) fn compact(&mut self, index: usize) {
+        self.chunk_mut(index).into_iter().for_each(|(chunk, _)| chunk.compact());
     }
 
     /// The last member of a bucket.
@@ -473,7 +499,7 @@ mod tests {
             let model = &mut models[index];
             if model.is_empty() || random.usize(0..40) > model.len() {
                 let hash = random.u64(..);
-                row.insert(index, hash, Box::new(hash));
+                row.insert(index, tag(hash), Box::new(hash));
                 model.push(hash);
             } else {
                 let hash = model.swap_remove(random.usize(0..model.len()));
@@ -489,13 +515,15 @@ mod tests {
             let chains = models.iter().map(|model| model.len().div_ceil(ROOM).max(1));
             let in_use = row.first.behind.iter().filter(|bucket| !bucket.is_empty()).count();
             assert_eq!(ROW + in_use, chains.sum::<usize>());
-            assert!(row.first.used() == in_use && row.first.behind.len() <= in_use * 3 / 2 + 2);
+            let behind = row.first.behind.len();
+            assert_eq!(behind - usize::from(row.first.free_len), in_use);
+            assert!(behind <= FREE_MAX || behind < 2 * row_for(in_use + 1));
         }
         assert_eq!(row.iter().count(), models.iter().map(Vec::len).sum::<usize>());
         let (mut taken, mut next) = (Vec::new(), Some(0));
         while let Some(number) = next {
             let (part, further) = row.take_part(0, number);
-            taken.extend(part.into_iter().map(|there| *there));
+            taken.extend(part.into_members().map(|(_, there)| *there));
             next = further;
         }
         taken.sort_unstable();

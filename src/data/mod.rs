@@ -7,6 +7,7 @@ pub mod geo;
 pub mod hash;
 pub mod hyperloglog;
 pub mod list;
+pub mod marked;
 pub mod pack;
 pub mod set;
 pub mod stream;

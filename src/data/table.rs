@@ -23,7 +23,8 @@ use std::hint::black_box;
 use crate::base::hash::Hasher;
 use crate::base::millis::Millis;
 use crate::data::NEVER;
-use crate::data::bucket::{Bucket, Buckets};
+use crate::data::bucket::{self, Bucket, Buckets};
+use crate::data::marked::MARK_BITS;
 
 /// Members a bucket holds on average before the table grows by one bucket.
 const BUCKET_MEAN: usize = 7;
@@ -62,6 +63,17 @@ pub trait Member {
     fn due(&self) -> Millis {
         self.deadline().unwrap_or(NEVER)
     }
+
+    /// The mark that was set last, its low [`MARK_BITS`] bits, where members keep one: as long as
+    /// the member has this name.
+    #[inline]
+    fn mark(&self) -> Option<u64> {
+        None
+    }
+
+    /// Sets the mark by which the table files the member anew without a look at its name.
+    #[inline]
+    fn set_mark(&mut self, _mark: u64) {}
 
     /// Drops a piece of a large one. Returns true when dropping the rest at once takes too long.
     fn drop_some(&mut self) -> bool {
@@ -223,6 +235,9 @@ impl<T: Member> Table<T> {
             let (old, old_due) = (member.deadline(), member.due());
             let replaced = change(Some(member));
             debug_assert!(replaced.is_none(), "a member that is there is changed in place");
+            if member.mark().is_none() {
+                member.set_mark(name.hash >> BUCKET_SHIFT);
+            }
             let (new, new_due) = (member.deadline(), member.due());
             if old != new {
                 self.counts.change_deadline(old, new);
@@ -232,12 +247,13 @@ impl<T: Member> Table<T> {
             }
             return false;
         }
-        let Some(member) = change(None) else { return false };
+        let Some(mut member) = change(None) else { return false };
         if self.buckets.len() == 0 {
             self.buckets.push();
         }
         let (deadline, due) = (member.deadline(), member.due());
-        self.buckets.insert(index, name.hash, member);
+        member.set_mark(name.hash >> BUCKET_SHIFT);
+        self.buckets.insert(index, bucket::tag(name.hash), member);
         self.lower(index, due);
         self.counts.len += 1;
         self.counts.change_deadline(None, deadline);
@@ -358,28 +374,31 @@ impl<T: Member> Table<T> {
         self.buckets.len() > 0
     }
 
-    /// Splits the bucket whose turn it is in two.
+    /// Splits the bucket whose turn it is in two. What its members' marks tell is not looked up,
+    /// and for their deadlines the bound of the old bucket's group holds.
     fn split(&mut self, hasher: &Hasher) {
         let new = self.buckets.len();
         let from = new - (1 << new.ilog2());
         self.buckets.push();
+        let are_marked = self.level_of(new) <= MARK_BITS;
+        let bits_of_mark = |member: &T| member.mark().filter(|_| are_marked);
         // All are read once before any is hashed, so that the waits for memory overlap.
-        self.buckets.members(from).for_each(|member| {
+        for member in self.buckets.members(from).filter(|member| bits_of_mark(member).is_none()) {
             black_box(member.name().first().copied());
-        });
+        }
         let mut next = Some(0);
         while let Some(number) = next {
             let (part, further) = self.buckets.take_part(from, number);
             next = further;
-            for member in part {
-                let (hash, due) = (hasher.hash(member.name()), member.due());
-                let index = self.index(hash);
-                self.buckets.insert(index, hash, member);
-                if index == new {
-                    self.lower(index, due);
-                }
+            for (tag, member) in part.into_members() {
+                let bits = bits_of_mark(&member);
+                let bits = bits.unwrap_or_else(|| hasher.hash(member.name()) >> BUCKET_SHIFT);
+                self.buckets.insert(self.index_of_bits(bits), tag, member);
             }
         }
+        self.buckets.compact(from);
+        let due = self.groups.get(from / GROUP).copied();
+        self.lower(new, due.unwrap_or(NEVER));
     }
 
     /// Lowers the bounds for a member of the bucket at `index`.

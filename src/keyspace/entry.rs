@@ -19,6 +19,7 @@ use std::ptr::NonNull;
 
 use crate::base::millis::Millis;
 use crate::data::NEVER;
+use crate::data::marked::Marked;
 use crate::data::table::Member;
 use crate::data::value::Value;
 use crate::keyspace::object::{Object, View};
@@ -63,7 +64,7 @@ fn shape_of(key: &[u8], value: &NewValue<'_>, deadline: Option<Millis>) -> Shape
 
 /// A key with its value, deadline and access clock.
 pub struct Entry {
-    start: NonNull<u8>,
+    start: Marked,
     owns: PhantomData<(Box<[u8]>, Vec<u8>, Object)>,
 }
 
@@ -77,7 +78,7 @@ impl Entry {
         // SAFETY: the size is at least one grain, so not zero.
         let start = unsafe { alloc(shape.layout()) };
         let Some(start) = NonNull::new(start) else { handle_alloc_error(shape.layout()) };
-        let mut entry = Entry { start, owns: PhantomData };
+        let mut entry = Entry { start: Marked::new(start), owns: PhantomData };
         // SAFETY: the allocation has room for all parts of `shape`, and nothing else points to it.
         unsafe {
             entry.put(0, &[shape.head]);
@@ -226,7 +227,7 @@ impl Entry {
         let new = shape_of(self.key(), &value, deadline);
         let is_moved = old.size() != new.size() || old.key_at() != new.key_at();
         if is_moved || old.is_long() || old.is_object() {
-            *self = Entry::new(self.key(), value, deadline, self.access());
+            self.take_place(Entry::new(self.key(), value, deadline, self.access()));
             return;
         }
         // SAFETY: the sizes are equal and the key stands at the same place; the old value owns no
@@ -250,8 +251,16 @@ impl Entry {
         } else if deadline.is_some() || shape.has(DEADLINE) {
             let mut moved = Entry::new(self.key(), NewValue::Integer(0), deadline, self.access());
             moved.take_value_of(self);
-            *self = moved;
+            self.take_place(moved);
         }
+    }
+
+    /// Another allocation of the same key takes the place of this one.
+    fn take_place(&mut self, mut moved: Entry) {
+        if let Some(mark) = self.start.mark() {
+            moved.start.set_mark(mark);
+        }
+        *self = moved;
     }
 
     /// Changes a string in place; what `change` leaves is the new value, with encoding `raw`.
@@ -324,7 +333,7 @@ impl Entry {
         // SAFETY: a `Vec` stands at the value's place; it is read out once, and an empty one, which
         // owns nothing, is put in its place.
         unsafe {
-            let place = self.start.add(shape.value_at()).cast::<Vec<u8>>();
+            let place = self.start.pointer().add(shape.value_at()).cast::<Vec<u8>>();
             let long = place.read_unaligned();
             place.write_unaligned(Vec::new());
             long
@@ -377,7 +386,7 @@ impl Entry {
     #[inline]
     unsafe fn bytes(&self, at: usize, len: usize) -> &[u8] {
         // SAFETY: by the contract; the bytes are borrowed from `self`.
-        unsafe { std::slice::from_raw_parts(self.start.as_ptr().add(at), len) }
+        unsafe { std::slice::from_raw_parts(self.start.pointer().add(at), len) }
     }
 
     /// # Safety
@@ -385,7 +394,7 @@ impl Entry {
     #[inline]
     unsafe fn array<const N: usize>(&self, at: usize) -> [u8; N] {
         // SAFETY: by the contract; `[u8; N]` has no alignment.
-        unsafe { self.start.add(at).cast::<[u8; N]>().read() }
+        unsafe { self.start.pointer().add(at).cast::<[u8; N]>().read() }
     }
 
     /// # Safety
@@ -394,7 +403,7 @@ impl Entry {
     unsafe fn put(&mut self, at: usize, bytes: &[u8]) {
         // SAFETY: by the contract.
         unsafe {
-            self.start.add(at).as_ptr().copy_from_nonoverlapping(bytes.as_ptr(), bytes.len())
+            self.start.pointer().add(at).copy_from_nonoverlapping(bytes.as_ptr(), bytes.len())
         };
     }
 
@@ -425,7 +434,7 @@ impl Entry {
         unsafe {
             self.put(0, &[shape.head & !TIMED | timed]);
             self.put(shape.value_len_at(), &[tag]);
-            let place = self.start.add(shape.value_at()).cast::<NonNull<u8>>();
+            let place = self.start.pointer().add(shape.value_at()).cast::<NonNull<u8>>();
             place.write_unaligned(start);
         }
     }
@@ -441,14 +450,14 @@ impl Entry {
     /// The entry has `shape`, of the kind `Object`.
     unsafe fn pointer(&self, shape: Shape) -> NonNull<u8> {
         // SAFETY: by the contract.
-        unsafe { self.start.add(shape.value_at()).cast::<NonNull<u8>>().read_unaligned() }
+        unsafe { self.start.pointer().add(shape.value_at()).cast::<NonNull<u8>>().read_unaligned() }
     }
 
     /// # Safety
     /// There is room for the parts of a `Vec` at `at`, and nothing there that owns memory.
     unsafe fn put_long(&mut self, at: usize, long: Vec<u8>) {
         // SAFETY: by the contract.
-        unsafe { self.start.add(at).cast::<Vec<u8>>().write_unaligned(long) };
+        unsafe { self.start.pointer().add(at).cast::<Vec<u8>>().write_unaligned(long) };
     }
 
     /// # Safety
@@ -456,7 +465,7 @@ impl Entry {
     unsafe fn with_long<R>(&self, shape: Shape, read: impl FnOnce(&Vec<u8>) -> R) -> R {
         // SAFETY: a `Vec` stands there, by the contract; the copy is never dropped.
         let long = ManuallyDrop::new(unsafe {
-            self.start.add(shape.value_at()).cast::<Vec<u8>>().read_unaligned()
+            self.start.pointer().add(shape.value_at()).cast::<Vec<u8>>().read_unaligned()
         });
         read(&long)
     }
@@ -506,6 +515,16 @@ impl Member for Entry {
         if self.shape().has(TIMED) { deadline.min(self.elements_due()) } else { deadline }
     }
 
+    #[inline]
+    fn mark(&self) -> Option<u64> {
+        self.start.mark()
+    }
+
+    #[inline]
+    fn set_mark(&mut self, mark: u64) {
+        self.start.set_mark(mark);
+    }
+
     fn drop_some(&mut self) -> bool {
         self.edit_object(|object| object.collection_mut().drop_some()).unwrap_or(false)
     }
@@ -517,10 +536,12 @@ impl Drop for Entry {
         let shape = self.shape();
         if shape.is_long() {
             // SAFETY: the `Vec` is read out once, for its last time, and dropped.
-            drop(unsafe { self.start.add(shape.value_at()).cast::<Vec<u8>>().read_unaligned() });
+            drop(unsafe {
+                self.start.pointer().add(shape.value_at()).cast::<Vec<u8>>().read_unaligned()
+            });
         }
         // SAFETY: allocated by `new` with the layout of this shape; `replace` keeps the size.
-        unsafe { dealloc(self.start.as_ptr(), shape.layout()) };
+        unsafe { dealloc(self.start.pointer(), shape.layout()) };
     }
 }
 

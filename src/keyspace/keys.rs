@@ -532,6 +532,26 @@ mod tests {
         });
     }
 
+    /// The table of a slot splits by what entries are marked with, whatever became of them since.
+    #[test]
+    fn keys_of_one_slot_are_found_while_their_table_grows() {
+        with_keys(|keys, _| {
+            let hasher = keys.space.hasher().clone();
+            let name = |number: usize| format!("{{k}}{number}");
+            for number in 0..3_000 {
+                let (new, earlier) = (name(number), name(number / 2));
+                keys.set_string(Key::new(new.as_bytes(), &hasher), b"1", Deadline::Clear);
+                let deadline = Deadline::At(NOW.saturating_add(1_000));
+                let longer = vec![b'x'; number % 300];
+                keys.set_string(Key::new(earlier.as_bytes(), &hasher), &longer, deadline);
+            }
+            for number in 0..3_000 {
+                let name = name(number);
+                assert!(keys.look(Key::new(name.as_bytes(), &hasher)).is_some(), "{name}");
+            }
+        });
+    }
+
     #[test]
     fn nothing_is_past_while_the_journal_is_loaded() {
         with_keys(|keys, _| {

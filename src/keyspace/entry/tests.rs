@@ -121,3 +121,15 @@ fn random_changes_agree_with_a_plain_model() {
         assert_eq!(entry.access(), 5);
     }
 }
+
+#[test]
+fn a_mark_stays_with_the_name() {
+    let mut entry = Entry::new(b"k", NewValue::Integer(1), None, 0);
+    assert_eq!(entry.mark(), None);
+    entry.set_mark(5);
+    entry.replace(NewValue::Bytes(&[b'x'; 100]), None);
+    entry.set_deadline(Some(Millis(1)));
+    entry.edit(|bytes| bytes.extend_from_slice(&[b'y'; 300]));
+    assert_eq!((entry.mark(), entry.copied(b"k").mark()), (Some(5), None));
+    assert_eq!(entry.renamed(b"other").mark(), None);
+}
