@@ -179,11 +179,11 @@ impl Entry {
         let shape = self.shape();
         let far = if shape.is_object() {
             // SAFETY: the pointer of an object stands there.
-            unsafe { self.pointer(shape) }
+            unsafe { self.pointer(shape).as_ptr() }
         } else {
             // SAFETY: the byte before the end of the value is inside the allocation, since the
             // head and the lengths stand before the value.
-            unsafe { self.start.add(shape.value_at() + shape.value_len - 1) }
+            unsafe { self.start.pointer().add(shape.value_at() + shape.value_len - 1) }
         };
         // SAFETY: the byte is inside an allocation that lives as long as the entry, which is
         // borrowed: its own, or that of its object, which by `Object::into_raw` has a byte. Nothing
