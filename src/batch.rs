@@ -14,14 +14,18 @@ use crate::base::millis::Millis;
 use crate::commands::action::Action;
 use crate::commands::command::{Command, Run};
 use crate::commands::error::CommandError;
+use crate::commands::positions;
 use crate::commands::registry::{self, Found};
 use crate::commands::walk::Walk;
-use crate::keyspace::key::Key;
+use crate::keyspace::key::KeyAt;
 use crate::keyspace::space::WARMED;
 use crate::resp::Frames;
 use crate::session::Session;
 use crate::shard::broken::Scattered;
 use crate::shard::errand::Errand;
+
+/// Keys of one call for which a batch keeps room.
+const KEYS_KEPT: usize = 1_024;
 
 /// Where a batch goes when it is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,8 +41,8 @@ pub struct Home {
 pub(crate) struct Routed {
     /// The command; none where there is no such command or its arity is wrong.
     pub command: Option<&'static Command>,
-    /// Position, slot and hash of its first key, where it has exactly one.
-    pub key: Option<(u16, u16, u64)>,
+    /// Its key, where it has exactly one.
+    pub key: Option<KeyAt>,
 }
 
 /// Which shards have brought the keys of the next calls into their cache.
@@ -75,6 +79,8 @@ pub struct Batch {
     pub(crate) routed: Vec<Routed>,
     pub(crate) next: usize,
     warmed: Warmed,
+    /// The keys of the next call by position, where it may have several and they were looked for.
+    pub(crate) keys: Vec<KeyAt>,
     pub(crate) errand: Option<Box<Errand>>,
     pub(crate) walk: Option<Box<Walk>>,
     pub(crate) refused: Option<CommandError>,
@@ -97,6 +103,7 @@ impl Batch {
             routed: Vec::new(),
             next: 0,
             warmed: Warmed::default(),
+            keys: Vec::new(),
             errand: None,
             walk: None,
             refused: None,
@@ -111,6 +118,7 @@ impl Batch {
         self.next = 0;
         self.warmed = Warmed::default();
         self.refused = None;
+        self.forget_keys();
         self.has_written = false;
         self.routed.clear();
         let (frames, input) = (&self.frames, &self.input);
@@ -123,8 +131,8 @@ impl Batch {
             };
             last = Some(command);
             let key = command.single_key().and_then(|at| {
-                let key = Key::new(spans.get(usize::from(at))?.of(bytes), hasher);
-                Some((at, key.slot, key.hash))
+                let at = usize::from(at);
+                Some(KeyAt::new(at, spans.get(at)?.of(bytes), hasher))
             });
             Routed { command: Some(command), key }
         }));
@@ -142,6 +150,28 @@ impl Batch {
         }
         self.warmed.shards |= bit;
         Some(self.next..self.warmed.end)
+    }
+
+    /// Finds the keys of the next call, which may have several.
+    pub(crate) fn find_keys(&mut self, command: &Command, hasher: &Hasher) {
+        if !self.keys.is_empty() {
+            return;
+        }
+        let mut keys = std::mem::take(&mut self.keys);
+        let (spans, bytes) = (self.spans(), self.bytes());
+        let positions = positions::keys(command, spans, bytes);
+        keys.extend(positions.iter().map(|at| KeyAt::new(*at, spans[*at].of(bytes), hasher)));
+        keys.sort_unstable_by_key(|key| key.position);
+        self.keys = keys;
+    }
+
+    /// Those of the next call are not known. Room for very many is given back.
+    #[inline]
+    pub(crate) fn forget_keys(&mut self) {
+        self.keys.clear();
+        if self.keys.capacity() > KEYS_KEPT {
+            self.keys = Vec::new();
+        }
     }
 
     /// True when every request was answered.

@@ -19,6 +19,7 @@ pub mod session;
 
 pub mod batch;
 pub mod clients;
+pub mod counted;
 pub mod hook;
 pub mod hooks;
 pub mod shard;

@@ -16,6 +16,7 @@
 //! `boot`; what a panic means for each is in `supervise`. An actor never imports another actor's
 //! module: it holds a `Recipient`. Only `boot` knows them all.
 
+pub mod actions;
 pub mod admin;
 pub mod allocator;
 pub mod aof;

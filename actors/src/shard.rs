@@ -226,8 +226,8 @@ impl Handler<AskClients> for Shard {
         self.thread.each_client(|client| {
             let row = client.row.borrow();
             match &ask.question {
-                ClientsQuestion::List(filter) if filter.matches(&row) => rows.push(row.clone()),
-                ClientsQuestion::Kill(filter, asker) if filter.matches(&row) => {
+                ClientsQuestion::List(filter) if row.matches(filter) => rows.push(row.clone()),
+                ClientsQuestion::Kill(filter, asker) if row.matches(filter) => {
                     rows.push(row.clone());
                     client.kill.do_send(Kill { after_reply: client.id == *asker });
                 }

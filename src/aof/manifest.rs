@@ -11,6 +11,8 @@ use std::fmt::Write as _;
 
 use thiserror::Error;
 
+use crate::base::quotes::unquote;
+
 /// Longest line that is read, in bytes, as in Redis.
 pub const LINE_BYTES_MAX: usize = 1024;
 /// Largest manifest that is read, in bytes: some ten thousand files.
@@ -216,63 +218,19 @@ fn split(line: &str) -> Result<Vec<String>, Fault> {
     loop {
         rest = rest.trim_ascii_start();
         let Some(first) = rest.first() else { return Ok(words) };
-        let word;
-        (word, rest) = match first {
-            b'"' | b'\'' => quoted(&rest[1..], *first)?,
+        let mut word = Vec::new();
+        rest = match first {
+            b'"' | b'\'' => unquote(*first, &rest[1..], &mut word).ok_or(Fault::Quotes)?,
             _ => {
                 let end = rest.iter().position(u8::is_ascii_whitespace).unwrap_or(rest.len());
-                (rest[..end].to_vec(), &rest[end..])
+                word.extend_from_slice(&rest[..end]);
+                &rest[end..]
             }
         };
         if !rest.is_empty() && !rest[0].is_ascii_whitespace() {
             return Err(Fault::Quotes);
         }
         words.push(String::from_utf8(word).map_err(|_| Fault::NotText)?);
-    }
-}
-
-/// Reads to the closing quote. Single quotes know only `\'`.
-fn quoted(mut rest: &[u8], mark: u8) -> Result<(Vec<u8>, &[u8]), Fault> {
-    let mut word = Vec::new();
-    loop {
-        let used = match rest {
-            [] => return Err(Fault::Quotes),
-            [byte, ..] if *byte == mark => return Ok((word, &rest[1..])),
-            [b'\\', b'\'', ..] if mark == b'\'' => {
-                word.push(b'\'');
-                2
-            }
-            [b'\\', b'x', high, low, ..]
-                if mark == b'"' && high.is_ascii_hexdigit() && low.is_ascii_hexdigit() =>
-            {
-                word.push(hex(*high) << 4 | hex(*low));
-                4
-            }
-            [b'\\', escaped, ..] if mark == b'"' => {
-                word.push(match escaped {
-                    b'n' => b'\n',
-                    b'r' => b'\r',
-                    b't' => b'\t',
-                    b'b' => 8,
-                    b'a' => 7,
-                    other => *other,
-                });
-                2
-            }
-            [byte, ..] => {
-                word.push(*byte);
-                1
-            }
-        };
-        rest = &rest[used..];
-    }
-}
-
-fn hex(digit: u8) -> u8 {
-    match digit {
-        b'0'..=b'9' => digit - b'0',
-        b'a'..=b'f' => digit - b'a' + 10,
-        _ => digit.to_ascii_uppercase() - b'A' + 10,
     }
 }
 

@@ -14,5 +14,6 @@ pub mod long_double;
 pub mod millis;
 pub mod murmur;
 mod natural;
+pub mod quotes;
 pub mod sha1;
 pub mod slot;

@@ -3,22 +3,13 @@
 //! Each thread keeps the rows of its own connections; a question goes to all threads, and the
 //! connection that asked puts the rows together.
 
-mod filter;
+mod matching;
 mod row;
 
-pub use filter::{Condition, Filter, Kind, Property};
 pub use row::{Buffers, Row, Traffic};
 
 use crate::base::millis::Millis;
-
-/// Which commands a pause holds back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum PauseMode {
-    /// Those that may write.
-    Write,
-    /// All.
-    All,
-}
+use crate::commands::action::PauseMode;
 
 /// A pause in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

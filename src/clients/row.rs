@@ -8,7 +8,6 @@ use std::io::Write;
 use std::sync::Arc;
 
 use crate::base::millis::Millis;
-use crate::clients::Kind;
 use crate::commands::command::Command;
 use crate::session::{Names, Peer, Session};
 
@@ -135,11 +134,6 @@ impl Row {
     /// How long it has been silent, in seconds.
     pub fn idle_seconds(&self, now: Millis) -> i64 {
         now.0.saturating_sub(self.active.0).max(0) / 1000
-    }
-
-    /// What kind of client it is. There are no replicas and no subscribers yet.
-    pub fn kind(&self) -> Kind {
-        Kind::Normal
     }
 
     /// The client's address without its port.

@@ -4,7 +4,7 @@
 //! fail only for reasons outside the call. The batch waits at home meanwhile.
 
 use crate::base::millis::Millis;
-use crate::clients::{Filter, PauseMode};
+use crate::commands::filter::Filter;
 use crate::question::{Event, LogKind, Question};
 
 /// Something for the connection to do before the batch goes on.
@@ -53,6 +53,15 @@ pub enum Action {
     MallocStats,
     /// Something only for tests.
     Debug(Debug),
+}
+
+/// Which commands a pause holds back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PauseMode {
+    /// Those that may write.
+    Write,
+    /// All.
+    All,
 }
 
 /// What is made of the answers of all shards.

@@ -8,7 +8,7 @@ use crate::base::integer;
 use crate::base::millis::Millis;
 use crate::commands::command::Command;
 use crate::commands::error::CommandError;
-use crate::keyspace::key::Key;
+use crate::keyspace::key::{Key, KeyAt};
 use crate::resp::Span;
 use crate::route::Map;
 use crate::settings::Settings;
@@ -32,8 +32,8 @@ pub struct Call<'a> {
     pub settings: &'a Settings,
     /// The map in force.
     pub map: &'a Map,
-    /// Position, slot and hash of the first key, where routing has them already.
-    pub first_key: Option<(u16, u16, u64)>,
+    /// The keys that routing knows already, by position.
+    pub keys: &'a [KeyAt],
 }
 
 impl<'a> Call<'a> {
@@ -61,12 +61,18 @@ impl<'a> Call<'a> {
     /// The key at argument `index`, with its slot and hash.
     #[inline]
     pub fn key(&self, index: usize) -> Key<'a> {
-        match self.first_key {
-            Some((at, slot, hash)) if usize::from(at) == index => {
-                Key { name: self.arg(index), slot, hash }
+        let name = self.arg(index);
+        let known = match self.keys {
+            [one] => Some(one).filter(|one| one.position as usize == index),
+            keys => {
+                let found = keys.binary_search_by_key(&index, |key| key.position as usize);
+                found.ok().map(|found| &keys[found])
             }
-            _ => Key::new(self.arg(index), self.hasher),
-        }
+        };
+        known.map_or_else(
+            || Key::new(name, self.hasher),
+            |KeyAt { slot, hash, .. }| Key { name, slot: *slot, hash: *hash },
+        )
     }
 
     /// A cursor over the arguments from `index` on.
@@ -82,10 +88,25 @@ impl<'a> Call<'a> {
         integer::parse(self.arg(index)).ok_or(CommandError::NotAnInteger)
     }
 
+    /// The argument at `index` as a number of things, from 0 on.
+    ///
+    /// # Errors
+    /// [`CommandError::NotPositive`].
+    pub fn count(&self, index: usize) -> Result<usize, CommandError> {
+        let count = integer::parse(self.arg(index)).and_then(|count| usize::try_from(count).ok());
+        count.ok_or(CommandError::NotPositive)
+    }
+
     /// True when the argument at `index` is `word`, in any case.
     pub fn is(&self, index: usize, word: &str) -> bool {
         self.arg(index).eq_ignore_ascii_case(word.as_bytes())
     }
+}
+
+/// A whole number from 1 on, or the error in its place.
+pub(crate) fn positive(text: &[u8], error: &'static str) -> Result<usize, CommandError> {
+    let number = integer::parse(text).and_then(|number| usize::try_from(number).ok());
+    number.filter(|number| *number > 0).ok_or(CommandError::Text(error))
 }
 
 /// A cursor over options.

@@ -10,7 +10,7 @@ use crate::base::millis::Millis;
 use crate::commands::call::Call;
 use crate::commands::command::{Access, Arg, Arity, Command, Flags, KeySpec, Name, Run};
 use crate::commands::error::CommandError;
-use crate::commands::generic::expire::{Conditions, in_seconds};
+use crate::commands::generic::expire::{CONDITIONS, Clock, Conditions};
 use crate::keyspace::key::Key;
 use crate::keyspace::keys::Keys;
 use crate::keyspace::object::Typed;
@@ -54,12 +54,6 @@ pub(crate) const MEMBERS: Arg =
 
 const KEY: Arg = Arg::key("key");
 
-const CONDITION: Arg = Arg::one_of(
-    "condition",
-    &[Arg::word("nx", "NX"), Arg::word("xx", "XX"), Arg::word("gt", "GT"), Arg::word("lt", "LT")],
-)
-.optional();
-
 /// The nine commands of a type, told their names, which are sorted.
 pub(crate) const fn commands<T: Expiring>(names: [&'static str; 9]) -> [Command; 9] {
     let [expire, expireat, expiretime, persist, pexpire, pexpireat, pexpiretime, pttl, ttl] = names;
@@ -67,14 +61,14 @@ pub(crate) const fn commands<T: Expiring>(names: [&'static str; 9]) -> [Command;
         Command {
             name: Name(expire),
             summary: "Lets elements expire after some seconds.",
-            args: const { &[KEY, Arg::integer("seconds"), CONDITION, T::NAMED] },
+            args: const { &[KEY, Arg::integer("seconds"), CONDITIONS, T::NAMED] },
             run: Run::Keys(|call, keys, reply| set::<T>(call, keys, reply, Clock::SECONDS)),
             ..setter::<T>()
         },
         Command {
             name: Name(expireat),
             summary: "Lets elements expire at a unix time in seconds.",
-            args: const { &[KEY, Arg::unix_time("unix-time-seconds"), CONDITION, T::NAMED] },
+            args: const { &[KEY, Arg::unix_time("unix-time-seconds"), CONDITIONS, T::NAMED] },
             run: Run::Keys(|call, keys, reply| set::<T>(call, keys, reply, Clock::UNIX_SECONDS)),
             ..setter::<T>()
         },
@@ -95,14 +89,14 @@ pub(crate) const fn commands<T: Expiring>(names: [&'static str; 9]) -> [Command;
         Command {
             name: Name(pexpire),
             summary: "Lets elements expire after some milliseconds.",
-            args: const { &[KEY, Arg::integer("milliseconds"), CONDITION, T::NAMED] },
+            args: const { &[KEY, Arg::integer("milliseconds"), CONDITIONS, T::NAMED] },
             run: Run::Keys(|call, keys, reply| set::<T>(call, keys, reply, Clock::MILLISECONDS)),
             ..setter::<T>()
         },
         Command {
             name: Name(pexpireat),
             summary: "Lets elements expire at a unix time in milliseconds.",
-            args: const { &[KEY, Arg::unix_time("unix-time-milliseconds"), CONDITION, T::NAMED] },
+            args: const { &[KEY, Arg::unix_time("unix-time-milliseconds"), CONDITIONS, T::NAMED] },
             run: Run::Keys(|call, keys, reply| {
                 set::<T>(call, keys, reply, Clock::UNIX_MILLISECONDS)
             }),
@@ -151,30 +145,6 @@ const fn getter<T: Expiring>() -> Command {
     }
 }
 
-/// How a time is given or shown.
-#[derive(Clone, Copy, Debug)]
-struct Clock {
-    /// Milliseconds in its unit.
-    unit: i64,
-    /// Counted from now; else from 1970.
-    from_now: bool,
-}
-
-impl Clock {
-    /// Seconds from now.
-    const SECONDS: Clock = Clock { unit: 1000, from_now: true };
-    /// Milliseconds from now.
-    const MILLISECONDS: Clock = Clock { unit: 1, from_now: true };
-    /// Seconds of unix time.
-    const UNIX_SECONDS: Clock = Clock { unit: 1000, from_now: false };
-    /// Milliseconds of unix time.
-    const UNIX_MILLISECONDS: Clock = Clock { unit: 1, from_now: false };
-
-    fn start(self, now: Millis) -> Millis {
-        if self.from_now { now } else { Millis(0) }
-    }
-}
-
 /// Sets deadlines: `key time [NX | XX | GT | LT] WORD number element ...`.
 fn set<T: Expiring>(
     call: &Call<'_>,
@@ -187,7 +157,7 @@ fn set<T: Expiring>(
     let at = words.find(|at| call.is(*at, T::WORD)).ok_or(T::WRONG_NUMBER)?;
     let conditions = Conditions::of(call.args_from(3).take(at - 3))?;
     let names = names::<T>(call, at + 1, T::WRONG_NUMBER)?;
-    let deadline = deadline(call, clock.start(keys.now), clock.unit)?;
+    let deadline = deadline(call, clock, keys.now)?;
     let (key, deletes) = (call.key(1), keys.is_past(deadline));
     let (mut answers, mut changed) = (Vec::with_capacity(names.len()), Vec::new());
     let edited = keys.edit_as(key, |value: &mut T, _| {
@@ -260,7 +230,7 @@ fn show<T: Expiring>(
     clock: Clock,
 ) -> Result<(), CommandError> {
     let names = listed::<T>(call, CommandError::Syntax)?;
-    let start = clock.start(keys.now);
+    let now = keys.now;
     let value = keys.read_as::<T>(call.key(1))?;
     reply.array(names.len());
     for name in names {
@@ -268,10 +238,7 @@ fn show<T: Expiring>(
         reply.int(match deadline {
             None => GONE,
             Some(None) => NO_DEADLINE,
-            Some(Some(deadline)) => {
-                let milliseconds = deadline.since(start).max(0);
-                if clock.unit == 1 { milliseconds } else { in_seconds(milliseconds) }
-            }
+            Some(Some(deadline)) => clock.shown(deadline, now),
         });
     }
     Ok(())
@@ -300,11 +267,10 @@ fn names<'a, T: Expiring>(
     if is_right { Ok(names) } else { Err(wrong_number) }
 }
 
-/// The time that the call names, `unit` milliseconds each, after `start`.
-fn deadline(call: &Call<'_>, start: Millis, unit: i64) -> Result<Millis, CommandError> {
+/// The deadline that the call names, by a number that is not below zero.
+fn deadline(call: &Call<'_>, clock: Clock, now: Millis) -> Result<Millis, CommandError> {
     let time = call.integer(2)?;
-    let deadline = time.checked_mul(unit).and_then(|time| start.checked_add(time));
-    let deadline = deadline.filter(|_| time >= 0);
+    let deadline = clock.deadline(time, now).filter(|_| time >= 0);
     deadline.ok_or(CommandError::InvalidExpireTime(call.command.name.as_str()))
 }
 

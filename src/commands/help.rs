@@ -1,64 +1,62 @@
-//! HELP of any container, made from the declarations of its subcommands.
+//! HELP of any container, made from the declarations of its subcommands, or written by hand where
+//! Valkey's words are not its declarations'.
 //!
 //! A subcommand is a line with its arguments and an indented line with its summary, as the replies
-//! of Redis look. The words are the declarations' own, so there is no second text to keep true.
+//! of Redis look.
 
 use crate::commands::call::Call;
-use crate::commands::command::{Arg, ArgKind, Command};
+use crate::commands::command::{Arg, ArgKind, Arity, Command, Flags, Run};
 use crate::commands::error::CommandError;
 use crate::commands::registry;
 use crate::resp::Reply;
-use crate::session::Session;
 
-/// Runs the subcommand HELP of the container that it belongs to.
-pub(super) fn help(
-    call: &Call<'_>,
-    _: &mut Session,
-    reply: &mut Reply<'_>,
-) -> Result<(), CommandError> {
-    let subcommands =
-        registry::named(container(call).as_bytes()).map_or(&[][..], |c| c.subcommands);
-    let mut lines = vec![head(call)];
+/// What the HELP of all containers shares.
+pub(super) const BASE: Command = Command {
+    since: "5.0.0",
+    summary: "Shows this text.",
+    arity: Arity::Exactly(2),
+    flags: Flags::LOADING.and(Flags::STALE),
+    run: Run::Session(|call, _, reply| declared(call, reply)),
+    ..Command::BASE
+};
+
+/// HELP in the words of the declarations, its own last.
+fn declared(call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
+    let container = registry::named(container(call).as_bytes());
+    let subcommands = container.map_or(&[][..], |container| container.subcommands);
     let (last, others): (Vec<&Command>, Vec<&Command>) =
         subcommands.iter().partition(|sub| std::ptr::eq(*sub, call.command));
-    for sub in others.into_iter().chain(last) {
-        lines.push(usage(sub));
-        lines.push(format!("    {}", sub.summary));
-    }
-    say(&lines.iter().map(String::as_str).collect::<Vec<_>>(), reply);
+    let lines = others.into_iter().chain(last).map(|sub| (usage(sub), sub.summary));
+    say(call, lines, reply);
     Ok(())
 }
 
-/// As [`help`], where the words are not the declarations': each line a usage, below it what it
-/// does. `HELP` itself is added.
+/// HELP in words by hand: a usage, and below it in one or more lines what it does. `HELP` itself is
+/// added.
 pub(super) fn of_lines(
     call: &Call<'_>,
     lines: &[(&str, &str)],
     reply: &mut Reply<'_>,
 ) -> Result<(), CommandError> {
-    let mut all = vec![head(call)];
-    for (usage, what) in lines.iter().chain(&[("HELP", "Print this help.")]) {
-        all.extend([(*usage).to_owned(), format!("    {what}")]);
-    }
-    say(&all.iter().map(String::as_str).collect::<Vec<_>>(), reply);
+    let lines = lines.iter().chain(&[("HELP", "Print this help.")]);
+    say(call, lines.map(|(usage, what)| ((*usage).to_owned(), *what)), reply);
     Ok(())
+}
+
+fn say<'a>(call: &Call<'_>, lines: impl Iterator<Item = (String, &'a str)>, reply: &mut Reply<'_>) {
+    let name = container(call).to_ascii_uppercase();
+    let mut all = vec![format!("{name} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:")];
+    for (usage, what) in lines {
+        all.push(usage);
+        all.extend(what.lines().map(|line| format!("    {line}")));
+    }
+    reply.array(all.len());
+    all.iter().for_each(|line| reply.simple(line));
 }
 
 /// The container of a subcommand.
 fn container<'a>(call: &Call<'a>) -> &'a str {
     call.command.name.as_str().split('|').next().unwrap_or_default()
-}
-
-fn head(call: &Call<'_>) -> String {
-    let name = container(call).to_ascii_uppercase();
-    format!("{name} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:")
-}
-
-/// Replies with lines that are written by hand: HELP of those containers whose words in Valkey are
-/// not their declarations'.
-pub(super) fn say(lines: &[&str], reply: &mut Reply<'_>) {
-    reply.array(lines.len());
-    lines.iter().for_each(|line| reply.simple(line));
 }
 
 /// The last word of the name, then the arguments.

@@ -11,6 +11,7 @@ pub mod command;
 pub mod connection;
 pub(crate) mod element_expiry;
 pub mod error;
+pub mod filter;
 pub mod generic;
 mod geo;
 pub mod hash;

@@ -1,6 +1,9 @@
-//! How many elements are asked for at random: what HRANDFIELD and ZRANDMEMBER share, and a bound.
+//! Which elements are asked for, where that is said alike of several types: so many at random
+//! (HRANDFIELD, ZRANDMEMBER), or so many of the first key that has any (LMPOP, ZMPOP).
 
-use crate::commands::call::Call;
+use std::ops::Range;
+
+use crate::commands::call::{Call, positive};
 use crate::commands::error::CommandError;
 
 /// More elements than this are not given where one may be given several times: Valkey knows no
@@ -28,4 +31,42 @@ pub(crate) fn wanted(call: &Call<'_>, word: &str) -> Result<(i64, bool), Command
         return Err(CommandError::OutOfRange);
     }
     Ok((count, with_both))
+}
+
+/// `numkeys key [key ...] end [COUNT count]`, as LMPOP and ZMPOP have it.
+#[derive(Clone, Debug)]
+pub(crate) struct OfFirst<E> {
+    /// Positions of the keys in the call.
+    pub(crate) keys: Range<usize>,
+    /// The end at which elements are taken.
+    pub(crate) end: E,
+    /// How many of them, at least 1.
+    pub(crate) count: usize,
+}
+
+impl<E> OfFirst<E> {
+    /// Reads the call from argument `at` to its end; `end` reads what stands behind the keys.
+    ///
+    /// # Errors
+    /// Of the numbers, of `end`, and of other words.
+    pub(crate) fn of(
+        call: &Call<'_>,
+        at: usize,
+        end: impl FnOnce(&Call<'_>, usize) -> Result<E, CommandError>,
+    ) -> Result<OfFirst<E>, CommandError> {
+        let number = positive(call.arg(at), "ERR numkeys should be greater than 0")?;
+        let behind = at.saturating_add(number).saturating_add(1);
+        if behind >= call.len() {
+            return Err(CommandError::Syntax);
+        }
+        let end = end(call, behind)?;
+        let (mut options, mut count) = (call.options(behind + 1), None);
+        while options.left() > 0 {
+            if count.is_some() || options.left() < 2 || !options.take_word("COUNT") {
+                return Err(CommandError::Syntax);
+            }
+            count = Some(positive(options.value()?, "ERR count should be greater than 0")?);
+        }
+        Ok(OfFirst { keys: at + 1..behind, end, count: count.unwrap_or(1) })
+    }
 }

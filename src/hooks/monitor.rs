@@ -7,8 +7,8 @@
 use std::fmt;
 
 use crate::commands::command::Flags;
+use crate::counted::log::shown;
 use crate::hook::{Called, Outcome, Sink};
-use crate::stats::log::shown;
 
 /// Takes a line, whole as clients get it.
 pub type Feed = Box<dyn FnMut(&[u8])>;

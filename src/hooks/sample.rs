@@ -48,7 +48,7 @@ pub(crate) fn call(command: &'static Command) -> Call<'static> {
         hasher: &HASHER,
         settings: &SETTINGS,
         map: &MAP,
-        first_key: None,
+        keys: &[],
     }
 }
 

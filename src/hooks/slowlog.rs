@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::commands::command::Flags;
+use crate::counted::log::{LogEntry, trimmed};
 use crate::hook::{Called, Outcome, Sink};
 use crate::shard::question::{Answer, LogKind, Question};
-use crate::stats::log::{LogEntry, trimmed};
 
 /// The ids of the entries of each log, shared by all shards.
 #[derive(Clone, Debug, Default)]

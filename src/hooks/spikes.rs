@@ -1,9 +1,10 @@
 //! The sink behind LATENCY: commands that took `latency-monitor-threshold` or longer.
 
 use crate::commands::command::Flags;
+use crate::counted::spikes::Spikes;
 use crate::hook::{Called, Outcome, Sink};
+use crate::question::Event;
 use crate::shard::question::{Answer, Question};
-use crate::stats::spikes::{Event, Spikes};
 
 /// Nanoseconds of a millisecond.
 const MILLI: u64 = 1_000_000;
@@ -30,7 +31,11 @@ impl Sink for SlowCommands {
     }
 
     fn answer(&mut self, question: &Question) -> Option<Answer> {
-        self.spikes.answer(question)
+        match question {
+            Question::Spikes => Some(Answer::Spikes(Box::new(self.spikes.clone()))),
+            Question::ForgetSpikes(events) => Some(Answer::Forgotten(self.spikes.forget(*events))),
+            _ => None,
+        }
     }
 }
 

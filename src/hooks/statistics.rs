@@ -7,9 +7,9 @@
 use crate::commands::error::CommandError;
 use crate::commands::number::{Numbers, numbers};
 use crate::commands::registry;
+use crate::counted::{Statistics, Tally};
 use crate::hook::{Called, Outcome, Sink};
 use crate::shard::question::{Answer, Question};
-use crate::stats::{Statistics, Tally};
 
 /// Counts the commands of a shard.
 #[derive(Debug)]

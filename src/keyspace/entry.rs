@@ -14,7 +14,7 @@
 use std::alloc::{alloc, dealloc, handle_alloc_error};
 use std::fmt;
 use std::marker::PhantomData;
-use std::mem::ManuallyDrop;
+use std::mem::{ManuallyDrop, MaybeUninit};
 use std::ptr::NonNull;
 
 use crate::base::millis::Millis;
@@ -172,17 +172,23 @@ impl Entry {
     }
 
     /// The last byte of a small entry: with the first ones, who reads it has all of it in the
-    /// cache. Of a collection the first byte of what is elsewhere.
+    /// cache. Of a collection the first byte of what is elsewhere, whatever that is: how a tree or
+    /// a table lies in its box is the compiler's choice, so it may be one that was never written.
     #[inline]
-    pub(super) fn far_byte(&self) -> u8 {
+    pub(super) fn far_byte(&self) -> MaybeUninit<u8> {
         let shape = self.shape();
-        if shape.is_object() {
-            // SAFETY: the pointer of an object stands there, and leads to an allocation: whatever
-            // the object is, it has a first byte, which was written.
-            return unsafe { self.pointer(shape).read() };
-        }
-        // SAFETY: the byte before the end of the last part is there: the head at the least.
-        unsafe { self.array::<1>(shape.value_at() + shape.value_len - 1)[0] }
+        let far = if shape.is_object() {
+            // SAFETY: the pointer of an object stands there.
+            unsafe { self.pointer(shape).as_ptr() }
+        } else {
+            // SAFETY: the byte before the end of the value is inside the allocation, since the
+            // head and the lengths stand before the value.
+            unsafe { self.start.pointer().add(shape.value_at() + shape.value_len - 1) }
+        };
+        // SAFETY: the byte is inside an allocation that lives as long as the entry, which is
+        // borrowed: its own, or that of its object, which by `Object::into_raw` has a byte. Nothing
+        // is asked of what the byte holds.
+        unsafe { far.cast::<MaybeUninit<u8>>().read() }
     }
 
     /// True for a string that was built or grown in place: its encoding is `raw` at any length.

@@ -1,6 +1,6 @@
 //! A key with what routing knows of it: its slot and its hash.
 //!
-//! Slot and hash are computed once, where a batch is routed, and travel with it. All shards of a
+//! Slot and hash are computed once, where a call is routed, and travel with it. All shards of a
 //! process hash with the same seeds, so that a hash holds wherever its table goes.
 
 use crate::base::hash::Hasher;
@@ -28,5 +28,25 @@ impl<'a> Key<'a> {
     #[inline]
     pub fn in_table(self) -> Name<'a> {
         Name { bytes: self.name, hash: self.hash }
+    }
+}
+
+/// Where a key stands among the words of its call, with its slot and hash.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyAt {
+    /// Index of the word; no call has more words than fit.
+    pub position: u32,
+    /// As in [`Key`].
+    pub slot: u16,
+    /// As in [`Key`].
+    pub hash: u64,
+}
+
+impl KeyAt {
+    /// Computes slot and hash of `name`, which stands at `position`.
+    #[inline]
+    pub fn new(position: usize, name: &[u8], hasher: &Hasher) -> KeyAt {
+        let Key { slot, hash, .. } = Key::new(name, hasher);
+        KeyAt { position: position as u32, slot, hash }
     }
 }

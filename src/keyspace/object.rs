@@ -87,7 +87,8 @@ impl Object {
         }
     }
 
-    /// Tag and pointer, to be given to [`Object::from_raw`] once.
+    /// Tag and pointer, to be given to [`Object::from_raw`] once. The pointer leads to one byte at
+    /// least: of a blob, which has a header, or of a box, which is not of a type without size.
     pub(super) fn into_raw(self) -> (u8, NonNull<u8>) {
         match self {
             Object::List(List::Packed(pack)) => (LIST_PACKED, pack.into_blob().into_raw()),
@@ -129,6 +130,7 @@ impl Object {
 }
 
 fn boxed<T>(value: Box<T>) -> NonNull<u8> {
+    const { assert!(size_of::<T>() > 0, "there is an allocation") };
     NonNull::from(Box::leak(value)).cast()
 }
 
@@ -223,7 +225,7 @@ impl<T: Typed> Deref for Ref<'_, T> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::base::hash::Hasher;
     use crate::data::list::{End, Limits};
@@ -231,7 +233,7 @@ mod tests {
     use crate::keyspace::entry::{Entry, NewValue};
 
     /// One of each form, with `count` elements; few make it packed.
-    fn of_each_form(count: usize) -> Vec<Object> {
+    pub(in crate::keyspace) fn of_each_form(count: usize) -> Vec<Object> {
         let hasher = Hasher::with_seeds([1, 2, 3, 4]);
         let (mut list, mut hash, mut zset) = (List::default(), Hash::default(), Zset::default());
         let (mut set, mut ints) = (Set::default(), Set::default());

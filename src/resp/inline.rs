@@ -1,12 +1,11 @@
-//! Inline requests: the lines people type into telnet, and the quoting rules of configuration
-//! values.
+//! Inline requests: the lines that people type into telnet.
 //!
-//! Words are separated by blanks. In double quotes `\n \r \t \b \a \xHH` stand for a byte and a
-//! backslash before anything else is dropped; in single quotes only `\'` is special. A quote may
-//! begin inside a word, and the word may go on behind it, as in Valkey 9.1; Redis refuses that.
-//! Left out: NUL, which the decoder never lets come this far.
+//! Words are separated by blanks. A quote may begin inside a word, and the word may go on behind
+//! it, as in Valkey 9.1; Redis refuses that. Left out: NUL, which the decoder never lets come this
+//! far.
 
 use super::limits::ProtocolError;
+use crate::base::quotes::unquote;
 
 /// Capacity kept between lines, in bytes.
 const KEPT: usize = 4 * 1024;
@@ -68,8 +67,10 @@ impl Words {
         loop {
             rest = match rest {
                 [] | [b' ' | b'\n' | b'\r' | b'\t', ..] => return Ok(rest),
-                [b'"', after @ ..] => self.double_quoted(after)?,
-                [b'\'', after @ ..] => self.single_quoted(after)?,
+                [mark @ (b'"' | b'\''), after @ ..] => {
+                    let after = unquote(*mark, after, &mut self.bytes);
+                    after.ok_or(ProtocolError::UnbalancedQuotes)?
+                }
                 [byte, after @ ..] => {
                     self.bytes.push(*byte);
                     after
@@ -77,61 +78,10 @@ impl Words {
             }
         }
     }
-
-    fn double_quoted<'a>(&mut self, rest: &'a [u8]) -> Result<&'a [u8], ProtocolError> {
-        let mut rest = rest;
-        loop {
-            let (byte, after) = match rest {
-                [b'"', after @ ..] => return Ok(after),
-                [b'\\', b'x', high, low, after @ ..]
-                    if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() =>
-                {
-                    (hex(*high) * 16 + hex(*low), after)
-                }
-                [b'\\', escaped, after @ ..] => (escape(*escaped), after),
-                [byte, after @ ..] => (*byte, after),
-                [] => return Err(ProtocolError::UnbalancedQuotes),
-            };
-            self.bytes.push(byte);
-            rest = after;
-        }
-    }
-
-    fn single_quoted<'a>(&mut self, rest: &'a [u8]) -> Result<&'a [u8], ProtocolError> {
-        let mut rest = rest;
-        loop {
-            let (byte, after) = match rest {
-                [b'\'', after @ ..] => return Ok(after),
-                [b'\\', b'\'', after @ ..] => (b'\'', after),
-                [byte, after @ ..] => (*byte, after),
-                [] => return Err(ProtocolError::UnbalancedQuotes),
-            };
-            self.bytes.push(byte);
-            rest = after;
-        }
-    }
 }
 
 fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t'..=b'\r')
-}
-
-fn escape(byte: u8) -> u8 {
-    match byte {
-        b'n' => b'\n',
-        b'r' => b'\r',
-        b't' => b'\t',
-        b'b' => 8,
-        b'a' => 7,
-        other => other,
-    }
-}
-
-fn hex(digit: u8) -> u8 {
-    match digit {
-        b'0'..=b'9' => digit - b'0',
-        _ => (digit | 0x20) - b'a' + 10,
-    }
 }
 
 #[cfg(test)]

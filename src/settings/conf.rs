@@ -1,11 +1,12 @@
 //! The syntax of redis.conf: a directive a line, words between blanks, quotes, comments, `include`.
 //!
 //! A line that starts with `#` is a comment; a `#` further on is a part of a word, as in Redis.
-//! Words in double quotes know `\n \r \t \b \a \\ \"` and `\xNN`; words in single quotes know `\'`
-//! alone. A closing quote must be followed by a blank or the end of the line.
+//! A word may go on behind a quote that it closes, as in Valkey 9.1.
 //!
 //! Bounds: files include one another at most [`INCLUDE_DEPTH_MAX`] deep, and all together have at
 //! most [`LINES_MAX`] lines. Reading a file is the caller's: this module is given a function.
+
+use crate::base::quotes::unquote;
 
 /// How deep files may include one another.
 pub const INCLUDE_DEPTH_MAX: usize = 16;
@@ -113,7 +114,7 @@ pub enum WordsError {
     NotText,
 }
 
-/// Splits a line into its words. A word may go on behind a quote that it closes, as in Valkey 9.1.
+/// Splits a line into its words.
 pub fn split_words(line: &str) -> Result<Vec<String>, WordsError> {
     let mut rest = line.as_bytes().trim_ascii_start();
     let mut words = Vec::new();
@@ -131,64 +132,15 @@ fn read_word<'a>(mut rest: &'a [u8], word: &mut Vec<u8>) -> Result<&'a [u8], Wor
         rest = match rest {
             [] => return Ok(rest),
             [byte, ..] if byte.is_ascii_whitespace() => return Ok(rest),
-            [b'"', tail @ ..] => double_quoted(tail, word)?,
-            [b'\'', tail @ ..] => single_quoted(tail, word)?,
+            [mark @ (b'"' | b'\''), tail @ ..] => {
+                unquote(*mark, tail, word).ok_or(WordsError::Quotes)?
+            }
             [byte, tail @ ..] => {
                 word.push(*byte);
                 tail
             }
         }
     }
-}
-
-fn double_quoted<'a>(mut rest: &'a [u8], word: &mut Vec<u8>) -> Result<&'a [u8], WordsError> {
-    loop {
-        rest = match rest {
-            [b'\\', b'x', high, low, tail @ ..] if hex(*high).is_some() && hex(*low).is_some() => {
-                let (high, low) = (hex(*high).unwrap_or(0), hex(*low).unwrap_or(0));
-                word.push(high * 16 + low);
-                tail
-            }
-            [b'\\', escaped, tail @ ..] => {
-                word.push(match escaped {
-                    b'n' => b'\n',
-                    b'r' => b'\r',
-                    b't' => b'\t',
-                    b'b' => 8,
-                    b'a' => 7,
-                    other => *other,
-                });
-                tail
-            }
-            [b'"', tail @ ..] => return Ok(tail),
-            [byte, tail @ ..] => {
-                word.push(*byte);
-                tail
-            }
-            [] => return Err(WordsError::Quotes),
-        }
-    }
-}
-
-fn single_quoted<'a>(mut rest: &'a [u8], word: &mut Vec<u8>) -> Result<&'a [u8], WordsError> {
-    loop {
-        rest = match rest {
-            [b'\\', b'\'', tail @ ..] => {
-                word.push(b'\'');
-                tail
-            }
-            [b'\'', tail @ ..] => return Ok(tail),
-            [byte, tail @ ..] => {
-                word.push(*byte);
-                tail
-            }
-            [] => return Err(WordsError::Quotes),
-        }
-    }
-}
-
-fn hex(byte: u8) -> Option<u8> {
-    char::from(byte).to_digit(16).map(|digit| digit as u8)
 }
 
 /// A word as it may stand in a line: in quotes if it needs them.

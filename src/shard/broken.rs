@@ -8,7 +8,7 @@
 
 use crate::batch::{Batch, Routed};
 use crate::commands::command::Run;
-use crate::keyspace::key::Key;
+use crate::keyspace::key::KeyAt;
 use crate::resp::{Frame, Span, encode};
 use crate::shard::Shard;
 
@@ -69,7 +69,7 @@ impl Shard {
         if self.broken.order && calls.iter().all(|(_, _, routed)| routed.key.is_some()) {
             let map = &self.given.map;
             let turn = |slot| (map.shards() + map.owner(slot) - self.id) % map.shards();
-            calls.sort_by_key(|(_, _, routed)| routed.key.map(|(_, slot, _)| turn(slot)));
+            calls.sort_by_key(|(_, _, routed)| routed.key.map(|key| turn(key.slot)));
         }
         let requests = calls.iter().map(|(request, ..)| *request).collect();
         batch.frames.frames = calls.iter().map(|(_, frame, _)| *frame).collect();
@@ -103,8 +103,8 @@ impl Shard {
                 batch.frames.args.push(span(at, word.len()));
                 at += word.len() + b"\r\n".len();
             }
-            let key = Key::new(words[1], &self.given.hasher);
-            let routed = Routed { key: Some((1, key.slot, key.hash)), ..routed };
+            let key = Some(KeyAt::new(1, words[1], &self.given.hasher));
+            let routed = Routed { key, ..routed };
             calls.push((request, Frame { raw, first, argc: 3, multibulk: false }, routed));
         }
     }

@@ -95,6 +95,10 @@ impl Batch {
         given: &'a Given,
     ) -> (Call<'a>, Changeable<'a>) {
         let Batch { frames, input, session, replies, walk, action, refused, .. } = self;
+        let keys = match &self.routed[self.next].key {
+            Some(key) => std::slice::from_ref(key),
+            None => &self.keys,
+        };
         let frame = &frames.frames[self.next];
         let bytes = frames.bytes_of(frame, input);
         let call = Call {
@@ -106,7 +110,7 @@ impl Batch {
             hasher: &given.hasher,
             settings: &given.settings,
             map: &given.map,
-            first_key: self.routed[self.next].key,
+            keys,
         };
         (call, Changeable { session, replies, walk, action, refused })
     }
@@ -114,6 +118,7 @@ impl Batch {
     /// The next call was answered.
     fn advance(&mut self) {
         self.walk = None;
+        self.forget_keys();
         if let Some(scattered) = &mut self.scattered {
             scattered.ends.push(self.replies.len());
         }

@@ -1,11 +1,11 @@
 //! What every shard answers to a question: figures, logs, slow events.
 
+use crate::counted::Statistics;
+use crate::counted::log::LogEntry;
+use crate::counted::spikes::Spikes;
 use crate::data::table::Counts;
 use crate::keyspace::keys::Figures;
 use crate::shard::Phase;
-use crate::stats::Statistics;
-use crate::stats::log::LogEntry;
-use crate::stats::spikes::Spikes;
 
 pub use crate::question::{Events, LogKind, Question};
 

@@ -152,7 +152,7 @@ impl Shard {
                 hasher: &self.given.hasher,
                 settings: &self.given.settings,
                 map: &self.given.map,
-                first_key: None,
+                keys: &[],
             };
             let spared = match command.run {
                 Run::All(_) => self.rebuilt.take_spared(&mut self.engine.space),

@@ -8,10 +8,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use crate::base::millis::Millis;
 use crate::batch::Batch;
-use crate::clients::PauseMode;
+use crate::commands::action::PauseMode;
 use crate::commands::command::{Command, Run};
 use crate::commands::positions;
-use crate::keyspace::key::Key;
+use crate::keyspace::key::KeyAt;
 use crate::keyspace::space::{WARMED, Warm};
 use crate::shard::errand::{Errand, Need};
 use crate::shard::lend::is_met;
@@ -83,7 +83,7 @@ impl Shard {
         let mut keys = [Warm::default(); WARMED];
         let mut count = 0;
         for (routed, frame) in batch.routed[cold.clone()].iter().zip(&batch.frames.frames[cold]) {
-            let Some((_, slot, hash)) = routed.key else { continue };
+            let Some(KeyAt { slot, hash, .. }) = routed.key else { continue };
             let element = routed.command.and_then(|command| command.element).and_then(|at| {
                 let span = batch.frames.args_of(frame).get(usize::from(at))?;
                 Some(span.of(batch.frames.bytes_of(frame, &batch.input)))
@@ -100,9 +100,11 @@ impl Shard {
     /// whatever panics: their shards wait for them.
     fn call(&mut self, batch: &mut Batch, now: u64, clock: &mut dyn Ticks) -> u64 {
         let Some(mut errand) = batch.errand.take() else {
+            self.warm_keys(batch);
             return self.engine.call(&self.given, batch, &mut [], now, clock).0;
         };
         self.install(&mut errand);
+        self.warm_keys(batch);
         let next = batch.next;
         let Shard { engine, given, .. } = self;
         let run = || engine.call(given, batch, &mut errand.spaces, now, clock);
@@ -144,7 +146,7 @@ impl Shard {
             return Place::Aside;
         }
         match (command.run, routed.key) {
-            (Run::Keys(_), Some((_, slot, _))) => self.place_slot(slot),
+            (Run::Keys(_), Some(key)) => self.place_slot(key.slot),
             (Run::Keys(_), None) => self.place_keys(command, batch),
             (Run::All(_), _) => self.place_errand(batch, |shard| Errand::for_all(&shard.given.map)),
             (Run::Steps(_), _) => self.place_steps(batch),
@@ -175,7 +177,10 @@ impl Shard {
             return self.place_errand(batch, |shard| Errand::for_all(&shard.given.map));
         }
         let mut slots = std::mem::take(&mut self.scratch);
-        positions::slots(command, batch.spans(), batch.bytes(), &mut slots);
+        batch.find_keys(command, &self.given.hasher);
+        slots.extend(batch.keys.iter().map(|key| key.slot));
+        slots.sort_unstable();
+        slots.dedup();
         let waited_for = slots.iter().any(|slot| self.waiting.wants(*slot));
         let place = if !waited_for && slots.iter().all(|slot| self.engine.space.has(*slot)) {
             Place::Here
@@ -186,21 +191,15 @@ impl Shard {
         };
         slots.clear();
         self.scratch = slots;
-        if let Place::Here = place {
-            self.warm_keys(command, batch);
-        }
         place
     }
 
     /// Warms the cache for a call over several keys.
-    fn warm_keys(&self, command: &Command, batch: &Batch) {
-        let (spans, bytes) = (batch.spans(), batch.bytes());
-        let all = positions::keys(command, spans, bytes);
-        for some in all[..all.len().min(WARMED_AT_ONCE)].chunks(WARMED) {
+    fn warm_keys(&self, batch: &Batch) {
+        for some in batch.keys[..batch.keys.len().min(WARMED_AT_ONCE)].chunks(WARMED) {
             let mut keys = [Warm::default(); WARMED];
-            for (warm, at) in keys.iter_mut().zip(some) {
-                let key = Key::new(spans[*at].of(bytes), &self.given.hasher);
-                *warm = Warm { slot: key.slot, hash: key.hash, element: None };
+            for (warm, KeyAt { slot, hash, .. }) in keys.iter_mut().zip(some) {
+                *warm = Warm { slot: *slot, hash: *hash, element: None };
             }
             self.engine.space.warm(batch.session.db, &keys[..some.len()]);
         }

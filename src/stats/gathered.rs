@@ -6,13 +6,13 @@
 
 use crate::commands::action::Gathered;
 use crate::commands::error::{CommandError, no_samples};
+use crate::counted::log::{self, LogEntry};
+use crate::counted::spikes::Spikes;
 use crate::resp::Reply;
-use crate::shard::question::{Answer, LogKind};
+use crate::shard::question::{Answer, Events, LogKind};
 use crate::stats::facts::Facts;
 use crate::stats::info::{self, Source};
 use crate::stats::latency;
-use crate::stats::log::{self, LogEntry};
-use crate::stats::spikes::{Events, Spikes};
 use crate::stats::totals::Totals;
 
 /// Writes the reply that `gathered` asks for.
@@ -120,8 +120,7 @@ mod tests {
     use crate::hooks::slowlog::{CommandLogs, LogIds};
     use crate::hooks::spikes::SlowCommands;
     use crate::hooks::statistics::Counters;
-    use crate::shard::question::Question;
-    use crate::stats::spikes::Event;
+    use crate::question::{Event, Question};
     use crate::testing::Store;
 
     fn said(gathered: Gathered, answers: &[Answer]) -> String {

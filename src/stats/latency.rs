@@ -4,9 +4,9 @@ use crate::base::millis::Millis;
 use crate::commands::command::Command;
 use crate::commands::number::numbers;
 use crate::commands::registry;
+use crate::counted::spikes::{Series, Spikes};
+use crate::counted::{Statistics, Tally};
 use crate::resp::Reply;
-use crate::stats::spikes::{Series, Spikes};
-use crate::stats::{Statistics, Tally};
 
 /// Rows of the picture, and the marks of a row, lowest first.
 const ROWS: usize = 4;
@@ -154,7 +154,7 @@ fn whole(number: u64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stats::spikes::Event;
+    use crate::question::Event;
 
     fn spikes(samples: &[(i64, u64)]) -> Spikes {
         let mut spikes = Spikes::default();

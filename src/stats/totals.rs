@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use crate::counted::Statistics;
 use crate::data::table::Counts;
 use crate::keyspace::keys::Figures;
 use crate::keyspace::slot::Table;
 use crate::shard::Phase;
 use crate::shard::question::{Answer, Report};
-use crate::stats::Statistics;
 
 /// What all shards together counted.
 #[derive(Clone, Debug, Default)]

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use actix::Recipient;
 use tokio::sync::oneshot;
-use troupe::clients::{self, Filter, Pause, Row};
+use troupe::clients::{self, Pause, Row};
 use troupe::commands::error::CommandError;
+use troupe::commands::filter::Filter;
 use troupe::resp::Reply;
 use troupe::shard::letter::Letter;
 use troupe::shard::question::Question;
@@ -70,12 +71,7 @@ impl Admin {
         self.ask_all(Question::Nothing).await;
     }
 
-    /// The client sees no more commands.
-    pub fn unwatch(&self, id: u64) {
-        self.change_watchers(|watchers| watchers.retain(|(watcher, _)| *watcher != id));
-    }
-
-    fn change_watchers(&self, change: impl FnOnce(&mut Vec<(u64, Recipient<Push>)>)) {
+    pub(super) fn change_watchers(&self, change: impl FnOnce(&mut Vec<(u64, Recipient<Push>)>)) {
         let watchers = {
             let mut watchers =
                 self.watchers.lock().unwrap_or_else(|poisoned| poisoned.into_inner());

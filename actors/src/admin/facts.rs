@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use tokio::runtime::Handle;
 use troupe::aof::journal::Figures;
 use troupe::base::millis::Millis;
-use troupe::clients::PauseMode;
+use troupe::commands::action::PauseMode;
 use troupe::settings::{Settings, Supervision};
 use troupe::stats::facts::{
     ActorRow, Clients, Cpu, Facts, Journal, Loading, Memory, Network, Process,

@@ -10,7 +10,6 @@ mod journal;
 mod oom;
 mod settings;
 
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
@@ -27,6 +26,7 @@ use troupe::shard::letter::Letter;
 use troupe::shard::question::{Answer, Question};
 use troupe::stats::gathered;
 
+use crate::actions::{Actions, Performing};
 use crate::allocator;
 use crate::clock::Clock;
 use crate::fault::Records;
@@ -44,9 +44,6 @@ pub use facts::Origin;
 pub use journal::{Starter, Writer};
 
 use oom::Score;
-
-/// An action under way: the reply, or the error that the client gets.
-pub type Performing = Pin<Box<dyn Future<Output = Result<Vec<u8>, CommandError>>>>;
 
 /// The settings in force, as the shell reads them.
 pub type Current = Arc<RwLock<Arc<Settings>>>;
@@ -146,65 +143,6 @@ impl Admin {
         let _ = self.listener.set(Doorkeeper { open, settle });
     }
 
-    /// Begins an action of a client on `thread`, who gets `push` for what it did not ask for.
-    pub fn perform(
-        self: Arc<Admin>,
-        action: Action,
-        session: &mut Session,
-        thread: Rc<Thread>,
-        push: Recipient<Push>,
-    ) -> Performing {
-        let (id, resp3, is_local) = (session.id, session.resp3, session.peer.is_local());
-        if action == Action::Monitor {
-            session.monitors = true;
-        }
-        Box::pin(async move {
-            let mut out = Vec::new();
-            let mut reply = Reply::new(&mut out, resp3);
-            match action {
-                Action::Gather(question, gathered) => {
-                    self.gather(question, &gathered, &mut reply).await?;
-                }
-                Action::ConfigSet(pairs) => {
-                    self.config_set(pairs, is_local).await?;
-                    reply.ok();
-                }
-                Action::ConfigRewrite => {
-                    self.config_rewrite(Extent::Changed)?;
-                    reply.ok();
-                }
-                Action::ClientList(filter) => self.client_list(filter, &mut reply).await,
-                Action::ClientInfo => self.client_info(id, &mut reply).await,
-                Action::ClientKill { filter, old_form } => {
-                    self.client_kill(filter, old_form, id, &mut reply).await?;
-                }
-                Action::ClientPause { until, mode } => {
-                    self.client_pause(Some(Pause { until, mode })).await;
-                    reply.ok();
-                }
-                Action::ClientUnpause => {
-                    self.client_pause(None).await;
-                    reply.ok();
-                }
-                // Nothing blocks yet, so there is nobody to release.
-                Action::ClientUnblock { .. } => reply.int(0),
-                Action::Monitor => {
-                    self.watch(id, push).await;
-                    reply.ok();
-                }
-                Action::Shutdown(asked) => self.shutdown(asked).await?,
-                Action::MemoryPurge if allocator::purge() => reply.ok(),
-                Action::MemoryPurge => return Err(NO_PURGE),
-                Action::MallocStats => reply.verbatim(b"txt", &allocator::report()),
-                Action::Debug(debug) => {
-                    self.debug(debug, &thread).await?;
-                    reply.ok();
-                }
-            }
-            Ok(out)
-        })
-    }
-
     async fn gather(
         &self,
         question: Question,
@@ -264,6 +202,70 @@ impl Admin {
         }
         // No reply: the connection closes with the server.
         std::future::pending().await
+    }
+}
+
+impl Actions for Admin {
+    fn perform(
+        self: Arc<Admin>,
+        action: Action,
+        session: &mut Session,
+        thread: Rc<Thread>,
+        push: Recipient<Push>,
+    ) -> Performing {
+        let (id, resp3, is_local) = (session.id, session.resp3, session.peer.is_local());
+        if action == Action::Monitor {
+            session.monitors = true;
+        }
+        Box::pin(async move {
+            let mut out = Vec::new();
+            let mut reply = Reply::new(&mut out, resp3);
+            match action {
+                Action::Gather(question, gathered) => {
+                    self.gather(question, &gathered, &mut reply).await?;
+                }
+                Action::ConfigSet(pairs) => {
+                    self.config_set(pairs, is_local).await?;
+                    reply.ok();
+                }
+                Action::ConfigRewrite => {
+                    self.config_rewrite(Extent::Changed)?;
+                    reply.ok();
+                }
+                Action::ClientList(filter) => self.client_list(filter, &mut reply).await,
+                Action::ClientInfo => self.client_info(id, &mut reply).await,
+                Action::ClientKill { filter, old_form } => {
+                    self.client_kill(filter, old_form, id, &mut reply).await?;
+                }
+                Action::ClientPause { until, mode } => {
+                    self.client_pause(Some(Pause { until, mode })).await;
+                    reply.ok();
+                }
+                Action::ClientUnpause => {
+                    self.client_pause(None).await;
+                    reply.ok();
+                }
+                // Nothing blocks yet, so there is nobody to release.
+                Action::ClientUnblock { .. } => reply.int(0),
+                Action::Monitor => {
+                    self.watch(id, push).await;
+                    reply.ok();
+                }
+                Action::Shutdown(asked) => self.shutdown(asked).await?,
+                Action::MemoryPurge if allocator::purge() => reply.ok(),
+                Action::MemoryPurge => return Err(NO_PURGE),
+                Action::MallocStats => reply.verbatim(b"txt", &allocator::report()),
+                Action::Debug(debug) => {
+                    self.debug(debug, &thread).await?;
+                    reply.ok();
+                }
+            }
+            Ok(out)
+        })
+    }
+
+    fn unwatch(&self, id: u64) {
+        self.change_watchers(|watchers| watchers.retain(|(watcher, _)| *watcher != id));
     }
 }
 

@@ -26,7 +26,7 @@ use troupe::resp::{Limits, Reply};
 use troupe::session::{Peer, Session};
 use troupe::settings::BufferLimit;
 
-use crate::admin::{Admin, Performing};
+use crate::actions::{Actions, Performing};
 use crate::connection::codec::{Codec, CodecError};
 use crate::connection::stream::Stream;
 use crate::message::connection::{Executed, Kill, Push};
@@ -74,7 +74,7 @@ impl Drop for Ticket {
 /// One client's actor.
 pub struct Connection {
     thread: Rc<Thread>,
-    admin: Arc<Admin>,
+    actions: Arc<dyn Actions>,
     stream: Stream,
     codec: Codec,
     input: BytesMut,
@@ -98,7 +98,7 @@ impl Connection {
     pub fn start(
         thread: Rc<Thread>,
         seat: Seat,
-        admin: Arc<Admin>,
+        actions: Arc<dyn Actions>,
         stream: Stream,
         peer: Peer,
     ) -> actix::Addr<Connection> {
@@ -126,7 +126,7 @@ impl Connection {
             Connection {
                 standing: Standing::Home(batch),
                 thread,
-                admin,
+                actions,
                 stream,
                 codec: Codec::default(),
                 input: BytesMut::new(),
@@ -269,15 +269,15 @@ impl Connection {
         self.row.borrow_mut().update(&batch.session, batch.now);
         if let Some(action) = batch.action.take() {
             let began = self.thread.clock.nanos();
-            let admin = self.admin.clone();
-            let action =
-                admin.perform(action, &mut batch.session, self.thread.clone(), self.push.clone());
+            let actions = self.actions.clone();
+            let (thread, push) = (self.thread.clone(), self.push.clone());
+            let action = actions.perform(action, &mut batch.session, thread, push);
             self.standing = Standing::Performing(batch, action, began);
             return;
         }
         self.take_replies(&mut batch);
         if self.watches && !batch.session.monitors {
-            self.admin.unwatch(self.id);
+            self.actions.unwatch(self.id);
         }
         self.watches = batch.session.monitors;
         self.row.borrow_mut().waits = false;
@@ -401,7 +401,7 @@ impl Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         if self.watches {
-            self.admin.unwatch(self.id);
+            self.actions.unwatch(self.id);
         }
         self.thread.remove_client(self.place);
     }

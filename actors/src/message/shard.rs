@@ -39,9 +39,9 @@ pub struct AskClients {
 #[derive(Clone, Debug)]
 pub enum ClientsQuestion {
     /// Describe those that match.
-    List(troupe::clients::Filter),
+    List(troupe::commands::filter::Filter),
     /// Close those that match; the answer describes them.
-    Kill(troupe::clients::Filter, u64),
+    Kill(troupe::commands::filter::Filter, u64),
 }
 
 /// Effects of this shard have come further in the journal.

@@ -14,6 +14,15 @@ const UNIT: Arg =
 
 const PER_BYTE: &str = "O(N) with N the number of bytes that are looked at.";
 
+const RANGE: Arg = Arg::block(
+    "range",
+    &[
+        Arg::integer("start"),
+        Arg::block("end-unit-block", &[Arg::integer("end"), UNIT.optional()]).optional(),
+    ],
+)
+.optional();
+
 /// The commands of this family.
 pub(crate) const COMMANDS: &[Command] = &[
     Command {
@@ -25,18 +34,7 @@ pub(crate) const COMMANDS: &[Command] = &[
         arity: Arity::AtLeast(2),
         keys: &[KeySpec::one(1, Access::RO.and(Access::READS))],
         flags: Flags::READONLY,
-        args: &[
-            Arg::key("key"),
-            Arg::block(
-                "range",
-                &[
-                    Arg::integer("start"),
-                    Arg::block("end-unit-block", &[Arg::integer("end"), UNIT.optional()])
-                        .optional(),
-                ],
-            )
-            .optional(),
-        ],
+        args: &[Arg::key("key"), RANGE],
         history: &[("7.0.0", "The option `BYTE|BIT`."), ("8.0.0", "`end` may be left out.")],
         run: Run::Keys(bitcount),
         ..Command::BASE
@@ -50,19 +48,7 @@ pub(crate) const COMMANDS: &[Command] = &[
         arity: Arity::AtLeast(3),
         keys: &[KeySpec::one(1, Access::RO.and(Access::READS))],
         flags: Flags::READONLY,
-        args: &[
-            Arg::key("key"),
-            Arg::integer("bit"),
-            Arg::block(
-                "range",
-                &[
-                    Arg::integer("start"),
-                    Arg::block("end-unit-block", &[Arg::integer("end"), UNIT.optional()])
-                        .optional(),
-                ],
-            )
-            .optional(),
-        ],
+        args: &[Arg::key("key"), Arg::integer("bit"), RANGE],
         history: &[("7.0.0", "The option `BYTE|BIT`.")],
         run: Run::Keys(bitpos),
         ..Command::BASE

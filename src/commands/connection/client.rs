@@ -6,7 +6,7 @@ use crate::commands::call::Call;
 use crate::commands::command::{Arg, Arity, Command, Flags, Group, Name, Run};
 use crate::commands::connection::{directory, naming, pausing, tracking};
 use crate::commands::error::CommandError;
-use crate::commands::help::help;
+use crate::commands::help;
 use crate::resp::Reply;
 use crate::session::{Replies, Session};
 
@@ -41,16 +41,7 @@ pub(crate) const COMMANDS: &[Command] = &[Command {
         },
         naming::GETNAME,
         tracking::GETREDIR,
-        Command {
-            name: Name("client|help"),
-            group: Group::Connection,
-            since: "5.0.0",
-            summary: "Shows this text.",
-            arity: Arity::Exactly(2),
-            flags: Flags::LOADING.and(Flags::STALE),
-            run: Run::Session(help),
-            ..Command::BASE
-        },
+        Command { name: Name("client|help"), group: Group::Connection, ..help::BASE },
         Command {
             name: Name("client|id"),
             group: Group::Connection,

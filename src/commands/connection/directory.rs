@@ -5,12 +5,12 @@
 //! wrong decides the error.
 
 use crate::base::integer;
-use crate::clients::{Condition, Filter, Kind, Property};
 use crate::commands::action::Action;
 use crate::commands::call::{Call, Options};
 use crate::commands::command::{Arg, Arity, Command, Flags, Group, Name, Run};
 use crate::commands::connection::client::ANY_TIME;
 use crate::commands::error::{CommandError, as_text};
+use crate::commands::filter::{Condition, Filter, Kind, Property};
 use crate::session::Session;
 
 /// Letters that CLIENT LIST can show as flags.

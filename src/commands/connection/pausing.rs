@@ -2,8 +2,7 @@
 
 use crate::base::integer;
 use crate::base::millis::Millis;
-use crate::clients::PauseMode;
-use crate::commands::action::Action;
+use crate::commands::action::{Action, PauseMode};
 use crate::commands::call::Call;
 use crate::commands::command::{Arg, Arity, Command, Flags, Group, Name, Run};
 use crate::commands::connection::client::ANY_TIME;

@@ -6,11 +6,30 @@
 
 use crate::base::{glob, integer};
 use crate::commands::call::{Call, Options};
+use crate::commands::command::{Access, Arg, Arity, Command, Flags, KeySpec};
 use crate::commands::error::CommandError;
 use crate::data::table::{Member, SCAN_BITS, Table};
 use crate::keyspace::keys::Keys;
 use crate::keyspace::object::Typed;
 use crate::resp::Reply;
+
+/// What the declarations of these scans share.
+pub(crate) const SCAN: Command = Command {
+    since: "2.8.0",
+    arity: Arity::AtLeast(3),
+    keys: &[KeySpec::one(1, Access::RO.and(Access::READS))],
+    flags: Flags::READONLY,
+    tips: &["nondeterministic_output"],
+    args: &Arg::joined::<4>(&[&[Arg::key("key")], &ARGS]),
+    ..Command::BASE
+};
+
+/// The cursor and the options that all scans have, as arguments.
+pub(crate) const ARGS: [Arg; 3] = [
+    Arg::integer("cursor"),
+    Arg::pattern("pattern").token("MATCH").optional(),
+    Arg::integer("count").token("COUNT").optional(),
+];
 
 /// What stands beside each element in the reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,56 +12,46 @@ use crate::keyspace::entry::Entry;
 use crate::keyspace::keys::Keys;
 use crate::resp::Reply;
 
-/// A key is looked for on each of several shards and the numbers are added up.
-const SUMMED_UP: &[&str] = &["request_policy:multi_shard", "response_policy:agg_sum"];
+/// What the commands share that count keys: each is looked for on its shard, and the numbers are
+/// added up.
+const COUNT: Command = Command {
+    group: Group::Generic,
+    complexity: "O(N) with N keys.",
+    arity: Arity::AtLeast(2),
+    keys: &[KeySpec::rest(1, 1, Access::RO)],
+    flags: Flags::READONLY.and(Flags::FAST),
+    categories: Categories::KEYSPACE,
+    tips: &["request_policy:multi_shard", "response_policy:agg_sum"],
+    args: &[Arg::key("key").multiple()],
+    ..Command::BASE
+};
 
 /// The commands of this family.
 pub(crate) const COMMANDS: &[Command] = &[
     Command {
         name: Name("del"),
-        group: Group::Generic,
         since: "1.0.0",
         complexity: "O(N) with N keys, and O(M) for each that holds M elements.",
         summary: "Removes keys.",
-        arity: Arity::AtLeast(2),
         keys: &[KeySpec::rest(1, 1, Access::RM.and(Access::DELETE))],
         flags: Flags::WRITE,
-        categories: Categories::KEYSPACE,
-        tips: SUMMED_UP,
-        args: &[Arg::key("key").multiple()],
         run: Run::Keys(del),
-        ..Command::BASE
+        ..COUNT
     },
     Command {
         name: Name("exists"),
-        group: Group::Generic,
         since: "1.0.0",
-        complexity: "O(N) with N keys.",
         summary: "Counts how many of the keys are there.",
-        arity: Arity::AtLeast(2),
-        keys: &[KeySpec::rest(1, 1, Access::RO)],
-        flags: Flags::READONLY.and(Flags::FAST),
-        categories: Categories::KEYSPACE,
-        tips: SUMMED_UP,
-        args: &[Arg::key("key").multiple()],
         history: &[("3.0.3", "Several keys at once.")],
         run: Run::Keys(exists),
-        ..Command::BASE
+        ..COUNT
     },
     Command {
         name: Name("touch"),
-        group: Group::Generic,
         since: "3.2.1",
-        complexity: "O(N) with N keys.",
         summary: "Marks keys as accessed now and counts those that are there.",
-        arity: Arity::AtLeast(2),
-        keys: &[KeySpec::rest(1, 1, Access::RO)],
-        flags: Flags::READONLY.and(Flags::FAST),
-        categories: Categories::KEYSPACE,
-        tips: SUMMED_UP,
-        args: &[Arg::key("key").multiple()],
         run: Run::Keys(touch),
-        ..Command::BASE
+        ..COUNT
     },
     Command {
         name: Name("type"),
@@ -78,18 +68,13 @@ pub(crate) const COMMANDS: &[Command] = &[
     },
     Command {
         name: Name("unlink"),
-        group: Group::Generic,
         since: "4.0.0",
         complexity: "O(1) for each key; the memory of large values comes back later.",
         summary: "Removes keys and gives the memory of large values back later.",
-        arity: Arity::AtLeast(2),
         keys: &[KeySpec::rest(1, 1, Access::RM.and(Access::DELETE))],
         flags: Flags::WRITE.and(Flags::FAST),
-        categories: Categories::KEYSPACE,
-        tips: SUMMED_UP,
-        args: &[Arg::key("key").multiple()],
         run: Run::Keys(del),
-        ..Command::BASE
+        ..COUNT
     },
 ];
 

@@ -15,174 +15,161 @@ use crate::keyspace::entry::Entry;
 use crate::keyspace::keys::Keys;
 use crate::resp::Reply;
 
+/// What the commands share that set a deadline.
+const EXPIRE: Command = Command {
+    group: Group::Generic,
+    since: "2.6.0",
+    arity: Arity::AtLeast(3),
+    keys: &[KeySpec::one(1, Access::RW.and(Access::UPDATE))],
+    flags: Flags::WRITE.and(Flags::FAST),
+    categories: Categories::KEYSPACE,
+    history: &[("7.0.0", "The conditions `NX`, `XX`, `GT` and `LT`.")],
+    ..Command::BASE
+};
+
+/// What those share that show one.
+const TTL: Command = Command {
+    group: Group::Generic,
+    since: "7.0.0",
+    arity: Arity::Exactly(2),
+    keys: &[KeySpec::one(1, Access::RO.and(Access::READS))],
+    flags: Flags::READONLY.and(Flags::FAST),
+    categories: Categories::KEYSPACE,
+    args: &[Arg::key("key")],
+    ..Command::BASE
+};
+
 /// The commands of this family.
 pub(crate) const COMMANDS: &[Command] = &[
-    setter("expire", "1.0.0", "Lets a key expire after some seconds.", SECONDS, Run::Keys(expire)),
-    setter(
-        "expireat",
-        "1.2.0",
-        "Lets a key expire at a unix time in seconds.",
-        UNIX_SECONDS,
-        Run::Keys(expireat),
-    ),
-    getter(
-        "expiretime",
-        "7.0.0",
-        "Gives the unix time in seconds at which a key expires.",
-        Run::Keys(expiretime),
-    ),
+    Command {
+        name: Name("expire"),
+        since: "1.0.0",
+        summary: "Lets a key expire after some seconds.",
+        args: &[Arg::key("key"), Arg::integer("seconds"), CONDITION],
+        run: Run::Keys(|call, keys, reply| set(call, keys, reply, Clock::SECONDS)),
+        ..EXPIRE
+    },
+    Command {
+        name: Name("expireat"),
+        since: "1.2.0",
+        summary: "Lets a key expire at a unix time in seconds.",
+        args: &[Arg::key("key"), Arg::unix_time("unix-time-seconds"), CONDITION],
+        run: Run::Keys(|call, keys, reply| set(call, keys, reply, Clock::UNIX_SECONDS)),
+        ..EXPIRE
+    },
+    Command {
+        name: Name("expiretime"),
+        summary: "Gives the unix time in seconds at which a key expires.",
+        run: Run::Keys(|call, keys, reply| show(call, keys, reply, Clock::UNIX_SECONDS)),
+        ..TTL
+    },
     Command {
         name: Name("persist"),
-        group: Group::Generic,
         since: "2.2.0",
         summary: "Takes the deadline of a key away.",
         arity: Arity::Exactly(2),
-        keys: &[KeySpec::one(1, Access::RW.and(Access::UPDATE))],
-        flags: Flags::WRITE.and(Flags::FAST),
-        categories: Categories::KEYSPACE,
         args: &[Arg::key("key")],
+        history: &[],
         run: Run::Keys(persist),
-        ..Command::BASE
-    },
-    setter(
-        "pexpire",
-        "2.6.0",
-        "Lets a key expire after some milliseconds.",
-        MILLISECONDS,
-        Run::Keys(pexpire),
-    ),
-    setter(
-        "pexpireat",
-        "2.6.0",
-        "Lets a key expire at a unix time in milliseconds.",
-        UNIX_MILLISECONDS,
-        Run::Keys(pexpireat),
-    ),
-    getter(
-        "pexpiretime",
-        "7.0.0",
-        "Gives the unix time in milliseconds at which a key expires.",
-        Run::Keys(pexpiretime),
-    ),
-    Command {
-        tips: CHANGES_WITH_TIME,
-        history: CAN_TELL_ABSENCE,
-        ..getter(
-            "pttl",
-            "2.6.0",
-            "Gives the milliseconds after which a key expires.",
-            Run::Keys(pttl),
-        )
+        ..EXPIRE
     },
     Command {
+        name: Name("pexpire"),
+        summary: "Lets a key expire after some milliseconds.",
+        args: &[Arg::key("key"), Arg::integer("milliseconds"), CONDITION],
+        run: Run::Keys(|call, keys, reply| set(call, keys, reply, Clock::MILLISECONDS)),
+        ..EXPIRE
+    },
+    Command {
+        name: Name("pexpireat"),
+        summary: "Lets a key expire at a unix time in milliseconds.",
+        args: &[Arg::key("key"), Arg::unix_time("unix-time-milliseconds"), CONDITION],
+        run: Run::Keys(|call, keys, reply| set(call, keys, reply, Clock::UNIX_MILLISECONDS)),
+        ..EXPIRE
+    },
+    Command {
+        name: Name("pexpiretime"),
+        summary: "Gives the unix time in milliseconds at which a key expires.",
+        run: Run::Keys(|call, keys, reply| show(call, keys, reply, Clock::UNIX_MILLISECONDS)),
+        ..TTL
+    },
+    Command {
+        name: Name("pttl"),
+        since: "2.6.0",
+        summary: "Gives the milliseconds after which a key expires.",
         tips: CHANGES_WITH_TIME,
         history: CAN_TELL_ABSENCE,
-        ..getter("ttl", "1.0.0", "Gives the seconds after which a key expires.", Run::Keys(ttl))
+        run: Run::Keys(|call, keys, reply| show(call, keys, reply, Clock::MILLISECONDS)),
+        ..TTL
+    },
+    Command {
+        name: Name("ttl"),
+        since: "1.0.0",
+        summary: "Gives the seconds after which a key expires.",
+        tips: CHANGES_WITH_TIME,
+        history: CAN_TELL_ABSENCE,
+        run: Run::Keys(|call, keys, reply| show(call, keys, reply, Clock::SECONDS)),
+        ..TTL
     },
 ];
 
 const CHANGES_WITH_TIME: &[&str] = &["nondeterministic_output"];
 const CAN_TELL_ABSENCE: &[(&str, &str)] = &[("2.8.0", "The reply -2 for a key that is not there.")];
 
-const SECONDS: &[Arg] = &[Arg::key("key"), Arg::integer("seconds"), CONDITION];
-const MILLISECONDS: &[Arg] = &[Arg::key("key"), Arg::integer("milliseconds"), CONDITION];
-const UNIX_SECONDS: &[Arg] = &[Arg::key("key"), Arg::unix_time("unix-time-seconds"), CONDITION];
-const UNIX_MILLISECONDS: &[Arg] =
-    &[Arg::key("key"), Arg::unix_time("unix-time-milliseconds"), CONDITION];
-const CONDITION: Arg = Arg::one_of(
+const CONDITION: Arg = CONDITIONS.since("7.0.0");
+
+/// When a deadline is set at all, as an argument.
+pub(crate) const CONDITIONS: Arg = Arg::one_of(
     "condition",
     &[Arg::word("nx", "NX"), Arg::word("xx", "XX"), Arg::word("gt", "GT"), Arg::word("lt", "LT")],
 )
-.optional()
-.since("7.0.0");
+.optional();
 
-const KEY: &[Arg] = &[Arg::key("key")];
-const CHANGED: &[KeySpec] = &[KeySpec::one(1, Access::RW.and(Access::UPDATE))];
-const SHOWN: &[KeySpec] = &[KeySpec::one(1, Access::RO.and(Access::READS))];
-
-const fn setter(
-    name: &'static str,
-    since: &'static str,
-    summary: &'static str,
-    args: &'static [Arg],
-    run: Run,
-) -> Command {
-    Command {
-        name: Name(name),
-        group: Group::Generic,
-        since,
-        summary,
-        arity: Arity::AtLeast(3),
-        keys: CHANGED,
-        flags: Flags::WRITE.and(Flags::FAST),
-        categories: Categories::KEYSPACE,
-        args,
-        history: &[("7.0.0", "The conditions `NX`, `XX`, `GT` and `LT`.")],
-        run,
-        ..Command::BASE
-    }
-}
-
-const fn getter(
-    name: &'static str,
-    since: &'static str,
-    summary: &'static str,
-    run: Run,
-) -> Command {
-    Command {
-        name: Name(name),
-        group: Group::Generic,
-        since,
-        summary,
-        arity: Arity::Exactly(2),
-        keys: SHOWN,
-        flags: Flags::READONLY.and(Flags::FAST),
-        categories: Categories::KEYSPACE,
-        args: KEY,
-        run,
-        ..Command::BASE
-    }
-}
-
-fn expire(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
-    set_deadline(call, keys, reply, 1000, keys.now)
-}
-
-fn pexpire(
-    call: &Call<'_>,
-    keys: &mut Keys<'_>,
-    reply: &mut Reply<'_>,
-) -> Result<(), CommandError> {
-    set_deadline(call, keys, reply, 1, keys.now)
-}
-
-fn expireat(
-    call: &Call<'_>,
-    keys: &mut Keys<'_>,
-    reply: &mut Reply<'_>,
-) -> Result<(), CommandError> {
-    set_deadline(call, keys, reply, 1000, Millis(0))
-}
-
-fn pexpireat(
-    call: &Call<'_>,
-    keys: &mut Keys<'_>,
-    reply: &mut Reply<'_>,
-) -> Result<(), CommandError> {
-    set_deadline(call, keys, reply, 1, Millis(0))
-}
-
-/// Sets the deadline `unit` milliseconds times the argument after `base`, if the conditions hold.
-fn set_deadline(
-    call: &Call<'_>,
-    keys: &mut Keys<'_>,
-    reply: &mut Reply<'_>,
+/// How a time is given or shown.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock {
+    /// Milliseconds in its unit.
     unit: i64,
-    base: Millis,
+    /// Counted from now; else from 1970.
+    from_now: bool,
+}
+
+impl Clock {
+    /// Seconds from now.
+    pub(crate) const SECONDS: Clock = Clock { unit: 1000, from_now: true };
+    /// Milliseconds from now.
+    pub(crate) const MILLISECONDS: Clock = Clock { unit: 1, from_now: true };
+    /// Seconds of unix time.
+    pub(crate) const UNIX_SECONDS: Clock = Clock { unit: 1000, from_now: false };
+    /// Milliseconds of unix time.
+    pub(crate) const UNIX_MILLISECONDS: Clock = Clock { unit: 1, from_now: false };
+
+    fn start(self, now: Millis) -> Millis {
+        if self.from_now { now } else { Millis(0) }
+    }
+
+    /// The deadline that `time` stands for; none where it is too far away.
+    pub(crate) fn deadline(self, time: i64, now: Millis) -> Option<Millis> {
+        self.start(now).checked_add(time.checked_mul(self.unit)?)
+    }
+
+    /// A deadline as it is shown, seconds to the nearest, half a second up; 0 for one that has
+    /// passed.
+    pub(crate) fn shown(self, deadline: Millis, now: Millis) -> i64 {
+        let milliseconds = deadline.since(self.start(now)).max(0);
+        if self.unit == 1 { milliseconds } else { milliseconds.saturating_add(500) / 1000 }
+    }
+}
+
+/// Sets a deadline, if the conditions hold.
+fn set(
+    call: &Call<'_>,
+    keys: &mut Keys<'_>,
+    reply: &mut Reply<'_>,
+    clock: Clock,
 ) -> Result<(), CommandError> {
     let conditions = Conditions::of(call.args_from(3))?;
-    let span = call.integer(2)?;
-    let deadline = span.checked_mul(unit).and_then(|span| base.checked_add(span));
+    let deadline = clock.deadline(call.integer(2)?, keys.now);
     let deadline = deadline.ok_or(CommandError::InvalidExpireTime(call.command.name.as_str()))?;
     let key = call.key(1);
     let allowed = keys.look(key).is_some_and(|entry| conditions.allow(entry.deadline(), deadline));
@@ -270,51 +257,21 @@ fn persist(
     Ok(())
 }
 
-fn ttl(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
-    let now = keys.now;
-    show_deadline(call, keys, reply, |deadline| in_seconds(deadline.since(now)))
-}
-
-fn pttl(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
-    let now = keys.now;
-    show_deadline(call, keys, reply, |deadline| deadline.since(now))
-}
-
-fn expiretime(
+/// Shows the deadline; -1 where there is none, -2 where there is no key.
+fn show(
     call: &Call<'_>,
     keys: &mut Keys<'_>,
     reply: &mut Reply<'_>,
-) -> Result<(), CommandError> {
-    show_deadline(call, keys, reply, |deadline| in_seconds(deadline.0))
-}
-
-fn pexpiretime(
-    call: &Call<'_>,
-    keys: &mut Keys<'_>,
-    reply: &mut Reply<'_>,
-) -> Result<(), CommandError> {
-    show_deadline(call, keys, reply, |deadline| deadline.0)
-}
-
-/// The deadline as `shown`; -1 where there is none, -2 where there is no key.
-fn show_deadline(
-    call: &Call<'_>,
-    keys: &mut Keys<'_>,
-    reply: &mut Reply<'_>,
-    shown: impl FnOnce(Millis) -> i64,
+    clock: Clock,
 ) -> Result<(), CommandError> {
     keys.untouched = true;
+    let now = keys.now;
     reply.int(match keys.read(call.key(1)).map(Entry::deadline) {
         None => -2,
         Some(None) => -1,
-        Some(Some(deadline)) => shown(deadline).max(0),
+        Some(Some(deadline)) => clock.shown(deadline, now),
     });
     Ok(())
-}
-
-/// Milliseconds as seconds, to the nearest, half a second up.
-pub(crate) fn in_seconds(milliseconds: i64) -> i64 {
-    milliseconds.saturating_add(500) / 1000
 }
 
 #[cfg(test)]

@@ -10,13 +10,25 @@ use crate::commands::command::{
     Access, Arg, Arity, Categories, Command, Flags, Group, KeySpec, Name, Run,
 };
 use crate::commands::error::CommandError;
-use crate::commands::help::say;
+use crate::commands::help;
 use crate::data::value::Value;
 use crate::keyspace::access::AccessClock;
 use crate::keyspace::entry::Entry;
 use crate::keyspace::keys::Keys;
 use crate::resp::Reply;
-use crate::session::Session;
+
+/// What the subcommands share.
+const ON_KEY: Command = Command {
+    group: Group::Generic,
+    since: "2.2.3",
+    arity: Arity::Exactly(3),
+    keys: &[KeySpec::one(2, Access::RO)],
+    flags: Flags::READONLY,
+    categories: Categories::KEYSPACE,
+    tips: &["nondeterministic_output"],
+    args: &[Arg::key("key")],
+    ..Command::BASE
+};
 
 /// The commands of this family.
 pub(crate) const COMMANDS: &[Command] = &[Command {
@@ -27,92 +39,49 @@ pub(crate) const COMMANDS: &[Command] = &[Command {
     summary: "Tells what is known of the value of a key.",
     arity: Arity::AtLeast(2),
     subcommands: &[
-        on_key(
-            "object|encoding",
-            "2.2.3",
-            "Names the form in which a value is kept.",
-            Run::Keys(object_encoding),
-        ),
-        on_key(
-            "object|freq",
-            "4.0.0",
-            "Gives the logarithmic counter of accesses to a key.",
-            Run::Keys(freq),
-        ),
+        Command {
+            name: Name("object|encoding"),
+            summary: "Names the form in which a value is kept.",
+            run: Run::Keys(object_encoding),
+            ..ON_KEY
+        },
+        Command {
+            name: Name("object|freq"),
+            since: "4.0.0",
+            summary: "Gives the logarithmic counter of accesses to a key.",
+            run: Run::Keys(freq),
+            ..ON_KEY
+        },
         Command {
             name: Name("object|help"),
             group: Group::Generic,
             since: "6.2.0",
-            summary: "Explains the subcommands.",
-            arity: Arity::Exactly(2),
-            flags: Flags::LOADING.and(Flags::STALE),
             categories: Categories::KEYSPACE,
-            run: Run::Session(help),
-            ..Command::BASE
+            run: Run::Session(|call, _, reply| help::of_lines(call, HELP, reply)),
+            ..help::BASE
         },
-        on_key(
-            "object|idletime",
-            "2.2.3",
-            "Gives the seconds since the last access to a key.",
-            Run::Keys(idletime),
-        ),
-        on_key(
-            "object|refcount",
-            "2.2.3",
-            "Gives the number of references to a value.",
-            Run::Keys(refcount),
-        ),
+        Command {
+            name: Name("object|idletime"),
+            summary: "Gives the seconds since the last access to a key.",
+            run: Run::Keys(idletime),
+            ..ON_KEY
+        },
+        Command {
+            name: Name("object|refcount"),
+            summary: "Gives the number of references to a value.",
+            run: Run::Keys(refcount),
+            ..ON_KEY
+        },
     ],
     ..Command::BASE
 }];
 
-const KEYS: &[KeySpec] = &[KeySpec::one(2, Access::RO)];
-const ARGS: &[Arg] = &[Arg::key("key")];
-
-const fn on_key(
-    name: &'static str,
-    since: &'static str,
-    summary: &'static str,
-    run: Run,
-) -> Command {
-    Command {
-        name: Name(name),
-        group: Group::Generic,
-        since,
-        summary,
-        arity: Arity::Exactly(3),
-        keys: KEYS,
-        flags: Flags::READONLY,
-        categories: Categories::KEYSPACE,
-        tips: &["nondeterministic_output"],
-        args: ARGS,
-        run,
-        ..Command::BASE
-    }
-}
-
-const HELP: &[&str] = &[
-    "OBJECT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
-    "ENCODING <key>",
-    "    Name the form in which the value of the key is kept.",
-    "FREQ <key>",
-    "    Show the logarithmic access counter of the key, under an LFU policy.",
-    "IDLETIME <key>",
-    "    Show how many seconds ago the key was accessed, under any other policy.",
-    "REFCOUNT <key>",
-    "    Show the number of references to the value of the key.",
-    "HELP",
-    "    Print this help.",
+const HELP: &[(&str, &str)] = &[
+    ("ENCODING <key>", "Name the form in which the value of the key is kept."),
+    ("FREQ <key>", "Show the logarithmic access counter of the key, under an LFU policy."),
+    ("IDLETIME <key>", "Show how many seconds ago the key was accessed, under any other policy."),
+    ("REFCOUNT <key>", "Show the number of references to the value of the key."),
 ];
-
-fn help(
-    _call: &Call<'_>,
-    _session: &mut Session,
-    reply: &mut Reply<'_>,
-) -> Result<(), CommandError> {
-    say(HELP, reply);
-    Ok(())
-}
 
 fn object_encoding(
     call: &Call<'_>,

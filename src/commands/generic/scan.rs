@@ -16,7 +16,7 @@ use crate::base::{integer, slot};
 use crate::commands::call::Call;
 use crate::commands::command::{Arg, Arity, Categories, Command, Flags, Group, Name, Run};
 use crate::commands::error::{CommandError, as_text};
-use crate::commands::generic::elements::{Filter, unknown_option};
+use crate::commands::generic::elements::{self, Filter, unknown_option};
 use crate::commands::generic::existence::{TYPES, type_name};
 use crate::commands::walk::{Step, Walk};
 use crate::data::table::SCAN_BITS;
@@ -64,12 +64,10 @@ pub(crate) const COMMANDS: &[Command] = &[
         flags: Flags::READONLY,
         categories: Categories::KEYSPACE,
         tips: &["nondeterministic_output", "request_policy:special", "response_policy:special"],
-        args: &[
-            Arg::integer("cursor"),
-            Arg::pattern("pattern").token("MATCH").optional(),
-            Arg::integer("count").token("COUNT").optional(),
-            Arg::string("type").token("TYPE").optional().since("6.0.0"),
-        ],
+        args: &Arg::joined::<4>(&[
+            &elements::ARGS,
+            &[Arg::string("type").token("TYPE").optional().since("6.0.0")],
+        ]),
         history: &[("6.0.0", "The filter `TYPE`.")],
         run: Run::Walk(scan),
         ..Command::BASE

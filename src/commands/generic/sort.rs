@@ -31,70 +31,56 @@ const fn unknown(access: Access, notes: &'static str) -> KeySpec {
 const PATTERN_KEYS: KeySpec =
     unknown(Access::RO.and(Access::READS), "The keys that BY and GET name by a pattern.");
 
-const ORDER: Arg = Arg::one_of("order", &[Arg::word("asc", "ASC"), Arg::word("desc", "DESC")]);
-
-const BY: Arg = Arg::pattern("by-pattern").token("BY").optional();
-
-const LIMIT: Arg =
-    Arg::block("limit", &[Arg::integer("offset"), Arg::integer("count")]).token("LIMIT").optional();
-
-const GET: Arg = Arg::pattern("get-pattern").token("GET").multiple_token().optional();
+/// SORT is the same, and can store.
+const SORT_RO: Command = Command {
+    name: Name("sort_ro"),
+    group: Group::Generic,
+    since: "7.0.0",
+    complexity: "O(N+M*log(M)) with N elements, of which M are given; O(N) without sorting.",
+    summary: "Gives the elements of a list, a set or a sorted set in order.",
+    arity: Arity::AtLeast(2),
+    keys: &[KeySpec::one(1, Access::RO.and(Access::READS)), PATTERN_KEYS],
+    further: Some(further),
+    flags: Flags::READONLY.and(Flags::MOVABLE_KEYS),
+    categories: Categories::SET
+        .and(Categories::SORTED_SET)
+        .and(Categories::LIST)
+        .and(Categories::DANGEROUS),
+    args: &[
+        Arg::key("key"),
+        Arg::pattern("by-pattern").token("BY").optional(),
+        Arg::block("limit", &[Arg::integer("offset"), Arg::integer("count")])
+            .token("LIMIT")
+            .optional(),
+        Arg::pattern("get-pattern").token("GET").multiple_token().optional(),
+        Arg::one_of("order", &[Arg::word("asc", "ASC"), Arg::word("desc", "DESC")]).optional(),
+        Arg::word("sorting", "ALPHA").optional(),
+    ],
+    run: Run::Keys(sort_ro),
+    ..Command::BASE
+};
 
 /// The commands of this family.
 pub(crate) const COMMANDS: &[Command] = &[
     Command {
         name: Name("sort"),
-        group: Group::Generic,
         since: "1.0.0",
-        complexity: "O(N+M*log(M)) with N elements, of which M are given; O(N) without sorting.",
         summary: "Gives or stores the elements of a list, a set or a sorted set in order.",
-        arity: Arity::AtLeast(2),
         keys: &[
             KeySpec::one(1, Access::RO.and(Access::READS)),
             PATTERN_KEYS,
             unknown(Access::OW.and(Access::UPDATE), "The key behind STORE."),
         ],
-        further: Some(further),
         flags: Flags::WRITE.and(Flags::DENY_OOM).and(Flags::MOVABLE_KEYS),
-        categories: CATEGORIES,
-        args: &[
-            Arg::key("key"),
-            BY,
-            LIMIT,
-            GET,
-            ORDER.optional(),
-            Arg::word("sorting", "ALPHA").optional(),
-            Arg::key_of("destination", 2).token("STORE").optional(),
-        ],
+        args: &Arg::joined::<7>(&[
+            SORT_RO.args,
+            &[Arg::key_of("destination", 2).token("STORE").optional()],
+        ]),
         run: Run::Keys(sort),
-        ..Command::BASE
+        ..SORT_RO
     },
-    Command {
-        name: Name("sort_ro"),
-        group: Group::Generic,
-        since: "7.0.0",
-        complexity: "O(N+M*log(M)) with N elements, of which M are given; O(N) without sorting.",
-        summary: "Gives the elements of a list, a set or a sorted set in order.",
-        arity: Arity::AtLeast(2),
-        keys: &[KeySpec::one(1, Access::RO.and(Access::READS)), PATTERN_KEYS],
-        further: Some(further),
-        flags: Flags::READONLY.and(Flags::MOVABLE_KEYS),
-        categories: CATEGORIES,
-        args: &[
-            Arg::key("key"),
-            BY,
-            LIMIT,
-            GET,
-            ORDER.optional(),
-            Arg::word("sorting", "ALPHA").optional(),
-        ],
-        run: Run::Keys(sort_ro),
-        ..Command::BASE
-    },
+    SORT_RO,
 ];
-
-const CATEGORIES: Categories =
-    Categories::SET.and(Categories::SORTED_SET).and(Categories::LIST).and(Categories::DANGEROUS);
 
 /// The keys that no specification finds.
 fn further(words: &[&[u8]]) -> Further {

@@ -17,15 +17,6 @@ use crate::keyspace::key::Key;
 use crate::keyspace::keys::{Deadline, Keys};
 use crate::resp::Reply;
 
-const GET_OR: [Arg; 5] = {
-    let [ex, px, exat, pxat] = expiry::ARGS;
-    [ex, px, exat, pxat, Arg::word("persist", "PERSIST")]
-};
-const SET_OR: [Arg; 5] = {
-    let [ex, px, exat, pxat] = expiry::ARGS;
-    [ex, px, exat, pxat, Arg::word("keepttl", "KEEPTTL")]
-};
-
 /// The commands of this family.
 pub(crate) const COMMANDS: &[Command] = &[
     Command {
@@ -50,7 +41,7 @@ pub(crate) const COMMANDS: &[Command] = &[
         arity: Arity::AtLeast(5),
         keys: &[KeySpec::one(1, Access::RW.and(Access::READS).and(Access::UPDATE))],
         flags: Flags::WRITE.and(Flags::FAST),
-        args: &[Arg::key("key"), Arg::one_of("expiration", &GET_OR).optional(), FIELDS],
+        args: &[Arg::key("key"), expiry::OR_PERSIST, FIELDS],
         run: Run::Keys(hgetex),
         ..Command::BASE
     },
@@ -69,7 +60,7 @@ pub(crate) const COMMANDS: &[Command] = &[
                 .optional(),
             Arg::one_of("field-condition", &[Arg::word("fnx", "FNX"), Arg::word("fxx", "FXX")])
                 .optional(),
-            Arg::one_of("expiration", &SET_OR).optional(),
+            expiry::OR_KEEPTTL,
             Arg::block(
                 "fields",
                 &[

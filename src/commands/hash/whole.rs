@@ -62,20 +62,15 @@ pub(crate) const COMMANDS: &[Command] = &[
     },
     Command {
         name: Name("hscan"),
-        since: "2.8.0",
+        group: Group::Hash,
         complexity: "O(1) for each call, O(N) for all calls together, with N fields.",
         summary: "Lists the fields of a hash piece by piece.",
-        arity: Arity::AtLeast(3),
-        tips: &["nondeterministic_output"],
-        args: &[
-            Arg::key("key"),
-            Arg::integer("cursor"),
-            Arg::pattern("pattern").token("MATCH").optional(),
-            Arg::integer("count").token("COUNT").optional(),
-            Arg::word("novalues", "NOVALUES").optional(),
-        ],
+        args: &Arg::joined::<5>(&[
+            elements::SCAN.args,
+            &[Arg::word("novalues", "NOVALUES").optional()],
+        ]),
         run: Run::Keys(hscan),
-        ..ALL
+        ..elements::SCAN
     },
     Command {
         name: Name("hvals"),

@@ -1,10 +1,10 @@
 //! Items taken from an end of a list: LMPOP, LPOP, RPOP.
 
-use crate::base::integer;
 use crate::commands::call::Call;
 use crate::commands::command::{Access, Arg, Arity, Command, Flags, Group, KeySpec, Name, Run};
 use crate::commands::error::CommandError;
 use crate::commands::list::{ENDS, end, limits, reply_item};
+use crate::commands::picking::OfFirst;
 use crate::data::Collection;
 use crate::data::list::{End, Limits, List};
 use crate::keyspace::key::Key;
@@ -88,7 +88,7 @@ fn pop(
         }
         return Ok(());
     }
-    let count = count_of(call.arg(2))?;
+    let count = call.count(2)?;
     if count == 0 {
         match keys.look_as::<List>(key)? {
             Some(_) => reply.array(0),
@@ -100,12 +100,6 @@ fn pop(
         reply.null_array();
     }
     Ok(())
-}
-
-/// How many items are asked for.
-fn count_of(text: &[u8]) -> Result<usize, CommandError> {
-    let count = integer::parse(text).and_then(|count| usize::try_from(count).ok());
-    count.ok_or(CommandError::NotPositive)
 }
 
 /// Gives the item at an end and takes it out.
@@ -145,42 +139,9 @@ pub(super) fn pop_some(
     Ok(popped.is_some())
 }
 
-/// The keys, the end and the count of a command like LMPOP, whose number of keys stands at `at`.
-pub(super) struct Choice {
-    pub(super) keys: usize,
-    pub(super) from: End,
-    pub(super) count: usize,
-}
-
-impl Choice {
-    pub(super) fn of(call: &Call<'_>, at: usize) -> Result<Choice, CommandError> {
-        let keys = positive(call.arg(at), "ERR numkeys should be greater than 0")?;
-        let word = at.saturating_add(keys).saturating_add(1);
-        if word >= call.len() {
-            return Err(CommandError::Syntax);
-        }
-        let from = end(call, word)?;
-        let mut options = call.options(word + 1);
-        let mut count = None;
-        while options.left() > 0 {
-            if count.is_some() || options.left() < 2 || !options.take_word("COUNT") {
-                return Err(CommandError::Syntax);
-            }
-            count = Some(positive(options.value()?, "ERR count should be greater than 0")?);
-        }
-        Ok(Choice { keys, from, count: count.unwrap_or(1) })
-    }
-}
-
-/// A number from 1 on.
-fn positive(text: &[u8], error: &'static str) -> Result<usize, CommandError> {
-    let number = integer::parse(text).and_then(|number| usize::try_from(number).ok());
-    number.filter(|number| *number > 0).ok_or(CommandError::Text(error))
-}
-
 fn lmpop(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
-    let choice = Choice::of(call, 1)?;
-    for at in 2..2 + choice.keys {
+    let asked = OfFirst::of(call, 1, end)?;
+    for at in asked.keys {
         let key = call.key(at);
         if keys.look_as::<List>(key)?.is_none() {
             continue;
@@ -188,8 +149,8 @@ fn lmpop(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<
         reply.array(2);
         reply.bulk(key.name);
         let before = keys.changes;
-        pop_some(keys, key, choice.from, choice.count, limits(call), reply)?;
-        record_popped(call, keys, key, choice.from, (keys.changes - before) as usize);
+        pop_some(keys, key, asked.end, asked.count, limits(call), reply)?;
+        record_popped(call, keys, key, asked.end, (keys.changes - before) as usize);
         return Ok(());
     }
     reply.null_array();

@@ -8,7 +8,7 @@ use crate::base::slot;
 use crate::commands::call::Call;
 use crate::commands::command::{Arg, Arity, Categories, Command, Flags, Group, Name, Run};
 use crate::commands::error::CommandError;
-use crate::commands::help::help;
+use crate::commands::help;
 use crate::resp::Reply;
 use crate::session::Session;
 
@@ -17,15 +17,6 @@ const NO_CLUSTER: CommandError =
 const NO_MODULES: CommandError = CommandError::Text("ERR modules are not supported by Troupe");
 const FLUSH_OPTION: CommandError =
     CommandError::Text("ERR FUNCTION FLUSH only supports SYNC|ASYNC option");
-
-const HELP: Command = Command {
-    since: "5.0.0",
-    summary: "Shows this text.",
-    arity: Arity::Exactly(2),
-    flags: Flags::LOADING.and(Flags::STALE),
-    run: Run::Session(help),
-    ..Command::BASE
-};
 
 const CLUSTER: Command = Command {
     group: Group::Cluster,
@@ -156,7 +147,7 @@ pub(crate) const COMMANDS: &[Command] = &[
         summary: "Looks at and changes the modules that are loaded.",
         arity: Arity::AtLeast(2),
         subcommands: &[
-            Command { name: Name("module|help"), group: Group::Server, ..HELP },
+            Command { name: Name("module|help"), group: Group::Server, ..help::BASE },
             Command {
                 name: Name("module|list"),
                 complexity: "O(N), N being the number of modules",

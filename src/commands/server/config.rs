@@ -42,12 +42,8 @@ pub(crate) const COMMANDS: &[Command] = &[Command {
         Command {
             name: Name("config|help"),
             group: Group::Server,
-            since: "5.0.0",
-            summary: "Tells what the subcommands do.",
-            arity: Arity::Exactly(2),
-            flags: Flags::LOADING.and(Flags::STALE),
-            run: Run::Session(config_help),
-            ..Command::BASE
+            run: Run::Session(|call, _, reply| help::of_lines(call, HELP, reply)),
+            ..help::BASE
         },
         Command {
             name: Name("config|resetstat"),
@@ -107,19 +103,12 @@ fn config_get(
     Ok(())
 }
 
-fn config_help(
-    call: &Call<'_>,
-    _session: &mut Session,
-    reply: &mut Reply<'_>,
-) -> Result<(), CommandError> {
-    let lines = [
-        ("GET <pattern>", "List the parameters that match the pattern, with their values."),
-        ("SET <directive> <value>", "Give a parameter another value."),
-        ("RESETSTAT", "Set the statistics of INFO back to zero."),
-        ("REWRITE", "Write the configuration in force to its file."),
-    ];
-    help::of_lines(call, &lines, reply)
-}
+const HELP: &[(&str, &str)] = &[
+    ("GET <pattern>", "List the parameters that match the pattern, with their values."),
+    ("SET <directive> <value>", "Give a parameter another value."),
+    ("RESETSTAT", "Set the statistics of INFO back to zero."),
+    ("REWRITE", "Write the configuration in force to its file."),
+];
 
 fn config_resetstat(_call: &Call<'_>, _session: &Session) -> Result<Action, CommandError> {
     Ok(Action::Gather(Question::ResetStatistics, Gathered::Ok))

@@ -10,14 +10,22 @@ use crate::commands::error::CommandError;
 use crate::keyspace::keys::Keys;
 use crate::resp::Reply;
 
-const HOW_TO_FLUSH: &[Arg] = &[Arg::one_of(
-    "flush-type",
-    &[Arg::word("async", "ASYNC").since("4.0.0"), Arg::word("sync", "SYNC").since("6.2.0")],
-)
-.optional()];
-
-const FLUSH_HISTORY: &[(&str, &str)] =
-    &[("4.0.0", "The mode `ASYNC`."), ("6.2.0", "The mode `SYNC`.")];
+/// What FLUSHALL and FLUSHDB share.
+const FLUSH: Command = Command {
+    group: Group::Server,
+    since: "1.0.0",
+    arity: Arity::AtLeast(1),
+    flags: Flags::WRITE,
+    categories: Categories::KEYSPACE.and(Categories::DANGEROUS),
+    tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
+    args: &[Arg::one_of(
+        "flush-type",
+        &[Arg::word("async", "ASYNC").since("4.0.0"), Arg::word("sync", "SYNC").since("6.2.0")],
+    )
+    .optional()],
+    history: &[("4.0.0", "The mode `ASYNC`."), ("6.2.0", "The mode `SYNC`.")],
+    ..Command::BASE
+};
 
 /// The commands of this family.
 pub(crate) const COMMANDS: &[Command] = &[
@@ -35,33 +43,17 @@ pub(crate) const COMMANDS: &[Command] = &[
     },
     Command {
         name: Name("flushall"),
-        group: Group::Server,
-        since: "1.0.0",
         complexity: "O(N) with N keys in all databases.",
         summary: "Empties all databases.",
-        arity: Arity::AtLeast(1),
-        flags: Flags::WRITE,
-        categories: Categories::KEYSPACE.and(Categories::DANGEROUS),
-        tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
-        args: HOW_TO_FLUSH,
-        history: FLUSH_HISTORY,
         run: Run::All(flushall),
-        ..Command::BASE
+        ..FLUSH
     },
     Command {
         name: Name("flushdb"),
-        group: Group::Server,
-        since: "1.0.0",
         complexity: "O(N) with N keys in the selected database.",
         summary: "Empties the selected database.",
-        arity: Arity::AtLeast(1),
-        flags: Flags::WRITE,
-        categories: Categories::KEYSPACE.and(Categories::DANGEROUS),
-        tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
-        args: HOW_TO_FLUSH,
-        history: FLUSH_HISTORY,
         run: Run::All(flushdb),
-        ..Command::BASE
+        ..FLUSH
     },
     Command {
         name: Name("swapdb"),

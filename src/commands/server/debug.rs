@@ -41,9 +41,9 @@ pub(crate) const COMMANDS: &[Command] = &[Command {
         debug_keys::DIGEST_VALUE,
         Command {
             name: Name("debug|help"),
-            summary: "Tells what the subcommands do.",
+            summary: help::BASE.summary,
             arity: Arity::Exactly(2),
-            run: Run::Session(debug_help),
+            run: Run::Session(|call, _, reply| help::of_lines(call, HELP, reply)),
             ..DEBUG
         },
         debug_keys::OBJECT,
@@ -161,29 +161,22 @@ fn yes(call: &Call<'_>, index: usize) -> Result<bool, CommandError> {
     }
 }
 
-fn debug_help(
-    call: &Call<'_>,
-    _session: &mut Session,
-    reply: &mut Reply<'_>,
-) -> Result<(), CommandError> {
-    let lines = [
-        ("BREAK-ATOMICITY <yes|no>", "Run MSET key by key, so that others see parts of it."),
-        ("BREAK-ORDER <yes|no>", "Run pipelines shard by shard, out of their order."),
-        ("CONFIG-REWRITE-FORCE-ALL", "Write every setting to the configuration file."),
-        ("ERROR <string>", "Reply with this error."),
-        ("LOADAOF", "Empty the server and load the journal again."),
-        ("MOVE-SLOT <slot> <shard>", "Move a slot to another shard."),
-        ("PANIC-ACTOR <name>", "Make an actor panic."),
-        ("PANIC-LENT <key> [<key> ...]", "Spoil keys and panic while holding them."),
-        ("PANIC-SHARD <shard>", "Make a shard panic in the middle of its next command."),
-        ("PROTOCOL <type>", "Reply with a value of this type."),
-        ("RELOAD [option ...]", "Load the journal again; without one, make every value anew."),
-        ("SET-ACTIVE-EXPIRE <0|1>", "Take keys out when they are due, or only when touched."),
-        ("SLEEP <seconds>", "Hold up the thread of this client. Decimals are allowed."),
-        ("STALL-SHARD <shard> <milliseconds>", "Hold up the thread of a shard."),
-    ];
-    help::of_lines(call, &lines, reply)
-}
+const HELP: &[(&str, &str)] = &[
+    ("BREAK-ATOMICITY <yes|no>", "Run MSET key by key, so that others see parts of it."),
+    ("BREAK-ORDER <yes|no>", "Run pipelines shard by shard, out of their order."),
+    ("CONFIG-REWRITE-FORCE-ALL", "Write every setting to the configuration file."),
+    ("ERROR <string>", "Reply with this error."),
+    ("LOADAOF", "Empty the server and load the journal again."),
+    ("MOVE-SLOT <slot> <shard>", "Move a slot to another shard."),
+    ("PANIC-ACTOR <name>", "Make an actor panic."),
+    ("PANIC-LENT <key> [<key> ...]", "Spoil keys and panic while holding them."),
+    ("PANIC-SHARD <shard>", "Make a shard panic in the middle of its next command."),
+    ("PROTOCOL <type>", "Reply with a value of this type."),
+    ("RELOAD [option ...]", "Load the journal again; without one, make every value anew."),
+    ("SET-ACTIVE-EXPIRE <0|1>", "Take keys out when they are due, or only when touched."),
+    ("SLEEP <seconds>", "Hold up the thread of this client. Decimals are allowed."),
+    ("STALL-SHARD <shard> <milliseconds>", "Hold up the thread of a shard."),
+];
 
 fn protocol(
     call: &Call<'_>,

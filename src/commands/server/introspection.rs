@@ -8,7 +8,7 @@ use crate::base::glob;
 use crate::commands::call::Call;
 use crate::commands::command::{Access, Arg, Arity, Categories, Command, Flags, Group, Name, Run};
 use crate::commands::error::CommandError;
-use crate::commands::help::help;
+use crate::commands::help;
 use crate::commands::server::describing::{describe, statuses};
 use crate::commands::server::documenting::document;
 use crate::commands::{positions, registry};
@@ -69,11 +69,9 @@ pub(crate) const COMMANDS: &[Command] = &[Command {
         },
         Command {
             name: Name("command|help"),
-            since: "5.0.0",
-            summary: "Shows this text.",
-            arity: Arity::Exactly(2),
-            run: Run::Session(help),
-            ..BASE
+            group: Group::Server,
+            categories: Categories::CONNECTION,
+            ..help::BASE
         },
         Command {
             name: Name("command|info"),

@@ -6,7 +6,6 @@ use crate::commands::command::{Arg, Arity, Command, Flags, Group, Name, Run};
 use crate::commands::error::{CommandError, as_text, no_samples};
 use crate::commands::help;
 use crate::question::{Event, Events, Question};
-use crate::resp::Reply;
 use crate::session::Session;
 
 const ADMIN: Flags = Flags::ADMIN.and(Flags::NO_SCRIPT).and(Flags::LOADING).and(Flags::STALE);
@@ -49,11 +48,10 @@ pub(crate) const COMMANDS: &[Command] = &[Command {
         },
         Command {
             name: Name("latency|help"),
-            summary: "Tells what the subcommands do.",
-            flags: Flags::LOADING.and(Flags::STALE),
-            tips: &[],
-            run: Run::Session(latency_help),
-            ..LOOK
+            group: Group::Server,
+            since: "2.8.13",
+            run: Run::Session(|call, _, reply| help::of_lines(call, HELP, reply)),
+            ..help::BASE
         },
         Command {
             name: Name("latency|histogram"),
@@ -101,21 +99,14 @@ fn graph(call: &Call<'_>, _session: &Session) -> Result<Action, CommandError> {
     Ok(Action::Gather(Question::Spikes, Gathered::LatencyGraph(event)))
 }
 
-fn latency_help(
-    call: &Call<'_>,
-    _session: &mut Session,
-    reply: &mut Reply<'_>,
-) -> Result<(), CommandError> {
-    let lines = [
-        ("DOCTOR", "Show what took too long, and what to do about it."),
-        ("GRAPH <event>", "Draw how long an event took over time."),
-        ("HISTORY <event>", "Show when an event took how long."),
-        ("LATEST", "Show the last time that each event took too long."),
-        ("RESET [<event> ...]", "Forget these events; all of them where none is named."),
-        ("HISTOGRAM [COMMAND ...]", "Show how many calls of a command took up to which time."),
-    ];
-    help::of_lines(call, &lines, reply)
-}
+const HELP: &[(&str, &str)] = &[
+    ("DOCTOR", "Show what took too long, and what to do about it."),
+    ("GRAPH <event>", "Draw how long an event took over time."),
+    ("HISTORY <event>", "Show when an event took how long."),
+    ("LATEST", "Show the last time that each event took too long."),
+    ("RESET [<event> ...]", "Forget these events; all of them where none is named."),
+    ("HISTOGRAM [COMMAND ...]", "Show how many calls of a command took up to which time."),
+];
 
 fn histogram(call: &Call<'_>, _session: &Session) -> Result<Action, CommandError> {
     let names = call.args_from(2).map(<[u8]>::to_vec).collect();

@@ -8,14 +8,12 @@ use crate::commands::command::{Arg, Arity, Command, Flags, Group, Name, Run};
 use crate::commands::error::{CommandError, as_text};
 use crate::commands::help;
 use crate::question::{LogKind, Question};
-use crate::resp::Reply;
 use crate::session::Session;
 
 /// Entries that SLOWLOG GET shows when no number is given.
 const SHOWN: usize = 10;
 
 const ADMIN: Flags = Flags::ADMIN.and(Flags::LOADING).and(Flags::STALE);
-const HELP: Flags = Flags::LOADING.and(Flags::STALE);
 
 const GET_TIPS: &[&str] = &["request_policy:all_nodes", "nondeterministic_output"];
 const LEN_TIPS: &[&str] =
@@ -58,11 +56,8 @@ pub(crate) const COMMANDS: &[Command] = &[
                 name: Name("commandlog|help"),
                 group: Group::Server,
                 since: "8.1.0",
-                summary: "Tells what the subcommands do.",
-                arity: Arity::Exactly(2),
-                flags: HELP,
-                run: Run::Session(commandlog_help),
-                ..Command::BASE
+                run: Run::Session(|call, _, reply| help::of_lines(call, COMMANDLOG_HELP, reply)),
+                ..help::BASE
             },
             Command {
                 name: Name("commandlog|len"),
@@ -118,11 +113,8 @@ pub(crate) const COMMANDS: &[Command] = &[
                 name: Name("slowlog|help"),
                 group: Group::Server,
                 since: "6.2.0",
-                summary: "Tells what the subcommands do.",
-                arity: Arity::Exactly(2),
-                flags: HELP,
-                run: Run::Session(slowlog_help),
-                ..Command::BASE
+                run: Run::Session(|call, _, reply| help::of_lines(call, SLOWLOG_HELP, reply)),
+                ..help::BASE
             },
             Command {
                 name: Name("slowlog|len"),
@@ -157,18 +149,11 @@ fn commandlog_get(call: &Call<'_>, _session: &Session) -> Result<Action, Command
     Ok(get(kind(call, 3)?, count))
 }
 
-fn commandlog_help(
-    call: &Call<'_>,
-    _session: &mut Session,
-    reply: &mut Reply<'_>,
-) -> Result<(), CommandError> {
-    let lines = [
-        ("GET <count> <type>", "Show the newest entries of a log; all of them for -1."),
-        ("LEN <type>", "Show how many entries a log has."),
-        ("RESET <type>", "Empty a log. A type is slow, large-request or large-reply."),
-    ];
-    help::of_lines(call, &lines, reply)
-}
+const COMMANDLOG_HELP: &[(&str, &str)] = &[
+    ("GET <count> <type>", "Show the newest entries of a log; all of them for -1."),
+    ("LEN <type>", "Show how many entries a log has."),
+    ("RESET <type>", "Empty a log. A type is slow, large-request or large-reply."),
+];
 
 fn commandlog_len(call: &Call<'_>, _session: &Session) -> Result<Action, CommandError> {
     Ok(len(kind(call, 2)?))
@@ -189,18 +174,11 @@ fn slowlog_get(call: &Call<'_>, _session: &Session) -> Result<Action, CommandErr
     }
 }
 
-fn slowlog_help(
-    call: &Call<'_>,
-    _session: &mut Session,
-    reply: &mut Reply<'_>,
-) -> Result<(), CommandError> {
-    let lines = [
-        ("GET [<count>]", "Show the newest slow commands: 10 by default, all of them for -1."),
-        ("LEN", "Show how many entries the log has."),
-        ("RESET", "Empty the log."),
-    ];
-    help::of_lines(call, &lines, reply)
-}
+const SLOWLOG_HELP: &[(&str, &str)] = &[
+    ("GET [<count>]", "Show the newest slow commands: 10 by default, all of them for -1."),
+    ("LEN", "Show how many entries the log has."),
+    ("RESET", "Empty the log."),
+];
 
 fn slowlog_len(_call: &Call<'_>, _session: &Session) -> Result<Action, CommandError> {
     Ok(len(LogKind::Slow))

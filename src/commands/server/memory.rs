@@ -40,11 +40,10 @@ pub(crate) const COMMANDS: &[Command] = &[Command {
         },
         Command {
             name: Name("memory|help"),
-            summary: "Tells what the subcommands do.",
-            flags: Flags::LOADING.and(Flags::STALE),
-            tips: &[],
-            run: Run::Session(memory_help),
-            ..MEMORY
+            group: Group::Server,
+            since: "4.0.0",
+            run: Run::Session(|call, _, reply| help::of_lines(call, HELP, reply)),
+            ..help::BASE
         },
         Command {
             name: Name("memory|malloc-stats"),
@@ -89,20 +88,13 @@ fn doctor(_call: &Call<'_>, _session: &Session) -> Result<Action, CommandError> 
     Ok(Action::Gather(Question::Report, Gathered::MemoryDoctor))
 }
 
-fn memory_help(
-    call: &Call<'_>,
-    _session: &mut Session,
-    reply: &mut Reply<'_>,
-) -> Result<(), CommandError> {
-    let lines = [
-        ("DOCTOR", "Show what is wrong with the use of memory."),
-        ("MALLOC-STATS", "Show the report of the allocator."),
-        ("PURGE", "Make the allocator give back what it does not need."),
-        ("STATS", "Show what takes how much memory."),
-        ("USAGE <key> [SAMPLES <count>]", "Show the bytes that a key and its value take."),
-    ];
-    help::of_lines(call, &lines, reply)
-}
+const HELP: &[(&str, &str)] = &[
+    ("DOCTOR", "Show what is wrong with the use of memory."),
+    ("MALLOC-STATS", "Show the report of the allocator."),
+    ("PURGE", "Make the allocator give back what it does not need."),
+    ("STATS", "Show what takes how much memory."),
+    ("USAGE <key> [SAMPLES <count>]", "Show the bytes that a key and its value take."),
+];
 
 fn malloc_stats(_call: &Call<'_>, _session: &Session) -> Result<Action, CommandError> {
     Ok(Action::MallocStats)

@@ -19,238 +19,189 @@ use crate::keyspace::keys::Keys;
 use crate::keyspace::object::{Object, Ref};
 use crate::resp::Reply;
 
-const ALL: &str = "O(N) with N members of all sets.";
-const PRODUCT: &str = "O(N*M) with N members of the smallest of M sets.";
+/// What the commands share that show the members.
+const SHOW: Command = Command {
+    group: Group::Set,
+    since: "1.0.0",
+    complexity: "O(N) with N members of all sets.",
+    arity: Arity::AtLeast(2),
+    keys: &[KeySpec::rest(1, 1, Access::RO.and(Access::READS))],
+    flags: Flags::READONLY,
+    tips: &["nondeterministic_output_order"],
+    args: &[Arg::key("key").multiple()],
+    ..Command::BASE
+};
 
-const LIMIT: Arg = Arg::integer("limit").token("LIMIT").optional();
+/// What those share that store them.
+const STORE: Command = Command {
+    arity: Arity::AtLeast(3),
+    keys: &[
+        KeySpec::one(1, Access::OW.and(Access::UPDATE)),
+        KeySpec::rest(2, 1, Access::RO.and(Access::READS)),
+    ],
+    flags: Flags::WRITE.and(Flags::DENY_OOM),
+    tips: &[],
+    args: &[Arg::key("destination"), Arg::key_of("key", 1).multiple()],
+    ..SHOW
+};
+
+/// What those share that count them.
+const COUNT: Command = Command {
+    since: "8.10.0",
+    arity: Arity::AtLeast(3),
+    keys: &[KeySpec::counted(1, 1, Access::RO.and(Access::READS))],
+    flags: Flags::READONLY.and(Flags::MOVABLE_KEYS),
+    tips: &[],
+    args: &[NUMKEYS, KEYS, LIMIT],
+    ..SHOW
+};
+
+const NUMKEYS: Arg = Arg::integer("numkeys");
+const KEYS: Arg = Arg::key("key").multiple();
+
+/// How far to count, as an argument.
+pub(in crate::commands) const LIMIT: Arg = Arg::integer("limit").token("LIMIT").optional();
+
+const PRODUCT: &str = "O(N*M) with N members of the smallest of M sets.";
 
 /// The commands of this family.
 pub(crate) const COMMANDS: &[Command] = &[
-    shown("sdiff", ALL, "Lists the members of a set that no other set has.", Run::Keys(sdiff)),
-    counted(
-        "sdiffcard",
-        "8.10.0",
-        ALL,
-        "Counts the members of a set that no other set has.",
-        &[Arg::integer("numkeys"), Arg::key("key").multiple(), LIMIT],
-        Run::Keys(sdiffcard),
-    ),
-    stored(
-        "sdiffstore",
-        ALL,
-        "Stores the members of a set that no other set has.",
-        Run::Keys(sdiffstore),
-    ),
-    shown("sinter", PRODUCT, "Lists the members that all sets have.", Run::Keys(sinter)),
-    counted(
-        "sintercard",
-        "7.0.0",
-        PRODUCT,
-        "Counts the members that all sets have.",
-        &[Arg::integer("numkeys"), Arg::key("key").multiple(), LIMIT],
-        Run::Keys(sintercard),
-    ),
-    stored(
-        "sinterstore",
-        PRODUCT,
-        "Stores the members that all sets have.",
-        Run::Keys(sinterstore),
-    ),
-    shown("sunion", ALL, "Lists the members that any of the sets has.", Run::Keys(sunion)),
-    counted(
-        "sunioncard",
-        "8.10.0",
-        "O(N*M) with N members of all M sets.",
-        "Counts the members that any of the sets has.",
-        &[
-            Arg::integer("numkeys"),
-            Arg::key("key").multiple(),
-            Arg::word("approx", "APPROX").optional(),
-            LIMIT,
-        ],
-        Run::Keys(sunioncard),
-    ),
-    stored(
-        "sunionstore",
-        ALL,
-        "Stores the members that any of the sets has.",
-        Run::Keys(sunionstore),
-    ),
+    Command {
+        name: Name("sdiff"),
+        summary: "Lists the members of a set that no other set has.",
+        run: Run::Keys(|call, keys, reply| show(call, keys, reply, Operation::Difference)),
+        ..SHOW
+    },
+    Command {
+        name: Name("sdiffcard"),
+        summary: "Counts the members of a set that no other set has.",
+        run: Run::Keys(|call, keys, reply| count(call, keys, reply, Operation::Difference)),
+        ..COUNT
+    },
+    Command {
+        name: Name("sdiffstore"),
+        summary: "Stores the members of a set that no other set has.",
+        run: Run::Keys(|call, keys, reply| store(call, keys, reply, Operation::Difference)),
+        ..STORE
+    },
+    Command {
+        name: Name("sinter"),
+        complexity: PRODUCT,
+        summary: "Lists the members that all sets have.",
+        run: Run::Keys(|call, keys, reply| show(call, keys, reply, Operation::Intersection)),
+        ..SHOW
+    },
+    Command {
+        name: Name("sintercard"),
+        since: "7.0.0",
+        complexity: PRODUCT,
+        summary: "Counts the members that all sets have.",
+        run: Run::Keys(|call, keys, reply| count(call, keys, reply, Operation::Intersection)),
+        ..COUNT
+    },
+    Command {
+        name: Name("sinterstore"),
+        complexity: PRODUCT,
+        summary: "Stores the members that all sets have.",
+        run: Run::Keys(|call, keys, reply| store(call, keys, reply, Operation::Intersection)),
+        ..STORE
+    },
+    Command {
+        name: Name("sunion"),
+        summary: "Lists the members that any of the sets has.",
+        run: Run::Keys(|call, keys, reply| show(call, keys, reply, Operation::Union)),
+        ..SHOW
+    },
+    Command {
+        name: Name("sunioncard"),
+        complexity: "O(N*M) with N members of all M sets.",
+        summary: "Counts the members that any of the sets has.",
+        args: &[NUMKEYS, KEYS, Arg::word("approx", "APPROX").optional(), LIMIT],
+        run: Run::Keys(|call, keys, reply| count(call, keys, reply, Operation::Union)),
+        ..COUNT
+    },
+    Command {
+        name: Name("sunionstore"),
+        summary: "Stores the members that any of the sets has.",
+        run: Run::Keys(|call, keys, reply| store(call, keys, reply, Operation::Union)),
+        ..STORE
+    },
 ];
 
-const SHOWN: &[KeySpec] = &[KeySpec::rest(1, 1, Access::RO.and(Access::READS))];
-const COUNTED: &[KeySpec] = &[KeySpec::counted(1, 1, Access::RO.and(Access::READS))];
-const STORED: &[KeySpec] = &[
-    KeySpec::one(1, Access::OW.and(Access::UPDATE)),
-    KeySpec::rest(2, 1, Access::RO.and(Access::READS)),
-];
-const KEYS: &[Arg] = &[Arg::key("key").multiple()];
-const DESTINATION_AND_KEYS: &[Arg] = &[Arg::key("destination"), Arg::key_of("key", 1).multiple()];
-
-const fn shown(
-    name: &'static str,
-    complexity: &'static str,
-    summary: &'static str,
-    run: Run,
-) -> Command {
-    Command {
-        name: Name(name),
-        group: Group::Set,
-        since: "1.0.0",
-        complexity,
-        summary,
-        arity: Arity::AtLeast(2),
-        keys: SHOWN,
-        flags: Flags::READONLY,
-        tips: &["nondeterministic_output_order"],
-        args: KEYS,
-        run,
-        ..Command::BASE
-    }
+/// What is made of several sets, or of several sorted sets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::commands) enum Operation {
+    /// The members of the first that no other has.
+    Difference,
+    /// The members that all have.
+    Intersection,
+    /// The members that any has.
+    Union,
 }
 
-const fn counted(
-    name: &'static str,
-    since: &'static str,
-    complexity: &'static str,
-    summary: &'static str,
-    args: &'static [Arg],
-    run: Run,
-) -> Command {
-    Command {
-        name: Name(name),
-        group: Group::Set,
-        since,
-        complexity,
-        summary,
-        arity: Arity::AtLeast(3),
-        keys: COUNTED,
-        flags: Flags::READONLY.and(Flags::MOVABLE_KEYS),
-        args,
-        run,
-        ..Command::BASE
-    }
-}
-
-const fn stored(
-    name: &'static str,
-    complexity: &'static str,
-    summary: &'static str,
-    run: Run,
-) -> Command {
-    Command {
-        name: Name(name),
-        group: Group::Set,
-        since: "1.0.0",
-        complexity,
-        summary,
-        arity: Arity::AtLeast(3),
-        keys: STORED,
-        flags: Flags::WRITE.and(Flags::DENY_OOM),
-        args: DESTINATION_AND_KEYS,
-        run,
-        ..Command::BASE
-    }
-}
-
-fn sdiff(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
-    let result = difference(&read(keys, &keys_from(call, 1))?, rules(call));
-    show(result, keys, reply);
-    Ok(())
-}
-
-fn sunion(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
-    let result = union(&read(keys, &keys_from(call, 1))?, rules(call));
-    show(result, keys, reply);
-    Ok(())
-}
-
-fn sinter(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
+fn show(
+    call: &Call<'_>,
+    keys: &mut Keys<'_>,
+    reply: &mut Reply<'_>,
+    operation: Operation,
+) -> Result<(), CommandError> {
     let sets = read(keys, &keys_from(call, 1))?;
-    let (later, mut count) = (reply.array_later(0), 0);
-    for member in common(&sets) {
-        reply_member(reply, member);
-        count += 1;
+    if operation == Operation::Intersection {
+        let (later, mut count) = (reply.array_later(0), 0);
+        for member in common(&sets) {
+            reply_member(reply, member);
+            count += 1;
+        }
+        reply.set_len_of_set(later, count);
+        return Ok(());
     }
-    reply.set_len_of_set(later, count);
-    Ok(())
-}
-
-fn sdiffstore(
-    call: &Call<'_>,
-    keys: &mut Keys<'_>,
-    reply: &mut Reply<'_>,
-) -> Result<(), CommandError> {
-    let result = difference(&look(keys, &keys_from(call, 2))?, rules(call));
-    store(call, keys, reply, result)
-}
-
-fn sunionstore(
-    call: &Call<'_>,
-    keys: &mut Keys<'_>,
-    reply: &mut Reply<'_>,
-) -> Result<(), CommandError> {
-    let result = union(&look(keys, &keys_from(call, 2))?, rules(call));
-    store(call, keys, reply, result)
-}
-
-fn sinterstore(
-    call: &Call<'_>,
-    keys: &mut Keys<'_>,
-    reply: &mut Reply<'_>,
-) -> Result<(), CommandError> {
-    let (rules, names) = (rules(call), keys_from(call, 2));
-    let sets = look(keys, &names)?;
-    let smallest = sets.iter().flatten().min_by_key(|set| set.len());
-    let mut result = match smallest.map(|set| &**set) {
-        Some(Set::Ints(_)) | None => Set::default(),
-        Some(_) => Set::packed(),
-    };
-    for member in common(&sets) {
-        member.with(|member| result.add(member, rules));
-    }
+    let result = combine(&sets, operation, rules(call));
     drop(sets);
-    result.prefer_ints(rules);
-    store(call, keys, reply, result)
+    reply.set(result.len());
+    result.iter().for_each(|member| reply_member(reply, member));
+    keys.tools.discarded.take_object(Object::Set(result));
+    Ok(())
 }
 
-fn sdiffcard(
+/// Stores the result; an empty one takes the destination away.
+fn store(
     call: &Call<'_>,
     keys: &mut Keys<'_>,
     reply: &mut Reply<'_>,
+    operation: Operation,
 ) -> Result<(), CommandError> {
-    let (names, limit) = counted_keys(call, false)?;
-    let sets = read(keys, &names)?;
-    let (first, others) = sets.split_first().expect("there is a key at least");
-    let members = first.iter().flat_map(|set| set.iter());
-    let count = members.filter(|member| !any_has(others, *member)).take(limit).count();
+    let result = combine(&look(keys, &keys_from(call, 2))?, operation, rules(call));
+    let (destination, len) = (call.key(1), result.len());
+    if keys.set_object(destination, Object::Set(result)) {
+        recreate::rewrite_over_slots(call, keys, destination);
+    }
+    reply.int(len as i64);
+    Ok(())
+}
+
+/// Counts without making the result.
+fn count(
+    call: &Call<'_>,
+    keys: &mut Keys<'_>,
+    reply: &mut Reply<'_>,
+    operation: Operation,
+) -> Result<(), CommandError> {
+    let (names, limit) = counted_keys(call, operation == Operation::Union)?;
+    let sets: &[_] = &read(keys, &names)?;
+    let count = match operation {
+        Operation::Difference => {
+            let (first, others) = sets.split_first().expect("there is a key at least");
+            members(first).filter(|member| !any_has(others, *member)).take(limit).count()
+        }
+        Operation::Intersection => common(sets).take(limit).count(),
+        Operation::Union => {
+            let new = sets.iter().enumerate().flat_map(|(index, set)| {
+                members(set).filter(move |member| !any_has(&sets[..index], *member))
+            });
+            new.take(limit).count()
+        }
+    };
     reply.int(count as i64);
-    Ok(())
-}
-
-fn sintercard(
-    call: &Call<'_>,
-    keys: &mut Keys<'_>,
-    reply: &mut Reply<'_>,
-) -> Result<(), CommandError> {
-    let (names, limit) = counted_keys(call, false)?;
-    let sets = read(keys, &names)?;
-    reply.int(common(&sets).take(limit).count() as i64);
-    Ok(())
-}
-
-fn sunioncard(
-    call: &Call<'_>,
-    keys: &mut Keys<'_>,
-    reply: &mut Reply<'_>,
-) -> Result<(), CommandError> {
-    let (names, limit) = counted_keys(call, true)?;
-    let sets = read(keys, &names)?;
-    let new = sets.iter().enumerate().flat_map(|(index, set)| {
-        let (members, before) = (set.iter().flat_map(|set| set.iter()), &sets[..index]);
-        members.filter(move |member| !any_has(before, *member))
-    });
-    reply.int(new.take(limit).count() as i64);
     Ok(())
 }
 
@@ -265,19 +216,22 @@ fn counted_keys<'a>(
     let end = end
         .filter(|end| *end <= call.len())
         .ok_or(CommandError::Text("ERR Number of keys can't be greater than number of args"))?;
-    let (mut options, mut limit) = (call.options(end), 0);
+    let (mut options, mut limit) = (call.options(end), usize::MAX);
     while options.left() > 0 {
         if options.left() > 1 && options.take_word("LIMIT") {
-            let number = integer::parse(options.value()?);
-            limit = number
-                .and_then(|number| usize::try_from(number).ok())
-                .ok_or(CommandError::Text("ERR LIMIT can't be negative"))?;
+            limit = limit_of(options.value()?)?;
         } else if !may_approximate || !options.take_word("APPROX") {
             return Err(CommandError::Syntax);
         }
     }
-    let names = (2..end).map(|index| call.key(index)).collect();
-    Ok((names, if limit == 0 { usize::MAX } else { limit }))
+    Ok(((2..end).map(|index| call.key(index)).collect(), limit))
+}
+
+/// How far to count; 0 is as far as there is something.
+pub(in crate::commands) fn limit_of(text: &[u8]) -> Result<usize, CommandError> {
+    let limit = integer::parse(text).and_then(|limit| usize::try_from(limit).ok());
+    let limit = limit.ok_or(CommandError::Text("ERR LIMIT can't be negative"))?;
+    Ok(if limit == 0 { usize::MAX } else { limit })
 }
 
 fn keys_from<'a>(call: &Call<'a>, index: usize) -> Vec<Key<'a>> {
@@ -307,6 +261,10 @@ fn peek<'k>(keys: &'k Keys<'_>, names: &[Key<'_>]) -> Result<Sets<'k>, CommandEr
     Ok(names.iter().map(|name| keys.peek_as(*name)).collect::<Result<_, _>>()?)
 }
 
+fn members<'s>(set: &'s Option<Ref<'_, Set>>) -> impl Iterator<Item = Value<'s>> {
+    set.iter().flat_map(|set| set.iter())
+}
+
 fn any_has(sets: &[Option<Ref<'_, Set>>], member: Value<'_>) -> bool {
     sets.iter().flatten().any(|set| set.has(member))
 }
@@ -323,12 +281,12 @@ fn common<'s>(sets: &'s [Option<Ref<'_, Set>>]) -> impl Iterator<Item = Value<'s
     members.filter(move |member| others.iter().all(|set| set.has(*member)))
 }
 
-fn union(sets: &[Option<Ref<'_, Set>>], rules: Rules<'_>) -> Set {
-    let mut result = Set::default();
-    for member in sets.iter().flatten().flat_map(|set| set.iter()) {
-        member.with(|member| result.add(member, rules));
+fn combine(sets: &[Option<Ref<'_, Set>>], operation: Operation, rules: Rules<'_>) -> Set {
+    match operation {
+        Operation::Difference => difference(sets, rules),
+        Operation::Intersection => intersection(sets, rules),
+        Operation::Union => union(sets, rules),
     }
-    result
 }
 
 /// The members of the first set that no other has. Where that is less work, all of them are taken
@@ -352,26 +310,25 @@ fn difference(sets: &[Option<Ref<'_, Set>>], rules: Rules<'_>) -> Set {
     result
 }
 
-/// Shows a result, and lets it go.
-fn show(set: Set, keys: &mut Keys<'_>, reply: &mut Reply<'_>) {
-    reply.set(set.len());
-    set.iter().for_each(|member| reply_member(reply, member));
-    keys.tools.discarded.take_object(Object::Set(set));
+fn intersection(sets: &[Option<Ref<'_, Set>>], rules: Rules<'_>) -> Set {
+    let smallest = sets.iter().flatten().min_by_key(|set| set.len());
+    let mut result = match smallest.map(|set| &**set) {
+        Some(Set::Ints(_)) | None => Set::default(),
+        Some(_) => Set::packed(),
+    };
+    for member in common(sets) {
+        member.with(|member| result.add(member, rules));
+    }
+    result.prefer_ints(rules);
+    result
 }
 
-/// Stores a result; an empty one takes the destination away.
-fn store(
-    call: &Call<'_>,
-    keys: &mut Keys<'_>,
-    reply: &mut Reply<'_>,
-    result: Set,
-) -> Result<(), CommandError> {
-    let (destination, len) = (call.key(1), result.len());
-    if keys.set_object(destination, Object::Set(result)) {
-        recreate::rewrite_over_slots(call, keys, destination);
+fn union(sets: &[Option<Ref<'_, Set>>], rules: Rules<'_>) -> Set {
+    let mut result = Set::default();
+    for member in sets.iter().flatten().flat_map(|set| set.iter()) {
+        member.with(|member| result.add(member, rules));
     }
-    reply.int(len as i64);
-    Ok(())
+    result
 }
 
 #[cfg(test)]

@@ -109,21 +109,11 @@ pub(crate) const COMMANDS: &[Command] = &[
     },
     Command {
         name: Name("sscan"),
-        since: "2.8.0",
+        group: Group::Set,
         complexity: "O(1) for each call, O(N) for all calls together, with N members.",
         summary: "Lists the members of a set piece by piece.",
-        arity: Arity::AtLeast(3),
-        keys: &[KeySpec::one(1, Access::RO.and(Access::READS))],
-        flags: Flags::READONLY,
-        tips: &["nondeterministic_output"],
-        args: &[
-            Arg::key("key"),
-            Arg::integer("cursor"),
-            Arg::pattern("pattern").token("MATCH").optional(),
-            Arg::integer("count").token("COUNT").optional(),
-        ],
         run: Run::Keys(sscan),
-        ..SET
+        ..elements::SCAN
     },
 ];
 

@@ -2,7 +2,6 @@
 //!
 //! What SPOP took out is journaled by name, as SREM, or as DEL when nothing is left.
 
-use crate::base::integer;
 use crate::commands::call::Call;
 use crate::commands::command::{Access, Arg, Arity, Command, Flags, Group, KeySpec, Name, Run};
 use crate::commands::error::CommandError;
@@ -91,8 +90,7 @@ fn pop_many(
     keys: &mut Keys<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), CommandError> {
-    let count = integer::parse(call.arg(2)).and_then(|count| usize::try_from(count).ok());
-    let count = count.ok_or(CommandError::NotPositive)?;
+    let count = call.count(2)?;
     let key = call.key(1);
     let Some(set) = keys.look_as::<Set>(key)?.filter(|_| count > 0) else {
         reply.set(0);

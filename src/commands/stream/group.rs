@@ -3,13 +3,12 @@
 use crate::commands::call::Call;
 use crate::commands::command::{Access, Arg, Arity, Command, Flags, KeySpec, Name, Run};
 use crate::commands::error::{CommandError, as_text};
-use crate::commands::help::say;
+use crate::commands::help;
 use crate::commands::stream::{id, id_or_end, no_such_group_of_key};
 use crate::data::stream::{Group, Id, Stream};
 use crate::keyspace::keys::Keys;
 use crate::keyspace::object::Typed;
 use crate::resp::Reply;
-use crate::session::Session;
 
 const NO_KEY: CommandError = CommandError::Text(
     "ERR The XGROUP subcommand requires the key to exist. Note that for CREATE you may want to use \
@@ -89,12 +88,9 @@ pub(crate) const COMMANDS: &[Command] = &[Command {
         },
         Command {
             name: Name("xgroup|help"),
-            summary: "Explains the subcommands.",
-            arity: Arity::Exactly(2),
-            keys: &[],
-            flags: Flags::LOADING.and(Flags::STALE),
-            run: Run::Session(help),
-            ..XGROUP
+            group: crate::commands::command::Group::Stream,
+            run: Run::Session(|call, _, reply| help::of_lines(call, HELP, reply)),
+            ..help::BASE
         },
         Command {
             name: Name("xgroup|setid"),
@@ -110,24 +106,23 @@ pub(crate) const COMMANDS: &[Command] = &[Command {
     ..XGROUP
 }];
 
-const HELP: &[&str] = &[
-    "XGROUP <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
-    "CREATE <key> <groupname> <id|$> [option]",
-    "    Create a new consumer group. Options are:",
-    "    * MKSTREAM",
-    "      Create the empty stream if it does not exist.",
-    "    * ENTRIESREAD entries_read",
-    "      Set the group's entries_read counter (internal use).",
-    "CREATECONSUMER <key> <groupname> <consumer>",
-    "    Create a new consumer in the specified group.",
-    "DELCONSUMER <key> <groupname> <consumer>",
-    "    Remove the specified consumer.",
-    "DESTROY <key> <groupname>",
-    "    Remove the specified group.",
-    "SETID <key> <groupname> <id|$> [ENTRIESREAD entries_read]",
-    "    Set the current group ID and entries_read counter.",
-    "HELP",
-    "    Print this help.",
+const HELP: &[(&str, &str)] = &[
+    (
+        "CREATE <key> <groupname> <id|$> [option]",
+        "Create a new consumer group. Options are:\n\
+         * MKSTREAM\n  Create the empty stream if it does not exist.\n\
+         * ENTRIESREAD entries_read\n  Set the group's entries_read counter (internal use).",
+    ),
+    (
+        "CREATECONSUMER <key> <groupname> <consumer>",
+        "Create a new consumer in the specified group.",
+    ),
+    ("DELCONSUMER <key> <groupname> <consumer>", "Remove the specified consumer."),
+    ("DESTROY <key> <groupname>", "Remove the specified group."),
+    (
+        "SETID <key> <groupname> <id|$> [ENTRIESREAD entries_read]",
+        "Set the current group ID and entries_read counter.",
+    ),
 ];
 
 fn create(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
@@ -192,15 +187,6 @@ fn destroy(
         .ok_or(NO_KEY)?;
     keys.changed(usize::from(destroyed));
     reply.int(i64::from(destroyed));
-    Ok(())
-}
-
-fn help(
-    _call: &Call<'_>,
-    _session: &mut Session,
-    reply: &mut Reply<'_>,
-) -> Result<(), CommandError> {
-    say(HELP, reply);
     Ok(())
 }
 

@@ -8,12 +8,11 @@ use crate::commands::command::{
     Access, Arg, Arity, Command, Flags, Group as Documented, KeySpec, Name, Run,
 };
 use crate::commands::error::{CommandError, as_text};
-use crate::commands::help::say;
+use crate::commands::help;
 use crate::commands::stream::{no_such_group_of_key, reply_entries, reply_entry, reply_id};
 use crate::data::stream::{Consumer, Group, Id, Number, Pending, Stream};
 use crate::keyspace::keys::Keys;
 use crate::resp::Reply;
-use crate::session::Session;
 
 /// Entries and deliveries that FULL shows, unless COUNT says otherwise.
 const SHOWN: usize = 10;
@@ -58,12 +57,9 @@ pub(crate) const COMMANDS: &[Command] = &[Command {
         },
         Command {
             name: Name("xinfo|help"),
-            summary: "Explains the subcommands.",
-            arity: Arity::Exactly(2),
-            keys: &[],
-            flags: Flags::LOADING.and(Flags::STALE),
-            run: Run::Session(help),
-            ..XINFO
+            group: Documented::Stream,
+            run: Run::Session(|call, _, reply| help::of_lines(call, HELP, reply)),
+            ..help::BASE
         },
         Command {
             name: Name("xinfo|stream"),
@@ -93,16 +89,10 @@ pub(crate) const COMMANDS: &[Command] = &[Command {
     ..XINFO
 }];
 
-const HELP: &[&str] = &[
-    "XINFO <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
-    "CONSUMERS <key> <groupname>",
-    "    Show consumers of <groupname>.",
-    "GROUPS <key>",
-    "    Show the stream consumer groups.",
-    "STREAM <key> [FULL [COUNT <count>]",
-    "    Show information about the stream.",
-    "HELP",
-    "    Print this help.",
+const HELP: &[(&str, &str)] = &[
+    ("CONSUMERS <key> <groupname>", "Show consumers of <groupname>."),
+    ("GROUPS <key>", "Show the stream consumer groups."),
+    ("STREAM <key> [FULL [COUNT <count>]", "Show information about the stream."),
 ];
 
 fn consumers(
@@ -137,15 +127,6 @@ fn groups(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result
         field(reply, b"pending", group.pending_len() as i64);
         progress(reply, &stream, group);
     }
-    Ok(())
-}
-
-fn help(
-    _call: &Call<'_>,
-    _session: &mut Session,
-    reply: &mut Reply<'_>,
-) -> Result<(), CommandError> {
-    say(HELP, reply);
     Ok(())
 }
 

@@ -51,20 +51,7 @@ pub(crate) const COMMANDS: &[Command] = &[
             ..KeySpec::one(1, Access::RW.and(Access::READS).and(Access::UPDATE))
         }],
         flags: Flags::WRITE.and(Flags::FAST),
-        args: &[
-            Arg::key("key"),
-            Arg::one_of(
-                "expiration",
-                &[
-                    expiry::ARGS[0],
-                    expiry::ARGS[1],
-                    expiry::ARGS[2],
-                    expiry::ARGS[3],
-                    Arg::word("persist", "PERSIST"),
-                ],
-            )
-            .optional(),
-        ],
+        args: &[Arg::key("key"), expiry::OR_PERSIST],
         run: Run::Keys(getex),
         ..Command::BASE
     },

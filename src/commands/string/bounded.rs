@@ -40,17 +40,7 @@ pub(crate) const COMMANDS: &[Command] = &[Command {
         Arg::word("saturate", "SATURATE").optional(),
         Arg::string("lowerbound").token("LBOUND").optional(),
         Arg::string("upperbound").token("UBOUND").optional(),
-        Arg::one_of(
-            "expiration",
-            &[
-                expiry::ARGS[0],
-                expiry::ARGS[1],
-                expiry::ARGS[2],
-                expiry::ARGS[3],
-                Arg::word("persist", "PERSIST"),
-            ],
-        )
-        .optional(),
+        expiry::OR_PERSIST,
         Arg::word("enx", "ENX").optional(),
     ],
     run: Run::Keys(increx),

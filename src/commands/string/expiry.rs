@@ -19,6 +19,16 @@ pub(in crate::commands) const ARGS: [Arg; 4] = [
     Arg::unix_time("unix-time-milliseconds").token("PXAT"),
 ];
 
+/// Their argument for commands that store: they know KEEPTTL.
+pub(in crate::commands) const OR_KEEPTTL: Arg =
+    Arg::one_of("expiration", &Arg::joined::<5>(&[&ARGS, &[Arg::word("keepttl", "KEEPTTL")]]))
+        .optional();
+
+/// Their argument for commands that know PERSIST.
+pub(in crate::commands) const OR_PERSIST: Arg =
+    Arg::one_of("expiration", &Arg::joined::<5>(&[&ARGS, &[Arg::word("persist", "PERSIST")]]))
+        .optional();
+
 /// What the number of an option counts, and from when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Unit {

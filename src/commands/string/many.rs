@@ -61,17 +61,7 @@ pub(crate) const COMMANDS: &[Command] = &[
             Arg::integer("numkeys"),
             PAIRS,
             Arg::one_of("condition", &[Arg::word("nx", "NX"), Arg::word("xx", "XX")]).optional(),
-            Arg::one_of(
-                "expiration",
-                &[
-                    expiry::ARGS[0],
-                    expiry::ARGS[1],
-                    expiry::ARGS[2],
-                    expiry::ARGS[3],
-                    Arg::word("keepttl", "KEEPTTL"),
-                ],
-            )
-            .optional(),
+            expiry::OR_KEEPTTL,
         ],
         run: Run::Keys(msetex),
         ..Command::BASE

@@ -13,9 +13,20 @@ use crate::resp::Reply;
 /// The longest string, in bytes: positions in a record are numbers of 32 bits.
 pub(in crate::commands) const STRING_BYTES_MAX: u64 = u32::MAX as u64;
 
-const RANGE_COMPLEXITY: &str = "O(N) with N the length of the part that is given.";
-
-const RANGE_ARGS: &[Arg] = &[Arg::key("key"), Arg::integer("start"), Arg::integer("end")];
+/// SUBSTR is its old name.
+const GETRANGE: Command = Command {
+    name: Name("getrange"),
+    group: Group::String,
+    since: "2.4.0",
+    complexity: "O(N) with N the length of the part that is given.",
+    summary: "Gives a part of a string.",
+    arity: Arity::Exactly(4),
+    keys: &[KeySpec::one(1, Access::RO.and(Access::READS))],
+    flags: Flags::READONLY,
+    args: &[Arg::key("key"), Arg::integer("start"), Arg::integer("end")],
+    run: Run::Keys(getrange),
+    ..Command::BASE
+};
 
 /// The commands of this family.
 pub(crate) const COMMANDS: &[Command] = &[
@@ -32,19 +43,7 @@ pub(crate) const COMMANDS: &[Command] = &[
         run: Run::Keys(append),
         ..Command::BASE
     },
-    Command {
-        name: Name("getrange"),
-        group: Group::String,
-        since: "2.4.0",
-        complexity: RANGE_COMPLEXITY,
-        summary: "Gives a part of a string.",
-        arity: Arity::Exactly(4),
-        keys: &[KeySpec::one(1, Access::RO.and(Access::READS))],
-        flags: Flags::READONLY,
-        args: RANGE_ARGS,
-        run: Run::Keys(getrange),
-        ..Command::BASE
-    },
+    GETRANGE,
     Command {
         name: Name("setrange"),
         group: Group::String,
@@ -71,19 +70,7 @@ pub(crate) const COMMANDS: &[Command] = &[
         run: Run::Keys(strlen),
         ..Command::BASE
     },
-    Command {
-        name: Name("substr"),
-        group: Group::String,
-        since: "1.0.0",
-        complexity: RANGE_COMPLEXITY,
-        summary: "Gives a part of a string.",
-        arity: Arity::Exactly(4),
-        keys: &[KeySpec::one(1, Access::RO.and(Access::READS))],
-        flags: Flags::READONLY,
-        args: RANGE_ARGS,
-        run: Run::Keys(getrange),
-        ..Command::BASE
-    },
+    Command { name: Name("substr"), since: "1.0.0", ..GETRANGE },
 ];
 
 fn append(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {

@@ -5,10 +5,11 @@
 //! smallest to the largest, as in Redis, so that sums of scores are rounded alike; the result is a
 //! sorted set, which is given or stored.
 
-use crate::base::{float, integer};
+use crate::base::float;
 use crate::commands::call::{Call, Options};
 use crate::commands::command::{Access, Arg, Arity, Command, Flags, Group, KeySpec, Name, Run};
 use crate::commands::error::CommandError;
+use crate::commands::set::algebra::{LIMIT, Operation, limit_of};
 use crate::commands::zset::range::store;
 use crate::commands::zset::{Row, limits, reply_row};
 use crate::data::Collection;
@@ -34,8 +35,8 @@ const AGGREGATE: Arg = Arg::one_of(
 const WITHSCORES: Arg = Arg::word("withscores", "WITHSCORES").optional();
 const KEYS: Arg = Arg::key("key").multiple();
 const NUMKEYS: Arg = Arg::integer("numkeys");
-const LIMIT: Arg = Arg::integer("limit").token("LIMIT").optional();
 
+/// What the commands share that give the members, and that which counts them.
 const SHOW: Command = Command {
     group: Group::SortedSet,
     since: "6.2.0",
@@ -46,6 +47,7 @@ const SHOW: Command = Command {
     ..Command::BASE
 };
 
+/// What those share that store them.
 const STORE: Command = Command {
     since: "2.0.0",
     arity: Arity::AtLeast(4),
@@ -69,7 +71,7 @@ pub(crate) const COMMANDS: &[Command] = &[
         complexity: DIFF_COST,
         summary: "Gives the members of the first sorted set that no other has.",
         args: &[NUMKEYS, KEYS, WITHSCORES],
-        run: Run::Keys(zdiff),
+        run: Run::Keys(|call, keys, reply| show(call, keys, reply, Operation::Difference)),
         ..SHOW
     },
     Command {
@@ -78,14 +80,14 @@ pub(crate) const COMMANDS: &[Command] = &[
         complexity: DIFF_COST,
         summary: "Stores the members of the first sorted set that no other has.",
         args: &[Arg::key("destination"), NUMKEYS, Arg::key_of("key", 1).multiple()],
-        run: Run::Keys(zdiffstore),
+        run: Run::Keys(|call, keys, reply| store_result(call, keys, reply, Operation::Difference)),
         ..STORE
     },
     Command {
         name: Name("zinter"),
         complexity: INTER_COST,
         summary: "Gives the members that all the sorted sets have.",
-        run: Run::Keys(zinter),
+        run: Run::Keys(|call, keys, reply| show(call, keys, reply, Operation::Intersection)),
         ..SHOW
     },
     Command {
@@ -101,91 +103,32 @@ pub(crate) const COMMANDS: &[Command] = &[
         name: Name("zinterstore"),
         complexity: INTER_COST,
         summary: "Stores the members that all the sorted sets have.",
-        run: Run::Keys(zinterstore),
+        run: Run::Keys(|call, keys, reply| {
+            store_result(call, keys, reply, Operation::Intersection)
+        }),
         ..STORE
     },
     Command {
         name: Name("zunion"),
         complexity: UNION_COST,
         summary: "Gives the members that any of the sorted sets has.",
-        run: Run::Keys(zunion),
+        run: Run::Keys(|call, keys, reply| show(call, keys, reply, Operation::Union)),
         ..SHOW
     },
     Command {
         name: Name("zunionstore"),
         complexity: UNION_COST,
         summary: "Stores the members that any of the sorted sets has.",
-        run: Run::Keys(zunionstore),
+        run: Run::Keys(|call, keys, reply| store_result(call, keys, reply, Operation::Union)),
         ..STORE
     },
 ];
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Operation {
-    Difference,
-    Intersection,
-    Union,
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Purpose {
     Show,
     Count,
     Store,
-}
-
-fn zdiff(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
-    show(call, keys, reply, Operation::Difference)
-}
-
-fn zdiffstore(
-    call: &Call<'_>,
-    keys: &mut Keys<'_>,
-    reply: &mut Reply<'_>,
-) -> Result<(), CommandError> {
-    combine_and_store(call, keys, reply, Operation::Difference)
-}
-
-fn zinter(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
-    show(call, keys, reply, Operation::Intersection)
-}
-
-fn zintercard(
-    call: &Call<'_>,
-    keys: &mut Keys<'_>,
-    reply: &mut Reply<'_>,
-) -> Result<(), CommandError> {
-    let plan = Plan::of(call, keys, Operation::Intersection, Purpose::Count)?;
-    let inputs = plan.inputs(call, keys);
-    let mut count = 0;
-    if let Some((smallest, others)) = inputs.split_first() {
-        smallest.visit(|name, _| {
-            count += usize::from(others.iter().all(|other| other.score(name).is_some()));
-            plan.limit == 0 || count < plan.limit
-        });
-    }
-    reply.int(count as i64);
-    Ok(())
-}
-
-fn zinterstore(
-    call: &Call<'_>,
-    keys: &mut Keys<'_>,
-    reply: &mut Reply<'_>,
-) -> Result<(), CommandError> {
-    combine_and_store(call, keys, reply, Operation::Intersection)
-}
-
-fn zunion(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
-    show(call, keys, reply, Operation::Union)
-}
-
-fn zunionstore(
-    call: &Call<'_>,
-    keys: &mut Keys<'_>,
-    reply: &mut Reply<'_>,
-) -> Result<(), CommandError> {
-    combine_and_store(call, keys, reply, Operation::Union)
 }
 
 fn show(
@@ -202,7 +145,7 @@ fn show(
     Ok(())
 }
 
-fn combine_and_store(
+fn store_result(
     call: &Call<'_>,
     keys: &mut Keys<'_>,
     reply: &mut Reply<'_>,
@@ -212,6 +155,24 @@ fn combine_and_store(
     let mut result = combine(call, keys, &plan, operation);
     result.pack(limits(call));
     store(call, keys, reply, result);
+    Ok(())
+}
+
+fn zintercard(
+    call: &Call<'_>,
+    keys: &mut Keys<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), CommandError> {
+    let plan = Plan::of(call, keys, Operation::Intersection, Purpose::Count)?;
+    let inputs = plan.inputs(call, keys);
+    let mut count = 0;
+    if let Some((smallest, others)) = inputs.split_first() {
+        smallest.visit(|name, _| {
+            count += usize::from(others.iter().all(|other| other.score(name).is_some()));
+            count < plan.limit
+        });
+    }
+    reply.int(count as i64);
     Ok(())
 }
 
@@ -318,7 +279,7 @@ struct Plan {
     weights: Vec<f64>,
     aggregate: Aggregate,
     with_scores: bool,
-    /// 0 for none.
+    /// How far to count.
     limit: usize,
     is_sorted: bool,
 }
@@ -348,7 +309,7 @@ impl Plan {
             weights: vec![1.0; number],
             aggregate: Aggregate::Sum,
             with_scores: false,
-            limit: 0,
+            limit: usize::MAX,
             is_sorted: operation != Operation::Difference,
         };
         for at in plan.keys.clone() {
@@ -373,9 +334,7 @@ impl Plan {
             } else if purpose == Purpose::Show && options.take_word("WITHSCORES") {
                 plan.with_scores = true;
             } else if purpose == Purpose::Count && more && options.take_word("LIMIT") {
-                let limit = integer::parse(options.value()?);
-                let limit = limit.and_then(|limit| usize::try_from(limit).ok());
-                plan.limit = limit.ok_or(CommandError::Text("ERR LIMIT can't be negative"))?;
+                plan.limit = limit_of(options.value()?)?;
             } else {
                 return Err(CommandError::Syntax);
             }

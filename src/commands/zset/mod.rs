@@ -10,7 +10,6 @@ pub(super) mod random;
 pub(super) mod range;
 pub(super) mod scan;
 
-use crate::base::integer;
 use crate::commands::call::Call;
 use crate::commands::error::CommandError;
 use crate::data::zset::{Edge, Limits, Zset};
@@ -23,12 +22,6 @@ pub(super) fn limits(call: &Call<'_>) -> Limits {
         entries: at_most(call.settings.zset_max_listpack_entries),
         value_bytes: at_most(call.settings.zset_max_listpack_value),
     }
-}
-
-/// A whole number from 1 on.
-pub(super) fn positive(text: &[u8], refusal: &'static str) -> Result<usize, CommandError> {
-    let number = integer::parse(text).and_then(|number| usize::try_from(number).ok());
-    number.filter(|number| *number > 0).ok_or(CommandError::Text(refusal))
 }
 
 /// Members in a row, as a reply gives them.

@@ -2,11 +2,11 @@
 //!
 //! ZMPOP is journaled as the ZPOPMIN or ZPOPMAX of the key that it found.
 
-use crate::base::integer;
 use crate::commands::call::Call;
 use crate::commands::command::{Access, Arg, Arity, Command, Flags, Group, KeySpec, Name, Run};
 use crate::commands::error::CommandError;
-use crate::commands::zset::{positive, reply_member};
+use crate::commands::picking::OfFirst;
+use crate::commands::zset::reply_member;
 use crate::data::Collection;
 use crate::data::zset::Zset;
 use crate::keyspace::key::Key;
@@ -89,12 +89,14 @@ pub(in crate::commands) fn pop(
     Ok(popped)
 }
 
-/// The words MIN and MAX.
-pub(in crate::commands) fn end(word: &[u8]) -> Result<End, CommandError> {
-    match &word.to_ascii_lowercase()[..] {
-        b"min" => Ok(End::Min),
-        b"max" => Ok(End::Max),
-        _ => Err(CommandError::Syntax),
+/// The end that the argument at `index` names.
+fn end(call: &Call<'_>, index: usize) -> Result<End, CommandError> {
+    if call.is(index, "MIN") {
+        Ok(End::Min)
+    } else if call.is(index, "MAX") {
+        Ok(End::Max)
+    } else {
+        Err(CommandError::Syntax)
     }
 }
 
@@ -124,12 +126,7 @@ fn pop_one_key(
         return Err(CommandError::Syntax);
     }
     let has_count = call.len() == 3;
-    let count = if has_count {
-        let count = integer::parse(call.arg(2)).and_then(|count| usize::try_from(count).ok());
-        count.ok_or(CommandError::NotPositive)?
-    } else {
-        1
-    };
+    let count = if has_count { call.count(2)? } else { 1 };
     let popped = pop(keys, call.key(1), end, count)?.unwrap_or_default();
     let nested = has_count && reply.is_resp3();
     reply.array(if nested { popped.len() } else { 2 * popped.len() });
@@ -138,25 +135,12 @@ fn pop_one_key(
 }
 
 fn zmpop(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
-    let numkeys = positive(call.arg(1), "ERR numkeys should be greater than 0")?;
-    let at = numkeys.saturating_add(2);
-    if at >= call.len() {
-        return Err(CommandError::Syntax);
-    }
-    let end = end(call.arg(at))?;
-    let mut options = call.options(at + 1);
-    let mut count = None;
-    while options.left() > 0 {
-        if count.is_some() || options.left() < 2 || !options.take_word("COUNT") {
-            return Err(CommandError::Syntax);
-        }
-        count = Some(positive(options.value()?, "ERR count should be greater than 0")?);
-    }
-    for at in 2..at {
+    let asked = OfFirst::of(call, 1, end)?;
+    for at in asked.keys {
         let key = call.key(at);
-        let popped = pop(keys, key, end, count.unwrap_or(1))?.unwrap_or_default();
+        let popped = pop(keys, key, asked.end, asked.count)?.unwrap_or_default();
         if !popped.is_empty() {
-            record(keys, key, end, popped.len());
+            record(keys, key, asked.end, popped.len());
             reply_popped(reply, key.name, &popped);
             return Ok(());
         }

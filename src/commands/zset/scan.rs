@@ -2,7 +2,7 @@
 
 use crate::base::float;
 use crate::commands::call::Call;
-use crate::commands::command::{Access, Arg, Arity, Command, Flags, Group, KeySpec, Name, Run};
+use crate::commands::command::{Arg, Command, Group, Name, Run};
 use crate::commands::error::CommandError;
 use crate::commands::generic::elements::{self, Beside};
 use crate::data::table::Member as _;
@@ -14,23 +14,15 @@ use crate::resp::Reply;
 pub(crate) const COMMANDS: &[Command] = &[Command {
     name: Name("zscan"),
     group: Group::SortedSet,
-    since: "2.8.0",
     complexity: "O(1) for each call, O(N) for all calls together, with N members.",
     summary: "Lists the members of a sorted set with their scores piece by piece.",
-    arity: Arity::AtLeast(3),
-    keys: &[KeySpec::one(1, Access::RO.and(Access::READS))],
-    flags: Flags::READONLY,
-    tips: &["nondeterministic_output"],
-    args: &[
-        Arg::key("key"),
-        Arg::integer("cursor"),
-        Arg::pattern("pattern").token("MATCH").optional(),
-        Arg::integer("count").token("COUNT").optional(),
-        Arg::word("noscores", "NOSCORES").optional().since("8.1.0"),
-    ],
+    args: &Arg::joined::<5>(&[
+        elements::SCAN.args,
+        &[Arg::word("noscores", "NOSCORES").optional().since("8.1.0")],
+    ]),
     history: &[("8.1.0", "The option `NOSCORES`.")],
     run: Run::Keys(zscan),
-    ..Command::BASE
+    ..elements::SCAN
 }];
 
 fn zscan(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {

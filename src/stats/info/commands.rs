@@ -2,7 +2,7 @@
 
 use super::{Lines, Source};
 use crate::commands::registry;
-use crate::stats::Tally;
+use crate::counted::Tally;
 
 pub(super) fn commandstats(source: &Source<'_>, lines: &mut Lines<'_>) {
     for (name, tally) in used(source) {

@@ -1,15 +1,13 @@
 //! Events that took longer than `latency-monitor-threshold`: what LATENCY tells of.
 //!
 //! Per event the newest samples are kept, one a second at the most (the longest of that second), so
-//! that a burst does not push out the past. Every recorder is bounded; those of all shards and of
-//! the process are merged when somebody asks.
+//! that a burst does not push out the past. Every recorder is bounded; those of all shards are
+//! merged when somebody asks.
 
 use std::collections::VecDeque;
 
 use crate::base::millis::Millis;
-use crate::shard::question::{Answer, Question};
-
-pub use crate::question::{Event, Events};
+use crate::question::{Event, Events};
 
 /// Samples kept of each event.
 const SAMPLES_MAX: usize = 160;
@@ -106,16 +104,6 @@ impl Spikes {
             }
         }
         forgotten
-    }
-
-    /// Answers the questions about slow events: for the sink of a shard, and for the process, whose
-    /// answer stands beside those of the shards.
-    pub fn answer(&mut self, question: &Question) -> Option<Answer> {
-        match question {
-            Question::Spikes => Some(Answer::Spikes(Box::new(self.clone()))),
-            Question::ForgetSpikes(events) => Some(Answer::Forgotten(self.forget(*events))),
-            _ => None,
-        }
     }
 }
 

@@ -7,7 +7,7 @@
 
 use hdrhistogram::Histogram;
 
-use crate::stats::errors::Errors;
+use crate::counted::errors::Errors;
 
 /// The longest time that a histogram tells from longer ones, in nanoseconds.
 const LATENCY_MAX_NS: u64 = 1_000_000_000;
