@@ -89,6 +89,7 @@ const NO_ACTOR: &[&str] = &[
 /// safe wrapper.
 const UNSAFE: &[&str] = &[
     "src/data/blob.rs",
+    "src/data/own.rs",
     "src/data/zset/large.rs",
     "src/data/zset/member.rs",
     "src/data/zset/tree.rs",

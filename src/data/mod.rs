@@ -8,6 +8,7 @@ pub mod hash;
 pub mod hyperloglog;
 pub mod list;
 pub mod marked;
+pub mod own;
 pub mod pack;
 pub mod set;
 pub mod stream;

@@ -15,6 +15,7 @@ use crate::data::Collection;
 use crate::data::blob::Blob;
 use crate::data::hash::Hash;
 use crate::data::list::List;
+use crate::data::own::Own;
 use crate::data::pack::Pack;
 use crate::data::set::{Ints, Set};
 use crate::data::stream::Stream;
@@ -28,7 +29,7 @@ pub enum Object {
     Hash(Hash),
     Set(Set),
     Zset(Zset),
-    Stream(Box<Stream>),
+    Stream(Own<Stream>),
 }
 
 const LIST_PACKED: u8 = 0;
@@ -92,15 +93,15 @@ impl Object {
     pub(super) fn into_raw(self) -> (u8, NonNull<u8>) {
         match self {
             Object::List(List::Packed(pack)) => (LIST_PACKED, pack.into_blob().into_raw()),
-            Object::List(List::Linked(linked)) => (LIST_LINKED, boxed(linked)),
+            Object::List(List::Linked(linked)) => (LIST_LINKED, linked.into_raw()),
             Object::Hash(Hash::Packed(pack)) => (HASH_PACKED, pack.into_blob().into_raw()),
-            Object::Hash(Hash::Large(fields)) => (HASH_LARGE, boxed(fields)),
+            Object::Hash(Hash::Large(fields)) => (HASH_LARGE, fields.into_raw()),
             Object::Set(Set::Packed(pack)) => (SET_PACKED, pack.into_blob().into_raw()),
             Object::Set(Set::Ints(ints)) => (SET_INTS, ints.into_blob().into_raw()),
-            Object::Set(Set::Large(large)) => (SET_LARGE, boxed(large)),
+            Object::Set(Set::Large(large)) => (SET_LARGE, large.into_raw()),
             Object::Zset(Zset::Packed(pack)) => (ZSET_PACKED, pack.into_blob().into_raw()),
-            Object::Zset(Zset::Large(large)) => (ZSET_LARGE, boxed(large)),
-            Object::Stream(stream) => (STREAM, boxed(stream)),
+            Object::Zset(Zset::Large(large)) => (ZSET_LARGE, large.into_raw()),
+            Object::Stream(stream) => (STREAM, stream.into_raw()),
         }
     }
 
@@ -114,31 +115,19 @@ impl Object {
             let pack = || Pack::from_blob(Blob::from_raw(start));
             match tag {
                 LIST_PACKED => Object::List(List::Packed(pack())),
-                LIST_LINKED => Object::List(List::Linked(unboxed(start))),
+                LIST_LINKED => Object::List(List::Linked(Own::from_raw(start))),
                 HASH_PACKED => Object::Hash(Hash::Packed(pack())),
-                HASH_LARGE => Object::Hash(Hash::Large(unboxed(start))),
+                HASH_LARGE => Object::Hash(Hash::Large(Own::from_raw(start))),
                 SET_PACKED => Object::Set(Set::Packed(pack())),
                 SET_INTS => Object::Set(Set::Ints(Ints::from_blob(Blob::from_raw(start)))),
-                SET_LARGE => Object::Set(Set::Large(unboxed(start))),
+                SET_LARGE => Object::Set(Set::Large(Own::from_raw(start))),
                 ZSET_PACKED => Object::Zset(Zset::Packed(pack())),
-                ZSET_LARGE => Object::Zset(Zset::Large(unboxed(start))),
-                STREAM => Object::Stream(unboxed(start)),
+                ZSET_LARGE => Object::Zset(Zset::Large(Own::from_raw(start))),
+                STREAM => Object::Stream(Own::from_raw(start)),
                 _ => unreachable!("no object has the tag {tag}"),
             }
         }
     }
-}
-
-fn boxed<T>(value: Box<T>) -> NonNull<u8> {
-    const { assert!(size_of::<T>() > 0, "there is an allocation") };
-    NonNull::from(Box::leak(value)).cast()
-}
-
-/// # Safety
-/// `start` comes from [`boxed`] with the same type, and is given back once.
-unsafe fn unboxed<T>(start: NonNull<u8>) -> Box<T> {
-    // SAFETY: by the contract.
-    unsafe { Box::from_raw(start.cast().as_ptr()) }
 }
 
 /// A type of collection.
@@ -174,7 +163,7 @@ typed!(List, list => list);
 typed!(Hash, hash => hash);
 typed!(Set, set => set);
 typed!(Zset, zset => zset);
-typed!(Stream, stream => Box::new(stream));
+typed!(Stream, stream => Own::new(stream));
 
 /// An object as it is read, behind the tag and pointer of its entry.
 #[derive(Debug)]
@@ -247,11 +236,22 @@ pub(super) mod tests {
             set.add(&name, rules);
             ints.add(number.to_string().as_bytes(), rules);
         }
-        let stream = Object::Stream(Box::default());
+        let stream = Object::Stream(Own::default());
         vec![list.into_object(), hash.into_object(), zset.into_object(), set.into_object()]
             .into_iter()
             .chain([ints.into_object(), stream])
             .collect()
+    }
+
+    #[test]
+    fn an_object_is_viewed_several_times_at_once() {
+        for object in of_each_form(3).into_iter().chain(of_each_form(100)) {
+            let entry = Entry::new(b"k", NewValue::Object(object), None, 0);
+            let views = [entry.object().expect("it is one"), entry.object().expect("it is one")];
+            let len = |view: &View<'_>| view.collection().len();
+            let lens = [len(&views[0]), len(&views[1]), len(&views[0])];
+            assert!(lens.iter().all(|len| *len == lens[0]), "{lens:?}");
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ pub use field::Field;
 
 use crate::base::hash::Hasher;
 use crate::base::millis::Millis;
+use crate::data::own::Own;
 use crate::data::pack::{At, Pack};
 use crate::data::table::{Link, Member, Name, Place, Table};
 use crate::data::value::Value;
@@ -86,7 +87,7 @@ pub enum Hash {
     /// All in one pack.
     Packed(Pack),
     /// A table of fields.
-    Large(Box<Fields>),
+    Large(Own<Fields>),
 }
 
 impl Default for Hash {
@@ -219,7 +220,7 @@ impl Hash {
     /// Makes a table of a pack.
     pub fn enlarge(&mut self, hasher: &Hasher) {
         let Hash::Packed(pack) = self else { return };
-        let mut fields = Box::new(Fields { table: Table::default(), hasher: hasher.clone() });
+        let mut fields = Own::new(Fields { table: Table::default(), hasher: hasher.clone() });
         let mut items = pack.iter();
         while let (Some(name), Some(value)) = (items.next(), items.next()) {
             name.with(|name| value.with(|value| fields.set(name, value, None)));

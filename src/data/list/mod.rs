@@ -18,6 +18,7 @@ pub use linked::Linked;
 pub use walk::Walk;
 
 use crate::data::Collection;
+use crate::data::own::Own;
 use crate::data::pack::Pack;
 use crate::data::value::Value;
 
@@ -36,7 +37,7 @@ pub enum List {
     /// All in one pack.
     Packed(Pack),
     /// A row of packs.
-    Linked(Box<Linked>),
+    Linked(Own<Linked>),
 }
 
 impl Default for List {
@@ -51,7 +52,7 @@ impl List {
         if let List::Packed(pack) = self
             && limits.are_passed(pack.listpack_len() + bytes, pack.len() + items)
         {
-            *self = List::Linked(Box::new(Linked::of(std::mem::take(pack))));
+            *self = List::Linked(Own::new(Linked::of(std::mem::take(pack))));
         }
     }
 
@@ -143,7 +144,7 @@ impl List {
                 }
                 None
             }
-            List::Linked(linked) => linked.cut(index, count).map(|cut| List::Linked(Box::new(cut))),
+            List::Linked(linked) => linked.cut(index, count).map(|cut| List::Linked(Own::new(cut))),
         }
     }
 

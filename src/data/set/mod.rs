@@ -13,6 +13,7 @@ use std::collections::BTreeSet;
 use crate::base::hash::Hasher;
 use crate::base::integer;
 use crate::base::millis::Millis;
+use crate::data::own::Own;
 use crate::data::pack::{self, Pack};
 use crate::data::table::{Link, Member, Place};
 use crate::data::value::Value;
@@ -48,7 +49,7 @@ pub enum Set {
     /// All in one pack.
     Packed(Pack),
     /// All in a table.
-    Large(Box<Large>),
+    Large(Own<Large>),
 }
 
 impl Default for Set {
@@ -70,7 +71,7 @@ impl Set {
         } else if count <= rules.entries {
             Set::Packed(Pack::default())
         } else {
-            Set::Large(Box::new(Large::new(rules.hasher)))
+            Set::Large(Own::new(Large::new(rules.hasher)))
         }
     }
 
@@ -274,7 +275,7 @@ impl Set {
         if matches!(self, Set::Large(_)) {
             return;
         }
-        let mut large = Box::new(Large::new(hasher));
+        let mut large = Own::new(Large::new(hasher));
         self.iter().for_each(|member| {
             member.with(|member| large.insert(member));
         });

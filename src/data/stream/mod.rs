@@ -346,13 +346,14 @@ impl Stream {
             Some(read) if !self.is_holed_after(group.last_id) => Some(read),
             _ => self.entries_up_to(group.last_id),
         };
-        read.map(|read| self.entries_added.saturating_sub(read))
+        read.map(|read| self.entries_added.wrapping_sub(read))
     }
 
-    /// How many entries a group that reads `id` next has read then, where that is known.
+    /// How many entries a group that reads `id` next has read then, where that is known. A client
+    /// may have set the count to the largest number: it wraps around, as Valkey's does.
     pub fn entries_read_with(&self, group: &Group, id: Id) -> Option<i64> {
         match group.entries_read {
-            Some(read) if self.counts_on(group) => Some(read.saturating_add(1)),
+            Some(read) if self.counts_on(group) => Some(read.wrapping_add(1)),
             _ if self.entries_added > 0 => self.entries_up_to(id),
             unknown => unknown,
         }

@@ -13,6 +13,7 @@ mod tree;
 
 use crate::base::hash::Hasher;
 use crate::base::millis::Millis;
+use crate::data::own::Own;
 use crate::data::pack::Pack;
 use crate::data::table::{Link, Table};
 use crate::data::{Collection, NEVER};
@@ -27,7 +28,7 @@ pub enum Zset {
     /// All in one pack.
     Packed(Pack),
     /// A table and a tree.
-    Large(Box<Large>),
+    Large(Own<Large>),
 }
 
 /// Up to where a sorted set is packed.
@@ -209,7 +210,7 @@ impl Zset {
     /// Turns a packed set into a large one: what is wanted of it is known to need it.
     pub fn unpack(&mut self, hasher: &Hasher) -> &mut Large {
         if let Zset::Packed(_) = self {
-            let mut large = Box::new(Large::new(hasher));
+            let mut large = Own::new(Large::new(hasher));
             self.each(|name, score| {
                 large.update(name, |_| Some(score));
             });
