@@ -199,12 +199,13 @@ impl Counts {
     }
 }
 
-/// A table of members, each found by its name. What every look needs fills the first cache line.
+/// A table of members, each found by its name. What every look needs fills the first cache line;
+/// the number of chunks beyond the first, which few tables have, is behind it.
 #[derive(Clone, Debug)]
 #[repr(C)]
 pub struct Table<T> {
-    buckets: Buckets<T>,
     due: Millis,
+    buckets: Buckets<T>,
     /// Lower bounds of the deadlines by group; no bound where none was needed yet.
     groups: Vec<Millis>,
     counts: Counts,

@@ -37,6 +37,12 @@ fn name(number: usize) -> Vec<u8> {
 }
 
 #[test]
+fn what_every_look_needs_fills_a_line() {
+    let number_of_chunks = size_of::<usize>();
+    assert_eq!(std::mem::offset_of!(Table<Plain>, groups), 64 + number_of_chunks);
+}
+
+#[test]
 fn members_are_found_again_across_growth() {
     let mut table = Table::default();
     let count = if cfg!(miri) { 300 } else { 20_000 };
