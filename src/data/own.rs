@@ -1,8 +1,9 @@
-//! An owning pointer without what a `Box` promises beside: that nobody else reads what it points to.
+//! An owning pointer without what a `Box` promises beside: that nobody else reads what it points
+//! to.
 //!
 //! Why: an entry's collection is read through copies of the pointer that the entry keeps
-//! ([`crate::keyspace::object::View`]), several of them at a time where a command names a key twice.
-//! A copy of a `Box` would claim what is behind it for itself alone.
+//! ([`crate::keyspace::object::View`]), several of them at a time where a command names a key
+//! twice. A copy of a `Box` would claim what is behind it for itself alone.
 
 #![allow(unsafe_code)]
 

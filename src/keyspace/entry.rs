@@ -1,5 +1,5 @@
-//! One key with its value in one allocation behind one thin pointer: the only `unsafe` of the
-//! store.
+//! One key with its value in one allocation behind one thin pointer, which carries a part of the
+//! key's hash, so that a table that grows need not look at the key.
 //!
 //! Why: a safe `Box<[u8]>` is two words in the table and cannot hold the deadline beside the value;
 //! the thin form saves 18 bytes a key (16-byte keys, 8-byte values, 1M keys).
