@@ -135,9 +135,10 @@ impl Piece<'_> {
     }
 
     fn hash(&mut self, hash: &Hash, place: &Place) -> Option<Position> {
+        let is_whole = matches!(hash, Hash::Packed(_));
         let mut timed = Vec::new();
         let next = hash.walk(place, |item| {
-            self.takes() && {
+            (is_whole || self.takes()) && {
                 timed.extend(item.deadline.map(|deadline| (item.name.to_vec(), deadline)));
                 self.add(b"HSET", [item.name.to_vec(), item.value.to_vec()])
             }
@@ -148,9 +149,10 @@ impl Piece<'_> {
     }
 
     fn set(&mut self, set: &Set, place: &Place) -> Option<Position> {
+        let is_whole = !matches!(set, Set::Large(_));
         let mut timed = Vec::new();
         let next = set.walk(place, |member, deadline| {
-            self.takes() && {
+            (is_whole || self.takes()) && {
                 timed.extend(deadline.map(|deadline| (member.to_vec(), deadline)));
                 self.add(b"SADD", [member.to_vec()])
             }

@@ -279,6 +279,16 @@ mod tests {
             store.run(&format!("SET key:{number} {number}"));
             store.run(&format!("SET {{t}}{number} \"a\\r\\n{number}\" PX {}", 1 + number));
         }
+        for count in [1, 64, 65, 100, 500, 3_000] {
+            for number in 0..count {
+                store.run(&format!("RPUSH list:{count} {number}"));
+                store.run(&format!("HSET hash:{count} field:{number} {number}"));
+                store.run(&format!("SADD ints:{count} {number}"));
+                store.run(&format!("SADD set:{count} member:{number}"));
+                store.run(&format!("ZADD zset:{count} {} member:{number}", number % 7));
+                store.run(&format!("XADD stream:{count} {}-1 field {number}", 1 + number));
+            }
+        }
         store.tick(100);
         store.effects();
         let (digest, size) = (store.run("DEBUG DIGEST"), store.run("DBSIZE"));
