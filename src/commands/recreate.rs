@@ -135,13 +135,10 @@ impl Piece<'_> {
     }
 
     fn hash(&mut self, hash: &Hash, place: &Place) -> Option<Position> {
-        let is_whole = matches!(hash, Hash::Packed(_));
         let mut timed = Vec::new();
         let next = hash.walk(place, |item| {
-            (is_whole || self.takes()) && {
-                timed.extend(item.deadline.map(|deadline| (item.name.to_vec(), deadline)));
-                self.add(b"HSET", [item.name.to_vec(), item.value.to_vec()])
-            }
+            timed.extend(item.deadline.map(|deadline| (item.name.to_vec(), deadline)));
+            self.add(b"HSET", [item.name.to_vec(), item.value.to_vec()])
         });
         self.flush(b"HSET");
         self.deadlines(b"HPEXPIREAT", b"FIELDS", &timed);
@@ -149,13 +146,10 @@ impl Piece<'_> {
     }
 
     fn set(&mut self, set: &Set, place: &Place) -> Option<Position> {
-        let is_whole = !matches!(set, Set::Large(_));
         let mut timed = Vec::new();
         let next = set.walk(place, |member, deadline| {
-            (is_whole || self.takes()) && {
-                timed.extend(deadline.map(|deadline| (member.to_vec(), deadline)));
-                self.add(b"SADD", [member.to_vec()])
-            }
+            timed.extend(deadline.map(|deadline| (member.to_vec(), deadline)));
+            self.add(b"SADD", [member.to_vec()])
         });
         self.flush(b"SADD");
         self.deadlines(b"SPEXPIREAT", b"MEMBERS", &timed);
@@ -174,7 +168,8 @@ impl Piece<'_> {
             }
             let deadline = if has_deadlines { zset.deadline(name).flatten() } else { None };
             timed.extend(deadline.map(|deadline| (name.to_vec(), deadline)));
-            self.add(b"ZADD", [float::Text::of(score).as_bytes().to_vec(), name.to_vec()])
+            self.add(b"ZADD", [float::Text::of(score).as_bytes().to_vec(), name.to_vec()]);
+            true
         });
         self.flush(b"ZADD");
         self.deadlines(b"ZPEXPIREAT", b"MEMBERS", &timed);
@@ -186,7 +181,7 @@ impl Piece<'_> {
         self.len < ELEMENTS_A_COMMAND && self.bytes < BYTES_A_PIECE
     }
 
-    /// Adds an element, in `command` with others. Always true.
+    /// Adds an element, in `command` with others. Returns whether there is room for one more.
     fn add<const N: usize>(&mut self, command: &[u8], element: [Vec<u8>; N]) -> bool {
         if self.words.len() == N * ELEMENTS_A_COMMAND {
             self.flush(command);
@@ -194,7 +189,7 @@ impl Piece<'_> {
         self.len += 1;
         self.bytes += element.iter().map(Vec::len).sum::<usize>();
         self.words.extend(element);
-        true
+        self.takes()
     }
 
     fn flush(&mut self, command: &[u8]) {

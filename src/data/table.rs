@@ -424,8 +424,8 @@ impl<T: Member> Table<T> {
         (found, next)
     }
 
-    /// Hands the members from `place` on to `take`, in order, until it refuses one. Returns where
-    /// to go on; nothing at the end.
+    /// Hands the members from `place` on to `take`, in order, until it says that it takes no more.
+    /// Returns where to go on; nothing at the end.
     pub fn walk(
         &self,
         place: &Place,
@@ -435,9 +435,12 @@ impl<T: Member> Table<T> {
         let mut at = place.clone();
         for _ in 0..BUCKETS_A_WALK {
             let (members, next) = self.from(&at, hasher);
-            for (position, member) in members {
+            let mut members = members.into_iter().peekable();
+            while let Some((_, member)) = members.next() {
                 if !take(member) {
-                    return Some(Place::of(position, member.name()));
+                    let behind = members.peek();
+                    let behind = behind.map(|(position, there)| Place::of(*position, there.name()));
+                    return behind.or(next.map(Place::at));
                 }
             }
             at = Place::at(next?);

@@ -194,8 +194,11 @@ impl Shard {
         place
     }
 
-    /// Warms the cache for a call over several keys.
+    /// Warms the cache for a call over several keys; nothing overlaps with one.
     fn warm_keys(&self, batch: &Batch) {
+        if batch.keys.len() < 2 {
+            return;
+        }
         for some in batch.keys[..batch.keys.len().min(WARMED_AT_ONCE)].chunks(WARMED) {
             let mut keys = [Warm::default(); WARMED];
             for (warm, KeyAt { slot, hash, .. }) in keys.iter_mut().zip(some) {

@@ -124,8 +124,8 @@ impl Hash {
         }
     }
 
-    /// Hands the fields from `place` on to `take`, until it refuses one. Returns where to go on;
-    /// nothing at the end. A packed hash is handed out whole: it is not asked whether it refuses.
+    /// Hands the fields from `place` on to `take`, until it says that it takes no more. Returns
+    /// where to go on; nothing at the end. A packed hash is handed out whole, whatever it says.
     pub fn walk(&self, place: &Place, mut take: impl FnMut(Item<'_>) -> bool) -> Option<Place> {
         match self {
             Hash::Packed(_) => {

@@ -160,8 +160,9 @@ impl Set {
         }
     }
 
-    /// Hands the members from `place` on, with their deadlines, to `take`, until it refuses one.
-    /// Returns where to go on; nothing at the end. A small set is handed out whole.
+    /// Hands the members from `place` on, with their deadlines, to `take`, until it says that it
+    /// takes no more. Returns where to go on; nothing at the end. A small set is handed out whole,
+    /// whatever it says.
     pub fn walk(
         &self,
         place: &Place,
