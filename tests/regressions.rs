@@ -103,3 +103,55 @@ fn what_is_freed_bit_by_bit_is_counted() {
     client.line("UNLINK list");
     until("it is freed", SOON, || info(&mut client, "lazyfreed_objects") == 1);
 }
+
+/// `instantaneous_ops_per_sec` and its relatives, `total_reads_processed`,
+/// `total_writes_processed` and `acl_access_denied_auth` were always 0, and `used_memory_peak` was
+/// the most that INFO had seen.
+#[test]
+fn traffic_and_the_peak_of_memory_are_told() {
+    let server = Options::shards(2).start();
+    let mut client = server.client();
+    until("commands a second are told", SOON, || {
+        (0..100).for_each(|_| drop(client.line("PING")));
+        info(&mut client, "instantaneous_ops_per_sec") > 0
+    });
+    let reads = info(&mut client, "total_reads_processed");
+    let writes = info(&mut client, "total_writes_processed");
+    assert!(reads > 100 && writes > 100, "{reads} reads, {writes} writes");
+    let rates = client.line("INFO stats").text();
+    for field in ["instantaneous_input_kbps:0.00", "instantaneous_output_kbps:0.00"] {
+        assert!(!rates.contains(field), "{rates}");
+    }
+    for _ in 0..3 {
+        assert!(client.line("AUTH nobody secret").error().is_some());
+    }
+    assert_eq!(info(&mut client, "acl_access_denied_auth"), 3);
+    let before = info(&mut client, "used_memory");
+    client.line("SETRANGE large 100000000 x");
+    // Longer than from one sample to the next.
+    std::thread::sleep(Duration::from_millis(500));
+    client.line("FLUSHALL SYNC");
+    until("the memory is given back", SOON, || {
+        info(&mut client, "used_memory") < before + 50_000_000
+    });
+    assert!(info(&mut client, "used_memory_peak") >= before + 100_000_000);
+    client.line("CONFIG RESETSTAT");
+    assert!(info(&mut client, "total_reads_processed") <= 1);
+    assert_eq!(info(&mut client, "acl_access_denied_auth"), 3, "as Valkey 9.1.2 keeps it");
+    until("silence is told", SOON, || info(&mut client, "instantaneous_ops_per_sec") < 20);
+}
+
+/// `rustc_version` was not the compiler's but the oldest one that is enough, and had two numbers:
+/// the tests of redis-rs take every field of that ending for a version of three.
+#[test]
+fn versions_in_info_have_three_numbers() {
+    let server = Options::shards(1).start();
+    let text = server.client().line("INFO everything").text();
+    let fields = text.lines().filter_map(|line| line.split_once(':'));
+    let versions: Vec<_> = fields.filter(|(name, _)| name.ends_with("_version")).collect();
+    assert!(versions.iter().any(|(name, _)| *name == "redis_version"), "{text}");
+    for (name, version) in versions {
+        let numbers: Vec<_> = version.split('.').map(str::parse::<u32>).collect();
+        assert!(numbers.len() == 3 && numbers.iter().all(Result::is_ok), "{name}:{version}");
+    }
+}

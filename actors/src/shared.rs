@@ -18,6 +18,12 @@ pub struct Shared {
     pub accepted: AtomicU64,
     /// Connections refused since the start.
     pub rejected: AtomicU64,
+    /// Commands taken from clients.
+    pub commands: AtomicU64,
+    /// Reads from clients' sockets that brought something.
+    pub reads: AtomicU64,
+    /// Writes to clients' sockets that took something.
+    pub writes: AtomicU64,
     /// Bytes read from clients.
     pub bytes_in: AtomicU64,
     /// Bytes written to clients.
@@ -45,6 +51,9 @@ impl Shared {
         let counters = [
             &self.accepted,
             &self.rejected,
+            &self.commands,
+            &self.reads,
+            &self.writes,
             &self.bytes_in,
             &self.bytes_out,
             &self.cut_for_input,

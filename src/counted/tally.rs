@@ -110,6 +110,8 @@ pub struct Statistics {
     pub commands: Vec<Tally>,
     /// Error replies.
     pub errors: Errors,
+    /// Users and passwords that were refused, since the start: a reset leaves them.
+    pub logins_refused: u64,
 }
 
 impl Statistics {
@@ -127,6 +129,7 @@ impl Statistics {
             mine.merge(theirs);
         }
         self.errors.merge(&other.errors);
+        self.logins_refused += other.logins_refused;
     }
 
     /// Forgets how long the command with this number ran each time.

@@ -40,6 +40,7 @@ impl Counters {
     #[cold]
     fn count_error(&mut self, error: &CommandError) {
         self.counted.errors.add(&error.prefix(), 1);
+        self.counted.logins_refused += u64::from(matches!(error, CommandError::WrongPass));
     }
 }
 
@@ -75,7 +76,8 @@ impl Sink for Counters {
         match question {
             Question::Report => Some(Answer::Statistics(Box::new(self.counted.clone()))),
             Question::ResetStatistics => {
-                self.counted = empty(self.numbers);
+                let logins_refused = self.counted.logins_refused;
+                self.counted = Statistics { logins_refused, ..empty(self.numbers) };
                 None
             }
             _ => None,
@@ -106,11 +108,13 @@ mod tests {
     }
 
     #[test]
-    fn a_reset_forgets_all() {
+    fn a_reset_forgets_all_but_refused_logins() {
         let (mut counters, session) = (Counters::default(), sample::session());
         let call = sample::words(&["get", "k"]);
-        counters.called(&sample::ran(&call, &session, 7));
+        let ran = sample::ran(&call, &session, 7);
+        counters.called(&Called { outcome: Outcome::Failed(&CommandError::WrongPass), ..ran });
         assert!(counters.answer(&Question::ResetStatistics).is_none());
-        assert_eq!(counters.counted().calls(), 0);
+        assert_eq!((counters.counted().calls(), counters.counted().errors.total()), (0, 0));
+        assert_eq!(counters.counted().logins_refused, 1);
     }
 }

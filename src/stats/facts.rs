@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::base::millis::Millis;
 use crate::settings::Settings;
+use crate::stats::rates::PerSecond;
 
 /// Everything about the process.
 #[derive(Clone, Debug, Default)]
@@ -42,8 +43,6 @@ pub struct Process {
     pub git_dirty: bool,
     /// Tells builds apart.
     pub build_id: &'static str,
-    /// The compiler.
-    pub rustc: &'static str,
     /// Operating system, release and machine, as `uname` gives them.
     pub os: String,
     /// What waits for sockets.
@@ -123,14 +122,8 @@ pub struct Network {
     pub query_limit_disconnections: u64,
     /// Clients cut off for too much output.
     pub output_limit_disconnections: u64,
-    /// Commands a second, lately.
-    pub commands_per_second: u64,
-    /// Bytes read a second, lately.
-    pub input_bytes_per_second: f64,
-    /// Bytes written a second, lately.
-    pub output_bytes_per_second: f64,
-    /// Refused attempts to authenticate.
-    pub auth_denied: u64,
+    /// What happens a second, lately.
+    pub per_second: PerSecond,
 }
 
 /// The journal.

@@ -7,4 +7,5 @@ pub mod facts;
 pub mod gathered;
 pub mod info;
 pub mod latency;
+pub mod rates;
 pub mod totals;

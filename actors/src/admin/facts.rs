@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::MutexGuard;
 use std::sync::atomic::Ordering;
 
 use tokio::runtime::Handle;
@@ -12,6 +13,7 @@ use troupe::settings::{Settings, Supervision};
 use troupe::stats::facts::{
     ActorRow, Clients, Cpu, Facts, Journal, Loading, Memory, Network, Process,
 };
+use troupe::stats::rates::{Counters, Rates};
 
 use super::Admin;
 use crate::allocator;
@@ -40,7 +42,6 @@ impl Origin {
             git_sha: option_env!("TROUPE_GIT_SHA").unwrap_or("00000000"),
             git_dirty: false,
             build_id: env!("CARGO_PKG_VERSION"),
-            rustc: option_env!("CARGO_PKG_RUST_VERSION").unwrap_or(""),
             os: format!(
                 "{} {} {}",
                 uname.sysname().to_string_lossy(),
@@ -93,6 +94,24 @@ impl Admin {
         }
     }
 
+    /// Notes how far the counters are and how much memory is in use. Called every
+    /// [`EVERY_MS`](troupe::stats::rates::EVERY_MS) milliseconds.
+    pub fn sample(&self) {
+        let shared = &self.parts.shared;
+        let counters = Counters {
+            commands: shared.commands.load(Ordering::Relaxed),
+            input_bytes: shared.bytes_in.load(Ordering::Relaxed),
+            output_bytes: shared.bytes_out.load(Ordering::Relaxed),
+        };
+        self.rates().sample(self.parts.clock.steady_ms(), counters);
+        shared.peak.fetch_max(allocator::counters().allocated, Ordering::Relaxed);
+    }
+
+    /// What happens a second.
+    pub(super) fn rates(&self) -> MutexGuard<'_, Rates> {
+        self.rates.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
     fn memory(&self) -> Memory {
         let startup = self.parts.origin.startup_bytes;
         let memory = Memory { startup, rss: resident(), ..allocator::counters() };
@@ -107,9 +126,11 @@ impl Admin {
             rejected: shared.rejected.load(Ordering::Relaxed),
             input_bytes: shared.bytes_in.load(Ordering::Relaxed),
             output_bytes: shared.bytes_out.load(Ordering::Relaxed),
+            reads: shared.reads.load(Ordering::Relaxed),
+            writes: shared.writes.load(Ordering::Relaxed),
             query_limit_disconnections: shared.cut_for_input.load(Ordering::Relaxed),
             output_limit_disconnections: shared.cut_for_output.load(Ordering::Relaxed),
-            ..Network::default()
+            per_second: self.rates().per_second(),
         }
     }
 

@@ -25,6 +25,7 @@ use troupe::settings::{Extent, Settings};
 use troupe::shard::letter::Letter;
 use troupe::shard::question::{Answer, Question};
 use troupe::stats::gathered;
+use troupe::stats::rates::Rates;
 
 use crate::actions::{Actions, Performing};
 use crate::allocator;
@@ -114,6 +115,7 @@ pub struct Admin {
     score: Mutex<Score>,
     pause: Mutex<Option<Pause>>,
     watchers: Mutex<Vec<(u64, Recipient<Push>)>>,
+    rates: Mutex<Rates>,
 }
 
 impl Admin {
@@ -129,6 +131,7 @@ impl Admin {
             score: Mutex::default(),
             pause: Mutex::default(),
             watchers: Mutex::default(),
+            rates: Mutex::default(),
         }
     }
 
@@ -155,6 +158,7 @@ impl Admin {
         };
         if question == Question::ResetStatistics {
             self.parts.shared.reset();
+            self.rates().reset();
         }
         gathered::reply(gathered, &answers, &self.facts(), reply)
     }

@@ -184,6 +184,8 @@ impl Connection {
                 match self.codec.decode(&mut self.input) {
                     Ok(Some(input)) => {
                         std::mem::swap(&mut batch.frames, &mut self.codec.frames);
+                        let commands = batch.frames.len() as u64;
+                        self.thread.shared.commands.fetch_add(commands, Ordering::Relaxed);
                         let now = self.thread.clock.now();
                         self.thread.with_shard(|s| batch.route(input, now, s.hasher()));
                         self.send_out(batch);
@@ -227,6 +229,7 @@ impl Connection {
         match ready!(self.stream.poll_read(task, &mut self.input)) {
             Ok(0) | Err(_) => Poll::Ready(Err(Closed)),
             Ok(count) => {
+                self.thread.shared.reads.fetch_add(1, Ordering::Relaxed);
                 self.thread.shared.bytes_in.fetch_add(count as u64, Ordering::Relaxed);
                 self.row.borrow_mut().traffic.received += count as u64;
                 Poll::Ready(Ok(()))
@@ -336,6 +339,7 @@ impl Connection {
                 Ok(0) | Err(_) => return Poll::Ready(Err(Closed)),
                 Ok(count) => {
                     self.written += count;
+                    self.thread.shared.writes.fetch_add(1, Ordering::Relaxed);
                     self.thread.shared.bytes_out.fetch_add(count as u64, Ordering::Relaxed);
                     self.row.borrow_mut().traffic.sent += count as u64;
                 }

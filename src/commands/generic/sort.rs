@@ -48,11 +48,11 @@ const SORT_RO: Command = Command {
         .and(Categories::DANGEROUS),
     args: &[
         Arg::key("key"),
-        Arg::pattern("by-pattern").token("BY").optional(),
+        Arg::pattern("by-pattern").shown("pattern").token("BY").optional(),
         Arg::block("limit", &[Arg::integer("offset"), Arg::integer("count")])
             .token("LIMIT")
             .optional(),
-        Arg::pattern("get-pattern").token("GET").multiple_token().optional(),
+        Arg::pattern("get-pattern").shown("pattern").token("GET").multiple_token().optional(),
         Arg::one_of("order", &[Arg::word("asc", "ASC"), Arg::word("desc", "DESC")]).optional(),
         Arg::word("sorting", "ALPHA").optional(),
     ],

@@ -30,7 +30,7 @@ const BY: Arg = Arg::one_of(
             "polygon",
             &[
                 Arg::integer("num-vertices").token("BYPOLYGON"),
-                Arg::block("vertex", &[Arg::double("longitude"), Arg::double("latitude")])
+                Arg::block("vertices", &[Arg::double("longitude"), Arg::double("latitude")])
                     .multiple(),
             ],
         )

@@ -58,7 +58,7 @@ pub(crate) const COMMANDS: &[Command] = &[
             Arg::key("key"),
             Arg::one_of("key-condition", &[Arg::word("nx", "NX"), Arg::word("xx", "XX")])
                 .optional(),
-            Arg::one_of("field-condition", &[Arg::word("fnx", "FNX"), Arg::word("fxx", "FXX")])
+            Arg::one_of("fields-condition", &[Arg::word("fnx", "FNX"), Arg::word("fxx", "FXX")])
                 .optional(),
             expiry::OR_KEEPTTL,
             Arg::block(

@@ -17,7 +17,7 @@ const NO_KEY: CommandError = CommandError::Text(
 
 const ID: Arg = Arg::one_of("id-selector", &[Arg::string("id"), Arg::word("new-id", "$")]);
 
-const ENTRIES_READ: Arg = Arg::integer("entries-read")
+const ENTRIES_READ: Arg = Arg::integer("entriesread")
     .token("ENTRIESREAD")
     .shown("entries-read")
     .since("7.0.0")

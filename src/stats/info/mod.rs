@@ -43,6 +43,7 @@ const fn section(
 
 const SECTIONS: &[Section] = &[
     section("server", "Server", true, server::server),
+    section("tls", "TLS", false, server::tls),
     section("clients", "Clients", true, server::clients),
     section("memory", "Memory", true, memory::memory),
     section("persistence", "Persistence", true, persistence::persistence),
@@ -54,6 +55,7 @@ const SECTIONS: &[Section] = &[
     section("errorstats", "Errorstats", true, commands::errorstats),
     section("latencystats", "Latencystats", false, commands::latencystats),
     section("cluster", "Cluster", true, server::cluster),
+    section("scriptingengines", "Scripting Engines", false, server::scripting_engines),
     section("actors", "Actors", false, server::actors),
     section("keyspace", "Keyspace", true, keyspace::keyspace),
 ];
@@ -138,19 +140,19 @@ mod tests {
         let (facts, totals) = (Facts::default(), Totals::default());
         let text = text(&asked, &Source { facts: &facts, totals: &totals });
         let titles = text.split("\r\n").filter_map(|line| line.strip_prefix("# "));
-        titles.collect::<Vec<_>>().join(" ")
+        titles.collect::<Vec<_>>().join(", ")
     }
 
     #[test]
     fn sections_are_chosen_by_name() {
         assert_eq!(
             titles(&[]),
-            "Server Clients Memory Persistence Stats Replication CPU Modules Errorstats Cluster \
-             Keyspace"
+            "Server, Clients, Memory, Persistence, Stats, Replication, CPU, Modules, Errorstats, \
+             Cluster, Keyspace"
         );
-        assert_eq!(titles(&["CPU", "server", "nope"]), "Server CPU");
-        assert_eq!(titles(&["default", "commandstats"]).split(' ').count(), 12);
-        assert_eq!(titles(&["all"]).split(' ').count(), SECTIONS.len());
+        assert_eq!(titles(&["CPU", "server", "nope", "tls"]), "Server, TLS, CPU");
+        assert_eq!(titles(&["default", "commandstats"]).split(',').count(), 12);
+        assert_eq!(titles(&["all"]).split(',').count(), SECTIONS.len());
         assert_eq!(titles(&["everything"]), titles(&["all"]));
         assert_eq!(titles(&["nope"]), "");
     }

@@ -31,7 +31,12 @@ pub(super) fn persistence(source: &Source<'_>, lines: &mut Lines<'_>) {
     lines.field("aof_rewrites", journal.rewrites);
     lines.field("aof_rewrites_consecutive_failures", journal.rewrite_failures);
     lines.field("aof_last_write_status", status(journal.failed.is_some()));
-    lines.zeros(&["aof_last_cow_size", "module_fork_in_progress", "module_fork_last_cow_size"]);
+    lines.zeros(&[
+        "aof_last_cow_size",
+        "module_fork_in_progress",
+        "module_fork_last_cow_size",
+        "slot_migration_fork_in_progress",
+    ]);
     if journal.enabled {
         lines.field("aof_current_size", journal.size_bytes);
         lines.field("aof_base_size", journal.base_bytes);

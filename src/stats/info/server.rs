@@ -1,4 +1,4 @@
-//! INFO server, clients, replication, cpu, cluster, and our own: actors.
+//! INFO server, tls, clients, replication, cpu, cluster, scriptingengines, and our own: actors.
 
 use super::{Lines, Source};
 use crate::shard::Phase;
@@ -25,7 +25,6 @@ pub(super) fn server(source: &Source<'_>, lines: &mut Lines<'_>) {
     lines.field("arch_bits", usize::BITS);
     lines.field("monotonic_clock", "POSIX clock_gettime");
     lines.field("multiplexing_api", process.multiplexing);
-    lines.field("rustc_version", process.rustc);
     lines.field("process_id", process.id);
     lines.field("process_supervised", process.supervised);
     lines.field("run_id", &process.run_id);
@@ -51,6 +50,14 @@ pub(super) fn server(source: &Source<'_>, lines: &mut Lines<'_>) {
             listener.push_str(&format!(",port={port}"));
         }
         lines.field(&format!("listener{number}"), listener);
+    }
+}
+
+/// There is no TLS yet, and so no certificate.
+pub(super) fn tls(_source: &Source<'_>, lines: &mut Lines<'_>) {
+    for owner in ["server", "client", "ca"] {
+        lines.field(&format!("tls_{owner}_cert_serial"), "none");
+        lines.field(&format!("tls_{owner}_cert_expires_in_seconds"), 0);
     }
 }
 
@@ -113,6 +120,11 @@ pub(super) fn cpu(source: &Source<'_>, lines: &mut Lines<'_>) {
 
 pub(super) fn cluster(_source: &Source<'_>, lines: &mut Lines<'_>) {
     lines.field("cluster_enabled", 0);
+}
+
+/// There are no scripts yet.
+pub(super) fn scripting_engines(_source: &Source<'_>, lines: &mut Lines<'_>) {
+    lines.zeros(&["engines_count", "engines_total_used_memory", "engines_total_memory_overhead"]);
 }
 
 /// The actors, then the shards, a line each.

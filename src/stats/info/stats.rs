@@ -9,13 +9,18 @@ pub(super) fn stats(source: &Source<'_>, lines: &mut Lines<'_>) {
     let (network, totals) = (&source.facts.network, source.totals);
     lines.field("total_connections_received", network.accepted);
     lines.field("total_commands_processed", totals.statistics.calls());
-    lines.field("instantaneous_ops_per_sec", network.commands_per_second);
+    lines.field("instantaneous_ops_per_sec", network.per_second.commands);
     lines.field("total_net_input_bytes", network.input_bytes);
     lines.field("total_net_output_bytes", network.output_bytes);
-    lines.zeros(&["total_net_repl_input_bytes", "total_net_repl_output_bytes"]);
+    lines.zeros(&[
+        "total_net_repl_input_bytes",
+        "total_net_repl_output_bytes",
+        "total_net_cluster_slot_import_bytes",
+        "total_net_cluster_slot_export_bytes",
+    ]);
     let kilobytes = |bytes: f64| format!("{:.2}", bytes / KILO);
-    lines.field("instantaneous_input_kbps", kilobytes(network.input_bytes_per_second));
-    lines.field("instantaneous_output_kbps", kilobytes(network.output_bytes_per_second));
+    lines.field("instantaneous_input_kbps", kilobytes(network.per_second.input_bytes));
+    lines.field("instantaneous_output_kbps", kilobytes(network.per_second.output_bytes));
     lines.field("instantaneous_input_repl_kbps", "0.00");
     lines.field("instantaneous_output_repl_kbps", "0.00");
     lines.field("rejected_connections", network.rejected);
@@ -58,7 +63,15 @@ pub(super) fn stats(source: &Source<'_>, lines: &mut Lines<'_>) {
     lines.field("dump_payload_sanitizations", 0);
     lines.field("total_reads_processed", network.reads);
     lines.field("total_writes_processed", network.writes);
-    lines.zeros(&["io_threaded_reads_processed", "io_threaded_writes_processed"]);
+    lines.zeros(&[
+        "io_threaded_reads_processed",
+        "io_threaded_writes_processed",
+        "io_threaded_freed_objects",
+        "io_threaded_accept_processed",
+        "io_threaded_poll_processed",
+        "io_threaded_total_prefetch_batches",
+        "io_threaded_total_prefetch_entries",
+    ]);
     lines.field("client_query_buffer_limit_disconnections", network.query_limit_disconnections);
     lines.field("client_output_buffer_limit_disconnections", network.output_limit_disconnections);
     lines.zeros(&[
@@ -70,7 +83,7 @@ pub(super) fn stats(source: &Source<'_>, lines: &mut Lines<'_>) {
         "instantaneous_eventloop_cycles_per_sec",
         "instantaneous_eventloop_duration_usec",
     ]);
-    lines.field("acl_access_denied_auth", network.auth_denied);
+    lines.field("acl_access_denied_auth", totals.statistics.logins_refused);
     lines.zeros(&[
         "acl_access_denied_cmd",
         "acl_access_denied_key",
