@@ -3,8 +3,6 @@
 use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -13,9 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tracing::{error, info, warn};
 use troupe::settings::{Settings, Supervision};
-use troupe::stats::rates::EVERY_MS;
 
-use crate::admin::Admin;
 use crate::boot::{self, Given, Server};
 use crate::clock::Clock;
 use crate::logging;
@@ -70,7 +66,7 @@ async fn live(settings: Settings, file: Option<crate::settings::ConfigFile>) -> 
     }
     notify(&[NotifyState::Ready, NotifyState::Status("Ready to accept connections")]);
     actix::spawn(heartbeat());
-    actix::spawn(sampling(server.admin().clone()));
+    actix::spawn(server.admin().clone().take_samples());
     let why = tokio::select! {
         why = wait_for_signal() => why?,
         _ = asked.recv() => "User requested shutdown...",
@@ -111,14 +107,6 @@ async fn heartbeat() {
     loop {
         notify(&[NotifyState::Watchdog]);
         tokio::time::sleep(every / 2).await;
-    }
-}
-
-/// Takes the samples that INFO makes rates and the peak of memory of.
-async fn sampling(admin: Arc<Admin>) {
-    loop {
-        tokio::time::sleep(Duration::from_millis(EVERY_MS)).await;
-        admin.sample();
     }
 }
 

@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::MutexGuard;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, MutexGuard};
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 use troupe::aof::journal::Figures;
@@ -13,7 +14,7 @@ use troupe::settings::{Settings, Supervision};
 use troupe::stats::facts::{
     ActorRow, Clients, Cpu, Facts, Journal, Loading, Memory, Network, Process,
 };
-use troupe::stats::rates::{Counters, Rates};
+use troupe::stats::rates::{Counters, EVERY_MS, Rates};
 
 use super::Admin;
 use crate::allocator;
@@ -94,9 +95,16 @@ impl Admin {
         }
     }
 
-    /// Notes how far the counters are and how much memory is in use. Called every
-    /// [`EVERY_MS`](troupe::stats::rates::EVERY_MS) milliseconds.
-    pub fn sample(&self) {
+    /// Takes samples for as long as the server lives.
+    pub async fn take_samples(self: Arc<Admin>) {
+        loop {
+            tokio::time::sleep(Duration::from_millis(EVERY_MS)).await;
+            self.sample();
+        }
+    }
+
+    /// Notes how far the counters are and how much memory is in use.
+    fn sample(&self) {
         let shared = &self.parts.shared;
         let counters = Counters {
             commands: shared.commands.load(Ordering::Relaxed),
