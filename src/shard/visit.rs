@@ -12,7 +12,7 @@ use crate::commands::action::PauseMode;
 use crate::commands::command::{Command, Run};
 use crate::commands::positions;
 use crate::keyspace::key::KeyAt;
-use crate::keyspace::space::{WARMED, Warm};
+use crate::keyspace::space::{Keyspace, WARMED, Warm};
 use crate::shard::errand::{Errand, Need};
 use crate::shard::lend::is_met;
 use crate::shard::letter::Letter;
@@ -31,6 +31,32 @@ pub(super) enum Place {
     Wait(Need),
     /// Here, when writes have credit or a pause is over.
     Aside,
+}
+
+/// Keys on their way into the cache.
+#[derive(Default)]
+struct Warming<'a> {
+    keys: [Warm<'a>; WARMED],
+    len: usize,
+}
+
+impl<'a> Warming<'a> {
+    /// Adds keys; what is too many is left out.
+    #[inline]
+    fn extend(&mut self, keys: impl Iterator<Item = Warm<'a>>) {
+        for (place, key) in self.keys[self.len..].iter_mut().zip(keys) {
+            *place = key;
+            self.len += 1;
+        }
+    }
+
+    /// Brings what they need into the cache; nothing overlaps with one.
+    #[inline]
+    fn warm(&self, space: &Keyspace, db: u32) {
+        if self.len > 1 {
+            space.warm(db, &self.keys[..self.len]);
+        }
+    }
 }
 
 impl Shard {
@@ -57,6 +83,7 @@ impl Shard {
             match self.place(&mut batch) {
                 Place::Here => now = self.call(&mut batch, now, clock),
                 Place::Shard(shard) => {
+                    batch.note_warmed(0);
                     self.outbox.letters.push((shard, Letter::Visit(batch)));
                     return None;
                 }
@@ -76,23 +103,42 @@ impl Shard {
         Some(batch)
     }
 
-    /// Warms the cache for the next calls.
+    /// Warms the cache for the next calls of a batch.
     #[inline]
     fn warm(&self, batch: &mut Batch) {
-        let Some(cold) = batch.cold(self.id) else { return };
-        let mut keys = [Warm::default(); WARMED];
-        let mut count = 0;
-        for (routed, frame) in batch.routed[cold.clone()].iter().zip(&batch.frames.frames[cold]) {
-            let Some(KeyAt { slot, hash, .. }) = routed.key else { continue };
-            let element = routed.command.and_then(|command| command.element).and_then(|at| {
-                let span = batch.frames.args_of(frame).get(usize::from(at))?;
-                Some(span.of(batch.frames.bytes_of(frame, &batch.input)))
-            });
-            keys[count] = Warm { slot, hash, element };
-            count += 1;
+        let space = &self.engine.space;
+        let cold = batch.cold(WARMED, |slot| space.has(slot));
+        if cold.is_empty() {
+            return;
         }
-        if count > 1 {
-            self.engine.space.warm(batch.session.db, &keys[..count]);
+        let end = cold.end;
+        let mut keys = Warming::default();
+        keys.extend(batch.warm_of(cold));
+        keys.warm(space, batch.session.db);
+        batch.note_warmed(end);
+    }
+
+    /// Warms the cache for what the next batches do here before they go on: of a batch that goes to
+    /// and fro that is little, and only over several batches do the waits for memory overlap.
+    fn warm_ready(&mut self) {
+        let Shard { engine, ready, .. } = self;
+        let space = &engine.space;
+        let Some(db) = ready.front().map(|batch| batch.session.db) else { return };
+        let mut keys = Warming::default();
+        let mut ends = [0; WARMED];
+        let mut batches = 0;
+        for (batch, end) in ready.iter().zip(&mut ends) {
+            let cold = batch.cold(WARMED - keys.len, |slot| space.has(slot));
+            if cold.is_empty() || batch.session.db != db {
+                break;
+            }
+            *end = cold.end;
+            batches += 1;
+            keys.extend(batch.warm_of(cold));
+        }
+        keys.warm(space, db);
+        for (batch, end) in ready.iter_mut().zip(&ends[..batches]) {
+            batch.note_warmed(*end);
         }
     }
 
@@ -126,7 +172,9 @@ impl Shard {
             self.ready.append(&mut self.set_aside);
         }
         let start = clock.nanos();
-        while let Some(batch) = self.ready.pop_front() {
+        loop {
+            self.warm_ready();
+            let Some(batch) = self.ready.pop_front() else { break };
             if let Some(batch) = self.visit(batch, clock) {
                 self.outbox.homes.push(batch);
             }
@@ -194,17 +242,13 @@ impl Shard {
         place
     }
 
-    /// Warms the cache for a call over several keys; nothing overlaps with one.
+    /// Warms the cache for a call over several keys.
     fn warm_keys(&self, batch: &Batch) {
-        if batch.keys.len() < 2 {
-            return;
-        }
         for some in batch.keys[..batch.keys.len().min(WARMED_AT_ONCE)].chunks(WARMED) {
-            let mut keys = [Warm::default(); WARMED];
-            for (warm, KeyAt { slot, hash, .. }) in keys.iter_mut().zip(some) {
-                *warm = Warm { slot: *slot, hash: *hash, element: None };
-            }
-            self.engine.space.warm(batch.session.db, &keys[..some.len()]);
+            let mut keys = Warming::default();
+            let warm = |KeyAt { slot, hash, .. }| Warm { slot, hash, element: None };
+            keys.extend(some.iter().copied().map(warm));
+            keys.warm(&self.engine.space, batch.session.db);
         }
     }
 
