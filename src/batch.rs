@@ -130,8 +130,8 @@ impl Batch {
         }));
     }
 
-    /// The calls from the next one on, `most` at the most, whose keys are cold: up to the first that
-    /// is not here. None where the next call's key is warm.
+    /// The calls from the next one on, `most` at the most, whose keys are cold: up to the first
+    /// that is not here. None where the next call's key is warm.
     #[inline]
     pub(crate) fn cold(&self, most: usize, is_here: impl Fn(u16) -> bool) -> Range<usize> {
         if self.next < self.warmed {
