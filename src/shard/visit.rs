@@ -154,15 +154,16 @@ impl Shard {
         if batch.errand.is_some() || is_anywhere {
             return self.place_errand(batch, |shard| Errand::for_all(&shard.given.map));
         }
-        let mut slots = std::mem::take(&mut self.scratch);
         batch.find_keys(command, &self.given.hasher);
+        let is_here = |slot| self.engine.space.has(slot) && !self.waiting.wants(slot);
+        if batch.keys.iter().all(|key| is_here(key.slot)) {
+            return Place::Here;
+        }
+        let mut slots = std::mem::take(&mut self.scratch);
         slots.extend(batch.keys.iter().map(|key| key.slot));
         slots.sort_unstable();
         slots.dedup();
-        let waited_for = slots.iter().any(|slot| self.waiting.wants(*slot));
-        let place = if !waited_for && slots.iter().all(|slot| self.engine.space.has(*slot)) {
-            Place::Here
-        } else if slots.iter().all(|slot| self.given.map.owner(*slot) == self.id) {
+        let place = if slots.iter().all(|slot| self.given.map.owner(*slot) == self.id) {
             Place::Wait(Need::Slots(slots.clone()))
         } else {
             self.place_errand(batch, |shard| Errand::for_slots(&slots, &shard.given.map))
