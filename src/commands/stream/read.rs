@@ -9,8 +9,8 @@ use crate::base::integer;
 use crate::base::millis::Millis;
 use crate::commands::call::{Call, Options};
 use crate::commands::command::{
-    Access, Arg, Arity, Begin, Command, Find, Flags, Further, Group as Documented, KeySpec,
-    Name, Run,
+    Access, Arg, Arity, Begin, Command, Find, Flags, Further, Group as Documented, KeySpec, Name,
+    Run,
 };
 use crate::commands::error::{CommandError, as_text};
 use crate::commands::stream::claim::{Claims, How};
@@ -163,7 +163,10 @@ fn keys_of_group_read(words: &[&[u8]]) -> Further {
         let is = |option: &str| word.eq_ignore_ascii_case(option.as_bytes());
         if is("STREAMS") {
             let first = at + 1;
-            return Further { at: (first..first + (words.len() - first) / 2).collect(), anywhere: false };
+            return Further {
+                at: (first..first + (words.len() - first) / 2).collect(),
+                anywhere: false,
+            };
         }
         at += match () {
             () if is("GROUP") => 3,
