@@ -18,7 +18,7 @@ use crate::commands::positions;
 use crate::commands::registry::{self, Found};
 use crate::commands::walk::Walk;
 use crate::keyspace::key::KeyAt;
-use crate::keyspace::space::WARMED;
+use crate::keyspace::space::Warm;
 use crate::resp::Frames;
 use crate::session::Session;
 use crate::shard::broken::Scattered;
@@ -45,15 +45,6 @@ pub(crate) struct Routed {
     pub key: Option<KeyAt>,
 }
 
-/// Which shards have brought the keys of the next calls into their cache.
-#[derive(Clone, Copy, Debug, Default)]
-struct Warmed {
-    /// The call before which that holds.
-    end: usize,
-    /// A bit a shard, by its number modulo 64: where two share one, the second goes on cold.
-    shards: u64,
-}
-
 /// The requests of one read, on their way.
 #[derive(Debug)]
 pub struct Batch {
@@ -78,7 +69,8 @@ pub struct Batch {
     pub has_written: bool,
     pub(crate) routed: Vec<Routed>,
     pub(crate) next: usize,
-    warmed: Warmed,
+    /// Calls before this one have their keys in the cache of the shard that has the batch.
+    warmed: usize,
     /// The keys of the next call by position, where it may have several and they were looked for.
     pub(crate) keys: Vec<KeyAt>,
     pub(crate) errand: Option<Box<Errand>>,
@@ -102,7 +94,7 @@ impl Batch {
             has_written: false,
             routed: Vec::new(),
             next: 0,
-            warmed: Warmed::default(),
+            warmed: 0,
             keys: Vec::new(),
             errand: None,
             walk: None,
@@ -116,7 +108,7 @@ impl Batch {
         self.input = input;
         self.now = self.now.max(now);
         self.next = 0;
-        self.warmed = Warmed::default();
+        self.warmed = 0;
         self.refused = None;
         self.forget_keys();
         self.has_written = false;
@@ -138,18 +130,38 @@ impl Batch {
         }));
     }
 
-    /// The calls from the next one on, [`WARMED`] at the most, whose keys `shard` has not brought
-    /// into its cache yet. A batch that goes to and fro asks that of each shard once.
-    pub(crate) fn cold(&mut self, shard: u16) -> Option<Range<usize>> {
-        if self.next >= self.warmed.end {
-            self.warmed = Warmed { end: self.routed.len().min(self.next + WARMED), shards: 0 };
+    /// The calls from the next one on, `most` at the most, whose keys are cold: up to the first
+    /// that is not here. None where the next call's key is warm.
+    #[inline]
+    pub(crate) fn cold(&self, most: usize, is_here: impl Fn(u16) -> bool) -> Range<usize> {
+        if self.next < self.warmed {
+            return self.next..self.next;
         }
-        let bit = 1 << (shard % 64);
-        if self.warmed.shards & bit != 0 {
-            return None;
-        }
-        self.warmed.shards |= bit;
-        Some(self.next..self.warmed.end)
+        let end = self.routed.len().min(self.next + most);
+        let stays = |routed: &Routed| routed.key.is_none_or(|key| is_here(key.slot));
+        let calls = self.routed.get(self.next..end).unwrap_or_default();
+        self.next..self.next + calls.iter().take_while(|routed| stays(routed)).count()
+    }
+
+    /// Calls before this one are warm now.
+    #[inline]
+    pub(crate) fn note_warmed(&mut self, end: usize) {
+        self.warmed = end;
+    }
+
+    /// What the next calls of a range are about, to be warmed.
+    #[inline]
+    pub(crate) fn warm_of(&self, calls: Range<usize>) -> impl Iterator<Item = Warm<'_>> {
+        let frames = self.frames.frames.get(calls.clone()).unwrap_or_default();
+        let routed = self.routed.get(calls).unwrap_or_default();
+        routed.iter().zip(frames).filter_map(|(routed, frame)| {
+            let KeyAt { slot, hash, .. } = routed.key?;
+            let element = routed.command.and_then(|command| command.element).and_then(|at| {
+                let span = self.frames.args_of(frame).get(usize::from(at))?;
+                Some(span.of(self.frames.bytes_of(frame, &self.input)))
+            });
+            Some(Warm { slot, hash, element })
+        })
     }
 
     /// Finds the keys of the next call, which may have several.

@@ -43,6 +43,9 @@ const GROUP: usize = 16;
 /// A table of more buckets is not given back at once when its last member goes.
 const BUCKETS_AT_ONCE_MAX: usize = 1_024;
 
+/// The latest bound of a deadline.
+const LATEST: Millis = Millis(NEVER.0 - 1);
+
 /// Bits of the hash above these choose the bucket.
 const BUCKET_SHIFT: u32 = 20;
 
@@ -186,8 +189,18 @@ impl Counts {
         self.deadline_sum -= other.deadline_sum;
         self.buckets -= other.buckets;
     }
+}
 
-    fn change_deadline(&mut self, old: Option<Millis>, new: Option<Millis>) {
+/// What a table counts of deadlines: the fields of [`Counts`] with these names.
+#[derive(Clone, Copy, Debug, Default)]
+struct Deadlines {
+    expires: usize,
+    timed: usize,
+    deadline_sum: i128,
+}
+
+impl Deadlines {
+    fn change(&mut self, old: Option<Millis>, new: Option<Millis>) {
         if let Some(old) = old {
             self.expires -= 1;
             self.deadline_sum -= i128::from(old.0);
@@ -197,26 +210,40 @@ impl Counts {
             self.deadline_sum += i128::from(new.0);
         }
     }
+
+    fn any(&self) -> bool {
+        self.expires > 0 || self.timed > 0
+    }
 }
 
-/// A table of members, each found by its name. What every look needs fills the first cache line;
-/// the number of chunks beyond the first, which few tables have, is behind it.
+/// A table of members, each found by its name. What looks and insertions need fills the first cache
+/// line; chunks of buckets beyond the first, which few tables have, and all that is about deadlines
+/// are behind it.
 #[derive(Clone, Debug)]
 #[repr(C)]
 pub struct Table<T> {
+    /// A lower bound of all deadlines. [`NEVER`] only where there is none: then nobody reads on.
     due: Millis,
+    /// Members.
+    len: usize,
     buckets: Buckets<T>,
     /// Lower bounds of the deadlines by group; no bound where none was needed yet.
     groups: Vec<Millis>,
-    counts: Counts,
     /// The group at which the next look for what is due begins.
     next_group: usize,
+    deadlines: Deadlines,
 }
 
 impl<T> Default for Table<T> {
     fn default() -> Table<T> {
-        let counts = Counts::default();
-        Table { buckets: Buckets::default(), groups: Vec::new(), counts, due: NEVER, next_group: 0 }
+        Table {
+            due: NEVER,
+            len: 0,
+            buckets: Buckets::default(),
+            groups: Vec::new(),
+            next_group: 0,
+            deadlines: Deadlines::default(),
+        }
     }
 }
 
@@ -225,8 +252,11 @@ impl<T: Member> Table<T> {
     pub const BUCKET_BYTES: usize = size_of::<Bucket<T>>();
 
     /// Members, members with deadline, sum of deadlines, buckets.
+    #[inline]
     pub fn counts(&self) -> Counts {
-        Counts { buckets: self.buckets.len(), ..self.counts }
+        let Deadlines { expires, timed, deadline_sum } =
+            if self.due == NEVER { Deadlines::default() } else { self.deadlines };
+        Counts { len: self.len, expires, timed, deadline_sum, buckets: self.buckets.len() }
     }
 
     /// The member with this name.
@@ -285,23 +315,24 @@ impl<T: Member> Table<T> {
     ) -> bool {
         let index = self.index(name.hash);
         if let Some(member) = self.get_mut(name) {
-            let (old, old_due) = (member.deadline(), member.due());
+            let (old, old_due) = (member.deadline(), bound(member));
             let was_timed = member.is_timed();
             let replaced = change(Some(member));
             debug_assert!(replaced.is_none(), "a member that is there is changed in place");
             if member.mark().is_none() {
                 member.set_mark(name.hash >> BUCKET_SHIFT);
             }
-            let (new, new_due) = (member.deadline(), member.due());
+            let (new, new_due) = (member.deadline(), bound(member));
             let is_timed = member.is_timed();
+            if old_due != new_due {
+                self.lower(index, new_due);
+            }
             if was_timed != is_timed {
                 self.count_timed(is_timed);
             }
             if old != new {
-                self.counts.change_deadline(old, new);
-            }
-            if old_due != new_due {
-                self.lower(index, new_due);
+                self.deadlines.change(old, new);
+                self.settle();
             }
             return false;
         }
@@ -309,14 +340,16 @@ impl<T: Member> Table<T> {
         if self.buckets.len() == 0 {
             self.buckets.push();
         }
-        let (deadline, due) = (member.deadline(), member.due());
-        self.counts.timed += usize::from(member.is_timed());
+        let due = bound(&member);
+        if due != NEVER {
+            self.lower(index, due);
+            self.deadlines.change(None, member.deadline());
+            self.deadlines.timed += usize::from(member.is_timed());
+        }
         member.set_mark(name.hash >> BUCKET_SHIFT);
         self.buckets.insert(index, bucket::tag(name.hash), member);
-        self.lower(index, due);
-        self.counts.len += 1;
-        self.counts.change_deadline(None, deadline);
-        if self.counts.len > self.buckets.len() * BUCKET_MEAN {
+        self.len += 1;
+        if self.len > self.buckets.len() * BUCKET_MEAN {
             self.split(hasher);
         }
         true
@@ -328,10 +361,13 @@ impl<T: Member> Table<T> {
         let index = self.index(name.hash);
         let is_it = |member: &T| member.name() == name.bytes;
         let member = self.buckets.remove(index, name.hash, is_it)?;
-        self.counts.len -= 1;
-        self.counts.timed -= usize::from(member.is_timed());
-        self.counts.change_deadline(member.deadline(), None);
-        if self.counts.len == 0 && self.buckets.len() <= BUCKETS_AT_ONCE_MAX {
+        self.len -= 1;
+        if self.due != NEVER {
+            self.deadlines.timed -= usize::from(member.is_timed());
+            self.deadlines.change(member.deadline(), None);
+            self.settle();
+        }
+        if self.len == 0 && self.buckets.len() <= BUCKETS_AT_ONCE_MAX {
             *self = Table::default();
         }
         Some(member)
@@ -339,7 +375,7 @@ impl<T: Member> Table<T> {
 
     /// Files a member under what it is due at now: it was changed behind the table's back.
     pub fn note_due(&mut self, name: Name<'_>) {
-        if let Some(due) = self.get(name).map(Member::due) {
+        if let Some(due) = self.get(name).map(bound) {
             self.lower(self.index(name.hash), due);
         }
     }
@@ -348,9 +384,11 @@ impl<T: Member> Table<T> {
     /// does no more.
     pub fn count_timed(&mut self, is_timed: bool) {
         if is_timed {
-            self.counts.timed += 1;
+            self.deadlines.timed += 1;
+            self.due = self.due.min(LATEST);
         } else {
-            self.counts.timed -= 1;
+            self.deadlines.timed -= 1;
+            self.settle();
         }
     }
 
@@ -374,7 +412,7 @@ impl<T: Member> Table<T> {
             let mut due = NEVER;
             let end = usize::min((group + 1) * GROUP, self.buckets.len());
             for member in (group * GROUP..end).flat_map(|index| self.buckets.members(index)) {
-                let member_due = member.due();
+                let member_due = bound(member);
                 if member_due <= now && left > 0 {
                     left -= 1;
                     found(member);
@@ -389,6 +427,10 @@ impl<T: Member> Table<T> {
             }
         }
         self.due = self.groups.iter().copied().min().unwrap_or(NEVER);
+        if self.deadlines.any() {
+            // What was found goes only now.
+            self.due = self.due.min(LATEST);
+        }
     }
 
     /// Calls `found` with the members of the bucket at `position`; returns the position after it,
@@ -455,7 +497,7 @@ impl<T: Member> Table<T> {
 
     /// A member chosen at random, each as likely as another.
     pub fn random(&self, random: &mut fastrand::Rng) -> Option<&T> {
-        if self.counts.len == 0 {
+        if self.len == 0 {
             return None;
         }
         for _ in 0..TRIES {
@@ -466,7 +508,7 @@ impl<T: Member> Table<T> {
             }
         }
         // Of a large table nearly nothing is left.
-        self.iter().nth(random.usize(0..self.counts.len))
+        self.iter().nth(random.usize(0..self.len))
     }
 
     /// Bytes that the table takes from the allocator, the members' own not counted.
@@ -479,12 +521,13 @@ impl<T: Member> Table<T> {
     pub fn drop_some(&mut self) -> bool {
         for _ in 0..GROUP {
             let Some(last) = self.buckets.len().checked_sub(1) else { break };
+            self.buckets.members(last).for_each(touch);
             while let Some(member) = self.buckets.last_mut(last) {
                 if member.drop_some() {
                     return true;
                 }
                 self.buckets.take_last(last);
-                self.counts.len -= 1;
+                self.len -= 1;
             }
             self.buckets.pop();
         }
@@ -500,9 +543,7 @@ impl<T: Member> Table<T> {
         let are_marked = self.level_of(new) <= MARK_BITS;
         let bits_of_mark = |member: &T| member.mark().filter(|_| are_marked);
         // All are read once before any is hashed, so that the waits for memory overlap.
-        for member in self.buckets.members(from).filter(|member| bits_of_mark(member).is_none()) {
-            black_box(member.name().first().copied());
-        }
+        self.buckets.members(from).filter(|member| bits_of_mark(member).is_none()).for_each(touch);
         let mut next = Some(0);
         while let Some(number) = next {
             let (part, further) = self.buckets.take_part(from, number);
@@ -516,6 +557,15 @@ impl<T: Member> Table<T> {
         self.buckets.compact(from);
         let due = self.groups.get(from / GROUP).copied();
         self.lower(new, due.unwrap_or(NEVER));
+    }
+
+    /// Some deadline may have gone: with the last one go all bounds.
+    fn settle(&mut self) {
+        if !self.deadlines.any() {
+            self.groups.clear();
+            self.next_group = 0;
+            self.due = NEVER;
+        }
     }
 
     /// Lowers the bounds for a member of the bucket at `index`.
@@ -553,6 +603,20 @@ impl<T: Member> Table<T> {
         let split = index >= 1 << level || index + (1 << level) < count;
         if split { level + 1 } else { level }
     }
+}
+
+/// Reads of a member, so that the waits for the memory of several overlap.
+#[inline]
+fn touch<T: Member>(member: &T) {
+    black_box(member.name().first().copied());
+}
+
+/// A lower bound of what a member has of deadlines, be it the last millisecond that there is;
+/// [`NEVER`] where it has none.
+#[inline]
+fn bound<T: Member>(member: &T) -> Millis {
+    let has_any = member.deadline().is_some() || member.is_timed();
+    if has_any { member.due().min(LATEST) } else { member.due() }
 }
 
 #[cfg(test)]

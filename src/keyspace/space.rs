@@ -133,10 +133,12 @@ impl Keyspace {
         let before = table.counts();
         let result = change(table, &self.hasher);
         let (after, due) = (table.counts(), table.due());
-        let counts = count(&mut self.counts, db);
-        counts.sub(before);
-        counts.add(after);
-        if due < slot.due {
+        if after != before {
+            let counts = count(&mut self.counts, db);
+            counts.sub(before);
+            counts.add(after);
+        }
+        if due != NEVER && due < slot.due {
             self.deadlines.remove(&(slot.due, number));
             slot.due = due;
             self.deadlines.insert((due, number));

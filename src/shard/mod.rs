@@ -19,6 +19,7 @@ mod regressions;
 pub mod replay;
 mod visit;
 mod waiting;
+mod warm;
 
 use std::collections::VecDeque;
 use std::sync::Arc;

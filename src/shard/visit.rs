@@ -11,15 +11,10 @@ use crate::batch::Batch;
 use crate::commands::action::PauseMode;
 use crate::commands::command::{Command, Run};
 use crate::commands::positions;
-use crate::keyspace::key::KeyAt;
-use crate::keyspace::space::{WARMED, Warm};
 use crate::shard::errand::{Errand, Need};
 use crate::shard::lend::is_met;
 use crate::shard::letter::Letter;
 use crate::shard::{Phase, REPLIES_MARK, SLICE_NS, Shard, Ticks};
-
-/// Keys of one call that are warmed: of more, the first would be cold again before they are used.
-const WARMED_AT_ONCE: usize = 256;
 
 /// Where the next call of a batch runs.
 pub(super) enum Place {
@@ -57,6 +52,7 @@ impl Shard {
             match self.place(&mut batch) {
                 Place::Here => now = self.call(&mut batch, now, clock),
                 Place::Shard(shard) => {
+                    batch.note_warmed(0);
                     self.outbox.letters.push((shard, Letter::Visit(batch)));
                     return None;
                 }
@@ -74,26 +70,6 @@ impl Shard {
             batch.gather(*scattered);
         }
         Some(batch)
-    }
-
-    /// Warms the cache for the next calls.
-    #[inline]
-    fn warm(&self, batch: &mut Batch) {
-        let Some(cold) = batch.cold(self.id) else { return };
-        let mut keys = [Warm::default(); WARMED];
-        let mut count = 0;
-        for (routed, frame) in batch.routed[cold.clone()].iter().zip(&batch.frames.frames[cold]) {
-            let Some(KeyAt { slot, hash, .. }) = routed.key else { continue };
-            let element = routed.command.and_then(|command| command.element).and_then(|at| {
-                let span = batch.frames.args_of(frame).get(usize::from(at))?;
-                Some(span.of(batch.frames.bytes_of(frame, &batch.input)))
-            });
-            keys[count] = Warm { slot, hash, element };
-            count += 1;
-        }
-        if count > 1 {
-            self.engine.space.warm(batch.session.db, &keys[..count]);
-        }
     }
 
     /// Runs the next call, with the slots of its errand in place, and sends those home after it,
@@ -126,7 +102,9 @@ impl Shard {
             self.ready.append(&mut self.set_aside);
         }
         let start = clock.nanos();
-        while let Some(batch) = self.ready.pop_front() {
+        loop {
+            self.warm_ready();
+            let Some(batch) = self.ready.pop_front() else { break };
             if let Some(batch) = self.visit(batch, clock) {
                 self.outbox.homes.push(batch);
             }
@@ -192,20 +170,6 @@ impl Shard {
         slots.clear();
         self.scratch = slots;
         place
-    }
-
-    /// Warms the cache for a call over several keys; nothing overlaps with one.
-    fn warm_keys(&self, batch: &Batch) {
-        if batch.keys.len() < 2 {
-            return;
-        }
-        for some in batch.keys[..batch.keys.len().min(WARMED_AT_ONCE)].chunks(WARMED) {
-            let mut keys = [Warm::default(); WARMED];
-            for (warm, KeyAt { slot, hash, .. }) in keys.iter_mut().zip(some) {
-                *warm = Warm { slot: *slot, hash: *hash, element: None };
-            }
-            self.engine.space.warm(batch.session.db, &keys[..some.len()]);
-        }
     }
 
     /// A command over several shards: makes its errand on the first look, then goes by it.

@@ -1,6 +1,6 @@
 //! Tables while they grow, are walked and emptied.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 
@@ -37,9 +37,9 @@ fn name(number: usize) -> Vec<u8> {
 }
 
 #[test]
-fn what_every_look_needs_fills_a_line() {
-    let number_of_chunks = size_of::<usize>();
-    assert_eq!(std::mem::offset_of!(Table<Plain>, groups), 64 + number_of_chunks);
+fn what_looks_and_insertions_need_fills_a_line() {
+    let chunks_beyond_the_first = size_of::<Box<[usize]>>();
+    assert_eq!(std::mem::offset_of!(Table<Plain>, groups), 64 + chunks_beyond_the_first);
 }
 
 #[test]
@@ -97,6 +97,49 @@ fn due_members_are_found_and_the_bound_follows() {
         table.remove(Name::new(&name, &hasher));
     }
     assert_eq!((table.due(), table.counts().expires), (Millis(100), 450));
+}
+
+/// Who sees [`NEVER`] does not read on: so nothing may have a deadline then.
+#[test]
+fn the_bound_is_never_only_where_nothing_has_a_deadline() {
+    let (hasher, mut random) = (hasher(), fastrand::Rng::with_seed(5));
+    let mut table: Table<Plain> = Table::default();
+    let mut model: BTreeMap<Vec<u8>, Option<Millis>> = BTreeMap::new();
+    for now in 0..3_000 {
+        let number = random.usize(0..50);
+        let deadline = match random.u8(0..8) {
+            0 => Some(Millis::MAX),
+            1 => Some(Millis(now + random.i64(0..40))),
+            _ => None,
+        };
+        match random.u8(0..4) {
+            0 => {
+                table.remove(Name::new(&name(number), &hasher));
+                model.remove(&name(number));
+            }
+            1 => {
+                let mut gone: Vec<Vec<u8>> = Vec::new();
+                table.find_due(Millis(now), 3, |member| gone.push(member.0.clone()));
+                let expires = table.counts().expires;
+                assert_eq!(expires, model.values().flatten().count(), "while some are found");
+                for name in gone {
+                    table.remove(Name::new(&name, &hasher));
+                    model.remove(&name);
+                }
+            }
+            _ => {
+                put(&mut table, &name(number), deadline);
+                model.insert(name(number), deadline);
+            }
+        }
+        let deadlines: Vec<Millis> = model.values().copied().flatten().collect();
+        let counts = table.counts();
+        assert_eq!((counts.len, counts.expires), (model.len(), deadlines.len()));
+        let sum: i128 = deadlines.iter().map(|deadline| i128::from(deadline.0)).sum();
+        assert_eq!(counts.deadline_sum, sum);
+        assert_eq!(table.due() == NEVER, deadlines.is_empty());
+        assert!(deadlines.iter().all(|deadline| table.due() <= *deadline));
+    }
 }
 
 /// A million due at once are found with as much work a member as a thousand are.
