@@ -77,8 +77,9 @@ pub async fn start(given: Given) -> anyhow::Result<Server> {
     let path = file.as_ref().map(|file| &*file.path);
     let origin = admin::Origin::new(&settings, path, clock.now());
     let doors = doors::open(&settings)?;
-    // From here on who connects is heard: programs that start servers wait for this line.
-    info!("Server initialized. PID: {}", std::process::id());
+    // From here on who connects is heard: programs that start servers wait for this line, and know
+    // the number before the words.
+    info!("PID: {}. Server initialized", std::process::id());
     let count = match settings.shards {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         count => count as usize,

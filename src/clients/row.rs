@@ -190,17 +190,18 @@ impl Row {
         line.field("multi-mem", 0);
         line.field("rbs", buffers.replies);
         line.field("rbp", buffers.replies_peak);
-        line.field("obl", buffers.output);
-        line.field("oll", 0);
-        line.field("omem", 0);
+        line.field("obl", 0);
+        line.field("oll", u8::from(buffers.output > 0));
+        line.field("omem", buffers.output);
         line.field("tot-mem", self.memory());
     }
 
     /// Memory of the client, in bytes.
     pub fn memory(&self) -> usize {
-        let Buffers { query, query_free, arguments, replies, .. } = self.buffers;
+        let Buffers { query, query_free, arguments, replies, output, .. } = self.buffers;
         let names = self.names.client.len() + self.names.library.len() + self.names.version.len();
-        size_of::<Session>() + size_of::<Row>() + names + query + query_free + arguments + replies
+        let buffers = query + query_free + arguments + replies + output;
+        size_of::<Session>() + size_of::<Row>() + names + buffers
     }
 }
 
@@ -246,6 +247,7 @@ mod tests {
         session.commands = 132;
         let mut row = Row::new(&session);
         row.traffic = Traffic { received: 5, sent: 7 };
+        row.buffers.output = 9;
         let mut line = Vec::new();
         row.write(Millis(63_999), &mut line);
         let line = String::from_utf8(line).unwrap();
@@ -254,7 +256,7 @@ mod tests {
             line,
             "id=6 addr=127.0.0.1:48502 laddr=127.0.0.1:6379 fd=9 name=me age=62 idle=62 flags=reT \
              capa=r db=0 sub=0 psub=0 ssub=0 multi=-1 watch=0 qbuf=0 qbuf-free=0 argv-mem=0 \
-             multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=1 events=r cmd=NULL user=default \
+             multi-mem=0 rbs=0 rbp=0 obl=0 oll=1 omem=9 tot-mem=1 events=r cmd=NULL user=default \
              redir=-1 resp=3 lib-name= lib-ver= tot-net-in=5 tot-net-out=7 tot-cmds=132"
         );
         assert_eq!(row.ip(), "127.0.0.1");

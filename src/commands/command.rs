@@ -122,14 +122,15 @@ impl Command {
     }
 }
 
-/// Keys that no specification finds, by the words of the call.
+/// Keys that no specification finds, or not for certain, by the words of the call.
 pub type FurtherKeys = fn(&[&[u8]]) -> Further;
 
-/// Where keys are that no specification finds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// Where keys are that no specification finds for certain.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Further {
-    /// A key at this argument; the last specification says what is done with it.
-    pub at: Option<usize>,
+    /// Keys at these arguments, instead of those that specifications look for behind a word; the
+    /// last specification says what is done with them.
+    pub at: Vec<usize>,
     /// Keys whose names follow from values: the command runs where every slot is.
     pub anywhere: bool,
 }

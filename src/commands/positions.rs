@@ -10,12 +10,22 @@ use crate::resp::Span;
 /// command itself will say what is wrong.
 pub fn keys(command: &Command, spans: &[Span], bytes: &[u8]) -> Vec<usize> {
     let mut positions = Vec::new();
-    for spec in command.keys {
+    for spec in certain(command) {
         let Some(first) = begin(spec, spans, bytes) else { continue };
         add(spec, first, spans, bytes, &mut positions);
     }
     positions.extend(further(command, spans, bytes).at);
     positions
+}
+
+/// The specifications that can be trusted. The word that begins keys may stand for something else
+/// before, or come again: a command that reads it so finds the keys behind words itself.
+fn certain(command: &Command) -> impl Iterator<Item = &'static KeySpec> + use<> {
+    let finds_itself = command.further.is_some();
+    command
+        .keys
+        .iter()
+        .filter(move |spec| !finds_itself || !matches!(spec.begin, Begin::Keyword(..)))
 }
 
 /// What the command itself says of keys that no specification finds.
@@ -25,21 +35,25 @@ pub fn further(command: &Command, spans: &[Span], bytes: &[u8]) -> Further {
     })
 }
 
-/// Positions of the keys, each with its specification.
+/// Positions of the keys, each with its specification; none where a number of keys is wrong.
 pub fn keys_with_specs(
     command: &'static Command,
     spans: &[Span],
     bytes: &[u8],
 ) -> Vec<(usize, &'static KeySpec)> {
     let mut found = Vec::new();
-    for spec in command.keys {
+    for spec in certain(command) {
         let Some(first) = begin(spec, spans, bytes) else { continue };
         let mut positions = Vec::new();
         add(spec, first, spans, bytes, &mut positions);
+        if positions.is_empty() && matches!(spec.find, Find::KeyNum { .. }) {
+            return Vec::new();
+        }
         found.extend(positions.into_iter().map(|at| (at, spec)));
     }
-    let further = further(command, spans, bytes).at;
-    found.extend(further.zip(command.keys.last()));
+    for at in further(command, spans, bytes).at {
+        found.extend(command.keys.last().map(|spec| (at, spec)));
+    }
     found
 }
 

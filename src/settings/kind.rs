@@ -143,10 +143,11 @@ impl Kind {
     /// values change only in part).
     pub fn check(&self, words: &[&str], old: &str) -> Result<String, SettingError> {
         if words.is_empty() {
-            return Err(match self {
-                Kind::Choices(choices) => SettingError::NotChoice(choices),
-                _ => SettingError::WordCount,
-            });
+            return match self {
+                Kind::Special(special) if special.may_be_bare() => special.check(&[], old),
+                Kind::Choices(choices) => Err(SettingError::NotChoice(choices)),
+                _ => Err(SettingError::WordCount),
+            };
         }
         if self.takes_words() {
             let split: Vec<&str> = match words {
@@ -304,6 +305,7 @@ mod tests {
     fn one_word_means_one_word() {
         assert_eq!(Kind::Text.check(&["a", "b"], ""), Err(SettingError::WordCount));
         assert_eq!(Kind::Text.check(&[], ""), Err(SettingError::WordCount));
+        assert_eq!(Kind::Special(Special::Save).check(&[], "3600 1"), Ok(String::new()));
         assert_eq!(Kind::Words.check(&["a", "b"], ""), Ok("a b".into()));
     }
 }

@@ -57,6 +57,11 @@ impl Special {
         )
     }
 
+    /// Whether the name alone is a line, and stands for no words.
+    pub(super) fn may_be_bare(self) -> bool {
+        matches!(self, Special::Save | Special::Percentiles)
+    }
+
     pub(super) fn check(self, words: &[&str], old: &str) -> Result<String, SettingError> {
         match (self, words) {
             (Special::Save, words) => check_save(words),

@@ -64,7 +64,7 @@ impl Admin {
         let settings = Arc::new(applied.settings);
         let scored = applied.changed.iter().find(|s| OF_SCORE.contains(&s.name));
         if let Some(setting) = scored {
-            let why = "Failed to apply new oom_score_adj configuration, check server logs.";
+            let why = "Failed to set current oom_score_adj. Check server logs.";
             self.score(&settings).map_err(|_| failed(setting.name, why))?;
         }
         if let Err(error) = self.move_and_switch(&applied.changed, &before, &settings).await {

@@ -341,7 +341,9 @@ impl Connection {
                     self.written += count;
                     self.thread.shared.writes.fetch_add(1, Ordering::Relaxed);
                     self.thread.shared.bytes_out.fetch_add(count as u64, Ordering::Relaxed);
-                    self.row.borrow_mut().traffic.sent += count as u64;
+                    let mut row = self.row.borrow_mut();
+                    row.traffic.sent += count as u64;
+                    row.buffers.output = 0;
                 }
             }
         }
@@ -371,6 +373,7 @@ impl Connection {
     fn poll_patience(&mut self, task: &mut TaskContext<'_>) -> Poll<Result<(), Closed>> {
         let limit = self.output_limit();
         let due = (self.output.len() - self.written) as u64;
+        self.row.borrow_mut().buffers.output = due as usize;
         let is_over = |bytes: u64| bytes > 0 && due > bytes;
         let soft = Duration::from_secs(u64::from(limit.soft_seconds));
         let is_impatient = match &mut self.patience {

@@ -81,15 +81,21 @@ pub(crate) const COMMANDS: &[Command] = &[
     },
 ];
 
-/// BITFIELD only reads where it has no operation but GET.
+/// BITFIELD only reads where it has nothing but whole GETs, and OVERFLOW.
 fn bitfield_access(words: &[&[u8]]) -> Access {
-    let writes = [&b"set"[..], b"incrby"];
-    let is_write = |word: &&[u8]| writes.iter().any(|write| word.eq_ignore_ascii_case(write));
-    if words.iter().skip(2).any(is_write) {
-        Access::RW.and(Access::READS).and(Access::UPDATE)
-    } else {
-        Access::RO.and(Access::READS)
+    let mut at = 2;
+    while let Some(word) = words.get(at) {
+        let len = match () {
+            () if word.eq_ignore_ascii_case(b"GET") => 3,
+            () if word.eq_ignore_ascii_case(b"OVERFLOW") => 2,
+            () => usize::MAX,
+        };
+        if len > words.len() - at {
+            return Access::RW.and(Access::READS).and(Access::UPDATE);
+        }
+        at += len;
     }
+    Access::RO.and(Access::READS)
 }
 
 fn bitfield(

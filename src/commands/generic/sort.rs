@@ -40,7 +40,7 @@ const SORT_RO: Command = Command {
     summary: "Gives the elements of a list, a set or a sorted set in order.",
     arity: Arity::AtLeast(2),
     keys: &[KeySpec::one(1, Access::RO.and(Access::READS)), PATTERN_KEYS],
-    further: Some(further),
+    further: Some(|words| Further { at: Vec::new(), ..further(words) }),
     flags: Flags::READONLY.and(Flags::MOVABLE_KEYS),
     categories: Categories::SET
         .and(Categories::SORTED_SET)
@@ -71,6 +71,7 @@ pub(crate) const COMMANDS: &[Command] = &[
             PATTERN_KEYS,
             unknown(Access::OW.and(Access::UPDATE), "The key behind STORE."),
         ],
+        further: Some(further),
         flags: Flags::WRITE.and(Flags::DENY_OOM).and(Flags::MOVABLE_KEYS),
         args: &Arg::joined::<7>(&[
             SORT_RO.args,
@@ -95,7 +96,7 @@ fn further(words: &[&[u8]]) -> Further {
             further.anywhere |= words.get(at).is_some_and(|pattern| pattern.contains(&b'*'));
         } else if is("STORE") && at + 1 < words.len() {
             at += 1;
-            further.at = Some(at);
+            further.at = vec![at];
         }
         at += 1;
     }

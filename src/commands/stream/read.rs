@@ -9,7 +9,8 @@ use crate::base::integer;
 use crate::base::millis::Millis;
 use crate::commands::call::{Call, Options};
 use crate::commands::command::{
-    Access, Arg, Arity, Begin, Command, Find, Flags, Group as Documented, KeySpec, Name, Run,
+    Access, Arg, Arity, Begin, Command, Find, Flags, Further, Group as Documented, KeySpec, Name,
+    Run,
 };
 use crate::commands::error::{CommandError, as_text};
 use crate::commands::stream::claim::{Claims, How};
@@ -63,6 +64,7 @@ pub(crate) const COMMANDS: &[Command] = &[
         summary: "Gives a consumer entries that nobody of its group was given yet.",
         arity: Arity::AtLeast(7),
         keys: &[after_streams(4)],
+        further: Some(keys_of_group_read),
         flags: Flags::WRITE.and(Flags::BLOCKING).and(Flags::MOVABLE_KEYS),
         args: &[
             Arg::block("group-block", &[Arg::string("group"), Arg::string("consumer")])
@@ -152,6 +154,27 @@ fn xreadgroup(
     records.replace_call(&mut keys.tools.effects, db);
     keys.changed(changes);
     answers.end(reply, asked.blocks)
+}
+
+/// Where the keys of XREADGROUP are, whose group or consumer may be called STREAMS.
+fn keys_of_group_read(words: &[&[u8]]) -> Further {
+    let mut at = 1;
+    while let Some(word) = words.get(at) {
+        let is = |option: &str| word.eq_ignore_ascii_case(option.as_bytes());
+        if is("STREAMS") {
+            let first = at + 1;
+            return Further {
+                at: (first..first + (words.len() - first) / 2).collect(),
+                anywhere: false,
+            };
+        }
+        at += match () {
+            () if is("GROUP") => 3,
+            () if is("BLOCK") || is("COUNT") || is("CLAIM") => 2,
+            () => 1,
+        };
+    }
+    Further::default()
 }
 
 fn no_group(key: &[u8], group: &[u8]) -> CommandError {

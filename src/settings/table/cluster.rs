@@ -89,6 +89,11 @@ pub(super) const SETTINGS: &[Setting] = &[
         .runtime()
         .accepted(NONE)
         .doc("Longest time of a failover by hand."),
+    number("cluster-message-gossip-perc", "10", 1, 100, Unit::Percent)
+        .runtime()
+        .hidden()
+        .accepted(NONE)
+        .doc("Share of the nodes that a message tells of."),
     count("cluster-migration-barrier", "1", Unit::None)
         .runtime()
         .accepted(NONE)
@@ -97,6 +102,11 @@ pub(super) const SETTINGS: &[Setting] = &[
         .runtime()
         .accepted(NONE)
         .doc("Silence after which a node counts as down."),
+    long("cluster-ping-interval", "0", Unit::Millis)
+        .runtime()
+        .hidden()
+        .accepted(NONE)
+        .doc("Time between two messages to a node; 0 for half of cluster-node-timeout."),
     port("cluster-port", "0").accepted(NONE).doc("Port of the bus; 0 for the port plus 10000."),
     choice("cluster-preferred-endpoint-type", "ip", &["ip", "hostname", "unknown-endpoint"])
         .runtime()

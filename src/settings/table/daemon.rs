@@ -41,6 +41,11 @@ pub(super) const SETTINGS: &[Setting] = &[
     flag("daemonize", "no").doc("Goes on in the background, free of the terminal."),
     number("databases", "16", 1, i32::MAX as i64, Unit::None)
         .doc("Databases that SELECT can choose from."),
+    text("debug-context", "")
+        .runtime()
+        .hidden()
+        .accepted("it serves tests of Redis alone")
+        .doc("A note that the report of a crash shows."),
     text("dir", "./")
         .runtime()
         .protected()
@@ -52,6 +57,10 @@ pub(super) const SETTINGS: &[Setting] = &[
         .runtime()
         .accepted("periodic work does not run at a fixed rate")
         .doc("Adapts the rate of periodic work to the number of clients."),
+    flag("enable-debug-assert", "no")
+        .hidden()
+        .accepted("it serves tests of Redis alone")
+        .doc("Checks more of what must hold at all times."),
     flag("extended-redis-compatibility", "no")
         .runtime()
         .accepted("Troupe always says the version of Redis that it follows")
@@ -72,6 +81,11 @@ pub(super) const SETTINGS: &[Setting] = &[
         .runtime()
         .accepted("every thread of Troupe reads and writes its own clients: see 'shards'")
         .doc("Threads that read and write for clients."),
+    flag("io-threads-always-active", "no")
+        .runtime()
+        .hidden()
+        .accepted("every thread of Troupe reads and writes its own clients: see 'shards'")
+        .doc("Keeps further threads for sockets awake."),
     flag("io-threads-do-reads", "no")
         .accepted("every thread of Troupe reads and writes its own clients: see 'shards'")
         .doc("Lets the threads of io-threads read too."),
@@ -87,6 +101,21 @@ pub(super) const SETTINGS: &[Setting] = &[
         .runtime()
         .accepted("texts are compared byte by byte")
         .doc("Locale by which SORT ALPHA compares."),
+    count("min-io-threads-avoid-copy-reply", "7", Unit::None)
+        .runtime()
+        .hidden()
+        .accepted("replies are always copied to where they are sent from")
+        .doc("Threads from which on large values are not copied to be sent."),
+    count("min-string-size-avoid-copy-reply", "16384", Unit::Bytes)
+        .runtime()
+        .hidden()
+        .accepted("replies are always copied to where they are sent from")
+        .doc("Length from which on a value is not copied to be sent."),
+    count("min-string-size-avoid-copy-reply-threaded", "65536", Unit::Bytes)
+        .runtime()
+        .hidden()
+        .accepted("replies are always copied to where they are sent from")
+        .doc("The same with further threads for sockets."),
     text("pidfile", "")
         .doc("File that holds the process id while the server runs; empty for none."),
     number("prefetch-batch-max-size", "16", 0, 128, Unit::None)
@@ -129,4 +158,14 @@ pub(super) const SETTINGS: &[Setting] = &[
         .doc("Longest wait for replicas to catch up before the end."),
     choice("supervised", "no", &["upstart", "systemd", "auto", "no"])
         .doc("Service manager that is told when the server is ready."),
+    flag("use-exit-on-panic", "no")
+        .runtime()
+        .hidden()
+        .accepted("it serves tests of Redis alone")
+        .doc("Leaves without a memory image after a crash."),
+    count("watchdog-period", "0", Unit::Millis)
+        .runtime()
+        .hidden()
+        .accepted("INFO actors shows the longest slice of each shard")
+        .doc("Time after which a command that still runs is logged; 0 for never."),
 ];

@@ -2,7 +2,7 @@
 
 use crate::settings::Setting;
 use crate::settings::kind::{Kind, Unit};
-use crate::settings::setting::{choice, count, flag, memory};
+use crate::settings::setting::{choice, count, flag, memory, number};
 use crate::settings::special::Special;
 
 const NO_REWRITE: &str = "the journal is not rewritten yet";
@@ -43,6 +43,11 @@ pub(super) const SETTINGS: &[Setting] = &[
         .runtime()
         .accepted(NO_REWRITE)
         .doc("Growth from which the journal is rewritten by itself; 0 for never."),
+    number("loading-process-events-interval-bytes", "2097152", 1024, i32::MAX as i64, Unit::Bytes)
+        .runtime()
+        .hidden()
+        .accepted("clients are answered all the time while the data set is loaded")
+        .doc("What is loaded between two looks at the clients."),
     flag("no-appendfsync-on-rewrite", "no")
         .runtime()
         .accepted(NO_REWRITE)

@@ -38,6 +38,13 @@ pub(super) const SETTINGS: &[Setting] = &[
         .hidden()
         .accepted("Redis has no such setting any more")
         .doc("Length of an item up to which a list was packed."),
+    flag("lua-enable-insecure-api", "no")
+        .also(&["lua-enable-deprecated-api"])
+        .runtime()
+        .hidden()
+        .protected()
+        .accepted("there are no scripts yet")
+        .doc("Lets scripts use what could reach out of them."),
     flag("lua-replicate-commands", "yes")
         .hidden()
         .accepted("Redis has no such setting any more")
