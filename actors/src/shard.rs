@@ -21,6 +21,7 @@ use troupe::base::millis::Millis;
 use troupe::hook::Sink;
 use troupe::hooks::monitor::Monitor;
 use troupe::shard::Phase;
+use troupe::shard::question::Question;
 
 use crate::fault::{Vital, panic_text};
 use crate::message::connection::{Kill, Push};
@@ -210,6 +211,9 @@ impl Handler<Ask> for Shard {
     type Result = ();
 
     fn handle(&mut self, ask: Ask, _: &mut Context<Shard>) {
+        if ask.question == Question::ResetStatistics {
+            self.thread.traffic().reset();
+        }
         let answer = self.guarded(|a| a.thread.with_shard(|shard| shard.answer(&ask.question)));
         if let Some(answer) = answer {
             // Who asked may have gone meanwhile.

@@ -18,16 +18,8 @@ pub struct Shared {
     pub accepted: AtomicU64,
     /// Connections refused since the start.
     pub rejected: AtomicU64,
-    /// Commands taken from clients.
-    pub commands: AtomicU64,
-    /// Reads from clients' sockets that brought something.
-    pub reads: AtomicU64,
-    /// Writes to clients' sockets that took something.
-    pub writes: AtomicU64,
-    /// Bytes read from clients.
-    pub bytes_in: AtomicU64,
-    /// Bytes written to clients.
-    pub bytes_out: AtomicU64,
+    /// What each thread has to do with its clients' sockets.
+    pub traffic: Vec<Traffic>,
     /// Connections cut off because of what they sent.
     pub cut_for_input: AtomicU64,
     /// Connections cut off because they did not read.
@@ -41,25 +33,21 @@ impl Shared {
     pub fn new(threads: usize) -> Shared {
         Shared {
             threads: (0..threads).map(|_| AtomicUsize::new(0)).collect(),
+            traffic: (0..threads).map(|_| Traffic::default()).collect(),
             next_client: AtomicU64::new(1),
             ..Shared::default()
         }
     }
 
-    /// Forgets what CONFIG RESETSTAT forgets.
+    /// Forgets what CONFIG RESETSTAT forgets; its traffic each thread forgets itself.
     pub fn reset(&self) {
-        let counters = [
-            &self.accepted,
-            &self.rejected,
-            &self.commands,
-            &self.reads,
-            &self.writes,
-            &self.bytes_in,
-            &self.bytes_out,
-            &self.cut_for_input,
-            &self.cut_for_output,
-        ];
+        let counters = [&self.accepted, &self.rejected, &self.cut_for_input, &self.cut_for_output];
         counters.iter().for_each(|counter| counter.store(0, Ordering::Relaxed));
+    }
+
+    /// A figure of the traffic of all threads.
+    pub fn sum(&self, figure: impl Fn(&Traffic) -> &Counter) -> u64 {
+        self.traffic.iter().map(|traffic| figure(traffic).get()).sum()
     }
 
     /// Clients of all threads.
@@ -74,6 +62,52 @@ impl Shared {
         let thread = idlest.map_or(0, |(at, _)| at);
         self.threads[thread].fetch_add(1, Ordering::Relaxed);
         Seat { thread, shared: self.clone() }
+    }
+}
+
+/// What goes over the sockets of one thread's clients. Each thread's is apart in memory, so that no
+/// thread waits for another's.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub struct Traffic {
+    /// Commands taken from clients.
+    pub commands: Counter,
+    /// Reads that brought something.
+    pub reads: Counter,
+    /// Writes that took something.
+    pub writes: Counter,
+    /// Bytes read.
+    pub bytes_in: Counter,
+    /// Bytes written.
+    pub bytes_out: Counter,
+}
+
+impl Traffic {
+    /// Begins anew; to be called by its thread.
+    pub fn reset(&self) {
+        let Traffic { commands, reads, writes, bytes_in, bytes_out } = self;
+        let counters = [commands, reads, writes, bytes_in, bytes_out];
+        counters.iter().for_each(|counter| counter.set(0));
+    }
+}
+
+/// A number that one thread writes and any may read.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Counts `more`; to be called by the one thread that writes.
+    #[inline]
+    pub fn add(&self, more: u64) {
+        self.set(self.get().wrapping_add(more));
+    }
+
+    fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
     }
 }
 

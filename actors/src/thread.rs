@@ -26,7 +26,7 @@ use troupe::shard::letter::Letter;
 use crate::clock::Clock;
 use crate::fault::panic_text;
 use crate::message::{aof, connection, control, router, shard};
-use crate::shared::Shared;
+use crate::shared::{Shared, Traffic};
 
 /// Buffers of each kind kept for the next client that has something to say.
 const BUFFERS_KEPT: usize = 16;
@@ -131,6 +131,12 @@ impl Thread {
         shard.receive(Letter::Journal(None));
         drop(shard);
         self.wake();
+    }
+
+    /// What this thread counts of its clients' sockets.
+    #[inline]
+    pub fn traffic(&self) -> &Traffic {
+        &self.shared.traffic[usize::from(self.number)]
     }
 
     /// Whether the journal has room for what nobody waits for.

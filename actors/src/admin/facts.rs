@@ -107,9 +107,9 @@ impl Admin {
     fn sample(&self) {
         let shared = &self.parts.shared;
         let counters = Counters {
-            commands: shared.commands.load(Ordering::Relaxed),
-            input_bytes: shared.bytes_in.load(Ordering::Relaxed),
-            output_bytes: shared.bytes_out.load(Ordering::Relaxed),
+            commands: shared.sum(|traffic| &traffic.commands),
+            input_bytes: shared.sum(|traffic| &traffic.bytes_in),
+            output_bytes: shared.sum(|traffic| &traffic.bytes_out),
         };
         self.rates().sample(self.parts.clock.steady_ms(), counters);
         shared.peak.fetch_max(allocator::counters().allocated, Ordering::Relaxed);
@@ -132,10 +132,10 @@ impl Admin {
         Network {
             accepted: shared.accepted.load(Ordering::Relaxed),
             rejected: shared.rejected.load(Ordering::Relaxed),
-            input_bytes: shared.bytes_in.load(Ordering::Relaxed),
-            output_bytes: shared.bytes_out.load(Ordering::Relaxed),
-            reads: shared.reads.load(Ordering::Relaxed),
-            writes: shared.writes.load(Ordering::Relaxed),
+            input_bytes: shared.sum(|traffic| &traffic.bytes_in),
+            output_bytes: shared.sum(|traffic| &traffic.bytes_out),
+            reads: shared.sum(|traffic| &traffic.reads),
+            writes: shared.sum(|traffic| &traffic.writes),
             query_limit_disconnections: shared.cut_for_input.load(Ordering::Relaxed),
             output_limit_disconnections: shared.cut_for_output.load(Ordering::Relaxed),
             per_second: self.rates().per_second(),

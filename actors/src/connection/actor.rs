@@ -185,7 +185,7 @@ impl Connection {
                     Ok(Some(input)) => {
                         std::mem::swap(&mut batch.frames, &mut self.codec.frames);
                         let commands = batch.frames.len() as u64;
-                        self.thread.shared.commands.fetch_add(commands, Ordering::Relaxed);
+                        self.thread.traffic().commands.add(commands);
                         let now = self.thread.clock.now();
                         self.thread.with_shard(|s| batch.route(input, now, s.hasher()));
                         self.send_out(batch);
@@ -229,8 +229,8 @@ impl Connection {
         match ready!(self.stream.poll_read(task, &mut self.input)) {
             Ok(0) | Err(_) => Poll::Ready(Err(Closed)),
             Ok(count) => {
-                self.thread.shared.reads.fetch_add(1, Ordering::Relaxed);
-                self.thread.shared.bytes_in.fetch_add(count as u64, Ordering::Relaxed);
+                self.thread.traffic().reads.add(1);
+                self.thread.traffic().bytes_in.add(count as u64);
                 self.row.borrow_mut().traffic.received += count as u64;
                 Poll::Ready(Ok(()))
             }
@@ -339,8 +339,8 @@ impl Connection {
                 Ok(0) | Err(_) => return Poll::Ready(Err(Closed)),
                 Ok(count) => {
                     self.written += count;
-                    self.thread.shared.writes.fetch_add(1, Ordering::Relaxed);
-                    self.thread.shared.bytes_out.fetch_add(count as u64, Ordering::Relaxed);
+                    self.thread.traffic().writes.add(1);
+                    self.thread.traffic().bytes_out.add(count as u64);
                     let mut row = self.row.borrow_mut();
                     row.traffic.sent += count as u64;
                     row.buffers.output = 0;
