@@ -105,14 +105,17 @@ impl Admin {
 
     /// Notes how far the counters are and how much memory is in use.
     fn sample(&self) {
+        self.rates().sample(self.parts.clock.steady_ms(), self.counters());
+        self.parts.shared.peak.fetch_max(allocator::counters().allocated, Ordering::Relaxed);
+    }
+
+    fn counters(&self) -> Counters {
         let shared = &self.parts.shared;
-        let counters = Counters {
+        Counters {
             commands: shared.sum(|traffic| &traffic.commands),
             input_bytes: shared.sum(|traffic| &traffic.bytes_in),
             output_bytes: shared.sum(|traffic| &traffic.bytes_out),
-        };
-        self.rates().sample(self.parts.clock.steady_ms(), counters);
-        shared.peak.fetch_max(allocator::counters().allocated, Ordering::Relaxed);
+        }
     }
 
     /// What happens a second.
@@ -129,11 +132,12 @@ impl Admin {
 
     fn network(&self) -> Network {
         let shared = &self.parts.shared;
+        let Counters { input_bytes, output_bytes, .. } = self.counters();
         Network {
             accepted: shared.accepted.load(Ordering::Relaxed),
             rejected: shared.rejected.load(Ordering::Relaxed),
-            input_bytes: shared.sum(|traffic| &traffic.bytes_in),
-            output_bytes: shared.sum(|traffic| &traffic.bytes_out),
+            input_bytes,
+            output_bytes,
             reads: shared.sum(|traffic| &traffic.reads),
             writes: shared.sum(|traffic| &traffic.writes),
             query_limit_disconnections: shared.cut_for_input.load(Ordering::Relaxed),

@@ -4,9 +4,12 @@ use crate::settings::Setting;
 use crate::settings::kind::{Kind, Unit};
 use crate::settings::setting::{choice, count, flag, number, text, words};
 use crate::settings::special::Special;
+use crate::settings::table::FOR_TESTS;
 
+const COPIED: &str = "replies are always copied to where they are sent from";
 const ONE_END: &str = "a signal always ends the server with its journal flushed";
 const ONE_ROLE: &str = "the operating system schedules Troupe's threads";
+const OWN_CLIENTS: &str = "every thread of Troupe reads and writes its own clients: see 'shards'";
 const SIGNAL_OPTIONS: &[&str] = &["default", "save", "nosave", "now", "force", "safe", "failover"];
 
 pub(super) const SETTINGS: &[Setting] = &[
@@ -44,7 +47,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     text("debug-context", "")
         .runtime()
         .hidden()
-        .accepted("it serves tests of Redis alone")
+        .accepted(FOR_TESTS)
         .doc("A note that the report of a crash shows."),
     text("dir", "./")
         .runtime()
@@ -59,7 +62,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         .doc("Adapts the rate of periodic work to the number of clients."),
     flag("enable-debug-assert", "no")
         .hidden()
-        .accepted("it serves tests of Redis alone")
+        .accepted(FOR_TESTS)
         .doc("Checks more of what must hold at all times."),
     flag("extended-redis-compatibility", "no")
         .runtime()
@@ -79,15 +82,15 @@ pub(super) const SETTINGS: &[Setting] = &[
         .doc("Warnings of the start that do not stop it."),
     number("io-threads", "1", 1, 256, Unit::None)
         .runtime()
-        .accepted("every thread of Troupe reads and writes its own clients: see 'shards'")
+        .accepted(OWN_CLIENTS)
         .doc("Threads that read and write for clients."),
     flag("io-threads-always-active", "no")
         .runtime()
         .hidden()
-        .accepted("every thread of Troupe reads and writes its own clients: see 'shards'")
+        .accepted(OWN_CLIENTS)
         .doc("Keeps further threads for sockets awake."),
     flag("io-threads-do-reads", "no")
-        .accepted("every thread of Troupe reads and writes its own clients: see 'shards'")
+        .accepted(OWN_CLIENTS)
         .doc("Lets the threads of io-threads read too."),
     flag("jemalloc-bg-thread", "yes")
         .runtime()
@@ -104,17 +107,17 @@ pub(super) const SETTINGS: &[Setting] = &[
     count("min-io-threads-avoid-copy-reply", "7", Unit::None)
         .runtime()
         .hidden()
-        .accepted("replies are always copied to where they are sent from")
+        .accepted(COPIED)
         .doc("Threads from which on large values are not copied to be sent."),
     count("min-string-size-avoid-copy-reply", "16384", Unit::Bytes)
         .runtime()
         .hidden()
-        .accepted("replies are always copied to where they are sent from")
+        .accepted(COPIED)
         .doc("Length from which on a value is not copied to be sent."),
     count("min-string-size-avoid-copy-reply-threaded", "65536", Unit::Bytes)
         .runtime()
         .hidden()
-        .accepted("replies are always copied to where they are sent from")
+        .accepted(COPIED)
         .doc("The same with further threads for sockets."),
     text("pidfile", "")
         .doc("File that holds the process id while the server runs; empty for none."),
@@ -161,7 +164,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     flag("use-exit-on-panic", "no")
         .runtime()
         .hidden()
-        .accepted("it serves tests of Redis alone")
+        .accepted(FOR_TESTS)
         .doc("Leaves without a memory image after a crash."),
     count("watchdog-period", "0", Unit::Millis)
         .runtime()

@@ -23,6 +23,9 @@ use std::sync::LazyLock;
 
 use super::Setting;
 
+/// Why some settings have no effect.
+const FOR_TESTS: &str = "it serves tests of Redis alone";
+
 /// The groups, in the order of `config/troupe.toml`, each with its title.
 pub(super) const GROUPS: &[(&str, &[Setting])] = &[
     ("The process", daemon::SETTINGS),

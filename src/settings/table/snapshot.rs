@@ -3,6 +3,7 @@
 use crate::settings::Setting;
 use crate::settings::kind::Kind;
 use crate::settings::setting::{choice, flag, number};
+use crate::settings::table::FOR_TESTS;
 use crate::settings::{kind::Unit, special::Special};
 
 const NO_SNAPSHOTS: &str = "there are no snapshots yet: set 'appendonly yes' to keep the data";
@@ -16,7 +17,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     number("key-load-delay", "0", i32::MIN as i64, i32::MAX as i64, Unit::Micros)
         .runtime()
         .hidden()
-        .accepted("it serves tests of Redis alone")
+        .accepted(FOR_TESTS)
         .doc("Delay after each key that is loaded."),
     flag("rdb-del-sync-files", "no")
         .runtime()
@@ -25,7 +26,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     number("rdb-key-save-delay", "0", i32::MIN as i64, i32::MAX as i64, Unit::Micros)
         .runtime()
         .hidden()
-        .accepted("it serves tests of Redis alone")
+        .accepted(FOR_TESTS)
         .doc("Delay after each key that is saved."),
     flag("rdb-save-incremental-fsync", "yes")
         .runtime()
