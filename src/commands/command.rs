@@ -32,8 +32,12 @@ pub struct Command {
     pub arity: Arity,
     /// Where its keys stand.
     pub keys: &'static [KeySpec],
-    /// Its keys that no specification finds, from its words, the name first.
+    /// Its keys that no specification finds, or not for certain, from its words, the name first:
+    /// where they stand. It finds all that specifications look for behind a word, too; the last
+    /// specification says what is done with them.
     pub further: Option<FurtherKeys>,
+    /// Whether names of its keys follow from values, from its words: it runs where every slot is.
+    pub anywhere: Option<KeysAnywhere>,
     /// What it does with keys that are declared with [`Access::VARIABLE_FLAGS`], from its words,
     /// the name first.
     pub varying_access: Option<VaryingAccess>,
@@ -77,6 +81,7 @@ impl Command {
         arity: Arity::AtLeast(1),
         keys: &[],
         further: None,
+        anywhere: None,
         varying_access: None,
         element: None,
         flags: Flags::NONE,
@@ -122,18 +127,11 @@ impl Command {
     }
 }
 
-/// Keys that no specification finds, or not for certain, by the words of the call.
-pub type FurtherKeys = fn(&[&[u8]]) -> Further;
+/// Where keys are that no specification finds for certain, by the words of the call.
+pub type FurtherKeys = fn(&[&[u8]]) -> Vec<usize>;
 
-/// Where keys are that no specification finds for certain.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Further {
-    /// Keys at these arguments, instead of those that specifications look for behind a word; the
-    /// last specification says what is done with them.
-    pub at: Vec<usize>,
-    /// Keys whose names follow from values: the command runs where every slot is.
-    pub anywhere: bool,
-}
+/// Whether names of keys follow from values, by the words of the call.
+pub type KeysAnywhere = fn(&[&[u8]]) -> bool;
 
 /// What a command does with its keys, by its words.
 pub type VaryingAccess = fn(&[&[u8]]) -> Access;

@@ -3,7 +3,7 @@
 
 use crate::base::integer;
 use crate::base::slot;
-use crate::commands::command::{Begin, Command, Find, Further, KeySpec};
+use crate::commands::command::{Begin, Command, Find, KeySpec};
 use crate::resp::Span;
 
 /// Positions of the keys, in order of the specifications. What is malformed has no keys: the
@@ -14,7 +14,7 @@ pub fn keys(command: &Command, spans: &[Span], bytes: &[u8]) -> Vec<usize> {
         let Some(first) = begin(spec, spans, bytes) else { continue };
         add(spec, first, spans, bytes, &mut positions);
     }
-    positions.extend(further(command, spans, bytes).at);
+    positions.extend(further(command, spans, bytes));
     positions
 }
 
@@ -28,11 +28,18 @@ fn certain(command: &Command) -> impl Iterator<Item = &'static KeySpec> + use<> 
         .filter(move |spec| !finds_itself || !matches!(spec.begin, Begin::Keyword(..)))
 }
 
-/// What the command itself says of keys that no specification finds.
-pub fn further(command: &Command, spans: &[Span], bytes: &[u8]) -> Further {
-    command.further.map_or_else(Further::default, |further| {
-        further(&spans.iter().map(|span| span.of(bytes)).collect::<Vec<_>>())
-    })
+/// Keys that the command finds itself.
+fn further(command: &Command, spans: &[Span], bytes: &[u8]) -> Vec<usize> {
+    command.further.map_or_else(Vec::new, |further| further(&words(spans, bytes)))
+}
+
+/// Whether the command has keys whose names follow from values.
+pub fn are_anywhere(command: &Command, spans: &[Span], bytes: &[u8]) -> bool {
+    command.anywhere.is_some_and(|anywhere| anywhere(&words(spans, bytes)))
+}
+
+fn words<'a>(spans: &[Span], bytes: &'a [u8]) -> Vec<&'a [u8]> {
+    spans.iter().map(|span| span.of(bytes)).collect()
 }
 
 /// Positions of the keys, each with its specification; none where a number of keys is wrong.
@@ -51,9 +58,8 @@ pub fn keys_with_specs(
         }
         found.extend(positions.into_iter().map(|at| (at, spec)));
     }
-    for at in further(command, spans, bytes).at {
-        found.extend(command.keys.last().map(|spec| (at, spec)));
-    }
+    let further = further(command, spans, bytes).into_iter();
+    found.extend(further.filter_map(|at| Some((at, command.keys.last()?))));
     found
 }
 

@@ -149,8 +149,7 @@ impl Shard {
 
     /// A command whose keys may lie in several slots.
     fn place_keys(&mut self, command: &'static Command, batch: &mut Batch) -> Place {
-        let is_anywhere = command.further.is_some()
-            && positions::further(command, batch.spans(), batch.bytes()).anywhere;
+        let is_anywhere = positions::are_anywhere(command, batch.spans(), batch.bytes());
         if batch.errand.is_some() || is_anywhere {
             return self.place_errand(batch, |shard| Errand::for_all(&shard.given.map));
         }

@@ -12,7 +12,7 @@ use std::cmp::Ordering;
 use crate::base::float;
 use crate::commands::call::{Call, Options};
 use crate::commands::command::{
-    Access, Arg, Arity, Begin, Categories, Command, Find, Flags, Further, Group, KeySpec, Name, Run,
+    Access, Arg, Arity, Begin, Categories, Command, Find, Flags, Group, KeySpec, Name, Run,
 };
 use crate::commands::error::CommandError;
 use crate::commands::recreate;
@@ -40,7 +40,7 @@ const SORT_RO: Command = Command {
     summary: "Gives the elements of a list, a set or a sorted set in order.",
     arity: Arity::AtLeast(2),
     keys: &[KeySpec::one(1, Access::RO.and(Access::READS)), PATTERN_KEYS],
-    further: Some(|words| Further { at: Vec::new(), ..further(words) }),
+    anywhere: Some(|words| behind(words, &["BY", "GET"]).any(|at| words[at].contains(&b'*'))),
     flags: Flags::READONLY.and(Flags::MOVABLE_KEYS),
     categories: Categories::SET
         .and(Categories::SORTED_SET)
@@ -71,7 +71,7 @@ pub(crate) const COMMANDS: &[Command] = &[
             PATTERN_KEYS,
             unknown(Access::OW.and(Access::UPDATE), "The key behind STORE."),
         ],
-        further: Some(further),
+        further: Some(|words| behind(words, &["STORE"]).last().into_iter().collect()),
         flags: Flags::WRITE.and(Flags::DENY_OOM).and(Flags::MOVABLE_KEYS),
         args: &Arg::joined::<7>(&[
             SORT_RO.args,
@@ -83,24 +83,23 @@ pub(crate) const COMMANDS: &[Command] = &[
     SORT_RO,
 ];
 
-/// The keys that no specification finds.
-fn further(words: &[&[u8]]) -> Further {
-    let mut further = Further::default();
+/// Where what stands behind these options is.
+fn behind<'a>(words: &'a [&[u8]], wanted: &'a [&str]) -> impl Iterator<Item = usize> + 'a {
     let mut at = 2;
-    while let Some(word) = words.get(at) {
-        let is = |option: &str| word.eq_ignore_ascii_case(option.as_bytes());
-        if is("LIMIT") {
-            at += 2;
-        } else if is("GET") || is("BY") {
-            at += 1;
-            further.anywhere |= words.get(at).is_some_and(|pattern| pattern.contains(&b'*'));
-        } else if is("STORE") && at + 1 < words.len() {
-            at += 1;
-            further.at = vec![at];
+    std::iter::from_fn(move || {
+        while let Some(word) = words.get(at) {
+            let is = |option: &&str| word.eq_ignore_ascii_case(option.as_bytes());
+            at += match () {
+                () if is(&"LIMIT") => 3,
+                () if ["BY", "GET", "STORE"].iter().any(is) => 2,
+                () => 1,
+            };
+            if wanted.iter().any(is) && at <= words.len() {
+                return Some(at - 1);
+            }
         }
-        at += 1;
-    }
-    further
+        None
+    })
 }
 
 /// What elements are compared by.

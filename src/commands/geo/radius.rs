@@ -2,7 +2,7 @@
 //! GEORADIUSBYMEMBER_RO, GEORADIUS_RO.
 
 use crate::commands::command::{
-    Access, Arg, Arity, Begin, Command, Find, Flags, Further, Group, KeySpec, Name, Run,
+    Access, Arg, Arity, Begin, Command, Find, Flags, Group, KeySpec, Name, Run,
 };
 use crate::commands::geo::position::UNIT;
 use crate::commands::geo::search::{self, Form};
@@ -112,16 +112,15 @@ pub(crate) const COMMANDS: &[Command] = &[
 
 /// The key behind STORE or STOREDIST: of several the last, which is the one that is written. A word
 /// behind either is a key, whatever it says.
-fn destination(words: &[&[u8]]) -> Further {
-    let mut further = Further::default();
-    let mut at = 5;
+fn destination(words: &[&[u8]]) -> Vec<usize> {
+    let (mut found, mut at) = (None, 5);
     while at + 1 < words.len() {
         let is = |option: &str| words[at].eq_ignore_ascii_case(option.as_bytes());
         if is("STORE") || is("STOREDIST") {
             at += 1;
-            further.at = vec![at];
+            found = Some(at);
         }
         at += 1;
     }
-    further
+    found.into_iter().collect()
 }

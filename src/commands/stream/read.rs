@@ -9,8 +9,7 @@ use crate::base::integer;
 use crate::base::millis::Millis;
 use crate::commands::call::{Call, Options};
 use crate::commands::command::{
-    Access, Arg, Arity, Begin, Command, Find, Flags, Further, Group as Documented, KeySpec, Name,
-    Run,
+    Access, Arg, Arity, Begin, Command, Find, Flags, Group as Documented, KeySpec, Name, Run,
 };
 use crate::commands::error::{CommandError, as_text};
 use crate::commands::stream::claim::{Claims, How};
@@ -157,16 +156,13 @@ fn xreadgroup(
 }
 
 /// Where the keys of XREADGROUP are, whose group or consumer may be called STREAMS.
-fn keys_of_group_read(words: &[&[u8]]) -> Further {
+fn keys_of_group_read(words: &[&[u8]]) -> Vec<usize> {
     let mut at = 1;
     while let Some(word) = words.get(at) {
         let is = |option: &str| word.eq_ignore_ascii_case(option.as_bytes());
         if is("STREAMS") {
             let first = at + 1;
-            return Further {
-                at: (first..first + (words.len() - first) / 2).collect(),
-                anywhere: false,
-            };
+            return (first..first + (words.len() - first) / 2).collect();
         }
         at += match () {
             () if is("GROUP") => 3,
@@ -174,7 +170,7 @@ fn keys_of_group_read(words: &[&[u8]]) -> Further {
             () => 1,
         };
     }
-    Further::default()
+    Vec::new()
 }
 
 fn no_group(key: &[u8], group: &[u8]) -> CommandError {
