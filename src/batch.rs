@@ -12,7 +12,7 @@ use bytes::Bytes;
 use crate::base::hash::Hasher;
 use crate::base::millis::Millis;
 use crate::commands::action::Action;
-use crate::commands::command::{Command, Run};
+use crate::commands::command::Command;
 use crate::commands::error::CommandError;
 use crate::commands::positions;
 use crate::commands::registry::{self, Found};
@@ -73,6 +73,8 @@ pub struct Batch {
     warmed: usize,
     /// The keys of the next call by position, where it may have several and they were looked for.
     pub(crate) keys: Vec<KeyAt>,
+    /// Slots that the next call met beside those of its keys; it runs with them.
+    pub(crate) wider: Vec<u16>,
     pub(crate) errand: Option<Box<Errand>>,
     pub(crate) walk: Option<Box<Walk>>,
     pub(crate) refused: Option<CommandError>,
@@ -96,6 +98,7 @@ impl Batch {
             next: 0,
             warmed: 0,
             keys: Vec::new(),
+            wider: Vec::new(),
             errand: None,
             walk: None,
             refused: None,
@@ -170,17 +173,20 @@ impl Batch {
             return;
         }
         let mut keys = std::mem::take(&mut self.keys);
-        let (spans, bytes) = (self.spans(), self.bytes());
-        let positions = positions::keys(command, spans, bytes);
-        keys.extend(positions.iter().map(|at| KeyAt::new(*at, spans[*at].of(bytes), hasher)));
-        keys.sort_unstable_by_key(|key| key.position);
+        positions::keys_at(command, self.spans(), self.bytes(), hasher, &mut keys);
         self.keys = keys;
+    }
+
+    /// The slots of the next call: those of its keys, and those that it met when it ran before.
+    pub(crate) fn slots(&self) -> impl Iterator<Item = u16> {
+        self.keys.iter().map(|key| key.slot).chain(self.wider.iter().copied())
     }
 
     /// Those of the next call are not known. Room for very many is given back.
     #[inline]
     pub(crate) fn forget_keys(&mut self) {
         self.keys.clear();
+        self.wider.clear();
         if self.keys.capacity() > KEYS_KEPT {
             self.keys = Vec::new();
         }
@@ -218,11 +224,12 @@ impl Command {
     #[inline]
     pub(crate) fn single_key(&self) -> Option<u16> {
         use crate::commands::command::{Begin, Find, KeySpec};
-        match (self.run, self.keys) {
-            (
-                Run::Keys(_),
-                [KeySpec { begin: Begin::Index(at), find: Find::Range { last: 0, .. }, .. }],
-            ) => Some(*at),
+        match self.keys {
+            [KeySpec { begin: Begin::Index(at), find: Find::Range { last: 0, .. }, .. }]
+                if self.run.is_on_keys() =>
+            {
+                Some(*at)
+            }
             _ => None,
         }
     }

@@ -1,18 +1,45 @@
 //! The layers around a command, as two traits. No layer is an `if` in the shard.
 //!
-//! A [`Gate`] runs before a command and may refuse it: authentication, loading, a failed journal. A
+//! A [`Gate`] runs before a command and may refuse it: authentication, loading, a failed journal; or
+//! hold it back: a pause, a journal that does not keep up. A
 //! [`Sink`] sees it afterwards, refused or not, and cannot refuse: statistics, slow log, logging.
 //! Gates and sinks are listed in order in one place, where the server is wired. A shard owns its
 //! own copies, so they need no lock.
 
 use crate::base::millis::Millis;
+use crate::clients::Pause;
 use crate::commands::call::Call;
 use crate::commands::error::CommandError;
 use crate::session::Session;
-use crate::shard::Standing;
 use crate::shard::question::{Answer, Question};
 
-/// A layer that may refuse a command.
+/// What a shard can do now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// The data set is being loaded for the first time.
+    Loading,
+    /// It serves.
+    Serving,
+    /// A command panicked: what its tables hold is not trusted.
+    Suspect,
+    /// Its tables are being rebuilt from the journal.
+    Rebuilding,
+}
+
+/// What gates may ask about the shard.
+#[derive(Clone, Copy, Debug)]
+pub struct Standing<'a> {
+    /// What it can do.
+    pub phase: Phase,
+    /// Why the journal takes no writes.
+    pub journal_failed: Option<&'a str>,
+    /// Whether the journal keeps up with the writes.
+    pub has_credit: bool,
+    /// The pause in force.
+    pub pause: Option<Pause>,
+}
+
+/// A layer that may refuse a command, or hold it back.
 pub trait Gate {
     /// Whether `call` may run now.
     ///
@@ -24,6 +51,18 @@ pub trait Gate {
         session: &Session,
         standing: &Standing<'_>,
     ) -> Result<(), CommandError>;
+
+    /// Whether `call` has to wait for now, its batch with it. Only a batch that holds nothing is
+    /// asked, ahead of a call that nothing has been done for; and asked again when the shard's
+    /// standing changes.
+    fn holds_back(
+        &mut self,
+        _call: &Call<'_>,
+        _session: &Session,
+        _standing: &Standing<'_>,
+    ) -> bool {
+        false
+    }
 }
 
 /// A layer that sees what happened.

@@ -6,6 +6,7 @@ use troupe::hooks::auth::Auth;
 use troupe::hooks::journal::JournalWrites;
 use troupe::hooks::loading::Loading;
 use troupe::hooks::logging::{CommandLine, CommandLog, SampledLog};
+use troupe::hooks::pause::Paused;
 use troupe::hooks::permission::Permitted;
 use troupe::hooks::slowlog::{CommandLogs, LogIds};
 use troupe::hooks::spikes::SlowCommands;
@@ -13,7 +14,13 @@ use troupe::hooks::statistics::Counters;
 
 /// What may refuse a command, in order.
 pub fn gates() -> Vec<Box<dyn Gate>> {
-    vec![Box::new(Auth), Box::new(Permitted), Box::new(Loading), Box::new(JournalWrites)]
+    vec![
+        Box::new(Auth),
+        Box::new(Permitted),
+        Box::new(Loading),
+        Box::new(JournalWrites),
+        Box::new(Paused),
+    ]
 }
 
 /// What sees every command, in order. `ids` are shared by all shards.

@@ -18,9 +18,9 @@ use tokio::time::{Sleep, sleep};
 use tracing::{error, info, warn};
 use troupe::aof::journal::Policy;
 use troupe::base::millis::Millis;
+use troupe::hook::Phase;
 use troupe::hook::Sink;
 use troupe::hooks::monitor::Monitor;
-use troupe::shard::Phase;
 use troupe::shard::question::Question;
 
 use crate::fault::{Vital, panic_text};

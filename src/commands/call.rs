@@ -32,7 +32,7 @@ pub struct Call<'a> {
     pub settings: &'a Settings,
     /// The map in force.
     pub map: &'a Map,
-    /// The keys that routing knows already, by position.
+    /// Its keys, by position: those that its declaration tells.
     pub keys: &'a [KeyAt],
 }
 
@@ -73,6 +73,12 @@ impl<'a> Call<'a> {
             || Key::new(name, self.hasher),
             |KeyAt { slot, hash, .. }| Key { name, slot: *slot, hash: *hash },
         )
+    }
+
+    /// Its keys, as its declaration tells them, by position.
+    pub fn declared_keys(&self) -> impl Iterator<Item = Key<'a>> + use<'a> {
+        let call = *self;
+        self.keys.iter().map(move |key| call.key(key.position as usize))
     }
 
     /// A cursor over the arguments from `index` on.

@@ -36,8 +36,6 @@ pub struct Command {
     /// where they stand. It finds all that specifications look for behind a word, too; the last
     /// specification says what is done with them.
     pub further: Option<FurtherKeys>,
-    /// Whether names of its keys follow from values, from its words: it runs where every slot is.
-    pub anywhere: Option<KeysAnywhere>,
     /// What it does with keys that are declared with [`Access::VARIABLE_FLAGS`], from its words,
     /// the name first.
     pub varying_access: Option<VaryingAccess>,
@@ -81,7 +79,6 @@ impl Command {
         arity: Arity::AtLeast(1),
         keys: &[],
         further: None,
-        anywhere: None,
         varying_access: None,
         element: None,
         flags: Flags::NONE,
@@ -129,9 +126,6 @@ impl Command {
 
 /// Where keys are that no specification finds for certain, by the words of the call.
 pub type FurtherKeys = fn(&[&[u8]]) -> Vec<usize>;
-
-/// Whether names of keys follow from values, by the words of the call.
-pub type KeysAnywhere = fn(&[&[u8]]) -> bool;
 
 /// What a command does with its keys, by its words.
 pub type VaryingAccess = fn(&[&[u8]]) -> Access;
@@ -192,6 +186,10 @@ pub enum Run {
     Session(fn(&Call<'_>, &mut Session, &mut Reply<'_>) -> Result<(), CommandError>),
     /// On the slots of its keys: on one shard, or lent.
     Keys(fn(&Call<'_>, &mut Keys<'_>, &mut Reply<'_>) -> Result<(), CommandError>),
+    /// The same, on the session as well.
+    SessionAndKeys(
+        fn(&Call<'_>, &mut Session, &mut Keys<'_>, &mut Reply<'_>) -> Result<(), CommandError>,
+    ),
     /// On every slot of every shard, all lent, at one point in time.
     All(fn(&Call<'_>, &mut Keys<'_>, &mut Reply<'_>) -> Result<(), CommandError>),
     /// As [`Run::All`], in steps: all stays lent, and the threads of the shards go on meanwhile.
@@ -202,12 +200,21 @@ pub enum Run {
     Server(fn(&Call<'_>, &Session) -> Result<Action, CommandError>),
 }
 
+impl Run {
+    /// True when it runs on the slots of its keys.
+    #[inline]
+    pub const fn is_on_keys(self) -> bool {
+        matches!(self, Run::Keys(_) | Run::SessionAndKeys(_))
+    }
+}
+
 impl fmt::Debug for Run {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Run::Container => "Container",
             Run::Session(_) => "Session",
             Run::Keys(_) => "Keys",
+            Run::SessionAndKeys(_) => "SessionAndKeys",
             Run::All(_) => "All",
             Run::Steps(_) => "Steps",
             Run::Walk(_) => "Walk",

@@ -1,9 +1,11 @@
 //! Where the keys of a request stand: from the declarations alone, for routing, COMMAND GETKEYS,
 //! access control and replay.
 
+use crate::base::hash::Hasher;
 use crate::base::integer;
 use crate::base::slot;
 use crate::commands::command::{Begin, Command, Find, KeySpec};
+use crate::keyspace::key::KeyAt;
 use crate::resp::Span;
 
 /// Positions of the keys, in order of the specifications. What is malformed has no keys: the
@@ -18,6 +20,20 @@ pub fn keys(command: &Command, spans: &[Span], bytes: &[u8]) -> Vec<usize> {
     positions
 }
 
+/// The keys by position, with slot and hash, into `found`.
+pub fn keys_at(
+    command: &Command,
+    spans: &[Span],
+    bytes: &[u8],
+    hasher: &Hasher,
+    found: &mut Vec<KeyAt>,
+) {
+    found.clear();
+    let keys = keys(command, spans, bytes);
+    found.extend(keys.iter().map(|at| KeyAt::new(*at, spans[*at].of(bytes), hasher)));
+    found.sort_unstable_by_key(|key| key.position);
+}
+
 /// The specifications that can be trusted. The word that begins keys may stand for something else
 /// before, or come again: a command that reads it so finds the keys behind words itself.
 fn certain(command: &Command) -> impl Iterator<Item = &'static KeySpec> + use<> {
@@ -30,16 +46,9 @@ fn certain(command: &Command) -> impl Iterator<Item = &'static KeySpec> + use<> 
 
 /// Keys that the command finds itself.
 fn further(command: &Command, spans: &[Span], bytes: &[u8]) -> Vec<usize> {
-    command.further.map_or_else(Vec::new, |further| further(&words(spans, bytes)))
-}
-
-/// Whether the command has keys whose names follow from values.
-pub fn are_anywhere(command: &Command, spans: &[Span], bytes: &[u8]) -> bool {
-    command.anywhere.is_some_and(|anywhere| anywhere(&words(spans, bytes)))
-}
-
-fn words<'a>(spans: &[Span], bytes: &'a [u8]) -> Vec<&'a [u8]> {
-    spans.iter().map(|span| span.of(bytes)).collect()
+    let Some(further) = command.further else { return Vec::new() };
+    let words: Vec<&[u8]> = spans.iter().map(|span| span.of(bytes)).collect();
+    further(&words)
 }
 
 /// Positions of the keys, each with its specification; none where a number of keys is wrong.

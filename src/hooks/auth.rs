@@ -3,9 +3,8 @@
 use crate::commands::call::Call;
 use crate::commands::command::Flags;
 use crate::commands::error::CommandError;
-use crate::hook::Gate;
+use crate::hook::{Gate, Standing};
 use crate::session::Session;
-use crate::shard::Standing;
 
 /// Refuses commands of clients that still have to authenticate.
 #[derive(Clone, Copy, Debug, Default)]

@@ -1,15 +1,15 @@
-//! The gate of a failed journal: no write is taken that could not be written down.
+//! The gate of the journal: no write is taken that could not be written down, and writes wait while
+//! the disk does not keep up with them.
 //!
 //! A divergence: Redis refuses PING as well meanwhile. Here only writes are refused; that the
 //! journal failed is in INFO persistence.
 
 use crate::commands::call::Call;
 use crate::commands::error::CommandError;
-use crate::hook::Gate;
+use crate::hook::{Gate, Standing};
 use crate::session::Session;
-use crate::shard::Standing;
 
-/// Refuses writes while the journal takes none.
+/// Refuses writes while the journal takes none, and holds them back while it has no credit.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct JournalWrites;
 
@@ -26,20 +26,34 @@ impl Gate for JournalWrites {
             _ => Ok(()),
         }
     }
+
+    fn holds_back(&mut self, call: &Call<'_>, _session: &Session, standing: &Standing<'_>) -> bool {
+        !standing.has_credit && call.command.writes()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::commands::command::Flags;
-    use crate::hooks::sample;
-    use crate::shard::Phase;
+    use crate::hooks::sample::{self, SERVING};
+
+    #[test]
+    fn only_writes_wait_for_credit() {
+        let waits = |flags, has_credit| {
+            let call = sample::call(sample::on_keys(flags));
+            let standing = Standing { has_credit, ..SERVING };
+            JournalWrites.holds_back(&call, &sample::session(), &standing)
+        };
+        assert!(waits(Flags::WRITE, false));
+        assert!(!waits(Flags::READONLY, false) && !waits(Flags::WRITE, true));
+    }
 
     #[test]
     fn only_writes_are_refused() {
         let why = Some("No space left on device");
         let said = |flags, journal_failed| {
-            let standing = Standing { phase: Phase::Serving, journal_failed };
+            let standing = Standing { journal_failed, ..SERVING };
             let call = sample::call(sample::on_keys(flags));
             let admitted = JournalWrites.admit(&call, &sample::session(), &standing);
             admitted.map_err(|error| error.to_string())

@@ -7,9 +7,8 @@
 use crate::commands::call::Call;
 use crate::commands::command::{Flags, Run};
 use crate::commands::error::CommandError;
-use crate::hook::Gate;
+use crate::hook::{Gate, Phase, Standing};
 use crate::session::Session;
-use crate::shard::{Phase, Standing};
 
 /// Refuses commands that need the data set while there is none.
 #[derive(Clone, Copy, Debug, Default)]
@@ -29,7 +28,11 @@ impl Gate for Loading {
             Phase::Suspect | Phase::Rebuilding => {
                 matches!(
                     call.command.run,
-                    Run::Keys(_) | Run::All(_) | Run::Steps(_) | Run::Walk(_)
+                    Run::Keys(_)
+                        | Run::SessionAndKeys(_)
+                        | Run::All(_)
+                        | Run::Steps(_)
+                        | Run::Walk(_)
                 )
             }
         };
@@ -40,12 +43,12 @@ impl Gate for Loading {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hooks::sample;
+    use crate::hooks::sample::{self, SERVING};
 
     #[test]
     fn each_phase_refuses_its_own() {
         let admits = |phase, command| {
-            let standing = Standing { phase, journal_failed: None };
+            let standing = Standing { phase, ..SERVING };
             Loading.admit(&sample::call(command), &sample::session(), &standing).is_ok()
         };
         let on_keys = sample::on_keys(Flags::READONLY);

@@ -1,7 +1,8 @@
 //! The layers around commands: each file is one gate or one sink of [`crate::hook`].
 //!
 //! None knows another, and nothing below them names one: the shell lists them in order where it
-//! wires the server. Gates, in this order: [`auth`], [`permission`], [`loading`], [`journal`].
+//! wires the server. Gates, in this order: [`auth`], [`permission`], [`loading`], [`journal`],
+//! [`pause`].
 //! Sinks, in any order: [`statistics`], [`slowlog`], [`spikes`], [`logging`], and [`monitor`] while
 //! somebody monitors.
 
@@ -10,6 +11,7 @@ pub mod journal;
 pub mod loading;
 pub mod logging;
 pub mod monitor;
+pub mod pause;
 pub mod permission;
 pub mod slowlog;
 pub mod spikes;

@@ -4,9 +4,8 @@
 
 use crate::commands::call::Call;
 use crate::commands::error::CommandError;
-use crate::hook::Gate;
+use crate::hook::{Gate, Standing};
 use crate::session::Session;
-use crate::shard::Standing;
 
 /// Refuses commands that no setting permits to this client.
 #[derive(Clone, Copy, Debug, Default)]

@@ -41,8 +41,11 @@ impl Keys<'_> {
 
     /// Looks at a key and leaves everything as it is. A key that is due is not there.
     pub fn peek(&self, key: Key<'_>) -> Option<&Entry> {
-        let entry = self.space.table(self.db, key.slot)?.get(key.in_table())?;
-        Some(entry).filter(|entry| self.is_replay() || !entry.is_due(self.now))
+        let Some(table) = self.space.table(self.db, key.slot) else {
+            self.note_absent(key.slot);
+            return None;
+        };
+        table.get(key.in_table()).filter(|entry| self.is_replay() || !entry.is_due(self.now))
     }
 
     /// Changes a collection that is there. Returns nothing when there is none.

@@ -3,7 +3,12 @@
 //! A key that is past its deadline is not there: the first look at it takes it out and records its
 //! deletion. Reads count hits and misses and move the access clock; looks on behalf of a write do
 //! not count. Every change goes through here, so that what changed is known ([`Keys::changes`]).
+//!
+//! A key whose slot is not here is never taken for missing: the slot is noted ([`Keys::absent`]),
+//! and the call runs again when it is here. So a call looks at all that it needs before it changes
+//! anything.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use crate::base::integer;
@@ -86,8 +91,8 @@ pub struct Keys<'a> {
     pub changes: u64,
     /// Keys that are due stay: the journal is being loaded.
     pub(crate) keeps_expired: bool,
-    /// The other shards, for a command over everything.
-    pub(crate) others: &'a mut [(u16, Box<Keyspace>)],
+    /// Slots that the call met and that are not here.
+    absent: RefCell<BTreeSet<u16>>,
 }
 
 impl<'a> Keys<'a> {
@@ -101,7 +106,24 @@ impl<'a> Keys<'a> {
             untouched: false,
             changes: 0,
             keeps_expired: false,
-            others: &mut [],
+            absent: RefCell::default(),
+        }
+    }
+
+    /// Whether the call met a slot that is not here: whatever it does, it runs again.
+    pub fn lacks_any(&self) -> bool {
+        !self.absent.borrow().is_empty()
+    }
+
+    /// The slots that the call met and that are not here, ascending.
+    pub fn absent(&self) -> Vec<u16> {
+        self.absent.borrow().iter().copied().collect()
+    }
+
+    #[cold]
+    pub(super) fn note_absent(&self, slot: u16) {
+        if !self.space.has(slot) {
+            self.absent.borrow_mut().insert(slot);
         }
     }
 
@@ -321,7 +343,7 @@ impl<'a> Keys<'a> {
     pub fn put(&mut self, key: Key<'_>, entry: Entry) {
         debug_assert_eq!(key.name, entry.key());
         let discarded = &mut self.tools.discarded;
-        self.space.change(self.db, key, |table, hasher| {
+        let put = self.space.change(self.db, key, |table, hasher| {
             table.upsert(key.in_table(), hasher, |there| match there {
                 Some(there) => {
                     discarded.take_entry(std::mem::replace(there, entry));
@@ -330,40 +352,37 @@ impl<'a> Keys<'a> {
                 None => Some(entry),
             })
         });
-        self.changes += 1;
+        match put {
+            Some(_) => self.changes += 1,
+            None => self.note_absent(key.slot),
+        }
     }
 
-    /// Number of keys in the database, over all shards that are here.
+    /// Number of keys in the database, over the slots that are here.
     pub fn count(&self) -> usize {
-        self.spaces().map(|space| space.counts(self.db).len).sum()
+        self.space.counts(self.db).len
     }
 
     /// The databases that may hold keys, ascending.
     pub fn databases(&self) -> BTreeSet<u32> {
-        self.spaces().flat_map(Keyspace::databases).collect()
+        self.space.databases()
     }
 
     /// Empties the database; what it held is dropped bit by bit.
     pub fn clear(&mut self) {
         self.changes += self.count() as u64;
-        let db = self.db;
-        self.tools.discarded.take_tables(self.space.clear(db));
-        for (_, space) in &mut *self.others {
-            self.tools.discarded.take_tables(space.clear(db));
-        }
+        self.tools.discarded.take_tables(self.space.clear(self.db));
     }
 
     /// Exchanges two databases.
     pub fn swap(&mut self, a: u32, b: u32) {
         self.space.swap(a, b);
-        self.others.iter_mut().for_each(|(_, space)| space.swap(a, b));
         self.changes += 1;
     }
 
-    /// The tables of the database, over all shards that are here.
+    /// The tables of the database, over the slots that are here.
     pub fn tables(&self) -> impl Iterator<Item = &Table> {
-        let db = self.db;
-        self.spaces().flat_map(move |space| space.tables(db))
+        self.space.tables(self.db)
     }
 
     /// The table of a slot, if it is here and ever held a key.
@@ -376,16 +395,11 @@ impl<'a> Keys<'a> {
         self.space.has(slot)
     }
 
-    /// Number of keys in the database on this shard, lent slots left out.
-    pub fn count_here(&self) -> usize {
-        self.space.counts(self.db).len
-    }
-
     /// The name of a key of this shard that is not due, any as likely as another. `tries` bounds
     /// how often one that is due is taken out and the choice made again.
     pub fn random_name(&mut self, tries: usize) -> Option<Vec<u8>> {
         for _ in 0..tries {
-            let count = self.count_here();
+            let count = self.count();
             let mut place =
                 if count > 0 { self.tools.random.usize(0..count) } else { return None };
             let table = self.space.tables(self.db).find(|table| {
@@ -405,42 +419,18 @@ impl<'a> Keys<'a> {
         None
     }
 
-    /// For a command over everything: the keys of the shard that has `slot`. Nothing is run where
-    /// the slot is not here.
-    pub fn at_slot<R>(&mut self, slot: u16, run: impl FnOnce(&mut Keys<'_>) -> R) -> Option<R> {
-        if self.space.has(slot) {
-            return Some(run(self));
-        }
-        let (_, space) = self.others.iter_mut().find(|(_, space)| space.has(slot))?;
-        let mut keys = Keys {
-            space,
-            tools: &mut *self.tools,
-            db: self.db,
-            now: self.now,
-            untouched: self.untouched,
-            changes: 0,
-            keeps_expired: self.keeps_expired,
-            others: &mut [],
-        };
-        let result = run(&mut keys);
-        self.changes += keys.changes;
-        Some(result)
-    }
-
-    fn spaces(&self) -> impl Iterator<Item = &Keyspace> {
-        std::iter::once(&*self.space).chain(self.others.iter().map(|(_, space)| &**space))
-    }
-
     pub(super) fn take(&mut self, key: Key<'_>) -> Option<Entry> {
         self.space.table(self.db, key.slot)?.get(key.in_table())?;
         let discarded = &mut self.tools.discarded;
-        self.space.change(self.db, key, |table, _| {
-            let entry = table.remove(key.in_table());
-            if (1..).contains(&table.counts().buckets) && table.counts().len == 0 {
-                discarded.take_tables(vec![std::mem::take(table)]);
-            }
-            entry
-        })
+        self.space
+            .change(self.db, key, |table, _| {
+                let entry = table.remove(key.in_table());
+                if (1..).contains(&table.counts().buckets) && table.counts().len == 0 {
+                    discarded.take_tables(vec![std::mem::take(table)]);
+                }
+                entry
+            })
+            .flatten()
     }
 
     /// True while the journal is loaded: what it says was allowed once, whatever the settings now.
@@ -457,9 +447,10 @@ impl<'a> Keys<'a> {
     /// Takes a key out if it is due, or the elements of it that are, and records their deletion.
     #[inline]
     pub fn expire_if_due(&mut self, key: Key<'_>) {
-        let table = self.space.table(self.db, key.slot);
-        let Some(table) = table.filter(|table| table.due() <= self.now) else { return };
-        if self.keeps_expired {
+        let Some(table) = self.space.table(self.db, key.slot) else {
+            return self.note_absent(key.slot);
+        };
+        if table.due() > self.now || self.keeps_expired {
             return;
         }
         let Some(entry) = table.get(key.in_table()) else { return };

@@ -1,8 +1,9 @@
-//! One shard's slots: which are here, what they count, and which is due next.
+//! The slots that are here, what they count, and which is due next.
 //!
 //! A slot's box is here, or it is not (another shard owns it, or it is lent): commands never ask
 //! why. What a command runs on is always this one array, whether its slots belong to the shard or
-//! were carried here for the moment.
+//! were carried here for the moment. Counts and deadlines stand in books, one for each shard whose
+//! slots are here: so all slots of a shard come and go without a look into their boxes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hint::black_box;
@@ -30,13 +31,39 @@ pub struct Warm<'a> {
     pub element: Option<&'a [u8]>,
 }
 
+/// Slots with their numbers.
+pub type Slots = Vec<(u16, Box<Slot>)>;
+
+/// What some slots count together, by database, and which of them is due when.
+#[derive(Debug, Default)]
+struct Book {
+    counts: BTreeMap<u32, Counts>,
+    deadlines: BTreeSet<(Millis, u16)>,
+}
+
+/// All slots of one shard, on loan.
+#[derive(Debug, Default)]
+pub struct Whole {
+    slots: Slots,
+    book: Book,
+}
+
 /// The slots that are here.
 #[derive(Debug)]
 pub struct Keyspace {
     slots: Vec<Option<Box<Slot>>>,
-    counts: BTreeMap<u32, Counts>,
-    deadlines: BTreeSet<(Millis, u16)>,
+    /// One for each shard whose slots are here.
+    books: Vec<Book>,
+    /// In which book each slot stands, where there are several.
+    book_of: Vec<u16>,
     hasher: Hasher,
+}
+
+impl Whole {
+    /// The numbers of its slots.
+    pub fn numbers(&self) -> impl Iterator<Item = u16> {
+        self.slots.iter().map(|(number, _)| *number)
+    }
 }
 
 impl Keyspace {
@@ -44,10 +71,53 @@ impl Keyspace {
     pub fn new(hasher: Hasher) -> Keyspace {
         Keyspace {
             slots: (0..SLOTS).map(|_| None).collect(),
-            counts: BTreeMap::new(),
-            deadlines: BTreeSet::new(),
+            books: vec![Book::default()],
+            book_of: Vec::new(),
             hasher,
         }
+    }
+
+    /// Takes all slots of another shard's keyspace in, with their book, which comes after those
+    /// that are here. It is empty then.
+    pub fn take_in(&mut self, other: &mut Keyspace) {
+        self.book_of.resize(usize::from(SLOTS), 0);
+        let book = self.books.len() as u16;
+        let places = self.slots.iter_mut().zip(&mut other.slots).zip(&mut self.book_of);
+        for ((here, there), book_of) in places.filter(|((_, there), _)| there.is_some()) {
+            *here = there.take();
+            *book_of = book;
+        }
+        self.books.push(std::mem::take(&mut other.books[0]));
+    }
+
+    /// Parts with everything: what each shard gave, in the order in which it came.
+    pub fn into_wholes(self) -> Vec<Whole> {
+        let Keyspace { slots, books, book_of, .. } = self;
+        let new = |book| Whole { slots: Slots::new(), book };
+        let mut wholes: Vec<Whole> = books.into_iter().map(new).collect();
+        for (number, slot) in (0..).zip(slots) {
+            let Some(slot) = slot else { continue };
+            let book = book_of.get(usize::from(number)).copied().unwrap_or_default();
+            wholes[usize::from(book)].slots.push((number, slot));
+        }
+        wholes
+    }
+
+    /// Puts all slots of the shard back; those that moved here meanwhile join them.
+    pub fn put_back(&mut self, whole: Whole) {
+        let moved_in: Vec<u16> = self.here().collect();
+        let moved_in: Slots = moved_in.iter().filter_map(|n| Some((*n, self.take(*n)?))).collect();
+        self.books[0] = whole.book;
+        for (number, slot) in whole.slots {
+            self.slots[usize::from(number)] = Some(slot);
+        }
+        moved_in.into_iter().for_each(|(number, slot)| self.put(number, slot));
+    }
+
+    /// The book in which a slot stands.
+    fn book_of(&mut self, slot: u16) -> &mut Book {
+        let at = self.book_of.get(usize::from(slot)).copied().unwrap_or_default();
+        &mut self.books[usize::from(at)]
     }
 
     /// The hasher of all tables.
@@ -69,9 +139,10 @@ impl Keyspace {
     /// Takes a slot's box out.
     pub fn take(&mut self, number: u16) -> Option<Box<Slot>> {
         let slot = self.slots[usize::from(number)].take()?;
-        self.deadlines.remove(&(slot.due, number));
+        let book = self.book_of(number);
+        book.deadlines.remove(&(slot.due, number));
         for (db, table) in slot.tables() {
-            count(&mut self.counts, db).sub(table.counts());
+            book.of_db(db).sub(table.counts());
         }
         Some(slot)
     }
@@ -79,11 +150,12 @@ impl Keyspace {
     /// Puts a slot's box in, over what may stand there.
     pub fn put(&mut self, number: u16, slot: Box<Slot>) {
         drop(self.take(number));
+        let book = self.book_of(number);
         for (db, table) in slot.tables() {
-            count(&mut self.counts, db).add(table.counts());
+            book.of_db(db).add(table.counts());
         }
         if slot.due != NEVER {
-            self.deadlines.insert((slot.due, number));
+            book.deadlines.insert((slot.due, number));
         }
         self.slots[usize::from(number)] = Some(slot);
     }
@@ -116,34 +188,35 @@ impl Keyspace {
         self.slots[usize::from(slot)].as_deref_mut()?.table_mut(db)
     }
 
-    /// Changes the table of a key's slot in any way; counts and deadlines follow.
-    ///
-    /// # Panics
-    /// When the slot is not here: a command was run where it must not run.
+    /// Changes the table of a key's slot in any way; counts and deadlines follow. Nothing where the
+    /// slot is not here.
     pub fn change<R>(
         &mut self,
         db: u32,
         key: Key<'_>,
         change: impl FnOnce(&mut Table, &Hasher) -> R,
-    ) -> R {
+    ) -> Option<R> {
         let number = key.slot;
-        let slot = self.slots[usize::from(number)].as_deref_mut();
-        let slot = slot.expect("a command runs only where its slots are");
+        let slot = self.slots[usize::from(number)].as_deref_mut()?;
         let table = slot.table_or_new(db);
         let before = table.counts();
         let result = change(table, &self.hasher);
-        let (after, due) = (table.counts(), table.due());
+        let (after, due, filed) = (table.counts(), table.due(), slot.due);
+        let is_earlier = due != NEVER && due < filed;
+        if is_earlier {
+            slot.due = due;
+        }
         if after != before {
-            let counts = count(&mut self.counts, db);
+            let counts = self.book_of(number).of_db(db);
             counts.sub(before);
             counts.add(after);
         }
-        if due != NEVER && due < slot.due {
-            self.deadlines.remove(&(slot.due, number));
-            slot.due = due;
-            self.deadlines.insert((due, number));
+        if is_earlier {
+            let deadlines = &mut self.book_of(number).deadlines;
+            deadlines.remove(&(filed, number));
+            deadlines.insert((due, number));
         }
-        result
+        Some(result)
     }
 
     /// The tables of a database, over the slots that are here, in ascending order of the slots.
@@ -153,12 +226,14 @@ impl Keyspace {
 
     /// Figures of a database over the slots that are here.
     pub fn counts(&self, db: u32) -> Counts {
-        self.counts.get(&db).copied().unwrap_or_default()
+        let mut counts = Counts::default();
+        self.books.iter().filter_map(|book| book.counts.get(&db)).for_each(|of| counts.add(*of));
+        counts
     }
 
     /// The databases that have figures, ascending.
-    pub fn databases(&self) -> impl Iterator<Item = u32> {
-        self.counts.keys().copied()
+    pub fn databases(&self) -> BTreeSet<u32> {
+        self.books.iter().flat_map(|book| book.counts.keys().copied()).collect()
     }
 
     /// Takes the tables of a database out of all slots that are here; the caller drops them, bit by
@@ -170,7 +245,9 @@ impl Keyspace {
                 tables.push(slot.take(db));
             }
         }
-        self.counts.remove(&db);
+        for book in &mut self.books {
+            book.counts.remove(&db);
+        }
         tables
     }
 
@@ -181,19 +258,25 @@ impl Keyspace {
             slot.put(a, of_b);
             slot.put(b, of_a);
         }
-        let (of_a, of_b) = (self.counts.remove(&a), self.counts.remove(&b));
-        self.counts.extend(of_b.map(|counts| (a, counts)));
-        self.counts.extend(of_a.map(|counts| (b, counts)));
+        for Book { counts, .. } in &mut self.books {
+            let (of_a, of_b) = (counts.remove(&a), counts.remove(&b));
+            counts.extend(of_b.map(|of| (a, of)));
+            counts.extend(of_a.map(|of| (b, of)));
+        }
     }
 
     /// The earliest time at which a key may be due.
     pub fn next_due(&self) -> Option<Millis> {
-        self.deadlines.first().map(|(due, _)| *due)
+        self.earliest().map(|(due, _)| due)
     }
 
     /// The slot that is due first, if one is due at `now`.
     pub fn due_slot(&self, now: Millis) -> Option<u16> {
-        self.deadlines.first().filter(|(due, _)| *due <= now).map(|(_, slot)| *slot)
+        self.earliest().filter(|(due, _)| *due <= now).map(|(_, slot)| slot)
+    }
+
+    fn earliest(&self) -> Option<(Millis, u16)> {
+        self.books.iter().filter_map(|book| book.deadlines.first()).min().copied()
     }
 
     /// Brings what these keys will need into the cache, all at once.
@@ -283,16 +366,21 @@ impl Keyspace {
     /// Files a slot under the deadline that its tables have now.
     pub fn refile(&mut self, number: u16) {
         let Some(slot) = self.slots[usize::from(number)].as_deref_mut() else { return };
-        self.deadlines.remove(&(slot.due, number));
-        slot.due = slot.tables_due();
-        if slot.due != NEVER {
-            self.deadlines.insert((slot.due, number));
+        let due = slot.tables_due();
+        let filed = std::mem::replace(&mut slot.due, due);
+        let deadlines = &mut self.book_of(number).deadlines;
+        deadlines.remove(&(filed, number));
+        if due != NEVER {
+            deadlines.insert((due, number));
         }
     }
 }
 
-fn count(counts: &mut BTreeMap<u32, Counts>, db: u32) -> &mut Counts {
-    counts.entry(db).or_default()
+impl Book {
+    /// The counts of a database.
+    fn of_db(&mut self, db: u32) -> &mut Counts {
+        self.counts.entry(db).or_default()
+    }
 }
 
 #[cfg(test)]
@@ -324,6 +412,38 @@ mod tests {
         there.put(slot, here.take(slot).expect("the slot is here"));
         assert_eq!((here.counts(3).len, there.counts(3).len), (1, 1));
         assert_eq!((here.next_due(), there.next_due()), (None, Some(Millis(50))));
+    }
+
+    #[test]
+    fn shards_in_one_array_part_with_what_they_count() {
+        let hasher = Hasher::with_seeds([1, 2, 3, 4]);
+        let mut shards: Vec<Keyspace> = (0..3).map(|_| Keyspace::new(hasher.clone())).collect();
+        (0..SLOTS).for_each(|slot| shards[usize::from(slot % 3)].put(slot, Box::default()));
+        let names: Vec<Vec<u8>> = (0..300).map(|number| format!("key:{number}").into()).collect();
+        let owner = |name: &[u8]| usize::from(Key::new(name, &hasher).slot % 3);
+        for (number, name) in (0..).zip(&names) {
+            put(&mut shards[owner(name)], 0, name, Some(Millis(1_000 + number)));
+        }
+        let mut all = Keyspace::new(hasher.clone());
+        std::mem::swap(&mut all, &mut shards[0]);
+        let (_, rest) = shards.split_at_mut(1);
+        rest.iter_mut().for_each(|other| all.take_in(other));
+        assert_eq!((all.counts(0).len, all.here().count()), (300, usize::from(SLOTS)));
+        assert_eq!(all.next_due(), Some(Millis(1_000)));
+        put(&mut all, 0, b"new", Some(Millis(1)));
+        put(&mut all, 7, b"new", None);
+        for (shard, whole) in shards.iter_mut().zip(all.into_wholes()) {
+            shard.put_back(whole);
+        }
+        assert_eq!(shards[owner(b"new")].next_due(), Some(Millis(1)));
+        for (number, shard) in shards.iter_mut().enumerate() {
+            let own = names.iter().filter(|name| owner(name) == number).count();
+            let new = usize::from(owner(b"new") == number);
+            assert_eq!((shard.counts(0).len, shard.counts(7).len), (own + new, new));
+            let here: Vec<u16> = shard.here().collect();
+            here.iter().for_each(|slot| drop(shard.take(*slot)));
+            assert_eq!((shard.counts(0), shard.next_due()), (Counts::default(), None));
+        }
     }
 
     #[test]

@@ -17,8 +17,7 @@
 //!    from the journal and told anew from its beginning.
 //! 3. So that no such record is long and no key is told again and again, a call waits that would
 //!    write to the key at the marker, or to a large one where some of its keys are told and others
-//!    not: it tells what is missing first, in slices, and others go on meanwhile. (Not so a call
-//!    that holds all slots: SORT with patterns and STORE.)
+//!    not: it tells what is missing first, in slices, and others go on meanwhile.
 //! 4. A command over everything (FLUSHALL, SWAPDB, DEBUG POPULATE) is recorded as it came: it does
 //!    the same to what is told, since the marker is the same in all databases. The key at the
 //!    marker is told anew then. Behind it the journal has nothing, but for what POPULATE makes
@@ -30,17 +29,15 @@
 use crate::base::hash::Hasher;
 use crate::base::slot::SLOTS;
 use crate::commands::call::Call;
-use crate::commands::command::Run;
-use crate::commands::{positions, recreate};
+use crate::commands::recreate;
 use crate::data::table::Place;
 use crate::keyspace::effect::Effects;
 use crate::keyspace::entry::Entry;
 use crate::keyspace::key::Key;
 use crate::keyspace::object::Object;
 use crate::keyspace::slot::Slot;
-use crate::keyspace::space::Keyspace;
 use crate::keyspace::told::{Marker, Much, Position, Told};
-use crate::shard::call::{Engine, Spaces};
+use crate::shard::execute::Engine;
 use crate::shard::{SLICE_NS, Shard, Ticks};
 
 /// Bytes told in one turn, so that effects of clients find the journal's queue short.
@@ -175,34 +172,16 @@ fn before_bucket(position: u64) -> Marker {
     Marker { place: Place::at(position), part: None }
 }
 
-/// The slot with this number, here or in a shard that a command brought along.
-fn slot_of<'a>(space: &'a Keyspace, others: &'a Spaces, number: u16) -> Option<&'a Slot> {
-    space.slot(number).or_else(|| others.iter().find_map(|(_, other)| other.slot(number)))
-}
-
-fn slot_mut_of<'a>(
-    space: &'a mut Keyspace,
-    others: &'a mut Spaces,
-    number: u16,
-) -> Option<&'a mut Slot> {
-    if space.has(number) {
-        return space.slot_mut(number);
-    }
-    others.iter_mut().find_map(|(_, other)| other.slot_mut(number))
-}
-
 impl Engine {
     /// Tells some more of a slot where a call needs that first. Returns true when it did: the call
     /// has to wait.
-    pub(super) fn tell_ahead_of(&mut self, call: &Call<'_>, others: &Spaces) -> bool {
+    pub(super) fn tell_ahead_of(&mut self, call: &Call<'_>, _db: u32) -> bool {
         let Some(base) = self.base else { return false };
-        let holds_all = !others.is_empty();
-        if holds_all || !call.command.writes() || !matches!(call.command.run, Run::Keys(_)) {
+        if !call.command.writes() || !call.command.run.is_on_keys() {
             return false;
         }
         let (mut is_begun, mut is_large, mut left) = (false, false, None);
-        for at in positions::keys(call.command, call.spans, call.input) {
-            let key = call.key(at);
+        for key in call.declared_keys() {
             let Some(slot) = self.space.slot(key.slot) else { continue };
             match slot.told.of(base.number, key.in_table()) {
                 Much::All => is_begun = true,
@@ -220,20 +199,17 @@ impl Engine {
     }
 
     /// Records what a call changed: as it came where all of its keys are told.
-    pub(super) fn record(&mut self, call: &Call<'_>, others: &mut Spaces, db: u32, mark: usize) {
+    pub(super) fn record(&mut self, call: &Call<'_>, db: u32, mark: usize) {
         let effects = &mut self.tools.effects;
         let Some(base) = self.base else { return effects.end_call(db, call.raw) };
-        let mut keys: Vec<(Key<'_>, Much)> = positions::keys(call.command, call.spans, call.input)
-            .into_iter()
-            .map(|at| call.key(at))
-            .map(|key| (key, base.much_of(slot_of(&self.space, others, key.slot), key)))
+        let mut keys: Vec<(Key<'_>, Much)> = call
+            .declared_keys()
+            .map(|key| (key, base.much_of(self.space.slot(key.slot), key)))
             .collect();
         if keys.iter().all(|(_, much)| *much == Much::All) {
             effects.end_call(db, call.raw);
             if keys.is_empty() {
-                let others = others.iter_mut().map(|(_, other)| &mut **other);
-                let spaces = std::iter::once(&mut self.space).chain(others);
-                spaces.flat_map(Keyspace::slots_mut).for_each(|slot| restart_key(slot, effects));
+                self.space.slots_mut().for_each(|slot| restart_key(slot, effects));
             }
             return;
         }
@@ -244,7 +220,7 @@ impl Engine {
         effects.together(db, |effects| {
             let begin = effects.len();
             for (key, much) in keys {
-                let Some(slot) = slot_mut_of(&mut self.space, others, key.slot) else { continue };
+                let Some(slot) = self.space.slot_mut(key.slot) else { continue };
                 match much {
                     Much::Part => restart_key(slot, effects),
                     Much::All | Much::Nothing => record_key(slot, effects, key, much),

@@ -7,7 +7,6 @@
 //! keys, and for the order those with a call of several keys.
 
 use crate::batch::{Batch, Routed};
-use crate::commands::command::Run;
 use crate::keyspace::key::KeyAt;
 use crate::resp::{Frame, Span, encode};
 use crate::shard::Shard;
@@ -52,7 +51,7 @@ impl Shard {
     /// Puts the calls of a batch that begins here out of their order.
     #[cold]
     pub(super) fn scatter(&self, batch: &mut Batch) {
-        let on_keys = |r: &Routed| r.command.is_some_and(|c| matches!(c.run, Run::Keys(_)));
+        let on_keys = |r: &Routed| r.command.is_some_and(|c| c.run.is_on_keys());
         if !batch.routed.iter().all(on_keys) {
             return;
         }

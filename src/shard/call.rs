@@ -1,30 +1,18 @@
-//! One call of a batch: gates, the command under `catch_unwind`, its effects, sinks.
-//!
-//! A panic costs the caller an error and makes the shard distrust its tables. What the command had
-//! written of its reply is taken back; it had recorded no effect, since that is done at its end, or
-//! what it recorded is taken back too.
+//! The next call of a batch: what it is given, and what its end means for the batch.
 
-use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::base::hash::Hasher;
 use crate::batch::Batch;
-use crate::commands::action::Action;
 use crate::commands::call::Call;
-use crate::commands::command::{Command, Run};
+use crate::commands::command::Command;
 use crate::commands::error::CommandError;
-use crate::commands::walk::{Step, Walk};
-use crate::commands::{positions, registry};
-use crate::hook::{Called, Gate, Outcome, Sink};
-use crate::keyspace::keys::{Keys, Tools};
-use crate::keyspace::space::Keyspace;
+use crate::commands::registry;
 use crate::resp::{Reply, Span};
-use crate::route::{Map, ShardId};
-use crate::session::{Replies, Session};
+use crate::route::Map;
 use crate::settings::Settings;
-use crate::shard::base::Base;
-use crate::shard::{Phase, Standing, Ticks};
+use crate::shard::Ticks;
+use crate::shard::execute::{Around, Ended, Engine, Marks, Origin, silence};
 
 /// What a shard is given from outside and goes by.
 pub(super) struct Given {
@@ -33,47 +21,14 @@ pub(super) struct Given {
     pub(super) hasher: Hasher,
 }
 
-/// What runs calls: the keys, the layers around them, and whether they can be trusted.
-pub(super) struct Engine {
-    pub(super) space: Keyspace,
-    pub(super) tools: Tools,
-    pub(super) gates: Vec<Box<dyn Gate>>,
-    pub(super) sinks: Vec<Box<dyn Sink>>,
-    pub(super) monitor: Option<Box<dyn Sink>>,
-    pub(super) phase: Phase,
-    pub(super) journal_failed: Option<String>,
-    pub(super) panics: u64,
-    pub(super) last_panic: String,
-    pub(super) has_journal: bool,
-    pub(super) base: Option<Base>,
-}
-
-/// Whole shards that a command runs over beside the one where it runs.
-pub(super) type Spaces = [(ShardId, Box<Keyspace>)];
-
-/// How a call ended.
-enum Ended {
-    Ran,
-    Failed(CommandError),
-    Refused(CommandError),
-    /// Not yet: it goes on elsewhere.
-    GoesOn,
-}
-
-/// Where a call's reply and effects begin.
-#[derive(Clone, Copy)]
-struct Marks {
-    reply: usize,
-    effects: usize,
-}
-
-/// The parts of a batch that a command may change while it runs.
-struct Changeable<'a> {
-    session: &'a mut Session,
-    replies: &'a mut Vec<u8>,
-    walk: &'a mut Option<Box<Walk>>,
-    action: &'a mut Option<Action>,
-    refused: &'a mut Option<CommandError>,
+/// What became of the next call.
+pub(super) struct Ran {
+    /// The time after it, in nanoseconds.
+    pub(super) end: u64,
+    /// What it held may be half changed.
+    pub(super) panicked: bool,
+    /// It runs again, with more slots.
+    pub(super) lacks: bool,
 }
 
 impl Batch {
@@ -93,8 +48,8 @@ impl Batch {
         &'a mut self,
         command: &'static Command,
         given: &'a Given,
-    ) -> (Call<'a>, Changeable<'a>) {
-        let Batch { frames, input, session, replies, walk, action, refused, .. } = self;
+    ) -> (Call<'a>, Around<'a>) {
+        let Batch { frames, input, session, replies, walk, .. } = self;
         let keys = match &self.routed[self.next].key {
             Some(key) => std::slice::from_ref(key),
             None => &self.keys,
@@ -112,11 +67,16 @@ impl Batch {
             map: &given.map,
             keys,
         };
-        (call, Changeable { session, replies, walk, action, refused })
+        (call, Around { session, replies, walk })
     }
 
-    /// The next call was answered.
-    fn advance(&mut self) {
+    /// The next call ended with this error, or without one.
+    fn advance(&mut self, error: Option<&CommandError>) {
+        if let Some(error) = error.filter(|error| error.refuses_the_rest())
+            && self.refused.is_none()
+        {
+            self.refused = Some(error.of_the_rest());
+        }
         self.walk = None;
         self.forget_keys();
         if let Some(scattered) = &mut self.scattered {
@@ -126,51 +86,57 @@ impl Batch {
     }
 }
 
+impl Ended {
+    /// The error that the client gets.
+    fn error(&self) -> Option<&CommandError> {
+        match self {
+            Ended::Failed(error) | Ended::Refused(error) => Some(error),
+            Ended::Panicked => Some(&CommandError::Internal),
+            _ => None,
+        }
+    }
+}
+
 impl Engine {
-    /// Runs the next call of the batch, which belongs here. `start` is the time now; returns the
-    /// time after it, and whether the call panicked.
+    /// Runs the next call of the batch, which belongs here. `start` is the time now.
     pub(super) fn call(
         &mut self,
         given: &Given,
         batch: &mut Batch,
-        spaces: &mut Spaces,
         start: u64,
         clock: &mut dyn Ticks,
-    ) -> (u64, bool) {
+    ) -> Ran {
+        let ran = |end| Ran { end, panicked: false, lacks: false };
         let Some(command) = batch.routed[batch.next].command else {
             self.refuse_unknown(batch);
-            return (clock.nanos(), false);
+            return ran(clock.nanos());
         };
-        let reply = batch.walk.as_ref().map_or(batch.replies.len(), |walk| walk.reply);
-        let marks = Marks { reply, effects: self.tools.effects.len() };
-        let (call, mut parts) = batch.split(command, given);
-        if self.expire_ahead_of(&call, parts.session.db, spaces)
-            || self.tell_ahead_of(&call, spaces)
-        {
-            return (clock.nanos(), false);
-        }
-        let ended = match parts.refused.clone() {
-            Some(error) => Ok(Ended::Refused(error)),
-            None => catch_unwind(AssertUnwindSafe(|| self.dispatch(&call, &mut parts, spaces))),
+        let refused = batch.refused.clone();
+        let effects = self.tools.effects.len();
+        let (call, mut around) = batch.split(command, given);
+        let (ended, end) = match refused {
+            None => self.execute(&call, &mut around, Origin::Client, start, clock),
+            Some(error) => {
+                let (ended, end) = (Ended::Refused(error), clock.nanos());
+                let marks = Marks { reply: around.replies.len(), effects };
+                self.close(&call, &mut around, &ended, marks, end - start);
+                (ended, end)
+            }
         };
-        let end = clock.nanos();
-        let panicked = ended.is_err();
-        let ended = ended.unwrap_or_else(|panic| {
-            self.tools.effects.rewind(marks.effects);
-            self.panicked(&call, parts.session.db, panic.as_ref());
-            Ended::Failed(CommandError::Internal)
-        });
-        let mut nanos = end - start;
-        if let Some(walk) = parts.walk {
-            nanos += walk.nanos;
-            (walk.reply, walk.nanos) = (marks.reply, nanos);
+        let panicked = matches!(ended, Ended::Panicked);
+        match ended {
+            Ended::GoesOn => {}
+            Ended::Asks(action) => batch.action = Some(action),
+            Ended::Lacks(slots) => {
+                batch.wider.extend(slots);
+                return Ran { end, panicked, lacks: true };
+            }
+            ended => {
+                batch.has_written |= self.tools.effects.len() > effects;
+                batch.advance(ended.error());
+            }
         }
-        if !matches!(ended, Ended::GoesOn) {
-            self.close(&call, &mut parts, ended, marks, nanos);
-            batch.has_written |= self.tools.effects.len() > marks.effects;
-            batch.advance();
-        }
-        (end, panicked)
+        Ran { end, panicked, lacks: false }
     }
 
     /// The connection performed the action of the next call; its reply begins at `mark`.
@@ -184,138 +150,24 @@ impl Engine {
     ) {
         let Some(command) = batch.routed[batch.next].command else { return };
         let marks = Marks { reply: mark, effects: self.tools.effects.len() };
-        let (call, mut parts) = batch.split(command, given);
+        let (call, mut around) = batch.split(command, given);
         let ended = result.map_or_else(Ended::Failed, |()| Ended::Ran);
-        self.close(&call, &mut parts, ended, marks, nanos);
-        batch.advance();
+        self.close(&call, &mut around, &ended, marks, nanos);
+        batch.advance(ended.error());
     }
 
     /// True when a gate refuses the next call, so that it need not set out for other shards.
-    pub(super) fn refuses(&mut self, given: &Given, batch: &mut Batch) -> bool {
+    pub(super) fn refuses_next(&mut self, given: &Given, batch: &mut Batch) -> bool {
         let Some(command) = batch.routed[batch.next].command else { return true };
-        let (call, parts) = batch.split(command, given);
-        self.admit(&call, parts.session).is_err()
+        let (call, around) = batch.split(command, given);
+        self.refuses(&call, around.session)
     }
 
-    fn admit(&mut self, call: &Call<'_>, session: &Session) -> Result<(), CommandError> {
-        let Engine { gates, phase, journal_failed, .. } = self;
-        let standing = Standing { phase: *phase, journal_failed: journal_failed.as_deref() };
-        gates.iter_mut().try_for_each(|gate| gate.admit(call, session, &standing))
-    }
-
-    fn dispatch(
-        &mut self,
-        call: &Call<'_>,
-        parts: &mut Changeable<'_>,
-        spaces: &mut Spaces,
-    ) -> Ended {
-        if let Err(error) = self.admit(call, parts.session) {
-            return Ended::Refused(error);
-        }
-        let Changeable { session, replies, walk, action, .. } = parts;
-        let mut reply = Reply::new(replies, session.resp3);
-        let result = match call.command.run {
-            Run::Keys(run) | Run::All(run) => {
-                self.on_keys(call, session, spaces, |keys| run(call, keys, &mut reply))
-            }
-            Run::Session(run) => run(call, session, &mut reply),
-            Run::Server(run) => match run(call, session) {
-                Ok(asked) => {
-                    session.last = Some(call.command);
-                    **action = Some(asked);
-                    return Ended::GoesOn;
-                }
-                Err(error) => Err(error),
-            },
-            Run::Steps(run) | Run::Walk(run) => {
-                let walk = walk.get_or_insert_default();
-                let step =
-                    self.on_keys(call, session, spaces, |keys| run(call, keys, walk, &mut reply));
-                match step {
-                    Ok(Step::At(slot)) => {
-                        walk.at = Some(slot);
-                        return Ended::GoesOn;
-                    }
-                    Ok(Step::Done) => Ok(()),
-                    Err(error) => Err(error),
-                }
-            }
-            Run::Container => Err(CommandError::WrongArity(call.command.name.as_str())),
-        };
-        result.map_or_else(Ended::Failed, |()| Ended::Ran)
-    }
-
-    #[inline]
-    fn on_keys<R>(
-        &mut self,
-        call: &Call<'_>,
-        session: &Session,
-        others: &mut Spaces,
-        run: impl FnOnce(&mut Keys<'_>) -> Result<R, CommandError>,
-    ) -> Result<R, CommandError> {
-        self.tools.effects.begin_call();
-        let mark = self.tools.effects.len();
-        let mut keys = Keys::new(&mut self.space, &mut self.tools, session.db, call.now);
-        keys.untouched = session.no_touch;
-        keys.others = others;
-        let result = run(&mut keys);
-        let changes = keys.changes;
-        if changes > 0 {
-            self.tools.figures.changes += changes;
-            self.record(call, others, session.db, mark);
-        }
-        result
-    }
-
-    /// A command panicked half way. With a journal its shard is rebuilt; without one the keys that
-    /// it named are dropped, since nobody can say what they hold.
-    fn panicked(&mut self, call: &Call<'_>, db: u32, panic: &(dyn Any + Send)) {
-        self.panics += 1;
-        self.last_panic = format!("{}: {}", call.command.name, text_of(panic));
-        self.phase = Phase::Suspect;
-        if self.has_journal {
-            return;
-        }
-        for at in positions::keys(call.command, call.spans, call.input) {
-            let key = call.key(at);
-            if self.space.has(key.slot) {
-                self.space.change(db, key, |table, _| table.remove(key.in_table()));
-                self.tools.effects.aside(db, &[b"DEL", key.name]);
-            }
-        }
-    }
-
-    /// Writes the error, if it is one, tells the sinks, and brings the session up to date.
-    fn close(
-        &mut self,
-        call: &Call<'_>,
-        parts: &mut Changeable<'_>,
-        ended: Ended,
-        marks: Marks,
-        nanos: u64,
-    ) {
-        let Changeable { session, replies, refused, .. } = parts;
-        let outcome = match &ended {
-            Ended::Ran | Ended::GoesOn => Outcome::Ran(replies.len() - marks.reply),
-            Ended::Failed(error) => Outcome::Failed(error),
-            Ended::Refused(error) => Outcome::Refused(error),
-        };
-        if let Some(error) = outcome.error() {
-            replies.truncate(marks.reply);
-            Reply::new(replies, session.resp3).error(error);
-            if error.refuses_the_rest() && refused.is_none() {
-                **refused = Some(error.of_the_rest());
-            }
-        }
-        let effects = self.tools.effects.since(marks.effects);
-        let called = Called { call, session, now: call.now, nanos, outcome, effects };
-        self.sinks.iter_mut().for_each(|sink| sink.called(&called));
-        if let Some(monitor) = &mut self.monitor {
-            monitor.called(&called);
-        }
-        session.last = Some(call.command);
-        session.commands += 1;
-        silence(session, replies, marks.reply);
+    /// True when a gate holds the next call back for now.
+    pub(super) fn holds_back_next(&mut self, given: &Given, batch: &mut Batch) -> bool {
+        let Some(command) = batch.routed[batch.next].command else { return false };
+        let (call, around) = batch.split(command, given);
+        self.holds_back(&call, around.session)
     }
 
     fn refuse_unknown(&mut self, batch: &mut Batch) {
@@ -334,28 +186,6 @@ impl Engine {
             self.sinks.iter_mut().for_each(|sink| sink.unknown(&error));
         }
         silence(&mut batch.session, &mut batch.replies, mark);
-        batch.advance();
-    }
-}
-
-fn text_of(panic: &(dyn Any + Send)) -> &str {
-    match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
-        (Some(text), _) => text,
-        (_, Some(text)) => text,
-        _ => "a panic without words",
-    }
-}
-
-/// Takes the reply back that CLIENT REPLY does not want.
-#[inline]
-fn silence(session: &mut Session, replies: &mut Vec<u8>, mark: usize) {
-    match session.replies {
-        Replies::On => {}
-        Replies::Off => replies.truncate(mark),
-        Replies::SkipNext => session.replies = Replies::Skip,
-        Replies::Skip => {
-            replies.truncate(mark);
-            session.replies = Replies::On;
-        }
+        batch.advance(None);
     }
 }

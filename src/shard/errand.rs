@@ -1,11 +1,11 @@
 //! A command over several shards: which slots it takes along from where.
 //!
 //! An errand visits its shards in ascending order, takes the slots that it names from each but the
-//! last, runs there, and gives everything back. The ascending order is what rules out deadlock.
+//! last, runs there, and gives everything back. The ascending order is what rules out deadlock. One
+//! that wants everything takes the last shard's slots as well, so that all stand in one keyspace.
 
-use crate::keyspace::space::Keyspace;
+use crate::keyspace::space::{Keyspace, Slots};
 use crate::route::{Map, ShardId};
-use crate::shard::letter::Slots;
 
 /// What one shard has to give.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,10 +27,13 @@ pub(crate) struct Stop {
 #[derive(Debug)]
 pub struct Errand {
     epoch: u64,
+    /// What is at the last shard is taken along as well: others wait for it, as they do elsewhere.
+    pub(crate) takes_last: bool,
     pub(crate) stops: Vec<Stop>,
     pub(crate) at: usize,
     pub(crate) slots: Vec<(ShardId, Slots)>,
-    pub(crate) spaces: Vec<(ShardId, Box<Keyspace>)>,
+    /// All slots of the shards so far, where everything is wanted.
+    pub(crate) everything: Option<Box<Keyspace>>,
 }
 
 impl Errand {
@@ -47,33 +50,43 @@ impl Errand {
                 _ => stops.push(Stop { shard, need: Need::Slots(vec![slot]) }),
             }
         }
-        Errand::new(stops, map)
+        Errand::new(stops, map, false)
     }
 
     /// An errand for everything.
     pub(crate) fn for_all(map: &Map) -> Errand {
-        let stops = (0..map.shards()).map(|shard| Stop { shard, need: Need::Whole }).collect();
-        Errand::new(stops, map)
+        Errand::new(Errand::all_stops(map), map, map.shards() > 1)
     }
 
-    fn new(stops: Vec<Stop>, map: &Map) -> Errand {
-        Errand { epoch: map.epoch(), stops, at: 0, slots: Vec::new(), spaces: Vec::new() }
+    /// An errand for everything, for a command that lets others in between its steps.
+    pub(crate) fn for_steps(map: &Map) -> Errand {
+        Errand::new(Errand::all_stops(map), map, true)
+    }
+
+    fn all_stops(map: &Map) -> Vec<Stop> {
+        (0..map.shards()).map(|shard| Stop { shard, need: Need::Whole }).collect()
+    }
+
+    fn new(stops: Vec<Stop>, map: &Map, takes_last: bool) -> Errand {
+        Errand { epoch: map.epoch(), takes_last, stops, at: 0, slots: Vec::new(), everything: None }
     }
 
     /// True when the shard to visit now has, by this map, what is wanted from it. With another map
     /// than at the start, a slot may have moved from a shard ahead to one that was visited before,
     /// so whoever wants everything starts again.
     pub(crate) fn is_on_its_way(&self, map: &Map) -> bool {
-        let Stop { shard, need } = self.stop();
-        match need {
-            Need::Slots(slots) => slots.iter().all(|slot| map.owner(*slot) == *shard),
-            Need::Whole => map.epoch() == self.epoch,
+        match self.stop() {
+            Some(Stop { shard, need: Need::Slots(slots) }) => {
+                slots.iter().all(|slot| map.owner(*slot) == *shard)
+            }
+            Some(Stop { need: Need::Whole, .. }) => map.epoch() == self.epoch,
+            None => true,
         }
     }
 
-    /// The shard to visit now.
-    pub(crate) fn stop(&self) -> &Stop {
-        &self.stops[self.at]
+    /// The shard to visit now; none when it holds everything that it wants.
+    pub(crate) fn stop(&self) -> Option<&Stop> {
+        self.stops.get(self.at)
     }
 
     /// True at the shard where the command runs.
@@ -81,14 +94,9 @@ impl Errand {
         self.at + 1 == self.stops.len()
     }
 
-    /// True when it holds everything that it wants, of the shard where it runs too.
-    pub(crate) fn has_all(&self) -> bool {
-        self.at == self.stops.len()
-    }
-
     /// True when it holds slots of other shards.
     pub(crate) fn holds(&self) -> bool {
-        !self.slots.is_empty() || !self.spaces.is_empty()
+        !self.slots.is_empty() || self.everything.is_some()
     }
 }
 

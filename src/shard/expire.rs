@@ -12,12 +12,11 @@
 
 use crate::base::millis::Millis;
 use crate::commands::call::Call;
-use crate::commands::command::Run;
-use crate::commands::positions;
+use crate::hook::Phase;
 use crate::keyspace::key::Key;
 use crate::keyspace::keys::Keys;
-use crate::shard::call::{Engine, Spaces};
-use crate::shard::{Phase, SLICE_NS, Shard, Ticks};
+use crate::shard::execute::Engine;
+use crate::shard::{SLICE_NS, Shard, Ticks};
 
 /// Keys taken out of one slot at a time.
 const KEYS_A_STEP: usize = 64;
@@ -73,33 +72,21 @@ impl Shard {
     }
 
     fn expires(&self) -> bool {
-        self.active_expire && self.has_credit && self.engine.phase == Phase::Serving
+        self.active_expire && self.engine.has_credit && self.engine.phase == Phase::Serving
     }
 }
 
 impl Engine {
     /// Takes out elements that are due of the keys of a call, a few of each key, in all databases:
     /// MOVE and COPY look at two. Returns true when there are more: the call has to wait.
-    pub(super) fn expire_ahead_of(
-        &mut self,
-        call: &Call<'_>,
-        db: u32,
-        others: &mut Spaces,
-    ) -> bool {
-        let due = others.iter().filter_map(|(_, other)| other.next_due());
-        let is_due = self.space.next_due().into_iter().chain(due).any(|due| due <= call.now);
-        if !is_due || self.phase != Phase::Serving || !matches!(call.command.run, Run::Keys(_)) {
+    pub(super) fn expire_ahead_of(&mut self, call: &Call<'_>, db: u32) -> bool {
+        let is_due = self.space.next_due().is_some_and(|due| due <= call.now);
+        if !is_due || self.phase != Phase::Serving || !call.command.run.is_on_keys() {
             return false;
         }
         let mut keys = Keys::new(&mut self.space, &mut self.tools, db, call.now);
-        keys.others = others;
-        let mut has_more = false;
-        for at in positions::keys(call.command, call.spans, call.input) {
-            let key = call.key(at);
-            let expires = keys.at_slot(key.slot, |keys| keys.expire_some_in_all(key));
-            has_more |= expires.unwrap_or(false);
-        }
-        has_more
+        let expire = |key| keys.expire_some_in_all(key);
+        call.declared_keys().map(expire).fold(false, |more, has_more| more | has_more)
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::batch::Batch;
 use crate::clients::Pause;
 use crate::keyspace::slot::Slot;
-use crate::keyspace::space::Keyspace;
+use crate::keyspace::space::{Slots, Whole};
 use crate::route::{Map, ShardId};
 use crate::settings::Settings;
 
@@ -48,14 +48,11 @@ pub struct Returned {
     pub torn: bool,
 }
 
-/// Slots with their numbers.
-pub type Slots = Vec<(u16, Box<Slot>)>;
-
 /// What a shard lends.
 #[derive(Debug)]
 pub enum Lent {
     /// Some slots.
     Slots(Slots),
     /// All that it owns.
-    Whole(Box<Keyspace>),
+    Whole(Whole),
 }

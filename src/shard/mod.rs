@@ -10,6 +10,7 @@ mod base;
 pub(crate) mod broken;
 mod call;
 pub mod errand;
+mod execute;
 mod expire;
 mod lend;
 pub mod letter;
@@ -26,9 +27,8 @@ use std::sync::Arc;
 
 use crate::base::hash::Hasher;
 use crate::batch::Batch;
-use crate::clients::Pause;
 use crate::commands::error::CommandError;
-use crate::hook::{Gate, Sink};
+use crate::hook::{Gate, Phase, Sink};
 use crate::keyspace::access::AccessClock;
 use crate::keyspace::discarded::Discarded;
 use crate::keyspace::effect::Effects;
@@ -37,7 +37,8 @@ use crate::keyspace::space::Keyspace;
 use crate::route::{Map, ShardId};
 use crate::settings::Settings;
 use crate::shard::broken::Broken;
-use crate::shard::call::{Engine, Given};
+use crate::shard::call::Given;
+use crate::shard::execute::Engine;
 use crate::shard::letter::{Lent, Letter, Returned};
 use crate::shard::question::{Answer, Question, Report};
 use crate::shard::replay::Rebuilt;
@@ -54,28 +55,6 @@ pub const REPLIES_MARK: usize = 1 << 20;
 pub trait Ticks {
     /// Nanoseconds since some moment.
     fn nanos(&mut self) -> u64;
-}
-
-/// What a shard can do now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
-    /// The data set is being loaded for the first time.
-    Loading,
-    /// It serves.
-    Serving,
-    /// A command panicked: what its tables hold is not trusted.
-    Suspect,
-    /// Its tables are being rebuilt from the journal.
-    Rebuilding,
-}
-
-/// What gates may ask about the shard.
-#[derive(Clone, Copy, Debug)]
-pub struct Standing<'a> {
-    /// What it can do.
-    pub phase: Phase,
-    /// Why the journal takes no writes.
-    pub journal_failed: Option<&'a str>,
 }
 
 /// What a shard has to send at the end of its turn, in this order.
@@ -114,8 +93,6 @@ pub struct Shard {
     id: ShardId,
     given: Given,
     engine: Engine,
-    has_credit: bool,
-    pause: Option<Pause>,
     active_expire: bool,
     waiting: Waiting,
     ready: VecDeque<Box<Batch>>,
@@ -149,6 +126,8 @@ impl Shard {
             monitor: None,
             phase: Phase::Loading,
             journal_failed: None,
+            has_credit: true,
+            pause: None,
             panics: 0,
             last_panic: String::new(),
             has_journal: false,
@@ -158,8 +137,6 @@ impl Shard {
             id: parts.id,
             given: Given { map: parts.map, settings: parts.settings, hasher: parts.hasher },
             engine,
-            has_credit: true,
-            pause: None,
             active_expire: true,
             waiting: Waiting::default(),
             ready: VecDeque::new(),
@@ -267,11 +244,11 @@ impl Shard {
                 self.given.settings = settings;
             }
             Letter::Pause(pause) => {
-                self.pause = pause;
+                self.engine.pause = pause;
                 self.ready.append(&mut self.set_aside);
             }
             Letter::Credit(has_credit) => {
-                self.has_credit = has_credit;
+                self.engine.has_credit = has_credit;
                 if has_credit {
                     self.ready.append(&mut self.set_aside);
                 }
@@ -332,7 +309,7 @@ impl Shard {
             Question::Report => Answer::Report(Box::new(Report {
                 phase: *phase,
                 slots: space.here().count(),
-                databases: space.databases().map(|db| (db, space.counts(db))).collect(),
+                databases: space.databases().iter().map(|db| (*db, space.counts(*db))).collect(),
                 figures: tools.figures,
                 statistics: statistics.map(|counted| *counted).unwrap_or_default(),
                 waiting: self.waiting.len() + self.ready.len() + self.set_aside.len(),
@@ -362,7 +339,10 @@ impl Shard {
                     self.engine.space.put(number, slot);
                 }
             }
-            Lent::Whole(space) => self.take_back_whole(*space),
+            Lent::Whole(whole) => {
+                whole.numbers().for_each(|number| self.rebuilt.spare(number));
+                self.engine.space.put_back(whole);
+            }
         }
         if returned.torn {
             self.engine.phase = Phase::Suspect;
@@ -370,18 +350,6 @@ impl Shard {
         self.tell_again();
         self.move_out();
         self.serve_waiting();
-    }
-
-    /// All that was lent is back; what moved here meanwhile joins it.
-    fn take_back_whole(&mut self, mut space: Keyspace) {
-        space.here().for_each(|slot| self.rebuilt.spare(slot));
-        let moved_in: Vec<u16> = self.engine.space.here().collect();
-        for slot in moved_in {
-            if let Some(tables) = self.engine.space.take(slot) {
-                space.put(slot, tables);
-            }
-        }
-        self.engine.space = space;
     }
 
     /// Sends the slots away that have to leave and are here. What is not trusted stays until it is

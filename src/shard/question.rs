@@ -4,8 +4,8 @@ use crate::counted::Statistics;
 use crate::counted::log::LogEntry;
 use crate::counted::spikes::Spikes;
 use crate::data::table::Counts;
+use crate::hook::Phase;
 use crate::keyspace::keys::Figures;
-use crate::shard::Phase;
 
 pub use crate::question::{Events, LogKind, Question};
 

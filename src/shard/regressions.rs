@@ -5,9 +5,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::base::slot;
+use crate::hook::Phase;
 use crate::hook::{Called, Sink};
 use crate::route::ShardId;
-use crate::shard::Phase;
 use crate::shard::letter::Letter;
 use crate::shard::replay::Records;
 use crate::testing::{Shards, Still, printed};

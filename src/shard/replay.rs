@@ -13,20 +13,22 @@ use std::collections::HashSet;
 use bytes::Bytes;
 
 use crate::base::millis::Millis;
+use crate::base::slot;
 use crate::commands::call::Call;
 use crate::commands::command::{Command, Run};
 use crate::commands::positions;
 use crate::commands::recreate;
 use crate::commands::registry::{self, Found};
+use crate::hook::Phase;
 use crate::keyspace::effect::Effects;
 use crate::keyspace::entry::Entry;
-use crate::keyspace::keys::Keys;
+use crate::keyspace::key::KeyAt;
 use crate::keyspace::slot::Slot;
-use crate::keyspace::space::Keyspace;
-use crate::resp::{Decoder, Frames, Limits, Reply, Span};
-use crate::shard::call::Engine;
-use crate::shard::letter::Slots;
-use crate::shard::{Phase, Shard};
+use crate::keyspace::space::{Keyspace, Slots};
+use crate::resp::{Decoder, Frames, Limits, Span};
+use crate::session::{Peer, Session};
+use crate::shard::execute::{Around, Ended, Engine, Origin};
+use crate::shard::{Shard, Ticks};
 
 /// Records of the journal, in order.
 #[derive(Clone, Debug, Default)]
@@ -59,6 +61,15 @@ impl Records {
         }
         records.bytes = Bytes::from(bytes);
         records
+    }
+}
+
+/// Nobody asks how long a record takes.
+struct NoTicks;
+
+impl Ticks for NoTicks {
+    fn nanos(&mut self) -> u64 {
+        0
     }
 }
 
@@ -130,46 +141,47 @@ impl Shard {
 
     fn apply(&mut self, records: &Records, now: Millis) -> Result<(), (usize, String)> {
         let mut first = 0;
-        let mut kept = Vec::new();
-        let mut discarded = Vec::new();
+        let (mut spans, mut keys, mut replies) = (Vec::new(), Vec::new(), Vec::new());
+        let mut session = Session::new(0, Peer::default(), now, true);
         for (index, (db, end)) in records.ends.iter().enumerate() {
-            let spans = &records.spans[first as usize..*end as usize];
+            let all = &records.spans[first as usize..*end as usize];
             first = *end;
-            let Found::Command(command) = registry::find(&records.bytes, spans) else {
-                let refusal = registry::refusal(&records.bytes, spans);
+            let Found::Command(command) = registry::find(&records.bytes, all) else {
+                let refusal = registry::refusal(&records.bytes, all);
                 return Err((index, refusal.to_string()));
             };
-            if !self.keep_own(command, &records.bytes, spans, &mut kept) {
+            if !matches!(command.run, Run::All(_)) && !command.run.is_on_keys() {
+                return Err((index, format!("'{}' changes no data", command.name)));
+            }
+            if !self.keep_own(command, &records.bytes, all, &mut spans, &mut keys) {
                 continue;
             }
-            discarded.clear();
+            let Shard { engine, given, rebuilt, .. } = self;
             let call = Call {
                 command,
                 input: &records.bytes,
-                spans: &kept,
+                spans: &spans,
                 raw: &[],
                 now,
-                hasher: &self.given.hasher,
-                settings: &self.given.settings,
-                map: &self.given.map,
-                keys: &[],
+                hasher: &given.hasher,
+                settings: &given.settings,
+                map: &given.map,
+                keys: &keys,
             };
             let spared = match command.run {
-                Run::All(_) => self.rebuilt.take_spared(&mut self.engine.space),
+                Run::All(_) => rebuilt.take_spared(&mut engine.space),
                 _ => Vec::new(),
             };
-            let mut keys = Keys::new(&mut self.engine.space, &mut self.engine.tools, *db, now);
-            keys.keeps_expired = true;
-            let mut reply = Reply::new(&mut discarded, false);
-            let result = match command.run {
-                Run::Keys(run) | Run::All(run) => run(&call, &mut keys, &mut reply),
-                _ => return Err((index, format!("'{}' changes no data", command.name))),
-            };
-            for (slot, tables) in spared {
-                self.engine.space.put(slot, tables);
-            }
-            if let Err(error) = result {
-                return Err((index, error.to_string()));
+            session.db = *db;
+            replies.clear();
+            let mut around =
+                Around { session: &mut session, replies: &mut replies, walk: &mut None };
+            let (ended, _) = engine.execute(&call, &mut around, Origin::Journal, 0, &mut NoTicks);
+            spared.into_iter().for_each(|(slot, tables)| engine.space.put(slot, tables));
+            match ended {
+                Ended::Ran => {}
+                Ended::Failed(error) => return Err((index, error.to_string())),
+                ended => return Err((index, format!("it cannot run here: {ended:?}"))),
             }
         }
         Ok(())
@@ -222,36 +234,35 @@ impl Shard {
         }
     }
 
-    /// Keeps the arguments of a record that concern slots which are here and not spared. Returns
-    /// false when none do.
+    /// Keeps the arguments of a record that concern slots which are here and not spared, and finds
+    /// the keys among them. Returns false when none do.
     fn keep_own(
         &self,
         command: &Command,
         bytes: &[u8],
-        spans: &[Span],
-        kept: &mut Vec<Span>,
+        all: &[Span],
+        spans: &mut Vec<Span>,
+        keys: &mut Vec<KeyAt>,
     ) -> bool {
-        kept.clear();
-        let is_own = |key: &[u8]| {
-            let slot = crate::base::slot::of(key);
-            self.engine.space.has(slot) && !self.rebuilt.spared.contains(&slot)
-        };
+        let is_own =
+            |slot: u16| self.engine.space.has(slot) && !self.rebuilt.spared.contains(&slot);
+        spans.clear();
         match positions::step_of_rest(command) {
             Some((first, step)) => {
-                kept.extend_from_slice(&spans[..first.min(spans.len())]);
-                for part in spans.get(first..).unwrap_or(&[]).chunks(step) {
-                    if is_own(part[0].of(bytes)) {
-                        kept.extend_from_slice(part);
+                spans.extend_from_slice(&all[..first.min(all.len())]);
+                for part in all.get(first..).unwrap_or(&[]).chunks(step) {
+                    if is_own(slot::of(part[0].of(bytes))) {
+                        spans.extend_from_slice(part);
                     }
                 }
-                kept.len() > first
+                if spans.len() == first {
+                    return false;
+                }
             }
-            None => {
-                kept.extend_from_slice(spans);
-                let keys = positions::keys(command, spans, bytes);
-                keys.iter().all(|at| is_own(spans[*at].of(bytes)))
-            }
+            None => spans.extend_from_slice(all),
         }
+        positions::keys_at(command, spans, bytes, &self.given.hasher, keys);
+        keys.iter().all(|key| is_own(key.slot))
     }
 }
 

@@ -8,13 +8,16 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use crate::base::millis::Millis;
 use crate::batch::Batch;
-use crate::commands::action::PauseMode;
 use crate::commands::command::{Command, Run};
-use crate::commands::positions;
-use crate::shard::errand::{Errand, Need};
+use crate::hook::Phase;
+use crate::shard::errand::{Errand, Need, Stop};
+use crate::shard::execute::Engine;
 use crate::shard::lend::is_met;
 use crate::shard::letter::Letter;
-use crate::shard::{Phase, REPLIES_MARK, SLICE_NS, Shard, Ticks};
+use crate::shard::{REPLIES_MARK, SLICE_NS, Shard, Ticks};
+
+/// Slots beside those of its keys that a call takes one by one; with more of them, it takes all.
+const WIDER_MAX: usize = 1_024;
 
 /// Where the next call of a batch runs.
 pub(super) enum Place {
@@ -77,28 +80,29 @@ impl Shard {
     fn call(&mut self, batch: &mut Batch, now: u64, clock: &mut dyn Ticks) -> u64 {
         let Some(mut errand) = batch.errand.take() else {
             self.warm_keys(batch);
-            return self.engine.call(&self.given, batch, &mut [], now, clock).0;
+            return self.engine.call(&self.given, batch, now, clock).end;
         };
         self.install(&mut errand);
         self.warm_keys(batch);
         let next = batch.next;
         let Shard { engine, given, .. } = self;
-        let run = || engine.call(given, batch, &mut errand.spaces, now, clock);
+        let run = || engine.call(given, batch, now, clock);
         let ran = catch_unwind(AssertUnwindSafe(run));
-        let torn = ran.as_ref().map_or(true, |(_, panicked)| *panicked);
+        let torn = ran.as_ref().map_or(true, |ran| ran.panicked);
+        let lacks = ran.as_ref().is_ok_and(|ran| ran.lacks);
         self.uninstall(&mut errand);
-        if batch.next == next && !torn {
+        if batch.next == next && !torn && !lacks {
             batch.errand = Some(errand);
         } else {
             self.give_back(*errand, torn);
         }
-        ran.unwrap_or_else(|panic| resume_unwind(panic)).0
+        ran.unwrap_or_else(|panic| resume_unwind(panic)).end
     }
 
     /// Works off what is ready at `now`, for one slice. Returns true when there is more.
     pub fn work(&mut self, now: Millis, clock: &mut dyn Ticks) -> bool {
-        if self.pause.is_some_and(|pause| pause.until <= now) {
-            self.pause = None;
+        if self.engine.pause.is_some_and(|pause| pause.until <= now) {
+            self.engine.pause = None;
             self.ready.append(&mut self.set_aside);
         }
         let start = clock.nanos();
@@ -120,14 +124,16 @@ impl Shard {
         let Some(command) = routed.command.filter(|_| batch.refused.is_none()) else {
             return Place::Here;
         };
-        if self.is_held_back(command, batch) {
+        if self.is_held_back(batch) {
             return Place::Aside;
         }
         match (command.run, routed.key) {
-            (Run::Keys(_), Some(key)) => self.place_slot(key.slot),
-            (Run::Keys(_), None) => self.place_keys(command, batch),
+            (Run::Keys(_) | Run::SessionAndKeys(_), Some(key)) => self.place_slot(key.slot),
+            (Run::Keys(_) | Run::SessionAndKeys(_), None) => self.place_keys(command, batch),
             (Run::All(_), _) => self.place_errand(batch, |shard| Errand::for_all(&shard.given.map)),
-            (Run::Steps(_), _) => self.place_steps(batch),
+            (Run::Steps(_), _) => {
+                self.place_errand(batch, |shard| Errand::for_steps(&shard.given.map))
+            }
             (Run::Walk(_), _) => match batch.walk.as_ref().and_then(|walk| walk.at) {
                 Some(slot) => self.place_slot(slot),
                 None => Place::Here,
@@ -147,19 +153,18 @@ impl Shard {
         }
     }
 
-    /// A command whose keys may lie in several slots.
+    /// A command whose keys may lie in several slots, and in those that it met when it ran before.
     fn place_keys(&mut self, command: &'static Command, batch: &mut Batch) -> Place {
-        let is_anywhere = positions::are_anywhere(command, batch.spans(), batch.bytes());
-        if batch.errand.is_some() || is_anywhere {
+        batch.find_keys(command, &self.given.hasher);
+        if batch.errand.is_some() || batch.wider.len() > WIDER_MAX {
             return self.place_errand(batch, |shard| Errand::for_all(&shard.given.map));
         }
-        batch.find_keys(command, &self.given.hasher);
         let is_here = |slot| self.engine.space.has(slot) && !self.waiting.wants(slot);
-        if batch.keys.iter().all(|key| is_here(key.slot)) {
+        if batch.slots().all(is_here) {
             return Place::Here;
         }
         let mut slots = std::mem::take(&mut self.scratch);
-        slots.extend(batch.keys.iter().map(|key| key.slot));
+        slots.extend(batch.slots());
         slots.sort_unstable();
         slots.dedup();
         let place = if slots.iter().all(|slot| self.given.map.owner(*slot) == self.id) {
@@ -175,15 +180,15 @@ impl Shard {
     /// A command over several shards: makes its errand on the first look, then goes by it.
     fn place_errand(&mut self, batch: &mut Batch, make: impl FnOnce(&Shard) -> Errand) -> Place {
         if batch.errand.is_none() {
-            if self.engine.refuses(&self.given, batch) {
+            if self.engine.refuses_next(&self.given, batch) {
                 return Place::Here;
             }
             batch.errand = Some(Box::new(make(self)));
         }
         loop {
             let errand = batch.errand.as_deref_mut().expect("it was there or was just made");
-            let stop = errand.stop();
-            if stop.shard != self.id {
+            let stop = errand.stop().filter(|stop| stop.shard != self.id);
+            if let Some(stop) = stop {
                 return Place::Shard(stop.shard);
             }
             if self.engine.phase != Phase::Serving {
@@ -194,33 +199,16 @@ impl Shard {
                 self.turn_back(batch);
                 return self.place(batch);
             }
-            let is_here = is_met(&stop.need, &self.engine.space, &self.given.map, self.id);
-            if !is_here || self.waiting.wants_any(&stop.need) {
-                return Place::Wait(stop.need.clone());
+            let Some(Stop { need, .. }) = errand.stop() else { return Place::Here };
+            let is_here = is_met(need, &self.engine.space, &self.given.map, self.id);
+            if !is_here || self.waiting.wants_any(need) {
+                return Place::Wait(need.clone());
             }
-            if errand.is_last() {
+            if errand.is_last() && !errand.takes_last {
                 return Place::Here;
             }
             self.lend(errand);
         }
-    }
-
-    /// A command over everything that runs in steps: it takes along what is here as well, so that
-    /// others wait for that as they do for what is lent to other shards.
-    fn place_steps(&mut self, batch: &mut Batch) -> Place {
-        if batch.errand.as_ref().is_some_and(|errand| errand.has_all()) {
-            if self.engine.phase != Phase::Serving {
-                self.turn_back(batch);
-            }
-            return Place::Here;
-        }
-        let place = self.place_errand(batch, |shard| Errand::for_all(&shard.given.map));
-        if let (Place::Here, Some(errand)) = (&place, batch.errand.as_deref_mut())
-            && !errand.has_all()
-        {
-            self.lend(errand);
-        }
-        place
     }
 
     /// Gives back what the batch carries; its call starts again, or is refused.
@@ -230,17 +218,16 @@ impl Shard {
         }
     }
 
-    /// Whether the command has to wait for credit with the journal, or for the end of a pause.
+    /// Whether the next call has to wait outside. What holds slots of other shards never does: they
+    /// would stay away for as long.
     #[inline]
-    fn is_held_back(&self, command: &Command, batch: &Batch) -> bool {
-        if self.has_credit && self.pause.is_none() {
+    fn is_held_back(&mut self, batch: &mut Batch) -> bool {
+        let Engine { has_credit, pause, .. } = &self.engine;
+        if *has_credit && pause.is_none() {
             return false;
         }
         let holds = batch.errand.as_ref().is_some_and(|errand| errand.holds());
-        let paused = self.pause.is_some_and(|pause| {
-            batch.now < pause.until && (pause.mode == PauseMode::All || command.writes())
-        });
-        !holds && (paused || (!self.has_credit && command.writes()))
+        !holds && self.engine.holds_back_next(&self.given, batch)
     }
 }
 

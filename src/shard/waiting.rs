@@ -2,19 +2,25 @@
 //!
 //! A batch joins the queues of all its slots in one step, and is served when its slots are here and
 //! nobody before it wants one of them. What already holds slots of other shards goes before what
-//! holds nothing, so that those come back soon. There is at most one batch a connection, so the
-//! number of connections bounds the queue.
+//! holds nothing, so that those come back soon, but not for ever: nobody is overtaken more than
+//! [`OVERTAKEN_MAX`] times. That makes no deadlock, since whoever holds nothing waits for nobody but
+//! those that are further on in the order of the shards. There is at most one batch a connection, so
+//! the number of connections bounds the queue.
 
 use std::collections::{HashMap, VecDeque};
 
 use crate::batch::Batch;
 use crate::shard::errand::Need;
 
+/// How often a batch that holds nothing lets one that holds something go first.
+const OVERTAKEN_MAX: u32 = 16;
+
 #[derive(Debug)]
 struct Waiter {
     batch: Box<Batch>,
     need: Need,
     holds: bool,
+    overtaken: u32,
 }
 
 /// The waiting batches of a shard.
@@ -54,12 +60,16 @@ impl Waiting {
             Need::Whole => self.whole += 1,
         }
         let holds = batch.errand.as_ref().is_some_and(|errand| errand.holds());
-        let waiter = Waiter { batch, need, holds };
-        let at = if holds {
-            self.queue.iter().position(|waiter| !waiter.holds).unwrap_or(self.queue.len())
-        } else {
-            self.queue.len()
-        };
+        let waiter = Waiter { batch, need, holds, overtaken: 0 };
+        let mut at = self.queue.len();
+        while holds
+            && let Some(before) = at.checked_sub(1).and_then(|before| self.queue.get_mut(before))
+            && !before.holds
+            && before.overtaken < OVERTAKEN_MAX
+        {
+            before.overtaken += 1;
+            at -= 1;
+        }
         self.queue.insert(at, waiter);
     }
 
@@ -106,5 +116,34 @@ impl Waiting {
             Need::Whole => self.whole -= 1,
         }
         Some(waiter.batch)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::route::Map;
+    use crate::shard::errand::Errand;
+    use crate::testing::Store;
+
+    #[test]
+    fn who_holds_nothing_is_overtaken_so_often_and_no_more() {
+        let store = Store::new();
+        let holder = || {
+            let mut batch = store.batch(&[b"DBSIZE"]);
+            let mut errand = Errand::for_all(&Map::new(2));
+            errand.slots.push((0, Vec::new()));
+            batch.errand = Some(Box::new(errand));
+            batch
+        };
+        let mut waiting = Waiting::default();
+        waiting.push(holder(), Need::Slots(vec![1]));
+        waiting.push(store.batch(&[b"GET", b"a"]), Need::Slots(vec![1]));
+        for _ in 0..100 {
+            waiting.push(holder(), Need::Slots(vec![1]));
+        }
+        let served = std::iter::from_fn(|| waiting.pop(|_| true));
+        let first = served.take_while(|batch| batch.errand.is_some()).count();
+        assert_eq!(first, 1 + OVERTAKEN_MAX as usize);
     }
 }

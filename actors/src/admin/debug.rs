@@ -5,8 +5,8 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use troupe::commands::action::Debug;
 use troupe::commands::error::CommandError;
+use troupe::hook::Phase;
 use troupe::settings::Extent;
-use troupe::shard::Phase;
 use troupe::shard::question::{Answer, Question};
 
 use super::Admin;

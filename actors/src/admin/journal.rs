@@ -13,8 +13,8 @@ use actix::Recipient;
 use tokio::sync::oneshot;
 use tracing::{error, info};
 use troupe::aof::journal::{Journal, Policy, Sizes};
+use troupe::hook::Phase;
 use troupe::settings::Settings;
-use troupe::shard::Phase;
 use troupe::shard::question::{Answer, Question};
 
 use super::Admin;

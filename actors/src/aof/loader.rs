@@ -19,8 +19,9 @@ use troupe::commands::command::Run;
 use troupe::commands::error::CommandError;
 use troupe::commands::positions;
 use troupe::commands::registry::{self, Found};
+use troupe::keyspace::space::Slots;
 use troupe::route::{Map, ShardId};
-use troupe::shard::letter::{Lent, Letter, Returned, Slots};
+use troupe::shard::letter::{Lent, Letter, Returned};
 use troupe::shard::replay::Records;
 
 use crate::aof::disk::Listed;

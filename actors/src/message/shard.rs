@@ -4,7 +4,8 @@ use actix::{Message, Recipient};
 use tokio::sync::oneshot;
 use troupe::aof::journal::Progress;
 use troupe::keyspace::slot::Slot;
-use troupe::shard::letter::{Letter, Slots};
+use troupe::keyspace::space::Slots;
+use troupe::shard::letter::Letter;
 use troupe::shard::question::{Answer, Question};
 use troupe::shard::replay::Records;
 

@@ -104,8 +104,8 @@ fn list_keys(
         } else if left == 0 {
             return Ok(Step::At(slot));
         }
-        let next = keys.at_slot(slot, |keys| {
-            keys.table(slot)?.scan(place & POSITION, |entry| {
+        let next = keys.table(slot).and_then(|table| {
+            table.scan(place & POSITION, |entry| {
                 left = left.saturating_sub(KEY_COST);
                 let is_wanted = !entry.is_due(keys.now) && filter.matches(entry.key());
                 if is_wanted && phase == WRITES {
@@ -118,7 +118,7 @@ fn list_keys(
         });
         left = left.saturating_sub(1);
         let next_slot = u64::from(slot + 1) << SCAN_BITS;
-        let position = next.flatten().map(|position| u64::from(slot) << SCAN_BITS | position);
+        let position = next.map(|position| u64::from(slot) << SCAN_BITS | position);
         walk.cursor = phase | position.unwrap_or(next_slot);
     }
 }
@@ -145,7 +145,7 @@ fn randomkey(
         if !keys.has(first) {
             return Ok(Step::At(first));
         }
-        let count = keys.count_here();
+        let count = keys.count();
         let waited = walk.at.is_some_and(|at| at != first && call.map.owner(at) == shard);
         // All that is left of the database may be lent at this moment: look again, once.
         if count == 0
@@ -211,7 +211,7 @@ fn scan(
 fn look_at(slot: u16, keys: &mut Keys<'_>, walk: &mut Walk, wanted: &Wanted<'_>, call: &Call<'_>) {
     let (rank, position) = (walk.cursor >> SCAN_BITS, walk.cursor & POSITION);
     let next_slot = (rank + 1) << SCAN_BITS;
-    let is_empty = keys.count_here() == 0;
+    let is_empty = keys.count() == 0;
     let table = if is_empty { None } else { keys.table(slot) };
     let Some(table) = table.filter(|table| table.counts().len > 0) else {
         walk.cursor = next_slot;

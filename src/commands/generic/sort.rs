@@ -1,8 +1,8 @@
 //! The elements of a collection in order: SORT, SORT_RO.
 //!
-//! A pattern of BY or GET names a key for each element, and those keys lie anywhere: a call with
-//! such a pattern runs where every slot is, any other on the slots of its two keys. What STORE
-//! stores is journaled by value: it depends on keys that a replay does not have beside it.
+//! A pattern of BY or GET names a key for each element, and those keys lie anywhere: a call meets
+//! their slots while it looks, and runs again with them. What STORE stores is journaled by value: it
+//! depends on keys that a replay does not have beside it.
 //!
 //! Equal elements keep their order. Texts that are not stored are compared up to their first zero
 //! byte, as Valkey does in the locale "C".
@@ -40,7 +40,6 @@ const SORT_RO: Command = Command {
     summary: "Gives the elements of a list, a set or a sorted set in order.",
     arity: Arity::AtLeast(2),
     keys: &[KeySpec::one(1, Access::RO.and(Access::READS)), PATTERN_KEYS],
-    anywhere: Some(|words| behind(words, &["BY", "GET"]).any(|at| words[at].contains(&b'*'))),
     flags: Flags::READONLY.and(Flags::MOVABLE_KEYS),
     categories: Categories::SET
         .and(Categories::SORTED_SET)
@@ -237,11 +236,9 @@ fn store(
         len += plan.gets.len().max(1);
     }
     list.pack_if_within(limits);
-    keys.at_slot(destination.slot, |keys| {
-        if keys.set_object(destination, list.into_object()) {
-            recreate::rewrite(keys, destination);
-        }
-    });
+    if !keys.lacks_any() && keys.set_object(destination, list.into_object()) {
+        recreate::rewrite(keys, destination);
+    }
     reply.int(len as i64);
 }
 
@@ -265,11 +262,8 @@ fn sorted(
     plan: &Plan<'_>,
 ) -> Result<Vec<Vec<u8>>, CommandError> {
     let key = call.key(1);
-    let found = keys.at_slot(key.slot, |keys| match keys.read(key) {
-        None => Ok(Found::default()),
-        Some(entry) => elements(entry),
-    });
-    let Found { mut elements, is_ordered } = found.unwrap_or_else(|| Ok(Found::default()))?;
+    let found = keys.read(key).map(elements).transpose()?;
+    let Found { mut elements, is_ordered } = found.unwrap_or_default();
     let (start, count) = plan.part(elements.len());
     let (mut by, mut is_alpha) = (plan.by, plan.is_alpha);
     if matches!(by, By::Nothing) && !is_ordered && plan.destination.is_some() {
@@ -307,6 +301,9 @@ fn ordered(
             _ => Weight::Number(score(Some(&element))?),
         };
         weighed.push(Weighed { element, weight });
+    }
+    if keys.lacks_any() {
+        return Ok(Vec::new());
     }
     let whole = plan.destination.is_some();
     weighed.sort_by(|a, b| {
@@ -378,20 +375,17 @@ fn named(call: &Call<'_>, keys: &mut Keys<'_>, pattern: &[u8], element: &[u8]) -
     };
     let name = [before, element, after].concat();
     let key = Key::new(&name, call.hasher);
-    keys.at_slot(key.slot, |keys| {
-        let now = keys.now;
-        let entry = keys.read_through(key)?;
-        match (field, entry.object().as_deref()) {
-            (None, _) => entry.string().map(Value::to_vec),
-            (Some(field), Some(Object::Hash(hash))) => {
-                let item = hash.get(field)?;
-                let is_due = item.deadline.is_some_and(|deadline| deadline <= now);
-                (!is_due).then(|| item.value.to_vec())
-            }
-            (Some(_), _) => None,
+    let now = keys.now;
+    let entry = keys.read_through(key)?;
+    match (field, entry.object().as_deref()) {
+        (None, _) => entry.string().map(Value::to_vec),
+        (Some(field), Some(Object::Hash(hash))) => {
+            let item = hash.get(field)?;
+            let is_due = item.deadline.is_some_and(|deadline| deadline <= now);
+            (!is_due).then(|| item.value.to_vec())
         }
-    })
-    .flatten()
+        (Some(_), _) => None,
+    }
 }
 
 #[cfg(test)]

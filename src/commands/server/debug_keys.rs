@@ -188,11 +188,9 @@ fn populate(
             value.resize(size as usize, 0);
         }
         let key = Key::new(&name, call.hasher);
-        keys.at_slot(key.slot, |keys| {
-            if keys.look(key).is_none() {
-                keys.set_string(key, &value, Deadline::Clear);
-            }
-        });
+        if keys.look(key).is_none() {
+            keys.set_string(key, &value, Deadline::Clear);
+        }
     }
     reply.ok();
     Ok(())

@@ -1,7 +1,7 @@
 //! INFO server, tls, clients, replication, cpu, cluster, scriptingengines, and our own: actors.
 
 use super::{Lines, Source};
-use crate::shard::Phase;
+use crate::hook::Phase;
 
 /// The version of Redis that clients may take this server for.
 const REDIS_VERSION: &str = "7.2.4";

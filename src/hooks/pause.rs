@@ -1,0 +1,50 @@
+//! The gate of CLIENT PAUSE: all commands, or all writes, wait until it is over.
+
+use crate::commands::action::PauseMode;
+use crate::commands::call::Call;
+use crate::commands::error::CommandError;
+use crate::hook::{Gate, Standing};
+use crate::session::Session;
+
+/// Holds commands back while clients are paused.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Paused;
+
+impl Gate for Paused {
+    #[inline]
+    fn admit(
+        &mut self,
+        _call: &Call<'_>,
+        _session: &Session,
+        _standing: &Standing<'_>,
+    ) -> Result<(), CommandError> {
+        Ok(())
+    }
+
+    fn holds_back(&mut self, call: &Call<'_>, _session: &Session, standing: &Standing<'_>) -> bool {
+        standing.pause.is_some_and(|pause| {
+            call.now < pause.until && (pause.mode == PauseMode::All || call.command.writes())
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clients::Pause;
+    use crate::commands::command::Flags;
+    use crate::hooks::sample::{self, SERVING};
+
+    #[test]
+    fn a_pause_holds_what_it_says_until_it_is_over() {
+        let waits = |flags, mode, millis| {
+            let call = sample::call(sample::on_keys(flags));
+            let pause = Some(Pause { until: call.now.saturating_add(millis), mode });
+            Paused.holds_back(&call, &sample::session(), &Standing { pause, ..SERVING })
+        };
+        assert!(waits(Flags::WRITE, PauseMode::Write, 1));
+        assert!(!waits(Flags::READONLY, PauseMode::Write, 1));
+        assert!(waits(Flags::READONLY, PauseMode::All, 1));
+        assert!(!waits(Flags::WRITE, PauseMode::All, 0));
+    }
+}

@@ -1,0 +1,311 @@
+//! The one way in which a call runs: what has to happen ahead of it, the gates, the handler under
+//! `catch_unwind`, its effects, the sinks.
+//!
+//! The next call of a batch and a record of the journal both come through [`Engine::execute`]. A
+//! panic costs the caller an error and makes the shard distrust its tables. What the command had
+//! written of its reply is taken back; it had recorded no effect, since that is done at its end, or
+//! what it recorded is taken back too.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+use crate::clients::Pause;
+use crate::commands::action::Action;
+use crate::commands::call::Call;
+use crate::commands::command::Run;
+use crate::commands::error::CommandError;
+use crate::commands::walk::{Step, Walk};
+use crate::hook::{Called, Gate, Outcome, Phase, Sink, Standing};
+use crate::keyspace::keys::{Keys, Tools};
+use crate::keyspace::space::Keyspace;
+use crate::resp::Reply;
+use crate::session::{Replies, Session};
+use crate::shard::Ticks;
+use crate::shard::base::Base;
+
+/// What runs calls: the keys, the layers around them, and whether they can be trusted.
+pub(super) struct Engine {
+    pub(super) space: Keyspace,
+    pub(super) tools: Tools,
+    pub(super) gates: Vec<Box<dyn Gate>>,
+    pub(super) sinks: Vec<Box<dyn Sink>>,
+    pub(super) monitor: Option<Box<dyn Sink>>,
+    pub(super) phase: Phase,
+    pub(super) journal_failed: Option<String>,
+    pub(super) has_credit: bool,
+    pub(super) pause: Option<Pause>,
+    pub(super) panics: u64,
+    pub(super) last_panic: String,
+    pub(super) has_journal: bool,
+    pub(super) base: Option<Base>,
+}
+
+/// On whose behalf a call runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// A client's: it waits for what has to happen ahead, gates may refuse it, sinks hear of it.
+    Client,
+    /// The journal's: it was let in once, and what it did is written down.
+    Journal,
+}
+
+/// What a call may change beside the keys while it runs.
+pub(super) struct Around<'a> {
+    pub(super) session: &'a mut Session,
+    pub(super) replies: &'a mut Vec<u8>,
+    pub(super) walk: &'a mut Option<Box<Walk>>,
+}
+
+/// How a call ended.
+#[derive(Debug)]
+pub(super) enum Ended {
+    /// It ran.
+    Ran,
+    /// It ran and failed.
+    Failed(CommandError),
+    /// It was refused.
+    Refused(CommandError),
+    /// It panicked.
+    Panicked,
+    /// Not yet: another step of it is left, or something goes ahead of it.
+    GoesOn,
+    /// Not yet: its connection has to do this first.
+    Asks(Action),
+    /// Not at all: it runs again when these slots are here too.
+    Lacks(Vec<u16>),
+}
+
+impl Ended {
+    /// True when the call is answered.
+    fn is_over(&self) -> bool {
+        !matches!(self, Ended::GoesOn | Ended::Asks(_) | Ended::Lacks(_))
+    }
+}
+
+/// Something that goes ahead of a call. Returns true when the call has to wait for more of it.
+type Ahead = fn(&mut Engine, &Call<'_>, db: u32) -> bool;
+
+/// What goes ahead of a client's call, in order.
+const AHEAD: [Ahead; 2] = [Engine::expire_ahead_of, Engine::tell_ahead_of];
+
+impl Engine {
+    /// Runs a call whose declared keys are here. `start` is the time now; returns how it ended, and
+    /// the time then.
+    pub(super) fn execute(
+        &mut self,
+        call: &Call<'_>,
+        around: &mut Around<'_>,
+        origin: Origin,
+        start: u64,
+        clock: &mut dyn Ticks,
+    ) -> (Ended, u64) {
+        let db = around.session.db;
+        if origin == Origin::Client && AHEAD.iter().any(|ahead| ahead(self, call, db)) {
+            return (Ended::GoesOn, clock.nanos());
+        }
+        let reply = around.walk.as_ref().map_or(around.replies.len(), |walk| walk.reply);
+        let effects = self.tools.effects.len();
+        let ran = catch_unwind(AssertUnwindSafe(|| self.dispatch(call, around, origin)));
+        let end = clock.nanos();
+        let ended = match ran {
+            Ok(ended) => ended,
+            Err(panic) if origin == Origin::Journal => resume_unwind(panic),
+            Err(panic) => {
+                self.tools.effects.rewind(effects);
+                self.panicked(call, db, panic.as_ref());
+                Ended::Panicked
+            }
+        };
+        let mut nanos = end - start;
+        if let Some(walk) = around.walk {
+            nanos += walk.nanos;
+            (walk.reply, walk.nanos) = (reply, nanos);
+        }
+        if let Ended::Lacks(_) = ended {
+            around.replies.truncate(reply);
+        } else if origin == Origin::Client && ended.is_over() {
+            self.close(call, around, &ended, Marks { reply, effects }, nanos);
+        }
+        (ended, end)
+    }
+
+    /// True when a gate refuses the call, so that it need not set out for other shards.
+    pub(super) fn refuses(&mut self, call: &Call<'_>, session: &Session) -> bool {
+        self.admit(call, session).is_err()
+    }
+
+    /// True when a gate holds the call back for now, and none refuses it.
+    pub(super) fn holds_back(&mut self, call: &Call<'_>, session: &Session) -> bool {
+        let (gates, standing) = self.gates();
+        let is_held_back = gates.iter_mut().any(|gate| gate.holds_back(call, session, &standing));
+        is_held_back && !self.refuses(call, session)
+    }
+
+    fn admit(&mut self, call: &Call<'_>, session: &Session) -> Result<(), CommandError> {
+        let (gates, standing) = self.gates();
+        gates.iter_mut().try_for_each(|gate| gate.admit(call, session, &standing))
+    }
+
+    #[inline]
+    fn gates(&mut self) -> (&mut [Box<dyn Gate>], Standing<'_>) {
+        let Engine { gates, phase, journal_failed, has_credit, pause, .. } = self;
+        let standing = Standing {
+            phase: *phase,
+            journal_failed: journal_failed.as_deref(),
+            has_credit: *has_credit,
+            pause: *pause,
+        };
+        (gates, standing)
+    }
+
+    fn dispatch(&mut self, call: &Call<'_>, around: &mut Around<'_>, origin: Origin) -> Ended {
+        if origin == Origin::Client
+            && let Err(error) = self.admit(call, around.session)
+        {
+            return Ended::Refused(error);
+        }
+        let Around { session, replies, walk } = around;
+        let mut reply = Reply::new(replies, session.resp3);
+        match call.command.run {
+            Run::Keys(run) | Run::All(run) => {
+                self.on_keys(call, session, origin, |_, keys| run(call, keys, &mut reply))
+            }
+            Run::SessionAndKeys(run) => self.on_keys(call, session, origin, |session, keys| {
+                run(call, session, keys, &mut reply)
+            }),
+            Run::Session(run) => match run(call, session, &mut reply) {
+                Ok(()) => Ended::Ran,
+                Err(error) => Ended::Failed(error),
+            },
+            Run::Server(run) => match run(call, session) {
+                Ok(asked) => {
+                    session.last = Some(call.command);
+                    Ended::Asks(asked)
+                }
+                Err(error) => Ended::Failed(error),
+            },
+            Run::Steps(run) | Run::Walk(run) => {
+                let walk = walk.get_or_insert_default();
+                let mut goes_on = false;
+                let ended = self.on_keys(call, session, origin, |_, keys| {
+                    if let Step::At(slot) = run(call, keys, walk, &mut reply)? {
+                        walk.at = Some(slot);
+                        goes_on = true;
+                    }
+                    Ok(())
+                });
+                if goes_on { Ended::GoesOn } else { ended }
+            }
+            Run::Container => Ended::Failed(CommandError::WrongArity(call.command.name.as_str())),
+        }
+    }
+
+    #[inline]
+    fn on_keys(
+        &mut self,
+        call: &Call<'_>,
+        session: &mut Session,
+        origin: Origin,
+        run: impl FnOnce(&mut Session, &mut Keys<'_>) -> Result<(), CommandError>,
+    ) -> Ended {
+        self.tools.effects.begin_call();
+        let mark = self.tools.effects.len();
+        let (hits, misses) = (self.tools.figures.hits, self.tools.figures.misses);
+        let db = session.db;
+        let mut keys = Keys::new(&mut self.space, &mut self.tools, db, call.now);
+        keys.untouched = session.no_touch;
+        keys.keeps_expired = origin == Origin::Journal;
+        let result = run(session, &mut keys);
+        let changes = keys.changes;
+        // A record over everything applies to what is here.
+        if call.command.run.is_on_keys() && keys.lacks_any() {
+            assert!(changes == 0, "a call looks at all that it needs before it changes anything");
+            let slots = keys.absent();
+            (self.tools.figures.hits, self.tools.figures.misses) = (hits, misses);
+            return Ended::Lacks(slots);
+        }
+        if changes > 0 && origin == Origin::Client {
+            self.tools.figures.changes += changes;
+            self.record(call, db, mark);
+        }
+        result.map_or_else(Ended::Failed, |()| Ended::Ran)
+    }
+
+    /// A command panicked half way. With a journal its shard is rebuilt; without one the keys that
+    /// it named are dropped, since nobody can say what they hold.
+    fn panicked(&mut self, call: &Call<'_>, db: u32, panic: &(dyn Any + Send)) {
+        self.panics += 1;
+        self.last_panic = format!("{}: {}", call.command.name, text_of(panic));
+        self.phase = Phase::Suspect;
+        if self.has_journal {
+            return;
+        }
+        for key in call.declared_keys() {
+            let dropped = self.space.change(db, key, |table, _| table.remove(key.in_table()));
+            if dropped.is_some() {
+                self.tools.effects.aside(db, &[b"DEL", key.name]);
+            }
+        }
+    }
+
+    /// The call is over: writes the error, if it is one, tells the sinks, and brings the session up
+    /// to date.
+    pub(super) fn close(
+        &mut self,
+        call: &Call<'_>,
+        around: &mut Around<'_>,
+        ended: &Ended,
+        marks: Marks,
+        nanos: u64,
+    ) {
+        let Around { session, replies, .. } = around;
+        let outcome = match ended {
+            Ended::Failed(error) => Outcome::Failed(error),
+            Ended::Refused(error) => Outcome::Refused(error),
+            Ended::Panicked => Outcome::Failed(&CommandError::Internal),
+            _ => Outcome::Ran(replies.len() - marks.reply),
+        };
+        if let Some(error) = outcome.error() {
+            replies.truncate(marks.reply);
+            Reply::new(replies, session.resp3).error(error);
+        }
+        let effects = self.tools.effects.since(marks.effects);
+        let called = Called { call, session, now: call.now, nanos, outcome, effects };
+        self.sinks.iter_mut().for_each(|sink| sink.called(&called));
+        if let Some(monitor) = &mut self.monitor {
+            monitor.called(&called);
+        }
+        session.last = Some(call.command);
+        session.commands += 1;
+        silence(session, replies, marks.reply);
+    }
+}
+
+/// Where a call's reply and effects begin.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Marks {
+    pub(super) reply: usize,
+    pub(super) effects: usize,
+}
+
+fn text_of(panic: &(dyn Any + Send)) -> &str {
+    match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
+        (Some(text), _) => text,
+        (_, Some(text)) => text,
+        _ => "a panic without words",
+    }
+}
+
+/// Takes the reply back that CLIENT REPLY does not want.
+#[inline]
+pub(super) fn silence(session: &mut Session, replies: &mut Vec<u8>, mark: usize) {
+    match session.replies {
+        Replies::On => {}
+        Replies::Off => replies.truncate(mark),
+        Replies::SkipNext => session.replies = Replies::Skip,
+        Replies::Skip => {
+            replies.truncate(mark);
+            session.replies = Replies::On;
+        }
+    }
+}
