@@ -1,15 +1,16 @@
-//! The layers around a command, as two traits. No layer is an `if` in the shard.
+//! The layers around a command, as three traits. No layer is an `if` in the shard.
 //!
 //! A [`Gate`] runs before a command and may refuse it: authentication, loading, a failed journal; or
-//! hold it back: a pause, a journal that does not keep up. A
-//! [`Sink`] sees it afterwards, refused or not, and cannot refuse: statistics, slow log, logging.
-//! Gates and sinks are listed in order in one place, where the server is wired. A shard owns its
-//! own copies, so they need no lock.
+//! hold it back: a pause, a journal that does not keep up. A [`Sink`] sees it afterwards, refused or
+//! not, and cannot refuse: statistics, slow log, logging. A [`Listener`] hears of every change of a
+//! key, ahead of it and after it; it is declared with the keys. All are listed in order in one place,
+//! where the server is wired. A shard owns its own copies, so they need no lock.
 
 use crate::base::millis::Millis;
 use crate::clients::Pause;
 use crate::commands::call::Call;
 use crate::commands::error::CommandError;
+pub use crate::keyspace::listener::Listener;
 use crate::session::Session;
 use crate::shard::question::{Answer, Question};
 

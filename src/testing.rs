@@ -15,7 +15,7 @@ use bytes::Bytes;
 use crate::base::hash::Hasher;
 use crate::base::millis::Millis;
 use crate::batch::{Batch, Home};
-use crate::hook::{Gate, Sink};
+use crate::hook::{Gate, Listener, Sink};
 use crate::resp::inline::Words;
 use crate::resp::{Decoder, Frames, Limits, encode};
 use crate::route::Map;
@@ -85,15 +85,25 @@ impl Store {
 
     /// An empty store with these settings.
     pub(crate) fn with(settings: Settings) -> Store {
-        Store::of(settings, Vec::new(), Vec::new())
+        Store::of(settings, Vec::new(), Vec::new(), Vec::new())
     }
 
     /// An empty store with these layers around its commands.
     pub(crate) fn with_layers(gates: Vec<Box<dyn Gate>>, sinks: Vec<Box<dyn Sink>>) -> Store {
-        Store::of(Settings::default(), gates, sinks)
+        Store::of(Settings::default(), gates, sinks, Vec::new())
     }
 
-    fn of(settings: Settings, gates: Vec<Box<dyn Gate>>, sinks: Vec<Box<dyn Sink>>) -> Store {
+    /// An empty store whose changes this listener hears.
+    pub(crate) fn with_listener(listener: Box<dyn Listener>) -> Store {
+        Store::of(Settings::default(), Vec::new(), Vec::new(), vec![listener])
+    }
+
+    fn of(
+        settings: Settings,
+        gates: Vec<Box<dyn Gate>>,
+        sinks: Vec<Box<dyn Sink>>,
+        listeners: Vec<Box<dyn Listener>>,
+    ) -> Store {
         let mut shard = Shard::new(Parts {
             id: 0,
             map: Arc::new(Map::new(1)),
@@ -102,6 +112,7 @@ impl Store {
             seed: 7,
             gates,
             sinks,
+            listeners,
         });
         shard.effects().listen(true);
         shard.serve();

@@ -83,6 +83,7 @@ fn bare_shard() -> Shard {
         seed: 7,
         gates: Vec::new(),
         sinks: Vec::new(),
+        listeners: Vec::new(),
     });
     shard.serve();
     shard

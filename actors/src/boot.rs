@@ -188,7 +188,8 @@ fn start_shards(
         let (seed, ids) = (random.u64(..), ids.clone());
         arbiter.spawn_fn(move || {
             let (gates, sinks) = (layers::gates(), layers::sinks(ids));
-            let parts = Parts { id, map, settings, hasher, seed, gates, sinks };
+            let listeners = layers::listeners();
+            let parts = Parts { id, map, settings, hasher, seed, gates, sinks, listeners };
             let thread = Rc::new(Thread::new(id, shard::Shard::new(parts), clock, shared));
             THREAD.with(|own| {
                 let is_first = own.set(thread.clone()).is_ok();

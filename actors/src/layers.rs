@@ -1,7 +1,7 @@
 //! The layers around every command, in order: the one place where they are listed.
 
 use tracing::info;
-use troupe::hook::{Gate, Sink};
+use troupe::hook::{Gate, Listener, Sink};
 use troupe::hooks::auth::Auth;
 use troupe::hooks::journal::JournalWrites;
 use troupe::hooks::loading::Loading;
@@ -21,6 +21,11 @@ pub fn gates() -> Vec<Box<dyn Gate>> {
         Box::new(JournalWrites),
         Box::new(Paused),
     ]
+}
+
+/// What hears of every change of a key, in order.
+pub fn listeners() -> Vec<Box<dyn Listener>> {
+    Vec::new()
 }
 
 /// What sees every command, in order. `ids` are shared by all shards.

@@ -13,6 +13,7 @@ use crate::commands::error::CommandError;
 use crate::commands::generic::expire::{CONDITIONS, Clock, Conditions};
 use crate::keyspace::key::Key;
 use crate::keyspace::keys::Keys;
+use crate::keyspace::listener::Event;
 use crate::keyspace::object::Typed;
 use crate::resp::Reply;
 
@@ -21,6 +22,14 @@ const NO_DEADLINE: i64 = -1;
 const NOT_ALLOWED: i64 = 0;
 const SET: i64 = 1;
 const DELETED: i64 = 2;
+
+/// What happens to a key when deadlines of its elements are set, are taken away, or have passed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Events {
+    pub(crate) expire: Event,
+    pub(crate) persist: Event,
+    pub(crate) expired: Event,
+}
 
 /// A collection whose elements can have deadlines.
 pub(crate) trait Expiring: Typed {
@@ -36,6 +45,8 @@ pub(crate) trait Expiring: Typed {
     const SETTER: &'static str;
     /// The command that takes elements out.
     const REMOVAL: &'static str;
+    /// What happens to a key when its elements are given deadlines.
+    const EVENTS: Events;
 
     /// The deadline of an element; none where there is no such element.
     fn deadline_of(&self, name: &[u8], hasher: &Hasher) -> Option<Option<Millis>>;
@@ -183,7 +194,8 @@ fn set<T: Expiring>(
     if edited.is_none() {
         answers.resize(names.len(), GONE);
     }
-    keys.changed(changed.len());
+    let event = if deletes { T::EVENTS.expired } else { T::EVENTS.expire };
+    keys.changed(key, event, changed.len());
     if deletes {
         keys.tools.figures.expired_elements += changed.len() as u64;
         record_removal::<T>(keys, key, &changed);
@@ -217,7 +229,8 @@ fn persist_elements<T: Expiring>(
     if edited.is_none() {
         answers.resize(names.len(), GONE);
     }
-    keys.changed(answers.iter().filter(|answer| **answer == SET).count());
+    let persisted = answers.iter().filter(|answer| **answer == SET).count();
+    keys.changed(key, T::EVENTS.persist, persisted);
     reply_all(reply, &answers);
     Ok(())
 }

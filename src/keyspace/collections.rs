@@ -8,6 +8,7 @@ use crate::keyspace::entry::{Entry, NewValue};
 use crate::keyspace::error::KeyError;
 use crate::keyspace::key::Key;
 use crate::keyspace::keys::{Deadline, Keys, Tools};
+use crate::keyspace::listener::Event;
 use crate::keyspace::object::{Object, Ref, Typed};
 
 /// Elements of one key that are taken out at a time because they are due.
@@ -58,6 +59,7 @@ impl Keys<'_> {
         change: impl FnOnce(&mut T, &mut Tools) -> R,
     ) -> Result<Option<R>, KeyError> {
         self.expire_if_due(key);
+        self.ahead(key);
         let table = self.space.table_mut(self.db, key.slot);
         let Some(entry) = table.and_then(|table| table.get_mut(key.in_table())) else {
             return Ok(None);
@@ -68,14 +70,18 @@ impl Keys<'_> {
         let tools = &mut *self.tools;
         let edited = entry.edit_object(|object| {
             let value = T::of_mut(object)?;
-            let before = (value.due(), value.is_timed());
+            let before = (value.due(), value.is_timed(), value.len());
             let result = change(value, tools);
-            let after = (value.due(), value.is_timed());
+            let after = (value.due(), value.is_timed(), value.len());
             Some((result, before, after, value.vanishes()))
         });
         let (result, before, after, vanishes) = edited.flatten().ok_or(KeyError::WrongType)?;
         self.count_timed(key, before.1, after.1);
+        if before != after {
+            self.owed.changed(self.db, key);
+        }
         if vanishes {
+            self.owed.vanished(self.db, key);
             let entry = self.take(key);
             entry.into_iter().for_each(|entry| self.tools.discarded.take_entry(entry));
         } else if before.0 != after.0 {
@@ -104,32 +110,25 @@ impl Keys<'_> {
         let mut value = T::default();
         let result = change(&mut value, self.tools);
         if !value.vanishes() {
-            let changes = self.changes;
-            self.set(key, NewValue::Object(value.into_object()), Deadline::Clear);
-            self.changes = changes;
+            self.store(key, NewValue::Object(value.into_object()), Deadline::Clear);
         }
         Ok(result)
     }
 
     /// Stores a collection, whatever the key held before; an empty one deletes the key. Returns
     /// true when there is or was something.
-    pub fn set_object(&mut self, key: Key<'_>, object: Object) -> bool {
+    pub fn set_object(&mut self, key: Key<'_>, object: Object, event: Event) -> bool {
         if object.collection().vanishes() {
             self.tools.discarded.take_object(object);
-            return self.delete(key);
+            return self.delete(key, Event::DEL);
         }
-        self.set(key, NewValue::Object(object), Deadline::Clear);
+        self.set(key, NewValue::Object(object), Deadline::Clear, event);
         true
     }
 
     /// Takes out all elements of a key that are due, and records their deletion.
     pub(super) fn expire_all_elements(&mut self, key: Key<'_>) {
         while self.expire_some_elements(key) {}
-    }
-
-    /// Says that the call changed the data set so many times.
-    pub fn changed(&mut self, times: usize) {
-        self.changes += times as u64;
     }
 
     /// Takes out some of the elements of a key that are due, unless the key is itself. Returns true
@@ -160,7 +159,8 @@ impl Keys<'_> {
     pub fn expire_elements(&mut self, key: Key<'_>) {
         let (db, now) = (self.db, self.now);
         let Some(object) = self.peek(key).and_then(Entry::object) else { return };
-        let removal = object.removal();
+        let (removal, event) = (object.removal(), object.expired_event());
+        self.ahead(key);
         let table = self.space.table_mut(db, key.slot);
         let entry = table.and_then(|table| table.get_mut(key.in_table()));
         let gone = entry.and_then(|entry| {
@@ -175,12 +175,14 @@ impl Keys<'_> {
         let Some((gone, was_timed, is_timed, vanishes)) = gone else { return };
         self.count_timed(key, was_timed, is_timed);
         if vanishes {
+            self.owed.vanished(self.db, key);
             let entry = self.take(key);
             entry.into_iter().for_each(|entry| self.tools.discarded.take_entry(entry));
         } else {
             self.file_anew(key);
         }
         if !gone.is_empty() {
+            self.touch(key, event);
             let mut record = vec![removal, key.name];
             record.extend(gone.iter().map(Vec::as_slice));
             self.tools.effects.aside(db, &record);

@@ -20,6 +20,7 @@ use crate::keyspace::effect::Effects;
 use crate::keyspace::entry::{Entry, NewValue};
 use crate::keyspace::error::KeyError;
 use crate::keyspace::key::Key;
+use crate::keyspace::listener::{Event, Listeners, Owed};
 use crate::keyspace::slot::Table;
 use crate::keyspace::space::Keyspace;
 
@@ -36,6 +37,8 @@ pub struct Tools {
     pub figures: Figures,
     /// What was emptied or deleted, to be dropped bit by bit.
     pub discarded: Discarded,
+    /// Who hears of changes.
+    pub listeners: Listeners,
 }
 
 /// What commands did with keys, in numbers since the start.
@@ -93,6 +96,7 @@ pub struct Keys<'a> {
     pub(crate) keeps_expired: bool,
     /// Slots that the call met and that are not here.
     absent: RefCell<BTreeSet<u16>>,
+    pub(super) owed: Owed,
 }
 
 impl<'a> Keys<'a> {
@@ -107,7 +111,48 @@ impl<'a> Keys<'a> {
             changes: 0,
             keeps_expired: false,
             absent: RefCell::default(),
+            owed: Owed::default(),
         }
+    }
+
+    /// The key may be about to change: every mutation says so before its first byte.
+    #[inline]
+    pub(super) fn ahead(&mut self, key: Key<'_>) {
+        self.owed.ahead(self.db, key);
+        if !self.tools.listeners.is_empty() && !self.is_replay() {
+            let there = self.space.table(self.db, key.slot).and_then(|t| t.get(key.in_table()));
+            self.tools.listeners.each(|listener| listener.ahead(self.db, key, there));
+        }
+    }
+
+    /// The key has changed: every mutation says so after it, with what happened.
+    #[inline]
+    pub fn touch(&mut self, key: Key<'_>, event: Event) {
+        let vanished = self.owed.touched(self.db, key);
+        if !self.tools.listeners.is_empty() && !self.is_replay() {
+            self.tell(key, event);
+            if vanished {
+                self.tell(key, Event::DEL);
+            }
+        }
+    }
+
+    #[cold]
+    fn tell(&mut self, key: Key<'_>, event: Event) {
+        self.tools.listeners.each(|listener| listener.touched(self.db, key, event));
+    }
+
+    /// The call changed the data set so many times by what it did to the key.
+    pub fn changed(&mut self, key: Key<'_>, event: Event, times: usize) {
+        if times > 0 {
+            self.touch(key, event);
+            self.changes += times as u64;
+        }
+    }
+
+    /// The call ends: nothing that changed has gone untold.
+    pub(crate) fn end(&self) {
+        self.owed.end();
     }
 
     /// Whether the call met a slot that is not here: whatever it does, it runs again.
@@ -199,20 +244,29 @@ impl<'a> Keys<'a> {
 
     /// Stores a string, whatever the key held before. Numbers in their shortest form are kept as
     /// numbers.
-    pub fn set_string(&mut self, key: Key<'_>, bytes: &[u8], deadline: Deadline) {
+    pub fn set_string(&mut self, key: Key<'_>, bytes: &[u8], deadline: Deadline, event: Event) {
         let value = match integer::parse(bytes) {
             Some(number) => NewValue::Integer(number),
             None => NewValue::Bytes(bytes),
         };
-        self.set(key, value, deadline);
+        self.set(key, value, deadline, event);
     }
 
     /// Stores a value, whatever the key held before.
-    pub fn set(&mut self, key: Key<'_>, value: NewValue<'_>, deadline: Deadline) {
+    pub fn set(&mut self, key: Key<'_>, value: NewValue<'_>, deadline: Deadline, event: Event) {
+        if self.store(key, value, deadline) {
+            self.changed(key, event, 1);
+        }
+    }
+
+    /// As [`Keys::set`], but for the event and the count, which are the caller's. Returns false where
+    /// the slot is not here.
+    pub(super) fn store(&mut self, key: Key<'_>, value: NewValue<'_>, deadline: Deadline) -> bool {
         self.expire_if_due(key);
+        self.ahead(key);
         let (clock, now, untouched) = (self.tools.clock, self.now, self.untouched);
         let Tools { random, discarded, .. } = &mut *self.tools;
-        self.space.change(self.db, key, |table, hasher| {
+        let stored = self.space.change(self.db, key, |table, hasher| {
             table.upsert(key.in_table(), hasher, |there| match there {
                 Some(entry) => {
                     let deadline = match deadline {
@@ -240,15 +294,27 @@ impl<'a> Keys<'a> {
                 }
             })
         });
-        self.changes += 1;
+        let Some(is_new) = stored else { return false };
+        if is_new {
+            self.touch(key, Event::NEW);
+        }
+        self.owed.changed(self.db, key);
+        true
     }
 
     /// Changes a string in place, an empty one where the key is missing; its deadline stays.
+    /// `change` says whether it changed any byte: if not, the data set is as it was.
     ///
     /// # Panics
     /// When the key holds something else: the caller has looked.
-    pub fn edit_string<R>(&mut self, key: Key<'_>, change: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+    pub fn edit_string<R>(
+        &mut self,
+        key: Key<'_>,
+        event: Event,
+        change: impl FnOnce(&mut Vec<u8>) -> (R, bool),
+    ) -> R {
         self.expire_if_due(key);
+        self.ahead(key);
         let there =
             self.space.table_mut(self.db, key.slot).and_then(|table| table.get_mut(key.in_table()));
         match there {
@@ -256,13 +322,16 @@ impl<'a> Keys<'a> {
                 if !self.untouched {
                     self.tools.clock.touch(entry, self.now, &mut self.tools.random);
                 }
-                self.changes += 1;
-                entry.edit(change)
+                let (result, has_changed) = entry.edit(change);
+                self.changed(key, event, usize::from(has_changed));
+                result
             }
             None => {
                 let mut bytes = Vec::new();
-                let result = change(&mut bytes);
-                self.set(key, NewValue::Built(bytes), Deadline::Clear);
+                let (result, has_changed) = change(&mut bytes);
+                if has_changed {
+                    self.set(key, NewValue::Built(bytes), Deadline::Clear, event);
+                }
                 result
             }
         }
@@ -274,12 +343,13 @@ impl<'a> Keys<'a> {
     /// # Errors
     /// [`KeyError::WrongType`], [`KeyError::NotAnInteger`] or
     /// [`KeyError::Overflow`].
-    pub fn add_integer(&mut self, key: Key<'_>, by: i64) -> Result<i64, KeyError> {
+    pub fn add_integer(&mut self, key: Key<'_>, by: i64, event: Event) -> Result<i64, KeyError> {
         self.expire_if_due(key);
+        self.ahead(key);
         let there =
             self.space.table_mut(self.db, key.slot).and_then(|table| table.get_mut(key.in_table()));
         let Some(entry) = there else {
-            self.set(key, NewValue::Integer(by), Deadline::Clear);
+            self.set(key, NewValue::Integer(by), Deadline::Clear, event);
             return Ok(by);
         };
         let old = match entry.string().ok_or(KeyError::WrongType)? {
@@ -291,13 +361,14 @@ impl<'a> Keys<'a> {
         if !self.untouched {
             self.tools.clock.touch(entry, self.now, &mut self.tools.random);
         }
-        self.changes += 1;
+        self.changed(key, event, 1);
         Ok(sum)
     }
 
     /// Sets or takes away the deadline of a key that is there. Returns false when there is none.
-    pub fn set_deadline(&mut self, key: Key<'_>, deadline: Option<Millis>) -> bool {
+    pub fn set_deadline(&mut self, key: Key<'_>, deadline: Option<Millis>, event: Event) -> bool {
         self.expire_if_due(key);
+        self.ahead(key);
         if self.space.table(self.db, key.slot).and_then(|table| table.get(key.in_table())).is_none()
         {
             return false;
@@ -310,13 +381,13 @@ impl<'a> Keys<'a> {
                 None
             })
         });
-        self.changes += 1;
+        self.changed(key, event, 1);
         true
     }
 
     /// Deletes a key; what is large is dropped bit by bit. Returns false when there is none.
-    pub fn delete(&mut self, key: Key<'_>) -> bool {
-        let entry = self.remove(key);
+    pub fn delete(&mut self, key: Key<'_>, event: Event) -> bool {
+        let entry = self.remove(key, event);
         let is_gone = entry.is_some();
         entry.into_iter().for_each(|entry| self.tools.discarded.take_entry(entry));
         is_gone
@@ -324,15 +395,16 @@ impl<'a> Keys<'a> {
 
     /// Deletes a key in place of giving it a deadline that has passed: it counts as expired.
     pub fn delete_past(&mut self, key: Key<'_>) {
-        let gone = self.delete(key);
+        let gone = self.delete(key, Event::DEL);
         self.tools.figures.expired += u64::from(gone);
     }
 
     /// Takes a key out. Returns its entry if it was there.
-    pub fn remove(&mut self, key: Key<'_>) -> Option<Entry> {
+    pub fn remove(&mut self, key: Key<'_>, event: Event) -> Option<Entry> {
         self.expire_if_due(key);
+        self.ahead(key);
         let entry = self.take(key)?;
-        self.changes += 1;
+        self.changed(key, event, 1);
         Some(entry)
     }
 
@@ -340,8 +412,9 @@ impl<'a> Keys<'a> {
     ///
     /// # Panics
     /// In tests, when the entry has another name than `key`.
-    pub fn put(&mut self, key: Key<'_>, entry: Entry) {
+    pub fn put(&mut self, key: Key<'_>, entry: Entry, event: Event) {
         debug_assert_eq!(key.name, entry.key());
+        self.ahead(key);
         let discarded = &mut self.tools.discarded;
         let put = self.space.change(self.db, key, |table, hasher| {
             table.upsert(key.in_table(), hasher, |there| match there {
@@ -352,10 +425,11 @@ impl<'a> Keys<'a> {
                 None => Some(entry),
             })
         });
-        match put {
-            Some(_) => self.changes += 1,
-            None => self.note_absent(key.slot),
+        let Some(is_new) = put else { return self.note_absent(key.slot) };
+        if is_new {
+            self.touch(key, Event::NEW);
         }
+        self.changed(key, event, 1);
     }
 
     /// Number of keys in the database, over the slots that are here.
@@ -371,12 +445,18 @@ impl<'a> Keys<'a> {
     /// Empties the database; what it held is dropped bit by bit.
     pub fn clear(&mut self) {
         self.changes += self.count() as u64;
+        if !self.is_replay() {
+            self.tools.listeners.each(|listener| listener.flushed(self.db));
+        }
         self.tools.discarded.take_tables(self.space.clear(self.db));
     }
 
     /// Exchanges two databases.
     pub fn swap(&mut self, a: u32, b: u32) {
         self.space.swap(a, b);
+        if !self.is_replay() {
+            self.tools.listeners.each(|listener| listener.swapped(a, b));
+        }
         self.changes += 1;
     }
 
@@ -463,7 +543,9 @@ impl<'a> Keys<'a> {
 
     /// Takes out a key that is known to be due, and records its deletion.
     pub fn expire(&mut self, key: Key<'_>) {
+        self.ahead(key);
         if let Some(entry) = self.take(key) {
+            self.touch(key, Event::EXPIRED);
             self.tools.discarded.take_entry(entry);
             self.tools.figures.expired += 1;
             self.tools.effects.aside(self.db, &[b"DEL", key.name]);
@@ -494,6 +576,7 @@ mod tests {
             clock: AccessClock::Frequency { factor: 0, decay_minutes: 0 },
             figures: Figures::default(),
             discarded: Discarded::default(),
+            listeners: Listeners::default(),
         };
         test(&mut Keys::new(&mut space, &mut tools, 0, NOW), key);
     }
@@ -505,15 +588,15 @@ mod tests {
                 let clock = keys.tools.clock;
                 keys.look(key).and_then(|entry| clock.frequency(entry, NOW))
             };
-            keys.set_string(key, b"1", Deadline::Clear);
+            keys.set_string(key, b"1", Deadline::Clear, Event::SET);
             assert_eq!(frequency(keys), Some(5));
-            keys.set_string(key, b"2", Deadline::Clear);
-            assert_eq!(keys.add_integer(key, 1), Ok(3));
-            keys.edit_string(key, |bytes| bytes.push(b'4'));
+            keys.set_string(key, b"2", Deadline::Clear, Event::SET);
+            assert_eq!(keys.add_integer(key, 1, Event::INCRBY), Ok(3));
+            keys.edit_string(key, Event::APPEND, |bytes| (bytes.push(b'4'), true));
             assert_eq!(frequency(keys), Some(8));
             keys.untouched = true;
-            keys.set_string(key, b"5", Deadline::Clear);
-            assert_eq!(keys.add_integer(key, 1), Ok(6));
+            keys.set_string(key, b"5", Deadline::Clear, Event::SET);
+            assert_eq!(keys.add_integer(key, 1, Event::INCRBY), Ok(6));
             assert_eq!(frequency(keys), Some(8));
         });
     }
@@ -522,17 +605,17 @@ mod tests {
     fn integers_are_added_in_place_and_keep_their_deadline() {
         with_keys(|keys, key| {
             let deadline = NOW.saturating_add(10);
-            assert_eq!(keys.add_integer(key, 5), Ok(5));
-            keys.set_deadline(key, Some(deadline));
-            assert_eq!(keys.add_integer(key, -7), Ok(-2));
+            assert_eq!(keys.add_integer(key, 5, Event::INCRBY), Ok(5));
+            keys.set_deadline(key, Some(deadline), Event::EXPIRE);
+            assert_eq!(keys.add_integer(key, -7, Event::INCRBY), Ok(-2));
             assert_eq!(keys.look(key).and_then(Entry::deadline), Some(deadline));
-            assert_eq!(keys.add_integer(key, i64::MIN), Err(KeyError::Overflow));
+            assert_eq!(keys.add_integer(key, i64::MIN, Event::INCRBY), Err(KeyError::Overflow));
             let changes = keys.changes;
-            keys.set_string(key, b"1 ", Deadline::Keep);
-            assert_eq!(keys.add_integer(key, 1), Err(KeyError::NotAnInteger));
+            keys.set_string(key, b"1 ", Deadline::Keep, Event::SET);
+            assert_eq!(keys.add_integer(key, 1, Event::INCRBY), Err(KeyError::NotAnInteger));
             assert_eq!(keys.changes, changes + 1);
             keys.now = deadline;
-            assert_eq!(keys.add_integer(key, 1), Ok(1));
+            assert_eq!(keys.add_integer(key, 1, Event::INCRBY), Ok(1));
         });
     }
 
@@ -544,10 +627,12 @@ mod tests {
             let name = |number: usize| format!("{{k}}{number}");
             for number in 0..3_000 {
                 let (new, earlier) = (name(number), name(number / 2));
-                keys.set_string(Key::new(new.as_bytes(), &hasher), b"1", Deadline::Clear);
+                let new = Key::new(new.as_bytes(), &hasher);
+                keys.set_string(new, b"1", Deadline::Clear, Event::SET);
                 let deadline = Deadline::At(NOW.saturating_add(1_000));
                 let longer = vec![b'x'; number % 300];
-                keys.set_string(Key::new(earlier.as_bytes(), &hasher), &longer, deadline);
+                let earlier = Key::new(earlier.as_bytes(), &hasher);
+                keys.set_string(earlier, &longer, deadline, Event::SET);
             }
             for number in 0..3_000 {
                 let name = name(number);

@@ -8,6 +8,7 @@ pub mod entry;
 pub mod error;
 pub mod key;
 pub mod keys;
+pub mod listener;
 pub mod object;
 mod shape;
 pub mod slot;

@@ -20,6 +20,7 @@ use crate::data::pack::Pack;
 use crate::data::set::{Ints, Set};
 use crate::data::stream::Stream;
 use crate::data::zset::Zset;
+use crate::keyspace::listener::Event;
 
 /// The value of a key that is no string.
 #[derive(Clone, Debug)]
@@ -63,6 +64,16 @@ impl Object {
             Object::Set(_) => b"SREM",
             Object::Zset(_) => b"ZREM",
             Object::Stream(_) => b"XDEL",
+        }
+    }
+
+    /// What happens to a key of which elements have expired.
+    pub fn expired_event(&self) -> Event {
+        match self {
+            Object::List(_) | Object::Stream(_) => Event::SILENT,
+            Object::Hash(_) => Event::HEXPIRED,
+            Object::Set(_) => Event::SEXPIRED,
+            Object::Zset(_) => Event::ZEXPIRED,
         }
     }
 

@@ -224,6 +224,7 @@ impl Engine {
             (self.tools.figures.hits, self.tools.figures.misses) = (hits, misses);
             return Ended::Lacks(slots);
         }
+        keys.end();
         if changes > 0 && origin == Origin::Client {
             self.tools.figures.changes += changes;
             self.record(call, db, mark);

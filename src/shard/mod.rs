@@ -28,11 +28,12 @@ use std::sync::Arc;
 use crate::base::hash::Hasher;
 use crate::batch::Batch;
 use crate::commands::error::CommandError;
-use crate::hook::{Gate, Phase, Sink};
+use crate::hook::{Gate, Listener, Phase, Sink};
 use crate::keyspace::access::AccessClock;
 use crate::keyspace::discarded::Discarded;
 use crate::keyspace::effect::Effects;
 use crate::keyspace::keys::{Figures, Tools};
+use crate::keyspace::listener::Listeners;
 use crate::keyspace::space::Keyspace;
 use crate::route::{Map, ShardId};
 use crate::settings::Settings;
@@ -86,6 +87,8 @@ pub struct Parts {
     pub gates: Vec<Box<dyn Gate>>,
     /// What sees every command, in order.
     pub sinks: Vec<Box<dyn Sink>>,
+    /// What hears of every change, in order.
+    pub listeners: Vec<Box<dyn Listener>>,
 }
 
 /// One shard.
@@ -117,6 +120,7 @@ impl Shard {
             clock: access_clock(&parts.settings),
             figures: Figures::default(),
             discarded: Discarded::default(),
+            listeners: Listeners::new(parts.listeners),
         };
         let engine = Engine {
             space,

@@ -49,6 +49,7 @@ impl Shards {
                 seed: u64::from(id) + 7,
                 gates: Vec::new(),
                 sinks: Vec::new(),
+                listeners: Vec::new(),
             });
             shard.effects().listen(true);
             shard.serve();

@@ -4,9 +4,10 @@ use crate::commands::bitmap::offset;
 use crate::commands::call::Call;
 use crate::commands::command::{Access, Arg, Arity, Command, Flags, Group, KeySpec, Name, Run};
 use crate::commands::error::CommandError;
-use crate::commands::string::{edit_if_changed, with_bytes};
+use crate::commands::string::with_bytes;
 use crate::data::bits;
 use crate::keyspace::keys::Keys;
+use crate::keyspace::listener::Event;
 use crate::resp::Reply;
 
 /// The commands of this family.
@@ -55,7 +56,7 @@ fn setbit(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result
     };
     let key = call.key(1);
     keys.look_string(key)?;
-    let was = edit_if_changed(keys, key, |bytes| {
+    let was = keys.edit_string(key, Event::SETBIT, |bytes| {
         let len = (at / 8) as usize + 1;
         let grows = bytes.len() < len;
         if grows {

@@ -13,6 +13,7 @@ use crate::commands::string::{is_in_one_slot, with_bytes};
 use crate::data::bits::{Combination, Operation};
 use crate::keyspace::entry::NewValue;
 use crate::keyspace::keys::{Deadline, Keys};
+use crate::keyspace::listener::Event;
 use crate::resp::Reply;
 
 /// The commands of this family.
@@ -72,8 +73,8 @@ fn bitop(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<
         if by_value {
             keys.tools.effects.rewrite(keys.db, &[b"SET", target.name, &result]);
         }
-        keys.set(target, NewValue::Built(result), Deadline::Clear);
-    } else if keys.delete(target) && by_value {
+        keys.set(target, NewValue::Built(result), Deadline::Clear, Event::SET);
+    } else if keys.delete(target, Event::DEL) && by_value {
         keys.tools.effects.rewrite(keys.db, &[b"DEL", target.name]);
     }
     Ok(())

@@ -9,9 +9,10 @@ use crate::commands::bitmap::{OFFSET, within};
 use crate::commands::call::{Call, Options};
 use crate::commands::command::{Access, Arg, Arity, Command, Flags, Group, KeySpec, Name, Run};
 use crate::commands::error::CommandError;
-use crate::commands::string::{edit_if_changed, with_bytes};
+use crate::commands::string::with_bytes;
 use crate::data::bits::{Field, Overflow};
 use crate::keyspace::keys::Keys;
+use crate::keyspace::listener::Event;
 use crate::resp::Reply;
 
 const GET: Arg =
@@ -109,7 +110,7 @@ fn bitfield(
     let Some(len) = len else { return read_all(&operations, call, keys, reply) };
     keys.look_string(key)?;
     reply.array(operations.len());
-    let changes = edit_if_changed(keys, key, |bytes| {
+    let changes = keys.edit_string(key, Event::SETBIT, |bytes| {
         let grows = bytes.len() < len;
         if grows {
             bytes.resize(len, 0);

@@ -10,6 +10,7 @@ use crate::commands::command::{
 use crate::commands::error::CommandError;
 use crate::keyspace::entry::Entry;
 use crate::keyspace::keys::Keys;
+use crate::keyspace::listener::Event;
 use crate::resp::Reply;
 
 /// What the commands share that count keys: each is looked for on its shard, and the numbers are
@@ -79,7 +80,7 @@ pub(crate) const COMMANDS: &[Command] = &[
 ];
 
 fn del(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
-    let removed = (1..call.len()).filter(|at| keys.delete(call.key(*at))).count();
+    let removed = (1..call.len()).filter(|at| keys.delete(call.key(*at), Event::DEL)).count();
     reply.int(removed as i64);
     Ok(())
 }

@@ -13,6 +13,7 @@ use crate::commands::command::{
 use crate::commands::error::{CommandError, as_text};
 use crate::keyspace::entry::Entry;
 use crate::keyspace::keys::Keys;
+use crate::keyspace::listener::Event;
 use crate::resp::Reply;
 
 /// What the commands share that set a deadline.
@@ -177,7 +178,7 @@ fn set(
         keys.delete_past(key);
         keys.tools.effects.rewrite(keys.db, &[b"DEL", key.name]);
     } else if allowed {
-        keys.set_deadline(key, Some(deadline));
+        keys.set_deadline(key, Some(deadline), Event::EXPIRE);
         let text = itoa::Buffer::new().format(deadline.0).to_owned();
         keys.tools.effects.rewrite(keys.db, &[b"PEXPIREAT", key.name, text.as_bytes()]);
     }
@@ -251,7 +252,7 @@ fn persist(
     let key = call.key(1);
     let has_deadline = keys.look(key).is_some_and(|entry| entry.deadline().is_some());
     if has_deadline {
-        keys.set_deadline(key, None);
+        keys.set_deadline(key, None, Event::PERSIST);
     }
     reply.int(i64::from(has_deadline));
     Ok(())

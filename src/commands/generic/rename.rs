@@ -14,6 +14,7 @@ use crate::commands::recreate;
 use crate::keyspace::entry::Entry;
 use crate::keyspace::key::Key;
 use crate::keyspace::keys::Keys;
+use crate::keyspace::listener::Event;
 use crate::resp::Reply;
 
 /// The commands of this family.
@@ -114,7 +115,8 @@ fn rename_over(call: &Call<'_>, keys: &mut Keys<'_>, replaces: bool) -> Result<b
         return Ok(false);
     }
     keys.expire_if_due(to);
-    let entry = keys.remove(from).ok_or(CommandError::NoSuchKey)?.renamed(to.name);
+    let entry =
+        keys.remove(from, Event::RENAME_FROM).ok_or(CommandError::NoSuchKey)?.renamed(to.name);
     if from.slot != to.slot {
         let db = keys.db;
         keys.tools.effects.together(db, |effects| {
@@ -122,7 +124,7 @@ fn rename_over(call: &Call<'_>, keys: &mut Keys<'_>, replaces: bool) -> Result<b
             recreate::record(effects, db, to.name, &entry);
         });
     }
-    keys.put(to, entry);
+    keys.put(to, entry, Event::RENAME_TO);
     Ok(true)
 }
 
@@ -168,7 +170,7 @@ fn put_copy(
         return false;
     }
     keys.tools.clock.start(&mut entry, keys.now);
-    keys.put(to, entry);
+    keys.put(to, entry, Event::COPY_TO);
     if from.slot != to.slot {
         recreate::rewrite(keys, to);
     }
@@ -187,8 +189,8 @@ fn move_key(
     }
     let is_there = keys.look(key).is_some();
     let moves = is_there && keys.in_db(db, |keys| keys.look(key).is_none());
-    if let Some(entry) = moves.then(|| keys.remove(key)).flatten() {
-        keys.in_db(db, |keys| keys.put(key, entry));
+    if let Some(entry) = moves.then(|| keys.remove(key, Event::MOVE_FROM)).flatten() {
+        keys.in_db(db, |keys| keys.put(key, entry, Event::MOVE_TO));
     }
     reply.int(i64::from(moves));
     Ok(())

@@ -21,6 +21,7 @@ use crate::data::value::Value;
 use crate::keyspace::entry::Entry;
 use crate::keyspace::key::Key;
 use crate::keyspace::keys::Keys;
+use crate::keyspace::listener::Event;
 use crate::keyspace::object::{Object, Typed};
 use crate::resp::Reply;
 
@@ -236,7 +237,7 @@ fn store(
         len += plan.gets.len().max(1);
     }
     list.pack_if_within(limits);
-    if !keys.lacks_any() && keys.set_object(destination, list.into_object()) {
+    if !keys.lacks_any() && keys.set_object(destination, list.into_object(), Event::SORTSTORE) {
         recreate::rewrite(keys, destination);
     }
     reply.int(len as i64);

@@ -15,6 +15,7 @@ use crate::data::Collection;
 use crate::data::geo::{Area, Point, Shape};
 use crate::data::zset::{Edge, Zset};
 use crate::keyspace::keys::Keys;
+use crate::keyspace::listener::Event;
 use crate::keyspace::object::{Ref, Typed};
 use crate::resp::Reply;
 
@@ -101,7 +102,11 @@ pub(super) fn run(
         found.truncate(query.count);
     }
     match query.store {
-        Some(at) => store(call, keys, reply, &query, at, &found),
+        Some(at) => {
+            let event =
+                if form.is_search() { Event::GEOSEARCHSTORE } else { Event::GEORADIUSSTORE };
+            store(call, keys, reply, &query, (at, event), &found);
+        }
         None => show(reply, &query, &found),
     }
     Ok(())
@@ -155,7 +160,7 @@ fn store(
     keys: &mut Keys<'_>,
     reply: &mut Reply<'_>,
     query: &Query,
-    at: usize,
+    (at, event): (usize, Event),
     found: &[Found],
 ) {
     let (mut zset, limits) = (Zset::default(), limits(call));
@@ -166,7 +171,7 @@ fn store(
     }
     reply.int(zset.len() as i64);
     let destination = call.key(at);
-    if keys.set_object(destination, zset.into_object()) {
+    if keys.set_object(destination, zset.into_object(), event) {
         recreate::rewrite_over_slots(call, keys, destination);
     }
 }

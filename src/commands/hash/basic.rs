@@ -10,6 +10,7 @@ use crate::commands::string::reply_value;
 use crate::data::Collection;
 use crate::data::hash::Hash;
 use crate::keyspace::keys::Keys;
+use crate::keyspace::listener::Event;
 use crate::resp::Reply;
 
 const LOOKED_AT: &[KeySpec] = &[KeySpec::one(1, Access::RO)];
@@ -159,7 +160,7 @@ fn hdel(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(
     let gone =
         keys.edit_as(key, |hash: &mut Hash, _| names.filter(|name| hash.remove(name)).count())?;
     let gone = gone.unwrap_or(0);
-    keys.changed(gone);
+    keys.changed(key, Event::HDEL, gone);
     reply.int(gone as i64);
     Ok(())
 }
@@ -228,7 +229,7 @@ fn set(call: &Call<'_>, keys: &mut Keys<'_>) -> Result<usize, CommandError> {
         }
         added
     })?;
-    keys.changed(pairs);
+    keys.changed(key, Event::HSET, pairs);
     Ok(added)
 }
 
@@ -237,7 +238,7 @@ fn hsetnx(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result
     let is_new = keys.edit_or_new(key, |hash: &mut Hash, _| {
         hash.get(name).is_none() && hash.set(name, call.arg(3), None, limits(call), call.hasher)
     })?;
-    keys.changed(usize::from(is_new));
+    keys.changed(key, Event::HSET, usize::from(is_new));
     reply.int(i64::from(is_new));
     Ok(())
 }

@@ -12,6 +12,7 @@ use crate::commands::hash::limits;
 use crate::data::hash::Hash;
 use crate::data::value::Value;
 use crate::keyspace::keys::Keys;
+use crate::keyspace::listener::Event;
 use crate::resp::Reply;
 
 const KEY: &[KeySpec] = &[KeySpec::one(1, Access::RW.and(Access::READS).and(Access::UPDATE))];
@@ -69,7 +70,7 @@ fn hincrby(
         hash.set(name, text.as_bytes(), deadline, limits(call), call.hasher);
         Ok::<_, CommandError>(sum)
     })??;
-    keys.changed(1);
+    keys.changed(key, Event::HINCRBY, 1);
     reply.int(sum);
     Ok(())
 }
@@ -101,7 +102,7 @@ fn hincrbyfloat(
         hash.set(name, &text, deadline, limits(call), call.hasher);
         Ok(deadline)
     })??;
-    keys.changed(1);
+    keys.changed(key, Event::HINCRBYFLOAT, 1);
     let effects = &mut keys.tools.effects;
     match deadline {
         None => effects.rewrite(keys.db, &[b"HSET", key.name, name, &text]),

@@ -3,9 +3,10 @@
 use crate::base::hash::Hasher;
 use crate::base::millis::Millis;
 use crate::commands::command::{Arg, Command, Group};
-use crate::commands::element_expiry::{self, Expiring};
+use crate::commands::element_expiry::{self, Events, Expiring};
 use crate::commands::error::CommandError;
 use crate::data::hash::Hash;
+use crate::keyspace::listener::Event;
 
 /// The commands of this family.
 pub(crate) const COMMANDS: &[Command] = &element_expiry::commands::<Hash>([
@@ -39,6 +40,8 @@ impl Expiring for Hash {
     );
     const SETTER: &'static str = "HPEXPIREAT";
     const REMOVAL: &'static str = "HDEL";
+    const EVENTS: Events =
+        Events { expire: Event::HEXPIRE, persist: Event::HPERSIST, expired: Event::HEXPIRED };
 
     fn deadline_of(&self, name: &[u8], _hasher: &Hasher) -> Option<Option<Millis>> {
         self.get(name).map(|item| item.deadline)

@@ -15,6 +15,7 @@ use crate::commands::string::reply_value;
 use crate::data::hash::Hash;
 use crate::keyspace::key::Key;
 use crate::keyspace::keys::{Deadline, Keys};
+use crate::keyspace::listener::Event;
 use crate::resp::Reply;
 
 /// The commands of this family.
@@ -120,7 +121,7 @@ fn hgetdel(
     match edited {
         None => names.for_each(|_| reply.null()),
         Some(gone) => {
-            keys.changed(gone.len());
+            keys.changed(key, Event::HDEL, gone.len());
             record_removal::<Hash>(keys, key, &gone);
         }
     }
@@ -163,7 +164,12 @@ fn hgetex(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result
         names.for_each(|_| reply.null());
         return Ok(());
     };
-    keys.changed(changed.len());
+    let event = match deadline {
+        Some(Deadline::At(_)) if deletes => Event::HEXPIRED,
+        Some(Deadline::At(_)) => Event::HEXPIRE,
+        _ => Event::HPERSIST,
+    };
+    keys.changed(key, event, changed.len());
     match deadline {
         Some(Deadline::At(_)) if deletes => {
             keys.tools.figures.expired_elements += changed.len() as u64;
@@ -265,7 +271,7 @@ fn delete<'a>(
         names.filter(|name| hash.remove(name)).collect::<Vec<_>>()
     })?;
     let gone = gone.unwrap_or_default();
-    keys.changed(gone.len());
+    keys.changed(key, Event::HEXPIRED, gone.len());
     // As Valkey counts: each field that would have been set is one that expired.
     keys.tools.figures.expired_elements += given;
     record_removal::<Hash>(keys, key, &gone);
@@ -292,8 +298,9 @@ fn store<'a>(
             hash.set(name, value, time, limits, call.hasher);
         }
     })?;
-    keys.changed(pairs);
+    keys.changed(key, Event::HSET, pairs);
     if let Some(Deadline::At(time)) = deadline {
+        keys.touch(key, Event::HEXPIRE);
         let (time, number) = (time.to_string(), pairs.to_string());
         let head: [&[u8]; 6] =
             [b"HSETEX", key.name, b"PXAT", time.as_bytes(), b"FIELDS", number.as_bytes()];

@@ -13,10 +13,11 @@ use crate::commands::command::{
 };
 use crate::commands::error::CommandError;
 use crate::commands::hyperloglog::{CORRUPTED, encoding};
-use crate::commands::string::{edit_if_changed, is_in_one_slot, with_bytes};
+use crate::commands::string::{is_in_one_slot, with_bytes};
 use crate::data::hyperloglog::{self as hll, Encoding, REGISTERS, Registers};
 use crate::data::value::Value;
 use crate::keyspace::keys::Keys;
+use crate::keyspace::listener::Event;
 use crate::resp::Reply;
 
 /// The commands of this family.
@@ -78,7 +79,7 @@ fn pfadd(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<
     if !is_new {
         with_bytes(there, encoding)?;
     }
-    let changed = edit_if_changed(keys, key, |value| {
+    let changed = keys.edit_string(key, Event::PFADD, |value| {
         if is_new {
             *value = hll::empty();
         }
@@ -135,7 +136,7 @@ fn count_one(call: &Call<'_>, keys: &mut Keys<'_>) -> Result<u64, CommandError> 
         }
     })?;
     if is_new {
-        keys.edit_string(key, |value| hll::set_cached(value, number));
+        keys.edit_string(key, Event::SILENT, |value| (hll::set_cached(value, number), true));
     }
     Ok(number)
 }
@@ -175,13 +176,13 @@ fn pfmerge(
     let key = call.key(1);
     let sparse_bytes_max = call.settings.hll_sparse_max_bytes;
     let by_value = !is_in_one_slot(call, 1..call.len());
-    let result = keys.edit_string(key, |value| {
+    let result = keys.edit_string(key, Event::PFADD, |value| {
         if value.is_empty() {
             *value = hll::empty();
         }
         raise_all(value, &registers, becomes_dense, sparse_bytes_max)
             .expect("a new value is sound, and this one was just read");
-        by_value.then(|| value.clone())
+        (by_value.then(|| value.clone()), true)
     });
     if let Some(result) = result {
         keys.tools.effects.rewrite(keys.db, &[b"SET", key.name, &result, b"KEEPTTL"]);

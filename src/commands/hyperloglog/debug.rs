@@ -12,6 +12,7 @@ use crate::commands::hyperloglog::{CORRUPTED, encoding};
 use crate::commands::string::with_bytes;
 use crate::data::hyperloglog::{self as hll, Encoding, REGISTERS, dense, sparse};
 use crate::keyspace::keys::Keys;
+use crate::keyspace::listener::Event;
 use crate::resp::Reply;
 use crate::session::Session;
 
@@ -103,12 +104,12 @@ fn make_dense(
     if encoding == Encoding::Dense {
         return Ok(());
     }
-    let before = keys.changes;
-    let made = keys.edit_string(call.key(2), hll::make_dense);
-    made.map_err(|_| {
-        keys.changes = before;
-        CORRUPTED
-    })
+    let made = keys.edit_string(call.key(2), Event::SILENT, |value| {
+        let made = hll::make_dense(value);
+        let has_changed = made.is_ok();
+        (made, has_changed)
+    });
+    made.map_err(|_| CORRUPTED)
 }
 
 /// The runs of a sparse value: `z` and `Z` for zeros in one byte and in two, `v` for others.

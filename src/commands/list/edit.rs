@@ -7,6 +7,7 @@ use crate::commands::list::{limits, place, range};
 use crate::data::Collection;
 use crate::data::list::{End, List};
 use crate::keyspace::keys::{Keys, Tools};
+use crate::keyspace::listener::Event;
 use crate::keyspace::object::Typed;
 use crate::resp::Reply;
 
@@ -89,7 +90,7 @@ fn linsert(
         Some(list.len())
     })?;
     if let Some(Some(_)) = inserted {
-        keys.changed(1);
+        keys.changed(call.key(1), Event::LINSERT, 1);
     }
     reply.int(match inserted {
         None => 0,
@@ -120,7 +121,7 @@ fn lrem(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(
         removed
     })?;
     let removed = removed.unwrap_or(0);
-    keys.changed(removed);
+    keys.changed(call.key(1), Event::LREM, removed);
     reply.int(removed as i64);
     Ok(())
 }
@@ -141,7 +142,7 @@ fn lset(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(
     if is_set.flatten().is_none() {
         return Err(CommandError::Text("ERR index out of range"));
     }
-    keys.changed(1);
+    keys.changed(key, Event::LSET, 1);
     reply.ok();
     Ok(())
 }
@@ -160,7 +161,7 @@ fn ltrim(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<
         list.settle(limits);
         len - kept
     })?;
-    keys.changed(removed.unwrap_or(0));
+    keys.changed(call.key(1), Event::LTRIM, removed.unwrap_or(0));
     reply.ok();
     Ok(())
 }

@@ -15,6 +15,7 @@ use crate::commands::command::Arg;
 use crate::commands::error::CommandError;
 use crate::data::list::{End, Limits};
 use crate::data::value::Value;
+use crate::keyspace::listener::Event;
 use crate::resp::Reply;
 
 /// The ends of a list as words, for COMMAND DOCS.
@@ -59,4 +60,14 @@ fn range(len: usize, start: i64, end: i64) -> (usize, usize) {
 fn place(len: usize, index: i64) -> Option<usize> {
     let at = if index < 0 { index.checked_add(len as i64)? } else { index };
     usize::try_from(at).ok().filter(|at| *at < len)
+}
+
+/// What happens to a list of which items are taken at an end.
+fn popped_at(end: End) -> Event {
+    if end == End::Front { Event::LPOP } else { Event::RPOP }
+}
+
+/// What happens to a list to which items are added at an end.
+fn pushed_at(end: End) -> Event {
+    if end == End::Front { Event::LPUSH } else { Event::RPUSH }
 }

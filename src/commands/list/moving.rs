@@ -7,7 +7,7 @@ use crate::base::integer;
 use crate::commands::call::Call;
 use crate::commands::command::{Access, Arg, Arity, Command, Flags, Group, KeySpec, Name, Run};
 use crate::commands::error::CommandError;
-use crate::commands::list::{ENDS, end, limits};
+use crate::commands::list::{ENDS, end, limits, popped_at, pushed_at};
 use crate::data::Collection;
 use crate::data::list::{End, Limits, List};
 use crate::data::value::Value;
@@ -193,7 +193,8 @@ fn move_items(
     if source.name != destination.name {
         keys.edit_or_new(destination, |list: &mut List, _| add(list, &mut moved, how, limits))?;
     }
-    keys.changed(count);
+    keys.touch(destination, pushed_at(how.to));
+    keys.changed(source, popped_at(how.from), count);
     if source.slot != destination.slot {
         record_by_value(call, keys, how, &moved);
     }

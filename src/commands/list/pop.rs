@@ -3,7 +3,7 @@
 use crate::commands::call::Call;
 use crate::commands::command::{Access, Arg, Arity, Command, Flags, Group, KeySpec, Name, Run};
 use crate::commands::error::CommandError;
-use crate::commands::list::{ENDS, end, limits, reply_item};
+use crate::commands::list::{ENDS, end, limits, popped_at, reply_item};
 use crate::commands::picking::OfFirst;
 use crate::data::Collection;
 use crate::data::list::{End, Limits, List};
@@ -83,7 +83,7 @@ fn pop(
             list.settle(limits);
         })?;
         match popped {
-            Some(()) => keys.changed(1),
+            Some(()) => keys.changed(key, popped_at(from), 1),
             None => reply.null(),
         }
         return Ok(());
@@ -135,7 +135,7 @@ pub(super) fn pop_some(
         list.settle(limits);
         count
     })?;
-    keys.changed(popped.unwrap_or(0));
+    keys.changed(key, popped_at(from), popped.unwrap_or(0));
     Ok(popped.is_some())
 }
 

@@ -3,7 +3,7 @@
 use crate::commands::call::Call;
 use crate::commands::command::{Access, Arg, Arity, Command, Flags, Group, KeySpec, Name, Run};
 use crate::commands::error::CommandError;
-use crate::commands::list::limits;
+use crate::commands::list::{limits, pushed_at};
 use crate::data::Collection;
 use crate::data::list::{End, Limits, List};
 use crate::keyspace::keys::Keys;
@@ -83,7 +83,7 @@ fn push(
 ) -> Result<(), CommandError> {
     let limits = limits(call);
     let len = keys.edit_or_new(call.key(1), |list, _| add_all(list, call, end, limits))?;
-    keys.changed(call.len() - 2);
+    keys.changed(call.key(1), pushed_at(end), call.len() - 2);
     reply.int(len as i64);
     Ok(())
 }
@@ -97,7 +97,7 @@ fn push_if_there(
     let limits = limits(call);
     let pushed = keys.edit_as(call.key(1), |list, _| add_all(list, call, end, limits))?;
     if pushed.is_some() {
-        keys.changed(call.len() - 2);
+        keys.changed(call.key(1), pushed_at(end), call.len() - 2);
     }
     reply.int(pushed.unwrap_or(0) as i64);
     Ok(())

@@ -16,6 +16,7 @@ use crate::data::value::Value;
 use crate::keyspace::entry::Entry;
 use crate::keyspace::key::Key;
 use crate::keyspace::keys::{Deadline, Keys};
+use crate::keyspace::listener::Event;
 use crate::resp::Reply;
 use crate::session::Session;
 
@@ -124,7 +125,7 @@ fn panic_lent(
     keys: &mut Keys<'_>,
     _reply: &mut Reply<'_>,
 ) -> Result<(), CommandError> {
-    (2..call.len()).for_each(|at| drop(keys.remove(call.key(at))));
+    (2..call.len()).for_each(|at| drop(keys.remove(call.key(at), Event::SILENT)));
     panic!("DEBUG PANIC-LENT")
 }
 
@@ -189,7 +190,7 @@ fn populate(
         }
         let key = Key::new(&name, call.hasher);
         if keys.look(key).is_none() {
-            keys.set_string(key, &value, Deadline::Clear);
+            keys.set_string(key, &value, Deadline::Clear, Event::SILENT);
         }
     }
     reply.ok();

@@ -16,6 +16,7 @@ use crate::data::set::{Rules, Set};
 use crate::data::value::Value;
 use crate::keyspace::key::Key;
 use crate::keyspace::keys::Keys;
+use crate::keyspace::listener::Event;
 use crate::keyspace::object::{Object, Ref};
 use crate::resp::Reply;
 
@@ -172,7 +173,12 @@ fn store(
 ) -> Result<(), CommandError> {
     let result = combine(&look(keys, &keys_from(call, 2))?, operation, rules(call));
     let (destination, len) = (call.key(1), result.len());
-    if keys.set_object(destination, Object::Set(result)) {
+    let event = match operation {
+        Operation::Union => Event::SUNIONSTORE,
+        Operation::Intersection => Event::SINTERSTORE,
+        Operation::Difference => Event::SDIFFSTORE,
+    };
+    if keys.set_object(destination, Object::Set(result), event) {
         recreate::rewrite_over_slots(call, keys, destination);
     }
     reply.int(len as i64);

@@ -14,6 +14,7 @@ use crate::data::set::Set;
 use crate::data::table::Member;
 use crate::keyspace::key::Key;
 use crate::keyspace::keys::Keys;
+use crate::keyspace::listener::Event;
 use crate::resp::Reply;
 
 const MEMBER: Arg = Arg::string("member");
@@ -127,7 +128,7 @@ fn sadd(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(
         }
         call.args_from(2).filter(|member| set.add(member, rules)).count()
     })?;
-    keys.changed(added);
+    keys.changed(call.key(1), Event::SADD, added);
     reply.int(added as i64);
     Ok(())
 }
@@ -180,7 +181,7 @@ fn srem(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(
         call.args_from(2).filter(|member| set.remove(member)).count()
     })?;
     let removed = removed.unwrap_or(0);
-    keys.changed(removed);
+    keys.changed(call.key(1), Event::SREM, removed);
     reply.int(removed as i64);
     Ok(())
 }
@@ -204,6 +205,7 @@ fn smove(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<
     keys.look_as::<Set>(to)?;
     if let Some(deadline) = deadline.filter(|_| from.name != to.name) {
         keys.edit_as(from, |set: &mut Set, _| set.remove(member))?;
+        keys.changed(from, Event::SREM, 1);
         let rules = rules(call);
         let added = keys.edit_or_new(to, |set: &mut Set, _| {
             if set.is_empty() {
@@ -215,7 +217,7 @@ fn smove(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<
             }
             added
         })?;
-        keys.changed(1 + usize::from(added));
+        keys.changed(to, Event::SADD, usize::from(added));
         if from.slot != to.slot {
             record_move(keys, from, to, member, deadline.filter(|_| added));
         }

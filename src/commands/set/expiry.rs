@@ -6,9 +6,10 @@
 use crate::base::hash::Hasher;
 use crate::base::millis::Millis;
 use crate::commands::command::{Arg, Command, Group};
-use crate::commands::element_expiry::{self, Expiring, MEMBERS};
+use crate::commands::element_expiry::{self, Events, Expiring, MEMBERS};
 use crate::commands::error::CommandError;
 use crate::data::set::Set;
+use crate::keyspace::listener::Event;
 
 /// The commands of this family.
 pub(crate) const COMMANDS: &[Command] = &element_expiry::commands::<Set>([
@@ -37,6 +38,8 @@ impl Expiring for Set {
     );
     const SETTER: &'static str = "SPEXPIREAT";
     const REMOVAL: &'static str = "SREM";
+    const EVENTS: Events =
+        Events { expire: Event::SEXPIRE, persist: Event::SPERSIST, expired: Event::SEXPIRED };
 
     fn deadline_of(&self, name: &[u8], _hasher: &Hasher) -> Option<Option<Millis>> {
         Set::deadline_of(self, name)

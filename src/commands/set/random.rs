@@ -13,6 +13,7 @@ use crate::data::value::Value;
 use crate::keyspace::effect::Effects;
 use crate::keyspace::key::Key;
 use crate::keyspace::keys::Keys;
+use crate::keyspace::listener::Event;
 use crate::resp::Reply;
 
 /// The commands of this family.
@@ -76,7 +77,7 @@ fn pop_one(
     })?;
     match popped.flatten() {
         Some(member) => {
-            keys.changed(1);
+            keys.changed(key, Event::SPOP, 1);
             keys.tools.effects.rewrite(keys.db, &[b"SREM", key.name, &member]);
             reply.bulk(&member);
         }
@@ -100,8 +101,9 @@ fn pop_many(
     if count >= len {
         reply.set(len);
         set.iter().for_each(|member| reply_member(reply, member));
-        keys.delete(key);
-        keys.changed(len - 1);
+        keys.delete(key, Event::SPOP);
+        keys.touch(key, Event::DEL);
+        keys.changes += len as u64 - 1;
         keys.tools.effects.rewrite(keys.db, &[b"DEL", key.name]);
         return Ok(());
     }
@@ -116,7 +118,7 @@ fn pop_many(
         members
     })?;
     let popped = popped.unwrap_or_default();
-    keys.changed(popped.len());
+    keys.changed(key, Event::SPOP, popped.len());
     record_removal(keys, key, &popped);
     reply.set(popped.len());
     popped.iter().for_each(|member| reply.bulk(member));

@@ -10,6 +10,7 @@ use crate::commands::stream::trimming::{Outcome, REFERENCES, TRIM, Trimming};
 use crate::commands::stream::{id, limits, reply_id};
 use crate::data::stream::{Id, Limits, Stream, Trim};
 use crate::keyspace::keys::{Keys, Tools};
+use crate::keyspace::listener::Event;
 use crate::keyspace::object::Typed;
 use crate::resp::Reply;
 
@@ -81,7 +82,7 @@ fn xadd(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(
     let added = match keys.edit_as(key, add)? {
         Some(added) => {
             let id = added?;
-            keys.changed(1);
+            keys.changed(key, Event::XADD, 1);
             id
         }
         None if asked.nomkstream => {
@@ -91,7 +92,7 @@ fn xadd(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(
         None => {
             let mut stream = Stream::default();
             let id = add(&mut stream, keys.tools)?;
-            keys.set_object(key, stream.into_object());
+            keys.set_object(key, stream.into_object(), Event::XADD);
             id
         }
     };
@@ -127,7 +128,7 @@ fn xsetid(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result
         set_last_id(stream, last, added, max_deleted)
     })?;
     set.ok_or(CommandError::NoSuchKey)??;
-    keys.changed(1);
+    keys.changed(call.key(1), Event::XSETID, 1);
     reply.ok();
     Ok(())
 }

@@ -14,6 +14,7 @@ use crate::commands::stream::record::Records;
 use crate::commands::stream::{id, interval_start, no_such_group, reply_entry, reply_id};
 use crate::data::stream::{Group, Id, NOBODY, Number, Pending, Stream};
 use crate::keyspace::keys::Keys;
+use crate::keyspace::listener::Event;
 use crate::resp::Reply;
 
 /// Deliveries that XAUTOCLAIM looks at for each that it may claim.
@@ -127,7 +128,7 @@ fn xautoclaim(
         })
     })?;
     let changes = claimed.flatten().ok_or_else(|| no_such_group(key, name))?;
-    keys.changed(changes);
+    keys.changed(call.key(1), Event::SILENT, changes);
     Ok(())
 }
 
@@ -163,7 +164,7 @@ fn xclaim(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result
             claims.changes() + usize::from(has_moved && claims.taken.is_empty())
         })
     })?;
-    keys.changed(claimed.flatten().unwrap_or(0));
+    keys.changed(call.key(1), Event::SILENT, claimed.flatten().unwrap_or(0));
     Ok(())
 }
 

@@ -11,6 +11,7 @@ use crate::commands::stream::trimming::{REFERENCES, take_references};
 use crate::data::Collection;
 use crate::data::stream::{Deleted, Id, References, Stream};
 use crate::keyspace::keys::Keys;
+use crate::keyspace::listener::Event;
 use crate::resp::Reply;
 
 const IDS: Arg =
@@ -84,7 +85,7 @@ fn xdel(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(
         Ok::<_, CommandError>(ids.iter().filter(gone).count())
     })?;
     let deleted = deleted.unwrap_or(Ok(0))?;
-    keys.changed(deleted);
+    keys.changed(call.key(1), Event::XDEL, deleted);
     reply.int(deleted as i64);
     Ok(())
 }
@@ -118,7 +119,7 @@ fn delete_each(
         });
     }
     let gone = deleted.iter().filter(|deleted| **deleted == Deleted::Gone).count();
-    keys.changed(gone.max(usize::from(has_changed)));
+    keys.changed(call.key(1), Event::XDEL, gone.max(usize::from(has_changed)));
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use crate::commands::help;
 use crate::commands::stream::{id, id_or_end, no_such_group_of_key};
 use crate::data::stream::{Group, Id, Stream};
 use crate::keyspace::keys::Keys;
+use crate::keyspace::listener::Event;
 use crate::keyspace::object::Typed;
 use crate::resp::Reply;
 
@@ -138,12 +139,12 @@ fn create(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result
     match keys.edit_as(key, |stream: &mut Stream, _| add(stream))? {
         Some(added) => {
             added?;
-            keys.changed(1);
+            keys.changed(key, Event::XGROUP_CREATE, 1);
         }
         None if mkstream => {
             let mut stream = Stream::default();
             add(&mut stream)?;
-            keys.set_object(key, stream.into_object());
+            keys.set_object(key, stream.into_object(), Event::XGROUP_CREATE);
         }
         None => return Err(NO_KEY),
     }
@@ -161,7 +162,7 @@ fn createconsumer(
         Some(_) => false,
         None => group.hear(call.arg(4), now).1,
     })?;
-    keys.changed(usize::from(is_new));
+    keys.changed(call.key(2), Event::XGROUP_CREATECONSUMER, usize::from(is_new));
     reply.int(i64::from(is_new));
     Ok(())
 }
@@ -172,7 +173,7 @@ fn delconsumer(
     reply: &mut Reply<'_>,
 ) -> Result<(), CommandError> {
     let pending = in_group(call, keys, |group| group.remove_consumer(call.arg(4)))?;
-    keys.changed(usize::from(pending.is_some()));
+    keys.changed(call.key(2), Event::XGROUP_DELCONSUMER, usize::from(pending.is_some()));
     reply.int(pending.unwrap_or(0) as i64);
     Ok(())
 }
@@ -185,7 +186,7 @@ fn destroy(
     let destroyed = keys
         .edit_as(call.key(2), |stream: &mut Stream, _| stream.remove_group(call.arg(3)))?
         .ok_or(NO_KEY)?;
-    keys.changed(usize::from(destroyed));
+    keys.changed(call.key(2), Event::XGROUP_DESTROY, usize::from(destroyed));
     reply.int(i64::from(destroyed));
     Ok(())
 }
@@ -206,7 +207,7 @@ fn setid(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<
         Ok(())
     })?;
     set.ok_or(NO_KEY)??;
-    keys.changed(1);
+    keys.changed(call.key(2), Event::XGROUP_SETID, 1);
     reply.ok();
     Ok(())
 }

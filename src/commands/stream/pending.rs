@@ -13,6 +13,7 @@ use crate::commands::stream::{
 };
 use crate::data::stream::{Group, Id, NOBODY, Pending, Stream};
 use crate::keyspace::keys::Keys;
+use crate::keyspace::listener::Event;
 use crate::resp::Reply;
 
 /// The commands of this family.
@@ -96,7 +97,7 @@ fn xack(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(
         Ok::<_, CommandError>(ids.iter().filter(|id| group.acknowledge(**id)).count())
     })?;
     let acknowledged = acknowledged.unwrap_or(Ok(0))?;
-    keys.changed(acknowledged);
+    keys.changed(call.key(1), Event::SILENT, acknowledged);
     reply.int(acknowledged as i64);
     Ok(())
 }
@@ -155,7 +156,7 @@ fn xnack(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<
         })
     })?;
     let released = released.flatten().ok_or_else(|| no_such_group(call.arg(1), call.arg(2)))?;
-    keys.changed(released);
+    keys.changed(call.key(1), Event::SILENT, released);
     reply.int(released as i64);
     Ok(())
 }

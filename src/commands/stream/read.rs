@@ -19,6 +19,7 @@ use crate::commands::stream::{
 };
 use crate::data::stream::{Entry, Group, Id, Pending, Stream};
 use crate::keyspace::keys::Keys;
+use crate::keyspace::listener::Event;
 use crate::resp::Reply;
 use crate::resp::encode::Later;
 
@@ -135,9 +136,8 @@ fn xreadgroup(
     let (now, db) = (keys.now, keys.db);
     let mut records = Records::new(&keys.tools.effects);
     let mut answers = Answers::begin(reply);
-    let mut changes = 0;
     for ((key_at, _), start) in asked.places().zip(starts) {
-        let name = call.arg(key_at);
+        let (name, mut changes) = (call.arg(key_at), 0);
         keys.edit_as(call.key(key_at), |stream: &mut Stream, _| {
             stream.with_group(asked.group, |stream, group| {
                 let mut reading =
@@ -149,9 +149,9 @@ fn xreadgroup(
                 });
             })
         })?;
+        keys.changed(call.key(key_at), Event::SILENT, changes);
     }
     records.replace_call(&mut keys.tools.effects, db);
-    keys.changed(changes);
     answers.end(reply, asked.blocks)
 }
 

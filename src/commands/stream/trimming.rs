@@ -9,6 +9,7 @@ use crate::commands::error::CommandError;
 use crate::commands::stream::{id, limits};
 use crate::data::stream::{Bound, References, Stream, Trim};
 use crate::keyspace::keys::Keys;
+use crate::keyspace::listener::Event;
 use crate::resp::Reply;
 
 /// Entries that an approximate trim looks at, at the most, unless LIMIT says more.
@@ -83,7 +84,7 @@ fn xtrim(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<
         trimmed
     })?;
     let trimmed = trimmed.unwrap_or(0);
-    keys.changed(trimmed as usize);
+    keys.changed(key, Event::XTRIM, trimmed as usize);
     reply.int(trimmed as i64);
     Ok(())
 }

@@ -9,6 +9,7 @@ use crate::commands::string::reply_value;
 use crate::keyspace::entry::Entry;
 use crate::keyspace::key::Key;
 use crate::keyspace::keys::{Deadline, Keys};
+use crate::keyspace::listener::Event;
 use crate::resp::Reply;
 
 /// The commands of this family.
@@ -78,7 +79,7 @@ fn get(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<()
 fn getdel(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
     let key = call.key(1);
     reply_value(reply, keys.read_string(key)?);
-    if keys.remove(key).is_some() {
+    if keys.remove(key, Event::DEL).is_some() {
         keys.tools.effects.rewrite(keys.db, &[b"DEL", key.name]);
     }
     Ok(())
@@ -110,7 +111,7 @@ fn change_deadline(keys: &mut Keys<'_>, key: Key<'_>, deadline: Deadline) {
         Deadline::Keep => {}
         Deadline::Clear => {
             if keys.look(key).and_then(Entry::deadline).is_some() {
-                keys.set_deadline(key, None);
+                keys.set_deadline(key, None, Event::PERSIST);
                 keys.tools.effects.rewrite(keys.db, &[b"PERSIST", key.name]);
             }
         }
@@ -119,7 +120,7 @@ fn change_deadline(keys: &mut Keys<'_>, key: Key<'_>, deadline: Deadline) {
             keys.tools.effects.rewrite(keys.db, &[b"DEL", key.name]);
         }
         Deadline::At(time) => {
-            keys.set_deadline(key, Some(time));
+            keys.set_deadline(key, Some(time), Event::EXPIRE);
             let mut digits = itoa::Buffer::new();
             let time = digits.format(time.0).as_bytes();
             keys.tools.effects.rewrite(keys.db, &[b"PEXPIREAT", key.name, time]);

@@ -17,6 +17,7 @@ use crate::data::value::Value;
 use crate::keyspace::entry::{Entry, NewValue};
 use crate::keyspace::key::Key;
 use crate::keyspace::keys::{Deadline, Keys};
+use crate::keyspace::listener::Event;
 use crate::resp::Reply;
 
 /// The commands of this family.
@@ -256,10 +257,19 @@ impl<'a> Asked<'a> {
         let has_deadline = keys.look(key).and_then(Entry::deadline).is_some();
         let stays = self.only_new_deadline && has_deadline;
         let deadline = if stays { Deadline::Keep } else { deadline };
+        let event = match value {
+            NewValue::Integer(_) => Event::INCRBY,
+            _ => Event::INCRBYFLOAT,
+        };
         let before = keys.changes;
         match deadline {
             Deadline::At(time) if keys.is_past(time) => keys.delete_past(key),
-            _ => keys.set(key, value, deadline),
+            _ => {
+                keys.set(key, value, deadline, event);
+                if let Deadline::At(_) = deadline {
+                    keys.touch(key, Event::EXPIRE);
+                }
+            }
         }
         if keys.changes > before {
             let mut digits = itoa::Buffer::new();

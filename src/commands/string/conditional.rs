@@ -14,6 +14,7 @@ use crate::commands::string::with_bytes;
 use crate::data::value::Value;
 use crate::keyspace::key::Key;
 use crate::keyspace::keys::Keys;
+use crate::keyspace::listener::Event;
 use crate::resp::Reply;
 
 /// The conditions, for COMMAND DOCS.
@@ -125,7 +126,7 @@ fn digest_of(bytes: &[u8]) -> String {
 
 /// Deletes a key and records that; tells whether it was there.
 fn delete(keys: &mut Keys<'_>, key: Key<'_>) -> bool {
-    let deleted = keys.delete(key);
+    let deleted = keys.delete(key, Event::DEL);
     if deleted {
         keys.tools.effects.rewrite(keys.db, &[b"DEL", key.name]);
     }

@@ -10,6 +10,7 @@ use crate::commands::error::CommandError;
 use crate::data::value::Value;
 use crate::keyspace::entry::NewValue;
 use crate::keyspace::keys::{Deadline, Keys};
+use crate::keyspace::listener::Event;
 use crate::resp::Reply;
 
 const KEY: &[KeySpec] = &[KeySpec::one(1, Access::RW.and(Access::READS).and(Access::UPDATE))];
@@ -108,7 +109,7 @@ fn add(
     reply: &mut Reply<'_>,
     by: i64,
 ) -> Result<(), CommandError> {
-    reply.int(keys.add_integer(call.key(1), by)?);
+    reply.int(keys.add_integer(call.key(1), by, Event::INCRBY)?);
     Ok(())
 }
 
@@ -133,7 +134,7 @@ fn incrbyfloat(
     }
     let mut text = Vec::new();
     sum.write(&mut text);
-    keys.set(key, NewValue::Bytes(&text), Deadline::Keep);
+    keys.set(key, NewValue::Bytes(&text), Deadline::Keep, Event::INCRBYFLOAT);
     keys.tools.effects.rewrite(keys.db, &[b"SET", key.name, &text, b"KEEPTTL"]);
     reply.bulk(&text);
     Ok(())

@@ -5,12 +5,18 @@
 
 use crate::keyspace::key::Key;
 use crate::keyspace::keys::{Deadline, Keys};
+use crate::keyspace::listener::Event;
 
 /// Stores a string; with a deadline that has passed, the key goes instead.
 pub(super) fn store(keys: &mut Keys<'_>, key: Key<'_>, value: &[u8], deadline: Deadline) {
     match deadline {
         Deadline::At(time) if keys.is_past(time) => keys.delete_past(key),
-        _ => keys.set_string(key, value, deadline),
+        _ => {
+            keys.set_string(key, value, deadline, Event::SET);
+            if let Deadline::At(_) = deadline {
+                keys.touch(key, Event::EXPIRE);
+            }
+        }
     }
 }
 

@@ -17,8 +17,6 @@ pub(super) mod set;
 
 use crate::commands::call::Call;
 use crate::data::value::Value;
-use crate::keyspace::key::Key;
-use crate::keyspace::keys::Keys;
 use crate::resp::Reply;
 
 /// Replies with a value, or with its absence.
@@ -38,21 +36,6 @@ pub(super) fn with_bytes<R>(value: Option<Value<'_>>, read: impl FnOnce(&[u8]) -
         Some(value) => value.with(read),
         None => read(b""),
     }
-}
-
-/// Changes a string in place, an empty one where the key is missing. `change` says whether it
-/// changed any byte: if not, the data set counts as it was.
-pub(super) fn edit_if_changed<R>(
-    keys: &mut Keys<'_>,
-    key: Key<'_>,
-    change: impl FnOnce(&mut Vec<u8>) -> (R, bool),
-) -> R {
-    let before = keys.changes;
-    let (result, changed) = keys.edit_string(key, change);
-    if !changed {
-        keys.changes = before;
-    }
-    result
 }
 
 /// True when the keys at these arguments lie in one slot, so that a record of the call can be

@@ -8,6 +8,7 @@ use crate::commands::command::{Access, Arg, Arity, Command, Flags, Group, KeySpe
 use crate::commands::error::CommandError;
 use crate::data::value::Value;
 use crate::keyspace::keys::{Deadline, Keys};
+use crate::keyspace::listener::Event;
 use crate::resp::Reply;
 
 /// The longest string, in bytes: positions in a record are numbers of 32 bits.
@@ -77,13 +78,13 @@ fn append(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result
     let (key, value) = (call.key(1), call.arg(2));
     let len = match keys.look_string(key)? {
         None => {
-            keys.set_string(key, value, Deadline::Clear);
+            keys.set_string(key, value, Deadline::Clear, Event::APPEND);
             value.len()
         }
         Some(there) => {
             let len = there.len();
             check_len(call, keys, len as u64, value)?;
-            keys.edit_string(key, |bytes| bytes.extend_from_slice(value));
+            keys.edit_string(key, Event::APPEND, |bytes| (bytes.extend_from_slice(value), true));
             len + value.len()
         }
     };
@@ -132,13 +133,13 @@ fn setrange(
     }
     check_len(call, keys, offset, value)?;
     let start = usize::try_from(offset).map_err(|_| CommandError::StringTooLong)?;
-    let len = keys.edit_string(key, |bytes| {
+    let len = keys.edit_string(key, Event::SETRANGE, |bytes| {
         let end = start + value.len();
         if bytes.len() < end {
             bytes.resize(end, 0);
         }
         bytes[start..end].copy_from_slice(value);
-        bytes.len()
+        (bytes.len(), true)
     });
     reply.int(len as i64);
     Ok(())

@@ -13,6 +13,7 @@ use crate::commands::string::expiry::{self, Expiry};
 use crate::commands::string::reply_value;
 use crate::keyspace::key::Key;
 use crate::keyspace::keys::{Deadline, Keys};
+use crate::keyspace::listener::Event;
 use crate::resp::Reply;
 
 /// The commands of this family.
@@ -133,7 +134,7 @@ fn set(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<()
     if call.len() > 3 {
         return set_with_options(call, keys, reply);
     }
-    keys.set_string(call.key(1), call.arg(2), Deadline::Clear);
+    keys.set_string(call.key(1), call.arg(2), Deadline::Clear, Event::SET);
     reply.ok();
     Ok(())
 }
@@ -172,7 +173,7 @@ fn setnx(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<
     let key = call.key(1);
     let is_free = keys.look(key).is_none();
     if is_free {
-        keys.set_string(key, call.arg(2), Deadline::Clear);
+        keys.set_string(key, call.arg(2), Deadline::Clear, Event::SET);
     }
     reply.int(i64::from(is_free));
     Ok(())

@@ -7,6 +7,7 @@ use crate::commands::error::CommandError;
 use crate::commands::zset::limits;
 use crate::data::zset::Zset;
 use crate::keyspace::keys::Keys;
+use crate::keyspace::listener::Event;
 use crate::resp::Reply;
 
 /// The commands of this family.
@@ -188,7 +189,8 @@ pub(in crate::commands) fn add(
         keys.edit_or_new(key, |zset, _| run(zset))?;
     }
     let last = last?;
-    keys.changed(added + changed);
+    let event = if options.incr { Event::ZINCR } else { Event::ZADD };
+    keys.changed(key, event, added + changed);
     match last {
         Some(score) if options.incr => reply.double(score),
         None if options.incr => reply.null(),

@@ -17,6 +17,7 @@ use crate::data::set::Set;
 use crate::data::zset::{Limits, Zset};
 use crate::keyspace::entry::Entry;
 use crate::keyspace::keys::Keys;
+use crate::keyspace::listener::Event;
 use crate::keyspace::object::{Object, View};
 use crate::resp::Reply;
 
@@ -154,7 +155,12 @@ fn store_result(
     let plan = Plan::of(call, keys, operation, Purpose::Store)?;
     let mut result = combine(call, keys, &plan, operation);
     result.pack(limits(call));
-    store(call, keys, reply, result);
+    let event = match operation {
+        Operation::Union => Event::ZUNIONSTORE,
+        Operation::Intersection => Event::ZINTERSTORE,
+        Operation::Difference => Event::ZDIFFSTORE,
+    };
+    store(call, keys, reply, result, event);
     Ok(())
 }
 

@@ -9,6 +9,7 @@ use crate::commands::zset::{By, Ends};
 use crate::data::Collection;
 use crate::data::zset::Zset;
 use crate::keyspace::keys::Keys;
+use crate::keyspace::listener::Event;
 use crate::resp::Reply;
 
 const BY_SCORE: &[Arg] = &[Arg::key("key"), Arg::double("min"), Arg::double("max")];
@@ -107,7 +108,7 @@ fn zremrangebylex(
     reply: &mut Reply<'_>,
 ) -> Result<(), CommandError> {
     let ends = Ends::of(By::Name, call.arg(2), call.arg(3))?;
-    remove(call, keys, reply, |zset| ends.find(zset))
+    remove(call, keys, reply, Event::ZREMRANGEBYLEX, |zset| ends.find(zset))
 }
 
 fn zremrangebyrank(
@@ -116,7 +117,7 @@ fn zremrangebyrank(
     reply: &mut Reply<'_>,
 ) -> Result<(), CommandError> {
     let (start, stop) = (call.integer(2)?, call.integer(3)?);
-    remove(call, keys, reply, |zset| ranks(zset.len(), start, stop))
+    remove(call, keys, reply, Event::ZREMRANGEBYRANK, |zset| ranks(zset.len(), start, stop))
 }
 
 fn zremrangebyscore(
@@ -125,7 +126,7 @@ fn zremrangebyscore(
     reply: &mut Reply<'_>,
 ) -> Result<(), CommandError> {
     let ends = Ends::of(By::Score, call.arg(2), call.arg(3))?;
-    remove(call, keys, reply, |zset| ends.find(zset))
+    remove(call, keys, reply, Event::ZREMRANGEBYSCORE, |zset| ends.find(zset))
 }
 
 /// Takes out the members that `find` finds: the rank of the first, and how many.
@@ -133,6 +134,7 @@ fn remove(
     call: &Call<'_>,
     keys: &mut Keys<'_>,
     reply: &mut Reply<'_>,
+    event: Event,
     find: impl FnOnce(&Zset) -> (usize, usize),
 ) -> Result<(), CommandError> {
     let key = call.key(1);
@@ -142,7 +144,7 @@ fn remove(
         count
     })?;
     let removed = removed.unwrap_or(0);
-    keys.changed(removed);
+    keys.changed(key, event, removed);
     reply.int(removed as i64);
     Ok(())
 }

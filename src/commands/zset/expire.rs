@@ -7,9 +7,10 @@
 use crate::base::hash::Hasher;
 use crate::base::millis::Millis;
 use crate::commands::command::{Arg, Command, Group};
-use crate::commands::element_expiry::{self, Expiring, MEMBERS};
+use crate::commands::element_expiry::{self, Events, Expiring, MEMBERS};
 use crate::commands::error::CommandError;
 use crate::data::zset::Zset;
+use crate::keyspace::listener::Event;
 
 /// The commands of this family.
 pub(crate) const COMMANDS: &[Command] = &element_expiry::commands::<Zset>([
@@ -37,6 +38,8 @@ impl Expiring for Zset {
         CommandError::Text("ERR The `nummembers` parameter must match the number of arguments");
     const SETTER: &'static str = "ZPEXPIREAT";
     const REMOVAL: &'static str = "ZREM";
+    const EVENTS: Events =
+        Events { expire: Event::ZEXPIRE, persist: Event::ZPERSIST, expired: Event::ZEXPIRED };
 
     fn deadline_of(&self, name: &[u8], _hasher: &Hasher) -> Option<Option<Millis>> {
         self.deadline(name)

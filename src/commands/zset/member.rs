@@ -6,6 +6,7 @@ use crate::commands::error::CommandError;
 use crate::data::Collection;
 use crate::data::zset::{Edge, Zset};
 use crate::keyspace::keys::Keys;
+use crate::keyspace::listener::Event;
 use crate::resp::Reply;
 
 const READ: Command = Command {
@@ -174,7 +175,7 @@ fn zrem(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(
         call.args_from(2).filter(|name| zset.remove(name).is_some()).count()
     })?;
     let removed = removed.unwrap_or(0);
-    keys.changed(removed);
+    keys.changed(key, Event::ZREM, removed);
     reply.int(removed as i64);
     Ok(())
 }

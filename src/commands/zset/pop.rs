@@ -11,6 +11,7 @@ use crate::data::Collection;
 use crate::data::zset::Zset;
 use crate::keyspace::key::Key;
 use crate::keyspace::keys::Keys;
+use crate::keyspace::listener::Event;
 use crate::resp::Reply;
 
 const POP: Command = Command {
@@ -85,7 +86,8 @@ pub(in crate::commands) fn pop(
         }
         popped
     })?;
-    keys.changed(popped.as_ref().map_or(0, Vec::len));
+    let event = if end == End::Min { Event::ZPOPMIN } else { Event::ZPOPMAX };
+    keys.changed(key, event, popped.as_ref().map_or(0, Vec::len));
     Ok(popped)
 }
 

@@ -14,6 +14,7 @@ use crate::commands::zset::{By, Ends, Row, limits, reply_row};
 use crate::data::Collection;
 use crate::data::zset::Zset;
 use crate::keyspace::keys::Keys;
+use crate::keyspace::listener::Event;
 use crate::keyspace::object::Typed;
 use crate::resp::Reply;
 
@@ -208,7 +209,7 @@ fn zrangestore(
             true
         });
     }
-    store(call, keys, reply, stored);
+    store(call, keys, reply, stored, Event::ZRANGESTORE);
     Ok(())
 }
 
@@ -218,10 +219,11 @@ pub(in crate::commands) fn store(
     keys: &mut Keys<'_>,
     reply: &mut Reply<'_>,
     zset: Zset,
+    event: Event,
 ) {
     reply.int(zset.len() as i64);
     let destination = call.key(1);
-    if keys.set_object(destination, zset.into_object()) {
+    if keys.set_object(destination, zset.into_object(), event) {
         recreate::rewrite_over_slots(call, keys, destination);
     }
 }

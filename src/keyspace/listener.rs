@@ -1,0 +1,274 @@
+//! Who hears of every change of a key: before its first byte changes, and after it.
+//!
+//! A change has a key, and passes two points: [`Listener::ahead`] and [`Listener::touched`]. No
+//! command knows who listens. What is journaled is not the same thing: that is
+//! [`Effects`](crate::keyspace::effect::Effects). While a journal is replayed nobody hears anything.
+
+#[cfg(debug_assertions)]
+use std::collections::BTreeSet;
+
+use crate::keyspace::entry::Entry;
+use crate::keyspace::key::Key;
+
+/// What happened to a key, by the name of its keyspace event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Event(&'static str);
+
+#[expect(missing_docs, reason = "the names say it")]
+impl Event {
+    /// A change that has no event: what groups of a stream keep, what a value keeps for itself.
+    pub const SILENT: Event = Event("");
+
+    pub const APPEND: Event = Event("append");
+    pub const COPY_TO: Event = Event("copy_to");
+    pub const DEL: Event = Event("del");
+    pub const EXPIRE: Event = Event("expire");
+    pub const EXPIRED: Event = Event("expired");
+    pub const GEORADIUSSTORE: Event = Event("georadiusstore");
+    pub const GEOSEARCHSTORE: Event = Event("geosearchstore");
+    pub const HDEL: Event = Event("hdel");
+    pub const HEXPIRE: Event = Event("hexpire");
+    pub const HEXPIRED: Event = Event("hexpired");
+    pub const HINCRBY: Event = Event("hincrby");
+    pub const HINCRBYFLOAT: Event = Event("hincrbyfloat");
+    pub const HPERSIST: Event = Event("hpersist");
+    pub const HSET: Event = Event("hset");
+    pub const INCRBY: Event = Event("incrby");
+    pub const INCRBYFLOAT: Event = Event("incrbyfloat");
+    pub const LINSERT: Event = Event("linsert");
+    pub const LPOP: Event = Event("lpop");
+    pub const LPUSH: Event = Event("lpush");
+    pub const LREM: Event = Event("lrem");
+    pub const LSET: Event = Event("lset");
+    pub const LTRIM: Event = Event("ltrim");
+    pub const MOVE_FROM: Event = Event("move_from");
+    pub const MOVE_TO: Event = Event("move_to");
+    pub const NEW: Event = Event("new");
+    pub const PERSIST: Event = Event("persist");
+    pub const PFADD: Event = Event("pfadd");
+    pub const RENAME_FROM: Event = Event("rename_from");
+    pub const RENAME_TO: Event = Event("rename_to");
+    pub const RPOP: Event = Event("rpop");
+    pub const RPUSH: Event = Event("rpush");
+    pub const SADD: Event = Event("sadd");
+    pub const SDIFFSTORE: Event = Event("sdiffstore");
+    pub const SET: Event = Event("set");
+    pub const SETBIT: Event = Event("setbit");
+    pub const SETRANGE: Event = Event("setrange");
+    pub const SEXPIRE: Event = Event("sexpire");
+    pub const SEXPIRED: Event = Event("sexpired");
+    pub const SINTERSTORE: Event = Event("sinterstore");
+    pub const SORTSTORE: Event = Event("sortstore");
+    pub const SPERSIST: Event = Event("spersist");
+    pub const SPOP: Event = Event("spop");
+    pub const SREM: Event = Event("srem");
+    pub const SUNIONSTORE: Event = Event("sunionstore");
+    pub const XADD: Event = Event("xadd");
+    pub const XDEL: Event = Event("xdel");
+    pub const XGROUP_CREATE: Event = Event("xgroup-create");
+    pub const XGROUP_CREATECONSUMER: Event = Event("xgroup-createconsumer");
+    pub const XGROUP_DELCONSUMER: Event = Event("xgroup-delconsumer");
+    pub const XGROUP_DESTROY: Event = Event("xgroup-destroy");
+    pub const XGROUP_SETID: Event = Event("xgroup-setid");
+    pub const XSETID: Event = Event("xsetid");
+    pub const XTRIM: Event = Event("xtrim");
+    pub const ZADD: Event = Event("zadd");
+    pub const ZDIFFSTORE: Event = Event("zdiffstore");
+    pub const ZEXPIRE: Event = Event("zexpire");
+    pub const ZEXPIRED: Event = Event("zexpired");
+    pub const ZINCR: Event = Event("zincr");
+    pub const ZINTERSTORE: Event = Event("zinterstore");
+    pub const ZPERSIST: Event = Event("zpersist");
+    pub const ZPOPMAX: Event = Event("zpopmax");
+    pub const ZPOPMIN: Event = Event("zpopmin");
+    pub const ZRANGESTORE: Event = Event("zrangestore");
+    pub const ZREM: Event = Event("zrem");
+    pub const ZREMRANGEBYLEX: Event = Event("zremrangebylex");
+    pub const ZREMRANGEBYRANK: Event = Event("zremrangebyrank");
+    pub const ZREMRANGEBYSCORE: Event = Event("zremrangebyscore");
+    pub const ZUNIONSTORE: Event = Event("zunionstore");
+
+    /// Its name, empty where it has none.
+    pub const fn name(self) -> &'static str {
+        self.0
+    }
+}
+
+/// Hears of changes of the keys that are here.
+pub trait Listener {
+    /// A key may be about to change; this is what is there.
+    fn ahead(&mut self, _db: u32, _key: Key<'_>, _there: Option<&Entry>) {}
+
+    /// A key has changed. One change may have several events.
+    fn touched(&mut self, db: u32, key: Key<'_>, event: Event);
+
+    /// A database is about to be emptied, over the slots that are here.
+    fn flushed(&mut self, _db: u32) {}
+
+    /// Two databases have changed places, over the slots that are here.
+    fn swapped(&mut self, _a: u32, _b: u32) {}
+}
+
+/// The listeners of a shard.
+#[derive(Default)]
+pub struct Listeners(Vec<Box<dyn Listener>>);
+
+impl std::fmt::Debug for Listeners {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "{} listeners", self.0.len())
+    }
+}
+
+impl Listeners {
+    /// These, in this order.
+    pub fn new(listeners: Vec<Box<dyn Listener>>) -> Listeners {
+        Listeners(listeners)
+    }
+
+    /// True when nobody listens.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Tells each of them something.
+    pub fn each(&mut self, tell: impl FnMut(&mut Box<dyn Listener>)) {
+        self.0.iter_mut().for_each(tell);
+    }
+}
+
+/// What a call owes the listeners. In debug builds it is asserted that no change goes untold.
+#[derive(Debug, Default)]
+pub(super) struct Owed {
+    /// Keys whose collection was left without elements: DEL follows the event of the change.
+    vanished: Vec<(u32, u64)>,
+    /// Keys that were told of ahead.
+    #[cfg(debug_assertions)]
+    ahead: BTreeSet<(u32, u64)>,
+    /// Keys that have changed since they were told of last.
+    #[cfg(debug_assertions)]
+    changed: BTreeSet<(u32, u64)>,
+}
+
+impl Owed {
+    /// The key may change from now on.
+    #[inline]
+    pub(super) fn ahead(&mut self, _db: u32, _key: Key<'_>) {
+        #[cfg(debug_assertions)]
+        self.ahead.insert((_db, _key.hash));
+    }
+
+    /// The key has changed.
+    #[inline]
+    pub(super) fn changed(&mut self, _db: u32, _key: Key<'_>) {
+        #[cfg(debug_assertions)]
+        self.changed.insert((_db, _key.hash));
+    }
+
+    /// The key went with its last element.
+    pub(super) fn vanished(&mut self, db: u32, key: Key<'_>) {
+        self.vanished.push((db, key.hash));
+    }
+
+    /// The key is told of now. Returns true when DEL has to follow.
+    #[inline]
+    pub(super) fn touched(&mut self, db: u32, key: Key<'_>) -> bool {
+        #[cfg(debug_assertions)]
+        {
+            assert!(self.ahead.contains(&(db, key.hash)), "a key changed that nobody was told of");
+            self.changed.remove(&(db, key.hash));
+        }
+        let before = self.vanished.len();
+        if before > 0 {
+            self.vanished.retain(|vanished| *vanished != (db, key.hash));
+        }
+        self.vanished.len() < before
+    }
+
+    /// The call ends.
+    pub(super) fn end(&self) {
+        debug_assert!(self.vanished.is_empty(), "a key went untold");
+        #[cfg(debug_assertions)]
+        assert!(self.changed.is_empty(), "a key changed, and nobody heard of it");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::rc::Rc;
+
+    use super::*;
+    use crate::testing::{Still, Store};
+
+    /// Notes what it hears, one word each: `+` and a key ahead of a change, then its events.
+    struct Notes(Rc<RefCell<Vec<String>>>);
+
+    impl Listener for Notes {
+        fn ahead(&mut self, _db: u32, key: Key<'_>, there: Option<&Entry>) {
+            let mark = if there.is_some() { '!' } else { '+' };
+            self.0.borrow_mut().push(format!("{mark}{}", key.name.escape_ascii()));
+        }
+
+        fn touched(&mut self, db: u32, key: Key<'_>, event: Event) {
+            let name = key.name.escape_ascii();
+            self.0.borrow_mut().push(format!("{}:{name}:{db}", event.name()));
+        }
+
+        fn flushed(&mut self, db: u32) {
+            self.0.borrow_mut().push(format!("flushed:{db}"));
+        }
+
+        fn swapped(&mut self, a: u32, b: u32) {
+            self.0.borrow_mut().push(format!("swapped:{a}:{b}"));
+        }
+    }
+
+    #[test]
+    fn every_change_is_announced_and_told() {
+        let notes = Rc::new(RefCell::new(Vec::new()));
+        let mut store = Store::with_listener(Box::new(Notes(Rc::clone(&notes))));
+        let mut heard = |line: &str| {
+            store.run(line);
+            notes.take().join(" ")
+        };
+        assert_eq!(heard("SET k 1 EX 10"), "+k new:k:0 set:k:0 expire:k:0");
+        assert_eq!(heard("INCR k"), "!k incrby:k:0");
+        assert_eq!(heard("GET k"), "");
+        assert_eq!(heard("RENAME k r"), "!k rename_from:k:0 +r new:r:0 rename_to:r:0");
+        assert_eq!(heard("MOVE r 1"), "!r move_from:r:0 +r new:r:1 move_to:r:1");
+        assert_eq!(heard("RPUSH l a"), "+l +l new:l:0 rpush:l:0");
+        assert_eq!(heard("LPOP l"), "!l lpop:l:0 del:l:0");
+        assert_eq!(heard("HDEL h f"), "+h");
+        assert_eq!(heard("SADD s m"), "+s +s new:s:0 sadd:s:0");
+        assert_eq!(heard("SMOVE s t m"), "!s srem:s:0 del:s:0 +t +t new:t:0 sadd:t:0");
+        assert_eq!(heard("SPOP t 5"), "!t spop:t:0 del:t:0");
+        assert_eq!(heard("SWAPDB 0 1"), "swapped:0:1");
+        assert_eq!(heard("FLUSHALL"), "flushed:0 flushed:1");
+    }
+
+    #[test]
+    fn what_has_expired_is_told() {
+        let notes = Rc::new(RefCell::new(Vec::new()));
+        let mut store = Store::with_listener(Box::new(Notes(Rc::clone(&notes))));
+        store.run("SET k 1 PX 10");
+        store.run("HSETEX h PX 10 FIELDS 1 f v");
+        notes.take();
+        store.tick(10);
+        store.shard.expire(store.now, &mut Still);
+        let mut heard = notes.take();
+        heard.sort();
+        assert_eq!(heard.join(" "), "!h !k del:h:0 expired:k:0 hexpired:h:0");
+    }
+
+    #[test]
+    fn nobody_hears_a_replay() {
+        let notes = Rc::new(RefCell::new(Vec::new()));
+        let mut store = Store::with_listener(Box::new(Notes(Rc::clone(&notes))));
+        store.run("SET k 1");
+        notes.take();
+        store.shard.effects().listen(true);
+        store.shard.remake(store.now);
+        assert_eq!((notes.take().len(), store.run("GET k").as_str()), (0, "\"1\""));
+    }
+}
