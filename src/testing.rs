@@ -4,6 +4,7 @@
 //! clock but [`Store::tick`]. A command that asks something of its connection prints as that
 //! action. [`Store::effects`] gives what would have been journaled since it was last asked.
 
+mod events;
 mod scripts;
 mod several;
 

@@ -395,7 +395,7 @@ impl<'a> Keys<'a> {
 
     /// Deletes a key in place of giving it a deadline that has passed: it counts as expired.
     pub fn delete_past(&mut self, key: Key<'_>) {
-        let gone = self.delete(key, Event::DEL);
+        let gone = self.delete(key, Event::EXPIRED);
         self.tools.figures.expired += u64::from(gone);
     }
 

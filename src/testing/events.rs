@@ -1,0 +1,67 @@
+//! What listeners hear of each write command, held against the keyspace events of Valkey, which
+//! `tests/events.rs` records.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use crate::keyspace::key::Key;
+use crate::keyspace::listener::{Event, Listener};
+use crate::testing::{Still, Store};
+
+const RECORDED: &str = include_str!("../../tests/data/events-valkey-9.1.2.tsv");
+
+/// Keeps the events that it hears.
+struct Heard(Rc<RefCell<Vec<String>>>);
+
+impl Listener for Heard {
+    fn touched(&mut self, db: u32, key: Key<'_>, event: Event) {
+        if event != Event::SILENT {
+            let line = format!("{} {} {db}", event.name(), key.name.escape_ascii());
+            self.0.borrow_mut().push(line);
+        }
+    }
+}
+
+/// Runs a line. Returns false where it calls a command that is not there.
+fn call(store: &mut Store, line: &str) -> bool {
+    match line.split(' ').collect::<Vec<_>>()[..] {
+        ["TICK"] => store.tick(2),
+        ["DEBUG", "SET-ACTIVE-EXPIRE", _] | ["UNTIL", ..] => {
+            store.shard.expire(store.now, &mut Still);
+        }
+        _ => {
+            let reply = store.run(line);
+            let is_missing = reply.starts_with("(error) ERR unknown command");
+            assert!(is_missing || !reply.starts_with("(error)"), "{line}: {reply}");
+            return !is_missing;
+        }
+    }
+    true
+}
+
+/// The events of a sample, without those of reads; none where a command of it is not there.
+fn events(sample: &str) -> Option<String> {
+    let heard = Rc::new(RefCell::new(Vec::new()));
+    let mut store = Store::with_listener(Box::new(Heard(Rc::clone(&heard))));
+    let (setup, calls) = sample.split_once(" | ").unwrap_or(("", sample));
+    setup.split("; ").filter(|line| !line.is_empty()).all(|line| call(&mut store, line));
+    heard.take();
+    let is_there = calls.split("; ").all(|line| call(&mut store, line));
+    is_there.then(|| heard.take().join(", "))
+}
+
+#[test]
+fn events_are_valkeys() {
+    let mut wrong = Vec::new();
+    for line in RECORDED.lines().filter(|line| !line.starts_with('#')) {
+        let (sample, recorded) = line.split_once('\t').expect("a sample and its events");
+        let wanted: Vec<&str> =
+            recorded.split(", ").filter(|event| !event.starts_with("keymiss ")).collect();
+        let Some(heard) = events(sample) else { continue };
+        let wanted = wanted.join(", ");
+        if heard != wanted {
+            wrong.push(format!("{sample}\n  wanted {wanted}\n  heard  {heard}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
