@@ -19,6 +19,7 @@ mod bounds;
 mod changes;
 mod clients;
 mod daemon;
+mod descriptors;
 mod differential;
 mod durability;
 mod edges;

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
@@ -16,11 +15,9 @@ use troupe::settings::{Settings, Supervision};
 
 use crate::boot::{self, Given, Server};
 use crate::clock::Clock;
+use crate::descriptors::{Descriptors, Shortage};
 use crate::logging;
 use crate::settings::{ConfigFile, Start};
-
-/// Descriptors that the server needs beside those of its clients.
-const DESCRIPTORS_SPARE: u64 = 32;
 
 /// The variable by which a process knows that it was started to go on in the background.
 const IN_BACKGROUND: &str = "DAEMON_OF_TROUPE";
@@ -57,12 +54,12 @@ fn serve(start: Start, input: Option<String>) -> anyhow::Result<()> {
     log_panics();
     info!("Troupe {} is starting", env!("CARGO_PKG_VERSION"));
     warnings.iter().for_each(|warning| warn!("{warning}"));
-    raise_descriptors(&mut settings);
+    let descriptors = make_room(&mut settings)?;
     let pidfile = write_pidfile(&settings.pidfile);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("the event loop of the main thread cannot be made")?;
     let system = actix::System::with_tokio_rt(|| runtime);
-    let ended = system.block_on(live(settings, file));
+    let ended = system.block_on(live(settings, file, descriptors));
     if let Some(path) = pidfile
         && let Err(error) = fs::remove_file(&path)
     {
@@ -72,12 +69,16 @@ fn serve(start: Start, input: Option<String>) -> anyhow::Result<()> {
 }
 
 /// From the first actor to the last.
-async fn live(settings: Settings, file: Option<ConfigFile>) -> anyhow::Result<()> {
+async fn live(
+    settings: Settings,
+    file: Option<ConfigFile>,
+    descriptors: Descriptors,
+) -> anyhow::Result<()> {
     let (shutdown, asked) = mpsc::unbounded_channel();
     let mut ends = Ends::new(asked).context("signals cannot be heard")?;
     let port = settings.port;
     notify(&[NotifyState::Status("Loading the data set")]);
-    let given = Given { settings, file, clock: Clock::new(), shutdown };
+    let given = Given { settings, file, clock: Clock::new(), shutdown, descriptors };
     let server = tokio::select! {
         server = boot::start(given) => server?,
         why = ends.wait() => {
@@ -235,35 +236,27 @@ fn leave_terminal() -> io::Result<()> {
     Ok(())
 }
 
-/// Raises the limit of descriptors to what `maxclients` needs, or lowers `maxclients`.
-fn raise_descriptors(settings: &mut Settings) {
-    let wanted = u64::from(settings.maxclients) + DESCRIPTORS_SPARE;
-    let limit = getrlimit(Resource::Nofile);
-    if limit.current.is_none_or(|current| current >= wanted) {
-        return;
+/// Makes room for `maxclients` clients, or lowers it to as many as there is room for.
+fn make_room(settings: &mut Settings) -> anyhow::Result<Descriptors> {
+    const REMEDY: &str = "raise it with `ulimit -n` or LimitNOFILE";
+    let descriptors = Descriptors::count(boot::count_shards(settings));
+    let Err(shortage) = descriptors.make_room(settings) else { return Ok(descriptors) };
+    let (Shortage { limit, reserve }, clients) = (shortage, shortage.clients());
+    if clients == 0 {
+        bail!(
+            "the limit of open files is {limit}, and {} are needed to serve one client: {REMEDY}, \
+             or set fewer `shards`",
+            reserve + 1
+        );
     }
-    let maximum = limit.maximum.map(|maximum| maximum.max(wanted)).or(None);
-    let raised = Rlimit { current: Some(wanted), maximum };
-    if setrlimit(Resource::Nofile, raised).is_ok() {
-        return;
-    }
-    let most = limit.maximum.unwrap_or(wanted);
-    let raised = Rlimit { current: Some(most), maximum: limit.maximum };
-    let have = if setrlimit(Resource::Nofile, raised).is_ok() {
-        most
-    } else {
-        limit.current.unwrap_or(most)
-    };
-    let maxclients = have.saturating_sub(DESCRIPTORS_SPARE).max(1);
     warn!(
-        "maxclients is {maxclients} instead of {}: the limit of open files is {have}. Raise it \
-         with `ulimit -n` or LimitNOFILE",
+        "maxclients is {clients} instead of {}: the limit of open files is {limit}, of which the \
+         server itself needs {reserve}. To have more, {REMEDY}",
         settings.maxclients
     );
-    let text = maxclients.to_string();
-    if let Err(error) = settings.set("maxclients", &[&text]) {
-        warn!("maxclients: {error}");
-    }
+    let set = settings.set("maxclients", &[&clients.to_string()]);
+    set.map_err(|error| anyhow::anyhow!("maxclients: {error}"))?;
+    Ok(descriptors)
 }
 
 /// Writes the process id to a file where that is possible: nothing in the server depends on it.
