@@ -117,6 +117,18 @@ mod tests {
     }
 
     #[test]
+    fn a_pause_ends_where_time_does() {
+        let mut store = Store::new();
+        let longest = i64::MAX - START.0;
+        let until = format!("Millis({})", i64::MAX);
+        assert!(store.run(&format!("CLIENT PAUSE {longest}")).contains(&until));
+        for longer in [longest + 1, i64::MAX] {
+            let reply = store.run(&format!("CLIENT PAUSE {longer} WRITE"));
+            assert_eq!(reply, "(error) ERR timeout is out of range");
+        }
+    }
+
+    #[test]
     fn a_client_is_unblocked_by_its_number() {
         let mut store = Store::new();
         let action =
