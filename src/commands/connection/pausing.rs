@@ -1,18 +1,14 @@
 //! CLIENT PAUSE, UNPAUSE and UNBLOCK: commands of other clients held back and let go.
 
-use crate::base::integer;
-use crate::base::millis::Millis;
 use crate::commands::action::{Action, PauseMode};
 use crate::commands::call::Call;
 use crate::commands::command::{Arg, Arity, Command, Flags, Group, Name, Run};
 use crate::commands::connection::client::ANY_TIME;
 use crate::commands::error::CommandError;
+use crate::commands::time::end_of_wait;
 use crate::session::Session;
 
 const BAD_MODE: CommandError = CommandError::Text("ERR CLIENT PAUSE mode must be WRITE or ALL");
-const BAD_TIMEOUT: CommandError =
-    CommandError::Text("ERR timeout is not an integer or out of range");
-const NEGATIVE_TIMEOUT: CommandError = CommandError::Text("ERR timeout is negative");
 const BAD_REASON: CommandError =
     CommandError::Text("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR");
 
@@ -73,11 +69,7 @@ fn pause(call: &Call<'_>, _: &Session) -> Result<Action, CommandError> {
         4 if !call.is(3, "all") => return Err(BAD_MODE),
         _ => PauseMode::All,
     };
-    let timeout = integer::parse(call.arg(2)).ok_or(BAD_TIMEOUT)?;
-    if timeout < 0 {
-        return Err(NEGATIVE_TIMEOUT);
-    }
-    Ok(Action::ClientPause { until: Millis(call.now.0.saturating_add(timeout)), mode })
+    Ok(Action::ClientPause { until: end_of_wait(call.arg(2), call.now)?, mode })
 }
 
 fn unpause(_: &Call<'_>, _: &Session) -> Result<Action, CommandError> {
