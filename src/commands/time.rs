@@ -54,7 +54,10 @@ impl Clock {
     /// passed.
     pub(crate) fn shown(self, deadline: Millis, now: Millis) -> i64 {
         let milliseconds = deadline.since(self.start(now)).max(0);
-        if self.unit == 1 { milliseconds } else { milliseconds.saturating_add(500) / 1000 }
+        if self.unit == 1 {
+            return milliseconds;
+        }
+        milliseconds / 1000 + i64::from(milliseconds % 1000 >= 500)
     }
 }
 
@@ -69,4 +72,19 @@ pub(crate) fn end_of_wait(text: &[u8], now: Millis) -> Result<Millis, CommandErr
         return Err(CommandError::Text("ERR timeout is negative"));
     }
     now.checked_add(milliseconds).ok_or(CommandError::Text("ERR timeout is out of range"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_shown_to_the_last_millisecond() {
+        let now = Millis(1_700_000_000_000);
+        // As Valkey 9.1.2 answers EXPIRETIME after PEXPIREAT.
+        assert_eq!(Clock::UNIX_SECONDS.shown(Millis::MAX, now), 9_223_372_036_854_776);
+        assert_eq!(Clock::UNIX_MILLISECONDS.shown(Millis::MAX, now), i64::MAX);
+        assert_eq!(Clock::SECONDS.shown(now.saturating_add(1_499), now), 1);
+        assert_eq!(Clock::MILLISECONDS.shown(now.saturating_add(-1), now), 0);
+    }
 }
