@@ -23,6 +23,7 @@ mod descriptors;
 mod differential;
 mod durability;
 mod edges;
+mod events;
 mod memory;
 mod order;
 mod pauses;
