@@ -475,30 +475,6 @@ impl<'a> Keys<'a> {
         self.space.has(slot)
     }
 
-    /// The name of a key of this shard that is not due, any as likely as another. `tries` bounds
-    /// how often one that is due is taken out and the choice made again.
-    pub fn random_name(&mut self, tries: usize) -> Option<Vec<u8>> {
-        for _ in 0..tries {
-            let count = self.count();
-            let mut place =
-                if count > 0 { self.tools.random.usize(0..count) } else { return None };
-            let table = self.space.tables(self.db).find(|table| {
-                let keys = table.counts().len;
-                let is_in = place < keys;
-                place = place.saturating_sub(keys);
-                is_in
-            })?;
-            let entry = table.random(&mut self.tools.random)?;
-            let name = entry.key().to_vec();
-            if !entry.is_due(self.now) {
-                return Some(name);
-            }
-            let key = Key::new(&name, self.space.hasher());
-            self.expire_if_due(key);
-        }
-        None
-    }
-
     pub(super) fn take(&mut self, key: Key<'_>) -> Option<Entry> {
         self.space.table(self.db, key.slot)?.get(key.in_table())?;
         let discarded = &mut self.tools.discarded;

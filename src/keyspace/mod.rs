@@ -10,6 +10,7 @@ pub mod key;
 pub mod keys;
 pub mod listener;
 pub mod object;
+pub mod scan;
 mod shape;
 pub mod slot;
 pub mod space;

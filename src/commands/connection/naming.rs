@@ -85,16 +85,16 @@ fn setinfo(
     session: &mut Session,
     reply: &mut Reply<'_>,
 ) -> Result<(), CommandError> {
-    let (what, place) = if call.is(2, "lib-name") {
-        ("lib-name", &mut session.names.library)
+    let option = as_text(call.arg(2));
+    let place = if call.is(2, "lib-name") {
+        &mut session.names.library
     } else if call.is(2, "lib-ver") {
-        ("lib-ver", &mut session.names.version)
+        &mut session.names.version
     } else {
-        let option = as_text(call.arg(2));
         return Err(CommandError::Quoted(format!("ERR Unrecognized option '{option}'")));
     };
     if !is_name(call.arg(3)) {
-        let text = format!("ERR {what} cannot contain spaces, newlines or special characters.");
+        let text = format!("ERR {option} cannot contain spaces, newlines or special characters.");
         return Err(CommandError::Quoted(text));
     }
     *place = call.arg(3).to_vec();
@@ -131,7 +131,7 @@ mod tests {
         assert_eq!(store.session.names.version, b"1.2");
         assert_eq!(
             store.run("CLIENT SETINFO LIB-NAME \"a b\""),
-            "(error) ERR lib-name cannot contain spaces, newlines or special characters."
+            "(error) ERR LIB-NAME cannot contain spaces, newlines or special characters."
         );
         assert_eq!(store.run("CLIENT SETINFO foo bar"), "(error) ERR Unrecognized option 'foo'");
     }
