@@ -408,11 +408,12 @@ impl<'a> Keys<'a> {
         Some(entry)
     }
 
-    /// Puts an entry in, over what may be there under its name: the end of RENAME, COPY and MOVE.
+    /// Puts an entry in, over what may be there under its name: the end of RENAME, COPY and MOVE,
+    /// which say so themselves.
     ///
     /// # Panics
     /// In tests, when the entry has another name than `key`.
-    pub fn put(&mut self, key: Key<'_>, entry: Entry, event: Event) {
+    pub fn put(&mut self, key: Key<'_>, entry: Entry) {
         debug_assert_eq!(key.name, entry.key());
         self.ahead(key);
         let discarded = &mut self.tools.discarded;
@@ -425,11 +426,10 @@ impl<'a> Keys<'a> {
                 None => Some(entry),
             })
         });
-        let Some(is_new) = put else { return self.note_absent(key.slot) };
-        if is_new {
-            self.touch(key, Event::NEW);
+        match put {
+            Some(_) => self.changed(key, Event::NEW, 1),
+            None => self.note_absent(key.slot),
         }
-        self.changed(key, event, 1);
     }
 
     /// Number of keys in the database, over the slots that are here.

@@ -235,8 +235,8 @@ mod tests {
         assert_eq!(heard("SET k 1 EX 10"), "+k new:k:0 set:k:0 expire:k:0");
         assert_eq!(heard("INCR k"), "!k incrby:k:0");
         assert_eq!(heard("GET k"), "");
-        assert_eq!(heard("RENAME k r"), "!k rename_from:k:0 +r new:r:0 rename_to:r:0");
-        assert_eq!(heard("MOVE r 1"), "!r move_from:r:0 +r new:r:1 move_to:r:1");
+        assert_eq!(heard("RENAME k r"), "!k :k:0 +r new:r:0 rename_from:k:0 rename_to:r:0");
+        assert_eq!(heard("MOVE r 1"), "!r :r:0 +r new:r:1 move_from:r:0 move_to:r:1");
         assert_eq!(heard("RPUSH l a"), "+l +l new:l:0 rpush:l:0");
         assert_eq!(heard("LPOP l"), "!l lpop:l:0 del:l:0");
         assert_eq!(heard("HDEL h f"), "+h");

@@ -50,6 +50,16 @@ fn events(sample: &str) -> Option<String> {
     is_there.then(|| heard.take().join(", "))
 }
 
+/// Samples of which Troupe has other events, and why.
+const OURS: &[(&str, &str)] = &[
+    ("MSETEX 1 a 1 PXAT 1", "what has expired at once is not stored first"),
+    ("HSETEX k PXAT 1 FIELDS 1 f v", "likewise"),
+    ("HSETEX k PX 1 FIELDS 1 f v; HSET k g w; TICK | HGET k f", "a field goes when it expires"),
+    ("HSETEX k PX 1 FIELDS 1 f v; HSET k g w; TICK | HDEL k f", "likewise"),
+    ("HSETEX k PX 1 FIELDS 1 f v; HSET k g w; TICK | HGETDEL k FIELDS 1 f", "likewise"),
+    ("HSETEX k PX 1 FIELDS 1 f v; HSET k g w; TICK | HPERSIST k FIELDS 1 f", "likewise"),
+];
+
 #[test]
 fn events_are_valkeys() {
     let mut wrong = Vec::new();
@@ -59,7 +69,8 @@ fn events_are_valkeys() {
             recorded.split(", ").filter(|event| !event.starts_with("keymiss ")).collect();
         let Some(heard) = events(sample) else { continue };
         let wanted = wanted.join(", ");
-        if heard != wanted {
+        let is_ours = OURS.iter().any(|(ours, _)| *ours == sample);
+        if (heard == wanted) == is_ours {
             wrong.push(format!("{sample}\n  wanted {wanted}\n  heard  {heard}"));
         }
     }

@@ -115,8 +115,7 @@ fn rename_over(call: &Call<'_>, keys: &mut Keys<'_>, replaces: bool) -> Result<b
         return Ok(false);
     }
     keys.expire_if_due(to);
-    let entry =
-        keys.remove(from, Event::RENAME_FROM).ok_or(CommandError::NoSuchKey)?.renamed(to.name);
+    let entry = keys.remove(from, Event::SILENT).ok_or(CommandError::NoSuchKey)?.renamed(to.name);
     if from.slot != to.slot {
         let db = keys.db;
         keys.tools.effects.together(db, |effects| {
@@ -124,7 +123,9 @@ fn rename_over(call: &Call<'_>, keys: &mut Keys<'_>, replaces: bool) -> Result<b
             recreate::record(effects, db, to.name, &entry);
         });
     }
-    keys.put(to, entry, Event::RENAME_TO);
+    keys.put(to, entry);
+    keys.touch(from, Event::RENAME_FROM);
+    keys.touch(to, Event::RENAME_TO);
     Ok(true)
 }
 
@@ -170,7 +171,8 @@ fn put_copy(
         return false;
     }
     keys.tools.clock.start(&mut entry, keys.now);
-    keys.put(to, entry, Event::COPY_TO);
+    keys.put(to, entry);
+    keys.touch(to, Event::COPY_TO);
     if from.slot != to.slot {
         recreate::rewrite(keys, to);
     }
@@ -189,8 +191,10 @@ fn move_key(
     }
     let is_there = keys.look(key).is_some();
     let moves = is_there && keys.in_db(db, |keys| keys.look(key).is_none());
-    if let Some(entry) = moves.then(|| keys.remove(key, Event::MOVE_FROM)).flatten() {
-        keys.in_db(db, |keys| keys.put(key, entry, Event::MOVE_TO));
+    if let Some(entry) = moves.then(|| keys.remove(key, Event::SILENT)).flatten() {
+        keys.in_db(db, |keys| keys.put(key, entry));
+        keys.touch(key, Event::MOVE_FROM);
+        keys.in_db(db, |keys| keys.touch(key, Event::MOVE_TO));
     }
     reply.int(i64::from(moves));
     Ok(())

@@ -271,6 +271,10 @@ fn delete<'a>(
         names.filter(|name| hash.remove(name)).collect::<Vec<_>>()
     })?;
     let gone = gone.unwrap_or_default();
+    if !gone.is_empty() {
+        keys.touch(key, Event::HSET);
+        keys.touch(key, Event::HEXPIRE);
+    }
     keys.changed(key, Event::HEXPIRED, gone.len());
     // As Valkey counts: each field that would have been set is one that expired.
     keys.tools.figures.expired_elements += given;

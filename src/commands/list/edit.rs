@@ -161,7 +161,11 @@ fn ltrim(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<
         list.settle(limits);
         len - kept
     })?;
-    keys.changed(call.key(1), Event::LTRIM, removed.unwrap_or(0));
+    if let Some(removed) = removed {
+        // As Valkey has it, also where nothing is removed.
+        keys.touch(call.key(1), Event::LTRIM);
+        keys.changes += removed as u64;
+    }
     reply.ok();
     Ok(())
 }

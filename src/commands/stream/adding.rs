@@ -72,14 +72,17 @@ fn xadd(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(
         return Err(CommandError::Text("ERR The ID specified in XADD must be greater than 0-0"));
     }
     let (key, db, now_ms) = (call.key(1), keys.db, keys.now.0.max(0) as u64);
-    let add = |stream: &mut Stream, tools: &mut Tools| {
+    let mut trims = false;
+    let mut add = |stream: &mut Stream, tools: &mut Tools| {
+        let before = stream.entries();
         let (id, outcome) = asked.add(stream, now_ms)?;
+        trims = stream.entries() <= before;
         if outcome.is_some() || !matches!(asked.id, Asked::Whole(_)) {
             asked.record(key.name, id, outcome, db, tools);
         }
         Ok::<_, CommandError>(id)
     };
-    let added = match keys.edit_as(key, add)? {
+    let added = match keys.edit_as(key, &mut add)? {
         Some(added) => {
             let id = added?;
             keys.changed(key, Event::XADD, 1);
@@ -96,6 +99,9 @@ fn xadd(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(
             id
         }
     };
+    if trims {
+        keys.touch(key, Event::XTRIM);
+    }
     reply_id(reply, added);
     Ok(())
 }

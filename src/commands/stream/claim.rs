@@ -120,15 +120,15 @@ fn xautoclaim(
             claims.answer(reply, stream, justid);
             reply.array(claims.gone.len());
             claims.gone.iter().for_each(|id| reply_id(reply, *id));
-            let changes = claims.changes();
+            let (changes, is_new) = (claims.changes(), claims.is_new);
             let mut records = Records::new(&tools.effects);
             claims.record(&mut records, key, name, group);
             records.replace_call(&mut tools.effects, db);
-            changes
+            (changes, is_new)
         })
     })?;
-    let changes = claimed.flatten().ok_or_else(|| no_such_group(key, name))?;
-    keys.changed(call.key(1), Event::SILENT, changes);
+    let (changes, is_new) = claimed.flatten().ok_or_else(|| no_such_group(key, name))?;
+    keys.changed(call.key(1), claimed_event(is_new), changes);
     Ok(())
 }
 
@@ -161,11 +161,18 @@ fn xclaim(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result
                 records.read_up_to(key, name, group);
             }
             records.replace_call(&mut tools.effects, db);
-            claims.changes() + usize::from(has_moved && claims.taken.is_empty())
+            let changes = claims.changes() + usize::from(has_moved && claims.taken.is_empty());
+            (changes, claims.is_new)
         })
     })?;
-    keys.changed(call.key(1), Event::SILENT, claimed.flatten().unwrap_or(0));
+    let (changes, is_new) = claimed.flatten().unwrap_or_default();
+    keys.changed(call.key(1), claimed_event(is_new), changes);
     Ok(())
+}
+
+/// What happens to a stream of which entries are claimed, perhaps by a new consumer.
+fn claimed_event(is_new: bool) -> Event {
+    if is_new { Event::XGROUP_CREATECONSUMER } else { Event::SILENT }
 }
 
 /// The options of XCLAIM.

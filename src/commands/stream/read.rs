@@ -137,9 +137,10 @@ fn xreadgroup(
     let mut records = Records::new(&keys.tools.effects);
     let mut answers = Answers::begin(reply);
     for ((key_at, _), start) in asked.places().zip(starts) {
-        let (name, mut changes) = (call.arg(key_at), 0);
+        let (name, mut changes, mut is_heard_first) = (call.arg(key_at), 0, false);
         keys.edit_as(call.key(key_at), |stream: &mut Stream, _| {
             stream.with_group(asked.group, |stream, group| {
+                is_heard_first = group.number(asked.consumer).is_none();
                 let mut reading =
                     Reading { asked: &asked, now, key: name, stream, group, records: &mut records };
                 answers.answer(reply, name, |reply| {
@@ -149,6 +150,9 @@ fn xreadgroup(
                 });
             })
         })?;
+        if is_heard_first {
+            keys.touch(call.key(key_at), Event::XGROUP_CREATECONSUMER);
+        }
         keys.changed(call.key(key_at), Event::SILENT, changes);
     }
     records.replace_call(&mut keys.tools.effects, db);
