@@ -183,6 +183,7 @@ impl Keys<'_> {
         }
         if !gone.is_empty() {
             self.touch(key, event);
+            self.touch_vanished(key);
             let mut record = vec![removal, key.name];
             record.extend(gone.iter().map(Vec::as_slice));
             self.tools.effects.aside(db, &record);

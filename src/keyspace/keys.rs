@@ -128,12 +128,17 @@ impl<'a> Keys<'a> {
     /// The key has changed: every mutation says so after it, with what happened.
     #[inline]
     pub fn touch(&mut self, key: Key<'_>, event: Event) {
-        let vanished = self.owed.touched(self.db, key);
+        self.owed.touched(self.db, key);
         if !self.tools.listeners.is_empty() && !self.is_replay() {
             self.tell(key, event);
-            if vanished {
-                self.tell(key, Event::DEL);
-            }
+        }
+    }
+
+    /// A key that went with its last element has been told of: its end follows.
+    #[inline]
+    pub(super) fn touch_vanished(&mut self, key: Key<'_>) {
+        if self.owed.take_vanished(self.db, key) {
+            self.touch(key, Event::DEL);
         }
     }
 
@@ -146,6 +151,7 @@ impl<'a> Keys<'a> {
     pub fn changed(&mut self, key: Key<'_>, event: Event, times: usize) {
         if times > 0 {
             self.touch(key, event);
+            self.touch_vanished(key);
             self.changes += times as u64;
         }
     }

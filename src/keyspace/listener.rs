@@ -170,14 +170,20 @@ impl Owed {
         self.vanished.push((db, key.hash));
     }
 
-    /// The key is told of now. Returns true when DEL has to follow.
+    /// The key is told of now.
     #[inline]
-    pub(super) fn touched(&mut self, db: u32, key: Key<'_>) -> bool {
+    pub(super) fn touched(&mut self, _db: u32, _key: Key<'_>) {
         #[cfg(debug_assertions)]
         {
-            assert!(self.ahead.contains(&(db, key.hash)), "a key changed that nobody was told of");
-            self.changed.remove(&(db, key.hash));
+            let key = (_db, _key.hash);
+            assert!(self.ahead.contains(&key), "a key changed that nobody was told of");
+            self.changed.remove(&key);
         }
+    }
+
+    /// Whether the key went with its last element, and nobody has been told of that.
+    #[inline]
+    pub(super) fn take_vanished(&mut self, db: u32, key: Key<'_>) -> bool {
         let before = self.vanished.len();
         if before > 0 {
             self.vanished.retain(|vanished| *vanished != (db, key.hash));
