@@ -21,7 +21,7 @@ use crate::keyspace::keys::{Keys, Tools};
 use crate::keyspace::space::Keyspace;
 use crate::resp::{Reply, Span};
 use crate::route::{Map, ShardId};
-use crate::session::{Replies, Session};
+use crate::session::Session;
 use crate::settings::Settings;
 use crate::shard::base::Base;
 use crate::shard::{Phase, Standing, Ticks};
@@ -302,7 +302,7 @@ impl Engine {
         };
         if let Some(error) = outcome.error() {
             replies.truncate(marks.reply);
-            Reply::new(replies, session.resp3).error(error);
+            error.reply(&mut Reply::new(replies, session.resp3));
             if error.refuses_the_rest() && refused.is_none() {
                 **refused = Some(error.of_the_rest());
             }
@@ -315,7 +315,7 @@ impl Engine {
         }
         session.last = Some(call.command);
         session.commands += 1;
-        silence(session, replies, marks.reply);
+        session.silence(replies, marks.reply);
     }
 
     fn refuse_unknown(&mut self, batch: &mut Batch) {
@@ -330,10 +330,10 @@ impl Engine {
             batch.session.attacks = true;
             batch.session.closing = true;
         } else {
-            Reply::new(&mut batch.replies, batch.session.resp3).error(&error);
+            error.reply(&mut Reply::new(&mut batch.replies, batch.session.resp3));
             self.sinks.iter_mut().for_each(|sink| sink.unknown(&error));
         }
-        silence(&mut batch.session, &mut batch.replies, mark);
+        batch.session.silence(&mut batch.replies, mark);
         batch.advance();
     }
 }
@@ -343,19 +343,5 @@ fn text_of(panic: &(dyn Any + Send)) -> &str {
         (Some(text), _) => text,
         (_, Some(text)) => text,
         _ => "a panic without words",
-    }
-}
-
-/// Takes the reply back that CLIENT REPLY does not want.
-#[inline]
-fn silence(session: &mut Session, replies: &mut Vec<u8>, mark: usize) {
-    match session.replies {
-        Replies::On => {}
-        Replies::Off => replies.truncate(mark),
-        Replies::SkipNext => session.replies = Replies::Skip,
-        Replies::Skip => {
-            replies.truncate(mark);
-            session.replies = Replies::On;
-        }
     }
 }

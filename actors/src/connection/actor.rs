@@ -345,7 +345,9 @@ impl Connection {
         debug!(client = self.id, "closing the connection: {error}");
         match error {
             CodecError::Protocol(error) => {
+                let mark = batch.replies.len();
                 error.reply(&mut Reply::new(&mut batch.replies, batch.session.resp3));
+                batch.session.silence(&mut batch.replies, mark);
             }
             CodecError::Io(_) => {}
         }

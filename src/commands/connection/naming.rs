@@ -5,7 +5,7 @@
 use crate::commands::call::Call;
 use crate::commands::command::{Arg, Arity, Command, Group, Name, Run};
 use crate::commands::connection::client::ANYWHERE;
-use crate::commands::error::{CommandError, as_text};
+use crate::commands::error::{CommandError, quoting};
 use crate::resp::Reply;
 use crate::session::Session;
 
@@ -90,8 +90,7 @@ fn setinfo(
     } else if call.is(2, "lib-ver") {
         ("lib-ver", &mut session.names.version)
     } else {
-        let option = as_text(call.arg(2));
-        return Err(CommandError::Quoted(format!("ERR Unrecognized option '{option}'")));
+        return Err(quoting("ERR Unrecognized option '{}'", &[call.arg(2)]));
     };
     if !is_name(call.arg(3)) {
         let text = format!("ERR {what} cannot contain spaces, newlines or special characters.");
