@@ -8,25 +8,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::support::client::{Client, encode};
-use crate::support::in_ci;
 use crate::support::server::{Options, Server};
 use crate::support::wait::{SOON, StopAtEnd, until};
+use crate::support::{allow_many_files, in_ci};
 
 const MIB: u64 = 1 << 20;
 
 /// Growth of memory that a stalled reader or disk may cost.
 const GROWTH_MAX: u64 = 256 * MIB;
-
-/// Lets this process, and the servers that it starts, open as many sockets as the machine allows.
-fn allow_many_files() {
-    let limits = std::fs::read_to_string("/proc/self/limits").unwrap();
-    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
-    let hard = line.split_whitespace().nth(4).unwrap();
-    let pid = std::process::id().to_string();
-    let limit = format!("--nofile={hard}:{hard}");
-    let done = Command::new("prlimit").args(["--pid", &pid, &limit]).status();
-    assert!(done.is_ok_and(|status| status.success()), "prlimit is needed for many sockets");
-}
 
 /// A neighbour is served at once.
 fn neighbour_lives(server: &Server) {

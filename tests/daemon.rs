@@ -1,12 +1,15 @@
 //! The daemon from the outside: settings and their files, signals, sockets, the service manager.
 
 use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use crate::support::client::Client;
 use crate::support::reply::Reply;
-use crate::support::server::{Options, Server, troupe};
+use crate::support::server::{Options, Server, free_port, troupe};
 use crate::support::tests_folder;
-use crate::support::wait::{SOON, until};
+use crate::support::wait::{SOON, until, until_some};
 
 /// A start that must fail: its log.
 fn refused(options: &Options) -> String {
@@ -225,6 +228,28 @@ fn the_pidfile_comes_and_goes() {
     assert!(!path.exists(), "the pidfile is still there");
 }
 
+/// As with Debian's redis.conf where there is no /run/redis.
+#[test]
+fn a_pidfile_that_cannot_be_written_is_done_without() {
+    for path in ["/nonexistent/troupe.pid", "/dev/null/troupe.pid", "/"] {
+        let mut server = Options::shards(1).with(&format!("pidfile {path}")).start();
+        let log = server.log();
+        assert!(log.contains(&format!("# the pid file {path} is not written: ")), "{log}");
+        assert_eq!(config(&server, "pidfile"), path);
+        server.stop();
+        assert!(!server.log().contains("could not be removed"), "{}", server.log());
+    }
+}
+
+/// What the server cannot do without ends the start, as with Valkey.
+#[test]
+fn a_log_or_socket_that_cannot_be_opened_ends_the_start() {
+    for directive in ["logfile /nonexistent/troupe.log", "unixsocket /nonexistent/troupe.sock"] {
+        let log = refused(&Options::shards(1).with(directive));
+        assert!(log.contains("/nonexistent/troupe.") && log.contains("No such file"), "{log}");
+    }
+}
+
 #[test]
 fn a_unix_socket_is_served_and_removed() {
     let folder = tempfile::tempdir().unwrap();
@@ -233,7 +258,7 @@ fn a_unix_socket_is_served_and_removed() {
     let mut server = options.with("unixsocketperm 700").start();
     let mode = std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(&path).unwrap());
     assert_eq!(mode & 0o777, 0o700);
-    let mut client = crate::support::client::Client::connect_unix(&path).unwrap();
+    let mut client = Client::connect_unix(&path).unwrap();
     assert!(client.line("SET k v").is_ok());
     assert_eq!(server.client().line("GET k").text(), "v");
     server.stop();
@@ -296,6 +321,146 @@ fn the_log_is_text_logfmt_or_json() {
         let server = Options::shards(1).with(&format!("log-format {format}")).start();
         let log = server.log();
         assert!(log.contains(sign) && log.contains("Ready to accept connections"), "{log}");
+    }
+}
+
+const LINE: &str = "The append only file is off";
+
+/// Makes the server log [`LINE`], which is written when this returns.
+fn log_a_line(client: &mut Client) {
+    assert!(client.line("CONFIG SET appendonly yes").is_ok());
+    assert!(client.line("CONFIG SET appendonly no").is_ok());
+}
+
+/// How often [`LINE`] is in a file of the server's folder.
+fn lines(server: &Server, name: &str) -> usize {
+    std::fs::read_to_string(server.path(name)).unwrap_or_default().matches(LINE).count()
+}
+
+/// Whoever rotates logs renames or removes them, and tells nobody.
+#[test]
+fn the_log_goes_on_under_its_name() {
+    let server = Options::shards(2).with("logfile own.log").start();
+    let mut client = server.client();
+    log_a_line(&mut client);
+    std::fs::rename(server.path("own.log"), server.path("own.log.1")).unwrap();
+    log_a_line(&mut client);
+    assert_eq!((lines(&server, "own.log.1"), lines(&server, "own.log")), (1, 1));
+    std::fs::remove_file(server.path("own.log")).unwrap();
+    log_a_line(&mut client);
+    log_a_line(&mut client);
+    assert_eq!((lines(&server, "own.log.1"), lines(&server, "own.log")), (1, 2));
+}
+
+/// The file that is open takes the lines, and standard error is told once.
+#[test]
+fn a_log_that_cannot_be_opened_anew_is_kept() {
+    let server = Options::shards(2).with("logfile own.log").start();
+    let mut client = server.client();
+    for round in 1..=2 {
+        std::fs::rename(server.path("own.log"), server.path("kept.log")).unwrap();
+        std::fs::create_dir(server.path("own.log")).unwrap();
+        log_a_line(&mut client);
+        log_a_line(&mut client);
+        assert_eq!(lines(&server, "kept.log"), round + 1);
+        assert_eq!(server.log().matches("the log at own.log: ").count(), round, "{}", server.log());
+        std::fs::remove_dir(server.path("own.log")).unwrap();
+        log_a_line(&mut client);
+        assert_eq!((lines(&server, "kept.log"), lines(&server, "own.log")), (round + 1, 1));
+    }
+}
+
+#[test]
+fn signals_that_valkey_survives_are_survived() {
+    let server = Options::shards(2).with("logfile own.log").start();
+    let mut client = server.client();
+    client.line("SET k v");
+    for name in ["HUP", "ALRM", "USR2", "PIPE", "WINCH", "URG"] {
+        server.signal(name);
+        assert_eq!(client.line("GET k").text(), "v", "after SIG{name}");
+    }
+    std::fs::rename(server.path("own.log"), server.path("own.log.1")).unwrap();
+    server.signal("HUP");
+    until("the log is opened anew", SOON, || server.path("own.log").exists());
+    assert!(server.is_alive());
+}
+
+/// The journal is a pipe that nobody writes to: it is being loaded for ever.
+#[test]
+fn a_start_that_loads_ends_when_it_is_told_to() {
+    let mut server = Options::shards(2).journal("everysec").start();
+    server.stop();
+    let folder = server.path("appendonlydir");
+    let increment = folder.join("appendonly.aof.1.incr.aof");
+    std::fs::remove_file(&increment).unwrap();
+    assert!(Command::new("mkfifo").arg(&increment).status().unwrap().success());
+    server.respawn();
+    let loads = || {
+        let client = Client::connect(server.port);
+        let reply = client.and_then(|mut client| client.try_call(&["GET", "k"]));
+        reply.is_ok_and(|reply| reply.error().is_some_and(|text| text.starts_with("LOADING")))
+    };
+    until("the server loads", SOON, loads);
+    server.signal("HUP");
+    server.stop();
+}
+
+/// A server in the background, which is no child of this process: ended when this goes.
+struct Daemon(String);
+
+impl Daemon {
+    /// The one whose pid file this is.
+    fn of(pidfile: &Path) -> Daemon {
+        let read = || std::fs::read_to_string(pidfile).ok().filter(|text| text.ends_with('\n'));
+        Daemon(until_some("the pid file is written", SOON, read).trim().to_owned())
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        drop(Command::new("kill").args(["-KILL", &self.0]).status());
+    }
+}
+
+/// Started by a relative name, with a directory of its own, from a file and from standard input: at
+/// a terminal that hangs up as soon as the command is done.
+#[test]
+fn the_background_is_free_of_the_terminal() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("data")).unwrap();
+    for words in ["own.conf", "- < own.conf", "own.conf --supervised auto"] {
+        let port = free_port();
+        let text = format!(
+            "daemonize yes\nport {port}\nbind 127.0.0.1\ndir data\npidfile own.pid\nshards 2\n"
+        );
+        std::fs::write(folder.path().join("own.conf"), text).unwrap();
+        let command = format!("exec {} {words}", troupe().get_program().display());
+        let mut terminal = Command::new("script");
+        terminal.args(["--quiet", "--return", "--command", &command, "/dev/null"]);
+        terminal.stdin(Stdio::null()).env_remove("NOTIFY_SOCKET").env_remove("UPSTART_JOB");
+        assert!(terminal.current_dir(folder.path()).status().unwrap().success());
+        let pidfile = folder.path().join("data/own.pid");
+        let daemon = Daemon::of(&pidfile);
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", daemon.0)).unwrap();
+        let fields: Vec<&str> = stat.rsplit(") ").next().unwrap().split(' ').collect();
+        let (group, session, terminal) = (fields[2], fields[3], fields[4]);
+        assert_eq!((group, session, terminal), (&*daemon.0, &*daemon.0, "0"));
+        let connect = || Client::connect(port).ok();
+        let mut client = until_some("the server in the background listens", SOON, connect);
+        until("it has started", SOON, || client.line("PING").text() == "PONG");
+        assert_eq!(client.line("CONFIG GET daemonize").members()[1].text(), "yes");
+        client.send(&["SHUTDOWN"]).unwrap();
+        until("the pid file is removed", SOON, || !pidfile.exists());
+    }
+}
+
+/// Nobody sees what a process in the background says.
+#[test]
+fn what_is_wrong_is_said_before_the_background() {
+    for directive in [["--logfile", "/nonexistent/troupe.log"], ["--dir", "/nonexistent"]] {
+        let output = troupe().args(["--daemonize", "yes"]).args(directive).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && said.contains("/nonexistent"), "{said}");
     }
 }
 

@@ -1,12 +1,12 @@
 //! The ends of numbers, in every place of every command: ours answers as Valkey does.
 //!
 //! Each word of each sample invocation is replaced in turn by 0, -1, 1, the ends of the integers of
-//! 32 and 64 bits and their neighbours, 2^53 and its, and what only looks like a number. Both
-//! servers get the same keys before, and the digests of them are compared behind it. What only ours
-//! has must answer, and answer no panic.
+//! 32 and 64 bits and their neighbours, 2^53 and its, the ends of times, and what only looks like a
+//! number. Both servers get the same keys before, and the digests of them are compared behind it.
+//! What only ours has must answer, and answer no panic.
 //!
-//! Every command of COMMAND LIST is in the table of samples or in that of what is left out, with
-//! the reason: a new one fails the test until it is.
+//! Every command of COMMAND LIST and every subcommand is in the table of samples or in that of what
+//! is left out, with the reason: a new one fails the test until it is.
 
 mod samples;
 
@@ -18,10 +18,11 @@ use crate::support::oracle::Oracle;
 use crate::support::reply::{Reply, words};
 use crate::support::server::{Options, Server};
 
-use samples::{ANY_REPLY, KEYS, LEFT_OUT, SAMPLES, SETUP, UNEQUAL};
+use samples::{ANY_REPLY, KEYS, LEFT_OUT, SAMPLES, SETUP, UNDONE, UNEQUAL};
 
-/// The ends of numbers.
-const EDGES: [&str; 31] = [
+/// The ends of numbers, and those of times: in milliseconds, in seconds, and of what is added to
+/// the time now, which is taken to be between 2019 and 2033.
+const EDGES: [&str; 39] = [
     "0",
     "-1",
     "1",
@@ -47,6 +48,14 @@ const EDGES: [&str; 31] = [
     "9007199254740992",
     "9007199254740993",
     "-9007199254740993",
+    "9223372036854775",
+    "9223372036854776",
+    "-9223372036854775",
+    "-9223372036854776",
+    "9223370000000000",
+    "9223370500000000",
+    "9223370000000000000",
+    "9223370500000000000",
     "-0",
     "1e400",
     "nan",
@@ -92,16 +101,24 @@ fn is_left_out(sample: &str, place: usize, edge: &str) -> bool {
     })
 }
 
-/// The reply to each variant and the digest behind it. What only reads finds the keys that it needs
-/// when they are set once in a while.
-fn answers(client: &mut Client, variants: &[Command], only_reads: bool) -> Vec<[Reply; 2]> {
+/// The reply to each variant of a sample and the digest behind it. What only reads finds the keys
+/// that it needs when they are set once in a while.
+fn answers(
+    client: &mut Client,
+    sample: &str,
+    variants: &[Command],
+    only_reads: bool,
+) -> Vec<[Reply; 2]> {
     let edges: Command = EDGES.iter().chain(&ODD).map(|edge| (*edge).into()).collect();
     let deletion = [words(&format!("DEL {KEYS}")).unwrap(), edges.clone()];
     let setup: Vec<Command> = SETUP.iter().map(|line| words(line).unwrap()).collect();
     let setup = [vec![words("SELECT 0").unwrap(), deletion.concat()], setup].concat();
     let before: Vec<u8> = setup.iter().flat_map(|line| encode(line)).collect();
+    let undoing = UNDONE.iter().filter(|(beginning, _)| sample.starts_with(beginning));
+    let undoing: Vec<Command> = undoing.map(|(_, line)| words(line).unwrap()).collect();
     let digest = words(&format!("DEBUG DIGEST-VALUE {KEYS}")).unwrap();
-    let after = encode(&[digest, edges].concat());
+    let after: Vec<Command> = [undoing.clone(), vec![[digest, edges].concat()]].concat();
+    let after: Vec<u8> = after.iter().flat_map(|line| encode(line)).collect();
     client.line("FLUSHALL");
     let mut answers = Vec::new();
     for some in variants.chunks(AT_ONCE) {
@@ -115,14 +132,18 @@ fn answers(client: &mut Client, variants: &[Command], only_reads: bool) -> Vec<[
         for (at, variant) in some.iter().enumerate() {
             let mut reply =
                 || client.read().unwrap_or_else(|err| panic!("{}: {err}", shown(variant)));
-            for line in setup.iter().filter(|_| is_set(at)) {
-                let reply = reply();
-                assert!(reply.error().is_none(), "{}: {reply:?}", shown(line));
-            }
-            answers.push([reply(), reply()]);
+            let before = setup.iter().filter(|_| is_set(at));
+            before.for_each(|line| assert_well(line, &reply()));
+            let answer = reply();
+            undoing.iter().for_each(|line| assert_well(line, &reply()));
+            answers.push([answer, reply()]);
         }
     }
     answers
+}
+
+fn assert_well(line: &Command, reply: &Reply) {
+    assert!(reply.error().is_none(), "{}: {reply:?}", shown(line));
 }
 
 /// Whether a command has the flag that says so.
@@ -147,8 +168,8 @@ fn differences(sample: &str, ours: &mut Client, theirs: &mut Client) -> Vec<Stri
         _ => takes_any || same(command, ours, theirs),
     };
     let only_reads = only_reads(ours, &name_of(sample));
-    let theirs = answers(theirs, &variants, only_reads);
-    let pairs = answers(ours, &variants, only_reads).into_iter().zip(theirs);
+    let theirs = answers(theirs, sample, &variants, only_reads);
+    let pairs = answers(ours, sample, &variants, only_reads).into_iter().zip(theirs);
     let mut differences = Vec::new();
     for (command, ([ours, our_digest], [theirs, their_digest])) in variants.iter().zip(pairs) {
         let (shown, text) = (shown(command), |reply: &Reply| reply.printed());
@@ -170,6 +191,11 @@ fn name_of(sample: &str) -> String {
     sample.split(' ').next().unwrap_or_default().to_lowercase()
 }
 
+/// As COMMAND LIST names the subcommand of a sample, if it is of one.
+fn subcommand_of(sample: &str) -> String {
+    sample.splitn(3, ' ').take(2).collect::<Vec<_>>().join("|").to_lowercase()
+}
+
 #[test]
 fn ends_of_numbers_are_answered_as_valkey_answers_them() {
     let Some(oracle) = Oracle::Valkey.start() else { return };
@@ -184,7 +210,7 @@ fn ends_of_numbers_are_answered_as_valkey_answers_them() {
             continue;
         }
         let variants = variants(sample);
-        let answers = answers(&mut client, &variants, false);
+        let answers = answers(&mut client, sample, &variants, false);
         for (command, replies) in variants.iter().zip(answers) {
             if replies.iter().any(is_panic) {
                 found.push(format!("{}: {}", shown(command), replies[0].printed()));
@@ -200,13 +226,15 @@ fn ends_of_numbers_are_answered_as_valkey_answers_them() {
 #[test]
 fn every_command_has_a_sample_with_ends_of_numbers() {
     let server = Options::shards(1).start();
-    let sampled: BTreeSet<String> = SAMPLES.iter().map(|sample| name_of(sample)).collect();
+    let names = SAMPLES.iter().flat_map(|sample| [name_of(sample), subcommand_of(sample)]);
+    let sampled: BTreeSet<String> = names.collect();
     let left_out: BTreeSet<&str> =
         LEFT_OUT.iter().flat_map(|(names, _)| names.split(' ')).collect();
     let missing: Vec<String> = command_list(&server)
         .into_iter()
-        .filter(|name| !name.contains('|') && !sampled.contains(name))
+        .filter(|name| !sampled.contains(name) && !name.ends_with("|help"))
         .filter(|name| !left_out.contains(name.as_str()))
+        .filter(|name| !left_out.contains(name.split('|').next().unwrap_or_default()))
         .collect();
     assert!(missing.is_empty(), "no sample in tests/edges/samples.rs: {missing:?}");
 }

@@ -55,6 +55,7 @@ const SHELL: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("shared", &[]),
     ("logging", &[]),
+    ("descriptors", &[]),
     ("doors", &[]),
     ("fault", &[]),
     ("settings", &[]),
@@ -69,7 +70,7 @@ const SHELL: &[(&str, &[&str])] = &[
     ("aof", NO_ACTOR),
     ("admin", NO_ACTOR),
     ("boot", &["*"]),
-    ("daemon", &["boot", "clock", "logging", "settings"]),
+    ("daemon", &["boot", "clock", "descriptors", "logging", "settings"]),
 ];
 
 const NO_ACTOR: &[&str] = &[
@@ -77,6 +78,7 @@ const NO_ACTOR: &[&str] = &[
     "settings",
     "allocator",
     "clock",
+    "descriptors",
     "doors",
     "fault",
     "shared",

@@ -28,6 +28,7 @@ use crate::admin::{self, Admin, Current, Reach};
 use crate::clock::Clock;
 use crate::connection::actor::Connection;
 use crate::connection::stream::Stream;
+use crate::descriptors::Descriptors;
 use crate::doors::{self, Door};
 use crate::fault::Records;
 use crate::layers;
@@ -62,6 +63,8 @@ pub struct Given {
     pub file: Option<ConfigFile>,
     /// Time.
     pub clock: Clock,
+    /// The descriptors that the server needs beside its clients'.
+    pub descriptors: Descriptors,
     /// Who is told that a client wants the server to end.
     pub shutdown: UnboundedSender<Shutdown>,
 }
@@ -72,7 +75,7 @@ pub struct Given {
 /// # Errors
 /// What keeps it from starting, with a remedy where there is one.
 pub async fn start(given: Given) -> anyhow::Result<Server> {
-    let Given { settings, file, clock, shutdown } = given;
+    let Given { settings, file, clock, descriptors, shutdown } = given;
     let settings = Arc::new(settings);
     let path = file.as_ref().map(|file| &*file.path);
     let origin = admin::Origin::new(&settings, path, clock.now());
@@ -80,10 +83,7 @@ pub async fn start(given: Given) -> anyhow::Result<Server> {
     // From here on who connects is heard: programs that start servers wait for this line, and know
     // the number before the words.
     info!("PID: {}. Server initialized", std::process::id());
-    let count = match settings.shards {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
-        count => count as usize,
-    };
+    let count = count_shards(&settings);
     let shared = Arc::new(Shared::new(count));
     let records = Records::default();
     let current: Current = Arc::new(RwLock::new(settings.clone()));
@@ -106,6 +106,7 @@ pub async fn start(given: Given) -> anyhow::Result<Server> {
         journal: figures.clone(),
         origin,
         clock: clock.clone(),
+        descriptors,
         shutdown,
     }));
     // A score that the system does not take is in the log; the server can do without.
@@ -134,6 +135,14 @@ pub async fn start(given: Given) -> anyhow::Result<Server> {
     shards.iter().for_each(|shard| shard.do_send(Loaded { load: 0 }));
     shared.is_loading.store(false, Ordering::Relaxed);
     Ok(Server { admin, listener: Some(listener), arbiters, unixsocket })
+}
+
+/// How many shards there are: as many as asked for, or as many as the machine has cores.
+pub fn count_shards(settings: &Settings) -> usize {
+    match settings.shards {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        count => count as usize,
+    }
 }
 
 /// Starts the router, and tells every thread where the others are. Returns when all know it: the
@@ -181,7 +190,8 @@ fn start_shards(
     let hasher = Hasher::with_seeds(std::array::from_fn(|_| random.u64(..)));
     let (mut arbiters, mut actors) = (Vec::new(), Vec::new());
     for id in 0..map.shards() {
-        let arbiter = Arbiter::new();
+        let arbiter = Arbiter::try_new();
+        let arbiter = arbiter.with_context(|| format!("there is no thread for shard {id}"))?;
         let (made, receiver) = mpsc::channel();
         let (settings, map, shared) = (settings.clone(), map.clone(), shared.clone());
         let (guardian, clock, hasher) = (guardian.clone(), clock.clone(), hasher.clone());

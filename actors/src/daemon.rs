@@ -1,65 +1,92 @@
 //! The process around the server: background, pidfile, signals, service manager, exit status.
 
-use std::fs;
-use std::path::Path;
+use std::fs::{self, File};
+use std::io::{self, Read as _, Write as _};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use anyhow::{Context as _, bail};
 use sd_notify::NotifyState;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tracing::{error, info, warn};
+use troupe::commands::action::Shutdown;
 use troupe::settings::{Settings, Supervision};
 
 use crate::boot::{self, Given, Server};
 use crate::clock::Clock;
+use crate::descriptors::{Descriptors, Shortage};
 use crate::logging;
-use crate::settings::Start;
+use crate::settings::{ConfigFile, Start};
 
-/// Descriptors that the server needs beside those of its clients.
-const DESCRIPTORS_SPARE: u64 = 32;
+/// The variable by which a process knows that it was started to go on in the background.
+const IN_BACKGROUND: &str = "DAEMON_OF_TROUPE";
 
-/// Runs the server until it is told to end.
-pub fn run(start: Start) -> ExitCode {
-    match serve(start) {
+/// What it says to whoever has started it, once it has left the terminal.
+const HAS_LEFT: &str = "in the background\n";
+
+/// Runs the server until it is told to end. `input` is what the settings took from standard input.
+pub fn run(start: Start, input: Option<String>) -> ExitCode {
+    match serve(start, input) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             error!("Troupe ends: {error:#}");
-            eprintln!("troupe: {error:#}");
+            // The terminal may have gone.
+            let _ = writeln!(io::stderr(), "troupe: {error:#}");
             ExitCode::FAILURE
         }
     }
 }
 
-fn serve(start: Start) -> anyhow::Result<()> {
+fn serve(start: Start, input: Option<String>) -> anyhow::Result<()> {
     let Start { mut settings, file, warnings } = start;
+    let began_in = std::env::current_dir();
     enter_directory(&mut settings)?;
-    if settings.daemonize && settings.supervised == Supervision::No {
-        go_to_background()?;
-    }
     logging::begin(&settings.logfile, logging::filter(settings.loglevel), settings.log_format)
         .with_context(|| format!("the log file {} cannot be opened", settings.logfile))?;
+    if settings.daemonize && !is_supervised(settings.supervised) {
+        if std::env::var_os(IN_BACKGROUND).is_none() {
+            let began_in = began_in.context("the directory of the start has no name")?;
+            return start_in_background(began_in, input);
+        }
+        leave_terminal().context("the server cannot leave its terminal")?;
+    }
     log_panics();
     info!("Troupe {} is starting", env!("CARGO_PKG_VERSION"));
     warnings.iter().for_each(|warning| warn!("{warning}"));
-    raise_descriptors(&mut settings);
-    let pidfile = write_pidfile(&settings)?;
-    let ended = actix::System::new().block_on(live(settings, file));
+    let descriptors = make_room(&mut settings)?;
+    let pidfile = write_pidfile(&settings.pidfile);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.context("the event loop of the main thread cannot be made")?;
+    let system = actix::System::with_tokio_rt(|| runtime);
+    let ended = system.block_on(live(settings, file, descriptors));
     if let Some(path) = pidfile
         && let Err(error) = fs::remove_file(&path)
     {
-        warn!("the pid file {path} could not be removed: {error}");
+        warn!("the pid file {} could not be removed: {error}", path.display());
     }
     ended
 }
 
 /// From the first actor to the last.
-async fn live(settings: Settings, file: Option<crate::settings::ConfigFile>) -> anyhow::Result<()> {
-    let (shutdown, mut asked) = mpsc::unbounded_channel();
+async fn live(
+    settings: Settings,
+    file: Option<ConfigFile>,
+    descriptors: Descriptors,
+) -> anyhow::Result<()> {
+    let (shutdown, asked) = mpsc::unbounded_channel();
+    let mut ends = Ends::new(asked).context("signals cannot be heard")?;
     let port = settings.port;
     notify(&[NotifyState::Status("Loading the data set")]);
-    let server = boot::start(Given { settings, file, clock: Clock::new(), shutdown }).await?;
+    let given = Given { settings, file, clock: Clock::new(), shutdown, descriptors };
+    let server = tokio::select! {
+        server = boot::start(given) => server?,
+        why = ends.wait() => {
+            info!("{why}");
+            info!("The data set is not loaded yet: there is nothing to write");
+            return Ok(());
+        }
+    };
     info!("Ready to accept connections tcp");
     if port > 0 {
         info!("The server is now ready to accept connections on port {port}");
@@ -67,10 +94,7 @@ async fn live(settings: Settings, file: Option<crate::settings::ConfigFile>) -> 
     notify(&[NotifyState::Ready, NotifyState::Status("Ready to accept connections")]);
     actix::spawn(heartbeat());
     actix::spawn(server.admin().clone().take_samples());
-    let why = tokio::select! {
-        why = wait_for_signal() => why?,
-        _ = asked.recv() => "User requested shutdown...",
-    };
+    let why = ends.wait().await;
     notify(&[NotifyState::Stopping]);
     info!("{why}");
     stop(server).await
@@ -92,12 +116,42 @@ async fn stop(server: Server) -> anyhow::Result<()> {
     }
 }
 
-async fn wait_for_signal() -> anyhow::Result<&'static str> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => Ok("Received SIGTERM scheduling shutdown..."),
-        _ = interrupt.recv() => Ok("Received SIGINT scheduling shutdown..."),
+/// What the server ends by: signals, and clients.
+struct Ends {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+    asked: mpsc::UnboundedReceiver<Shutdown>,
+}
+
+impl Ends {
+    /// From now on the process ends by none of the signals that Valkey survives.
+    fn new(asked: mpsc::UnboundedReceiver<Shutdown>) -> io::Result<Ends> {
+        // A signal that was asked for once keeps its handler for good: it does nothing any more.
+        for kind in [SignalKind::alarm(), SignalKind::user_defined2()] {
+            drop(signal(kind)?);
+        }
+        Ok(Ends {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+            asked,
+        })
+    }
+
+    /// Waits until the server is to end, and says why. A hang-up only opens the log anew.
+    async fn wait(&mut self) -> &'static str {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return "Received SIGTERM scheduling shutdown...",
+                _ = self.interrupt.recv() => return "Received SIGINT scheduling shutdown...",
+                _ = self.asked.recv() => return "User requested shutdown...",
+                _ = self.hangup.recv() => {
+                    logging::reopen();
+                    info!("Received SIGHUP: the log is opened anew");
+                }
+            }
+        }
     }
 }
 
@@ -129,64 +183,94 @@ fn enter_directory(settings: &mut Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Starts this program again as the leader of a session of its own, without a terminal, and ends.
+/// Whether there is the service manager that the settings speak of.
+fn is_supervised(supervision: Supervision) -> bool {
+    let has = |name| std::env::var_os(name).is_some();
+    let (systemd, upstart) = (has("NOTIFY_SOCKET"), has("UPSTART_JOB"));
+    match supervision {
+        Supervision::No => false,
+        Supervision::Systemd => systemd,
+        Supervision::Upstart => upstart,
+        Supervision::Auto => systemd || upstart,
+    }
+}
+
+/// Starts this program again as it was started, to go on in the background. Returns when that one
+/// has left the terminal: a session whose leader ends takes its processes with it.
 ///
 /// Nothing has been started yet: no thread, no socket.
-fn go_to_background() -> anyhow::Result<()> {
-    use std::os::unix::process::CommandExt;
+fn start_in_background(directory: PathBuf, input: Option<String>) -> anyhow::Result<()> {
     use std::process::{Command, Stdio};
     let program = std::env::current_exe().context("the program does not find itself")?;
-    Command::new(program)
+    let stdin = if input.is_some() { Stdio::piped() } else { Stdio::null() };
+    let mut server = Command::new(program)
         .args(std::env::args_os().skip(1))
-        .args(["--daemonize", "no"])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
+        .env(IN_BACKGROUND, "yes")
+        .current_dir(directory)
+        .stdin(stdin)
+        .stdout(Stdio::piped())
         .stderr(Stdio::null())
-        .process_group(0)
         .spawn()
         .context("the server cannot be started in the background")?;
-    std::process::exit(0)
+    if let (Some(mut stdin), Some(input)) = (server.stdin.take(), input) {
+        stdin.write_all(input.as_bytes()).context("the server in the background reads nothing")?;
+    }
+    let mut said = String::new();
+    if let Some(mut stdout) = server.stdout.take() {
+        stdout.read_to_string(&mut said).context("the server in the background says nothing")?;
+    }
+    if said != HAS_LEFT {
+        let status = server.wait().context("the server in the background cannot be waited for")?;
+        bail!("the server in the background has ended: {status}");
+    }
+    Ok(())
 }
 
-/// Raises the limit of descriptors to what `maxclients` needs, or lowers `maxclients`.
-fn raise_descriptors(settings: &mut Settings) {
-    let wanted = u64::from(settings.maxclients) + DESCRIPTORS_SPARE;
-    let limit = getrlimit(Resource::Nofile);
-    if limit.current.is_none_or(|current| current >= wanted) {
-        return;
+/// In the process that was started to go on in the background: begins a session of its own, and
+/// tells who waits for that.
+fn leave_terminal() -> io::Result<()> {
+    rustix::process::setsid()?;
+    io::stdout().write_all(HAS_LEFT.as_bytes())?;
+    io::stdout().flush()?;
+    rustix::stdio::dup2_stdout(File::options().write(true).open("/dev/null")?)?;
+    Ok(())
+}
+
+/// Makes room for `maxclients` clients, or lowers it to as many as there is room for.
+fn make_room(settings: &mut Settings) -> anyhow::Result<Descriptors> {
+    const REMEDY: &str = "raise it with `ulimit -n` or LimitNOFILE";
+    let descriptors = Descriptors::count(boot::count_shards(settings));
+    let Err(shortage) = descriptors.make_room(settings) else { return Ok(descriptors) };
+    let (Shortage { limit, reserve }, clients) = (shortage, shortage.clients());
+    if clients == 0 {
+        bail!(
+            "the limit of open files is {limit}, and {} are needed to serve one client: {REMEDY}, \
+             or set fewer `shards`",
+            reserve + 1
+        );
     }
-    let maximum = limit.maximum.map(|maximum| maximum.max(wanted)).or(None);
-    let raised = Rlimit { current: Some(wanted), maximum };
-    if setrlimit(Resource::Nofile, raised).is_ok() {
-        return;
-    }
-    let most = limit.maximum.unwrap_or(wanted);
-    let raised = Rlimit { current: Some(most), maximum: limit.maximum };
-    let have = if setrlimit(Resource::Nofile, raised).is_ok() {
-        most
-    } else {
-        limit.current.unwrap_or(most)
-    };
-    let maxclients = have.saturating_sub(DESCRIPTORS_SPARE).max(1);
     warn!(
-        "maxclients is {maxclients} instead of {}: the limit of open files is {have}. Raise it \
-         with `ulimit -n` or LimitNOFILE",
+        "maxclients is {clients} instead of {}: the limit of open files is {limit}, of which the \
+         server itself needs {reserve}. To have more, {REMEDY}",
         settings.maxclients
     );
-    let text = maxclients.to_string();
-    if let Err(error) = settings.set("maxclients", &[&text]) {
-        warn!("maxclients: {error}");
-    }
+    let set = settings.set("maxclients", &[&clients.to_string()]);
+    set.map_err(|error| anyhow::anyhow!("maxclients: {error}"))?;
+    Ok(descriptors)
 }
 
-fn write_pidfile(settings: &Settings) -> anyhow::Result<Option<String>> {
-    if settings.pidfile.is_empty() {
-        return Ok(None);
+/// Writes the process id to a file where that is possible: nothing in the server depends on it.
+fn write_pidfile(path: &str) -> Option<PathBuf> {
+    if path.is_empty() {
+        return None;
     }
-    let path = settings.pidfile.clone();
-    fs::write(Path::new(&path), format!("{}\n", std::process::id()))
-        .with_context(|| format!("the pid file {path} cannot be written"))?;
-    Ok(Some(path))
+    match fs::write(path, format!("{}\n", std::process::id())) {
+        Ok(()) => Some(PathBuf::from(path)),
+        Err(error) => {
+            warn!("the pid file {path} is not written: {error}");
+            None
+        }
+    }
 }
 
 /// A panic goes to the log with its place and backtrace, wherever it is caught.

@@ -24,6 +24,7 @@ pub mod boot;
 pub mod clock;
 pub mod connection;
 pub mod daemon;
+pub mod descriptors;
 pub mod doors;
 pub mod fault;
 pub mod layers;

@@ -53,6 +53,8 @@ pub struct Listener {
     settings: Arc<dyn Fn() -> Arc<Settings>>,
     shared: Arc<Shared>,
     guardian: Recipient<Restarted>,
+    /// The last try to accept a client has failed, and the log says so.
+    fails: bool,
     panics_next: bool,
     last_panic: String,
 }
@@ -73,6 +75,7 @@ impl Listener {
             settings,
             shared,
             guardian,
+            fails: false,
             panics_next: false,
             last_panic: String::new(),
         }
@@ -84,18 +87,24 @@ impl Listener {
             panic!("DEBUG PANIC-ACTOR");
         }
         for door in &self.doors {
-            for _ in 0..ACCEPTS_MAX {
+            let mut left = ACCEPTS_MAX;
+            while left > 0 {
                 match poll_accept(door, task) {
                     Poll::Pending => break,
-                    Poll::Ready(Ok(accepted)) => self.admit(accepted),
+                    Poll::Ready(Ok(accepted)) => {
+                        left -= 1;
+                        self.fails = false;
+                        self.admit(accepted);
+                    }
                     Poll::Ready(Err(error)) => {
-                        warn!("Accepting a client failed: {error}");
+                        if !std::mem::replace(&mut self.fails, true) {
+                            warn!("Accepting a client failed, and is tried again: {error}");
+                        }
                         return Poll::Ready(());
                     }
                 }
             }
-            if let Poll::Ready(Ok(accepted)) = poll_accept(door, task) {
-                self.admit(accepted);
+            if left == 0 {
                 task.waker().wake_by_ref();
             }
         }

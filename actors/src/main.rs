@@ -14,13 +14,14 @@ fn main() -> ExitCode {
     let variables = std::env::vars_os().map(|(name, value)| {
         (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned())
     });
-    let stdin = || std::io::read_to_string(std::io::stdin());
+    let mut input = None;
+    let stdin = || Ok(input.insert(std::io::read_to_string(std::io::stdin())?).clone());
     match settings::read(words, variables, stdin) {
         Ok(Invocation::Print(text)) => {
             println!("{}", text.trim_end());
             ExitCode::SUCCESS
         }
-        Ok(Invocation::Serve(start)) => daemon::run(*start),
+        Ok(Invocation::Serve(start)) => daemon::run(*start, input),
         Err(fatal) => {
             eprintln!("{fatal}");
             ExitCode::FAILURE

@@ -10,7 +10,8 @@ use crate::base::millis::Millis;
 use crate::commands::call::Call;
 use crate::commands::command::{Access, Arg, Arity, Command, Flags, KeySpec, Name, Run};
 use crate::commands::error::CommandError;
-use crate::commands::generic::expire::{CONDITIONS, Clock, Conditions};
+use crate::commands::generic::expire::{CONDITIONS, Conditions};
+use crate::commands::time::Clock;
 use crate::keyspace::key::Key;
 use crate::keyspace::keys::Keys;
 use crate::keyspace::object::Typed;
@@ -157,7 +158,7 @@ fn set<T: Expiring>(
     let at = words.find(|at| call.is(*at, T::WORD)).ok_or(T::WRONG_NUMBER)?;
     let conditions = Conditions::of(call.args_from(3).take(at - 3))?;
     let names = names::<T>(call, at + 1, T::WRONG_NUMBER)?;
-    let deadline = deadline(call, clock, keys.now)?;
+    let deadline = clock.deadline(call.arg(2), 0, call)?;
     let (key, deletes) = (call.key(1), keys.is_past(deadline));
     let (mut answers, mut changed) = (Vec::with_capacity(names.len()), Vec::new());
     let edited = keys.edit_as(key, |value: &mut T, _| {
@@ -265,13 +266,6 @@ fn names<'a, T: Expiring>(
     let names = call.args_from(at + 1);
     let is_right = number > 0 && usize::try_from(number) == Ok(names.len());
     if is_right { Ok(names) } else { Err(wrong_number) }
-}
-
-/// The deadline that the call names, by a number that is not below zero.
-fn deadline(call: &Call<'_>, clock: Clock, now: Millis) -> Result<Millis, CommandError> {
-    let time = call.integer(2)?;
-    let deadline = clock.deadline(time, now).filter(|_| time >= 0);
-    deadline.ok_or(CommandError::InvalidExpireTime(call.command.name.as_str()))
 }
 
 /// Records, in the place of the call that runs, that elements have a deadline.

@@ -27,5 +27,6 @@ pub mod server;
 pub mod set;
 pub mod stream;
 pub mod string;
+pub(crate) mod time;
 pub mod walk;
 mod zset;

@@ -131,7 +131,7 @@ impl Keys<'_> {
 
     /// Takes out some of the elements of a key that are due, unless the key is itself. Returns true
     /// when there are more.
-    fn expire_some_elements(&mut self, key: Key<'_>) -> bool {
+    pub(super) fn expire_some_elements(&mut self, key: Key<'_>) -> bool {
         if !self.has_due_elements(key) {
             return false;
         }

@@ -381,30 +381,6 @@ impl<'a> Keys<'a> {
         self.space.counts(self.db).len
     }
 
-    /// The name of a key of this shard that is not due, any as likely as another. `tries` bounds
-    /// how often one that is due is taken out and the choice made again.
-    pub fn random_name(&mut self, tries: usize) -> Option<Vec<u8>> {
-        for _ in 0..tries {
-            let count = self.count_here();
-            let mut place =
-                if count > 0 { self.tools.random.usize(0..count) } else { return None };
-            let table = self.space.tables(self.db).find(|table| {
-                let keys = table.counts().len;
-                let is_in = place < keys;
-                place = place.saturating_sub(keys);
-                is_in
-            })?;
-            let entry = table.random(&mut self.tools.random)?;
-            let name = entry.key().to_vec();
-            if !entry.is_due(self.now) {
-                return Some(name);
-            }
-            let key = Key::new(&name, self.space.hasher());
-            self.expire_if_due(key);
-        }
-        None
-    }
-
     /// For a command over everything: the keys of the shard that has `slot`. Nothing is run where
     /// the slot is not here.
     pub fn at_slot<R>(&mut self, slot: u16, run: impl FnOnce(&mut Keys<'_>) -> R) -> Option<R> {

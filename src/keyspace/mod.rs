@@ -9,6 +9,7 @@ pub mod error;
 pub mod key;
 pub mod keys;
 pub mod object;
+pub mod scan;
 mod shape;
 pub mod slot;
 pub mod space;

@@ -5,6 +5,7 @@
 
 use super::memory::memory_bytes;
 use super::special::Special;
+use crate::base::integer;
 
 /// What a whole number counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -168,8 +169,7 @@ impl Kind {
             Kind::Flag => check_flag(word),
             Kind::Choice(choices) => check_choice(choices, word).map(str::to_owned),
             Kind::Integer { min, max, .. } => {
-                let number = word.parse::<i64>().ok().filter(|_| !word.starts_with('+'));
-                let number = number.ok_or(SettingError::NotInteger)?;
+                let number = integer::parse(word.as_bytes()).ok_or(SettingError::NotInteger)?;
                 within(number, min, max)?;
                 Ok(number.to_string())
             }
@@ -273,7 +273,7 @@ mod tests {
     fn integers_are_whole_and_in_range() {
         let port = Kind::Integer { min: 0, max: 65535, unit: Unit::None };
         assert_eq!(said(port, "6379"), "6379");
-        for word in ["abc", "1.5", "1k", "", "+1", " 1", "99999999999999999999999"] {
+        for word in ["abc", "1.5", "1k", "", "+1", "01", " 1", "99999999999999999999999"] {
             assert_eq!(said(port, word), "argument couldn't be parsed into an integer", "{word}");
         }
         assert_eq!(said(port, "-1"), "argument must be between 0 and 65535 inclusive");

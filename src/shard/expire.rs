@@ -7,8 +7,9 @@
 //!
 //! No command sees an element that is due, and lengths count none. So a command on a key of which
 //! very many elements are due at once waits until they are taken out, in slices as well: others go
-//! on meanwhile. A key that no call names, but a pattern of SORT, is asked for one field only: that
-//! look sees through those that are due.
+//! on meanwhile. Of keys that no call names, KEYS, SCAN and RANDOMKEY take out what they come upon,
+//! some at a time; a pattern of SORT asks for one field only, and that look sees through those that
+//! are due.
 
 use crate::base::millis::Millis;
 use crate::commands::call::Call;

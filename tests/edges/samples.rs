@@ -41,7 +41,25 @@ pub(super) const LEFT_OUT: &[(&str, &str)] = &[
     ("restore restore-asking dump", "a payload is opaque, and the server's own"),
     ("info time role lastsave lolwut memory latency command pfselftest", "about the server itself"),
     ("auth hello", "they may end the connection's rights"),
+    (
+        "client|caching client|capa client|import-source client|reply client|tracking",
+        "they change what the connection answers to the rest, and take no numbers",
+    ),
+    (
+        "cluster|info cluster|myid cluster|nodes cluster|shards cluster|slots config|resetstat \
+         config|rewrite slowlog|reset commandlog|reset",
+        "about the server itself, and without numbers",
+    ),
 ];
+
+/// Beginnings of samples of which each invocation is undone, and how.
+pub(super) const UNDONE: &[(&str, &str)] =
+    &[("CLIENT PAUSE", "CLIENT UNPAUSE"), ("CONFIG SET timeout", UNHURRIED)];
+
+/// Settings that are times.
+const UNHURRIED: &str = "CONFIG SET timeout 0 slowlog-log-slower-than 10000 tcp-keepalive 300 \
+                         latency-monitor-threshold 0 busy-reply-threshold 5000 repl-timeout 60 \
+                         repl-backlog-ttl 3600 shutdown-timeout 10";
 
 /// Beginnings of samples whose replies are chance, or tell of the server: only whether there is an
 /// error, and which, is compared.
@@ -63,6 +81,12 @@ pub(super) const ANY_REPLY: &[&str] = &[
 ];
 
 const HUGE: &[&str] = &[
+    "9223370000000000",
+    "9223370500000000",
+    "9223372036854775",
+    "9223372036854776",
+    "9223370000000000000",
+    "9223370500000000000",
     "2147483646",
     "2147483647",
     "2147483648",
@@ -77,6 +101,8 @@ const HUGE: &[&str] = &[
 ];
 
 const BELOW: &[&str] = &[
+    "-9223372036854775",
+    "-9223372036854776",
     "-2147483649",
     "-2147483648",
     "-2147483647",
@@ -109,6 +135,10 @@ pub(super) const UNEQUAL: &[(&str, usize, &[&str], &str)] = &[
     ),
     ("CLUSTER", 1, &ODD, "what there is not of a cluster is refused alike"),
     ("CLUSTER", 1, &EDGES, "what there is not of a cluster is refused alike"),
+    ("XREAD BLOCK 1 STREAMS x 0", 4, &EDGES, "ours does not wait"),
+    ("XREAD BLOCK 1 STREAMS x 0", 4, &ODD, "ours does not wait"),
+    ("XREAD BLOCK 1 STREAMS x 0", 5, &EDGES, "ours does not wait"),
+    ("XREAD BLOCK 1 STREAMS x 0", 5, &ODD, "ours does not wait"),
     ("XAUTOCLAIM x g d 0 0 COUNT 5", 7, HUGE, "Valkey has no memory for the count"),
 ];
 
@@ -348,21 +378,34 @@ pub(super) const SAMPLES: &[&str] = &[
     "XPENDING x g IDLE 0 - + 10 c",
     "XRANGE x 1-1 2-1 COUNT 1",
     "XREAD COUNT 1 STREAMS x 0",
+    "XREAD BLOCK 1 STREAMS x 0",
     "XREADGROUP GROUP g c COUNT 1 STREAMS x >",
+    "XREADGROUP GROUP g c BLOCK 1 STREAMS x >",
     "XREVRANGE x + - COUNT 1",
     "XSETID x 5-5 ENTRIESADDED 10 MAXDELETEDID 1-1",
     "XTRIM x MAXLEN ~ 1 LIMIT 10",
     "XTRIM x MINID 2",
     // The server and its connections.
+    "CLIENT GETNAME",
+    "CLIENT GETREDIR",
     "CLIENT ID",
+    "CLIENT INFO",
     "CLIENT KILL ID 12345678901",
+    "CLIENT KILL MAXAGE 1000000 ID 12345678901",
+    "CLIENT LIST IDLE 1000000 MAXAGE 1000000",
+    "CLIENT NO-EVICT OFF",
     "CLIENT NO-TOUCH OFF",
+    "CLIENT PAUSE 100 WRITE",
+    "CLIENT SETINFO LIB-VER 1.2",
     "CLIENT SETNAME me",
+    "CLIENT TRACKINGINFO",
     "CLIENT UNBLOCK 12345678901 TIMEOUT",
+    "CLIENT UNPAUSE",
     "CLUSTER KEYSLOT k",
     "COMMANDLOG GET 1 slow",
     "COMMANDLOG LEN slow",
     "CONFIG GET maxclients",
+    UNHURRIED,
     "DBSIZE",
     "ECHO 5",
     "FLUSHALL ASYNC",
@@ -370,5 +413,6 @@ pub(super) const SAMPLES: &[&str] = &[
     "PING 5",
     "SELECT 1",
     "SLOWLOG GET 1",
+    "SLOWLOG LEN",
     "SWAPDB 0 1",
 ];

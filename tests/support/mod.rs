@@ -34,6 +34,17 @@ pub fn in_ci() -> bool {
     std::env::var("CI").is_ok_and(|value| value == "true" || value == "1")
 }
 
+/// Lets this process, and the servers that it starts, open as many sockets as the machine allows.
+pub fn allow_many_files() {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap();
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    let hard = line.split_whitespace().nth(4).unwrap();
+    let pid = std::process::id().to_string();
+    let limit = format!("--nofile={hard}:{hard}");
+    let done = std::process::Command::new("prlimit").args(["--pid", &pid, &limit]).status();
+    assert!(done.is_ok_and(|status| status.success()), "prlimit is needed for many sockets");
+}
+
 /// The folder `tests/` of the checkout.
 pub fn tests_folder() -> std::path::PathBuf {
     std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests")

@@ -8,6 +8,7 @@
 //! left out): so the tests themselves can be tried against a server that is known to be right.
 
 use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -24,6 +25,7 @@ pub struct Options {
     args: Vec<String>,
     environment: Vec<(String, String)>,
     command: Option<Vec<String>>,
+    open_files: Option<u64>,
 }
 
 impl Options {
@@ -67,6 +69,12 @@ impl Options {
         self
     }
 
+    /// Under this limit of open files, which the server cannot raise.
+    pub fn open_files(mut self, limit: u64) -> Options {
+        self.open_files = Some(limit);
+        self
+    }
+
     /// Starts it in a new folder and waits until it answers.
     pub fn start(&self) -> Server {
         let server = self.launch();
@@ -96,7 +104,21 @@ pub struct Server {
 
 /// The program, without the `TROUPE_...` variables of the tests: it would take them for settings.
 pub fn troupe() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_troupe"));
+    without_settings(Command::new(env!("CARGO_BIN_EXE_troupe")))
+}
+
+/// The same under a limit of open files, without the privilege to raise it.
+fn troupe_limited(limit: u64) -> Command {
+    let mut command = Command::new("prlimit");
+    command.arg(format!("--nofile={limit}:{limit}"));
+    if fs::metadata("/proc/self").unwrap().uid() == 0 {
+        command.args(["setpriv", "--bounding-set=-sys_resource"]);
+    }
+    command.arg(env!("CARGO_BIN_EXE_troupe"));
+    without_settings(command)
+}
+
+fn without_settings(mut command: Command) -> Command {
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TROUPE_")) {
         command.env_remove(name);
     }
@@ -114,7 +136,7 @@ impl Server {
         let foreign = self.options.command.clone().or(stand_in.map(|program| vec![program]));
         let ours = foreign.is_none();
         let mut command = match &foreign {
-            None => troupe(),
+            None => self.options.open_files.map_or_else(troupe, troupe_limited),
             Some(words) => {
                 let mut command = Command::new(&words[0]);
                 command.args(&words[1..]);

@@ -30,6 +30,7 @@ use troupe::stats::rates::Rates;
 use crate::actions::{Actions, Performing};
 use crate::allocator;
 use crate::clock::Clock;
+use crate::descriptors::Descriptors;
 use crate::fault::Records;
 use crate::message::aof::{Begin, BeginBase, End, SetPolicy, Tell};
 use crate::message::connection::Push;
@@ -94,6 +95,8 @@ pub struct Parts {
     pub origin: Origin,
     /// Time.
     pub clock: Clock,
+    /// The descriptors that the server needs beside its clients'.
+    pub descriptors: Descriptors,
     /// Who ends the server.
     pub shutdown: mpsc::UnboundedSender<Shutdown>,
 }

@@ -13,6 +13,7 @@ use troupe::settings::{Extent, Setting, Settings, Standing, rewrite};
 use troupe::shard::letter::Letter;
 
 use super::Admin;
+use crate::descriptors::{DECIDING, Shortage};
 use crate::logging;
 use crate::message::aof::SetPolicy;
 use crate::message::listener::{Open, Settle};
@@ -60,6 +61,10 @@ impl Admin {
             return Err(failed(setting.name, why));
         }
         let settings = Arc::new(applied.settings);
+        if let Some(setting) = applied.changed.iter().find(|s| DECIDING.contains(&s.name)) {
+            let room = self.parts.descriptors.make_room(&settings);
+            room.map_err(|shortage| failed(setting.name, &too_many_clients(shortage)))?;
+        }
         let scored = applied.changed.iter().find(|s| OF_SCORE.contains(&s.name));
         if let Some(setting) = scored {
             let why = "Failed to set current oom_score_adj. Check server logs.";
@@ -154,6 +159,11 @@ impl Admin {
 fn failed(name: &str, why: &str) -> CommandError {
     let head = "ERR CONFIG SET failed (possibly related to argument";
     CommandError::Quoted(format!("{head} '{name}') - {why}"))
+}
+
+fn too_many_clients(shortage: Shortage) -> String {
+    let what = "The operating system is not able to handle the specified number of clients";
+    format!("{what}, try with {}", shortage.clients())
 }
 
 fn warn_of(changed: &[&Setting]) {

@@ -23,6 +23,8 @@ use crate::message::control::Restarted;
 use crate::shard::Shard;
 use crate::shared::Shared;
 
+const NO_THREAD: &str = "there is no thread for the append only file";
+
 /// Starts writers of the journal.
 pub(super) struct Starter {
     pub(super) map: Arc<Map>,
@@ -46,7 +48,7 @@ impl Starter {
         }
         let (increment, sizes) = directory.open_increment()?;
         let policy = Policy::from(settings.appendfsync);
-        let arbiter = Arbiter::new();
+        let arbiter = Arbiter::try_new().context(NO_THREAD)?;
         let made = self.writer(Journal::new(policy, sizes), directory, increment);
         let writer = reach(&Supervisor::start_in_arbiter(&arbiter.handle(), move |_| made()));
         for shard in &self.shards {
@@ -91,9 +93,16 @@ impl Starter {
             let base = directory.create_base()?;
             Ok((directory, base))
         };
+        let arbiter = match Arbiter::try_new() {
+            Ok(arbiter) => arbiter,
+            Err(error) => {
+                error!("{NO_THREAD}: {error}");
+                return receiver;
+            }
+        };
         let writer = self.writer_of_base();
         self.shared.journal.reset();
-        Arbiter::new().spawn_fn(move || match open() {
+        arbiter.spawn_fn(move || match open() {
             Ok((directory, base)) => {
                 let made = writer(directory, base);
                 // Who asked waits for it.

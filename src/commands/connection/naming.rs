@@ -85,16 +85,17 @@ fn setinfo(
     session: &mut Session,
     reply: &mut Reply<'_>,
 ) -> Result<(), CommandError> {
-    let (what, place) = if call.is(2, "lib-name") {
-        ("lib-name", &mut session.names.library)
+    let option = call.arg(2);
+    let place = if call.is(2, "lib-name") {
+        &mut session.names.library
     } else if call.is(2, "lib-ver") {
-        ("lib-ver", &mut session.names.version)
+        &mut session.names.version
     } else {
-        return Err(quoting("ERR Unrecognized option '{}'", &[call.arg(2)]));
+        return Err(quoting("ERR Unrecognized option '{}'", &[option]));
     };
     if !is_name(call.arg(3)) {
-        let text = format!("ERR {what} cannot contain spaces, newlines or special characters.");
-        return Err(CommandError::Quoted(text));
+        let text = "ERR {} cannot contain spaces, newlines or special characters.";
+        return Err(quoting(text, &[option]));
     }
     *place = call.arg(3).to_vec();
     reply.ok();
@@ -130,7 +131,7 @@ mod tests {
         assert_eq!(store.session.names.version, b"1.2");
         assert_eq!(
             store.run("CLIENT SETINFO LIB-NAME \"a b\""),
-            "(error) ERR lib-name cannot contain spaces, newlines or special characters."
+            "(error) ERR LIB-NAME cannot contain spaces, newlines or special characters."
         );
         assert_eq!(store.run("CLIENT SETINFO foo bar"), "(error) ERR Unrecognized option 'foo'");
     }

@@ -1,18 +1,14 @@
 //! CLIENT PAUSE, UNPAUSE and UNBLOCK: commands of other clients held back and let go.
 
-use crate::base::integer;
-use crate::base::millis::Millis;
 use crate::commands::action::{Action, PauseMode};
 use crate::commands::call::Call;
 use crate::commands::command::{Arg, Arity, Command, Flags, Group, Name, Run};
 use crate::commands::connection::client::ANY_TIME;
 use crate::commands::error::CommandError;
+use crate::commands::time::end_of_wait;
 use crate::session::Session;
 
 const BAD_MODE: CommandError = CommandError::Text("ERR CLIENT PAUSE mode must be WRITE or ALL");
-const BAD_TIMEOUT: CommandError =
-    CommandError::Text("ERR timeout is not an integer or out of range");
-const NEGATIVE_TIMEOUT: CommandError = CommandError::Text("ERR timeout is negative");
 const BAD_REASON: CommandError =
     CommandError::Text("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR");
 
@@ -73,11 +69,7 @@ fn pause(call: &Call<'_>, _: &Session) -> Result<Action, CommandError> {
         4 if !call.is(3, "all") => return Err(BAD_MODE),
         _ => PauseMode::All,
     };
-    let timeout = integer::parse(call.arg(2)).ok_or(BAD_TIMEOUT)?;
-    if timeout < 0 {
-        return Err(NEGATIVE_TIMEOUT);
-    }
-    Ok(Action::ClientPause { until: Millis(call.now.0.saturating_add(timeout)), mode })
+    Ok(Action::ClientPause { until: end_of_wait(call.arg(2), call.now)?, mode })
 }
 
 fn unpause(_: &Call<'_>, _: &Session) -> Result<Action, CommandError> {
@@ -114,6 +106,18 @@ mod tests {
         let bad_timeout = "(error) ERR timeout is not an integer or out of range";
         assert_eq!(store.run("CLIENT PAUSE 1.5"), bad_timeout);
         assert_eq!(store.run("CLIENT PAUSE -1 write"), "(error) ERR timeout is negative");
+    }
+
+    #[test]
+    fn a_pause_ends_where_time_does() {
+        let mut store = Store::new();
+        let longest = i64::MAX - START.0;
+        let until = format!("Millis({})", i64::MAX);
+        assert!(store.run(&format!("CLIENT PAUSE {longest}")).contains(&until));
+        for longer in [longest + 1, i64::MAX] {
+            let reply = store.run(&format!("CLIENT PAUSE {longer} WRITE"));
+            assert_eq!(reply, "(error) ERR timeout is out of range");
+        }
     }
 
     #[test]

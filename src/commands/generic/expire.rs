@@ -11,6 +11,7 @@ use crate::commands::command::{
     Access, Arg, Arity, Categories, Command, Flags, Group, KeySpec, Name, Run,
 };
 use crate::commands::error::{CommandError, quoting};
+use crate::commands::time::Clock;
 use crate::keyspace::entry::Entry;
 use crate::keyspace::keys::Keys;
 use crate::resp::Reply;
@@ -125,42 +126,6 @@ pub(crate) const CONDITIONS: Arg = Arg::one_of(
 )
 .optional();
 
-/// How a time is given or shown.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Clock {
-    /// Milliseconds in its unit.
-    unit: i64,
-    /// Counted from now; else from 1970.
-    from_now: bool,
-}
-
-impl Clock {
-    /// Seconds from now.
-    pub(crate) const SECONDS: Clock = Clock { unit: 1000, from_now: true };
-    /// Milliseconds from now.
-    pub(crate) const MILLISECONDS: Clock = Clock { unit: 1, from_now: true };
-    /// Seconds of unix time.
-    pub(crate) const UNIX_SECONDS: Clock = Clock { unit: 1000, from_now: false };
-    /// Milliseconds of unix time.
-    pub(crate) const UNIX_MILLISECONDS: Clock = Clock { unit: 1, from_now: false };
-
-    fn start(self, now: Millis) -> Millis {
-        if self.from_now { now } else { Millis(0) }
-    }
-
-    /// The deadline that `time` stands for; none where it is too far away.
-    pub(crate) fn deadline(self, time: i64, now: Millis) -> Option<Millis> {
-        self.start(now).checked_add(time.checked_mul(self.unit)?)
-    }
-
-    /// A deadline as it is shown, seconds to the nearest, half a second up; 0 for one that has
-    /// passed.
-    pub(crate) fn shown(self, deadline: Millis, now: Millis) -> i64 {
-        let milliseconds = deadline.since(self.start(now)).max(0);
-        if self.unit == 1 { milliseconds } else { milliseconds.saturating_add(500) / 1000 }
-    }
-}
-
 /// Sets a deadline, if the conditions hold.
 fn set(
     call: &Call<'_>,
@@ -169,8 +134,7 @@ fn set(
     clock: Clock,
 ) -> Result<(), CommandError> {
     let conditions = Conditions::of(call.args_from(3))?;
-    let deadline = clock.deadline(call.integer(2)?, keys.now);
-    let deadline = deadline.ok_or(CommandError::InvalidExpireTime(call.command.name.as_str()))?;
+    let deadline = clock.deadline(call.arg(2), i64::MIN, call)?;
     let key = call.key(1);
     let allowed = keys.look(key).is_some_and(|entry| conditions.allow(entry.deadline(), deadline));
     if allowed && keys.is_past(deadline) {

@@ -23,6 +23,7 @@ use crate::data::table::SCAN_BITS;
 use crate::keyspace::entry::Entry;
 use crate::keyspace::key::Key;
 use crate::keyspace::keys::Keys;
+use crate::keyspace::scan::Choice;
 use crate::resp::{Reply, encode};
 
 /// The commands of this family.
@@ -105,9 +106,16 @@ fn list_keys(
             return Ok(Step::At(slot));
         }
         let next = keys.at_slot(slot, |keys| {
-            keys.table(slot)?.scan(place & POSITION, |entry| {
+            let position = place & POSITION;
+            let is_named = |entry: &Entry| filter.matches(entry.key());
+            let expired = keys.expire_elements_at(slot, position, is_named);
+            if expired > 0 {
+                left = left.saturating_sub(expired * KEY_COST);
+                return Some(position);
+            }
+            keys.table(slot)?.scan(position, |entry| {
                 left = left.saturating_sub(KEY_COST);
-                let is_wanted = !entry.is_due(keys.now) && filter.matches(entry.key());
+                let is_wanted = !entry.is_due(keys.now) && is_named(entry);
                 if is_wanted && phase == WRITES {
                     reply.bulk(entry.key());
                 } else if is_wanted {
@@ -123,17 +131,19 @@ fn list_keys(
     }
 }
 
-/// How often RANDOMKEY chooses again on one shard because a key was due.
-const CHOICES_MAX: usize = 100;
+/// Choices of RANDOMKEY that came upon what had expired, before the shard may look to others' work.
+const CHOICES_A_STEP: usize = 16;
 
 /// Goes over all shards once; each puts a choice of its own in the place of the one before with the
-/// probability that its share of all keys so far gives it, so that all keys are about as likely.
+/// probability that its share of all keys so far gives it, so that all keys are about as likely. A
+/// choice that comes upon what has expired takes of it out, so that there is an end of them.
 fn randomkey(
     call: &Call<'_>,
     keys: &mut Keys<'_>,
     walk: &mut Walk,
     reply: &mut Reply<'_>,
 ) -> Result<Step, CommandError> {
+    let mut left = CHOICES_A_STEP;
     while let Ok(shard) = u16::try_from(walk.cursor)
         && shard < call.map.shards()
     {
@@ -154,13 +164,21 @@ fn randomkey(
         {
             return Ok(Step::At(lent));
         }
-        walk.cursor += 1;
-        if let Some(name) = keys.random_name(CHOICES_MAX) {
-            walk.spent += count;
-            if keys.tools.random.usize(0..walk.spent) < count {
-                walk.found = vec![name];
+        match keys.choose() {
+            Choice::Expired if left == 0 => return Ok(Step::At(first)),
+            Choice::Expired => {
+                left -= 1;
+                continue;
             }
+            Choice::Name(name) => {
+                walk.spent += count;
+                if keys.tools.random.usize(0..walk.spent) < count {
+                    walk.found = vec![name];
+                }
+            }
+            Choice::Nothing => {}
         }
+        walk.cursor += 1;
     }
     match walk.found.pop() {
         Some(name) => reply.bulk(&name),
@@ -187,15 +205,21 @@ fn scan(
         walk.cursor = cursor;
     }
     let effort = wanted.filter.count.saturating_mul(KEY_COST);
-    let step_end = walk.spent.saturating_add(KEYS_A_STEP * KEY_COST);
+    let (step_begin, mut expired) = (walk.spent, 0);
     while let Some(slot) = wanted.slot_at(&mut walk.cursor, call) {
         if walk.spent >= effort {
             break;
         }
-        if !keys.has(slot) || walk.spent >= step_end {
+        let step = walk.spent - step_begin + expired * KEY_COST;
+        if !keys.has(slot) || step >= KEYS_A_STEP * KEY_COST {
             return Ok(Step::At(slot));
         }
-        look_at(slot, keys, walk, &wanted, call);
+        let position = walk.cursor & POSITION;
+        // It is no effort of the call's, which must not end where it began.
+        match keys.expire_elements_at(slot, position, |entry| wanted.matches(entry)) {
+            0 => look_at(slot, keys, walk, &wanted, call),
+            some => expired += some,
+        }
     }
     if wanted.slot_at(&mut walk.cursor, call).is_none() {
         walk.cursor = 0;

@@ -5,6 +5,8 @@
 //! itself runs all that is the process's. Words that only turn something off that this server does
 //! not have are answered with `OK`, so that test suites for Redis go on.
 
+use std::time::Duration;
+
 use super::debug_keys;
 use crate::base::integer;
 use crate::base::slot::SLOTS;
@@ -127,10 +129,11 @@ fn reload(call: &Call<'_>) -> Result<Debug, CommandError> {
     Ok(Debug::Reload)
 }
 
-/// Seconds with decimals as milliseconds; what is no number does not sleep, as in Redis.
+/// Seconds with decimals as milliseconds; what is no length of time does not sleep, as in Redis.
 fn sleep_ms(text: &[u8]) -> u64 {
-    let seconds = std::str::from_utf8(text).ok().and_then(|text| text.parse::<f64>().ok());
-    (seconds.unwrap_or(0.0).max(0.0) * 1_000.0) as u64
+    let seconds = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
+    let span = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    span.and_then(|span| u64::try_from(span.as_millis()).ok()).unwrap_or(0)
 }
 
 /// A number; what is none counts as 0, as in Redis.
@@ -252,6 +255,12 @@ mod tests {
             > debug sleep 0.5
             (action) Debug(Sleep(500))
             > debug sleep x
+            (action) Debug(Sleep(0))
+            > debug sleep -1
+            (action) Debug(Sleep(0))
+            > debug sleep inf
+            (action) Debug(Sleep(0))
+            > debug sleep 1e300
             (action) Debug(Sleep(0))
             > debug error 'FOO bar'
             (error) FOO bar

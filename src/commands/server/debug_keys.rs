@@ -85,14 +85,11 @@ pub(super) const STRINGMATCH_LEN: Command = Command {
     ..PART
 };
 
-fn digest(
-    _call: &Call<'_>,
-    keys: &mut Keys<'_>,
-    reply: &mut Reply<'_>,
-) -> Result<(), CommandError> {
+fn digest(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
     let mut sum = Digest::default();
     for db in keys.databases() {
         keys.in_db(db, |keys| {
+            expire_elements(call, keys);
             let entries = keys.tables().flat_map(|table| table.iter());
             let mut there = entries.filter(|entry| !entry.is_due(keys.now)).peekable();
             if there.peek().is_some() {
@@ -103,6 +100,18 @@ fn digest(
     }
     reply.simple(&sum.to_string());
     Ok(())
+}
+
+/// Takes out every element of the database that has expired.
+fn expire_elements(call: &Call<'_>, keys: &mut Keys<'_>) {
+    let now = keys.now;
+    let entries = keys.tables().filter(|table| table.due() <= now).flat_map(|table| table.iter());
+    let timed = entries.filter(|entry| !entry.is_due(now) && entry.elements_due() <= now);
+    let names: Vec<Vec<u8>> = timed.map(|entry| entry.key().to_vec()).collect();
+    for name in names {
+        let key = Key::new(&name, call.hasher);
+        keys.at_slot(key.slot, |keys| keys.expire_if_due(key));
+    }
 }
 
 fn digest_value(

@@ -5,7 +5,6 @@
 //! Redis leaves out, though it changes times and counts. Left out is waiting: BLOCK is refused
 //! where there is nothing to answer.
 
-use crate::base::integer;
 use crate::base::millis::Millis;
 use crate::commands::call::{Call, Options};
 use crate::commands::command::{
@@ -17,6 +16,7 @@ use crate::commands::stream::record::Records;
 use crate::commands::stream::{
     id, no_limit_below_one, reply_entries, reply_entry, reply_id, reply_pairs,
 };
+use crate::commands::time::end_of_wait;
 use crate::data::stream::{Entry, Group, Id, Pending, Stream};
 use crate::keyspace::keys::Keys;
 use crate::resp::Reply;
@@ -218,7 +218,7 @@ impl<'a> Asked<'a> {
             let follow = options.left().saturating_sub(1);
             if follow > 0 && options.take_word("BLOCK") {
                 asked.blocks = true;
-                check_timeout(options.value()?, call.now)?;
+                end_of_wait(options.value()?, call.now)?;
             } else if follow > 0 && options.take_word("COUNT") {
                 asked.count = no_limit_below_one(options.integer()?);
             } else if follow > 0 && options.take_word("STREAMS") {
@@ -276,18 +276,6 @@ fn only_in_group(option: &str) -> CommandError {
     CommandError::Quoted(format!(
         "ERR The {option} option is only supported by XREADGROUP. You called XREAD instead."
     ))
-}
-
-fn check_timeout(text: &[u8], now: Millis) -> Result<(), CommandError> {
-    let timeout = integer::parse(text)
-        .ok_or(CommandError::Text("ERR timeout is not an integer or out of range"))?;
-    if timeout < 0 {
-        return Err(CommandError::Text("ERR timeout is negative"));
-    }
-    if now.checked_add(timeout).is_none() {
-        return Err(CommandError::Text("ERR timeout is out of range"));
-    }
-    Ok(())
 }
 
 /// The answer as it grows: a map of keys to entries, or in version 2 an array of pairs.

@@ -4,11 +4,10 @@
 //! looks at any number. An option may be repeated, and the last counts; two different ones are a
 //! syntax error. A time must be positive even where it is absolute.
 
-use crate::base::integer;
-use crate::base::millis::Millis;
 use crate::commands::call::{Call, Options};
 use crate::commands::command::Arg;
 use crate::commands::error::CommandError;
+use crate::commands::time::Clock;
 use crate::keyspace::keys::Deadline;
 
 /// The options with a number, for COMMAND DOCS.
@@ -29,27 +28,18 @@ pub(in crate::commands) const OR_PERSIST: Arg =
     Arg::one_of("expiration", &Arg::joined::<5>(&[&ARGS, &[Arg::word("persist", "PERSIST")]]))
         .optional();
 
-/// What the number of an option counts, and from when.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Unit {
-    Seconds,
-    Milliseconds,
-    UnixSeconds,
-    UnixMilliseconds,
-}
-
-const UNITS: [(&str, Unit); 4] = [
-    ("EX", Unit::Seconds),
-    ("PX", Unit::Milliseconds),
-    ("EXAT", Unit::UnixSeconds),
-    ("PXAT", Unit::UnixMilliseconds),
+const CLOCKS: [(&str, Clock); 4] = [
+    ("EX", Clock::SECONDS),
+    ("PX", Clock::MILLISECONDS),
+    ("EXAT", Clock::UNIX_SECONDS),
+    ("PXAT", Clock::UNIX_MILLISECONDS),
 ];
 
 #[derive(Clone, Copy, Debug)]
 enum Given<'a> {
     Nothing,
     Word,
-    Number(Unit, &'a [u8]),
+    Number(Clock, &'a [u8]),
 }
 
 /// What was said of the deadline so far.
@@ -88,15 +78,15 @@ impl<'a> Expiry<'a> {
                 }
             };
         }
-        let Some((_, unit)) = UNITS.iter().find(|(word, _)| options.take_word(word)) else {
+        let Some((_, clock)) = CLOCKS.iter().find(|(word, _)| options.take_word(word)) else {
             return Ok(false);
         };
         match self.given {
             Given::Word => return Err(CommandError::Syntax),
-            Given::Number(earlier, _) if earlier != *unit => return Err(CommandError::Syntax),
+            Given::Number(earlier, _) if earlier != *clock => return Err(CommandError::Syntax),
             Given::Nothing | Given::Number(..) => {}
         }
-        self.given = Given::Number(*unit, options.value()?);
+        self.given = Given::Number(*clock, options.value()?);
         Ok(true)
     }
 
@@ -108,11 +98,7 @@ impl<'a> Expiry<'a> {
         self,
         call: &Call<'_>,
     ) -> Result<Option<Deadline>, CommandError> {
-        match self.given {
-            Given::Nothing => Ok(None),
-            Given::Word => Ok(Some(self.meaning)),
-            Given::Number(unit, text) => Ok(Some(Deadline::At(point(unit, text, call, 1)?))),
-        }
+        self.resolve_from(1, call)
     }
 
     /// As [`Expiry::resolve`] for elements of a collection: here the number may be 0.
@@ -123,42 +109,14 @@ impl<'a> Expiry<'a> {
         self,
         call: &Call<'_>,
     ) -> Result<Option<Deadline>, CommandError> {
-        match self.given {
-            Given::Number(unit, text) => Ok(Some(Deadline::At(point(unit, text, call, 0)?))),
-            Given::Nothing | Given::Word => self.resolve(call),
-        }
+        self.resolve_from(0, call)
     }
-}
 
-/// The deadline in so many seconds, as SETEX has it.
-///
-/// # Errors
-/// As for [`Expiry::resolve`].
-pub(super) fn in_seconds(text: &[u8], call: &Call<'_>) -> Result<Deadline, CommandError> {
-    point(Unit::Seconds, text, call, 1).map(Deadline::At)
-}
-
-/// The deadline in so many milliseconds, as PSETEX has it.
-///
-/// # Errors
-/// As for [`Expiry::resolve`].
-pub(super) fn in_milliseconds(text: &[u8], call: &Call<'_>) -> Result<Deadline, CommandError> {
-    point(Unit::Milliseconds, text, call, 1).map(Deadline::At)
-}
-
-/// The time that an option says; its number is `least` at the least.
-fn point(unit: Unit, text: &[u8], call: &Call<'_>, least: i64) -> Result<Millis, CommandError> {
-    let number = integer::parse(text).ok_or(CommandError::NotAnInteger)?;
-    let scaled = match unit {
-        Unit::Seconds | Unit::UnixSeconds => number.checked_mul(1000),
-        Unit::Milliseconds | Unit::UnixMilliseconds => Some(number),
-    };
-    let from = match unit {
-        Unit::Seconds | Unit::Milliseconds => call.now,
-        Unit::UnixSeconds | Unit::UnixMilliseconds => Millis(0),
-    };
-    scaled
-        .filter(|scaled| *scaled >= least)
-        .and_then(|scaled| from.checked_add(scaled))
-        .ok_or(CommandError::InvalidExpireTime(call.command.name.as_str()))
+    fn resolve_from(self, least: i64, call: &Call<'_>) -> Result<Option<Deadline>, CommandError> {
+        Ok(match self.given {
+            Given::Nothing => None,
+            Given::Word => Some(self.meaning),
+            Given::Number(clock, text) => Some(Deadline::At(clock.deadline(text, least, call)?)),
+        })
+    }
 }

@@ -11,6 +11,7 @@ use crate::commands::string::conditional::{self, Comparison};
 use crate::commands::string::effect::store_and_record;
 use crate::commands::string::expiry::{self, Expiry};
 use crate::commands::string::reply_value;
+use crate::commands::time::Clock;
 use crate::keyspace::key::Key;
 use crate::keyspace::keys::{Deadline, Keys};
 use crate::resp::Reply;
@@ -116,7 +117,7 @@ const SET_ARGS: &[Arg] = &[
 ];
 
 fn psetex(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
-    let deadline = expiry::in_milliseconds(call.arg(2), call)?;
+    let deadline = Deadline::At(Clock::MILLISECONDS.deadline(call.arg(2), 1, call)?);
     store_and_record(keys, call.key(1), call.arg(3), deadline);
     reply.ok();
     Ok(())
@@ -162,7 +163,7 @@ fn set_with_options(
 }
 
 fn setex(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
-    let deadline = expiry::in_seconds(call.arg(2), call)?;
+    let deadline = Deadline::At(Clock::SECONDS.deadline(call.arg(2), 1, call)?);
     store_and_record(keys, call.key(1), call.arg(3), deadline);
     reply.ok();
     Ok(())
