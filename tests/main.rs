@@ -23,6 +23,7 @@ mod descriptors;
 mod differential;
 mod durability;
 mod edges;
+mod ends;
 mod events;
 mod memory;
 mod order;

@@ -5,7 +5,7 @@
 //! instead of spinning.
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsRawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -141,8 +141,10 @@ const PROTECTED: &str = "-DENIED Troupe is running in protected mode because pro
     You only need to do one of the above.\r\n";
 
 fn is_unprotected(settings: &Settings, accepted: &Accepted) -> bool {
-    let Accepted::Tcp(stream, _) = accepted else { return false };
-    let is_near = stream.peer_addr().is_ok_and(|address| match address.ip() {
+    let Accepted::Tcp(_, peer) = accepted else { return false };
+    // Not asked of the socket, which has forgotten it when the client has gone already.
+    let address = peer.address.parse::<SocketAddr>();
+    let is_near = address.is_ok_and(|address| match address.ip() {
         IpAddr::V4(ip) => ip.is_loopback(),
         IpAddr::V6(ip) => {
             ip.is_loopback() || ip.to_ipv4_mapped().is_some_and(|ip| ip.is_loopback())

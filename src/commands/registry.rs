@@ -9,7 +9,9 @@ use std::sync::LazyLock;
 use ahash::RandomState;
 
 use crate::commands::command::{Arity, Command, Run};
-use crate::commands::error::{CommandError, as_text};
+use crate::commands::error::{
+    CommandError, unknown_command, unknown_subcommand, unknown_subcommand_or_arity,
+};
 use crate::commands::{
     bitmap, connection, generic, geo, hash, hyperloglog, list, server, set, stream, string, zset,
 };
@@ -89,9 +91,6 @@ pub static FAMILIES: &[&[Command]] = &[
 
 /// Longest name of a command or subcommand.
 const NAME_MAX: usize = 32;
-
-/// How much of a client's words an error quotes, in bytes.
-const QUOTED_MAX: usize = 128;
 
 struct Index {
     all: Vec<&'static Command>,
@@ -196,46 +195,18 @@ pub fn subcommand(container: &Command, sub: &[u8]) -> Option<&'static Command> {
 pub fn refusal(bytes: &[u8], spans: &[Span]) -> CommandError {
     let word = |at: usize| spans.get(at).map_or(&[][..], |span: &Span| span.of(bytes));
     match command(word(0)) {
-        None => unknown_command(bytes, spans),
+        None => unknown_command(word(0), spans.iter().skip(1).map(|span| span.of(bytes))),
         Some(container) if container.hides_subcommands && spans.len() > 1 => {
-            CommandError::UnknownSubcommandOrArity {
-                container: container.name.as_str().to_ascii_uppercase(),
-                sub: quoted(word(1)),
-            }
+            unknown_subcommand_or_arity(container.name.as_str(), word(1))
         }
         Some(container) if !container.subcommands.is_empty() && spans.len() > 1 => {
             match subcommand(container, word(1)) {
-                None => CommandError::UnknownSubcommand {
-                    container: container.name.as_str().to_ascii_uppercase(),
-                    sub: quoted(word(1)),
-                },
+                None => unknown_subcommand(container.name.as_str(), word(1)),
                 Some(sub) => CommandError::WrongArity(sub.name.as_str()),
             }
         }
         Some(command) => CommandError::WrongArity(command.name.as_str()),
     }
-}
-
-fn unknown_command(bytes: &[u8], spans: &[Span]) -> CommandError {
-    let name = spans.first().map_or_else(String::new, |span| quoted(span.of(bytes)));
-    let mut args = String::new();
-    for span in spans.iter().skip(1) {
-        if args.len() >= QUOTED_MAX {
-            break;
-        }
-        let room = QUOTED_MAX - args.len();
-        args.push_str(&format!("'{}' ", shown(span.of(bytes), room)));
-    }
-    CommandError::UnknownCommand { name, args }
-}
-
-fn quoted(word: &[u8]) -> String {
-    shown(word, QUOTED_MAX)
-}
-
-/// The word up to `most` bytes.
-fn shown(word: &[u8], most: usize) -> String {
-    as_text(&word[..word.len().min(most)])
 }
 
 /// True for a first word that no client of this protocol sends: somebody makes a browser talk to

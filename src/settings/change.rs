@@ -20,9 +20,9 @@ pub struct Applied {
 /// Why CONFIG SET changed nothing, as the client reads it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigSetError {
-    /// CONFIG does not know the name.
-    #[error("ERR Unknown option or number of arguments for CONFIG SET - '{0}'")]
-    Unknown(String),
+    /// CONFIG does not know the name: the whole text, which quotes it byte for byte.
+    #[error("{}", String::from_utf8_lossy(.0))]
+    Unknown(Vec<u8>),
     /// The setting is fixed at start.
     #[error("{} - can't set immutable config", failed(.0))]
     Immutable(&'static str),
@@ -40,6 +40,13 @@ pub enum ConfigSetError {
         /// What is wrong with it.
         error: SettingError,
     },
+}
+
+fn unknown(name: &[u8]) -> ConfigSetError {
+    // As a text of C ends.
+    let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
+    let before = b"ERR Unknown option or number of arguments for CONFIG SET - '";
+    ConfigSetError::Unknown([before, name, b"'"].concat())
 }
 
 fn failed(name: &str) -> String {
@@ -79,12 +86,11 @@ impl Settings {
         name: &[u8],
         local: bool,
     ) -> Result<(&'static str, &'static Setting), ConfigSetError> {
-        let unknown = || ConfigSetError::Unknown(String::from_utf8_lossy(name).into_owned());
-        let text = std::str::from_utf8(name).map_err(|_| unknown())?;
-        let setting = table::find(text).ok_or_else(unknown)?;
+        let text = std::str::from_utf8(name).map_err(|_| unknown(name))?;
+        let setting = table::find(text).ok_or_else(|| unknown(name))?;
         let name = setting.spelling(text);
         match setting.when {
-            When::FileOnly => Err(unknown()),
+            When::FileOnly => Err(unknown(text.as_bytes())),
             When::Start => Err(ConfigSetError::Immutable(name)),
             When::Runtime if setting.protected && !self.enable_protected_configs.allows(local) => {
                 Err(ConfigSetError::Protected(name))

@@ -12,7 +12,7 @@ use crate::resp::{Reply, Span};
 use crate::route::Map;
 use crate::settings::Settings;
 use crate::shard::Ticks;
-use crate::shard::execute::{Around, Ended, Engine, Marks, Origin, silence};
+use crate::shard::execute::{Around, Ended, Engine, Marks, Origin};
 
 /// What a shard is given from outside and goes by.
 pub(super) struct Given {
@@ -182,10 +182,10 @@ impl Engine {
             batch.session.attacks = true;
             batch.session.closing = true;
         } else {
-            Reply::new(&mut batch.replies, batch.session.resp3).error(&error);
+            error.reply(&mut Reply::new(&mut batch.replies, batch.session.resp3));
             self.sinks.iter_mut().for_each(|sink| sink.unknown(&error));
         }
-        silence(&mut batch.session, &mut batch.replies, mark);
+        batch.session.silence(&mut batch.replies, mark);
         batch.advance(None);
     }
 }

@@ -19,7 +19,7 @@ use crate::hook::{Called, Gate, Outcome, Phase, Sink, Standing};
 use crate::keyspace::keys::{Keys, Tools};
 use crate::keyspace::space::Keyspace;
 use crate::resp::Reply;
-use crate::session::{Replies, Session};
+use crate::session::Session;
 use crate::shard::Ticks;
 use crate::shard::base::Base;
 
@@ -268,7 +268,7 @@ impl Engine {
         };
         if let Some(error) = outcome.error() {
             replies.truncate(marks.reply);
-            Reply::new(replies, session.resp3).error(error);
+            error.reply(&mut Reply::new(replies, session.resp3));
         }
         let effects = self.tools.effects.since(marks.effects);
         let called = Called { call, session, now: call.now, nanos, outcome, effects };
@@ -278,7 +278,7 @@ impl Engine {
         }
         session.last = Some(call.command);
         session.commands += 1;
-        silence(session, replies, marks.reply);
+        session.silence(replies, marks.reply);
     }
 }
 
@@ -294,19 +294,5 @@ fn text_of(panic: &(dyn Any + Send)) -> &str {
         (Some(text), _) => text,
         (_, Some(text)) => text,
         _ => "a panic without words",
-    }
-}
-
-/// Takes the reply back that CLIENT REPLY does not want.
-#[inline]
-pub(super) fn silence(session: &mut Session, replies: &mut Vec<u8>, mark: usize) {
-    match session.replies {
-        Replies::On => {}
-        Replies::Off => replies.truncate(mark),
-        Replies::SkipNext => session.replies = Replies::Skip,
-        Replies::Skip => {
-            replies.truncate(mark);
-            session.replies = Replies::On;
-        }
     }
 }

@@ -47,7 +47,7 @@ pub fn reply(
         }
         Gathered::LatencyGraph(event) => {
             let spikes = spikes(answers);
-            let series = spikes.of(*event).ok_or_else(|| no_samples(event.as_str()))?;
+            let series = spikes.of(*event).ok_or_else(|| no_samples(event.as_str().as_bytes()))?;
             let picture = latency::graph(event.as_str(), series, facts.now);
             reply.verbatim(b"txt", picture.as_bytes());
         }

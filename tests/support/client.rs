@@ -4,10 +4,12 @@
 
 use std::fmt::Write as _;
 use std::io::{self, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
+
+use socket2::SockRef;
 
 use super::reply::Reply;
 use super::wire::read_reply;
@@ -111,6 +113,49 @@ impl Client {
     /// Sends one command without waiting for its reply.
     pub fn send<A: AsRef<[u8]>>(&mut self, args: &[A]) -> io::Result<()> {
         self.send_raw(&encode(args))
+    }
+
+    /// Says that nothing more will be sent.
+    pub fn end_input(&self) {
+        self.shut_down(Shutdown::Write);
+    }
+
+    /// Takes no replies any more.
+    pub fn end_output(&self) {
+        self.shut_down(Shutdown::Read);
+    }
+
+    fn shut_down(&self, how: Shutdown) {
+        let done = match &*self.socket {
+            Socket::Tcp(socket) => socket.shutdown(how),
+            Socket::Unix(socket) => socket.shutdown(how),
+        };
+        done.unwrap();
+    }
+
+    /// Closes with a reset, which takes back what is still on its way. A unix socket has nothing on
+    /// its way, and says the same by being closed with replies unread.
+    pub fn reset(self) {
+        if let Socket::Tcp(socket) = &*self.socket {
+            SockRef::from(socket).set_linger(Some(Duration::ZERO)).unwrap();
+        }
+    }
+
+    /// True when the other machine has all that was sent, whether or not anybody has read it.
+    pub fn has_delivered(&self) -> bool {
+        let Socket::Tcp(socket) = &*self.socket else { return true };
+        let sockets = std::fs::read_to_string("/proc/net/tcp").unwrap();
+        let [own, peer] = [socket.local_addr(), socket.peer_addr()].map(|address| {
+            let port = address.map_or(0, |address| address.port());
+            format!(":{port:04X}")
+        });
+        let own_line = sockets.lines().find(|line| {
+            let mut words = line.split_whitespace().skip(1);
+            words.next().is_some_and(|word| word.ends_with(&own))
+                && words.next().is_some_and(|word| word.ends_with(&peer))
+        });
+        let queues = own_line.and_then(|line| line.split_whitespace().nth(4));
+        queues.is_some_and(|queues| queues.starts_with("00000000:"))
     }
 
     /// Reads one reply.

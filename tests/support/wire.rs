@@ -18,7 +18,13 @@ fn read_line(reader: &mut dyn io::BufRead) -> io::Result<String> {
     if text.contains(&b'\r') || text.contains(&b'\n') {
         return Err(broken(format!("a bare CR or LF in a line: {line:?}")));
     }
-    Ok(String::from_utf8_lossy(text).into_owned())
+    Ok(shown(text))
+}
+
+/// The text of a line. A byte that is no UTF-8 is shown as `\xff`, so that no two lines look alike.
+fn shown(line: &[u8]) -> String {
+    let chunks = line.utf8_chunks();
+    chunks.map(|chunk| format!("{}{}", chunk.valid(), chunk.invalid().escape_ascii())).collect()
 }
 
 fn read_bytes(reader: &mut dyn io::BufRead, length: i64) -> io::Result<Vec<u8>> {

@@ -55,9 +55,7 @@ impl Admin {
         let _one = self.changing.lock().await;
         let pairs: Vec<(&[u8], &[u8])> = pairs.iter().map(|(n, v)| (&n[..], &v[..])).collect();
         let before = self.settings();
-        let applied = before
-            .apply(&pairs, is_local)
-            .map_err(|error| CommandError::Quoted(error.to_string()))?;
+        let applied = before.apply(&pairs, is_local)?;
         if let Some(setting) = applied.changed.iter().find(|s| AT_START.contains(&s.name)) {
             let why = "it can be changed in the configuration file only, yet";
             return Err(failed(setting.name, why));

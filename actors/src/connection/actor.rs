@@ -1,9 +1,10 @@
 //! The connection's actor: one client, one batch at a time.
 //!
 //! It reads only while its batch is at home and its replies are written, so what a client can have
-//! on its way is bounded by one batch and its replies. While the batch is away it only watches
-//! whether the client has gone. A panic here costs one client: the actor is dropped, and its socket
-//! with it.
+//! on its way is bounded by one batch and its replies. While the batch is away it only watches for
+//! the end of the input, which no batch ends early for. A connection closes when all that was
+//! received has run and what is due is written, or at once when it is killed or past a limit. A
+//! panic here costs one client: the actor is dropped, and its socket with it.
 
 use std::cell::RefCell;
 use std::pin::Pin;
@@ -28,6 +29,7 @@ use troupe::settings::BufferLimit;
 
 use crate::actions::{Actions, Performing};
 use crate::connection::codec::{Codec, CodecError};
+use crate::connection::ends::Ends;
 use crate::connection::stream::Stream;
 use crate::message::connection::{Executed, Kill, Push};
 use crate::message::control::Panic;
@@ -54,7 +56,7 @@ enum Standing {
     Performing(Box<Batch>, Performing, u64),
 }
 
-/// The connection ends: its client has gone, or was told what there was to tell.
+/// The connection ends: there is nothing more to run and to tell, or its client is cut off.
 struct Closed;
 
 /// Travels with the batch. When the batch is dropped, lost on its way or because its client has
@@ -85,6 +87,7 @@ pub struct Connection {
     /// Bytes for the client, and how many of them are written.
     output: Vec<u8>,
     written: usize,
+    ends: Ends,
     closing: bool,
     /// It gets every command that the server runs.
     watches: bool,
@@ -135,6 +138,7 @@ impl Connection {
                 row,
                 output: Vec::new(),
                 written: 0,
+                ends: Ends::default(),
                 closing: false,
                 watches: false,
                 patience: None,
@@ -152,9 +156,7 @@ impl Connection {
             }
             match std::mem::replace(&mut self.standing, Standing::Away) {
                 Standing::Away => {
-                    if self.stream.poll_gone(task) {
-                        return Poll::Ready(Err(Closed));
-                    }
+                    self.watch_input(task);
                     return Poll::Pending;
                 }
                 Standing::Performing(batch, mut action, began) => {
@@ -166,8 +168,31 @@ impl Connection {
                         }
                     }
                 }
-                Standing::Home(batch) if !batch.is_done() => self.send_out(batch),
-                Standing::Home(batch) => ready!(self.poll_requests(batch, task))?,
+                Standing::Home(batch) => {
+                    if batch.is_done() {
+                        ready!(self.poll_requests(batch, task))?;
+                    } else {
+                        self.send_out(batch);
+                    }
+                    if !self.ends.takes_replies() {
+                        // No socket makes it wait: others get their turn between two batches.
+                        task.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Notes the end of the input while the batch is away: what is seen of it then need not be read
+    /// to be found.
+    fn watch_input(&mut self, task: &mut TaskContext<'_>) {
+        if self.ends.may_send()
+            && let Poll::Ready(end) = self.stream.poll_end(task)
+        {
+            match end {
+                Ok(()) => self.ends.input_ended(),
+                Err(_) => self.ends.failed(),
             }
         }
     }
@@ -215,7 +240,11 @@ impl Connection {
         if batch.session.authenticated { limits } else { limits.before_login() }
     }
 
+    /// Reads more. Closed when nothing more comes: all that came before has run.
     fn poll_read(&mut self, task: &mut TaskContext<'_>) -> Poll<Result<(), Closed>> {
+        if !self.ends.may_send() {
+            return Poll::Ready(Err(Closed));
+        }
         if self.input.capacity() == 0 {
             self.input = self.thread.take_buffer();
         }
@@ -316,7 +345,9 @@ impl Connection {
         debug!(client = self.id, "closing the connection: {error}");
         match error {
             CodecError::Protocol(error) => {
+                let mark = batch.replies.len();
                 error.reply(&mut Reply::new(&mut batch.replies, batch.session.resp3));
+                batch.session.silence(&mut batch.replies, mark);
             }
             CodecError::Io(_) => {}
         }
@@ -325,18 +356,19 @@ impl Connection {
         self.standing = Standing::Home(batch);
     }
 
-    /// Writes what is due to the client. Ready when all of it is written.
+    /// Writes what is due to the client. Ready when all of it is written, or thrown away because
+    /// nobody takes it.
     fn poll_flush(&mut self, task: &mut TaskContext<'_>) -> Poll<Result<(), Closed>> {
-        if self.written == 0 && self.output.len() > LIMITED_BYTES {
+        if self.written == 0 && self.output.len() > LIMITED_BYTES && self.ends.takes_replies() {
             self.check_due()?;
         }
-        while self.written < self.output.len() {
+        while self.written < self.output.len() && self.ends.takes_replies() {
             let Poll::Ready(wrote) = self.stream.poll_write(task, &self.output[self.written..])
             else {
                 return self.poll_patience(task);
             };
             match wrote {
-                Ok(0) | Err(_) => return Poll::Ready(Err(Closed)),
+                Ok(0) | Err(_) => self.fail(),
                 Ok(count) => {
                     self.written += count;
                     self.thread.traffic().writes.add(1);
@@ -348,7 +380,7 @@ impl Connection {
             }
         }
         self.patience = None;
-        if self.written > 0 {
+        if !self.output.is_empty() {
             self.written = 0;
             self.output.clear();
             if let Standing::Home(batch) = &mut self.standing {
@@ -360,6 +392,14 @@ impl Connection {
 }
 
 impl Connection {
+    /// A write has failed. What the socket holds was received before, and is taken up.
+    fn fail(&mut self) {
+        self.ends.failed();
+        if let Err(error) = self.stream.read_rest(&mut self.input) {
+            debug!(client = self.id, "the rest of the input cannot be read: {error}");
+        }
+    }
+
     fn output_limit(&self) -> BufferLimit {
         if matches!(&self.standing, Standing::Home(batch) if !batch.session.authenticated) {
             return LIMIT_BEFORE_LOGIN;

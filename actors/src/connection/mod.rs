@@ -2,4 +2,5 @@
 
 pub mod actor;
 pub mod codec;
+pub mod ends;
 pub mod stream;

@@ -1,11 +1,13 @@
 //! A client's socket: TCP or unix, read and written by readiness.
 
-use std::io;
+use std::io::{self, ErrorKind, Read};
+use std::mem::MaybeUninit;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-use bytes::BytesMut;
-use tokio::io::{AsyncRead, AsyncWrite};
+use bytes::{BufMut, BytesMut};
+use socket2::SockRef;
+use tokio::io::{AsyncWrite, Interest};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_util::io::poll_read_buf;
 
@@ -39,23 +41,41 @@ impl Stream {
         }
     }
 
-    /// True when the client has closed its end, found out without taking anything off the socket.
-    pub fn poll_gone(&mut self, task: &mut Context<'_>) -> bool {
-        let mut byte = [0];
-        let mut byte = tokio::io::ReadBuf::new(&mut byte);
-        match self {
-            Stream::Tcp(stream) => {
-                matches!(stream.poll_peek(task, &mut byte), Poll::Ready(Ok(0) | Err(_)))
+    /// How the client's input ends, once all of it was read: found out without taking anything off
+    /// the socket. Pending for as long as there may be more.
+    pub fn poll_end(&self, task: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            ready!(match self {
+                Stream::Tcp(stream) => stream.poll_read_ready(task),
+                Stream::Unix(stream) => stream.poll_read_ready(task),
+            })?;
+            let peek = || self.socket().peek(&mut [MaybeUninit::uninit()]);
+            let there = match self {
+                Stream::Tcp(stream) => stream.try_io(Interest::READABLE, peek),
+                Stream::Unix(stream) => stream.try_io(Interest::READABLE, peek),
+            };
+            match there {
+                Ok(0) => return Poll::Ready(Ok(())),
+                Ok(_) => return Poll::Pending,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
             }
-            Stream::Unix(stream) => match stream.poll_read_ready(task) {
-                Poll::Ready(Ok(())) => {
-                    let mut none = [];
-                    let mut none = tokio::io::ReadBuf::new(&mut none);
-                    matches!(Pin::new(stream).poll_read(task, &mut none), Poll::Ready(Err(_)))
-                }
-                Poll::Ready(Err(_)) => true,
-                Poll::Pending => false,
-            },
+        }
+    }
+
+    /// Takes what the socket holds now and no more, reported or not: it works on a socket that has
+    /// failed a write.
+    pub fn read_rest(&self, buffer: &mut BytesMut) -> io::Result<()> {
+        let socket = self.socket();
+        let held = rustix::io::ioctl_fionread(&*socket)?;
+        io::copy(&mut (&*socket).take(held), &mut buffer.writer())?;
+        Ok(())
+    }
+
+    fn socket(&self) -> SockRef<'_> {
+        match self {
+            Stream::Tcp(stream) => SockRef::from(stream),
+            Stream::Unix(stream) => SockRef::from(stream),
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::commands::action::Action;
 use crate::commands::call::{Call, Options};
 use crate::commands::command::{Arg, Arity, Command, Flags, Group, Name, Run};
 use crate::commands::connection::client::ANY_TIME;
-use crate::commands::error::{CommandError, as_text};
+use crate::commands::error::{CommandError, quoting};
 use crate::commands::filter::{Condition, Filter, Kind, Property};
 use crate::session::Session;
 
@@ -260,10 +260,10 @@ fn property(
     let value = options.value()?;
     Ok(match option {
         b"type" => Property::Kind(
-            Kind::named(value).ok_or_else(|| quoting("ERR Unknown client type '", value, "'"))?,
+            Kind::named(value).ok_or_else(|| quoting("ERR Unknown client type '{}'", &[value]))?,
         ),
         b"user" if value == b"default" => Property::User(value.to_vec()),
-        b"user" => return Err(quoting("ERR No such user '", value, "'")),
+        b"user" => return Err(quoting("ERR No such user '{}'", &[value])),
         b"addr" => Property::Address(value.to_vec()),
         b"laddr" => Property::Local(value.to_vec()),
         b"ip" => Property::Ip(value.to_vec()),
@@ -274,13 +274,13 @@ fn property(
             Property::Flags(value.to_vec())
         }
         b"flags" => {
-            return Err(quoting("ERR Unknown flags found in the provided filter: ", value, ""));
+            return Err(quoting("ERR Unknown flags found in the provided filter: {}", &[value]));
         }
         b"capa" if value.iter().all(|letter| CAPABILITIES.contains(letter)) => {
             Property::Capabilities(value.to_vec())
         }
         b"capa" => {
-            return Err(quoting("ERR Unknown capa found in the provided filter: ", value, ""));
+            return Err(quoting("ERR Unknown capa found in the provided filter: {}", &[value]));
         }
         b"db" => Property::Db(db(value, call.settings.databases)?),
         b"maxage" => Property::Age(seconds("maxage", value)?),
@@ -320,10 +320,6 @@ fn db(value: &[u8], databases: u32) -> Result<u32, CommandError> {
         let last = databases.saturating_sub(1);
         CommandError::Quoted(format!("ERR DB number should be between 0 and {last}"))
     })
-}
-
-fn quoting(before: &str, value: &[u8], after: &str) -> CommandError {
-    CommandError::Quoted(format!("{before}{}{after}", as_text(value)))
 }
 
 #[cfg(test)]

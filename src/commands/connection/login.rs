@@ -12,7 +12,7 @@ use crate::commands::call::Call;
 use crate::commands::command::{Arg, Arity, Command, Flags, Group, Name, Run};
 use crate::commands::connection::basic::ALWAYS;
 use crate::commands::connection::naming::{self, NOT_A_NAME};
-use crate::commands::error::{CommandError, as_text};
+use crate::commands::error::{CommandError, quoting};
 use crate::resp::Reply;
 use crate::session::Session;
 
@@ -110,9 +110,7 @@ fn hello(
                 }
             }
             _ => {
-                let option = as_text(option);
-                let text = format!("ERR Syntax error in HELLO option '{option}'");
-                return Err(CommandError::Quoted(text));
+                return Err(quoting("ERR Syntax error in HELLO option '{}'", &[option]));
             }
         }
     }

@@ -5,7 +5,7 @@
 use crate::commands::call::Call;
 use crate::commands::command::{Arg, Arity, Command, Group, Name, Run};
 use crate::commands::connection::client::ANYWHERE;
-use crate::commands::error::{CommandError, as_text};
+use crate::commands::error::{CommandError, quoting};
 use crate::resp::Reply;
 use crate::session::Session;
 
@@ -85,17 +85,17 @@ fn setinfo(
     session: &mut Session,
     reply: &mut Reply<'_>,
 ) -> Result<(), CommandError> {
-    let option = as_text(call.arg(2));
+    let option = call.arg(2);
     let place = if call.is(2, "lib-name") {
         &mut session.names.library
     } else if call.is(2, "lib-ver") {
         &mut session.names.version
     } else {
-        return Err(CommandError::Quoted(format!("ERR Unrecognized option '{option}'")));
+        return Err(quoting("ERR Unrecognized option '{}'", &[option]));
     };
     if !is_name(call.arg(3)) {
-        let text = format!("ERR {option} cannot contain spaces, newlines or special characters.");
-        return Err(CommandError::Quoted(text));
+        let text = "ERR {} cannot contain spaces, newlines or special characters.";
+        return Err(quoting(text, &[option]));
     }
     *place = call.arg(3).to_vec();
     reply.ok();

@@ -10,7 +10,7 @@ use crate::commands::call::Call;
 use crate::commands::command::{
     Access, Arg, Arity, Categories, Command, Flags, Group, KeySpec, Name, Run,
 };
-use crate::commands::error::{CommandError, as_text};
+use crate::commands::error::{CommandError, quoting};
 use crate::commands::time::Clock;
 use crate::keyspace::entry::Entry;
 use crate::keyspace::keys::Keys;
@@ -178,10 +178,7 @@ impl Conditions {
                 b"xx" => conditions.xx = true,
                 b"gt" => conditions.gt = true,
                 b"lt" => conditions.lt = true,
-                _ => {
-                    let word = as_text(word);
-                    return Err(CommandError::Quoted(format!("ERR Unsupported option {word}")));
-                }
+                _ => return Err(quoting("ERR Unsupported option {}", &[word])),
             }
         }
         let Conditions { nx, xx, gt, lt } = conditions;

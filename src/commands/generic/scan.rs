@@ -15,7 +15,7 @@ use crate::base::slot::SLOTS;
 use crate::base::{integer, slot};
 use crate::commands::call::Call;
 use crate::commands::command::{Arg, Arity, Categories, Command, Flags, Group, Name, Run};
-use crate::commands::error::{CommandError, as_text};
+use crate::commands::error::{CommandError, quoting};
 use crate::commands::generic::elements::{self, Filter, unknown_option};
 use crate::commands::generic::existence::{TYPES, type_name};
 use crate::commands::walk::{Step, Walk};
@@ -280,10 +280,7 @@ impl<'a> Wanted<'a> {
             }
             let name = options.value()?;
             let known = TYPES.iter().find(|kind| name.eq_ignore_ascii_case(kind.as_bytes()));
-            let known = known.ok_or_else(|| {
-                let name = as_text(name);
-                CommandError::Quoted(format!("ERR unknown type name '{name}'"))
-            })?;
+            let known = known.ok_or_else(|| quoting("ERR unknown type name '{}'", &[name]))?;
             wanted.kind = Some(known);
         }
         wanted.only = wanted.filter.pattern.and_then(only_slot);

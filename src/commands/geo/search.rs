@@ -7,7 +7,7 @@
 
 use crate::base::float;
 use crate::commands::call::{Call, Options};
-use crate::commands::error::{CommandError, as_text};
+use crate::commands::error::{CommandError, quoting};
 use crate::commands::geo::{point, reply_distance, reply_point, unit};
 use crate::commands::recreate;
 use crate::commands::zset::limits;
@@ -297,8 +297,7 @@ impl Query {
     ) -> Result<(), CommandError> {
         let Some(zset) = zset else { return Ok(()) };
         let Some(score) = zset.score(name) else {
-            let name = as_text(name);
-            return Err(CommandError::Quoted(format!("ERR member {name} does not exist")));
+            return Err(quoting("ERR member {} does not exist", &[name]));
         };
         self.center = Some(Point::of_score(score));
         Ok(())
@@ -349,7 +348,6 @@ impl Query {
     }
 
     fn check(&self, call: &Call<'_>, form: Form) -> Result<(), CommandError> {
-        let name = as_text(call.arg(0));
         if self.store.is_some() && (self.with_distance || self.with_hash || self.with_point) {
             let what =
                 if form.is_search() { "GEOSEARCHSTORE" } else { "STORE option in GEORADIUS" };
@@ -358,14 +356,12 @@ impl Query {
             )));
         }
         if form.is_search() && !(self.named_member || self.named_point || self.polygon.is_some()) {
-            return Err(CommandError::Quoted(format!(
-                "ERR exactly one of FROMMEMBER or FROMLONLAT can be specified for {name}"
-            )));
+            let text = "ERR exactly one of FROMMEMBER or FROMLONLAT can be specified for {}";
+            return Err(quoting(text, &[call.arg(0)]));
         }
         if form.is_search() && self.shape.is_none() && self.polygon.is_none() {
-            return Err(CommandError::Quoted(format!(
-                "ERR exactly one of BYRADIUS, BYBOX and BYPOLYGON can be specified for {name}"
-            )));
+            let text = "ERR exactly one of BYRADIUS, BYBOX and BYPOLYGON can be specified for {}";
+            return Err(quoting(text, &[call.arg(0)]));
         }
         if self.any && self.count == 0 {
             return Err(CommandError::Text("ERR the ANY argument requires COUNT argument"));

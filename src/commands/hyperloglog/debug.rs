@@ -7,7 +7,7 @@ use std::io::Write;
 
 use crate::commands::call::Call;
 use crate::commands::command::{Access, Arg, Arity, Command, Flags, Group, KeySpec, Name, Run};
-use crate::commands::error::{CommandError, as_text};
+use crate::commands::error::{CommandError, quoting};
 use crate::commands::hyperloglog::{CORRUPTED, encoding};
 use crate::commands::string::with_bytes;
 use crate::data::hyperloglog::{self as hll, Encoding, REGISTERS, dense, sparse};
@@ -78,8 +78,7 @@ fn pfdebug(
             dense::all(value).for_each(|register| reply.int(i64::from(register)));
         });
     } else {
-        let word = as_text(call.arg(1));
-        return Err(CommandError::Quoted(format!("ERR Unknown PFDEBUG subcommand '{word}'")));
+        return Err(quoting("ERR Unknown PFDEBUG subcommand '{}'", &[call.arg(1)]));
     }
     Ok(())
 }

@@ -124,8 +124,7 @@ fn config_set(call: &Call<'_>, session: &Session) -> Result<Action, CommandError
     }
     let words: Vec<&[u8]> = call.args_from(2).collect();
     let pairs: Vec<(&[u8], &[u8])> = words.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect();
-    let checked = call.settings.apply(&pairs, session.peer.is_local());
-    checked.map_err(|error| CommandError::Quoted(error.to_string()))?;
+    call.settings.apply(&pairs, session.peer.is_local())?;
     Ok(Action::ConfigSet(
         pairs.into_iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect(),
     ))

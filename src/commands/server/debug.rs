@@ -13,7 +13,7 @@ use crate::base::slot::SLOTS;
 use crate::commands::action::{Action, Debug, Gathered};
 use crate::commands::call::Call;
 use crate::commands::command::{Arity, Command, Flags, Group, Name, Run};
-use crate::commands::error::{CommandError, as_text};
+use crate::commands::error::{CommandError, unknown_subcommand_or_arity};
 use crate::commands::help;
 use crate::question::Question;
 use crate::resp::Reply;
@@ -87,7 +87,9 @@ fn debug(call: &Call<'_>, _session: &Session) -> Result<Action, CommandError> {
         () if is("sleep", 3) => Debug::Sleep(sleep_ms(call.arg(2))),
         () if is("set-active-expire", 3) => Debug::SetActiveExpire(leading(call.arg(2)) != 0),
         () if is("panic-shard", 3) => Debug::PanicShard(shard(call, 2)?),
-        () if is("panic-actor", 3) => Debug::PanicActor(as_text(call.arg(2))),
+        () if is("panic-actor", 3) => {
+            Debug::PanicActor(String::from_utf8_lossy(call.arg(2)).into_owned())
+        }
         () if is("stall-shard", 4) => Debug::StallShard {
             shard: shard(call, 2)?,
             millis: u64::try_from(call.integer(3)?).map_err(|_| CommandError::NotPositive)?,
@@ -101,16 +103,13 @@ fn debug(call: &Call<'_>, _session: &Session) -> Result<Action, CommandError> {
         () if call.is(1, "loadaof") => Debug::LoadJournal,
         () if call.is(1, "reload") => reload(call)?,
         () if is("error", 3) => {
-            return Err(CommandError::Quoted(as_text(call.arg(2))));
+            return Err(CommandError::QuotedBytes(call.arg(2).to_vec()));
         }
         () if HARMLESS.iter().any(|(word, len)| is(word, *len)) => {
             return Ok(Action::Gather(Question::Nothing, Gathered::Ok));
         }
         () => {
-            return Err(CommandError::UnknownSubcommandOrArity {
-                container: "DEBUG".to_owned(),
-                sub: as_text(call.arg(1)),
-            });
+            return Err(unknown_subcommand_or_arity("DEBUG", call.arg(1)));
         }
     };
     Ok(Action::Debug(asked))

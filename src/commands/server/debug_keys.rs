@@ -8,7 +8,7 @@ use crate::base::glob;
 use crate::base::integer;
 use crate::commands::call::Call;
 use crate::commands::command::{Access, Arity, Command, Flags, KeySpec, Name, Run};
-use crate::commands::error::{CommandError, as_text};
+use crate::commands::error::{CommandError, unknown_subcommand_or_arity};
 use crate::commands::generic::object::encoding;
 use crate::commands::server::debug::{DEBUG, FLAGS};
 use crate::commands::server::digest::Digest;
@@ -228,7 +228,7 @@ fn positive(text: &[u8]) -> Result<u64, CommandError> {
 
 /// What is wrong with too many words, as DEBUG says it.
 fn wrong_words(call: &Call<'_>) -> CommandError {
-    CommandError::UnknownSubcommandOrArity { container: "DEBUG".into(), sub: as_text(call.arg(1)) }
+    unknown_subcommand_or_arity("DEBUG", call.arg(1))
 }
 
 #[cfg(test)]

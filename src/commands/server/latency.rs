@@ -3,7 +3,7 @@
 use crate::commands::action::{Action, Gathered};
 use crate::commands::call::Call;
 use crate::commands::command::{Arg, Arity, Command, Flags, Group, Name, Run};
-use crate::commands::error::{CommandError, as_text, no_samples};
+use crate::commands::error::{CommandError, no_samples};
 use crate::commands::help;
 use crate::question::{Event, Events, Question};
 use crate::session::Session;
@@ -95,7 +95,7 @@ fn doctor(_call: &Call<'_>, _session: &Session) -> Result<Action, CommandError> 
 }
 
 fn graph(call: &Call<'_>, _session: &Session) -> Result<Action, CommandError> {
-    let event = Event::named(call.arg(2)).ok_or_else(|| no_samples(&as_text(call.arg(2))))?;
+    let event = Event::named(call.arg(2)).ok_or_else(|| no_samples(call.arg(2)))?;
     Ok(Action::Gather(Question::Spikes, Gathered::LatencyGraph(event)))
 }
 

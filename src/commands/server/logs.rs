@@ -5,7 +5,7 @@
 use crate::commands::action::{Action, Gathered};
 use crate::commands::call::Call;
 use crate::commands::command::{Arg, Arity, Command, Flags, Group, Name, Run};
-use crate::commands::error::{CommandError, as_text};
+use crate::commands::error::{CommandError, unknown_subcommand_or_arity};
 use crate::commands::help;
 use crate::question::{LogKind, Question};
 use crate::session::Session;
@@ -167,10 +167,7 @@ fn slowlog_get(call: &Call<'_>, _session: &Session) -> Result<Action, CommandErr
     match call.len() {
         2 => Ok(get(LogKind::Slow, SHOWN)),
         3 => Ok(get(LogKind::Slow, count(call)?)),
-        _ => Err(CommandError::UnknownSubcommandOrArity {
-            container: "SLOWLOG".to_owned(),
-            sub: as_text(call.arg(1)),
-        }),
+        _ => Err(unknown_subcommand_or_arity("SLOWLOG", call.arg(1))),
     }
 }
 

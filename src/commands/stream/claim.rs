@@ -9,7 +9,7 @@ use crate::commands::call::Call;
 use crate::commands::command::{
     Access, Arg, Arity, Command, Flags, Group as Documented, KeySpec, Name, Run,
 };
-use crate::commands::error::{CommandError, as_text};
+use crate::commands::error::{CommandError, quoting};
 use crate::commands::stream::record::Records;
 use crate::commands::stream::{id, interval_start, no_such_group, reply_entry, reply_id};
 use crate::data::stream::{Group, Id, NOBODY, Number, Pending, Stream};
@@ -210,10 +210,8 @@ impl Claiming {
             } else if follows && options.take_word("LASTID") {
                 last_id = Some(id(options.value()?, 0)?);
             } else {
-                let word = as_text(options.value()?);
-                return Err(CommandError::Quoted(format!(
-                    "ERR Unrecognized XCLAIM option '{word}'"
-                )));
+                let word = options.value()?;
+                return Err(quoting("ERR Unrecognized XCLAIM option '{}'", &[word]));
             }
         }
         // What lies in the future, or before time began, is now.

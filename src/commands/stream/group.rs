@@ -2,7 +2,7 @@
 
 use crate::commands::call::Call;
 use crate::commands::command::{Access, Arg, Arity, Command, Flags, KeySpec, Name, Run};
-use crate::commands::error::{CommandError, as_text};
+use crate::commands::error::{CommandError, unknown_subcommand_or_arity};
 use crate::commands::help;
 use crate::commands::stream::{id, id_or_end, no_such_group_of_key};
 use crate::data::stream::{Group, Id, Stream};
@@ -245,10 +245,7 @@ fn options(call: &Call<'_>, makes: bool) -> Result<(bool, Option<i64>), CommandE
                 }
             };
         } else {
-            return Err(CommandError::UnknownSubcommandOrArity {
-                container: "XGROUP".to_owned(),
-                sub: as_text(call.arg(1)),
-            });
+            return Err(unknown_subcommand_or_arity("XGROUP", call.arg(1)));
         }
     }
     Ok((mkstream, entries_read))

@@ -7,7 +7,7 @@ use crate::commands::call::Call;
 use crate::commands::command::{
     Access, Arg, Arity, Command, Flags, Group as Documented, KeySpec, Name, Run,
 };
-use crate::commands::error::{CommandError, as_text};
+use crate::commands::error::{CommandError, unknown_subcommand_or_arity};
 use crate::commands::help;
 use crate::commands::stream::{no_such_group_of_key, reply_entries, reply_entry, reply_id};
 use crate::data::stream::{Consumer, Group, Id, Number, Pending, Stream};
@@ -132,10 +132,7 @@ fn groups(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result
 
 fn stream(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
     let stream = keys.read_as::<Stream>(call.key(2))?.ok_or(CommandError::NoSuchKey)?;
-    let wrong = || CommandError::UnknownSubcommandOrArity {
-        container: "XINFO".to_owned(),
-        sub: as_text(call.arg(1)),
-    };
+    let wrong = || unknown_subcommand_or_arity("XINFO", call.arg(1));
     if call.len() == 3 {
         short(reply, &stream);
         return Ok(());

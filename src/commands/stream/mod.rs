@@ -19,7 +19,7 @@ pub(super) mod trimming;
 
 use crate::base::integer;
 use crate::commands::call::Options;
-use crate::commands::error::{CommandError, as_text};
+use crate::commands::error::{CommandError, quoting};
 use crate::data::stream::{Entry, Id, Limits};
 use crate::data::value::Value;
 use crate::resp::Reply;
@@ -112,13 +112,11 @@ fn no_limit_below_one(count: i64) -> usize {
 }
 
 fn no_such_group(key: &[u8], group: &[u8]) -> CommandError {
-    let (key, group) = (as_text(key), as_text(group));
-    CommandError::Quoted(format!("NOGROUP No such key '{key}' or consumer group '{group}'"))
+    quoting("NOGROUP No such key '{}' or consumer group '{}'", &[key, group])
 }
 
 fn no_such_group_of_key(key: &[u8], group: &[u8]) -> CommandError {
-    let (key, group) = (as_text(key), as_text(group));
-    CommandError::Quoted(format!("NOGROUP No such consumer group '{group}' for key name '{key}'"))
+    quoting("NOGROUP No such consumer group '{}' for key name '{}'", &[group, key])
 }
 
 /// How many ids there are, and the ids: what follows IDS.

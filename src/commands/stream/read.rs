@@ -10,7 +10,7 @@ use crate::commands::call::{Call, Options};
 use crate::commands::command::{
     Access, Arg, Arity, Begin, Command, Find, Flags, Group as Documented, KeySpec, Name, Run,
 };
-use crate::commands::error::{CommandError, as_text};
+use crate::commands::error::{CommandError, quoting};
 use crate::commands::stream::claim::{Claims, How};
 use crate::commands::stream::record::Records;
 use crate::commands::stream::{
@@ -178,10 +178,8 @@ fn keys_of_group_read(words: &[&[u8]]) -> Vec<usize> {
 }
 
 fn no_group(key: &[u8], group: &[u8]) -> CommandError {
-    let (key, group) = (as_text(key), as_text(group));
-    CommandError::Quoted(format!(
-        "NOGROUP No such key '{key}' or consumer group '{group}' in XREADGROUP with GROUP option"
-    ))
+    let text = "NOGROUP No such key '{}' or consumer group '{}' in XREADGROUP with GROUP option";
+    quoting(text, &[key, group])
 }
 
 fn meaningless(id: char) -> CommandError {
