@@ -161,10 +161,11 @@ fn ltrim(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<
         list.settle(limits);
         len - kept
     })?;
-    if let Some(removed) = removed {
-        // As Valkey has it, also where nothing is removed.
-        keys.touch(call.key(1), Event::LTRIM);
-        keys.changes += removed as u64;
+    match removed {
+        None => {}
+        // As Valkey has it.
+        Some(0) => keys.touch(call.key(1), Event::LTRIM),
+        Some(removed) => keys.changed(call.key(1), Event::LTRIM, removed),
     }
     reply.ok();
     Ok(())
