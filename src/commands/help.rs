@@ -6,7 +6,7 @@
 
 use crate::commands::call::Call;
 use crate::commands::command::{Arg, ArgKind, Arity, Command, Flags, Run};
-use crate::commands::error::CommandError;
+use crate::commands::error::{CommandError, as_text};
 use crate::commands::registry;
 use crate::resp::Reply;
 
@@ -44,7 +44,7 @@ pub(super) fn of_lines(
 }
 
 fn say<'a>(call: &Call<'_>, lines: impl Iterator<Item = (String, &'a str)>, reply: &mut Reply<'_>) {
-    let name = container(call).to_ascii_uppercase();
+    let name = as_text(call.arg(0)).to_ascii_uppercase();
     let mut all = vec![format!("{name} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:")];
     for (usage, what) in lines {
         all.push(usage);
