@@ -136,8 +136,8 @@ impl Store {
         let mut batch =
             Box::new(Batch::new(Home { thread: 0, connection: 0 }, self.session.clone()));
         batch.frames = frames;
-        let hasher = self.shard.hasher().clone();
-        batch.route(Bytes::from(request), self.now, &hasher);
+        let renames = &self.shard.settings().rename_command;
+        batch.route(Bytes::from(request), self.now, self.shard.hasher(), renames);
         batch
     }
 

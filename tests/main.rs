@@ -18,6 +18,7 @@
 mod bounds;
 mod changes;
 mod clients;
+mod configuration;
 mod daemon;
 mod descriptors;
 mod differential;

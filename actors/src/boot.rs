@@ -5,6 +5,7 @@
 
 mod journal;
 
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc;
@@ -52,7 +53,7 @@ pub struct Server {
     admin: Arc<Admin>,
     listener: Option<Addr<Listener>>,
     arbiters: Vec<Arbiter>,
-    unixsocket: String,
+    unixsocket: PathBuf,
 }
 
 /// What a start is given.
@@ -303,8 +304,10 @@ impl Server {
                 bail!("the journal could not be made durable: {fault}");
             }
         }
-        if !self.unixsocket.is_empty() && std::fs::remove_file(&self.unixsocket).is_err() {
-            warn!("{} could not be removed", self.unixsocket);
+        if !self.unixsocket.as_os_str().is_empty()
+            && std::fs::remove_file(&self.unixsocket).is_err()
+        {
+            warn!("{} could not be removed", self.unixsocket.display());
         }
         for arbiter in &self.arbiters {
             arbiter.stop();

@@ -23,6 +23,7 @@ pub(crate) mod picking;
 pub mod positions;
 pub(crate) mod recreate;
 pub mod registry;
+pub mod renaming;
 pub mod server;
 pub mod set;
 pub mod stream;

@@ -138,7 +138,7 @@ impl Engine {
         clock: &mut dyn Ticks,
     ) -> (u64, bool) {
         let Some(command) = batch.routed[batch.next].command else {
-            self.refuse_unknown(batch);
+            self.refuse_unknown(given, batch);
             return (clock.nanos(), false);
         };
         let reply = batch.walk.as_ref().map_or(batch.replies.len(), |walk| walk.reply);
@@ -318,11 +318,14 @@ impl Engine {
         session.silence(replies, marks.reply);
     }
 
-    fn refuse_unknown(&mut self, batch: &mut Batch) {
+    fn refuse_unknown(&mut self, given: &Given, batch: &mut Batch) {
         let mark = batch.replies.len();
         let error = match &batch.refused {
             Some(error) => error.clone(),
-            None => registry::refusal(batch.bytes(), batch.spans()),
+            None => {
+                let renames = &given.settings.rename_command;
+                registry::refusal(batch.bytes(), batch.spans(), renames)
+            }
         };
         let is_attack =
             batch.spans().first().is_some_and(|word| registry::is_attack(word.of(batch.bytes())));

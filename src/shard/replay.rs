@@ -135,8 +135,10 @@ impl Shard {
         for (index, (db, end)) in records.ends.iter().enumerate() {
             let spans = &records.spans[first as usize..*end as usize];
             first = *end;
-            let Found::Command(command) = registry::find(&records.bytes, spans) else {
-                let refusal = registry::refusal(&records.bytes, spans);
+            let renames = &self.given.settings.rename_command;
+            let found = registry::find_journaled(&records.bytes, spans, renames);
+            let Found::Command(command) = found else {
+                let refusal = registry::refusal(&records.bytes, spans, renames);
                 return Err((index, refusal.to_string()));
             };
             if !self.keep_own(command, &records.bytes, spans, &mut kept) {

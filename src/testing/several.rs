@@ -118,7 +118,8 @@ impl Shards {
         let mut batch =
             Box::new(Batch::new(Home { thread: 0, connection: 0 }, self.session.clone()));
         batch.frames = frames;
-        batch.route(Bytes::from(request), self.now, self.shards[0].hasher());
+        let renames = &self.shards[0].settings().rename_command;
+        batch.route(Bytes::from(request), self.now, self.shards[0].hasher(), renames);
         self.shards[0].receive(Letter::Visit(batch));
     }
 

@@ -21,7 +21,7 @@ use super::wait::{SOON, until, until_some};
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     shards: Option<usize>,
-    file: Option<String>,
+    file: Option<(String, Vec<u8>)>,
     args: Vec<String>,
     environment: Vec<(String, String)>,
     command: Option<Vec<String>>,
@@ -58,8 +58,8 @@ impl Options {
     }
 
     /// Settings file, written into the server's folder under that name (its ending tells the form).
-    pub fn file(mut self, name: &str, content: &str) -> Options {
-        self.file = Some(format!("{name}\n{content}"));
+    pub fn file(mut self, name: &str, content: impl AsRef<[u8]>) -> Options {
+        self.file = Some((name.to_owned(), content.as_ref().to_vec()));
         self
     }
 
@@ -143,8 +143,7 @@ impl Server {
                 command
             }
         };
-        if let Some(file) = &self.options.file {
-            let (name, content) = file.split_once('\n').unwrap();
+        if let Some((name, content)) = &self.options.file {
             let path = self.path(name);
             fs::write(&path, content).unwrap();
             command.arg(path);

@@ -201,8 +201,8 @@ fn listeners(settings: &Settings) -> Vec<(&'static str, Vec<String>, u16)> {
     if settings.port > 0 {
         listeners.push(("tcp", settings.bind.clone(), settings.port));
     }
-    if !settings.unixsocket.is_empty() {
-        listeners.push(("unix", vec![settings.unixsocket.clone()], 0));
+    if !settings.unixsocket.as_os_str().is_empty() {
+        listeners.push(("unix", vec![settings.unixsocket.display().to_string()], 0));
     }
     listeners
 }

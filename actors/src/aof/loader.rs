@@ -20,6 +20,7 @@ use troupe::commands::error::CommandError;
 use troupe::commands::positions;
 use troupe::commands::registry::{self, Found};
 use troupe::route::{Map, ShardId};
+use troupe::settings::Renames;
 use troupe::shard::letter::{Lent, Letter, Returned, Slots};
 use troupe::shard::replay::Records;
 
@@ -89,6 +90,7 @@ struct Lane {
 struct Loader {
     load: u64,
     map: Option<Arc<Map>>,
+    renames: Renames,
     lanes: Vec<Lane>,
     shards: Vec<Loading>,
     is_foreign: bool,
@@ -101,10 +103,11 @@ struct Loader {
 pub fn load_all(
     files: &[Listed],
     map: Arc<Map>,
+    renames: Renames,
     shards: Vec<Loading>,
 ) -> Result<Loaded, LoadError> {
     let lanes = shards.iter().map(|shard| Lane::new(shard.replay.clone())).collect();
-    let mut loader = Loader { load: 0, map: Some(map), lanes, shards, is_foreign: false };
+    let mut loader = Loader { load: 0, map: Some(map), renames, lanes, shards, is_foreign: false };
     let read = loader.read(files, None)?;
     Ok(Loaded { read, is_foreign: loader.is_foreign })
 }
@@ -115,7 +118,14 @@ pub fn spawn_rebuild(files: Vec<Listed>, up_to: u64, rebuild: Rebuild) {
     let spawned = std::thread::Builder::new().name(name).spawn(move || {
         let lanes = vec![Lane::new(rebuild.replay.clone())];
         let (load, shards) = (rebuild.load, Vec::new());
-        let mut loader = Loader { load, map: None, lanes, shards, is_foreign: false };
+        let mut loader = Loader {
+            load,
+            map: None,
+            renames: Renames::default(),
+            lanes,
+            shards,
+            is_foreign: false,
+        };
         match loader.read(&files, Some(up_to)) {
             Ok(read) => {
                 info!(shard = rebuild.shard, "{} records read for the rebuild", read.records);
@@ -251,8 +261,9 @@ impl Loader {
     fn target(&mut self, block: &Block, record: &Record) -> Target {
         let Some(map) = self.map.clone() else { return Target::One(0) };
         let spans = block.spans(record);
-        let Found::Command(command) = registry::find(&block.bytes, spans) else {
-            return Target::Unknown(match registry::refusal(&block.bytes, spans) {
+        let Found::Command(command) = registry::find_journaled(&block.bytes, spans, &self.renames)
+        else {
+            return Target::Unknown(match registry::refusal(&block.bytes, spans, &self.renames) {
                 CommandError::UnknownCommand { name, .. } => {
                     format!("Unknown command '{name}' reading the append only file")
                 }

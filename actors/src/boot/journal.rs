@@ -67,11 +67,12 @@ impl Starter {
             letters: shard.clone().recipient(),
         };
         let shards = self.shards.iter().map(loading).collect();
+        let renames = settings.rename_command.clone();
         let began = self.clock.nanos();
         let (sender, receiver) = oneshot::channel();
         std::thread::Builder::new().name("loader".to_owned()).spawn(move || {
             // The starter waits for it.
-            let _ = sender.send(loader::load_all(&files, map, shards));
+            let _ = sender.send(loader::load_all(&files, map, renames, shards));
         })?;
         let loaded = receiver.await.context("the loader ended without a word")??;
         let read = &loaded.read;
@@ -147,7 +148,7 @@ impl Starter {
 
 fn place(settings: &Settings) -> Place {
     Place {
-        dir: settings.dir.clone().into(),
+        dir: settings.dir.clone(),
         appenddirname: settings.appenddirname.clone(),
         appendfilename: settings.appendfilename.clone(),
     }
