@@ -24,6 +24,7 @@ pub struct Options {
     args: Vec<String>,
     environment: Vec<(String, String)>,
     command: Option<Vec<String>>,
+    under: Vec<String>,
 }
 
 impl Options {
@@ -35,6 +36,11 @@ impl Options {
     /// Another program than `troupe`: its command line, to which port and folder are added.
     pub fn program(command: &[String]) -> Options {
         Options { command: Some(command.to_vec()), ..Options::default() }
+    }
+
+    /// Run by another program, to whose command line it is added.
+    pub fn under(self, command: &[String]) -> Options {
+        Options { under: command.to_vec(), ..self }
     }
 
     /// Adds `--directive value...`, words separated by blanks.
@@ -96,7 +102,13 @@ pub struct Server {
 
 /// The program, without the `TROUPE_...` variables of the tests: it would take them for settings.
 pub fn troupe() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_troupe"));
+    troupe_under(&[])
+}
+
+fn troupe_under(words: &[String]) -> Command {
+    let mut words = words.iter().map(String::as_str).chain([env!("CARGO_BIN_EXE_troupe")]);
+    let mut command = Command::new(words.next().unwrap());
+    command.args(words);
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TROUPE_")) {
         command.env_remove(name);
     }
@@ -114,7 +126,7 @@ impl Server {
         let foreign = self.options.command.clone().or(stand_in.map(|program| vec![program]));
         let ours = foreign.is_none();
         let mut command = match &foreign {
-            None => troupe(),
+            None => troupe_under(&self.options.under),
             Some(words) => {
                 let mut command = Command::new(&words[0]);
                 command.args(&words[1..]);
@@ -247,10 +259,17 @@ impl Server {
         self.wait_ready();
     }
 
-    /// Starts it again on the same folder with other options.
-    pub fn restart_with(&mut self, options: &Options) {
+    /// Starts it again on the same folder with other options; whether it comes up is the test's
+    /// question.
+    pub fn respawn_with(&mut self, options: &Options) {
         self.options = options.clone();
-        self.restart();
+        self.spawn();
+    }
+
+    /// Starts it again on the same folder with other options and waits until it answers.
+    pub fn restart_with(&mut self, options: &Options) {
+        self.respawn_with(options);
+        self.wait_ready();
     }
 
     /// Resident memory in bytes.
