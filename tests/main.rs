@@ -26,6 +26,7 @@ mod durability;
 mod edges;
 mod ends;
 mod events;
+mod faults;
 mod memory;
 mod order;
 mod pauses;

@@ -45,6 +45,7 @@ use crate::thread::Thread;
 pub use facts::Origin;
 pub use journal::{Starter, Writer};
 
+use journal::Rewrites;
 use oom::Score;
 
 /// The settings in force, as the shell reads them.
@@ -113,6 +114,7 @@ pub struct Admin {
     actors: Mutex<Vec<(&'static str, Recipient<Panic>)>>,
     writer: Mutex<Option<Writer>>,
     starter: OnceLock<Starter>,
+    rewrites: Mutex<Rewrites>,
     listener: OnceLock<Doorkeeper>,
     changing: tokio::sync::Mutex<()>,
     score: Mutex<Score>,
@@ -129,6 +131,7 @@ impl Admin {
             actors: Mutex::default(),
             writer: Mutex::default(),
             starter: OnceLock::new(),
+            rewrites: Mutex::default(),
             listener: OnceLock::new(),
             changing: tokio::sync::Mutex::default(),
             score: Mutex::default(),
