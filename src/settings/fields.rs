@@ -80,6 +80,7 @@ pub struct Fields {
     pub hash_max_listpack_value: u64,
     pub hide_user_data_from_log: bool,
     pub hll_sparse_max_bytes: u64,
+    pub jemalloc_bg_thread: bool,
     pub latency_monitor_threshold: u64,
     pub latency_tracking: bool,
     pub latency_tracking_info_percentiles: Vec<f64>,
@@ -159,6 +160,7 @@ impl Fields {
             hash_max_listpack_value: texts.number("hash-max-listpack-value"),
             hide_user_data_from_log: texts.flag("hide-user-data-from-log"),
             hll_sparse_max_bytes: texts.number("hll-sparse-max-bytes"),
+            jemalloc_bg_thread: texts.flag("jemalloc-bg-thread"),
             latency_monitor_threshold: texts.number("latency-monitor-threshold"),
             latency_tracking: texts.flag("latency-tracking"),
             latency_tracking_info_percentiles: numbers(

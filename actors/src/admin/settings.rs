@@ -13,6 +13,7 @@ use troupe::settings::{Extent, Setting, Settings, Standing, rewrite};
 use troupe::shard::letter::Letter;
 
 use super::Admin;
+use crate::allocator;
 use crate::logging;
 use crate::message::aof::SetPolicy;
 use crate::message::listener::{Open, Settle};
@@ -135,6 +136,7 @@ impl Admin {
     /// What the shell itself does by the settings.
     fn take_up(&self, settings: &Settings) {
         logging::set_level(logging::filter(settings.loglevel));
+        allocator::give_back_in_background(settings.jemalloc_bg_thread);
         let policy = Policy::from(settings.appendfsync);
         if let Some(writer) = self.writer() {
             writer.policy.do_send(SetPolicy(policy));
