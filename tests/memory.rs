@@ -90,8 +90,8 @@ fn an_idle_server_gives_back_what_it_has_freed() {
         (before, grown)
     });
     for (server, (before, grown)) in servers.iter().zip(grown) {
-        let what = format!("of {} MB more a fifth is left at the most", grown >> 20);
-        until(&what, SOON, || server.rss_bytes() <= before + grown / 5);
+        let what = format!("of {} MB more a third is left at the most", grown >> 20);
+        until(&what, SOON, || server.rss_bytes() <= before + grown / 3);
     }
 }
 

@@ -1,18 +1,19 @@
-//! A hash table that grows, shrinks and is scanned piece by piece: the keys of a slot, the fields of
-//! a large hash, the members of a large set.
+//! A hash table that grows, shrinks and is scanned piece by piece: the keys of a slot, the fields
+//! of a large hash, the members of a large set.
 //!
 //! Linear hashing (W. Litwin, 1980) over buckets of one cache line. With `n` buckets and `level` =
 //! floor(log2 n), a member belongs to bucket `bits mod 2^level`, or `mod 2^(level+1)` where that
-//! bucket was split already. One insertion splits at most one bucket, and one removal undoes at most
-//! one split, so never more than a few members move at a time, however large the table. A bucket that
-//! is full goes on in another one behind it, until it is split.
+//! bucket was split already. One insertion splits at most one bucket, and one removal undoes at
+//! most one split, so never more than a few members move at a time, however large the table. A
+//! bucket that is full goes on in another one behind it, until it is split.
 //!
 //! A bucket holds eight bits of each member's hash beside the members, so a look that fails reads
 //! one line of memory, and one that finds its member two: the bucket's and the member's.
 //!
 //! A scan goes over buckets in the order of their bits read backwards: in that order a bucket
 //! covers an interval, and splitting it only divides the interval. So a member that is there from
-//! start to end of a scan is met, whatever happens meanwhile; where buckets became one, perhaps twice.
+//! start to end of a scan is met, whatever happens meanwhile; where two buckets became one, perhaps
+//! twice.
 //!
 //! Each group of buckets knows a lower bound of its deadlines, so that looking for what is due
 //! costs one comparison a group and no memory a member.
@@ -29,8 +30,8 @@ use crate::data::marked::MARK_BITS;
 /// Members a bucket holds on average before the table grows by one bucket.
 const BUCKET_MEAN: usize = 7;
 
-/// The table loses a bucket when so many times its members were fewer than it has room for: far from
-/// where it grows, so that it does not go back and forth.
+/// The table loses a bucket when even so many times its members would not make it grow: far enough
+/// from there not to go back and forth.
 const SPARSE: usize = 4;
 
 /// More members than this a bucket does not hold, with those behind it: with twice the mean on

@@ -133,7 +133,7 @@ def main():
     chance = random.Random(options.seed)
     blob = bytes(chance.randrange(256) for _ in range(1 << 16))
     head(servers)
-    is_within = row("start", servers)
+    row("start", servers)
     is_within = True
     for number, sizes in enumerate(ranges(options.rounds)):
         for chunk_number in range(options.commands // CHUNK):
