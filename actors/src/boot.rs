@@ -26,6 +26,7 @@ use troupe::settings::Settings;
 use troupe::shard::{self, Parts};
 
 use crate::admin::{self, Admin, Current, Reach};
+use crate::allocator;
 use crate::clock::Clock;
 use crate::connection::actor::Connection;
 use crate::connection::stream::Stream;
@@ -112,6 +113,7 @@ pub async fn start(given: Given) -> anyhow::Result<Server> {
     }));
     // A score that the system does not take is in the log; the server can do without.
     let _ = admin.score(&settings);
+    allocator::give_back_in_background(settings.jemalloc_bg_thread);
     let (at_listener, for_admin) = (shared.clone(), admin.clone());
     let listener =
         start_listener(doors, &arbiters, current, at_listener, guardian.clone(), for_admin);

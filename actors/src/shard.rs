@@ -20,8 +20,8 @@ use troupe::aof::journal::Policy;
 use troupe::base::millis::Millis;
 use troupe::hook::Sink;
 use troupe::hooks::monitor::Monitor;
-use troupe::shard::Phase;
 use troupe::shard::question::Question;
+use troupe::shard::{Phase, SLICE_NS};
 
 use crate::fault::{Vital, panic_text};
 use crate::message::connection::{Kill, Push};
@@ -34,12 +34,17 @@ use crate::thread::{Thread, stall};
 /// How often a shard looks at the clock when nothing else wakes it.
 const TICK: Duration = Duration::from_millis(100);
 
+/// What a turn is made of: batches, deadlines, what is let go, a journal that begins.
+const PARTS: usize = 4;
+
 /// The actor of one shard.
 pub struct Shard {
     thread: Rc<Thread>,
     guardian: Recipient<control::Restarted>,
     rebuild: Option<Recipient<aof::Rebuild>>,
     tells: bool,
+    /// The part with which the next turn begins.
+    part: usize,
     load: u64,
     _vital: Vital,
 }
@@ -47,7 +52,8 @@ pub struct Shard {
 impl Shard {
     /// An actor for the shard of `thread`.
     pub fn new(thread: Rc<Thread>, guardian: Recipient<control::Restarted>) -> Shard {
-        Shard { thread, guardian, rebuild: None, tells: false, load: 0, _vital: Vital("a shard") }
+        let _vital = Vital("a shard");
+        Shard { thread, guardian, rebuild: None, tells: false, part: 0, load: 0, _vital }
     }
 
     fn name(&self) -> String {
@@ -66,20 +72,28 @@ impl Shard {
         }
     }
 
-    /// One turn. Returns true when there is more to do.
+    /// One turn: each part once, or those for which the slice was long enough; the next turn begins
+    /// with the others. Returns true when there is more to do.
     fn turn(&mut self) -> bool {
         let thread = &self.thread;
         thread.slices.begin(&thread.clock);
         let mut clock = thread.clock.clone();
-        let now = thread.clock.now();
+        let (now, start) = (thread.clock.now(), thread.clock.nanos());
         let tells = self.tells && thread.has_room();
-        let more = thread.with_shard(|shard| {
-            let work = shard.work(now, &mut clock);
-            let expire = shard.expire(now, &mut clock);
-            let discard = shard.discard(&mut clock);
-            let tell = tells && shard.tell(&mut clock);
-            work || expire || discard || tell
-        });
+        let mut more = false;
+        for _ in 0..PARTS {
+            more |= thread.with_shard(|shard| match self.part {
+                0 => shard.work(now, &mut clock),
+                1 => shard.expire(now, &mut clock),
+                2 => shard.discard(&mut clock),
+                _ => tells && shard.tell(&mut clock),
+            });
+            self.part = (self.part + 1) % PARTS;
+            if thread.clock.nanos() - start > SLICE_NS {
+                more = true;
+                break;
+            }
+        }
         thread.end_turn();
         thread.end_slice();
         more

@@ -72,6 +72,7 @@ pub struct Fields {
     pub hash_max_listpack_value: u64,
     pub hide_user_data_from_log: bool,
     pub hll_sparse_max_bytes: u64,
+    pub jemalloc_bg_thread: bool,
     pub latency_monitor_threshold: u64,
     pub latency_tracking: bool,
     pub latency_tracking_info_percentiles: Vec<f64>,
@@ -151,6 +152,7 @@ impl Fields {
             hash_max_listpack_value: values.number("hash-max-listpack-value"),
             hide_user_data_from_log: values.flag("hide-user-data-from-log"),
             hll_sparse_max_bytes: values.number("hll-sparse-max-bytes"),
+            jemalloc_bg_thread: values.flag("jemalloc-bg-thread"),
             latency_monitor_threshold: values.number("latency-monitor-threshold"),
             latency_tracking: values.flag("latency-tracking"),
             latency_tracking_info_percentiles: numbers(

@@ -262,8 +262,10 @@ impl Actions for Admin {
                     reply.ok();
                 }
                 Action::Shutdown(asked) => self.shutdown(asked).await?,
-                Action::MemoryPurge if allocator::purge() => reply.ok(),
-                Action::MemoryPurge => return Err(NO_PURGE),
+                Action::MemoryPurge => {
+                    purge().await?;
+                    reply.ok();
+                }
                 Action::MallocStats => reply.verbatim(b"txt", &allocator::report()),
                 Action::Debug(debug) => {
                     self.debug(debug, &thread).await?;
@@ -279,4 +281,10 @@ impl Actions for Admin {
     }
 }
 
-const NO_PURGE: CommandError = CommandError::Text("ERR Error purging dirty pages");
+/// The kernel takes its time for each page, so no shard waits for it on its thread.
+async fn purge() -> Result<(), CommandError> {
+    match tokio::task::spawn_blocking(allocator::purge).await {
+        Ok(true) => Ok(()),
+        Ok(false) | Err(_) => Err(CommandError::Text("ERR Error purging dirty pages")),
+    }
+}

@@ -14,6 +14,7 @@ use troupe::settings::{Extent, Setting, Settings, Standing, rewrite};
 use troupe::shard::letter::Letter;
 
 use super::Admin;
+use crate::allocator;
 use crate::descriptors::{DECIDING, Shortage};
 use crate::logging;
 use crate::message::aof::SetPolicy;
@@ -140,6 +141,7 @@ impl Admin {
     /// What the shell itself does by the settings.
     fn take_up(&self, settings: &Settings) {
         logging::set_level(logging::filter(settings.loglevel));
+        allocator::give_back_in_background(settings.jemalloc_bg_thread);
         let policy = Policy::from(settings.appendfsync);
         if let Some(writer) = self.writer() {
             writer.policy.do_send(SetPolicy(policy));

@@ -93,10 +93,6 @@ pub(super) const SETTINGS: &[Setting] = &[
         .runtime()
         .accepted(OWN_CLIENTS)
         .doc("Lets the threads of io-threads read too."),
-    flag("jemalloc-bg-thread", "yes")
-        .runtime()
-        .accepted("the allocator is set up once, at start")
-        .doc("Lets the allocator give back memory on a thread of its own."),
     Setting::of(Kind::Special(Special::Lines { min: 1, max: 64 }), "loadmodule", "")
         .file_only()
         .refused("Troupe loads no modules; remove the line")
