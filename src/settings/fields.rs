@@ -54,6 +54,7 @@ pub struct Rename {
 #[derive(Clone, PartialEq)]
 #[expect(missing_docs, reason = "each field is documented in the table under its own name")]
 pub struct Fields {
+    pub aof_load_skip_refused: bool,
     pub aof_load_truncated: bool,
     pub aof_use_rdb_preamble: bool,
     pub appenddirname: String,
@@ -133,6 +134,7 @@ pub struct Fields {
 impl Fields {
     pub(super) fn of(texts: &Texts<'_>) -> Fields {
         Fields {
+            aof_load_skip_refused: texts.flag("aof-load-skip-refused"),
             aof_load_truncated: texts.flag("aof-load-truncated"),
             aof_use_rdb_preamble: texts.flag("aof-use-rdb-preamble"),
             appenddirname: texts.owned("appenddirname"),
