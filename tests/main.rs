@@ -22,6 +22,7 @@ mod daemon;
 mod differential;
 mod durability;
 mod edges;
+mod foreign;
 mod memory;
 mod order;
 mod pauses;

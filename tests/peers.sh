@@ -36,6 +36,7 @@ install_of_sid() {
   local wrapper=$1 program=$2 tools=$3
   if [ ! -x "$dir/sid/usr/bin/$program" ]; then
     # The packages' set-up scripts want a running init system; what is needed is the unpacked programs.
+    chroot "$dir/sid" apt-get update -qq
     chroot "$dir/sid" apt-get install -y -qq --no-install-recommends "$program" "$tools" \
       >>"$dir/install.log" 2>&1 || true
   fi
