@@ -5,8 +5,8 @@
 //! `tests/peers.sh install` leaves in `target/peers/valkey-server`, or `valkey-server` from PATH.
 //! Redis is `redis-server` from PATH; Redis 8 is the wrapper `target/peers/redis8-server`.
 //!
-//! On a developer's machine a missing oracle is said and passed over; in CI (`CI=true`) it fails the
-//! test: a comparison that did not happen is no comparison.
+//! On a developer's machine a missing oracle is said and passed over; in CI (`CI=true`) it fails
+//! the test: a comparison that did not happen is no comparison.
 
 use std::path::Path;
 

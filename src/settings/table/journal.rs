@@ -13,8 +13,8 @@ pub(super) const SETTINGS: &[Setting] = &[
         .accepted(NO_REWRITE)
         .doc("Keeps files of the journal that are no longer needed."),
     flag("aof-load-skip-refused", "no").ours().doc(
-        "Goes on without records of another server's journal that cannot be applied, with a warning \
-         each.",
+        "Goes on without records of another server's journal that cannot be applied, with a \
+         warning each.",
     ),
     flag("aof-load-truncated", "yes")
         .runtime()
