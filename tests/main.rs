@@ -27,6 +27,7 @@ mod edges;
 mod ends;
 mod events;
 mod faults;
+mod foreign;
 mod memory;
 mod order;
 mod pauses;

@@ -109,9 +109,12 @@ impl Shard {
                 self.thread.end_turn();
                 self.thread.with_shard(|shard| shard.begin_rebuild());
                 self.load += 1;
+                let skips_refused =
+                    self.thread.with_shard(|shard| shard.settings().aof_load_skip_refused);
                 rebuild.do_send(aof::Rebuild {
                     load: self.load,
                     shard: self.thread.number,
+                    skips_refused,
                     replay: ctx.address().recipient(),
                     loaded: ctx.address().recipient(),
                 });
@@ -264,12 +267,13 @@ impl Handler<Replay> for Shard {
             return;
         }
         let now = self.thread.clock.now();
-        let Replay { records, visitors, applied, .. } = replay;
-        let result = self.guarded(|actor| {
-            actor.thread.with_shard(|shard| shard.replay_with(visitors, &records, now))
-        });
-        let result = result.unwrap_or_else(|| Err((0, "the shard panicked".to_owned())));
-        let _ = applied.send(result);
+        let Replay { records, applied, .. } = replay;
+        let refused =
+            self.guarded(|actor| actor.thread.with_shard(|shard| shard.replay(&records, now)));
+        // A panic is the end of the load: what it waits for is dropped.
+        if let Some(refused) = refused {
+            let _ = applied.send(refused);
+        }
     }
 }
 
@@ -278,7 +282,7 @@ impl Handler<Lend> for Shard {
 
     fn handle(&mut self, lend: Lend, _: &mut Context<Shard>) {
         // The loader waits for it.
-        let _ = lend.lent.send(self.thread.with_shard(|shard| shard.give(lend.slot)));
+        let _ = lend.lent.send(self.thread.with_shard(|shard| shard.give(&lend.slots)));
     }
 }
 

@@ -48,6 +48,7 @@ pub enum MemoryShare {
 #[derive(Clone, PartialEq)]
 #[expect(missing_docs, reason = "each field is documented in the table under its own name")]
 pub struct Fields {
+    pub aof_load_skip_refused: bool,
     pub aof_load_truncated: bool,
     pub aof_use_rdb_preamble: bool,
     pub appenddirname: String,
@@ -128,6 +129,7 @@ pub struct Fields {
 impl Fields {
     pub(super) fn of(values: &Values<'_>) -> Fields {
         Fields {
+            aof_load_skip_refused: values.flag("aof-load-skip-refused"),
             aof_load_truncated: values.flag("aof-load-truncated"),
             aof_use_rdb_preamble: values.flag("aof-use-rdb-preamble"),
             appenddirname: values.owned("appenddirname"),

@@ -13,7 +13,9 @@ pub mod errand;
 mod expire;
 mod lend;
 pub mod letter;
+pub mod placing;
 pub mod question;
+pub mod refusal;
 #[cfg(test)]
 mod regressions;
 pub mod replay;

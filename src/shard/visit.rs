@@ -10,7 +10,7 @@ use crate::base::millis::Millis;
 use crate::batch::Batch;
 use crate::commands::action::PauseMode;
 use crate::commands::command::{Command, Run};
-use crate::commands::positions;
+use crate::commands::reach::Reach;
 use crate::shard::errand::{Errand, Need};
 use crate::shard::lend::is_met;
 use crate::shard::letter::Letter;
@@ -125,14 +125,18 @@ impl Shard {
         }
         match (command.run, routed.key) {
             (Run::Keys(_), Some(key)) => self.place_slot(key.slot),
-            (Run::Keys(_), None) => self.place_keys(command, batch),
-            (Run::All(_), _) => self.place_errand(batch, |shard| Errand::for_all(&shard.given.map)),
             (Run::Steps(_), _) => self.place_steps(batch),
             (Run::Walk(_), _) => match batch.walk.as_ref().and_then(|walk| walk.at) {
                 Some(slot) => self.place_slot(slot),
                 None => Place::Here,
             },
-            (Run::Session(_) | Run::Server(_) | Run::Container, _) => Place::Here,
+            _ => match Reach::of(command, batch.spans(), batch.bytes()) {
+                Reach::Nothing => Place::Here,
+                Reach::Keys => self.place_keys(command, batch),
+                Reach::Everything => {
+                    self.place_errand(batch, |shard| Errand::for_all(&shard.given.map))
+                }
+            },
         }
     }
 
@@ -149,8 +153,7 @@ impl Shard {
 
     /// A command whose keys may lie in several slots.
     fn place_keys(&mut self, command: &'static Command, batch: &mut Batch) -> Place {
-        let is_anywhere = positions::are_anywhere(command, batch.spans(), batch.bytes());
-        if batch.errand.is_some() || is_anywhere {
+        if batch.errand.is_some() {
             return self.place_errand(batch, |shard| Errand::for_all(&shard.given.map));
         }
         batch.find_keys(command, &self.given.hasher);

@@ -70,11 +70,11 @@ impl Starter {
         };
         let shards = self.shards.iter().map(loading).collect();
         let renames = settings.rename_command.clone();
-        let began = self.clock.nanos();
+        let (began, skips_refused) = (self.clock.nanos(), settings.aof_load_skip_refused);
         let (sender, receiver) = oneshot::channel();
         std::thread::Builder::new().name("loader".to_owned()).spawn(move || {
             // The starter waits for it.
-            let _ = sender.send(loader::load_all(&files, map, renames, shards));
+            let _ = sender.send(loader::load_all(&files, map, renames, shards, skips_refused));
         })?;
         let loaded = receiver.await.context("the loader ended without a word")??;
         let read = &loaded.read;
