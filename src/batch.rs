@@ -21,6 +21,7 @@ use crate::keyspace::key::KeyAt;
 use crate::keyspace::space::Warm;
 use crate::resp::Frames;
 use crate::session::Session;
+use crate::settings::Renames;
 use crate::shard::broken::Scattered;
 use crate::shard::errand::Errand;
 
@@ -107,7 +108,7 @@ impl Batch {
     }
 
     /// Looks up and routes the requests in `frames`, taken up at `now`.
-    pub fn route(&mut self, input: Bytes, now: Millis, hasher: &Hasher) {
+    pub fn route(&mut self, input: Bytes, now: Millis, hasher: &Hasher, renames: &Renames) {
         self.input = input;
         self.now = self.now.max(now);
         self.next = 0;
@@ -121,7 +122,7 @@ impl Batch {
         self.routed.extend(frames.frames.iter().map(|frame| {
             let bytes = frames.bytes_of(frame, input);
             let spans = frames.args_of(frame);
-            let Found::Command(command) = registry::find_again(last, bytes, spans) else {
+            let Found::Command(command) = registry::find_again(last, bytes, spans, renames) else {
                 return Routed { command: None, key: None };
             };
             last = Some(command);

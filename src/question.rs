@@ -24,7 +24,7 @@ impl LogKind {
     #[inline]
     pub fn threshold(self, settings: &Settings) -> Option<u64> {
         let threshold = match self {
-            LogKind::Slow => settings.commandlog_execution_slower_than,
+            LogKind::Slow => settings.slowlog_log_slower_than,
             LogKind::LargeRequest => settings.commandlog_request_larger_than,
             LogKind::LargeReply => settings.commandlog_reply_larger_than,
         };
@@ -34,7 +34,7 @@ impl LogKind {
     /// How many entries it may have.
     pub fn len_max(self, settings: &Settings) -> usize {
         let len = match self {
-            LogKind::Slow => settings.commandlog_slow_execution_max_len,
+            LogKind::Slow => settings.slowlog_max_len,
             LogKind::LargeRequest => settings.commandlog_large_request_max_len,
             LogKind::LargeReply => settings.commandlog_large_reply_max_len,
         };

@@ -79,7 +79,7 @@ impl Store {
         let records = Records { bytes: Bytes::from(request), spans: frames.args, ends };
         let mut store = Store::new();
         store.now = now;
-        store.shard.replay(&records, now).expect("the journal is sound");
+        assert_eq!(store.shard.replay(&records, now), [], "the journal is sound");
         store.shard.end_replay();
         store
     }
@@ -148,8 +148,8 @@ impl Store {
         let mut batch =
             Box::new(Batch::new(Home { thread: 0, connection: 0 }, self.session.clone()));
         batch.frames = frames;
-        let hasher = self.shard.hasher().clone();
-        batch.route(Bytes::from(request), self.now, &hasher);
+        let renames = &self.shard.settings().rename_command;
+        batch.route(Bytes::from(request), self.now, self.shard.hasher(), renames);
         batch
     }
 

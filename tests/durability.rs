@@ -154,6 +154,24 @@ fn a_torn_tail_is_cut_and_said() {
     assert_eq!(server.client().line("GET third").text(), "3");
 }
 
+/// The same in a single file of Redis before 7, which is adopted first.
+#[test]
+fn a_torn_tail_of_a_single_file_is_cut_and_said() {
+    let mut server = Options::shards(2).journal("always").start();
+    server.stop();
+    std::fs::remove_dir_all(server.path("appendonlydir")).unwrap();
+    let old = [encode(&["SET", "first", "1"]), encode(&["SET", "second", "2"])].concat();
+    std::fs::write(server.path("appendonly.aof"), &old[..old.len() - 3]).unwrap();
+    server.restart();
+    let both = server.client().line("MGET first second");
+    assert_eq!(both.printed(), "1) \"1\"\n2) (nil)");
+    assert!(server.log().to_lowercase().contains("truncat"), "not said in the log");
+    server.client().line("SET third 3");
+    server.kill();
+    server.restart();
+    assert_eq!(server.client().line("MGET first third").printed(), "1) \"1\"\n2) \"3\"");
+}
+
 /// Damage in the middle stops the start, with the place.
 #[test]
 fn damage_in_the_middle_stops_the_start() {

@@ -8,7 +8,7 @@
 //! Every command of COMMAND LIST and every subcommand is in the table of samples or in that of what
 //! is left out, with the reason: a new one fails the test until it is.
 
-mod samples;
+pub(crate) mod samples;
 
 use std::collections::BTreeSet;
 
@@ -22,7 +22,7 @@ use samples::{ANY_REPLY, KEYS, LEFT_OUT, SAMPLES, SETUP, UNDONE, UNEQUAL};
 
 /// The ends of numbers, and those of times: in milliseconds, in seconds, and of what is added to
 /// the time now, which is taken to be between 2019 and 2033.
-const EDGES: [&str; 39] = [
+pub(crate) const EDGES: [&str; 39] = [
     "0",
     "-1",
     "1",
@@ -65,7 +65,7 @@ const EDGES: [&str; 39] = [
 ];
 
 /// What is a number to some readers and none to others, and marks that stand before numbers.
-const ODD: [&str; 22] = [
+pub(crate) const ODD: [&str; 22] = [
     " 1", "1 ", "+1", "01", "-01", "1.0", "1.5", "1e2", "1E308", "-1e308", "5e-324", "1e-400",
     "0x10", "+inf", "Infinity", "-nan", "(1", "[1", "-", "+", "$", "#",
 ];
@@ -182,7 +182,7 @@ fn differences(sample: &str, ours: &mut Client, theirs: &mut Client) -> Vec<Stri
     differences
 }
 
-fn command_list(server: &Server) -> BTreeSet<String> {
+pub(crate) fn command_list(server: &Server) -> BTreeSet<String> {
     let list = server.client().line("COMMAND LIST");
     list.members().iter().map(Reply::text).collect()
 }

@@ -18,6 +18,7 @@
 mod bounds;
 mod changes;
 mod clients;
+mod configuration;
 mod daemon;
 mod descriptors;
 mod differential;
@@ -25,6 +26,8 @@ mod durability;
 mod edges;
 mod ends;
 mod events;
+mod faults;
+mod foreign;
 mod memory;
 mod order;
 mod pauses;

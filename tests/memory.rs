@@ -1,8 +1,13 @@
 //! What INFO says of memory is what the process takes: `used_memory` is what `maxmemory` and every
-//! operator go by, so it must not tell of less.
+//! operator go by, so it must not tell of less. And what is not used any more, the process gives
+//! back.
+
+use std::fs;
 
 use crate::support::client::Client;
-use crate::support::server::Options;
+use crate::support::seed;
+use crate::support::server::{Options, Server};
+use crate::support::wait::{SOON, until};
 
 /// Commands of one pipeline.
 const PIPELINE: usize = 500;
@@ -50,4 +55,64 @@ fn used_memory_grows_as_the_resident_memory_does() {
         let off = (used - rss).abs() / rss;
         assert!(off <= 0.15, "{bytes} bytes: used_memory is off by {:.0} %", off * 100.0);
     }
+}
+
+/// Writes values of many sizes over one another, most of them with a deadline.
+fn churn(client: &mut Client, random: &mut fastrand::Rng) {
+    const KEYS: u32 = 60_000;
+    let value = "v".repeat(900);
+    for _ in 0..2 * KEYS as usize / PIPELINE {
+        let commands: Vec<Vec<String>> = (0..PIPELINE)
+            .map(|_| {
+                let (key, size) = (random.u32(..KEYS), random.usize(20..=900));
+                let mut words = vec!["SET".into(), format!("key:{key}"), value[..size].into()];
+                if random.u8(..4) > 0 {
+                    words.extend(["PX".into(), random.u32(1_000..1_000_000).to_string()]);
+                }
+                words
+            })
+            .collect();
+        client.pipeline(&commands).unwrap();
+    }
+}
+
+/// Nobody sends anything meanwhile, and nobody asks for a purge.
+#[test]
+fn an_idle_server_gives_back_what_it_has_freed() {
+    let mut random = fastrand::Rng::with_seed(seed("churn"));
+    let servers = [1, 2, 4].map(|shards| Options::shards(shards).start());
+    let grown = servers.each_ref().map(|server| {
+        let before = server.rss_bytes();
+        let mut client = server.client();
+        churn(&mut client, &mut random);
+        let grown = server.rss_bytes() - before;
+        client.line("FLUSHALL");
+        (before, grown)
+    });
+    for (server, (before, grown)) in servers.iter().zip(grown) {
+        let what = format!("of {} MB more a third is left at the most", grown >> 20);
+        until(&what, SOON, || server.rss_bytes() <= before + grown / 3);
+    }
+}
+
+/// Whether the allocator has a thread of its own in the server.
+fn has_allocator_thread(server: &Server) -> bool {
+    let tasks = fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap();
+    let names = tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("comm")).ok());
+    names.into_iter().any(|name| name.starts_with("jemalloc"))
+}
+
+#[test]
+fn the_allocators_thread_follows_its_setting() {
+    let server = Options::shards(2).with("jemalloc-bg-thread no").start();
+    let mut client = server.client();
+    assert!(!has_allocator_thread(&server));
+    for (value, is_there) in [("yes", true), ("no", false), ("yes", true)] {
+        let set = client.line(&format!("CONFIG SET jemalloc-bg-thread {value}"));
+        assert_eq!(set.text(), "OK");
+        until("the thread follows", SOON, || has_allocator_thread(&server) == is_there);
+    }
+    assert_eq!(client.line("MEMORY PURGE").text(), "OK");
+    let server = Options::shards(1).start();
+    until("by default there is one", SOON, || has_allocator_thread(&server));
 }

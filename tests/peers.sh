@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
 # The servers to compare with, as Debian ships them.
-#   peers.sh install                            redis-server and its tools on this machine; valkey of Debian sid in a folder
-#   peers.sh start NAME PORT [directive ...]    NAME: valkey | redis. No persistence unless asked; prints the process id
+#   peers.sh install                            redis-server and its tools on this machine; valkey and redis of Debian sid in a folder
+#   peers.sh start NAME PORT [directive ...]    NAME: valkey | redis | redis8. No persistence unless asked; prints the process id
 #   peers.sh stop PID
-# Needs root (debootstrap, chroot). PEERS_DIR: where the sid folder goes (default: target/peers). There `valkey-server` is a
-# wrapper that the tests find by themselves. Debian sid moves on: the version is printed, note it.
+# Needs root (debootstrap, chroot). PEERS_DIR: where the sid folder goes (default: target/peers). There `valkey-server` and
+# `redis8-server` are wrappers that the tests find by themselves. Debian sid moves on: the versions are printed, note them.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 dir=${PEERS_DIR:-$root/target/peers}
 valkey_wanted=9.1
+redis8_wanted=8.0
 
 install() {
   if ! command -v redis-server debootstrap >/dev/null; then
@@ -16,22 +17,39 @@ install() {
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq redis-server redis-tools debootstrap >/dev/null
   fi
   mkdir -p "$dir"
-  if [ ! -x "$dir/sid/usr/bin/valkey-server" ]; then
+  if [ ! -e "$dir/sid/usr/sbin/policy-rc.d" ]; then
     # The mirror that this machine itself uses.
     mirror=$(apt-get indextargets --format '$(REPO_URI)' | grep -m1 '/debian/$' || true)
     debootstrap --variant=minbase sid "$dir/sid" ${mirror:+"$mirror"} >"$dir/install.log" 2>&1
     printf '#!/bin/sh\nexit 101\n' >"$dir/sid/usr/sbin/policy-rc.d"
     chmod +x "$dir/sid/usr/sbin/policy-rc.d"
+  fi
+  install_of_sid valkey-server valkey-server valkey-tools
+  install_of_sid redis8-server redis-server redis-tools
+  redis-server --version
+  wanted valkey-server "$valkey_wanted"
+  wanted redis8-server "$redis8_wanted"
+}
+
+# WRAPPER PROGRAM TOOLS: the program of sid, out of the package of its name, with its tools, and a wrapper for it.
+install_of_sid() {
+  local wrapper=$1 program=$2 tools=$3
+  if [ ! -x "$dir/sid/usr/bin/$program" ]; then
     # The packages' set-up scripts want a running init system; what is needed is the unpacked programs.
-    chroot "$dir/sid" apt-get install -y -qq --no-install-recommends valkey-server valkey-tools \
+    chroot "$dir/sid" apt-get update -qq
+    chroot "$dir/sid" apt-get install -y -qq --no-install-recommends "$program" "$tools" \
       >>"$dir/install.log" 2>&1 || true
   fi
-  printf '#!/bin/sh\nexec chroot "%s" /usr/bin/valkey-server "$@"\n' "$dir/sid" >"$dir/valkey-server"
-  chmod +x "$dir/valkey-server"
-  version=$("$dir/valkey-server" --version) || { tail -5 "$dir/install.log" >&2; exit 1; }
+  printf '#!/bin/sh\nexec chroot "%s" /usr/bin/%s "$@"\n' "$dir/sid" "$program" >"$dir/$wrapper"
+  chmod +x "$dir/$wrapper"
+}
+
+# WRAPPER VERSION: prints the version; says so when it is another than the one that the tests were written from.
+wanted() {
+  local version
+  version=$("$dir/$1" --version) || { tail -5 "$dir/install.log" >&2; exit 1; }
   echo "$version"
-  redis-server --version
-  case $version in *v=$valkey_wanted.*) ;; *) echo "warning: Valkey $valkey_wanted is what the scripts were written from" >&2 ;; esac
+  case $version in *v=$2.*) ;; *) echo "warning: $1 $2 is what the tests were written from" >&2 ;; esac
 }
 
 start() {
@@ -40,6 +58,7 @@ start() {
   case $name in
     valkey) command=$dir/valkey-server ;;
     redis) command=redis-server ;;
+    redis8) command=$dir/redis8-server ;;
     *) echo "unknown peer $name" >&2; exit 2 ;;
   esac
   mkdir -p "$dir"

@@ -22,7 +22,7 @@ use troupe::batch::{Batch, Home};
 use troupe::resp::{Decoder, Frames, Limits, Reply, encode};
 use troupe::route::Map;
 use troupe::session::{Peer, Session};
-use troupe::settings::Settings;
+use troupe::settings::{Renames, Settings};
 use troupe::shard::{Parts, Shard, Ticks};
 
 /// Requests in one batch.
@@ -107,12 +107,13 @@ fn decode(criterion: &mut Criterion) {
 fn route(criterion: &mut Criterion) {
     let request = pipeline(&["GET", "KEY"]);
     let hasher = Hasher::with_seeds([1, 2, 3, 4]);
+    let renames = Renames::default();
     let mut batch = new_batch();
     batch.frames = decoded(&request);
     let mut group = criterion.benchmark_group("route");
     group.throughput(Throughput::Elements(PIPELINE as u64));
     group.bench_function("get", |bencher| {
-        bencher.iter(|| batch.route(black_box(request.clone()), NOW, &hasher));
+        bencher.iter(|| batch.route(black_box(request.clone()), NOW, &hasher, &renames));
     });
     group.finish();
 }
@@ -132,7 +133,7 @@ fn execute(criterion: &mut Criterion) {
         let routed = |shard: &Shard, request: &Bytes| {
             let mut batch = new_batch();
             batch.frames = decoded(request);
-            batch.route(request.clone(), NOW, shard.hasher());
+            batch.route(request.clone(), NOW, shard.hasher(), &Renames::default());
             batch
         };
         let fill = routed(&shard, &pipeline(before));
@@ -144,7 +145,7 @@ fn execute(criterion: &mut Criterion) {
                 let mut batch = new_batch();
                 batch.frames = decoded(&request);
                 batch.replies.reserve(4096);
-                batch.route(request.clone(), NOW, &hasher);
+                batch.route(request.clone(), NOW, &hasher, &Renames::default());
                 batch
             };
             let run = |batch| {

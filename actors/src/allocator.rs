@@ -1,4 +1,9 @@
-//! jemalloc's own counters, report and purge.
+//! jemalloc's own counters and report, and how it gives memory back.
+//!
+//! Pages that hold nothing any more stay with the allocator for a while, ten seconds at the most:
+//! whoever allocates next may want them. Only somebody who looks at the time can give them back
+//! then. Left alone, that is each thread while it allocates, so a thread that is idle keeps them,
+//! and a busy one tells the kernel in the middle of a slice. So a thread of jemalloc's own does it.
 //!
 //! The purge is the one call here that has no safe wrapper: it takes no value and gives none back.
 
@@ -6,7 +11,8 @@
 
 use std::ptr::null_mut;
 
-use tikv_jemalloc_ctl::{epoch, stats, stats_print};
+use tikv_jemalloc_ctl::{background_thread, epoch, max_background_threads, stats, stats_print};
+use tracing::warn;
 use troupe::stats::facts::Memory;
 
 /// The allocator's counters, as of now. A counter that cannot be read is 0.
@@ -30,6 +36,18 @@ pub fn report() -> Vec<u8> {
     match stats_print::stats_print(&mut text, stats_print::Options::default()) {
         Ok(()) => text,
         Err(error) => format!("the allocator gives no report: {error}").into_bytes(),
+    }
+}
+
+/// Starts or ends the allocator's own thread. Where it cannot be started that is logged, and memory
+/// is given back by the threads that allocate.
+pub fn give_back_in_background(is_on: bool) {
+    // One is enough for all arenas: nearly all that it does is one call to the kernel a time.
+    let set = max_background_threads::write(1).and_then(|()| background_thread::write(is_on));
+    if let Err(error) = set {
+        warn!("jemalloc-bg-thread: the allocator's thread cannot be started: {error}");
+        // It would count on the thread.
+        let _ = background_thread::write(false);
     }
 }
 

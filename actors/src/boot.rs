@@ -5,6 +5,7 @@
 
 mod journal;
 
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc;
@@ -25,6 +26,7 @@ use troupe::settings::Settings;
 use troupe::shard::{self, Parts};
 
 use crate::admin::{self, Admin, Current, Reach};
+use crate::allocator;
 use crate::clock::Clock;
 use crate::connection::actor::Connection;
 use crate::connection::stream::Stream;
@@ -52,7 +54,7 @@ pub struct Server {
     admin: Arc<Admin>,
     listener: Option<Addr<Listener>>,
     arbiters: Vec<Arbiter>,
-    unixsocket: String,
+    unixsocket: PathBuf,
 }
 
 /// What a start is given.
@@ -111,6 +113,7 @@ pub async fn start(given: Given) -> anyhow::Result<Server> {
     }));
     // A score that the system does not take is in the log; the server can do without.
     let _ = admin.score(&settings);
+    allocator::give_back_in_background(settings.jemalloc_bg_thread);
     let (at_listener, for_admin) = (shared.clone(), admin.clone());
     let listener =
         start_listener(doors, &arbiters, current, at_listener, guardian.clone(), for_admin);
@@ -304,8 +307,10 @@ impl Server {
                 bail!("the journal could not be made durable: {fault}");
             }
         }
-        if !self.unixsocket.is_empty() && std::fs::remove_file(&self.unixsocket).is_err() {
-            warn!("{} could not be removed", self.unixsocket);
+        if !self.unixsocket.as_os_str().is_empty()
+            && std::fs::remove_file(&self.unixsocket).is_err()
+        {
+            warn!("{} could not be removed", self.unixsocket.display());
         }
         for arbiter in &self.arbiters {
             arbiter.stop();

@@ -2,7 +2,8 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
-use std::path::PathBuf;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
@@ -26,7 +27,7 @@ const IN_BACKGROUND: &str = "DAEMON_OF_TROUPE";
 const HAS_LEFT: &str = "in the background\n";
 
 /// Runs the server until it is told to end. `input` is what the settings took from standard input.
-pub fn run(start: Start, input: Option<String>) -> ExitCode {
+pub fn run(start: Start, input: Option<Vec<u8>>) -> ExitCode {
     match serve(start, input) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -38,12 +39,12 @@ pub fn run(start: Start, input: Option<String>) -> ExitCode {
     }
 }
 
-fn serve(start: Start, input: Option<String>) -> anyhow::Result<()> {
+fn serve(start: Start, input: Option<Vec<u8>>) -> anyhow::Result<()> {
     let Start { mut settings, file, warnings } = start;
     let began_in = std::env::current_dir();
     enter_directory(&mut settings)?;
     logging::begin(&settings.logfile, logging::filter(settings.loglevel), settings.log_format)
-        .with_context(|| format!("the log file {} cannot be opened", settings.logfile))?;
+        .with_context(|| format!("the log file {} cannot be opened", settings.logfile.display()))?;
     if settings.daemonize && !is_supervised(settings.supervised) {
         if std::env::var_os(IN_BACKGROUND).is_none() {
             let began_in = began_in.context("the directory of the start has no name")?;
@@ -174,13 +175,11 @@ fn notify(state: &[NotifyState<'_>]) {
 fn enter_directory(settings: &mut Settings) -> anyhow::Result<()> {
     let dir = settings.dir.clone();
     std::env::set_current_dir(&dir).with_context(|| {
-        format!("Can't chdir to '{dir}': set `dir` to a directory that is there")
+        format!("Can't chdir to '{}': set `dir` to a directory that is there", dir.display())
     })?;
     let whole = std::env::current_dir().context("the directory of the process has no name")?;
-    if let Some(whole) = whole.to_str() {
-        settings.set("dir", &[whole]).map_err(|error| anyhow::anyhow!("dir: {error}"))?;
-    }
-    Ok(())
+    let set = settings.set("dir", &[whole.as_os_str().as_bytes()]);
+    set.map_err(|error| anyhow::anyhow!("dir: {error}"))
 }
 
 /// Whether there is the service manager that the settings speak of.
@@ -199,7 +198,7 @@ fn is_supervised(supervision: Supervision) -> bool {
 /// has left the terminal: a session whose leader ends takes its processes with it.
 ///
 /// Nothing has been started yet: no thread, no socket.
-fn start_in_background(directory: PathBuf, input: Option<String>) -> anyhow::Result<()> {
+fn start_in_background(directory: PathBuf, input: Option<Vec<u8>>) -> anyhow::Result<()> {
     use std::process::{Command, Stdio};
     let program = std::env::current_exe().context("the program does not find itself")?;
     let stdin = if input.is_some() { Stdio::piped() } else { Stdio::null() };
@@ -213,7 +212,7 @@ fn start_in_background(directory: PathBuf, input: Option<String>) -> anyhow::Res
         .spawn()
         .context("the server cannot be started in the background")?;
     if let (Some(mut stdin), Some(input)) = (server.stdin.take(), input) {
-        stdin.write_all(input.as_bytes()).context("the server in the background reads nothing")?;
+        stdin.write_all(&input).context("the server in the background reads nothing")?;
     }
     let mut said = String::new();
     if let Some(mut stdout) = server.stdout.take() {
@@ -260,14 +259,14 @@ fn make_room(settings: &mut Settings) -> anyhow::Result<Descriptors> {
 }
 
 /// Writes the process id to a file where that is possible: nothing in the server depends on it.
-fn write_pidfile(path: &str) -> Option<PathBuf> {
-    if path.is_empty() {
+fn write_pidfile(path: &Path) -> Option<PathBuf> {
+    if path.as_os_str().is_empty() {
         return None;
     }
     match fs::write(path, format!("{}\n", std::process::id())) {
-        Ok(()) => Some(PathBuf::from(path)),
+        Ok(()) => Some(path.to_owned()),
         Err(error) => {
-            warn!("the pid file {path} is not written: {error}");
+            warn!("the pid file {} is not written: {error}", path.display());
             None
         }
     }

@@ -84,7 +84,7 @@ impl Shortage {
 
 fn doors(settings: &Settings) -> u64 {
     let tcp = if settings.port > 0 { settings.bind.len() as u64 } else { 0 };
-    tcp + u64::from(!settings.unixsocket.is_empty())
+    tcp + u64::from(!settings.unixsocket.as_os_str().is_empty())
 }
 
 /// Raises the limit to what is wanted, or as far as it goes. Returns what it is.

@@ -46,7 +46,7 @@ impl Door {
 /// Which one cannot be opened and why, or that there is none.
 pub fn open(settings: &Settings) -> anyhow::Result<Vec<Door>> {
     let mut doors = open_beside(&[], settings)?.new;
-    if !settings.unixsocket.is_empty() {
+    if !settings.unixsocket.as_os_str().is_empty() {
         doors.push(open_unix(settings)?);
     }
     if doors.is_empty() {
@@ -177,9 +177,9 @@ fn open_unix(settings: &Settings) -> anyhow::Result<Door> {
             std::fs::set_permissions(path, mode)?;
         }
         socket.listen(settings.tcp_backlog as i32)?;
-        Ok(Door::Unix(UnixListener::from_std(socket.into())?, path.clone()))
+        Ok(Door::Unix(UnixListener::from_std(socket.into())?, path.display().to_string()))
     };
-    open().with_context(|| format!("the unix socket {path} cannot be opened"))
+    open().with_context(|| format!("the unix socket {} cannot be opened", path.display()))
 }
 
 #[cfg(test)]

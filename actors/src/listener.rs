@@ -150,7 +150,7 @@ fn is_unprotected(settings: &Settings, accepted: &Accepted) -> bool {
             ip.is_loopback() || ip.to_ipv4_mapped().is_some_and(|ip| ip.is_loopback())
         }
     });
-    settings.protected_mode && settings.requirepass.is_empty() && !is_near
+    settings.protected_mode && settings.passwords.is_none_needed() && !is_near
 }
 
 impl Accepted {

@@ -36,8 +36,9 @@ static LEVEL: OnceLock<reload::Handle<LevelFilter, Registry>> = OnceLock::new();
 ///
 /// # Errors
 /// When the file cannot be opened.
-pub fn begin(path: &str, level: LevelFilter, form: LogFormat) -> io::Result<()> {
-    lines().file = (!path.is_empty()).then(|| LogFile::open(Path::new(path))).transpose()?;
+pub fn begin(path: &Path, level: LevelFilter, form: LogFormat) -> io::Result<()> {
+    let is_named = !path.as_os_str().is_empty();
+    lines().file = is_named.then(|| LogFile::open(path)).transpose()?;
     let (filter, handle) = reload::Layer::new(level);
     let lines = tracing_subscriber::fmt::layer().with_writer(|| ToLines).with_ansi(false);
     let lines = match form {

@@ -1,5 +1,6 @@
 //! The daemon `troupe`: settings, log, start, wait for the end.
 
+use std::io::Read;
 use std::process::ExitCode;
 
 use troupe_actors::daemon;
@@ -10,13 +11,13 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 #[expect(clippy::print_stdout, reason = "what --version and --help ask for")]
 fn main() -> ExitCode {
-    let words = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
-    let variables = std::env::vars_os().map(|(name, value)| {
-        (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned())
-    });
     let mut input = None;
-    let stdin = || Ok(input.insert(std::io::read_to_string(std::io::stdin())?).clone());
-    match settings::read(words, variables, stdin) {
+    let stdin = || {
+        let mut content = Vec::new();
+        std::io::stdin().read_to_end(&mut content)?;
+        Ok(input.insert(content).clone())
+    };
+    match settings::read(std::env::args_os().skip(1), std::env::vars_os(), stdin) {
         Ok(Invocation::Print(text)) => {
             println!("{}", text.trim_end());
             ExitCode::SUCCESS

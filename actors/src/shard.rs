@@ -21,6 +21,7 @@ use troupe::base::millis::Millis;
 use troupe::hook::Phase;
 use troupe::hook::Sink;
 use troupe::hooks::monitor::Monitor;
+use troupe::shard::SLICE_NS;
 use troupe::shard::question::Question;
 
 use crate::fault::{Vital, panic_text};
@@ -34,12 +35,17 @@ use crate::thread::{Thread, stall};
 /// How often a shard looks at the clock when nothing else wakes it.
 const TICK: Duration = Duration::from_millis(100);
 
+/// What a turn is made of: batches, deadlines, what is let go, a journal that begins.
+const PARTS: usize = 4;
+
 /// The actor of one shard.
 pub struct Shard {
     thread: Rc<Thread>,
     guardian: Recipient<control::Restarted>,
     rebuild: Option<Recipient<aof::Rebuild>>,
     tells: bool,
+    /// The part with which the next turn begins.
+    part: usize,
     load: u64,
     _vital: Vital,
 }
@@ -47,7 +53,8 @@ pub struct Shard {
 impl Shard {
     /// An actor for the shard of `thread`.
     pub fn new(thread: Rc<Thread>, guardian: Recipient<control::Restarted>) -> Shard {
-        Shard { thread, guardian, rebuild: None, tells: false, load: 0, _vital: Vital("a shard") }
+        let _vital = Vital("a shard");
+        Shard { thread, guardian, rebuild: None, tells: false, part: 0, load: 0, _vital }
     }
 
     fn name(&self) -> String {
@@ -66,20 +73,28 @@ impl Shard {
         }
     }
 
-    /// One turn. Returns true when there is more to do.
+    /// One turn: each part once, or those for which the slice was long enough; the next turn begins
+    /// with the others. Returns true when there is more to do.
     fn turn(&mut self) -> bool {
         let thread = &self.thread;
         thread.slices.begin(&thread.clock);
         let mut clock = thread.clock.clone();
-        let now = thread.clock.now();
+        let (now, start) = (thread.clock.now(), thread.clock.nanos());
         let tells = self.tells && thread.has_room();
-        let more = thread.with_shard(|shard| {
-            let work = shard.work(now, &mut clock);
-            let expire = shard.expire(now, &mut clock);
-            let discard = shard.discard(&mut clock);
-            let tell = tells && shard.tell(&mut clock);
-            work || expire || discard || tell
-        });
+        let mut more = false;
+        for _ in 0..PARTS {
+            more |= thread.with_shard(|shard| match self.part {
+                0 => shard.work(now, &mut clock),
+                1 => shard.expire(now, &mut clock),
+                2 => shard.discard(&mut clock),
+                _ => tells && shard.tell(&mut clock),
+            });
+            self.part = (self.part + 1) % PARTS;
+            if thread.clock.nanos() - start > SLICE_NS {
+                more = true;
+                break;
+            }
+        }
         thread.end_turn();
         thread.end_slice();
         more
@@ -95,9 +110,12 @@ impl Shard {
                 self.thread.end_turn();
                 self.thread.with_shard(|shard| shard.begin_rebuild());
                 self.load += 1;
+                let skips_refused =
+                    self.thread.with_shard(|shard| shard.settings().aof_load_skip_refused);
                 rebuild.do_send(aof::Rebuild {
                     load: self.load,
                     shard: self.thread.number,
+                    skips_refused,
                     replay: ctx.address().recipient(),
                     loaded: ctx.address().recipient(),
                 });
@@ -250,12 +268,13 @@ impl Handler<Replay> for Shard {
             return;
         }
         let now = self.thread.clock.now();
-        let Replay { records, visitors, applied, .. } = replay;
-        let result = self.guarded(|actor| {
-            actor.thread.with_shard(|shard| shard.replay_with(visitors, &records, now))
-        });
-        let result = result.unwrap_or_else(|| Err((0, "the shard panicked".to_owned())));
-        let _ = applied.send(result);
+        let Replay { records, applied, .. } = replay;
+        let refused =
+            self.guarded(|actor| actor.thread.with_shard(|shard| shard.replay(&records, now)));
+        // A panic is the end of the load: what it waits for is dropped.
+        if let Some(refused) = refused {
+            let _ = applied.send(refused);
+        }
     }
 }
 
@@ -264,7 +283,7 @@ impl Handler<Lend> for Shard {
 
     fn handle(&mut self, lend: Lend, _: &mut Context<Shard>) {
         // The loader waits for it.
-        let _ = lend.lent.send(self.thread.with_shard(|shard| shard.give(lend.slot)));
+        let _ = lend.lent.send(self.thread.with_shard(|shard| shard.give(&lend.slots)));
     }
 }
 

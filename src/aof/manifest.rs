@@ -167,17 +167,31 @@ impl Manifest {
         text
     }
 
-    /// The increment that comes after all that are listed. It is not added yet.
-    pub fn next_increment(&self, appendfilename: &str) -> File {
-        let seq = self.increments.last().map_or(0, |last| last.seq) + 1;
-        File { name: format!("{appendfilename}.{seq}.incr.aof"), seq }
+    /// The increment that comes after all that are listed, under a name that is not taken. It is
+    /// not added yet.
+    pub fn next_increment(&self, appendfilename: &str, is_taken: impl Fn(&str) -> bool) -> File {
+        let last = self.increments.last().map_or(0, |last| last.seq);
+        self.after(last, is_taken, |seq| format!("{appendfilename}.{seq}.incr.aof"))
     }
 
-    /// The base that would replace the present one. It is not added yet.
-    pub fn next_base(&self, appendfilename: &str, is_rdb: bool) -> File {
-        let seq = self.base.as_ref().map_or(0, |base| base.seq) + 1;
-        let ending = if is_rdb { "rdb" } else { "aof" };
-        File { name: format!("{appendfilename}.{seq}.base.{ending}"), seq }
+    /// The base that would replace the present one, under a name that is not taken. It is not added
+    /// yet.
+    pub fn next_base(&self, appendfilename: &str, is_taken: impl Fn(&str) -> bool) -> File {
+        let last = self.base.as_ref().map_or(0, |base| base.seq);
+        self.after(last, is_taken, |seq| format!("{appendfilename}.{seq}.base.aof"))
+    }
+
+    fn after(
+        &self,
+        last: u64,
+        is_taken: impl Fn(&str) -> bool,
+        name: impl Fn(u64) -> String,
+    ) -> File {
+        let mut next = File { name: name(last + 1), seq: last + 1 };
+        while self.names(&next.name) || is_taken(&next.name) {
+            next = File { name: name(next.seq + 1), seq: next.seq + 1 };
+        }
+        next
     }
 
     /// Whether any list names this file.
@@ -272,8 +286,19 @@ mod tests {
         assert_eq!(manifest.base, Some(file("appendonly.aof.1.base.rdb", 1)));
         assert_eq!(manifest.increments.len(), 2);
         assert_eq!(manifest.format(), text);
-        assert_eq!(manifest.next_increment("a"), file("a.3.incr.aof", 3));
-        assert_eq!(manifest.next_base("a", true), file("a.2.base.rdb", 2));
+    }
+
+    #[test]
+    fn the_next_files_take_no_name_that_is_taken() {
+        let manifest = Manifest {
+            base: Some(file("a.1.base.aof", 1)),
+            increments: vec![file("a.1.incr.aof", 1), file("a.2.incr.aof", 2)],
+            history: vec![file("a.2.base.aof", 2)],
+        };
+        let taken = |name: &str| name == "a.3.incr.aof";
+        assert_eq!(manifest.next_increment("a", |_| false), file("a.3.incr.aof", 3));
+        assert_eq!(manifest.next_increment("a", taken), file("a.4.incr.aof", 4));
+        assert_eq!(manifest.next_base("a", taken), file("a.3.base.aof", 3));
     }
 
     #[test]

@@ -36,6 +36,9 @@ pub struct Command {
     /// where they stand. It finds all that specifications look for behind a word, too; the last
     /// specification says what is done with them.
     pub further: Option<FurtherKeys>,
+    /// Whether names of its keys follow from values, from its words. A record of it is applied where
+    /// every slot is.
+    pub anywhere: Option<KeysAnywhere>,
     /// What it does with keys that are declared with [`Access::VARIABLE_FLAGS`], from its words,
     /// the name first.
     pub varying_access: Option<VaryingAccess>,
@@ -79,6 +82,7 @@ impl Command {
         arity: Arity::AtLeast(1),
         keys: &[],
         further: None,
+        anywhere: None,
         varying_access: None,
         element: None,
         flags: Flags::NONE,
@@ -126,6 +130,9 @@ impl Command {
 
 /// Where keys are that no specification finds for certain, by the words of the call.
 pub type FurtherKeys = fn(&[&[u8]]) -> Vec<usize>;
+
+/// Whether names of keys follow from values, by the words of the call.
+pub type KeysAnywhere = fn(&[&[u8]]) -> bool;
 
 /// What a command does with its keys, by its words.
 pub type VaryingAccess = fn(&[&[u8]]) -> Access;

@@ -165,15 +165,15 @@ pub(crate) fn unknown_command<'a>(
 }
 
 /// The error for a subcommand that its container does not have.
-pub(crate) fn unknown_subcommand(container: &str, sub: &[u8]) -> CommandError {
+pub(crate) fn unknown_subcommand(container: &[u8], sub: &[u8]) -> CommandError {
     let template = "ERR unknown subcommand '{}'. Try {} HELP.";
-    quoting(template, &[cut(sub, QUOTED_MAX), container.to_ascii_uppercase().as_bytes()])
+    quoting(template, &[cut(sub, QUOTED_MAX), &container.to_ascii_uppercase()])
 }
 
 /// As [`unknown_subcommand`], where it may also be that the words are too few or too many.
-pub(crate) fn unknown_subcommand_or_arity(container: &str, sub: &[u8]) -> CommandError {
+pub(crate) fn unknown_subcommand_or_arity(container: &[u8], sub: &[u8]) -> CommandError {
     let template = "ERR unknown subcommand or wrong number of arguments for '{}'. Try {} HELP.";
-    quoting(template, &[cut(sub, QUOTED_MAX), container.to_ascii_uppercase().as_bytes()])
+    quoting(template, &[cut(sub, QUOTED_MAX), &container.to_ascii_uppercase()])
 }
 
 /// An error with the words of a client in the places of `{}`, byte for byte.
@@ -228,7 +228,7 @@ mod tests {
         assert_eq!(at_the_end.to_string(), "ERR no a\nb");
         let long = [&[b'x'; 127][..], b"\xe2\x82\xac"].concat();
         let shown = [&b"-ERR unknown subcommand '"[..], &long[..128], b"'. Try GET HELP.\r\n"];
-        assert_eq!(line(&unknown_subcommand("get", &long)), shown.concat());
+        assert_eq!(line(&unknown_subcommand(b"get", &long)), shown.concat());
     }
 
     #[test]

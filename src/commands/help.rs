@@ -44,7 +44,7 @@ pub(super) fn of_lines(
 }
 
 fn say<'a>(call: &Call<'_>, lines: impl Iterator<Item = (String, &'a str)>, reply: &mut Reply<'_>) {
-    let name = container(call).to_ascii_uppercase();
+    let name = String::from_utf8_lossy(call.arg(0)).to_ascii_uppercase();
     let mut all = vec![format!("{name} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:")];
     for (usage, what) in lines {
         all.push(usage);

@@ -46,9 +46,16 @@ fn certain(command: &Command) -> impl Iterator<Item = &'static KeySpec> + use<> 
 
 /// Keys that the command finds itself.
 fn further(command: &Command, spans: &[Span], bytes: &[u8]) -> Vec<usize> {
-    let Some(further) = command.further else { return Vec::new() };
-    let words: Vec<&[u8]> = spans.iter().map(|span| span.of(bytes)).collect();
-    further(&words)
+    command.further.map_or_else(Vec::new, |further| further(&words(spans, bytes)))
+}
+
+/// Whether the command has keys whose names follow from values.
+pub fn are_anywhere(command: &Command, spans: &[Span], bytes: &[u8]) -> bool {
+    command.anywhere.is_some_and(|anywhere| anywhere(&words(spans, bytes)))
+}
+
+fn words<'a>(spans: &[Span], bytes: &'a [u8]) -> Vec<&'a [u8]> {
+    spans.iter().map(|span| span.of(bytes)).collect()
 }
 
 /// Positions of the keys, each with its specification; none where a number of keys is wrong.

@@ -1,7 +1,8 @@
 //! All commands, and how one is found.
 //!
 //! The families are listed here; the names are hashed once. Lookup is by the first word, then, for
-//! a container, by the second.
+//! a container, by the second. What a client calls a command by may be another name than the
+//! declared one: [`Renames`] is asked first, where there are any.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -16,6 +17,7 @@ use crate::commands::{
     bitmap, connection, generic, geo, hash, hyperloglog, list, server, set, stream, string, zset,
 };
 use crate::resp::Span;
+use crate::settings::Renames;
 
 /// Every family of commands, in the order of the documentation.
 pub static FAMILIES: &[&[Command]] = &[
@@ -132,7 +134,7 @@ pub fn commands() -> impl Iterator<Item = &'static Command> {
     FAMILIES.iter().copied().flatten()
 }
 
-/// The command or subcommand with this full name (`get`, `config|get`), in any case.
+/// The command or subcommand with this declared full name (`get`, `config|get`), in any case.
 pub fn named(name: &[u8]) -> Option<&'static Command> {
     let mut lower = [0; 2 * NAME_MAX];
     let lower = lower.get_mut(..name.len())?;
@@ -141,29 +143,52 @@ pub fn named(name: &[u8]) -> Option<&'static Command> {
     INDEX.by_name.get(&*lower).copied()
 }
 
-/// The command with this name, in any case. Subcommands have no name that a request may begin with.
-fn command(name: &[u8]) -> Option<&'static Command> {
+/// The command or subcommand that clients call by this full name, in any case.
+pub fn called(name: &[u8], renames: &Renames) -> Option<&'static Command> {
+    if renames.is_empty() {
+        return named(name);
+    }
+    let word = name.split(|byte| *byte == b'|').next().unwrap_or_default();
+    match renames.declared(name) {
+        // A new name may have a bar in it, and is a command's all the same.
+        Some(declared) if declared != name => named(declared),
+        _ if word.len() == name.len() => named(renames.declared(name)?),
+        _ => subcommand(named(renames.declared(word)?)?, &name[word.len() + 1..]),
+    }
+}
+
+/// The command that clients call by this word. Subcommands have no name that a request may begin
+/// with.
+#[inline]
+fn command(word: &[u8], renames: &Renames) -> Option<&'static Command> {
+    let name = if renames.is_empty() { word } else { renames.declared(word)? };
     named(name).filter(|_| !name.contains(&b'|'))
 }
 
 /// As [`find`], where the request before was for `last`: those of a pipeline are mostly alike.
 #[inline]
-pub fn find_again(last: Option<&'static Command>, bytes: &[u8], spans: &[Span]) -> Found {
+pub fn find_again(
+    last: Option<&'static Command>,
+    bytes: &[u8],
+    spans: &[Span],
+    renames: &Renames,
+) -> Found {
     if let (Some(command), Some(first)) = (last, spans.first())
         && command.subcommands.is_empty()
         && !command.name.as_str().contains('|')
         && first.of(bytes).eq_ignore_ascii_case(command.name.as_str().as_bytes())
+        && renames.is_empty()
         && command.accepts(spans.len())
     {
         return Found::Command(command);
     }
-    find(bytes, spans)
+    find(bytes, spans, renames)
 }
 
 /// Finds what a request asks for; nothing where it is unknown or its arity is wrong.
-pub fn find(bytes: &[u8], spans: &[Span]) -> Found {
+pub fn find(bytes: &[u8], spans: &[Span], renames: &Renames) -> Found {
     let Some(first) = spans.first() else { return Found::Nothing };
-    let found = match command(first.of(bytes)) {
+    let found = match command(first.of(bytes), renames) {
         Some(container) if !container.subcommands.is_empty() && spans.len() > 1 => {
             let sub = subcommand(container, spans[1].of(bytes));
             match container.run {
@@ -176,6 +201,15 @@ pub fn find(bytes: &[u8], spans: &[Span]) -> Found {
     match found {
         Some(command) if command.accepts(spans.len()) => Found::Command(command),
         _ => Found::Nothing,
+    }
+}
+
+/// As [`find`], for a record of a journal: it holds commands as clients called them, and what the
+/// server itself put in the place of a command by its declared name.
+pub fn find_journaled(bytes: &[u8], spans: &[Span], renames: &Renames) -> Found {
+    match find(bytes, spans, renames) {
+        Found::Nothing if !renames.is_empty() => find(bytes, spans, &Renames::default()),
+        found => found,
     }
 }
 
@@ -192,16 +226,16 @@ pub fn subcommand(container: &Command, sub: &[u8]) -> Option<&'static Command> {
 }
 
 /// Why a request was not found: the error that Redis gives.
-pub fn refusal(bytes: &[u8], spans: &[Span]) -> CommandError {
+pub fn refusal(bytes: &[u8], spans: &[Span], renames: &Renames) -> CommandError {
     let word = |at: usize| spans.get(at).map_or(&[][..], |span: &Span| span.of(bytes));
-    match command(word(0)) {
+    match command(word(0), renames) {
         None => unknown_command(word(0), spans.iter().skip(1).map(|span| span.of(bytes))),
         Some(container) if container.hides_subcommands && spans.len() > 1 => {
-            unknown_subcommand_or_arity(container.name.as_str(), word(1))
+            unknown_subcommand_or_arity(word(0), word(1))
         }
         Some(container) if !container.subcommands.is_empty() && spans.len() > 1 => {
             match subcommand(container, word(1)) {
-                None => unknown_subcommand(container.name.as_str(), word(1)),
+                None => unknown_subcommand(word(0), word(1)),
                 Some(sub) => CommandError::WrongArity(sub.name.as_str()),
             }
         }

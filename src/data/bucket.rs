@@ -305,6 +305,13 @@ fn resize<T: Default>(row: &mut Box<[T]>, len: usize) {
     *row = resized.into_boxed_slice();
 }
 
+/// Shortens a row to `len`, where that leaves half of it or less. What goes is empty.
+fn give_back<T: Default>(row: &mut Box<[T]>, len: usize) {
+    if row.len() > len && row.len() >= 2 * len {
+        resize(row, len);
+    }
+}
+
 /// A row of buckets, in chunks: adding one moves one chunk at the most. What every look needs
 /// stands in front.
 #[derive(Clone, Debug)]
@@ -468,6 +475,15 @@ impl<T> Buckets<T> {
         self.len = last;
         if let Some((chunk, 0)) = self.chunk_mut(last) {
             *chunk = Chunk::default();
+        }
+    }
+
+    /// Gives room back that the row grew into and left again, where that is half of it or more.
+    pub(super) fn shrink(&mut self) {
+        let last = self.len.saturating_sub(1);
+        give_back(&mut self.rest, row_for(last / CHUNK));
+        if let Some((chunk, at)) = self.chunk_mut(last) {
+            give_back(&mut chunk.front, row_for(at + 1));
         }
     }
 

@@ -1,19 +1,19 @@
-//! A hash table that grows and is scanned piece by piece: the keys of a slot, the fields of a
-//! large hash, the members of a large set.
+//! A hash table that grows, shrinks and is scanned piece by piece: the keys of a slot, the fields
+//! of a large hash, the members of a large set.
 //!
 //! Linear hashing (W. Litwin, 1980) over buckets of one cache line. With `n` buckets and `level` =
 //! floor(log2 n), a member belongs to bucket `bits mod 2^level`, or `mod 2^(level+1)` where that
-//! bucket was split already. One insertion splits at most one bucket, so growth never moves more
-//! than a few members at a time, however large the table. A bucket that is full goes on in another
-//! one behind it, until it is split.
+//! bucket was split already. One insertion splits at most one bucket, and one removal undoes at
+//! most one split, so never more than a few members move at a time, however large the table. A
+//! bucket that is full goes on in another one behind it, until it is split.
 //!
 //! A bucket holds eight bits of each member's hash beside the members, so a look that fails reads
 //! one line of memory, and one that finds its member two: the bucket's and the member's.
 //!
 //! A scan goes over buckets in the order of their bits read backwards: in that order a bucket
 //! covers an interval, and splitting it only divides the interval. So a member that is there from
-//! start to end of a scan is met, whatever happens meanwhile. The table never shrinks in between;
-//! it is emptied as a whole.
+//! start to end of a scan is met, whatever happens meanwhile; where two buckets became one, perhaps
+//! twice.
 //!
 //! Each group of buckets knows a lower bound of its deadlines, so that looking for what is due
 //! costs one comparison a group and no memory a member.
@@ -30,6 +30,10 @@ use crate::data::marked::MARK_BITS;
 /// Members a bucket holds on average before the table grows by one bucket.
 const BUCKET_MEAN: usize = 7;
 
+/// The table loses a bucket when even so many times its members would not make it grow: far enough
+/// from there not to go back and forth.
+const SPARSE: usize = 4;
+
 /// More members than this a bucket does not hold, with those behind it: with twice the mean on
 /// average, where it is next to be split, it has more once in 40,000 times.
 const BUCKET_MAX: usize = 31;
@@ -39,9 +43,6 @@ const TRIES: usize = 1_000;
 
 /// Buckets of a group.
 const GROUP: usize = 16;
-
-/// A table of more buckets is not given back at once when its last member goes.
-const BUCKETS_AT_ONCE_MAX: usize = 1_024;
 
 /// The latest bound of a deadline.
 const LATEST: Millis = Millis(NEVER.0 - 1);
@@ -355,8 +356,7 @@ impl<T: Member> Table<T> {
         true
     }
 
-    /// Takes a member out. With the last one go the buckets, unless they are many: then the caller
-    /// drops the table piece by piece.
+    /// Takes a member out. With the last one go the buckets, which are few by then.
     pub fn remove(&mut self, name: Name<'_>) -> Option<T> {
         let index = self.index(name.hash);
         let is_it = |member: &T| member.name() == name.bytes;
@@ -367,8 +367,10 @@ impl<T: Member> Table<T> {
             self.deadlines.change(member.deadline(), None);
             self.settle();
         }
-        if self.len == 0 && self.buckets.len() <= BUCKETS_AT_ONCE_MAX {
+        if self.len == 0 {
             *self = Table::default();
+        } else if self.len * SPARSE < self.buckets.len() * BUCKET_MEAN {
+            self.merge();
         }
         Some(member)
     }
@@ -557,6 +559,32 @@ impl<T: Member> Table<T> {
         self.buckets.compact(from);
         let due = self.groups.get(from / GROUP).copied();
         self.lower(new, due.unwrap_or(NEVER));
+    }
+
+    /// Undoes the last split. The new bucket's bound holds for what is in the old one again.
+    fn merge(&mut self) {
+        let last = self.buckets.len() - 1;
+        if last == 0 {
+            return;
+        }
+        let into = last - (1 << last.ilog2());
+        let mut next = Some(0);
+        while let Some(number) = next {
+            let (part, further) = self.buckets.take_part(last, number);
+            next = further;
+            part.into_members().for_each(|(tag, member)| self.buckets.insert(into, tag, member));
+        }
+        self.buckets.pop();
+        self.buckets.shrink();
+        let due = self.groups.get(last / GROUP).copied();
+        self.lower(into, due.unwrap_or(NEVER));
+        self.groups.truncate(last.div_ceil(GROUP));
+        if self.groups.capacity() > 4 * self.groups.len() {
+            self.groups.shrink_to(2 * self.groups.len());
+        }
+        if self.next_group >= self.groups.len() {
+            self.next_group = 0;
+        }
     }
 
     /// Some deadline may have gone: with the last one go all bounds.

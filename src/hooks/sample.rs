@@ -62,7 +62,7 @@ pub(crate) fn words(words: &[&str]) -> Call<'static> {
     }
     let (input, spans): (&[u8], &[Span]) = (input.leak(), spans.leak());
     let crate::commands::registry::Found::Command(command) =
-        crate::commands::registry::find(input, spans)
+        crate::commands::registry::find(input, spans, &crate::settings::Renames::default())
     else {
         panic!("{words:?} is no command");
     };

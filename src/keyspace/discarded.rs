@@ -10,7 +10,8 @@ const LARGE: usize = 64;
 /// Tables and values on their way out.
 #[derive(Debug, Default)]
 pub struct Discarded {
-    tables: Vec<Table<Entry>>,
+    /// As they were given: what moves is never more than one.
+    tables: Vec<Vec<Table<Entry>>>,
     objects: Vec<Object>,
     /// Large collections and keys of tables that have come here since the last reset.
     taken: u64,
@@ -24,14 +25,12 @@ impl Discarded {
 
     /// Keys and elements left to drop.
     pub fn len(&self) -> usize {
-        let keys: usize = self.tables.iter().map(|table| table.counts().len).sum();
-        keys + self.objects.iter().map(|object| object.collection().len()).sum::<usize>()
+        self.keys() + self.objects.iter().map(|object| object.collection().len()).sum::<usize>()
     }
 
     /// Large collections and keys of tables that are gone for good since the last reset.
     pub fn freed(&self) -> u64 {
-        let keys: usize = self.tables.iter().map(|table| table.counts().len).sum();
-        self.taken.saturating_sub((keys + self.objects.len()) as u64)
+        self.taken.saturating_sub((self.keys() + self.objects.len()) as u64)
     }
 
     /// Starts [`Discarded::freed`] anew.
@@ -39,10 +38,16 @@ impl Discarded {
         self.taken = 0;
     }
 
+    fn keys(&self) -> usize {
+        self.tables.iter().flatten().map(|table| table.counts().len).sum()
+    }
+
     /// Takes tables.
-    pub fn take_tables(&mut self, mut tables: Vec<Table<Entry>>) {
+    pub fn take_tables(&mut self, tables: Vec<Table<Entry>>) {
         self.taken += tables.iter().map(|table| table.counts().len as u64).sum::<u64>();
-        self.tables.append(&mut tables);
+        if !tables.is_empty() {
+            self.tables.push(tables);
+        }
     }
 
     /// Takes an entry that left its table.
@@ -69,10 +74,13 @@ impl Discarded {
     pub fn drop_some(&mut self) -> bool {
         if let Some(object) = self.objects.pop() {
             self.drop_piece(object);
-        } else if let Some(mut table) = self.tables.pop()
-            && table.drop_some()
-        {
-            self.tables.push(table);
+        } else if let Some(tables) = self.tables.last_mut() {
+            if let Some(mut table) = tables.pop()
+                && table.drop_some()
+            {
+                tables.push(table);
+            }
+            self.tables.pop_if(|tables| tables.is_empty());
         }
         !self.is_empty()
     }

@@ -483,16 +483,7 @@ impl<'a> Keys<'a> {
 
     pub(super) fn take(&mut self, key: Key<'_>) -> Option<Entry> {
         self.space.table(self.db, key.slot)?.get(key.in_table())?;
-        let discarded = &mut self.tools.discarded;
-        self.space
-            .change(self.db, key, |table, _| {
-                let entry = table.remove(key.in_table());
-                if (1..).contains(&table.counts().buckets) && table.counts().len == 0 {
-                    discarded.take_tables(vec![std::mem::take(table)]);
-                }
-                entry
-            })
-            .flatten()
+        self.space.change(self.db, key, |table, _| table.remove(key.in_table())).flatten()
     }
 
     /// True while the journal is loaded: what it says was allowed once, whatever the settings now.

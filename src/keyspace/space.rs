@@ -239,7 +239,8 @@ impl Keyspace {
     /// Takes the tables of a database out of all slots that are here; the caller drops them, bit by
     /// bit if they are big.
     pub fn clear(&mut self, db: u32) -> Vec<Table> {
-        let mut tables = Vec::new();
+        // Each holds a key at least. They are many, so they are not moved again and again.
+        let mut tables = Vec::with_capacity(self.counts(db).len.min(usize::from(SLOTS)));
         for slot in self.slots.iter_mut().flatten() {
             if slot.table(db).is_some_and(|table| table.counts().len > 0) {
                 tables.push(slot.take(db));

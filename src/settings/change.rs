@@ -17,7 +17,8 @@ pub struct Applied {
     pub changed: Vec<&'static Setting>,
 }
 
-/// Why CONFIG SET changed nothing, as the client reads it.
+/// Why CONFIG SET changed nothing, as the client reads it. As in Redis a name stands there as it
+/// was given, but in lower case where it is the value that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigSetError {
     /// CONFIG does not know the name: the whole text, which quotes it byte for byte.
@@ -25,17 +26,17 @@ pub enum ConfigSetError {
     Unknown(Vec<u8>),
     /// The setting is fixed at start.
     #[error("{} - can't set immutable config", failed(.0))]
-    Immutable(&'static str),
+    Immutable(String),
     /// The setting is locked by `enable-protected-configs`.
     #[error("{} - can't set protected config", failed(.0))]
-    Protected(&'static str),
+    Protected(String),
     /// The name was given before.
     #[error("{} - duplicate parameter", failed(.0))]
-    Duplicate(&'static str),
+    Duplicate(String),
     /// The value is wrong.
     #[error("{} - {error}", failed(.name))]
     Value {
-        /// The name as it was given.
+        /// The name that was given, in the table's spelling.
         name: &'static str,
         /// What is wrong with it.
         error: SettingError,
@@ -58,23 +59,25 @@ impl Settings {
     /// this machine, which `enable-protected-configs local` asks for.
     pub fn apply(&self, pairs: &[(&[u8], &[u8])], local: bool) -> Result<Applied, ConfigSetError> {
         let mut asked: Vec<(&'static str, &'static Setting)> = Vec::with_capacity(pairs.len());
-        for (name, _) in pairs {
-            let (name, setting) = self.settable(name, local)?;
+        for (given, _) in pairs {
+            let (name, setting) = self.settable(given, local)?;
             if asked.iter().any(|(before, _)| *before == name) {
-                return Err(ConfigSetError::Duplicate(name));
+                return Err(ConfigSetError::Duplicate(text(given)));
             }
             asked.push((name, setting));
         }
         let mut settings = self.clone();
         for ((_, value), (name, _)) in pairs.iter().zip(&asked) {
-            let value = std::str::from_utf8(value).map_err(|_| SettingError::NotText);
-            let set = value.and_then(|value| settings.set(name, &[value]));
+            let set = settings.set(name, &[value]);
             set.map_err(|error| ConfigSetError::Value { name, error })?;
+            if *name == "requirepass" {
+                settings.renew_user();
+            }
         }
         let mut changed: Vec<&'static Setting> = Vec::new();
         for (_, setting) in asked {
             let known = changed.iter().any(|before| before.name == setting.name);
-            if !known && settings.text(setting) != self.text(setting) {
+            if !known && settings.value(setting) != self.value(setting) {
                 changed.push(setting);
             }
         }
@@ -86,18 +89,21 @@ impl Settings {
         name: &[u8],
         local: bool,
     ) -> Result<(&'static str, &'static Setting), ConfigSetError> {
-        let text = std::str::from_utf8(name).map_err(|_| unknown(name))?;
-        let setting = table::find(text).ok_or_else(|| unknown(name))?;
-        let name = setting.spelling(text);
+        let known = std::str::from_utf8(name).map_err(|_| unknown(name))?;
+        let setting = table::find(known).ok_or_else(|| unknown(name))?;
         match setting.when {
-            When::FileOnly => Err(unknown(text.as_bytes())),
-            When::Start => Err(ConfigSetError::Immutable(name)),
+            When::FileOnly => Err(unknown(name)),
+            When::Start => Err(ConfigSetError::Immutable(text(name))),
             When::Runtime if setting.protected && !self.enable_protected_configs.allows(local) => {
-                Err(ConfigSetError::Protected(name))
+                Err(ConfigSetError::Protected(text(name)))
             }
-            When::Runtime => Ok((name, setting)),
+            When::Runtime => Ok((setting.spelling(known), setting)),
         }
     }
+}
+
+fn text(name: &[u8]) -> String {
+    String::from_utf8_lossy(name).into_owned()
 }
 
 #[cfg(test)]
@@ -142,7 +148,12 @@ mod tests {
         );
         assert_eq!(
             said(&[("timeout", "1"), ("TIMEOUT", "2")]),
-            "ERR CONFIG SET failed (possibly related to argument 'timeout') - duplicate parameter"
+            "ERR CONFIG SET failed (possibly related to argument 'TIMEOUT') - duplicate parameter"
+        );
+        assert_eq!(
+            said(&[("SlaveOf", "x")]),
+            "ERR CONFIG SET failed (possibly related to argument 'SlaveOf') - can't set immutable \
+             config"
         );
         assert_eq!(
             said(&[("user", "default")]),
@@ -166,9 +177,27 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_text_is_refused() {
+    fn a_password_may_have_any_bytes() {
         let pairs: &[(&[u8], &[u8])] = &[(b"requirepass", b"\xff")];
-        let error = Settings::default().apply(pairs, true).expect_err("no text");
-        assert!(error.to_string().ends_with("argument must be UTF-8 text"));
+        let applied = Settings::default().apply(pairs, true).expect("a password");
+        assert!(applied.settings.passwords.accept(b"\xff"));
+        let pairs: &[(&[u8], &[u8])] = &[(b"timeout", b"\xff")];
+        let error = Settings::default().apply(pairs, true).expect_err("no number").to_string();
+        assert!(error.ends_with("argument couldn't be parsed into an integer"), "{error}");
+    }
+
+    #[test]
+    fn a_new_password_goes_over_what_was_said_of_the_user() {
+        let mut settings = Settings::default();
+        let rules = ["default", "on", ">old", ">older", "~*", "&*", "+@all"];
+        settings.set("user", &rules).expect("every right");
+        for (password, other) in [("new", "old"), ("newer", "new")] {
+            let pair: (&[u8], &[u8]) = (b"requirepass", password.as_bytes());
+            settings = settings.apply(&[pair], true).expect("a password").settings;
+            let accepts = |password: &str| settings.passwords.accept(password.as_bytes());
+            assert!(accepts(password) && !accepts(other) && !accepts("older"));
+        }
+        let open = settings.apply(&[(b"requirepass", b"")], true).expect("none").settings;
+        assert!(open.passwords.is_none_needed());
     }
 }

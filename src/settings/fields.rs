@@ -3,12 +3,15 @@
 //! A field for each setting that code asks for; the names are the directives' with `_` for `-`.
 //! Settings without a field are kept and answered by [`super::Settings`] as text.
 
+use std::path::PathBuf;
+
 use super::choice::{
     EvictionPolicy, Fsync, LogFormat, LogLevel, OnSignal, OomScore, Permission, Supervision,
 };
-use super::conf;
+use super::renames::Renames;
 use super::special;
-use super::values::Texts;
+use super::users::Passwords;
+use super::values::Values;
 
 /// The limits on replies that wait for a client of one class; 0 stands for no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,19 +44,11 @@ pub enum MemoryShare {
     Percent(u32),
 }
 
-/// A line of `rename-command`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rename {
-    /// The command.
-    pub from: String,
-    /// Its new name; empty if it is not to be called at all.
-    pub to: String,
-}
-
 /// The typed settings.
 #[derive(Clone, PartialEq)]
 #[expect(missing_docs, reason = "each field is documented in the table under its own name")]
 pub struct Fields {
+    pub aof_load_skip_refused: bool,
     pub aof_load_truncated: bool,
     pub aof_use_rdb_preamble: bool,
     pub appenddirname: String,
@@ -64,15 +59,13 @@ pub struct Fields {
     pub client_output_buffer_limit: BufferLimits,
     pub client_query_buffer_limit: u64,
     pub command_log_sample: u32,
-    pub commandlog_execution_slower_than: i64,
     pub commandlog_large_reply_max_len: u64,
     pub commandlog_large_request_max_len: u64,
     pub commandlog_reply_larger_than: i64,
     pub commandlog_request_larger_than: i64,
-    pub commandlog_slow_execution_max_len: u64,
     pub daemonize: bool,
     pub databases: u32,
-    pub dir: String,
+    pub dir: PathBuf,
     pub enable_debug_command: Permission,
     pub enable_module_command: Permission,
     pub enable_protected_configs: Permission,
@@ -80,6 +73,7 @@ pub struct Fields {
     pub hash_max_listpack_value: u64,
     pub hide_user_data_from_log: bool,
     pub hll_sparse_max_bytes: u64,
+    pub jemalloc_bg_thread: bool,
     pub latency_monitor_threshold: u64,
     pub latency_tracking: bool,
     pub latency_tracking_info_percentiles: Vec<f64>,
@@ -92,7 +86,7 @@ pub struct Fields {
     pub lfu_log_factor: u32,
     pub list_max_listpack_size: i32,
     pub log_format: LogFormat,
-    pub logfile: String,
+    pub logfile: PathBuf,
     pub loglevel: LogLevel,
     pub maxclients: u32,
     pub maxmemory: u64,
@@ -102,12 +96,12 @@ pub struct Fields {
     pub notify_keyspace_events: String,
     pub oom_score_adj: OomScore,
     pub oom_score_adj_values: Vec<i32>,
-    pub pidfile: String,
+    pub passwords: Passwords,
+    pub pidfile: PathBuf,
     pub port: u16,
     pub protected_mode: bool,
     pub proto_max_bulk_len: u64,
-    pub rename_command: Vec<Rename>,
-    pub requirepass: String,
+    pub rename_command: Renames,
     pub restart_limit: u32,
     pub restart_window: u32,
     pub save: Vec<(u32, u32)>,
@@ -118,98 +112,102 @@ pub struct Fields {
     pub shutdown_on_sigint: OnSignal,
     pub shutdown_on_sigterm: OnSignal,
     pub shutdown_timeout: u32,
+    pub slowlog_log_slower_than: i64,
+    pub slowlog_max_len: u64,
     pub stream_node_max_bytes: u64,
     pub stream_node_max_entries: u64,
     pub supervised: Supervision,
     pub tcp_backlog: u32,
     pub tcp_keepalive: u32,
     pub timeout: u32,
-    pub unixsocket: String,
+    pub unixsocket: PathBuf,
     pub unixsocketperm: u32,
     pub zset_max_listpack_entries: u64,
     pub zset_max_listpack_value: u64,
 }
 
 impl Fields {
-    pub(super) fn of(texts: &Texts<'_>) -> Fields {
+    pub(super) fn of(values: &Values<'_>) -> Fields {
         Fields {
-            aof_load_truncated: texts.flag("aof-load-truncated"),
-            aof_use_rdb_preamble: texts.flag("aof-use-rdb-preamble"),
-            appenddirname: texts.owned("appenddirname"),
-            appendfilename: texts.owned("appendfilename"),
-            appendfsync: texts.choice("appendfsync"),
-            appendonly: texts.flag("appendonly"),
-            bind: texts.text("bind").split_ascii_whitespace().map(str::to_owned).collect(),
-            client_output_buffer_limit: buffer_limits(texts.text("client-output-buffer-limit")),
-            client_query_buffer_limit: texts.number("client-query-buffer-limit"),
-            command_log_sample: texts.number("command-log-sample"),
-            commandlog_execution_slower_than: texts.number("commandlog-execution-slower-than"),
-            commandlog_large_reply_max_len: texts.number("commandlog-large-reply-max-len"),
-            commandlog_large_request_max_len: texts.number("commandlog-large-request-max-len"),
-            commandlog_reply_larger_than: texts.number("commandlog-reply-larger-than"),
-            commandlog_request_larger_than: texts.number("commandlog-request-larger-than"),
-            commandlog_slow_execution_max_len: texts.number("commandlog-slow-execution-max-len"),
-            daemonize: texts.flag("daemonize"),
-            databases: texts.number("databases"),
-            dir: texts.owned("dir"),
-            enable_debug_command: texts.choice("enable-debug-command"),
-            enable_module_command: texts.choice("enable-module-command"),
-            enable_protected_configs: texts.choice("enable-protected-configs"),
-            hash_max_listpack_entries: texts.number("hash-max-listpack-entries"),
-            hash_max_listpack_value: texts.number("hash-max-listpack-value"),
-            hide_user_data_from_log: texts.flag("hide-user-data-from-log"),
-            hll_sparse_max_bytes: texts.number("hll-sparse-max-bytes"),
-            latency_monitor_threshold: texts.number("latency-monitor-threshold"),
-            latency_tracking: texts.flag("latency-tracking"),
+            aof_load_skip_refused: values.flag("aof-load-skip-refused"),
+            aof_load_truncated: values.flag("aof-load-truncated"),
+            aof_use_rdb_preamble: values.flag("aof-use-rdb-preamble"),
+            appenddirname: values.owned("appenddirname"),
+            appendfilename: values.owned("appendfilename"),
+            appendfsync: values.choice("appendfsync"),
+            appendonly: values.flag("appendonly"),
+            bind: values.text("bind").split_ascii_whitespace().map(str::to_owned).collect(),
+            client_output_buffer_limit: buffer_limits(values.text("client-output-buffer-limit")),
+            client_query_buffer_limit: values.number("client-query-buffer-limit"),
+            command_log_sample: values.number("command-log-sample"),
+            commandlog_large_reply_max_len: values.number("commandlog-large-reply-max-len"),
+            commandlog_large_request_max_len: values.number("commandlog-large-request-max-len"),
+            commandlog_reply_larger_than: values.number("commandlog-reply-larger-than"),
+            commandlog_request_larger_than: values.number("commandlog-request-larger-than"),
+            daemonize: values.flag("daemonize"),
+            databases: values.number("databases"),
+            dir: values.path("dir"),
+            enable_debug_command: values.choice("enable-debug-command"),
+            enable_module_command: values.choice("enable-module-command"),
+            enable_protected_configs: values.choice("enable-protected-configs"),
+            hash_max_listpack_entries: values.number("hash-max-listpack-entries"),
+            hash_max_listpack_value: values.number("hash-max-listpack-value"),
+            hide_user_data_from_log: values.flag("hide-user-data-from-log"),
+            hll_sparse_max_bytes: values.number("hll-sparse-max-bytes"),
+            jemalloc_bg_thread: values.flag("jemalloc-bg-thread"),
+            latency_monitor_threshold: values.number("latency-monitor-threshold"),
+            latency_tracking: values.flag("latency-tracking"),
             latency_tracking_info_percentiles: numbers(
-                texts.text("latency-tracking-info-percentiles"),
+                values.text("latency-tracking-info-percentiles"),
             ),
-            lazyfree_lazy_eviction: texts.flag("lazyfree-lazy-eviction"),
-            lazyfree_lazy_expire: texts.flag("lazyfree-lazy-expire"),
-            lazyfree_lazy_server_del: texts.flag("lazyfree-lazy-server-del"),
-            lazyfree_lazy_user_del: texts.flag("lazyfree-lazy-user-del"),
-            lazyfree_lazy_user_flush: texts.flag("lazyfree-lazy-user-flush"),
-            lfu_decay_time: texts.number("lfu-decay-time"),
-            lfu_log_factor: texts.number("lfu-log-factor"),
-            list_max_listpack_size: texts.number("list-max-listpack-size"),
-            log_format: texts.choice("log-format"),
-            logfile: texts.owned("logfile"),
-            loglevel: texts.choice("loglevel"),
-            maxclients: texts.number("maxclients"),
-            maxmemory: texts.number("maxmemory"),
-            maxmemory_clients: memory_share(texts.text("maxmemory-clients")),
-            maxmemory_policy: texts.choice("maxmemory-policy"),
-            no_appendfsync_on_rewrite: texts.flag("no-appendfsync-on-rewrite"),
-            notify_keyspace_events: texts.owned("notify-keyspace-events"),
-            oom_score_adj: texts.choice("oom-score-adj"),
-            oom_score_adj_values: numbers(texts.text("oom-score-adj-values")),
-            pidfile: texts.owned("pidfile"),
-            port: texts.number("port"),
-            protected_mode: texts.flag("protected-mode"),
-            proto_max_bulk_len: texts.number("proto-max-bulk-len"),
-            rename_command: renames(texts.text("rename-command")),
-            requirepass: texts.owned("requirepass"),
-            restart_limit: texts.number("restart-limit"),
-            restart_window: texts.number("restart-window"),
-            save: save_points(texts.text("save")),
-            set_max_intset_entries: texts.number("set-max-intset-entries"),
-            set_max_listpack_entries: texts.number("set-max-listpack-entries"),
-            set_max_listpack_value: texts.number("set-max-listpack-value"),
-            shards: texts.number("shards"),
-            shutdown_on_sigint: OnSignal::of(texts.text("shutdown-on-sigint")),
-            shutdown_on_sigterm: OnSignal::of(texts.text("shutdown-on-sigterm")),
-            shutdown_timeout: texts.number("shutdown-timeout"),
-            stream_node_max_bytes: texts.number("stream-node-max-bytes"),
-            stream_node_max_entries: texts.number("stream-node-max-entries"),
-            supervised: texts.choice("supervised"),
-            tcp_backlog: texts.number("tcp-backlog"),
-            tcp_keepalive: texts.number("tcp-keepalive"),
-            timeout: texts.number("timeout"),
-            unixsocket: texts.owned("unixsocket"),
-            unixsocketperm: u32::from_str_radix(texts.text("unixsocketperm"), 8)
+            lazyfree_lazy_eviction: values.flag("lazyfree-lazy-eviction"),
+            lazyfree_lazy_expire: values.flag("lazyfree-lazy-expire"),
+            lazyfree_lazy_server_del: values.flag("lazyfree-lazy-server-del"),
+            lazyfree_lazy_user_del: values.flag("lazyfree-lazy-user-del"),
+            lazyfree_lazy_user_flush: values.flag("lazyfree-lazy-user-flush"),
+            lfu_decay_time: values.number("lfu-decay-time"),
+            lfu_log_factor: values.number("lfu-log-factor"),
+            list_max_listpack_size: values.number("list-max-listpack-size"),
+            log_format: values.choice("log-format"),
+            logfile: values.path("logfile"),
+            loglevel: values.choice("loglevel"),
+            maxclients: values.number("maxclients"),
+            maxmemory: values.number("maxmemory"),
+            maxmemory_clients: memory_share(values.text("maxmemory-clients")),
+            maxmemory_policy: values.choice("maxmemory-policy"),
+            no_appendfsync_on_rewrite: values.flag("no-appendfsync-on-rewrite"),
+            notify_keyspace_events: values.owned("notify-keyspace-events"),
+            oom_score_adj: values.choice("oom-score-adj"),
+            oom_score_adj_values: numbers(values.text("oom-score-adj-values")),
+            passwords: Passwords::of(values.text("user"), values.bytes("requirepass")),
+            pidfile: values.path("pidfile"),
+            port: values.number("port"),
+            protected_mode: values.flag("protected-mode"),
+            proto_max_bulk_len: values.number("proto-max-bulk-len"),
+            rename_command: Renames::of(values.text("rename-command")),
+            restart_limit: values.number("restart-limit"),
+            restart_window: values.number("restart-window"),
+            save: save_points(values.text("save")),
+            set_max_intset_entries: values.number("set-max-intset-entries"),
+            set_max_listpack_entries: values.number("set-max-listpack-entries"),
+            set_max_listpack_value: values.number("set-max-listpack-value"),
+            shards: values.number("shards"),
+            shutdown_on_sigint: OnSignal::of(values.text("shutdown-on-sigint")),
+            shutdown_on_sigterm: OnSignal::of(values.text("shutdown-on-sigterm")),
+            shutdown_timeout: values.number("shutdown-timeout"),
+            slowlog_log_slower_than: values.number("slowlog-log-slower-than"),
+            slowlog_max_len: values.number("slowlog-max-len"),
+            stream_node_max_bytes: values.number("stream-node-max-bytes"),
+            stream_node_max_entries: values.number("stream-node-max-entries"),
+            supervised: values.choice("supervised"),
+            tcp_backlog: values.number("tcp-backlog"),
+            tcp_keepalive: values.number("tcp-keepalive"),
+            timeout: values.number("timeout"),
+            unixsocket: values.path("unixsocket"),
+            unixsocketperm: u32::from_str_radix(values.text("unixsocketperm"), 8)
                 .expect("checked octal digits"),
-            zset_max_listpack_entries: texts.number("zset-max-listpack-entries"),
-            zset_max_listpack_value: texts.number("zset-max-listpack-value"),
+            zset_max_listpack_entries: values.number("zset-max-listpack-entries"),
+            zset_max_listpack_value: values.number("zset-max-listpack-value"),
         }
     }
 }
@@ -239,15 +237,6 @@ fn memory_share(text: &str) -> MemoryShare {
     }
 }
 
-fn renames(text: &str) -> Vec<Rename> {
-    let rename = |line: &str| {
-        let words = conf::split_words(line).expect("a line that the table wrote");
-        let mut words = words.into_iter();
-        Rename { from: words.next().unwrap_or_default(), to: words.next().unwrap_or_default() }
-    };
-    text.lines().map(rename).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -266,12 +255,5 @@ mod tests {
         assert_eq!(settings.unixsocketperm, 0o770);
         settings.set("shutdown-on-sigterm", &["now", "save"]).expect("options");
         assert!(settings.shutdown_on_sigterm.now && settings.shutdown_on_sigterm.save);
-    }
-
-    #[test]
-    fn renames_are_read_back_from_quoted_lines() {
-        let renamed = renames("FLUSHALL \"\"\nCONFIG \"a b\"");
-        assert_eq!(renamed[0], Rename { from: "FLUSHALL".into(), to: String::new() });
-        assert_eq!(renamed[1].to, "a b");
     }
 }

@@ -1,10 +1,13 @@
 //! Kinds of values: what is right, and how CONFIG GET prints it.
 //!
-//! [`Kind::check`] turns the words of a directive into the canonical text, which is also how the
-//! value is kept; reading the canonical text back cannot fail. The error texts are Redis's.
+//! [`Kind::check`] turns the words of a directive into the canonical value, which is also how it is
+//! kept; reading a canonical value back cannot fail. Words are bytes: a password or a path is kept
+//! as it was given. All other values are text. The error texts are Redis's.
 
+use super::conf;
 use super::memory::memory_bytes;
-use super::special::Special;
+use super::special::{self, Special};
+use super::users;
 use crate::base::integer;
 
 /// What a whole number counts.
@@ -70,7 +73,7 @@ pub enum Kind {
     MemoryOrPercent,
     /// Permission bits in octal, at most 777.
     Octal,
-    /// One word of any text.
+    /// One word of any bytes.
     Text,
     /// Any number of words.
     Words,
@@ -116,7 +119,7 @@ pub enum SettingError {
         /// The largest right value, as printed.
         max: String,
     },
-    /// Bytes that are no UTF-8.
+    /// Bytes that are no UTF-8, in a value that must be text.
     #[error("argument must be UTF-8 text")]
     NotText,
     /// A special value broke its grammar.
@@ -137,12 +140,48 @@ impl Kind {
 
     /// Whether a value is a whole line, whose words keep their blanks.
     pub fn is_line(&self) -> bool {
-        matches!(self, Kind::Special(Special::Lines { .. }))
+        matches!(self, Kind::Special(Special::Lines { .. } | Special::Users))
     }
 
-    /// The canonical text of `words`, where `old` is the text of the value so far (some special
-    /// values change only in part).
-    pub fn check(&self, words: &[&str], old: &str) -> Result<String, SettingError> {
+    /// The words of a value where the syntax around it gives it as one text; none where a quote is
+    /// not closed.
+    pub fn split(&self, text: Vec<u8>) -> Option<Vec<Vec<u8>>> {
+        if self.is_line() { conf::split_words(&text) } else { Some(vec![text]) }
+    }
+
+    /// The canonical value of `words`, where `old` is the value so far (some special values change
+    /// only in part).
+    pub fn check(&self, words: &[&[u8]], old: &[u8]) -> Result<Vec<u8>, SettingError> {
+        match (self, words) {
+            (Kind::Text, [word]) => Ok(word.to_vec()),
+            (Kind::Text, _) => Err(SettingError::WordCount),
+            (Kind::Special(Special::Lines { min, max }), words) => {
+                special::check_lines(*min..=*max, words, old)
+            }
+            (Kind::Special(Special::Users), words) => users::check(words, old),
+            _ => {
+                let text = |bytes| std::str::from_utf8(bytes).map_err(|_| self.not_text());
+                let words: Vec<&str> =
+                    words.iter().map(|word| text(word)).collect::<Result<_, _>>()?;
+                Ok(self.check_text(&words, text(old)?)?.into_bytes())
+            }
+        }
+    }
+
+    /// What is said of a word that is no text, where text is wanted.
+    fn not_text(&self) -> SettingError {
+        match self {
+            Kind::Flag => SettingError::NotFlag,
+            Kind::Choice(choices) | Kind::Choices(choices) => SettingError::NotChoice(choices),
+            Kind::Integer { .. } => SettingError::NotInteger,
+            Kind::Memory { .. } => SettingError::NotMemory,
+            Kind::MemoryOrPercent => SettingError::NotMemoryOrPercent,
+            Kind::Octal => SettingError::NotOctal,
+            Kind::Text | Kind::Words | Kind::Special(_) => SettingError::NotText,
+        }
+    }
+
+    fn check_text(&self, words: &[&str], old: &str) -> Result<String, SettingError> {
         if words.is_empty() {
             return match self {
                 Kind::Special(special) if special.may_be_bare() => special.check(&[], old),
@@ -225,11 +264,10 @@ fn check_memory_or_percent(word: &str) -> Result<String, SettingError> {
         within(bytes, 0, i64::MAX as u64)?;
         return Ok(bytes.to_string());
     };
-    let digits = !percent.is_empty() && percent.bytes().all(|byte| byte.is_ascii_digit());
-    match percent.parse::<u32>() {
-        Ok(percent) if percent <= 100 => Ok(format!("{percent}%")),
-        _ if digits => Err(SettingError::PercentTooLarge),
-        _ => Err(SettingError::NotMemoryOrPercent),
+    match integer::parse_unsigned(percent.as_bytes()) {
+        Some(percent) if percent <= 100 => Ok(format!("{percent}%")),
+        Some(_) => Err(SettingError::PercentTooLarge),
+        None => Err(SettingError::NotMemoryOrPercent),
     }
 }
 
@@ -245,8 +283,8 @@ mod tests {
     use super::*;
 
     fn said(kind: Kind, word: &str) -> String {
-        match kind.check(&[word], "") {
-            Ok(text) => text,
+        match kind.check(&[word.as_bytes()], b"") {
+            Ok(value) => String::from_utf8(value).expect("text"),
             Err(error) => error.to_string(),
         }
     }
@@ -273,7 +311,7 @@ mod tests {
     fn integers_are_whole_and_in_range() {
         let port = Kind::Integer { min: 0, max: 65535, unit: Unit::None };
         assert_eq!(said(port, "6379"), "6379");
-        for word in ["abc", "1.5", "1k", "", "+1", "01", " 1", "99999999999999999999999"] {
+        for word in ["abc", "1.5", "1k", "", "+1", " 1", "007", "-0", "99999999999999999999999"] {
             assert_eq!(said(port, word), "argument couldn't be parsed into an integer", "{word}");
         }
         assert_eq!(said(port, "-1"), "argument must be between 0 and 65535 inclusive");
@@ -291,7 +329,10 @@ mod tests {
             said(Kind::MemoryOrPercent, "150%"),
             "percentage argument must be less or equal to 100"
         );
-        assert_eq!(said(Kind::MemoryOrPercent, "x"), "argument must be a memory or percent value");
+        for word in ["x", "05%", "-1%", "%"] {
+            let said = said(Kind::MemoryOrPercent, word);
+            assert_eq!(said, "argument must be a memory or percent value", "{word}");
+        }
     }
 
     #[test]
@@ -303,9 +344,16 @@ mod tests {
 
     #[test]
     fn one_word_means_one_word() {
-        assert_eq!(Kind::Text.check(&["a", "b"], ""), Err(SettingError::WordCount));
-        assert_eq!(Kind::Text.check(&[], ""), Err(SettingError::WordCount));
-        assert_eq!(Kind::Special(Special::Save).check(&[], "3600 1"), Ok(String::new()));
-        assert_eq!(Kind::Words.check(&["a", "b"], ""), Ok("a b".into()));
+        assert_eq!(Kind::Text.check(&[b"a", b"b"], b""), Err(SettingError::WordCount));
+        assert_eq!(Kind::Text.check(&[], b""), Err(SettingError::WordCount));
+        assert_eq!(Kind::Special(Special::Save).check(&[], b"3600 1"), Ok(Vec::new()));
+        assert_eq!(Kind::Words.check(&[b"a", b"b"], b""), Ok(b"a b".to_vec()));
+    }
+
+    #[test]
+    fn bytes_are_taken_where_text_is_not_needed() {
+        assert_eq!(Kind::Text.check(&[b"a\xffb"], b""), Ok(b"a\xffb".to_vec()));
+        assert_eq!(Kind::Flag.check(&[b"\xff"], b""), Err(SettingError::NotFlag));
+        assert_eq!(Kind::Words.check(&[b"\xff"], b""), Err(SettingError::NotText));
     }
 }

@@ -7,9 +7,10 @@
 //! Invariant: a [`Settings`] value is always whole and checked. A change is made on a copy, which
 //! replaces the old value only when all of it was accepted, so nobody sees half of a CONFIG SET.
 //!
-//! Left out: files, the environment and the command line (the daemon reads them and hands in text);
-//! applying a change to sockets and actors (the daemon compares old and new). Values are UTF-8
-//! text, unlike in Redis: a password or path of other bytes is refused, never altered.
+//! Left out: files, the environment and the command line (the daemon reads them and hands in
+//! words); applying a change to sockets and actors (the daemon compares old and new). A password,
+//! a path or another free text may have any bytes; the names of the journal's files, addresses and
+//! lists of words are UTF-8 text, and other bytes there are refused, never altered.
 
 mod change;
 mod choice;
@@ -17,24 +18,28 @@ pub mod conf;
 mod fields;
 mod kind;
 mod memory;
+mod renames;
 mod rewrite;
 mod setting;
 mod special;
 pub mod table;
 pub mod toml;
+mod users;
 mod values;
 
 pub use change::{Applied, ConfigSetError};
 pub use choice::{
     EvictionPolicy, Fsync, LogFormat, LogLevel, OnSignal, OomScore, Permission, Supervision,
 };
-pub use fields::{BufferLimit, BufferLimits, Fields, MemoryShare, Rename};
+pub use fields::{BufferLimit, BufferLimits, Fields, MemoryShare};
 pub use kind::{Kind, SettingError, Unit};
 pub use memory::{memory_bytes, memory_text};
-pub use rewrite::{Extent, Syntax, rewrite};
+pub use renames::Renames;
+pub use rewrite::{Extent, RewriteError, Syntax, rewrite};
 pub use setting::{Setting, Standing, When};
 pub use special::Special;
 pub use table::{all, find, nearest};
+pub use users::Passwords;
 pub use values::Settings;
 
 #[cfg(test)]

@@ -7,6 +7,9 @@
 //! else, comments, blank lines, `include` and lines that nobody understands, stays as it is, in its
 //! order.
 //!
+//! Lines are bytes, so that a comment in any encoding stays as it is, and so do their ends: what is
+//! new ends as the first line does.
+//!
 //! A setting that an included file, the environment or the command line gave is written into the
 //! file as well, as Redis does.
 
@@ -39,88 +42,134 @@ pub enum Extent {
     All,
 }
 
+/// Why a file cannot be written anew. Only TOML, which must be UTF-8, gives reason to.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RewriteError {
+    /// The old file is not.
+    #[error("the file is not UTF-8 text, as TOML must be")]
+    File,
+    /// The value of a setting is not.
+    #[error("the value of '{0}' is not UTF-8 text, as TOML must be")]
+    Value(&'static str),
+}
+
 /// A directive in the old file: its lines and what it says.
 struct Given {
     name: &'static str,
     first: usize,
     last: usize,
-    words: Option<Vec<Vec<String>>>,
+    words: Option<Vec<Vec<Vec<u8>>>>,
     comment: String,
 }
 
-/// The new text of a configuration file.
-pub fn rewrite(old: &str, settings: &Settings, syntax: Syntax, extent: Extent) -> String {
+/// The new content of a configuration file.
+///
+/// # Errors
+/// See [`RewriteError`].
+pub fn rewrite(
+    old: &[u8],
+    settings: &Settings,
+    syntax: Syntax,
+    extent: Extent,
+) -> Result<Vec<u8>, RewriteError> {
     let mut given: BTreeMap<usize, Vec<Given>> = BTreeMap::new();
     for (place, one) in match syntax {
         Syntax::Conf => given_in_conf(old),
-        Syntax::Toml => given_in_toml(old),
+        Syntax::Toml => given_in_toml(std::str::from_utf8(old).map_err(|_| RewriteError::File)?),
     } {
         given.entry(place).or_default().push(one);
     }
-    let mut lines: Vec<Option<String>> = old.lines().map(|line| Some(line.to_owned())).collect();
+    let mut lines: Vec<Vec<u8>> = lines(old).map(<[u8]>::to_vec).collect();
+    let end = if lines.first().is_some_and(|line| line.ends_with(b"\r\n")) { "\r\n" } else { "\n" };
     for (place, group) in &given {
         let setting = table::all()[*place];
         let kept = says(setting, group, settings);
         for (index, one) in group.iter().enumerate() {
             let stays = kept && (setting.adds_up() || index + 1 == group.len());
             if !stays {
-                lines[one.first..=one.last].fill(None);
+                lines[one.first..=one.last].fill(Vec::new());
             }
         }
         if !kept {
             let first = &group[0];
-            let mut text = written(setting, first.name, settings.text(setting), syntax);
-            if !first.comment.is_empty() {
-                text = format!("{text} {}", first.comment);
-            }
-            lines[first.first] = Some(text);
+            let comment = Some(&first.comment).filter(|comment| !comment.is_empty());
+            let comment = comment.map(|comment| format!(" {comment}")).unwrap_or_default();
+            let written = written(setting, first.name, settings.value(setting), syntax)?;
+            let new = &mut lines[first.first];
+            new.extend_from_slice(written.join(end).as_bytes());
+            new.extend_from_slice(comment.as_bytes());
+            new.extend_from_slice(end.as_bytes());
         }
     }
-    let mut lines: Vec<String> = lines.into_iter().flatten().collect();
+    if let Some(last) = lines.last_mut().filter(|line| !line.is_empty() && !line.ends_with(b"\n")) {
+        last.extend_from_slice(end.as_bytes());
+    }
     let missing = table::all().iter().enumerate().filter(|(place, setting)| {
-        setting.when != When::FileOnly
-            && (extent == Extent::All || settings.is_changed(setting))
+        let is_said = extent == Extent::All && setting.when != When::FileOnly;
+        is_rewritten(setting, settings)
+            && (is_said || settings.is_changed(setting))
             && !given.contains_key(place)
     });
+    let mut added = Vec::new();
     for (_, setting) in missing {
-        if !lines.iter().any(|line| line == MARKER) {
-            lines.push(MARKER.to_owned());
-        }
-        lines.push(written(setting, setting.name, settings.text(setting), syntax));
+        added.extend(written(setting, setting.name, settings.value(setting), syntax)?);
     }
-    lines.into_iter().map(|line| line + "\n").collect()
+    let has_marker = lines.iter().any(|line| line.trim_ascii_end() == MARKER.as_bytes());
+    if !added.is_empty() && !has_marker {
+        added.insert(0, MARKER.to_owned());
+    }
+    lines.extend(added.into_iter().map(|line| format!("{line}{end}").into_bytes()));
+    Ok(lines.concat())
+}
+
+/// The lines of a file, each with its end.
+fn lines(content: &[u8]) -> impl Iterator<Item = &[u8]> {
+    content.split_inclusive(|byte| *byte == b'\n')
+}
+
+/// Whether a setting is one that a file may get or lose. What an `aclfile` says stays there.
+fn is_rewritten(setting: &Setting, settings: &Settings) -> bool {
+    match setting.kind {
+        Kind::Special(Special::Users) => settings.get("aclfile").is_none_or(<[u8]>::is_empty),
+        _ => setting.when != When::FileOnly,
+    }
 }
 
 /// Whether the lines of a setting say what the server runs by.
 fn says(setting: &Setting, group: &[Given], settings: &Settings) -> bool {
-    let mut lines: Vec<Vec<&str>> = Vec::new();
+    let mut lines: Vec<&[Vec<u8>]> = Vec::new();
     for one in group {
         let Some(words) = &one.words else { return false };
-        lines.extend(words.iter().map(|line| line.iter().map(String::as_str).collect()));
+        lines.extend(words.iter().map(Vec::as_slice));
     }
-    let lines: Vec<&[&str]> = lines.iter().map(Vec::as_slice).collect();
     let mut said = Settings::default();
-    said.set_lines(setting.name, &lines).is_ok() && said.text(setting) == settings.text(setting)
+    said.set_lines(setting.name, &lines).is_ok() && said.value(setting) == settings.value(setting)
 }
 
-fn given_in_conf(old: &str) -> Vec<(usize, Given)> {
-    let read = |(index, line): (usize, &str)| {
-        if line.trim_ascii_start().starts_with('#') {
+fn given_in_conf(old: &[u8]) -> Vec<(usize, Given)> {
+    let read = |(index, line): (usize, &[u8])| {
+        if line.trim_ascii_start().starts_with(b"#") {
             return None;
         }
-        let mut words = conf::split_words(line).ok()?;
+        let mut words = conf::split_words(line)?;
         let name = (!words.is_empty()).then(|| words.remove(0))?;
-        let (place, name) = known(&name)?;
+        let (place, name) = known(std::str::from_utf8(&name).ok()?)?;
         let (words, comment) = (Some(vec![words]), String::new());
         Some((place, Given { name, first: index, last: index, words, comment }))
     };
-    old.lines().enumerate().filter_map(read).collect()
+    lines(old).enumerate().filter_map(read).collect()
 }
 
 fn given_in_toml(old: &str) -> Vec<(usize, Given)> {
     let read = |entry: toml::Entry<'_>| {
         let (place, name) = known(entry.key)?;
-        let words = toml::lines(entry.value, table::all()[place].adds_up());
+        let setting = table::all()[place];
+        let lines = toml::lines(entry.value, setting.adds_up());
+        let split = |line: Vec<String>| -> Option<Vec<Vec<u8>>> {
+            let words = line.into_iter().map(|word| setting.kind.split(word.into_bytes()));
+            Some(words.collect::<Option<Vec<_>>>()?.concat())
+        };
+        let words = lines.and_then(|lines| lines.into_iter().map(split).collect());
         let comment = entry.comment.to_owned();
         let (first, last) = (entry.line - 1, entry.last_line - 1);
         Some((place, Given { name, first, last, words, comment }))
@@ -132,22 +181,30 @@ fn given_in_toml(old: &str) -> Vec<(usize, Given)> {
 fn known(name: &str) -> Option<(usize, &'static str)> {
     let place = table::place(name)?;
     let setting = table::all()[place];
-    (setting.when != When::FileOnly).then(|| (place, setting.spelling(name)))
+    let users = matches!(setting.kind, Kind::Special(Special::Users));
+    (users || setting.when != When::FileOnly).then(|| (place, setting.spelling(name)))
 }
 
-fn written(setting: &Setting, name: &str, text: &str, syntax: Syntax) -> String {
-    if syntax == Syntax::Toml {
-        return format!("{name} = {}", toml_value(setting, text));
-    }
-    let line = |value: String| format!("{name} {value}");
-    match parts(setting, text) {
-        Some(parts) if !parts.is_empty() => {
-            parts.into_iter().map(line).collect::<Vec<_>>().join("\n")
-        }
-        Some(_) => line(conf::quoted("")),
-        None if setting.kind.takes_words() && !text.is_empty() => line(text.to_owned()),
-        None => line(conf::quoted(&short(setting, text))),
-    }
+/// The lines that give a setting its value.
+fn written(
+    setting: &Setting,
+    name: &str,
+    value: &[u8],
+    syntax: Syntax,
+) -> Result<Vec<String>, RewriteError> {
+    let text = std::str::from_utf8(value);
+    let line = |value: &str| format!("{name} {value}");
+    Ok(match (syntax, text) {
+        (Syntax::Conf, Err(_)) => vec![line(&conf::quoted(value))],
+        (Syntax::Conf, Ok(text)) => match parts(setting, text) {
+            Some(parts) if !parts.is_empty() => parts.iter().map(|part| line(part)).collect(),
+            Some(_) => vec![line("\"\"")],
+            None if setting.kind.takes_words() && !text.is_empty() => vec![line(text)],
+            None => vec![line(&conf::quoted(short(setting, text).as_bytes()))],
+        },
+        (Syntax::Toml, Err(_)) => return Err(RewriteError::Value(setting.name)),
+        (Syntax::Toml, Ok(text)) => vec![format!("{name} = {}", toml_value(setting, text))],
+    })
 }
 
 /// The value of a setting as TOML writes it.
@@ -174,6 +231,9 @@ pub(super) fn toml_value(setting: &Setting, text: &str) -> String {
 
 /// The lines of a value that takes several.
 fn parts(setting: &Setting, text: &str) -> Option<Vec<String>> {
+    if setting.kind.is_line() {
+        return Some(text.lines().map(str::to_owned).collect());
+    }
     let words_a_line = match setting.kind {
         Kind::Special(Special::Save) => 2,
         Kind::Special(Special::BufferLimits) => 4,
@@ -201,6 +261,11 @@ fn short(setting: &Setting, text: &str) -> String {
 mod tests {
     use super::*;
 
+    fn rewrite(old: &str, settings: &Settings, syntax: Syntax, extent: Extent) -> String {
+        let new = super::rewrite(old.as_bytes(), settings, syntax, extent);
+        String::from_utf8(new.expect("a right file")).expect("text")
+    }
+
     fn settings(pairs: &[(&str, &str)]) -> Settings {
         let mut settings = Settings::default();
         for (name, value) in pairs {
@@ -221,11 +286,12 @@ mod tests {
 
     #[test]
     fn only_what_changed_is_changed() {
-        let conf = "# head\nport 7000\n# between\nsave 60 1\ntimeout 5\nsave 10 2\nuser x on\n";
+        let conf =
+            "# head\nport 7000\n# between\nsave 60 1\ntimeout 5\nsave 10 2\nrename-command x y\n";
         let now = settings(&[("timeout", "5"), ("save", "7 7 8 8")]);
         assert_eq!(
             rewrite(conf, &now, Syntax::Conf, Extent::Changed),
-            "# head\nport 6379\n# between\nsave 7 7\nsave 8 8\ntimeout 5\nuser x on\n"
+            "# head\nport 6379\n# between\nsave 7 7\nsave 8 8\ntimeout 5\nrename-command x y\n"
         );
         let toml = "port = 7000 # why\ntimeout = 5\nbind = [\n  \"::1\",\n]\n# end\n";
         assert_eq!(
@@ -273,9 +339,59 @@ mod tests {
     fn every_default_survives_being_written_and_read() {
         for setting in table::all().iter().filter(|setting| setting.when != When::FileOnly) {
             for syntax in [Syntax::Conf, Syntax::Toml] {
-                let text = written(setting, setting.name, setting.default, syntax) + "\n";
+                let default = setting.default.as_bytes();
+                let lines = written(setting, setting.name, default, syntax).expect("text");
+                let text = lines.join("\n") + "\n";
                 assert_eq!(rewrite(&text, &Settings::default(), syntax, Extent::Changed), text);
             }
         }
+    }
+
+    #[test]
+    fn bytes_and_ends_of_lines_stay() {
+        let mut now = settings(&[("timeout", "5"), ("maxclients", "9")]);
+        now.set("requirepass", &[b"\xe9"]).expect("a password");
+        let rewrite = |old: &[u8]| super::rewrite(old, &now, Syntax::Conf, Extent::Changed);
+        let old = b"# caf\xe9\r\ntimeout 4\r\n\xff \"\r\nrequirepass \xe9\r\n# \xc4\xe3";
+        let new = b"# caf\xe9\r\ntimeout 5\r\n\xff \"\r\nrequirepass \xe9\r\n# \xc4\xe3\r\n\
+                    # Generated by CONFIG REWRITE\r\nmaxclients 9\r\n";
+        assert_eq!(rewrite(old).as_deref(), Ok(&new[..]));
+        let new = b"maxclients 9\ntimeout 5\nrequirepass \"\\xe9\"\n";
+        let all = rewrite(b"maxclients 8").expect("a right file");
+        assert!(all.starts_with(b"maxclients 9\n# Generated"), "{all:?}");
+        assert_eq!(rewrite(new).as_deref(), Ok(&new[..]));
+        let toml = |old| super::rewrite(old, &now, Syntax::Toml, Extent::Changed);
+        assert_eq!(toml(b"# \xff"), Err(RewriteError::File));
+        assert_eq!(toml(b"# "), Err(RewriteError::Value("requirepass")));
+    }
+
+    #[test]
+    fn the_user_is_written_where_a_file_has_one() {
+        let rules = "default on nopass sanitize-payload ~* &* +@all";
+        let conf = format!("port 6379\nuser {rules}\nrename-command get \"\"\n");
+        let toml = format!("user = [\"{rules}\"]\n");
+        let mut now = Settings::default();
+        let words: Vec<&str> = rules.split(' ').collect();
+        now.set("user", &words).expect("every right");
+        for (old, syntax) in [(&conf, Syntax::Conf), (&toml, Syntax::Toml)] {
+            assert_eq!(rewrite(old, &now, syntax, Extent::Changed), *old);
+        }
+        let now = now.apply(&[(b"requirepass", b"secret")], true).expect("a password").settings;
+        let hashed = "default on #2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b \
+                      ~* &* +@all";
+        assert_eq!(
+            rewrite(&conf, &now, Syntax::Conf, Extent::Changed),
+            format!(
+                "port 6379\nuser {hashed}\nrename-command get \"\"\n{MARKER}\nrequirepass secret\n"
+            )
+        );
+        assert_eq!(
+            rewrite(&toml, &now, Syntax::Toml, Extent::Changed),
+            format!("user = [\"{hashed}\"]\n{MARKER}\nrequirepass = \"secret\"\n")
+        );
+        let mut elsewhere = now.clone();
+        elsewhere.set("aclfile", &["users.acl"]).expect("a name");
+        let all = rewrite("", &elsewhere, Syntax::Conf, Extent::Changed);
+        assert!(!all.contains("user "), "{all}");
     }
 }

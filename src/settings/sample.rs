@@ -1,11 +1,11 @@
-//! `config/troupe.toml`, as it follows from the table.
+//! `config/troupe.toml`, as it follows from the table: every setting that CONFIG knows.
 //!
 //! After a change of the table, print the new text with
 //! `cargo test -p troupe print_the_sample -- --ignored --nocapture` and put it into the file.
 
 use super::kind::{Kind, Unit};
 use super::table::GROUPS;
-use super::{Setting, Standing, rewrite};
+use super::{Setting, Standing, When, rewrite};
 
 const HEAD: &str = "\
 # Every setting that Troupe serves, with its default. The names are Redis's where Redis has the
@@ -18,7 +18,8 @@ fn sample() -> String {
     let mut text = HEAD.to_owned();
     for (title, settings) in GROUPS {
         let shown = |setting: &&Setting| {
-            matches!(setting.standing, Standing::Ours | Standing::Served) && !setting.hidden
+            let has_effect = matches!(setting.standing, Standing::Ours | Standing::Served);
+            has_effect && !setting.hidden && setting.when != When::FileOnly
         };
         let settings: Vec<&Setting> = settings.iter().filter(shown).collect();
         if settings.is_empty() {

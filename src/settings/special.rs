@@ -6,6 +6,8 @@
 //! A divergence: Redis forgets to print the event class `n` beside `A`, so that a rewritten file
 //! loses it. Here it is always printed.
 
+use std::ops::RangeInclusive;
+
 use super::conf;
 use super::kind::SettingError;
 use super::memory::memory_bytes;
@@ -36,6 +38,8 @@ pub enum Special {
         /// The most words that a line has.
         max: usize,
     },
+    /// Lines of users, of which there is one.
+    Users,
 }
 
 /// The classes of clients with an output limit, in the order in which CONFIG GET prints them.
@@ -68,14 +72,6 @@ impl Special {
             (Special::BufferLimits, words) => check_buffer_limits(words, old),
             (Special::Percentiles, words) => check_percentiles(words),
             (Special::OomScores, words) => check_oom_scores(words),
-            (Special::Lines { min, max }, words) => {
-                if words.len() < min || words.len() > max {
-                    return Err(SettingError::WordCount);
-                }
-                let line = words.iter().map(|word| conf::quoted(word)).collect::<Vec<_>>();
-                let above = if old.is_empty() { String::new() } else { format!("{old}\n") };
-                Ok(above + &line.join(" "))
-            }
             (Special::Events, [word]) => check_events(word),
             (Special::LogFormat, [word]) => check_log_format(word),
             (Special::FileName, [word]) => check_file_name(word),
@@ -83,6 +79,24 @@ impl Special {
             _ => Err(SettingError::WordCount),
         }
     }
+}
+
+/// Whole lines of any bytes: a line that is added stands below those of `old`.
+pub(super) fn check_lines(
+    count: RangeInclusive<usize>,
+    words: &[&[u8]],
+    old: &[u8],
+) -> Result<Vec<u8>, SettingError> {
+    if !count.contains(&words.len()) {
+        return Err(SettingError::WordCount);
+    }
+    let line: Vec<String> = words.iter().map(|word| conf::quoted(word)).collect();
+    let mut lines = old.to_vec();
+    if !lines.is_empty() {
+        lines.push(b'\n');
+    }
+    lines.extend_from_slice(line.join(" ").as_bytes());
+    Ok(lines)
 }
 
 fn check_save(words: &[&str]) -> Result<String, SettingError> {
@@ -275,10 +289,10 @@ mod tests {
 
     #[test]
     fn lines_stand_below_each_other() {
-        let rename = Special::Lines { min: 2, max: 2 };
-        let first = rename.check(&["FLUSHALL", ""], "").expect("two words");
-        assert_eq!(rename.check(&["A", "b c"], &first), Ok("FLUSHALL \"\"\nA \"b c\"".into()));
-        assert_eq!(rename.check(&["A"], ""), Err(SettingError::WordCount));
+        let first = check_lines(2..=2, &[b"FLUSHALL", b""], b"").expect("two words");
+        let both = check_lines(2..=2, &[b"A", b"b c\xff"], &first).expect("two words");
+        assert_eq!(both, b"FLUSHALL \"\"\nA \"b c\\xff\"");
+        assert_eq!(check_lines(2..=2, &[b"A"], b""), Err(SettingError::WordCount));
     }
 
     #[test]

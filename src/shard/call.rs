@@ -108,7 +108,7 @@ impl Engine {
     ) -> Ran {
         let ran = |end| Ran { end, panicked: false, lacks: false };
         let Some(command) = batch.routed[batch.next].command else {
-            self.refuse_unknown(batch);
+            self.refuse_unknown(given, batch);
             return ran(clock.nanos());
         };
         let refused = batch.refused.clone();
@@ -170,11 +170,14 @@ impl Engine {
         self.holds_back(&call, around.session)
     }
 
-    fn refuse_unknown(&mut self, batch: &mut Batch) {
+    fn refuse_unknown(&mut self, given: &Given, batch: &mut Batch) {
         let mark = batch.replies.len();
         let error = match &batch.refused {
             Some(error) => error.clone(),
-            None => registry::refusal(batch.bytes(), batch.spans()),
+            None => {
+                let renames = &given.settings.rename_command;
+                registry::refusal(batch.bytes(), batch.spans(), renames)
+            }
         };
         let is_attack =
             batch.spans().first().is_some_and(|word| registry::is_attack(word.of(batch.bytes())));

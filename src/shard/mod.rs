@@ -14,7 +14,9 @@ mod execute;
 mod expire;
 mod lend;
 pub mod letter;
+pub mod placing;
 pub mod question;
+pub mod refusal;
 #[cfg(test)]
 mod regressions;
 pub mod replay;

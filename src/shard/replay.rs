@@ -1,8 +1,8 @@
 //! Loading and rebuilding: records of the journal applied to the slots that are here.
 //!
 //! A record is a write command; it runs through its ordinary handler with nobody listening to its
-//! effects. A record whose keys lie on several shards reaches each of them, and each applies the
-//! part that is its own; records over all keys apply to what is here.
+//! effects. One that splits ([`Placing::Split`]) reaches every shard, and each applies the part
+//! that is its own; any other finds all that it may touch here.
 //!
 //! A rebuild empties the slots that are here and reads the journal again. Slots that were lent at
 //! that moment hold newer state than the journal up to the marker, and so do slots that move here
@@ -16,7 +16,9 @@ use crate::base::millis::Millis;
 use crate::base::slot;
 use crate::commands::call::Call;
 use crate::commands::command::{Command, Run};
+use crate::commands::error::CommandError;
 use crate::commands::positions;
+use crate::commands::reach;
 use crate::commands::recreate;
 use crate::commands::registry::{self, Found};
 use crate::hook::Phase;
@@ -28,6 +30,9 @@ use crate::keyspace::space::{Keyspace, Slots};
 use crate::resp::{Decoder, Frames, Limits, Span};
 use crate::session::{Peer, Session};
 use crate::shard::execute::{Around, Ended, Engine, Origin};
+#[cfg(doc)]
+use crate::shard::placing::Placing;
+use crate::shard::refusal::Refusal;
 use crate::shard::{Shard, Ticks};
 
 /// Records of the journal, in order.
@@ -71,6 +76,18 @@ impl Ticks for NoTicks {
     fn nanos(&mut self) -> u64 {
         0
     }
+}
+
+/// What is used again from record to record.
+struct Scratch {
+    /// The words that concern this shard.
+    own: Vec<Span>,
+    /// The keys among them.
+    keys: Vec<KeyAt>,
+    /// On whose behalf a record runs: nobody's.
+    session: Session,
+    /// What nobody reads.
+    replies: Vec<u8>,
 }
 
 /// Which slots a rebuild leaves alone.
@@ -127,86 +144,90 @@ impl Shard {
     /// Applies records. `now` is the time of the load: keys that are due are loaded like the rest
     /// and taken out afterwards, so that what follows them finds what it found.
     ///
-    /// # Errors
-    /// What was wrong with a record, and its position among these: the journal holds something that
-    /// the server does not understand.
-    pub fn replay(&mut self, records: &Records, now: Millis) -> Result<(), (usize, String)> {
+    /// Returns what is not applied, with its position among the records. The first refusal is the
+    /// end, unless `aof-load-skip-refused` is set.
+    pub fn replay(&mut self, records: &Records, now: Millis) -> Vec<(usize, Refusal)> {
         // What a record does is in the journal already, whatever the handler says of it.
         let is_listened_to = self.engine.tools.effects.is_listened_to();
         self.engine.tools.effects.listen(false);
-        let applied = self.apply(records, now);
-        self.engine.tools.effects.listen(is_listened_to);
-        applied
-    }
-
-    fn apply(&mut self, records: &Records, now: Millis) -> Result<(), (usize, String)> {
+        let mut refused = Vec::new();
+        let mut scratch = Scratch {
+            own: Vec::new(),
+            keys: Vec::new(),
+            session: Session::new(0, Peer::default(), now, true),
+            replies: Vec::new(),
+        };
         let mut first = 0;
-        let (mut spans, mut keys, mut replies) = (Vec::new(), Vec::new(), Vec::new());
-        let mut session = Session::new(0, Peer::default(), now, true);
         for (index, (db, end)) in records.ends.iter().enumerate() {
-            let all = &records.spans[first as usize..*end as usize];
+            let spans = &records.spans[first as usize..*end as usize];
             first = *end;
-            let Found::Command(command) = registry::find(&records.bytes, all) else {
-                let refusal = registry::refusal(&records.bytes, all);
-                return Err((index, refusal.to_string()));
-            };
-            if !matches!(command.run, Run::All(_)) && !command.run.is_on_keys() {
-                return Err((index, format!("'{}' changes no data", command.name)));
-            }
-            if !self.keep_own(command, &records.bytes, all, &mut spans, &mut keys) {
-                continue;
-            }
-            let Shard { engine, given, rebuilt, .. } = self;
-            let call = Call {
-                command,
-                input: &records.bytes,
-                spans: &spans,
-                raw: &[],
-                now,
-                hasher: &given.hasher,
-                settings: &given.settings,
-                map: &given.map,
-                keys: &keys,
-            };
-            let spared = match command.run {
-                Run::All(_) => rebuilt.take_spared(&mut engine.space),
-                _ => Vec::new(),
-            };
-            session.db = *db;
-            replies.clear();
-            let mut around =
-                Around { session: &mut session, replies: &mut replies, walk: &mut None };
-            let (ended, _) = engine.execute(&call, &mut around, Origin::Journal, 0, &mut NoTicks);
-            spared.into_iter().for_each(|(slot, tables)| engine.space.put(slot, tables));
-            match ended {
-                Ended::Ran => {}
-                Ended::Failed(error) => return Err((index, error.to_string())),
-                ended => return Err((index, format!("it cannot run here: {ended:?}"))),
+            let applied = self.apply(*db, spans, &records.bytes, now, &mut scratch);
+            let Err(refusal) = applied else { continue };
+            refused.push((index, refusal));
+            if !self.given.settings.aof_load_skip_refused {
+                break;
             }
         }
-        Ok(())
+        self.engine.tools.effects.listen(is_listened_to);
+        refused
     }
 
-    /// As [`Shard::replay`], with slots of other shards, which come back.
-    ///
-    /// # Errors
-    /// See there.
-    pub fn replay_with(
+    /// Applies what is this shard's own of one record.
+    fn apply(
         &mut self,
-        visitors: Slots,
-        records: &Records,
+        db: u32,
+        spans: &[Span],
+        bytes: &[u8],
         now: Millis,
-    ) -> Result<Slots, (usize, String)> {
-        let numbers: Vec<u16> = visitors.iter().map(|(number, _)| *number).collect();
-        visitors.into_iter().for_each(|(number, slot)| self.engine.space.put(number, slot));
-        let result = self.replay(records, now);
-        let back = numbers.iter().filter_map(|n| Some((*n, self.engine.space.take(*n)?))).collect();
-        result.map(|()| back)
+        scratch: &mut Scratch,
+    ) -> Result<(), Refusal> {
+        let renames = &self.given.settings.rename_command;
+        let Found::Command(command) = registry::find_journaled(bytes, spans, renames) else {
+            return Refusal::of_unknown(spans, bytes, renames).map_or(Ok(()), Err);
+        };
+        if !matches!(command.run, Run::All(_)) && !command.run.is_on_keys() {
+            return Ok(());
+        }
+        let Scratch { own, keys, session, replies } = scratch;
+        if !reach::changes_values(command) || !self.keep_own(command, bytes, spans, own, keys) {
+            return Ok(());
+        }
+        let refuse = |error| Refusal::failed(command, spans, bytes, &error);
+        let Shard { engine, given, rebuilt, .. } = self;
+        if db >= given.settings.databases {
+            return Err(refuse(CommandError::DbIndexOutOfRange));
+        }
+        let call = Call {
+            command,
+            input: bytes,
+            spans: own,
+            raw: &[],
+            now,
+            hasher: &given.hasher,
+            settings: &given.settings,
+            map: &given.map,
+            keys,
+        };
+        let spared = match command.run {
+            Run::All(_) => rebuilt.take_spared(&mut engine.space),
+            _ => Vec::new(),
+        };
+        session.db = db;
+        replies.clear();
+        let mut around = Around { session, replies, walk: &mut None };
+        let (ended, _) = engine.execute(&call, &mut around, Origin::Journal, 0, &mut NoTicks);
+        spared.into_iter().for_each(|(slot, tables)| engine.space.put(slot, tables));
+        match ended {
+            Ended::Ran => Ok(()),
+            Ended::Failed(error) | Ended::Refused(error) => Err(refuse(error)),
+            // It has all that it needs beside it, and nothing goes ahead of it.
+            _ => Err(refuse(CommandError::Internal)),
+        }
     }
 
-    /// Gives a slot to the load of a record that needs it elsewhere.
-    pub fn give(&mut self, slot: u16) -> Option<Box<Slot>> {
-        self.engine.space.take(slot)
+    /// Gives slots to another shard, for the records that it applies. None where one is not here.
+    pub fn give(&mut self, slots: &[u16]) -> Option<Slots> {
+        slots.iter().map(|slot| Some((*slot, self.engine.space.take(*slot)?))).collect()
     }
 
     /// Makes the value of every key that is here anew, from the commands that make it, as if they
@@ -229,8 +250,8 @@ impl Shard {
             empty.told.restart_key();
             drop(slot);
             self.engine.space.put(number, empty);
-            let remade = self.replay(&Records::of(&mut effects), now);
-            remade.expect("what a value is recorded as can be loaded");
+            let refused = self.replay(&Records::of(&mut effects), now);
+            assert!(refused.is_empty(), "what a value is recorded as can be loaded: {refused:?}");
         }
     }
 

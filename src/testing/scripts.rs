@@ -47,8 +47,7 @@ impl Core {
     fn configure(&mut self, pairs: &[(Vec<u8>, Vec<u8>)]) -> Reply {
         let mut settings = (**self.shards.shards[0].settings()).clone();
         for (name, value) in pairs {
-            let (name, value) = (String::from_utf8_lossy(name), String::from_utf8_lossy(value));
-            if let Err(err) = settings.set(&name, &[&value]) {
+            if let Err(err) = settings.set(&String::from_utf8_lossy(name), &[value]) {
                 return Reply::Error(format!("not set: {err}"));
             }
         }

@@ -119,7 +119,8 @@ impl Shards {
         let mut batch =
             Box::new(Batch::new(Home { thread: 0, connection: 0 }, self.session.clone()));
         batch.frames = frames;
-        batch.route(Bytes::from(request), self.now, self.shards[0].hasher());
+        let renames = &self.shards[0].settings().rename_command;
+        batch.route(Bytes::from(request), self.now, self.shards[0].hasher(), renames);
         self.shards[0].receive(Letter::Visit(batch));
     }
 
@@ -191,7 +192,7 @@ impl Shards {
     /// Lets every shard apply its part of these records.
     pub(crate) fn load(&mut self, records: &Records) {
         for shard in &mut self.shards {
-            shard.replay(records, self.now).expect("what was journaled can be loaded");
+            assert_eq!(shard.replay(records, self.now), [], "what was journaled can be loaded");
         }
     }
 }

@@ -143,7 +143,7 @@ pub(super) const UNEQUAL: &[(&str, usize, &[&str], &str)] = &[
 ];
 
 /// At least one of each command; each place is replaced in turn.
-pub(super) const SAMPLES: &[&str] = &[
+pub(crate) const SAMPLES: &[&str] = &[
     // Strings.
     "APPEND t x",
     "DECR n",

@@ -21,11 +21,11 @@ use super::wait::{SOON, until, until_some};
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     shards: Option<usize>,
-    file: Option<String>,
+    file: Option<(String, Vec<u8>)>,
     args: Vec<String>,
     environment: Vec<(String, String)>,
     command: Option<Vec<String>>,
-    open_files: Option<u64>,
+    under: Vec<String>,
 }
 
 impl Options {
@@ -37,6 +37,11 @@ impl Options {
     /// Another program than `troupe`: its command line, to which port and folder are added.
     pub fn program(command: &[String]) -> Options {
         Options { command: Some(command.to_vec()), ..Options::default() }
+    }
+
+    /// Run by another program, to whose command line it is added.
+    pub fn under(self, command: &[String]) -> Options {
+        Options { under: command.to_vec(), ..self }
     }
 
     /// Adds `--directive value...`, words separated by blanks.
@@ -58,8 +63,8 @@ impl Options {
     }
 
     /// Settings file, written into the server's folder under that name (its ending tells the form).
-    pub fn file(mut self, name: &str, content: &str) -> Options {
-        self.file = Some(format!("{name}\n{content}"));
+    pub fn file(mut self, name: &str, content: impl AsRef<[u8]>) -> Options {
+        self.file = Some((name.to_owned(), content.as_ref().to_vec()));
         self
     }
 
@@ -70,9 +75,12 @@ impl Options {
     }
 
     /// Under this limit of open files, which the server cannot raise.
-    pub fn open_files(mut self, limit: u64) -> Options {
-        self.open_files = Some(limit);
-        self
+    pub fn open_files(self, limit: u64) -> Options {
+        let mut words = vec!["prlimit".to_owned(), format!("--nofile={limit}:{limit}")];
+        if fs::metadata("/proc/self").unwrap().uid() == 0 {
+            words.extend(["setpriv", "--bounding-set=-sys_resource"].map(String::from));
+        }
+        self.under(&words)
     }
 
     /// Starts it in a new folder and waits until it answers.
@@ -104,21 +112,13 @@ pub struct Server {
 
 /// The program, without the `TROUPE_...` variables of the tests: it would take them for settings.
 pub fn troupe() -> Command {
-    without_settings(Command::new(env!("CARGO_BIN_EXE_troupe")))
+    troupe_under(&[])
 }
 
-/// The same under a limit of open files, without the privilege to raise it.
-fn troupe_limited(limit: u64) -> Command {
-    let mut command = Command::new("prlimit");
-    command.arg(format!("--nofile={limit}:{limit}"));
-    if fs::metadata("/proc/self").unwrap().uid() == 0 {
-        command.args(["setpriv", "--bounding-set=-sys_resource"]);
-    }
-    command.arg(env!("CARGO_BIN_EXE_troupe"));
-    without_settings(command)
-}
-
-fn without_settings(mut command: Command) -> Command {
+fn troupe_under(words: &[String]) -> Command {
+    let mut words = words.iter().map(String::as_str).chain([env!("CARGO_BIN_EXE_troupe")]);
+    let mut command = Command::new(words.next().unwrap());
+    command.args(words);
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TROUPE_")) {
         command.env_remove(name);
     }
@@ -136,15 +136,14 @@ impl Server {
         let foreign = self.options.command.clone().or(stand_in.map(|program| vec![program]));
         let ours = foreign.is_none();
         let mut command = match &foreign {
-            None => self.options.open_files.map_or_else(troupe, troupe_limited),
+            None => troupe_under(&self.options.under),
             Some(words) => {
                 let mut command = Command::new(&words[0]);
                 command.args(&words[1..]);
                 command
             }
         };
-        if let Some(file) = &self.options.file {
-            let (name, content) = file.split_once('\n').unwrap();
+        if let Some((name, content)) = &self.options.file {
             let path = self.path(name);
             fs::write(&path, content).unwrap();
             command.arg(path);
@@ -269,10 +268,17 @@ impl Server {
         self.wait_ready();
     }
 
-    /// Starts it again on the same folder with other options.
-    pub fn restart_with(&mut self, options: &Options) {
+    /// Starts it again on the same folder with other options; whether it comes up is the test's
+    /// question.
+    pub fn respawn_with(&mut self, options: &Options) {
         self.options = options.clone();
-        self.restart();
+        self.spawn();
+    }
+
+    /// Starts it again on the same folder with other options and waits until it answers.
+    pub fn restart_with(&mut self, options: &Options) {
+        self.respawn_with(options);
+        self.wait_ready();
     }
 
     /// Resident memory in bytes.

@@ -149,6 +149,7 @@ impl Admin {
     fn journal(&self, now: Millis) -> Journal {
         let figures = self.figures();
         let loading = self.parts.shared.is_loading.load(Ordering::Relaxed);
+        let rewrites = self.rewrites();
         Journal {
             enabled: self.writer().is_some(),
             loading: loading.then_some(Loading { since: now, ..Loading::default() }),
@@ -158,6 +159,12 @@ impl Admin {
             buffer_bytes: figures.buffer_length,
             syncing: figures.pending_syncs > 0,
             delayed_syncs: figures.delayed_syncs,
+            rewriting: rewrites.since.is_some(),
+            current_rewrite_seconds: rewrites.seconds(now),
+            last_rewrite_seconds: rewrites.last_seconds,
+            rewrite_failed: rewrites.failures > 0,
+            rewrites: rewrites.count,
+            rewrite_failures: rewrites.failures,
             last_save: self.parts.origin.process.started,
             ..Journal::default()
         }
@@ -201,8 +208,8 @@ fn listeners(settings: &Settings) -> Vec<(&'static str, Vec<String>, u16)> {
     if settings.port > 0 {
         listeners.push(("tcp", settings.bind.clone(), settings.port));
     }
-    if !settings.unixsocket.is_empty() {
-        listeners.push(("unix", vec![settings.unixsocket.clone()], 0));
+    if !settings.unixsocket.as_os_str().is_empty() {
+        listeners.push(("unix", vec![settings.unixsocket.display().to_string()], 0));
     }
     listeners
 }

@@ -5,14 +5,15 @@
 //! and do replies wait for the journal as `appendfsync` says. Whatever fails on the way leaves the
 //! server without a journal, as it was. A journal that ends is written out and synced first.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use actix::Recipient;
 use tokio::sync::oneshot;
 use tracing::{error, info};
-use troupe::aof::journal::{Journal, Policy, Sizes};
+use troupe::aof::journal::Policy;
+use troupe::base::millis::Millis;
 use troupe::hook::Phase;
 use troupe::settings::Settings;
 use troupe::shard::question::{Answer, Question};
@@ -46,6 +47,37 @@ pub struct Writer {
 
 /// Starts a writer over the file of a new base; gives nothing where that is not possible.
 pub type Starter = Box<dyn Fn(&Settings) -> oneshot::Receiver<Writer> + Send + Sync>;
+
+/// The bases that were written while the server ran: to INFO they are rewrites.
+#[derive(Debug, Default)]
+pub(super) struct Rewrites {
+    /// Since when one is being written.
+    pub(super) since: Option<Millis>,
+    /// How long the last one took.
+    pub(super) last_seconds: Option<u64>,
+    /// How many were begun.
+    pub(super) count: u64,
+    /// How many of the newest have failed.
+    pub(super) failures: u64,
+}
+
+impl Rewrites {
+    fn begin(&mut self, now: Millis) {
+        self.since = Some(now);
+        self.count += 1;
+    }
+
+    fn end(&mut self, is_whole: bool, now: Millis) {
+        self.last_seconds = self.seconds(now);
+        self.since = None;
+        self.failures = if is_whole { 0 } else { self.failures + 1 };
+    }
+
+    /// For how long one is being written.
+    pub(super) fn seconds(&self, now: Millis) -> Option<u64> {
+        self.since.map(|since| now.since(since).max(0).unsigned_abs() / 1_000)
+    }
+}
 
 impl Writer {
     /// Ends the writer when all is durable.
@@ -81,12 +113,22 @@ impl Admin {
     /// # Errors
     /// When it cannot be begun; the log says why.
     pub async fn begin_journal(&self, settings: &Arc<Settings>) -> Result<(), ()> {
+        self.rewrites().begin(self.parts.clock.now());
+        let begun = self.try_begin(settings).await;
+        self.rewrites().end(begun.is_ok(), self.parts.clock.now());
+        begun
+    }
+
+    /// What INFO says of bases.
+    pub(super) fn rewrites(&self) -> MutexGuard<'_, Rewrites> {
+        self.rewrites.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    async fn try_begin(&self, settings: &Arc<Settings>) -> Result<(), ()> {
         let Some(start) = self.starter.get() else { return Err(()) };
         let writer = start(settings).await.map_err(|_| ())?;
         if let Err(why) = self.write_base(&writer).await {
-            error!("The append only file cannot be begun: {why}");
-            self.leave(&writer).await;
-            return Err(());
+            return self.give_up(&writer, &why).await;
         }
         let policy = Policy::from(settings.appendfsync);
         writer.policy.do_send(SetPolicy(policy));
@@ -95,14 +137,22 @@ impl Admin {
             shard.begin.do_send(Begin { append, rebuild, policy });
         }
         self.ask_all(Question::Nothing).await;
-        if policy == Policy::Always {
-            // What was answered since the base was whole did not wait for the journal.
-            let durable = switch(&writer).await;
-            durable.unwrap_or_else(|why| error!("The append only file has failed at once: {why}"));
+        // What was answered since the base was whole did not wait for the journal.
+        if policy == Policy::Always
+            && let Err(why) = switch(&writer).await
+        {
+            return self.give_up(&writer, &why).await;
         }
         self.met_writer(writer);
         info!("The append only file is on");
         Ok(())
+    }
+
+    /// Leaves a journal that has failed before it was on.
+    async fn give_up(&self, writer: &Writer, why: &str) -> Result<(), ()> {
+        error!("The append only file cannot be begun: {why}");
+        self.leave(writer).await;
+        Err(())
     }
 
     async fn write_base(&self, writer: &Writer) -> Result<(), String> {
@@ -156,8 +206,6 @@ impl Admin {
         if let Err(fault) = writer.close().await {
             error!("The append only file is left as it is: {fault}");
         }
-        *self.parts.journal.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) =
-            Journal::<()>::new(Policy::Never, Sizes::default()).figures();
     }
 }
 

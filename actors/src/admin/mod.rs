@@ -45,6 +45,7 @@ use crate::thread::Thread;
 pub use facts::Origin;
 pub use journal::{Starter, Writer};
 
+use journal::Rewrites;
 use oom::Score;
 
 /// The settings in force, as the shell reads them.
@@ -113,6 +114,7 @@ pub struct Admin {
     actors: Mutex<Vec<(&'static str, Recipient<Panic>)>>,
     writer: Mutex<Option<Writer>>,
     starter: OnceLock<Starter>,
+    rewrites: Mutex<Rewrites>,
     listener: OnceLock<Doorkeeper>,
     changing: tokio::sync::Mutex<()>,
     score: Mutex<Score>,
@@ -129,6 +131,7 @@ impl Admin {
             actors: Mutex::default(),
             writer: Mutex::default(),
             starter: OnceLock::new(),
+            rewrites: Mutex::default(),
             listener: OnceLock::new(),
             changing: tokio::sync::Mutex::default(),
             score: Mutex::default(),
@@ -259,8 +262,10 @@ impl Actions for Admin {
                     reply.ok();
                 }
                 Action::Shutdown(asked) => self.shutdown(asked).await?,
-                Action::MemoryPurge if allocator::purge() => reply.ok(),
-                Action::MemoryPurge => return Err(NO_PURGE),
+                Action::MemoryPurge => {
+                    purge().await?;
+                    reply.ok();
+                }
                 Action::MallocStats => reply.verbatim(b"txt", &allocator::report()),
                 Action::Debug(debug) => {
                     self.debug(debug, &thread).await?;
@@ -276,4 +281,10 @@ impl Actions for Admin {
     }
 }
 
-const NO_PURGE: CommandError = CommandError::Text("ERR Error purging dirty pages");
+/// The kernel takes its time for each page, so no shard waits for it on its thread.
+async fn purge() -> Result<(), CommandError> {
+    match tokio::task::spawn_blocking(allocator::purge).await {
+        Ok(true) => Ok(()),
+        Ok(false) | Err(_) => Err(CommandError::Text("ERR Error purging dirty pages")),
+    }
+}

@@ -67,7 +67,7 @@ mod tests {
         assert_eq!((score.base, read().unwrap()), (None, base));
         let mut follow = |how: &str, own: i32| {
             settings.set("oom-score-adj", &[how]).unwrap();
-            settings.set("oom-score-adj-values", &[&own.to_string(), "0", "0"]).unwrap();
+            settings.set("oom-score-adj-values", &[own.to_string().as_str(), "0", "0"]).unwrap();
             score.follow(&settings).unwrap();
             read().unwrap()
         };

@@ -1,22 +1,25 @@
 //! CONFIG SET and CONFIG REWRITE: a change is answered when every shard has taken it up.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::path::Path;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
-use tracing::warn;
+use tracing::{info, warn};
 use troupe::aof::journal::Policy;
 use troupe::commands::error::CommandError;
 use troupe::settings::{Extent, Setting, Settings, Standing, rewrite};
 use troupe::shard::letter::Letter;
 
 use super::Admin;
+use crate::allocator;
 use crate::descriptors::{DECIDING, Shortage};
 use crate::logging;
 use crate::message::aof::SetPolicy;
 use crate::message::listener::{Open, Settle};
+use crate::settings::{ConfigFile, read_file, reason};
 
 /// Settings that the core lets change but that this server takes up only at its start.
 const AT_START: &[&str] = &["dir"];
@@ -138,6 +141,7 @@ impl Admin {
     /// What the shell itself does by the settings.
     fn take_up(&self, settings: &Settings) {
         logging::set_level(logging::filter(settings.loglevel));
+        allocator::give_back_in_background(settings.jemalloc_bg_thread);
         let policy = Policy::from(settings.appendfsync);
         if let Some(writer) = self.writer() {
             writer.policy.do_send(SetPolicy(policy));
@@ -149,10 +153,13 @@ impl Admin {
         let Some(file) = &self.parts.file else {
             return Err(CommandError::Text("ERR The server is running without a config file"));
         };
-        let old = fs::read_to_string(&file.path).unwrap_or_default();
-        let new = rewrite(&old, &self.settings(), file.syntax, extent);
-        replace(&file.path, new.as_bytes())
-            .map_err(|error| CommandError::Quoted(format!("ERR Rewriting config file: {error}")))
+        let rewritten = rewrite_file(file, &self.settings(), extent);
+        match &rewritten {
+            Ok(()) => info!("CONFIG REWRITE executed with success."),
+            Err(why) => warn!("CONFIG REWRITE failed: {why}"),
+        }
+        let failed = |why| CommandError::Quoted(format!("ERR Rewriting config file: {why}"));
+        rewritten.map_err(failed)
     }
 }
 
@@ -174,16 +181,83 @@ fn warn_of(changed: &[&Setting]) {
     }
 }
 
-/// Replaces a file as a whole: a crash leaves the old one or the new one.
-fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let new = path.with_extension("rewrite");
-    let mut file = File::create(&new)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    if let Ok(metadata) = fs::metadata(path) {
-        file.set_permissions(metadata.permissions())?;
+/// Writes a configuration file anew. One that cannot be read stays as it is; one that is not there
+/// is made.
+///
+/// # Errors
+/// Why not, for the client.
+fn rewrite_file(file: &ConfigFile, settings: &Settings, extent: Extent) -> Result<(), String> {
+    const TRIES: usize = 3;
+    let failed = |error: io::Error| reason(&error);
+    // What a link points to is written, and the link stays.
+    let path = fs::canonicalize(&file.path).or_else(|error| match error.kind() {
+        io::ErrorKind::NotFound => Ok(file.path.clone()),
+        _ => Err(failed(error)),
+    })?;
+    for _ in 0..TRIES {
+        let old = read_or_nothing(&path).map_err(failed)?;
+        let content = old.as_deref().unwrap_or_default();
+        let new = rewrite(content, settings, file.syntax, extent).map_err(|why| why.to_string())?;
+        let prepared = Prepared::beside(&path, &new).map_err(failed)?;
+        // Whoever edits the file meanwhile must not lose what was edited.
+        if read_or_nothing(&path).map_err(failed)? == old {
+            return prepared.replace(&path).map_err(failed);
+        }
     }
-    fs::rename(&new, path)?;
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
+    Err("the file is being changed by somebody else".to_owned())
+}
+
+fn read_or_nothing(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    match read_file(path) {
+        Ok(content) => Ok(Some(content)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// A file with new content beside an old one. It is removed unless it takes the old one's place.
+struct Prepared(Option<PathBuf>);
+
+impl Prepared {
+    /// Writes the new content, durably, with the permissions and the owner of the old file.
+    fn beside(path: &Path, content: &[u8]) -> io::Result<Prepared> {
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(format!("-{}.tmp", std::process::id()));
+        let new = path.with_file_name(name);
+        let prepared = Prepared(Some(new.clone()));
+        // One that a crash has left would be in the way.
+        let _ = fs::remove_file(&new);
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+        file.write_all(content)?;
+        let permissions = match fs::metadata(path) {
+            Ok(old) => {
+                // Only root may give a file away; to others it belongs as any file they make.
+                let _ = fchown(&file, Some(old.uid()), Some(old.gid()));
+                old.permissions()
+            }
+            Err(_) => Permissions::from_mode(0o644),
+        };
+        file.set_permissions(permissions)?;
+        file.sync_all()?;
+        Ok(prepared)
+    }
+
+    /// Takes the place of the old file: a crash leaves the old one or the new one.
+    fn replace(mut self, path: &Path) -> io::Result<()> {
+        if let Some(new) = &self.0 {
+            fs::rename(new, path)?;
+            self.0 = None;
+        }
+        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
+    }
+}
+
+impl Drop for Prepared {
+    fn drop(&mut self) {
+        if let Some(new) = &self.0 {
+            // It may not even have been made.
+            let _ = fs::remove_file(new);
+        }
+    }
 }

@@ -1,21 +1,34 @@
 //! The append-only directory: which files there are, and how the list changes without a gap.
 //!
 //! Invariant: at each moment, a crash leaves a manifest on disk that lists only files that exist
-//! and hold what they should. So a file is made before it is listed, taken off the list before it
-//! is deleted, and the list is replaced by temporary file, fsync, rename, fsync of the directory.
+//! and hold what they should, or none where no journal has begun. So the list changes in this
+//! order:
+//!
+//! 1. the temporary manifest is written: the list as it is to be;
+//! 2. the new increment is made, empty, and the new base renamed to the name by which it is listed;
+//! 3. the temporary manifest is renamed to the manifest, which is the change;
+//! 4. files out of use are deleted, and then taken off the list.
+//!
+//! Each step is durable, names included, before the next begins. What fails before step 3, or was
+//! cut short there, leaves files that the temporary manifest alone lists: the next who opens the
+//! directory removes them. That tells them from files that somebody put there without their
+//! manifest, which are never touched, and without any manifest refused. Where step 3 is done and
+//! cannot be made durable, a power cut leaves either list. The files of both are whole, and kept:
+//! step 4 is not for such a change.
 //!
 //! A new directory has one empty increment and no base: redis-check-aof and redis-server 7.0 take
 //! that for an empty keyspace. A single AOF file of Redis before 7 is adopted as the base, in the
-//! order in which Redis does it. Left out: a lock against a second server on the same directory.
+//! order in which Redis does it: listed first, then moved in. Left out: a lock against a second
+//! server on the same directory.
 
-use std::fs::{self, File};
-use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
+use tracing::warn;
 use troupe::aof::journal::Sizes;
 use troupe::aof::manifest::{self, MANIFEST_BYTES_MAX, Manifest};
 
 use super::error::AofError;
+use super::filesystem::FileSystem;
 use super::increment::Increment;
 
 /// Where the journal lives: the three settings of that name.
@@ -45,10 +58,10 @@ pub struct Listed {
 /// The append-only directory with its manifest.
 #[derive(Debug)]
 pub struct Directory {
+    system: Box<dyn FileSystem>,
     path: PathBuf,
     appendfilename: String,
     manifest: Manifest,
-    /// Whether the manifest was there or was made from a single file of old.
     origin: Origin,
 }
 
@@ -64,15 +77,16 @@ pub enum Origin {
 }
 
 impl Directory {
-    /// Opens the directory, or makes it. Afterwards there is a manifest and an increment to write.
-    pub fn open(place: &Place) -> Result<Self, AofError> {
-        let mut directory = Self::at(place)?;
-        directory.find_manifest(&place.dir)?;
-        directory.ensure_increment()?;
+    /// Opens the directory, or makes it, for a journal that goes on from what is there.
+    pub fn open(system: Box<dyn FileSystem>, place: &Place) -> Result<Self, AofError> {
+        let mut directory = Self::open_anew(system, place)?;
+        directory.adopt(&place.dir)?;
         Ok(directory)
     }
 
-    fn at(place: &Place) -> Result<Self, AofError> {
+    /// Opens the directory, or makes it, for a journal that begins anew. What is there is left as
+    /// it is until [`Directory::begin`].
+    pub fn open_anew(system: Box<dyn FileSystem>, place: &Place) -> Result<Self, AofError> {
         for (setting, value) in
             [("appenddirname", &place.appenddirname), ("appendfilename", &place.appendfilename)]
         {
@@ -81,179 +95,177 @@ impl Directory {
             }
         }
         let path = place.dir.join(&place.appenddirname);
-        match fs::create_dir(&path) {
-            Ok(()) => sync_directory(&place.dir)?,
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(source) => return Err(AofError::Io { operation: "mkdir", path, source }),
+        match system.create_directory(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            made => made.map_err(AofError::io("mkdir", &path))?,
         }
-        Ok(Self {
+        let mut directory = Self {
+            system,
             path,
             appendfilename: place.appendfilename.clone(),
             manifest: Manifest::default(),
-            origin: Origin::Found,
-        })
-    }
-
-    /// Opens the directory, or makes it, for a journal that begins anew. What is there is left as
-    /// it is until [`Directory::begin`].
-    pub fn open_anew(place: &Place) -> Result<Self, AofError> {
-        let mut directory = Self::at(place)?;
-        match directory.read_manifest()? {
-            Some(manifest) => directory.manifest = manifest,
-            None => directory.refuse_unlisted()?,
+            origin: Origin::New,
+        };
+        // Who made what is there may have ended before it was durable.
+        directory.sync(&directory.path)?;
+        if let Some(manifest) = directory.read_manifest(&directory.manifest_path())? {
+            directory.manifest = manifest;
+            directory.origin = Origin::Found;
+        }
+        directory.undo_unfinished()?;
+        if directory.origin == Origin::New {
+            directory.refuse_strays()?;
+            directory.sync(&place.dir)?;
         }
         Ok(directory)
     }
 
+    /// Takes in a single AOF file of old, or goes on with that where it was cut short.
+    fn adopt(&mut self, dir: &Path) -> Result<(), AofError> {
+        let (old, new) = (dir.join(&self.appendfilename), self.path.join(&self.appendfilename));
+        let is_listed = self.manifest.increments.is_empty()
+            && self.manifest.base.as_ref().is_some_and(|base| base.name == self.appendfilename);
+        let is_begun = is_listed && self.length(&new)?.is_none();
+        if (self.origin == Origin::Found && !is_begun) || self.length(&old)?.is_none() {
+            return Ok(());
+        }
+        if self.origin == Origin::New {
+            // Its author may not have.
+            let mut file = self.system.open(&old).map_err(AofError::io("open", &old))?;
+            file.sync().map_err(AofError::io("fdatasync", &old))?;
+            let base = manifest::File { name: self.appendfilename.clone(), seq: 1 };
+            self.replace(Manifest { base: Some(base), ..Manifest::default() })?;
+        }
+        self.rename(&old, &new)?;
+        self.origin = Origin::Adopted;
+        self.sync(&self.path)?;
+        self.sync(dir)
+    }
+
     /// Makes the file of a new base, empty, under a name that no start takes notice of.
     pub fn create_base(&self) -> Result<Increment, AofError> {
-        let path = self.new_base_path();
-        File::create(&path).map_err(AofError::io("create", &path))?;
-        Increment::open(&path)
+        let base = Increment::create(&*self.system, &self.new_base_path());
+        if base.is_err()
+            && let Err(error) = self.undo_unfinished()
+        {
+            warn!("What there is of a base is kept: {error}");
+        }
+        base
     }
 
     /// The new base is whole and durable: it and an empty increment take the place of what there
-    /// was. Returns the increment.
+    /// was. Returns the increment. After an error what there was is there still, and this directory
+    /// is good for nothing but [`Directory::undo_unfinished`].
     pub fn begin(&mut self) -> Result<Increment, AofError> {
-        let base = self.manifest.next_base(&self.appendfilename, false);
-        let (from, to) = (self.new_base_path(), self.path.join(&base.name));
-        fs::rename(&from, &to).map_err(AofError::io("rename", &from))?;
-        let next = self.manifest.next_increment(&self.appendfilename);
-        let path = self.path.join(&next.name);
-        let file = File::create(&path).map_err(AofError::io("create", &path))?;
-        file.sync_all().map_err(AofError::io("fsync", &path))?;
+        let taken = self.taken()?;
+        let base = self.manifest.next_base(&self.appendfilename, &taken);
+        let next = self.manifest.next_increment(&self.appendfilename, &taken);
+        let (base_path, next_path) = (self.path.join(&base.name), self.path.join(&next.name));
         let Manifest { base: old_base, increments, mut history } = self.manifest.clone();
         history.extend(old_base.into_iter().chain(increments));
-        self.replace(Manifest { base: Some(base), increments: vec![next], history })?;
-        self.delete_history()?;
-        Increment::open(&path)
+        let manifest = Manifest { base: Some(base), increments: vec![next], history };
+        self.announce(&manifest)?;
+        let increment = Increment::create(&*self.system, &next_path)?;
+        self.rename(&self.new_base_path(), &base_path)?;
+        self.put_in_force(manifest)?;
+        self.delete_history();
+        Ok(increment)
     }
 
-    /// Removes the file of a base that will never be whole.
-    pub fn discard_base(&self) {
-        // What cannot be removed is overwritten by the next try.
-        let _ = fs::remove_file(self.new_base_path());
-    }
-
-    fn new_base_path(&self) -> PathBuf {
-        self.path.join(format!("temp_{}.base.aof", self.appendfilename))
-    }
-
-    fn find_manifest(&mut self, dir: &Path) -> Result<(), AofError> {
-        let old = dir.join(&self.appendfilename);
-        match self.read_manifest()? {
-            Some(manifest) => {
-                self.manifest = manifest;
-                // Redis, or we, may have been stopped between the two steps of an adoption.
-                let adopted = self.manifest.increments.is_empty()
-                    && self.manifest.base.as_ref().is_some_and(|b| b.name == self.appendfilename);
-                if adopted && is_file(&old)? && !is_file(&self.path.join(&self.appendfilename))? {
-                    self.move_in(dir, &old)?;
-                }
-            }
-            None if is_file(&old)? => {
-                let base = manifest::File { name: self.appendfilename.clone(), seq: 1 };
-                self.replace(Manifest { base: Some(base), ..Manifest::default() })?;
-                self.move_in(dir, &old)?;
-            }
-            None => {
-                self.refuse_unlisted()?;
-                self.origin = Origin::New;
+    /// Removes what a change of the list has left that failed or was cut short: a base that was
+    /// never whole, and files that the temporary manifest alone lists.
+    pub fn undo_unfinished(&self) -> Result<(), AofError> {
+        self.remove(&self.new_base_path())?;
+        let temporary = self.temporary_path();
+        if self.length(&temporary)?.is_none() {
+            return Ok(());
+        }
+        let planned = match self.read_manifest(&temporary) {
+            // It was not written to its end, so nothing was done by it.
+            Err(AofError::Manifest { .. } | AofError::ManifestSize { .. }) => None,
+            read => read?,
+        };
+        let planned = planned.unwrap_or_default();
+        // The manifest on disk is what counts: a call that failed may have been carried out.
+        let listed = self.read_manifest(&self.manifest_path())?.unwrap_or_default();
+        for file in planned.base.iter().chain(&planned.increments) {
+            let path = self.path.join(&file.name);
+            let is_ours = manifest::is_journal_name(&self.appendfilename, &file.name);
+            let is_base = planned.base.as_ref() == Some(file);
+            // Nothing is written to an increment before it is listed.
+            if is_ours && !listed.names(&file.name) && (is_base || self.length(&path)? == Some(0)) {
+                self.remove(&path)?;
             }
         }
-        Ok(())
+        self.sync(&self.path)?;
+        self.remove(&temporary)
     }
 
-    fn move_in(&mut self, dir: &Path, old: &Path) -> Result<(), AofError> {
-        let new = self.path.join(&self.appendfilename);
-        fs::rename(old, &new).map_err(AofError::io("rename", old))?;
-        self.origin = Origin::Adopted;
-        sync_directory(&self.path)?;
-        sync_directory(dir)
-    }
-
-    fn read_manifest(&self) -> Result<Option<Manifest>, AofError> {
-        let path = self.manifest_path();
-        let file = match File::open(&path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(AofError::Io { operation: "open", path, source }),
-        };
-        let mut bytes = Vec::new();
-        let mut start = file.take(MANIFEST_BYTES_MAX + 1);
-        start.read_to_end(&mut bytes).map_err(AofError::io("read", &path))?;
-        let length = bytes.len() as u64;
+    fn read_manifest(&self, path: &Path) -> Result<Option<Manifest>, AofError> {
+        let read = self.system.read(path, MANIFEST_BYTES_MAX + 1);
+        let Some(bytes) = read.map_err(AofError::io("read", path))? else { return Ok(None) };
+        let (path, length) = (path.to_owned(), bytes.len() as u64);
         if length > MANIFEST_BYTES_MAX {
             return Err(AofError::ManifestSize { path, length });
         }
-        match Manifest::parse(&bytes) {
-            Ok(manifest) => Ok(Some(manifest)),
-            Err(error) => Err(AofError::Manifest { path, error }),
-        }
+        Manifest::parse(&bytes).map(Some).map_err(|error| AofError::Manifest { path, error })
     }
 
-    /// Without a manifest, files with records must not be passed over in silence. An empty one is
-    /// left by a crash of the very first start.
-    fn refuse_unlisted(&self) -> Result<(), AofError> {
-        for stray in self.strays()? {
-            let metadata = fs::metadata(&stray).map_err(AofError::io("stat", &stray))?;
-            if metadata.len() > 0 {
-                return Err(AofError::NoManifest { manifest: self.manifest_path(), stray });
-            }
+    /// Without a manifest, files with records must not be passed over in silence.
+    fn refuse_strays(&self) -> Result<(), AofError> {
+        match self.strays()?.into_iter().next() {
+            Some(stray) => Err(AofError::NoManifest { manifest: self.manifest_path(), stray }),
+            None => Ok(()),
         }
-        Ok(())
-    }
-
-    fn ensure_increment(&mut self) -> Result<(), AofError> {
-        if self.manifest.increments.is_empty() {
-            self.add_increment()?;
-        }
-        Ok(())
     }
 
     /// Makes the next increment, empty, and lists it. The caller has synced the one before.
-    pub fn add_increment(&mut self) -> Result<(), AofError> {
-        let next = self.manifest.next_increment(&self.appendfilename);
+    pub fn add_increment(&mut self) -> Result<Increment, AofError> {
+        let next = self.manifest.next_increment(&self.appendfilename, self.taken()?);
         let path = self.path.join(&next.name);
-        // What is there under this name is listed nowhere: a start that was cut short left it.
-        let file = File::create(&path).map_err(AofError::io("create", &path))?;
-        file.sync_all().map_err(AofError::io("fsync", &path))?;
         let mut manifest = self.manifest.clone();
         manifest.increments.push(next);
-        self.replace(manifest)
+        self.announce(&manifest)?;
+        let increment = Increment::create(&*self.system, &path)?;
+        self.put_in_force(manifest)?;
+        Ok(increment)
     }
 
     fn replace(&mut self, manifest: Manifest) -> Result<(), AofError> {
-        let path = self.manifest_path();
-        // The name that Redis gives to its temporary manifest.
-        let temporary = self.path.join(format!("temp_{}", self.manifest_name()));
-        let mut file = File::create(&temporary).map_err(AofError::io("create", &temporary))?;
-        file.write_all(manifest.format().as_bytes()).map_err(AofError::io("write", &temporary))?;
-        file.sync_all().map_err(AofError::io("fsync", &temporary))?;
-        fs::rename(&temporary, &path).map_err(AofError::io("rename", &temporary))?;
-        sync_directory(&self.path)?;
-        self.manifest = manifest;
-        Ok(())
+        self.announce(&manifest)?;
+        self.put_in_force(manifest)
     }
 
-    /// Takes the files out of use off the list and deletes them. Returns how many there were.
-    pub fn delete_history(&mut self) -> Result<usize, AofError> {
-        if self.manifest.history.is_empty() {
-            return Ok(0);
-        }
+    /// Writes the list as it is to be.
+    fn announce(&self, manifest: &Manifest) -> Result<(), AofError> {
+        let path = self.temporary_path();
+        let mut file = self.system.create(&path).map_err(AofError::io("create", &path))?;
+        file.append(manifest.format().as_bytes()).map_err(AofError::io("write", &path))?;
+        file.sync().map_err(AofError::io("fdatasync", &path))?;
+        self.sync(&self.path)
+    }
+
+    /// The list that was announced, and whose files are there, is the list from now on.
+    fn put_in_force(&mut self, manifest: Manifest) -> Result<(), AofError> {
+        self.sync(&self.path)?;
+        self.rename(&self.temporary_path(), &self.manifest_path())?;
+        self.manifest = manifest;
+        self.sync(&self.path)
+    }
+
+    /// Deletes the files out of use, and takes them off the list. One that cannot be deleted stays
+    /// on the list for the next time, which the log says: nothing waits for it.
+    pub fn delete_history(&mut self) {
         let mut manifest = self.manifest.clone();
-        let history = std::mem::take(&mut manifest.history);
-        self.replace(manifest)?;
-        for file in &history {
-            let path = self.path.join(&file.name);
-            match fs::remove_file(&path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(AofError::Io { operation: "unlink", path, source: error });
-                }
-                _ => {}
-            }
+        manifest.history.retain(|file| {
+            let removed = self.remove(&self.path.join(&file.name));
+            removed.inspect_err(|error| warn!("A file out of use is kept: {error}")).is_err()
+        });
+        if manifest != self.manifest
+            && let Err(error) = self.replace(manifest)
+        {
+            warn!("Files that are deleted are still listed as out of use: {error}");
         }
-        Ok(history.len())
     }
 
     /// The files of the journal in the order of reading, each checked to be there.
@@ -262,12 +274,8 @@ impl Directory {
         let mut files = Vec::new();
         for file in names {
             let path = self.path.join(&file.name);
-            let length = match fs::metadata(&path) {
-                Ok(metadata) => metadata.len(),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    return Err(AofError::Missing { path, manifest: self.manifest_path() });
-                }
-                Err(source) => return Err(AofError::Io { operation: "stat", path, source }),
+            let Some(length) = self.length(&path)? else {
+                return Err(AofError::Missing { path, manifest: self.manifest_path() });
             };
             let is_base = self.manifest.base.as_ref() == Some(file);
             files.push(Listed {
@@ -283,38 +291,40 @@ impl Directory {
         Ok(files)
     }
 
-    /// Opens the last increment, and says what the files hold. To be called when they were read and
-    /// a torn tail was cut.
-    pub fn open_increment(&self) -> Result<(Increment, Sizes), AofError> {
+    /// Opens the last increment, or makes the first, and says what the files hold. To be called
+    /// when they were read and a torn tail was cut.
+    pub fn open_increment(&mut self) -> Result<(Increment, Sizes), AofError> {
+        let increment = match self.manifest.increments.last() {
+            Some(last) => Increment::open(&*self.system, &self.path.join(&last.name))?,
+            None => self.add_increment()?,
+        };
         let files = self.files()?;
-        let last = self.manifest.increments.last().map_or("", |file| &file.name);
-        let increment = Increment::open(&self.path.join(last))?;
         let base = files.iter().filter(|file| file.is_base).map(|file| file.length).sum();
         let total = files.iter().map(|file| file.length).sum();
         let sizes = Sizes { base, total, increment: increment.length()? };
         Ok((increment, sizes))
     }
 
-    /// Files that look like ours and that the manifest does not list. They are left alone.
+    /// Files that hold something, look like ours and are listed nowhere. They are left alone.
     pub fn strays(&self) -> Result<Vec<PathBuf>, AofError> {
         let mut strays = Vec::new();
-        let entries = fs::read_dir(&self.path).map_err(AofError::io("readdir", &self.path))?;
-        for entry in entries {
-            let entry = entry.map_err(AofError::io("readdir", &self.path))?;
-            let name = entry.file_name();
+        for name in self.system.names(&self.path).map_err(AofError::io("readdir", &self.path))? {
+            let path = self.path.join(&name);
             let Some(name) = name.to_str() else { continue };
-            let is_ours = manifest::is_journal_name(&self.appendfilename, name);
-            if is_ours && !self.manifest.names(name) {
-                strays.push(entry.path());
+            let is_ours = name == self.appendfilename
+                || manifest::is_journal_name(&self.appendfilename, name);
+            if is_ours && !self.manifest.names(name) && self.length(&path)? > Some(0) {
+                strays.push(path);
             }
         }
         strays.sort();
         Ok(strays)
     }
 
-    /// The list of files.
-    pub fn manifest(&self) -> &Manifest {
-        &self.manifest
+    /// Tells which names no new file may take.
+    fn taken(&self) -> Result<impl Fn(&str) -> bool + use<>, AofError> {
+        let (strays, path) = (self.strays()?, self.path.clone());
+        Ok(move |name: &str| strays.contains(&path.join(name)))
     }
 
     /// How the directory came about.
@@ -322,161 +332,40 @@ impl Directory {
         self.origin
     }
 
-    fn manifest_name(&self) -> String {
-        Manifest::file_name(&self.appendfilename)
-    }
-
     fn manifest_path(&self) -> PathBuf {
-        self.path.join(self.manifest_name())
+        self.path.join(Manifest::file_name(&self.appendfilename))
     }
-}
 
-fn is_file(path: &Path) -> Result<bool, AofError> {
-    match fs::metadata(path) {
-        Ok(metadata) => Ok(metadata.is_file()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(source) => Err(AofError::Io { operation: "stat", path: path.to_owned(), source }),
+    /// The name that Redis gives it too.
+    fn temporary_path(&self) -> PathBuf {
+        self.path.join(format!("temp_{}", Manifest::file_name(&self.appendfilename)))
     }
-}
 
-/// Makes durable which names a directory holds.
-fn sync_directory(path: &Path) -> Result<(), AofError> {
-    let directory = File::open(path).map_err(AofError::io("open", path))?;
-    directory.sync_all().map_err(AofError::io("fsync", path))
+    fn new_base_path(&self) -> PathBuf {
+        self.path.join(format!("temp_{}.base.aof", self.appendfilename))
+    }
+
+    fn length(&self, path: &Path) -> Result<Option<u64>, AofError> {
+        self.system.length(path).map_err(AofError::io("stat", path))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> Result<(), AofError> {
+        self.system.rename(from, to).map_err(AofError::io("rename", from))
+    }
+
+    fn remove(&self, path: &Path) -> Result<(), AofError> {
+        self.system.remove(path).map_err(AofError::io("unlink", path))
+    }
+
+    /// Makes durable which names a directory holds.
+    fn sync(&self, path: &Path) -> Result<(), AofError> {
+        self.system.sync_directory(path).map_err(AofError::io("fsync", path))
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn place(dir: &Path) -> Place {
-        Place {
-            dir: dir.to_owned(),
-            appenddirname: "appendonlydir".into(),
-            appendfilename: "appendonly.aof".into(),
-        }
-    }
-
-    fn manifest_text(dir: &Path) -> String {
-        fs::read_to_string(dir.join("appendonlydir/appendonly.aof.manifest")).unwrap()
-    }
-
-    #[test]
-    fn a_new_directory_has_an_empty_increment_and_opens_again() {
-        let dir = tempfile::tempdir().unwrap();
-        for origin in [Origin::New, Origin::Found, Origin::Found] {
-            let directory = Directory::open(&place(dir.path())).unwrap();
-            assert_eq!(directory.origin(), origin);
-            assert_eq!(directory.files().unwrap().len(), 1);
-            assert_eq!(directory.open_increment().unwrap().1, Sizes::default());
-            assert!(directory.strays().unwrap().is_empty());
-        }
-        assert_eq!(manifest_text(dir.path()), "file appendonly.aof.1.incr.aof seq 1 type i\n");
-    }
-
-    #[test]
-    fn adopts_a_single_file_of_old_even_when_stopped_in_between() {
-        for stopped in [false, true] {
-            let dir = tempfile::tempdir().unwrap();
-            fs::write(dir.path().join("appendonly.aof"), b"old").unwrap();
-            if stopped {
-                fs::create_dir(dir.path().join("appendonlydir")).unwrap();
-                let manifest = dir.path().join("appendonlydir/appendonly.aof.manifest");
-                fs::write(manifest, "file appendonly.aof seq 1 type b\n").unwrap();
-            }
-            let directory = Directory::open(&place(dir.path())).unwrap();
-            assert_eq!(directory.origin(), Origin::Adopted);
-            let files = directory.files().unwrap();
-            assert_eq!((files[0].length, files[0].is_base, files[0].is_last), (3, true, false));
-            assert_eq!((files[1].length, files[1].is_base, files[1].is_last), (0, false, true));
-            assert_eq!(
-                manifest_text(dir.path()),
-                "file appendonly.aof seq 1 type b\nfile appendonly.aof.1.incr.aof seq 1 type i\n"
-            );
-            assert!(!dir.path().join("appendonly.aof").exists());
-        }
-    }
-
-    #[test]
-    fn refuses_records_without_a_manifest_and_listed_files_that_are_gone() {
-        let dir = tempfile::tempdir().unwrap();
-        Directory::open(&place(dir.path())).unwrap();
-        let inside = dir.path().join("appendonlydir");
-        let increment = inside.join("appendonly.aof.1.incr.aof");
-        let manifest = inside.join("appendonly.aof.manifest");
-
-        fs::write(&increment, b"x").unwrap();
-        let text = fs::read(&manifest).unwrap();
-        fs::remove_file(&manifest).unwrap();
-        let error = Directory::open(&place(dir.path())).unwrap_err();
-        assert!(matches!(error, AofError::NoManifest { .. }), "{error}");
-
-        fs::write(&manifest, text).unwrap();
-        fs::remove_file(&increment).unwrap();
-        let error = Directory::open(&place(dir.path())).unwrap().files().unwrap_err();
-        assert!(matches!(error, AofError::Missing { .. }), "{error}");
-    }
-
-    #[test]
-    fn deletes_history_after_it_is_off_the_list_and_names_strays() {
-        let dir = tempfile::tempdir().unwrap();
-        Directory::open(&place(dir.path())).unwrap();
-        let inside = dir.path().join("appendonlydir");
-        let manifest = inside.join("appendonly.aof.manifest");
-        let text = fs::read_to_string(&manifest).unwrap();
-        fs::write(&manifest, format!("file h seq 1 type h\nfile gone seq 2 type h\n{text}"))
-            .unwrap();
-        for name in ["h", "appendonly.aof.9.incr.aof", "other"] {
-            fs::write(inside.join(name), b"x").unwrap();
-        }
-        let mut directory = Directory::open(&place(dir.path())).unwrap();
-        assert_eq!(directory.strays().unwrap(), [inside.join("appendonly.aof.9.incr.aof")]);
-        assert_eq!(directory.delete_history().unwrap(), 2);
-        assert!(!inside.join("h").exists());
-        assert_eq!(manifest_text(dir.path()), text);
-        assert!(inside.join("other").exists());
-    }
-
-    #[test]
-    fn names_that_are_paths_are_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        let wrong = Place { appendfilename: "../x".into(), ..place(dir.path()) };
-        let error = Directory::open(&wrong).unwrap_err();
-        assert!(error.to_string().starts_with("appendfilename must be"), "{error}");
-    }
-
-    #[test]
-    fn a_broken_manifest_stops_with_its_path_and_line() {
-        let dir = tempfile::tempdir().unwrap();
-        Directory::open(&place(dir.path())).unwrap();
-        let manifest = dir.path().join("appendonlydir/appendonly.aof.manifest");
-        fs::write(&manifest, "file a seq 1 type b\nfile a seq x type i\n").unwrap();
-        let error = Directory::open(&place(dir.path())).unwrap_err().to_string();
-        assert!(error.contains("appendonly.aof.manifest: line 2: seq must be"), "{error}");
-    }
-
-    #[test]
-    fn a_new_base_takes_the_place_of_all_that_was_there() {
-        let dir = tempfile::tempdir().unwrap();
-        Directory::open(&place(dir.path())).unwrap();
-        let mut directory = Directory::open_anew(&place(dir.path())).unwrap();
-        let before = manifest_text(dir.path());
-        std::fs::write(directory.create_base().unwrap().path(), b"base").unwrap();
-        assert_eq!(manifest_text(dir.path()), before);
-        assert!(Directory::open(&place(dir.path())).unwrap().strays().unwrap().is_empty());
-        directory.begin().unwrap();
-        assert_eq!(
-            manifest_text(dir.path()),
-            "file appendonly.aof.1.base.aof seq 1 type b\n\
-             file appendonly.aof.2.incr.aof seq 2 type i\n"
-        );
-        let directory = Directory::open(&place(dir.path())).unwrap();
-        let lengths: Vec<u64> =
-            directory.files().unwrap().iter().map(|listed| listed.length).collect();
-        assert_eq!(lengths, [4, 0]);
-        assert!(directory.strays().unwrap().is_empty(), "what was there is deleted");
-        directory.create_base().unwrap();
-        directory.discard_base();
-        assert_eq!(fs::read_dir(dir.path().join("appendonlydir")).unwrap().count(), 3);
-    }
-}
+mod memory;
+#[cfg(test)]
+mod rehearsal;
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,8 @@
 //! What can go wrong with the journal's files, each with the path, the operation and a way out.
 //!
 //! They say what Redis says of the same fault, for those who look for its words, and more. Every
-//! one of them stops the start. Failures while the server runs are `troupe::aof::storage`'s
-//! `Fault`, since the writer lives on with them.
+//! one of them stops the start, or the journal that was to begin. Failures of a journal that is on
+//! are `troupe::aof::storage`'s `Fault`, since the writer lives on with them.
 
 use std::io;
 use std::path::{Path, PathBuf};

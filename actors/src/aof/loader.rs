@@ -1,27 +1,26 @@
 //! Records of the journal to the shards: all of them at the start, one shard's for a rebuild.
 //!
 //! A thread of its own reads; each shard applies its part, all side by side, with a bounded number
-//! of parcels on their way to each. A record whose keys lie on several shards goes to all of them,
-//! and each applies the part that is its own.
+//! of parcels on their way to each. Where a record goes is `troupe::shard::placing`'s decision.
 //!
-//! A record of another server may read one shard's slot and write another's (RENAME). It takes its
-//! place in the order of all shards: when they have applied what comes before, the slots are
-//! brought to one of them, the record is applied there, and the slots go back.
+//! A record of another server may read one shard's slot and write another's. When the shards have
+//! applied what comes before it, all slots are brought to one of them, which applies the rest of
+//! the block as well; then they go back. So a file that is full of such records costs two moves a
+//! block, and not two a record.
 
+use std::collections::{BTreeSet, VecDeque};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use actix::Recipient;
 use tokio::sync::oneshot;
-use tracing::info;
+use tracing::{info, warn};
 use troupe::aof::record::{Block, Record};
-use troupe::commands::command::Run;
-use troupe::commands::error::CommandError;
-use troupe::commands::positions;
-use troupe::commands::registry::{self, Found};
-use troupe::keyspace::space::Slots;
 use troupe::route::{Map, ShardId};
+use troupe::settings::Renames;
 use troupe::shard::letter::{Lent, Letter, Returned};
+use troupe::shard::placing::Placing;
+use troupe::shard::refusal::Refusal;
 use troupe::shard::replay::Records;
 
 use crate::aof::disk::Listed;
@@ -33,31 +32,35 @@ use crate::message::shard::{self, Lend, Letters, Replay};
 /// Parcels on their way to one shard.
 const PARCELS_MAX: usize = 4;
 
+/// Refused records that the log names one by one.
+const REFUSED_SHOWN: u64 = 20;
+
+/// Where all slots are brought together.
+const HOST: ShardId = 0;
+
 /// Why a load ended early.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// The files cannot be read, or are damaged.
     #[error(transparent)]
     Files(#[from] crate::aof::error::AofError),
-    /// A record was refused by the command that it calls.
+    /// A record was refused.
     #[error(
-        "{path}: the record at offset {offset} cannot be applied: {why}. If it is from a newer \
-         server, load it there and rewrite the file"
+        "{path}: the record at offset {offset}: {refusal}; or set aof-load-skip-refused to yes to \
+         go on without it"
     )]
     Record {
         /// The file.
-        path: String,
+        path: Arc<str>,
         /// Where the record begins.
         offset: u64,
         /// What was wrong.
-        why: String,
+        refusal: Refusal,
     },
-    /// A shard went away.
+    /// A shard went away, or panicked, which the log tells.
     #[error("a shard ended while it was loading")]
     Gone,
 }
-
-type Applied = oneshot::Receiver<Result<Slots, (usize, String)>>;
 
 /// How a shard is reached that loads.
 pub struct Loading {
@@ -78,21 +81,50 @@ pub struct Loaded {
     pub is_foreign: bool,
 }
 
+/// Where a record stands.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    path: Arc<str>,
+    offset: u64,
+    /// Several shards apply it, and several may refuse it.
+    is_split: bool,
+}
+
+/// A parcel on its way.
+struct Sent {
+    refused: oneshot::Receiver<Vec<(usize, Refusal)>>,
+    places: Vec<Place>,
+}
+
 /// One shard's end of a load.
 struct Lane {
     replay: Recipient<Replay>,
     parcel: Records,
-    offsets: Vec<u64>,
-    sent: std::collections::VecDeque<(Applied, Vec<u64>)>,
+    places: Vec<Place>,
+    sent: VecDeque<Sent>,
+}
+
+/// Records that were refused.
+struct Refused {
+    /// They are left out, rather than the end of the load.
+    are_skipped: bool,
+    count: u64,
+    /// Those of them that several shards may refuse.
+    split: BTreeSet<Place>,
 }
 
 /// Reads files to shards.
 struct Loader {
     load: u64,
+    /// None where one shard is to get all records.
     map: Option<Arc<Map>>,
+    renames: Renames,
     lanes: Vec<Lane>,
     shards: Vec<Loading>,
+    /// All slots are at the host.
+    is_gathered: bool,
     is_foreign: bool,
+    refused: Refused,
 }
 
 /// Reads all files to all shards, on the calling thread, which is none of an actor's.
@@ -102,10 +134,13 @@ struct Loader {
 pub fn load_all(
     files: &[Listed],
     map: Arc<Map>,
+    renames: Renames,
     shards: Vec<Loading>,
+    skips_refused: bool,
 ) -> Result<Loaded, LoadError> {
     let lanes = shards.iter().map(|shard| Lane::new(shard.replay.clone())).collect();
-    let mut loader = Loader { load: 0, map: Some(map), lanes, shards, is_foreign: false };
+    let mut loader = Loader::new(0, lanes, skips_refused);
+    (loader.map, loader.renames, loader.shards) = (Some(map), renames, shards);
     let read = loader.read(files, None)?;
     Ok(Loaded { read, is_foreign: loader.is_foreign })
 }
@@ -115,8 +150,7 @@ pub fn spawn_rebuild(files: Vec<Listed>, up_to: u64, rebuild: Rebuild) {
     let name = format!("rebuild-{}", rebuild.shard);
     let spawned = std::thread::Builder::new().name(name).spawn(move || {
         let lanes = vec![Lane::new(rebuild.replay.clone())];
-        let (load, shards) = (rebuild.load, Vec::new());
-        let mut loader = Loader { load, map: None, lanes, shards, is_foreign: false };
+        let mut loader = Loader::new(rebuild.load, lanes, rebuild.skips_refused);
         match loader.read(&files, Some(up_to)) {
             Ok(read) => {
                 info!(shard = rebuild.shard, "{} records read for the rebuild", read.records);
@@ -134,49 +168,82 @@ pub fn spawn_rebuild(files: Vec<Listed>, up_to: u64, rebuild: Rebuild) {
 
 impl Lane {
     fn new(replay: Recipient<Replay>) -> Lane {
-        Lane { replay, parcel: Records::default(), offsets: Vec::new(), sent: Default::default() }
+        Lane { replay, parcel: Records::default(), places: Vec::new(), sent: VecDeque::new() }
     }
 
-    fn push(&mut self, block: &Block, record: &Record) {
+    fn push(&mut self, block: &Block, record: &Record, place: Place) {
         self.parcel.spans.extend_from_slice(block.spans(record));
         self.parcel.ends.push((record.db, self.parcel.spans.len() as u32));
-        self.offsets.push(record.offset);
+        self.places.push(place);
     }
 
-    fn send(&mut self, load: u64, block: &Block, path: &str) -> Result<(), LoadError> {
+    fn send(&mut self, load: u64, block: &Block, refused: &mut Refused) -> Result<(), LoadError> {
         if self.parcel.ends.is_empty() {
             return Ok(());
         }
         let mut records = std::mem::take(&mut self.parcel);
         records.bytes = block.bytes.clone();
         let (applied, receiver) = oneshot::channel();
-        self.replay.do_send(Replay { load, records, visitors: Vec::new(), applied });
-        self.sent.push_back((receiver, std::mem::take(&mut self.offsets)));
-        self.wait(PARCELS_MAX, path)
+        self.replay.do_send(Replay { load, records, applied });
+        self.sent.push_back(Sent { refused: receiver, places: std::mem::take(&mut self.places) });
+        self.wait(PARCELS_MAX, refused)
     }
 
     /// Waits until no more than `most` parcels are on their way.
-    fn wait(&mut self, most: usize, path: &str) -> Result<(), LoadError> {
+    fn wait(&mut self, most: usize, refused: &mut Refused) -> Result<(), LoadError> {
         while self.sent.len() > most {
-            let Some((applied, offsets)) = self.sent.pop_front() else { break };
-            match applied.blocking_recv() {
-                Ok(Ok(_)) => {}
-                Ok(Err((index, why))) => {
-                    let offset = offsets.get(index).copied().unwrap_or_default();
-                    return Err(LoadError::Record { path: path.to_owned(), offset, why });
-                }
-                Err(_) => return Err(LoadError::Gone),
+            let Some(sent) = self.sent.pop_front() else { break };
+            let refusals = sent.refused.blocking_recv().map_err(|_| LoadError::Gone)?;
+            for (index, refusal) in refusals {
+                let place = sent.places.get(index).ok_or(LoadError::Gone)?;
+                refused.note(place, refusal)?;
             }
         }
         Ok(())
     }
 }
 
+impl Refused {
+    fn note(&mut self, place: &Place, refusal: Refusal) -> Result<(), LoadError> {
+        let Place { path, offset, is_split } = place.clone();
+        if !self.are_skipped {
+            return Err(LoadError::Record { path, offset, refusal });
+        }
+        if is_split && !self.split.insert(place.clone()) {
+            return Ok(());
+        }
+        self.count += 1;
+        if self.count <= REFUSED_SHOWN {
+            warn!("{path}: the record at offset {offset} is left out: {refusal}");
+        }
+        Ok(())
+    }
+
+    fn tell(&self) {
+        if self.count > 0 {
+            warn!("{} records are left out (aof-load-skip-refused is yes)", self.count);
+        }
+    }
+}
+
 impl Loader {
+    fn new(load: u64, lanes: Vec<Lane>, are_skipped: bool) -> Loader {
+        Loader {
+            load,
+            map: None,
+            renames: Renames::default(),
+            lanes,
+            shards: Vec::new(),
+            is_gathered: false,
+            is_foreign: false,
+            refused: Refused { are_skipped, count: 0, split: BTreeSet::new() },
+        }
+    }
+
     fn read(&mut self, files: &[Listed], up_to: Option<u64>) -> Result<Read<()>, LoadError> {
         let mut failed = None;
         let read = load::read(files, up_to, &mut |from| {
-            let path = from.file.path.display().to_string();
+            let path = from.file.path.to_string_lossy().into();
             match self.hand_out(&from.block, &path) {
                 Ok(()) => ControlFlow::Continue(()),
                 Err(error) => {
@@ -188,105 +255,86 @@ impl Loader {
         if let Some(error) = failed {
             return Err(error);
         }
-        let path = files.last().map(|file| file.path.display().to_string()).unwrap_or_default();
-        self.lanes.iter_mut().try_for_each(|lane| lane.wait(0, &path))?;
+        self.settle()?;
+        self.refused.tell();
         Ok(read)
     }
 
-    fn hand_out(&mut self, block: &Block, path: &str) -> Result<(), LoadError> {
+    fn hand_out(&mut self, block: &Block, path: &Arc<str>) -> Result<(), LoadError> {
         for record in &block.records {
-            match self.target(block, record) {
-                Target::One(shard) => self.lanes[usize::from(shard)].push(block, record),
-                Target::All => self.lanes.iter_mut().for_each(|lane| lane.push(block, record)),
-                Target::Together(slots) => self.apply_together(block, record, &slots, path)?,
-                Target::Unknown(why) => {
-                    let offset = record.offset;
-                    return Err(LoadError::Record { path: path.to_owned(), offset, why });
+            let placing = match &self.map {
+                Some(map) if !self.is_gathered => {
+                    Placing::of(block.spans(record), &block.bytes, map, &self.renames)
                 }
-            }
+                _ => Placing::At(HOST),
+            };
+            let is_split = placing == Placing::Split;
+            let place = Place { path: path.clone(), offset: record.offset, is_split };
+            let to = match placing {
+                Placing::At(shard) => shard,
+                Placing::Split => {
+                    self.lanes.iter_mut().for_each(|lane| lane.push(block, record, place.clone()));
+                    continue;
+                }
+                Placing::Across(shard) => {
+                    self.is_foreign |= self.lanes.len() > 1;
+                    if shard.is_none() {
+                        self.gather(block)?;
+                    }
+                    shard.unwrap_or(HOST)
+                }
+            };
+            self.lanes[usize::from(to)].push(block, record, place);
         }
-        self.lanes.iter_mut().try_for_each(|lane| lane.send(self.load, block, path))
+        self.send(block)?;
+        self.scatter()
     }
 
-    /// Applies a record at the shard of its first slot, with the slots of the others.
-    fn apply_together(
-        &mut self,
-        block: &Block,
-        record: &Record,
-        slots: &[(ShardId, u16)],
-        path: &str,
+    fn send(&mut self, block: &Block) -> Result<(), LoadError> {
+        let Loader { lanes, load, refused, .. } = self;
+        lanes.iter_mut().try_for_each(|lane| lane.send(*load, block, refused))
+    }
+
+    /// Waits until the shards have applied all that they were sent.
+    fn settle(&mut self) -> Result<(), LoadError> {
+        let Loader { lanes, refused, .. } = self;
+        lanes.iter_mut().try_for_each(|lane| lane.wait(0, refused))
+    }
+
+    /// Brings all slots to the host, when all records before are applied.
+    fn gather(&mut self, block: &Block) -> Result<(), LoadError> {
+        self.send(block)?;
+        self.settle()?;
+        self.is_gathered = true;
+        self.each_other(|loader, shard| loader.bring(shard, shard, HOST))
+    }
+
+    /// Brings the slots back that are at the host for a block.
+    fn scatter(&mut self) -> Result<(), LoadError> {
+        if !std::mem::take(&mut self.is_gathered) {
+            return Ok(());
+        }
+        self.settle()?;
+        self.each_other(|loader, shard| loader.bring(shard, HOST, shard))
+    }
+
+    fn each_other(
+        &self,
+        each: impl Fn(&Loader, ShardId) -> Result<(), LoadError>,
     ) -> Result<(), LoadError> {
-        for lane in &mut self.lanes {
-            lane.send(self.load, block, path)?;
-            lane.wait(0, path)?;
-        }
-        let Some((host, _)) = slots.first().copied() else { return Ok(()) };
-        let mut visitors = Slots::new();
-        for (shard, slot) in slots.iter().filter(|(shard, _)| *shard != host) {
-            let (lent, receiver) = oneshot::channel();
-            self.shards[usize::from(*shard)].lend.do_send(Lend { slot: *slot, lent });
-            let Ok(Some(tables)) = receiver.blocking_recv() else { return Err(LoadError::Gone) };
-            visitors.push((*slot, tables));
-        }
-        let mut records = Records { bytes: block.bytes.clone(), ..Records::default() };
-        records.spans.extend_from_slice(block.spans(record));
-        records.ends.push((record.db, records.spans.len() as u32));
-        let (applied, receiver) = oneshot::channel();
-        let replay = Replay { load: self.load, records, visitors, applied };
-        self.shards[usize::from(host)].replay.do_send(replay);
-        let visitors = receiver.blocking_recv().map_err(|_| LoadError::Gone)?;
-        let visitors = visitors.map_err(|(_, why)| {
-            let (path, offset) = (path.to_owned(), record.offset);
-            LoadError::Record { path, offset, why }
-        })?;
-        for (slot, tables) in visitors {
-            let owner = slots.iter().find(|(_, number)| *number == slot);
-            let (owner, _) = owner.ok_or(LoadError::Gone)?;
-            let returned = Returned { slots: Lent::Slots(vec![(slot, tables)]), torn: false };
-            let letters = Letters(vec![Letter::Return(returned)]);
-            self.shards[usize::from(*owner)].letters.do_send(letters);
-        }
+        let shards = self.map.as_ref().map_or(0, |map| map.shards());
+        (0..shards).filter(|shard| *shard != HOST).try_for_each(|shard| each(self, shard))
+    }
+
+    /// Brings the slots of `owner` from one shard to another.
+    fn bring(&self, owner: ShardId, from: ShardId, to: ShardId) -> Result<(), LoadError> {
+        let slots = self.map.iter().flat_map(|map| map.slots_of(owner)).collect();
+        let (lent, receiver) = oneshot::channel();
+        self.shards[usize::from(from)].lend.do_send(Lend { slots, lent });
+        let slots = receiver.blocking_recv().ok().flatten().ok_or(LoadError::Gone)?;
+        let returned = Returned { slots: Lent::Slots(slots), torn: false };
+        let letters = Letters(vec![Letter::Return(returned)]);
+        self.shards[usize::from(to)].letters.do_send(letters);
         Ok(())
     }
-
-    fn target(&mut self, block: &Block, record: &Record) -> Target {
-        let Some(map) = self.map.clone() else { return Target::One(0) };
-        let spans = block.spans(record);
-        let Found::Command(command) = registry::find(&block.bytes, spans) else {
-            return Target::Unknown(match registry::refusal(&block.bytes, spans) {
-                CommandError::UnknownCommand { name, .. } => {
-                    format!("Unknown command '{name}' reading the append only file")
-                }
-                error => error.to_string(),
-            });
-        };
-        if matches!(command.run, Run::All(_)) {
-            return Target::All;
-        }
-        let mut slots = Vec::new();
-        positions::slots(command, spans, &block.bytes, &mut slots);
-        let splits = positions::step_of_rest(command).is_some();
-        let owned: Vec<_> = slots.iter().map(|slot| (map.owner(*slot), *slot)).collect();
-        match owned[..] {
-            [] => Target::Unknown(format!("'{}' changes no data", command.name)),
-            [(shard, _)] => Target::One(shard),
-            [(first, _), ..] => {
-                self.is_foreign |= !splits && map.shards() > 1;
-                match owned.iter().all(|(shard, _)| *shard == first) {
-                    true => Target::One(first),
-                    false if splits => Target::All,
-                    false => Target::Together(owned),
-                }
-            }
-        }
-    }
-}
-
-/// Where a record goes.
-enum Target {
-    One(ShardId),
-    All,
-    /// At one shard, with these slots of these shards.
-    Together(Vec<(ShardId, u16)>),
-    Unknown(String),
 }

@@ -5,6 +5,7 @@
 
 pub mod disk;
 pub mod error;
+pub mod filesystem;
 pub mod increment;
 pub mod load;
 pub mod loader;

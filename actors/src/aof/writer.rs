@@ -20,7 +20,7 @@ use actix::{
 use tokio::sync::oneshot;
 use tokio::time::{Sleep, sleep};
 use tracing::{error, info};
-use troupe::aof::journal::{self, Figures, Journal, News};
+use troupe::aof::journal::{self, Figures, Journal, News, Policy, Sizes};
 use troupe::aof::storage::Fault;
 use troupe::batch::Batch;
 use troupe::shard::letter::Letter;
@@ -57,6 +57,7 @@ pub struct AofWriter {
     taken: u64,
     rebuilds: Vec<Rebuild>,
     closing: Option<oneshot::Sender<Result<(), String>>>,
+    is_over: bool,
     writes_base: bool,
     switching: Option<oneshot::Sender<Result<(), String>>>,
     panics_next: bool,
@@ -86,6 +87,7 @@ impl AofWriter {
             taken: 0,
             rebuilds: Vec::new(),
             closing: None,
+            is_over: false,
             writes_base: false,
             switching: None,
             panics_next: false,
@@ -136,6 +138,9 @@ impl AofWriter {
         if std::mem::take(&mut self.panics_next) {
             panic!("DEBUG PANIC-ACTOR");
         }
+        if self.is_over {
+            return;
+        }
         while let Some(work) = self.journal.next(self.clock.steady_ms()) {
             let result = work.perform(&mut self.increment);
             if let Err(fault) = &result {
@@ -170,9 +175,11 @@ impl AofWriter {
                 News::Resume => self.tell_all(None),
             }
         }
-        if let Ok(mut figures) = self.figures.lock() {
-            *figures = self.journal.figures();
-        }
+        self.show(self.journal.figures());
+    }
+
+    fn show(&self, figures: Figures) {
+        *self.figures.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = figures;
     }
 
     fn tell_all(&self, fault: Option<&Fault>) {
@@ -235,12 +242,19 @@ impl AofWriter {
             return;
         }
         let Some(closing) = self.closing.take() else { return };
-        let result = self.journal.fault().map_or(Ok(()), |fault| Err(fault.to_string()));
+        let result = match self.journal.fault() {
+            // Why the base is given up has been said.
+            _ if self.writes_base => {
+                self.directory.undo_unfinished().map_err(|error| error.to_string())
+            }
+            Some(fault) => Err(fault.to_string()),
+            None => Ok(()),
+        };
         let waiting = self.journal.take_waiting();
         self.send_home(waiting);
-        if self.writes_base {
-            self.directory.discard_base();
-        }
+        // The next journal may begin before this thread has ended.
+        self.is_over = true;
+        self.show(Journal::<()>::new(Policy::Never, Sizes::default()).figures());
         let _ = closing.send(result);
         Arbiter::current().stop();
     }

@@ -14,6 +14,7 @@ use troupe::settings::Settings;
 use crate::admin::Writer;
 use crate::aof::disk::{Directory, Origin, Place};
 use crate::aof::error::AofError;
+use crate::aof::filesystem::Os;
 use crate::aof::increment::Increment;
 use crate::aof::loader::{self, Loading};
 use crate::aof::writer::{AofWriter, Receivers};
@@ -39,13 +40,14 @@ impl Starter {
     /// Reads the journal to the shards, then starts the writer behind it; none where the journal
     /// has to be written anew.
     pub(super) async fn load(&self, settings: &Settings) -> anyhow::Result<Option<Writer>> {
-        let directory = Directory::open(&place(settings))?;
+        let mut directory = Directory::open(Box::new(Os), &place(settings))?;
         for stray in directory.strays()? {
             warn!("{} is not listed in the manifest and is left alone", stray.display());
         }
         if directory.origin() != Origin::New && self.read(&directory, settings).await? {
             return Ok(None);
         }
+        directory.delete_history();
         let (increment, sizes) = directory.open_increment()?;
         let policy = Policy::from(settings.appendfsync);
         let arbiter = Arbiter::try_new().context(NO_THREAD)?;
@@ -67,11 +69,12 @@ impl Starter {
             letters: shard.clone().recipient(),
         };
         let shards = self.shards.iter().map(loading).collect();
-        let began = self.clock.nanos();
+        let renames = settings.rename_command.clone();
+        let (began, skips_refused) = (self.clock.nanos(), settings.aof_load_skip_refused);
         let (sender, receiver) = oneshot::channel();
         std::thread::Builder::new().name("loader".to_owned()).spawn(move || {
             // The starter waits for it.
-            let _ = sender.send(loader::load_all(&files, map, shards));
+            let _ = sender.send(loader::load_all(&files, map, renames, shards, skips_refused));
         })?;
         let loaded = receiver.await.context("the loader ended without a word")??;
         let read = &loaded.read;
@@ -89,7 +92,7 @@ impl Starter {
         let (sender, receiver) = oneshot::channel();
         let place = place(settings);
         let open = move || -> Result<(Directory, Increment), AofError> {
-            let directory = Directory::open_anew(&place)?;
+            let directory = Directory::open_anew(Box::new(Os), &place)?;
             let base = directory.create_base()?;
             Ok((directory, base))
         };
@@ -147,7 +150,7 @@ impl Starter {
 
 fn place(settings: &Settings) -> Place {
     Place {
-        dir: settings.dir.clone().into(),
+        dir: settings.dir.clone(),
         appenddirname: settings.appenddirname.clone(),
         appendfilename: settings.appendfilename.clone(),
     }

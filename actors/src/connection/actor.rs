@@ -108,7 +108,7 @@ impl Connection {
         let id = thread.shared.next_client.fetch_add(1, Ordering::Relaxed);
         Connection::create(|ctx| {
             let settings = thread.with_shard(|shard| shard.settings().clone());
-            let authenticated = settings.requirepass.is_empty();
+            let authenticated = settings.passwords.is_none_needed();
             let now = thread.clock.now();
             let session = Session::new(id, peer, now, authenticated);
             let row = Rc::new(RefCell::new(Row::new(&session)));
@@ -212,7 +212,10 @@ impl Connection {
                         let commands = batch.frames.len() as u64;
                         self.thread.traffic().commands.add(commands);
                         let now = self.thread.clock.now();
-                        self.thread.with_shard(|s| batch.route(input, now, s.hasher()));
+                        self.thread.with_shard(|s| {
+                            let renames = &s.settings().rename_command;
+                            batch.route(input, now, s.hasher(), renames);
+                        });
                         self.send_out(batch);
                         return Poll::Ready(Ok(()));
                     }

@@ -26,6 +26,8 @@ pub struct Rebuild {
     pub load: u64,
     /// The shard.
     pub shard: ShardId,
+    /// Records that are refused are left out, as at the start.
+    pub skips_refused: bool,
     /// Where its records go.
     pub replay: Recipient<shard::Replay>,
     /// Who is told at the end.

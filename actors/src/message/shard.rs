@@ -3,10 +3,10 @@
 use actix::{Message, Recipient};
 use tokio::sync::oneshot;
 use troupe::aof::journal::Progress;
-use troupe::keyspace::slot::Slot;
 use troupe::keyspace::space::Slots;
 use troupe::shard::letter::Letter;
 use troupe::shard::question::{Answer, Question};
+use troupe::shard::refusal::Refusal;
 use troupe::shard::replay::Records;
 
 use crate::message::connection;
@@ -58,20 +58,18 @@ pub struct Replay {
     pub load: u64,
     /// The records.
     pub records: Records,
-    /// Slots of other shards that the records need.
-    pub visitors: Slots,
-    /// Told when they are applied, with those slots, or what is wrong with them.
-    pub applied: oneshot::Sender<Result<Slots, (usize, String)>>,
+    /// Told when they are applied: which are not, by their positions.
+    pub applied: oneshot::Sender<Vec<(usize, Refusal)>>,
 }
 
-/// Give a slot for a record that needs it at another shard.
+/// Give slots for records that need them at another shard.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Lend {
-    /// The slot.
-    pub slot: u16,
-    /// Where it goes.
-    pub lent: oneshot::Sender<Option<Box<Slot>>>,
+    /// The slots.
+    pub slots: Vec<u16>,
+    /// Where they go.
+    pub lent: oneshot::Sender<Option<Slots>>,
 }
 
 /// All records of a load were sent: serve from now on.

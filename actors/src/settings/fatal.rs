@@ -2,10 +2,13 @@
 //!
 //! The first lines have Redis's shape, since scripts and people look for it; the last line is ours.
 
-use std::fmt;
+use std::path::Path;
+use std::{fmt, io};
 
 use config::ConfigError;
 use troupe::settings::{Kind, Setting, SettingError, Standing, find, nearest};
+
+use super::layer::Line;
 
 /// Where a directive stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,16 +118,56 @@ pub(super) fn unreadable(place: Place, name: &str, problem: &str) -> Fatal {
     Fatal { place, text: name.to_owned(), problem: problem.to_owned(), remedy }
 }
 
-/// The report inside an error of the `config` crate: our own layers put one there.
-pub(super) fn from_config(error: ConfigError) -> Fatal {
-    let problem = error.to_string();
-    let own = match error {
-        ConfigError::FileParse { cause, .. } | ConfigError::Foreign(cause) => {
-            cause.downcast::<Fatal>().ok()
-        }
-        _ => None,
+/// The report on layers that cannot be laid over one another.
+pub(super) fn from_config(error: &ConfigError) -> Fatal {
+    grammar(Place::Program, "config", &error.to_string())
+}
+
+/// The report on a name that `rename-command` may not rename, or not to.
+pub(super) fn renaming(line: &Line, problem: &str) -> Fatal {
+    let remedy = "Write the name of a command and a new name that no command has; \"\" takes the \
+                  command away."
+        .to_owned();
+    let (place, text) = (line.place.clone(), line.text.clone());
+    Fatal { place, text, problem: problem.to_owned(), remedy }
+}
+
+/// The report on a directory that the server cannot enter or write to.
+pub(super) fn directory(line: Option<&Line>, what: &str, path: &Path, error: &io::Error) -> Fatal {
+    let (place, text) = match line {
+        Some(line) => (line.place.clone(), line.text.clone()),
+        None => (Place::Program, "dir".to_owned()),
     };
-    own.map_or_else(|| grammar(Place::Program, "config", &problem), |fatal| *fatal)
+    Fatal {
+        place,
+        text,
+        problem: format!("Can't {what} to '{}': {}", path.display(), reason(error)),
+        remedy: "Set 'dir' to a directory that is there and that this user may enter and, with \
+                 'appendonly yes', write to."
+            .to_owned(),
+    }
+}
+
+/// The report on users in two places.
+pub(super) fn users_twice(line: &Line, aclfile: &Path) -> Fatal {
+    Fatal {
+        place: line.place.clone(),
+        text: shown(&line.text),
+        problem: format!("users are defined here and in {}", aclfile.display()),
+        remedy: "Remove the line, or 'aclfile'.".to_owned(),
+    }
+}
+
+/// The report on a line of an `aclfile` that defines no user.
+pub(super) fn no_user(line: &Line) -> Fatal {
+    let (place, text) = (line.place.clone(), line.text.clone());
+    let remedy = "Write 'user default on nopass ~* &* +@all' and nothing else.".to_owned();
+    Fatal { place, text, problem: "the line does not define a user".to_owned(), remedy }
+}
+
+/// An error of the system in its own words.
+pub(crate) fn reason(error: &io::Error) -> String {
+    error.to_string().split(" (os error").next().unwrap_or_default().to_owned()
 }
 
 fn unknown(place: &Place, name: &str) -> String {
@@ -132,10 +175,7 @@ fn unknown(place: &Place, name: &str) -> String {
     match place {
         Place::Environment => {
             let meant = meant.unwrap_or_else(|| "No setting has this name.".to_owned());
-            format!(
-                "{meant} Unset the variable. (Kubernetes sets such ones for a service called \
-                 'troupe': give it another name, or set enableServiceLinks to false.)"
-            )
+            format!("{meant} Unset the variable.")
         }
         _ => meant.unwrap_or_else(|| {
             "Remove it: neither Redis nor Troupe has a directive of this name.".to_owned()

@@ -1,15 +1,17 @@
 //! Layers for the `config` crate, and how a line travels through it.
 //!
-//! Every layer maps a setting's name (never an alias) to a list of lines, and a line is a small
-//! table of its words and its place, so that the place is still known when the layers have been
-//! laid over one another. The lists of `client-output-buffer-limit` stand one step deeper, by
-//! class, and those of `save` by layer: tables are merged where lists are replaced, and a class
-//! named in one layer must not hide the others below, nor save points those of the file.
+//! Every layer maps a setting's name (never an alias) to a list of lines. That crate knows texts
+//! and numbers only, so a line, whose words are bytes, stands beside it with its place, and the
+//! crate gets its number. The lists of `client-output-buffer-limit` stand one step deeper, by
+//! class, and those of settings whose lines add up by layer: tables are merged where lists are
+//! replaced, and a class named in one layer must not hide the others below, nor save points or
+//! renamed commands those of the file.
 
 use std::error::Error;
 
-use config::{ConfigError, File, FileFormat, FileSourceString, FileStoredFormat, Format};
-use config::{Map, Source, Value, ValueKind};
+use config::builder::DefaultState;
+use config::{Config, ConfigBuilder, ConfigError, FileFormat, Format, Map, Source};
+use config::{Value, ValueKind};
 use troupe::settings::{Kind, SettingError, Special, Syntax, conf, find, toml};
 
 use super::fatal::{self, Fatal, Place};
@@ -19,12 +21,19 @@ use super::file;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Line {
     pub(super) place: Place,
-    /// The line, variable or words as they were written.
+    /// The line, variable or words as they were written, to be shown.
     pub(super) text: String,
     /// The name as it was written.
     pub(super) name: String,
     /// What follows the name.
-    pub(super) words: Vec<String>,
+    pub(super) words: Vec<Vec<u8>>,
+}
+
+impl Line {
+    /// True for what is no setting, but stands for the lines of other files.
+    pub(super) fn is_include(&self) -> bool {
+        self.name.eq_ignore_ascii_case("include")
+    }
 }
 
 /// Which layer, the lowest first.
@@ -36,40 +45,83 @@ pub(super) enum Rank {
     CommandLine,
 }
 
-/// Lines that need no parsing any more: the environment, the command line.
-#[derive(Debug, Clone)]
-pub(super) struct Layer(Map<String, Value>);
+/// All layers, and their lines by number.
+#[derive(Debug, Default)]
+pub(super) struct Layers {
+    builder: ConfigBuilder<DefaultState>,
+    lines: Vec<Line>,
+}
 
-impl Layer {
-    /// Checks each line against the table.
-    pub(super) fn of(lines: Vec<Line>, rank: Rank) -> Result<Layer, Fatal> {
+impl Layers {
+    /// Checks each line against the table, and lays them over those that there are.
+    pub(super) fn add(&mut self, lines: Vec<Line>, rank: Rank) -> Result<(), Fatal> {
         let mut layer = Map::new();
         for line in lines {
-            let words: Vec<&str> = line.words.iter().map(String::as_str).collect();
+            let words: Vec<&[u8]> = line.words.iter().map(Vec::as_slice).collect();
             let wrong =
                 |error| Fatal::of_setting(line.place.clone(), &line.text, &line.name, &error);
             let setting = find(&line.name).ok_or_else(|| wrong(SettingError::Unknown))?;
-            setting.kind.check(&words, setting.default).map_err(wrong)?;
+            setting.kind.check(&words, setting.default.as_bytes()).map_err(wrong)?;
             if matches!(setting.kind, Kind::Special(Special::BufferLimits)) {
                 let classes = layer.entry(setting.name.to_owned()).or_insert_with(table);
                 for (class, line) in by_class(line) {
-                    push(entry(classes, class), line);
+                    self.push(entry(classes, class), line);
                 }
-            } else if matches!(setting.kind, Kind::Special(Special::Save)) {
+            } else if setting.adds_up() {
                 let layers = layer.entry(setting.name.to_owned()).or_insert_with(table);
                 let own = entry(layers, (rank as u8).to_string());
-                if matches!(rank, Rank::Environment) {
+                if matches!((rank, setting.kind), (Rank::Environment, Kind::Special(Special::Save)))
+                {
                     // A variable stands instead of what the file says, as all of them do.
-                    push(own, Line { words: vec![String::new()], ..line.clone() });
+                    self.push(own, Line { words: vec![Vec::new()], ..line.clone() });
                 }
-                push(own, line);
+                self.push(own, line);
             } else {
-                push(layer.entry(setting.name.to_owned()).or_insert_with(list), line);
+                self.push(layer.entry(setting.name.to_owned()).or_insert_with(list), line);
             }
         }
-        Ok(Layer(layer))
+        self.builder = std::mem::take(&mut self.builder).add_source(Layer(layer));
+        Ok(())
+    }
+
+    fn push(&mut self, list: &mut Value, line: Line) {
+        if let ValueKind::Array(numbers) = &mut list.kind {
+            numbers.push(Value::new(None, self.lines.len() as u64));
+            self.lines.push(line);
+        }
+    }
+
+    /// The lines of each setting, once the layers are one, sorted by name.
+    pub(super) fn lines_by_setting(self) -> Result<Vec<(String, Vec<Line>)>, Fatal> {
+        let broken = |error: ConfigError| fatal::from_config(&error);
+        let config: Config = self.builder.build().map_err(broken)?;
+        let mut settings = Vec::new();
+        for (name, value) in config.cache.into_table().map_err(broken)? {
+            let lists = match value.kind {
+                ValueKind::Table(lists) => {
+                    let mut lists: Vec<(String, Value)> = lists.into_iter().collect();
+                    lists.sort_by(|one, other| one.0.cmp(&other.0));
+                    lists.into_iter().map(|(_, list)| list).collect()
+                }
+                _ => vec![value],
+            };
+            let mut lines = Vec::new();
+            for list in lists {
+                for number in list.into_array().map_err(broken)? {
+                    let number = number.into_uint().map_err(broken)?;
+                    lines.extend(self.lines.get(number as usize).cloned());
+                }
+            }
+            settings.push((name, lines));
+        }
+        settings.sort_by(|one, other| one.0.cmp(&other.0));
+        Ok(settings)
     }
 }
+
+/// The numbers of one layer's lines by setting.
+#[derive(Debug, Clone)]
+struct Layer(Map<String, Value>);
 
 impl Source for Layer {
     fn clone_into_box(&self) -> Box<dyn Source + Send + Sync> {
@@ -83,90 +135,99 @@ impl Source for Layer {
 
 /// The groups of four words of `client-output-buffer-limit`, by class.
 fn by_class(line: Line) -> Vec<(String, Line)> {
-    let words: Vec<String> = line
+    let words: Vec<Vec<u8>> = line
         .words
         .iter()
-        .flat_map(|word| word.split_ascii_whitespace())
-        .map(str::to_owned)
+        .flat_map(|word| word.split(u8::is_ascii_whitespace))
+        .filter(|word| !word.is_empty())
+        .map(<[u8]>::to_vec)
         .collect();
-    let group = |words: &[String]| {
-        let class = words[0].to_ascii_lowercase().replace("replica", "slave");
+    let group = |words: &[Vec<u8>]| {
+        let class = String::from_utf8_lossy(&words[0]).to_ascii_lowercase();
+        let class = class.replace("replica", "slave");
         (class, Line { words: words.to_vec(), ..line.clone() })
     };
     words.chunks(4).map(group).collect()
 }
 
-/// A configuration file as a source.
-pub(super) fn file(
-    name: &str,
-    text: &str,
-    syntax: Syntax,
-    rank: Rank,
-) -> File<FileSourceString, Settings> {
-    File::from_str(text, Settings { file: name.to_owned(), syntax, rank })
-}
-
-/// The format of a file of settings, in either syntax.
-#[derive(Debug, Clone)]
-pub(super) struct Settings {
-    file: String,
-    syntax: Syntax,
-    rank: Rank,
-}
-
-impl FileStoredFormat for Settings {
-    fn file_extensions(&self) -> &'static [&'static str] {
-        &["conf", "toml"]
+/// The lines of a file of settings, in either syntax. `name` is how the file is shown.
+pub(super) fn of_file(name: &str, content: &[u8], syntax: Syntax) -> Result<Vec<Line>, Fatal> {
+    match syntax {
+        Syntax::Conf => conf_lines(name, content),
+        Syntax::Toml => Toml { file: name, text: toml_text(name, content)? }.lines(),
     }
 }
 
-impl Format for Settings {
-    fn parse(
-        &self,
-        uri: Option<&String>,
-        text: &str,
-    ) -> Result<Map<String, Value>, Box<dyn Error + Send + Sync>> {
-        let lines = match self.syntax {
-            Syntax::Conf => self.conf_lines(text)?,
-            Syntax::Toml => {
-                let values = FileFormat::Toml.parse(uri, text);
-                self.toml_lines(text, values.map_err(|error| self.no_toml(text, &*error))?)?
-            }
-        };
-        Ok(Layer::of(lines, self.rank)?.0)
+/// The lines of the files that an `include` of the command line stands for.
+pub(super) fn included(line: &Line) -> Result<Vec<Line>, Fatal> {
+    let wrong = |problem: &str| fatal::unreadable(line.place.clone(), &line.text, problem);
+    let [pattern] = line.words.as_slice() else { return Err(wrong("wrong number of arguments")) };
+    let mut lines = Vec::new();
+    for (name, content) in file::include(pattern).map_err(|problem| wrong(&problem))? {
+        lines.extend(of_file(&name, &content, file::syntax(name.as_ref(), &content))?);
+    }
+    Ok(lines)
+}
+
+fn conf_lines(name: &str, content: &[u8]) -> Result<Vec<Line>, Fatal> {
+    let directives = conf::parse(name, content, &file::include).map_err(|error| {
+        let place = Place::File { name: error.file, line: error.line };
+        fatal::grammar(place, &error.text, &error.problem)
+    })?;
+    let line = |it: conf::Directive| Line {
+        place: Place::File { name: it.file, line: it.line },
+        text: it.text,
+        name: it.name,
+        words: it.words,
+    };
+    Ok(directives.into_iter().map(line).collect())
+}
+
+/// What is said of a file that is no TOML.
+fn no_toml(file: &str, line: usize, text: &str, problem: &str) -> Fatal {
+    Fatal {
+        place: Place::File { name: file.to_owned(), line },
+        text: fatal::shown(text.trim_ascii()),
+        problem: format!("not TOML: {problem}"),
+        remedy: "Write 'name = value', texts in double quotes; or name the file .conf if it is \
+                 written as redis.conf."
+            .to_owned(),
     }
 }
 
-impl Settings {
-    fn conf_lines(&self, text: &str) -> Result<Vec<Line>, Fatal> {
-        let directives = conf::parse(&self.file, text, &file::include).map_err(|error| {
-            let place = Place::File { name: error.file, line: error.line };
-            fatal::grammar(place, &error.text, &error.problem)
-        })?;
-        let line = |it: conf::Directive| Line {
-            place: Place::File { name: it.file, line: it.line },
-            text: it.text,
-            name: it.name,
-            words: it.words,
-        };
-        Ok(directives.into_iter().map(line).collect())
-    }
+/// TOML must be UTF-8, in its comments too.
+fn toml_text<'a>(file: &str, content: &'a [u8]) -> Result<&'a str, Fatal> {
+    std::str::from_utf8(content).map_err(|error| {
+        let before = &content[..error.valid_up_to()];
+        let number = before.iter().filter(|byte| **byte == b'\n').count();
+        let line = content.split(|byte| *byte == b'\n').nth(number).unwrap_or_default();
+        no_toml(file, number + 1, &String::from_utf8_lossy(line), "a byte that is not UTF-8")
+    })
+}
 
-    fn toml_lines(&self, text: &str, values: Map<String, Value>) -> Result<Vec<Line>, Fatal> {
-        let entries = toml::entries(text);
+/// A file in TOML.
+struct Toml<'a> {
+    file: &'a str,
+    text: &'a str,
+}
+
+impl Toml<'_> {
+    fn lines(&self) -> Result<Vec<Line>, Fatal> {
+        let values = FileFormat::Toml.parse(None, self.text);
+        let values = values.map_err(|error| self.unread(&*error))?;
+        let entries = toml::entries(self.text);
         let mut lines = Vec::new();
         for (name, value) in values {
             let entry = entries.iter().find(|entry| entry.key.eq_ignore_ascii_case(&name));
-            let line = entry.map_or_else(|| table_line(text, &name), |entry| entry.line);
-            let place = Place::File { name: self.file.clone(), line };
-            let text = text.lines().nth(line - 1).unwrap_or_default().trim_ascii().to_owned();
-            let add_up = find(&name).is_some_and(|setting| setting.adds_up());
-            let Some(given) = words(value, add_up) else {
-                let error = if find(&name).is_some() {
-                    SettingError::WordCount
-                } else {
-                    SettingError::Unknown
-                };
+            let line = entry.map_or_else(|| table_line(self.text, &name), |entry| entry.line);
+            let place = Place::File { name: self.file.to_owned(), line };
+            let text = self.text.lines().nth(line - 1).unwrap_or_default().trim_ascii().to_owned();
+            let setting = find(&name);
+            let add_up = setting.is_some_and(|setting| setting.adds_up());
+            let kind = setting.map_or(Kind::Text, |setting| setting.kind);
+            let Some(given) = words(value, add_up).and_then(|given| split(given, kind)) else {
+                let unknown = || SettingError::Unknown;
+                let error = setting.map_or_else(unknown, |_| SettingError::WordCount);
                 return Err(Fatal::of_setting(place, &text, &name, &error));
             };
             let (name, line) = (&name, (place, text));
@@ -183,24 +244,28 @@ impl Settings {
         Ok(lines)
     }
 
-    /// A file that is no TOML: the parser's text holds the line, behind the word.
-    fn no_toml(&self, text: &str, error: &(dyn Error + Send + Sync)) -> Fatal {
+    /// The parser's text holds the line, behind the word.
+    fn unread(&self, error: &(dyn Error + Send + Sync)) -> Fatal {
         let said = error.to_string();
         let number = said.split_once("line ").map_or("", |(_, rest)| rest);
         let digits = number.bytes().position(|byte| !byte.is_ascii_digit()).unwrap_or(number.len());
         let line = number[..digits].parse().unwrap_or(1);
         let problem = said.lines().last().unwrap_or("no TOML").trim_ascii();
-        let line_text = text.lines().nth(usize::max(line, 1) - 1).unwrap_or_default();
-        Fatal {
-            place: Place::File { name: self.file.clone(), line },
-            text: fatal::shown(line_text.trim_ascii()),
-            problem: format!("not TOML: {problem}"),
-            remedy:
-                "Write 'name = value', texts in double quotes; or name the file .conf if it is \
-                     written as redis.conf."
-                    .to_owned(),
-        }
+        let text = self.text.lines().nth(usize::max(line, 1) - 1).unwrap_or_default();
+        no_toml(self.file, line, text, problem)
     }
+}
+
+/// The words of lines that TOML gives as texts. No text is no line where whole lines are wanted.
+fn split(given: Vec<Vec<String>>, kind: Kind) -> Option<Vec<Vec<Vec<u8>>>> {
+    let line = |words: Vec<String>| -> Option<Vec<Vec<u8>>> {
+        match <[String; 1]>::try_from(words) {
+            Ok([text]) => kind.split(text.into_bytes()),
+            Err(words) => Some(words.into_iter().map(String::into_bytes).collect()),
+        }
+    };
+    let lines: Vec<Vec<Vec<u8>>> = given.into_iter().map(line).collect::<Option<_>>()?;
+    Some(lines.into_iter().filter(|words| !(kind.is_line() && words.is_empty())).collect())
 }
 
 /// The line of a table's head or of a dotted key, which no setting has.
@@ -239,31 +304,6 @@ fn word(value: Value) -> Option<String> {
     }
 }
 
-/// The lines of each setting, once the layers are one, sorted by name.
-pub(super) fn lines_by_setting(cache: Value) -> Result<Vec<(String, Vec<Line>)>, Fatal> {
-    let broken = |error: ConfigError| fatal::from_config(error);
-    let mut settings = Vec::new();
-    for (name, value) in cache.into_table().map_err(broken)? {
-        let lists = match value.kind {
-            ValueKind::Table(lists) => {
-                let mut lists: Vec<(String, Value)> = lists.into_iter().collect();
-                lists.sort_by(|one, other| one.0.cmp(&other.0));
-                lists.into_iter().map(|(_, list)| list).collect()
-            }
-            _ => vec![value],
-        };
-        let mut lines = Vec::new();
-        for list in lists {
-            for line in list.into_array().map_err(broken)? {
-                lines.push(line_of(line).map_err(broken)?);
-            }
-        }
-        settings.push((name, lines));
-    }
-    settings.sort_by(|one, other| one.0.cmp(&other.0));
-    Ok(settings)
-}
-
 fn table() -> Value {
     Value::new(None, ValueKind::Table(Map::new()))
 }
@@ -281,46 +321,4 @@ fn entry(value: &mut Value, key: String) -> &mut Value {
         ValueKind::Table(map) => map.entry(key).or_insert_with(list),
         _ => unreachable!("it has just been made a table"),
     }
-}
-
-fn push(list: &mut Value, line: Line) {
-    if let ValueKind::Array(lines) = &mut list.kind {
-        lines.push(value_of(line));
-    }
-}
-
-fn value_of(line: Line) -> Value {
-    let (file, number) = match line.place {
-        Place::File { name, line } => (name, line as i64),
-        Place::Environment => (String::new(), 0),
-        Place::CommandLine | Place::Program => (String::new(), 1),
-    };
-    let words: Vec<Value> = line.words.into_iter().map(|word| Value::new(None, word)).collect();
-    let table: Map<String, Value> = [
-        ("file", Value::new(None, file)),
-        ("line", Value::new(None, number)),
-        ("text", Value::new(None, line.text)),
-        ("name", Value::new(None, line.name)),
-        ("words", Value::new(None, words)),
-    ]
-    .map(|(key, value)| (key.to_owned(), value))
-    .into();
-    Value::new(None, ValueKind::Table(table))
-}
-
-fn line_of(value: Value) -> Result<Line, ConfigError> {
-    let mut table = value.into_table()?;
-    let mut take = |key: &str| table.remove(key).ok_or_else(|| ConfigError::NotFound(key.into()));
-    let (file, number) = (take("file")?.into_string()?, take("line")?.into_int()?);
-    let words = take("words")?.into_array()?;
-    Ok(Line {
-        place: match (file.is_empty(), number) {
-            (false, line) => Place::File { name: file, line: line.unsigned_abs() as usize },
-            (true, 0) => Place::Environment,
-            (true, _) => Place::CommandLine,
-        },
-        text: take("text")?.into_string()?,
-        name: take("name")?.into_string()?,
-        words: words.into_iter().map(Value::into_string).collect::<Result<_, _>>()?,
-    })
 }

@@ -6,24 +6,35 @@
 //! handed over, and each value travels with the place that it came from ([`layer::Line`]).
 //!
 //! Invariant: no directive is silently ignored. One that is unknown, wrong or cannot be left
-//! without effect ends the start with its place and a remedy ([`Fatal`]); one that is harmless
-//! without effect gives exactly one warning line. A value is checked even where a higher layer
-//! overrides it.
+//! without effect ends the start with its place and a remedy ([`Fatal`]); those that are harmless
+//! without effect are named in a few warning lines, unless they ask for what is the default. A
+//! value is checked even where a higher layer overrides it.
 
 mod command_line;
+mod environment;
 mod fatal;
 mod file;
 mod layer;
+mod warning;
 
-use std::path::PathBuf;
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
 
-use config::Config;
-use troupe::settings::{Settings, Standing, Syntax, conf, find};
+use rustix::fs::{Access, access};
+use rustix::io::Errno;
+use troupe::commands::renaming;
+use troupe::settings::{Settings, Standing, Syntax, find};
 
+pub(crate) use fatal::reason;
 pub use fatal::{Fatal, Place};
+pub(crate) use file::read as read_file;
 
 use command_line::{CommandLine, Wish};
-use layer::{Layer, Line, Rank};
+use environment::Environment;
+use layer::{Layers, Line, Rank};
+use warning::Idle;
 
 /// What the command line asks the process to do.
 #[derive(Debug)]
@@ -41,7 +52,7 @@ pub struct Start {
     pub settings: Settings,
     /// The file that CONFIG REWRITE writes, if there is one.
     pub file: Option<ConfigFile>,
-    /// One line for each directive that has no effect.
+    /// What is to be said of directives that have no effect.
     pub warnings: Vec<String>,
 }
 
@@ -58,35 +69,47 @@ pub struct ConfigFile {
 /// the program's name; `environment` holds all variables; `stdin` is read only if the command line
 /// says so.
 pub fn read(
-    words: impl IntoIterator<Item = String>,
-    environment: impl IntoIterator<Item = (String, String)>,
-    stdin: impl FnOnce() -> std::io::Result<String>,
+    words: impl IntoIterator<Item = OsString>,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+    stdin: impl FnOnce() -> io::Result<Vec<u8>>,
 ) -> Result<Invocation, Fatal> {
-    let command_line = match command_line::parse(words.into_iter().collect())? {
+    let words = words.into_iter().map(OsString::into_vec).collect();
+    let command_line = match command_line::parse(words)? {
         Wish::Print(text) => return Ok(Invocation::Print(text)),
         Wish::Run(command_line) => command_line,
     };
     let CommandLine { file, from_stdin, lines, check_only } = command_line;
-    let mut layers = Config::builder();
+    let mut layers = Layers::default();
     let mut config_file = None;
-    if let Some(name) = file {
-        let text = file::read(&name)
+    if let Some(path) = file {
+        let name = path.display().to_string();
+        let content = file::open(&path)
             .map_err(|problem| fatal::unreadable(Place::Program, &name, &problem))?;
-        let syntax = file::syntax(&name, &text);
-        layers = layers.add_source(layer::file(&name, &text, syntax, Rank::File));
-        let path = std::path::absolute(&name).unwrap_or_else(|_| PathBuf::from(&name));
+        let syntax = file::syntax(&path, &content);
+        layers.add(layer::of_file(&name, &content, syntax)?, Rank::File)?;
+        let path = std::path::absolute(&path).unwrap_or(path);
         config_file = Some(ConfigFile { path, syntax });
     }
     if from_stdin {
         const NAME: &str = "the standard input";
-        let text =
+        let content =
             stdin().map_err(|error| fatal::unreadable(Place::Program, NAME, &error.to_string()))?;
-        layers = layers.add_source(layer::file(NAME, &text, file::syntax("", &text), Rank::Stdin));
+        let syntax = file::syntax(Path::new(""), &content);
+        layers.add(layer::of_file(NAME, &content, syntax)?, Rank::Stdin)?;
     }
-    layers = layers.add_source(Layer::of(environment_lines(environment)?, Rank::Environment)?);
-    layers = layers.add_source(Layer::of(lines, Rank::CommandLine)?);
-    let config = layers.build().map_err(fatal::from_config)?;
-    let start = settle(layer::lines_by_setting(config.cache)?, config_file)?;
+    let mut environment = Environment::of(environment)?;
+    layers.add(std::mem::take(&mut environment.lines), Rank::Environment)?;
+    let mut given = Vec::new();
+    for line in lines {
+        match line.is_include() {
+            true => given.extend(layer::included(&line)?),
+            false => given.push(line),
+        }
+    }
+    layers.add(given, Rank::CommandLine)?;
+    let (settings, mut warnings) = settle(&layers.lines_by_setting()?)?;
+    warnings.extend(environment.warning());
+    let start = Start { settings, file: config_file, warnings };
     Ok(if check_only {
         Invocation::Print(checked(&start))
     } else {
@@ -94,53 +117,83 @@ pub fn read(
     })
 }
 
-/// The settings that follow from the lines that count of each setting.
-fn settle(given: Vec<(String, Vec<Line>)>, file: Option<ConfigFile>) -> Result<Start, Fatal> {
+/// The settings that follow from the lines that count of each setting, and what to say of them.
+fn settle(given: &[(String, Vec<Line>)]) -> Result<(Settings, Vec<String>), Fatal> {
     let mut settings = Settings::default();
-    let mut warnings = Vec::new();
+    let mut idle = Idle::default();
     for (name, lines) in given {
-        let Some(last) = lines.last() else { continue };
-        let words: Vec<Vec<&str>> =
-            lines.iter().map(|line| line.words.iter().map(String::as_str).collect()).collect();
-        let words: Vec<&[&str]> = words.iter().map(Vec::as_slice).collect();
-        settings.set_lines(&name, &words).map_err(|error| {
-            Fatal::of_setting(last.place.clone(), &last.text, &last.name, &error)
-        })?;
+        set(&mut settings, name, lines)?;
+        let (Some(setting), Some(last)) = (find(name), lines.last()) else { continue };
         // An empty value asks for nothing, and nothing is what happens.
-        let asks = settings.get(&name).is_some_and(|value| !value.is_empty());
-        if let Some(Standing::Accepted(why)) = find(&name).map(|setting| setting.standing)
+        let asks = settings.get(name).is_some_and(|value| !value.is_empty());
+        if let Standing::Accepted(why) = setting.standing
             && asks
+            && settings.is_changed(setting)
         {
-            let Line { place, name, .. } = last;
-            warnings.push(format!("{place}: '{name}' is accepted but has no effect: {why}"));
+            idle.add(why, last);
         }
     }
-    Ok(Start { settings, file, warnings })
+    let lines_of = |name: &str| {
+        let found = given.iter().find(|(given, _)| given == name);
+        found.map_or(&[][..], |(_, lines)| lines)
+    };
+    let renames = lines_of("rename-command");
+    let names = renames.iter().map(|line| (&line.words[0][..], &line.words[1][..]));
+    renaming::check(names).map_err(|(at, problem)| fatal::renaming(&renames[at], problem))?;
+    take_users(&mut settings, lines_of("aclfile"), lines_of("user"))?;
+    check_directory(&settings).map_err(|(what, path, error)| {
+        fatal::directory(lines_of("dir").last(), what, &path, &error)
+    })?;
+    Ok((settings, idle.lines()))
 }
 
-/// The variables `TROUPE_...` as directives: `TROUPE_MAXCLIENTS=9` is `maxclients 9`.
-fn environment_lines(
-    environment: impl IntoIterator<Item = (String, String)>,
-) -> Result<Vec<Line>, Fatal> {
-    const PREFIX: &str = "TROUPE_";
-    let mut lines = Vec::new();
-    for (variable, value) in environment {
-        let Some(name) = variable.strip_prefix(PREFIX) else { continue };
-        let dashed = name.to_ascii_lowercase().replace('_', "-");
-        let name = if find(&dashed).is_some() { dashed } else { name.to_ascii_lowercase() };
-        let text = format!("{variable}={value}");
-        let place = Place::Environment;
-        let whole_lines = find(&name).is_some_and(|setting| setting.kind.is_line());
-        let words = if whole_lines {
-            conf::split_words(&value)
-                .map_err(|error| fatal::grammar(place.clone(), &text, &error.to_string()))?
-        } else {
-            vec![value]
-        };
-        lines.push(Line { place, text, name, words });
+/// Sets a setting from its lines.
+fn set(settings: &mut Settings, name: &str, lines: &[Line]) -> Result<(), Fatal> {
+    let words: Vec<&[Vec<u8>]> = lines.iter().map(|line| &line.words[..]).collect();
+    let Err(error) = settings.set_lines(name, &words) else { return Ok(()) };
+    let is_wrong = |count: &usize| settings.clone().set_lines(name, &words[..*count]).is_err();
+    let at = (1..words.len()).find(is_wrong).unwrap_or(words.len()) - 1;
+    let Line { place, text, name, .. } = &lines[at];
+    Err(Fatal::of_setting(place.clone(), text, name, &error))
+}
+
+/// Takes the users from the file that `aclfile` names: a line is that of a directive `user`.
+fn take_users(settings: &mut Settings, aclfile: &[Line], users: &[Line]) -> Result<(), Fatal> {
+    let name = settings.get("aclfile").unwrap_or_default();
+    let Some(named) = aclfile.last().filter(|_| !name.is_empty()) else { return Ok(()) };
+    let path = settings.dir.join(OsStr::from_bytes(name));
+    if let Some(line) = users.first() {
+        return Err(fatal::users_twice(line, &path));
     }
-    lines.sort_by(|one, other| one.text.cmp(&other.text));
-    Ok(lines)
+    let unreadable =
+        |problem: String| fatal::unreadable(named.place.clone(), &named.text, &problem);
+    let content = file::open(&path).map_err(unreadable)?;
+    let lines = layer::of_file(&path.display().to_string(), &content, Syntax::Conf)?;
+    if let Some(line) = lines.iter().find(|line| line.name != "user") {
+        return Err(fatal::no_user(line));
+    }
+    let mut layers = Layers::default();
+    layers.add(lines, Rank::File)?;
+    layers.lines_by_setting()?.iter().try_for_each(|(name, lines)| set(settings, name, lines))
+}
+
+/// Whether the server can work in its directory: enter it and, with a journal, write there. The
+/// error says what cannot be done, where.
+fn check_directory(settings: &Settings) -> Result<(), (&'static str, PathBuf, io::Error)> {
+    let dir = &settings.dir;
+    let enter = || -> io::Result<()> {
+        if !std::fs::metadata(dir)?.is_dir() {
+            return Err(Errno::NOTDIR.into());
+        }
+        Ok(access(dir, Access::EXEC_OK)?)
+    };
+    enter().map_err(|error| ("chdir", dir.clone(), error))?;
+    if settings.appendonly {
+        let journal = dir.join(&settings.appenddirname);
+        let written = if journal.exists() { journal } else { dir.clone() };
+        access(&written, Access::WRITE_OK).map_err(|error| ("write", written, error.into()))?;
+    }
+    Ok(())
 }
 
 fn checked(start: &Start) -> String {

@@ -257,12 +257,16 @@ fn parse_place(
     let width = integer::parse(width).and_then(|width| u32::try_from(width).ok()).ok_or(TYPE)?;
     let field = Field::new(signed, width).ok_or(TYPE)?;
     let (number, unit) = match options.value()? {
-        [b'#', number @ ..] => (number, u64::from(field.width())),
+        [b'#', number @ ..] => (number, i64::from(field.width())),
         number => (number, 1),
     };
-    let number = integer::parse(number).and_then(|number| u64::try_from(number).ok());
-    let at = number.and_then(|number| number.checked_mul(unit)).ok_or(OFFSET)?;
-    Ok((field, within(at, call, keys)?))
+    let number = integer::parse(number).ok_or(OFFSET)?;
+    let at = match keys.is_replay() {
+        // Redis and Valkey, which wrote the record, cut the product to 64 bits.
+        true => number.wrapping_mul(unit),
+        false => number.checked_mul(unit).ok_or(OFFSET)?,
+    };
+    Ok((field, within(u64::try_from(at).map_err(|_| OFFSET)?, call, keys)?))
 }
 
 #[cfg(test)]

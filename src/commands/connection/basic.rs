@@ -121,7 +121,7 @@ fn reset(
     session.db = 0;
     session.resp3 = false;
     session.user = "default".into();
-    session.authenticated = call.settings.requirepass.is_empty();
+    session.authenticated = call.settings.passwords.is_none_needed();
     session.names.client.clear();
     session.monitors = false;
     session.no_evict = false;

@@ -41,6 +41,7 @@ const SORT_RO: Command = Command {
     summary: "Gives the elements of a list, a set or a sorted set in order.",
     arity: Arity::AtLeast(2),
     keys: &[KeySpec::one(1, Access::RO.and(Access::READS)), PATTERN_KEYS],
+    anywhere: Some(|words| behind(words, &["BY", "GET"]).any(|at| words[at].contains(&b'*'))),
     flags: Flags::READONLY.and(Flags::MOVABLE_KEYS),
     categories: Categories::SET
         .and(Categories::SORTED_SET)

@@ -90,11 +90,13 @@ fn fields<'a>(
     call: &Call<'a>,
     at: usize,
     width: usize,
+    keys: &Keys<'_>,
 ) -> Result<impl ExactSizeIterator<Item = &'a [u8]> + Clone + use<'a>, CommandError> {
     let number = if at < call.len() { call.integer(at)? } else { 0 };
     let words = call.args_from(at + 1);
-    let is_right = number > 0
-        && usize::try_from(number).is_ok_and(|n| n.checked_mul(width) == Some(words.len()));
+    // Valkey cuts the product to 64 bits, and journals what it has done with a number below zero.
+    let is_right =
+        number.wrapping_mul(width as i64) == words.len() as i64 && (number > 0 || keys.is_replay());
     if is_right { Ok(words) } else { Err(Hash::WRONG_NUMBER) }
 }
 
@@ -136,7 +138,7 @@ fn hgetex(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result
             return Err(CommandError::Syntax);
         }
     }
-    let names = fields(call, at, 1)?;
+    let names = fields(call, at, 1, keys)?;
     let key = call.key(1);
     keys.look_as::<Hash>(key)?;
     let deadline = expiry.resolve_of_elements(call)?;
@@ -233,7 +235,7 @@ fn hsetex(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result
             return Err(CommandError::Syntax);
         }
     }
-    let words = fields(call, at, 2)?;
+    let words = fields(call, at, 2, keys)?;
     let (key, names) = (call.key(1), words.clone().step_by(2));
     let is_there = keys.look_as::<Hash>(key)?.is_some();
     if conditions.key.is_some_and(|wanted| wanted != is_there) {

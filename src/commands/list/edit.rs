@@ -102,7 +102,8 @@ fn linsert(
 
 fn lrem(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
     let (count, item, limits) = (call.integer(2)?, call.arg(3), limits(call));
-    if count == i64::MIN {
+    // Redis 7 removes all then, and journals it.
+    if count == i64::MIN && !keys.is_replay() {
         return Err(CommandError::Text(
             "ERR value is out of range, value must between -9223372036854775807 and \
              9223372036854775807",
@@ -131,7 +132,11 @@ fn lset(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(
     if keys.look_as::<List>(key)?.is_none() {
         return Err(CommandError::NoSuchKey);
     }
-    let (index, item, limits) = (call.integer(2)?, call.arg(3), limits(call));
+    let (mut index, item, limits) = (call.integer(2)?, call.arg(3), limits(call));
+    if keys.is_replay() {
+        // Valkey, which wrote the record, cuts the index to 32 bits.
+        index = i64::from(index as i32);
+    }
     let is_set = keys.edit_as(key, |list: &mut List, _| {
         list.make_room(item.len(), 1, limits);
         let at = place(list.len(), index)?;

@@ -29,7 +29,7 @@ fn names_are_unique_and_lower_case() {
 
 #[test]
 fn a_command_is_found_again_and_no_other() {
-    let again = |last: &str, words: &[&str]| {
+    let found = |last: &str, words: &[&str], renames: &Renames| {
         let bytes = words.concat();
         let spans: Vec<Span> = words
             .iter()
@@ -39,16 +39,22 @@ fn a_command_is_found_again_and_no_other() {
                 Some(span)
             })
             .collect();
-        match find_again(named(last.as_bytes()), bytes.as_bytes(), &spans) {
+        match find_again(named(last.as_bytes()), bytes.as_bytes(), &spans, renames) {
             Found::Command(command) => Some(command.name.as_str()),
             Found::Nothing => None,
         }
     };
+    let again = |last: &str, words: &[&str]| found(last, words, &Renames::default());
     assert_eq!(again("get", &["GeT", "k"]), Some("get"));
     assert_eq!(again("get", &["set", "k", "v"]), Some("set"));
     assert_eq!(again("get", &["get"]), None);
     assert_eq!(again("config", &["config", "get", "save"]), Some("config|get"));
     assert_eq!(again("config|get", &["config|get", "save", "x"]), None);
+    let mut renames = Renames::default();
+    renames.add(b"get", b"fetch");
+    assert_eq!(found("get", &["get", "k"], &renames), None);
+    assert_eq!(found("get", &["Fetch", "k"], &renames), Some("get"));
+    assert_eq!(found("get", &["set", "k", "v"], &renames), Some("set"));
 }
 
 #[test]

@@ -97,8 +97,8 @@ fn config_get(
     let found = call.settings.matching(&patterns);
     reply.map(found.len());
     for (name, value) in found {
-        reply.bulk(name.as_bytes());
-        reply.bulk(value.as_bytes());
+        reply.bulk(name);
+        reply.bulk(value);
     }
     Ok(())
 }
@@ -148,7 +148,7 @@ mod tests {
             &mut Store::new(),
             r#"
             > config get maxmemory nosuch MAXCLIENTS
-            1) "maxclients"
+            1) "MAXCLIENTS"
             2) "10000"
             3) "maxmemory"
             4) "0"

@@ -109,7 +109,7 @@ fn debug(call: &Call<'_>, _session: &Session) -> Result<Action, CommandError> {
             return Ok(Action::Gather(Question::Nothing, Gathered::Ok));
         }
         () => {
-            return Err(unknown_subcommand_or_arity("DEBUG", call.arg(1)));
+            return Err(unknown_subcommand_or_arity(call.arg(0), call.arg(1)));
         }
     };
     Ok(Action::Debug(asked))

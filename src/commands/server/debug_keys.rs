@@ -228,7 +228,7 @@ fn positive(text: &[u8]) -> Result<u64, CommandError> {
 
 /// What is wrong with too many words, as DEBUG says it.
 fn wrong_words(call: &Call<'_>) -> CommandError {
-    unknown_subcommand_or_arity("DEBUG", call.arg(1))
+    unknown_subcommand_or_arity(call.arg(0), call.arg(1))
 }
 
 #[cfg(test)]

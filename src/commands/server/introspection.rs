@@ -14,6 +14,7 @@ use crate::commands::server::documenting::document;
 use crate::commands::{positions, registry};
 use crate::resp::{Reply, Span};
 use crate::session::Session;
+use crate::settings::Renames;
 
 const FLAGS: Flags = Flags::LOADING.and(Flags::STALE);
 const UNORDERED: &[&str] = &["nondeterministic_output_order"];
@@ -119,26 +120,40 @@ const BASE: Command = Command {
 
 fn command(call: &Call<'_>, _: &mut Session, reply: &mut Reply<'_>) -> Result<(), CommandError> {
     if call.len() > 1 {
-        return Err(registry::refusal(call.input, call.spans));
+        return Err(registry::refusal(call.input, call.spans, renames(call)));
     }
-    describe_all(reply);
+    describe_all(call, reply);
     Ok(())
 }
 
-fn describe_all(reply: &mut Reply<'_>) {
-    reply.array(registry::commands().count());
-    registry::commands().for_each(|command| describe(command, reply));
+fn renames<'a>(call: &Call<'a>) -> &'a Renames {
+    &call.settings.rename_command
 }
 
-fn count(_: &Call<'_>, _: &mut Session, reply: &mut Reply<'_>) -> Result<(), CommandError> {
-    reply.int(registry::commands().count() as i64);
+/// The commands that clients can call.
+fn commands(call: &Call<'_>) -> Vec<&'static Command> {
+    let renames = renames(call);
+    registry::commands().filter(|command| renames.calls(command.name.as_str().as_bytes())).collect()
+}
+
+fn describe_all(call: &Call<'_>, reply: &mut Reply<'_>) {
+    let commands = commands(call);
+    reply.array(commands.len());
+    commands.iter().for_each(|command| describe(command, reply));
+}
+
+fn count(call: &Call<'_>, _: &mut Session, reply: &mut Reply<'_>) -> Result<(), CommandError> {
+    reply.int(commands(call).len() as i64);
     Ok(())
 }
 
 fn docs(call: &Call<'_>, _: &mut Session, reply: &mut Reply<'_>) -> Result<(), CommandError> {
     let commands: Vec<&Command> = match call.len() {
-        2 => registry::commands().collect(),
-        _ => call.args_from(2).filter_map(registry::named).collect(),
+        2 => commands(call),
+        _ => {
+            let names = call.args_from(2);
+            names.filter_map(|name| registry::called(name, renames(call))).collect()
+        }
     };
     reply.map(commands.len());
     for command in commands {
@@ -150,12 +165,12 @@ fn docs(call: &Call<'_>, _: &mut Session, reply: &mut Reply<'_>) -> Result<(), C
 
 fn info(call: &Call<'_>, _: &mut Session, reply: &mut Reply<'_>) -> Result<(), CommandError> {
     if call.len() == 2 {
-        describe_all(reply);
+        describe_all(call, reply);
         return Ok(());
     }
     reply.array(call.len() - 2);
     for name in call.args_from(2) {
-        match registry::named(name) {
+        match registry::called(name, renames(call)) {
             Some(command) => describe(command, reply),
             None => reply.null(),
         }
@@ -166,16 +181,16 @@ fn info(call: &Call<'_>, _: &mut Session, reply: &mut Reply<'_>) -> Result<(), C
 fn list(call: &Call<'_>, _: &mut Session, reply: &mut Reply<'_>) -> Result<(), CommandError> {
     let value = call.arg(4);
     let names: Vec<&str> = match call.len() {
-        2 => named(|_| true),
+        2 => named(call, |_| true),
         5 if !call.is(2, "filterby") => return Err(CommandError::Syntax),
         // No command comes from a module.
         5 if call.is(3, "module") => Vec::new(),
-        5 if call.is(3, "aclcat") => named(|command| {
+        5 if call.is(3, "aclcat") => named(call, |command| {
             let is_meant = |name: &str| name.as_bytes()[1..].eq_ignore_ascii_case(value);
             command.acl_categories().names().any(is_meant)
         }),
         5 if call.is(3, "pattern") => {
-            named(|command| glob::matches(value, command.name.as_str().as_bytes(), true))
+            named(call, |command| glob::matches(value, command.name.as_str().as_bytes(), true))
         }
         _ => return Err(CommandError::Syntax),
     };
@@ -184,8 +199,9 @@ fn list(call: &Call<'_>, _: &mut Session, reply: &mut Reply<'_>) -> Result<(), C
     Ok(())
 }
 
-fn named(is_meant: impl Fn(&Command) -> bool) -> Vec<&'static str> {
-    registry::commands()
+fn named(call: &Call<'_>, is_meant: impl Fn(&Command) -> bool) -> Vec<&'static str> {
+    commands(call)
+        .into_iter()
         .flat_map(|command| std::iter::once(command).chain(command.shown_subcommands()))
         .filter(|command| is_meant(command))
         .map(|command| command.name.as_str())
@@ -218,7 +234,7 @@ fn getkeysandflags(
 fn keys_of<'a>(call: &Call<'a>) -> Result<Vec<(&'a [u8], Access)>, CommandError> {
     let spans: &[Span] = &call.spans[2..];
     let word = |at: usize| spans.get(at).map_or(&[][..], |span| span.of(call.input));
-    let command = match registry::named(word(0)) {
+    let command = match registry::called(word(0), renames(call)) {
         Some(container) if !container.subcommands.is_empty() && spans.len() > 1 => {
             registry::subcommand(container, word(1))
         }

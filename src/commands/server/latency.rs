@@ -4,7 +4,7 @@ use crate::commands::action::{Action, Gathered};
 use crate::commands::call::Call;
 use crate::commands::command::{Arg, Arity, Command, Flags, Group, Name, Run};
 use crate::commands::error::{CommandError, no_samples};
-use crate::commands::help;
+use crate::commands::{help, registry};
 use crate::question::{Event, Events, Question};
 use crate::session::Session;
 
@@ -109,7 +109,12 @@ const HELP: &[(&str, &str)] = &[
 ];
 
 fn histogram(call: &Call<'_>, _session: &Session) -> Result<Action, CommandError> {
-    let names = call.args_from(2).map(<[u8]>::to_vec).collect();
+    // A name that no command is called by stands for none.
+    let declared = |name| match registry::called(name, &call.settings.rename_command) {
+        Some(command) => command.name.as_str().as_bytes().to_vec(),
+        None => Vec::new(),
+    };
+    let names = call.args_from(2).map(declared).collect();
     Ok(Action::Gather(Question::Report, Gathered::LatencyHistogram(names)))
 }
 

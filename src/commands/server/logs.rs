@@ -167,7 +167,7 @@ fn slowlog_get(call: &Call<'_>, _session: &Session) -> Result<Action, CommandErr
     match call.len() {
         2 => Ok(get(LogKind::Slow, SHOWN)),
         3 => Ok(get(LogKind::Slow, count(call)?)),
-        _ => Err(unknown_subcommand_or_arity("SLOWLOG", call.arg(1))),
+        _ => Err(unknown_subcommand_or_arity(call.arg(0), call.arg(1))),
     }
 }
 

@@ -245,7 +245,7 @@ fn options(call: &Call<'_>, makes: bool) -> Result<(bool, Option<i64>), CommandE
                 }
             };
         } else {
-            return Err(unknown_subcommand_or_arity("XGROUP", call.arg(1)));
+            return Err(unknown_subcommand_or_arity(call.arg(0), call.arg(1)));
         }
     }
     Ok((mkstream, entries_read))

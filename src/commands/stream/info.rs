@@ -132,7 +132,7 @@ fn groups(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result
 
 fn stream(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
     let stream = keys.read_as::<Stream>(call.key(2))?.ok_or(CommandError::NoSuchKey)?;
-    let wrong = || unknown_subcommand_or_arity("XINFO", call.arg(1));
+    let wrong = || unknown_subcommand_or_arity(call.arg(0), call.arg(1));
     if call.len() == 3 {
         short(reply, &stream);
         return Ok(());

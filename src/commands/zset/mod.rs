@@ -102,9 +102,10 @@ impl<'a> Ends<'a> {
     }
 }
 
-/// `(1.5` leaves the score itself out. As in Redis, no digits at all are zero, and a number that is
-/// too large is an infinity.
+/// `(1.5` leaves the score itself out. As in Redis, no digits at all are zero, a number that is too
+/// large is an infinity, and a zero byte ends the text.
 fn score_edge(text: &[u8], is_low: bool) -> Option<Edge<'static>> {
+    let text = text.split(|byte| *byte == 0).next().unwrap_or_default();
     let number = text.strip_prefix(b"(");
     let digits = number.unwrap_or(text);
     let score: f64 =

@@ -49,11 +49,13 @@ impl Id {
     }
 
     /// Reads `ms-seq`, or `ms` alone, which takes the number `missing`. Numbers are read as
-    /// leniently as Redis reads them: zeros, a plus and blanks may come first.
+    /// leniently as Redis reads them: zeros, a plus and blanks may come first, and a zero byte ends
+    /// the text.
     pub fn parse(text: &[u8], missing: u64) -> Option<Id> {
         if text.len() > TEXT_MAX {
             return None;
         }
+        let text = text.split(|byte| *byte == 0).next().unwrap_or_default();
         match text.iter().position(|byte| *byte == b'-') {
             None => Some(Id { ms: integer::parse_cursor(text)?, seq: missing }),
             Some(dash) => Some(Id {

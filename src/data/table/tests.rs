@@ -55,10 +55,41 @@ fn members_are_found_again_across_growth() {
     for number in 0..count {
         assert!(table.remove(Name::new(&name(number), &hasher)).is_some());
     }
-    let left = Counts { buckets: 0, ..table.counts() };
-    assert_eq!((left, table.due()), (Counts::default(), NEVER));
-    while table.drop_some() {}
-    assert_eq!(table.counts(), Counts::default());
+    assert_eq!((table.counts(), table.due()), (Counts::default(), NEVER));
+}
+
+/// Whatever leaves, the table takes no more than a few times what its members need, and none of
+/// those that stay is lost.
+#[test]
+fn a_table_shrinks_with_its_members() {
+    let (hasher, mut random) = (hasher(), fastrand::Rng::with_seed(7));
+    let mut table = Table::default();
+    let count = if cfg!(miri) { 500 } else { 50_000 };
+    let mut numbers: Vec<usize> = (0..count).collect();
+    for number in &numbers {
+        put(&mut table, &name(*number), (number % 3 == 0).then_some(Millis(*number as i64)));
+    }
+    let full = table.overhead();
+    random.shuffle(&mut numbers);
+    while numbers.len() > 10 {
+        for number in numbers.split_off(numbers.len() / 2) {
+            assert!(table.remove(Name::new(&name(number), &hasher)).is_some());
+        }
+        for number in &numbers {
+            let found = table.get(Name::new(&name(*number), &hasher));
+            let deadline = found.expect("it was not removed").deadline();
+            assert_eq!(deadline, (number % 3 == 0).then_some(Millis(*number as i64)));
+            assert!(deadline.is_none_or(|deadline| table.due() <= deadline));
+        }
+        assert_eq!(table.iter().count(), numbers.len());
+    }
+    let buckets = table.counts().buckets * Table::<Plain>::BUCKET_BYTES;
+    assert!(table.overhead() <= 4 * buckets, "{} bytes for {buckets}", table.overhead());
+    assert!(table.overhead() * count / 100 < full, "{} of {full} bytes", table.overhead());
+    (0..count).for_each(|number| {
+        put(&mut table, &name(number), None);
+    });
+    assert_eq!(table.iter().count(), count, "it grows again");
 }
 
 #[test]
@@ -79,6 +110,28 @@ fn a_scan_meets_all_that_stays_while_the_table_grows() {
             }
         }
         assert!((0..start).all(|number| seen.contains(&name(number))), "from {start}");
+    }
+}
+
+#[test]
+fn a_scan_meets_all_that_stays_while_the_table_shrinks() {
+    let hasher = hasher();
+    for stays in [0, 1, 50, 300] {
+        let mut table = Table::default();
+        (0..3_000).for_each(|number| {
+            put(&mut table, &name(number), None);
+        });
+        let (mut seen, mut position, mut leaves) = (BTreeSet::new(), Some(0), stays..3_000);
+        while let Some(at) = position {
+            position = table.scan(at, |member| {
+                seen.insert(member.0.clone());
+            });
+            leaves.by_ref().take(20).for_each(|number| {
+                table.remove(Name::new(&name(number), &hasher));
+            });
+        }
+        assert!((0..stays).all(|number| seen.contains(&name(number))), "{stays} stay");
+        assert!(table.counts().buckets < 3_000 / BUCKET_MEAN, "it has shrunk meanwhile");
     }
 }
 

@@ -18,19 +18,19 @@ pub(super) const SETTINGS: &[Setting] = &[
         .accepted("tables grow piece by piece all the time")
         .doc("Spends idle time on growing tables."),
     flag("always-show-logo", "no").accepted("there is no logo").doc("Prints a logo at the start."),
-    words("aof-rewrite-cpulist", "")
-        .also(&["aof_rewrite_cpulist"])
+    words("aof_rewrite_cpulist", "")
+        .also(&["aof-rewrite-cpulist"])
         .accepted(ONE_ROLE)
         .doc("Cores for rewriting the journal."),
     text("availability-zone", "")
         .runtime()
         .doc("Name of the zone that the server stands in, for HELLO and INFO to tell."),
-    words("bgsave-cpulist", "")
-        .also(&["bgsave_cpulist"])
+    words("bgsave_cpulist", "")
+        .also(&["bgsave-cpulist"])
         .accepted(ONE_ROLE)
         .doc("Cores for writing snapshots."),
-    words("bio-cpulist", "")
-        .also(&["bio_cpulist"])
+    words("bio_cpulist", "")
+        .also(&["bio-cpulist"])
         .accepted(ONE_ROLE)
         .doc("Cores for background work."),
     flag("crash-log-enabled", "yes")
@@ -90,12 +90,9 @@ pub(super) const SETTINGS: &[Setting] = &[
         .accepted(OWN_CLIENTS)
         .doc("Keeps further threads for sockets awake."),
     flag("io-threads-do-reads", "no")
+        .runtime()
         .accepted(OWN_CLIENTS)
         .doc("Lets the threads of io-threads read too."),
-    flag("jemalloc-bg-thread", "yes")
-        .runtime()
-        .accepted("the allocator is set up once, at start")
-        .doc("Lets the allocator give back memory on a thread of its own."),
     Setting::of(Kind::Special(Special::Lines { min: 1, max: 64 }), "loadmodule", "")
         .file_only()
         .refused("Troupe loads no modules; remove the line")
@@ -137,8 +134,8 @@ pub(super) const SETTINGS: &[Setting] = &[
         .runtime()
         .ours()
         .doc("Time over which the restarts of an actor are counted."),
-    words("server-cpulist", "")
-        .also(&["server_cpulist"])
+    words("server_cpulist", "")
+        .also(&["server-cpulist"])
         .accepted(ONE_ROLE)
         .doc("Cores for serving clients."),
     flag("set-proc-title", "yes")

@@ -12,6 +12,10 @@ pub(super) const SETTINGS: &[Setting] = &[
         .runtime()
         .accepted(NO_REWRITE)
         .doc("Keeps files of the journal that are no longer needed."),
+    flag("aof-load-skip-refused", "no").ours().doc(
+        "Goes on without records of another server's journal that cannot be applied, with a \
+         warning each.",
+    ),
     flag("aof-load-truncated", "yes")
         .runtime()
         .doc("Cuts off a torn last record at the start instead of giving up."),

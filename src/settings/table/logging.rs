@@ -14,10 +14,6 @@ pub(super) const SETTINGS: &[Setting] = &[
         .runtime()
         .ours()
         .doc("Logs one command in so many, without its values; 1 logs all, 0 none."),
-    number("commandlog-execution-slower-than", "10000", -1, i64::MAX, Unit::Micros)
-        .also(&["slowlog-log-slower-than"])
-        .runtime()
-        .doc("Duration from which a command enters the slow log; -1 for never."),
     long("commandlog-large-reply-max-len", "128", Unit::None)
         .runtime()
         .doc("Entries kept in the log of commands with large replies."),
@@ -30,10 +26,6 @@ pub(super) const SETTINGS: &[Setting] = &[
     number("commandlog-request-larger-than", "1048576", -1, i64::MAX, Unit::Bytes)
         .runtime()
         .doc("Size of a command from which it is logged; -1 for never."),
-    long("commandlog-slow-execution-max-len", "128", Unit::None)
-        .also(&["slowlog-max-len"])
-        .runtime()
-        .doc("Entries kept in the slow log."),
     flag("hide-user-data-from-log", "yes")
         .runtime()
         .accepted(NEVER_SHOWN)
@@ -63,6 +55,14 @@ pub(super) const SETTINGS: &[Setting] = &[
     choice("loglevel", "notice", &["debug", "verbose", "notice", "warning", "nothing"])
         .runtime()
         .doc("Least urgent lines that are logged."),
+    number("slowlog-log-slower-than", "10000", -1, i64::MAX, Unit::Micros)
+        .also(&["commandlog-execution-slower-than"])
+        .runtime()
+        .doc("Duration from which a command enters the slow log; -1 for never."),
+    long("slowlog-max-len", "128", Unit::None)
+        .also(&["commandlog-slow-execution-max-len"])
+        .runtime()
+        .doc("Entries kept in the slow log."),
     flag("syslog-enabled", "no")
         .refused(
             "Troupe does not write to syslog: log to the standard output and let the service \

@@ -54,6 +54,9 @@ pub(super) const SETTINGS: &[Setting] = &[
         .accepted("keys go when they are due, whatever the effort")
         .doc("Work spent on finding keys that are due."),
     flag("activedefrag", "no").runtime().accepted(NO_DEFRAG).doc("Defragments memory."),
+    flag("jemalloc-bg-thread", "yes")
+        .runtime()
+        .doc("Gives freed memory back to the system on a thread of its own, idle or not."),
     flag("lazyfree-lazy-eviction", "no")
         .runtime()
         .accepted(BY_PIECES)

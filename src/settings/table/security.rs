@@ -14,8 +14,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         .accepted(NO_ACL)
         .doc("Channels that a new user may use."),
     text("aclfile", "")
-        .refused("Troupe has no access lists yet: remove the line and set 'requirepass'")
-        .doc("File of the users."),
+        .doc("File of the users, of whom there is one: a line 'user default' with every right."),
     long("acllog-max-len", "128", Unit::None)
         .runtime()
         .accepted(NO_ACL)
@@ -29,8 +28,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         .doc("Who may change dir and dbfilename at run time."),
     Setting::of(Kind::Special(Special::Lines { min: 2, max: 2 }), "rename-command", "")
         .file_only()
-        .refused("Troupe renames no commands yet: remove the line and keep clients out by password")
-        .doc("Gives a command another name, or none."),
+        .doc("Gives a command another name, or none: the old name, then the new one."),
     text("requirepass", "").runtime().secret().doc("Password of the default user; empty for none."),
     choice("sanitize-dump-payload", "no", &["no", "yes", "clients"])
         .runtime()
@@ -40,9 +38,8 @@ pub(super) const SETTINGS: &[Setting] = &[
         .runtime()
         .accepted("there is no client tracking yet")
         .doc("Keys remembered for client tracking."),
-    Setting::of(Kind::Special(Special::Lines { min: 1, max: 1024 }), "user", "")
+    Setting::of(Kind::Special(Special::Users), "user", "")
         .file_only()
         .secret()
-        .refused("Troupe has no access lists yet: remove the line and set 'requirepass'")
-        .doc("Defines a user."),
+        .doc("The default user as an access list names it, with every right; empty for none."),
 ];

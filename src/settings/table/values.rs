@@ -31,21 +31,24 @@ pub(super) const SETTINGS: &[Setting] = &[
         .runtime()
         .doc("Items in a node of a list, or its size: -1 for 4 kb up to -5 for 64 kb."),
     long("list-max-ziplist-entries", "512", Unit::None)
+        .runtime()
         .hidden()
         .accepted("Redis has no such setting any more")
         .doc("Items up to which a list was packed."),
     long("list-max-ziplist-value", "64", Unit::Bytes)
+        .runtime()
         .hidden()
         .accepted("Redis has no such setting any more")
         .doc("Length of an item up to which a list was packed."),
-    flag("lua-enable-insecure-api", "no")
-        .also(&["lua-enable-deprecated-api"])
+    flag("lua-enable-deprecated-api", "no")
+        .also(&["lua-enable-insecure-api"])
         .runtime()
         .hidden()
         .protected()
         .accepted("there are no scripts yet")
         .doc("Lets scripts use what could reach out of them."),
     flag("lua-replicate-commands", "yes")
+        .runtime()
         .hidden()
         .accepted("Redis has no such setting any more")
         .doc("Replicated scripts by their effects."),

@@ -64,7 +64,7 @@ pub(super) fn memory(source: &Source<'_>, lines: &mut Lines<'_>) {
     lines.bytes("total_system_memory", facts.process.system_memory);
     scripts(lines);
     lines.bytes("maxmemory", facts.settings.maxmemory);
-    lines.field("maxmemory_policy", facts.settings.get("maxmemory-policy").unwrap_or_default());
+    lines.field("maxmemory_policy", facts.settings.shown("maxmemory-policy"));
     for (name, (ratio, bytes)) in [
         ("allocator_frag", loss(memory.active, memory.allocated)),
         ("allocator_rss", loss(memory.resident, memory.active)),

@@ -32,15 +32,15 @@ pub(super) fn server(source: &Source<'_>, lines: &mut Lines<'_>) {
     lines.field("server_time_usec", facts.now.0.saturating_mul(1_000));
     lines.field("uptime_in_seconds", uptime);
     lines.field("uptime_in_days", uptime / 86_400);
-    let hz = facts.settings.get("hz").unwrap_or("10");
-    lines.field("hz", hz);
-    lines.field("configured_hz", hz);
+    let hz = facts.settings.shown("hz");
+    lines.field("hz", &hz);
+    lines.field("configured_hz", &hz);
     lines.field("clients_hz", hz);
     lines.field("lru_clock", facts.now.as_secs() & 0xff_ffff);
     lines.field("executable", &process.executable);
     lines.field("config_file", &process.config_file);
     lines.field("io_threads_active", u8::from(source.totals.shards.len() > 1));
-    let zone = facts.settings.get("availability-zone").unwrap_or_default();
+    let zone = facts.settings.shown("availability-zone");
     lines.field("availability_zone", zone);
     lines.field("shards", source.totals.shards.len());
     for (number, (kind, binds, port)) in process.listeners.iter().enumerate() {
@@ -99,7 +99,7 @@ pub(super) fn replication(source: &Source<'_>, lines: &mut Lines<'_>) {
     lines.field("master_repl_offset", 0);
     lines.field("second_repl_offset", -1);
     lines.field("repl_backlog_active", 0);
-    lines.field("repl_backlog_size", source.facts.settings.get("repl-backlog-size").unwrap_or("0"));
+    lines.field("repl_backlog_size", source.facts.settings.shown("repl-backlog-size"));
     lines.zeros(&["repl_backlog_first_byte_offset", "repl_backlog_histlen"]);
 }
 

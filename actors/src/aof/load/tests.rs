@@ -5,6 +5,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use super::super::disk::{Directory, Place};
+use super::super::filesystem::Os;
 use super::*;
 
 fn command(args: &[&str]) -> String {
@@ -132,7 +133,8 @@ fn reads_base_and_increments_in_order_and_each_from_database_0() {
     };
     fs::write(dir.path().join("a b"), command(&["SELECT", "4"]) + &command(&["SET", "x", "1"]))
         .unwrap();
-    let mut directory = Directory::open(&place).unwrap();
+    let mut directory = Directory::open(Box::new(Os), &place).unwrap();
+    directory.add_increment().unwrap();
     directory.add_increment().unwrap();
     for (index, file) in directory.files().unwrap().iter().enumerate().skip(1) {
         fs::write(&file.path, command(&["INCR", &index.to_string()])).unwrap();

@@ -1,0 +1,324 @@
+//! A disk in memory that keeps apart what programs see and what a power cut leaves, and that fails,
+//! or stands still, at the call that the test names.
+//!
+//! A file's bytes are durable when it was synced; a name is when its directory was. Until then a
+//! power cut may leave any part of the changes of names, each whole: that is what a test goes
+//! through with [`Memory::images`].
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use super::super::filesystem::{FileSystem, OpenFile};
+
+/// What happens at a call, counted from 1.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Plan {
+    /// Every call is carried out.
+    #[default]
+    Work,
+    /// That call fails.
+    Fail(usize),
+    /// That call fails although it is carried out.
+    FailDone(usize),
+    /// That call is the last: nothing that comes after it is carried out.
+    StopAfter(usize),
+}
+
+/// A name: of a directory, or of the file with that number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Node {
+    Directory,
+    File(usize),
+}
+
+type Names = BTreeMap<PathBuf, Node>;
+
+/// Names that come and go at once.
+#[derive(Debug, Clone)]
+struct Change {
+    gone: Option<PathBuf>,
+    come: Option<(PathBuf, Node)>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Content {
+    live: Vec<u8>,
+    durable: Vec<u8>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct State {
+    live: Names,
+    durable: Names,
+    /// What separates the two, in order.
+    pending: Vec<Change>,
+    files: Vec<Content>,
+    plan: Plan,
+    calls: usize,
+}
+
+/// The disk; its clones are the same disk.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Memory(Arc<Mutex<State>>);
+
+#[derive(Debug)]
+struct Opened {
+    memory: Memory,
+    file: usize,
+}
+
+impl Change {
+    fn concerns(&self, directory: &Path) -> bool {
+        let come = self.come.as_ref().map(|(path, _)| path);
+        self.gone.iter().chain(come).any(|path| path.parent() == Some(directory))
+    }
+
+    fn apply(&self, names: &mut Names) {
+        self.gone.as_ref().map(|path| names.remove(path));
+        names.extend(self.come.clone());
+    }
+}
+
+impl State {
+    fn change(&mut self, gone: Option<&Path>, come: Option<(&Path, Node)>) {
+        let come = come.map(|(path, node)| (path.to_owned(), node));
+        let change = Change { gone: gone.map(Path::to_owned), come };
+        change.apply(&mut self.live);
+        self.pending.push(change);
+    }
+
+    fn file(&self, path: &Path) -> Option<usize> {
+        match self.live.get(path) {
+            Some(Node::File(file)) => Some(*file),
+            _ => None,
+        }
+    }
+}
+
+fn missing() -> io::Error {
+    io::ErrorKind::NotFound.into()
+}
+
+impl Memory {
+    /// A disk with one directory.
+    pub(super) fn with(directory: &Path) -> Memory {
+        let memory = Memory::default();
+        memory.put_directory(directory);
+        memory
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap()
+    }
+
+    /// From now on calls are counted anew, and this happens.
+    pub(super) fn set(&self, plan: Plan) {
+        let mut state = self.state();
+        (state.plan, state.calls) = (plan, 0);
+    }
+
+    /// Calls since `set`.
+    pub(super) fn calls(&self) -> usize {
+        self.state().calls
+    }
+
+    /// Puts a directory there that is durable.
+    pub(super) fn put_directory(&self, path: &Path) {
+        self.put_node(path, Node::Directory);
+    }
+
+    /// Puts a file there that is durable.
+    pub(super) fn put(&self, path: &Path, bytes: &[u8]) {
+        let mut state = self.state();
+        let node = Node::File(state.files.len());
+        state.files.push(Content { live: bytes.to_owned(), durable: bytes.to_owned() });
+        drop(state);
+        self.put_node(path, node);
+    }
+
+    fn put_node(&self, path: &Path, node: Node) {
+        let mut state = self.state();
+        state.live.insert(path.to_owned(), node);
+        state.durable.insert(path.to_owned(), node);
+    }
+
+    /// The bytes of a file, as programs see them.
+    pub(super) fn bytes(&self, path: &Path) -> Option<Vec<u8>> {
+        let state = self.state();
+        state.file(path).map(|file| state.files[file].live.clone())
+    }
+
+    /// The names in a directory.
+    pub(super) fn listing(&self, directory: &Path) -> Vec<String> {
+        let state = self.state();
+        let inside = state.live.keys().filter(|path| path.parent() == Some(directory));
+        inside.map(|path| path.file_name().unwrap().to_string_lossy().into_owned()).collect()
+    }
+
+    /// All that is there, for comparing.
+    pub(super) fn shown(&self) -> String {
+        let state = self.state();
+        let mut shown = String::new();
+        let mut show = |path: &Path, node: &Node| match node {
+            Node::Directory => shown += &format!("{path:?} "),
+            Node::File(file) => shown += &format!("{path:?} {:?} ", state.files[*file]),
+        };
+        state.live.iter().for_each(|(path, node)| show(path, node));
+        state.durable.iter().for_each(|(path, node)| show(path, node));
+        for Change { gone, come } in &state.pending {
+            gone.iter().for_each(|path| show(path, &Node::Directory));
+            come.iter().for_each(|(path, node)| show(path, node));
+        }
+        shown
+    }
+
+    /// What the process that dies now leaves.
+    pub(super) fn killed(&self) -> Memory {
+        let state = self.state().clone();
+        Memory(Arc::new(Mutex::new(State { plan: Plan::Work, calls: 0, ..state })))
+    }
+
+    /// All that a power cut now may leave: each part of the changes of names that are not durable,
+    /// and each time with the bytes that are durable only.
+    pub(super) fn images(&self) -> Vec<Memory> {
+        let state = self.state().clone();
+        assert!(state.pending.len() < 12, "{} changes are pending", state.pending.len());
+        let parts = 0..1_u32 << state.pending.len();
+        parts.map(|part| Memory(Arc::new(Mutex::new(state.after_power_cut(part))))).collect()
+    }
+}
+
+impl State {
+    fn after_power_cut(&self, part: u32) -> State {
+        let mut names = self.durable.clone();
+        let pending = self.pending.iter().enumerate();
+        let kept = pending.filter(|(index, _)| part >> index & 1 == 1);
+        kept.for_each(|(_, change)| change.apply(&mut names));
+        let all = names.clone();
+        // What is in a directory that is not there is lost with it.
+        names.retain(|path, _| {
+            let is_top = path.parent().is_none_or(|parent| !self.live.contains_key(parent));
+            is_top || path.parent().is_some_and(|parent| all.contains_key(parent))
+        });
+        let durable = |file: &Content| Content { live: file.durable.clone(), ..file.clone() };
+        let files = self.files.iter().map(durable).collect();
+        State { live: names.clone(), durable: names, files, ..State::default() }
+    }
+
+    fn call<R>(&mut self, work: impl FnOnce(&mut State) -> io::Result<R>) -> io::Result<R> {
+        self.calls += 1;
+        let failure = || Err(io::Error::other(format!("call {}", self.calls)));
+        match self.plan {
+            Plan::Fail(call) if call == self.calls => failure(),
+            Plan::StopAfter(call) if call < self.calls => failure(),
+            Plan::FailDone(call) if call == self.calls => {
+                let failure = failure();
+                work(self)?;
+                failure
+            }
+            _ => work(self),
+        }
+    }
+}
+
+impl FileSystem for Memory {
+    fn create_directory(&self, path: &Path) -> io::Result<()> {
+        self.state().call(|state| {
+            if state.live.contains_key(path) {
+                return Err(io::ErrorKind::AlreadyExists.into());
+            }
+            state.change(None, Some((path, Node::Directory)));
+            Ok(())
+        })
+    }
+
+    fn sync_directory(&self, path: &Path) -> io::Result<()> {
+        self.state().call(|state| {
+            let State { pending, durable, .. } = state;
+            let synced = pending.extract_if(.., |change| change.concerns(path));
+            synced.for_each(|change| change.apply(durable));
+            Ok(())
+        })
+    }
+
+    fn names(&self, path: &Path) -> io::Result<Vec<OsString>> {
+        self.state().call(|_| Ok(()))?;
+        Ok(self.listing(path).into_iter().map(OsString::from).collect())
+    }
+
+    fn length(&self, path: &Path) -> io::Result<Option<u64>> {
+        self.state().call(|_| Ok(()))?;
+        Ok(self.bytes(path).map(|bytes| bytes.len() as u64))
+    }
+
+    fn read(&self, path: &Path, _: u64) -> io::Result<Option<Vec<u8>>> {
+        self.state().call(|_| Ok(()))?;
+        Ok(self.bytes(path))
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Box<dyn OpenFile>> {
+        let file = self.state().call(|state| {
+            if let Some(file) = state.file(path) {
+                state.files[file].live.clear();
+                return Ok(file);
+            }
+            state.files.push(Content::default());
+            let file = state.files.len() - 1;
+            state.change(None, Some((path, Node::File(file))));
+            Ok(file)
+        })?;
+        Ok(Box::new(Opened { memory: self.clone(), file }))
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn OpenFile>> {
+        let file = self.state().call(|state| state.file(path).ok_or_else(missing))?;
+        Ok(Box::new(Opened { memory: self.clone(), file }))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.state().call(|state| {
+            let node = state.live.get(from).copied().ok_or_else(missing)?;
+            state.change(Some(from), Some((to, node)));
+            Ok(())
+        })
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.state().call(|state| {
+            if state.live.contains_key(path) {
+                state.change(Some(path), None);
+            }
+            Ok(())
+        })
+    }
+}
+
+impl Opened {
+    fn call<R>(&self, work: impl FnOnce(&mut Content) -> R) -> io::Result<R> {
+        self.memory.state().call(|state| Ok(work(&mut state.files[self.file])))
+    }
+}
+
+impl OpenFile for Opened {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        // A write that fails has written a part.
+        let (first, rest) = bytes.split_at(bytes.len() / 2);
+        self.call(|content| content.live.extend(first))?;
+        self.call(|content| content.live.extend(rest))
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.call(|content| content.durable = content.live.clone())
+    }
+
+    fn cut(&mut self, length: u64) -> io::Result<()> {
+        self.call(|content| content.live.truncate(length as usize))
+    }
+
+    fn length(&self) -> io::Result<u64> {
+        self.call(|content| content.live.len() as u64)
+    }
+}

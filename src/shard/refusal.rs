@@ -1,0 +1,128 @@
+//! A record of the journal that is not applied: which command it is, why, and what helps.
+//!
+//! Nothing that a record does is dropped in silence. What changes no data is no refusal: commands
+//! that other servers write to a journal, and that are about functions, scripts or subscribers,
+//! where there are none.
+
+use std::fmt;
+
+use crate::commands::command::Command;
+use crate::commands::error::CommandError;
+use crate::commands::{positions, registry};
+use crate::resp::Span;
+use crate::settings::Renames;
+
+/// How much of a record's words is shown, in bytes.
+const SHOWN_MAX: usize = 128;
+
+/// First words of commands that this server does not have, and that change no data here.
+const WITHOUT_EFFECT: &[&[&str]] =
+    &[&["function", "delete"], &["publish"], &["script", "flush"], &["spublish"]];
+
+/// Commands about what cannot be kept or run yet.
+const NOT_YET: &[(&[&str], &str, Remedy)] = &[
+    (&["function"], "there are no functions yet", Remedy::DropFunctions),
+    (&["fcall"], "there are no functions yet", Remedy::Rewrite),
+    (&["eval", "evalsha", "script"], "there are no scripts yet", Remedy::Rewrite),
+    (&["restore", "restore-asking"], "values of DUMP cannot be read yet", Remedy::Rewrite),
+];
+
+/// Why a record is not applied. `Display` says it all, save where the record stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The command, with its keys.
+    command: String,
+    why: String,
+    remedy: Remedy,
+}
+
+/// What may help.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Remedy {
+    /// A rewritten file has the values alone.
+    Rewrite,
+    /// A rewritten file still has the functions.
+    DropFunctions,
+    /// More databases.
+    Databases,
+}
+
+impl Remedy {
+    fn text(self) -> &'static str {
+        match self {
+            Remedy::Rewrite => {
+                "load the file with the server that wrote it and have it rewritten there \
+                 (BGREWRITEAOF, aof-use-rdb-preamble no)"
+            }
+            Remedy::DropFunctions => {
+                "load the file with the server that wrote it, drop its functions (FUNCTION FLUSH), \
+                 and have it rewritten there (BGREWRITEAOF, aof-use-rdb-preamble no)"
+            }
+            Remedy::Databases => "set databases as high as it was where the file was written",
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Refusal { command, why, remedy } = self;
+        write!(f, "{command} cannot be applied: {why}; {}", remedy.text())
+    }
+}
+
+impl Refusal {
+    /// The command of the record gave this error.
+    pub(super) fn failed(
+        command: &Command,
+        spans: &[Span],
+        bytes: &[u8],
+        error: &CommandError,
+    ) -> Refusal {
+        let keys = positions::keys(command, spans, bytes);
+        let words = 1 + usize::from(command.name.as_str().contains('|'));
+        let remedy = match error {
+            CommandError::DbIndexOutOfRange => Remedy::Databases,
+            _ => Remedy::Rewrite,
+        };
+        let command = shown((0..words).chain(keys).filter_map(|at| spans.get(at)), bytes);
+        Refusal { command, why: error.to_string(), remedy }
+    }
+
+    /// No command is called so. None where it changes no data all the same.
+    pub(super) fn of_unknown(spans: &[Span], bytes: &[u8], renames: &Renames) -> Option<Refusal> {
+        let is = |at: usize, name: &str| {
+            let word: Option<&Span> = spans.get(at);
+            word.is_some_and(|word| word.of(bytes).eq_ignore_ascii_case(name.as_bytes()))
+        };
+        let begins = |names: &&[&str]| names.iter().enumerate().all(|(at, name)| is(at, name));
+        if WITHOUT_EFFECT.iter().any(begins) {
+            return None;
+        }
+        let not_yet = NOT_YET.iter().find(|(names, ..)| names.iter().any(|name| is(0, name)));
+        let (why, remedy) = match (not_yet, registry::refusal(bytes, spans, renames)) {
+            (Some((_, why, remedy)), _) => ((*why).to_owned(), *remedy),
+            (None, CommandError::UnknownCommand { name, .. }) => {
+                let why = format!("Unknown command '{name}' reading the append only file");
+                (why, Remedy::Rewrite)
+            }
+            (None, error) => (error.to_string(), Remedy::Rewrite),
+        };
+        let command = shown(spans.iter().take(2), bytes);
+        Some(Refusal { command, why, remedy })
+    }
+}
+
+/// Words with blanks between, as far as there is room.
+fn shown<'a>(spans: impl Iterator<Item = &'a Span>, bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for span in spans {
+        let room = SHOWN_MAX.saturating_sub(text.len());
+        if room == 0 {
+            break;
+        }
+        let (word, blank) = (span.of(bytes), if text.is_empty() { "" } else { " " });
+        text.push_str(blank);
+        text.push_str(&String::from_utf8_lossy(&word[..word.len().min(room)]));
+    }
+    text
+}

@@ -1,0 +1,98 @@
+//! A peer that keeps a journal, and what it leaves: files, which ours is then started on.
+
+use std::fs;
+use std::path::PathBuf;
+
+use super::contents::Contents;
+use crate::support::client::encode;
+use crate::support::oracle::Oracle;
+use crate::support::reply::words;
+use crate::support::server::{Options, Server};
+use crate::support::wait::{SOON, until};
+
+/// Files of a journal, by name.
+pub(super) type Files = Vec<(String, Vec<u8>)>;
+
+/// A peer that writes a journal.
+pub(super) struct Author {
+    pub(super) server: Server,
+    folder: PathBuf,
+}
+
+impl Author {
+    /// Starts the peer, or says that it is missing.
+    pub(super) fn start(oracle: Oracle) -> Option<Author> {
+        let name = format!("foreign-{:016x}", fastrand::u64(..));
+        let options = oracle.options()?;
+        let server = options
+            .with("appendonly yes")
+            .with("appendfsync no")
+            .with("aof-use-rdb-preamble no")
+            .with("aof-timestamp-enabled yes")
+            .with(&format!("appenddirname {name}"))
+            .start();
+        // The peer may live in a root of its own.
+        let folder = PathBuf::from(format!("/proc/{}/root/tmp/{name}", server.pid()));
+        Some(Author { server, folder })
+    }
+
+    /// What it has written so far. A reply leaves it only when its write is in the file.
+    pub(super) fn files(&self) -> Files {
+        let entries = fs::read_dir(&self.folder).unwrap().map(|entry| entry.unwrap());
+        let file = |entry: fs::DirEntry| {
+            (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap())
+        };
+        entries.map(file).collect()
+    }
+
+    /// What it has when it has read its files itself: what they say, as it means it.
+    pub(super) fn read_back(&self) -> Contents {
+        let mut client = self.server.client();
+        let reply = client.line("DEBUG LOADAOF");
+        assert!(reply.is_ok(), "{reply:?}");
+        Contents::of(&mut client)
+    }
+
+    /// Has it write its files anew, from the data set alone.
+    pub(super) fn rewrite(&self) {
+        let mut client = self.server.client();
+        client.line("BGREWRITEAOF");
+        until("the files are rewritten", SOON * 3, || {
+            let info = client.line("INFO persistence").text();
+            info.contains("aof_rewrite_in_progress:0") && info.contains("aof_rewrite_scheduled:0")
+        });
+    }
+}
+
+impl Drop for Author {
+    fn drop(&mut self) {
+        drop(fs::remove_dir_all(&self.folder));
+    }
+}
+
+/// One increment of these lines, as a peer would have written it.
+pub(super) fn of_lines<L: AsRef<str>>(lines: &[L]) -> Files {
+    let written = lines.iter().flat_map(|line| encode(&words(line.as_ref()).unwrap())).collect();
+    let name = "appendonly.aof.1.incr.aof".to_owned();
+    let manifest = format!("file {name} seq 1 type i\n").into_bytes();
+    vec![(name, written), ("appendonly.aof.manifest".to_owned(), manifest)]
+}
+
+/// A server with a journal that stands on these files; whether it comes up is the test's question.
+pub(super) fn launch(options: &Options, files: &Files) -> Server {
+    let mut server = options.clone().journal("no").start();
+    server.stop();
+    let folder = server.path("appendonlydir");
+    fs::remove_dir_all(&folder).unwrap();
+    fs::create_dir(&folder).unwrap();
+    files.iter().for_each(|(name, bytes)| fs::write(folder.join(name), bytes).unwrap());
+    server.respawn();
+    server
+}
+
+/// A server that has loaded these files.
+pub(super) fn load(options: &Options, files: &Files) -> Server {
+    let server = launch(options, files);
+    server.wait_ready();
+    server
+}
