@@ -5,7 +5,7 @@
 
 use std::ffi::OsString;
 use std::fmt::Debug;
-use std::fs::{self, File, Metadata};
+use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 
@@ -62,7 +62,7 @@ impl FileSystem for Os {
 
     fn length(&self, path: &Path) -> io::Result<Option<u64>> {
         let metadata = if_there(fs::metadata(path))?;
-        Ok(metadata.filter(Metadata::is_file).map(|metadata| metadata.len()))
+        Ok(metadata.filter(|metadata| !metadata.is_dir()).map(|metadata| metadata.len()))
     }
 
     fn read(&self, path: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
