@@ -279,6 +279,10 @@ fn sorted(
     } else {
         elements = ordered(call, keys, plan, by, is_alpha, elements)?;
     }
+    if keys.lacks_any() {
+        // The order is not known yet.
+        return Ok(Vec::new());
+    }
     elements.truncate(start + count);
     elements.drain(..start);
     Ok(elements)
@@ -303,9 +307,6 @@ fn ordered(
             _ => Weight::Number(score(Some(&element))?),
         };
         weighed.push(Weighed { element, weight });
-    }
-    if keys.lacks_any() {
-        return Ok(Vec::new());
     }
     let whole = plan.destination.is_some();
     weighed.sort_by(|a, b| {
@@ -451,6 +452,7 @@ mod tests {
         assert_eq!(shards.run("LINDEX other 0"), "\"39\"");
         assert_eq!(shards.run("SORT k DESC STORE third"), "(integer) 40");
         assert_eq!(shards.run("LINDEX third 39"), "\"0\"");
+        assert_eq!(shards.run("SORT k BY weight_* LIMIT 38 5 GET #"), "1) \"1\"\n2) \"0\"");
         assert_eq!(shards.run("SORT k GET no_* STORE k"), "(integer) 40");
         assert_eq!(shards.run("LINDEX k 1"), "\"\"");
     }
