@@ -35,13 +35,13 @@ pub struct Command {
     /// Its keys that no specification finds, or not for certain, from its words, the name first:
     /// where they stand. It finds all that specifications look for behind a word, too; the last
     /// specification says what is done with them.
-    pub further: Option<FurtherKeys>,
-    /// Whether names of its keys follow from values, from its words. A record of it is applied where
-    /// every slot is.
-    pub anywhere: Option<KeysAnywhere>,
+    pub further: Option<OfWords<Vec<usize>>>,
+    /// Whether names of its keys follow from values, from its words: a record of it is applied
+    /// where every slot is.
+    pub anywhere: Option<OfWords<bool>>,
     /// What it does with keys that are declared with [`Access::VARIABLE_FLAGS`], from its words,
     /// the name first.
-    pub varying_access: Option<VaryingAccess>,
+    pub varying_access: Option<OfWords<Access>>,
     /// Position of the first element that it looks for by name in the collection of its key; so
     /// that is in the cache when it runs.
     pub element: Option<u16>,
@@ -128,14 +128,8 @@ impl Command {
     }
 }
 
-/// Where keys are that no specification finds for certain, by the words of the call.
-pub type FurtherKeys = fn(&[&[u8]]) -> Vec<usize>;
-
-/// Whether names of keys follow from values, by the words of the call.
-pub type KeysAnywhere = fn(&[&[u8]]) -> bool;
-
-/// What a command does with its keys, by its words.
-pub type VaryingAccess = fn(&[&[u8]]) -> Access;
+/// What the words of a call tell, the name first.
+pub type OfWords<R> = fn(&[&[u8]]) -> R;
 
 /// A command's name. It can be shown and looked up, never compared.
 #[derive(Clone, Copy)]

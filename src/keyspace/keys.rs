@@ -265,8 +265,8 @@ impl<'a> Keys<'a> {
         }
     }
 
-    /// As [`Keys::set`], but for the event and the count, which are the caller's. Returns false where
-    /// the slot is not here.
+    /// As [`Keys::set`], but for the event and the count, which are the caller's. Returns false
+    /// where the slot is not here.
     pub(super) fn store(&mut self, key: Key<'_>, value: NewValue<'_>, deadline: Deadline) -> bool {
         self.expire_if_due(key);
         self.ahead(key);

@@ -2,7 +2,7 @@
 //!
 //! A change has a key, and passes two points: [`Listener::ahead`] and [`Listener::touched`]. No
 //! command knows who listens. What is journaled is not the same thing: that is
-//! [`Effects`](crate::keyspace::effect::Effects). While a journal is replayed nobody hears anything.
+//! [`Effects`](crate::keyspace::effect::Effects). While a journal is replayed nobody hears of it.
 
 #[cfg(debug_assertions)]
 use std::collections::BTreeSet;

@@ -1,10 +1,9 @@
 //! Lending: what a visitor takes along, what it gives back, and where it runs.
 //!
 //! At its last shard the visitor's slots are put into that shard's own array, or everything takes
-//! the place of that array; the command runs as if the slots had always been there, and they go back
-//! by letter. Effects of the command leave before
-//! those letters, since a turn ends in that order: nobody can change a slot and be journaled ahead
-//! of the command that held it.
+//! the place of that array; the command runs as if the slots had always been there, and they go
+//! back by letter. Effects of the command leave before those letters, since a turn ends in that
+//! order: nobody can change a slot and be journaled ahead of the command that held it.
 
 use crate::keyspace::space::Keyspace;
 use crate::route::{Map, ShardId};

@@ -3,9 +3,9 @@
 //! A batch joins the queues of all its slots in one step, and is served when its slots are here and
 //! nobody before it wants one of them. What already holds slots of other shards goes before what
 //! holds nothing, so that those come back soon, but not for ever: nobody is overtaken more than
-//! [`OVERTAKEN_MAX`] times. That makes no deadlock, since whoever holds nothing waits for nobody but
-//! those that are further on in the order of the shards. There is at most one batch a connection, so
-//! the number of connections bounds the queue.
+//! [`OVERTAKEN_MAX`] times. That makes no deadlock, since whoever holds nothing waits only for
+//! those that are further on in the order of the shards. There is at most one batch a connection,
+//! so the number of connections bounds the queue.
 
 use std::collections::{HashMap, VecDeque};
 

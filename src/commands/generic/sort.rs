@@ -1,8 +1,8 @@
 //! The elements of a collection in order: SORT, SORT_RO.
 //!
 //! A pattern of BY or GET names a key for each element, and those keys lie anywhere: a call meets
-//! their slots while it looks, and runs again with them. What STORE stores is journaled by value: it
-//! depends on keys that a replay does not have beside it.
+//! their slots while it looks, and runs again with them. What STORE stores is journaled by value:
+//! it depends on keys that a replay does not have beside it.
 //!
 //! Equal elements keep their order. Texts that are not stored are compared up to their first zero
 //! byte, as Valkey does in the locale "C".
