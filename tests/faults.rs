@@ -1,7 +1,7 @@
 //! Promise 3, where the disk fails: each system call on the way of a journal that begins, is taken
-//! over or is adopted is once made to fail, and once the last that the process makes. After that
-//! the next try and the next start go on, and nothing is lost. strace does it; what a power cut
-//! leaves is rehearsed in `actors/src/aof/disk/rehearsal.rs`.
+//! over, is adopted or ends is once made to fail, and once the last that the process makes. After
+//! that the next try and the next start go on, and nothing is lost. strace does it; what a power
+//! cut leaves is rehearsed in `actors/src/aof/disk/rehearsal.rs`.
 //!
 //! The same where there is no inode or no descriptor left.
 
@@ -283,6 +283,59 @@ fn a_start_goes_on_after_a_death_on_the_way_of_a_journal() {
 #[test]
 fn a_start_goes_on_after_a_death_on_the_way_of_a_switch() {
     starts_after_deaths(false);
+}
+
+/// A journal that ends while what it was given last is on its way to the disk.
+fn ends_after(fault: &str) {
+    if strace_is_missing() {
+        return;
+    }
+    let on = Options::shards(2).journal("everysec").debug();
+    let mut server = on.start();
+    server.client().line("DEBUG POPULATE 100 key 50");
+    for kind in ["write", "fdatasync"] {
+        let mut struck_once = false;
+        for number in 1..4 {
+            let call = (kind, number);
+            let mut client = server.client();
+            let before = digest(&mut client);
+            let strace = attach(&server, call, fault);
+            drop(client.send(&["SET", "a", &format!("{kind}:{number}")]));
+            drop(client.send(&["CONFIG", "SET", "appendonly", "no"]));
+            drop(client.read());
+            let ended = client.read();
+            if let Ok(ended) = ended {
+                detach(strace);
+                assert_eq!(ended.text(), "OK", "{call:?}");
+                assert_eq!(client.line("SET b 1").text(), "OK", "{call:?}: there is no journal");
+                assert_eq!(set(&mut client, "appendonly yes"), "OK", "{call:?}");
+                let last = digest(&mut client);
+                server.kill();
+                server.restart();
+                assert_eq!(digest(&mut server.client()), last, "{call:?}");
+            } else {
+                server.wait_end(SOON);
+                detach(strace);
+                server.restart();
+                let mut client = server.client();
+                let value = client.line("GET a").text();
+                let is_there = value == format!("{kind}:{number}");
+                assert!(is_there || digest(&mut client) == before, "{call:?}: {value}");
+            }
+            struck_once |= struck(&server);
+        }
+        assert!(struck_once, "no {kind} was met");
+    }
+}
+
+#[test]
+fn a_journal_ends_after_each_call_has_failed() {
+    ends_after("error=EIO");
+}
+
+#[test]
+fn a_start_goes_on_after_a_death_on_the_way_of_an_end() {
+    ends_after("signal=KILL");
 }
 
 /// Records of fifty keys, the last of which no shard alone can apply: they are written anew.

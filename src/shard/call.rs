@@ -126,7 +126,7 @@ impl Engine {
         let panicked = matches!(ended, Ended::Panicked);
         match ended {
             Ended::GoesOn => {}
-            Ended::Asks(action) => batch.action = Some(action),
+            Ended::Asks(action) => batch.action = Some(*action),
             Ended::Lacks(slots) => {
                 batch.wider.extend(slots);
                 return Ran { end, panicked, lacks: true };

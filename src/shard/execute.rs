@@ -70,7 +70,7 @@ pub(super) enum Ended {
     /// Not yet: another step of it is left, or something goes ahead of it.
     GoesOn,
     /// Not yet: its connection has to do this first.
-    Asks(Action),
+    Asks(Box<Action>),
     /// Not at all: it runs again when these slots are here too.
     Lacks(Vec<u16>),
 }
@@ -180,7 +180,7 @@ impl Engine {
             Run::Server(run) => match run(call, session) {
                 Ok(asked) => {
                     session.last = Some(call.command);
-                    Ended::Asks(asked)
+                    Ended::Asks(Box::new(asked))
                 }
                 Err(error) => Ended::Failed(error),
             },
@@ -294,5 +294,35 @@ fn text_of(panic: &(dyn Any + Send)) -> &str {
         (Some(text), _) => text,
         (_, Some(text)) => text,
         _ => "a panic without words",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::commands::command::{Access, Command, KeySpec, Name, Run};
+    use crate::keyspace::keys::Deadline;
+    use crate::keyspace::listener::Event;
+    use crate::testing::{Still, Store, printed};
+
+    static BOTH: Command = Command {
+        name: Name("both"),
+        keys: &[KeySpec::one(1, Access::OW.and(Access::UPDATE))],
+        run: Run::SessionAndKeys(|call, session, keys, reply| {
+            session.no_touch = true;
+            keys.set_string(call.key(1), b"1", Deadline::Clear, Event::SET);
+            reply.ok();
+            Ok(())
+        }),
+        ..Command::BASE
+    };
+
+    #[test]
+    fn a_command_may_need_its_session_and_its_keys() {
+        let mut store = Store::new();
+        let mut batch = store.batch(&[b"GET", b"k"]);
+        batch.routed[0].command = Some(&BOTH);
+        let home = store.shard.visit(batch, &mut Still).expect("one shard has everything");
+        assert_eq!((printed(&home.replies).as_str(), home.session.no_touch), ("OK", true));
+        assert_eq!(store.run("GET k"), "\"1\"");
     }
 }
