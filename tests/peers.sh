@@ -36,7 +36,8 @@ install_of_sid() {
   local wrapper=$1 program=$2 tools=$3
   if [ ! -x "$dir/sid/usr/bin/$program" ]; then
     # The packages' set-up scripts want a running init system; what is needed is the unpacked programs.
-    chroot "$dir/sid" apt-get update -qq
+    # A mirror may be older than the time for which its lists are good.
+    chroot "$dir/sid" apt-get -o Acquire::Check-Valid-Until=false update -qq
     chroot "$dir/sid" apt-get install -y -qq --no-install-recommends "$program" "$tools" \
       >>"$dir/install.log" 2>&1 || true
   fi
