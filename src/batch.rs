@@ -76,6 +76,8 @@ pub struct Batch {
     pub(crate) keys: Vec<KeyAt>,
     /// Slots that the next call met beside those of its keys; it runs with them.
     pub(crate) wider: Vec<u16>,
+    /// The next call is over everything and had to start again, because slots moved.
+    pub(crate) starts_again: bool,
     pub(crate) errand: Option<Box<Errand>>,
     pub(crate) walk: Option<Box<Walk>>,
     pub(crate) refused: Option<CommandError>,
@@ -100,6 +102,7 @@ impl Batch {
             warmed: 0,
             keys: Vec::new(),
             wider: Vec::new(),
+            starts_again: false,
             errand: None,
             walk: None,
             refused: None,
@@ -188,6 +191,7 @@ impl Batch {
     pub(crate) fn forget_keys(&mut self) {
         self.keys.clear();
         self.wider.clear();
+        self.starts_again = false;
         if self.keys.capacity() > KEYS_KEPT {
             self.keys = Vec::new();
         }

@@ -3,6 +3,7 @@
 //! An errand visits its shards in ascending order, takes the slots that it names from each but the
 //! last, runs there, and gives everything back. The ascending order is what rules out deadlock. One
 //! that wants everything takes the last shard's slots as well, so that all stand in one keyspace.
+//! Where slots moved on its way it starts again, and from then on none moves until it has run.
 
 use crate::keyspace::space::{Keyspace, Slots};
 use crate::route::{Map, ShardId};
@@ -29,6 +30,8 @@ pub struct Errand {
     epoch: u64,
     /// What is at the last shard is taken along as well: others wait for it, as they do elsewhere.
     pub(crate) takes_last: bool,
+    /// No slot leaves its shard until everything is given back: it had to start again.
+    pub(crate) holds_moves: bool,
     pub(crate) stops: Vec<Stop>,
     pub(crate) at: usize,
     pub(crate) slots: Vec<(ShardId, Slots)>,
@@ -68,7 +71,15 @@ impl Errand {
     }
 
     fn new(stops: Vec<Stop>, map: &Map, takes_last: bool) -> Errand {
-        Errand { epoch: map.epoch(), takes_last, stops, at: 0, slots: Vec::new(), everything: None }
+        Errand {
+            epoch: map.epoch(),
+            takes_last,
+            holds_moves: false,
+            stops,
+            at: 0,
+            slots: Vec::new(),
+            everything: None,
+        }
     }
 
     /// True when the shard to visit now has, by this map, what is wanted from it. With another map

@@ -66,7 +66,7 @@ impl Shard {
 
     /// Takes the slots of an errand out again, where they were put in, and sends everything home.
     pub(super) fn give_back(&mut self, errand: Errand, torn: bool) {
-        let Errand { stops, slots, everything, .. } = errand;
+        let Errand { stops, slots, everything, holds_moves, .. } = errand;
         for (stop, (owner, mut slots)) in stops.iter().zip(slots) {
             if let (Need::Slots(numbers), true) = (&stop.need, slots.is_empty()) {
                 let space = &mut self.engine.space;
@@ -78,6 +78,17 @@ impl Shard {
         for (stop, whole) in stops.iter().zip(wholes) {
             self.send_back(stop.shard, Lent::Whole(whole), torn);
         }
+        if holds_moves {
+            self.hold_moves(-1);
+        }
+    }
+
+    /// Tells every shard that there is one reason more, or less, for slots to stay.
+    pub(super) fn hold_moves(&mut self, change: i32) {
+        for shard in (0..self.given.map.shards()).filter(|shard| *shard != self.id) {
+            self.outbox.letters.push((shard, Letter::HoldMoves(change)));
+        }
+        self.receive(Letter::HoldMoves(change));
     }
 
     fn send_back(&mut self, owner: ShardId, slots: Lent, torn: bool) {

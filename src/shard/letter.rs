@@ -27,6 +27,8 @@ pub enum Letter {
         /// Its new owner.
         to: ShardId,
     },
+    /// No slot leaves from now on (1), or one reason for that is gone (-1).
+    HoldMoves(i32),
     /// A slot that moves here; the map that says so comes later.
     MoveIn(u16, Box<Slot>),
     /// New settings.

@@ -106,6 +106,9 @@ pub struct Shard {
     longest_slice_ns: u64,
     rebuilt: Rebuilt,
     leaving: Vec<(u16, ShardId)>,
+    /// Commands over everything for which no slot leaves. Letters of two shards may come in any
+    /// order, so it may be below zero for a moment.
+    moves_held: i32,
     broken: Broken,
     /// What leaves at the end of the turn.
     pub outbox: Outbox,
@@ -151,6 +154,7 @@ impl Shard {
             longest_slice_ns: 0,
             rebuilt: Rebuilt::default(),
             leaving: Vec::new(),
+            moves_held: 0,
             broken: Broken::default(),
             outbox: Outbox::default(),
         }
@@ -236,6 +240,10 @@ impl Shard {
             }
             Letter::MoveOut { slot, to } => {
                 self.leaving.push((slot, to));
+                self.move_out();
+            }
+            Letter::HoldMoves(change) => {
+                self.moves_held += change;
                 self.move_out();
             }
             Letter::MoveIn(slot, tables) => {
@@ -361,7 +369,8 @@ impl Shard {
     /// Sends the slots away that have to leave and are here. What is not trusted stays until it is
     /// rebuilt, and what is told to a new journal until that is done.
     fn move_out(&mut self) {
-        if self.engine.phase != Phase::Serving || self.engine.base.is_some() {
+        let is_held = self.moves_held > 0 || self.engine.base.is_some();
+        if is_held || self.engine.phase != Phase::Serving {
             return;
         }
         let Shard { leaving, engine, outbox, .. } = self;

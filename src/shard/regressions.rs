@@ -60,6 +60,27 @@ fn a_slot_that_moves_past_a_command_over_everything_is_counted_and_kept() {
     assert_eq!(store.run(&format!("GET {key}")), "\"v\"");
 }
 
+/// A command over everything started again for each slot that moved, perhaps for ever.
+#[test]
+fn nothing_moves_while_a_command_over_everything_starts_again() {
+    let mut store = Shards::new(3);
+    let (key, other) = (key_of(&store, 1), key_of(&store, 2));
+    store.run(&format!("MSET {key} v {other} v"));
+    store.send(&["DBSIZE"]);
+    let visit = store.letters_of(0);
+    let moved = leave(&mut store, &key, 1, 0);
+    store.deliver(moved);
+    publish(&mut store, &key, 0);
+    store.deliver(visit);
+    let again = store.letters_of(1);
+    store.deliver(again);
+    assert!(leave(&mut store, &other, 2, 0).is_empty(), "it stays until the command has run");
+    assert_eq!(settled(&mut store), "(integer) 2");
+    assert!(store.shards[0].engine.space.has(slot::of(other.as_bytes())), "then it leaves");
+    publish(&mut store, &other, 0);
+    assert_eq!(store.run(&format!("MGET {key} {other}")), "1) \"v\"\n2) \"v\"");
+}
+
 /// A slot was lent when its shard began to be rebuilt. It came back newer than the journal up to
 /// the marker, and the old records were applied to it all the same.
 #[test]

@@ -183,7 +183,12 @@ impl Shard {
             if self.engine.refuses_next(&self.given, batch) {
                 return Place::Here;
             }
-            batch.errand = Some(Box::new(make(self)));
+            let mut errand = make(self);
+            if batch.starts_again {
+                errand.holds_moves = true;
+                self.hold_moves(1);
+            }
+            batch.errand = Some(Box::new(errand));
         }
         loop {
             let errand = batch.errand.as_deref_mut().expect("it was there or was just made");
@@ -196,6 +201,7 @@ impl Shard {
                 return Place::Here;
             }
             if !errand.is_on_its_way(&self.given.map) {
+                batch.starts_again |= errand.everything.is_some();
                 self.turn_back(batch);
                 return self.place(batch);
             }
