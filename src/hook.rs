@@ -1,10 +1,10 @@
 //! The layers around a command, as three traits. No layer is an `if` in the shard.
 //!
-//! A [`Gate`] runs before a command and may refuse it (authentication, loading, a failed journal) or
-//! hold it back (a pause, a journal that does not keep up). A [`Sink`] sees it afterwards, refused
-//! or not, and cannot refuse: statistics, slow log, logging. A [`Listener`] hears of every change of
-//! a key, ahead of it and after it; it is declared with the keys. All are listed in order in one
-//! place, where the server is wired. A shard owns its own copies, so they need no lock.
+//! A [`Gate`] runs before a command and may refuse it (authentication, loading, a failed journal)
+//! or hold it back (a pause, a journal that does not keep up). A [`Sink`] sees it afterwards,
+//! refused or not, and cannot refuse: statistics, slow log, logging. A [`Listener`] hears of every
+//! change of a key, ahead of it and after it; it is declared with the keys. All are listed in order
+//! in one place, where the server is wired. A shard owns its own copies, so they need no lock.
 
 use crate::base::millis::Millis;
 use crate::clients::Pause;

@@ -268,7 +268,8 @@ impl Shard {
                 }
             }
             Letter::Journal(failed) => {
-                self.engine.journal_failed = failed;
+                // News of a journal that has ended may come late.
+                self.engine.journal_failed = failed.filter(|_| self.engine.has_journal);
                 self.ready.append(&mut self.set_aside);
             }
         }

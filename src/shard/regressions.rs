@@ -144,6 +144,22 @@ fn a_panic_just_before_the_end_of_a_rebuild_is_not_forgotten() {
     assert_eq!(store.shards[0].phase(), Phase::Suspect);
 }
 
+/// A journal failed while it ended. The news came when there was none any more, and writes were
+/// refused for good.
+#[test]
+fn news_of_a_journal_that_has_ended_refuses_nothing() {
+    let mut store = Shards::new(1);
+    let failed = || Letter::Journal(Some("No space left on device".to_owned()));
+    let shard = &mut store.shards[0];
+    shard.rebuilds(true);
+    shard.receive(failed());
+    assert!(shard.engine.journal_failed.is_some());
+    shard.rebuilds(false);
+    shard.receive(Letter::Journal(None));
+    shard.receive(failed());
+    assert_eq!(shard.engine.journal_failed, None);
+}
+
 /// A panic beside the command, in a sink, while it held slots of another shard: they were dropped
 /// on the way, and their shard waited for ever.
 #[test]
