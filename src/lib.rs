@@ -23,6 +23,7 @@ pub mod counted;
 pub mod hook;
 pub mod hooks;
 pub mod shard;
+pub mod stream;
 
 pub mod aof;
 pub mod stats;

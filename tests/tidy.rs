@@ -34,6 +34,7 @@ const CORE: &[(&str, &[&str])] = &[
     ("session", &["base", "resp", "settings", "keyspace", "commands"]),
     ("clients", LAYERS_0_TO_3),
     ("counted", &["base", "question", "commands"]),
+    ("stream", &["base", "resp", "settings", "keyspace"]),
     ("hook", LAYERS_0_TO_3),
     ("batch", LAYERS_0_TO_3),
     ("shard", LAYERS_0_TO_3),
@@ -44,7 +45,7 @@ const CORE: &[(&str, &[&str])] = &[
 
 const LAYERS_0_TO_3: &[&str] = &[
     "base", "resp", "settings", "data", "keyspace", "question", "route", "commands", "session",
-    "clients", "counted", "hook", "batch", "shard",
+    "clients", "counted", "stream", "hook", "batch", "shard",
 ];
 
 /// What each module of the shell may import. An actor knows messages and what belongs to no actor,

@@ -17,13 +17,14 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::{info, warn};
-use troupe::aof::journal::{Journal, Policy};
+use troupe::aof::journal::Journal;
 use troupe::base::hash::Hasher;
 use troupe::commands::action::Shutdown;
 use troupe::hooks::slowlog::LogIds;
 use troupe::route::Map;
 use troupe::settings::Settings;
 use troupe::shard::{self, Parts};
+use troupe::stream::Policy;
 
 use crate::admin::{self, Admin, Current, Reach};
 use crate::allocator;

@@ -16,13 +16,13 @@ use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Recipient, Runn
 use bytes::Bytes;
 use tokio::time::{Sleep, sleep};
 use tracing::{error, info, warn};
-use troupe::aof::journal::Policy;
 use troupe::base::millis::Millis;
 use troupe::hook::Phase;
 use troupe::hook::Sink;
 use troupe::hooks::monitor::Monitor;
 use troupe::shard::SLICE_NS;
 use troupe::shard::question::Question;
+use troupe::stream::Policy;
 
 use crate::fault::{Vital, panic_text};
 use crate::message::connection::{Kill, Push};

@@ -16,12 +16,12 @@ use actix::Recipient;
 use bytes::BytesMut;
 use slab::Slab;
 use tracing::error;
-use troupe::aof::credit::Credit;
-use troupe::aof::journal::{self, Policy, Progress};
 use troupe::base::millis::Millis;
 use troupe::batch::Batch;
 use troupe::shard::Shard;
 use troupe::shard::letter::Letter;
+use troupe::stream::credit::Credit;
+use troupe::stream::{Append, Policy, Progress};
 
 use crate::clock::Clock;
 use crate::fault::panic_text;
@@ -225,7 +225,7 @@ impl Thread {
             self.shared.journal.appended();
         }
         journal.credit.sent(bytes.len() as u64, self.clock.steady_ms());
-        let append = journal::Append { shard: self.number, runs, bytes, finished };
+        let append = Append { shard: self.number, runs, bytes, finished };
         journal.writer.do_send(aof::Append(append));
         let is_open = journal.credit.is_open(self.clock.steady_ms());
         shard.receive(Letter::Credit(is_open));

@@ -28,7 +28,7 @@ use bytes::{Bytes, BytesMut};
 use super::storage::{Fault, Work};
 use crate::keyspace::effect::Run;
 use crate::resp::encode;
-use crate::settings::Fsync;
+use crate::stream::{Append, Policy, Progress};
 
 /// Time between two tries of a write that failed.
 pub const RETRY_MS: u64 = 1_000;
@@ -36,52 +36,6 @@ pub const RETRY_MS: u64 = 1_000;
 pub const SYNC_EVERY_MS: u64 = 1_000;
 /// A sync that took longer than this counts as one that delayed writes.
 pub const SYNC_SLOW_MS: u64 = 2_000;
-
-/// The setting `appendfsync`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Policy {
-    /// A reply waits for the sync that covers it.
-    Always,
-    /// Effects are durable after a second or two.
-    #[default]
-    EverySecond,
-    /// The system decides.
-    Never,
-}
-
-impl From<Fsync> for Policy {
-    fn from(fsync: Fsync) -> Policy {
-        match fsync {
-            Fsync::Always => Policy::Always,
-            Fsync::EverySecond => Policy::EverySecond,
-            Fsync::Never => Policy::Never,
-        }
-    }
-}
-
-/// What a shard did in one turn.
-#[derive(Debug)]
-pub struct Append<F> {
-    /// The sender, counted from 0.
-    pub shard: u16,
-    /// Which bytes belong to which database: ascending ends, the last is the length of `bytes`.
-    pub runs: Vec<Run>,
-    /// Whole records without SELECT.
-    pub bytes: Vec<u8>,
-    /// Batches that may leave when all up to here is as durable as the policy asks.
-    pub finished: Vec<F>,
-}
-
-/// How far a shard's effects have come; totals of bytes that it sent since the start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Progress {
-    /// The shard.
-    pub shard: u16,
-    /// In the file, so their memory is free.
-    pub written: u64,
-    /// Durable.
-    pub synced: u64,
-}
 
 /// What the writer has to tell others.
 #[derive(Debug, PartialEq, Eq)]

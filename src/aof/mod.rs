@@ -5,13 +5,11 @@
 //! - `record`, `scan`: bytes of an increment -> whole records, or where and why they end.
 //! - `rdb`: as much of an RDB base as tells an empty one from one with keys.
 //! - `journal`: mail in, disk work and news out; group commit, policies, failures.
-//! - `credit`: the shard's side of the journal's back-pressure.
 //! - `storage`: the few disk calls that both sides know.
 //!
 //! Nothing here opens a file or reads a clock: the simulator runs this same code on a disk of its
 //! own. Left out until there are snapshots: RDB bases with keys, and the rewrite.
 
-pub mod credit;
 pub mod journal;
 pub mod manifest;
 pub mod rdb;

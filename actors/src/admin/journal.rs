@@ -12,11 +12,11 @@ use std::time::Duration;
 use actix::Recipient;
 use tokio::sync::oneshot;
 use tracing::{error, info};
-use troupe::aof::journal::Policy;
 use troupe::base::millis::Millis;
 use troupe::hook::Phase;
 use troupe::settings::Settings;
 use troupe::shard::question::{Answer, Question};
+use troupe::stream::Policy;
 
 use super::Admin;
 use crate::message::aof::{Append, Begin, BeginBase, Close, End, Rebuild, SetPolicy, Switch, Tell};

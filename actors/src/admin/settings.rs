@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 use tracing::{info, warn};
-use troupe::aof::journal::Policy;
 use troupe::commands::error::CommandError;
 use troupe::settings::{Extent, Setting, Settings, Standing, rewrite};
 use troupe::shard::letter::Letter;
+use troupe::stream::Policy;
 
 use super::Admin;
 use crate::allocator;

@@ -20,10 +20,11 @@ use actix::{
 use tokio::sync::oneshot;
 use tokio::time::{Sleep, sleep};
 use tracing::{error, info};
-use troupe::aof::journal::{self, Figures, Journal, News, Policy, Sizes};
+use troupe::aof::journal::{Figures, Journal, News, Sizes};
 use troupe::aof::storage::Fault;
 use troupe::batch::Batch;
 use troupe::shard::letter::Letter;
+use troupe::stream::{self, Policy};
 
 use crate::aof::disk::Directory;
 use crate::aof::increment::Increment;
@@ -112,7 +113,7 @@ impl AofWriter {
     }
 
     /// Takes in what a shard did. A lost journal holds nobody back who only reads.
-    fn take(&mut self, mut append: journal::Append<Box<Batch>>) {
+    fn take(&mut self, mut append: stream::Append<Box<Batch>>) {
         self.taken += u64::from(!append.bytes.is_empty());
         if self.journal.is_lost() {
             let reads = append.finished.extract_if(.., |batch| !batch.has_written);

@@ -7,9 +7,10 @@ use actix::{Addr, Arbiter, Recipient, Supervisor};
 use anyhow::Context as _;
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
-use troupe::aof::journal::{Figures, Journal, Policy, Sizes};
+use troupe::aof::journal::{Figures, Journal, Sizes};
 use troupe::route::Map;
 use troupe::settings::Settings;
+use troupe::stream::Policy;
 
 use crate::admin::Writer;
 use crate::aof::disk::{Directory, Origin, Place};

@@ -2,16 +2,16 @@
 
 use actix::{Message, Recipient};
 use tokio::sync::oneshot;
-use troupe::aof::journal::{self, Policy};
 use troupe::batch::Batch;
 use troupe::route::ShardId;
+use troupe::stream::{self, Policy};
 
 use crate::message::shard;
 
 /// What a shard did in one turn.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Append(pub journal::Append<Box<Batch>>);
+pub struct Append(pub stream::Append<Box<Batch>>);
 
 /// A change of `appendfsync`.
 #[derive(Message, Clone, Copy, Debug)]

@@ -2,12 +2,12 @@
 
 use actix::{Message, Recipient};
 use tokio::sync::oneshot;
-use troupe::aof::journal::Progress;
 use troupe::keyspace::space::Slots;
 use troupe::shard::letter::Letter;
 use troupe::shard::question::{Answer, Question};
 use troupe::shard::refusal::Refusal;
 use troupe::shard::replay::Records;
+use troupe::stream::Progress;
 
 use crate::message::connection;
 

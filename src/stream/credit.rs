@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 
-use super::journal::{Policy, Progress};
+use super::{Policy, Progress};
 
 /// Bytes of effects that a shard may have on their way to the disk.
 pub const UNWRITTEN_BYTES_MAX: u64 = 8 * 1024 * 1024;

@@ -1,0 +1,55 @@
+//! The ordered stream of effects: what shards append to it, and how far that has come.
+//!
+//! Each shard sends one [`Append`] a turn; the order in which they are taken in is the one order of
+//! all effects. The journal's file reads it. Whoever sends goes by [`credit`].
+
+pub mod credit;
+
+use crate::keyspace::effect::Run;
+use crate::settings::Fsync;
+
+/// The setting `appendfsync`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Policy {
+    /// A reply waits for the sync that covers it.
+    Always,
+    /// Effects are durable after a second or two.
+    #[default]
+    EverySecond,
+    /// The system decides.
+    Never,
+}
+
+impl From<Fsync> for Policy {
+    fn from(fsync: Fsync) -> Policy {
+        match fsync {
+            Fsync::Always => Policy::Always,
+            Fsync::EverySecond => Policy::EverySecond,
+            Fsync::Never => Policy::Never,
+        }
+    }
+}
+
+/// What a shard did in one turn.
+#[derive(Debug)]
+pub struct Append<F> {
+    /// The sender, counted from 0.
+    pub shard: u16,
+    /// Which bytes belong to which database: ascending ends, the last is the length of `bytes`.
+    pub runs: Vec<Run>,
+    /// Whole records without SELECT.
+    pub bytes: Vec<u8>,
+    /// Batches that may leave when all up to here is as durable as the policy asks.
+    pub finished: Vec<F>,
+}
+
+/// How far a shard's effects have come; totals of bytes that it sent since the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// The shard.
+    pub shard: u16,
+    /// In the file, so their memory is free.
+    pub written: u64,
+    /// Durable.
+    pub synced: u64,
+}
