@@ -24,6 +24,7 @@ use troupe::shard::SLICE_NS;
 use troupe::shard::question::Question;
 use troupe::stream::Policy;
 
+use crate::allocator;
 use crate::fault::{Vital, panic_text};
 use crate::message::connection::{Kill, Push};
 use crate::message::shard::{
@@ -133,7 +134,7 @@ impl Actor for Shard {
     type Context = Context<Shard>;
 
     fn started(&mut self, ctx: &mut Context<Shard>) {
-        ctx.spawn(Runner { alarm: None, yields: None });
+        ctx.spawn(Runner::default());
     }
 
     fn stopping(&mut self, _: &mut Context<Shard>) -> Running {
@@ -148,9 +149,33 @@ impl Supervised for Shard {
 }
 
 /// The one place where the shard works.
+#[derive(Default)]
 struct Runner {
     alarm: Option<(Option<Millis>, Pin<Box<Sleep>>)>,
     yields: Option<Pin<Box<dyn Future<Output = ()>>>>,
+    rest: Rest,
+}
+
+/// Whether the thread has had nothing to do for a while.
+#[derive(Default)]
+struct Rest {
+    /// Turns since the alarm has rung.
+    turns: u32,
+    /// The thread's commands at that time.
+    commands: u64,
+    /// What the allocator keeps for the thread has been given back.
+    is_given_back: bool,
+}
+
+impl Rest {
+    /// The alarm has rung. Gives back what the thread does not need while it is idle, once.
+    fn rang(&mut self, commands: u64) {
+        let is_idle = self.turns <= 1 && self.commands == commands;
+        if is_idle && !self.is_given_back {
+            allocator::flush();
+        }
+        *self = Rest { turns: 0, commands, is_given_back: is_idle };
+    }
 }
 
 impl ActorFuture<Shard> for Runner {
@@ -163,6 +188,7 @@ impl ActorFuture<Shard> for Runner {
         task: &mut TaskContext<'_>,
     ) -> Poll<()> {
         actor.thread.set_runner(task.waker());
+        self.rest.turns += 1;
         let more = actor.guarded(Shard::turn);
         if actor.thread.with_shard(|shard| shard.phase() == Phase::Suspect) {
             ctx.stop();
@@ -189,6 +215,7 @@ impl Runner {
         if self.alarm.take_if(|(_, sleep)| sleep.is_elapsed()).is_some() {
             actor.thread.update_credit(None);
             actor.thread.close_idle();
+            self.rest.rang(actor.thread.traffic().commands.get());
         }
         let due = actor.thread.with_shard(|shard| shard.next_due());
         if self.alarm.as_ref().is_none_or(|(at, _)| *at != due) {
