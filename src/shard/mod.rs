@@ -185,6 +185,11 @@ impl Shard {
         &self.given.map
     }
 
+    /// The keys that are here.
+    pub fn keyspace(&self) -> &Keyspace {
+        &self.engine.space
+    }
+
     /// How keys are hashed.
     pub fn hasher(&self) -> &Hasher {
         &self.given.hasher
