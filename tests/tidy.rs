@@ -38,6 +38,8 @@ const CORE: &[(&str, &[&str])] = &[
     ("hook", LAYERS_0_TO_3),
     ("batch", LAYERS_0_TO_3),
     ("shard", LAYERS_0_TO_3),
+    ("router", &["base", "route", "shard"]),
+    ("restarts", &[]),
     ("aof", LAYERS_0_TO_3),
     ("hooks", LAYERS_0_TO_3),
     ("stats", LAYERS_0_TO_3),

@@ -249,7 +249,9 @@ impl Shard {
             }
             Letter::MoveOut { slot, to } => {
                 self.leaving.retain(|(leaving, _)| *leaving != slot);
-                self.leaving.push((slot, to));
+                if to != self.id {
+                    self.leaving.push((slot, to));
+                }
                 self.move_out();
             }
             Letter::HoldMoves(change) => {

@@ -33,7 +33,7 @@ fn leave(store: &mut Shards, key: &str, from: usize, to: ShardId) -> Vec<(ShardI
 
 /// The router tells all shards that a slot has moved.
 fn publish(store: &mut Shards, key: &str, to: ShardId) {
-    let map = store.shards[0].map().with_move(slot::of(key.as_bytes()), to);
+    let map = store.shards[0].map().with_moves(&[slot::of(key.as_bytes())], to);
     let map = Arc::new(map);
     store.shards.iter_mut().for_each(|shard| shard.receive(Letter::Routes(map.clone())));
 }
