@@ -129,15 +129,10 @@ impl<T> Router<T> {
         dispatch
     }
 
-    /// When [`Router::tick`] has something to do, in milliseconds of the same clock.
-    pub fn due_ms(&self) -> Option<u64> {
-        self.under_way.as_ref().map(|order| order.until_ms)
-    }
-
-    /// Time has come further.
+    /// Time has come further. To be called each second or so.
     pub fn tick(&mut self, now_ms: u64) -> Dispatch<T> {
         let mut dispatch = Dispatch::default();
-        if self.due_ms().is_some_and(|due| due <= now_ms) {
+        if self.under_way.as_ref().is_some_and(|order| order.until_ms <= now_ms) {
             self.fail(Failure::TooLate, &mut dispatch);
             self.advance(&mut dispatch, now_ms);
         }
@@ -246,7 +241,7 @@ mod tests {
         let sent = router.moved(&[c], 2, 2);
         assert_eq!((maps(&sent), sent.answers), ((3, Some(3)), vec![("first", Ok(()))]));
         let owners = [a, b, c].map(|slot| router.map().owner(slot));
-        assert_eq!((owners, router.due_ms()), ([1, 1, 2], None));
+        assert_eq!(owners, [1, 1, 2]);
     }
 
     #[test]
@@ -258,7 +253,7 @@ mod tests {
         assert_eq!((told(&sent), sent.answers), (vec![], vec![]));
         let sent = router.moved(&[slot], 1, 5);
         assert_eq!(told(&sent), [(1, slot, 2)]);
-        assert_eq!((sent.answers, router.due_ms()), (vec![("first", Ok(()))], Some(5 + ORDER_MS)));
+        assert_eq!(sent.answers, [("first", Ok(()))]);
     }
 
     #[test]
