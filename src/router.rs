@@ -29,8 +29,8 @@ pub const ORDER_MS: u64 = 60_000;
 /// Slots that have to move.
 #[derive(Clone, Debug)]
 pub struct Order<T> {
-    /// The slots, and to which shards. The last word on a slot counts.
-    pub moves: Vec<(u16, ShardId)>,
+    /// The slots, and to which shards.
+    pub moves: BTreeMap<u16, ShardId>,
     /// Comes back with the answer.
     pub token: T,
 }
@@ -57,7 +57,7 @@ pub enum Failure {
 pub struct Dispatch<T> {
     /// To the shards.
     pub letters: Vec<(ShardId, Letter)>,
-    /// To those who gave orders: every shard has been sent the map that they asked for.
+    /// To those who gave orders, behind the map that they asked for.
     pub answers: Vec<(T, Result<(), Failure>)>,
 }
 
@@ -92,7 +92,7 @@ impl<T> Router<T> {
     /// Takes an order.
     pub fn order(&mut self, order: Order<T>, now_ms: u64) -> Dispatch<T> {
         let mut dispatch = Dispatch::default();
-        let is_known = |(slot, to): &(u16, ShardId)| *slot < SLOTS && *to < self.map.shards();
+        let is_known = |(slot, to): (&u16, &ShardId)| *slot < SLOTS && *to < self.map.shards();
         if !order.moves.iter().all(is_known) {
             dispatch.answers.push((order.token, Err(Failure::NoSuchPlace)));
         } else if self.waiting.len() >= ORDERS_MAX {
@@ -172,8 +172,8 @@ impl<T> Router<T> {
             if self.under_way.is_some() {
                 return;
             }
-            let Some(Order { moves, token }) = self.waiting.pop_front() else { return };
-            let mut missing: BTreeMap<u16, ShardId> = moves.into_iter().collect();
+            let Some(order) = self.waiting.pop_front() else { return };
+            let Order { moves: mut missing, token } = order;
             missing.retain(|slot, to| self.map.owner(*slot) != *to);
             let move_out = |(&slot, &to): (&u16, &ShardId)| {
                 (self.map.owner(slot), Letter::MoveOut { slot, to })
@@ -204,7 +204,7 @@ mod tests {
     }
 
     fn order(moves: &[(u16, ShardId)], token: &'static str) -> Order<&'static str> {
-        Order { moves: moves.to_vec(), token }
+        Order { moves: moves.iter().copied().collect(), token }
     }
 
     /// What the shards are told to send: by whom, which slot, whereto.

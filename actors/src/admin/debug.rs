@@ -41,6 +41,7 @@ impl Admin {
             Debug::LoadJournal | Debug::Reload => self.load_journal().await?,
             Debug::MoveSlots(moves) => {
                 let (done, receiver) = oneshot::channel();
+                let moves = moves.into_iter().collect();
                 self.parts.router.do_send(Move(Order { moves, token: done }));
                 let moved = receiver.await.map_err(|_| "the router ended".to_owned());
                 let moved = moved.and_then(|moved| moved.map_err(|failure| failure.to_string()));
