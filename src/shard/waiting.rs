@@ -7,7 +7,7 @@
 //! those that are further on in the order of the shards. There is at most one batch a connection,
 //! so the number of connections bounds the queue.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use crate::batch::Batch;
 use crate::shard::errand::Need;
@@ -72,18 +72,18 @@ impl Waiting {
 
     /// Takes out the first batch that can be served, where `is_here` tells which needs can be met.
     pub(crate) fn pop(&mut self, mut is_here: impl FnMut(&Need) -> bool) -> Option<Box<Batch>> {
-        let mut before: HashMap<u16, ()> = HashMap::new();
+        let mut before: HashSet<u16> = HashSet::new();
         for at in 0..self.queue.len() {
             let waiter = &self.queue[at];
             let free = match &waiter.need {
-                Need::Slots(slots) => !slots.iter().any(|slot| before.contains_key(slot)),
+                Need::Slots(slots) => !slots.iter().any(|slot| before.contains(slot)),
                 Need::Whole => before.is_empty(),
             };
             if free && is_here(&waiter.need) {
                 return self.remove(at);
             }
             match &waiter.need {
-                Need::Slots(slots) => before.extend(slots.iter().map(|slot| (*slot, ()))),
+                Need::Slots(slots) => before.extend(slots),
                 Need::Whole => return None,
             }
         }
