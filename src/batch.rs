@@ -197,6 +197,11 @@ impl Batch {
         }
     }
 
+    /// True when it carries slots of other shards.
+    pub(crate) fn holds(&self) -> bool {
+        self.errand.as_ref().is_some_and(|errand| errand.loan.holds())
+    }
+
     /// True when every request was answered.
     pub fn is_done(&self) -> bool {
         self.next >= self.routed.len()

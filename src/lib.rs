@@ -22,6 +22,8 @@ pub mod clients;
 pub mod counted;
 pub mod hook;
 pub mod hooks;
+pub mod restarts;
+pub mod router;
 pub mod shard;
 pub mod stream;
 

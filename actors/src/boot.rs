@@ -38,6 +38,7 @@ use crate::layers;
 use crate::listener::{Accepted, Listener};
 use crate::message::control::Restarted;
 use crate::message::shard::Loaded;
+use crate::post::Post;
 use crate::router::Router;
 use crate::settings::ConfigFile;
 use crate::shard::Shard;
@@ -55,6 +56,7 @@ pub struct Server {
     admin: Arc<Admin>,
     listener: Option<Addr<Listener>>,
     arbiters: Vec<Arbiter>,
+    post: Arc<Post>,
     unixsocket: PathBuf,
 }
 
@@ -95,8 +97,10 @@ pub async fn start(given: Given) -> anyhow::Result<Server> {
     let guardian = Guardian::new(clock.clone(), in_force, records.clone());
     let guardian = guardian.start().recipient();
     let map = Arc::new(Map::new(count as u16));
-    let (arbiters, shards) = start_shards(&settings, &map, &shared, &guardian, &clock)?;
-    let router = start_router(&map, &arbiters, &shards, &guardian)?;
+    let post = Arc::<Post>::default();
+    let (arbiters, shards) = start_shards(&settings, &map, &shared, &guardian, &clock, &post)?;
+    post.meet(shards.iter().map(|shard| shard.clone().recipient()).collect());
+    let router = start_router(&map, &arbiters, &shards, &guardian, &clock)?;
     let figures = Journal::<()>::new(Policy::Never, Default::default()).figures();
     let figures = Arc::new(Mutex::new(figures));
     let admin = Arc::new(Admin::new(admin::Parts {
@@ -116,8 +120,9 @@ pub async fn start(given: Given) -> anyhow::Result<Server> {
     let _ = admin.score(&settings);
     allocator::give_back_in_background(settings.jemalloc_bg_thread);
     let (at_listener, for_admin) = (shared.clone(), admin.clone());
+    let (to_guardian, its_clock) = (guardian.clone(), clock.clone());
     let listener =
-        start_listener(doors, &arbiters, current, at_listener, guardian.clone(), for_admin);
+        start_listener(doors, &arbiters, current, at_listener, to_guardian, for_admin, its_clock);
     admin.met("router", router.recipient());
     admin.met("listener", listener.clone().recipient());
     admin.met_listener(listener.clone().recipient(), listener.clone().recipient());
@@ -138,7 +143,7 @@ pub async fn start(given: Given) -> anyhow::Result<Server> {
     }
     shards.iter().for_each(|shard| shard.do_send(Loaded { load: 0 }));
     shared.is_loading.store(false, Ordering::Relaxed);
-    Ok(Server { admin, listener: Some(listener), arbiters, unixsocket })
+    Ok(Server { admin, listener: Some(listener), arbiters, post, unixsocket })
 }
 
 /// How many shards there are: as many as asked for, or as many as the machine has cores.
@@ -156,11 +161,13 @@ fn start_router(
     arbiters: &[Arbiter],
     shards: &[Addr<Shard>],
     guardian: &Recipient<Restarted>,
+    clock: &Clock,
 ) -> anyhow::Result<Addr<Router>> {
     let letters: Vec<_> = shards.iter().map(|shard| shard.clone().recipient()).collect();
     let router = {
-        let (map, letters, guardian) = (map.clone(), letters.clone(), guardian.clone());
-        Supervisor::start(move |_| Router::new(map, letters, guardian))
+        let (map, letters) = (map.clone(), letters.clone());
+        let (guardian, clock) = (guardian.clone(), clock.clone());
+        Supervisor::start(move |_| Router::new(map, letters, guardian, clock))
     };
     let (met, all_met) = mpsc::channel();
     for arbiter in arbiters {
@@ -188,6 +195,7 @@ fn start_shards(
     shared: &Arc<Shared>,
     guardian: &Recipient<Restarted>,
     clock: &Clock,
+    post: &Arc<Post>,
 ) -> anyhow::Result<(Vec<Arbiter>, ShardActors)> {
     let mut random = fastrand::Rng::new();
     let ids = LogIds::default();
@@ -199,11 +207,11 @@ fn start_shards(
         let (made, receiver) = mpsc::channel();
         let (settings, map, shared) = (settings.clone(), map.clone(), shared.clone());
         let (guardian, clock, hasher) = (guardian.clone(), clock.clone(), hasher.clone());
-        let (seed, ids) = (random.u64(..), ids.clone());
+        let (seed, ids, post) = (random.u64(..), ids.clone(), post.clone());
         arbiter.spawn_fn(move || {
             let (gates, sinks) = (layers::gates(), layers::sinks(ids));
             let listeners = layers::listeners();
-            let parts = Parts { id, map, settings, hasher, seed, gates, sinks, listeners };
+            let parts = Parts { id, map, settings, hasher, seed, gates, sinks, listeners, post };
             let thread = Rc::new(Thread::new(id, shard::Shard::new(parts), clock, shared));
             THREAD.with(|own| {
                 let is_first = own.set(thread.clone()).is_ok();
@@ -225,6 +233,7 @@ fn start_listener(
     shared: Arc<Shared>,
     guardian: Recipient<Restarted>,
     admin: Arc<Admin>,
+    clock: Clock,
 ) -> Addr<Listener> {
     let handles: Vec<_> = arbiters.iter().map(Arbiter::handle).collect();
     let of_clients = current.clone();
@@ -234,7 +243,8 @@ fn start_listener(
         handles[seat.thread].spawn_fn(move || adopt(seat, accepted, admin, keepalive));
     };
     let settings = Arc::new(move || read(&current));
-    Supervisor::start(move |_| Listener::new(doors, Box::new(adopt), settings, shared, guardian))
+    let adopt = Box::new(adopt);
+    Supervisor::start(move |_| Listener::new(doors, adopt, settings, shared, guardian, clock))
 }
 
 /// The settings in force.
@@ -313,6 +323,7 @@ impl Server {
         {
             warn!("{} could not be removed", self.unixsocket.display());
         }
+        self.post.close();
         for arbiter in &self.arbiters {
             arbiter.stop();
         }

@@ -388,6 +388,7 @@ impl Handler<Disturb> for Shard {
                 self.guarded(|actor| actor.thread.with_shard(|shard| shard.spoil_and_panic()));
                 self.thread.wake();
             }
+            Disturb::PanicVisit => self.thread.with_shard(|shard| shard.lose_a_visit()),
             Disturb::Reload => {
                 self.thread.with_shard(|shard| shard.distrust());
                 self.thread.wake();

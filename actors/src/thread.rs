@@ -268,9 +268,10 @@ impl Thread {
             }
         }
         drop(peers);
-        if let Some(router) = &*self.router.borrow() {
-            let to = self.number;
-            outbox.moved.iter().for_each(|slot| router.do_send(router::Moved { slot: *slot, to }));
+        if let Some(router) = &*self.router.borrow()
+            && !outbox.moved.is_empty()
+        {
+            router.do_send(router::Moved { slots: outbox.moved, to: self.number });
         }
         here.into_iter().for_each(|batch| self.send_home(batch));
     }

@@ -20,11 +20,11 @@ pub enum Letter {
     Home(Box<Batch>),
     /// A new map.
     Routes(Arc<Map>),
-    /// A slot that has to move to another shard.
+    /// A slot that has to move to another shard. The last word on it counts.
     MoveOut {
         /// The slot.
         slot: u16,
-        /// Its new owner.
+        /// Its new owner; the shard itself where the slot need not move any more.
         to: ShardId,
     },
     /// No slot leaves from now on (1), or one reason for that is gone (-1).

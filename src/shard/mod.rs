@@ -14,6 +14,7 @@ mod execute;
 mod expire;
 mod lend;
 pub mod letter;
+pub mod loan;
 pub mod placing;
 pub mod question;
 pub mod refusal;
@@ -43,6 +44,7 @@ use crate::shard::broken::Broken;
 use crate::shard::call::Given;
 use crate::shard::execute::Engine;
 use crate::shard::letter::{Lent, Letter, Returned};
+use crate::shard::loan::Post;
 use crate::shard::question::{Answer, Question, Report};
 use crate::shard::replay::Rebuilt;
 use crate::shard::waiting::Waiting;
@@ -91,6 +93,8 @@ pub struct Parts {
     pub sinks: Vec<Box<dyn Sink>>,
     /// What hears of every change, in order.
     pub listeners: Vec<Box<dyn Listener>>,
+    /// The way home for loans whose batch is lost.
+    pub post: Arc<dyn Post>,
 }
 
 /// One shard.
@@ -110,6 +114,7 @@ pub struct Shard {
     /// order, so it may be below zero for a moment.
     moves_held: i32,
     broken: Broken,
+    post: Arc<dyn Post>,
     /// What leaves at the end of the turn.
     pub outbox: Outbox,
 }
@@ -156,6 +161,7 @@ impl Shard {
             leaving: Vec::new(),
             moves_held: 0,
             broken: Broken::default(),
+            post: parts.post,
             outbox: Outbox::default(),
         }
     }
@@ -205,9 +211,11 @@ impl Shard {
         self.engine.panics
     }
 
-    /// The data set is loaded: serve.
+    /// What is here can be trusted: serve.
     pub fn serve(&mut self) {
         self.engine.phase = Phase::Serving;
+        self.move_out();
+        self.serve_waiting();
     }
 
     /// Whether keys are taken out when they are due, or only when they are looked at.
@@ -240,11 +248,15 @@ impl Shard {
             Letter::Routes(map) => {
                 if map.epoch() > self.given.map.epoch() {
                     self.given.map = map;
+                    self.leaving.retain(|(slot, _)| self.given.map.owner(*slot) == self.id);
                     self.ready.extend(self.waiting.drain());
                 }
             }
             Letter::MoveOut { slot, to } => {
-                self.leaving.push((slot, to));
+                self.leaving.retain(|(leaving, _)| *leaving != slot);
+                if to != self.id {
+                    self.leaving.push((slot, to));
+                }
                 self.move_out();
             }
             Letter::HoldMoves(change) => {

@@ -91,6 +91,8 @@ pub struct Watch(pub Vec<Recipient<connection::Push>>);
 pub enum Disturb {
     /// Spoil some keys and panic.
     Panic,
+    /// Panic when a batch comes that holds slots of other shards.
+    PanicVisit,
     /// Empty the shard and read the journal again.
     Reload,
     /// Make every value anew from the commands that make it.
