@@ -9,12 +9,15 @@
 //! block, and not two a record.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::ops::ControlFlow;
+use std::path::Path;
 use std::sync::Arc;
 
 use actix::Recipient;
 use tokio::sync::oneshot;
 use tracing::{info, warn};
+use troupe::aof::directory::Listed;
+use troupe::aof::error::AofError;
+use troupe::aof::load::{Read, Reader};
 use troupe::aof::record::{Block, Record};
 use troupe::route::{Map, ShardId};
 use troupe::settings::Renames;
@@ -23,8 +26,7 @@ use troupe::shard::placing::Placing;
 use troupe::shard::refusal::Refusal;
 use troupe::shard::replay::Records;
 
-use crate::aof::disk::Listed;
-use crate::aof::load::{self, Read};
+use crate::aof::filesystem::Os;
 use crate::fault;
 use crate::message::aof::Rebuild;
 use crate::message::shard::{self, Lend, Letters, Replay};
@@ -43,15 +45,15 @@ const HOST: ShardId = 0;
 pub enum LoadError {
     /// The files cannot be read, or are damaged.
     #[error(transparent)]
-    Files(#[from] crate::aof::error::AofError),
+    Files(#[from] AofError),
     /// A record was refused.
     #[error(
-        "{path}: the record at offset {offset}: {refusal}; or set aof-load-skip-refused to yes to \
-         go on without it"
+        "{}: the record at offset {offset}: {refusal}; or set aof-load-skip-refused to yes to \
+         go on without it", path.display()
     )]
     Record {
         /// The file.
-        path: Arc<str>,
+        path: Arc<Path>,
         /// Where the record begins.
         offset: u64,
         /// What was wrong.
@@ -75,7 +77,7 @@ pub struct Loading {
 /// What was read at the start.
 pub struct Loaded {
     /// In figures.
-    pub read: Read<()>,
+    pub read: Read,
     /// There are records over several slots, which no rebuild of one shard could apply: the journal
     /// has to be written anew.
     pub is_foreign: bool,
@@ -84,7 +86,7 @@ pub struct Loaded {
 /// Where a record stands.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Place {
-    path: Arc<str>,
+    path: Arc<Path>,
     offset: u64,
     /// Several shards apply it, and several may refuse it.
     is_split: bool,
@@ -132,7 +134,7 @@ struct Loader {
 /// # Errors
 /// See [`LoadError`].
 pub fn load_all(
-    files: &[Listed],
+    files: Vec<Listed>,
     map: Arc<Map>,
     renames: Renames,
     shards: Vec<Loading>,
@@ -151,7 +153,7 @@ pub fn spawn_rebuild(files: Vec<Listed>, up_to: u64, rebuild: Rebuild) {
     let spawned = std::thread::Builder::new().name(name).spawn(move || {
         let lanes = vec![Lane::new(rebuild.replay.clone())];
         let mut loader = Loader::new(rebuild.load, lanes, rebuild.skips_refused);
-        match loader.read(&files, Some(up_to)) {
+        match loader.read(files, Some(up_to)) {
             Ok(read) => {
                 info!(shard = rebuild.shard, "{} records read for the rebuild", read.records);
                 rebuild.loaded.do_send(shard::Loaded { load: rebuild.load });
@@ -214,6 +216,7 @@ impl Refused {
         }
         self.count += 1;
         if self.count <= REFUSED_SHOWN {
+            let path = path.display();
             warn!("{path}: the record at offset {offset} is left out: {refusal}");
         }
         Ok(())
@@ -240,27 +243,17 @@ impl Loader {
         }
     }
 
-    fn read(&mut self, files: &[Listed], up_to: Option<u64>) -> Result<Read<()>, LoadError> {
-        let mut failed = None;
-        let read = load::read(files, up_to, &mut |from| {
-            let path = from.file.path.to_string_lossy().into();
-            match self.hand_out(&from.block, &path) {
-                Ok(()) => ControlFlow::Continue(()),
-                Err(error) => {
-                    failed = Some(error);
-                    ControlFlow::Break(())
-                }
-            }
-        })?;
-        if let Some(error) = failed {
-            return Err(error);
+    fn read(&mut self, files: Vec<Listed>, up_to: Option<u64>) -> Result<Read, LoadError> {
+        let mut reader = Reader::new(Box::new(Os), files, up_to);
+        while let Some(from) = reader.next_block()? {
+            self.hand_out(&from.block, &from.path)?;
         }
         self.settle()?;
         self.refused.tell();
-        Ok(read)
+        Ok(reader.end())
     }
 
-    fn hand_out(&mut self, block: &Block, path: &Arc<str>) -> Result<(), LoadError> {
+    fn hand_out(&mut self, block: &Block, path: &Arc<Path>) -> Result<(), LoadError> {
         for record in &block.records {
             let placing = match &self.map {
                 Some(map) if !self.is_gathered => {
