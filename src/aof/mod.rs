@@ -5,6 +5,7 @@
 //! - `directory`: which files there are, and how their list changes without a gap.
 //! - `increment`: the file that is written.
 //! - `load`: reading the files back, block by block.
+//! - `loader`: which record goes to which shard, and when.
 //! - `error`: what can go wrong with the files.
 //! - `manifest`: which files make up the journal, in which order.
 //! - `record`, `scan`: bytes of an increment -> whole records, or where and why they end.
@@ -21,6 +22,7 @@ pub mod filesystem;
 pub mod increment;
 pub mod journal;
 pub mod load;
+pub mod loader;
 pub mod manifest;
 pub mod rdb;
 pub mod record;
