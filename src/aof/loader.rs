@@ -201,7 +201,7 @@ impl Loader {
     }
 
     /// What is to be done next.
-    pub fn next(&mut self) -> Step {
+    pub fn next_step(&mut self) -> Step {
         while let Some(task) = self.tasks.pop_front() {
             let step = match task {
                 Task::Sort => {

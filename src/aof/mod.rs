@@ -2,19 +2,20 @@
 //! they change, and what the AOF writer and the loader decide.
 //!
 //! - `filesystem`: the calls that the journal makes of a file system, as traits.
-//! - `directory`: which files there are, and how their list changes without a gap.
-//! - `increment`: the file that is written.
-//! - `load`: reading the files back, block by block.
-//! - `loader`: which record goes to which shard, and when.
-//! - `error`: what can go wrong with the files.
 //! - `manifest`: which files make up the journal, in which order.
+//! - `directory`: how that list changes without a gap: a journal begins, goes on or is adopted.
+//! - `increment`: the file that is written.
+//! - `error`: what can go wrong with the files.
 //! - `record`, `scan`: bytes of an increment -> whole records, or where and why they end.
 //! - `rdb`: as much of an RDB base as tells an empty one from one with keys.
+//! - `load`: the files read back, block by block.
+//! - `loader`: blocks in, parcels for shards out; which record goes where, and when.
 //! - `journal`: mail in, disk work and news out; group commit, policies, failures.
 //! - `storage`: the few disk calls that both sides know.
 //!
-//! Nothing here reads a clock, or opens a file but through `filesystem`: the simulator runs this
-//! same code on a disk of its own. Left out until there are snapshots: RDB bases with keys, and the rewrite.
+//! Nothing here reads a clock, or reaches a disk but through `filesystem`: the simulator runs this
+//! same code on a disk of its own. Left out until there are snapshots: RDB bases with keys, and the
+//! rewrite.
 
 pub mod directory;
 pub mod error;

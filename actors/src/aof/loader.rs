@@ -107,7 +107,7 @@ impl Lane {
 impl Driver {
     fn run(&mut self, loader: &mut Loader, mut reader: Reader) -> Result<Read, LoadError> {
         loop {
-            match loader.next() {
+            match loader.next_step() {
                 Step::Read => match reader.next_block()? {
                     Some(block) => loader.take(block),
                     None => loader.end(),

@@ -67,7 +67,7 @@ impl Load {
     /// Takes steps up to one that waits, or the end. Returns for whom it waits.
     fn go_on(&mut self) -> Option<ShardId> {
         loop {
-            match self.loader.next() {
+            match self.loader.next_step() {
                 Step::Read => match self.blocks.pop_front() {
                     Some(block) => self.loader.take(block),
                     None => self.loader.end(),
@@ -188,7 +188,7 @@ fn a_refused_record_ends_the_load_with_its_place() {
     let mut load = Load::of(&[&["SET a 1"], &["SET a 2", "LPUSH a x", "SET a 3"]]);
     let error = load.run().unwrap_err();
     assert!(matches!(error, LoadError::Record { offset: 27, .. }), "{error}");
-    assert!(error.to_string().starts_with("x.aof: the record at offset 27: lpush a cannot be"));
+    assert!(error.to_string().starts_with("x.aof: the record at offset 27: LPUSH a cannot be"));
 }
 
 #[test]
@@ -242,9 +242,9 @@ fn foreign(random: &mut fastrand::Rng) -> Vec<Vec<String>> {
             0..8 => format!("SET {one} {}", random.u16(..)),
             8..11 => format!("MSET {one} {} {two} {}", random.u16(..), random.u16(..)),
             11..14 => format!("APPEND {one} x"),
-            14..16 => format!("COPY {one} {two} REPLACE"),
+            14..16 => format!("COPY {one} copy:{two} REPLACE"),
             16 => format!("BITOP OR {one} {two} {three}"),
-            17..19 => format!("DEL {one} {two}"),
+            17..19 => format!("DEL {one} copy:{two}"),
             _ => "FLUSHDB".to_owned(),
         }
     };
