@@ -30,5 +30,9 @@ pub mod stream;
 pub mod aof;
 pub mod stats;
 
+/// The simulator's disk, which tests here use too, knows this package by its name.
+#[cfg(test)]
+extern crate self as troupe;
+
 #[cfg(test)]
 mod testing;

@@ -19,15 +19,15 @@ use actix::{
 };
 use tokio::sync::oneshot;
 use tokio::time::{Sleep, sleep};
-use tracing::{error, info};
+use tracing::{error, info, warn};
+use troupe::aof::directory::Directory;
+use troupe::aof::increment::Increment;
 use troupe::aof::journal::{Figures, Journal, News, Sizes};
 use troupe::aof::storage::Fault;
 use troupe::batch::Batch;
 use troupe::shard::letter::Letter;
 use troupe::stream::{self, Policy};
 
-use crate::aof::disk::Directory;
-use crate::aof::increment::Increment;
 use crate::aof::loader;
 use crate::clock::Clock;
 use crate::fault::{Vital, give_up, panic_text};
@@ -228,7 +228,8 @@ impl AofWriter {
             Some(fault) => Err(fault),
             None => self.directory.begin().map_err(|error| error.to_string()),
         };
-        let result = begun.map(|increment| {
+        let result = begun.map(|(increment, leftovers)| {
+            leftovers.iter().for_each(|leftover| warn!("{leftover}"));
             self.increment = increment;
             self.writes_base = false;
             self.journal.begin_increment();

@@ -7,16 +7,16 @@ use actix::{Addr, Arbiter, Recipient, Supervisor};
 use anyhow::Context as _;
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
+use troupe::aof::directory::{Directory, Origin, Place};
+use troupe::aof::error::AofError;
+use troupe::aof::increment::Increment;
 use troupe::aof::journal::{Figures, Journal, Sizes};
 use troupe::route::Map;
 use troupe::settings::Settings;
 use troupe::stream::Policy;
 
 use crate::admin::Writer;
-use crate::aof::disk::{Directory, Origin, Place};
-use crate::aof::error::AofError;
 use crate::aof::filesystem::Os;
-use crate::aof::increment::Increment;
 use crate::aof::loader::{self, Loading};
 use crate::aof::writer::{AofWriter, Receivers};
 use crate::clock::Clock;
@@ -48,7 +48,7 @@ impl Starter {
         if directory.origin() != Origin::New && self.read(&directory, settings).await? {
             return Ok(None);
         }
-        directory.delete_history();
+        directory.delete_history().iter().for_each(|leftover| warn!("{leftover}"));
         let (increment, sizes) = directory.open_increment()?;
         let policy = Policy::from(settings.appendfsync);
         let arbiter = Arbiter::try_new().context(NO_THREAD)?;
@@ -75,12 +75,17 @@ impl Starter {
         let (sender, receiver) = oneshot::channel();
         std::thread::Builder::new().name("loader".to_owned()).spawn(move || {
             // The starter waits for it.
-            let _ = sender.send(loader::load_all(&files, map, renames, shards, skips_refused));
+            let _ = sender.send(loader::load_all(files, map, renames, shards, skips_refused));
         })?;
         let loaded = receiver.await.context("the loader ended without a word")??;
         let read = &loaded.read;
         if let Some(torn) = &read.torn {
-            torn.mend(settings.aof_load_truncated)?;
+            torn.mend(&Os, settings.aof_load_truncated)?;
+            warn!(
+                path = %torn.path.display(), offset = torn.valid_up_to,
+                dropped_bytes = torn.dropped,
+                "cut an unfinished record off the end of the AOF (aof-load-truncated is yes)"
+            );
         }
         let seconds = (self.clock.nanos() - began) as f64 / 1e9;
         info!("DB loaded from append only file: {seconds:.3} seconds, {} records", read.records);

@@ -3,7 +3,7 @@
 //!
 //! A file's bytes are durable when it was synced; a name is when its directory was. Until then a
 //! power cut may leave any part of the changes of names, each whole: that is what a test goes
-//! through with [`Memory::images`].
+//! through with [`Disk::images`].
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -11,11 +11,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use super::super::filesystem::{FileSystem, OpenFile};
+use troupe::aof::filesystem::{FileSystem, OpenFile};
 
 /// What happens at a call, counted from 1.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum Plan {
+pub(crate) enum Plan {
     /// Every call is carried out.
     #[default]
     Work,
@@ -62,11 +62,11 @@ struct State {
 
 /// The disk; its clones are the same disk.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Memory(Arc<Mutex<State>>);
+pub(crate) struct Disk(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 struct Opened {
-    memory: Memory,
+    disk: Disk,
     file: usize,
 }
 
@@ -102,12 +102,12 @@ fn missing() -> io::Error {
     io::ErrorKind::NotFound.into()
 }
 
-impl Memory {
+impl Disk {
     /// A disk with one directory.
-    pub(super) fn with(directory: &Path) -> Memory {
-        let memory = Memory::default();
-        memory.put_directory(directory);
-        memory
+    pub(crate) fn with(directory: &Path) -> Disk {
+        let disk = Disk::default();
+        disk.put_directory(directory);
+        disk
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -115,28 +115,32 @@ impl Memory {
     }
 
     /// From now on calls are counted anew, and this happens.
-    pub(super) fn set(&self, plan: Plan) {
+    pub(crate) fn set(&self, plan: Plan) {
         let mut state = self.state();
         (state.plan, state.calls) = (plan, 0);
     }
 
     /// Calls since `set`.
-    pub(super) fn calls(&self) -> usize {
+    pub(crate) fn calls(&self) -> usize {
         self.state().calls
     }
 
     /// Puts a directory there that is durable.
-    pub(super) fn put_directory(&self, path: &Path) {
+    pub(crate) fn put_directory(&self, path: &Path) {
         self.put_node(path, Node::Directory);
     }
 
-    /// Puts a file there that is durable.
-    pub(super) fn put(&self, path: &Path, bytes: &[u8]) {
+    /// Puts a file there that is durable, or these bytes into the one that there is.
+    pub(crate) fn put(&self, path: &Path, bytes: &[u8]) {
         let mut state = self.state();
-        let node = Node::File(state.files.len());
-        state.files.push(Content { live: bytes.to_owned(), durable: bytes.to_owned() });
+        let content = Content { live: bytes.to_owned(), durable: bytes.to_owned() };
+        let file = state.file(path).unwrap_or(state.files.len());
+        match state.files.get_mut(file) {
+            Some(there) => *there = content,
+            None => state.files.push(content),
+        }
         drop(state);
-        self.put_node(path, node);
+        self.put_node(path, Node::File(file));
     }
 
     fn put_node(&self, path: &Path, node: Node) {
@@ -146,20 +150,20 @@ impl Memory {
     }
 
     /// The bytes of a file, as programs see them.
-    pub(super) fn bytes(&self, path: &Path) -> Option<Vec<u8>> {
+    pub(crate) fn bytes(&self, path: &Path) -> Option<Vec<u8>> {
         let state = self.state();
         state.file(path).map(|file| state.files[file].live.clone())
     }
 
     /// The names in a directory.
-    pub(super) fn listing(&self, directory: &Path) -> Vec<String> {
+    pub(crate) fn listing(&self, directory: &Path) -> Vec<String> {
         let state = self.state();
         let inside = state.live.keys().filter(|path| path.parent() == Some(directory));
         inside.map(|path| path.file_name().unwrap().to_string_lossy().into_owned()).collect()
     }
 
     /// All that is there, for comparing.
-    pub(super) fn shown(&self) -> String {
+    pub(crate) fn shown(&self) -> String {
         let state = self.state();
         let mut shown = String::new();
         let mut show = |path: &Path, node: &Node| match node {
@@ -176,18 +180,18 @@ impl Memory {
     }
 
     /// What the process that dies now leaves.
-    pub(super) fn killed(&self) -> Memory {
+    pub(crate) fn killed(&self) -> Disk {
         let state = self.state().clone();
-        Memory(Arc::new(Mutex::new(State { plan: Plan::Work, calls: 0, ..state })))
+        Disk(Arc::new(Mutex::new(State { plan: Plan::Work, calls: 0, ..state })))
     }
 
     /// All that a power cut now may leave: each part of the changes of names that are not durable,
     /// and each time with the bytes that are durable only.
-    pub(super) fn images(&self) -> Vec<Memory> {
+    pub(crate) fn images(&self) -> Vec<Disk> {
         let state = self.state().clone();
         assert!(state.pending.len() < 12, "{} changes are pending", state.pending.len());
         let parts = 0..1_u32 << state.pending.len();
-        parts.map(|part| Memory(Arc::new(Mutex::new(state.after_power_cut(part))))).collect()
+        parts.map(|part| Disk(Arc::new(Mutex::new(state.after_power_cut(part))))).collect()
     }
 }
 
@@ -224,7 +228,7 @@ impl State {
     }
 }
 
-impl FileSystem for Memory {
+impl FileSystem for Disk {
     fn create_directory(&self, path: &Path) -> io::Result<()> {
         self.state().call(|state| {
             if state.live.contains_key(path) {
@@ -254,9 +258,10 @@ impl FileSystem for Memory {
         Ok(self.bytes(path).map(|bytes| bytes.len() as u64))
     }
 
-    fn read(&self, path: &Path, _: u64) -> io::Result<Option<Vec<u8>>> {
+    fn read(&self, path: &Path) -> io::Result<Option<Box<dyn io::Read + Send>>> {
         self.state().call(|_| Ok(()))?;
-        Ok(self.bytes(path))
+        let bytes = self.bytes(path);
+        Ok(bytes.map(|bytes| Box::new(io::Cursor::new(bytes)) as Box<dyn io::Read + Send>))
     }
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn OpenFile>> {
@@ -270,12 +275,12 @@ impl FileSystem for Memory {
             state.change(None, Some((path, Node::File(file))));
             Ok(file)
         })?;
-        Ok(Box::new(Opened { memory: self.clone(), file }))
+        Ok(Box::new(Opened { disk: self.clone(), file }))
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn OpenFile>> {
         let file = self.state().call(|state| state.file(path).ok_or_else(missing))?;
-        Ok(Box::new(Opened { memory: self.clone(), file }))
+        Ok(Box::new(Opened { disk: self.clone(), file }))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -288,8 +293,10 @@ impl FileSystem for Memory {
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.state().call(|state| {
-            if state.live.contains_key(path) {
-                state.change(Some(path), None);
+            match state.live.get(path) {
+                Some(Node::Directory) => return Err(io::ErrorKind::IsADirectory.into()),
+                Some(Node::File(_)) => state.change(Some(path), None),
+                None => {}
             }
             Ok(())
         })
@@ -298,7 +305,7 @@ impl FileSystem for Memory {
 
 impl Opened {
     fn call<R>(&self, work: impl FnOnce(&mut Content) -> R) -> io::Result<R> {
-        self.memory.state().call(|state| Ok(work(&mut state.files[self.file])))
+        self.disk.state().call(|state| Ok(work(&mut state.files[self.file])))
     }
 }
 
