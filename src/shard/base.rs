@@ -216,9 +216,7 @@ impl Engine {
         keys.sort_unstable_by_key(|(key, _)| key.name);
         keys.dedup_by_key(|(key, _)| key.name);
         effects.rewind(mark);
-        let mut is_empty = true;
-        effects.together(db, |effects| {
-            let begin = effects.len();
+        effects.together(|effects| {
             for (key, much) in keys {
                 let Some(slot) = self.space.slot_mut(key.slot) else { continue };
                 match much {
@@ -226,11 +224,7 @@ impl Engine {
                     Much::All | Much::Nothing => record_key(slot, effects, key, much),
                 }
             }
-            is_empty = effects.len() == begin;
         });
-        if is_empty {
-            effects.rewind(mark);
-        }
     }
 }
 
