@@ -73,6 +73,23 @@ pub struct Figures {
     pub waiting: u64,
 }
 
+impl Default for Figures {
+    /// Those of no journal.
+    fn default() -> Figures {
+        Figures {
+            current_size: 0,
+            base_size: 0,
+            buffer_length: 0,
+            pending_syncs: 0,
+            delayed_syncs: 0,
+            is_write_ok: true,
+            fault: None,
+            syncs: 0,
+            waiting: 0,
+        }
+    }
+}
+
 /// What the files hold when the journal takes over.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Sizes {
