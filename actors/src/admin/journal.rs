@@ -8,7 +8,7 @@ use std::sync::{Arc, MutexGuard};
 
 use actix::Recipient;
 use tokio::sync::{mpsc, oneshot};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 use troupe::aof::change::{Change, Event, Step};
 use troupe::base::millis::Millis;
 use troupe::hook::Phase;
@@ -124,15 +124,19 @@ impl Admin {
     /// # Errors
     /// When it cannot be begun; the log says why.
     pub async fn begin_journal(&self, settings: &Arc<Settings>) -> Result<(), ()> {
-        let policy = Policy::from(settings.appendfsync);
-        let mut writer = None;
+        let change = Change::begin(Policy::from(settings.appendfsync));
         self.rewrites().begin(self.parts.clock.now());
-        let begun = self.carry_out(Change::begin(policy), &mut writer, settings).await;
-        self.rewrites().end(begun.is_ok(), self.parts.clock.now());
-        begun.map_err(|why| error!("The append only file cannot be begun: {why}"))?;
-        *self.lock_writer() = writer;
-        info!("The append only file is on");
-        Ok(())
+        let begun = self.carry_out(change, None, settings).await;
+        let is_whole = begun.is_ok();
+        match begun {
+            Ok(writer) => {
+                *self.lock_writer() = writer;
+                info!("The append only file is on");
+            }
+            Err(why) => error!("The append only file cannot be begun: {why}"),
+        }
+        self.rewrites().end(is_whole, self.parts.clock.now());
+        if is_whole { Ok(()) } else { Err(()) }
     }
 
     /// Ends the journal, if there is one.
@@ -140,110 +144,36 @@ impl Admin {
     /// # Errors
     /// While a shard is being rebuilt from it.
     pub(super) async fn end_journal(&self) -> Result<(), ()> {
-        let mut writer = self.writer();
-        if writer.is_some() {
-            let settings = self.settings();
-            let ended = self.carry_out(Change::end(), &mut writer, &settings).await;
-            ended.map_err(|why| error!("The append only file stays on: {why}"))?;
-            info!("The append only file is off");
+        let Some(writer) = self.writer() else { return Ok(()) };
+        match self.carry_out(Change::end(), Some(writer), &self.settings()).await {
+            Ok(_) => info!("The append only file is off"),
+            Err(why) => {
+                warn!("The append only file stays on: {why}");
+                return Err(());
+            }
         }
         Ok(())
     }
 
-    /// Carries a change out to its end.
+    /// Carries a change out to its end. Returns the writer that it was about.
     async fn carry_out(
         &self,
         mut change: Change,
-        writer: &mut Option<Writer>,
+        writer: Option<Writer>,
         settings: &Settings,
-    ) -> Result<(), String> {
+    ) -> Result<Option<Writer>, String> {
         let (reports, mut events) = mpsc::unbounded_channel();
+        let number = BASES.fetch_add(1, Ordering::Relaxed);
+        let mut performer = Performer { admin: self, settings, number, writer, reports };
         loop {
             if let Some(outcome) = change.outcome() {
-                return outcome.clone();
+                return outcome.clone().map(|()| performer.writer);
             }
-            match (change.next(), &*writer) {
-                (Some(Step::Start), _) => match self.start(settings, &reports).await {
-                    Ok(started) => {
-                        *writer = Some(started);
-                        change.hear(Event::Started);
-                    }
-                    Err(why) => change.hear(Event::Failed(why)),
-                },
-                (Some(step), Some(writer)) => {
-                    // Behind what was reported meanwhile.
-                    let event = self.perform(step, writer, &reports).await;
-                    drop(event.map(|event| reports.send(event)));
-                }
-                _ => change.hear(events.recv().await.expect("a sender of it is held here")),
+            match change.next() {
+                Some(step) => performer.perform(step).await,
+                None => change.hear(events.recv().await.expect("the performer holds a sender")),
             }
         }
-    }
-
-    /// Starts a writer over a new base, whose fault is reported.
-    async fn start(&self, settings: &Settings, reports: &Reports) -> Result<Writer, String> {
-        let start = self.starter.get().ok_or_else(|| "the server is starting".to_owned())?;
-        let (watches, fault) = oneshot::channel();
-        let started = start(settings, watches).await;
-        let writer = started.unwrap_or_else(|_| Err("its thread has ended".to_owned()))?;
-        let reports = reports.clone();
-        actix_rt::spawn(async move {
-            if let Ok(Err(why)) = fault.await {
-                // The change may have ended meanwhile.
-                let _ = reports.send(Event::Failed(why));
-            }
-        });
-        Ok(writer)
-    }
-
-    /// Carries out a step. Returns what came of it, unless the shards report that.
-    async fn perform(&self, step: Step, writer: &Writer, reports: &Reports) -> Option<Event> {
-        let shards = &self.parts.shards;
-        let failed_or = |event: Event| {
-            move |result: Result<(), String>| match result {
-                Ok(()) => event,
-                Err(why) => Event::Failed(why),
-            }
-        };
-        match step {
-            // That gives a writer, which is here.
-            Step::Start => return Some(Event::Started),
-            Step::BeginBase => {
-                let number = BASES.fetch_add(1, Ordering::Relaxed);
-                for shard in shards {
-                    shard.begin_base.do_send(BeginBase { append: writer.append.clone(), number });
-                }
-            }
-            Step::Tell => {
-                shards.iter().for_each(|shard| shard.tell.do_send(Tell(reports.clone())));
-                return None;
-            }
-            Step::Switch => {
-                return Some(failed_or(Event::Switched)(ask(&writer.switch, Switch).await));
-            }
-            Step::Take(policy) => {
-                writer.policy.do_send(SetPolicy(policy));
-                for shard in shards {
-                    let (append, rebuild) = (writer.append.clone(), writer.rebuild.clone());
-                    shard.begin.do_send(Begin { append, rebuild, policy });
-                }
-            }
-            Step::Sync => return Some(failed_or(Event::Synced)(ask(&writer.sync, SyncAll).await)),
-            Step::AskPhases => return Some(Event::Serving(self.all_serve().await)),
-            Step::Leave => {
-                *self.lock_writer() = None;
-                shards.iter().for_each(|shard| shard.end.do_send(End));
-            }
-            Step::Close => {
-                let closed = writer.close().await;
-                if let Err(fault) = &closed {
-                    error!("The append only file is left as it is: {fault}");
-                }
-                return Some(failed_or(Event::Closed)(closed));
-            }
-        }
-        self.ask_all(Question::Nothing).await;
-        Some(Event::Heard(step))
     }
 
     async fn all_serve(&self) -> bool {
@@ -261,5 +191,101 @@ impl Admin {
     /// What INFO says of bases.
     pub(super) fn rewrites(&self) -> MutexGuard<'_, Rewrites> {
         self.rewrites.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+/// Performs the steps of one change.
+struct Performer<'a> {
+    admin: &'a Admin,
+    settings: &'a Settings,
+    /// That of the base, if one begins.
+    number: u32,
+    writer: Option<Writer>,
+    reports: Reports,
+}
+
+impl Performer<'_> {
+    /// What comes of a step is heard behind what was reported before.
+    async fn perform(&mut self, step: Step) {
+        match step {
+            Step::Start => self.start().await,
+            Step::BeginBase | Step::Tell | Step::Take(_) | Step::Leave => self.tell(step).await,
+            Step::Switch => {
+                let switched = ask(&self.writer().switch, Switch).await;
+                self.report(switched, Event::Switched);
+            }
+            Step::Sync => {
+                let synced = ask(&self.writer().sync, SyncAll).await;
+                self.report(synced, Event::Synced);
+            }
+            Step::AskPhases => {
+                let serving = Event::Serving(self.admin.all_serve().await);
+                self.report(Ok(()), serving);
+            }
+            Step::Close => {
+                let closed = self.writer().close().await;
+                if let Err(fault) = &closed {
+                    error!("The append only file is left as it is: {fault}");
+                }
+                self.report(closed, Event::Closed);
+            }
+        }
+    }
+
+    /// Starts a writer over a new base, which reports its fault.
+    async fn start(&mut self) {
+        let (watches, fault) = oneshot::channel();
+        let started = match self.admin.starter.get() {
+            Some(start) => start(self.settings, watches).await,
+            None => Ok(Err("the server is starting".to_owned())),
+        };
+        match started.unwrap_or_else(|_| Err("its thread has ended".to_owned())) {
+            Ok(writer) => {
+                self.writer = Some(writer);
+                self.report(Ok(()), Event::Started);
+                let reports = self.reports.clone();
+                actix_rt::spawn(async move {
+                    if let Ok(Err(why)) = fault.await {
+                        // The change may have ended meanwhile.
+                        let _ = reports.send(Event::Failed(why));
+                    }
+                });
+            }
+            Err(why) => self.report(Err(why), Event::Started),
+        }
+    }
+
+    /// Tells every shard, and the writer where it concerns that.
+    async fn tell(&self, step: Step) {
+        let (writer, number) = (self.writer(), self.number);
+        if let Step::Take(policy) = step {
+            writer.policy.do_send(SetPolicy(policy));
+        } else if step == Step::Leave {
+            *self.admin.lock_writer() = None;
+        }
+        for shard in &self.admin.parts.shards {
+            let (append, rebuild) = (writer.append.clone(), writer.rebuild.clone());
+            match step {
+                Step::BeginBase => shard.begin_base.do_send(BeginBase { append, number }),
+                Step::Tell => shard.tell.do_send(Tell(self.reports.clone())),
+                Step::Take(policy) => shard.begin.do_send(Begin { append, rebuild, policy }),
+                _ => shard.end.do_send(End),
+            }
+        }
+        self.admin.ask_all(Question::Nothing).await;
+        self.report(Ok(()), Event::Heard(step));
+    }
+
+    fn report(&self, result: Result<(), String>, success: Event) {
+        let event = match result {
+            Ok(()) => success,
+            Err(why) => Event::Failed(why),
+        };
+        // Who hears it is there as long as this.
+        let _ = self.reports.send(event);
+    }
+
+    fn writer(&self) -> &Writer {
+        self.writer.as_ref().expect("the first step of a change has given a writer")
     }
 }
