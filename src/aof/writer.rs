@@ -10,7 +10,7 @@
 //! - a base is left for an increment only when all of it is durable;
 //! - the faults of a base concern only who asked for it, never the shards;
 //! - a writer that was started anew never trusts its file again;
-//! - nothing comes after [`Task::End`].
+//! - nothing comes after [`Task::End`] or [`Task::GiveUp`].
 //!
 //! Bounded: each shard has one rebuild under way, and there is one change of the journal at a time
 //! (`change`), which asks one thing after the other.
@@ -245,7 +245,7 @@ impl<F: Finished, A, R> Writer<F, A, R> {
     }
 
     fn give_up(&mut self, why: &str) {
-        self.rebuilds.clear();
+        self.is_over = true;
         self.tasks.push_back(Task::GiveUp(why.to_owned()));
     }
 
