@@ -17,14 +17,13 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::{info, warn};
-use troupe::aof::journal::Journal;
+use troupe::aof::journal::Figures;
 use troupe::base::hash::Hasher;
 use troupe::commands::action::Shutdown;
 use troupe::hooks::slowlog::LogIds;
 use troupe::route::Map;
 use troupe::settings::Settings;
 use troupe::shard::{self, Parts};
-use troupe::stream::Policy;
 
 use crate::admin::{self, Admin, Current, Reach};
 use crate::allocator;
@@ -101,8 +100,7 @@ pub async fn start(given: Given) -> anyhow::Result<Server> {
     let (arbiters, shards) = start_shards(&settings, &map, &shared, &guardian, &clock, &post)?;
     post.meet(shards.iter().map(|shard| shard.clone().recipient()).collect());
     let router = start_router(&map, &arbiters, &shards, &guardian, &clock)?;
-    let figures = Journal::<()>::new(Policy::Never, Default::default()).figures();
-    let figures = Arc::new(Mutex::new(figures));
+    let figures = Arc::new(Mutex::new(Figures::default()));
     let admin = Arc::new(Admin::new(admin::Parts {
         shards: shards.iter().map(Reach::of).collect(),
         router: router.clone().recipient(),
@@ -133,7 +131,7 @@ pub async fn start(given: Given) -> anyhow::Result<Server> {
     let writer = if settings.appendonly { starter.load(&settings).await? } else { None };
     let begins = settings.appendonly && writer.is_none();
     let shards = starter.shards.clone();
-    admin.met_starter(Box::new(move |settings| starter.begin(settings)));
+    admin.met_starter(Box::new(move |settings, watches| starter.begin(settings, watches)));
     if let Some(writer) = writer {
         admin.met_writer(writer);
     } else if begins {

@@ -16,6 +16,7 @@ use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Recipient, Runn
 use bytes::Bytes;
 use tokio::time::{Sleep, sleep};
 use tracing::{error, info, warn};
+use troupe::aof::change::Event;
 use troupe::base::millis::Millis;
 use troupe::hook::Phase;
 use troupe::hook::Sink;
@@ -44,7 +45,8 @@ pub struct Shard {
     thread: Rc<Thread>,
     guardian: Recipient<control::Restarted>,
     rebuild: Option<Recipient<aof::Rebuild>>,
-    tells: bool,
+    /// Who hears of the slots that are told, while a journal begins.
+    reports: Option<aof::Reports>,
     /// The part with which the next turn begins.
     part: usize,
     load: u64,
@@ -55,7 +57,7 @@ impl Shard {
     /// An actor for the shard of `thread`.
     pub fn new(thread: Rc<Thread>, guardian: Recipient<control::Restarted>) -> Shard {
         let _vital = Vital("a shard");
-        Shard { thread, guardian, rebuild: None, tells: false, part: 0, load: 0, _vital }
+        Shard { thread, guardian, rebuild: None, reports: None, part: 0, load: 0, _vital }
     }
 
     fn name(&self) -> String {
@@ -81,7 +83,7 @@ impl Shard {
         thread.slices.begin(&thread.clock);
         let mut clock = thread.clock.clone();
         let (now, start) = (thread.clock.now(), thread.clock.nanos());
-        let tells = self.tells && thread.has_room();
+        let tells = self.reports.is_some() && thread.has_room();
         let mut more = false;
         for _ in 0..PARTS {
             more |= thread.with_shard(|shard| match self.part {
@@ -98,12 +100,30 @@ impl Shard {
         }
         thread.end_turn();
         thread.end_slice();
+        self.report_told();
         more
+    }
+
+    /// Reports what is told and on its way to the journal.
+    fn report_told(&self) {
+        if let Some(reports) = &self.reports
+            && let Some(slots) = self.thread.with_shard(|shard| shard.take_told())
+        {
+            self.report(reports, Event::Told(slots));
+        }
+    }
+
+    fn report(&self, reports: &aof::Reports, event: Event) {
+        // The change may have ended meanwhile.
+        let _ = reports.send(event);
     }
 
     fn rebuild(&mut self, ctx: &mut Context<Shard>) {
         let text = self.thread.with_shard(|shard| shard.last_panic().to_owned());
         self.guardian.do_send(control::Restarted { name: self.name(), why: text });
+        if let Some(reports) = self.reports.take() {
+            self.report(&reports, Event::Panicked(self.thread.number));
+        }
         match &self.rebuild {
             Some(rebuild) => {
                 warn!(shard = self.thread.number, "rebuilding the shard from the journal");
@@ -341,8 +361,8 @@ impl Handler<aof::BeginBase> for Shard {
 impl Handler<aof::Tell> for Shard {
     type Result = ();
 
-    fn handle(&mut self, _: aof::Tell, _: &mut Context<Shard>) {
-        self.tells = true;
+    fn handle(&mut self, tell: aof::Tell, _: &mut Context<Shard>) {
+        self.reports = Some(tell.0);
         self.thread.wake();
     }
 }
@@ -351,7 +371,7 @@ impl Handler<aof::End> for Shard {
     type Result = ();
 
     fn handle(&mut self, _: aof::End, _: &mut Context<Shard>) {
-        self.tells = false;
+        self.reports = None;
         self.rebuild = None;
         self.thread.end_journal();
     }
@@ -361,7 +381,7 @@ impl Handler<aof::Begin> for Shard {
     type Result = ();
 
     fn handle(&mut self, begin: aof::Begin, _: &mut Context<Shard>) {
-        self.tells = false;
+        self.reports = None;
         self.thread.begin_journal(begin.append, begin.policy);
         self.thread.with_shard(|shard| {
             shard.end_base();

@@ -10,13 +10,16 @@
 //! - `rdb`: as much of an RDB base as tells an empty one from one with keys.
 //! - `load`: the files read back, block by block.
 //! - `loader`: blocks in, parcels for shards out; which record goes where, and when.
-//! - `journal`: mail in, disk work and news out; group commit, policies, failures.
+//! - `journal`: the file as a consumer of the stream; group commit, policies, failures.
+//! - `writer`: the journal, and whoever asks something of it.
+//! - `change`: how a journal begins, and ends, while the server runs.
 //! - `storage`: the few disk calls that both sides know.
 //!
 //! Nothing here reads a clock, or reaches a disk but through `filesystem`: the simulator runs this
 //! same code on a disk of its own. Left out until there are snapshots: RDB bases with keys, and the
 //! rewrite.
 
+pub mod change;
 pub mod directory;
 pub mod error;
 pub mod filesystem;
@@ -29,6 +32,7 @@ pub mod rdb;
 pub mod record;
 pub mod scan;
 pub mod storage;
+pub mod writer;
 
 #[path = "../../tests/simulator/disk.rs"]
 #[cfg(test)]

@@ -1,12 +1,17 @@
-//! The ordered stream of effects: what shards append to it, and how far that has come.
+//! The ordered stream of effects: what shards append to it, who reads it, and how far it has come.
 //!
-//! Each shard sends one [`Append`] a turn; the order in which they are taken in is the one order of
-//! all effects. The journal's file reads it. Whoever sends goes by [`credit`].
+//! Each shard sends one [`Append`] a turn; the order in which they are fed to the stream's
+//! [`Consumer`]s is the one order of all effects. Every consumer reads the same records in the same
+//! order; none of them needs another, and each may begin and end at any place. The journal's file
+//! is one. While there is none, shards record nothing. Whoever sends goes by [`credit`].
 
 pub mod credit;
+mod records;
 
 use crate::keyspace::effect::Run;
 use crate::settings::Fsync;
+
+pub use records::{Consumer, Records, Selected};
 
 /// The setting `appendfsync`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -52,4 +57,10 @@ pub struct Progress {
     pub written: u64,
     /// Durable.
     pub synced: u64,
+}
+
+/// What may leave once the records that it came with are durable.
+pub trait Finished {
+    /// True when it has changed something itself; false when it only shows what was there.
+    fn has_written(&self) -> bool;
 }

@@ -43,7 +43,7 @@ use crate::shared::Shared;
 use crate::thread::Thread;
 
 pub use facts::Origin;
-pub use journal::{Starter, Writer};
+pub use journal::{Started, Starter, Writer};
 
 use journal::Rewrites;
 use oom::Score;
