@@ -26,6 +26,7 @@ pub mod shard;
 pub mod stream;
 
 pub mod aof;
+pub mod connection;
 pub mod stats;
 
 #[cfg(test)]

@@ -39,6 +39,7 @@ const CORE: &[(&str, &[&str])] = &[
     ("batch", LAYERS_0_TO_3),
     ("shard", LAYERS_0_TO_3),
     ("aof", LAYERS_0_TO_3),
+    ("connection", LAYERS_0_TO_3),
     ("hooks", LAYERS_0_TO_3),
     ("stats", LAYERS_0_TO_3),
 ];

@@ -1,6 +1,4 @@
-//! One client's connection: codec, stream, and the actor between them and the shards.
+//! One client's connection: the socket, and the actor between it and what the connection decides.
 
 pub mod actor;
-pub mod codec;
-pub mod ends;
 pub mod stream;
