@@ -300,9 +300,7 @@ impl Thread {
         }
         self.looked.set(now);
         self.each_client(|client| {
-            let row = client.row.borrow();
-            let is_silent = row.idle_seconds(now) > timeout && !row.waits;
-            if is_silent && !row.flags.contains(&b'O') {
+            if client.row.borrow().is_overdue(now, timeout) {
                 client.kill.do_send(connection::Kill { after_reply: false });
             }
         });

@@ -1,4 +1,5 @@
-//! One client's connection: the socket, and the actor between it and what the connection decides.
+//! One client's connection: its socket, and the actor between that and what the connection decides.
 
 pub mod actor;
+mod steps;
 pub mod stream;
