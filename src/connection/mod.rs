@@ -25,11 +25,10 @@ use thiserror::Error;
 use crate::base::millis::Millis;
 use crate::batch::{Batch, Home};
 use crate::clients::Row;
-use crate::commands::error::CommandError;
-use crate::resp::{Decoder, Limits, ProtocolError, Reply};
+use crate::commands::action::Action;
+use crate::resp::{Decoder, Limits, ProtocolError};
 use crate::session::Session;
 use crate::settings::{BufferLimit, Settings};
-use crate::shard::Shard;
 
 use ends::Ends;
 use output::Output;
@@ -61,8 +60,10 @@ pub enum Step {
     Route(Box<Batch>, Bytes),
     /// Let the rest of a batch run.
     Run(Box<Batch>),
-    /// Perform what the batch asks for in `action`. Then [`Connection::performed`].
+    /// Perform what the batch asks for in `action`, and end that call. Then the same.
     Perform(Box<Batch>),
+    /// Answer with this error. Then [`Connection::came_home`].
+    Refuse(Box<Batch>, ProtocolError),
     /// Wait for what was begun, for a push or a kill. Where [`Connection::may_send`], the end of
     /// the input may be told meanwhile.
     Wait,
@@ -158,29 +159,33 @@ impl Connection {
             return Step::Close(Reason::Killed);
         }
         if let Some(batch) = self.batch.take_if(|batch| batch.action.is_some()) {
-            self.performs = true;
-            return Step::Perform(batch);
+            return Step::Perform(self.begin_action(batch));
         }
-        loop {
-            if self.ends.takes_replies() && !self.output.due().is_empty() {
-                return self.write(settings);
-            }
-            self.output.clear(self.batch.as_mut().map(|batch| &mut batch.replies));
-            if let Some(reason) = self.closing {
-                return Step::Close(reason);
-            }
-            let Some(batch) = self.batch.take() else { return Step::Wait };
-            if std::mem::take(&mut self.yields) {
-                self.batch = Some(batch);
-                return Step::Yield;
-            }
-            if !batch.is_done() {
-                return Step::Run(self.send_out(batch, pool));
-            }
-            if let Some(step) = self.take_up(batch, settings, pool) {
-                return step;
-            }
+        if self.ends.takes_replies() && !self.output.due().is_empty() {
+            return self.write(settings);
         }
+        self.output.clear(self.batch.as_mut().map(|batch| &mut batch.replies));
+        if let Some(reason) = self.closing {
+            return Step::Close(reason);
+        }
+        let Some(batch) = self.batch.take() else { return Step::Wait };
+        if std::mem::take(&mut self.yields) {
+            self.batch = Some(batch);
+            Step::Yield
+        } else if batch.is_done() {
+            self.take_up(batch, settings, pool)
+        } else {
+            Step::Run(self.send_out(batch, pool))
+        }
+    }
+
+    /// An action is about to be performed. Who wants to see all commands is one who watches from
+    /// here on, whatever becomes of it meanwhile.
+    fn begin_action(&mut self, mut batch: Box<Batch>) -> Box<Batch> {
+        self.performs = true;
+        batch.session.monitors |= batch.action == Some(Action::Monitor);
+        self.watches = batch.session.monitors;
+        batch
     }
 
     /// Something is due to the client, which may be more than it may have.
@@ -193,27 +198,22 @@ impl Connection {
         Step::Write
     }
 
-    /// Takes up the requests that were read, or has more read. None when they are refused.
-    fn take_up(
-        &mut self,
-        mut batch: Box<Batch>,
-        settings: &Settings,
-        pool: &mut Pool,
-    ) -> Option<Step> {
+    /// Takes up the requests that were read, or has more read.
+    fn take_up(&mut self, mut batch: Box<Batch>, settings: &Settings, pool: &mut Pool) -> Step {
         let limits = limits(settings, &batch.session);
         if !self.input.is_empty() || self.has_more {
             match self.decode(&mut batch, &limits) {
-                Ok(Some(bytes)) => return Some(Step::Route(self.send_out(batch, pool), bytes)),
+                Ok(Some(bytes)) => return Step::Route(self.send_out(batch, pool), bytes),
                 Ok(None) => {}
                 Err(error) => {
-                    self.refuse(&mut batch, error);
-                    self.batch = Some(batch);
-                    return None;
+                    batch.session.closing = true;
+                    self.closing = Some(Reason::Protocol(error));
+                    return Step::Refuse(self.send_out(batch, pool), error);
                 }
             }
         }
         self.batch = Some(batch);
-        Some(self.read(&limits, pool))
+        self.read(&limits, pool)
     }
 
     /// Cuts all complete requests off the input, and puts their ranges into the batch.
@@ -227,16 +227,6 @@ impl Connection {
         self.has_more = decoded.full;
         let bytes = self.input.split_to(decoded.consumed);
         Ok((!batch.frames.is_empty()).then(|| bytes.freeze()))
-    }
-
-    /// The client speaks no protocol that can be gone on with: one error, then the end.
-    fn refuse(&mut self, batch: &mut Batch, error: ProtocolError) {
-        let mark = batch.replies.len();
-        error.reply(&mut Reply::new(&mut batch.replies, batch.session.resp3));
-        batch.session.silence(&mut batch.replies, mark);
-        batch.session.closing = true;
-        self.closing = Some(Reason::Protocol(error));
-        self.output.append(&mut batch.replies);
     }
 
     /// Has more read. All that came before has run.
@@ -344,6 +334,9 @@ impl Connection {
     /// The batch is back: done, cut short, or with an action to be performed.
     pub fn came_home(&mut self, mut batch: Box<Batch>) {
         self.performs = false;
+        if self.closes_after_reply {
+            batch.end();
+        }
         if batch.session.attacks {
             self.closing = Some(Reason::Attack);
         }
@@ -367,22 +360,6 @@ impl Connection {
     /// away for longer than a client may be silent.
     pub fn arrived(&mut self, batch: Box<Batch>, now: Millis) {
         self.row.borrow_mut().active = now;
-        self.came_home(batch);
-    }
-
-    /// The action of the batch was performed within `nanos`, with this reply or error. `shard`
-    /// ends the call, as it would end one of its own.
-    pub fn performed(
-        &mut self,
-        mut batch: Box<Batch>,
-        result: Result<Vec<u8>, CommandError>,
-        nanos: u64,
-        shard: &mut Shard,
-    ) {
-        batch.session.closing |= self.closes_after_reply;
-        let mark = batch.replies.len();
-        let result = result.map(|reply| batch.replies.extend_from_slice(&reply));
-        shard.performed(&mut batch, mark, nanos, result);
         self.came_home(batch);
     }
 

@@ -10,6 +10,7 @@ use crate::base::millis::Millis;
 use crate::batch::{Batch, Home};
 use crate::clients::Row;
 use crate::commands::action::Action;
+use crate::resp::Reply;
 use crate::resp::limits::QUERY_BEFORE_LOGIN;
 use crate::session::{Peer, Session};
 use crate::shard::REPLIES_MARK;
@@ -115,6 +116,12 @@ impl Client {
                     let action = batch.action.take().expect("the step says that there is one");
                     self.performing.push((action, batch));
                 }
+                Step::Refuse(mut batch, error) => {
+                    let mark = batch.replies.len();
+                    error.reply(&mut Reply::new(&mut batch.replies, batch.session.resp3));
+                    batch.session.silence(&mut batch.replies, mark);
+                    self.connection.came_home(batch);
+                }
                 Step::Wait => return None,
                 Step::Yield => self.yields += 1,
                 Step::Close(reason) => return Some(reason),
@@ -174,8 +181,11 @@ impl Client {
 
     /// The action is performed, with this reply.
     fn perform(&mut self, reply: &[u8]) {
-        let (_, batch) = self.performing.pop().expect("an action is being performed");
-        self.connection.performed(batch, Ok(reply.to_vec()), 0, &mut self.store.shard);
+        let (_, mut batch) = self.performing.pop().expect("an action is being performed");
+        let mark = batch.replies.len();
+        batch.replies.extend_from_slice(reply);
+        self.store.shard.performed(&mut batch, mark, 0, Ok(()));
+        self.connection.came_home(batch);
     }
 
     /// The client sends this, and the connection does what it can.
@@ -389,7 +399,6 @@ fn one_who_watches_has_limits_of_its_own() {
     let mut client = Client::new();
     client.store.configure("client-output-buffer-limit", "normal 10 0 0 pubsub 100 0 0");
     client.send("MONITOR\r\n");
-    assert!(client.connection.watches());
     client.perform(b"+OK\r\n");
     client.run();
     client.socket = Socket::TakesUpTo(0);
@@ -400,9 +409,10 @@ fn one_who_watches_has_limits_of_its_own() {
 }
 
 #[test]
-fn a_reset_ends_the_watching() {
+fn a_client_watches_from_when_it_is_let_until_it_resets() {
     let mut client = Client::new();
     client.send("MONITOR\r\n");
+    assert!(client.connection.watches());
     client.perform(b"+OK\r\n");
     client.send("PING\r\n");
     assert!(client.connection.watches());

@@ -12,7 +12,9 @@ use bytes::Bytes;
 use tokio::time::{Sleep, sleep};
 use tracing::{debug, warn};
 use troupe::batch::Batch;
+use troupe::commands::error::CommandError;
 use troupe::connection::{Reason, Step};
+use troupe::resp::{ProtocolError, Reply};
 
 use crate::actions::Performing;
 use crate::connection::actor::Connection;
@@ -69,6 +71,7 @@ impl Connection {
                 Step::Route(batch, bytes) => self.route(batch, bytes),
                 Step::Run(batch) => self.run(batch),
                 Step::Perform(batch) => self.perform(batch),
+                Step::Refuse(batch, error) => self.refuse(batch, error),
                 Step::Wait => {
                     self.poll_end(task);
                     return Poll::Pending;
@@ -189,7 +192,7 @@ impl Connection {
         let action = batch.action.take().expect("the step says that there is one");
         let began = self.thread.clock.nanos();
         let (thread, push) = (self.thread.clone(), self.push.clone());
-        let action = self.actions.clone().perform(action, &mut batch.session, thread, push);
+        let action = self.actions.clone().perform(action, &batch.session, thread, push);
         self.performance = Some((action, batch, began));
     }
 
@@ -199,12 +202,29 @@ impl Connection {
             && let Poll::Ready(result) = action.as_mut().poll(task)
             && let Some((_, batch, began)) = self.performance.take()
         {
-            let nanos = self.thread.clock.nanos() - began;
-            let thread = self.thread.clone();
-            self.home(|core| {
-                thread.with_shard(|shard| core.performed(batch, result, nanos, shard));
-            });
+            self.performed(batch, began, result);
         }
+    }
+
+    fn performed(
+        &mut self,
+        mut batch: Box<Batch>,
+        began: u64,
+        result: Result<Vec<u8>, CommandError>,
+    ) {
+        let mark = batch.replies.len();
+        let nanos = self.thread.clock.nanos() - began;
+        let result = result.map(|reply| batch.replies.extend_from_slice(&reply));
+        self.thread.with_shard(|shard| shard.performed(&mut batch, mark, nanos, result));
+        self.home(|core| core.came_home(batch));
+    }
+
+    /// The client speaks no protocol that can be gone on with: one error, then the end.
+    fn refuse(&mut self, mut batch: Box<Batch>, error: ProtocolError) {
+        let mark = batch.replies.len();
+        error.reply(&mut Reply::new(&mut batch.replies, batch.session.resp3));
+        batch.session.silence(&mut batch.replies, mark);
+        self.home(|core| core.came_home(batch));
     }
 
     /// Says why the connection closes.
