@@ -1,8 +1,7 @@
 //! The connection's actor: how one client begins and ends, and the mail that reaches it.
 //!
-//! What the connection decides is [`troupe::connection`]'s; the steps to that are taken in
-//! [`steps`](crate::connection::steps). A panic here costs one client: the actor is dropped, and
-//! its socket with it.
+//! What the connection decides is [`troupe::connection`]'s; its steps are taken in `steps`. A panic
+//! here costs one client: the actor is dropped, and its socket with it.
 
 use std::cell::RefCell;
 use std::rc::Rc;

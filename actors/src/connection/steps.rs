@@ -1,5 +1,6 @@
 //! The steps that a connection decides on, taken: bytes go over the socket, batches to the thread's
-//! shard, actions to who performs them. Traffic is counted, and the log says why a client is closed.
+//! shard, actions to who performs them. Traffic is counted, and the log says why a client is
+//! closed.
 
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
