@@ -43,8 +43,8 @@ struct Client {
     got: Vec<u8>,
     /// Batches stay away until they are let home.
     stays_away: bool,
-    away: Vec<Box<Batch>>,
-    performing: Vec<(Action, Box<Batch>)>,
+    away: Option<Box<Batch>>,
+    performing: Option<(Action, Box<Batch>)>,
     /// Milliseconds.
     now: u64,
     /// When the connection is to be asked again.
@@ -73,8 +73,8 @@ impl Client {
             has_ended: false,
             got: Vec::new(),
             stays_away: false,
-            away: Vec::new(),
-            performing: Vec::new(),
+            away: None,
+            performing: None,
             now: 0,
             until: None,
             reads: 0,
@@ -114,7 +114,7 @@ impl Client {
                 Step::Run(batch) => self.visit(batch),
                 Step::Perform(mut batch) => {
                     let action = batch.action.take().expect("the step says that there is one");
-                    self.performing.push((action, batch));
+                    self.performing = Some((action, batch));
                 }
                 Step::Refuse(mut batch, error) => {
                     let mark = batch.replies.len();
@@ -159,9 +159,9 @@ impl Client {
     }
 
     fn visit(&mut self, batch: Box<Batch>) {
-        assert!(self.away.is_empty() && self.performing.is_empty(), "one batch is away at most");
+        assert!(self.away.is_none() && self.performing.is_none(), "one batch is away at most");
         if self.stays_away {
-            self.away.push(batch);
+            self.away = Some(batch);
         } else {
             let batch = self.ran(batch);
             self.connection.came_home(batch);
@@ -174,14 +174,14 @@ impl Client {
 
     /// Lets the batch that is away run and come home.
     fn let_home(&mut self) {
-        let batch = self.away.pop().expect("a batch is away");
+        let batch = self.away.take().expect("a batch is away");
         let batch = self.ran(batch);
         self.connection.arrived(batch, self.store.now);
     }
 
     /// The action is performed, with this reply.
     fn perform(&mut self, reply: &[u8]) {
-        let (_, mut batch) = self.performing.pop().expect("an action is being performed");
+        let (_, mut batch) = self.performing.take().expect("an action is being performed");
         let mark = batch.replies.len();
         batch.replies.extend_from_slice(reply);
         self.store.shard.performed(&mut batch, mark, 0, Ok(()));
@@ -246,14 +246,14 @@ fn nothing_is_read_while_the_batch_is_away() {
     let mut client = Client::new();
     client.stays_away = true;
     client.send("INCR a\r\n");
-    assert_eq!((client.away.len(), client.reads), (1, 1));
+    assert_eq!((client.away.is_some(), client.reads), (true, 1));
     client.send("INCR a\r\n");
     client.connection.push(b"+pushed\r\n");
     client.run();
-    assert_eq!((client.away.len(), client.reads), (1, 1));
+    assert_eq!((client.away.is_some(), client.reads), (true, 1));
     client.let_home();
     client.run();
-    assert_eq!((client.away.len(), client.reads), (1, 2));
+    assert_eq!((client.away.is_some(), client.reads), (true, 2));
     assert_eq!(client.said(), "+pushed\r\n:1\r\n");
 }
 
@@ -432,7 +432,7 @@ fn who_has_not_logged_in_sends_little_and_gets_one_answer_at_a_time() {
     let mut client = Client::of(false, None);
     client.stays_away = true;
     client.send("PING\r\nPING\r\nPING\r\n");
-    assert_eq!(client.away[0].left(), 1);
+    assert_eq!(client.away.map(|batch| batch.left()), Some(1));
     let mut client = Client::of(false, None);
     let refusal = client.send(set("key", 20_000));
     assert!(matches!(refusal, Some(Reason::Protocol(_))));
@@ -468,7 +468,7 @@ fn a_kill_closes_at_once_whatever_is_due() {
 fn who_asked_for_its_own_end_gets_the_reply_and_runs_nothing_more() {
     let mut client = Client::new();
     client.send("INCR a\r\nCLIENT KILL ID 1 SKIPME no\r\nINCR a\r\n");
-    assert!(matches!(client.performing[0].0, Action::ClientKill { .. }));
+    assert!(matches!(client.performing, Some((Action::ClientKill { .. }, _))));
     client.connection.kill(true);
     assert_eq!(client.run(), None);
     client.perform(b":1\r\n");
@@ -512,7 +512,7 @@ fn a_batch_that_is_lost_tells_of_it_and_its_connection_closes() {
     client.stays_away = true;
     client.send("PING\r\n");
     assert!(lost.try_recv().is_err());
-    client.away.clear();
+    client.away = None;
     lost.try_recv().expect("the ticket is dropped with the batch");
     client.connection.kill(false);
     assert_eq!(client.run(), Some(Reason::Killed));
