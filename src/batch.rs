@@ -217,6 +217,11 @@ impl Batch {
     pub fn abandon(&mut self) {
         self.replies.clear();
         self.scattered = None;
+        self.end();
+    }
+
+    /// None of its requests runs any more, and its connection closes after the replies so far.
+    pub(crate) fn end(&mut self) {
         self.session.closing = true;
         self.next = self.routed.len();
     }

@@ -28,6 +28,7 @@ pub mod shard;
 pub mod stream;
 
 pub mod aof;
+pub mod connection;
 pub mod stats;
 
 /// The simulator's disk, which tests here use too, knows this package by its name.

@@ -41,6 +41,7 @@ const CORE: &[(&str, &[&str])] = &[
     ("router", &["base", "route", "shard"]),
     ("restarts", &[]),
     ("aof", LAYERS_0_TO_3),
+    ("connection", LAYERS_0_TO_3),
     ("hooks", LAYERS_0_TO_3),
     ("stats", LAYERS_0_TO_3),
 ];

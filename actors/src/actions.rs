@@ -21,7 +21,7 @@ pub trait Actions: Send + Sync {
     fn perform(
         self: Arc<Self>,
         action: Action,
-        session: &mut Session,
+        session: &Session,
         thread: Rc<Thread>,
         push: Recipient<Push>,
     ) -> Performing;

@@ -5,7 +5,7 @@
 //! turn, in this order: effects to the journal, letters to other threads, batches to their
 //! connections.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, RefCell, RefMut};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -13,11 +13,11 @@ use std::task::Waker;
 use std::time::Duration;
 
 use actix::Recipient;
-use bytes::BytesMut;
 use slab::Slab;
 use tracing::error;
 use troupe::base::millis::Millis;
 use troupe::batch::Batch;
+use troupe::connection::Pool;
 use troupe::shard::Shard;
 use troupe::shard::letter::Letter;
 use troupe::stream::credit::Credit;
@@ -27,12 +27,6 @@ use crate::clock::Clock;
 use crate::fault::panic_text;
 use crate::message::{aof, connection, control, router, shard};
 use crate::shared::{Shared, Traffic};
-
-/// Buffers of each kind kept for the next client that has something to say.
-const BUFFERS_KEPT: usize = 16;
-
-/// Largest buffer for replies that is kept, in bytes.
-const REPLIES_KEPT: usize = 64 * 1024;
 
 /// A thread's shard, clients and mail.
 pub struct Thread {
@@ -47,8 +41,7 @@ pub struct Thread {
     router: RefCell<Option<Recipient<router::Moved>>>,
     journal: RefCell<Option<Journal>>,
     clients: RefCell<Slab<Client>>,
-    buffers: RefCell<Vec<BytesMut>>,
-    replies: RefCell<Vec<Vec<u8>>>,
+    pool: RefCell<Pool>,
     runner: RefCell<Option<Waker>>,
     alarm: Cell<Option<Millis>>,
     looked: Cell<Millis>,
@@ -91,8 +84,7 @@ impl Thread {
             router: RefCell::default(),
             journal: RefCell::default(),
             clients: RefCell::default(),
-            buffers: RefCell::default(),
-            replies: RefCell::default(),
+            pool: RefCell::default(),
             runner: RefCell::default(),
             alarm: Cell::default(),
             looked: Cell::default(),
@@ -309,9 +301,7 @@ impl Thread {
         }
         self.looked.set(now);
         self.each_client(|client| {
-            let row = client.row.borrow();
-            let is_silent = row.idle_seconds(now) > timeout && !row.waits;
-            if is_silent && !row.flags.contains(&b'O') {
+            if client.row.borrow().is_overdue(now, timeout) {
                 client.kill.do_send(connection::Kill { after_reply: false });
             }
         });
@@ -324,30 +314,9 @@ impl Thread {
         }
     }
 
-    /// A read buffer.
-    pub fn take_buffer(&self) -> BytesMut {
-        self.buffers.borrow_mut().pop().unwrap_or_default()
-    }
-
-    /// Gives an empty read buffer back.
-    pub fn give_buffer(&self, buffer: BytesMut) {
-        let mut buffers = self.buffers.borrow_mut();
-        if buffers.len() < BUFFERS_KEPT {
-            buffers.push(buffer);
-        }
-    }
-
-    /// A buffer for replies.
-    pub fn take_replies(&self) -> Vec<u8> {
-        self.replies.borrow_mut().pop().unwrap_or_default()
-    }
-
-    /// Gives an empty buffer for replies back; one that grew large is dropped.
-    pub fn give_replies(&self, buffer: Vec<u8>) {
-        let mut replies = self.replies.borrow_mut();
-        if replies.len() < BUFFERS_KEPT && (1..=REPLIES_KEPT).contains(&buffer.capacity()) {
-            replies.push(buffer);
-        }
+    /// The buffers that the thread's connections lend each other.
+    pub fn pool(&self) -> RefMut<'_, Pool> {
+        self.pool.borrow_mut()
     }
 
     /// The runner of the shard sleeps until this waker is woken.

@@ -219,14 +219,11 @@ impl Actions for Admin {
     fn perform(
         self: Arc<Admin>,
         action: Action,
-        session: &mut Session,
+        session: &Session,
         thread: Rc<Thread>,
         push: Recipient<Push>,
     ) -> Performing {
         let (id, resp3, is_local) = (session.id, session.resp3, session.peer.is_local());
-        if action == Action::Monitor {
-            session.monitors = true;
-        }
         Box::pin(async move {
             let mut out = Vec::new();
             let mut reply = Reply::new(&mut out, resp3);
