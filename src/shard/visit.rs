@@ -180,7 +180,7 @@ impl Shard {
     /// A command over several shards: makes its errand on the first look, then goes by it.
     fn place_errand(&mut self, batch: &mut Batch, make: impl FnOnce(&Shard) -> Errand) -> Place {
         if batch.errand.is_none() {
-            if self.engine.refuses_next(&self.given, batch) {
+            if self.engine.ask_of_next(&self.given, batch, Engine::refuses) {
                 return Place::Here;
             }
             let mut errand = make(self);
@@ -233,7 +233,7 @@ impl Shard {
             return false;
         }
         let holds = batch.errand.as_ref().is_some_and(|errand| errand.holds());
-        !holds && self.engine.holds_back_next(&self.given, batch)
+        !holds && self.engine.ask_of_next(&self.given, batch, Engine::holds_back)
     }
 }
 

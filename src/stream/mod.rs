@@ -1,9 +1,11 @@
 //! The ordered stream of effects: what shards append to it, and how far that has come.
 //!
 //! Each shard sends one [`Append`] a turn; the order in which they are taken in is the one order of
-//! all effects. The journal's file reads it. Whoever sends goes by [`credit`].
+//! all effects. The journal's file reads it. Whoever sends goes by [`credit`]; [`mark`] tells every
+//! thread whether all of it is durable.
 
 pub mod credit;
+pub mod mark;
 
 use crate::keyspace::effect::Run;
 use crate::settings::Fsync;
@@ -39,7 +41,7 @@ pub struct Append<F> {
     pub runs: Vec<Run>,
     /// Whole records without SELECT.
     pub bytes: Vec<u8>,
-    /// Batches that may leave when all up to here is as durable as the policy asks.
+    /// What may leave when all up to here is as durable as the policy asks.
     pub finished: Vec<F>,
 }
 

@@ -22,8 +22,8 @@ use tokio::time::{Sleep, sleep};
 use tracing::{error, info};
 use troupe::aof::journal::{Figures, Journal, News, Sizes};
 use troupe::aof::storage::Fault;
-use troupe::batch::Batch;
 use troupe::shard::letter::Letter;
+use troupe::shard::turn::Held;
 use troupe::stream::{self, Policy};
 
 use crate::aof::disk::Directory;
@@ -48,7 +48,7 @@ pub struct Receivers {
 
 /// The actor that owns the journal.
 pub struct AofWriter {
-    journal: Journal<Box<Batch>>,
+    journal: Journal<Held>,
     directory: Directory,
     increment: Increment,
     receivers: Receivers,
@@ -69,7 +69,7 @@ pub struct AofWriter {
 impl AofWriter {
     /// A writer over an open increment.
     pub fn new(
-        journal: Journal<Box<Batch>>,
+        journal: Journal<Held>,
         directory: Directory,
         increment: Increment,
         receivers: Receivers,
@@ -113,19 +113,20 @@ impl AofWriter {
     }
 
     /// Takes in what a shard did. A lost journal holds nobody back who only reads.
-    fn take(&mut self, mut append: stream::Append<Box<Batch>>) {
-        self.taken += u64::from(!append.bytes.is_empty());
+    fn take(&mut self, mut append: stream::Append<Held>) {
+        let has_effects = !append.bytes.is_empty();
+        self.taken += u64::from(has_effects);
         if self.journal.is_lost() {
-            let reads = append.finished.extract_if(.., |batch| !batch.has_written);
+            let reads = append.finished.extract_if(.., |held| !held.shows_writes(has_effects));
             self.send_home(reads.collect());
         }
         self.journal.append(append, self.clock.steady_ms());
     }
 
-    fn send_home(&self, batches: Vec<Box<Batch>>) {
+    fn send_home(&self, released: Vec<Held>) {
         let mut homes: HashMap<u16, Vec<Letter>> = HashMap::new();
-        for batch in batches {
-            homes.entry(batch.home.thread).or_default().push(Letter::Home(batch));
+        for (thread, letter) in released.into_iter().map(Held::into_letter) {
+            homes.entry(thread).or_default().push(letter);
         }
         for (thread, letters) in homes {
             if let Some(receiver) = self.receivers.letters.get(usize::from(thread)) {
@@ -157,15 +158,11 @@ impl AofWriter {
     }
 
     fn send_news(&mut self) {
-        if self.journal.is_durable() {
-            self.shared.journal.made_durable(self.taken);
-        }
         for news in self.journal.take_news() {
             match news {
-                News::Release(batches) => self.send_home(batches),
-                News::Abandon(mut batches) => {
-                    batches.iter_mut().for_each(|batch| batch.abandon());
-                    self.send_home(batches);
+                News::Release(released) => self.send_home(released),
+                News::Abandon(waiting) => {
+                    self.send_home(waiting.into_iter().filter_map(Held::abandon).collect());
                 }
                 News::Progress(progress) => {
                     if let Some(shard) = self.receivers.progress.get(usize::from(progress.shard)) {
@@ -175,6 +172,10 @@ impl AofWriter {
                 News::Refuse(fault) => self.tell_all(Some(&fault)),
                 News::Resume => self.tell_all(None),
             }
+        }
+        // Last, so that what nobody holds back any more does not overtake what was released.
+        if self.journal.is_durable() {
+            self.shared.journal.made_durable(self.taken);
         }
         self.show(self.journal.figures());
     }

@@ -10,6 +10,7 @@ use tracing::{error, info, warn};
 use troupe::aof::journal::{Figures, Journal, Sizes};
 use troupe::route::Map;
 use troupe::settings::Settings;
+use troupe::shard::turn::Held;
 use troupe::stream::Policy;
 
 use crate::admin::Writer;
@@ -131,7 +132,7 @@ impl Starter {
 
     fn writer(
         &self,
-        journal: Journal<Box<troupe::batch::Batch>>,
+        journal: Journal<Held>,
         directory: Directory,
         increment: Increment,
     ) -> impl FnOnce() -> AofWriter + Send + use<> {

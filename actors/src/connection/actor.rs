@@ -23,7 +23,7 @@ use tracing::{debug, warn};
 use troupe::batch::{Batch, Home};
 use troupe::clients::Row;
 use troupe::commands::error::CommandError;
-use troupe::resp::{Limits, Reply};
+use troupe::resp::Limits;
 use troupe::session::{Peer, Session};
 use troupe::settings::BufferLimit;
 
@@ -93,7 +93,6 @@ pub struct Connection {
     watches: bool,
     /// Runs while more is due to the client than the soft limit allows.
     patience: Option<Pin<Box<Sleep>>>,
-    push: Recipient<Push>,
 }
 
 impl Connection {
@@ -113,7 +112,6 @@ impl Connection {
             let session = Session::new(id, peer, now, authenticated);
             let row = Rc::new(RefCell::new(Row::new(&session)));
             let address = ctx.address();
-            let push = address.clone().recipient();
             let place = thread.add_client(Client {
                 id,
                 home: address.clone().recipient(),
@@ -142,7 +140,6 @@ impl Connection {
                 closing: false,
                 watches: false,
                 patience: None,
-                push,
             }
         })
     }
@@ -305,8 +302,8 @@ impl Connection {
         if let Some(action) = batch.action.take() {
             let began = self.thread.clock.nanos();
             let actions = self.actions.clone();
-            let (thread, push) = (self.thread.clone(), self.push.clone());
-            let action = actions.perform(action, &mut batch.session, thread, push);
+            let thread = self.thread.clone();
+            let action = actions.perform(action, batch.home, &mut batch.session, thread);
             self.standing = Standing::Performing(batch, action, began);
             return;
         }
@@ -339,8 +336,10 @@ impl Connection {
         let mark = batch.replies.len();
         let nanos = self.thread.clock.nanos() - began;
         let result = result.map(|reply| batch.replies.extend_from_slice(&reply));
-        self.thread.with_shard(|shard| shard.performed(&mut batch, mark, nanos, result));
-        self.come_home(batch);
+        self.standing = Standing::Away;
+        if let Some(batch) = self.thread.performed(batch, mark, nanos, result) {
+            self.come_home(batch);
+        }
     }
 
     /// The client speaks no protocol that can be gone on with: one error, then the end.
@@ -348,9 +347,7 @@ impl Connection {
         debug!(client = self.id, "closing the connection: {error}");
         match error {
             CodecError::Protocol(error) => {
-                let mark = batch.replies.len();
-                error.reply(&mut Reply::new(&mut batch.replies, batch.session.resp3));
-                batch.session.silence(&mut batch.replies, mark);
+                self.thread.with_shard(|shard| shard.refuse(&mut batch, *error));
             }
             CodecError::Io(_) => {}
         }

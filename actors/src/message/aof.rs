@@ -2,8 +2,8 @@
 
 use actix::{Message, Recipient};
 use tokio::sync::oneshot;
-use troupe::batch::Batch;
 use troupe::route::ShardId;
+use troupe::shard::turn::Held;
 use troupe::stream::{self, Policy};
 
 use crate::message::shard;
@@ -11,7 +11,7 @@ use crate::message::shard;
 /// What a shard did in one turn.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Append(pub stream::Append<Box<Batch>>);
+pub struct Append(pub stream::Append<Held>);
 
 /// A change of `appendfsync`.
 #[derive(Message, Clone, Copy, Debug)]
