@@ -214,9 +214,17 @@ impl Thread {
         homes.into_iter().for_each(|batch| self.send_home(batch));
     }
 
-    /// Sends letters, all that go to one thread together.
-    fn post(&self, letters: Vec<(ShardId, Letter)>) {
-        if letters.is_empty() {
+    /// Sends letters: pushes ahead of all others, whatever threads they go to.
+    fn post(&self, mut letters: Vec<(ShardId, Letter)>) {
+        let is_push = |(_, letter): &&(ShardId, Letter)| matches!(letter, Letter::Push(_));
+        let pushes = letters.iter().take_while(is_push).count();
+        self.post_together(letters.drain(..pushes));
+        self.post_together(letters.into_iter());
+    }
+
+    /// Sends letters, all that go to one thread at once.
+    fn post_together(&self, letters: impl ExactSizeIterator<Item = (ShardId, Letter)>) {
+        if letters.len() == 0 {
             return;
         }
         let peers = self.peers.borrow();

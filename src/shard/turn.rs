@@ -26,7 +26,8 @@ pub struct Ready {
     pub append: Option<Append<Held>>,
     /// To clients of this thread that did not ask.
     pub pushes: Vec<Push>,
-    /// To other shards' threads: pushes to their clients first, batches of their clients last.
+    /// To other shards' threads: pushes to their clients first, batches of their clients last. No
+    /// push may leave after a letter, not even to another thread.
     pub letters: Vec<(ShardId, Letter)>,
     /// To the router: slots that have come here.
     pub moved: Vec<u16>,
@@ -91,6 +92,7 @@ pub(crate) struct Outbox {
     /// Slots that have moved here.
     pub(crate) moved: Vec<u16>,
     /// Batches that go home from here.
+    #[expect(clippy::vec_box, reason = "a batch goes from thread to thread without being moved")]
     pub(crate) homes: Vec<Box<Batch>>,
     /// What has come for clients of this thread: nothing holds it back any more.
     pub(crate) arrived: Vec<Held>,
@@ -139,19 +141,21 @@ impl Shard {
     pub fn end_turn(&mut self, now_ms: u64, is_durable: bool) -> Ready {
         let waits = self.waits(is_durable);
         let Outbox { mut letters, moved, homes, arrived } = take(&mut self.outbox);
-        let (mut ready, mut held) = self.take_pushes(waits);
+        let mut ready = Ready::default();
+        // First, since a batch that came behind a push may have pushed another one here.
+        for arrived in arrived {
+            match arrived {
+                Held::Batch(batch) => ready.homes.push(batch),
+                Held::Push(push) => ready.pushes.push(push),
+            }
+        }
+        let mut held = self.take_pushes(&mut ready, waits);
         letters.splice(0..0, take(&mut ready.letters));
         for batch in homes {
             match batch.home.thread {
                 _ if waits => held.push(Held::Batch(batch)),
                 thread if thread == self.id => ready.homes.push(batch),
                 thread => letters.push((thread, Letter::Home(batch))),
-            }
-        }
-        for arrived in arrived {
-            match arrived {
-                Held::Batch(batch) => ready.homes.push(batch),
-                Held::Push(push) => ready.pushes.push(push),
             }
         }
         ready.append = self.append(held, now_ms);
@@ -171,19 +175,22 @@ impl Shard {
     }
 
     /// Ends what a batch did that ran directly and is home: what has to leave ahead of its replies.
-    /// Letters stay for the end of the turn. Returns the batch unless it has to wait.
+    /// Letters stay for the end of the turn. Returns the batch, unless it has to wait, or to come
+    /// home behind a push to its own client.
     pub fn end_visit(
         &mut self,
         batch: Box<Batch>,
         now_ms: u64,
         is_durable: bool,
     ) -> (Ready, Option<Box<Batch>>) {
-        let mut home = Some(batch);
+        let (mut ready, mut home) = (Ready::default(), Some(batch));
         let waits = self.waits(is_durable);
-        let (mut ready, mut held) = self.take_pushes(waits);
+        let mut held = self.take_pushes(&mut ready, waits);
         if waits {
             held.extend(home.take().map(Held::Batch));
         }
+        let is_its_own = |batch: &mut Box<Batch>| ready.pushes.iter().any(|p| p.to == batch.home);
+        ready.homes.extend(home.take_if(is_its_own));
         ready.append = self.append(held, now_ms);
         (ready, home)
     }
@@ -194,9 +201,9 @@ impl Shard {
         policy == Some(Policy::Always) && (!is_durable || !self.engine.tools.effects.is_empty())
     }
 
-    /// The pushes so far, where they leave now, or as what is held.
-    fn take_pushes(&mut self, waits: bool) -> (Ready, Vec<Held>) {
-        let (mut ready, mut held) = (Ready::default(), Vec::new());
+    /// Puts the pushes so far where they leave now. Returns them where they have to wait.
+    fn take_pushes(&mut self, ready: &mut Ready, waits: bool) -> Vec<Held> {
+        let mut held = Vec::new();
         for push in take(&mut self.engine.pushes) {
             match push.to.thread {
                 _ if waits => held.push(Held::Push(push)),
@@ -204,7 +211,7 @@ impl Shard {
                 thread => ready.letters.push((thread, Letter::Push(push))),
             }
         }
-        (ready, held)
+        held
     }
 
     fn append(&mut self, finished: Vec<Held>, now_ms: u64) -> Option<Append<Held>> {

@@ -45,7 +45,7 @@ fn keys(shard: &Shard) -> [String; 2] {
 }
 
 /// Lets the shard work these requests off.
-fn work(shard: &mut Shard, batches: Vec<Box<Batch>>) {
+fn work(shard: &mut Shard, batches: impl IntoIterator<Item = Box<Batch>>) {
     batches.into_iter().for_each(|batch| shard.receive(Letter::Visit(batch)));
     while shard.work(crate::testing::START, &mut Still) {}
 }
@@ -74,7 +74,7 @@ fn pushes_leave_ahead_of_letters_and_batches_of_other_threads_last() {
         let mut shard = journaled(policy);
         let [here, there] = keys(&shard);
         let requests = [(1, "PING"), (0, &format!("GET {there}")), (0, &format!("SET {here} v"))];
-        work(&mut shard, requests.map(|(thread, line)| batch(thread, line)).into());
+        work(&mut shard, requests.map(|(thread, line)| batch(thread, line)));
         let ready = shard.end_turn(0, false);
         let append = ready.append.expect("something was written");
         assert!(append.finished.is_empty() && append.shard == 0, "nothing waits for it");
@@ -93,7 +93,7 @@ fn under_always_all_that_clients_see_waits_for_the_append_and_letters_do_not() {
     let mut shard = journaled(Policy::Always);
     let [here, there] = keys(&shard);
     let requests = [(1, "PING"), (0, &format!("GET {there}")), (0, &format!("SET {here} v"))];
-    work(&mut shard, requests.map(|(thread, line)| batch(thread, line)).into());
+    work(&mut shard, requests.map(|(thread, line)| batch(thread, line)));
     let ready = shard.end_turn(0, true);
     let append = ready.append.expect("something was written");
     assert_eq!(held(&append), ["push", "push", "push", "push", "batch", "batch"]);
@@ -105,12 +105,12 @@ fn under_always_all_that_clients_see_waits_for_the_append_and_letters_do_not() {
 fn under_always_reads_wait_while_anything_is_not_durable() {
     let mut shard = journaled(Policy::Always);
     let [here, _] = keys(&shard);
-    work(&mut shard, vec![batch(0, &format!("GET {here}"))]);
+    work(&mut shard, [batch(0, &format!("GET {here}"))]);
     let ready = shard.end_turn(0, false);
     let append = ready.append.expect("they wait with it");
     assert_eq!((append.bytes.len(), held(&append)), (0, vec!["push", "push", "batch"]));
     assert!(ready.pushes.is_empty() && ready.letters.is_empty() && ready.homes.is_empty());
-    work(&mut shard, vec![batch(0, &format!("GET {here}"))]);
+    work(&mut shard, [batch(0, &format!("GET {here}"))]);
     let ready = shard.end_turn(0, true);
     assert!(ready.append.is_none() && ready.pushes.len() == 1 && ready.homes.len() == 1);
     assert_eq!(kinds(&ready.letters), ["push"]);
@@ -130,6 +130,17 @@ fn what_comes_for_a_client_of_the_thread_has_waited_already() {
 }
 
 #[test]
+fn a_push_that_came_ahead_of_a_batch_leaves_ahead_of_what_that_pushes() {
+    let mut shard = journaled(Policy::Never);
+    let to = Home { thread: 0, connection: 9 };
+    shard.receive(Letter::Push(Push { to, client: 9, bytes: Bytes::from_static(b"first") }));
+    work(&mut shard, [batch(1, "PING")]);
+    let pushes = shard.end_turn(0, true).pushes;
+    let said: Vec<&[u8]> = pushes.iter().map(|push| &*push.bytes).collect();
+    assert_eq!(said, [&b"first"[..], b"ping"]);
+}
+
+#[test]
 fn what_runs_directly_is_shown_after_what_it_did() {
     let mut shard = journaled(Policy::EverySecond);
     let [here, there] = keys(&shard);
@@ -142,6 +153,16 @@ fn what_runs_directly_is_shown_after_what_it_did() {
     assert_eq!((ready.pushes.len(), kinds(&ready.letters)), (1, vec!["push"]));
     assert!(shard.is_settled(|| false), "nothing is left that has to go ahead");
     assert_eq!(kinds(&shard.end_turn(0, false).letters), ["visit"], "it stays for the turn's end");
+}
+
+#[test]
+fn a_push_to_the_very_client_is_ahead_of_its_reply() {
+    let mut shard = journaled(Policy::Never);
+    let mut batch = batch(0, "PING");
+    batch.home.connection = 9;
+    let home = shard.visit(batch, &mut Still).expect("it is home");
+    let (ready, home) = shard.end_visit(home, 0, true);
+    assert!(home.is_none() && ready.pushes.len() == 1 && ready.homes.len() == 1);
 }
 
 #[test]
@@ -165,7 +186,7 @@ fn under_always_what_runs_directly_waits_as_well() {
         assert!(home.is_none() && ready.pushes.is_empty() && ready.letters.is_empty());
         let append = ready.append.expect("they wait with it");
         assert_eq!(held(&append), ["push", "push", "batch"]);
-        assert_eq!(append.bytes.is_empty(), is_durable == false, "{line}");
+        assert_eq!(append.bytes.is_empty(), !is_durable, "{line}");
     }
 }
 
@@ -176,7 +197,7 @@ fn overdrawn(policy: Policy) -> (Shard, u64) {
     assert!(shard.has_room());
     let value = "x".repeat(UNWRITTEN_BYTES_MAX as usize);
     let [here, _] = keys(&shard);
-    work(&mut shard, vec![batch(0, &format!("SET {here} {value}"))]);
+    work(&mut shard, [batch(0, &format!("SET {here} {value}"))]);
     let sent = shard.end_turn(0, true).append.map_or(0, |append| append.bytes.len() as u64);
     assert!(sent > UNWRITTEN_BYTES_MAX && !shard.has_room());
     (shard, sent)
@@ -185,7 +206,7 @@ fn overdrawn(policy: Policy) -> (Shard, u64) {
 /// Whether a write runs now, or is set aside until later.
 fn writes(shard: &mut Shard) -> bool {
     let [here, _] = keys(shard);
-    work(shard, vec![batch(0, &format!("SET {here} v"))]);
+    work(shard, [batch(0, &format!("SET {here} v"))]);
     !shard.outbox.homes.is_empty()
 }
 
@@ -195,7 +216,7 @@ fn writes_wait_while_too_much_is_not_written() {
     assert!(!writes(&mut shard));
     assert!(shard.visit(batch(0, "PING"), &mut Still).is_some(), "nothing else waits");
     shard.progressed(Some(Progress { shard: 0, written: sent, synced: 0 }), 1);
-    work(&mut shard, Vec::new());
+    work(&mut shard, []);
     assert_eq!(shard.outbox.homes.len(), 1, "it is not forgotten");
     assert!(shard.has_room());
 }
@@ -222,7 +243,7 @@ fn who_waits_for_credit_runs_when_the_journal_ends() {
     let (mut shard, _) = overdrawn(Policy::EverySecond);
     assert!(!writes(&mut shard));
     shard.end_journal();
-    work(&mut shard, Vec::new());
+    work(&mut shard, []);
     let ready = shard.end_turn(0, false);
     assert_eq!(ready.homes.len(), 1);
     assert!(ready.append.is_none(), "nothing is recorded any more");
