@@ -24,7 +24,6 @@ use crate::session::Session;
 use crate::settings::Renames;
 use crate::shard::broken::Scattered;
 use crate::shard::errand::Errand;
-use crate::stream::Finished;
 
 /// Keys of one call for which a batch keeps room.
 const KEYS_KEPT: usize = 1_024;
@@ -232,12 +231,6 @@ impl Batch {
         self.frames.clear();
         self.routed.clear();
         self.next = 0;
-    }
-}
-
-impl Finished for Box<Batch> {
-    fn has_written(&self) -> bool {
-        self.has_written
     }
 }
 

@@ -292,7 +292,6 @@ impl Reach {
             tell: shard.clone().recipient(),
             begin: shard.clone().recipient(),
             end: shard.clone().recipient(),
-            watch: shard.clone().recipient(),
         }
     }
 }

@@ -13,23 +13,20 @@ use std::time::Duration;
 
 use actix::fut::ActorFuture;
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Recipient, Running, Supervised};
-use bytes::Bytes;
 use tokio::time::{Sleep, sleep};
 use tracing::{error, info, warn};
 use troupe::aof::change::Event;
 use troupe::base::millis::Millis;
 use troupe::hook::Phase;
-use troupe::hook::Sink;
-use troupe::hooks::monitor::Monitor;
 use troupe::shard::SLICE_NS;
 use troupe::shard::question::Question;
 use troupe::stream::Policy;
 
 use crate::allocator;
 use crate::fault::{Vital, panic_text};
-use crate::message::connection::{Kill, Push};
+use crate::message::connection::Kill;
 use crate::message::shard::{
-    Ask, AskClients, ClientsQuestion, Disturb, Lend, Letters, Loaded, Progressed, Replay, Watch,
+    Ask, AskClients, ClientsQuestion, Disturb, Lend, Letters, Loaded, Progressed, Replay,
 };
 use crate::message::{aof, control};
 use crate::thread::{Thread, stall};
@@ -83,7 +80,7 @@ impl Shard {
         thread.slices.begin(&thread.clock);
         let mut clock = thread.clock.clone();
         let (now, start) = (thread.clock.now(), thread.clock.nanos());
-        let tells = self.reports.is_some() && thread.has_room();
+        let tells = self.reports.is_some() && thread.with_shard(|shard| shard.has_room());
         let mut more = false;
         for _ in 0..PARTS {
             more |= thread.with_shard(|shard| match self.part {
@@ -233,7 +230,7 @@ impl Runner {
     /// the alarm has rung.
     fn set_alarm(&mut self, actor: &Shard, task: &mut TaskContext<'_>) {
         if self.alarm.take_if(|(_, sleep)| sleep.is_elapsed()).is_some() {
-            actor.thread.update_credit(None);
+            actor.thread.progressed(None);
             actor.thread.close_idle();
             self.rest.rang(actor.thread.traffic().commands.get());
         }
@@ -268,7 +265,7 @@ impl Handler<Progressed> for Shard {
     type Result = ();
 
     fn handle(&mut self, progressed: Progressed, _: &mut Context<Shard>) {
-        self.thread.update_credit(Some(progressed.0));
+        self.thread.progressed(Some(progressed.0));
     }
 }
 
@@ -395,7 +392,7 @@ impl Handler<aof::SetPolicy> for Shard {
     type Result = ();
 
     fn handle(&mut self, policy: aof::SetPolicy, _: &mut Context<Shard>) {
-        self.thread.set_policy(policy.0);
+        self.thread.with_shard(|shard| shard.set_policy(policy.0));
     }
 }
 
@@ -422,21 +419,5 @@ impl Handler<Disturb> for Shard {
             Disturb::BreakAtomicity(on) => self.thread.with_shard(|s| s.break_atomicity(on)),
             Disturb::Stall(millis) => stall(millis),
         }
-    }
-}
-
-impl Handler<Watch> for Shard {
-    type Result = ();
-
-    fn handle(&mut self, watch: Watch, _: &mut Context<Shard>) {
-        let watchers = watch.0;
-        let monitor = (!watchers.is_empty()).then(|| {
-            let feed = move |line: &[u8]| {
-                let line = Bytes::copy_from_slice(line);
-                watchers.iter().for_each(|watcher| watcher.do_send(Push(line.clone())));
-            };
-            Box::new(Monitor::new(Box::new(feed))) as Box<dyn Sink>
-        });
-        self.thread.with_shard(|shard| shard.set_monitor(monitor));
     }
 }

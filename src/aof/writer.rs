@@ -103,10 +103,11 @@ impl<F: Finished, A, R> Writer<F, A, R> {
     /// Takes in what a shard did. A lost journal holds nobody back who only reads.
     pub fn append(&mut self, append: Append<F>, now_ms: u64) {
         self.is_changed = true;
-        self.taken += u64::from(!append.bytes.is_empty());
+        let has_records = !append.bytes.is_empty();
+        self.taken += u64::from(has_records);
         let mut finished = append.feed(&mut [&mut self.journal], now_ms);
         if self.journal.is_lost() {
-            let reads = finished.extract_if(.., |finished| !finished.has_written());
+            let reads = finished.extract_if(.., |finished| !finished.shows_writes(has_records));
             let reads: Vec<F> = reads.collect();
             self.release(reads);
         }
@@ -187,15 +188,15 @@ impl<F: Finished, A, R> Writer<F, A, R> {
     }
 
     fn note_news(&mut self) {
-        if self.journal.is_durable() {
-            // Ahead of those who are released by it: what they do next need not wait.
-            self.tasks.push_back(Task::MadeDurable(self.taken));
-        }
         for news in self.journal.take_news() {
             let concerns_shards = matches!(news, News::Refuse(_) | News::Resume);
             if !concerns_shards || !self.writes_base {
                 self.tasks.push_back(Task::Tell(news));
             }
+        }
+        if self.journal.is_durable() {
+            // Behind what is released: nothing that need not wait any more may overtake that.
+            self.tasks.push_back(Task::MadeDurable(self.taken));
         }
         self.tasks.push_back(Task::Show(self.journal.figures()));
     }

@@ -207,6 +207,15 @@ impl Run {
     pub const fn is_on_keys(self) -> bool {
         matches!(self, Run::Keys(_) | Run::SessionAndKeys(_))
     }
+
+    /// True when it looks at tables of a shard: at those of its keys, or at all.
+    pub const fn needs_tables(self) -> bool {
+        match self {
+            Run::Keys(_) | Run::SessionAndKeys(_) => true,
+            Run::All(_) | Run::Steps(_) | Run::Walk(_) => true,
+            Run::Container | Run::Session(_) | Run::Server(_) => false,
+        }
+    }
 }
 
 impl fmt::Debug for Run {

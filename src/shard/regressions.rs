@@ -10,6 +10,8 @@ use crate::hook::{Called, Sink};
 use crate::route::ShardId;
 use crate::shard::letter::Letter;
 use crate::shard::replay::Records;
+use crate::shard::sinks::Sinks;
+use crate::shard::turn::Push;
 use crate::testing::{Shards, Still, printed};
 
 /// The first key of the form `k<number>` that a shard owns.
@@ -166,7 +168,7 @@ fn news_of_a_journal_that_has_ended_refuses_nothing() {
 fn lent_slots_go_home_whatever_panics() {
     struct Breaks;
     impl Sink for Breaks {
-        fn called(&mut self, _: &Called<'_>) {
+        fn called(&mut self, _: &Called<'_>, _: &mut Vec<Push>) {
             panic!("a sink breaks");
         }
     }
@@ -176,7 +178,7 @@ fn lent_slots_go_home_whatever_panics() {
     store.send(&[&format!("MSET {key} w {other} w")]);
     let visit = store.letters_of(0);
     store.deliver(visit);
-    store.shards[1].engine.sinks.push(Box::new(Breaks));
+    store.shards[1].engine.sinks = Sinks::new(vec![Box::new(Breaks)]);
     let now = store.now;
     let work = || store.shards[1].work(now, &mut Still);
     assert!(catch_unwind(AssertUnwindSafe(work)).is_err(), "the sink panics");

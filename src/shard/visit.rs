@@ -185,7 +185,7 @@ impl Shard {
         make: impl FnOnce(&Map, Arc<dyn Post>) -> Errand,
     ) -> Place {
         if batch.errand.is_none() {
-            if self.engine.refuses_next(&self.given, batch) {
+            if self.engine.ask_of_next(&self.given, batch, Engine::refuses) {
                 return Place::Here;
             }
             let mut errand = make(&self.given.map, Arc::clone(&self.post));
@@ -236,7 +236,7 @@ impl Shard {
         if *has_credit && pause.is_none() {
             return false;
         }
-        !batch.holds() && self.engine.holds_back_next(&self.given, batch)
+        !batch.holds() && self.engine.ask_of_next(&self.given, batch, Engine::holds_back)
     }
 }
 

@@ -3,9 +3,11 @@
 //! Each shard sends one [`Append`] a turn; the order in which they are fed to the stream's
 //! [`Consumer`]s is the one order of all effects. Every consumer reads the same records in the same
 //! order; none of them needs another, and each may begin and end at any place. The journal's file
-//! is one. While there is none, shards record nothing. Whoever sends goes by [`credit`].
+//! is one. While there is none, shards record nothing. Whoever sends goes by [`credit`]; [`mark`]
+//! tells every thread whether all of it is durable.
 
 pub mod credit;
+pub mod mark;
 mod records;
 
 use crate::keyspace::effect::Run;
@@ -44,7 +46,7 @@ pub struct Append<F> {
     pub runs: Vec<Run>,
     /// Whole records without SELECT.
     pub bytes: Vec<u8>,
-    /// Batches that may leave when all up to here is as durable as the policy asks.
+    /// What may leave when all up to here is as durable as the policy asks.
     pub finished: Vec<F>,
 }
 
@@ -61,6 +63,7 @@ pub struct Progress {
 
 /// What may leave once the records that it came with are durable.
 pub trait Finished {
-    /// True when it has changed something itself; false when it only shows what was there.
-    fn has_written(&self) -> bool;
+    /// True when it may show what was written in its turn, which `has_records` or not; false when
+    /// it only shows what was there before.
+    fn shows_writes(&self, has_records: bool) -> bool;
 }

@@ -21,8 +21,8 @@ use troupe::aof::increment::Increment;
 use troupe::aof::journal::{Figures, Journal, News};
 use troupe::aof::storage::Work;
 use troupe::aof::writer::{self, Task};
-use troupe::batch::Batch;
 use troupe::shard::letter::Letter;
+use troupe::shard::turn::Held;
 
 use crate::aof::loader;
 use crate::clock::Clock;
@@ -31,9 +31,6 @@ use crate::message::aof::{Append, Asks, Close, Rebuild, SetPolicy, Switch, SyncA
 use crate::message::control::{Panic, Restarted};
 use crate::message::shard::{Letters, Progressed};
 use crate::shared::Shared;
-
-/// What waits for the journal.
-type Held = Box<Batch>;
 
 /// Where the writer sends its news: by shard, in order.
 pub struct Receivers {
@@ -162,10 +159,9 @@ impl AofWriter {
 
     fn tell(&self, news: News<Held>) {
         match news {
-            News::Release(batches) => self.send_home(batches),
-            News::Abandon(mut batches) => {
-                batches.iter_mut().for_each(|batch| batch.abandon());
-                self.send_home(batches);
+            News::Release(released) => self.send_home(released),
+            News::Abandon(waiting) => {
+                self.send_home(waiting.into_iter().filter_map(Held::abandon).collect());
             }
             News::Progress(progress) => {
                 let shards = &self.parts.receivers.progress;
@@ -184,10 +180,10 @@ impl AofWriter {
         }
     }
 
-    fn send_home(&self, batches: Vec<Held>) {
+    fn send_home(&self, released: Vec<Held>) {
         let mut homes: HashMap<u16, Vec<Letter>> = HashMap::new();
-        for batch in batches {
-            homes.entry(batch.home.thread).or_default().push(Letter::Home(batch));
+        for (thread, letter) in released.into_iter().map(Held::into_letter) {
+            homes.entry(thread).or_default().push(letter);
         }
         for (thread, letters) in homes {
             if let Some(receiver) = self.parts.receivers.letters.get(usize::from(thread)) {

@@ -11,9 +11,9 @@ use troupe::aof::directory::{Directory, Origin, Place};
 use troupe::aof::error::AofError;
 use troupe::aof::increment::Increment;
 use troupe::aof::journal::{Figures, Journal, Sizes};
-use troupe::batch::Batch;
 use troupe::route::Map;
 use troupe::settings::Settings;
+use troupe::shard::turn::Held;
 use troupe::stream::Policy;
 
 use crate::admin::{Started, Writer};
@@ -129,7 +129,7 @@ impl Starter {
 
     fn writer(
         &self,
-        journal: Journal<Box<Batch>>,
+        journal: Journal<Held>,
         directory: Directory,
         increment: Increment,
     ) -> impl FnOnce() -> AofWriter + Send + use<> {

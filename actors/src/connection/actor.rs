@@ -45,7 +45,6 @@ pub struct Connection {
     pub(super) performance: Option<Performance>,
     pub(super) alarm: Option<Alarm>,
     pub(super) id: u64,
-    pub(super) push: Recipient<Push>,
     place: u32,
 }
 
@@ -83,7 +82,6 @@ impl Connection {
                 performance: None,
                 alarm: None,
                 id,
-                push: address.recipient(),
                 place,
             }
         })

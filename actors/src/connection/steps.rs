@@ -15,7 +15,7 @@ use tracing::{debug, warn};
 use troupe::batch::Batch;
 use troupe::commands::error::CommandError;
 use troupe::connection::{Reason, Step};
-use troupe::resp::{ProtocolError, Reply};
+use troupe::resp::ProtocolError;
 
 use crate::actions::Performing;
 use crate::connection::actor::Connection;
@@ -192,8 +192,8 @@ impl Connection {
     fn perform(&mut self, mut batch: Box<Batch>) {
         let action = batch.action.take().expect("the step says that there is one");
         let began = self.thread.clock.nanos();
-        let (thread, push) = (self.thread.clone(), self.push.clone());
-        let action = self.actions.clone().perform(action, &batch.session, thread, push);
+        let (thread, home) = (self.thread.clone(), batch.home);
+        let action = self.actions.clone().perform(action, home, &batch.session, thread);
         self.performance = Some((action, batch, began));
     }
 
@@ -216,15 +216,14 @@ impl Connection {
         let mark = batch.replies.len();
         let nanos = self.thread.clock.nanos() - began;
         let result = result.map(|reply| batch.replies.extend_from_slice(&reply));
-        self.thread.with_shard(|shard| shard.performed(&mut batch, mark, nanos, result));
-        self.home(|core| core.came_home(batch));
+        if let Some(batch) = self.thread.performed(batch, mark, nanos, result) {
+            self.home(|core| core.came_home(batch));
+        }
     }
 
     /// The client speaks no protocol that can be gone on with: one error, then the end.
     fn refuse(&mut self, mut batch: Box<Batch>, error: ProtocolError) {
-        let mark = batch.replies.len();
-        error.reply(&mut Reply::new(&mut batch.replies, batch.session.resp3));
-        batch.session.silence(&mut batch.replies, mark);
+        self.thread.with_shard(|shard| shard.refuse(&mut batch, error));
         self.home(|core| core.came_home(batch));
     }
 

@@ -4,8 +4,8 @@ use actix::{Message, Recipient};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 use troupe::aof::change::Event;
-use troupe::batch::Batch;
 use troupe::route::ShardId;
+use troupe::shard::turn::Held;
 use troupe::stream::{self, Policy};
 
 use crate::message::shard;
@@ -20,7 +20,7 @@ pub type Reports = UnboundedSender<Event>;
 /// What a shard did in one turn.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Append(pub stream::Append<Box<Batch>>);
+pub struct Append(pub stream::Append<Held>);
 
 /// A change of `appendfsync`.
 #[derive(Message, Clone, Copy, Debug)]

@@ -9,7 +9,7 @@ use crate::keyspace::effect::Run;
 struct Waits(&'static str, bool);
 
 impl Finished for Waits {
-    fn has_written(&self) -> bool {
+    fn shows_writes(&self, _: bool) -> bool {
         self.1
     }
 }
