@@ -9,6 +9,7 @@
 //! A connection closes when all that was received has run and what is due is written, or at once
 //! when it is killed or past a limit.
 
+mod codec;
 mod ends;
 mod output;
 mod pool;
@@ -26,10 +27,11 @@ use crate::base::millis::Millis;
 use crate::batch::{Batch, Home};
 use crate::clients::Row;
 use crate::commands::action::Action;
-use crate::resp::{Decoder, Limits, ProtocolError};
+use crate::resp::{Limits, ProtocolError};
 use crate::session::Session;
 use crate::settings::{BufferLimit, Settings};
 
+pub use codec::{Codec, Resp};
 use ends::Ends;
 use output::Output;
 pub use pool::Pool;
@@ -106,10 +108,7 @@ pub struct Connection {
     batch: Option<Box<Batch>>,
     /// The batch is away to have an action performed.
     performs: bool,
-    decoder: Decoder,
     input: BytesMut,
-    /// The input may hold more complete requests.
-    has_more: bool,
     /// The allocation behind the input grew larger than one that is kept.
     is_input_large: bool,
     output: Output,
@@ -138,9 +137,7 @@ impl Connection {
         Connection {
             batch: Some(batch),
             performs: false,
-            decoder: Decoder::default(),
             input: BytesMut::new(),
-            has_more: false,
             is_input_large: false,
             output: Output::default(),
             ends: Ends::default(),
@@ -153,8 +150,8 @@ impl Connection {
         }
     }
 
-    /// What is to be done now.
-    pub fn next(&mut self, settings: &Settings, pool: &mut Pool) -> Step {
+    /// What is to be done now. Requests are cut off the input by `codec`, which is its own.
+    pub fn next(&mut self, settings: &Settings, pool: &mut Pool, codec: &mut impl Codec) -> Step {
         if self.is_killed {
             return Step::Close(Reason::Killed);
         }
@@ -173,7 +170,7 @@ impl Connection {
             self.batch = Some(batch);
             Step::Yield
         } else if batch.is_done() {
-            self.take_up(batch, settings, pool)
+            self.take_up(batch, settings, pool, codec)
         } else {
             Step::Run(self.send_out(batch, pool))
         }
@@ -199,10 +196,16 @@ impl Connection {
     }
 
     /// Takes up the requests that were read, or has more read.
-    fn take_up(&mut self, mut batch: Box<Batch>, settings: &Settings, pool: &mut Pool) -> Step {
+    fn take_up(
+        &mut self,
+        mut batch: Box<Batch>,
+        settings: &Settings,
+        pool: &mut Pool,
+        codec: &mut impl Codec,
+    ) -> Step {
         let limits = limits(settings, &batch.session);
-        if !self.input.is_empty() || self.has_more {
-            match self.decode(&mut batch, &limits) {
+        if !self.input.is_empty() || codec.has_more() {
+            match codec.decode(&mut self.input, &limits, &mut batch.frames) {
                 Ok(Some(bytes)) => return Step::Route(self.send_out(batch, pool), bytes),
                 Ok(None) => {}
                 Err(error) => {
@@ -213,30 +216,16 @@ impl Connection {
             }
         }
         self.batch = Some(batch);
-        self.read(&limits, pool)
-    }
-
-    /// Cuts all complete requests off the input, and puts their ranges into the batch.
-    fn decode(
-        &mut self,
-        batch: &mut Batch,
-        limits: &Limits,
-    ) -> Result<Option<Bytes>, ProtocolError> {
-        batch.frames.clear();
-        let decoded = self.decoder.decode(&self.input, limits, &mut batch.frames)?;
-        self.has_more = decoded.full;
-        let bytes = self.input.split_to(decoded.consumed);
-        Ok((!batch.frames.is_empty()).then(|| bytes.freeze()))
+        self.read(&limits, codec.wanted(), pool)
     }
 
     /// Has more read. All that came before has run.
-    fn read(&mut self, limits: &Limits, pool: &mut Pool) -> Step {
+    fn read(&mut self, limits: &Limits, wanted: usize, pool: &mut Pool) -> Step {
         let held = match self.ends {
             Ends::Open => None,
             Ends::Failed(held) if held > 0 => Some(held),
             Ends::InputEnded | Ends::Failed(_) => return Step::Close(Reason::Done),
         };
-        let wanted = self.decoder.wanted();
         if self.input.len() + wanted > limits.query_bytes {
             return Step::Close(Reason::QueryLimit);
         }

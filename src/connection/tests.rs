@@ -5,12 +5,12 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 
-use super::{Connection, LIMITED_BYTES, Pool, READ_BYTES, Reason, Step};
+use super::{Connection, LIMITED_BYTES, Pool, READ_BYTES, Reason, Resp, Step};
 use crate::base::millis::Millis;
 use crate::batch::{Batch, Home};
 use crate::clients::Row;
 use crate::commands::action::Action;
-use crate::resp::Reply;
+use crate::hooks::silence::Silence;
 use crate::resp::limits::QUERY_BEFORE_LOGIN;
 use crate::session::{Peer, Session};
 use crate::shard::REPLIES_MARK;
@@ -33,6 +33,7 @@ struct Client {
     connection: Connection,
     row: Rc<RefCell<Row>>,
     pool: Pool,
+    codec: Resp,
     store: Store,
     socket: Socket,
     /// What the client has sent and nobody has read.
@@ -67,7 +68,8 @@ impl Client {
             connection: Connection::new(home, session, row.clone(), companion),
             row,
             pool: Pool::default(),
-            store: Store::new(),
+            codec: Resp::default(),
+            store: Store::with_layers(Vec::new(), vec![Box::new(Silence)]),
             socket: Socket::Takes,
             sent: Vec::new(),
             has_ended: false,
@@ -87,7 +89,7 @@ impl Client {
     fn run(&mut self) -> Option<Reason> {
         for _ in 0..STEPS_MAX {
             let settings = self.store.shard.settings().clone();
-            match self.connection.next(&settings, &mut self.pool) {
+            match self.connection.next(&settings, &mut self.pool, &mut self.codec) {
                 Step::Write => match self.socket {
                     Socket::Fails => self.connection.write_failed(self.sent.len()),
                     Socket::TakesUpTo(0) => {
@@ -117,9 +119,7 @@ impl Client {
                     self.performing = Some((action, batch));
                 }
                 Step::Refuse(mut batch, error) => {
-                    let mark = batch.replies.len();
-                    error.reply(&mut Reply::new(&mut batch.replies, batch.session.resp3));
-                    batch.session.silence(&mut batch.replies, mark);
+                    self.store.shard.refuse(&mut batch, error);
                     self.connection.came_home(batch);
                 }
                 Step::Wait => return None,

@@ -15,6 +15,7 @@ use troupe::connection::Connection as Core;
 use troupe::session::{Peer, Session};
 
 use crate::actions::Actions;
+use crate::connection::codec::Codec;
 use crate::connection::steps::{Alarm, Performance, Pump};
 use crate::connection::stream::Stream;
 use crate::message::connection::{Executed, Kill, Push};
@@ -39,6 +40,7 @@ impl Drop for Ticket {
 /// One client's actor.
 pub struct Connection {
     pub(super) core: Core,
+    pub(super) codec: Codec,
     pub(super) thread: Rc<Thread>,
     pub(super) actions: Arc<dyn Actions>,
     pub(super) stream: Stream,
@@ -76,6 +78,7 @@ impl Connection {
             let ticket = Ticket { _seat: seat, kill: address.clone().recipient() };
             Connection {
                 core: Core::new(home, session, row, Some(Box::new(ticket))),
+                codec: Codec::default(),
                 thread,
                 actions,
                 stream,

@@ -1,5 +1,6 @@
 //! One client's connection: its socket, and the actor between that and what the connection decides.
 
 pub mod actor;
+mod codec;
 mod steps;
 pub mod stream;

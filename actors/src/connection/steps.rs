@@ -87,9 +87,8 @@ impl Connection {
     }
 
     fn next(&mut self) -> Step {
-        let core = &mut self.core;
-        let mut pool = self.thread.pool();
-        self.thread.with_shard(|shard| core.next(shard.settings(), &mut pool))
+        let Connection { core, codec, thread, .. } = self;
+        thread.with_shard(|shard| core.next(shard.settings(), &mut thread.pool(), codec))
     }
 
     /// Writes some of what is due to the client.
