@@ -258,7 +258,8 @@ fn a_lost_batch_gives_back_what_it_holds() {
 /// the slot is found wherever it is.
 #[test]
 fn a_move_that_a_panic_meets_is_reported_as_failed() {
-    const STALL: Duration = Duration::from_secs(4);
+    // A panic takes a while where its backtrace is looked up for the first time.
+    const STALL: Duration = Duration::from_secs(8);
     let server = Options::shards(2).debug().with("restart-limit 10000").start();
     let mut client = server.client();
     let slot = crate::order::slot("moves").to_string();
@@ -279,7 +280,7 @@ fn a_move_that_a_panic_meets_is_reported_as_failed() {
     }
     until("an order has failed", STALL, || {
         let mut breaker = server.client();
-        breaker.read_within(Duration::from_millis(100));
+        breaker.read_within(Duration::from_millis(500));
         drop(breaker.try_call(&["DEBUG", "PANIC-ACTOR", "Router"]));
         let fails = |reply: Reply| reply.error().is_some_and(|text| text.contains("started anew"));
         movers.iter_mut().any(|mover| mover.read().is_ok_and(fails))

@@ -13,8 +13,8 @@
 //!
 //! N threads, each with one `Shard` and its share of the `Connection`s; `AofWriter` has a thread of
 //! its own; `Listener`, `Router` and `Guardian` share the main thread. Start and stop order are in
-//! `boot`; what a panic means for each is in `supervise`, what they do about it in `guard`. An actor
-//! never imports another actor's module: it holds a `Recipient`. Only `boot` knows them all.
+//! `boot`; what a panic means for each is in `supervise`, what they do about it in `guard`. An
+//! actor never imports another actor's module: it holds a `Recipient`. Only `boot` knows them all.
 
 pub mod actions;
 pub mod admin;

@@ -97,7 +97,7 @@ fn debug(call: &Call<'_>, _session: &Session) -> Result<Action, CommandError> {
         },
         () if is("break-order", 3) => Debug::BreakOrder(yes(call, 2)?),
         () if is("break-atomicity", 3) => Debug::BreakAtomicity(yes(call, 2)?),
-        () if call.is(1, "move-slot") && call.len() >= 4 && call.len() % 2 == 0 => {
+        () if call.is(1, "move-slot") && call.len() >= 4 && call.len().is_multiple_of(2) => {
             let pairs = (2..call.len()).step_by(2);
             let moves = pairs.map(|index| Ok((slot(call, index)?, shard(call, index + 1)?)));
             Debug::MoveSlots(moves.collect::<Result<_, CommandError>>()?)
