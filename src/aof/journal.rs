@@ -6,8 +6,8 @@
 //! into the next write and the next sync together: that is the group commit.
 //!
 //! Invariants:
-//! - the file is the records in the order of the stream, whole, each behind a SELECT of its database
-//!   where that changes; the first write to a file selects anew;
+//! - the file is the records in the order of the stream, whole, each behind a SELECT where the
+//!   database changes; the first write to a file selects anew;
 //! - under `always` a finished batch is released only after a sync that began when everything
 //!   appended before it, and with it, was written;
 //! - after a failed write the file is cut at once to where it was before, the bytes are kept, and
@@ -18,8 +18,8 @@
 //!
 //! Bounded by the shards' credits (`credit`): the buffer holds what they may have unwritten. A
 //! journal that begins while the server runs is written to its base first; when that is whole and
-//! durable, it goes on with an increment (`begin_increment`). Left out: the fresh base after
-//! a failed sync, but for the one that CONFIG SET appendonly no, then yes, writes.
+//! durable, it goes on with an increment (`begin_increment`). Left out: the fresh base after a
+//! failed sync, but for the one that CONFIG SET appendonly no, then yes, writes.
 
 use std::collections::VecDeque;
 
