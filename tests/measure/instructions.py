@@ -78,7 +78,7 @@ class Counted:
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             for dump in self.dumps() - before:
-                total = re.findall(r"^totals: (\d+)", open(dump).read(), re.M)
+                total = re.findall(r"^summary: (\d+)", open(dump).read(), re.M)
                 if total:
                     self.newest = dump
                     return int(total[-1]) / COMMANDS
