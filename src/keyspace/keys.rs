@@ -95,7 +95,7 @@ pub struct Keys<'a> {
     /// Keys that are due stay: the journal is being loaded.
     pub(crate) keeps_expired: bool,
     /// Slots that the call met and that are not here.
-    absent: RefCell<Option<Box<BTreeSet<u16>>>>,
+    absent: RefCell<Option<BTreeSet<u16>>>,
     pub(super) owed: Owed,
 }
 

@@ -146,7 +146,7 @@ pub(super) struct Owed {
     vanished: Vec<(u32, u64)>,
     /// Bytes of the keys that were told of ahead, as the listeners know them; none while nobody
     /// listens.
-    known: Option<Box<BTreeMap<(u32, u64), usize>>>,
+    known: Option<BTreeMap<(u32, u64), usize>>,
     /// Keys that were told of ahead.
     #[cfg(debug_assertions)]
     ahead: BTreeSet<(u32, u64)>,

@@ -25,12 +25,14 @@ use crate::shard::base::Base;
 use crate::shard::sinks::Sinks;
 use crate::shard::turn::Push;
 
+/// Gates, and whether each rests while all is well.
+pub(super) type Gates = Vec<(bool, Box<dyn Gate>)>;
+
 /// What runs calls: the keys, the layers around them, and whether they can be trusted.
 pub(super) struct Engine {
     pub(super) space: Keyspace,
     pub(super) tools: Tools,
-    /// Those that rest while all is well, and those that do not.
-    pub(super) gates: Vec<(bool, Box<dyn Gate>)>,
+    pub(super) gates: Gates,
     pub(super) sinks: Sinks,
     /// To clients that did not ask: they leave at the end of the turn.
     pub(super) pushes: Vec<Push>,
@@ -164,7 +166,7 @@ impl Engine {
     }
 
     #[inline]
-    fn gates(&mut self) -> (&mut [(bool, Box<dyn Gate>)], Standing<'_>) {
+    fn gates(&mut self) -> (&mut Gates, Standing<'_>) {
         let Engine { gates, phase, journal_failed, has_credit, pause, .. } = self;
         let standing = Standing {
             phase: *phase,
