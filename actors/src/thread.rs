@@ -185,6 +185,9 @@ impl Thread {
 
     /// Ends a turn of the shard.
     pub fn end_turn(&self) {
+        if !self.shard.borrow().has_to_send() {
+            return;
+        }
         let (now_ms, is_durable) = (self.clock.steady_ms(), self.shared.journal.is_durable());
         let ready = self.shard.borrow_mut().end_turn(now_ms, is_durable);
         self.apply(ready);
@@ -211,7 +214,9 @@ impl Thread {
     fn post(&self, mut letters: Vec<(ShardId, Letter)>) {
         let is_push = |(_, letter): &&(ShardId, Letter)| matches!(letter, Letter::Push(_));
         let pushes = letters.iter().take_while(is_push).count();
-        self.post_together(letters.drain(..pushes));
+        if pushes > 0 {
+            self.post_together(letters.drain(..pushes));
+        }
         self.post_together(letters.into_iter());
     }
 

@@ -27,6 +27,7 @@ use crate::base::millis::Millis;
 use crate::batch::{Batch, Home};
 use crate::clients::Row;
 use crate::commands::action::Action;
+use crate::resp::limits::QUERY_BEFORE_LOGIN;
 use crate::resp::{Limits, ProtocolError};
 use crate::session::Session;
 use crate::settings::{BufferLimit, Settings};
@@ -203,8 +204,8 @@ impl Connection {
         pool: &mut Pool,
         codec: &mut impl Codec,
     ) -> Step {
-        let limits = limits(settings, &batch.session);
         if !self.input.is_empty() || codec.has_more() {
+            let limits = limits(settings, &batch.session);
             match codec.decode(&mut self.input, &limits, &mut batch.frames) {
                 Ok(Some(bytes)) => return Step::Route(self.send_out(batch, pool), bytes),
                 Ok(None) => {}
@@ -215,18 +216,19 @@ impl Connection {
                 }
             }
         }
+        let query_bytes = query_bytes(settings, &batch.session);
         self.batch = Some(batch);
-        self.read(&limits, codec.wanted(), pool)
+        self.read(query_bytes, codec.wanted(), pool)
     }
 
     /// Has more read. All that came before has run.
-    fn read(&mut self, limits: &Limits, wanted: usize, pool: &mut Pool) -> Step {
+    fn read(&mut self, query_bytes: usize, wanted: usize, pool: &mut Pool) -> Step {
         let held = match self.ends {
             Ends::Open => None,
             Ends::Failed(held) if held > 0 => Some(held),
             Ends::InputEnded | Ends::Failed(_) => return Step::Close(Reason::Done),
         };
-        if self.input.len() + wanted > limits.query_bytes {
+        if self.input.len() + wanted > query_bytes {
             return Step::Close(Reason::QueryLimit);
         }
         if self.input.capacity() == 0 {
@@ -396,10 +398,17 @@ impl Connection {
     }
 }
 
+/// Bytes that a client may have sent and nobody has decoded, at most.
+#[inline]
+fn query_bytes(settings: &Settings, session: &Session) -> usize {
+    let most = settings.client_query_buffer_limit as usize;
+    if session.authenticated { most } else { most.min(QUERY_BEFORE_LOGIN) }
+}
+
 /// What a request of a client may cost.
 #[inline]
 fn limits(settings: &Settings, session: &Session) -> Limits {
-    let query_bytes = settings.client_query_buffer_limit as usize;
+    let query_bytes = query_bytes(settings, session);
     let limits =
         Limits { query_bytes, ..Limits::default() }.with_bulk_bytes(settings.proto_max_bulk_len);
     if session.authenticated { limits } else { limits.before_login() }

@@ -138,6 +138,15 @@ impl Shard {
         self.give_credit(is_open);
     }
 
+    /// Whether the turn so far has anything to send.
+    #[inline]
+    pub fn has_to_send(&self) -> bool {
+        let Outbox { letters, moved, homes, arrived } = &self.outbox;
+        let is_empty =
+            letters.is_empty() && moved.is_empty() && homes.is_empty() && arrived.is_empty();
+        !is_empty || !self.engine.tools.effects.is_empty() || !self.engine.pushes.is_empty()
+    }
+
     /// Ends a turn. `is_durable` tells whether all that any shard has appended is durable.
     pub fn end_turn(&mut self, now_ms: u64, is_durable: bool) -> Ready {
         let waits = self.waits(is_durable);
