@@ -150,26 +150,29 @@ impl Shard {
     /// Ends a turn. `is_durable` tells whether all that any shard has appended is durable.
     pub fn end_turn(&mut self, now_ms: u64, is_durable: bool) -> Ready {
         let waits = self.waits(is_durable);
-        let Outbox { mut letters, moved, homes, arrived } = take(&mut self.outbox);
-        let mut ready = Ready::default();
+        let Outbox { mut letters, moved, homes: done, arrived } = take(&mut self.outbox);
+        let (mut pushes, mut homes, mut held) = (Vec::new(), Vec::new(), Vec::new());
         // First, since a batch that came behind a push may have pushed another one here.
         for arrived in arrived {
             match arrived {
-                Held::Batch(batch) => ready.homes.push(batch),
-                Held::Push(push) => ready.pushes.push(push),
+                Held::Batch(batch) => homes.push(batch),
+                Held::Push(push) => pushes.push(push),
             }
         }
-        let mut held = self.take_pushes(&mut ready, waits);
-        letters.splice(0..0, take(&mut ready.letters));
-        for batch in homes {
+        if !self.engine.pushes.is_empty() {
+            let mut to_others = Vec::new();
+            held = self.take_pushes(&mut pushes, &mut to_others, waits);
+            letters.splice(0..0, to_others);
+        }
+        for batch in done {
             match batch.home.thread {
                 _ if waits => held.push(Held::Batch(batch)),
-                thread if thread == self.id => ready.homes.push(batch),
+                thread if thread == self.id => homes.push(batch),
                 thread => letters.push((thread, Letter::Home(batch))),
             }
         }
-        ready.append = self.append(held, now_ms);
-        Ready { letters, moved, ..ready }
+        let append = self.append(held, now_ms);
+        Ready { append, pushes, letters, moved, homes }
     }
 
     /// True when a batch that ran directly and is home may be shown at once: nothing has to leave
@@ -195,7 +198,7 @@ impl Shard {
     ) -> (Ready, Option<Box<Batch>>) {
         let (mut ready, mut home) = (Ready::default(), Some(batch));
         let waits = self.waits(is_durable);
-        let mut held = self.take_pushes(&mut ready, waits);
+        let mut held = self.take_pushes(&mut ready.pushes, &mut ready.letters, waits);
         if waits {
             held.extend(home.take().map(Held::Batch));
         }
@@ -212,24 +215,29 @@ impl Shard {
     }
 
     /// Puts the pushes so far where they leave now. Returns them where they have to wait.
-    fn take_pushes(&mut self, ready: &mut Ready, waits: bool) -> Vec<Held> {
+    fn take_pushes(
+        &mut self,
+        here: &mut Vec<Push>,
+        to_others: &mut Vec<(ShardId, Letter)>,
+        waits: bool,
+    ) -> Vec<Held> {
         let mut held = Vec::new();
         for push in take(&mut self.engine.pushes) {
             match push.to.thread {
                 _ if waits => held.push(Held::Push(push)),
-                thread if thread == self.id => ready.pushes.push(push),
-                thread => ready.letters.push((thread, Letter::Push(push))),
+                thread if thread == self.id => here.push(push),
+                thread => to_others.push((thread, Letter::Push(push))),
             }
         }
         held
     }
 
     fn append(&mut self, finished: Vec<Held>, now_ms: u64) -> Option<Append<Held>> {
-        let (bytes, runs) = self.effects().take();
-        let credit = self.credit.as_mut()?;
-        if bytes.is_empty() && finished.is_empty() {
+        if self.effects().is_empty() && finished.is_empty() {
             return None;
         }
+        let (bytes, runs) = self.effects().take();
+        let credit = self.credit.as_mut()?;
         credit.sent(bytes.len() as u64, now_ms);
         let is_open = credit.is_open(now_ms);
         self.give_credit(is_open);
