@@ -159,10 +159,12 @@ impl Connection {
         if let Some(batch) = self.batch.take_if(|batch| batch.action.is_some()) {
             return Step::Perform(self.begin_action(batch));
         }
-        if self.ends.takes_replies() && !self.output.due().is_empty() {
-            return self.write(settings);
+        if !self.output.due().is_empty() {
+            if self.ends.takes_replies() {
+                return self.write(settings);
+            }
+            self.clear();
         }
-        self.output.clear(self.batch.as_mut().map(|batch| &mut batch.replies));
         if let Some(reason) = self.closing {
             return Step::Close(reason);
         }
@@ -252,6 +254,12 @@ impl Connection {
         batch
     }
 
+    /// All that was due is written, or thrown away.
+    #[inline]
+    fn clear(&mut self) {
+        self.output.clear(self.batch.as_mut().map(|batch| &mut batch.replies));
+    }
+
     fn output_limit(&self, settings: &Settings) -> BufferLimit {
         if self.batch.as_ref().is_some_and(|batch| !batch.session.authenticated) {
             return LIMIT_BEFORE_LOGIN;
@@ -267,6 +275,9 @@ impl Connection {
     #[inline]
     pub fn wrote(&mut self, count: usize) {
         self.output.wrote(count);
+        if self.output.due().is_empty() {
+            self.clear();
+        }
         let mut row = self.row.borrow_mut();
         row.traffic.sent += count as u64;
         row.buffers.output = 0;

@@ -49,12 +49,10 @@ impl Output {
     #[inline]
     pub(super) fn clear(&mut self, room: Option<&mut Vec<u8>>) {
         self.patience = None;
-        if !self.bytes.is_empty() {
-            self.written = 0;
-            self.bytes.clear();
-            if let Some(room) = room {
-                std::mem::swap(&mut self.bytes, room);
-            }
+        self.written = 0;
+        self.bytes.clear();
+        if let Some(room) = room {
+            std::mem::swap(&mut self.bytes, room);
         }
     }
 

@@ -6,15 +6,14 @@ use crate::base::hash::Hasher;
 use crate::base::millis::Millis;
 use crate::commands::call::Call;
 use crate::commands::command::{Command, Flags, Run};
-use crate::hook::{Called, Outcome, Phase, Published, Sink, Standing};
+use crate::hook::{Called, Outcome, Published, Sink, Standing};
 use crate::resp::Span;
 use crate::route::Map;
 use crate::session::{Peer, Session};
 use crate::settings::Settings;
 
 /// A shard that serves.
-pub(crate) const SERVING: Standing<'static> =
-    Standing { phase: Phase::Serving, journal_failed: None, has_credit: true, pause: None };
+pub(crate) const SERVING: Standing<'static> = Standing::WELL;
 
 static HASHER: LazyLock<Hasher> = LazyLock::new(|| Hasher::with_seeds([1, 2, 3, 4]));
 static MAP: LazyLock<Map> = LazyLock::new(|| Map::new(1));

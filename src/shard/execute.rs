@@ -159,13 +159,21 @@ impl Engine {
     }
 
     fn admit(&mut self, call: &Call<'_>, session: &Session) -> Result<(), CommandError> {
+        if self.is_well() {
+            let mut asked = self.gates.iter_mut().filter(|(rests, _)| !rests);
+            return asked.try_for_each(|(_, gate)| gate.admit(call, session, &Standing::WELL));
+        }
         let (gates, standing) = self.gates();
-        let is_well = standing.is_well();
-        let mut asked = gates.iter_mut().filter(|(rests, _)| !(is_well && *rests));
-        asked.try_for_each(|(_, gate)| gate.admit(call, session, &standing))
+        gates.iter_mut().try_for_each(|(_, gate)| gate.admit(call, session, &standing))
     }
 
+    /// What gates are told is [`Standing::WELL`].
     #[inline]
+    fn is_well(&self) -> bool {
+        let takes_writes = self.has_credit && self.journal_failed.is_none();
+        takes_writes && self.phase == Phase::Serving && self.pause.is_none()
+    }
+
     fn gates(&mut self) -> (&mut Gates, Standing<'_>) {
         let Engine { gates, phase, journal_failed, has_credit, pause, .. } = self;
         let standing = Standing {
