@@ -1,5 +1,8 @@
 //! Mail between the parts of the server, as actors have it: what goes from one to another arrives
 //! in its order, each edge takes its time, and edges know nothing of each other.
+//!
+//! The writer's mailbox is the one order of all effects, which is decided when mail is sent: so it
+//! is one edge, whoever sends.
 
 use std::collections::VecDeque;
 
@@ -54,7 +57,7 @@ struct Posted {
 #[derive(Debug)]
 pub struct Post {
     threads: usize,
-    /// By sender and receiver.
+    /// By sender and receiver; of those to the writer there is one.
     edges: Vec<VecDeque<Posted>>,
     is_slow: bool,
 }
@@ -83,6 +86,8 @@ impl Post {
             true if rng.u8(..16) == 0 => rng.u64(..100_000),
             true => rng.u64(..2_000),
         };
+        // The writer has one queue, which it shares with nobody.
+        let from = if to == Address::Writer { Address::Writer } else { from };
         let edge = self.number(from) * (self.threads + 4) + self.number(to);
         let edge = &mut self.edges[edge];
         // Nothing overtakes.

@@ -44,6 +44,9 @@ const KILLS_MAX: u32 = 4;
 /// One step in so many, some kind of trouble comes.
 const TROUBLE_EVERY: u32 = 250;
 
+/// One jump in so many, bounds are looked at.
+const BOUNDS_EVERY: u32 = 20;
+
 /// Starts that a crash cuts short one after the other, at most.
 const STARTS_CUT_MAX: u32 = 3;
 
@@ -144,14 +147,18 @@ impl World {
             self.step();
             self.steps += 1;
             if self.steps > STEPS_MAX {
-                self.context.fail("the run does not end".to_owned());
+                let hang = self.clients.iter().find(|client| !client.is_done());
+                let socket = hang.and_then(|client| self.sockets.get(&client.connection?));
+                self.context.fail(format!("the run does not end: {hang:?}, {socket:?}"));
             }
         }
     }
 
     fn rest(&mut self) {
         let until = self.context.now_us + QUIET_US;
-        self.run_until(|world| world.context.now_us >= until && world.writer.is_at_rest());
+        let policy = self.context.plan.policy;
+        let is_at_rest = |world: &World| world.writer.is_at_rest(policy);
+        self.run_until(|world| world.context.now_us >= until && is_at_rest(world));
         self.check_quiet();
     }
 
@@ -190,6 +197,7 @@ impl World {
         }
         let micros = self.context.rng.u64(1..20);
         self.context.pass(micros);
+        self.note_calls();
         self.tell_losses();
         if self.writer.gives_up {
             self.context.met(Rare::GaveUp);
@@ -243,7 +251,9 @@ impl World {
         let ahead = next.map_or(0, |next| next.saturating_sub(context.now_us));
         context.pass(ahead.max(1));
         self.router.tick(&mut self.context);
-        self.check_bounds();
+        if self.context.one_in(BOUNDS_EVERY) {
+            self.check_bounds();
+        }
     }
 
     fn deliver(&mut self, edge: usize) {
@@ -282,6 +292,12 @@ impl World {
             None if did == Did::Left => drop(self.sockets.remove(&id)),
             None => {}
         }
+    }
+
+    /// Notes what ran.
+    fn note_calls(&mut self) {
+        let notes = std::mem::take(&mut self.context.history.borrow_mut().notes);
+        notes.iter().for_each(|note| self.context.note(format_args!("{note}")));
     }
 
     /// Connections hear of batches that are lost, and shards of loans.
@@ -400,10 +416,6 @@ impl World {
         self.threads.clear();
         self.sockets.clear();
         self.clients.iter_mut().for_each(|client| client.disconnected(&self.context));
-        // What is dropped with the process sends nothing.
-        drop(self.context.lost.take());
-        self.context.dropped.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        self.context.batches = 0;
         match self.start_again(is_power) {
             Ok((started, map)) => self.go_on(started, map),
             Err(broken) => self.context.fail(broken),
@@ -487,5 +499,9 @@ impl World {
         self.threads = threads;
         self.writer = writer;
         self.router = Router::new(map);
+        // What was dropped with the process told nobody.
+        drop(self.context.lost.take());
+        self.context.dropped.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.context.batches = 0;
     }
 }

@@ -13,7 +13,7 @@ use troupe::route::ShardId;
 use troupe::shard::letter::Letter;
 use troupe::shard::replay::Records;
 use troupe::shard::turn::Held;
-use troupe::stream::Append;
+use troupe::stream::{Append, Policy};
 
 use crate::context::Context;
 use crate::disk::{Disk, Plan as DiskPlan};
@@ -66,9 +66,13 @@ impl Writer {
         self.journal.is_lost()
     }
 
-    /// True when everything that was appended is durable, as far as it is to be.
-    pub fn is_at_rest(&self) -> bool {
-        self.busy.is_none() && (self.journal.is_lost() || self.journal.is_durable())
+    /// True when everything that was appended is as durable as it is to be.
+    pub fn is_at_rest(&self, policy: Policy) -> bool {
+        let is_done = match policy {
+            Policy::Never => self.journal.written_length().is_some(),
+            Policy::Always | Policy::EverySecond => self.journal.is_durable(),
+        };
+        self.busy.is_none() && (is_done || self.journal.is_lost())
     }
 
     /// What waits for a sync.

@@ -66,6 +66,8 @@ pub struct History {
     pub calls: u64,
     /// The time, in milliseconds of unix time.
     pub now: i64,
+    /// What is to be noted in the trace.
+    pub notes: Vec<String>,
     /// The first promise that was broken.
     pub broken: Option<Broken>,
     /// What expired on a shard since its last call ended.
@@ -82,6 +84,7 @@ impl History {
             is_journal_lost: false,
             calls: 0,
             now: 0,
+            notes: Vec::new(),
             broken: None,
             expired: BTreeMap::new(),
         }
@@ -113,6 +116,7 @@ impl History {
             }
         };
         self.calls += 1;
+        self.notes.push(format!("{connection} on shard {shard}: {call}, {ended:?}, {has_effects}"));
         let expired = self.expired.remove(&shard).unwrap_or_default();
         let keys = call.keys();
         let (reply, shows) = match ended {
@@ -140,6 +144,7 @@ impl History {
 
     /// A shard took a key out because it had expired, which it must have.
     pub fn expired(&mut self, shard: u16, key: &str) {
+        self.notes.push(format!("shard {shard}: {key} expires"));
         let there = self.model.entries.get(key).cloned();
         if !self.model.expire(key, self.now) {
             return self.fail(format!("{key} was taken out at {}, before it expired", self.now));
