@@ -197,6 +197,11 @@ impl Batch {
         }
     }
 
+    /// True when it carries slots of other shards.
+    pub(crate) fn holds(&self) -> bool {
+        self.errand.as_ref().is_some_and(|errand| errand.loan.holds())
+    }
+
     /// True when every request was answered.
     pub fn is_done(&self) -> bool {
         self.next >= self.routed.len()
@@ -211,6 +216,11 @@ impl Batch {
     pub fn abandon(&mut self) {
         self.replies.clear();
         self.scattered = None;
+        self.end();
+    }
+
+    /// None of its requests runs any more, and its connection closes after the replies so far.
+    pub(crate) fn end(&mut self) {
         self.session.closing = true;
         self.next = self.routed.len();
     }

@@ -2,17 +2,22 @@
 //!
 //! A [`Gate`] runs before a command and may refuse it (authentication, loading, a failed journal)
 //! or hold it back (a pause, a journal that does not keep up). A [`Sink`] sees it afterwards,
-//! refused or not, and cannot refuse: statistics, slow log, logging. A [`Listener`] hears of every
-//! change of a key, ahead of it and after it; it is declared with the keys. All are listed in order
-//! in one place, where the server is wired. A shard owns its own copies, so they need no lock.
+//! refused or not, and cannot refuse: statistics, slow log, logging, MONITOR. A [`Listener`] hears
+//! of every change of a key, ahead of it and after it; it is declared with the keys. All are listed
+//! in order in one place, where the server is wired. A shard owns its own copies, so they need no
+//! lock.
+
+use std::sync::Arc;
 
 use crate::base::millis::Millis;
-use crate::clients::Pause;
+use crate::clients::{Pause, Watcher};
 use crate::commands::call::Call;
 use crate::commands::error::CommandError;
 pub use crate::keyspace::listener::Listener;
 use crate::session::Session;
+use crate::settings::Settings;
 use crate::shard::question::{Answer, Question};
+use crate::shard::turn::Push;
 
 /// What a shard can do now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,10 +53,12 @@ pub trait Gate {
     /// The reply that the client gets in its place.
     fn admit(
         &mut self,
-        call: &Call<'_>,
-        session: &Session,
-        standing: &Standing<'_>,
-    ) -> Result<(), CommandError>;
+        _call: &Call<'_>,
+        _session: &Session,
+        _standing: &Standing<'_>,
+    ) -> Result<(), CommandError> {
+        Ok(())
+    }
 
     /// Whether `call` has to wait for now, its batch with it. Only a batch that holds nothing is
     /// asked, ahead of a call that nothing has been done for; and asked again when the shard's
@@ -66,10 +73,30 @@ pub trait Gate {
     }
 }
 
+/// What the server publishes to all shards and sinks go by.
+#[derive(Clone, Copy, Debug)]
+pub struct Published<'a> {
+    /// The settings in force.
+    pub settings: &'a Settings,
+    /// Who is shown every command.
+    pub watchers: &'a Arc<[Watcher]>,
+}
+
 /// A layer that sees what happened.
 pub trait Sink {
-    /// A command ended, or was refused.
-    fn called(&mut self, called: &Called<'_>);
+    /// Something else is published than before. Returns whether the sink has anything to see in
+    /// calls now; while it has not, [`Sink::called`] is not called, and the sink costs nothing.
+    fn adapt(&mut self, _published: &Published<'_>) -> bool {
+        true
+    }
+
+    /// A command ended, or was refused. What clients have to hear of it that did not ask goes to
+    /// `pushes`.
+    fn called(&mut self, _called: &Called<'_>, _pushes: &mut Vec<Push>) {}
+
+    /// The reply of a command stands, from `mark` on, where the client does not want every reply.
+    /// Whatever the sink takes away is not sent.
+    fn replied(&mut self, _session: &mut Session, _replies: &mut Vec<u8>, _mark: usize) {}
 
     /// A request asked for a command that is not there, or with a wrong number of words.
     fn unknown(&mut self, _error: &CommandError) {}

@@ -22,11 +22,18 @@ pub mod clients;
 pub mod counted;
 pub mod hook;
 pub mod hooks;
+pub mod restarts;
+pub mod router;
 pub mod shard;
 pub mod stream;
 
 pub mod aof;
+pub mod connection;
 pub mod stats;
+
+/// The simulator's disk, which tests here use too, knows this package by its name.
+#[cfg(test)]
+extern crate self as troupe;
 
 #[cfg(test)]
 mod testing;

@@ -139,6 +139,4 @@ pub enum Question {
     Spikes,
     /// Forget these slow events.
     ForgetSpikes(Events),
-    /// Whether the shard's part of a base is told.
-    Told,
 }

@@ -69,11 +69,11 @@ impl Map {
         (0..SLOTS).filter(move |slot| self.owner(*slot) == shard)
     }
 
-    /// The map after `slot` went to `shard`.
-    pub fn with_move(&self, slot: u16, shard: ShardId) -> Map {
+    /// The map after these slots went to `shard`.
+    pub fn with_moves(&self, slots: &[u16], shard: ShardId) -> Map {
         let mut map = self.clone();
         map.epoch += 1;
-        map.owners[usize::from(slot)] = shard;
+        slots.iter().for_each(|slot| map.owners[usize::from(*slot)] = shard);
         map
     }
 
@@ -141,6 +141,6 @@ mod tests {
             (0..SLOTS).filter_map(|rank| map.scan_slot(rank)).map(|slot| map.owner(slot)).collect();
         assert!(owners.is_sorted() && owners.len() == usize::from(SLOTS));
         assert!((0..SLOTS).all(|slot| map.scan_slot(map.scan_rank(slot)) == Some(slot)));
-        assert_eq!(map.with_move(5, 2).scan_rank(5), map.scan_rank(5));
+        assert_eq!(map.with_moves(&[5], 2).scan_rank(5), map.scan_rank(5));
     }
 }

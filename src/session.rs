@@ -119,18 +119,4 @@ impl Session {
             commands: 0,
         }
     }
-
-    /// Takes the reply back, from `mark` on, that CLIENT REPLY does not want.
-    #[inline]
-    pub fn silence(&mut self, replies: &mut Vec<u8>, mark: usize) {
-        match self.replies {
-            Replies::On => {}
-            Replies::Off => replies.truncate(mark),
-            Replies::SkipNext => self.replies = Replies::Skip,
-            Replies::Skip => {
-                replies.truncate(mark);
-                self.replies = Replies::On;
-            }
-        }
-    }
 }

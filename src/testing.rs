@@ -26,7 +26,7 @@ use crate::shard::letter::Letter;
 use crate::shard::replay::Records;
 use crate::shard::{Parts, SLICE_NS, Shard, Ticks};
 
-pub(crate) use several::Shards;
+pub(crate) use several::{Nowhere, Shards};
 
 /// What the clock of a new store shows.
 pub(crate) const START: Millis = Millis(1_700_000_000_000);
@@ -114,6 +114,7 @@ impl Store {
             gates,
             sinks,
             listeners,
+            post: Arc::new(Nowhere),
         });
         shard.effects().listen(true);
         shard.serve();

@@ -3,6 +3,7 @@
 use crate::support::client::Client;
 use crate::support::load::{Writer, under_load};
 use crate::support::server::{Options, Server, free_port};
+use crate::support::wait::{SOON, until};
 use crate::support::{in_ci, oracle};
 
 /// The reply to CONFIG SET of these names and values.
@@ -141,6 +142,44 @@ fn a_journal_that_cannot_begin_leaves_all_as_it_was() {
     let names =
         ["appendonly.aof.1.base.aof", "appendonly.aof.1.incr.aof", "appendonly.aof.manifest"];
     assert_eq!(files, names);
+}
+
+#[test]
+fn a_journal_begins_though_its_client_goes() {
+    let mut server = Options::shards(2).debug().start();
+    let mut client = server.client();
+    client.line("DEBUG POPULATE 20000 key 100");
+    let mut gone = server.client();
+    gone.send(&["CONFIG", "SET", "appendonly", "yes"]).unwrap();
+    drop(gone);
+    until("the journal is on", SOON, || {
+        client.line("INFO persistence").text().contains("aof_enabled:1")
+    });
+    let digest = client.line("DEBUG DIGEST").text();
+    server.kill();
+    server.restart_with(&Options::shards(2).debug().with("appendonly yes"));
+    assert_eq!(server.client().line("DEBUG DIGEST").text(), digest);
+}
+
+/// Nobody knows whether what a shard holds after a panic is what it has told.
+#[test]
+fn a_shard_that_panics_while_a_journal_begins_ends_the_try() {
+    let server = Options::shards(2).debug().start();
+    let mut client = server.client();
+    client.line("DEBUG POPULATE 100000 key 1000");
+    let mut asking = server.client();
+    asking.send(&["CONFIG", "SET", "appendonly", "yes"]).unwrap();
+    let base = server.path("appendonlydir/temp_appendonly.aof.base.aof");
+    until("a base is being told", SOON, || base.metadata().is_ok_and(|base| base.len() > 0));
+    assert!(client.line("DEBUG PANIC-SHARD 0").error().is_some());
+    let reply = asking.read().unwrap();
+    assert!(
+        reply.error().is_some_and(|error| error.contains("Unable to turn on AOF")),
+        "{reply:?}"
+    );
+    assert!(server.log().contains("shard 0 has panicked"));
+    assert!(!base.exists());
+    assert_eq!(set(&mut client, "appendonly yes"), "OK");
 }
 
 /// What a base holds is read by Redis.

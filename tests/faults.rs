@@ -1,7 +1,7 @@
 //! Promise 3, where the disk fails: each system call on the way of a journal that begins, is taken
 //! over, is adopted or ends is once made to fail, and once the last that the process makes. After
 //! that the next try and the next start go on, and nothing is lost. strace does it; what a power
-//! cut leaves is rehearsed in `actors/src/aof/disk/rehearsal.rs`.
+//! cut leaves is rehearsed in `src/aof/directory/rehearsal.rs`.
 //!
 //! The same where there is no inode or no descriptor left.
 

@@ -29,6 +29,7 @@ mod events;
 mod faults;
 mod foreign;
 mod memory;
+mod monitor;
 mod order;
 mod pauses;
 mod regressions;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::client::Client;
 use crate::support::load::{Writer, under_load};
+use crate::support::reply::Reply;
 use crate::support::server::{Options, Server};
 use crate::support::wait::{SOON, until, until_some};
 use crate::support::{env_number, seed};
@@ -225,6 +226,69 @@ fn a_panic_inside_a_lent_command_changes_nothing() {
         under_load(server.port, &mut writers, || all_answer(&server));
         verify(&server, &mut writers, &format!("{shards} shards, after the panics"));
     }
+}
+
+/// A batch that is lost while it holds slots of other shards: its client is closed, the slots come
+/// home, and all that lent and lost is as before.
+#[test]
+fn a_lost_batch_gives_back_what_it_holds() {
+    let keys = (b'a'..=b'z').map(|letter| char::from(letter).to_string());
+    let over_all: Vec<String> = std::iter::once("MGET".to_string()).chain(keys).collect();
+    for shards in SHARDS {
+        let (server, mut writers) = start(shards, 4);
+        under_load(server.port, &mut writers, || all_answer(&server));
+        for round in 0..rounds().div_ceil(5) {
+            let when = format!("{shards} shards, round {round}");
+            let before = digest(&server);
+            // Slots of some are held, or those of whole shards.
+            let command = if round % 2 == 0 { &over_all[..] } else { &["DBSIZE".to_string()] };
+            let loser = 1 + round as usize % (shards - 1);
+            assert!(server.client().line(&format!("DEBUG PANIC-VISIT {loser}")).is_ok(), "{when}");
+            let reply = server.client().try_call(command);
+            assert!(reply.is_err(), "{when}: {reply:?}");
+            all_answer(&server);
+            assert_eq!(digest(&server), before, "{when}");
+        }
+        under_load(server.port, &mut writers, || all_answer(&server));
+        verify(&server, &mut writers, &format!("{shards} shards, after the panics"));
+    }
+}
+
+/// A router that is started anew while a slot moves: who gave the order hears that it failed, and
+/// the slot is found wherever it is.
+#[test]
+fn a_move_that_a_panic_meets_is_reported_as_failed() {
+    // A panic takes a while where its backtrace is looked up for the first time.
+    const STALL: Duration = Duration::from_secs(8);
+    let server = Options::shards(2).debug().with("restart-limit 10000").start();
+    let mut client = server.client();
+    let slot = crate::order::slot("moves").to_string();
+    assert!(client.call(&["DEBUG", "MOVE-SLOT", &slot, "0"]).is_ok());
+    assert!(client.line("SET moves v").is_ok());
+    // Enough of them that some are on the thread that does not stand still.
+    let mut movers = [(); 4].map(|()| server.client());
+    movers.iter_mut().for_each(|mover| drop(mover.line("PING")));
+    client.send(&["DEBUG", "STALL-SHARD", "0", &STALL.as_millis().to_string()]).unwrap();
+    until("the shard stands still", STALL, || {
+        let mut probe = server.client();
+        probe.read_within(Duration::from_millis(100));
+        probe.try_call(&["GET", "moves"]).is_err()
+    });
+    for mover in &mut movers {
+        mover.send(&["DEBUG", "MOVE-SLOT", &slot, "1"]).unwrap();
+        mover.read_within(Duration::from_millis(10));
+    }
+    until("an order has failed", STALL, || {
+        let mut breaker = server.client();
+        breaker.read_within(Duration::from_millis(500));
+        drop(breaker.try_call(&["DEBUG", "PANIC-ACTOR", "Router"]));
+        let fails = |reply: Reply| reply.error().is_some_and(|text| text.contains("started anew"));
+        movers.iter_mut().any(|mover| mover.read().is_ok_and(fails))
+    });
+    assert_eq!(server.client().line("GET moves").printed(), "\"v\"");
+    let reply = server.client().call(&["DEBUG", "MOVE-SLOT", &slot, "1"]);
+    assert!(reply.is_ok(), "the next order is carried out: {reply:?}");
+    assert_eq!(server.client().line("GET moves").printed(), "\"v\"");
 }
 
 /// Past the limit of restarts the process ends, non-zero, and says why.

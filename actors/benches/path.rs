@@ -24,6 +24,7 @@ use troupe::route::Map;
 use troupe::session::{Peer, Session};
 use troupe::settings::{Renames, Settings};
 use troupe::shard::{Parts, Shard, Ticks};
+use troupe_actors::post::Post;
 
 /// Requests in one batch.
 const PIPELINE: usize = 16;
@@ -84,6 +85,7 @@ fn bare_shard() -> Shard {
         gates: Vec::new(),
         sinks: Vec::new(),
         listeners: Vec::new(),
+        post: Arc::new(Post::default()),
     });
     shard.serve();
     shard

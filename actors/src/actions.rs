@@ -4,12 +4,11 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use actix::Recipient;
+use troupe::batch::Home;
 use troupe::commands::action::Action;
 use troupe::commands::error::CommandError;
 use troupe::session::Session;
 
-use crate::message::connection::Push;
 use crate::thread::Thread;
 
 /// An action under way: the reply, or the error that the client gets.
@@ -17,13 +16,13 @@ pub type Performing = Pin<Box<dyn Future<Output = Result<Vec<u8>, CommandError>>
 
 /// Performs actions for the connections of all threads.
 pub trait Actions: Send + Sync {
-    /// Begins an action of a client on `thread`, who gets `push` for what it did not ask for.
+    /// Begins an action of a client on `thread`, whose place is `home`.
     fn perform(
         self: Arc<Self>,
         action: Action,
-        session: &mut Session,
+        home: Home,
+        session: &Session,
         thread: Rc<Thread>,
-        push: Recipient<Push>,
     ) -> Performing;
 
     /// The client with this number sees no more commands of others.

@@ -17,14 +17,13 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::{info, warn};
-use troupe::aof::journal::Journal;
+use troupe::aof::journal::Figures;
 use troupe::base::hash::Hasher;
 use troupe::commands::action::Shutdown;
 use troupe::hooks::slowlog::LogIds;
 use troupe::route::Map;
 use troupe::settings::Settings;
 use troupe::shard::{self, Parts};
-use troupe::stream::Policy;
 
 use crate::admin::{self, Admin, Current, Reach};
 use crate::allocator;
@@ -38,6 +37,7 @@ use crate::layers;
 use crate::listener::{Accepted, Listener};
 use crate::message::control::Restarted;
 use crate::message::shard::Loaded;
+use crate::post::Post;
 use crate::router::Router;
 use crate::settings::ConfigFile;
 use crate::shard::Shard;
@@ -55,6 +55,7 @@ pub struct Server {
     admin: Arc<Admin>,
     listener: Option<Addr<Listener>>,
     arbiters: Vec<Arbiter>,
+    post: Arc<Post>,
     unixsocket: PathBuf,
 }
 
@@ -95,10 +96,11 @@ pub async fn start(given: Given) -> anyhow::Result<Server> {
     let guardian = Guardian::new(clock.clone(), in_force, records.clone());
     let guardian = guardian.start().recipient();
     let map = Arc::new(Map::new(count as u16));
-    let (arbiters, shards) = start_shards(&settings, &map, &shared, &guardian, &clock)?;
-    let router = start_router(&map, &arbiters, &shards, &guardian)?;
-    let figures = Journal::<()>::new(Policy::Never, Default::default()).figures();
-    let figures = Arc::new(Mutex::new(figures));
+    let post = Arc::<Post>::default();
+    let (arbiters, shards) = start_shards(&settings, &map, &shared, &guardian, &clock, &post)?;
+    post.meet(shards.iter().map(|shard| shard.clone().recipient()).collect());
+    let router = start_router(&map, &arbiters, &shards, &guardian, &clock)?;
+    let figures = Arc::new(Mutex::new(Figures::default()));
     let admin = Arc::new(Admin::new(admin::Parts {
         shards: shards.iter().map(Reach::of).collect(),
         router: router.clone().recipient(),
@@ -116,8 +118,9 @@ pub async fn start(given: Given) -> anyhow::Result<Server> {
     let _ = admin.score(&settings);
     allocator::give_back_in_background(settings.jemalloc_bg_thread);
     let (at_listener, for_admin) = (shared.clone(), admin.clone());
+    let (to_guardian, its_clock) = (guardian.clone(), clock.clone());
     let listener =
-        start_listener(doors, &arbiters, current, at_listener, guardian.clone(), for_admin);
+        start_listener(doors, &arbiters, current, at_listener, to_guardian, for_admin, its_clock);
     admin.met("router", router.recipient());
     admin.met("listener", listener.clone().recipient());
     admin.met_listener(listener.clone().recipient(), listener.clone().recipient());
@@ -128,7 +131,7 @@ pub async fn start(given: Given) -> anyhow::Result<Server> {
     let writer = if settings.appendonly { starter.load(&settings).await? } else { None };
     let begins = settings.appendonly && writer.is_none();
     let shards = starter.shards.clone();
-    admin.met_starter(Box::new(move |settings| starter.begin(settings)));
+    admin.met_starter(Box::new(move |settings, watches| starter.begin(settings, watches)));
     if let Some(writer) = writer {
         admin.met_writer(writer);
     } else if begins {
@@ -138,7 +141,7 @@ pub async fn start(given: Given) -> anyhow::Result<Server> {
     }
     shards.iter().for_each(|shard| shard.do_send(Loaded { load: 0 }));
     shared.is_loading.store(false, Ordering::Relaxed);
-    Ok(Server { admin, listener: Some(listener), arbiters, unixsocket })
+    Ok(Server { admin, listener: Some(listener), arbiters, post, unixsocket })
 }
 
 /// How many shards there are: as many as asked for, or as many as the machine has cores.
@@ -156,11 +159,13 @@ fn start_router(
     arbiters: &[Arbiter],
     shards: &[Addr<Shard>],
     guardian: &Recipient<Restarted>,
+    clock: &Clock,
 ) -> anyhow::Result<Addr<Router>> {
     let letters: Vec<_> = shards.iter().map(|shard| shard.clone().recipient()).collect();
     let router = {
-        let (map, letters, guardian) = (map.clone(), letters.clone(), guardian.clone());
-        Supervisor::start(move |_| Router::new(map, letters, guardian))
+        let (map, letters) = (map.clone(), letters.clone());
+        let (guardian, clock) = (guardian.clone(), clock.clone());
+        Supervisor::start(move |_| Router::new(map, letters, guardian, clock))
     };
     let (met, all_met) = mpsc::channel();
     for arbiter in arbiters {
@@ -188,6 +193,7 @@ fn start_shards(
     shared: &Arc<Shared>,
     guardian: &Recipient<Restarted>,
     clock: &Clock,
+    post: &Arc<Post>,
 ) -> anyhow::Result<(Vec<Arbiter>, ShardActors)> {
     let mut random = fastrand::Rng::new();
     let ids = LogIds::default();
@@ -199,11 +205,11 @@ fn start_shards(
         let (made, receiver) = mpsc::channel();
         let (settings, map, shared) = (settings.clone(), map.clone(), shared.clone());
         let (guardian, clock, hasher) = (guardian.clone(), clock.clone(), hasher.clone());
-        let (seed, ids) = (random.u64(..), ids.clone());
+        let (seed, ids, post) = (random.u64(..), ids.clone(), post.clone());
         arbiter.spawn_fn(move || {
             let (gates, sinks) = (layers::gates(), layers::sinks(ids));
             let listeners = layers::listeners();
-            let parts = Parts { id, map, settings, hasher, seed, gates, sinks, listeners };
+            let parts = Parts { id, map, settings, hasher, seed, gates, sinks, listeners, post };
             let thread = Rc::new(Thread::new(id, shard::Shard::new(parts), clock, shared));
             THREAD.with(|own| {
                 let is_first = own.set(thread.clone()).is_ok();
@@ -225,6 +231,7 @@ fn start_listener(
     shared: Arc<Shared>,
     guardian: Recipient<Restarted>,
     admin: Arc<Admin>,
+    clock: Clock,
 ) -> Addr<Listener> {
     let handles: Vec<_> = arbiters.iter().map(Arbiter::handle).collect();
     let of_clients = current.clone();
@@ -234,7 +241,8 @@ fn start_listener(
         handles[seat.thread].spawn_fn(move || adopt(seat, accepted, admin, keepalive));
     };
     let settings = Arc::new(move || read(&current));
-    Supervisor::start(move |_| Listener::new(doors, Box::new(adopt), settings, shared, guardian))
+    let adopt = Box::new(adopt);
+    Supervisor::start(move |_| Listener::new(doors, adopt, settings, shared, guardian, clock))
 }
 
 /// The settings in force.
@@ -284,7 +292,6 @@ impl Reach {
             tell: shard.clone().recipient(),
             begin: shard.clone().recipient(),
             end: shard.clone().recipient(),
-            watch: shard.clone().recipient(),
         }
     }
 }
@@ -313,6 +320,7 @@ impl Server {
         {
             warn!("{} could not be removed", self.unixsocket.display());
         }
+        self.post.close();
         for arbiter in &self.arbiters {
             arbiter.stop();
         }

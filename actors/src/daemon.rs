@@ -76,13 +76,13 @@ async fn live(
     descriptors: Descriptors,
 ) -> anyhow::Result<()> {
     let (shutdown, asked) = mpsc::unbounded_channel();
-    let mut ends = Ends::new(asked).context("signals cannot be heard")?;
+    let mut causes = Causes::new(asked).context("signals cannot be heard")?;
     let port = settings.port;
     notify(&[NotifyState::Status("Loading the data set")]);
     let given = Given { settings, file, clock: Clock::new(), shutdown, descriptors };
     let server = tokio::select! {
         server = boot::start(given) => server?,
-        why = ends.wait() => {
+        why = causes.wait() => {
             info!("{why}");
             info!("The data set is not loaded yet: there is nothing to write");
             return Ok(());
@@ -95,7 +95,7 @@ async fn live(
     notify(&[NotifyState::Ready, NotifyState::Status("Ready to accept connections")]);
     actix::spawn(heartbeat());
     actix::spawn(server.admin().clone().take_samples());
-    let why = ends.wait().await;
+    let why = causes.wait().await;
     notify(&[NotifyState::Stopping]);
     info!("{why}");
     stop(server).await
@@ -117,22 +117,22 @@ async fn stop(server: Server) -> anyhow::Result<()> {
     }
 }
 
-/// What the server ends by: signals, and clients.
-struct Ends {
+/// What may end the server: signals, and clients.
+struct Causes {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
     asked: mpsc::UnboundedReceiver<Shutdown>,
 }
 
-impl Ends {
+impl Causes {
     /// From now on the process ends by none of the signals that Valkey survives.
-    fn new(asked: mpsc::UnboundedReceiver<Shutdown>) -> io::Result<Ends> {
+    fn new(asked: mpsc::UnboundedReceiver<Shutdown>) -> io::Result<Causes> {
         // A signal that was asked for once keeps its handler for good: it does nothing any more.
         for kind in [SignalKind::alarm(), SignalKind::user_defined2()] {
             drop(signal(kind)?);
         }
-        Ok(Ends {
+        Ok(Causes {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,

@@ -6,8 +6,10 @@ use troupe::hooks::auth::Auth;
 use troupe::hooks::journal::JournalWrites;
 use troupe::hooks::loading::Loading;
 use troupe::hooks::logging::{CommandLine, CommandLog, SampledLog};
+use troupe::hooks::monitor::Monitor;
 use troupe::hooks::pause::Paused;
 use troupe::hooks::permission::Permitted;
+use troupe::hooks::silence::Silence;
 use troupe::hooks::slowlog::{CommandLogs, LogIds};
 use troupe::hooks::spikes::SlowCommands;
 use troupe::hooks::statistics::Counters;
@@ -35,6 +37,8 @@ pub fn sinks(ids: LogIds) -> Vec<Box<dyn Sink>> {
         Box::new(CommandLogs::new(ids)),
         Box::new(SlowCommands::default()),
         Box::new(SampledLog::new(Box::new(ToTracing))),
+        Box::new(Monitor::default()),
+        Box::new(Silence),
     ]
 }
 

@@ -13,8 +13,8 @@
 //!
 //! N threads, each with one `Shard` and its share of the `Connection`s; `AofWriter` has a thread of
 //! its own; `Listener`, `Router` and `Guardian` share the main thread. Start and stop order are in
-//! `boot`; what a panic means for each is in `supervise`. An actor never imports another actor's
-//! module: it holds a `Recipient`. Only `boot` knows them all.
+//! `boot`; what a panic means for each is in `supervise`, what they do about it in `guard`. An
+//! actor never imports another actor's module: it holds a `Recipient`. Only `boot` knows them all.
 
 pub mod actions;
 pub mod admin;
@@ -27,10 +27,12 @@ pub mod daemon;
 pub mod descriptors;
 pub mod doors;
 pub mod fault;
+pub mod guard;
 pub mod layers;
 pub mod listener;
 pub mod logging;
 pub mod message;
+pub mod post;
 pub mod router;
 pub mod settings;
 pub mod shard;

@@ -7,7 +7,6 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsRawFd;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,14 +14,16 @@ use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
 use actix::fut::ActorFuture;
-use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Recipient, Supervised};
+use actix::{Actor, AsyncContext, Context, Handler, Recipient, Supervised};
 use tokio::time::{Sleep, sleep};
-use tracing::{error, warn};
+use tracing::warn;
+use troupe::restarts::BackOff;
 use troupe::session::Peer;
 use troupe::settings::Settings;
 
+use crate::clock::Clock;
 use crate::doors::{self, Door, Opened};
-use crate::fault::panic_text;
+use crate::guard::{Guard, Guarded};
 use crate::message::control::{Panic, Restarted};
 use crate::message::listener::{Open, Settle};
 use crate::shared::{Seat, Shared};
@@ -52,11 +53,14 @@ pub struct Listener {
     adopt: Adopt,
     settings: Arc<dyn Fn() -> Arc<Settings>>,
     shared: Arc<Shared>,
-    guardian: Recipient<Restarted>,
+    clock: Clock,
+    guard: Guard,
+    back_off: BackOff,
+    /// How long it waits before it accepts, where it was restarted too soon.
+    wait: Option<Duration>,
     /// The last try to accept a client has failed, and the log says so.
     fails: bool,
     panics_next: bool,
-    last_panic: String,
 }
 
 impl Listener {
@@ -67,6 +71,7 @@ impl Listener {
         settings: Arc<dyn Fn() -> Arc<Settings>>,
         shared: Arc<Shared>,
         guardian: Recipient<Restarted>,
+        clock: Clock,
     ) -> Listener {
         Listener {
             doors,
@@ -74,10 +79,12 @@ impl Listener {
             adopt,
             settings,
             shared,
-            guardian,
+            clock,
+            guard: Guard::new("listener", guardian),
+            back_off: BackOff::default(),
+            wait: None,
             fails: false,
             panics_next: false,
-            last_panic: String::new(),
         }
     }
 
@@ -200,14 +207,22 @@ impl Actor for Listener {
     type Context = Context<Listener>;
 
     fn started(&mut self, ctx: &mut Context<Listener>) {
-        ctx.spawn(Runner { pause: None });
+        let pause = self.wait.take().map(|wait| Box::pin(sleep(wait)));
+        ctx.spawn(Runner { pause });
+    }
+}
+
+impl Guarded for Listener {
+    fn guard(&mut self) -> &mut Guard {
+        &mut self.guard
     }
 }
 
 impl Supervised for Listener {
     fn restarting(&mut self, _: &mut Context<Listener>) {
-        let why = self.last_panic.clone();
-        self.guardian.do_send(Restarted { name: "listener".to_owned(), why });
+        self.guard.restarted();
+        let wait_ms = self.back_off.restarted(self.clock.steady_ms());
+        self.wait = (wait_ms > 0).then(|| Duration::from_millis(wait_ms));
     }
 }
 
@@ -229,15 +244,10 @@ impl ActorFuture<Listener> for Runner {
                 std::task::ready!(pause.as_mut().poll(task));
                 self.pause = None;
             }
-            match catch_unwind(AssertUnwindSafe(|| actor.accept(task))) {
-                Ok(Poll::Pending) => return Poll::Pending,
-                Ok(Poll::Ready(())) => self.pause = Some(Box::pin(sleep(PAUSE))),
-                Err(panic) => {
-                    actor.last_panic = panic_text(&*panic);
-                    error!("panic in the listener: {}", actor.last_panic);
-                    ctx.stop();
-                    return Poll::Ready(());
-                }
+            match actor.guarded(ctx, |listener| listener.accept(task)) {
+                Some(Poll::Pending) => return Poll::Pending,
+                Some(Poll::Ready(())) => self.pause = Some(Box::pin(sleep(PAUSE))),
+                None => return Poll::Ready(()),
             }
         }
     }

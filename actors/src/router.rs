@@ -1,38 +1,31 @@
-//! The router: owns the map of slots to shards, and moves slots.
+//! The router's actor: a thin shell around `troupe::router`.
 //!
-//! No command passes through here. A slot moves in three steps: the old owner sends its tables to
-//! the new one, which reports that it holds them; then the new map goes to everybody. Mail for the
-//! slot waits at the old owner until its map arrives, and then goes on.
+//! After a panic the map is what it was, and the order that was under way is answered as failed.
 
-use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
-use actix::{Actor, ActorContext, Context, Handler, Recipient, Supervised};
-use tokio::sync::oneshot;
-use tracing::{error, info};
-use troupe::base::slot::SLOTS;
-use troupe::route::{Map, ShardId};
+use actix::{Actor, AsyncContext, Context, Handler, Recipient, Supervised};
+use tracing::info;
+use troupe::route::Map;
+use troupe::router::{self, Dispatch};
 use troupe::shard::letter::Letter;
 
-use crate::fault::panic_text;
+use crate::clock::Clock;
+use crate::guard::{Guard, Guarded};
 use crate::message::control::{Panic, Restarted};
-use crate::message::router::{Move, Moved};
+use crate::message::router::{Done, Move, Moved};
 use crate::message::shard::Letters;
 
-/// Moves that wait their turn, at most.
-const MOVES_MAX: usize = 1024;
-
-type Done = oneshot::Sender<Result<(), String>>;
+/// How often the router looks at the clock.
+const TICK: Duration = Duration::from_secs(1);
 
 /// The actor that owns the map.
 pub struct Router {
-    map: Arc<Map>,
+    router: router::Router<Done>,
     shards: Vec<Recipient<Letters>>,
-    guardian: Recipient<Restarted>,
-    queue: VecDeque<Move>,
-    under_way: Option<(u16, ShardId, Done)>,
-    last_panic: String,
+    clock: Clock,
+    guard: Guard,
 }
 
 impl Router {
@@ -41,45 +34,60 @@ impl Router {
         map: Arc<Map>,
         shards: Vec<Recipient<Letters>>,
         guardian: Recipient<Restarted>,
+        clock: Clock,
     ) -> Router {
-        let last_panic = String::new();
-        Router { map, shards, guardian, queue: VecDeque::new(), under_way: None, last_panic }
+        let guard = Guard::new("router", guardian);
+        Router { router: router::Router::new(map), shards, clock, guard }
     }
 
-    fn next(&mut self) {
-        while self.under_way.is_none() {
-            let Some(Move { slot, to, done }) = self.queue.pop_front() else { return };
-            if slot >= SLOTS || to >= self.map.shards() {
-                let _ = done.send(Err("no such slot or shard".to_owned()));
-                continue;
-            }
-            let from = self.map.owner(slot);
-            if from == to {
-                let _ = done.send(Ok(()));
-                continue;
-            }
-            self.under_way = Some((slot, to, done));
-            self.shards[usize::from(from)].do_send(Letters(vec![Letter::MoveOut { slot, to }]));
+    /// Does `step` at the time that it is, and sends what follows.
+    fn step(
+        &mut self,
+        ctx: &mut Context<Router>,
+        step: impl FnOnce(&mut router::Router<Done>, u64) -> Dispatch<Done>,
+    ) {
+        let now_ms = self.clock.steady_ms();
+        self.guarded(ctx, |actor| {
+            let dispatch = step(&mut actor.router, now_ms);
+            actor.send(dispatch);
+        });
+    }
+
+    fn send(&self, dispatch: Dispatch<Done>) {
+        let mut mail: Vec<Vec<Letter>> = self.shards.iter().map(|_| Vec::new()).collect();
+        for (to, letter) in dispatch.letters {
+            mail[usize::from(to)].push(letter);
         }
-    }
-
-    fn guarded(&mut self, ctx: &mut Context<Router>, work: impl FnOnce(&mut Router)) {
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| work(self))) {
-            self.last_panic = panic_text(&*panic);
-            error!("panic in the router: {}", self.last_panic);
-            ctx.stop();
+        for (shard, letters) in self.shards.iter().zip(mail) {
+            if !letters.is_empty() {
+                shard.do_send(Letters(letters));
+            }
+        }
+        for (done, result) in dispatch.answers {
+            // Who asked may have gone meanwhile.
+            let _ = done.send(result);
         }
     }
 }
 
 impl Actor for Router {
     type Context = Context<Router>;
+
+    fn started(&mut self, ctx: &mut Context<Router>) {
+        ctx.run_interval(TICK, |actor, ctx| actor.step(ctx, router::Router::tick));
+    }
+}
+
+impl Guarded for Router {
+    fn guard(&mut self) -> &mut Guard {
+        &mut self.guard
+    }
 }
 
 impl Supervised for Router {
-    fn restarting(&mut self, _: &mut Context<Router>) {
-        let why = self.last_panic.clone();
-        self.guardian.do_send(Restarted { name: "router".to_owned(), why });
+    fn restarting(&mut self, ctx: &mut Context<Router>) {
+        self.guard.restarted();
+        self.step(ctx, router::Router::restarted);
     }
 }
 
@@ -87,14 +95,7 @@ impl Handler<Move> for Router {
     type Result = ();
 
     fn handle(&mut self, order: Move, ctx: &mut Context<Router>) {
-        self.guarded(ctx, |router| {
-            if router.queue.len() < MOVES_MAX {
-                router.queue.push_back(order);
-                router.next();
-            } else {
-                let _ = order.done.send(Err("too many moves wait".to_owned()));
-            }
-        });
+        self.step(ctx, |router, now_ms| router.order(order.0, now_ms));
     }
 }
 
@@ -102,17 +103,10 @@ impl Handler<Moved> for Router {
     type Result = ();
 
     fn handle(&mut self, moved: Moved, ctx: &mut Context<Router>) {
-        self.guarded(ctx, |router| {
-            router.map = Arc::new(router.map.with_move(moved.slot, moved.to));
-            for shard in &router.shards {
-                shard.do_send(Letters(vec![Letter::Routes(router.map.clone())]));
-            }
-            info!(slot = moved.slot, to = moved.to, epoch = router.map.epoch(), "moved a slot");
-            if let Some((.., done)) = router.under_way.take() {
-                let _ = done.send(Ok(()));
-            }
-            router.next();
-        });
+        let Moved { slots, to } = moved;
+        self.step(ctx, |router, now_ms| router.moved(&slots, to, now_ms));
+        let epoch = self.router.map().epoch();
+        info!(slots = ?slots, to, epoch, "slots have moved");
     }
 }
 

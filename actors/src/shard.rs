@@ -13,21 +13,20 @@ use std::time::Duration;
 
 use actix::fut::ActorFuture;
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Recipient, Running, Supervised};
-use bytes::Bytes;
 use tokio::time::{Sleep, sleep};
 use tracing::{error, info, warn};
+use troupe::aof::change::Event;
 use troupe::base::millis::Millis;
 use troupe::hook::Phase;
-use troupe::hook::Sink;
-use troupe::hooks::monitor::Monitor;
 use troupe::shard::SLICE_NS;
 use troupe::shard::question::Question;
 use troupe::stream::Policy;
 
+use crate::allocator;
 use crate::fault::{Vital, panic_text};
-use crate::message::connection::{Kill, Push};
+use crate::message::connection::Kill;
 use crate::message::shard::{
-    Ask, AskClients, ClientsQuestion, Disturb, Lend, Letters, Loaded, Progressed, Replay, Watch,
+    Ask, AskClients, ClientsQuestion, Disturb, Lend, Letters, Loaded, Progressed, Replay,
 };
 use crate::message::{aof, control};
 use crate::thread::{Thread, stall};
@@ -43,7 +42,8 @@ pub struct Shard {
     thread: Rc<Thread>,
     guardian: Recipient<control::Restarted>,
     rebuild: Option<Recipient<aof::Rebuild>>,
-    tells: bool,
+    /// Who hears of the slots that are told, while a journal begins.
+    reports: Option<aof::Reports>,
     /// The part with which the next turn begins.
     part: usize,
     load: u64,
@@ -54,7 +54,7 @@ impl Shard {
     /// An actor for the shard of `thread`.
     pub fn new(thread: Rc<Thread>, guardian: Recipient<control::Restarted>) -> Shard {
         let _vital = Vital("a shard");
-        Shard { thread, guardian, rebuild: None, tells: false, part: 0, load: 0, _vital }
+        Shard { thread, guardian, rebuild: None, reports: None, part: 0, load: 0, _vital }
     }
 
     fn name(&self) -> String {
@@ -80,7 +80,7 @@ impl Shard {
         thread.slices.begin(&thread.clock);
         let mut clock = thread.clock.clone();
         let (now, start) = (thread.clock.now(), thread.clock.nanos());
-        let tells = self.tells && thread.has_room();
+        let tells = self.reports.is_some() && thread.with_shard(|shard| shard.has_room());
         let mut more = false;
         for _ in 0..PARTS {
             more |= thread.with_shard(|shard| match self.part {
@@ -97,12 +97,30 @@ impl Shard {
         }
         thread.end_turn();
         thread.end_slice();
+        self.report_told();
         more
+    }
+
+    /// Reports what is told and on its way to the journal.
+    fn report_told(&self) {
+        if let Some(reports) = &self.reports
+            && let Some(slots) = self.thread.with_shard(|shard| shard.take_told())
+        {
+            self.report(reports, Event::Told(slots));
+        }
+    }
+
+    fn report(&self, reports: &aof::Reports, event: Event) {
+        // The change may have ended meanwhile.
+        let _ = reports.send(event);
     }
 
     fn rebuild(&mut self, ctx: &mut Context<Shard>) {
         let text = self.thread.with_shard(|shard| shard.last_panic().to_owned());
         self.guardian.do_send(control::Restarted { name: self.name(), why: text });
+        if let Some(reports) = self.reports.take() {
+            self.report(&reports, Event::Panicked(self.thread.number));
+        }
         match &self.rebuild {
             Some(rebuild) => {
                 warn!(shard = self.thread.number, "rebuilding the shard from the journal");
@@ -133,7 +151,7 @@ impl Actor for Shard {
     type Context = Context<Shard>;
 
     fn started(&mut self, ctx: &mut Context<Shard>) {
-        ctx.spawn(Runner { alarm: None, yields: None });
+        ctx.spawn(Runner::default());
     }
 
     fn stopping(&mut self, _: &mut Context<Shard>) -> Running {
@@ -148,9 +166,33 @@ impl Supervised for Shard {
 }
 
 /// The one place where the shard works.
+#[derive(Default)]
 struct Runner {
     alarm: Option<(Option<Millis>, Pin<Box<Sleep>>)>,
     yields: Option<Pin<Box<dyn Future<Output = ()>>>>,
+    rest: Rest,
+}
+
+/// Whether the thread has had nothing to do for a while.
+#[derive(Default)]
+struct Rest {
+    /// Turns since the alarm has rung.
+    turns: u32,
+    /// The thread's commands at that time.
+    commands: u64,
+    /// What the allocator keeps for the thread has been given back.
+    is_given_back: bool,
+}
+
+impl Rest {
+    /// The alarm has rung. Gives back what the thread does not need while it is idle, once.
+    fn rang(&mut self, commands: u64) {
+        let is_idle = self.turns <= 1 && self.commands == commands;
+        if is_idle && !self.is_given_back {
+            allocator::flush();
+        }
+        *self = Rest { turns: 0, commands, is_given_back: is_idle };
+    }
 }
 
 impl ActorFuture<Shard> for Runner {
@@ -163,6 +205,7 @@ impl ActorFuture<Shard> for Runner {
         task: &mut TaskContext<'_>,
     ) -> Poll<()> {
         actor.thread.set_runner(task.waker());
+        self.rest.turns += 1;
         let more = actor.guarded(Shard::turn);
         if actor.thread.with_shard(|shard| shard.phase() == Phase::Suspect) {
             ctx.stop();
@@ -187,8 +230,9 @@ impl Runner {
     /// the alarm has rung.
     fn set_alarm(&mut self, actor: &Shard, task: &mut TaskContext<'_>) {
         if self.alarm.take_if(|(_, sleep)| sleep.is_elapsed()).is_some() {
-            actor.thread.update_credit(None);
+            actor.thread.progressed(None);
             actor.thread.close_idle();
+            self.rest.rang(actor.thread.traffic().commands.get());
         }
         let due = actor.thread.with_shard(|shard| shard.next_due());
         if self.alarm.as_ref().is_none_or(|(at, _)| *at != due) {
@@ -221,7 +265,7 @@ impl Handler<Progressed> for Shard {
     type Result = ();
 
     fn handle(&mut self, progressed: Progressed, _: &mut Context<Shard>) {
-        self.thread.update_credit(Some(progressed.0));
+        self.thread.progressed(Some(progressed.0));
     }
 }
 
@@ -314,8 +358,8 @@ impl Handler<aof::BeginBase> for Shard {
 impl Handler<aof::Tell> for Shard {
     type Result = ();
 
-    fn handle(&mut self, _: aof::Tell, _: &mut Context<Shard>) {
-        self.tells = true;
+    fn handle(&mut self, tell: aof::Tell, _: &mut Context<Shard>) {
+        self.reports = Some(tell.0);
         self.thread.wake();
     }
 }
@@ -324,7 +368,7 @@ impl Handler<aof::End> for Shard {
     type Result = ();
 
     fn handle(&mut self, _: aof::End, _: &mut Context<Shard>) {
-        self.tells = false;
+        self.reports = None;
         self.rebuild = None;
         self.thread.end_journal();
     }
@@ -334,7 +378,7 @@ impl Handler<aof::Begin> for Shard {
     type Result = ();
 
     fn handle(&mut self, begin: aof::Begin, _: &mut Context<Shard>) {
-        self.tells = false;
+        self.reports = None;
         self.thread.begin_journal(begin.append, begin.policy);
         self.thread.with_shard(|shard| {
             shard.end_base();
@@ -348,7 +392,7 @@ impl Handler<aof::SetPolicy> for Shard {
     type Result = ();
 
     fn handle(&mut self, policy: aof::SetPolicy, _: &mut Context<Shard>) {
-        self.thread.set_policy(policy.0);
+        self.thread.with_shard(|shard| shard.set_policy(policy.0));
     }
 }
 
@@ -361,6 +405,7 @@ impl Handler<Disturb> for Shard {
                 self.guarded(|actor| actor.thread.with_shard(|shard| shard.spoil_and_panic()));
                 self.thread.wake();
             }
+            Disturb::PanicVisit => self.thread.with_shard(|shard| shard.lose_a_visit()),
             Disturb::Reload => {
                 self.thread.with_shard(|shard| shard.distrust());
                 self.thread.wake();
@@ -374,21 +419,5 @@ impl Handler<Disturb> for Shard {
             Disturb::BreakAtomicity(on) => self.thread.with_shard(|s| s.break_atomicity(on)),
             Disturb::Stall(millis) => stall(millis),
         }
-    }
-}
-
-impl Handler<Watch> for Shard {
-    type Result = ();
-
-    fn handle(&mut self, watch: Watch, _: &mut Context<Shard>) {
-        let watchers = watch.0;
-        let monitor = (!watchers.is_empty()).then(|| {
-            let feed = move |line: &[u8]| {
-                let line = Bytes::copy_from_slice(line);
-                watchers.iter().for_each(|watcher| watcher.do_send(Push(line.clone())));
-            };
-            Box::new(Monitor::new(Box::new(feed))) as Box<dyn Sink>
-        });
-        self.thread.with_shard(|shard| shard.set_monitor(monitor));
     }
 }

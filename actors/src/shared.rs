@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
+use troupe::stream::mark::Mark;
+
 /// What all threads share.
 #[derive(Debug, Default)]
 pub struct Shared {
     /// Clients by thread.
     pub threads: Vec<AtomicUsize>,
     /// How far the journal has come.
-    pub journal: JournalMark,
+    pub journal: Mark,
     /// The data set is being loaded.
     pub is_loading: AtomicBool,
     /// The number of the next client.
@@ -106,7 +108,9 @@ impl Counter {
         self.0.store(value, Ordering::Relaxed);
     }
 
-    fn get(&self) -> u64 {
+    /// The number as it is.
+    #[inline]
+    pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }
@@ -123,38 +127,5 @@ pub struct Seat {
 impl Drop for Seat {
     fn drop(&mut self) {
         self.shared.threads[self.thread].fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// Whether everything that was sent to the journal is durable.
-///
-/// Counted in appends: a thread counts one up before it sends it, the writer says how many it has
-/// made durable. So a thread that sees both equal sees nothing that could still be lost.
-#[derive(Debug, Default)]
-pub struct JournalMark {
-    sent: AtomicU64,
-    durable: AtomicU64,
-}
-
-impl JournalMark {
-    /// A journal begins; nothing is on its way to any.
-    pub fn reset(&self) {
-        self.sent.store(0, Ordering::Release);
-        self.durable.store(0, Ordering::Release);
-    }
-
-    /// An append is about to be sent.
-    pub fn appended(&self) {
-        self.sent.fetch_add(1, Ordering::AcqRel);
-    }
-
-    /// The first `count` appends are durable.
-    pub fn made_durable(&self, count: u64) {
-        self.durable.store(count, Ordering::Release);
-    }
-
-    /// True when nothing is on its way.
-    pub fn is_durable(&self) -> bool {
-        self.durable.load(Ordering::Acquire) == self.sent.load(Ordering::Acquire)
     }
 }

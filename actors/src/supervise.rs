@@ -5,29 +5,33 @@
 //! | `Shard` | its tables cannot be trusted | restarted, rebuilt from the journal |
 //! | `AofWriter` | nobody knows what reached the file | restarted, counts as a failed sync |
 //! | `Listener` | nothing is lost | restarted, listens on |
-//! | `Router` | a move may be half done | restarted, the move is reported as failed |
+//! | `Router` | a move may be half done | restarted, the order is reported as failed |
 //! | `Connection` | one client | not restarted: its socket closes |
 //!
 //! Each actor catches its own panics, keeps its mail and asks its `Supervisor` for a restart by
 //! stopping its context. The guardian hears of it, and ends the process when restarts of one actor
 //! come more often than `restart-limit` within `restart-window`: the service manager starts it
 //! again, with a journal that is whole. So does the death of an actor that nobody could restart.
+//!
+//! Only the listener waits after restarts that follow each other, since it alone works on without
+//! mail. A shard reads the journal meanwhile, and a router or a writer panics no more often than
+//! mail comes.
 
-use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use actix::{Actor, Context, Handler};
+use troupe::restarts::{Limit, Restarts};
 use troupe::settings::Settings;
 
 use crate::clock::Clock;
 use crate::fault::{Records, give_up};
 use crate::message::control::Restarted;
 
-/// Counts restarts, and ends the process when there are too many.
+/// Records restarts, and ends the process when there are too many.
 pub struct Guardian {
     clock: Clock,
     settings: Arc<dyn Fn() -> Arc<Settings>>,
-    recent: BTreeMap<String, VecDeque<u64>>,
+    restarts: Restarts,
     records: Records,
 }
 
@@ -38,7 +42,7 @@ impl Guardian {
         settings: Arc<dyn Fn() -> Arc<Settings>>,
         records: Records,
     ) -> Guardian {
-        Guardian { clock, settings, recent: BTreeMap::new(), records }
+        Guardian { clock, settings, restarts: Restarts::default(), records }
     }
 }
 
@@ -50,20 +54,17 @@ impl Handler<Restarted> for Guardian {
     type Result = ();
 
     fn handle(&mut self, restarted: Restarted, _: &mut Context<Guardian>) {
-        let now = self.clock.steady_ms();
         let settings = (self.settings)();
         let window = u64::from(settings.restart_window);
-        let recent = self.recent.entry(restarted.name.clone()).or_default();
-        recent.push_back(now);
-        recent.retain(|at| now - at < window * 1000);
+        let limit = Limit { restarts: settings.restart_limit as usize, window_ms: window * 1000 };
+        let too_many = self.restarts.count(&restarted.name, self.clock.steady_ms(), limit);
         if let Ok(mut records) = self.records.lock() {
             let record = records.entry(restarted.name.clone()).or_default();
             record.restarts += 1;
             record.last_panic = restarted.why.clone();
         }
-        if recent.len() > settings.restart_limit as usize {
+        if let Some(restarts) = too_many {
             let Restarted { name, why } = restarted;
-            let restarts = recent.len();
             give_up(&format!("{restarts} restarts of {name} within {window} s, the last: {why}"));
         }
     }

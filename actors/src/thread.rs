@@ -1,11 +1,10 @@
 //! What the actors of one thread share: its shard, its clients, and its way to the other threads.
 //!
 //! Everything here belongs to one thread and is never locked. A connection works on the shard of
-//! its own thread directly; what has to leave the thread is collected and leaves at the end of the
-//! turn, in this order: effects to the journal, letters to other threads, batches to their
-//! connections.
+//! its own thread directly. What has to leave when is decided in the core
+//! ([`troupe::shard::turn`]); here it is sent.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, RefCell, RefMut};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -13,26 +12,22 @@ use std::task::Waker;
 use std::time::Duration;
 
 use actix::Recipient;
-use bytes::BytesMut;
 use slab::Slab;
 use tracing::error;
 use troupe::base::millis::Millis;
 use troupe::batch::Batch;
+use troupe::commands::error::CommandError;
+use troupe::connection::Pool;
+use troupe::route::ShardId;
 use troupe::shard::Shard;
 use troupe::shard::letter::Letter;
-use troupe::stream::credit::Credit;
-use troupe::stream::{Append, Policy, Progress};
+use troupe::shard::turn::{Push, Ready};
+use troupe::stream::{Policy, Progress};
 
 use crate::clock::Clock;
 use crate::fault::panic_text;
 use crate::message::{aof, connection, control, router, shard};
 use crate::shared::{Shared, Traffic};
-
-/// Buffers of each kind kept for the next client that has something to say.
-const BUFFERS_KEPT: usize = 16;
-
-/// Largest buffer for replies that is kept, in bytes.
-const REPLIES_KEPT: usize = 64 * 1024;
 
 /// A thread's shard, clients and mail.
 pub struct Thread {
@@ -45,22 +40,14 @@ pub struct Thread {
     shard: RefCell<Shard>,
     peers: RefCell<Vec<Recipient<shard::Letters>>>,
     router: RefCell<Option<Recipient<router::Moved>>>,
-    journal: RefCell<Option<Journal>>,
+    writer: RefCell<Option<Recipient<aof::Append>>>,
     clients: RefCell<Slab<Client>>,
-    buffers: RefCell<Vec<BytesMut>>,
-    replies: RefCell<Vec<Vec<u8>>>,
+    pool: RefCell<Pool>,
     runner: RefCell<Option<Waker>>,
     alarm: Cell<Option<Millis>>,
     looked: Cell<Millis>,
     /// The longest time for which the shard held the thread.
     pub slices: Slices,
-}
-
-/// The thread's account with the AOF writer.
-struct Journal {
-    writer: Recipient<aof::Append>,
-    credit: Credit,
-    policy: Policy,
 }
 
 /// A client of the thread.
@@ -89,10 +76,9 @@ impl Thread {
             shard: RefCell::new(shard),
             peers: RefCell::default(),
             router: RefCell::default(),
-            journal: RefCell::default(),
+            writer: RefCell::default(),
             clients: RefCell::default(),
-            buffers: RefCell::default(),
-            replies: RefCell::default(),
+            pool: RefCell::default(),
             runner: RefCell::default(),
             alarm: Cell::default(),
             looked: Cell::default(),
@@ -108,28 +94,15 @@ impl Thread {
 
     /// From now on effects go to the journal.
     pub fn begin_journal(&self, writer: Recipient<aof::Append>, policy: Policy) {
-        self.shard.borrow_mut().effects().listen(true);
-        let mut journal = self.journal.borrow_mut();
-        match &mut *journal {
-            Some(begun) => {
-                begun.policy = policy;
-                begun.credit.set_policy(policy);
-            }
-            None => *journal = Some(Journal { writer, credit: Credit::new(policy), policy }),
-        }
+        *self.writer.borrow_mut() = Some(writer);
+        self.shard.borrow_mut().begin_journal(policy);
     }
 
     /// There is no journal any more, and nobody waits for one.
     pub fn end_journal(&self) {
         self.end_turn();
-        *self.journal.borrow_mut() = None;
-        let mut shard = self.shard.borrow_mut();
-        shard.effects().listen(false);
-        shard.rebuilds(false);
-        shard.end_base();
-        shard.receive(Letter::Credit(true));
-        shard.receive(Letter::Journal(None));
-        drop(shard);
+        self.shard.borrow_mut().end_journal();
+        *self.writer.borrow_mut() = None;
         self.wake();
     }
 
@@ -137,19 +110,6 @@ impl Thread {
     #[inline]
     pub fn traffic(&self) -> &Traffic {
         &self.shared.traffic[usize::from(self.number)]
-    }
-
-    /// Whether the journal has room for what nobody waits for.
-    pub fn has_room(&self) -> bool {
-        self.journal.borrow().as_ref().is_some_and(|journal| journal.credit.has_room())
-    }
-
-    /// Takes up a change of `appendfsync`.
-    pub fn set_policy(&self, policy: Policy) {
-        if let Some(journal) = &mut *self.journal.borrow_mut() {
-            journal.policy = policy;
-            journal.credit.set_policy(policy);
-        }
     }
 
     /// The shard, for the moment of `work`.
@@ -169,20 +129,46 @@ impl Thread {
             shard.distrust();
             None
         });
-        let has_effects = !shard.effects().is_empty();
         drop(shard);
         self.end_slice();
         match home {
-            Some(batch) if has_effects || self.waits_for_journal() => self.send_effects(batch),
-            Some(batch) => {
-                self.wake_for_leftovers();
-                Some(batch)
-            }
+            Some(batch) => self.end_visit(batch),
             None => {
                 self.wake();
                 None
             }
         }
+    }
+
+    /// The connection performed the action of the batch's next call; its reply begins at `mark`.
+    /// Returns the batch unless its replies have to wait.
+    pub fn performed(
+        &self,
+        mut batch: Box<Batch>,
+        mark: usize,
+        nanos: u64,
+        result: Result<(), CommandError>,
+    ) -> Option<Box<Batch>> {
+        self.shard.borrow_mut().performed(&mut batch, mark, nanos, result);
+        self.end_visit(batch)
+    }
+
+    /// Sends what has to leave ahead of the batch's replies, if anything has. Returns the batch
+    /// unless its replies have to wait.
+    fn end_visit(&self, batch: Box<Batch>) -> Option<Box<Batch>> {
+        let is_durable = || self.shared.journal.is_durable();
+        let mut shard = self.shard.borrow_mut();
+        let home = if shard.is_settled(is_durable) {
+            drop(shard);
+            Some(batch)
+        } else {
+            let (ready, home) = shard.end_visit(batch, self.clock.steady_ms(), is_durable());
+            drop(shard);
+            self.apply(ready);
+            home
+        };
+        self.wake_for_leftovers();
+        home
     }
 
     /// A slice that began with `slices.begin` ends.
@@ -192,87 +178,67 @@ impl Thread {
         }
     }
 
-    /// Sends what the batch did ahead of its replies. Returns the batch unless it has to wait until
-    /// that is durable.
-    fn send_effects(&self, batch: Box<Batch>) -> Option<Box<Batch>> {
-        let mut home = Some(batch);
-        let mut finished = Vec::new();
-        if self.waits_for_journal() {
-            finished.extend(home.take());
+    /// The journal has come further, or time has.
+    pub fn progressed(&self, progress: Option<Progress>) {
+        self.shard.borrow_mut().progressed(progress, self.clock.steady_ms());
+    }
+
+    /// Ends a turn of the shard.
+    pub fn end_turn(&self) {
+        let (now_ms, is_durable) = (self.clock.steady_ms(), self.shared.journal.is_durable());
+        let ready = self.shard.borrow_mut().end_turn(now_ms, is_durable);
+        self.apply(ready);
+    }
+
+    /// Sends what is ready, in its order.
+    fn apply(&self, ready: Ready) {
+        let Ready { append, pushes, letters, moved, homes } = ready;
+        if let (Some(append), Some(writer)) = (append, &*self.writer.borrow()) {
+            self.shared.journal.appended(&append);
+            writer.do_send(aof::Append(append));
         }
-        self.append(finished);
-        self.wake_for_leftovers();
-        home
+        pushes.into_iter().for_each(|push| self.push(push));
+        self.post(letters);
+        if let Some(router) = &*self.router.borrow()
+            && !moved.is_empty()
+        {
+            router.do_send(router::Moved { slots: moved, to: self.number });
+        }
+        homes.into_iter().for_each(|batch| self.send_home(batch));
     }
 
-    /// True when replies must not leave before what they show is durable.
-    fn waits_for_journal(&self) -> bool {
-        let journal = self.journal.borrow();
-        let always = journal.as_ref().is_some_and(|journal| journal.policy == Policy::Always);
-        always
-            && (!self.shared.journal.is_durable() || !self.shard.borrow_mut().effects().is_empty())
+    /// Sends letters: pushes ahead of all others, whatever threads they go to.
+    fn post(&self, mut letters: Vec<(ShardId, Letter)>) {
+        let is_push = |(_, letter): &&(ShardId, Letter)| matches!(letter, Letter::Push(_));
+        let pushes = letters.iter().take_while(is_push).count();
+        self.post_together(letters.drain(..pushes));
+        self.post_together(letters.into_iter());
     }
 
-    fn append(&self, finished: Vec<Box<Batch>>) {
-        let mut journal = self.journal.borrow_mut();
-        let mut shard = self.shard.borrow_mut();
-        let (bytes, runs) = shard.effects().take();
-        let Some(journal) = &mut *journal else { return };
-        if bytes.is_empty() && finished.is_empty() {
+    /// Sends letters, all that go to one thread at once.
+    fn post_together(&self, letters: impl ExactSizeIterator<Item = (ShardId, Letter)>) {
+        if letters.len() == 0 {
             return;
         }
-        if !bytes.is_empty() {
-            self.shared.journal.appended();
-        }
-        journal.credit.sent(bytes.len() as u64, self.clock.steady_ms());
-        let append = Append { shard: self.number, runs, bytes, finished };
-        journal.writer.do_send(aof::Append(append));
-        let is_open = journal.credit.is_open(self.clock.steady_ms());
-        shard.receive(Letter::Credit(is_open));
-    }
-
-    /// The journal has come further, or time has.
-    pub fn update_credit(&self, progress: Option<Progress>) {
-        let mut journal = self.journal.borrow_mut();
-        let Some(journal) = &mut *journal else { return };
-        if let Some(progress) = progress {
-            journal.credit.progressed(progress);
-        }
-        let is_open = journal.credit.is_open(self.clock.steady_ms());
-        self.shard.borrow_mut().receive(Letter::Credit(is_open));
-    }
-
-    /// Ends a turn of the shard: effects, then letters, then replies.
-    pub fn end_turn(&self) {
-        let waits = self.waits_for_journal();
-        let outbox = std::mem::take(&mut self.shard.borrow_mut().outbox);
-        let (held, homes) =
-            if waits { (outbox.homes, Vec::new()) } else { (Vec::new(), outbox.homes) };
-        self.append(held);
         let peers = self.peers.borrow();
         let mut mail: Vec<Vec<Letter>> = Vec::new();
         mail.resize_with(peers.len(), Vec::new);
-        let mut here = outbox.arrived;
-        for (to, letter) in outbox.letters {
+        for (to, letter) in letters {
             mail[usize::from(to)].push(letter);
-        }
-        for batch in homes {
-            match batch.home.thread {
-                thread if thread == self.number => here.push(batch),
-                thread => mail[usize::from(thread)].push(Letter::Home(batch)),
-            }
         }
         for (peer, letters) in peers.iter().zip(mail) {
             if !letters.is_empty() {
                 peer.do_send(shard::Letters(letters));
             }
         }
-        drop(peers);
-        if let Some(router) = &*self.router.borrow() {
-            let to = self.number;
-            outbox.moved.iter().for_each(|slot| router.do_send(router::Moved { slot: *slot, to }));
+    }
+
+    fn push(&self, push: Push) {
+        let clients = self.clients.borrow();
+        let client = clients.get(push.to.connection as usize);
+        if let Some(client) = client.filter(|client| client.id == push.client) {
+            client.push.do_send(connection::Push(push.bytes));
         }
-        here.into_iter().for_each(|batch| self.send_home(batch));
     }
 
     fn send_home(&self, batch: Box<Batch>) {
@@ -308,9 +274,7 @@ impl Thread {
         }
         self.looked.set(now);
         self.each_client(|client| {
-            let row = client.row.borrow();
-            let is_silent = row.idle_seconds(now) > timeout && !row.waits;
-            if is_silent && !row.flags.contains(&b'O') {
+            if client.row.borrow().is_overdue(now, timeout) {
                 client.kill.do_send(connection::Kill { after_reply: false });
             }
         });
@@ -323,30 +287,9 @@ impl Thread {
         }
     }
 
-    /// A read buffer.
-    pub fn take_buffer(&self) -> BytesMut {
-        self.buffers.borrow_mut().pop().unwrap_or_default()
-    }
-
-    /// Gives an empty read buffer back.
-    pub fn give_buffer(&self, buffer: BytesMut) {
-        let mut buffers = self.buffers.borrow_mut();
-        if buffers.len() < BUFFERS_KEPT {
-            buffers.push(buffer);
-        }
-    }
-
-    /// A buffer for replies.
-    pub fn take_replies(&self) -> Vec<u8> {
-        self.replies.borrow_mut().pop().unwrap_or_default()
-    }
-
-    /// Gives an empty buffer for replies back; one that grew large is dropped.
-    pub fn give_replies(&self, buffer: Vec<u8>) {
-        let mut replies = self.replies.borrow_mut();
-        if replies.len() < BUFFERS_KEPT && (1..=REPLIES_KEPT).contains(&buffer.capacity()) {
-            replies.push(buffer);
-        }
+    /// The buffers that the thread's connections lend each other.
+    pub fn pool(&self) -> RefMut<'_, Pool> {
+        self.pool.borrow_mut()
     }
 
     /// The runner of the shard sleeps until this waker is woken.

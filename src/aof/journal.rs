@@ -1,13 +1,13 @@
-//! What the AOF writer decides: mail in, disk work and news out.
+//! The journal's file as a consumer of the stream: records in, disk work and news out.
 //!
-//! The shell hands each `Append` to `append`, asks `next` for work until there is none, does each
-//! piece on its disk and reports it with `done`, and sends out what `take_news` holds. At most one
-//! piece of work is under way. Whatever queues up meanwhile goes into the next write and the next
-//! sync together: that is the group commit.
+//! The stream feeds it; what waits for the records is left with `hold`. Its owner (`writer`) asks
+//! `next` for work until there is none, reports each piece with `done`, and passes on what
+//! `take_news` holds. At most one piece of work is under way. Whatever queues up meanwhile goes
+//! into the next write and the next sync together: that is the group commit.
 //!
 //! Invariants:
-//! - the file is the appends in the order of the calls, whole, each behind a SELECT of its database
-//!   where that changes; the first write to a file selects anew;
+//! - the file is the records in the order of the stream, whole, each behind a SELECT where the
+//!   database changes; the first write to a file selects anew;
 //! - under `always` a finished batch is released only after a sync that began when everything
 //!   appended before it, and with it, was written;
 //! - after a failed write the file is cut at once to where it was before, the bytes are kept, and
@@ -18,17 +18,15 @@
 //!
 //! Bounded by the shards' credits (`credit`): the buffer holds what they may have unwritten. A
 //! journal that begins while the server runs is written to its base first; when that is whole and
-//! durable, the shell goes on with an increment (`begin_increment`). Left out: the fresh base after
-//! a failed sync, but for the one that CONFIG SET appendonly no, then yes, writes.
+//! durable, it goes on with an increment (`begin_increment`). Left out: the fresh base after a
+//! failed sync, but for the one that CONFIG SET appendonly no, then yes, writes.
 
 use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 
 use super::storage::{Fault, Work};
-use crate::keyspace::effect::Run;
-use crate::resp::encode;
-use crate::stream::{Append, Policy, Progress};
+use crate::stream::{Consumer, Policy, Progress, Records, Selected};
 
 /// Time between two tries of a write that failed.
 pub const RETRY_MS: u64 = 1_000;
@@ -73,6 +71,23 @@ pub struct Figures {
     pub syncs: u64,
     /// Batches that wait for a sync.
     pub waiting: u64,
+}
+
+impl Default for Figures {
+    /// Those of no journal.
+    fn default() -> Figures {
+        Figures {
+            current_size: 0,
+            base_size: 0,
+            buffer_length: 0,
+            pending_syncs: 0,
+            delayed_syncs: 0,
+            is_write_ok: true,
+            fault: None,
+            syncs: 0,
+            waiting: 0,
+        }
+    }
 }
 
 /// What the files hold when the journal takes over.
@@ -120,14 +135,14 @@ struct Account {
     synced: u64,
 }
 
-/// The AOF writer without its thread and file. `F` is a finished batch.
+/// The journal without its file. `F` is what waits until records are durable.
 #[derive(Debug)]
 pub struct Journal<F> {
     policy: Policy,
     doing: Doing,
     health: Health,
     is_closing: bool,
-    selected: Option<u32>,
+    selected: Selected,
     buffer: BytesMut,
     /// What is being written, or was when the write failed.
     in_flight: Bytes,
@@ -157,7 +172,7 @@ impl<F> Journal<F> {
             doing: Doing::Nothing,
             health: Health::Well,
             is_closing: false,
-            selected: None,
+            selected: Selected::default(),
             buffer: BytesMut::new(),
             in_flight: Bytes::new(),
             sizes,
@@ -174,39 +189,11 @@ impl<F> Journal<F> {
         }
     }
 
-    /// Takes an append in. Its bytes are copied once; `append.bytes` must match its runs.
-    pub fn append(&mut self, append: Append<F>, now_ms: u64) {
-        let Append { shard, runs, bytes, finished } = append;
-        if let Health::Lost(_) = self.health {
-            return self.abandon(finished);
-        }
-        let covered = runs.last().map_or(0, |run| run.end);
-        assert!(covered == bytes.len(), "an append's runs must cover its bytes");
-        if !bytes.is_empty() {
-            self.take_in(&runs, &bytes);
-            self.account(shard).appended += bytes.len() as u64;
-            self.buffered_since_ms.get_or_insert(now_ms);
-        }
-        self.wait(finished);
-    }
-
-    fn take_in(&mut self, runs: &[Run], bytes: &[u8]) {
-        let before = self.buffer.len();
-        let mut start = 0;
-        for run in runs {
-            let end = run.end;
-            if self.selected != Some(run.db) {
-                self.buffer.extend_from_slice(&select(run.db));
-                self.selected = Some(run.db);
-            }
-            self.buffer.extend_from_slice(&bytes[start..end]);
-            start = end;
-        }
-        self.appended += (self.buffer.len() - before) as u64;
-    }
-
-    fn wait(&mut self, finished: Vec<F>) {
+    /// Takes in what may leave when all that was taken in before is as durable as the policy asks.
+    pub fn hold(&mut self, finished: Vec<F>) {
         if finished.is_empty() {
+        } else if self.is_lost() {
+            self.abandon(finished);
         } else if self.policy != Policy::Always && self.waiting.is_empty()
             || self.synced == self.appended
         {
@@ -251,7 +238,7 @@ impl<F> Journal<F> {
         assert!(self.is_durable(), "a base is left when it is whole");
         let base = self.sizes.total;
         self.sizes = Sizes { base, total: base, increment: 0 };
-        self.selected = None;
+        self.selected = Selected::default();
         self.is_closing = false;
     }
 
@@ -471,11 +458,18 @@ impl<F> Journal<F> {
     }
 }
 
-/// The record that selects a database.
-fn select(db: u32) -> Vec<u8> {
-    let mut record = Vec::new();
-    encode::command(&mut record, &[b"SELECT", itoa::Buffer::new().format(db).as_bytes()]);
-    record
+impl<F> Consumer for Journal<F> {
+    /// The bytes are copied once. What a lost journal is given is written nowhere.
+    fn take_in(&mut self, records: Records<'_>, now_ms: u64) {
+        if self.is_lost() {
+            return;
+        }
+        let before = self.buffer.len();
+        self.selected.write(records, &mut self.buffer);
+        self.appended += (self.buffer.len() - before) as u64;
+        self.account(records.shard).appended += records.len() as u64;
+        self.buffered_since_ms.get_or_insert(now_ms);
+    }
 }
 
 #[cfg(test)]

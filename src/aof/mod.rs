@@ -1,18 +1,39 @@
-//! The journal without a disk: what the files of the append-only directory mean and what the AOF
-//! writer decides.
+//! The journal without a disk: what the files of the append-only directory mean, in which order
+//! they change, and what the AOF writer and the loader decide.
 //!
+//! - `filesystem`: the calls that the journal makes of a file system, as traits.
 //! - `manifest`: which files make up the journal, in which order.
+//! - `directory`: how that list changes without a gap: a journal begins, goes on or is adopted.
+//! - `increment`: the file that is written.
+//! - `error`: what can go wrong with the files.
 //! - `record`, `scan`: bytes of an increment -> whole records, or where and why they end.
 //! - `rdb`: as much of an RDB base as tells an empty one from one with keys.
-//! - `journal`: mail in, disk work and news out; group commit, policies, failures.
+//! - `load`: the files read back, block by block.
+//! - `loader`: blocks in, parcels for shards out; which record goes where, and when.
+//! - `journal`: the file as a consumer of the stream; group commit, policies, failures.
+//! - `writer`: the journal, and whoever asks something of it.
+//! - `change`: how a journal begins, and ends, while the server runs.
 //! - `storage`: the few disk calls that both sides know.
 //!
-//! Nothing here opens a file or reads a clock: the simulator runs this same code on a disk of its
-//! own. Left out until there are snapshots: RDB bases with keys, and the rewrite.
+//! Nothing here reads a clock, or reaches a disk but through `filesystem`: the simulator runs this
+//! same code on a disk of its own. Left out until there are snapshots: RDB bases with keys, and the
+//! rewrite.
 
+pub mod change;
+pub mod directory;
+pub mod error;
+pub mod filesystem;
+pub mod increment;
 pub mod journal;
+pub mod load;
+pub mod loader;
 pub mod manifest;
 pub mod rdb;
 pub mod record;
 pub mod scan;
 pub mod storage;
+pub mod writer;
+
+#[path = "../../tests/simulator/disk.rs"]
+#[cfg(test)]
+mod disk;

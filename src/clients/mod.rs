@@ -1,4 +1,5 @@
-//! The clients as a directory: how each is described, which match a filter, who is paused.
+//! The clients as a directory: how each is described, which match a filter, who is paused,
+//! who watches.
 //!
 //! Each thread keeps the rows of its own connections; a question goes to all threads, and the
 //! connection that asked puts the rows together.
@@ -9,6 +10,7 @@ mod row;
 pub use row::{Buffers, Row, Traffic};
 
 use crate::base::millis::Millis;
+use crate::batch::Home;
 use crate::commands::action::PauseMode;
 
 /// A pause in force.
@@ -18,6 +20,15 @@ pub struct Pause {
     pub until: Millis,
     /// What it holds back.
     pub mode: PauseMode,
+}
+
+/// A client that is shown every command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Watcher {
+    /// Where it is.
+    pub home: Home,
+    /// Its number.
+    pub client: u64,
 }
 
 impl Pause {

@@ -136,6 +136,12 @@ impl Row {
         now.0.saturating_sub(self.active.0).max(0) / 1000
     }
 
+    /// It has been silent for more than `timeout` seconds, and nothing excuses that: that its
+    /// requests are on their way, or that it only watches.
+    pub fn is_overdue(&self, now: Millis, timeout: i64) -> bool {
+        self.idle_seconds(now) > timeout && !self.waits && !self.flags.contains(&b'O')
+    }
+
     /// The client's address without its port.
     pub fn ip(&self) -> &str {
         let address = &self.peer.address;
@@ -260,6 +266,19 @@ mod tests {
              redir=-1 resp=3 lib-name= lib-ver= tot-net-in=5 tot-net-out=7 tot-cmds=132"
         );
         assert_eq!(row.ip(), "127.0.0.1");
+    }
+
+    #[test]
+    fn a_silent_client_is_overdue_unless_it_waits_or_watches() {
+        let mut session = Session::new(6, Peer::default(), Millis(1_000), true);
+        let mut row = Row::new(&session);
+        assert!(!row.is_overdue(Millis(3_999), 2) && row.is_overdue(Millis(4_000), 2));
+        row.waits = true;
+        assert!(!row.is_overdue(Millis(4_000), 2));
+        row.waits = false;
+        session.monitors = true;
+        row.update(&session, Millis(1_000));
+        assert!(!row.is_overdue(Millis(4_000), 2));
     }
 
     #[test]

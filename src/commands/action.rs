@@ -116,6 +116,8 @@ pub enum Debug {
     Sleep(u64),
     /// Panic in the middle of a command of this shard, after spoiling some of its keys.
     PanicShard(u16),
+    /// Panic in this shard when a command comes that holds slots of others.
+    PanicVisit(u16),
     /// Panic in an actor, by name.
     PanicActor(String),
     /// Hold up a shard's thread.
@@ -135,11 +137,6 @@ pub enum Debug {
     LoadJournal,
     /// The same; without a journal, make every value anew.
     Reload,
-    /// Move a slot to another shard.
-    MoveSlot {
-        /// Which slot.
-        slot: u16,
-        /// To which shard.
-        shard: u16,
-    },
+    /// Move these slots, each to a shard.
+    MoveSlots(Vec<(u16, u16)>),
 }

@@ -25,6 +25,7 @@ pub mod reach;
 pub(crate) mod recreate;
 pub mod registry;
 pub mod renaming;
+mod run;
 pub mod server;
 pub mod set;
 pub mod stream;

@@ -41,7 +41,7 @@ pub(crate) fn rewrite(keys: &mut Keys<'_>, key: Key<'_>) {
             effects.suppress();
             record(effects, db, key.name, entry);
         }
-        Some(entry) => effects.together(db, |effects| record(effects, db, key.name, entry)),
+        Some(entry) => effects.together(|effects| record(effects, db, key.name, entry)),
     }
 }
 

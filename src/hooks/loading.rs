@@ -5,7 +5,7 @@
 //! what touches keys; everything else does not need its tables.
 
 use crate::commands::call::Call;
-use crate::commands::command::{Flags, Run};
+use crate::commands::command::Flags;
 use crate::commands::error::CommandError;
 use crate::hook::{Gate, Phase, Standing};
 use crate::session::Session;
@@ -25,16 +25,7 @@ impl Gate for Loading {
         let refused = match standing.phase {
             Phase::Serving => false,
             Phase::Loading => !call.command.flags.has(Flags::LOADING),
-            Phase::Suspect | Phase::Rebuilding => {
-                matches!(
-                    call.command.run,
-                    Run::Keys(_)
-                        | Run::SessionAndKeys(_)
-                        | Run::All(_)
-                        | Run::Steps(_)
-                        | Run::Walk(_)
-                )
-            }
+            Phase::Suspect | Phase::Rebuilding => call.command.run.needs_tables(),
         };
         if refused { Err(CommandError::Loading) } else { Ok(()) }
     }

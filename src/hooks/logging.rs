@@ -7,7 +7,8 @@ use std::fmt;
 
 use crate::commands::error::CommandError;
 use crate::commands::positions;
-use crate::hook::{Called, Outcome, Sink};
+use crate::hook::{Called, Outcome, Published, Sink};
+use crate::shard::turn::Push;
 
 /// Where lines go.
 pub trait CommandLog {
@@ -80,14 +81,14 @@ impl SampledLog {
 }
 
 impl Sink for SampledLog {
+    fn adapt(&mut self, published: &Published<'_>) -> bool {
+        published.settings.command_log_sample > 0
+    }
+
     #[inline]
-    fn called(&mut self, called: &Called<'_>) {
-        let every = called.call.settings.command_log_sample;
-        if every == 0 {
-            return;
-        }
+    fn called(&mut self, called: &Called<'_>, _pushes: &mut Vec<Push>) {
         self.passed += 1;
-        if self.passed >= every {
+        if self.passed >= called.call.settings.command_log_sample {
             self.passed = 0;
             self.write(called);
         }
@@ -117,14 +118,14 @@ mod tests {
         let lines = Rc::new(RefCell::new(Vec::new()));
         let mut log = SampledLog::new(Box::new(Kept(Rc::clone(&lines))));
         let (session, call) = (sample::session(), sample::words(&["get", "hidden"]));
-        (0..9).for_each(|_| log.called(&sample::ran(&call, &session, 3)));
-        assert!(lines.borrow().is_empty(), "it is off by default");
         let mut settings = Settings::default();
+        assert!(!sample::sees(&mut log, &settings), "it is off by default");
         settings.command_log_sample = 3;
+        assert!(sample::sees(&mut log, &settings));
         let call = Call { settings: &settings, ..call };
         let failed = Outcome::Failed(&CommandError::WrongType);
         let called = Called { outcome: failed, ..sample::ran(&call, &session, 3) };
-        (0..7).for_each(|_| log.called(&called));
+        (0..7).for_each(|_| log.called(&called, &mut Vec::new()));
         let lines = lines.borrow();
         assert_eq!(lines.len(), 2);
         assert!(!format!("{:?}", lines[0]).contains("hidden"));

@@ -3,8 +3,8 @@
 //! None knows another, and nothing below them names one: the shell lists them in order where it
 //! wires the server. Gates, in this order: [`auth`], [`permission`], [`loading`], [`journal`],
 //! [`pause`].
-//! Sinks, in any order: [`statistics`], [`slowlog`], [`spikes`], [`logging`], and [`monitor`] while
-//! somebody monitors.
+//! Sinks, in any order: [`statistics`], [`slowlog`], [`spikes`], [`logging`], [`monitor`],
+//! [`silence`].
 
 pub mod auth;
 pub mod journal;
@@ -13,6 +13,7 @@ pub mod logging;
 pub mod monitor;
 pub mod pause;
 pub mod permission;
+pub mod silence;
 pub mod slowlog;
 pub mod spikes;
 pub mod statistics;

@@ -1,63 +1,60 @@
 //! The sink behind MONITOR: every command as a line, while somebody watches.
 //!
-//! A shard has this sink only while there is a client to show lines to; otherwise MONITOR costs
-//! nothing. Not shown, as in Redis: administration, what says `skip_monitor`, and what was refused.
-//! A divergence: the time is that of the batch, in milliseconds.
+//! While nobody watches, it has nothing to see, and costs nothing. Not shown, as in Redis:
+//! administration, what says `skip_monitor`, and what was refused. A divergence: the time is that
+//! of the batch, in milliseconds.
 
-use std::fmt;
+use std::sync::Arc;
 
+use bytes::Bytes;
+
+use crate::clients::Watcher;
 use crate::commands::command::Flags;
 use crate::counted::log::shown;
-use crate::hook::{Called, Outcome, Sink};
+use crate::hook::{Called, Outcome, Published, Sink};
+use crate::shard::turn::Push;
 
-/// Takes a line, whole as clients get it.
-pub type Feed = Box<dyn FnMut(&[u8])>;
-
-/// Shows the commands of a shard.
+/// Shows the commands of a shard to all watchers.
+#[derive(Debug, Default)]
 pub struct Monitor {
-    feed: Feed,
-    line: Vec<u8>,
-}
-
-impl fmt::Debug for Monitor {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Monitor").finish_non_exhaustive()
-    }
-}
-
-impl Monitor {
-    /// Lines go to `feed`.
-    pub fn new(feed: Feed) -> Monitor {
-        Monitor { feed, line: Vec::new() }
-    }
+    watchers: Arc<[Watcher]>,
 }
 
 impl Sink for Monitor {
-    fn called(&mut self, called: &Called<'_>) {
+    fn adapt(&mut self, published: &Published<'_>) -> bool {
+        self.watchers = Arc::clone(published.watchers);
+        !self.watchers.is_empty()
+    }
+
+    fn called(&mut self, called: &Called<'_>, pushes: &mut Vec<Push>) {
         let flags = called.call.command.flags;
         let is_hidden = flags.has(Flags::SKIP_MONITOR) || flags.has(Flags::ADMIN);
         if is_hidden || matches!(called.outcome, Outcome::Refused(_)) {
             return;
         }
-        self.line.clear();
-        write_line(called, &mut self.line);
-        (self.feed)(&self.line);
+        let bytes = Bytes::from(line(called));
+        pushes.extend(self.watchers.iter().map(|watcher| Push {
+            to: watcher.home,
+            client: watcher.client,
+            bytes: bytes.clone(),
+        }));
     }
 }
 
-fn write_line(called: &Called<'_>, line: &mut Vec<u8>) {
+fn line(called: &Called<'_>) -> Vec<u8> {
     let (call, session) = (called.call, called.session);
     let (seconds, millis) = (called.now.as_secs(), called.now.0.rem_euclid(1_000));
     let unix = if session.peer.unix { "unix:" } else { "" };
     let address = session.peer.address.as_str();
     let head = format!("+{seconds}.{millis:03}000 [{} {unix}{address}]", session.db);
-    line.extend_from_slice(head.as_bytes());
+    let mut line = head.into_bytes();
     for index in 0..call.len() {
         line.extend_from_slice(b" \"");
-        shown(call, index).iter().for_each(|byte| escape(*byte, line));
+        shown(call, index).iter().for_each(|byte| escape(*byte, &mut line));
         line.push(b'"');
     }
     line.extend_from_slice(b"\r\n");
+    line
 }
 
 fn escape(byte: u8, line: &mut Vec<u8>) {
@@ -75,20 +72,39 @@ fn escape(byte: u8, line: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::RefCell;
-    use std::rc::Rc;
-
     use super::*;
+    use crate::batch::Home;
     use crate::hooks::sample;
+    use crate::shard::letter::Letter;
+    use crate::testing::Store;
+
+    fn watcher(client: u64) -> Watcher {
+        Watcher { home: Home { thread: 0, connection: 3 }, client }
+    }
 
     fn lines(words: &[&str]) -> String {
-        let shown = Rc::new(RefCell::new(Vec::new()));
-        let feed = Rc::clone(&shown);
-        let mut monitor =
-            Monitor::new(Box::new(move |line| feed.borrow_mut().extend_from_slice(line)));
+        let mut monitor = Monitor { watchers: Arc::new([watcher(7)]) };
         let (session, call) = (sample::session(), sample::words(words));
-        monitor.called(&sample::ran(&call, &session, 3));
-        String::from_utf8(shown.take()).unwrap()
+        let mut pushes = Vec::new();
+        monitor.called(&sample::ran(&call, &session, 3), &mut pushes);
+        let lines: Vec<u8> = pushes.iter().flat_map(|push| push.bytes.to_vec()).collect();
+        String::from_utf8(lines).unwrap()
+    }
+
+    #[test]
+    fn every_watcher_is_pushed_every_line_while_it_watches() {
+        let mut store = Store::with_layers(Vec::new(), vec![Box::new(Monitor::default())]);
+        let mut shown = |watchers: &[u64]| {
+            let watchers = watchers.iter().map(|client| watcher(*client)).collect();
+            store.shard.receive(Letter::Watchers(watchers));
+            assert_eq!(store.run("PING"), "PONG");
+            let pushes = store.shard.end_turn(0, true).pushes;
+            pushes.into_iter().map(|push| push.client).collect::<Vec<_>>()
+        };
+        assert_eq!(shown(&[]), []);
+        assert_eq!(shown(&[8, 9]), [8, 9]);
+        assert_eq!(shown(&[9]), [9]);
+        assert_eq!(shown(&[]), []);
     }
 
     #[test]

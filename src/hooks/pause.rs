@@ -2,7 +2,6 @@
 
 use crate::commands::action::PauseMode;
 use crate::commands::call::Call;
-use crate::commands::error::CommandError;
 use crate::hook::{Gate, Standing};
 use crate::session::Session;
 
@@ -11,16 +10,6 @@ use crate::session::Session;
 pub struct Paused;
 
 impl Gate for Paused {
-    #[inline]
-    fn admit(
-        &mut self,
-        _call: &Call<'_>,
-        _session: &Session,
-        _standing: &Standing<'_>,
-    ) -> Result<(), CommandError> {
-        Ok(())
-    }
-
     fn holds_back(&mut self, call: &Call<'_>, _session: &Session, standing: &Standing<'_>) -> bool {
         standing.pause.is_some_and(|pause| {
             call.now < pause.until && (pause.mode == PauseMode::All || call.command.writes())

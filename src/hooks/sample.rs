@@ -1,12 +1,12 @@
 //! Calls and sessions for the tests of gates and sinks.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use crate::base::hash::Hasher;
 use crate::base::millis::Millis;
 use crate::commands::call::Call;
 use crate::commands::command::{Command, Flags, Run};
-use crate::hook::{Called, Outcome, Phase, Standing};
+use crate::hook::{Called, Outcome, Phase, Published, Sink, Standing};
 use crate::resp::Span;
 use crate::route::Map;
 use crate::session::{Peer, Session};
@@ -67,6 +67,11 @@ pub(crate) fn words(words: &[&str]) -> Call<'static> {
         panic!("{words:?} is no command");
     };
     Call { input, spans, raw: input, ..call(command) }
+}
+
+/// Whether a sink has something to see in calls under these settings.
+pub(crate) fn sees(sink: &mut dyn Sink, settings: &Settings) -> bool {
+    sink.adapt(&Published { settings, watchers: &Arc::default() })
 }
 
 /// A call that ended well after `micros`.

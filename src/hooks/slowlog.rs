@@ -12,6 +12,7 @@ use crate::commands::command::Flags;
 use crate::counted::log::{LogEntry, trimmed};
 use crate::hook::{Called, Outcome, Sink};
 use crate::shard::question::{Answer, LogKind, Question};
+use crate::shard::turn::Push;
 
 /// The ids of the entries of each log, shared by all shards.
 #[derive(Clone, Debug, Default)]
@@ -56,7 +57,7 @@ impl CommandLogs {
 
 impl Sink for CommandLogs {
     #[inline]
-    fn called(&mut self, called: &Called<'_>) {
+    fn called(&mut self, called: &Called<'_>, _pushes: &mut Vec<Push>) {
         let reply = match called.outcome {
             Outcome::Refused(_) => return,
             Outcome::Ran(size) => size as u64,
@@ -105,12 +106,15 @@ mod tests {
     fn what_passes_a_threshold_is_kept() {
         let (mut logs, session) = (CommandLogs::new(LogIds::default()), sample::session());
         let call = sample::words(&["get", "k"]);
-        logs.called(&sample::ran(&call, &session, 9_999));
-        logs.called(&sample::ran(&call, &session, 10_000));
+        logs.called(&sample::ran(&call, &session, 9_999), &mut Vec::new());
+        logs.called(&sample::ran(&call, &session, 10_000), &mut Vec::new());
         let large = Outcome::Ran(1 << 20);
-        logs.called(&Called { outcome: large, ..sample::ran(&call, &session, 1) });
+        logs.called(&Called { outcome: large, ..sample::ran(&call, &session, 1) }, &mut Vec::new());
         let refused = Outcome::Refused(&CommandError::NoAuth);
-        logs.called(&Called { outcome: refused, ..sample::ran(&call, &session, 99_999) });
+        logs.called(
+            &Called { outcome: refused, ..sample::ran(&call, &session, 99_999) },
+            &mut Vec::new(),
+        );
         let slow = log(&mut logs, LogKind::Slow);
         assert_eq!(slow.len(), 1);
         assert_eq!((slow[0].amount, slow[0].client.as_str()), (10_000, "127.0.0.1:5000"));
@@ -125,7 +129,7 @@ mod tests {
     fn the_log_is_bounded_and_ids_go_on() {
         let (mut logs, session) = (CommandLogs::new(LogIds::default()), sample::session());
         let call = sample::words(&["get", "k"]);
-        (0..200).for_each(|_| logs.called(&sample::ran(&call, &session, 20_000)));
+        (0..200).for_each(|_| logs.called(&sample::ran(&call, &session, 20_000), &mut Vec::new()));
         let slow = log(&mut logs, LogKind::Slow);
         assert_eq!((slow.len(), slow[0].id, slow[127].id), (128, 199, 72));
     }
@@ -134,7 +138,7 @@ mod tests {
     fn passwords_are_not_kept() {
         let (mut logs, session) = (CommandLogs::new(LogIds::default()), sample::session());
         let call = sample::words(&["config", "set", "requirepass", "x", "timeout", "3"]);
-        logs.called(&sample::ran(&call, &session, 20_000));
+        logs.called(&sample::ran(&call, &session, 20_000), &mut Vec::new());
         let args = &log(&mut logs, LogKind::Slow)[0].args;
         assert_eq!((args[3].as_slice(), args[5].as_slice()), (&b"(redacted)"[..], &b"3"[..]));
     }

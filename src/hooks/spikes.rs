@@ -2,9 +2,10 @@
 
 use crate::commands::command::Flags;
 use crate::counted::spikes::Spikes;
-use crate::hook::{Called, Outcome, Sink};
+use crate::hook::{Called, Outcome, Published, Sink};
 use crate::question::Event;
 use crate::shard::question::{Answer, Question};
+use crate::shard::turn::Push;
 
 /// Nanoseconds of a millisecond.
 const MILLI: u64 = 1_000_000;
@@ -16,13 +17,14 @@ pub struct SlowCommands {
 }
 
 impl Sink for SlowCommands {
+    fn adapt(&mut self, published: &Published<'_>) -> bool {
+        published.settings.latency_monitor_threshold > 0
+    }
+
     #[inline]
-    fn called(&mut self, called: &Called<'_>) {
+    fn called(&mut self, called: &Called<'_>, _pushes: &mut Vec<Push>) {
         let threshold = called.call.settings.latency_monitor_threshold;
-        if threshold == 0
-            || called.nanos / MILLI < threshold
-            || matches!(called.outcome, Outcome::Refused(_))
-        {
+        if called.nanos / MILLI < threshold || matches!(called.outcome, Outcome::Refused(_)) {
             return;
         }
         let is_fast = called.call.command.flags.has(Flags::FAST);
@@ -50,14 +52,14 @@ mod tests {
     fn nothing_is_recorded_without_a_threshold() {
         let (mut slow, session) = (SlowCommands::default(), sample::session());
         let call = sample::words(&["get", "k"]);
-        slow.called(&sample::ran(&call, &session, 1_000_000));
-        assert!(slow.spikes.of(Event::FastCommand).is_none());
         let mut settings = Settings::default();
+        assert!(!sample::sees(&mut slow, &settings));
         settings.latency_monitor_threshold = 5;
+        assert!(sample::sees(&mut slow, &settings));
         let call = Call { settings: &settings, ..call };
-        slow.called(&sample::ran(&call, &session, 4_999));
+        slow.called(&sample::ran(&call, &session, 4_999), &mut Vec::new());
         assert!(slow.spikes.of(Event::FastCommand).is_none());
-        slow.called(&sample::ran(&call, &session, 5_999));
+        slow.called(&sample::ran(&call, &session, 5_999), &mut Vec::new());
         assert_eq!(slow.spikes.of(Event::FastCommand).unwrap().max, 5);
     }
 }

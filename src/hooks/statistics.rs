@@ -10,6 +10,7 @@ use crate::commands::registry;
 use crate::counted::{Statistics, Tally};
 use crate::hook::{Called, Outcome, Sink};
 use crate::shard::question::{Answer, Question};
+use crate::shard::turn::Push;
 
 /// Counts the commands of a shard.
 #[derive(Debug)]
@@ -46,7 +47,7 @@ impl Counters {
 
 impl Sink for Counters {
     #[inline]
-    fn called(&mut self, called: &Called<'_>) {
+    fn called(&mut self, called: &Called<'_>, _pushes: &mut Vec<Push>) {
         let tracks_latency = called.call.settings.latency_tracking;
         let tally = &mut self.counted.commands[self.numbers.of(called.call.command)];
         match called.outcome {
@@ -95,9 +96,15 @@ mod tests {
         let (mut counters, session) = (Counters::default(), sample::session());
         let call = sample::words(&["get", "k"]);
         let ran = sample::ran(&call, &session, 7);
-        counters.called(&ran);
-        counters.called(&Called { outcome: Outcome::Failed(&CommandError::WrongType), ..ran });
-        counters.called(&Called { outcome: Outcome::Refused(&CommandError::NoAuth), ..ran });
+        counters.called(&ran, &mut Vec::new());
+        counters.called(
+            &Called { outcome: Outcome::Failed(&CommandError::WrongType), ..ran },
+            &mut Vec::new(),
+        );
+        counters.called(
+            &Called { outcome: Outcome::Refused(&CommandError::NoAuth), ..ran },
+            &mut Vec::new(),
+        );
         counters.unknown(&CommandError::WrongArity("get"));
         counters.unknown(&CommandError::Syntax);
         let tally = &counters.counted().commands[numbers().of(call.command)];
@@ -112,7 +119,10 @@ mod tests {
         let (mut counters, session) = (Counters::default(), sample::session());
         let call = sample::words(&["get", "k"]);
         let ran = sample::ran(&call, &session, 7);
-        counters.called(&Called { outcome: Outcome::Failed(&CommandError::WrongPass), ..ran });
+        counters.called(
+            &Called { outcome: Outcome::Failed(&CommandError::WrongPass), ..ran },
+            &mut Vec::new(),
+        );
         assert!(counters.answer(&Question::ResetStatistics).is_none());
         assert_eq!((counters.counted().calls(), counters.counted().errors.total()), (0, 0));
         assert_eq!(counters.counted().logins_refused, 1);

@@ -3,6 +3,10 @@
 //! A write command is recorded as it came, or rewritten to be deterministic; recording happens once
 //! a call, at its end, or by the command itself. The records of one turn of a shard leave together.
 //! While nobody listens, nothing is recorded.
+//!
+//! Records that belong together stand between MULTI and EXEC. Such brackets count their depth: one
+//! inside another writes nothing, so they never nest in a file. A bracket without a record writes
+//! nothing either, and one that panics takes back what was recorded in it.
 
 use crate::resp::encode;
 
@@ -13,6 +17,10 @@ pub struct Effects {
     bytes: Vec<u8>,
     runs: Vec<Run>,
     rewritten: bool,
+    /// How many brackets are open, one inside the other.
+    depth: u32,
+    /// Where the MULTI of the open brackets stands. It is written ahead of their first record.
+    multi: Option<usize>,
 }
 
 /// Consecutive effects on one database.
@@ -53,12 +61,13 @@ impl Effects {
     /// Forgets what was recorded from `mark` on: the call that recorded it panicked.
     pub(crate) fn rewind(&mut self, mark: usize) {
         self.bytes.truncate(mark);
-        self.runs.retain_mut(|run| {
-            let start_is_kept = run.end <= mark;
-            run.end = run.end.min(mark);
-            start_is_kept || run.end == mark
-        });
-        self.runs.dedup_by_key(|run| run.end);
+        let end = self.bytes.len();
+        let whole = self.runs.partition_point(|run| run.end < end);
+        self.runs.truncate(whole + usize::from(end > 0));
+        if let Some(last) = self.runs.last_mut() {
+            last.end = end;
+        }
+        self.multi = self.multi.filter(|at| *at < end);
     }
 
     /// Takes the effects of the turn.
@@ -74,6 +83,7 @@ impl Effects {
     /// A call ended that changed something: records it as it came, unless it was rewritten.
     pub(crate) fn end_call(&mut self, db: u32, raw: &[u8]) {
         if self.listened_to && !self.rewritten {
+            self.begin_record(db);
             self.bytes.extend_from_slice(raw);
             self.close_run(db);
         }
@@ -93,28 +103,41 @@ impl Effects {
     /// Records a command beside the call that runs: a key found expired, say.
     pub fn aside(&mut self, db: u32, args: &[&[u8]]) {
         if self.listened_to {
+            self.begin_record(db);
             encode::command(&mut self.bytes, args);
             self.close_run(db);
         }
     }
 
-    /// Records what `write` records beside the call, whole or not at all, in the place of the call.
-    pub fn together(&mut self, db: u32, write: impl FnOnce(&mut Effects)) {
+    /// Records what `write` records, whole or not at all, in the place of the call that runs.
+    pub fn together(&mut self, write: impl FnOnce(&mut Effects)) {
         self.rewritten = true;
-        self.aside(db, &[b"MULTI"]);
-        write(self);
-        self.aside(db, &[b"EXEC"]);
+        let bracket = Bracket::open(self);
+        write(&mut *bracket.effects);
+        bracket.close();
     }
 
     /// Records several commands, whole or not at all, in the place of the call that runs.
     pub fn rewrite_together(&mut self, commands: &[(u32, &[&[u8]])]) {
-        self.rewritten = true;
-        let Some((first, _)) = commands.first() else { return };
-        self.aside(*first, &[b"MULTI"]);
-        for (db, args) in commands {
-            self.aside(*db, args);
+        self.together(|effects| commands.iter().for_each(|(db, args)| effects.aside(*db, args)));
+    }
+
+    /// The first record in brackets stands behind their MULTI.
+    #[inline]
+    fn begin_record(&mut self, db: u32) {
+        if self.depth > 0 && self.multi.is_none() {
+            self.multi = Some(self.bytes.len());
+            encode::command(&mut self.bytes, &[b"MULTI"]);
+            self.close_run(db);
         }
-        self.aside(commands[commands.len() - 1].0, &[b"EXEC"]);
+    }
+
+    /// The last bracket is closed: EXEC stands in the database of the last record.
+    fn end_records(&mut self) {
+        if let (Some(_), Some(last)) = (self.multi.take(), self.runs.last_mut()) {
+            encode::command(&mut self.bytes, &[b"EXEC"]);
+            last.end = self.bytes.len();
+        }
     }
 
     fn close_run(&mut self, db: u32) {
@@ -123,5 +146,143 @@ impl Effects {
             Some(run) if run.db == db => run.end = end,
             _ => self.runs.push(Run { db, end }),
         }
+    }
+}
+
+/// An open bracket. Dropped before it is closed, by a panic, it takes back what was recorded in it.
+struct Bracket<'a> {
+    effects: &'a mut Effects,
+    begin: usize,
+    is_whole: bool,
+}
+
+impl<'a> Bracket<'a> {
+    fn open(effects: &'a mut Effects) -> Bracket<'a> {
+        effects.depth += 1;
+        Bracket { begin: effects.len(), effects, is_whole: false }
+    }
+
+    fn close(mut self) {
+        self.is_whole = true;
+    }
+}
+
+impl Drop for Bracket<'_> {
+    fn drop(&mut self) {
+        self.effects.depth -= 1;
+        if !self.is_whole {
+            self.effects.rewind(self.begin);
+        } else if self.effects.depth == 0 {
+            self.effects.end_records();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+
+    fn listening() -> Effects {
+        let mut effects = Effects::default();
+        effects.listen(true);
+        effects
+    }
+
+    /// What was recorded, each run behind the number of its database.
+    fn recorded(effects: &mut Effects) -> String {
+        assert_eq!((effects.depth, effects.multi), (0, None));
+        let (bytes, runs) = effects.take();
+        let mut said = Vec::new();
+        let mut start = 0;
+        for run in runs {
+            said.push(format!("{}:", run.db));
+            let text = String::from_utf8_lossy(&bytes[start..run.end]).into_owned();
+            assert!(!text.is_empty(), "a run without a record");
+            let words = text.lines().filter(|line| !line.starts_with(['*', '$']));
+            said.extend(words.map(str::to_owned));
+            start = run.end;
+        }
+        assert_eq!(start, bytes.len());
+        said.join(" ")
+    }
+
+    #[test]
+    fn brackets_inside_brackets_write_one_pair() {
+        let mut effects = listening();
+        effects.together(|effects| {
+            effects.together(|effects| effects.aside(3, &[b"A"]));
+            effects.rewrite_together(&[(3, &[b"B"]), (0, &[b"C"])]);
+            effects.together(|_| {});
+            effects.end_call(0, b"*1\r\n$1\r\nX\r\n");
+            effects.aside(5, &[b"D"]);
+        });
+        effects.aside(5, &[b"E"]);
+        assert_eq!(recorded(&mut effects), "3: MULTI A B 0: C 5: D EXEC E");
+    }
+
+    #[test]
+    fn what_is_together_stands_in_the_place_of_the_call() {
+        let mut effects = listening();
+        effects.begin_call();
+        effects.rewrite_together(&[(0, &[b"A"])]);
+        effects.end_call(0, b"raw");
+        assert_eq!(recorded(&mut effects), "0: MULTI A EXEC");
+    }
+
+    #[test]
+    fn brackets_around_nothing_write_nothing() {
+        let mut effects = listening();
+        effects.aside(1, &[b"A"]);
+        effects.together(|effects| effects.together(|_| {}));
+        effects.rewrite_together(&[]);
+        assert_eq!(recorded(&mut effects), "1: A");
+    }
+
+    #[test]
+    fn nothing_is_recorded_while_nobody_listens() {
+        let mut effects = Effects::default();
+        effects.together(|effects| effects.aside(0, &[b"A"]));
+        effects.end_call(0, b"raw");
+        assert!(effects.is_empty());
+        assert_eq!(recorded(&mut effects), "");
+    }
+
+    #[test]
+    fn a_panic_inside_takes_back_its_bracket_and_no_other() {
+        let mut effects = listening();
+        let panics = |effects: &mut Effects| {
+            effects.together(|effects| {
+                effects.aside(7, &[b"LOST"]);
+                panic!("on purpose");
+            });
+        };
+        effects.aside(0, &[b"A"]);
+        let panicked = catch_unwind(AssertUnwindSafe(|| effects.together(panics)));
+        assert!(panicked.is_err());
+        effects.aside(0, &[b"B"]);
+        effects.together(|effects| {
+            let panicked = catch_unwind(AssertUnwindSafe(|| panics(&mut *effects)));
+            assert!(panicked.is_err());
+            effects.aside(1, &[b"C"]);
+            assert!(catch_unwind(AssertUnwindSafe(|| panics(effects))).is_err());
+        });
+        assert_eq!(recorded(&mut effects), "0: A B 1: MULTI C EXEC");
+    }
+
+    #[test]
+    fn a_rewind_inside_brackets_keeps_them_whole() {
+        let mut effects = listening();
+        effects.together(|effects| {
+            let mark = effects.len();
+            effects.aside(0, &[b"LOST"]);
+            effects.rewind(mark);
+            effects.aside(2, &[b"A"]);
+            let mark = effects.len();
+            effects.aside(0, &[b"LOST"]);
+            effects.rewind(mark);
+        });
+        assert_eq!(recorded(&mut effects), "2: MULTI A EXEC");
     }
 }

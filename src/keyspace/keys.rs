@@ -120,8 +120,7 @@ impl<'a> Keys<'a> {
     pub(super) fn ahead(&mut self, key: Key<'_>) {
         self.owed.ahead(self.db, key);
         if !self.tools.listeners.is_empty() && !self.is_replay() {
-            let there = self.space.table(self.db, key.slot).and_then(|t| t.get(key.in_table()));
-            self.tools.listeners.each(|listener| listener.ahead(self.db, key, there));
+            self.tell_ahead(key);
         }
     }
 
@@ -143,8 +142,17 @@ impl<'a> Keys<'a> {
     }
 
     #[cold]
+    fn tell_ahead(&mut self, key: Key<'_>) {
+        let there = self.space.table(self.db, key.slot).and_then(|t| t.get(key.in_table()));
+        self.owed.know(self.db, key, there.map_or(0, Entry::memory));
+        self.tools.listeners.each(|listener| listener.ahead(self.db, key, there));
+    }
+
+    #[cold]
     fn tell(&mut self, key: Key<'_>, event: Event) {
-        self.tools.listeners.each(|listener| listener.touched(self.db, key, event));
+        let there = self.space.table(self.db, key.slot).and_then(|t| t.get(key.in_table()));
+        let bytes = self.owed.grow(self.db, key, there.map_or(0, Entry::memory));
+        self.tools.listeners.each(|listener| listener.touched(self.db, key, event, bytes));
     }
 
     /// The call changed the data set so many times by what it did to the key.

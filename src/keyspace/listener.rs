@@ -4,6 +4,7 @@
 //! command knows who listens. What is journaled is not the same thing: that is
 //! [`Effects`](crate::keyspace::effect::Effects). While a journal is replayed nobody hears of it.
 
+use std::collections::BTreeMap;
 #[cfg(debug_assertions)]
 use std::collections::BTreeSet;
 
@@ -99,8 +100,9 @@ pub trait Listener {
     /// A key may be about to change; this is what is there.
     fn ahead(&mut self, _db: u32, _key: Key<'_>, _there: Option<&Entry>) {}
 
-    /// A key has changed. One change may have several events.
-    fn touched(&mut self, db: u32, key: Key<'_>, event: Event);
+    /// A key has changed. One change may have several events, and what it gained or lost in bytes
+    /// ([`Entry::memory`], which of a large value is an estimate) stands with the first of them.
+    fn touched(&mut self, db: u32, key: Key<'_>, event: Event, bytes: i64);
 
     /// A database is about to be emptied, over the slots that are here.
     fn flushed(&mut self, _db: u32) {}
@@ -142,6 +144,8 @@ impl Listeners {
 pub(super) struct Owed {
     /// Keys whose collection was left without elements: DEL follows the event of the change.
     vanished: Vec<(u32, u64)>,
+    /// Bytes of the keys that were told of ahead, as the listeners know them.
+    known: BTreeMap<(u32, u64), usize>,
     /// Keys that were told of ahead.
     #[cfg(debug_assertions)]
     ahead: BTreeSet<(u32, u64)>,
@@ -191,6 +195,17 @@ impl Owed {
         self.vanished.len() < before
     }
 
+    /// What is ahead of a change has so many bytes.
+    pub(super) fn know(&mut self, db: u32, key: Key<'_>, bytes: usize) {
+        self.known.entry((db, key.hash)).or_insert(bytes);
+    }
+
+    /// The key has so many bytes now. Returns how many more that is than the listeners know of.
+    pub(super) fn grow(&mut self, db: u32, key: Key<'_>, bytes: usize) -> i64 {
+        let known = self.known.insert((db, key.hash), bytes).unwrap_or(0);
+        bytes as i64 - known as i64
+    }
+
     /// The call ends.
     pub(super) fn end(&self) {
         debug_assert!(self.vanished.is_empty(), "a key went untold");
@@ -216,7 +231,7 @@ mod tests {
             self.0.borrow_mut().push(format!("{mark}{}", key.name.escape_ascii()));
         }
 
-        fn touched(&mut self, db: u32, key: Key<'_>, event: Event) {
+        fn touched(&mut self, db: u32, key: Key<'_>, event: Event, _bytes: i64) {
             let name = key.name.escape_ascii();
             self.0.borrow_mut().push(format!("{}:{name}:{db}", event.name()));
         }

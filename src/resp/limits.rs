@@ -26,7 +26,7 @@ pub const QUERY_BEFORE_LOGIN: usize = 1024 * 1024;
 pub const RESERVE_ON_TRUST: usize = 256 * 1024;
 
 /// The bounds of one connection, from the settings and from whether it has logged in.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// `proto-max-bulk-len`: the longest argument, in bytes.
     pub bulk_bytes: u64,

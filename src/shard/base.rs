@@ -52,6 +52,8 @@ pub(super) struct Base {
     number: u32,
     /// No slot that is here and comes before this one is left to tell.
     next: u16,
+    /// Slots that this shard has told and not reported.
+    told: u32,
 }
 
 /// Asked after each piece: whether there is time and room for another one.
@@ -61,6 +63,10 @@ type GoesOn<'a> = &'a mut dyn FnMut(&Effects) -> bool;
 type Placed<'a> = (u64, u32, &'a Entry);
 
 impl Base {
+    fn begin(number: u32) -> Base {
+        Base { number, next: 0, told: 0 }
+    }
+
     fn has(self, slot: &Slot) -> bool {
         slot.told.base == self.number && slot.told.marker.is_none()
     }
@@ -72,7 +78,7 @@ impl Base {
 
     /// Tells a slot from its marker on, until it is told or `goes_on` says no. Returns false then.
     fn tell_slot(
-        self,
+        &mut self,
         slot: &mut Slot,
         effects: &mut Effects,
         hasher: &Hasher,
@@ -88,7 +94,10 @@ impl Base {
         loop {
             let (next, is_over) = tell_bucket(slot, effects, hasher, marker, goes_on);
             match next {
-                None => slot.told = Told::all(self.number),
+                None => {
+                    slot.told = Told::all(self.number);
+                    self.told += 1;
+                }
                 Some(next) if is_over => {
                     slot.told = Told { base: self.number, marker: Some(Box::new(next)) };
                 }
@@ -176,7 +185,7 @@ impl Engine {
     /// Tells some more of a slot where a call needs that first. Returns true when it did: the call
     /// has to wait.
     pub(super) fn tell_ahead_of(&mut self, call: &Call<'_>, _db: u32) -> bool {
-        let Some(base) = self.base else { return false };
+        let Some(base) = &mut self.base else { return false };
         if !call.command.writes() || !call.command.run.is_on_keys() {
             return false;
         }
@@ -216,9 +225,7 @@ impl Engine {
         keys.sort_unstable_by_key(|(key, _)| key.name);
         keys.dedup_by_key(|(key, _)| key.name);
         effects.rewind(mark);
-        let mut is_empty = true;
-        effects.together(db, |effects| {
-            let begin = effects.len();
+        effects.together(|effects| {
             for (key, much) in keys {
                 let Some(slot) = self.space.slot_mut(key.slot) else { continue };
                 match much {
@@ -226,11 +233,7 @@ impl Engine {
                     Much::All | Much::Nothing => record_key(slot, effects, key, much),
                 }
             }
-            is_empty = effects.len() == begin;
         });
-        if is_empty {
-            effects.rewind(mark);
-        }
     }
 }
 
@@ -261,7 +264,7 @@ impl Shard {
     /// A base begins: what is recorded from now on goes to a new journal, which knows nothing yet.
     /// The number is another one each time, and not 0.
     pub fn begin_base(&mut self, number: u32) {
-        self.engine.base = Some(Base { number, next: 0 });
+        self.engine.base = Some(Base::begin(number));
     }
 
     /// The base is whole, or given up.
@@ -272,28 +275,32 @@ impl Shard {
 
     /// Tells some more of the slots that are here. Returns true when there is more.
     pub fn tell(&mut self, clock: &mut dyn Ticks) -> bool {
-        let Some(base) = self.engine.base else { return false };
         let start = clock.nanos();
         let begin = self.engine.tools.effects.len();
         let mut goes_on = |effects: &Effects| {
             effects.len() - begin <= BYTES_A_TURN && clock.nanos() - start <= SLICE_NS
         };
-        while let Some(number) = self.next_to_tell(base) {
-            let effects = &mut self.engine.tools.effects;
-            let Some(slot) = self.engine.space.slot_mut(number) else { continue };
-            let is_told = base.tell_slot(slot, effects, &self.given.hasher, &mut goes_on);
-            if !is_told || !goes_on(effects) {
+        while let Some(number) = self.next_to_tell() {
+            let Engine { base: Some(base), space, tools, .. } = &mut self.engine else { break };
+            let Some(slot) = space.slot_mut(number) else { continue };
+            let is_told =
+                base.tell_slot(slot, &mut tools.effects, &self.given.hasher, &mut goes_on);
+            if !is_told || !goes_on(&tools.effects) {
                 return true;
             }
         }
         false
     }
 
-    /// Whether every slot of this shard is here and told.
-    pub fn is_told(&self) -> bool {
-        let Some(base) = self.engine.base else { return true };
-        let mut slots = self.given.map.slots_of(self.id);
-        slots.all(|number| self.engine.space.slot(number).is_some_and(|slot| base.has(slot)))
+    /// How many slots were told here since this was asked last, once no slot that is here is left
+    /// to tell. Slots that come later are reported when they are told too, and each slot is told
+    /// once, wherever it is: all shards together report every slot.
+    pub fn take_told(&mut self) -> Option<u32> {
+        if self.next_to_tell().is_some() {
+            return None;
+        }
+        let told = &mut self.engine.base.as_mut()?.told;
+        Some(std::mem::take(told)).filter(|told| *told > 0)
     }
 
     /// A slot came back, or moved here, perhaps one that is not told.
@@ -303,14 +310,13 @@ impl Shard {
         }
     }
 
-    fn next_to_tell(&mut self, base: Base) -> Option<u16> {
-        let next = self.engine.base.as_mut().map(|base| &mut base.next)?;
-        let space = &self.engine.space;
-        while *next < SLOTS {
-            if space.slot(*next).is_some_and(|slot| !base.has(slot)) {
-                return Some(*next);
+    fn next_to_tell(&mut self) -> Option<u16> {
+        let Engine { base: Some(base), space, .. } = &mut self.engine else { return None };
+        while base.next < SLOTS {
+            if space.slot(base.next).is_some_and(|slot| !base.has(slot)) {
+                return Some(base.next);
             }
-            *next += 1;
+            base.next += 1;
         }
         None
     }

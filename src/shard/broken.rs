@@ -16,13 +16,15 @@ use crate::shard::Shard;
 pub(super) struct Broken {
     order: bool,
     atomicity: bool,
+    /// The next batch that comes with slots of other shards is lost.
+    loses: bool,
 }
 
 impl Broken {
     /// True when one is.
     #[inline]
     pub(super) fn any(self) -> bool {
-        self.order || self.atomicity
+        self.order || self.atomicity || self.loses
     }
 }
 
@@ -48,9 +50,29 @@ impl Shard {
         self.broken.atomicity = on;
     }
 
-    /// Puts the calls of a batch that begins here out of their order.
+    /// The next batch that comes with slots of other shards is lost by a panic. For tests only.
+    pub fn lose_a_visit(&mut self) {
+        self.broken.loses = true;
+    }
+
+    /// Breaks the promises that are to be broken with a batch that comes.
+    ///
+    /// # Panics
+    /// When it is to be lost.
     #[cold]
-    pub(super) fn scatter(&self, batch: &mut Batch) {
+    pub(super) fn break_promises(&mut self, batch: &mut Batch) {
+        if self.broken.loses && batch.holds() {
+            self.broken.loses = false;
+            panic!("DEBUG PANIC-VISIT");
+        }
+        let scatters = self.broken.order || self.broken.atomicity;
+        if scatters && batch.next == 0 && batch.scattered.is_none() {
+            self.scatter(batch);
+        }
+    }
+
+    /// Puts the calls of a batch that begins here out of their order.
+    fn scatter(&self, batch: &mut Batch) {
         let on_keys = |r: &Routed| r.command.is_some_and(|c| c.run.is_on_keys());
         if !batch.routed.iter().all(on_keys) {
             return;

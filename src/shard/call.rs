@@ -8,8 +8,9 @@ use crate::commands::call::Call;
 use crate::commands::command::Command;
 use crate::commands::error::CommandError;
 use crate::commands::registry;
-use crate::resp::{Reply, Span};
+use crate::resp::{ProtocolError, Reply, Span};
 use crate::route::Map;
+use crate::session::Session;
 use crate::settings::Settings;
 use crate::shard::Ticks;
 use crate::shard::execute::{Around, Ended, Engine, Marks, Origin};
@@ -86,17 +87,6 @@ impl Batch {
     }
 }
 
-impl Ended {
-    /// The error that the client gets.
-    fn error(&self) -> Option<&CommandError> {
-        match self {
-            Ended::Failed(error) | Ended::Refused(error) => Some(error),
-            Ended::Panicked => Some(&CommandError::Internal),
-            _ => None,
-        }
-    }
-}
-
 impl Engine {
     /// Runs the next call of the batch, which belongs here. `start` is the time now.
     pub(super) fn call(
@@ -156,18 +146,23 @@ impl Engine {
         batch.advance(ended.error());
     }
 
-    /// True when a gate refuses the next call, so that it need not set out for other shards.
-    pub(super) fn refuses_next(&mut self, given: &Given, batch: &mut Batch) -> bool {
-        let Some(command) = batch.routed[batch.next].command else { return true };
-        let (call, around) = batch.split(command, given);
-        self.refuses(&call, around.session)
-    }
-
-    /// True when a gate holds the next call back for now.
-    pub(super) fn holds_back_next(&mut self, given: &Given, batch: &mut Batch) -> bool {
+    /// What the gates say to the next call; no where there is no such command, which none is asked.
+    pub(super) fn ask_of_next(
+        &mut self,
+        given: &Given,
+        batch: &mut Batch,
+        ask: fn(&mut Engine, &Call<'_>, &Session) -> bool,
+    ) -> bool {
         let Some(command) = batch.routed[batch.next].command else { return false };
         let (call, around) = batch.split(command, given);
-        self.holds_back(&call, around.session)
+        ask(self, &call, around.session)
+    }
+
+    /// What the client sent is no request: it gets the error, unless it wants no replies.
+    pub(super) fn refuse(&mut self, batch: &mut Batch, error: ProtocolError) {
+        let mark = batch.replies.len();
+        error.reply(&mut Reply::new(&mut batch.replies, batch.session.resp3));
+        self.sinks.replied(&mut batch.session, &mut batch.replies, mark);
     }
 
     fn refuse_unknown(&mut self, given: &Given, batch: &mut Batch) {
@@ -186,9 +181,9 @@ impl Engine {
             batch.session.closing = true;
         } else {
             error.reply(&mut Reply::new(&mut batch.replies, batch.session.resp3));
-            self.sinks.iter_mut().for_each(|sink| sink.unknown(&error));
+            self.sinks.unknown(&error);
         }
-        batch.session.silence(&mut batch.replies, mark);
+        self.sinks.replied(&mut batch.session, &mut batch.replies, mark);
         batch.advance(None);
     }
 }

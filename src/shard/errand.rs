@@ -5,8 +5,10 @@
 //! that wants everything takes the last shard's slots as well, so that all stand in one keyspace.
 //! Where slots moved on its way it starts again, and from then on none moves until it has run.
 
-use crate::keyspace::space::{Keyspace, Slots};
+use std::sync::Arc;
+
 use crate::route::{Map, ShardId};
+use crate::shard::loan::{Loan, Post};
 
 /// What one shard has to give.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,18 +32,15 @@ pub struct Errand {
     epoch: u64,
     /// What is at the last shard is taken along as well: others wait for it, as they do elsewhere.
     pub(crate) takes_last: bool,
-    /// No slot leaves its shard until everything is given back: it had to start again.
-    pub(crate) holds_moves: bool,
     pub(crate) stops: Vec<Stop>,
     pub(crate) at: usize,
-    pub(crate) slots: Vec<(ShardId, Slots)>,
-    /// All slots of the shards so far, where everything is wanted.
-    pub(crate) everything: Option<Box<Keyspace>>,
+    /// What the shards so far have lent.
+    pub(crate) loan: Loan,
 }
 
 impl Errand {
     /// An errand for these slots (ascending, none twice).
-    pub(crate) fn for_slots(slots: &[u16], map: &Map) -> Errand {
+    pub(crate) fn for_slots(slots: &[u16], map: &Map, post: Arc<dyn Post>) -> Errand {
         let mut stops: Vec<Stop> = Vec::new();
         let mut owned: Vec<(ShardId, u16)> = slots.iter().map(|s| (map.owner(*s), *s)).collect();
         owned.sort_unstable();
@@ -53,33 +52,20 @@ impl Errand {
                 _ => stops.push(Stop { shard, need: Need::Slots(vec![slot]) }),
             }
         }
-        Errand::new(stops, map, false)
+        let (epoch, loan) = (map.epoch(), Loan::new(post));
+        Errand { epoch, takes_last: false, stops, at: 0, loan }
     }
 
     /// An errand for everything.
-    pub(crate) fn for_all(map: &Map) -> Errand {
-        Errand::new(Errand::all_stops(map), map, map.shards() > 1)
+    pub(crate) fn for_all(map: &Map, post: Arc<dyn Post>) -> Errand {
+        let stops = (0..map.shards()).map(|shard| Stop { shard, need: Need::Whole }).collect();
+        let (epoch, loan) = (map.epoch(), Loan::new(post));
+        Errand { epoch, takes_last: map.shards() > 1, stops, at: 0, loan }
     }
 
     /// An errand for everything, for a command that lets others in between its steps.
-    pub(crate) fn for_steps(map: &Map) -> Errand {
-        Errand::new(Errand::all_stops(map), map, true)
-    }
-
-    fn all_stops(map: &Map) -> Vec<Stop> {
-        (0..map.shards()).map(|shard| Stop { shard, need: Need::Whole }).collect()
-    }
-
-    fn new(stops: Vec<Stop>, map: &Map, takes_last: bool) -> Errand {
-        Errand {
-            epoch: map.epoch(),
-            takes_last,
-            holds_moves: false,
-            stops,
-            at: 0,
-            slots: Vec::new(),
-            everything: None,
-        }
+    pub(crate) fn for_steps(map: &Map, post: Arc<dyn Post>) -> Errand {
+        Errand { takes_last: true, ..Errand::for_all(map, post) }
     }
 
     /// True when the shard to visit now has, by this map, what is wanted from it. With another map
@@ -104,22 +90,18 @@ impl Errand {
     pub(crate) fn is_last(&self) -> bool {
         self.at + 1 == self.stops.len()
     }
-
-    /// True when it holds slots of other shards.
-    pub(crate) fn holds(&self) -> bool {
-        !self.slots.is_empty() || self.everything.is_some()
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::Nowhere;
 
     #[test]
     fn stops_are_ascending_and_every_slot_is_taken_once() {
         let map = Map::new(4);
         let slots: Vec<u16> = (0..200).collect();
-        let errand = Errand::for_slots(&slots, &map);
+        let errand = Errand::for_slots(&slots, &map, Arc::new(Nowhere));
         let mut taken = Vec::new();
         for stop in &errand.stops {
             let Need::Slots(slots) = &stop.need else { panic!("only slots were asked for") };

@@ -15,21 +15,24 @@ use crate::commands::call::Call;
 use crate::commands::command::Run;
 use crate::commands::error::CommandError;
 use crate::commands::walk::{Step, Walk};
-use crate::hook::{Called, Gate, Outcome, Phase, Sink, Standing};
+use crate::hook::{Called, Gate, Outcome, Phase, Standing};
 use crate::keyspace::keys::{Keys, Tools};
 use crate::keyspace::space::Keyspace;
 use crate::resp::Reply;
 use crate::session::Session;
 use crate::shard::Ticks;
 use crate::shard::base::Base;
+use crate::shard::sinks::Sinks;
+use crate::shard::turn::Push;
 
 /// What runs calls: the keys, the layers around them, and whether they can be trusted.
 pub(super) struct Engine {
     pub(super) space: Keyspace,
     pub(super) tools: Tools,
     pub(super) gates: Vec<Box<dyn Gate>>,
-    pub(super) sinks: Vec<Box<dyn Sink>>,
-    pub(super) monitor: Option<Box<dyn Sink>>,
+    pub(super) sinks: Sinks,
+    /// To clients that did not ask: they leave at the end of the turn.
+    pub(super) pushes: Vec<Push>,
     pub(super) phase: Phase,
     pub(super) journal_failed: Option<String>,
     pub(super) has_credit: bool,
@@ -79,6 +82,15 @@ impl Ended {
     /// True when the call is answered.
     fn is_over(&self) -> bool {
         !matches!(self, Ended::GoesOn | Ended::Asks(_) | Ended::Lacks(_))
+    }
+
+    /// The error that the client gets.
+    pub(super) fn error(&self) -> Option<&CommandError> {
+        match self {
+            Ended::Failed(error) | Ended::Refused(error) => Some(error),
+            Ended::Panicked => Some(&CommandError::Internal),
+            _ => None,
+        }
     }
 }
 
@@ -260,25 +272,23 @@ impl Engine {
         nanos: u64,
     ) {
         let Around { session, replies, .. } = around;
-        let outcome = match ended {
-            Ended::Failed(error) => Outcome::Failed(error),
-            Ended::Refused(error) => Outcome::Refused(error),
-            Ended::Panicked => Outcome::Failed(&CommandError::Internal),
-            _ => Outcome::Ran(replies.len() - marks.reply),
+        let outcome = match ended.error() {
+            None => Outcome::Ran(replies.len() - marks.reply),
+            Some(error) => {
+                replies.truncate(marks.reply);
+                error.reply(&mut Reply::new(replies, session.resp3));
+                match ended {
+                    Ended::Refused(_) => Outcome::Refused(error),
+                    _ => Outcome::Failed(error),
+                }
+            }
         };
-        if let Some(error) = outcome.error() {
-            replies.truncate(marks.reply);
-            error.reply(&mut Reply::new(replies, session.resp3));
-        }
         let effects = self.tools.effects.since(marks.effects);
         let called = Called { call, session, now: call.now, nanos, outcome, effects };
-        self.sinks.iter_mut().for_each(|sink| sink.called(&called));
-        if let Some(monitor) = &mut self.monitor {
-            monitor.called(&called);
-        }
+        self.sinks.called(&called, &mut self.pushes);
         session.last = Some(call.command);
         session.commands += 1;
-        session.silence(replies, marks.reply);
+        self.sinks.replied(session, replies, marks.reply);
     }
 }
 

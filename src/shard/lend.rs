@@ -9,7 +9,8 @@ use crate::keyspace::space::Keyspace;
 use crate::route::{Map, ShardId};
 use crate::shard::Shard;
 use crate::shard::errand::{Errand, Need, Stop};
-use crate::shard::letter::{Lent, Letter, Returned};
+use crate::shard::letter::Letter;
+use crate::shard::loan::Loan;
 
 /// True when everything that is needed from this shard is here.
 pub(super) fn is_met(need: &Need, space: &Keyspace, map: &Map, id: ShardId) -> bool {
@@ -20,83 +21,36 @@ pub(super) fn is_met(need: &Need, space: &Keyspace, map: &Map, id: ShardId) -> b
 }
 
 impl Shard {
-    /// Gives the errand what it needs from this shard; its next stop is the next shard.
+    /// Lends to the errand what it needs from this shard; its next stop is the next shard.
     pub(super) fn lend(&mut self, errand: &mut Errand) {
-        let Some(Stop { need, .. }) = errand.stop() else { return };
+        let Errand { stops, at, loan, .. } = errand;
+        let Some(Stop { need, .. }) = stops.get(*at) else { return };
+        let space = &mut self.engine.space;
         match need {
-            Need::Slots(slots) => {
-                let taken =
-                    slots.iter().filter_map(|s| Some((*s, self.engine.space.take(*s)?))).collect();
-                errand.slots.push((self.id, taken));
+            Need::Slots(slots) => loan.take_slots(self.id, slots, space),
+            Need::Whole => loan.take_whole(self.id, space, &self.given.hasher),
+        }
+        *at += 1;
+    }
+
+    /// Sends home what was lent: behind the effects of this turn.
+    pub(super) fn give_back(&mut self, mut errand: Errand, torn: bool) {
+        errand.loan.give_back(torn, |owner, letter| {
+            if owner == self.id {
+                self.receive(letter);
+            } else {
+                self.outbox.letters.push((owner, letter));
             }
-            Need::Whole => {
-                let space = &mut self.engine.space;
-                match &mut errand.everything {
-                    Some(everything) => everything.take_in(space),
-                    None => {
-                        let none = Keyspace::new(self.given.hasher.clone());
-                        errand.everything = Some(Box::new(std::mem::replace(space, none)));
-                    }
-                }
-            }
-        }
-        errand.at += 1;
+        });
     }
 
-    /// Puts the slots that an errand carries where the command can see them.
-    pub(super) fn install(&mut self, errand: &mut Errand) {
-        self.exchange(errand);
-        for (_, slots) in &mut errand.slots {
-            for (number, slot) in slots.drain(..) {
-                self.engine.space.put(number, slot);
-            }
+    /// From now on no slot leaves its shard until the loan is given back.
+    pub(super) fn hold_moves(&mut self, loan: &mut Loan) {
+        let shards = self.given.map.shards();
+        for shard in (0..shards).filter(|shard| *shard != self.id) {
+            self.outbox.letters.push((shard, Letter::HoldMoves(1)));
         }
-    }
-
-    /// Takes everything away again, where that was put in.
-    pub(super) fn uninstall(&mut self, errand: &mut Errand) {
-        self.exchange(errand);
-    }
-
-    fn exchange(&mut self, errand: &mut Errand) {
-        if let Some(everything) = &mut errand.everything {
-            std::mem::swap(&mut self.engine.space, everything);
-        }
-    }
-
-    /// Takes the slots of an errand out again, where they were put in, and sends everything home.
-    pub(super) fn give_back(&mut self, errand: Errand, torn: bool) {
-        let Errand { stops, slots, everything, holds_moves, .. } = errand;
-        for (stop, (owner, mut slots)) in stops.iter().zip(slots) {
-            if let (Need::Slots(numbers), true) = (&stop.need, slots.is_empty()) {
-                let space = &mut self.engine.space;
-                slots.extend(numbers.iter().filter_map(|n| Some((*n, space.take(*n)?))));
-            }
-            self.send_back(owner, Lent::Slots(slots), torn);
-        }
-        let wholes = everything.map_or_else(Vec::new, |everything| everything.into_wholes());
-        for (stop, whole) in stops.iter().zip(wholes) {
-            self.send_back(stop.shard, Lent::Whole(whole), torn);
-        }
-        if holds_moves {
-            self.hold_moves(-1);
-        }
-    }
-
-    /// Tells every shard that there is one reason more, or less, for slots to stay.
-    pub(super) fn hold_moves(&mut self, change: i32) {
-        for shard in (0..self.given.map.shards()).filter(|shard| *shard != self.id) {
-            self.outbox.letters.push((shard, Letter::HoldMoves(change)));
-        }
-        self.receive(Letter::HoldMoves(change));
-    }
-
-    fn send_back(&mut self, owner: ShardId, slots: Lent, torn: bool) {
-        let returned = Returned { slots, torn };
-        if owner == self.id {
-            self.take_back(returned);
-        } else {
-            self.outbox.letters.push((owner, Letter::Return(returned)));
-        }
+        self.receive(Letter::HoldMoves(1));
+        loan.hold_moves(shards);
     }
 }

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use crate::batch::Batch;
-use crate::clients::Pause;
+use crate::clients::{Pause, Watcher};
 use crate::keyspace::slot::Slot;
 use crate::keyspace::space::{Slots, Whole};
 use crate::route::{Map, ShardId};
 use crate::settings::Settings;
+use crate::shard::turn::Push;
 
 /// A letter to a shard.
 #[derive(Debug)]
@@ -18,13 +19,15 @@ pub enum Letter {
     Return(Returned),
     /// A batch that is done, or needs its connection: for the thread, not for the shard.
     Home(Box<Batch>),
+    /// What a client gets that did not ask: for the thread as well.
+    Push(Push),
     /// A new map.
     Routes(Arc<Map>),
-    /// A slot that has to move to another shard.
+    /// A slot that has to move to another shard. The last word on it counts.
     MoveOut {
         /// The slot.
         slot: u16,
-        /// Its new owner.
+        /// Its new owner; the shard itself where the slot need not move any more.
         to: ShardId,
     },
     /// No slot leaves from now on (1), or one reason for that is gone (-1).
@@ -35,8 +38,8 @@ pub enum Letter {
     Settings(Arc<Settings>),
     /// A pause begins, changes or ends.
     Pause(Option<Pause>),
-    /// Whether writes have credit with the journal.
-    Credit(bool),
+    /// Who is shown every command from now on.
+    Watchers(Arc<[Watcher]>),
     /// The journal failed, with its reason, or works again.
     Journal(Option<String>),
 }

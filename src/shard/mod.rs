@@ -3,8 +3,7 @@
 //! Plain code without actors, sockets or clocks: the server and a simulator run the same. A shard
 //! owns its slots; it runs the calls of a batch while their slots are here, hands the batch on to
 //! the shard of the next one, lends slots to commands that need several shards, and never waits.
-//! What must leave in order is collected in its [`Outbox`], and leaves at the end of a turn:
-//! effects first, then letters, then replies.
+//! What must leave in order is collected, and leaves at the end of a turn ([`turn`]).
 
 mod base;
 pub(crate) mod broken;
@@ -14,12 +13,15 @@ mod execute;
 mod expire;
 mod lend;
 pub mod letter;
+pub mod loan;
 pub mod placing;
 pub mod question;
 pub mod refusal;
 #[cfg(test)]
 mod regressions;
 pub mod replay;
+mod sinks;
+pub mod turn;
 mod visit;
 mod waiting;
 mod warm;
@@ -29,23 +31,29 @@ use std::sync::Arc;
 
 use crate::base::hash::Hasher;
 use crate::batch::Batch;
+use crate::clients::Watcher;
 use crate::commands::error::CommandError;
-use crate::hook::{Gate, Listener, Phase, Sink};
+use crate::hook::{Gate, Listener, Phase, Published, Sink};
 use crate::keyspace::access::AccessClock;
 use crate::keyspace::discarded::Discarded;
 use crate::keyspace::effect::Effects;
 use crate::keyspace::keys::{Figures, Tools};
 use crate::keyspace::listener::Listeners;
 use crate::keyspace::space::Keyspace;
+use crate::resp::ProtocolError;
 use crate::route::{Map, ShardId};
 use crate::settings::Settings;
 use crate::shard::broken::Broken;
 use crate::shard::call::Given;
 use crate::shard::execute::Engine;
 use crate::shard::letter::{Lent, Letter, Returned};
+use crate::shard::loan::Post;
 use crate::shard::question::{Answer, Question, Report};
 use crate::shard::replay::Rebuilt;
+use crate::shard::sinks::Sinks;
+use crate::shard::turn::{Held, Outbox};
 use crate::shard::waiting::Waiting;
+use crate::stream::credit::Credit;
 
 /// How long a shard works before it gives its thread back, in nanoseconds.
 pub const SLICE_NS: u64 = 1_000_000;
@@ -58,19 +66,6 @@ pub const REPLIES_MARK: usize = 1 << 20;
 pub trait Ticks {
     /// Nanoseconds since some moment.
     fn nanos(&mut self) -> u64;
-}
-
-/// What a shard has to send at the end of its turn, in this order.
-#[derive(Debug, Default)]
-pub struct Outbox {
-    /// To other shards.
-    pub letters: Vec<(ShardId, Letter)>,
-    /// Slots that have moved here: news for the router.
-    pub moved: Vec<u16>,
-    /// Batches that go home from here.
-    pub homes: Vec<Box<Batch>>,
-    /// Batches that have come home to a client of this thread: nothing holds them back any more.
-    pub arrived: Vec<Box<Batch>>,
 }
 
 /// What a shard is made of at its start.
@@ -91,6 +86,8 @@ pub struct Parts {
     pub sinks: Vec<Box<dyn Sink>>,
     /// What hears of every change, in order.
     pub listeners: Vec<Box<dyn Listener>>,
+    /// The way home for loans whose batch is lost.
+    pub post: Arc<dyn Post>,
 }
 
 /// One shard.
@@ -110,8 +107,13 @@ pub struct Shard {
     /// order, so it may be below zero for a moment.
     moves_held: i32,
     broken: Broken,
+    post: Arc<dyn Post>,
+    /// Who is shown every command.
+    watchers: Arc<[Watcher]>,
+    /// Its account with the journal, while there is one.
+    credit: Option<Credit>,
     /// What leaves at the end of the turn.
-    pub outbox: Outbox,
+    pub(crate) outbox: Outbox,
 }
 
 impl Shard {
@@ -131,8 +133,8 @@ impl Shard {
             space,
             tools,
             gates: parts.gates,
-            sinks: parts.sinks,
-            monitor: None,
+            sinks: Sinks::new(parts.sinks),
+            pushes: Vec::new(),
             phase: Phase::Loading,
             journal_failed: None,
             has_credit: true,
@@ -142,7 +144,7 @@ impl Shard {
             has_journal: false,
             base: None,
         };
-        Shard {
+        let mut shard = Shard {
             id: parts.id,
             given: Given { map: parts.map, settings: parts.settings, hasher: parts.hasher },
             engine,
@@ -156,8 +158,13 @@ impl Shard {
             leaving: Vec::new(),
             moves_held: 0,
             broken: Broken::default(),
+            post: parts.post,
+            watchers: Arc::default(),
+            credit: None,
             outbox: Outbox::default(),
-        }
+        };
+        shard.publish();
+        shard
     }
 
     /// Its number.
@@ -185,6 +192,11 @@ impl Shard {
         &self.given.map
     }
 
+    /// The keys that are here.
+    pub fn keyspace(&self) -> &Keyspace {
+        &self.engine.space
+    }
+
     /// How keys are hashed.
     pub fn hasher(&self) -> &Hasher {
         &self.given.hasher
@@ -200,19 +212,16 @@ impl Shard {
         self.engine.panics
     }
 
-    /// The data set is loaded: serve.
+    /// What is here can be trusted: serve.
     pub fn serve(&mut self) {
         self.engine.phase = Phase::Serving;
+        self.move_out();
+        self.serve_waiting();
     }
 
     /// Whether keys are taken out when they are due, or only when they are looked at.
     pub fn set_active_expire(&mut self, on: bool) {
         self.active_expire = on;
-    }
-
-    /// The sink that shows every command, while there is somebody to show them to.
-    pub fn set_monitor(&mut self, monitor: Option<Box<dyn Sink>>) {
-        self.engine.monitor = monitor;
     }
 
     /// The connection performed the action of the batch's next call; its reply begins at `mark`.
@@ -226,20 +235,30 @@ impl Shard {
         self.engine.performed(&self.given, batch, mark, nanos, result);
     }
 
+    /// What the client sent is no request: it gets the error, unless it wants no replies.
+    pub fn refuse(&mut self, batch: &mut Batch, error: ProtocolError) {
+        self.engine.refuse(batch, error);
+    }
+
     /// Takes a letter. Batches are filed; everything else is acted on at once.
     pub fn receive(&mut self, letter: Letter) {
         match letter {
             Letter::Visit(batch) => self.ready.push_back(batch),
-            Letter::Home(batch) => self.outbox.arrived.push(batch),
+            Letter::Home(batch) => self.outbox.arrived.push(Held::Batch(batch)),
+            Letter::Push(push) => self.outbox.arrived.push(Held::Push(push)),
             Letter::Return(returned) => self.take_back(returned),
             Letter::Routes(map) => {
                 if map.epoch() > self.given.map.epoch() {
                     self.given.map = map;
+                    self.leaving.retain(|(slot, _)| self.given.map.owner(*slot) == self.id);
                     self.ready.extend(self.waiting.drain());
                 }
             }
             Letter::MoveOut { slot, to } => {
-                self.leaving.push((slot, to));
+                self.leaving.retain(|(leaving, _)| *leaving != slot);
+                if to != self.id {
+                    self.leaving.push((slot, to));
+                }
                 self.move_out();
             }
             Letter::HoldMoves(change) => {
@@ -256,16 +275,15 @@ impl Shard {
             Letter::Settings(settings) => {
                 self.engine.tools.clock = access_clock(&settings);
                 self.given.settings = settings;
+                self.publish();
+            }
+            Letter::Watchers(watchers) => {
+                self.watchers = watchers;
+                self.publish();
             }
             Letter::Pause(pause) => {
                 self.engine.pause = pause;
                 self.ready.append(&mut self.set_aside);
-            }
-            Letter::Credit(has_credit) => {
-                self.engine.has_credit = has_credit;
-                if has_credit {
-                    self.ready.append(&mut self.set_aside);
-                }
             }
             Letter::Journal(failed) => {
                 // News of a journal that has ended may come late.
@@ -308,11 +326,8 @@ impl Shard {
 
     /// Answers a question.
     pub fn answer(&mut self, question: &Question) -> Answer {
-        if *question == Question::Told {
-            return Answer::Told(self.is_told());
-        }
         let mut statistics = None;
-        for sink in &mut self.engine.sinks {
+        for sink in self.engine.sinks.all() {
             match sink.answer(question) {
                 Some(Answer::Statistics(counted)) => statistics = Some(counted),
                 Some(answer) => return answer,
@@ -344,6 +359,12 @@ impl Shard {
             }
             _ => Answer::Done,
         }
+    }
+
+    /// Tells the sinks what is published.
+    fn publish(&mut self) {
+        let Shard { engine, given, watchers, .. } = self;
+        engine.sinks.adapt(&Published { settings: &given.settings, watchers });
     }
 
     fn take_back(&mut self, returned: Returned) {

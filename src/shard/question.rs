@@ -22,8 +22,6 @@ pub enum Answer {
     Spikes(Box<Spikes>),
     /// The slow events that it forgot.
     Forgotten(Events),
-    /// Whether its part of a base is told.
-    Told(bool),
     /// It is done.
     Done,
 }

@@ -10,6 +10,8 @@ use crate::hook::{Called, Sink};
 use crate::route::ShardId;
 use crate::shard::letter::Letter;
 use crate::shard::replay::Records;
+use crate::shard::sinks::Sinks;
+use crate::shard::turn::Push;
 use crate::testing::{Shards, Still, printed};
 
 /// The first key of the form `k<number>` that a shard owns.
@@ -33,7 +35,7 @@ fn leave(store: &mut Shards, key: &str, from: usize, to: ShardId) -> Vec<(ShardI
 
 /// The router tells all shards that a slot has moved.
 fn publish(store: &mut Shards, key: &str, to: ShardId) {
-    let map = store.shards[0].map().with_move(slot::of(key.as_bytes()), to);
+    let map = store.shards[0].map().with_moves(&[slot::of(key.as_bytes())], to);
     let map = Arc::new(map);
     store.shards.iter_mut().for_each(|shard| shard.receive(Letter::Routes(map.clone())));
 }
@@ -166,7 +168,7 @@ fn news_of_a_journal_that_has_ended_refuses_nothing() {
 fn lent_slots_go_home_whatever_panics() {
     struct Breaks;
     impl Sink for Breaks {
-        fn called(&mut self, _: &Called<'_>) {
+        fn called(&mut self, _: &Called<'_>, _: &mut Vec<Push>) {
             panic!("a sink breaks");
         }
     }
@@ -176,7 +178,7 @@ fn lent_slots_go_home_whatever_panics() {
     store.send(&[&format!("MSET {key} w {other} w")]);
     let visit = store.letters_of(0);
     store.deliver(visit);
-    store.shards[1].engine.sinks.push(Box::new(Breaks));
+    store.shards[1].engine.sinks = Sinks::new(vec![Box::new(Breaks)]);
     let now = store.now;
     let work = || store.shards[1].work(now, &mut Still);
     assert!(catch_unwind(AssertUnwindSafe(work)).is_err(), "the sink panics");
@@ -185,4 +187,53 @@ fn lent_slots_go_home_whatever_panics() {
     store.deliver(returned);
     assert_eq!(store.shards[0].phase(), Phase::Suspect, "what came back is not trusted");
     assert!(store.shards[0].engine.space.has(slot::of(key.as_bytes())), "but it is there");
+}
+
+/// A slot was to leave while its shard was not trusted. Without a journal the shard went on with
+/// what it had, and the slot stayed, its order open for ever.
+#[test]
+fn a_slot_leaves_a_shard_that_goes_on_without_a_rebuild() {
+    let mut store = Shards::new(2);
+    let key = key_of(&store, 0);
+    store.shards[0].distrust();
+    assert!(leave(&mut store, &key, 0, 1).is_empty(), "what is not trusted stays");
+    store.shards[0].serve();
+    assert_eq!(store.letters_of(0).len(), 1, "it leaves when it is");
+}
+
+/// An order that failed stood at the shard all the same, beside the next one for the same slot.
+#[test]
+fn the_last_word_on_a_slot_counts() {
+    let mut store = Shards::new(3);
+    let key = key_of(&store, 0);
+    store.shards[0].distrust();
+    leave(&mut store, &key, 0, 1);
+    leave(&mut store, &key, 0, 2);
+    store.shards[0].serve();
+    let to: Vec<ShardId> = store.letters_of(0).iter().map(|(to, _)| *to).collect();
+    assert_eq!(to, [2]);
+    let other = key_of(&store, 1);
+    store.shards[1].distrust();
+    leave(&mut store, &other, 1, 2);
+    leave(&mut store, &other, 1, 1);
+    store.shards[1].serve();
+    assert!(store.letters_of(1).is_empty(), "it need not move any more");
+}
+
+/// An order for a slot that had left waited at its old owner, and sent it away when it came back.
+#[test]
+fn an_order_for_a_slot_that_has_left_is_forgotten() {
+    let mut store = Shards::new(2);
+    let key = key_of(&store, 0);
+    store.run(&format!("SET {key} v"));
+    let moved = leave(&mut store, &key, 0, 1);
+    store.deliver(moved);
+    assert!(leave(&mut store, &key, 0, 1).is_empty(), "it has left");
+    publish(&mut store, &key, 1);
+    let moved = leave(&mut store, &key, 1, 0);
+    store.deliver(moved);
+    publish(&mut store, &key, 0);
+    store.shards[0].serve();
+    assert!(store.letters_of(0).is_empty(), "it stays");
+    assert_eq!(store.run(&format!("GET {key}")), "\"v\"");
 }

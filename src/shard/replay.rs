@@ -136,9 +136,7 @@ impl Shard {
         }
         self.engine.tools.effects.begin_call();
         self.rebuilt = Rebuilt::default();
-        self.engine.phase = Phase::Serving;
-        self.move_out();
-        self.serve_waiting();
+        self.serve();
     }
 
     /// Applies records. `now` is the time of the load: keys that are due are loaded like the rest

@@ -5,15 +5,18 @@
 //! `Run` and the slots of its keys alone.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
 
 use crate::base::millis::Millis;
 use crate::batch::Batch;
 use crate::commands::command::{Command, Run};
 use crate::hook::Phase;
+use crate::route::Map;
 use crate::shard::errand::{Errand, Need, Stop};
 use crate::shard::execute::Engine;
 use crate::shard::lend::is_met;
 use crate::shard::letter::Letter;
+use crate::shard::loan::Post;
 use crate::shard::{REPLIES_MARK, SLICE_NS, Shard, Ticks};
 
 /// Slots beside those of its keys that a call takes one by one; with more of them, it takes all.
@@ -37,8 +40,8 @@ impl Shard {
     pub fn visit(&mut self, mut batch: Box<Batch>, clock: &mut dyn Ticks) -> Option<Box<Batch>> {
         let start = clock.nanos();
         let mut now = start;
-        if self.broken.any() && batch.next == 0 && batch.scattered.is_none() {
-            self.scatter(&mut batch);
+        if self.broken.any() {
+            self.break_promises(&mut batch);
         }
         // What a command holds that runs in steps must not leave with a batch that goes home.
         while !batch.is_done()
@@ -79,18 +82,18 @@ impl Shard {
     /// whatever panics: their shards wait for them.
     fn call(&mut self, batch: &mut Batch, now: u64, clock: &mut dyn Ticks) -> u64 {
         let Some(mut errand) = batch.errand.take() else {
-            self.warm_keys(batch);
+            self.engine.warm_keys(batch);
             return self.engine.call(&self.given, batch, now, clock).end;
         };
-        self.install(&mut errand);
-        self.warm_keys(batch);
         let next = batch.next;
         let Shard { engine, given, .. } = self;
-        let run = || engine.call(given, batch, now, clock);
-        let ran = catch_unwind(AssertUnwindSafe(run));
+        let ran = catch_unwind(AssertUnwindSafe(|| {
+            let mut engine = errand.loan.install(engine);
+            engine.warm_keys(batch);
+            engine.call(given, batch, now, clock)
+        }));
         let torn = ran.as_ref().map_or(true, |ran| ran.panicked);
         let lacks = ran.as_ref().is_ok_and(|ran| ran.lacks);
-        self.uninstall(&mut errand);
         if batch.next == next && !torn && !lacks {
             batch.errand = Some(errand);
         } else {
@@ -130,10 +133,8 @@ impl Shard {
         match (command.run, routed.key) {
             (Run::Keys(_) | Run::SessionAndKeys(_), Some(key)) => self.place_slot(key.slot),
             (Run::Keys(_) | Run::SessionAndKeys(_), None) => self.place_keys(command, batch),
-            (Run::All(_), _) => self.place_errand(batch, |shard| Errand::for_all(&shard.given.map)),
-            (Run::Steps(_), _) => {
-                self.place_errand(batch, |shard| Errand::for_steps(&shard.given.map))
-            }
+            (Run::All(_), _) => self.place_errand(batch, Errand::for_all),
+            (Run::Steps(_), _) => self.place_errand(batch, Errand::for_steps),
             (Run::Walk(_), _) => match batch.walk.as_ref().and_then(|walk| walk.at) {
                 Some(slot) => self.place_slot(slot),
                 None => Place::Here,
@@ -157,7 +158,7 @@ impl Shard {
     fn place_keys(&mut self, command: &'static Command, batch: &mut Batch) -> Place {
         batch.find_keys(command, &self.given.hasher);
         if batch.errand.is_some() || batch.wider.len() > WIDER_MAX {
-            return self.place_errand(batch, |shard| Errand::for_all(&shard.given.map));
+            return self.place_errand(batch, Errand::for_all);
         }
         let is_here = |slot| self.engine.space.has(slot) && !self.waiting.wants(slot);
         if batch.slots().all(is_here) {
@@ -170,7 +171,7 @@ impl Shard {
         let place = if slots.iter().all(|slot| self.given.map.owner(*slot) == self.id) {
             Place::Wait(Need::Slots(slots.clone()))
         } else {
-            self.place_errand(batch, |shard| Errand::for_slots(&slots, &shard.given.map))
+            self.place_errand(batch, |map, post| Errand::for_slots(&slots, map, post))
         };
         slots.clear();
         self.scratch = slots;
@@ -178,15 +179,18 @@ impl Shard {
     }
 
     /// A command over several shards: makes its errand on the first look, then goes by it.
-    fn place_errand(&mut self, batch: &mut Batch, make: impl FnOnce(&Shard) -> Errand) -> Place {
+    fn place_errand(
+        &mut self,
+        batch: &mut Batch,
+        make: impl FnOnce(&Map, Arc<dyn Post>) -> Errand,
+    ) -> Place {
         if batch.errand.is_none() {
-            if self.engine.refuses_next(&self.given, batch) {
+            if self.engine.ask_of_next(&self.given, batch, Engine::refuses) {
                 return Place::Here;
             }
-            let mut errand = make(self);
+            let mut errand = make(&self.given.map, Arc::clone(&self.post));
             if batch.starts_again {
-                errand.holds_moves = true;
-                self.hold_moves(1);
+                self.hold_moves(&mut errand.loan);
             }
             batch.errand = Some(Box::new(errand));
         }
@@ -201,7 +205,7 @@ impl Shard {
                 return Place::Here;
             }
             if !errand.is_on_its_way(&self.given.map) {
-                batch.starts_again |= errand.everything.is_some();
+                batch.starts_again |= errand.takes_last && errand.loan.holds();
                 self.turn_back(batch);
                 return self.place(batch);
             }
@@ -232,8 +236,7 @@ impl Shard {
         if *has_credit && pause.is_none() {
             return false;
         }
-        let holds = batch.errand.as_ref().is_some_and(|errand| errand.holds());
-        !holds && self.engine.holds_back_next(&self.given, batch)
+        !batch.holds() && self.engine.ask_of_next(&self.given, batch, Engine::holds_back)
     }
 }
 

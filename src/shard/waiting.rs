@@ -7,7 +7,7 @@
 //! those that are further on in the order of the shards. There is at most one batch a connection,
 //! so the number of connections bounds the queue.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use crate::batch::Batch;
 use crate::shard::errand::Need;
@@ -19,7 +19,6 @@ const OVERTAKEN_MAX: u32 = 16;
 struct Waiter {
     batch: Box<Batch>,
     need: Need,
-    holds: bool,
     overtaken: u32,
 }
 
@@ -59,34 +58,32 @@ impl Waiting {
             }
             Need::Whole => self.whole += 1,
         }
-        let holds = batch.errand.as_ref().is_some_and(|errand| errand.holds());
-        let waiter = Waiter { batch, need, holds, overtaken: 0 };
         let mut at = self.queue.len();
-        while holds
+        while batch.holds()
             && let Some(before) = at.checked_sub(1).and_then(|before| self.queue.get_mut(before))
-            && !before.holds
+            && !before.batch.holds()
             && before.overtaken < OVERTAKEN_MAX
         {
             before.overtaken += 1;
             at -= 1;
         }
-        self.queue.insert(at, waiter);
+        self.queue.insert(at, Waiter { batch, need, overtaken: 0 });
     }
 
     /// Takes out the first batch that can be served, where `is_here` tells which needs can be met.
     pub(crate) fn pop(&mut self, mut is_here: impl FnMut(&Need) -> bool) -> Option<Box<Batch>> {
-        let mut before: HashMap<u16, ()> = HashMap::new();
+        let mut before: HashSet<u16> = HashSet::new();
         for at in 0..self.queue.len() {
             let waiter = &self.queue[at];
             let free = match &waiter.need {
-                Need::Slots(slots) => !slots.iter().any(|slot| before.contains_key(slot)),
+                Need::Slots(slots) => !slots.iter().any(|slot| before.contains(slot)),
                 Need::Whole => before.is_empty(),
             };
             if free && is_here(&waiter.need) {
                 return self.remove(at);
             }
             match &waiter.need {
-                Need::Slots(slots) => before.extend(slots.iter().map(|slot| (*slot, ()))),
+                Need::Slots(slots) => before.extend(slots),
                 Need::Whole => return None,
             }
         }
@@ -121,18 +118,22 @@ impl Waiting {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::keyspace::space::Keyspace;
     use crate::route::Map;
     use crate::shard::errand::Errand;
-    use crate::testing::Store;
+    use crate::testing::{Nowhere, Store};
 
     #[test]
     fn who_holds_nothing_is_overtaken_so_often_and_no_more() {
         let store = Store::new();
-        let holder = || {
+        let mut space = Keyspace::new(store.shard.hasher().clone());
+        let mut holder = || {
             let mut batch = store.batch(&[b"DBSIZE"]);
-            let mut errand = Errand::for_all(&Map::new(2));
-            errand.slots.push((0, Vec::new()));
+            let mut errand = Errand::for_all(&Map::new(2), Arc::new(Nowhere));
+            errand.loan.take_slots(0, &[], &mut space);
             batch.errand = Some(Box::new(errand));
             batch
         };

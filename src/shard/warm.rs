@@ -7,6 +7,7 @@ use crate::batch::Batch;
 use crate::keyspace::key::KeyAt;
 use crate::keyspace::space::{Keyspace, WARMED, Warm};
 use crate::shard::Shard;
+use crate::shard::execute::Engine;
 
 /// Keys of one call that are warmed: of more, the first would be cold again before they are used.
 const WARMED_AT_ONCE: usize = 256;
@@ -76,14 +77,16 @@ impl Shard {
             batch.note_warmed(*end);
         }
     }
+}
 
+impl Engine {
     /// Warms the cache for a call over several keys.
     pub(super) fn warm_keys(&self, batch: &Batch) {
         for some in batch.keys[..batch.keys.len().min(WARMED_AT_ONCE)].chunks(WARMED) {
             let mut keys = Warming::default();
             let warm = |KeyAt { slot, hash, .. }| Warm { slot, hash, element: None };
             keys.extend(some.iter().copied().map(warm));
-            keys.warm(&self.engine.space, batch.session.db);
+            keys.warm(&self.space, batch.session.db);
         }
     }
 }

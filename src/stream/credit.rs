@@ -37,6 +37,11 @@ impl Credit {
         self.policy = policy;
     }
 
+    /// The policy that it goes by.
+    pub fn policy(&self) -> Policy {
+        self.policy
+    }
+
     /// Whether a write may run now.
     pub fn is_open(&self, now_ms: u64) -> bool {
         if self.sent.saturating_sub(self.written) >= UNWRITTEN_BYTES_MAX {

@@ -1,12 +1,19 @@
-//! The ordered stream of effects: what shards append to it, and how far that has come.
+//! The ordered stream of effects: what shards append to it, who reads it, and how far it has come.
 //!
-//! Each shard sends one [`Append`] a turn; the order in which they are taken in is the one order of
-//! all effects. The journal's file reads it. Whoever sends goes by [`credit`].
+//! Each shard sends one [`Append`] a turn; the order in which they are fed to the stream's
+//! [`Consumer`]s is the one order of all effects. Every consumer reads the same records in the same
+//! order; none of them needs another, and each may begin and end at any place. The journal's file
+//! is one. While there is none, shards record nothing. Whoever sends goes by [`credit`]; [`mark`]
+//! tells every thread whether all of it is durable.
 
 pub mod credit;
+pub mod mark;
+mod records;
 
 use crate::keyspace::effect::Run;
 use crate::settings::Fsync;
+
+pub use records::{Consumer, Records, Selected};
 
 /// The setting `appendfsync`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -39,7 +46,7 @@ pub struct Append<F> {
     pub runs: Vec<Run>,
     /// Whole records without SELECT.
     pub bytes: Vec<u8>,
-    /// Batches that may leave when all up to here is as durable as the policy asks.
+    /// What may leave when all up to here is as durable as the policy asks.
     pub finished: Vec<F>,
 }
 
@@ -52,4 +59,11 @@ pub struct Progress {
     pub written: u64,
     /// Durable.
     pub synced: u64,
+}
+
+/// What may leave once the records that it came with are durable.
+pub trait Finished {
+    /// True when it may show what was written in its turn, which `has_records` or not; false when
+    /// it only shows what was there before.
+    fn shows_writes(&self, has_records: bool) -> bool;
 }

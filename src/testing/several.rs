@@ -3,7 +3,7 @@
 //! Commands over several slots or over everything run here as they do in the server: by errands,
 //! lending and walks. Effects of all shards are kept in the order in which turns ended.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 
@@ -17,6 +17,7 @@ use crate::route::{Map, ShardId};
 use crate::session::{Peer, Session};
 use crate::settings::Settings;
 use crate::shard::letter::Letter;
+use crate::shard::loan::Post;
 use crate::shard::replay::Records;
 use crate::shard::{Parts, Shard};
 use crate::testing::{START, Still, printed};
@@ -34,12 +35,40 @@ pub(crate) struct Shards {
     pub(crate) now: Millis,
     /// Letters between shards so far.
     pub(crate) letters: usize,
+    /// What came by post and is not delivered.
+    pub(crate) posted: Arc<Posted>,
+}
+
+/// Letters by post.
+#[derive(Debug, Default)]
+pub(crate) struct Posted(Mutex<Vec<(ShardId, Letter)>>);
+
+impl Posted {
+    /// Takes all letters out.
+    pub(crate) fn take(&self) -> Vec<(ShardId, Letter)> {
+        std::mem::take(&mut self.0.lock().expect("nobody panics while it holds the lock"))
+    }
+}
+
+impl Post for Posted {
+    fn post(&self, to: ShardId, letter: Letter) {
+        self.0.lock().expect("nobody panics while it holds the lock").push((to, letter));
+    }
+}
+
+/// The post of a shard that is alone.
+#[derive(Debug)]
+pub(crate) struct Nowhere;
+
+impl Post for Nowhere {
+    fn post(&self, _: ShardId, _: Letter) {}
 }
 
 impl Shards {
     /// An empty store on this many shards.
     pub(crate) fn new(count: ShardId) -> Shards {
         let map = Arc::new(Map::new(count));
+        let posted = Arc::new(Posted::default());
         let shards = (0..count).map(|id| {
             let mut shard = Shard::new(Parts {
                 id,
@@ -50,6 +79,7 @@ impl Shards {
                 gates: Vec::new(),
                 sinks: Vec::new(),
                 listeners: Vec::new(),
+                post: Arc::clone(&posted) as Arc<dyn Post>,
             });
             shard.effects().listen(true);
             shard.serve();
@@ -60,6 +90,7 @@ impl Shards {
             session: Session::new(1, Peer::default(), START, true),
             now: START,
             letters: 0,
+            posted,
         }
     }
 
@@ -146,6 +177,7 @@ impl Shards {
                 letters.append(&mut shard.outbox.letters);
                 home = shard.outbox.homes.pop().or(home);
             }
+            letters.append(&mut self.posted.take());
             if letters.is_empty() {
                 return home;
             }

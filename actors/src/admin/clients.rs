@@ -1,10 +1,10 @@
 //! Clients as the server sees them: listed, closed, paused, watching.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use actix::Recipient;
 use tokio::sync::oneshot;
-use troupe::clients::{self, Pause, Row};
+use troupe::clients::{self, Pause, Row, Watcher};
 use troupe::commands::error::CommandError;
 use troupe::commands::filter::Filter;
 use troupe::resp::Reply;
@@ -12,8 +12,7 @@ use troupe::shard::letter::Letter;
 use troupe::shard::question::Question;
 
 use super::Admin;
-use crate::message::connection::Push;
-use crate::message::shard::{AskClients, ClientsQuestion, Watch};
+use crate::message::shard::{AskClients, ClientsQuestion, Letters};
 
 /// How long the end of the server waits for clients to take their last replies.
 const GOODBYE: Duration = Duration::from_millis(500);
@@ -63,23 +62,21 @@ impl Admin {
     }
 
     /// From now on this client sees every command.
-    pub(super) async fn watch(&self, id: u64, push: Recipient<Push>) {
+    pub(super) async fn watch(&self, watcher: Watcher) {
         self.change_watchers(|watchers| {
-            watchers.retain(|(watcher, _)| *watcher != id);
-            watchers.push((id, push));
+            watchers.retain(|other| other.client != watcher.client);
+            watchers.push(watcher);
         });
         self.ask_all(Question::Nothing).await;
     }
 
-    pub(super) fn change_watchers(&self, change: impl FnOnce(&mut Vec<(u64, Recipient<Push>)>)) {
-        let watchers = {
-            let mut watchers =
-                self.watchers.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-            change(&mut watchers);
-            watchers.iter().map(|(_, push)| push.clone()).collect::<Vec<_>>()
-        };
+    /// Changes the list of watchers, and publishes it before somebody else changes it.
+    pub(super) fn change_watchers(&self, change: impl FnOnce(&mut Vec<Watcher>)) {
+        let mut watchers = self.watchers.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        change(&mut watchers);
+        let published: Arc<[Watcher]> = watchers.as_slice().into();
         for shard in &self.parts.shards {
-            shard.watch.do_send(Watch(watchers.clone()));
+            shard.letters.do_send(Letters(vec![Letter::Watchers(published.clone())]));
         }
     }
 

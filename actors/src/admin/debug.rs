@@ -6,6 +6,7 @@ use tokio::sync::oneshot;
 use troupe::commands::action::Debug;
 use troupe::commands::error::CommandError;
 use troupe::hook::Phase;
+use troupe::router::Order;
 use troupe::settings::Extent;
 use troupe::shard::question::{Answer, Question};
 
@@ -27,6 +28,10 @@ impl Admin {
                 self.disturb(shard, Disturb::Panic)?;
                 return Err(CommandError::Internal);
             }
+            Debug::PanicVisit(shard) => {
+                self.disturb(shard, Disturb::PanicVisit)?;
+                self.ask_all(Question::Nothing).await;
+            }
             Debug::PanicActor(name) => self.panic_actor(&name, thread)?,
             Debug::StallShard { shard, millis } => self.disturb(shard, Disturb::Stall(millis))?,
             Debug::SetActiveExpire(on) => self.disturb_all(Disturb::ActiveExpire(on)).await,
@@ -34,10 +39,12 @@ impl Admin {
             Debug::BreakAtomicity(on) => self.disturb_all(Disturb::BreakAtomicity(on)).await,
             Debug::Reload if self.writer().is_none() => self.disturb_all(Disturb::Remake).await,
             Debug::LoadJournal | Debug::Reload => self.load_journal().await?,
-            Debug::MoveSlot { slot, shard } => {
+            Debug::MoveSlots(moves) => {
                 let (done, receiver) = oneshot::channel();
-                self.parts.router.do_send(Move { slot, to: shard, done });
-                let moved = receiver.await.unwrap_or_else(|_| Err("the router ended".to_owned()));
+                let moves = moves.into_iter().collect();
+                self.parts.router.do_send(Move(Order { moves, token: done }));
+                let moved = receiver.await.map_err(|_| "the router ended".to_owned());
+                let moved = moved.and_then(|moved| moved.map_err(|failure| failure.to_string()));
                 moved.map_err(|why| CommandError::Quoted(format!("ERR {why}")))?;
             }
         }

@@ -1,17 +1,15 @@
 //! CONFIG SET appendonly: a journal that begins, and one that ends, while the server runs.
 //!
-//! A journal begins as a base in the commands of the protocol, told by the shards piece by piece
-//! (`troupe::shard::base`); only when it is whole, durable and listed does the client get its OK,
-//! and do replies wait for the journal as `appendfsync` says. Whatever fails on the way leaves the
-//! server without a journal, as it was. A journal that ends is written out and synced first.
+//! A shell around `troupe::aof::change`, which says what comes next: each step is mail to shards
+//! and writer, and what comes of it is heard in the order in which it came.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, MutexGuard};
-use std::time::Duration;
 
 use actix::Recipient;
-use tokio::sync::oneshot;
-use tracing::{error, info};
+use tokio::sync::{mpsc, oneshot};
+use tracing::{error, info, warn};
+use troupe::aof::change::{Change, Event, Step};
 use troupe::base::millis::Millis;
 use troupe::hook::Phase;
 use troupe::settings::Settings;
@@ -19,11 +17,10 @@ use troupe::shard::question::{Answer, Question};
 use troupe::stream::Policy;
 
 use super::Admin;
-use crate::message::aof::{Append, Begin, BeginBase, Close, End, Rebuild, SetPolicy, Switch, Tell};
+use crate::message::aof::{
+    Append, Asks, Begin, BeginBase, Close, End, Rebuild, Reports, SetPolicy, Switch, SyncAll, Tell,
+};
 use crate::message::control::Panic;
-
-/// How often the progress of a base is asked for.
-const POLL: Duration = Duration::from_millis(5);
 
 /// Numbers of bases, so that no slot is ever taken for told by another one.
 static BASES: AtomicU32 = AtomicU32::new(1);
@@ -39,14 +36,20 @@ pub struct Writer {
     pub policy: Recipient<SetPolicy>,
     /// The end of a base.
     pub switch: Recipient<Switch>,
+    /// Who waits until all is durable.
+    pub sync: Recipient<SyncAll>,
     /// The end of the journal.
     pub close: Recipient<Close>,
     /// Panics, for tests.
     pub panic: Recipient<Panic>,
 }
 
-/// Starts a writer over the file of a new base; gives nothing where that is not possible.
-pub type Starter = Box<dyn Fn(&Settings) -> oneshot::Receiver<Writer> + Send + Sync>;
+/// Starts a writer over the file of a new base, or says why that is not possible. Who asks is told
+/// when the base fails.
+pub type Starter = Box<dyn Fn(&Settings, Asks) -> Started + Send + Sync>;
+
+/// A writer that starts.
+pub type Started = oneshot::Receiver<Result<Writer, String>>;
 
 /// The bases that were written while the server ran: to INFO they are rewrites.
 #[derive(Debug, Default)]
@@ -85,16 +88,24 @@ impl Writer {
     /// # Errors
     /// Why something is not.
     pub async fn close(&self) -> Result<(), String> {
-        let (sender, receiver) = oneshot::channel();
-        self.close.do_send(Close(sender));
-        receiver.await.unwrap_or_else(|_| Err("the AOF writer ended before that".to_owned()))
+        ask(&self.close, Close).await
     }
+}
+
+/// Asks the writer for something, and waits until it says how that went.
+async fn ask<M>(writer: &Recipient<M>, mail: impl FnOnce(Asks) -> M) -> Result<(), String>
+where
+    M: actix::Message<Result = ()> + Send + 'static,
+{
+    let (asks, answer) = oneshot::channel();
+    writer.do_send(mail(asks));
+    answer.await.unwrap_or_else(|_| Err("the AOF writer ended before that".to_owned()))
 }
 
 impl Admin {
     /// There is a journal.
     pub fn met_writer(&self, writer: Writer) {
-        *self.writer.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(writer);
+        *self.lock_writer() = Some(writer);
     }
 
     /// How a journal is begun.
@@ -105,7 +116,7 @@ impl Admin {
 
     /// The writer of the journal, if there is a journal.
     pub fn writer(&self) -> Option<Writer> {
-        self.writer.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+        self.lock_writer().clone()
     }
 
     /// Begins a journal.
@@ -113,69 +124,19 @@ impl Admin {
     /// # Errors
     /// When it cannot be begun; the log says why.
     pub async fn begin_journal(&self, settings: &Arc<Settings>) -> Result<(), ()> {
+        let change = Change::begin(Policy::from(settings.appendfsync));
         self.rewrites().begin(self.parts.clock.now());
-        let begun = self.try_begin(settings).await;
-        self.rewrites().end(begun.is_ok(), self.parts.clock.now());
-        begun
-    }
-
-    /// What INFO says of bases.
-    pub(super) fn rewrites(&self) -> MutexGuard<'_, Rewrites> {
-        self.rewrites.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
-
-    async fn try_begin(&self, settings: &Arc<Settings>) -> Result<(), ()> {
-        let Some(start) = self.starter.get() else { return Err(()) };
-        let writer = start(settings).await.map_err(|_| ())?;
-        if let Err(why) = self.write_base(&writer).await {
-            return self.give_up(&writer, &why).await;
-        }
-        let policy = Policy::from(settings.appendfsync);
-        writer.policy.do_send(SetPolicy(policy));
-        for shard in &self.parts.shards {
-            let (append, rebuild) = (writer.append.clone(), writer.rebuild.clone());
-            shard.begin.do_send(Begin { append, rebuild, policy });
-        }
-        self.ask_all(Question::Nothing).await;
-        // What was answered since the base was whole did not wait for the journal.
-        if policy == Policy::Always
-            && let Err(why) = switch(&writer).await
-        {
-            return self.give_up(&writer, &why).await;
-        }
-        self.met_writer(writer);
-        info!("The append only file is on");
-        Ok(())
-    }
-
-    /// Leaves a journal that has failed before it was on.
-    async fn give_up(&self, writer: &Writer, why: &str) -> Result<(), ()> {
-        error!("The append only file cannot be begun: {why}");
-        self.leave(writer).await;
-        Err(())
-    }
-
-    async fn write_base(&self, writer: &Writer) -> Result<(), String> {
-        let number = BASES.fetch_add(1, Ordering::Relaxed);
-        for shard in &self.parts.shards {
-            shard.begin_base.do_send(BeginBase { append: writer.append.clone(), number });
-        }
-        self.ask_all(Question::Nothing).await;
-        self.parts.shards.iter().for_each(|shard| shard.tell.do_send(Tell));
-        while !self.is_told().await {
-            let fault = self.figures().fault;
-            if let Some(fault) = fault {
-                return Err(fault.to_string());
+        let begun = self.carry_out(change, None, settings).await;
+        let is_whole = begun.is_ok();
+        match begun {
+            Ok(writer) => {
+                *self.lock_writer() = writer;
+                info!("The append only file is on");
             }
-            tokio::time::sleep(POLL).await;
+            Err(why) => error!("The append only file cannot be begun: {why}"),
         }
-        switch(writer).await
-    }
-
-    async fn is_told(&self) -> bool {
-        let answers = self.ask_all(Question::Told).await;
-        answers.len() == self.parts.shards.len()
-            && answers.iter().all(|answer| matches!(answer, Answer::Told(true)))
+        self.rewrites().end(is_whole, self.parts.clock.now());
+        if is_whole { Ok(()) } else { Err(()) }
     }
 
     /// Ends the journal, if there is one.
@@ -183,34 +144,148 @@ impl Admin {
     /// # Errors
     /// While a shard is being rebuilt from it.
     pub(super) async fn end_journal(&self) -> Result<(), ()> {
-        let answers = self.ask_all(Question::Report).await;
-        let serves = |answer: &Answer| match answer {
-            Answer::Report(report) => report.phase == Phase::Serving,
-            _ => true,
-        };
-        if !answers.iter().all(serves) {
-            return Err(());
-        }
-        let writer = self.writer.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
-        if let Some(writer) = writer {
-            self.leave(&writer).await;
-            info!("The append only file is off");
+        let Some(writer) = self.writer() else { return Ok(()) };
+        match self.carry_out(Change::end(), Some(writer), &self.settings()).await {
+            Ok(_) => info!("The append only file is off"),
+            Err(why) => {
+                warn!("The append only file stays on: {why}");
+                return Err(());
+            }
         }
         Ok(())
     }
 
-    /// The shards know of no journal any more, then the writer ends.
-    async fn leave(&self, writer: &Writer) {
-        self.parts.shards.iter().for_each(|shard| shard.end.do_send(End));
-        self.ask_all(Question::Nothing).await;
-        if let Err(fault) = writer.close().await {
-            error!("The append only file is left as it is: {fault}");
+    /// Carries a change out to its end. Returns the writer that it was about.
+    async fn carry_out(
+        &self,
+        mut change: Change,
+        writer: Option<Writer>,
+        settings: &Settings,
+    ) -> Result<Option<Writer>, String> {
+        let (reports, mut events) = mpsc::unbounded_channel();
+        let number = BASES.fetch_add(1, Ordering::Relaxed);
+        let mut performer = Performer { admin: self, settings, number, writer, reports };
+        loop {
+            if let Some(outcome) = change.outcome() {
+                return outcome.clone().map(|()| performer.writer);
+            }
+            match change.next() {
+                Some(step) => performer.perform(step).await,
+                None => change.hear(events.recv().await.expect("the performer holds a sender")),
+            }
         }
+    }
+
+    async fn all_serve(&self) -> bool {
+        let answers = self.ask_all(Question::Report).await;
+        answers.iter().all(|answer| match answer {
+            Answer::Report(report) => report.phase == Phase::Serving,
+            _ => true,
+        })
+    }
+
+    fn lock_writer(&self) -> MutexGuard<'_, Option<Writer>> {
+        self.writer.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// What INFO says of bases.
+    pub(super) fn rewrites(&self) -> MutexGuard<'_, Rewrites> {
+        self.rewrites.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
 
-async fn switch(writer: &Writer) -> Result<(), String> {
-    let (sender, receiver) = oneshot::channel();
-    writer.switch.do_send(Switch(sender));
-    receiver.await.unwrap_or_else(|_| Err("the AOF writer ended".to_owned()))
+/// Performs the steps of one change.
+struct Performer<'a> {
+    admin: &'a Admin,
+    settings: &'a Settings,
+    /// That of the base, if one begins.
+    number: u32,
+    writer: Option<Writer>,
+    reports: Reports,
+}
+
+impl Performer<'_> {
+    /// What comes of a step is heard behind what was reported before.
+    async fn perform(&mut self, step: Step) {
+        match step {
+            Step::Start => self.start().await,
+            Step::BeginBase | Step::Tell | Step::Take(_) | Step::Leave => self.tell(step).await,
+            Step::Switch => {
+                let switched = ask(&self.writer().switch, Switch).await;
+                self.report(switched, Event::Switched);
+            }
+            Step::Sync => {
+                let synced = ask(&self.writer().sync, SyncAll).await;
+                self.report(synced, Event::Synced);
+            }
+            Step::AskPhases => {
+                let serving = Event::Serving(self.admin.all_serve().await);
+                self.report(Ok(()), serving);
+            }
+            Step::Close => {
+                let closed = self.writer().close().await;
+                if let Err(fault) = &closed {
+                    error!("The append only file is left as it is: {fault}");
+                }
+                self.report(closed, Event::Closed);
+            }
+        }
+    }
+
+    /// Starts a writer over a new base, which reports its fault.
+    async fn start(&mut self) {
+        let (watches, fault) = oneshot::channel();
+        let started = match self.admin.starter.get() {
+            Some(start) => start(self.settings, watches).await,
+            None => Ok(Err("the server is starting".to_owned())),
+        };
+        match started.unwrap_or_else(|_| Err("its thread has ended".to_owned())) {
+            Ok(writer) => {
+                self.writer = Some(writer);
+                self.report(Ok(()), Event::Started);
+                let reports = self.reports.clone();
+                actix_rt::spawn(async move {
+                    if let Ok(Err(why)) = fault.await {
+                        // The change may have ended meanwhile.
+                        let _ = reports.send(Event::Failed(why));
+                    }
+                });
+            }
+            Err(why) => self.report(Err(why), Event::Started),
+        }
+    }
+
+    /// Tells every shard, and the writer where it concerns that.
+    async fn tell(&self, step: Step) {
+        let (writer, number) = (self.writer(), self.number);
+        if let Step::Take(policy) = step {
+            writer.policy.do_send(SetPolicy(policy));
+        } else if step == Step::Leave {
+            *self.admin.lock_writer() = None;
+        }
+        for shard in &self.admin.parts.shards {
+            let (append, rebuild) = (writer.append.clone(), writer.rebuild.clone());
+            match step {
+                Step::BeginBase => shard.begin_base.do_send(BeginBase { append, number }),
+                Step::Tell => shard.tell.do_send(Tell(self.reports.clone())),
+                Step::Take(policy) => shard.begin.do_send(Begin { append, rebuild, policy }),
+                _ => shard.end.do_send(End),
+            }
+        }
+        self.admin.ask_all(Question::Nothing).await;
+        self.report(Ok(()), Event::Heard(step));
+    }
+
+    fn report(&self, result: Result<(), String>, success: Event) {
+        let event = match result {
+            Ok(()) => success,
+            Err(why) => Event::Failed(why),
+        };
+        // Who hears it is there as long as this.
+        let _ = self.reports.send(event);
+    }
+
+    fn writer(&self) -> &Writer {
+        self.writer.as_ref().expect("the first step of a change has given a writer")
+    }
 }

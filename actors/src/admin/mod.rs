@@ -16,7 +16,8 @@ use std::sync::{Arc, Mutex, OnceLock, RwLock};
 use actix::Recipient;
 use tokio::sync::{mpsc, oneshot};
 use troupe::aof::journal::Figures;
-use troupe::clients::Pause;
+use troupe::batch::Home;
+use troupe::clients::{Pause, Watcher};
 use troupe::commands::action::{Action, Gathered, Shutdown};
 use troupe::commands::error::CommandError;
 use troupe::resp::Reply;
@@ -33,17 +34,16 @@ use crate::clock::Clock;
 use crate::descriptors::Descriptors;
 use crate::fault::Records;
 use crate::message::aof::{Begin, BeginBase, End, SetPolicy, Tell};
-use crate::message::connection::Push;
 use crate::message::control::Panic;
 use crate::message::listener::{Open, Settle};
 use crate::message::router::Move;
-use crate::message::shard::{Ask, AskClients, Disturb, Letters, Watch};
+use crate::message::shard::{Ask, AskClients, Disturb, Letters};
 use crate::settings::ConfigFile;
 use crate::shared::Shared;
 use crate::thread::Thread;
 
 pub use facts::Origin;
-pub use journal::{Starter, Writer};
+pub use journal::{Started, Starter, Writer};
 
 use journal::Rewrites;
 use oom::Score;
@@ -72,8 +72,6 @@ pub struct Reach {
     pub begin: Recipient<Begin>,
     /// It ends.
     pub end: Recipient<End>,
-    /// Who monitors.
-    pub watch: Recipient<Watch>,
 }
 
 /// What an [`Admin`] is made of.
@@ -119,7 +117,7 @@ pub struct Admin {
     changing: tokio::sync::Mutex<()>,
     score: Mutex<Score>,
     pause: Mutex<Option<Pause>>,
-    watchers: Mutex<Vec<(u64, Recipient<Push>)>>,
+    watchers: Mutex<Vec<Watcher>>,
     rates: Mutex<Rates>,
 }
 
@@ -219,14 +217,11 @@ impl Actions for Admin {
     fn perform(
         self: Arc<Admin>,
         action: Action,
-        session: &mut Session,
+        home: Home,
+        session: &Session,
         thread: Rc<Thread>,
-        push: Recipient<Push>,
     ) -> Performing {
         let (id, resp3, is_local) = (session.id, session.resp3, session.peer.is_local());
-        if action == Action::Monitor {
-            session.monitors = true;
-        }
         Box::pin(async move {
             let mut out = Vec::new();
             let mut reply = Reply::new(&mut out, resp3);
@@ -258,7 +253,7 @@ impl Actions for Admin {
                 // Nothing blocks yet, so there is nobody to release.
                 Action::ClientUnblock { .. } => reply.int(0),
                 Action::Monitor => {
-                    self.watch(id, push).await;
+                    self.watch(Watcher { home, client: id }).await;
                     reply.ok();
                 }
                 Action::Shutdown(asked) => self.shutdown(asked).await?,
@@ -277,7 +272,7 @@ impl Actions for Admin {
     }
 
     fn unwatch(&self, id: u64) {
-        self.change_watchers(|watchers| watchers.retain(|(watcher, _)| *watcher != id));
+        self.change_watchers(|watchers| watchers.retain(|watcher| watcher.client != id));
     }
 }
 

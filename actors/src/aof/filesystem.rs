@@ -1,51 +1,23 @@
-//! What the journal asks of the file system, as traits: so that a test can stand in for a disk that
-//! fails or loses power at any call (`disk/rehearsal.rs`).
+//! The journal's calls on the file system, carried out by the operating system.
 //!
-//! Left out: reading records back (`load`), which changes nothing but the torn tail that it cuts.
+//! They block: they are made on the AOF writer's own thread and on the threads that load, never on
+//! a shard's. What they are for is decided in `troupe::aof`.
 
 use std::ffi::OsString;
-use std::fmt::Debug;
 use std::fs::{self, File};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read, Write as _};
 use std::path::Path;
 
-/// The calls on names. Every error is the system's.
-pub trait FileSystem: Debug + Send {
-    /// Makes a directory.
-    fn create_directory(&self, path: &Path) -> io::Result<()>;
-    /// Makes durable which names a directory holds.
-    fn sync_directory(&self, path: &Path) -> io::Result<()>;
-    /// The names that a directory holds, in any order.
-    fn names(&self, path: &Path) -> io::Result<Vec<OsString>>;
-    /// The length of a file in bytes, if there is one of that name.
-    fn length(&self, path: &Path) -> io::Result<Option<u64>>;
-    /// The first `most` bytes of a file, if there is one of that name.
-    fn read(&self, path: &Path, most: u64) -> io::Result<Option<Vec<u8>>>;
-    /// Makes a file, or empties the one that there is.
-    fn create(&self, path: &Path) -> io::Result<Box<dyn OpenFile>>;
-    /// Opens a file that there is.
-    fn open(&self, path: &Path) -> io::Result<Box<dyn OpenFile>>;
-    /// Gives a file another name. What had that name is gone.
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
-    /// Removes a file, if there is one of that name.
-    fn remove(&self, path: &Path) -> io::Result<()>;
-}
-
-/// A file that is open for appending.
-pub trait OpenFile: Debug + Send {
-    /// Writes all bytes at the end. After an error any part of them may be there.
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
-    /// Makes durable what the file holds.
-    fn sync(&mut self) -> io::Result<()>;
-    /// Cuts the file to `length` bytes.
-    fn cut(&mut self, length: u64) -> io::Result<()>;
-    /// Its length in bytes.
-    fn length(&self) -> io::Result<u64>;
-}
+use troupe::aof::filesystem::{FileSystem, OpenFile};
 
 /// The operating system's.
 #[derive(Debug, Clone, Copy)]
 pub struct Os;
+
+/// A file of the operating system that is open for appending, so that a write after a cut goes to
+/// the new end.
+#[derive(Debug)]
+struct OsFile(File);
 
 impl FileSystem for Os {
     fn create_directory(&self, path: &Path) -> io::Result<()> {
@@ -65,21 +37,18 @@ impl FileSystem for Os {
         Ok(metadata.filter(|metadata| !metadata.is_dir()).map(|metadata| metadata.len()))
     }
 
-    fn read(&self, path: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
-        let Some(file) = if_there(File::open(path))? else { return Ok(None) };
-        let mut bytes = Vec::new();
-        file.take(most).read_to_end(&mut bytes)?;
-        Ok(Some(bytes))
+    fn read(&self, path: &Path) -> io::Result<Option<Box<dyn Read + Send>>> {
+        Ok(if_there(File::open(path))?.map(|file| Box::new(file) as Box<dyn Read + Send>))
     }
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn OpenFile>> {
         let file = File::options().append(true).create(true).open(path)?;
         file.set_len(0)?;
-        Ok(Box::new(file))
+        Ok(Box::new(OsFile(file)))
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn OpenFile>> {
-        Ok(Box::new(File::options().append(true).open(path)?))
+        Ok(Box::new(OsFile(File::options().append(true).open(path)?)))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -99,20 +68,94 @@ fn if_there<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
-impl OpenFile for File {
+impl OpenFile for OsFile {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.write_all(bytes)
+        self.0.write_all(bytes)
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        self.sync_data()
+        self.0.sync_data()
     }
 
     fn cut(&mut self, length: u64) -> io::Result<()> {
-        self.set_len(length)
+        self.0.set_len(length)
     }
 
     fn length(&self) -> io::Result<u64> {
-        Ok(self.metadata()?.len())
+        Ok(self.0.metadata()?.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use troupe::aof::directory::{Directory, Origin, Place};
+    use troupe::aof::increment::Increment;
+    use troupe::aof::load::Reader;
+    use troupe::aof::storage::Storage as _;
+
+    use super::*;
+
+    #[test]
+    fn appends_behind_a_cut() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x");
+        fs::write(&path, b"0123456789").unwrap();
+        let mut increment = Increment::open(&Os, &path).unwrap();
+        increment.append(b"torn").unwrap();
+        increment.cut(10).unwrap();
+        increment.append(b"abc").unwrap();
+        increment.sync().unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"0123456789abc");
+        assert_eq!(increment.length().unwrap(), 13);
+    }
+
+    #[test]
+    fn a_full_disk_is_named_in_the_words_of_the_system() {
+        let mut full = Increment::open(&Os, Path::new("/dev/full")).unwrap();
+        let fault = full.append(b"x").unwrap_err();
+        assert_eq!(fault.to_string(), "write /dev/full: No space left on device");
+    }
+
+    #[test]
+    fn what_is_not_there_is_no_error_where_that_may_be() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x");
+        assert!(Os.read(&path).unwrap().is_none());
+        assert_eq!(Os.length(&path).unwrap(), None);
+        assert_eq!(Os.length(dir.path()).unwrap(), None, "a directory is no file");
+        Os.remove(&path).unwrap();
+        assert_eq!(Os.open(&path).unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(Os.rename(&path, dir.path()).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn a_journal_begins_is_adopted_and_is_read_on_a_real_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = Place {
+            dir: dir.path().to_owned(),
+            appenddirname: "d".into(),
+            appendfilename: "a".into(),
+        };
+        fs::write(dir.path().join("a"), "*2\r\n$4\r\nINCR\r\n$1\r\nx\r\n").unwrap();
+        for (origin, appended) in [(Origin::Adopted, 1), (Origin::Found, 2)] {
+            let mut directory = Directory::open(Box::new(Os), &place).unwrap();
+            assert_eq!(directory.origin(), origin);
+            directory.open_increment().unwrap().0.append(b"*1\r\n$8\r\nFLUSHALL\r\n*1").unwrap();
+            let mut reader = Reader::new(Box::new(Os), directory.files().unwrap(), None);
+            while reader.next_block().unwrap().is_some() {}
+            let read = reader.end();
+            assert_eq!(read.records, 1 + appended);
+            read.torn.unwrap().mend(&Os, true).unwrap();
+            assert_eq!(directory.files().unwrap()[1].length, 18 * appended);
+        }
+        let mut directory = Directory::open_anew(Box::new(Os), &place).unwrap();
+        directory.create_base().unwrap().append(b"base").unwrap();
+        directory.begin().unwrap();
+        let mut names: Vec<_> = fs::read_dir(dir.path().join("d"))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        assert_eq!(names, ["a.2.base.aof", "a.2.incr.aof", "a.manifest"]);
     }
 }

@@ -1,10 +1,7 @@
-//! The AOF writer's actor: a thin shell around `troupe::aof::journal`, on a thread of its own.
+//! The AOF writer's actor: a thin shell around `troupe::aof::writer`, on a thread of its own.
 //!
-//! Handlers only file mail; one runner does the disk work that the journal asks for and sends out
-//! its news. A panic counts as a failed sync, since nobody can say what had reached the file.
-//!
-//! A journal that begins while the server runs is written to a base that nothing lists, and its
-//! failures concern only whoever asked for it, until `Switch` says that the base is whole.
+//! Handlers only file mail; one runner carries out the tasks that follow from it. A panic counts as
+//! a failed sync, since nobody can say what had reached the file.
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,21 +14,20 @@ use actix::fut::ActorFuture;
 use actix::{
     Actor, ActorContext, ActorState, Arbiter, AsyncContext, Context, Handler, Recipient, Supervised,
 };
-use tokio::sync::oneshot;
 use tokio::time::{Sleep, sleep};
-use tracing::{error, info};
-use troupe::aof::journal::{Figures, Journal, News, Sizes};
-use troupe::aof::storage::Fault;
-use troupe::batch::Batch;
+use tracing::{error, info, warn};
+use troupe::aof::directory::Directory;
+use troupe::aof::increment::Increment;
+use troupe::aof::journal::{Figures, Journal, News};
+use troupe::aof::storage::Work;
+use troupe::aof::writer::{self, Task};
 use troupe::shard::letter::Letter;
-use troupe::stream::{self, Policy};
+use troupe::shard::turn::Held;
 
-use crate::aof::disk::Directory;
-use crate::aof::increment::Increment;
 use crate::aof::loader;
 use crate::clock::Clock;
 use crate::fault::{Vital, give_up, panic_text};
-use crate::message::aof::{Append, Close, Rebuild, SetPolicy, Switch};
+use crate::message::aof::{Append, Asks, Close, Rebuild, SetPolicy, Switch, SyncAll};
 use crate::message::control::{Panic, Restarted};
 use crate::message::shard::{Letters, Progressed};
 use crate::shared::Shared;
@@ -46,21 +42,24 @@ pub struct Receivers {
     pub guardian: Recipient<Restarted>,
 }
 
+/// What a writer is given beside its files.
+pub struct Parts {
+    /// Where its news go.
+    pub receivers: Receivers,
+    /// What all threads share.
+    pub shared: Arc<Shared>,
+    /// Where its figures are seen.
+    pub figures: Arc<Mutex<Figures>>,
+    /// Time.
+    pub clock: Clock,
+}
+
 /// The actor that owns the journal.
 pub struct AofWriter {
-    journal: Journal<Box<Batch>>,
+    core: writer::Writer<Held, Asks, Rebuild>,
     directory: Directory,
     increment: Increment,
-    receivers: Receivers,
-    shared: Arc<Shared>,
-    figures: Arc<Mutex<Figures>>,
-    clock: Clock,
-    taken: u64,
-    rebuilds: Vec<Rebuild>,
-    closing: Option<oneshot::Sender<Result<(), String>>>,
-    is_over: bool,
-    writes_base: bool,
-    switching: Option<oneshot::Sender<Result<(), String>>>,
+    parts: Parts,
     panics_next: bool,
     last_panic: String,
     _vital: Vital,
@@ -69,38 +68,34 @@ pub struct AofWriter {
 impl AofWriter {
     /// A writer over an open increment.
     pub fn new(
-        journal: Journal<Box<Batch>>,
+        journal: Journal<Held>,
         directory: Directory,
         increment: Increment,
-        receivers: Receivers,
-        shared: Arc<Shared>,
-        figures: Arc<Mutex<Figures>>,
-        clock: Clock,
+        parts: Parts,
     ) -> AofWriter {
-        AofWriter {
-            journal,
-            directory,
-            increment,
-            receivers,
-            shared,
-            figures,
-            clock,
-            taken: 0,
-            rebuilds: Vec::new(),
-            closing: None,
-            is_over: false,
-            writes_base: false,
-            switching: None,
-            panics_next: false,
-            last_panic: String::new(),
-            _vital: Vital("the AOF writer"),
-        }
+        AofWriter::around(writer::Writer::new(journal), directory, increment, parts)
     }
 
-    /// The same, over the file of a base that begins.
-    pub fn of_base(mut self) -> AofWriter {
-        self.writes_base = true;
-        self
+    /// A writer over the file of a base that begins. Who `watches` is told when it fails.
+    pub fn of_base(
+        journal: Journal<Held>,
+        watches: Asks,
+        directory: Directory,
+        base: Increment,
+        parts: Parts,
+    ) -> AofWriter {
+        AofWriter::around(writer::Writer::of_base(journal, watches), directory, base, parts)
+    }
+
+    fn around(
+        core: writer::Writer<Held, Asks, Rebuild>,
+        directory: Directory,
+        increment: Increment,
+        parts: Parts,
+    ) -> AofWriter {
+        let _vital = Vital("the AOF writer");
+        let (panics_next, last_panic) = (false, String::new());
+        AofWriter { core, directory, increment, parts, panics_next, last_panic, _vital }
     }
 
     /// Runs `work`; after a panic the supervisor restarts the writer.
@@ -112,152 +107,95 @@ impl AofWriter {
         }
     }
 
-    /// Takes in what a shard did. A lost journal holds nobody back who only reads.
-    fn take(&mut self, mut append: stream::Append<Box<Batch>>) {
-        self.taken += u64::from(!append.bytes.is_empty());
-        if self.journal.is_lost() {
-            let reads = append.finished.extract_if(.., |batch| !batch.has_written);
-            self.send_home(reads.collect());
+    /// Carries out everything that is due.
+    fn work(&mut self) {
+        if std::mem::take(&mut self.panics_next) {
+            panic!("DEBUG PANIC-ACTOR");
         }
-        self.journal.append(append, self.clock.steady_ms());
+        while let Some(task) = self.core.next(self.parts.clock.steady_ms()) {
+            self.carry_out(task);
+        }
     }
 
-    fn send_home(&self, batches: Vec<Box<Batch>>) {
+    fn carry_out(&mut self, task: Task<Held, Asks, Rebuild>) {
+        match task {
+            Task::Disk(work) => self.do_on_disk(&work),
+            Task::BeginIncrement => {
+                let begun = self.directory.begin().map(|(increment, leftovers)| {
+                    leftovers.iter().for_each(|leftover| warn!("{leftover}"));
+                    self.increment = increment;
+                });
+                self.core.begun(begun.map_err(|error| error.to_string()));
+            }
+            Task::UndoBase => {
+                let undone = self.directory.undo_unfinished();
+                self.core.undone(undone.map_err(|error| error.to_string()));
+            }
+            Task::Rebuild(rebuild, up_to) => match self.directory.files() {
+                Ok(files) => loader::spawn_rebuild(files, up_to, rebuild),
+                Err(fault) => self.core.cannot_rebuild(&fault.to_string()),
+            },
+            Task::MadeDurable(count) => self.parts.shared.journal.made_durable(count),
+            Task::Tell(news) => self.tell(news),
+            Task::Show(figures) => {
+                let mut shown =
+                    self.parts.figures.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+                *shown = figures;
+            }
+            // Who asked may have gone meanwhile.
+            Task::Answer(asks, result) => drop(asks.send(result)),
+            Task::GiveUp(why) => give_up(&why),
+            Task::End => drop(Arbiter::current().stop()),
+        }
+    }
+
+    fn do_on_disk(&mut self, work: &Work) {
+        let result = work.perform(&mut self.increment);
+        if let Err(fault) = &result {
+            error!("Error in the AOF file: {fault}");
+        }
+        self.core.done(result, self.parts.clock.steady_ms());
+    }
+
+    fn tell(&self, news: News<Held>) {
+        match news {
+            News::Release(released) => self.send_home(released),
+            News::Abandon(waiting) => {
+                self.send_home(waiting.into_iter().filter_map(Held::abandon).collect());
+            }
+            News::Progress(progress) => {
+                let shards = &self.parts.receivers.progress;
+                if let Some(shard) = shards.get(usize::from(progress.shard)) {
+                    shard.do_send(Progressed(progress));
+                }
+            }
+            News::Refuse(fault) => {
+                error!("Writes are refused: {fault}");
+                self.tell_all(Some(&fault.reason));
+            }
+            News::Resume => {
+                info!("The AOF file can be written again");
+                self.tell_all(None);
+            }
+        }
+    }
+
+    fn send_home(&self, released: Vec<Held>) {
         let mut homes: HashMap<u16, Vec<Letter>> = HashMap::new();
-        for batch in batches {
-            homes.entry(batch.home.thread).or_default().push(Letter::Home(batch));
+        for (thread, letter) in released.into_iter().map(Held::into_letter) {
+            homes.entry(thread).or_default().push(letter);
         }
         for (thread, letters) in homes {
-            if let Some(receiver) = self.receivers.letters.get(usize::from(thread)) {
+            if let Some(receiver) = self.parts.receivers.letters.get(usize::from(thread)) {
                 receiver.do_send(Letters(letters));
             }
         }
     }
 
-    /// Does all disk work that is due, and sends out what follows from it.
-    fn work(&mut self) {
-        if std::mem::take(&mut self.panics_next) {
-            panic!("DEBUG PANIC-ACTOR");
+    fn tell_all(&self, refused: Option<&String>) {
+        for receiver in &self.parts.receivers.letters {
+            receiver.do_send(Letters(vec![Letter::Journal(refused.cloned())]));
         }
-        if self.is_over {
-            return;
-        }
-        while let Some(work) = self.journal.next(self.clock.steady_ms()) {
-            let result = work.perform(&mut self.increment);
-            if let Err(fault) = &result {
-                error!("Error in the AOF file: {fault}");
-            }
-            self.journal.done(result, self.clock.steady_ms());
-            self.send_news();
-        }
-        self.send_news();
-        self.end_base();
-        self.start_rebuilds();
-        self.end_closing();
-    }
-
-    fn send_news(&mut self) {
-        if self.journal.is_durable() {
-            self.shared.journal.made_durable(self.taken);
-        }
-        for news in self.journal.take_news() {
-            match news {
-                News::Release(batches) => self.send_home(batches),
-                News::Abandon(mut batches) => {
-                    batches.iter_mut().for_each(|batch| batch.abandon());
-                    self.send_home(batches);
-                }
-                News::Progress(progress) => {
-                    if let Some(shard) = self.receivers.progress.get(usize::from(progress.shard)) {
-                        shard.do_send(Progressed(progress));
-                    }
-                }
-                News::Refuse(fault) => self.tell_all(Some(&fault)),
-                News::Resume => self.tell_all(None),
-            }
-        }
-        self.show(self.journal.figures());
-    }
-
-    fn show(&self, figures: Figures) {
-        *self.figures.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = figures;
-    }
-
-    fn tell_all(&self, fault: Option<&Fault>) {
-        if self.writes_base {
-            return;
-        }
-        match fault {
-            Some(fault) => error!("Writes are refused: {fault}"),
-            None => info!("The AOF file can be written again"),
-        }
-        for receiver in &self.receivers.letters {
-            let reason = fault.map(|fault| fault.reason.clone());
-            receiver.do_send(Letters(vec![Letter::Journal(reason)]));
-        }
-    }
-
-    fn start_rebuilds(&mut self) {
-        if self.journal.is_lost() {
-            if !self.rebuilds.is_empty() {
-                give_up("a shard has to be rebuilt while the journal cannot be trusted");
-            }
-            return;
-        }
-        let Some(up_to) = self.journal.written_length() else { return };
-        for rebuild in self.rebuilds.drain(..) {
-            match self.directory.files() {
-                Ok(files) => loader::spawn_rebuild(files, up_to, rebuild),
-                Err(fault) => give_up(&format!("a shard cannot be rebuilt: {fault}")),
-            }
-        }
-    }
-
-    /// The base is left for an increment once all of it is durable.
-    fn end_base(&mut self) {
-        let fault = self.journal.fault().map(ToString::to_string);
-        if fault.is_none() && !self.journal.is_durable() {
-            return;
-        }
-        let Some(switching) = self.switching.take() else { return };
-        if !self.writes_base {
-            let _ = switching.send(fault.map_or(Ok(()), Err));
-            return;
-        }
-        let begun = match fault {
-            Some(fault) => Err(fault),
-            None => self.directory.begin().map_err(|error| error.to_string()),
-        };
-        let result = begun.map(|increment| {
-            self.increment = increment;
-            self.writes_base = false;
-            self.journal.begin_increment();
-        });
-        let _ = switching.send(result);
-    }
-
-    /// Ends with its thread once everything is durable, or cannot be. What waited for that waits no
-    /// longer: there is no journal any more that could promise it.
-    fn end_closing(&mut self) {
-        if !self.journal.is_durable() && self.journal.fault().is_none() {
-            return;
-        }
-        let Some(closing) = self.closing.take() else { return };
-        let result = match self.journal.fault() {
-            // Why the base is given up has been said.
-            _ if self.writes_base => {
-                self.directory.undo_unfinished().map_err(|error| error.to_string())
-            }
-            Some(fault) => Err(fault.to_string()),
-            None => Ok(()),
-        };
-        let waiting = self.journal.take_waiting();
-        self.send_home(waiting);
-        // The next journal may begin before this thread has ended.
-        self.is_over = true;
-        self.show(Journal::<()>::new(Policy::Never, Sizes::default()).figures());
-        let _ = closing.send(result);
-        Arbiter::current().stop();
     }
 }
 
@@ -273,14 +211,10 @@ impl Actor for AofWriter {
 
 impl Supervised for AofWriter {
     fn restarting(&mut self, _: &mut Context<AofWriter>) {
-        self.receivers
-            .guardian
-            .do_send(Restarted { name: "aof-writer".to_owned(), why: self.last_panic.clone() });
-        self.journal.distrust(Fault {
-            operation: "panic",
-            path: self.increment.path().display().to_string(),
-            reason: "the AOF writer was started anew and does not trust its file".to_owned(),
-        });
+        let why = self.last_panic.clone();
+        let restarted = Restarted { name: "aof-writer".to_owned(), why };
+        self.parts.receivers.guardian.do_send(restarted);
+        self.core.restarted(self.increment.path().display().to_string());
     }
 }
 
@@ -303,11 +237,12 @@ impl ActorFuture<AofWriter> for Runner {
             if ctx.state() == ActorState::Stopping {
                 return Poll::Ready(());
             }
-            let Some(due) = actor.journal.due_ms() else {
+            let Some(due) = actor.core.due_ms() else {
                 self.alarm = None;
                 return Poll::Pending;
             };
-            let until = Duration::from_millis(due.saturating_sub(actor.clock.steady_ms()).max(1));
+            let left = due.saturating_sub(actor.parts.clock.steady_ms());
+            let until = Duration::from_millis(left.max(1));
             if self.alarm.as_ref().is_none_or(|(at, _)| *at != due) {
                 self.alarm = Some((due, Box::pin(sleep(until))));
             }
@@ -324,7 +259,10 @@ impl Handler<Append> for AofWriter {
     type Result = ();
 
     fn handle(&mut self, append: Append, ctx: &mut Context<AofWriter>) {
-        self.guarded(ctx, |writer| writer.take(append.0));
+        let take = |writer: &mut AofWriter| {
+            writer.core.append(append.0, writer.parts.clock.steady_ms());
+        };
+        self.guarded(ctx, take);
     }
 }
 
@@ -332,7 +270,7 @@ impl Handler<SetPolicy> for AofWriter {
     type Result = ();
 
     fn handle(&mut self, policy: SetPolicy, _: &mut Context<AofWriter>) {
-        self.journal.set_policy(policy.0);
+        self.core.set_policy(policy.0);
     }
 }
 
@@ -340,7 +278,7 @@ impl Handler<Rebuild> for AofWriter {
     type Result = ();
 
     fn handle(&mut self, rebuild: Rebuild, _: &mut Context<AofWriter>) {
-        self.rebuilds.push(rebuild);
+        self.core.rebuild(rebuild);
     }
 }
 
@@ -348,11 +286,15 @@ impl Handler<Switch> for AofWriter {
     type Result = ();
 
     fn handle(&mut self, switch: Switch, _: &mut Context<AofWriter>) {
-        if self.writes_base {
-            // So that all is synced at once, whatever the policy.
-            self.journal.close();
-        }
-        self.switching = Some(switch.0);
+        self.core.switch(switch.0);
+    }
+}
+
+impl Handler<SyncAll> for AofWriter {
+    type Result = ();
+
+    fn handle(&mut self, sync: SyncAll, _: &mut Context<AofWriter>) {
+        self.core.sync(sync.0);
     }
 }
 
@@ -360,8 +302,7 @@ impl Handler<Close> for AofWriter {
     type Result = ();
 
     fn handle(&mut self, close: Close, _: &mut Context<AofWriter>) {
-        self.journal.close();
-        self.closing = Some(close.0);
+        self.core.close(close.0);
     }
 }
 

@@ -6,21 +6,22 @@ use std::sync::{Arc, Mutex};
 use actix::{Addr, Arbiter, Recipient, Supervisor};
 use anyhow::Context as _;
 use tokio::sync::oneshot;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
+use troupe::aof::directory::{Directory, Origin, Place};
+use troupe::aof::error::AofError;
+use troupe::aof::increment::Increment;
 use troupe::aof::journal::{Figures, Journal, Sizes};
 use troupe::route::Map;
 use troupe::settings::Settings;
+use troupe::shard::turn::Held;
 use troupe::stream::Policy;
 
-use crate::admin::Writer;
-use crate::aof::disk::{Directory, Origin, Place};
-use crate::aof::error::AofError;
+use crate::admin::{Started, Writer};
 use crate::aof::filesystem::Os;
-use crate::aof::increment::Increment;
 use crate::aof::loader::{self, Loading};
-use crate::aof::writer::{AofWriter, Receivers};
+use crate::aof::writer::{AofWriter, Parts, Receivers};
 use crate::clock::Clock;
-use crate::message::aof::Begin;
+use crate::message::aof::{Asks, Begin};
 use crate::message::control::Restarted;
 use crate::shard::Shard;
 use crate::shared::Shared;
@@ -48,7 +49,7 @@ impl Starter {
         if directory.origin() != Origin::New && self.read(&directory, settings).await? {
             return Ok(None);
         }
-        directory.delete_history();
+        directory.delete_history().iter().for_each(|leftover| warn!("{leftover}"));
         let (increment, sizes) = directory.open_increment()?;
         let policy = Policy::from(settings.appendfsync);
         let arbiter = Arbiter::try_new().context(NO_THREAD)?;
@@ -75,21 +76,26 @@ impl Starter {
         let (sender, receiver) = oneshot::channel();
         std::thread::Builder::new().name("loader".to_owned()).spawn(move || {
             // The starter waits for it.
-            let _ = sender.send(loader::load_all(&files, map, renames, shards, skips_refused));
+            let _ = sender.send(loader::load_all(files, map, renames, shards, skips_refused));
         })?;
         let loaded = receiver.await.context("the loader ended without a word")??;
         let read = &loaded.read;
         if let Some(torn) = &read.torn {
-            torn.mend(settings.aof_load_truncated)?;
+            torn.mend(&Os, settings.aof_load_truncated)?;
+            warn!(
+                path = %torn.path.display(), offset = torn.valid_up_to,
+                dropped_bytes = torn.dropped,
+                "cut an unfinished record off the end of the AOF (aof-load-truncated is yes)"
+            );
         }
         let seconds = (self.clock.nanos() - began) as f64 / 1e9;
         info!("DB loaded from append only file: {seconds:.3} seconds, {} records", read.records);
         Ok(loaded.is_foreign)
     }
 
-    /// Starts a writer over the file of a new base, or tells the log why that is not possible and
-    /// gives nothing.
-    pub(super) fn begin(&self, settings: &Settings) -> oneshot::Receiver<Writer> {
+    /// Starts a writer over the file of a new base, or says why that is not possible. Who
+    /// `watches` is told when the base fails.
+    pub(super) fn begin(&self, settings: &Settings, watches: Asks) -> Started {
         let (sender, receiver) = oneshot::channel();
         let place = place(settings);
         let open = move || -> Result<(Directory, Increment), AofError> {
@@ -100,52 +106,45 @@ impl Starter {
         let arbiter = match Arbiter::try_new() {
             Ok(arbiter) => arbiter,
             Err(error) => {
-                error!("{NO_THREAD}: {error}");
+                // Who asked waits for it, here and below.
+                let _ = sender.send(Err(format!("{NO_THREAD}: {error}")));
                 return receiver;
             }
         };
-        let writer = self.writer_of_base();
+        let parts = self.parts();
         self.shared.journal.reset();
         arbiter.spawn_fn(move || match open() {
             Ok((directory, base)) => {
-                let made = writer(directory, base);
-                // Who asked waits for it.
-                let _ = sender.send(reach(&Supervisor::start(move |_| made)));
+                let journal = Journal::new(Policy::Never, Sizes::default());
+                let made = AofWriter::of_base(journal, watches, directory, base, parts);
+                let _ = sender.send(Ok(reach(&Supervisor::start(move |_| made))));
             }
             Err(error) => {
-                error!("The append only file cannot be begun: {error}");
+                let _ = sender.send(Err(error.to_string()));
                 Arbiter::current().stop();
             }
         });
         receiver
     }
 
-    fn writer_of_base(&self) -> impl FnOnce(Directory, Increment) -> AofWriter + Send + use<> {
-        let parts = self.parts();
-        move |directory, base| {
-            let journal = Journal::new(Policy::Never, Sizes::default());
-            let (receivers, shared, figures, clock) = parts;
-            AofWriter::new(journal, directory, base, receivers, shared, figures, clock).of_base()
-        }
-    }
-
     fn writer(
         &self,
-        journal: Journal<Box<troupe::batch::Batch>>,
+        journal: Journal<Held>,
         directory: Directory,
         increment: Increment,
     ) -> impl FnOnce() -> AofWriter + Send + use<> {
-        let (receivers, shared, figures, clock) = self.parts();
-        move || AofWriter::new(journal, directory, increment, receivers, shared, figures, clock)
+        let parts = self.parts();
+        move || AofWriter::new(journal, directory, increment, parts)
     }
 
-    fn parts(&self) -> (Receivers, Arc<Shared>, Arc<Mutex<Figures>>, Clock) {
+    fn parts(&self) -> Parts {
         let receivers = Receivers {
             letters: self.shards.iter().map(|shard| shard.clone().recipient()).collect(),
             progress: self.shards.iter().map(|shard| shard.clone().recipient()).collect(),
             guardian: self.guardian.clone(),
         };
-        (receivers, self.shared.clone(), self.figures.clone(), self.clock.clone())
+        let (shared, figures) = (self.shared.clone(), self.figures.clone());
+        Parts { receivers, shared, figures, clock: self.clock.clone() }
     }
 }
 
@@ -163,6 +162,7 @@ fn reach(writer: &Addr<AofWriter>) -> Writer {
         rebuild: writer.clone().recipient(),
         policy: writer.clone().recipient(),
         switch: writer.clone().recipient(),
+        sync: writer.clone().recipient(),
         close: writer.clone().recipient(),
         panic: writer.clone().recipient(),
     }

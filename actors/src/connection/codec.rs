@@ -3,23 +3,24 @@
 //! What is complete is cut off the read buffer and frozen, so that the requests are ranges of it.
 
 use bytes::{Bytes, BytesMut};
-use tokio_util::codec;
-use troupe::resp::{Decoder, Frames, Limits, ProtocolError};
+use tokio_util::codec::Decoder;
+use troupe::connection;
+use troupe::connection::Codec as _;
+use troupe::resp::{Frames, Limits, ProtocolError};
 
 /// The codec of one connection.
 #[derive(Debug, Default)]
-pub struct Codec {
-    decoder: Decoder,
+pub(super) struct Codec {
+    resp: connection::Resp,
     /// What a request may cost.
-    pub limits: Limits,
-    /// Reused from batch to batch.
-    pub frames: Frames,
-    full: bool,
+    limits: Limits,
+    /// Where the requests stand that were decoded last.
+    frames: Frames,
 }
 
 /// Why a connection cannot go on.
 #[derive(Debug, thiserror::Error)]
-pub enum CodecError {
+pub(super) enum CodecError {
     /// What came in cannot be understood.
     #[error(transparent)]
     Protocol(#[from] ProtocolError),
@@ -28,28 +29,40 @@ pub enum CodecError {
     Io(#[from] std::io::Error),
 }
 
-impl Codec {
-    /// True when the buffer may hold more complete requests.
-    pub fn has_more(&self) -> bool {
-        self.full
-    }
-
-    /// How many more bytes the request under way is known to need.
-    pub fn wanted(&self) -> usize {
-        self.decoder.wanted()
-    }
-}
-
-impl codec::Decoder for Codec {
+impl Decoder for Codec {
     type Item = Bytes;
     type Error = CodecError;
 
     /// The bytes of all complete requests; their ranges are in `frames`.
-    fn decode(&mut self, buffer: &mut BytesMut) -> Result<Option<Bytes>, CodecError> {
-        self.frames.clear();
-        let decoded = self.decoder.decode(buffer, &self.limits, &mut self.frames)?;
-        self.full = decoded.full;
-        let bytes = buffer.split_to(decoded.consumed);
-        Ok((!self.frames.is_empty()).then(|| bytes.freeze()))
+    #[inline]
+    fn decode(&mut self, input: &mut BytesMut) -> Result<Option<Bytes>, CodecError> {
+        Ok(self.resp.decode(input, &self.limits, &mut self.frames)?)
+    }
+}
+
+impl connection::Codec for Codec {
+    #[inline]
+    fn decode(
+        &mut self,
+        input: &mut BytesMut,
+        limits: &Limits,
+        frames: &mut Frames,
+    ) -> Result<Option<Bytes>, ProtocolError> {
+        self.limits = *limits;
+        let decoded = Decoder::decode(self, input);
+        std::mem::swap(frames, &mut self.frames);
+        decoded.or_else(|error| match error {
+            CodecError::Protocol(error) => Err(error),
+            // The connection reads, and hears of that there.
+            CodecError::Io(_) => Ok(None),
+        })
+    }
+
+    fn has_more(&self) -> bool {
+        self.resp.has_more()
+    }
+
+    fn wanted(&self) -> usize {
+        self.resp.wanted()
     }
 }

@@ -1,6 +1,6 @@
-//! One client's connection: codec, stream, and the actor between them and the shards.
+//! One client's connection: its socket, and the actor between that and what the connection decides.
 
 pub mod actor;
-pub mod codec;
-pub mod ends;
+mod codec;
+mod steps;
 pub mod stream;

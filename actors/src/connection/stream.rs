@@ -63,13 +63,17 @@ impl Stream {
         }
     }
 
-    /// Takes what the socket holds now and no more, reported or not: it works on a socket that has
-    /// failed a write.
-    pub fn read_rest(&self, buffer: &mut BytesMut) -> io::Result<()> {
+    /// How many bytes the socket holds, reported or not. It works on a socket that has failed a
+    /// write.
+    pub fn held(&self) -> io::Result<usize> {
+        Ok(rustix::io::ioctl_fionread(&*self.socket())? as usize)
+    }
+
+    /// Reads at most so many bytes of those that the socket holds already.
+    pub fn read_held(&self, at_most: usize, buffer: &mut BytesMut) -> io::Result<usize> {
         let socket = self.socket();
-        let held = rustix::io::ioctl_fionread(&*socket)?;
-        io::copy(&mut (&*socket).take(held), &mut buffer.writer())?;
-        Ok(())
+        let read = io::copy(&mut (&*socket).take(at_most as u64), &mut buffer.writer())?;
+        Ok(read as usize)
     }
 
     fn socket(&self) -> SockRef<'_> {

@@ -1,17 +1,26 @@
 //! Mail for the AOF writer.
 
 use actix::{Message, Recipient};
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
-use troupe::batch::Batch;
+use troupe::aof::change::Event;
 use troupe::route::ShardId;
+use troupe::shard::turn::Held;
 use troupe::stream::{self, Policy};
 
 use crate::message::shard;
 
+/// Where the writer says how something went that was asked of it: why not, if it failed.
+pub type Asks = oneshot::Sender<Result<(), String>>;
+
+/// Where a change of the journal hears what comes of its steps. Each of those who report has a few
+/// things to say in a whole change, and that is the bound.
+pub type Reports = UnboundedSender<Event>;
+
 /// What a shard did in one turn.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Append(pub stream::Append<Box<Batch>>);
+pub struct Append(pub stream::Append<Held>);
 
 /// A change of `appendfsync`.
 #[derive(Message, Clone, Copy, Debug)]
@@ -44,22 +53,26 @@ pub struct BeginBase {
     pub number: u32,
 }
 
-/// To a shard: all shards have begun; tell the data set.
-#[derive(Message, Clone, Copy, Debug)]
+/// To a shard: all shards have begun; tell the slots, and report them, or a panic before there is
+/// a journal.
+#[derive(Message, Clone, Debug)]
 #[rtype(result = "()")]
-pub struct Tell;
+pub struct Tell(pub Reports);
 
 /// To a shard: there is no journal any more.
 #[derive(Message, Clone, Copy, Debug)]
 #[rtype(result = "()")]
 pub struct End;
 
-/// All that came before is a whole base: make it durable, list it, go on with an increment. Where
-/// that was done before, it is only said when all that came before this is durable, which under
-/// `always` is soon.
+/// All that came before is a whole base: make it durable, list it, go on with an increment.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Switch(pub oneshot::Sender<Result<(), String>>);
+pub struct Switch(pub Asks);
+
+/// Say when all that came before is durable, which under `always` is soon.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct SyncAll(pub Asks);
 
 /// To a shard: from now on there is a journal that holds the data set.
 #[derive(Message, Clone)]
@@ -76,4 +89,4 @@ pub struct Begin {
 /// Write and sync everything, then say so and end.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Close(pub oneshot::Sender<Result<(), String>>);
+pub struct Close(pub Asks);

@@ -3,25 +3,22 @@
 use actix::Message;
 use tokio::sync::oneshot;
 use troupe::route::ShardId;
+use troupe::router::{Failure, Order};
 
-/// Move a slot to another shard; answered when every shard has the new map.
+/// Who gave an order hears here that it is done, or why it is not.
+pub type Done = oneshot::Sender<Result<(), Failure>>;
+
+/// Move slots; answered when every shard has been sent the map that says so.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Move {
-    /// The slot.
-    pub slot: u16,
-    /// Its new owner.
-    pub to: ShardId,
-    /// Told when it is done, or why it is not.
-    pub done: oneshot::Sender<Result<(), String>>,
-}
+pub struct Move(pub Order<Done>);
 
-/// The new owner holds the slot that was on its way.
-#[derive(Message, Clone, Copy, Debug)]
+/// Slots that were on their way are with their new owner.
+#[derive(Message, Clone, Debug)]
 #[rtype(result = "()")]
 pub struct Moved {
-    /// The slot.
-    pub slot: u16,
-    /// Its new owner.
+    /// The slots that have arrived in one turn.
+    pub slots: Vec<u16>,
+    /// Their new owner.
     pub to: ShardId,
 }

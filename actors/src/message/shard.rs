@@ -1,6 +1,6 @@
 //! Mail for a shard, and for the thread that it stands for.
 
-use actix::{Message, Recipient};
+use actix::Message;
 use tokio::sync::oneshot;
 use troupe::keyspace::space::Slots;
 use troupe::shard::letter::Letter;
@@ -8,8 +8,6 @@ use troupe::shard::question::{Answer, Question};
 use troupe::shard::refusal::Refusal;
 use troupe::shard::replay::Records;
 use troupe::stream::Progress;
-
-use crate::message::connection;
 
 /// All letters of one turn of one thread to this one.
 #[derive(Message)]
@@ -80,17 +78,14 @@ pub struct Loaded {
     pub load: u64,
 }
 
-/// Who sees every command from now on.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Watch(pub Vec<Recipient<connection::Push>>);
-
 /// Something that only tests ask for.
 #[derive(Message, Clone, Copy, Debug)]
 #[rtype(result = "()")]
 pub enum Disturb {
     /// Spoil some keys and panic.
     Panic,
+    /// Panic when a batch comes that holds slots of other shards.
+    PanicVisit,
     /// Empty the shard and read the journal again.
     Reload,
     /// Make every value anew from the commands that make it.

@@ -3,6 +3,8 @@
 use super::super::scan::{End, Scanner};
 use super::super::storage::Storage;
 use super::*;
+use crate::keyspace::effect::Run;
+use crate::stream::Append;
 
 /// A file in memory, and how much of it is durable.
 #[derive(Default)]
@@ -57,6 +59,11 @@ fn incr(shard: u16, db: u32, text: &'static str) -> Append<&'static str> {
     Append { shard, runs, bytes, finished: vec![text] }
 }
 
+fn append(journal: &mut Journal<&'static str>, append: Append<&'static str>, now_ms: u64) {
+    let finished = append.feed(&mut [journal], now_ms);
+    journal.hold(finished);
+}
+
 fn drive(journal: &mut Journal<&'static str>, disk: &mut Disk, now_ms: u64) {
     while let Some(work) = journal.next(now_ms) {
         let result = work.perform(disk);
@@ -90,7 +97,7 @@ fn read(bytes: &[u8]) -> (Vec<String>, End) {
 fn always_releases_after_one_write_and_one_sync_for_all_that_queued() {
     let (mut journal, mut disk) = (Journal::new(Policy::Always, Sizes::default()), Disk::default());
     for text in ["a", "b", "c"] {
-        journal.append(incr(0, 0, text), 0);
+        append(&mut journal, incr(0, 0, text), 0);
     }
     assert_eq!(journal.take_news(), []);
     drive(&mut journal, &mut disk, 0);
@@ -103,23 +110,23 @@ fn always_releases_after_one_write_and_one_sync_for_all_that_queued() {
 #[test]
 fn what_comes_in_during_a_sync_waits_for_the_next_one() {
     let (mut journal, mut disk) = (Journal::new(Policy::Always, Sizes::default()), Disk::default());
-    journal.append(incr(0, 0, "a"), 0);
+    append(&mut journal, incr(0, 0, "a"), 0);
     let write = journal.next(0).unwrap();
-    journal.append(incr(0, 0, "b"), 0);
+    append(&mut journal, incr(0, 0, "b"), 0);
     journal.done(write.perform(&mut disk), 0);
     let sync = journal.next(0).unwrap();
     assert_eq!(sync, Work::Sync, "a stream of appends must not put the sync off");
-    journal.append(incr(0, 0, "c"), 0);
+    append(&mut journal, incr(0, 0, "c"), 0);
     // A batch without effects that saw a and b.
     let reader = Append { shard: 1, runs: vec![], bytes: vec![], finished: vec!["reader"] };
-    journal.append(reader, 0);
+    append(&mut journal, reader, 0);
     assert_eq!(journal.next(0), None, "one piece of work at a time");
     journal.done(sync.perform(&mut disk), 0);
     assert_eq!(released(&journal.take_news()), ["a"]);
     drive(&mut journal, &mut disk, 0);
     assert_eq!(released(&journal.take_news()), ["b", "c", "reader"]);
     let late = Append { shard: 1, runs: vec![], bytes: vec![], finished: vec!["late"] };
-    journal.append(late, 0);
+    append(&mut journal, late, 0);
     assert_eq!(released(&journal.take_news()), ["late"], "all that it saw is durable");
 }
 
@@ -128,7 +135,7 @@ fn everysec_releases_at_once_and_syncs_each_second() {
     let mut journal = Journal::new(Policy::EverySecond, Sizes::default());
     let mut disk = Disk::default();
     for now_ms in 0..=5_000 {
-        journal.append(incr(0, 0, "a"), now_ms);
+        append(&mut journal, incr(0, 0, "a"), now_ms);
         assert_eq!(released(&journal.take_news()), ["a"]);
         drive(&mut journal, &mut disk, now_ms);
     }
@@ -142,7 +149,7 @@ fn everysec_releases_at_once_and_syncs_each_second() {
 #[test]
 fn no_never_syncs_but_at_the_end() {
     let (mut journal, mut disk) = (Journal::new(Policy::Never, Sizes::default()), Disk::default());
-    journal.append(incr(0, 0, "a"), 0);
+    append(&mut journal, incr(0, 0, "a"), 0);
     drive(&mut journal, &mut disk, 100_000);
     assert_eq!(disk.calls, ["write"]);
     journal.close();
@@ -153,16 +160,16 @@ fn no_never_syncs_but_at_the_end() {
 #[test]
 fn a_changed_policy_keeps_the_order_and_the_word_given() {
     let (mut journal, mut disk) = (Journal::new(Policy::Always, Sizes::default()), Disk::default());
-    journal.append(incr(0, 0, "a"), 0);
+    append(&mut journal, incr(0, 0, "a"), 0);
     journal.set_policy(Policy::Never);
-    journal.append(incr(0, 0, "b"), 0);
+    append(&mut journal, incr(0, 0, "b"), 0);
     assert_eq!(released(&journal.take_news()), [""; 0]);
     drive(&mut journal, &mut disk, 0);
     assert_eq!(released(&journal.take_news()), ["a", "b"]);
-    journal.append(incr(0, 0, "c"), 0);
+    append(&mut journal, incr(0, 0, "c"), 0);
     drive(&mut journal, &mut disk, 0);
     journal.set_policy(Policy::Always);
-    journal.append(Append { shard: 0, runs: vec![], bytes: vec![], finished: vec!["d"] }, 0);
+    append(&mut journal, Append { shard: 0, runs: vec![], bytes: vec![], finished: vec!["d"] }, 0);
     assert_eq!(released(&journal.take_news()), ["c"]);
     drive(&mut journal, &mut disk, 0);
     assert_eq!(released(&journal.take_news()), ["d"]);
@@ -173,13 +180,13 @@ fn selects_where_the_database_changes_and_first_in_a_file() {
     let mut journal = Journal::new(Policy::Never, Sizes::default());
     let mut disk = Disk::default();
     for db in [7, 7, 0, 12] {
-        journal.append(incr(0, db, "a"), 0);
+        append(&mut journal, incr(0, db, "a"), 0);
     }
     let (one, two) = (incr(0, 12, "b"), incr(0, 3, "c"));
     let mut both = Append { shard: 0, runs: one.runs, bytes: one.bytes, finished: vec![] };
     both.bytes.extend(&two.bytes);
     both.runs.push(Run { db: 3, end: both.bytes.len() });
-    journal.append(both, 0);
+    append(&mut journal, both, 0);
     drive(&mut journal, &mut disk, 0);
     assert_eq!(read(&disk.bytes).0, ["7:a", "7:a", "0:a", "12:a", "12:b", "3:c"]);
     assert_eq!(disk.bytes.windows(6).filter(|w| *w == b"SELECT").count(), 4);
@@ -190,8 +197,8 @@ fn selects_where_the_database_changes_and_first_in_a_file() {
 fn progress_is_told_to_the_shard_that_sent() {
     let mut journal = Journal::new(Policy::EverySecond, Sizes::default());
     let mut disk = Disk::default();
-    journal.append(incr(0, 0, "a"), 0);
-    journal.append(incr(3, 0, "bcd"), 0);
+    append(&mut journal, incr(0, 0, "a"), 0);
+    append(&mut journal, incr(3, 0, "bcd"), 0);
     journal.take_news();
     drive(&mut journal, &mut disk, 0);
     let told = journal.take_news();
@@ -205,16 +212,16 @@ fn progress_is_told_to_the_shard_that_sent() {
 fn a_failed_write_refuses_cuts_retries_and_heals() {
     let mut disk = Disk { fail_at: vec![3, 4, 6], ..Disk::default() };
     let mut journal = Journal::new(Policy::Always, Sizes::default());
-    journal.append(incr(0, 0, "a"), 0);
+    append(&mut journal, incr(0, 0, "a"), 0);
     drive(&mut journal, &mut disk, 0);
     journal.take_news();
-    journal.append(incr(0, 0, "b"), 0);
+    append(&mut journal, incr(0, 0, "b"), 0);
     drive(&mut journal, &mut disk, 0);
     assert_eq!(journal.take_news(), [News::Refuse(fault("write"))]);
     assert_eq!(journal.written_length(), None);
     assert!(!journal.figures().is_write_ok);
     // On their way when the news went out.
-    journal.append(incr(0, 1, "c"), 1);
+    append(&mut journal, incr(0, 1, "c"), 1);
     drive(&mut journal, &mut disk, RETRY_MS - 1);
     assert_eq!(disk.calls[2..], ["write", "truncate"], "no new try before its time");
     assert_eq!(journal.due_ms(), Some(RETRY_MS));
@@ -235,13 +242,13 @@ fn after_a_failed_sync_nothing_is_written_or_answered_again() {
     for policy in [Policy::Always, Policy::EverySecond] {
         let mut disk = Disk { fail_at: vec![2], ..Disk::default() };
         let mut journal = Journal::new(policy, Sizes::default());
-        journal.append(incr(0, 0, "a"), 0);
+        append(&mut journal, incr(0, 0, "a"), 0);
         drive(&mut journal, &mut disk, 0);
         drive(&mut journal, &mut disk, 1_000);
         let told = journal.take_news();
         assert!(told.contains(&News::Refuse(fault("fdatasync"))), "{told:?}");
         assert_eq!(told.contains(&News::Abandon(vec!["a"])), policy == Policy::Always);
-        journal.append(incr(0, 0, "b"), 1_000);
+        append(&mut journal, incr(0, 0, "b"), 1_000);
         assert_eq!(journal.take_news(), [News::Abandon(vec!["b"])]);
         journal.close();
         drive(&mut journal, &mut disk, 1_000_000);
@@ -255,7 +262,7 @@ fn after_a_failed_sync_nothing_is_written_or_answered_again() {
 fn closing_on_a_full_disk_tries_once_more_and_ends() {
     let mut disk = Disk { fail_at: (1..100).collect(), ..Disk::default() };
     let mut journal = Journal::new(Policy::EverySecond, Sizes::default());
-    journal.append(incr(0, 0, "a"), 0);
+    append(&mut journal, incr(0, 0, "a"), 0);
     drive(&mut journal, &mut disk, 0);
     journal.close();
     drive(&mut journal, &mut disk, 0);
@@ -264,7 +271,7 @@ fn closing_on_a_full_disk_tries_once_more_and_ends() {
 
     let mut disk = Disk { fail_at: vec![1, 3], ..Disk::default() };
     let mut journal = Journal::new(Policy::EverySecond, Sizes::default());
-    journal.append(incr(0, 0, "a"), 0);
+    append(&mut journal, incr(0, 0, "a"), 0);
     drive(&mut journal, &mut disk, 0);
     journal.close();
     drive(&mut journal, &mut disk, 0);
@@ -285,7 +292,7 @@ fn released_under_always_survives_a_cut_at_each_call() {
             let mut keys = KEYS.iter();
             for now_ms in (0..).step_by(400) {
                 for key in keys.by_ref().take(1 + (now_ms / 400 % 2) as usize) {
-                    journal.append(incr(0, 0, key), now_ms);
+                    append(&mut journal, incr(0, 0, key), now_ms);
                 }
                 while disk.calls.len() < stop_after
                     && let Some(work) = journal.next(now_ms)
@@ -312,7 +319,7 @@ fn released_under_always_survives_a_cut_at_each_call() {
 fn a_base_is_followed_by_an_increment_that_selects_anew() {
     let mut disk = Disk::default();
     let mut journal = Journal::new(Policy::Never, Sizes::default());
-    journal.append(incr(0, 3, "a"), 0);
+    append(&mut journal, incr(0, 3, "a"), 0);
     journal.close();
     drive(&mut journal, &mut disk, 0);
     assert!(journal.is_durable());
@@ -320,7 +327,7 @@ fn a_base_is_followed_by_an_increment_that_selects_anew() {
     journal.begin_increment();
     let mut increment = Disk::default();
     journal.set_policy(Policy::Always);
-    journal.append(incr(0, 3, "b"), 1);
+    append(&mut journal, incr(0, 3, "b"), 1);
     drive(&mut journal, &mut increment, 1);
     assert_eq!(released(&journal.take_news()), ["a", "b"]);
     assert!(String::from_utf8_lossy(&increment.bytes).contains("SELECT"));
@@ -332,7 +339,7 @@ fn a_base_is_followed_by_an_increment_that_selects_anew() {
 #[test]
 fn what_waits_can_be_taken_out_of_a_journal_that_ends() {
     let mut journal = Journal::new(Policy::Always, Sizes::default());
-    journal.append(incr(0, 0, "a"), 0);
+    append(&mut journal, incr(0, 0, "a"), 0);
     assert_eq!(journal.take_waiting(), ["a"]);
     assert!(journal.take_waiting().is_empty());
 }

@@ -205,21 +205,6 @@ mod tests {
     }
 
     #[test]
-    fn replies_can_be_silenced() {
-        let mut store = Store::new();
-        assert_eq!(store.run("CLIENT REPLY x"), "(error) ERR syntax error");
-        assert_eq!(store.run("CLIENT REPLY skip"), "");
-        assert_eq!(store.run("PING"), "");
-        assert_eq!(store.run("PING"), "PONG");
-        assert_eq!(store.run("CLIENT REPLY off"), "");
-        assert_eq!(store.run("PING"), "");
-        assert_eq!(store.run("CLIENT REPLY skip"), "");
-        assert_eq!(store.run("PING"), "");
-        assert_eq!(store.run("CLIENT REPLY on"), "OK");
-        assert_eq!(store.run("PING"), "PONG");
-    }
-
-    #[test]
     fn nothing_is_imported() {
         let mut store = Store::new();
         assert_eq!(store.run("CLIENT IMPORT-SOURCE off"), "OK");

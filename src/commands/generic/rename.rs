@@ -118,7 +118,7 @@ fn rename_over(call: &Call<'_>, keys: &mut Keys<'_>, replaces: bool) -> Result<b
     let entry = keys.remove(from, Event::SILENT).ok_or(CommandError::NoSuchKey)?.renamed(to.name);
     if from.slot != to.slot {
         let db = keys.db;
-        keys.tools.effects.together(db, |effects| {
+        keys.tools.effects.together(|effects| {
             effects.aside(db, &[b"DEL", from.name]);
             recreate::record(effects, db, to.name, &entry);
         });

@@ -87,6 +87,7 @@ fn debug(call: &Call<'_>, _session: &Session) -> Result<Action, CommandError> {
         () if is("sleep", 3) => Debug::Sleep(sleep_ms(call.arg(2))),
         () if is("set-active-expire", 3) => Debug::SetActiveExpire(leading(call.arg(2)) != 0),
         () if is("panic-shard", 3) => Debug::PanicShard(shard(call, 2)?),
+        () if is("panic-visit", 3) => Debug::PanicVisit(shard(call, 2)?),
         () if is("panic-actor", 3) => {
             Debug::PanicActor(String::from_utf8_lossy(call.arg(2)).into_owned())
         }
@@ -96,8 +97,10 @@ fn debug(call: &Call<'_>, _session: &Session) -> Result<Action, CommandError> {
         },
         () if is("break-order", 3) => Debug::BreakOrder(yes(call, 2)?),
         () if is("break-atomicity", 3) => Debug::BreakAtomicity(yes(call, 2)?),
-        () if is("move-slot", 4) => {
-            Debug::MoveSlot { slot: slot(call, 2)?, shard: shard(call, 3)? }
+        () if call.is(1, "move-slot") && call.len() >= 4 && call.len().is_multiple_of(2) => {
+            let pairs = (2..call.len()).step_by(2);
+            let moves = pairs.map(|index| Ok((slot(call, index)?, shard(call, index + 1)?)));
+            Debug::MoveSlots(moves.collect::<Result<_, CommandError>>()?)
         }
         () if is("config-rewrite-force-all", 2) => Debug::RewriteConfig,
         () if call.is(1, "loadaof") => Debug::LoadJournal,
@@ -169,10 +172,11 @@ const HELP: &[(&str, &str)] = &[
     ("CONFIG-REWRITE-FORCE-ALL", "Write every setting to the configuration file."),
     ("ERROR <string>", "Reply with this error."),
     ("LOADAOF", "Empty the server and load the journal again."),
-    ("MOVE-SLOT <slot> <shard>", "Move a slot to another shard."),
+    ("MOVE-SLOT <slot> <shard> [<slot> <shard> ...]", "Move slots to other shards."),
     ("PANIC-ACTOR <name>", "Make an actor panic."),
     ("PANIC-LENT <key> [<key> ...]", "Spoil keys and panic while holding them."),
     ("PANIC-SHARD <shard>", "Make a shard panic in the middle of its next command."),
+    ("PANIC-VISIT <shard>", "Make a shard panic when a command brings slots of others."),
     ("PROTOCOL <type>", "Reply with a value of this type."),
     ("RELOAD [option ...]", "Load the journal again; without one, make every value anew."),
     ("SET-ACTIVE-EXPIRE <0|1>", "Take keys out when they are due, or only when touched."),
@@ -269,7 +273,13 @@ mod tests {
             > debug move-slot 16384 0
             (error) ERR Invalid or out of range slot
             > debug MOVE-slot 16383 0
-            (action) Debug(MoveSlot { slot: 16383, shard: 0 })
+            (action) Debug(MoveSlots([(16383, 0)]))
+            > debug move-slot 1 0 2 0
+            (action) Debug(MoveSlots([(1, 0), (2, 0)]))
+            > debug move-slot 1 0 2 9
+            (error) ERR there is no shard with this number
+            > debug panic-visit 0
+            (action) Debug(PanicVisit(0))
             > debug config-rewrite-force-all
             (action) Debug(RewriteConfig)
             > debug break-order Yes

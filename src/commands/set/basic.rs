@@ -235,7 +235,7 @@ fn record_move(
     deadline: Option<Millis>,
 ) {
     let db = keys.db;
-    keys.tools.effects.together(db, |effects| {
+    keys.tools.effects.together(|effects| {
         effects.aside(db, &[b"SREM", from.name, member]);
         effects.aside(db, &[b"SADD", to.name, member]);
         if let Some(time) = deadline {

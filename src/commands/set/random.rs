@@ -137,7 +137,7 @@ fn record_removal(keys: &mut Keys<'_>, key: Key<'_>, members: &[Vec<u8>]) {
         effects.suppress();
         record(effects, members);
     } else {
-        effects.together(db, |effects| {
+        effects.together(|effects| {
             members.chunks(NAMES_A_RECORD).for_each(|members| record(effects, members));
         });
     }

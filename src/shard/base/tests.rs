@@ -1,8 +1,9 @@
 //! Bases told while commands run, and read back.
 
-use super::{BYTES_A_TURN, SLICE_NS, Ticks};
-use crate::base::slot;
+use super::{BYTES_A_TURN, SLICE_NS, Shard, Ticks};
+use crate::base::slot::{self, SLOTS};
 use crate::keyspace::effect::Effects;
+use crate::shard::letter::{Lent, Letter, Returned};
 use crate::testing::{Shards, Still, Store, printed};
 
 /// A clock that goes on at each look at it.
@@ -24,6 +25,18 @@ fn begin(shards: &mut Shards, number: u32) {
         shard.effects().listen(true);
         shard.begin_base(number);
     }
+}
+
+/// Whether every slot of the shard is here and told.
+fn is_told(shard: &Shard) -> bool {
+    let Some(base) = shard.engine.base else { return true };
+    let mut slots = shard.given.map.slots_of(shard.id);
+    slots.all(|number| shard.engine.space.slot(number).is_some_and(|slot| base.has(slot)))
+}
+
+/// What the shards have to report.
+fn reported(shards: &mut Shards) -> u32 {
+    shards.shards.iter_mut().filter_map(Shard::take_told).sum()
 }
 
 /// Elements of the large collections.
@@ -113,8 +126,8 @@ fn a_base_told_under_load_makes_the_same_data_set() {
         }
         let mut copy = Shards::new(2);
         begin(&mut shards, 1 + seed as u32);
-        let (mut rounds, mut in_part) = (0, 0);
-        while !shards.shards.iter().all(|shard| shard.is_told()) || rounds < 1_500 {
+        let (mut rounds, mut in_part, mut told) = (0, 0, 0);
+        while !shards.shards.iter().all(is_told) || rounds < 1_500 {
             rounds += 1;
             shards.session.db = random.u32(..3);
             let line = match random.u8(..3) {
@@ -135,6 +148,7 @@ fn a_base_told_under_load_makes_the_same_data_set() {
                     shard.expire(shards.now, &mut Still);
                 }
             }
+            told += reported(&mut shards);
             copy.load(&shards.records());
             shards.now = shards.now.saturating_add(random.i64(0..3));
             copy.now = shards.now;
@@ -143,6 +157,7 @@ fn a_base_told_under_load_makes_the_same_data_set() {
         for (one, other) in details(&mut shards, &tag).iter().zip(details(&mut copy, &tag)) {
             assert_eq!(*one, other, "seed {seed}");
         }
+        assert_eq!(told + reported(&mut shards), u32::from(SLOTS), "each slot is reported once");
         assert!(in_part > 20, "a key was told in part in {in_part} rounds only");
         shards.shards.iter_mut().for_each(|shard| shard.end_base());
         shards.run("SET after 1");
@@ -321,14 +336,33 @@ fn slots_have_no_effects_until_they_are_told() {
     store.run("DEL b");
     store.run("INCR a");
     assert_eq!(store.effects(), "MULTI\nDEL b\nEXEC");
-    assert!(!store.shard.is_told());
+    assert!(!is_told(&store.shard));
     while store.shard.tell(&mut Still) {}
-    assert!(store.shard.is_told());
+    assert!(is_told(&store.shard));
     store.run("INCR a");
     assert_eq!(store.effects(), "SET a 2\nINCR a");
     store.shard.begin_base(8);
-    assert!(!store.shard.is_told(), "another base begins from nothing");
+    assert!(!is_told(&store.shard), "another base begins from nothing");
     store.shard.end_base();
     store.run("INCR a");
     assert_eq!(store.effects(), "INCR a");
+}
+
+#[test]
+fn a_slot_that_is_away_is_told_and_reported_when_it_is_back() {
+    let mut shards = Shards::new(2);
+    begin(&mut shards, 1);
+    let away = shards.shards[0].map().slots_of(0).next().expect("it has slots");
+    let slots = shards.shards[0].give(&[away]).expect("it is here");
+    for shard in &mut shards.shards {
+        shard.tell(&mut Hasty { now: 0, step: SLICE_NS + 1 });
+        assert_eq!(shard.take_told(), None, "it has more to tell");
+        while shard.tell(&mut Still) {}
+    }
+    assert_eq!(reported(&mut shards), u32::from(SLOTS) - 1);
+    assert_eq!(reported(&mut shards), 0);
+    let returned = Returned { slots: Lent::Slots(slots), torn: false };
+    shards.shards[0].receive(Letter::Return(returned));
+    assert!(!shards.shards[0].tell(&mut Still));
+    assert_eq!(shards.shards[0].take_told(), Some(1));
 }

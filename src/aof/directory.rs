@@ -21,15 +21,14 @@
 //! order in which Redis does it: listed first, then moved in. Left out: a lock against a second
 //! server on the same directory.
 
+use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
-use tracing::warn;
-use troupe::aof::journal::Sizes;
-use troupe::aof::manifest::{self, MANIFEST_BYTES_MAX, Manifest};
-
-use super::error::AofError;
-use super::filesystem::FileSystem;
-use super::increment::Increment;
+use crate::aof::error::{AofError, Leftover};
+use crate::aof::filesystem::FileSystem;
+use crate::aof::increment::Increment;
+use crate::aof::journal::Sizes;
+use crate::aof::manifest::{self, MANIFEST_BYTES_MAX, Manifest};
 
 /// Where the journal lives: the three settings of that name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,7 +95,7 @@ impl Directory {
         }
         let path = place.dir.join(&place.appenddirname);
         match system.create_directory(&path) {
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
             made => made.map_err(AofError::io("mkdir", &path))?,
         }
         let mut directory = Self {
@@ -145,18 +144,17 @@ impl Directory {
     /// Makes the file of a new base, empty, under a name that no start takes notice of.
     pub fn create_base(&self) -> Result<Increment, AofError> {
         let base = Increment::create(&*self.system, &self.new_base_path());
-        if base.is_err()
-            && let Err(error) = self.undo_unfinished()
-        {
-            warn!("What there is of a base is kept: {error}");
+        if base.is_err() {
+            // Where that fails too, the next who opens the directory does it.
+            let _ = self.undo_unfinished();
         }
         base
     }
 
     /// The new base is whole and durable: it and an empty increment take the place of what there
-    /// was. Returns the increment. After an error what there was is there still, and this directory
-    /// is good for nothing but [`Directory::undo_unfinished`].
-    pub fn begin(&mut self) -> Result<Increment, AofError> {
+    /// was. Returns the increment, and what could not be deleted. After an error what there was is
+    /// there still, and this directory is good for nothing but [`Directory::undo_unfinished`].
+    pub fn begin(&mut self) -> Result<(Increment, Vec<Leftover>), AofError> {
         let taken = self.taken()?;
         let base = self.manifest.next_base(&self.appendfilename, &taken);
         let next = self.manifest.next_increment(&self.appendfilename, &taken);
@@ -168,8 +166,7 @@ impl Directory {
         let increment = Increment::create(&*self.system, &next_path)?;
         self.rename(&self.new_base_path(), &base_path)?;
         self.put_in_force(manifest)?;
-        self.delete_history();
-        Ok(increment)
+        Ok((increment, self.delete_history()))
     }
 
     /// Removes what a change of the list has left that failed or was cut short: a base that was
@@ -202,8 +199,11 @@ impl Directory {
     }
 
     fn read_manifest(&self, path: &Path) -> Result<Option<Manifest>, AofError> {
-        let read = self.system.read(path, MANIFEST_BYTES_MAX + 1);
-        let Some(bytes) = read.map_err(AofError::io("read", path))? else { return Ok(None) };
+        let opened = self.system.read(path).map_err(AofError::io("open", path))?;
+        let Some(file) = opened else { return Ok(None) };
+        let mut bytes = Vec::new();
+        let read = file.take(MANIFEST_BYTES_MAX + 1).read_to_end(&mut bytes);
+        read.map_err(AofError::io("read", path))?;
         let (path, length) = (path.to_owned(), bytes.len() as u64);
         if length > MANIFEST_BYTES_MAX {
             return Err(AofError::ManifestSize { path, length });
@@ -254,18 +254,21 @@ impl Directory {
     }
 
     /// Deletes the files out of use, and takes them off the list. One that cannot be deleted stays
-    /// on the list for the next time, which the log says: nothing waits for it.
-    pub fn delete_history(&mut self) {
+    /// on the list for the next time, which the log is to say: nothing waits for it.
+    #[must_use = "the log is to say what is left"]
+    pub fn delete_history(&mut self) -> Vec<Leftover> {
+        let mut leftovers = Vec::new();
         let mut manifest = self.manifest.clone();
         manifest.history.retain(|file| {
             let removed = self.remove(&self.path.join(&file.name));
-            removed.inspect_err(|error| warn!("A file out of use is kept: {error}")).is_err()
+            removed.map_err(|error| leftovers.push(Leftover::File(error))).is_err()
         });
         if manifest != self.manifest
             && let Err(error) = self.replace(manifest)
         {
-            warn!("Files that are deleted are still listed as out of use: {error}");
+            leftovers.push(Leftover::Lines(error));
         }
+        leftovers
     }
 
     /// The files of the journal in the order of reading, each checked to be there.
@@ -363,8 +366,6 @@ impl Directory {
     }
 }
 
-#[cfg(test)]
-mod memory;
 #[cfg(test)]
 mod rehearsal;
 #[cfg(test)]

@@ -1,14 +1,13 @@
 //! The increment that is written: a file that only grows at its end, or is cut back.
 //!
-//! The file is opened for appending, so that a write after a cut goes to the new end. Interrupted
-//! and short writes are carried on here; every other error goes to the journal, which decides.
+//! Every append goes to the end that the file has then, after a cut too. Errors go to the journal,
+//! which decides.
 
 use std::path::{Path, PathBuf};
 
-use troupe::aof::storage::{Fault, Storage};
-
-use super::error::{AofError, fault};
-use super::filesystem::{FileSystem, OpenFile};
+use crate::aof::error::{AofError, fault};
+use crate::aof::filesystem::{FileSystem, OpenFile};
+use crate::aof::storage::{Fault, Storage};
 
 /// A file open for appending.
 #[derive(Debug)]
@@ -53,32 +52,5 @@ impl Storage for Increment {
 
     fn cut(&mut self, length: u64) -> Result<(), Fault> {
         self.file.cut(length).map_err(fault("truncate", &self.path))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::filesystem::Os;
-    use super::*;
-
-    #[test]
-    fn appends_behind_a_cut() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("x");
-        std::fs::write(&path, b"0123456789").unwrap();
-        let mut increment = Increment::open(&Os, &path).unwrap();
-        increment.append(b"torn").unwrap();
-        increment.cut(10).unwrap();
-        increment.append(b"abc").unwrap();
-        increment.sync().unwrap();
-        assert_eq!(std::fs::read(&path).unwrap(), b"0123456789abc");
-        assert_eq!(increment.length().unwrap(), 13);
-    }
-
-    #[test]
-    fn a_full_disk_is_named_in_the_words_of_the_system() {
-        let mut full = Increment::open(&Os, Path::new("/dev/full")).unwrap();
-        let fault = full.append(b"x").unwrap_err();
-        assert_eq!(fault.to_string(), "write /dev/full: No space left on device");
     }
 }

@@ -2,16 +2,17 @@
 //!
 //! They say what Redis says of the same fault, for those who look for its words, and more. Every
 //! one of them stops the start, or the journal that was to begin. Failures of a journal that is on
-//! are `troupe::aof::storage`'s `Fault`, since the writer lives on with them.
+//! are `storage`'s `Fault`, since the writer lives on with them.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
-use troupe::aof::manifest::ManifestError;
-use troupe::aof::rdb::RdbError;
-use troupe::aof::scan::Damage;
-use troupe::aof::storage::Fault;
+
+use crate::aof::manifest::ManifestError;
+use crate::aof::rdb::RdbError;
+use crate::aof::scan::Damage;
+use crate::aof::storage::Fault;
 
 /// A fault in the files of the journal.
 #[derive(Debug, Error)]
@@ -122,6 +123,17 @@ pub enum AofError {
         /// Bytes behind it.
         dropped: u64,
     },
+}
+
+/// What could not be tidied up, and waits for the next time. Nothing depends on it.
+#[derive(Debug, Error)]
+pub enum Leftover {
+    /// A file that is listed as out of use.
+    #[error("A file out of use is kept: {0}")]
+    File(AofError),
+    /// Lines of files that are gone.
+    #[error("Files that are deleted are still listed as out of use: {0}")]
+    Lines(AofError),
 }
 
 impl AofError {

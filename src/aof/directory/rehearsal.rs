@@ -6,11 +6,11 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
-use troupe::aof::storage::Storage as _;
-
-use super::memory::{Memory, Plan};
 use super::{Directory, Place};
+use crate::aof::disk::{Disk, Plan};
+use crate::aof::storage::Storage as _;
+
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 const FOLDER: &str = "/data/appendonlydir";
 const MANIFEST: &str = "/data/appendonlydir/appendonly.aof.manifest";
@@ -58,17 +58,17 @@ fn place() -> Place {
     }
 }
 
-fn start(memory: &Memory) -> Result<()> {
-    let mut directory = Directory::open(Box::new(memory.clone()), &place())?;
+fn start(disk: &Disk) -> Result<()> {
+    let mut directory = Directory::open(Box::new(disk.clone()), &place())?;
     directory.files()?;
-    directory.delete_history();
+    let _ = directory.delete_history();
     let (mut increment, _) = directory.open_increment()?;
     increment.append(APPENDED)?;
     Ok(increment.sync()?)
 }
 
-fn begin(memory: &Memory) -> Result<()> {
-    let mut directory = Directory::open_anew(Box::new(memory.clone()), &place())?;
+fn begin(disk: &Disk) -> Result<()> {
+    let mut directory = Directory::open_anew(Box::new(disk.clone()), &place())?;
     let write = || -> Result<()> {
         let mut base = directory.create_base()?;
         base.append(BASE)?;
@@ -79,31 +79,31 @@ fn begin(memory: &Memory) -> Result<()> {
         // As the writer does when it ends.
         directory.undo_unfinished()?;
     }
-    let mut increment = begun?;
+    let (mut increment, _) = begun?;
     increment.append(&BEGUN[BASE.len()..])?;
     Ok(increment.sync()?)
 }
 
-fn run(step: Step, memory: &Memory) -> Result<()> {
+fn run(step: Step, disk: &Disk) -> Result<()> {
     match step {
-        Step::Start => start(memory),
-        Step::Begin => begin(memory),
+        Step::Start => start(disk),
+        Step::Begin => begin(disk),
     }
 }
 
 /// What a start reads.
-fn content(memory: &Memory) -> Result<Vec<u8>> {
-    let memory = memory.killed();
-    let directory = Directory::open(Box::new(memory.clone()), &place())?;
+fn content(disk: &Disk) -> Result<Vec<u8>> {
+    let disk = disk.killed();
+    let directory = Directory::open(Box::new(disk.clone()), &place())?;
     let mut content = Vec::new();
     for file in directory.files()? {
-        content.extend(memory.bytes(&file.path).context("a listed file")?);
+        content.extend(disk.bytes(&file.path).ok_or("a listed file")?);
     }
     Ok(content)
 }
 
 /// The kinds of directories, each with its name.
-fn directories() -> Vec<(&'static str, Memory)> {
+fn directories() -> Vec<(&'static str, Disk)> {
     let old = "file appendonly.aof.4.base.aof seq 4 type b\nfile appendonly.aof.7.incr.aof seq 7 \
                type i\n";
     let kinds: [(&str, &[(&str, &str)]); 5] = [
@@ -138,12 +138,12 @@ fn directories() -> Vec<(&'static str, Memory)> {
         ),
     ];
     let made = kinds.map(|(name, files)| {
-        let memory = Memory::with(Path::new("/data"));
+        let disk = Disk::with(Path::new("/data"));
         if files.iter().any(|(path, _)| path.starts_with(FOLDER)) {
-            memory.put_directory(Path::new(FOLDER));
+            disk.put_directory(Path::new(FOLDER));
         }
-        files.iter().for_each(|(path, text)| memory.put(Path::new(path), text.as_bytes()));
-        (name, memory)
+        files.iter().for_each(|(path, text)| disk.put(Path::new(path), text.as_bytes()));
+        (name, disk)
     });
     made.into()
 }
@@ -157,7 +157,7 @@ const STRAY: &[u8] = b"of others";
 
 /// A directory after a fault, with the faults that led there.
 struct Left {
-    memory: Memory,
+    disk: Disk,
     story: String,
     /// What may be read from it when power is lost in the end.
     may_hold: BTreeSet<Vec<u8>>,
@@ -167,30 +167,29 @@ struct Left {
 /// `seen` before.
 fn rehearse(from: &Left, step: Step, plan: Plan, seen: &mut BTreeSet<String>) -> Vec<Left> {
     let story = format!("{}, {step:?} with {plan:?}", from.story);
-    let before = content(&from.memory).unwrap();
-    let memory = from.memory.killed();
-    memory.set(plan);
-    let outcome = run(step, &memory);
-    memory.set(Plan::Work);
-    let is_clean = |memory: &Memory| {
-        !memory.listing(Path::new(FOLDER)).iter().any(|name| name.starts_with("temp_"))
-    };
+    let before = content(&from.disk).unwrap();
+    let disk = from.disk.killed();
+    disk.set(plan);
+    let outcome = run(step, &disk);
+    disk.set(Plan::Work);
+    let is_clean =
+        |disk: &Disk| !disk.listing(Path::new(FOLDER)).iter().any(|name| name.starts_with("temp_"));
     let is_stopped = matches!(plan, Plan::StopAfter(_));
-    if matches!(step, Step::Begin) && outcome.is_err() && !is_stopped && is_clean(&from.memory) {
-        assert!(is_clean(&memory), "{story}: {:?}", memory.listing(Path::new(FOLDER)));
+    if matches!(step, Step::Begin) && outcome.is_err() && !is_stopped && is_clean(&from.disk) {
+        assert!(is_clean(&disk), "{story}: {:?}", disk.listing(Path::new(FOLDER)));
     }
-    let end = format!("{} {step:?} {} {}", from.story, outcome.is_ok(), memory.shown());
+    let end = format!("{} {step:?} {} {}", from.story, outcome.is_ok(), disk.shown());
     if !seen.insert(end) {
         return Vec::new();
     }
-    let killed = (memory.killed(), format!("{story}, killed"));
-    let images = memory.images().into_iter().map(|memory| {
-        let story = format!("{story}, power lost: {:?}", memory.listing(Path::new(FOLDER)));
-        (memory, story)
+    let killed = (disk.killed(), format!("{story}, killed"));
+    let images = disk.images().into_iter().map(|disk| {
+        let story = format!("{story}, power lost: {:?}", disk.listing(Path::new(FOLDER)));
+        (disk, story)
     });
     let (mut left, mut may_hold) = (Vec::new(), BTreeSet::new());
-    for (memory, story) in std::iter::once(killed).chain(images) {
-        let found = content(&memory).unwrap_or_else(|error| panic!("{story}: {error:#}"));
+    for (disk, story) in std::iter::once(killed).chain(images) {
+        let found = content(&disk).unwrap_or_else(|error| panic!("{story}: {error}"));
         let shown = String::from_utf8_lossy(&found);
         if outcome.is_ok() {
             assert_eq!(found, step.after(&before), "{story}: lost what was acknowledged: {shown}");
@@ -198,25 +197,25 @@ fn rehearse(from: &Left, step: Step, plan: Plan, seen: &mut BTreeSet<String>) ->
             let is_old = from.may_hold.contains(&found);
             assert!(is_old || step.may_leave(&before, &found), "{story}: {shown}");
         }
-        if seen.insert(memory.shown()) {
-            go_on(&memory, &found, &story);
-            left.push((memory, story));
+        if seen.insert(disk.shown()) {
+            go_on(&disk, &found, &story);
+            left.push((disk, story));
         }
         may_hold.insert(found);
     }
-    let with_all = |(memory, story)| Left { memory, story, may_hold: may_hold.clone() };
+    let with_all = |(disk, story)| Left { disk, story, may_hold: may_hold.clone() };
     left.into_iter().map(with_all).collect()
 }
 
 /// Both steps go on from what is there.
-fn go_on(memory: &Memory, found: &[u8], story: &str) {
+fn go_on(disk: &Disk, found: &[u8], story: &str) {
     for next in STEPS {
-        let memory = memory.killed();
-        run(next, &memory).unwrap_or_else(|error| panic!("{story}, then {next:?}: {error:#}"));
-        assert_eq!(content(&memory).unwrap(), next.after(found), "{story}, then {next:?}");
+        let disk = disk.killed();
+        run(next, &disk).unwrap_or_else(|error| panic!("{story}, then {next:?}: {error}"));
+        assert_eq!(content(&disk).unwrap(), next.after(found), "{story}, then {next:?}");
         if let Step::Begin = next {
-            let mut listing = memory.listing(Path::new(FOLDER));
-            listing.retain(|name| memory.bytes(&Path::new(FOLDER).join(name)).unwrap() != STRAY);
+            let mut listing = disk.listing(Path::new(FOLDER));
+            listing.retain(|name| disk.bytes(&Path::new(FOLDER).join(name)).unwrap() != STRAY);
             assert_eq!(listing.len(), 3, "{story}, then {next:?}: {listing:?}");
         }
     }
@@ -227,19 +226,19 @@ type Fault = fn(usize) -> Plan;
 
 /// The faults of these kinds at every call of `step`.
 fn faults(from: &Left, step: Step, kinds: &[Fault]) -> Vec<Plan> {
-    let memory = from.memory.killed();
-    memory.set(Plan::Work);
-    run(step, &memory).unwrap_or_else(|error| panic!("{}, {step:?}: {error:#}", from.story));
-    (1..=memory.calls()).flat_map(|call| kinds.iter().map(move |kind| kind(call))).collect()
+    let disk = from.disk.killed();
+    disk.set(Plan::Work);
+    run(step, &disk).unwrap_or_else(|error| panic!("{}, {step:?}: {error}", from.story));
+    (1..=disk.calls()).flat_map(|call| kinds.iter().map(move |kind| kind(call))).collect()
 }
 
 #[test]
 fn after_every_fault_the_next_goes_on_and_nothing_is_lost() {
     let kinds: [&[Fault]; 2] = [&[Plan::Fail, Plan::FailDone, Plan::StopAfter], &[Plan::StopAfter]];
     let mut runs = 0;
-    for (name, memory) in directories() {
-        let may_hold = BTreeSet::from([content(&memory).unwrap()]);
-        let mut all = vec![Left { memory, story: name.to_owned(), may_hold }];
+    for (name, disk) in directories() {
+        let may_hold = BTreeSet::from([content(&disk).unwrap()]);
+        let mut all = vec![Left { disk, story: name.to_owned(), may_hold }];
         let mut seen = BTreeSet::new();
         for kinds in kinds {
             let mut next = Vec::new();
@@ -256,7 +255,7 @@ fn after_every_fault_the_next_goes_on_and_nothing_is_lost() {
         println!("{name}: {} ends after {runs} runs", seen.len());
         assert!(seen.len() > 100, "{name}: only {} ends were met", seen.len());
         for left in all.iter().filter(|_| name.contains("of others")) {
-            let strays = STRAYS.map(|stray| left.memory.bytes(Path::new(stray)));
+            let strays = STRAYS.map(|stray| left.disk.bytes(Path::new(stray)));
             assert_eq!(strays, [(); 2].map(|()| Some(STRAY.to_vec())), "{}", left.story);
         }
     }

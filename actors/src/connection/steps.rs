@@ -1,0 +1,246 @@
+//! The steps that a connection decides on, taken: bytes go over the socket, batches to the thread's
+//! shard, actions to who performs them. Traffic is counted, and the log says why a client is
+//! closed.
+
+use std::pin::Pin;
+use std::sync::atomic::Ordering;
+use std::task::{Context as TaskContext, Poll, ready};
+use std::time::Duration;
+
+use actix::fut::ActorFuture;
+use actix::{ActorContext, Context};
+use bytes::Bytes;
+use tokio::time::{Sleep, sleep};
+use tracing::{debug, warn};
+use troupe::batch::Batch;
+use troupe::commands::error::CommandError;
+use troupe::connection::{Reason, Step};
+use troupe::resp::ProtocolError;
+
+use crate::actions::Performing;
+use crate::connection::actor::Connection;
+
+/// An action under way, the batch that asked for it, and when it began, in nanoseconds of the
+/// thread's clock.
+pub(super) type Performance = (Performing, Box<Batch>, u64);
+
+/// Wakes a connection when the patience with its client is over.
+pub(super) struct Alarm {
+    /// In milliseconds of the thread's steady clock.
+    at: u64,
+    sleep: Pin<Box<Sleep>>,
+}
+
+impl Alarm {
+    fn new(at: u64, now: u64) -> Alarm {
+        Alarm { at, sleep: Box::pin(sleep(Duration::from_millis(at.saturating_sub(now)))) }
+    }
+}
+
+/// The one place where the connection works.
+pub(super) struct Pump;
+
+impl ActorFuture<Connection> for Pump {
+    type Output = ();
+
+    fn poll(
+        self: Pin<&mut Self>,
+        actor: &mut Connection,
+        ctx: &mut Context<Connection>,
+        task: &mut TaskContext<'_>,
+    ) -> Poll<()> {
+        let reason = ready!(actor.pump(task));
+        actor.say(&reason);
+        ctx.stop();
+        Poll::Ready(())
+    }
+}
+
+impl Connection {
+    /// Takes all steps that can be taken now. Ready when the connection closes.
+    fn pump(&mut self, task: &mut TaskContext<'_>) -> Poll<Reason> {
+        loop {
+            self.poll_action(task);
+            match self.next() {
+                Step::Write => {
+                    if let Err(reason) = ready!(self.poll_write(task)) {
+                        return Poll::Ready(reason);
+                    }
+                }
+                Step::Read => ready!(self.poll_read(task)),
+                Step::ReadRest(at_most) => self.read_rest(at_most),
+                Step::Route(batch, bytes) => self.route(batch, bytes),
+                Step::Run(batch) => self.run(batch),
+                Step::Perform(batch) => self.perform(batch),
+                Step::Refuse(batch, error) => self.refuse(batch, error),
+                Step::Wait => {
+                    self.poll_end(task);
+                    return Poll::Pending;
+                }
+                Step::Yield => {
+                    task.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Step::Close(reason) => return Poll::Ready(reason),
+            }
+        }
+    }
+
+    fn next(&mut self) -> Step {
+        let Connection { core, codec, thread, .. } = self;
+        thread.with_shard(|shard| core.next(shard.settings(), &mut thread.pool(), codec))
+    }
+
+    /// Writes some of what is due to the client.
+    fn poll_write(&mut self, task: &mut TaskContext<'_>) -> Poll<Result<(), Reason>> {
+        match self.stream.poll_write(task, self.core.due()) {
+            Poll::Ready(Ok(0) | Err(_)) => {
+                let held = self.stream.held().unwrap_or_else(|error| {
+                    debug!(client = self.id, "the rest of the input cannot be read: {error}");
+                    0
+                });
+                self.core.write_failed(held);
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(Ok(count)) => {
+                let traffic = self.thread.traffic();
+                traffic.writes.add(1);
+                traffic.bytes_out.add(count as u64);
+                self.core.wrote(count);
+                Poll::Ready(Ok(()))
+            }
+            Poll::Pending => self.poll_patience(task),
+        }
+    }
+
+    /// The socket takes no more for now. Ready when the patience with that may be over.
+    fn poll_patience(&mut self, task: &mut TaskContext<'_>) -> Poll<Result<(), Reason>> {
+        let now = self.thread.clock.steady_ms();
+        let until = self.thread.with_shard(|s| self.core.write_stalls(s.settings(), now))?;
+        let Some(until) = until else { return Poll::Pending };
+        let alarm = match self.alarm.take() {
+            Some(alarm) if alarm.at == until => alarm,
+            _ => Alarm::new(until, now),
+        };
+        ready!(self.alarm.insert(alarm).sleep.as_mut().poll(task));
+        self.alarm = None;
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads more. Pending when there is nothing, and the connection rests.
+    fn poll_read(&mut self, task: &mut TaskContext<'_>) -> Poll<()> {
+        match self.stream.poll_read(task, self.core.input()) {
+            Poll::Ready(Ok(0)) => self.core.input_ended(),
+            Poll::Ready(Ok(count)) => self.received(count),
+            Poll::Ready(Err(_)) => self.core.read_failed(),
+            Poll::Pending => {
+                self.core.rest(&mut self.thread.pool());
+                return Poll::Pending;
+            }
+        }
+        Poll::Ready(())
+    }
+
+    fn read_rest(&mut self, at_most: usize) {
+        match self.stream.read_held(at_most, self.core.input()) {
+            Ok(0) => self.core.input_ended(),
+            Ok(count) => self.received(count),
+            Err(error) => {
+                debug!(client = self.id, "the rest of the input cannot be read: {error}");
+                self.core.read_failed();
+            }
+        }
+    }
+
+    fn received(&mut self, count: usize) {
+        let traffic = self.thread.traffic();
+        traffic.reads.add(1);
+        traffic.bytes_in.add(count as u64);
+        self.core.received(count);
+    }
+
+    /// Notes the end of the input while the batch is away: what is seen of it then need not be read
+    /// to be found.
+    fn poll_end(&mut self, task: &mut TaskContext<'_>) {
+        if self.core.may_send()
+            && let Poll::Ready(end) = self.stream.poll_end(task)
+        {
+            match end {
+                Ok(()) => self.core.input_ended(),
+                Err(_) => self.core.read_failed(),
+            }
+        }
+    }
+
+    fn route(&mut self, mut batch: Box<Batch>, bytes: Bytes) {
+        self.thread.traffic().commands.add(batch.frames.len() as u64);
+        let now = self.thread.clock.now();
+        self.thread.with_shard(|shard| {
+            batch.route(bytes, now, shard.hasher(), &shard.settings().rename_command);
+        });
+        self.run(batch);
+    }
+
+    /// Sends the batch to the shards, beginning with this thread's.
+    fn run(&mut self, batch: Box<Batch>) {
+        if let Some(batch) = self.thread.visit(batch) {
+            self.home(|core| core.came_home(batch));
+        }
+    }
+
+    fn perform(&mut self, mut batch: Box<Batch>) {
+        let action = batch.action.take().expect("the step says that there is one");
+        let began = self.thread.clock.nanos();
+        let (thread, home) = (self.thread.clone(), batch.home);
+        let action = self.actions.clone().perform(action, home, &batch.session, thread);
+        self.performance = Some((action, batch, began));
+    }
+
+    /// Goes on with the action under way, whether or not its client takes what is due to it.
+    fn poll_action(&mut self, task: &mut TaskContext<'_>) {
+        if let Some((action, ..)) = &mut self.performance
+            && let Poll::Ready(result) = action.as_mut().poll(task)
+            && let Some((_, batch, began)) = self.performance.take()
+        {
+            self.performed(batch, began, result);
+        }
+    }
+
+    fn performed(
+        &mut self,
+        mut batch: Box<Batch>,
+        began: u64,
+        result: Result<Vec<u8>, CommandError>,
+    ) {
+        let mark = batch.replies.len();
+        let nanos = self.thread.clock.nanos() - began;
+        let result = result.map(|reply| batch.replies.extend_from_slice(&reply));
+        if let Some(batch) = self.thread.performed(batch, mark, nanos, result) {
+            self.home(|core| core.came_home(batch));
+        }
+    }
+
+    /// The client speaks no protocol that can be gone on with: one error, then the end.
+    fn refuse(&mut self, mut batch: Box<Batch>, error: ProtocolError) {
+        self.thread.with_shard(|shard| shard.refuse(&mut batch, error));
+        self.home(|core| core.came_home(batch));
+    }
+
+    /// Says why the connection closes.
+    fn say(&self, reason: &Reason) {
+        let shared = &self.thread.shared;
+        match reason {
+            Reason::QueryLimit => shared.cut_for_input.fetch_add(1, Ordering::Relaxed),
+            Reason::OutputLimit(_) => shared.cut_for_output.fetch_add(1, Ordering::Relaxed),
+            _ => 0,
+        };
+        match reason {
+            Reason::Done | Reason::Killed | Reason::Protocol(_) => {
+                debug!(client = self.id, "{reason}");
+            }
+            Reason::Attack | Reason::QueryLimit | Reason::OutputLimit(_) => {
+                warn!(client = self.id, "{reason}");
+            }
+        }
+    }
+}

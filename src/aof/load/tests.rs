@@ -1,0 +1,203 @@
+//! Reading of files: whole, cut at each byte, with each byte changed.
+
+use super::*;
+use crate::aof::directory::{Directory, Place};
+use crate::aof::disk::Disk;
+
+const DIR: &str = "/data";
+
+/// A disk with one file.
+fn disk_with(bytes: &[u8]) -> Disk {
+    let disk = Disk::with(Path::new(DIR));
+    disk.put(&path(), bytes);
+    disk
+}
+
+fn path() -> PathBuf {
+    Path::new(DIR).join("x.incr.aof")
+}
+
+fn command(args: &[&str]) -> String {
+    let mut text = format!("*{}\r\n", args.len());
+    for arg in args {
+        text += &format!("${}\r\n{arg}\r\n", arg.len());
+    }
+    text
+}
+
+/// About 20 KiB: databases, transactions, annotations, empty and longer values.
+fn journal() -> String {
+    let mut text = String::new();
+    for index in 0..160 {
+        let key = format!("key:{index}");
+        if index % 10 == 0 {
+            text += &format!("#TS:{}\r\n", 1_795_412_541 + index);
+            text += &command(&["SELECT", &(index / 10 % 3).to_string()]);
+        }
+        text += &command(&["SET", &key, &"v".repeat(index)]);
+        if index % 7 == 0 {
+            text += &command(&["MULTI"]);
+            text += &command(&["INCR", &key]);
+            text += &command(&["SELECT", "5"]);
+            text += &command(&["DEL", &key, ""]);
+            text += &command(&["EXEC"]);
+        }
+    }
+    text
+}
+
+fn listed(is_base: bool, is_last: bool) -> Vec<Listed> {
+    vec![Listed { path: path(), length: 0, is_base, is_last }]
+}
+
+/// All blocks of the files, and the outcome.
+fn read(
+    disk: &Disk,
+    files: Vec<Listed>,
+    up_to: Option<u64>,
+) -> (Vec<Block>, Result<Read, AofError>) {
+    let mut reader = Reader::new(Box::new(disk.clone()), files, up_to);
+    let mut blocks = Vec::new();
+    loop {
+        match reader.next_block() {
+            Ok(Some(from)) => blocks.push(from.block),
+            Ok(None) => return (blocks, Ok(reader.end())),
+            Err(error) => return (blocks, Err(error)),
+        }
+    }
+}
+
+/// The units as text, and the outcome.
+fn read_texts(disk: &Disk, files: Vec<Listed>) -> (Vec<String>, Result<Read, AofError>) {
+    let (blocks, outcome) = read(disk, files, None);
+    let mut texts = Vec::new();
+    for block in &blocks {
+        for unit in &block.units {
+            let mut text = String::new();
+            for record in block.records(unit) {
+                let args: Vec<_> = block.args(record).map(String::from_utf8_lossy).collect();
+                text += &format!("{}:{} ", record.db, args.join(","));
+            }
+            texts.push(text);
+        }
+    }
+    (texts, outcome)
+}
+
+/// Where the units of the last file start, and the outcome.
+fn read_offsets(disk: &Disk) -> (Vec<u64>, Result<Read, AofError>) {
+    let (blocks, outcome) = read(disk, listed(false, true), None);
+    let units = blocks.iter().flat_map(|block| &block.units);
+    (units.map(|unit| unit.offset).collect(), outcome)
+}
+
+#[test]
+fn a_file_cut_at_each_byte_loads_its_whole_units_and_is_mended() {
+    let whole = journal();
+    let disk = disk_with(whole.as_bytes());
+    let (all, outcome) = read_offsets(&disk);
+    assert_eq!(outcome.unwrap().bytes, whole.len() as u64);
+    assert!(all.len() > 160 && whole.len() > 15 * 1024);
+    let ends = |length: usize| all.iter().skip(1).filter(|start| **start <= length as u64).count();
+    for length in (0..whole.len()).rev() {
+        disk.put(&path(), &whole.as_bytes()[..length]);
+        let (found, outcome) = read_offsets(&disk);
+        assert!(all.starts_with(&found), "{length}");
+        assert!(found.len() >= ends(length.saturating_sub(50)), "{length}");
+        let Some(torn) = outcome.unwrap().torn else { continue };
+        assert_eq!(torn.valid_up_to + torn.dropped, length as u64);
+        torn.mend(&disk, true).unwrap();
+        let durable = &disk.images()[0];
+        let (again, outcome) = read_offsets(durable);
+        assert_eq!((again, outcome.unwrap().torn), (found, None), "{length}");
+    }
+}
+
+#[test]
+fn a_file_with_a_changed_byte_loads_or_is_refused_with_its_place() {
+    let mut bytes = journal().into_bytes();
+    let disk = disk_with(&bytes);
+    let (mut refused, mut torn) = (0, 0);
+    for index in 0..bytes.len() {
+        bytes[index] ^= 1;
+        disk.put(&path(), &bytes);
+        bytes[index] ^= 1;
+        match read_offsets(&disk).1 {
+            Ok(read) => torn += usize::from(read.torn.is_some()),
+            Err(error @ AofError::Damaged { .. }) => {
+                refused += 1;
+                let text = error.to_string();
+                assert!(text.contains("offset") && text.contains("redis-check-aof"), "{text}");
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert!(refused > bytes.len() / 4);
+    // Lengths in the last records, and EXEC of the last transaction.
+    assert!(torn < 100, "{torn}");
+}
+
+#[test]
+fn reads_base_and_increments_in_order_and_each_from_database_0() {
+    let disk = Disk::with(Path::new(DIR));
+    let place = Place { dir: DIR.into(), appenddirname: "d".into(), appendfilename: "a b".into() };
+    let base = command(&["SELECT", "4"]) + &command(&["SET", "x", "1"]);
+    disk.put(&Path::new(DIR).join("a b"), base.as_bytes());
+    let mut directory = Directory::open(Box::new(disk.clone()), &place).unwrap();
+    directory.add_increment().unwrap();
+    directory.add_increment().unwrap();
+    let files = directory.files().unwrap();
+    for (index, file) in files.iter().enumerate().skip(1) {
+        disk.put(&file.path, command(&["INCR", &index.to_string()]).as_bytes());
+    }
+    let (texts, outcome) = read_texts(&disk, files.clone());
+    assert_eq!(texts, ["4:SET,x,1 ", "0:INCR,1 ", "0:INCR,2 "]);
+    assert_eq!(outcome.unwrap().records, 3);
+    let (_, nothing_of_last) = read(&disk, files.clone(), Some(0));
+    assert_eq!(nothing_of_last.unwrap().records, 2);
+
+    let mut reader = Reader::new(Box::new(disk), files.clone(), None);
+    assert_eq!(*reader.next_block().unwrap().unwrap().path, *files[0].path);
+    assert_eq!(*reader.next_block().unwrap().unwrap().path, *files[1].path);
+}
+
+#[test]
+fn a_torn_file_that_is_not_the_last_or_must_not_be_cut_is_refused() {
+    let disk = disk_with((command(&["INCR", "x"]) + "*2\r\n$4\r\nIN").as_bytes());
+    let (_, outcome) = read(&disk, listed(false, false), None);
+    assert!(matches!(outcome, Err(AofError::TornInside { valid_up_to: 21, .. })), "{outcome:?}");
+    let torn = read_offsets(&disk).1.unwrap().torn.unwrap();
+    let error = torn.mend(&disk, false).unwrap_err().to_string();
+    assert!(error.contains("10 bytes from offset 21"), "{error}");
+    assert_eq!(disk.bytes(&path()).unwrap().len(), 31, "nothing was cut");
+}
+
+#[test]
+fn an_rdb_base_is_known_by_its_bytes_and_may_have_records_behind_it() {
+    let mut bytes = b"REDIS0010\xff".to_vec();
+    bytes.extend(rdb::crc64(&bytes).to_le_bytes());
+    bytes.extend(command(&["INCR", "x"]).as_bytes());
+    let disk = disk_with(&bytes);
+    let (texts, outcome) = read_texts(&disk, listed(true, true));
+    assert_eq!((texts.len(), outcome.unwrap().bytes), (1, bytes.len() as u64));
+
+    bytes[9] = 0;
+    disk.put(&path(), &bytes);
+    let error = read(&disk, listed(true, true), None).1.unwrap_err().to_string();
+    assert!(error.contains("aof-use-rdb-preamble"), "{error}");
+}
+
+#[test]
+fn a_file_that_goes_away_while_it_is_read_is_read_to_its_end() {
+    let whole = journal();
+    let disk = disk_with(whole.repeat(200).as_bytes());
+    let mut reader = Reader::new(Box::new(disk.clone()), listed(false, true), None);
+    let mut records = reader.next_block().unwrap().unwrap().block.records.len();
+    disk.remove(&path()).unwrap();
+    while let Some(from) = reader.next_block().unwrap() {
+        records += from.block.records.len();
+    }
+    assert_eq!(reader.end().records, records as u64);
+    let mut gone = Reader::new(Box::new(disk), listed(false, true), None);
+    assert!(matches!(gone.next_block(), Err(AofError::Io { operation: "open", .. })));
+}

@@ -1,0 +1,313 @@
+//! What the AOF writer decides: mail in, tasks out.
+//!
+//! The shell hands its mail over, asks `next` for tasks until there is none, and carries each out
+//! before it asks again. It feeds the stream to the journal's file, and knows who waits for what:
+//! `F` is what waits until records are durable, `A` is a way to answer who asked, and `R` is a way
+//! to read the journal back to a shard; only the shell knows what those are.
+//!
+//! Invariants:
+//! - a shard is read back only what is written, and all that it sent before it asked;
+//! - a base is left for an increment only when all of it is durable;
+//! - the faults of a base concern only who asked for it, never the shards;
+//! - a writer that was started anew never trusts its file again;
+//! - nothing comes after [`Task::End`] or [`Task::GiveUp`].
+//!
+//! Bounded: each shard has one rebuild under way, and there is one change of the journal at a time
+//! (`change`), which asks one thing after the other.
+
+use std::collections::VecDeque;
+
+use super::journal::{Figures, Journal, News};
+use super::storage::{Fault, Work};
+use crate::stream::{Append, Finished, Policy};
+
+/// What the shell has to do.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Task<F, A, R> {
+    /// Do this to the file that is written, and report it with [`Writer::done`].
+    Disk(Work),
+    /// List the base, make an empty increment behind it, and report it with [`Writer::begun`].
+    BeginIncrement,
+    /// Take the unfinished base away, and report it with [`Writer::undone`].
+    UndoBase,
+    /// Read the journal back to who asked, up to this length of the increment.
+    Rebuild(R, u64),
+    /// So many appends with records are durable, counted from the first one.
+    MadeDurable(u64),
+    /// Send this to whom it concerns.
+    Tell(News<F>),
+    /// Show these figures to who looks.
+    Show(Figures),
+    /// Tell who asked how it went.
+    Answer(A, Result<(), String>),
+    /// End the process, for this reason.
+    GiveUp(String),
+    /// End the writer.
+    End,
+}
+
+/// What has been given out and is not reported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Doing {
+    Nothing,
+    Disk,
+    BeginIncrement,
+    UndoBase,
+}
+
+/// The AOF writer without its thread and directory.
+#[derive(Debug)]
+pub struct Writer<F, A, R> {
+    journal: Journal<F>,
+    tasks: VecDeque<Task<F, A, R>>,
+    doing: Doing,
+    /// Something came in of which the tasks do not tell yet.
+    is_changed: bool,
+    /// Appends with records so far.
+    taken: u64,
+    /// The file is that of a base that nothing lists yet.
+    writes_base: bool,
+    rebuilds: Vec<R>,
+    watching: Option<A>,
+    switching: Option<A>,
+    syncing: Option<A>,
+    closing: Option<A>,
+    is_over: bool,
+}
+
+impl<F: Finished, A, R> Writer<F, A, R> {
+    /// A writer over an increment.
+    pub fn new(journal: Journal<F>) -> Self {
+        Self {
+            journal,
+            tasks: VecDeque::new(),
+            doing: Doing::Nothing,
+            is_changed: true,
+            taken: 0,
+            writes_base: false,
+            rebuilds: Vec::new(),
+            watching: None,
+            switching: None,
+            syncing: None,
+            closing: None,
+            is_over: false,
+        }
+    }
+
+    /// A writer over the file of a base that begins. Who `watches` is answered when it fails before
+    /// it is whole, and else never.
+    pub fn of_base(journal: Journal<F>, watches: A) -> Self {
+        Self { writes_base: true, watching: Some(watches), ..Self::new(journal) }
+    }
+
+    /// Takes in what a shard did. A lost journal holds nobody back who only reads.
+    pub fn append(&mut self, append: Append<F>, now_ms: u64) {
+        self.is_changed = true;
+        let has_records = !append.bytes.is_empty();
+        self.taken += u64::from(has_records);
+        let mut finished = append.feed(&mut [&mut self.journal], now_ms);
+        if self.journal.is_lost() {
+            let reads = finished.extract_if(.., |finished| !finished.shows_writes(has_records));
+            let reads: Vec<F> = reads.collect();
+            self.release(reads);
+        }
+        self.journal.hold(finished);
+    }
+
+    fn release(&mut self, finished: Vec<F>) {
+        if !finished.is_empty() {
+            self.tasks.push_back(Task::Tell(News::Release(finished)));
+        }
+    }
+
+    /// Takes up a change of `appendfsync`.
+    pub fn set_policy(&mut self, policy: Policy) {
+        self.journal.set_policy(policy);
+    }
+
+    /// Reads the journal back to a shard once all that came before is written.
+    pub fn rebuild(&mut self, shard: R) {
+        self.rebuilds.push(shard);
+    }
+
+    /// All that came before is a whole base: makes it durable, lists it, and goes on with an
+    /// increment. Where there is no base any more, the same as [`Writer::sync`].
+    pub fn switch(&mut self, asks: A) {
+        if self.writes_base {
+            // So that all is synced at once, whatever the policy.
+            self.journal.close();
+            self.switching = Some(asks);
+        } else {
+            self.sync(asks);
+        }
+    }
+
+    /// Answers when all that came before is durable, which under `always` is soon.
+    pub fn sync(&mut self, asks: A) {
+        self.syncing = Some(asks);
+    }
+
+    /// Writes and syncs everything, answers, and ends.
+    pub fn close(&mut self, asks: A) {
+        self.journal.close();
+        self.closing = Some(asks);
+    }
+
+    /// The writer was started anew, after a panic. Nobody can say what had reached the file at this
+    /// path, so it counts as a failed sync.
+    pub fn restarted(&mut self, path: String) {
+        let reason = "the AOF writer was started anew and does not trust its file".to_owned();
+        self.journal.distrust(Fault { operation: "panic", path, reason });
+        self.doing = Doing::Nothing;
+        self.is_changed = true;
+    }
+
+    /// The next task, if there is one now. News go before work, and work before what waits until
+    /// there is none.
+    pub fn next(&mut self, now_ms: u64) -> Option<Task<F, A, R>> {
+        if std::mem::take(&mut self.is_changed) && !self.is_over {
+            self.note_news();
+        }
+        if self.tasks.is_empty() && self.doing == Doing::Nothing && !self.is_over {
+            match self.journal.next(now_ms) {
+                Some(work) => self.give(Doing::Disk, Task::Disk(work)),
+                None => self.decide(),
+            }
+        }
+        self.tasks.pop_front()
+    }
+
+    /// When `next` may have a task though nothing new comes in.
+    pub fn due_ms(&self) -> Option<u64> {
+        self.journal.due_ms().filter(|_| !self.is_over)
+    }
+
+    fn give(&mut self, doing: Doing, task: Task<F, A, R>) {
+        self.doing = doing;
+        self.tasks.push_back(task);
+    }
+
+    fn note_news(&mut self) {
+        for news in self.journal.take_news() {
+            let concerns_shards = matches!(news, News::Refuse(_) | News::Resume);
+            if !concerns_shards || !self.writes_base {
+                self.tasks.push_back(Task::Tell(news));
+            }
+        }
+        if self.journal.is_durable() {
+            // Behind what is released: nothing that need not wait any more may overtake that.
+            self.tasks.push_back(Task::MadeDurable(self.taken));
+        }
+        self.tasks.push_back(Task::Show(self.journal.figures()));
+    }
+
+    /// What follows when no disk work is due.
+    fn decide(&mut self) {
+        if self.journal.fault().is_some() {
+            self.answer_fault();
+        }
+        if self.journal.is_durable() {
+            if let Some(asks) = self.syncing.take() {
+                self.tasks.push_back(Task::Answer(asks, Ok(())));
+            }
+            if self.switching.is_some() {
+                return self.give(Doing::BeginIncrement, Task::BeginIncrement);
+            }
+        }
+        self.start_rebuilds();
+        let has_settled = self.journal.is_durable() || self.journal.fault().is_some();
+        if self.closing.is_some() && has_settled {
+            match self.writes_base {
+                true => self.give(Doing::UndoBase, Task::UndoBase),
+                false => self.end(self.fault()),
+            }
+        }
+    }
+
+    fn fault(&self) -> Result<(), String> {
+        self.journal.fault().map_or(Ok(()), |fault| Err(fault.to_string()))
+    }
+
+    fn answer_fault(&mut self) {
+        let fault = self.fault();
+        let watching = self.watching.take().filter(|_| self.writes_base);
+        for asks in [watching, self.switching.take(), self.syncing.take()].into_iter().flatten() {
+            self.tasks.push_back(Task::Answer(asks, fault.clone()));
+        }
+    }
+
+    fn start_rebuilds(&mut self) {
+        if self.journal.is_lost() && !self.rebuilds.is_empty() {
+            self.give_up("a shard has to be rebuilt while the journal cannot be trusted");
+        } else if let Some(up_to) = self.journal.written_length() {
+            let rebuilds = self.rebuilds.drain(..);
+            self.tasks.extend(rebuilds.map(|shard| Task::Rebuild(shard, up_to)));
+        }
+    }
+
+    fn give_up(&mut self, why: &str) {
+        self.is_over = true;
+        self.tasks.push_back(Task::GiveUp(why.to_owned()));
+    }
+
+    /// What waited until it is durable waits no longer: there is no journal any more that could
+    /// promise it. The next one may begin before the thread of this one has ended.
+    fn end(&mut self, result: Result<(), String>) {
+        if !self.rebuilds.is_empty() {
+            return self.give_up("a shard has to be rebuilt from a journal that cannot be written");
+        }
+        self.is_over = true;
+        let waiting = self.journal.take_waiting();
+        self.release(waiting);
+        self.tasks.push_back(Task::Show(Figures::default()));
+        let asks = self.closing.take();
+        self.tasks.extend(asks.map(|asks| Task::Answer(asks, result)));
+        self.tasks.push_back(Task::End);
+    }
+
+    /// Takes the result of disk work.
+    pub fn done(&mut self, result: Result<(), Fault>, now_ms: u64) {
+        if self.ends(Doing::Disk) {
+            self.journal.done(result, now_ms);
+        }
+    }
+
+    /// Takes the result of [`Task::BeginIncrement`].
+    pub fn begun(&mut self, result: Result<(), String>) {
+        if !self.ends(Doing::BeginIncrement) {
+            return;
+        }
+        if result.is_ok() {
+            self.writes_base = false;
+            self.watching = None;
+            self.journal.begin_increment();
+        }
+        let asks = self.switching.take();
+        self.tasks.extend(asks.map(|asks| Task::Answer(asks, result)));
+    }
+
+    /// Takes the result of [`Task::UndoBase`]. Why the base is given up has been said.
+    pub fn undone(&mut self, result: Result<(), String>) {
+        if self.ends(Doing::UndoBase) {
+            self.end(result);
+        }
+    }
+
+    /// A shard cannot be read back to: without the shard the server is none.
+    pub fn cannot_rebuild(&mut self, why: &str) {
+        self.give_up(&format!("a shard cannot be rebuilt: {why}"));
+    }
+
+    /// False for the result of something that was given out before the writer was started anew.
+    fn ends(&mut self, doing: Doing) -> bool {
+        let is_awaited = self.doing == doing;
+        if is_awaited {
+            self.doing = Doing::Nothing;
+            self.is_changed = true;
+        }
+        is_awaited
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,406 @@
+//! What a client's connection decides, without a socket and without a clock.
+//!
+//! Who drives a [`Connection`] asks it for the [`Step`] to take, takes it, tells what came of it,
+//! and asks again. The server does so with a socket, on the connection's own thread; tests do so
+//! with bytes.
+//!
+//! Invariants. At most one batch is away, and nothing is read while it is, or while something is
+//! due to the client: so what a client can have on its way is bounded by one batch and its replies.
+//! A connection closes when all that was received has run and what is due is written, or at once
+//! when it is killed or past a limit.
+
+mod codec;
+mod ends;
+mod output;
+mod pool;
+#[cfg(test)]
+mod tests;
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use bytes::{Bytes, BytesMut};
+use thiserror::Error;
+
+use crate::base::millis::Millis;
+use crate::batch::{Batch, Home};
+use crate::clients::Row;
+use crate::commands::action::Action;
+use crate::resp::{Limits, ProtocolError};
+use crate::session::Session;
+use crate::settings::{BufferLimit, Settings};
+
+pub use codec::{Codec, Resp};
+use ends::Ends;
+use output::Output;
+pub use pool::Pool;
+
+/// Bytes that a read asks for at least.
+const READ_BYTES: usize = 16 * 1024;
+
+/// A client that has not logged in and does not take its replies is not waited for.
+const LIMIT_BEFORE_LOGIN: BufferLimit =
+    BufferLimit { hard_bytes: 1, soft_bytes: 0, soft_seconds: 0 };
+
+/// Replies up to this size are written before their client's limit is looked at.
+const LIMITED_BYTES: usize = 16 * 1024;
+
+/// What a connection has to have done next.
+#[derive(Debug)]
+pub enum Step {
+    /// Write some of [`Connection::due`]. Then [`Connection::wrote`], [`Connection::write_failed`]
+    /// or [`Connection::write_stalls`].
+    Write,
+    /// Read to the end of [`Connection::input`]. Then [`Connection::received`],
+    /// [`Connection::input_ended`], [`Connection::read_failed`] or [`Connection::rest`].
+    Read,
+    /// The same, of a socket that failed a write: at most so many bytes, which it holds already.
+    ReadRest(usize),
+    /// Route new requests, which point into these bytes, then let the batch run. Then, now or
+    /// later, [`Connection::came_home`] or [`Connection::arrived`].
+    Route(Box<Batch>, Bytes),
+    /// Let the rest of a batch run.
+    Run(Box<Batch>),
+    /// Perform what the batch asks for in `action`, and end that call. Then the same.
+    Perform(Box<Batch>),
+    /// Answer with this error. Then [`Connection::came_home`].
+    Refuse(Box<Batch>, ProtocolError),
+    /// Wait for what was begun, for a push or a kill. Where [`Connection::may_send`], the end of
+    /// the input may be told meanwhile.
+    Wait,
+    /// Let others have a turn, since no socket makes this client wait.
+    Yield,
+    /// Close, and drop the connection.
+    Close(Reason),
+}
+
+/// Why a connection closes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum Reason {
+    /// There is nothing more to run and to tell.
+    #[error("closing a client that is done")]
+    Done,
+    /// Somebody wanted it closed, or its batch was lost.
+    #[error("closing a client that is not wanted any more")]
+    Killed,
+    /// What the client sends is not the protocol.
+    #[error("closing the connection: {0}")]
+    Protocol(ProtocolError),
+    /// The client sent what only somebody else's protocol sends.
+    #[error(
+        "Possible SECURITY ATTACK detected: somebody makes a browser talk to this port. The \
+         connection is closed"
+    )]
+    Attack,
+    /// More is wanted in the query buffer than `client-query-buffer-limit` allows.
+    #[error("Closing client that reached max query buffer length")]
+    QueryLimit,
+    /// So many bytes were due, more than `client-output-buffer-limit` allows.
+    #[error("closing a client to which {0} bytes are due")]
+    OutputLimit(usize),
+}
+
+/// One client's connection.
+#[derive(Debug)]
+pub struct Connection {
+    /// None while it is away.
+    batch: Option<Box<Batch>>,
+    /// The batch is away to have an action performed.
+    performs: bool,
+    input: BytesMut,
+    /// The allocation behind the input grew larger than one that is kept.
+    is_input_large: bool,
+    output: Output,
+    ends: Ends,
+    /// A batch ran, and nobody takes its replies: others come first.
+    yields: bool,
+    /// It closes when what is due is written.
+    closing: Option<Reason>,
+    is_killed: bool,
+    closes_after_reply: bool,
+    watches: bool,
+    row: Rc<RefCell<Row>>,
+}
+
+impl Connection {
+    /// A connection of a client that was just accepted, which keeps the client's row up to date.
+    /// Its batch takes `companion` along, and drops it when it is dropped itself.
+    pub fn new(
+        home: Home,
+        session: Session,
+        row: Rc<RefCell<Row>>,
+        companion: Option<Box<dyn Any + Send>>,
+    ) -> Connection {
+        let mut batch = Box::new(Batch::new(home, session));
+        batch.companion = companion;
+        Connection {
+            batch: Some(batch),
+            performs: false,
+            input: BytesMut::new(),
+            is_input_large: false,
+            output: Output::default(),
+            ends: Ends::default(),
+            yields: false,
+            closing: None,
+            is_killed: false,
+            closes_after_reply: false,
+            watches: false,
+            row,
+        }
+    }
+
+    /// What is to be done now. Requests are cut off the input by `codec`, which is its own.
+    pub fn next(&mut self, settings: &Settings, pool: &mut Pool, codec: &mut impl Codec) -> Step {
+        if self.is_killed {
+            return Step::Close(Reason::Killed);
+        }
+        if let Some(batch) = self.batch.take_if(|batch| batch.action.is_some()) {
+            return Step::Perform(self.begin_action(batch));
+        }
+        if self.ends.takes_replies() && !self.output.due().is_empty() {
+            return self.write(settings);
+        }
+        self.output.clear(self.batch.as_mut().map(|batch| &mut batch.replies));
+        if let Some(reason) = self.closing {
+            return Step::Close(reason);
+        }
+        let Some(batch) = self.batch.take() else { return Step::Wait };
+        if std::mem::take(&mut self.yields) {
+            self.batch = Some(batch);
+            Step::Yield
+        } else if batch.is_done() {
+            self.take_up(batch, settings, pool, codec)
+        } else {
+            Step::Run(self.send_out(batch, pool))
+        }
+    }
+
+    /// An action is about to be performed. Who wants to see all commands is one who watches from
+    /// here on, whatever becomes of it meanwhile.
+    fn begin_action(&mut self, mut batch: Box<Batch>) -> Box<Batch> {
+        self.performs = true;
+        batch.session.monitors |= batch.action == Some(Action::Monitor);
+        self.watches = batch.session.monitors;
+        batch
+    }
+
+    /// Something is due to the client, which may be more than it may have.
+    fn write(&self, settings: &Settings) -> Step {
+        let due = self.output.due().len();
+        let may_be_over = due > LIMITED_BYTES && self.output.is_untouched();
+        if may_be_over && self.output.is_over(&self.output_limit(settings)) {
+            return Step::Close(Reason::OutputLimit(due));
+        }
+        Step::Write
+    }
+
+    /// Takes up the requests that were read, or has more read.
+    fn take_up(
+        &mut self,
+        mut batch: Box<Batch>,
+        settings: &Settings,
+        pool: &mut Pool,
+        codec: &mut impl Codec,
+    ) -> Step {
+        let limits = limits(settings, &batch.session);
+        if !self.input.is_empty() || codec.has_more() {
+            match codec.decode(&mut self.input, &limits, &mut batch.frames) {
+                Ok(Some(bytes)) => return Step::Route(self.send_out(batch, pool), bytes),
+                Ok(None) => {}
+                Err(error) => {
+                    batch.session.closing = true;
+                    self.closing = Some(Reason::Protocol(error));
+                    return Step::Refuse(self.send_out(batch, pool), error);
+                }
+            }
+        }
+        self.batch = Some(batch);
+        self.read(&limits, codec.wanted(), pool)
+    }
+
+    /// Has more read. All that came before has run.
+    fn read(&mut self, limits: &Limits, wanted: usize, pool: &mut Pool) -> Step {
+        let held = match self.ends {
+            Ends::Open => None,
+            Ends::Failed(held) if held > 0 => Some(held),
+            Ends::InputEnded | Ends::Failed(_) => return Step::Close(Reason::Done),
+        };
+        if self.input.len() + wanted > limits.query_bytes {
+            return Step::Close(Reason::QueryLimit);
+        }
+        if self.input.capacity() == 0 {
+            self.input = pool.take_input();
+        }
+        let room = READ_BYTES.max(wanted);
+        self.input.reserve(room);
+        self.is_input_large |= self.input.len() + room > pool::BYTES_KEPT;
+        match held {
+            None => Step::Read,
+            Some(held) => Step::ReadRest(held.min(room)),
+        }
+    }
+
+    /// The batch is on its way.
+    fn send_out(&mut self, mut batch: Box<Batch>, pool: &mut Pool) -> Box<Batch> {
+        self.row.borrow_mut().waits = true;
+        if batch.replies.capacity() == 0 {
+            batch.replies = pool.take_replies();
+        }
+        batch
+    }
+
+    fn output_limit(&self, settings: &Settings) -> BufferLimit {
+        if self.batch.as_ref().is_some_and(|batch| !batch.session.authenticated) {
+            return LIMIT_BEFORE_LOGIN;
+        }
+        let limits = &settings.client_output_buffer_limit;
+        if self.watches { limits.pubsub } else { limits.normal }
+    }
+}
+
+/// What came of a step, and what else can happen.
+impl Connection {
+    /// So many bytes of what is due are written.
+    #[inline]
+    pub fn wrote(&mut self, count: usize) {
+        self.output.wrote(count);
+        let mut row = self.row.borrow_mut();
+        row.traffic.sent += count as u64;
+        row.buffers.output = 0;
+    }
+
+    /// Nothing can be written at `now`, in milliseconds on a clock that never goes back. Returns
+    /// when to ask for the next step although the socket still takes nothing.
+    ///
+    /// # Errors
+    /// The end of a client that has been given enough time, or to which more is due than it may
+    /// ever have.
+    pub fn write_stalls(&mut self, settings: &Settings, now: u64) -> Result<Option<u64>, Reason> {
+        let due = self.output.due().len();
+        self.row.borrow_mut().buffers.output = due;
+        let limit = self.output_limit(settings);
+        self.output.stall(&limit, now).map_err(|output::Over| Reason::OutputLimit(due))
+    }
+
+    /// A write has failed, and the socket holds `held` bytes. They were received before, so they
+    /// are taken up; what comes after them is not.
+    pub fn write_failed(&mut self, held: usize) {
+        self.ends.failed(held);
+    }
+
+    /// So many bytes were read into the input.
+    #[inline]
+    pub fn received(&mut self, count: usize) {
+        self.ends.received(count);
+        self.row.borrow_mut().traffic.received += count as u64;
+    }
+
+    /// Everything was read that the client had sent, and it sends no more.
+    pub fn input_ended(&mut self) {
+        self.ends.input_ended();
+    }
+
+    /// A read has failed: the socket holds nothing.
+    pub fn read_failed(&mut self) {
+        self.ends.failed(0);
+    }
+
+    /// There is nothing to read for now: gives back what an idle client does not need.
+    pub fn rest(&mut self, pool: &mut Pool) {
+        if self.input.is_empty() && self.input.capacity() > 0 {
+            let input = std::mem::take(&mut self.input);
+            if !std::mem::take(&mut self.is_input_large) {
+                pool.give_input(input);
+            }
+        }
+        if let Some(batch) = &mut self.batch {
+            batch.clear();
+            pool.give_replies(std::mem::take(&mut batch.replies));
+        }
+    }
+
+    /// The batch is back: done, cut short, or with an action to be performed.
+    pub fn came_home(&mut self, mut batch: Box<Batch>) {
+        self.performs = false;
+        if self.closes_after_reply {
+            batch.end();
+        }
+        if batch.session.attacks {
+            self.closing = Some(Reason::Attack);
+        }
+        self.watches = batch.session.monitors;
+        // Before an action, which may have to describe this very client.
+        let mut row = self.row.borrow_mut();
+        row.update(&batch.session, batch.now);
+        if batch.action.is_none() {
+            row.waits = false;
+            self.output.append(&mut batch.replies);
+            self.yields = !self.ends.takes_replies();
+            if batch.is_done() && batch.session.closing {
+                self.closing = self.closing.or(Some(Reason::Done));
+            }
+        }
+        drop(row);
+        self.batch = Some(batch);
+    }
+
+    /// The batch is back from elsewhere at `now`, in milliseconds of unix time: it may have been
+    /// away for longer than a client may be silent.
+    pub fn arrived(&mut self, batch: Box<Batch>, now: Millis) {
+        self.row.borrow_mut().active = now;
+        self.came_home(batch);
+    }
+
+    /// Bytes for the client outside its own replies. What it may have is looked at when they are
+    /// written, which is the next step.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.output.push(bytes);
+    }
+
+    /// Closes at once, whatever is due; or, where the client asked for its own end and waits for
+    /// the reply to that, after it.
+    pub fn kill(&mut self, after_reply: bool) {
+        if after_reply && self.performs {
+            self.closes_after_reply = true;
+        } else {
+            self.is_killed = true;
+        }
+    }
+}
+
+/// What it has and what it is.
+impl Connection {
+    /// What is to be written.
+    #[inline]
+    pub fn due(&self) -> &[u8] {
+        self.output.due()
+    }
+
+    /// Where what is read is appended; there is room.
+    #[inline]
+    pub fn input(&mut self) -> &mut BytesMut {
+        &mut self.input
+    }
+
+    /// More may come from the client.
+    #[inline]
+    pub fn may_send(&self) -> bool {
+        self.ends == Ends::Open
+    }
+
+    /// It gets every command that the server runs.
+    #[inline]
+    pub fn watches(&self) -> bool {
+        self.watches
+    }
+}
+
+/// What a request of a client may cost.
+#[inline]
+fn limits(settings: &Settings, session: &Session) -> Limits {
+    let query_bytes = settings.client_query_buffer_limit as usize;
+    let limits =
+        Limits { query_bytes, ..Limits::default() }.with_bulk_bytes(settings.proto_max_bulk_len);
+    if session.authenticated { limits } else { limits.before_login() }
+}

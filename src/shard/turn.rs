@@ -1,0 +1,240 @@
+//! The end of a turn as a value: what a shard has to send, and the order in which it leaves.
+//!
+//! Whoever runs the shard applies a [`Ready`] part by part and decides nothing. Effects leave ahead
+//! of everything, so that no other shard and no client can act on what they say before they have
+//! their place in the journal. Pushes leave ahead of letters, since a letter may take a batch on to
+//! its next push, and ahead of replies. Under `appendfsync always` replies and pushes that show
+//! what is not durable go with the append, and leave when that is; letters never wait.
+//!
+//! What has come from another thread for a client of this one was held back there if it had to be.
+
+use std::mem::take;
+
+use bytes::Bytes;
+
+use crate::batch::{Batch, Home};
+use crate::route::ShardId;
+use crate::shard::Shard;
+use crate::shard::letter::Letter;
+use crate::stream::credit::Credit;
+use crate::stream::{Append, Finished, Policy, Progress};
+
+/// What a turn of a shard comes to, to be applied in this order.
+#[derive(Debug, Default)]
+pub struct Ready {
+    /// To the journal's writer, with what waits until it is durable.
+    pub append: Option<Append<Held>>,
+    /// To clients of this thread that did not ask.
+    pub pushes: Vec<Push>,
+    /// To other shards' threads: pushes to their clients first, batches of their clients last. No
+    /// push may leave after a letter, not even to another thread.
+    pub letters: Vec<(ShardId, Letter)>,
+    /// To the router: slots that have come here.
+    pub moved: Vec<u16>,
+    /// To the clients of this thread: their batches.
+    pub homes: Vec<Box<Batch>>,
+}
+
+/// What waits until an append is durable.
+#[derive(Debug)]
+pub enum Held {
+    /// A batch with its replies.
+    Batch(Box<Batch>),
+    /// What a client gets that did not ask.
+    Push(Push),
+}
+
+/// Bytes for a client outside its own replies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Push {
+    /// Where the client is.
+    pub to: Home,
+    /// Its number; another client may have come to its place meanwhile.
+    pub client: u64,
+    /// The bytes, as the client gets them.
+    pub bytes: Bytes,
+}
+
+impl Held {
+    /// The letter that takes it to its client, and the thread that it goes to.
+    pub fn into_letter(self) -> (u16, Letter) {
+        match self {
+            Held::Batch(batch) => (batch.home.thread, Letter::Home(batch)),
+            Held::Push(push) => (push.to.thread, Letter::Push(push)),
+        }
+    }
+
+    /// It must never be shown. A batch still goes home, to close its connection; a push is dropped.
+    pub fn abandon(self) -> Option<Held> {
+        match self {
+            Held::Batch(mut batch) => {
+                batch.abandon();
+                Some(Held::Batch(batch))
+            }
+            Held::Push(_) => None,
+        }
+    }
+}
+
+impl Finished for Held {
+    fn shows_writes(&self, has_records: bool) -> bool {
+        match self {
+            Held::Batch(batch) => batch.has_written,
+            Held::Push(_) => has_records,
+        }
+    }
+}
+
+/// What a shard has collected to send in this turn, beside effects and pushes.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    /// To other shards.
+    pub(crate) letters: Vec<(ShardId, Letter)>,
+    /// Slots that have moved here.
+    pub(crate) moved: Vec<u16>,
+    /// Batches that go home from here.
+    #[expect(clippy::vec_box, reason = "a batch goes from thread to thread without being moved")]
+    pub(crate) homes: Vec<Box<Batch>>,
+    /// What has come for clients of this thread: nothing holds it back any more.
+    pub(crate) arrived: Vec<Held>,
+}
+
+impl Shard {
+    /// From now on effects are recorded for a journal.
+    pub fn begin_journal(&mut self, policy: Policy) {
+        self.effects().listen(true);
+        self.credit.get_or_insert_with(|| Credit::new(policy)).set_policy(policy);
+    }
+
+    /// There is no journal any more, and nobody waits for one. To be called between two turns.
+    pub fn end_journal(&mut self) {
+        self.credit = None;
+        self.effects().listen(false);
+        self.rebuilds(false);
+        self.end_base();
+        self.give_credit(true);
+        self.receive(Letter::Journal(None));
+    }
+
+    /// Takes up a change of `appendfsync`.
+    pub fn set_policy(&mut self, policy: Policy) {
+        if let Some(credit) = &mut self.credit {
+            credit.set_policy(policy);
+        }
+    }
+
+    /// Whether the journal has room for what nobody waits for.
+    pub fn has_room(&self) -> bool {
+        self.credit.as_ref().is_some_and(Credit::has_room)
+    }
+
+    /// The journal has come further, or time has. `now_ms` never goes back.
+    pub fn progressed(&mut self, progress: Option<Progress>, now_ms: u64) {
+        let Some(credit) = &mut self.credit else { return };
+        if let Some(progress) = progress {
+            credit.progressed(progress);
+        }
+        let is_open = credit.is_open(now_ms);
+        self.give_credit(is_open);
+    }
+
+    /// Ends a turn. `is_durable` tells whether all that any shard has appended is durable.
+    pub fn end_turn(&mut self, now_ms: u64, is_durable: bool) -> Ready {
+        let waits = self.waits(is_durable);
+        let Outbox { mut letters, moved, homes, arrived } = take(&mut self.outbox);
+        let mut ready = Ready::default();
+        // First, since a batch that came behind a push may have pushed another one here.
+        for arrived in arrived {
+            match arrived {
+                Held::Batch(batch) => ready.homes.push(batch),
+                Held::Push(push) => ready.pushes.push(push),
+            }
+        }
+        let mut held = self.take_pushes(&mut ready, waits);
+        letters.splice(0..0, take(&mut ready.letters));
+        for batch in homes {
+            match batch.home.thread {
+                _ if waits => held.push(Held::Batch(batch)),
+                thread if thread == self.id => ready.homes.push(batch),
+                thread => letters.push((thread, Letter::Home(batch))),
+            }
+        }
+        ready.append = self.append(held, now_ms);
+        Ready { letters, moved, ..ready }
+    }
+
+    /// True when a batch that ran directly and is home may be shown at once: nothing has to leave
+    /// ahead of it, and it shows nothing that could be lost.
+    #[inline]
+    pub fn is_settled(&self, is_durable: impl FnOnce() -> bool) -> bool {
+        let Shard { engine, credit, .. } = self;
+        engine.tools.effects.is_empty()
+            && engine.pushes.is_empty()
+            && credit
+                .as_ref()
+                .is_none_or(|credit| credit.policy() != Policy::Always || is_durable())
+    }
+
+    /// Ends what a batch did that ran directly and is home: what has to leave ahead of its replies.
+    /// Letters stay for the end of the turn. Returns the batch, unless it has to wait, or to come
+    /// home behind a push to its own client.
+    pub fn end_visit(
+        &mut self,
+        batch: Box<Batch>,
+        now_ms: u64,
+        is_durable: bool,
+    ) -> (Ready, Option<Box<Batch>>) {
+        let (mut ready, mut home) = (Ready::default(), Some(batch));
+        let waits = self.waits(is_durable);
+        let mut held = self.take_pushes(&mut ready, waits);
+        if waits {
+            held.extend(home.take().map(Held::Batch));
+        }
+        let is_its_own = |batch: &mut Box<Batch>| ready.pushes.iter().any(|p| p.to == batch.home);
+        ready.homes.extend(home.take_if(is_its_own));
+        ready.append = self.append(held, now_ms);
+        (ready, home)
+    }
+
+    /// True when clients must not see anything before it is durable, and something is not.
+    fn waits(&self, is_durable: bool) -> bool {
+        let policy = self.credit.as_ref().map(Credit::policy);
+        policy == Some(Policy::Always) && (!is_durable || !self.engine.tools.effects.is_empty())
+    }
+
+    /// Puts the pushes so far where they leave now. Returns them where they have to wait.
+    fn take_pushes(&mut self, ready: &mut Ready, waits: bool) -> Vec<Held> {
+        let mut held = Vec::new();
+        for push in take(&mut self.engine.pushes) {
+            match push.to.thread {
+                _ if waits => held.push(Held::Push(push)),
+                thread if thread == self.id => ready.pushes.push(push),
+                thread => ready.letters.push((thread, Letter::Push(push))),
+            }
+        }
+        held
+    }
+
+    fn append(&mut self, finished: Vec<Held>, now_ms: u64) -> Option<Append<Held>> {
+        let (bytes, runs) = self.effects().take();
+        let credit = self.credit.as_mut()?;
+        if bytes.is_empty() && finished.is_empty() {
+            return None;
+        }
+        credit.sent(bytes.len() as u64, now_ms);
+        let is_open = credit.is_open(now_ms);
+        self.give_credit(is_open);
+        Some(Append { shard: self.id, runs, bytes, finished })
+    }
+
+    /// Whether writes have credit with the journal.
+    fn give_credit(&mut self, has_credit: bool) {
+        let had_credit = std::mem::replace(&mut self.engine.has_credit, has_credit);
+        if has_credit && !had_credit {
+            self.ready.append(&mut self.set_aside);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,147 @@
+//! How the stream is read: records by the turn, and a SELECT where a reader needs one.
+//!
+//! Shards send records without SELECT, since none of them knows what stands before its own. Each
+//! reader has begun at another place, so each puts in the SELECTs that its own copy needs, the
+//! first one ahead of its first record. No reader knows of another.
+
+use bytes::BytesMut;
+
+use super::Append;
+use crate::keyspace::effect::Run;
+use crate::resp::encode;
+
+/// What a shard did in one turn, as a consumer reads it: whole records, by database.
+#[derive(Clone, Copy, Debug)]
+pub struct Records<'a> {
+    /// The sender.
+    pub shard: u16,
+    runs: &'a [Run],
+    bytes: &'a [u8],
+}
+
+/// Something that reads the stream.
+pub trait Consumer {
+    /// Takes records in. Those of all shards come in the one order, from the moment on at which
+    /// the consumer begins to listen.
+    fn take_in(&mut self, records: Records<'_>, now_ms: u64);
+}
+
+/// The database that is selected at the end of a copy of the stream.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Selected(Option<u32>);
+
+impl Selected {
+    /// Copies records to the end of `copy`, each behind a SELECT where the database changes.
+    pub fn write(&mut self, records: Records<'_>, copy: &mut BytesMut) {
+        let mut start = 0;
+        for run in records.runs {
+            if self.0 != Some(run.db) {
+                copy.extend_from_slice(&select(run.db));
+                self.0 = Some(run.db);
+            }
+            copy.extend_from_slice(&records.bytes[start..run.end]);
+            start = run.end;
+        }
+    }
+}
+
+impl Records<'_> {
+    /// Bytes of the records, without any SELECT.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// True when there is no record.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+}
+
+impl<F> Append<F> {
+    /// Feeds the records to all who listen. Returns what waits until they are durable.
+    ///
+    /// # Panics
+    /// When the runs do not cover the bytes.
+    pub fn feed(self, consumers: &mut [&mut dyn Consumer], now_ms: u64) -> Vec<F> {
+        let covered = self.runs.last().map_or(0, |run| run.end);
+        assert!(covered == self.bytes.len(), "an append's runs must cover its bytes");
+        let records = Records { shard: self.shard, runs: &self.runs, bytes: &self.bytes };
+        if !records.is_empty() {
+            consumers.iter_mut().for_each(|consumer| consumer.take_in(records, now_ms));
+        }
+        self.finished
+    }
+}
+
+/// The record that selects a database.
+fn select(db: u32) -> Vec<u8> {
+    let mut record = Vec::new();
+    encode::command(&mut record, &[b"SELECT", itoa::Buffer::new().format(db).as_bytes()]);
+    record
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A consumer that keeps a copy.
+    #[derive(Default)]
+    struct Copy {
+        selected: Selected,
+        bytes: BytesMut,
+    }
+
+    impl Consumer for Copy {
+        fn take_in(&mut self, records: Records<'_>, _: u64) {
+            self.selected.write(records, &mut self.bytes);
+        }
+    }
+
+    impl Copy {
+        /// The words of the records, one after the other.
+        fn words(&self) -> String {
+            let text = String::from_utf8_lossy(&self.bytes).into_owned();
+            let words = text.lines().filter(|line| !line.starts_with(['*', '$']));
+            words.collect::<Vec<_>>().join(" ")
+        }
+    }
+
+    /// `INCR <key>` in each of these databases, with a batch.
+    fn incr(shard: u16, key: &str, dbs: &[u32]) -> Append<&'static str> {
+        let (mut bytes, mut runs) = (Vec::new(), Vec::new());
+        for db in dbs {
+            encode::command(&mut bytes, &[b"INCR", key.as_bytes()]);
+            runs.push(Run { db: *db, end: bytes.len() });
+        }
+        Append { shard, runs, bytes, finished: vec!["batch"] }
+    }
+
+    #[test]
+    fn each_consumer_begins_with_a_select_of_its_own() {
+        let (mut one, mut other) = (Copy::default(), Copy::default());
+        incr(0, "a", &[3]).feed(&mut [&mut one], 0);
+        incr(1, "b", &[3, 0]).feed(&mut [&mut one, &mut other], 0);
+        incr(0, "c", &[0]).feed(&mut [&mut one, &mut other], 0);
+        assert_eq!(one.words(), "SELECT 3 INCR a INCR b SELECT 0 INCR b INCR c");
+        assert_eq!(other.words(), "SELECT 3 INCR b SELECT 0 INCR b INCR c");
+        // The first one has ended; the other does not notice.
+        incr(0, "d", &[7]).feed(&mut [&mut other], 0);
+        assert!(other.words().ends_with("INCR c SELECT 7 INCR d"));
+    }
+
+    #[test]
+    fn what_waits_comes_back_whoever_listens() {
+        assert_eq!(incr(0, "a", &[0]).feed(&mut [], 0), ["batch"]);
+        let mut copy = Copy::default();
+        let append = Append { shard: 0, runs: vec![], bytes: vec![], finished: vec!["reader"] };
+        assert_eq!(append.feed(&mut [&mut copy], 0), ["reader"]);
+        assert!(copy.bytes.is_empty(), "nothing is selected for no record");
+    }
+
+    #[test]
+    #[should_panic(expected = "cover")]
+    fn bytes_without_a_database_are_refused() {
+        let append = Append { runs: vec![], ..incr(0, "a", &[0]) };
+        append.feed(&mut [], 0);
+    }
+}

@@ -1,0 +1,73 @@
+//! MONITOR: every command as a line, in the order of each connection, over all shards, and nothing
+//! under `always` that could still be lost.
+
+use crate::support::client::Client;
+use crate::support::reply::Reply;
+use crate::support::server::{Options, Server};
+use crate::support::wait::{SOON, until};
+
+/// Commands in one pipeline.
+const COMMANDS: usize = 200;
+
+fn watcher(server: &Server) -> Client {
+    let mut watcher = server.client();
+    assert_eq!(watcher.line("MONITOR"), Reply::Simple("OK".to_owned()));
+    watcher
+}
+
+/// The words of the next line.
+fn next(watcher: &mut Client) -> String {
+    let Reply::Simple(line) = watcher.read().unwrap() else { panic!("a line is a simple string") };
+    line.split_once("] ").unwrap().1.to_owned()
+}
+
+fn pipeline() -> Vec<Vec<String>> {
+    let set = |number: usize| ["SET", &format!("k{number}"), "v"].map(String::from).to_vec();
+    (0..COMMANDS).map(set).collect()
+}
+
+#[test]
+fn a_watcher_sees_the_commands_of_a_connection_in_their_order() {
+    for (shards, journal) in [(1, None), (4, None), (1, Some("always")), (4, Some("always"))] {
+        let options = Options::shards(shards);
+        let server = journal.map_or(options.clone(), |fsync| options.journal(fsync)).start();
+        let mut watchers = [watcher(&server), watcher(&server), watcher(&server)];
+        let mut client = server.client();
+        client.pipeline(&pipeline()).unwrap();
+        for watcher in &mut watchers {
+            for number in 0..COMMANDS {
+                assert_eq!(next(watcher), format!("\"SET\" \"k{number}\" \"v\""));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_watcher_that_has_left_sees_nothing() {
+    let server = Options::shards(2).start();
+    let mut watcher = watcher(&server);
+    watcher.send(&["RESET"]).unwrap();
+    assert_eq!(next(&mut watcher), "\"RESET\"", "its own commands are shown as well, and first");
+    assert_eq!(watcher.read().unwrap(), Reply::Simple("RESET".to_owned()));
+    let mut sees_nothing = || {
+        server.client().line("PING");
+        watcher.send(&["ECHO", "mark"]).unwrap();
+        let mark = Reply::Bulk(b"mark".to_vec());
+        std::iter::from_fn(|| watcher.read().ok().filter(|reply| *reply != mark)).count() == 0
+    };
+    until("MONITOR ends", SOON, &mut sees_nothing);
+    assert!(sees_nothing());
+}
+
+#[test]
+fn under_always_what_a_watcher_has_seen_outlasts_a_kill() {
+    let mut server = Options::shards(2).journal("always").start();
+    let mut watcher = watcher(&server);
+    let mut client = server.client();
+    pipeline().iter().for_each(|words| client.send(words).unwrap());
+    let seen = (0..COMMANDS / 2).map(|_| next(&mut watcher)).last().unwrap();
+    server.kill();
+    server.restart();
+    let key = seen.split('"').nth(3).unwrap();
+    assert_eq!(server.client().line(&format!("GET {key}")), Reply::Bulk(b"v".to_vec()));
+}
