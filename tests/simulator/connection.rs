@@ -7,7 +7,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use troupe::batch::{Batch, Home};
 use troupe::clients::Row;
-use troupe::connection::{Connection as Core, Pool, Reason, Step};
+use troupe::connection::{Connection as Core, Pool, Reason, Resp, Step};
 use troupe::session::{Peer, Session};
 
 use crate::context::{Context, Ticket};
@@ -32,6 +32,7 @@ pub enum Heard {
 #[derive(Debug)]
 pub struct Connection {
     core: Core,
+    codec: Resp,
     /// The number of the client.
     pub id: u64,
     /// What it has not heard yet.
@@ -61,7 +62,7 @@ impl Connection {
         let row = Rc::new(RefCell::new(Row::new(&session)));
         let ticket = Ticket { home, client: id, dropped: context.dropped.clone() };
         let core = Core::new(home, session, row, Some(Box::new(ticket)));
-        Connection { core, id, heard: VecDeque::new(), is_woken: true, alarm_ms: None }
+        Connection { core, codec: Resp::default(), id, heard: VecDeque::new(), is_woken: true, alarm_ms: None }
     }
 
     /// The batch came home without having left the thread.
@@ -82,7 +83,7 @@ impl Connection {
         }
         let settings = context.settings.clone();
         loop {
-            match self.core.next(&settings, pool) {
+            match self.core.next(&settings, pool, &mut self.codec) {
                 Step::Write => match self.write(socket, context) {
                     Ok(true) => {}
                     Ok(false) => return Asked::Rest,
@@ -100,8 +101,8 @@ impl Connection {
                 }
                 Step::Route(batch, bytes) => return Asked::Run(batch, Some(bytes)),
                 Step::Run(batch) => return Asked::Run(batch, None),
-                Step::Perform(_) => {
-                    context.fail("a batch asks for what no client called".to_owned());
+                Step::Perform(_) | Step::Refuse(..) => {
+                    context.fail("a client is said to have called what it did not".to_owned());
                     return Asked::Close;
                 }
                 Step::Wait => {

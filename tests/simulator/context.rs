@@ -61,6 +61,8 @@ pub struct Context {
     pub history: Rc<RefCell<History>>,
     /// Batches that nobody has any more.
     pub dropped: Dropped,
+    /// Crashes so far.
+    pub crashes: u32,
     /// Batches that somebody has.
     pub batches: usize,
     /// Letters of loans that lost their way.
@@ -108,6 +110,7 @@ impl Context {
             rare: Rc::default(),
             history: Rc::new(RefCell::new(History::new(Default::default(), plan.shards))),
             dropped: Dropped::default(),
+            crashes: 0,
             batches: 0,
             lost: Arc::default(),
             mark: Arc::default(),

@@ -17,12 +17,13 @@
 
 // A test dies to say something, and stands outside of the time that it simulates.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
-#![allow(unreachable_pub, dead_code)]
+#![allow(unreachable_pub)]
 
 mod checks;
 mod client;
 mod connection;
 mod context;
+#[allow(dead_code, reason = "unit tests of the core use it as well")]
 mod disk;
 mod model;
 mod plan;

@@ -73,8 +73,8 @@ pub enum Stream {
     Plan,
     /// Whose turn it is.
     Schedule,
-    /// What the disk does.
-    Disk,
+    /// What the disk does, after so many crashes.
+    Disk(u32),
     /// How long a look at the clock takes.
     Clock,
     /// What a client calls, and how it behaves; each has one.
@@ -205,7 +205,7 @@ fn rng(seed: u64, salt: u64, stream: Stream) -> Rng {
     let number = match stream {
         Stream::Plan => 1,
         Stream::Schedule => 2,
-        Stream::Disk => 3,
+        Stream::Disk(crashes) => 1_000 + u64::from(crashes),
         Stream::Clock => 4,
         Stream::Client(client) => 16 + u64::from(client),
     };

@@ -17,7 +17,7 @@ use crate::workload::KEYS;
 const TICK_MS: u64 = 1_000;
 
 /// Slots, and where they go.
-type Moves = Vec<(u16, ShardId)>;
+type Moves = BTreeMap<u16, ShardId>;
 
 /// The router.
 #[derive(Debug)]
@@ -93,11 +93,9 @@ impl Router {
                 context.fail(format!("order {token} was answered twice"));
                 continue;
             };
-            // The last word on a slot counts.
-            let wanted: BTreeMap<u16, ShardId> = moves.into_iter().collect();
             let is_there = |(slot, to): (&u16, &ShardId)| self.core.map().owner(*slot) == *to;
-            if answer.is_ok() && !wanted.iter().all(is_there) {
-                context.fail(format!("order {token} is said to be done: {wanted:?}"));
+            if answer.is_ok() && !moves.iter().all(is_there) {
+                context.fail(format!("order {token} is said to be done: {moves:?}"));
             }
         }
         let mut mail: BTreeMap<ShardId, Vec<Letter>> = BTreeMap::new();

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use troupe::aof::directory::{Directory, Place};
 use troupe::aof::error::AofError;
 use troupe::aof::load::{Reader, Torn};
-use troupe::aof::record::Block;
+use troupe::aof::loader::{Loader, Step};
 use troupe::base::hash::Hasher;
 use troupe::base::millis::Millis;
 use troupe::batch::{Batch, Home};
@@ -15,8 +15,6 @@ use troupe::resp::{Decoder, Frames, Limits};
 use troupe::route::Map;
 use troupe::session::{Peer, Session};
 use troupe::shard::Ticks;
-use troupe::shard::placing::Placing;
-use troupe::shard::replay::Records;
 
 use crate::context::Context;
 use crate::disk::Disk;
@@ -66,9 +64,7 @@ pub fn start(disk: &Disk, map: &Arc<Map>, context: &mut Context) -> Result<Start
     let mut threads: Vec<Thread> =
         (0..shards).map(|number| Thread::new(number, map.clone(), context)).collect();
     let mut reader = Reader::new(Box::new(disk.clone()), directory.files()?, None);
-    while let Some(read) = reader.next_block()? {
-        load(&read.block, map, &mut threads, context);
-    }
+    load(&mut reader, map, &mut threads, context)?;
     let read = reader.end();
     if let Some(torn) = &read.torn {
         torn.mend(disk, true)?;
@@ -88,31 +84,36 @@ pub fn start(disk: &Disk, map: &Arc<Map>, context: &mut Context) -> Result<Start
     Ok(Started { threads, writer, found, torn: read.torn })
 }
 
-/// Hands the records of a block out.
-fn load(block: &Block, map: &Map, threads: &mut [Thread], context: &mut Context) {
-    let mut parcels: Vec<Records> = threads.iter().map(|_| Records::default()).collect();
-    let renames = &context.settings.rename_command;
-    for record in &block.records {
-        let spans = block.spans(record);
-        let push = |parcel: &mut Records| {
-            parcel.spans.extend_from_slice(spans);
-            parcel.ends.push((record.db, parcel.spans.len() as u32));
-        };
-        match Placing::of(spans, &block.bytes, map, renames) {
-            Placing::At(shard) => push(&mut parcels[usize::from(shard)]),
-            Placing::Split => parcels.iter_mut().for_each(push),
-            Placing::Across(_) => {
-                let words: Vec<_> = block.args(record).map(String::from_utf8_lossy).collect();
-                context.history.borrow_mut().fail(format!("{words:?} needs several slots at once"));
+/// Hands all records out.
+fn load(
+    reader: &mut Reader,
+    map: &Arc<Map>,
+    threads: &mut [Thread],
+    context: &mut Context,
+) -> Result<(), AofError> {
+    let renames = context.settings.rename_command.clone();
+    let mut loader = Loader::of_all(map.clone(), renames, false);
+    loop {
+        match loader.next_step() {
+            Step::Read => match reader.next_block()? {
+                Some(block) => loader.take(block),
+                None => loader.end(),
+            },
+            Step::Apply { shard, records } => {
+                let now = context.now();
+                let refused = threads[usize::from(shard)].shard().replay(&records, now);
+                if let Err(error) = loader.applied(shard, Some(refused)) {
+                    context.fail(format!("a record of our own is refused: {error}"));
+                }
+            }
+            Step::Done => break,
+            other => {
+                context.fail(format!("a journal of our own needs {other:?}"));
+                break;
             }
         }
     }
-    for (thread, mut records) in threads.iter_mut().zip(parcels) {
-        records.bytes = block.bytes.clone();
-        for (_, refusal) in thread.shard().replay(&records, context.now()) {
-            context.fail(format!("a record of our own is refused: {refusal}"));
-        }
-    }
+    Ok(())
 }
 
 /// What the shards hold: asked for at a time at which nothing has expired.

@@ -55,7 +55,7 @@ impl Sink for Witness {
 }
 
 impl Listener for Witness {
-    fn touched(&mut self, _db: u32, key: Key<'_>, event: Event) {
+    fn touched(&mut self, _db: u32, key: Key<'_>, event: Event, _bytes: i64) {
         if event == Event::EXPIRED {
             self.rare.borrow_mut().met(Rare::Expired);
             self.history.borrow_mut().expired(self.shard, &String::from_utf8_lossy(key.name));
@@ -80,7 +80,7 @@ pub enum Lit {
 pub struct Fuse(pub Rc<Cell<Lit>>);
 
 impl Listener for Fuse {
-    fn touched(&mut self, _db: u32, _key: Key<'_>, event: Event) {
+    fn touched(&mut self, _db: u32, _key: Key<'_>, event: Event, _bytes: i64) {
         // A shard that takes keys out on its own has no call that could fail.
         if event == Event::EXPIRED {
             return;

@@ -156,9 +156,7 @@ impl World {
 
     fn rest(&mut self) {
         let until = self.context.now_us + QUIET_US;
-        let policy = self.context.plan.policy;
-        let is_at_rest = |world: &World| world.writer.is_at_rest(policy);
-        self.run_until(|world| world.context.now_us >= until && is_at_rest(world));
+        self.run_until(|world| world.context.now_us >= until && world.writer.is_at_rest());
         self.check_quiet();
     }
 
@@ -409,6 +407,7 @@ impl World {
         }
         let is_under_way = !self.context.history.borrow().is_idle();
         self.context.note(format_args!("crash, power {is_power}"));
+        self.context.crashes += 1;
         if is_under_way {
             self.context.met(if is_power { Rare::PowerCut } else { Rare::Killed });
         }
