@@ -253,9 +253,11 @@ impl Disk {
         shown
     }
 
-    /// What the process that dies now leaves.
+    /// What the process that dies now leaves. What a failed sync has lost is held against that
+    /// process only: the next one cannot know of it.
     pub(crate) fn killed(&self) -> Disk {
-        let state = self.state().clone();
+        let mut state = self.state().clone();
+        state.files.iter_mut().for_each(|file| file.lost.clear());
         Disk(Arc::new(Mutex::new(State { plan: Plan::Work, calls: 0, ..state })))
     }
 

@@ -70,8 +70,11 @@ pub struct Thread {
     places: u32,
     is_woken: bool,
     alarm: Millis,
+    /// What it did last takes until then, in microseconds.
+    busy_until_us: u64,
     part: usize,
     load: u64,
+    is_rebuilt: bool,
 }
 
 impl Thread {
@@ -108,8 +111,10 @@ impl Thread {
             places: 0,
             is_woken: true,
             alarm: Millis(0),
+            busy_until_us: 0,
             part: 0,
             load: 0,
+            is_rebuilt: false,
         }
     }
 
@@ -141,6 +146,11 @@ impl Thread {
     /// When the shard has something to do though nobody wakes it.
     pub fn alarm(&self) -> Millis {
         self.alarm
+    }
+
+    /// When it has done what it did last, in microseconds.
+    pub fn busy_until_us(&self) -> u64 {
+        self.busy_until_us
     }
 
     /// Runs `work`; a panic makes the shard distrust what it holds.
@@ -181,6 +191,7 @@ impl Thread {
             Mail::Loaded(load) if load == self.load => {
                 context.note(format_args!("shard {} is rebuilt", self.number));
                 self.shard.end_replay();
+                self.is_rebuilt = self.shard.phase() != Phase::Serving;
             }
             Mail::Replay(..) | Mail::Loaded(_) => {}
             other => context.fail(format!("a thread has no use for {other:?}")),
@@ -191,6 +202,7 @@ impl Thread {
     pub fn turn(&mut self, context: &mut Context) {
         self.is_woken = false;
         let now = context.now();
+        let began = self.looks.nanos;
         if self.alarm <= now {
             self.shard.progressed(None, context.steady_ms());
         }
@@ -203,6 +215,7 @@ impl Thread {
             self.rebuild(context);
         }
         self.is_woken |= more || self.shard.has_leftovers();
+        self.busy_until_us = context.now_us + (self.looks.nanos - began) / 1_000;
         let tick = now.saturating_add(TICK_MS as i64);
         self.alarm = self.shard.next_due().map_or(tick, |due| due.min(tick)).max(Millis(now.0 + 1));
     }
@@ -282,6 +295,9 @@ impl Thread {
     /// What the shard holds is not trusted: it is read from the journal again.
     fn rebuild(&mut self, context: &mut Context) {
         context.note(format_args!("shard {} is to be rebuilt", self.number));
+        if std::mem::replace(&mut self.is_rebuilt, true) {
+            context.met(Rare::PanicInRebuild);
+        }
         // What was done before must be in the journal before the marker.
         self.end_turn(false, context);
         let own = self.shard.map().slots_of(self.number).count();

@@ -208,12 +208,16 @@ impl World {
         let World { context, threads, writer, clients, sockets, choices, .. } = self;
         choices.clear();
         let (now, now_us, now_ms) = (context.now(), context.now_us, context.steady_ms());
-        let to_writer = |edge: &usize| context.post.receiver(*edge) == Address::Writer;
-        let arrived = context.post.arrived(now_us);
-        choices.extend(
-            arrived.filter(|edge| !writer.is_busy() || !to_writer(edge)).map(Choice::Deliver),
-        );
+        let hears = |edge: &usize| match context.post.receiver(*edge) {
+            Address::Writer => !writer.is_busy(),
+            Address::Thread(thread) => threads[usize::from(thread)].busy_until_us() <= now_us,
+            _ => true,
+        };
+        choices.extend(context.post.arrived(now_us).filter(hears).map(Choice::Deliver));
         for (number, thread) in threads.iter().enumerate() {
+            if thread.busy_until_us() > now_us {
+                continue;
+            }
             if thread.is_due(now) {
                 choices.push(Choice::Turn(number));
             }
@@ -242,12 +246,14 @@ impl World {
         let next = clients.iter().filter_map(|client| {
             client.due_us(client.connection.and_then(|id| sockets.get(&id)))
         });
-        let next = next.chain(context.post.next_us()).chain(writer.due_us());
+        let busy = threads.iter().map(Thread::busy_until_us);
+        let next = next.chain(context.post.next_us()).chain(writer.due_us()).chain(busy);
         let next = next.chain(threads.iter().map(|t| millis(t.alarm().0 as u64 - start)));
         let alarms = threads.iter().flat_map(|thread| thread.connections.values());
-        let next = next.chain(alarms.filter_map(|c| c.alarm_ms).map(millis)).min();
-        let ahead = next.map_or(0, |next| next.saturating_sub(context.now_us));
-        context.pass(ahead.max(1));
+        let next = next.chain(alarms.filter_map(|c| c.alarm_ms).map(millis));
+        // What is due already waits for something that is not.
+        let ahead = next.filter(|next| *next > context.now_us).min();
+        context.pass(ahead.map_or(1, |ahead| ahead - context.now_us));
         self.router.tick(&mut self.context);
         if self.context.one_in(BOUNDS_EVERY) {
             self.check_bounds();

@@ -131,11 +131,6 @@ impl Durability {
         }
     }
 
-    /// True when every change is in the journal.
-    pub fn is_journaled(&self) -> bool {
-        self.journal.len() == self.changes.len()
-    }
-
     /// The process ended, and the next one has found `there`. Returns what became of the changes.
     ///
     /// # Errors
