@@ -96,6 +96,17 @@ impl Cut {
     pub(crate) fn none() -> Cut {
         Cut { is_naming: false, has_hole: false, durable: Vec::new() }
     }
+
+    /// The same behind an earlier one: a hole of that is there still.
+    pub(crate) fn after(self, earlier: &Cut) -> Cut {
+        let pairs = self.durable.iter().enumerate();
+        let least = |(file, own): (usize, &usize)| match earlier.durable.get(file) {
+            Some(its) => *own.min(its),
+            None => *own,
+        };
+        let durable = pairs.map(least).collect();
+        Cut { has_hole: self.has_hole || earlier.has_hole, durable, ..self }
+    }
 }
 
 impl Content {
@@ -305,7 +316,11 @@ impl State {
             let is_top = path.parent().is_none_or(|parent| !self.live.contains_key(parent));
             is_top || path.parent().is_some_and(|parent| all.contains_key(parent))
         });
-        let durable = |file: &Content| Content { live: file.durable.clone(), ..file.clone() };
+        let durable = |file: &Content| Content {
+            live: file.durable.clone(),
+            durable: file.durable.clone(),
+            lost: Vec::new(),
+        };
         let files = self.files.iter().map(durable).collect();
         State { live: names.clone(), durable: names, files, ..State::default() }
     }

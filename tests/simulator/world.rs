@@ -444,8 +444,8 @@ impl World {
             self.disk.set(DiskPlan::Work);
             match started {
                 Ok(started) if !is_cut_short => return Ok((started, map)),
-                Ok(_) => cut = self.leave(true),
-                Err(_) if is_cut_short => cut = self.leave(true),
+                Ok(_) => cut = self.leave(true).after(&cut),
+                Err(_) if is_cut_short => cut = self.leave(true).after(&cut),
                 Err(AofError::Damaged { path, damage }) => {
                     let number = self.disk.number(&path).unwrap_or(usize::MAX);
                     let durable = cut.durable.get(number).copied().unwrap_or(usize::MAX);
