@@ -38,6 +38,9 @@ const STEPS_MAX: u64 = 2_000_000;
 /// How long it must be quiet at the end, in microseconds.
 const QUIET_US: u64 = 5_000_000;
 
+/// How long it takes until it is quiet, in microseconds, at most: a disk may hang a few times.
+const REST_MAX_US: u64 = 60_000_000;
+
 /// Processes that a run goes through, at most.
 const KILLS_MAX: u32 = 4;
 
@@ -154,10 +157,20 @@ impl World {
         }
     }
 
+    /// Lets everything come to rest, for which there is time.
     fn rest(&mut self) {
-        let until = self.context.now_us + QUIET_US;
-        self.run_until(|world| world.context.now_us >= until && world.writer.is_at_rest());
-        self.check_quiet();
+        let last_us = self.context.now_us + REST_MAX_US;
+        loop {
+            let until = self.context.now_us + QUIET_US;
+            self.run_until(|world| world.context.now_us >= until && world.writer.is_at_rest());
+            if self.context.history.borrow().broken.is_some() {
+                return;
+            }
+            match self.look() {
+                Err(_) if self.context.now_us < last_us => {}
+                looked => return looked.err().into_iter().for_each(|b| self.context.fail(b)),
+            }
+        }
     }
 
     /// A client that nobody disturbs asks for every key.
@@ -331,7 +344,8 @@ impl World {
         broken.into_iter().for_each(|broken| self.context.fail(broken));
     }
 
-    fn check_quiet(&mut self) {
+    /// Looks whether everything is at rest.
+    fn look(&mut self) -> Result<(), Broken> {
         let shards: Vec<quiet::Shard> = self.threads.iter_mut().enumerate().map(shard_of).collect();
         let rest = Rest {
             epoch: self.router.map().epoch(),
@@ -339,11 +353,7 @@ impl World {
             orders: self.router.unanswered(),
             batches: self.context.batches,
         };
-        if self.context.history.borrow().broken.is_none()
-            && let Err(broken) = quiet::check(&shards, rest)
-        {
-            self.context.fail(broken);
-        }
+        quiet::check(&shards, rest)
     }
 }
 

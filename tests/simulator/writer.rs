@@ -128,6 +128,11 @@ impl Writer {
         match task {
             Task::Disk(work) => {
                 let takes_us = self.begin(&work, context);
+                let what = match &work {
+                    Work::Write(bytes) => format!("write {}", bytes.len()),
+                    other => format!("{other:?}"),
+                };
+                context.note(format_args!("the disk begins: {what}, {takes_us} us"));
                 self.busy = Some((work, context.now_us + takes_us));
             }
             Task::Rebuild((shard, load), up_to) => self.rebuild(shard, load, up_to, context),
