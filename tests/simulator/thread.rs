@@ -3,7 +3,7 @@
 //! A connection works on the shard of its own thread directly. Whatever panics, the shard distrusts
 //! what it holds, and is rebuilt from the journal.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -25,6 +25,7 @@ use troupe::shard::question::{Answer, Question, Report};
 use troupe::shard::turn::Ready;
 use troupe::shard::{Parts, SLICE_NS, Shard, Ticks};
 
+use crate::checks::history::History;
 use crate::connection::{Asked, Connection, Heard};
 use crate::context::Context;
 use crate::plan::{Fault, Stream};
@@ -207,8 +208,9 @@ impl Thread {
             self.shard.progressed(None, context.steady_ms());
         }
         let calls = context.history.borrow().calls;
-        let more = self.guarded(context, |thread| thread.work(now)).unwrap_or(true);
-        context.history.borrow_mut().settle(self.number);
+        let history = context.history.clone();
+        let more = self.guarded(context, |thread| thread.work(now, &history)).unwrap_or(true);
+        history.borrow_mut().settle(self.number);
         let is_idle = context.history.borrow().calls == calls;
         self.end_turn(is_idle, context);
         if self.shard.phase() == Phase::Suspect {
@@ -220,7 +222,7 @@ impl Thread {
         self.alarm = self.shard.next_due().map_or(tick, |due| due.min(tick)).max(Millis(now.0 + 1));
     }
 
-    fn work(&mut self, now: Millis) -> bool {
+    fn work(&mut self, now: Millis, history: &RefCell<History>) -> bool {
         let start = self.looks.nanos();
         let mut more = false;
         for _ in 0..PARTS {
@@ -229,6 +231,7 @@ impl Thread {
                 1 => self.shard.expire(now, &mut self.looks),
                 _ => self.shard.discard(&mut self.looks),
             };
+            history.borrow_mut().settle(self.number);
             self.part = (self.part + 1) % PARTS;
             if self.looks.nanos() - start > SLICE_NS {
                 return true;

@@ -7,7 +7,7 @@
 //! `always` the prefix has to hold every change that a reply has shown: that of the call itself,
 //! and those that it saw. Under `everysec` what is missing was acknowledged within two seconds.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use troupe::stream::Policy;
 
@@ -31,6 +31,16 @@ pub enum What {
     Expired(String, i64),
     /// Nothing: it was taken back before its turn ended.
     Nothing,
+}
+
+impl What {
+    fn apply(&self, model: &mut Model) {
+        match self {
+            What::Call(call, now) => drop(model.run(call, *now)),
+            What::Expired(key, now) => drop(model.expire(key, *now)),
+            What::Nothing => {}
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -138,22 +148,15 @@ impl Durability {
     pub fn recovered(&mut self, there: &Model, policy: Policy) -> Result<Survived, Broken> {
         let mut model = self.base.clone();
         let mut kept = (model == *there).then_some(0);
+        let mut nearest = (different(&model, there).len(), 0);
         for (place, id) in self.journal.iter().enumerate() {
-            match &self.changes[*id].what {
-                What::Call(call, now) => drop(model.run(call, *now)),
-                What::Expired(key, now) => {
-                    model.expire(key, *now);
-                }
-                What::Nothing => {}
-            }
+            self.changes[*id].what.apply(&mut model);
             if model == *there {
                 kept = Some(place + 1);
             }
+            nearest = nearest.min((different(&model, there).len(), place + 1));
         }
-        let kept = kept.ok_or_else(|| {
-            let different = difference(&model, there);
-            format!("no prefix of the journal makes what is on the disk; at its end: {different}")
-        })?;
+        let kept = kept.ok_or_else(|| self.explain(nearest.1, there))?;
         let is_lost = |change: &&Change| change.journaled.is_none_or(|place| place >= kept);
         let lost: Vec<&Change> = self.changes.iter().filter(is_lost).collect();
         let shown: Vec<u64> = lost.iter().filter_map(|change| change.shown_ms).collect();
@@ -174,19 +177,29 @@ impl Durability {
         let unshown_kept = self.journal[..kept].iter().filter(is_unshown).count();
         Ok(Survived { unshown_kept, lost: lost.len() })
     }
+
+    /// How what is there differs from the prefix of so many changes.
+    fn explain(&self, nearest: usize, there: &Model) -> Broken {
+        let mut model = self.base.clone();
+        let changes = |place: usize| self.journal.get(place).map(|id| &self.changes[*id]);
+        (0..nearest).filter_map(changes).for_each(|change| change.what.apply(&mut model));
+        let keys = different(&model, there).into_iter().map(|key| {
+            let (expected, there) = (model.entries.get(key), there.entries.get(key));
+            format!("{key} should be {expected:?} and is {there:?}")
+        });
+        let keys: Vec<String> = keys.collect();
+        let last = nearest.checked_sub(1).and_then(changes);
+        let (keys, length) = (keys.join(", "), self.journal.len());
+        format!(
+            "no prefix of the journal is on the disk; up to {nearest} of {length}, {last:?}: {keys}"
+        )
+    }
 }
 
-/// The first key that two data sets do not agree on.
-fn difference(expected: &Model, there: &Model) -> String {
+/// The keys that two data sets do not agree on.
+fn different<'a>(expected: &'a Model, there: &'a Model) -> BTreeSet<&'a String> {
     let keys = expected.entries.keys().chain(there.entries.keys());
-    let differs = |key: &&String| expected.entries.get(*key) != there.entries.get(*key);
-    match keys.into_iter().find(differs) {
-        Some(key) => {
-            let (expected, there) = (expected.entries.get(key), there.entries.get(key));
-            format!("{key} should be {expected:?} and is {there:?}")
-        }
-        None => "no difference".to_owned(),
-    }
+    keys.filter(|key| expected.entries.get(*key) != there.entries.get(*key)).collect()
 }
 
 #[cfg(test)]
