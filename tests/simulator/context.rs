@@ -96,7 +96,7 @@ impl Context {
     pub fn new(plan: &Plan, is_printed: bool) -> Context {
         let mut settings = Settings::default();
         let limit: &[&str] = match plan.has(Fault::SlowReaders) {
-            true => &["normal", "1500", "700", "1"],
+            true => &["normal", "500", "200", "1"],
             false => &["normal", "0", "0", "0"],
         };
         settings.set("client-output-buffer-limit", limit).expect("that is a limit");

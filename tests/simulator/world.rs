@@ -47,6 +47,9 @@ const KILLS_MAX: u32 = 4;
 /// One step in so many, some kind of trouble comes.
 const TROUBLE_EVERY: u32 = 250;
 
+/// Steps after which a server is started again whose journal is lost, about.
+const RESTART_AFTER: u32 = 400;
+
 /// One jump in so many, bounds are looked at.
 const BOUNDS_EVERY: u32 = 20;
 
@@ -105,8 +108,10 @@ pub fn run(plan: &Plan, is_printed: bool) -> Outcome {
     let mut context = Context::new(plan, is_printed);
     context.note(format_args!("plan {plan}, {plan:?}"));
     let map = Arc::new(Map::new(plan.shards));
-    let disk = Disk::with(Path::new(DIR));
-    let started = start::start(&disk, &map, &mut context).expect("an empty disk works");
+    let mut disk = Disk::with(Path::new(DIR));
+    let may_go = plan.has(Fault::Kills);
+    let started = start_again(&mut disk, Cut::none(), may_go, &map, &mut context);
+    let started = started.expect("an empty disk works");
     let clients = (0..plan.clients).map(|number| Client::new(number, &context)).collect();
     let mut world = World {
         context,
@@ -190,6 +195,11 @@ impl World {
         self.choose();
         if !self.is_quiet && self.context.one_in(TROUBLE_EVERY) {
             self.trouble();
+            return;
+        }
+        // Whoever runs the server notices that it takes no writes, and starts it again.
+        if !self.is_quiet && self.writer.is_lost() && self.context.one_in(RESTART_AFTER) {
+            self.crash(false);
             return;
         }
         if self.choices.is_empty() {
@@ -293,7 +303,8 @@ impl World {
         let Some(id) = client.connection else {
             self.connections += 1;
             let id = self.connections;
-            let room = self.context.rng.usize(256..4_096);
+            let is_slow = self.context.plan.has(Fault::SlowReaders);
+            let room = self.context.rng.usize(if is_slow { 64..1_024 } else { 256..4_096 });
             self.sockets.insert(id, Socket { room, ..Socket::default() });
             let thread = self.context.rng.usize(..self.threads.len());
             self.threads[thread].accept(id, &mut self.context);
@@ -379,7 +390,7 @@ impl World {
         let has = |fault| plan.has(fault);
         match kind {
             0..8 if has(Fault::Moves) => self.router.order(&mut self.context),
-            8..14 if has(Fault::CommandPanics) => {
+            8..12 if has(Fault::CommandPanics) => {
                 self.context.met(Rare::CommandPanic);
                 let left = self.context.rng.u32(..4);
                 self.threads[thread].fuse.set(Lit::InChange(left));
@@ -395,8 +406,6 @@ impl World {
                 let is_power = self.context.rng.bool();
                 self.crash(is_power);
             }
-            // Whoever runs the server notices that it takes no writes, and starts it again.
-            22..26 if self.writer.is_lost() => self.crash(false),
             _ => {}
         }
     }
@@ -431,63 +440,17 @@ impl World {
         self.threads.clear();
         self.sockets.clear();
         self.clients.iter_mut().for_each(|client| client.disconnected(&self.context));
-        match self.start_again(is_power) {
-            Ok((started, map)) => self.go_on(started, map),
+        self.writer.die();
+        let World { disk, context, map, .. } = self;
+        let cut = leave(disk, is_power, context);
+        match start_again(disk, cut, is_power, map, context) {
+            Ok(started) => self.go_on(started),
             Err(broken) => self.context.fail(broken),
         }
     }
 
-    /// Starts the server over what the crash left.
-    fn start_again(&mut self, is_power: bool) -> Result<(Started, Arc<Map>), Broken> {
-        self.writer.die();
-        let mut cut = self.leave(is_power);
-        let mut attempts = 0;
-        loop {
-            let is_cut_short = is_power && attempts < STARTS_CUT_MAX && self.context.one_in(2);
-            if is_cut_short {
-                let calls = self.context.rng.usize(1..30);
-                self.disk.set(DiskPlan::StopAfter(calls));
-            }
-            attempts += 1;
-            let map = self.map.clone();
-            let started = start::start(&self.disk, &map, &mut self.context);
-            self.disk.set(DiskPlan::Work);
-            match started {
-                Ok(started) if !is_cut_short => return Ok((started, map)),
-                Ok(_) => cut = self.leave(true).after(&cut),
-                Err(_) if is_cut_short => cut = self.leave(true).after(&cut),
-                Err(AofError::Damaged { path, damage }) => {
-                    let number = self.disk.number(&path).unwrap_or(usize::MAX);
-                    let durable = cut.durable.get(number).copied().unwrap_or(usize::MAX);
-                    let offset = damage.offset as usize;
-                    if !cut.has_hole || offset < durable {
-                        return Err(format!("the journal is damaged: {damage}, {durable} synced"));
-                    }
-                    self.context.met(Rare::HoleInTail);
-                    // As redis-check-aof does it: nothing behind the damage was acknowledged.
-                    let bytes = self.disk.bytes(&path).unwrap_or_default();
-                    self.disk.put(&path, &bytes[..offset]);
-                }
-                Err(error) => return Err(format!("the server does not start: {error}")),
-            }
-        }
-    }
-
-    /// What the crash leaves on the disk.
-    fn leave(&mut self, is_power: bool) -> Cut {
-        let (left, cut) = match is_power {
-            true => self.disk.power_cut(&mut self.context.rng),
-            false => (self.disk.killed(), Cut::none()),
-        };
-        if cut.is_naming {
-            self.context.met(Rare::CrashBeforeDirectorySync);
-        }
-        self.disk = left;
-        cut
-    }
-
     /// The server is there again: what it found must be what it may have lost nothing of.
-    fn go_on(&mut self, started: Started, map: Arc<Map>) {
+    fn go_on(&mut self, started: Started) {
         let Started { threads, writer, found, torn } = started;
         if torn.is_some() {
             self.context.met(Rare::TornTail);
@@ -513,10 +476,62 @@ impl World {
         drop(history);
         self.threads = threads;
         self.writer = writer;
-        self.router = Router::new(map);
+        self.router = Router::new(self.map.clone());
         // What was dropped with the process told nobody.
         drop(self.context.lost.take());
         self.context.dropped.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.context.batches = 0;
     }
+}
+
+/// Starts the server over what a crash has left. Where the power may go again, it does.
+fn start_again(
+    disk: &mut Disk,
+    mut cut: Cut,
+    may_go: bool,
+    map: &Arc<Map>,
+    context: &mut Context,
+) -> Result<Started, Broken> {
+    let mut attempts = 0;
+    loop {
+        let is_cut_short = may_go && attempts < STARTS_CUT_MAX && context.one_in(2);
+        if is_cut_short {
+            let calls = context.rng.usize(1..30);
+            disk.set(DiskPlan::StopAfter(calls));
+        }
+        attempts += 1;
+        let started = start::start(disk, map, context);
+        disk.set(DiskPlan::Work);
+        match started {
+            Ok(started) if !is_cut_short => return Ok(started),
+            _ if is_cut_short => cut = leave(disk, true, context).after(&cut),
+            Ok(_) => {}
+            Err(AofError::Damaged { path, damage }) => {
+                let number = disk.number(&path).unwrap_or(usize::MAX);
+                let durable = cut.durable.get(number).copied().unwrap_or(usize::MAX);
+                let offset = damage.offset as usize;
+                if !cut.has_hole || offset < durable {
+                    return Err(format!("the journal is damaged: {damage}, {durable} synced"));
+                }
+                context.met(Rare::HoleInTail);
+                // As redis-check-aof does it: nothing behind the damage was acknowledged.
+                let bytes = disk.bytes(&path).unwrap_or_default();
+                disk.put(&path, &bytes[..offset]);
+            }
+            Err(error) => return Err(format!("the server does not start: {error}")),
+        }
+    }
+}
+
+/// What a crash leaves on the disk.
+fn leave(disk: &mut Disk, is_power: bool, context: &mut Context) -> Cut {
+    let (left, cut) = match is_power {
+        true => disk.power_cut(&mut context.rng),
+        false => (disk.killed(), Cut::none()),
+    };
+    if cut.is_naming {
+        context.met(Rare::CrashBeforeDirectorySync);
+    }
+    *disk = left;
+    cut
 }
