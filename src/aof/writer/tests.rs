@@ -103,12 +103,12 @@ fn failed(asks: &'static str, kind: &'static str) -> Task<Waits, &'static str, u
 }
 
 #[test]
-fn what_is_durable_is_marked_ahead_of_who_is_released() {
+fn what_is_durable_is_marked_behind_who_is_released() {
     let mut rig = Rig::new(Policy::Always);
     assert_eq!(rig.work(), [Task::MadeDurable(0)]);
     rig.write("a");
     rig.write("b");
-    assert_eq!(rig.work(), [Task::MadeDurable(2), released(&["a", "b"])]);
+    assert_eq!(rig.work(), [released(&["a", "b"]), Task::MadeDurable(2)]);
     assert_eq!(rig.did, ["write", "sync"]);
     assert_eq!((rig.work(), rig.writer.due_ms()), (vec![], None));
 }
@@ -202,7 +202,7 @@ fn a_base_is_left_for_an_increment_when_it_is_durable() {
     rig.writer.sync("change");
     let tasks = rig.work();
     let answer = Task::Answer("change", Ok(()));
-    assert_eq!(tasks, [Task::MadeDurable(3), released(&["c"]), answer]);
+    assert_eq!(tasks, [released(&["c"]), Task::MadeDurable(3), answer]);
     rig.writer.restarted("x".to_owned());
     assert!(matches!(rig.work()[0], Task::Tell(News::Refuse(_))), "shards are told of its faults");
 }
