@@ -62,7 +62,14 @@ impl Connection {
         let row = Rc::new(RefCell::new(Row::new(&session)));
         let ticket = Ticket { home, client: id, dropped: context.dropped.clone() };
         let core = Core::new(home, session, row, Some(Box::new(ticket)));
-        Connection { core, codec: Resp::default(), id, heard: VecDeque::new(), is_woken: true, alarm_ms: None }
+        Connection {
+            core,
+            codec: Resp::default(),
+            id,
+            heard: VecDeque::new(),
+            is_woken: true,
+            alarm_ms: None,
+        }
     }
 
     /// The batch came home without having left the thread.

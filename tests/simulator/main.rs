@@ -62,7 +62,8 @@ fn hush() {
     ONCE.call_once(|| {
         let loud = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
-            let is_wanted = |text: &str| text.starts_with(witness::WANTED) || text.starts_with("DEBUG");
+            let is_wanted =
+                |text: &str| text.starts_with(witness::WANTED) || text.starts_with("DEBUG");
             let text = panic.payload_as_str();
             if !text.is_some_and(is_wanted) {
                 loud(panic);

@@ -130,7 +130,11 @@ impl Model {
             self.put(key, Value::List(VecDeque::new()), false, now);
         }
         let list = self.list(key, now)?.ok_or("a list was just made")?;
-        if is_left { list.push_front(element) } else { list.push_back(element) }
+        if is_left {
+            list.push_front(element)
+        } else {
+            list.push_back(element)
+        }
         Ok(Reply::Int(list.len() as i64))
     }
 
@@ -197,8 +201,10 @@ impl Model {
                 Reply::texts(self.set(key, now)?.cloned().unwrap_or_default().iter())
             }
             ["SINTERSTORE", to, ref sources @ ..] => {
-                let sets: Result<Vec<_>, _> = sources.iter().map(|key| self.set(key, now)).collect();
-                let sets: Vec<_> = sets?.into_iter().map(|set| set.cloned().unwrap_or_default()).collect();
+                let sets: Result<Vec<_>, _> =
+                    sources.iter().map(|key| self.set(key, now)).collect();
+                let sets: Vec<_> =
+                    sets?.into_iter().map(|set| set.cloned().unwrap_or_default()).collect();
                 let common = sets.into_iter().reduce(|a, b| &a & &b).unwrap_or_default();
                 let len = common.len() as i64;
                 self.entries.remove(to);
@@ -295,16 +301,28 @@ mod tests {
     fn strings_are_kept() {
         assert_eq!(last(&["SET a x", "APPEND a y", "GET a"]), Reply::bulk(Some("xy")));
         assert_eq!(last(&["INCR a", "INCR a"]), Reply::Int(2));
-        assert_eq!(last(&["MSET a 1 b 2", "DEL a", "MGET a b"]), Reply::List(vec![Reply::Nil, Reply::bulk(Some("2"))]));
-        assert_eq!(last(&["SET a x", "RENAME a b", "COPY b c REPLACE", "MGET b c"]), list(&["x", "x"]));
+        assert_eq!(
+            last(&["MSET a 1 b 2", "DEL a", "MGET a b"]),
+            Reply::List(vec![Reply::Nil, Reply::bulk(Some("2"))])
+        );
+        assert_eq!(
+            last(&["SET a x", "RENAME a b", "COPY b c REPLACE", "MGET b c"]),
+            list(&["x", "x"])
+        );
     }
 
     #[test]
     fn lists_and_sets_are_kept() {
         assert_eq!(last(&["LPUSH l a", "LPUSH l b", "RPOP l", "LRANGE l 0 -1"]), list(&["b"]));
         assert_eq!(last(&["LPUSH l a", "LMOVE l k LEFT RIGHT", "DBSIZE"]), Reply::Int(1));
-        assert_eq!(last(&["SADD a 1", "SADD a 2", "SADD b 2", "SINTERSTORE c a b", "SMEMBERS c"]), list(&["2"]));
-        assert_eq!(last(&["LPUSH q 1", "SET w1 x", "SORT q BY nosort GET w* GET #"]), list(&["x", "1"]));
+        assert_eq!(
+            last(&["SADD a 1", "SADD a 2", "SADD b 2", "SINTERSTORE c a b", "SMEMBERS c"]),
+            list(&["2"])
+        );
+        assert_eq!(
+            last(&["LPUSH q 1", "SET w1 x", "SORT q BY nosort GET w* GET #"]),
+            list(&["x", "1"])
+        );
         assert_eq!(last(&["LPUSH l a", "GET l"]), Reply::Error(WRONG_TYPE.to_owned()));
     }
 

@@ -98,7 +98,8 @@ impl Post {
     /// The edges that have mail which has arrived.
     pub fn arrived(&self, now_us: u64) -> impl Iterator<Item = usize> {
         let edges = self.edges.iter().enumerate();
-        let is_here = move |edge: &VecDeque<Posted>| edge.front().is_some_and(|p| p.at_us <= now_us);
+        let is_here =
+            move |edge: &VecDeque<Posted>| edge.front().is_some_and(|p| p.at_us <= now_us);
         edges.filter(move |(_, edge)| is_here(edge)).map(|(at, _)| at)
     }
 

@@ -155,7 +155,11 @@ impl Thread {
     }
 
     /// Runs `work`; a panic makes the shard distrust what it holds.
-    fn guarded<R>(&mut self, context: &mut Context, work: impl FnOnce(&mut Thread) -> R) -> Option<R> {
+    fn guarded<R>(
+        &mut self,
+        context: &mut Context,
+        work: impl FnOnce(&mut Thread) -> R,
+    ) -> Option<R> {
         let ran = catch_unwind(AssertUnwindSafe(|| work(self)));
         if ran.is_err() {
             context.met(Rare::ShardPanic);
@@ -243,7 +247,8 @@ impl Thread {
     fn end_turn(&mut self, is_idle: bool, context: &mut Context) {
         let is_durable = context.mark.is_durable();
         let ready = self.shard.end_turn(context.steady_ms(), is_durable);
-        let is_given_back = |(_, letter): &(u16, Letter)| matches!(letter, Letter::Return(r) if !r.torn);
+        let is_given_back =
+            |(_, letter): &(u16, Letter)| matches!(letter, Letter::Return(r) if !r.torn);
         if is_idle && ready.letters.iter().any(is_given_back) {
             context.met(Rare::TurnedBack);
             if self.shard.phase() == Phase::Serving {
@@ -363,4 +368,3 @@ impl Thread {
         self.guarded(context, |thread| thread.shard.spoil_and_panic());
     }
 }
-

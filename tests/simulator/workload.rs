@@ -136,7 +136,7 @@ impl Workload {
             4..7 => format!("SET {} {}", self.key('s'), self.value()),
             7..9 => format!("INCR {}", self.key('c')),
             9 => format!("APPEND {} {}", self.key('s'), self.value()),
-            // Whatever it holds: where that is no string, and where a list comes later, it is wrong.
+            // Whatever it holds: so some calls are of the wrong type.
             10 => format!("APPEND {} {}", self.any_key(), self.value()),
             _ => format!("SET {} {}", self.key('w'), self.value()),
         }
@@ -223,11 +223,35 @@ mod tests {
             names.extend(pipeline.into_iter().map(|call| call.name().to_owned()));
         }
         let expected = [
-            "APPEND", "COPY", "DBSIZE", "DEBUG", "DEL", "FLUSHALL", "GET", "INCR", "KEYS", "LMOVE",
-            "LPUSH", "LRANGE", "MGET", "MSET", "PERSIST", "PEXPIRE", "PEXPIRETIME", "RENAME",
-            "RPOP", "SADD", "SET", "SINTERSTORE", "SMEMBERS", "SORT",
+            "APPEND",
+            "COPY",
+            "DBSIZE",
+            "DEBUG",
+            "DEL",
+            "FLUSHALL",
+            "GET",
+            "INCR",
+            "KEYS",
+            "LMOVE",
+            "LPUSH",
+            "LRANGE",
+            "MGET",
+            "MSET",
+            "PERSIST",
+            "PEXPIRE",
+            "PEXPIRETIME",
+            "RENAME",
+            "RPOP",
+            "SADD",
+            "SET",
+            "SINTERSTORE",
+            "SMEMBERS",
+            "SORT",
         ];
-        assert_eq!((calls, names.iter().map(String::as_str).collect::<Vec<_>>()), (5_000, expected.into()));
+        assert_eq!(
+            (calls, names.iter().map(String::as_str).collect::<Vec<_>>()),
+            (5_000, expected.into())
+        );
     }
 
     #[test]

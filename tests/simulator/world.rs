@@ -13,10 +13,10 @@ use std::sync::{Arc, PoisonError};
 use troupe::aof::error::AofError;
 use troupe::route::Map;
 
+use crate::checks::Broken;
 use crate::checks::bounds::{self, Held};
 use crate::checks::history::History;
 use crate::checks::quiet::{self, Rest};
-use crate::checks::Broken;
 use crate::client::{Client, Did};
 use crate::connection::Heard;
 use crate::context::Context;
@@ -72,7 +72,7 @@ enum Choice {
 }
 
 /// What a run came to.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Outcome {
     /// The promise that was broken.
     pub broken: Option<Broken>,
@@ -110,8 +110,10 @@ pub fn run(plan: &Plan, is_printed: bool) -> Outcome {
     let map = Arc::new(Map::new(plan.shards));
     let mut disk = Disk::with(Path::new(DIR));
     let may_go = plan.has(Fault::Kills);
-    let started = start_again(&mut disk, Cut::none(), may_go, &map, &mut context);
-    let started = started.expect("an empty disk works");
+    let started = match start_again(&mut disk, Cut::none(), may_go, &map, &mut context) {
+        Ok(started) => started,
+        Err(broken) => return Outcome { broken: Some(broken), ..Outcome::default() },
+    };
     let clients = (0..plan.clients).map(|number| Client::new(number, &context)).collect();
     let mut world = World {
         context,
@@ -266,9 +268,9 @@ impl World {
         let World { context, threads, writer, clients, sockets, .. } = self;
         let millis = |ms: u64| ms * 1_000;
         let start = context.now().0 as u64 - context.steady_ms();
-        let next = clients.iter().filter_map(|client| {
-            client.due_us(client.connection.and_then(|id| sockets.get(&id)))
-        });
+        let next = clients
+            .iter()
+            .filter_map(|client| client.due_us(client.connection.and_then(|id| sockets.get(&id))));
         let busy = threads.iter().map(Thread::busy_until_us);
         let next = next.chain(context.post.next_us()).chain(writer.due_us()).chain(busy);
         let next = next.chain(threads.iter().map(|t| millis(t.alarm().0 as u64 - start)));
@@ -455,8 +457,12 @@ impl World {
         if torn.is_some() {
             self.context.met(Rare::TornTail);
         }
-        let recovered =
-            self.context.history.borrow_mut().durability.recovered(&found, self.context.plan.policy);
+        let recovered = self
+            .context
+            .history
+            .borrow_mut()
+            .durability
+            .recovered(&found, self.context.plan.policy);
         match recovered {
             Ok(survived) => {
                 if survived.unshown_kept > 0 {

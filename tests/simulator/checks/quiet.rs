@@ -65,8 +65,7 @@ pub fn check(shards: &[Shard], rest: Rest) -> Result<(), Broken> {
 mod tests {
     use super::*;
 
-    const SHARD: Shard =
-        Shard { phase: Phase::Serving, waiting: 0, here: 9, own: 9, epoch: 2 };
+    const SHARD: Shard = Shard { phase: Phase::Serving, waiting: 0, here: 9, own: 9, epoch: 2 };
     const REST: Rest = Rest { epoch: 2, held: 0, orders: 0, batches: 0 };
 
     #[test]
@@ -80,11 +79,9 @@ mod tests {
         ] {
             assert!(check(&[SHARD, shard], REST).is_err());
         }
-        for rest in [
-            Rest { held: 1, ..REST },
-            Rest { orders: 1, ..REST },
-            Rest { batches: 1, ..REST },
-        ] {
+        for rest in
+            [Rest { held: 1, ..REST }, Rest { orders: 1, ..REST }, Rest { batches: 1, ..REST }]
+        {
             assert!(check(&[SHARD], rest).is_err());
         }
     }
