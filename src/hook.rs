@@ -45,8 +45,23 @@ pub struct Standing<'a> {
     pub pause: Option<Pause>,
 }
 
+impl Standing<'_> {
+    /// The shard serves, its journal takes writes and keeps up, and nobody pauses it.
+    #[inline]
+    pub fn is_well(&self) -> bool {
+        let takes_writes = self.journal_failed.is_none() && self.has_credit;
+        self.phase == Phase::Serving && takes_writes && self.pause.is_none()
+    }
+}
+
 /// A layer that may refuse a command, or hold it back.
 pub trait Gate {
+    /// True when it lets everything pass while all is well ([`Standing::is_well`]): it is not asked
+    /// then.
+    fn rests_while_well(&self) -> bool {
+        false
+    }
+
     /// Whether `call` may run now.
     ///
     /// # Errors

@@ -5,10 +5,10 @@
 //! replies wait for it as `appendfsync` says. Whatever fails on the way leaves the server without a
 //! journal, as it was. A journal that ends is written out and synced first.
 //!
-//! The shell carries out each step that `next` gives, and hands `hear` what comes of it: nothing is
-//! asked for twice, and nothing is waited for but events. Each slot is told once, by whichever
-//! shard has it then, so the base is whole when all slots of the server are counted. Nothing
-//! here knows the client that asked: a change goes to its end when that client has gone.
+//! The shell carries out each step that `next_step` gives, and hands `hear` what comes of it:
+//! nothing is asked for twice, and nothing is waited for but events. Each slot is told once, by
+//! whichever shard has it then, so the base is whole when all slots of the server are counted.
+//! Nothing here knows the client that asked: a change goes to its end when that client has gone.
 //!
 //! A shard that panics while its slots are told goes on with what it holds, of which nobody knows
 //! whether it is what was told: such a base is given up.
@@ -100,7 +100,7 @@ impl Change {
     }
 
     /// The step to be carried out now, if there is one; it is given once.
-    pub fn next(&mut self) -> Option<Step> {
+    pub fn next_step(&mut self) -> Option<Step> {
         self.step.take()
     }
 
@@ -194,7 +194,7 @@ mod tests {
         event: impl Fn(Step) -> Event,
     ) -> (Vec<Step>, Result<(), String>) {
         let mut steps = Vec::new();
-        while let Some(step) = change.next() {
+        while let Some(step) = change.next_step() {
             assert_eq!(change.outcome(), None);
             steps.push(step);
             change.hear(event(step));
@@ -249,10 +249,10 @@ mod tests {
     fn telling() -> Change {
         let mut change = Change::begin(Policy::Never);
         for _ in 0..2 {
-            let step = change.next().expect("it goes on");
+            let step = change.next_step().expect("it goes on");
             change.hear(success(step));
         }
-        assert_eq!(change.next(), Some(Step::Tell));
+        assert_eq!(change.next_step(), Some(Step::Tell));
         change
     }
 
@@ -261,17 +261,17 @@ mod tests {
         let mut change = telling();
         for told in [ALL / 2, 1, ALL / 2 - 2] {
             change.hear(Event::Told(told));
-            assert_eq!(change.next(), None);
+            assert_eq!(change.next_step(), None);
         }
         change.hear(Event::Told(1));
-        assert_eq!((change.next(), change.next()), (Some(Step::Switch), None));
+        assert_eq!((change.next_step(), change.next_step()), (Some(Step::Switch), None));
     }
 
     #[test]
     fn what_comes_late_changes_nothing() {
         let mut change = telling();
         change.hear(Event::Failed("the disk is full".to_owned()));
-        assert_eq!(change.next(), Some(Step::Leave));
+        assert_eq!(change.next_step(), Some(Step::Leave));
         for late in [
             Event::Told(ALL),
             Event::Heard(Step::BeginBase),
@@ -280,10 +280,10 @@ mod tests {
             Event::Switched,
         ] {
             change.hear(late);
-            assert_eq!((change.next(), change.outcome()), (None, None));
+            assert_eq!((change.next_step(), change.outcome()), (None, None));
         }
         change.hear(Event::Heard(Step::Leave));
-        assert_eq!(change.next(), Some(Step::Close));
+        assert_eq!(change.next_step(), Some(Step::Close));
         // Whatever the writer says of a file that is given up.
         change.hear(Event::Failed("it cannot be removed".to_owned()));
         assert_eq!(change.outcome(), Some(&Err("the disk is full".to_owned())));

@@ -14,6 +14,10 @@ use crate::session::Session;
 pub struct JournalWrites;
 
 impl Gate for JournalWrites {
+    fn rests_while_well(&self) -> bool {
+        true
+    }
+
     #[inline]
     fn admit(
         &mut self,

@@ -15,6 +15,10 @@ use crate::session::Session;
 pub struct Loading;
 
 impl Gate for Loading {
+    fn rests_while_well(&self) -> bool {
+        true
+    }
+
     #[inline]
     fn admit(
         &mut self,

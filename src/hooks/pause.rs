@@ -10,6 +10,10 @@ use crate::session::Session;
 pub struct Paused;
 
 impl Gate for Paused {
+    fn rests_while_well(&self) -> bool {
+        true
+    }
+
     fn holds_back(&mut self, call: &Call<'_>, _session: &Session, standing: &Standing<'_>) -> bool {
         standing.pause.is_some_and(|pause| {
             call.now < pause.until && (pause.mode == PauseMode::All || call.command.writes())

@@ -95,7 +95,7 @@ pub struct Keys<'a> {
     /// Keys that are due stay: the journal is being loaded.
     pub(crate) keeps_expired: bool,
     /// Slots that the call met and that are not here.
-    absent: RefCell<BTreeSet<u16>>,
+    absent: RefCell<Option<BTreeSet<u16>>>,
     pub(super) owed: Owed,
 }
 
@@ -171,18 +171,18 @@ impl<'a> Keys<'a> {
 
     /// Whether the call met a slot that is not here: whatever it does, it runs again.
     pub fn lacks_any(&self) -> bool {
-        !self.absent.borrow().is_empty()
+        self.absent.borrow().is_some()
     }
 
     /// The slots that the call met and that are not here, ascending.
     pub fn absent(&self) -> Vec<u16> {
-        self.absent.borrow().iter().copied().collect()
+        self.absent.borrow().iter().flat_map(|slots| slots.iter().copied()).collect()
     }
 
     #[cold]
     pub(super) fn note_absent(&self, slot: u16) {
         if !self.space.has(slot) {
-            self.absent.borrow_mut().insert(slot);
+            self.absent.borrow_mut().get_or_insert_default().insert(slot);
         }
     }
 

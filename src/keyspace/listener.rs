@@ -144,8 +144,9 @@ impl Listeners {
 pub(super) struct Owed {
     /// Keys whose collection was left without elements: DEL follows the event of the change.
     vanished: Vec<(u32, u64)>,
-    /// Bytes of the keys that were told of ahead, as the listeners know them.
-    known: BTreeMap<(u32, u64), usize>,
+    /// Bytes of the keys that were told of ahead, as the listeners know them; none while nobody
+    /// listens.
+    known: Option<BTreeMap<(u32, u64), usize>>,
     /// Keys that were told of ahead.
     #[cfg(debug_assertions)]
     ahead: BTreeSet<(u32, u64)>,
@@ -197,13 +198,13 @@ impl Owed {
 
     /// What is ahead of a change has so many bytes.
     pub(super) fn know(&mut self, db: u32, key: Key<'_>, bytes: usize) {
-        self.known.entry((db, key.hash)).or_insert(bytes);
+        self.known.get_or_insert_default().entry((db, key.hash)).or_insert(bytes);
     }
 
     /// The key has so many bytes now. Returns how many more that is than the listeners know of.
     pub(super) fn grow(&mut self, db: u32, key: Key<'_>, bytes: usize) -> i64 {
-        let known = self.known.insert((db, key.hash), bytes).unwrap_or(0);
-        bytes as i64 - known as i64
+        let known = self.known.get_or_insert_default().insert((db, key.hash), bytes);
+        bytes as i64 - known.unwrap_or(0) as i64
     }
 
     /// The call ends.

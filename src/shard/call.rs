@@ -101,32 +101,49 @@ impl Engine {
             self.refuse_unknown(given, batch);
             return ran(clock.nanos());
         };
-        let refused = batch.refused.clone();
+        if batch.refused.is_some() {
+            return ran(self.refuse_rest(given, batch, command, start, clock));
+        }
         let effects = self.tools.effects.len();
         let (call, mut around) = batch.split(command, given);
-        let (ended, end) = match refused {
-            None => self.execute(&call, &mut around, Origin::Client, start, clock),
-            Some(error) => {
-                let (ended, end) = (Ended::Refused(error), clock.nanos());
-                let marks = Marks { reply: around.replies.len(), effects };
-                self.close(&call, &mut around, &ended, marks, end - start);
-                (ended, end)
-            }
-        };
-        let panicked = matches!(ended, Ended::Panicked);
+        let (ended, end) = self.execute(&call, &mut around, Origin::Client, start, clock);
         match ended {
+            Ended::Ran => {
+                batch.has_written |= self.tools.effects.len() > effects;
+                batch.advance(None);
+            }
             Ended::GoesOn => {}
             Ended::Asks(action) => batch.action = Some(*action),
             Ended::Lacks(slots) => {
                 batch.wider.extend(slots);
-                return Ran { end, panicked, lacks: true };
+                return Ran { lacks: true, ..ran(end) };
             }
-            ended => {
+            Ended::Failed(_) | Ended::Refused(_) | Ended::Panicked => {
                 batch.has_written |= self.tools.effects.len() > effects;
                 batch.advance(ended.error());
+                return Ran { panicked: matches!(ended, Ended::Panicked), ..ran(end) };
             }
         }
-        Ran { end, panicked, lacks: false }
+        ran(end)
+    }
+
+    /// The next call is refused, as all are behind one that was. Returns the time after it.
+    #[cold]
+    fn refuse_rest(
+        &mut self,
+        given: &Given,
+        batch: &mut Batch,
+        command: &'static Command,
+        start: u64,
+        clock: &mut dyn Ticks,
+    ) -> u64 {
+        let Some(error) = batch.refused.clone() else { return start };
+        let marks = Marks { reply: batch.replies.len(), effects: self.tools.effects.len() };
+        let (call, mut around) = batch.split(command, given);
+        let (ended, end) = (Ended::Refused(error), clock.nanos());
+        self.close(&call, &mut around, &ended, marks, end - start);
+        batch.advance(ended.error());
+        end
     }
 
     /// The connection performed the action of the next call; its reply begins at `mark`.

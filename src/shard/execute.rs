@@ -25,11 +25,14 @@ use crate::shard::base::Base;
 use crate::shard::sinks::Sinks;
 use crate::shard::turn::Push;
 
+/// Gates, and whether each rests while all is well.
+pub(super) type Gates = Vec<(bool, Box<dyn Gate>)>;
+
 /// What runs calls: the keys, the layers around them, and whether they can be trusted.
 pub(super) struct Engine {
     pub(super) space: Keyspace,
     pub(super) tools: Tools,
-    pub(super) gates: Vec<Box<dyn Gate>>,
+    pub(super) gates: Gates,
     pub(super) sinks: Sinks,
     /// To clients that did not ask: they leave at the end of the turn.
     pub(super) pushes: Vec<Push>,
@@ -103,6 +106,7 @@ const AHEAD: [Ahead; 2] = [Engine::expire_ahead_of, Engine::tell_ahead_of];
 impl Engine {
     /// Runs a call whose declared keys are here. `start` is the time now; returns how it ended, and
     /// the time then.
+    #[inline(always)]
     pub(super) fn execute(
         &mut self,
         call: &Call<'_>,
@@ -149,17 +153,20 @@ impl Engine {
     /// True when a gate holds the call back for now, and none refuses it.
     pub(super) fn holds_back(&mut self, call: &Call<'_>, session: &Session) -> bool {
         let (gates, standing) = self.gates();
-        let is_held_back = gates.iter_mut().any(|gate| gate.holds_back(call, session, &standing));
+        let mut gates = gates.iter_mut();
+        let is_held_back = gates.any(|(_, gate)| gate.holds_back(call, session, &standing));
         is_held_back && !self.refuses(call, session)
     }
 
     fn admit(&mut self, call: &Call<'_>, session: &Session) -> Result<(), CommandError> {
         let (gates, standing) = self.gates();
-        gates.iter_mut().try_for_each(|gate| gate.admit(call, session, &standing))
+        let is_well = standing.is_well();
+        let mut asked = gates.iter_mut().filter(|(rests, _)| !(is_well && *rests));
+        asked.try_for_each(|(_, gate)| gate.admit(call, session, &standing))
     }
 
     #[inline]
-    fn gates(&mut self) -> (&mut [Box<dyn Gate>], Standing<'_>) {
+    fn gates(&mut self) -> (&mut Gates, Standing<'_>) {
         let Engine { gates, phase, journal_failed, has_credit, pause, .. } = self;
         let standing = Standing {
             phase: *phase,

@@ -132,7 +132,7 @@ impl Shard {
         let engine = Engine {
             space,
             tools,
-            gates: parts.gates,
+            gates: parts.gates.into_iter().map(|gate| (gate.rests_while_well(), gate)).collect(),
             sinks: Sinks::new(parts.sinks),
             pushes: Vec::new(),
             phase: Phase::Loading,

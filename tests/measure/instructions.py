@@ -12,8 +12,8 @@ with 1 when a ratio is over it.
 
 import argparse
 import glob
-import os
 import re
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -23,7 +23,7 @@ from servers import Client
 
 KEYS = 1_000
 COMMANDS = 4_000
-ROUNDS = 4
+ROUNDS = 5
 WORKLOADS = {
     "set": lambda i: ["SET", f"key:{i % KEYS:012d}", "x" * 64],
     "get": lambda i: ["GET", f"key:{i % KEYS:012d}"],
@@ -66,17 +66,27 @@ class Counted:
             self.client.pipeline(commands[part : part + pipeline], depth=pipeline)
 
     def count(self, name, pipeline):
-        """Instructions a command: the fewest of some rounds, since now and then something else runs."""
+        """Instructions a command: the median of some rounds, since now and then something else runs."""
         self.run(name, pipeline)
-        return min(self.round(name, pipeline) for _ in range(ROUNDS))
+        return statistics.median(self.round(name, pipeline) for _ in range(ROUNDS))
 
     def round(self, name, pipeline):
         self.control("--zero")
         self.run(name, pipeline)
+        before = self.dumps()
         self.control("--dump")
-        newest = max(glob.glob(f"{self.folder.name}/out.*"), key=os.path.getmtime)
-        total = re.findall(r"^(?:totals|summary): (\d+)", open(newest).read(), re.M)
-        return int(total[-1]) / COMMANDS
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            for dump in self.dumps() - before:
+                total = re.findall(r"^summary: (\d+)", open(dump).read(), re.M)
+                if total:
+                    self.newest = dump
+                    return int(total[-1]) / COMMANDS
+            time.sleep(0.05)
+        sys.exit("callgrind wrote nothing")
+
+    def dumps(self):
+        return set(glob.glob(f"{self.folder.name}/out.*"))
 
     def end(self):
         self.process.terminate()

@@ -169,7 +169,7 @@ impl Admin {
             if let Some(outcome) = change.outcome() {
                 return outcome.clone().map(|()| performer.writer);
             }
-            match change.next() {
+            match change.next_step() {
                 Some(step) => performer.perform(step).await,
                 None => change.hear(events.recv().await.expect("the performer holds a sender")),
             }

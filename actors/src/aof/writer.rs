@@ -4,16 +4,13 @@
 //! a failed sync, since nobody can say what had reached the file.
 
 use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
 use actix::fut::ActorFuture;
-use actix::{
-    Actor, ActorContext, ActorState, Arbiter, AsyncContext, Context, Handler, Recipient, Supervised,
-};
+use actix::{Actor, Arbiter, AsyncContext, Context, Handler, Recipient, Supervised};
 use tokio::time::{Sleep, sleep};
 use tracing::{error, info, warn};
 use troupe::aof::directory::Directory;
@@ -26,7 +23,8 @@ use troupe::shard::turn::Held;
 
 use crate::aof::loader;
 use crate::clock::Clock;
-use crate::fault::{Vital, give_up, panic_text};
+use crate::fault::{Vital, give_up};
+use crate::guard::{Guard, Guarded};
 use crate::message::aof::{Append, Asks, Close, Rebuild, SetPolicy, Switch, SyncAll};
 use crate::message::control::{Panic, Restarted};
 use crate::message::shard::{Letters, Progressed};
@@ -38,8 +36,6 @@ pub struct Receivers {
     pub letters: Vec<Recipient<Letters>>,
     /// How far a shard's effects have come.
     pub progress: Vec<Recipient<Progressed>>,
-    /// Restarts.
-    pub guardian: Recipient<Restarted>,
 }
 
 /// What a writer is given beside its files.
@@ -52,6 +48,8 @@ pub struct Parts {
     pub figures: Arc<Mutex<Figures>>,
     /// Time.
     pub clock: Clock,
+    /// Restarts.
+    pub guardian: Recipient<Restarted>,
 }
 
 /// The actor that owns the journal.
@@ -60,8 +58,8 @@ pub struct AofWriter {
     directory: Directory,
     increment: Increment,
     parts: Parts,
+    guard: Guard,
     panics_next: bool,
-    last_panic: String,
     _vital: Vital,
 }
 
@@ -94,17 +92,8 @@ impl AofWriter {
         parts: Parts,
     ) -> AofWriter {
         let _vital = Vital("the AOF writer");
-        let (panics_next, last_panic) = (false, String::new());
-        AofWriter { core, directory, increment, parts, panics_next, last_panic, _vital }
-    }
-
-    /// Runs `work`; after a panic the supervisor restarts the writer.
-    fn guarded(&mut self, ctx: &mut Context<AofWriter>, work: impl FnOnce(&mut AofWriter)) {
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| work(self))) {
-            self.last_panic = panic_text(&*panic);
-            error!("panic in the AOF writer: {}", self.last_panic);
-            ctx.stop();
-        }
+        let guard = Guard::new("aof-writer", parts.guardian.clone());
+        AofWriter { core, directory, increment, parts, guard, panics_next: false, _vital }
     }
 
     /// Carries out everything that is due.
@@ -209,11 +198,15 @@ impl Actor for AofWriter {
     }
 }
 
+impl Guarded for AofWriter {
+    fn guard(&mut self) -> &mut Guard {
+        &mut self.guard
+    }
+}
+
 impl Supervised for AofWriter {
     fn restarting(&mut self, _: &mut Context<AofWriter>) {
-        let why = self.last_panic.clone();
-        let restarted = Restarted { name: "aof-writer".to_owned(), why };
-        self.parts.receivers.guardian.do_send(restarted);
+        self.guard.restarted();
         self.core.restarted(self.increment.path().display().to_string());
     }
 }
@@ -233,8 +226,7 @@ impl ActorFuture<AofWriter> for Runner {
         task: &mut TaskContext<'_>,
     ) -> Poll<()> {
         loop {
-            actor.guarded(ctx, AofWriter::work);
-            if ctx.state() == ActorState::Stopping {
+            if actor.guarded(ctx, AofWriter::work).is_none() {
                 return Poll::Ready(());
             }
             let Some(due) = actor.core.due_ms() else {

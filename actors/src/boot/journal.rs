@@ -141,10 +141,10 @@ impl Starter {
         let receivers = Receivers {
             letters: self.shards.iter().map(|shard| shard.clone().recipient()).collect(),
             progress: self.shards.iter().map(|shard| shard.clone().recipient()).collect(),
-            guardian: self.guardian.clone(),
         };
+        let guardian = self.guardian.clone();
         let (shared, figures) = (self.shared.clone(), self.figures.clone());
-        Parts { receivers, shared, figures, clock: self.clock.clone() }
+        Parts { receivers, shared, figures, clock: self.clock.clone(), guardian }
     }
 }
 
