@@ -443,3 +443,59 @@ impl OpenFile for Opened {
         self.call(|content| content.live.len() as u64)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: &str = "/data/file";
+
+    /// What 200 power cuts leave of a file with three durable sectors and four others.
+    fn left(work: impl Fn(&Disk, &mut dyn OpenFile)) -> Vec<Option<Vec<u8>>> {
+        let disk = Disk::with(Path::new("/data"));
+        disk.put(Path::new(FILE), &[1; 3 * SECTOR]);
+        let mut file = disk.open(Path::new(FILE)).unwrap();
+        work(&disk, &mut *file);
+        let mut rng = Rng::with_seed(1);
+        (0..200).map(|_| disk.power_cut(&mut rng).0.bytes(Path::new(FILE))).collect()
+    }
+
+    #[test]
+    fn a_power_cut_leaves_what_is_durable_and_any_of_the_other_sectors() {
+        let left = left(|_, file| file.append(&[2; 4 * SECTOR]).unwrap());
+        let sectors = |bytes: &Vec<u8>| -> Vec<u8> {
+            assert!(bytes.len() >= 3 * SECTOR && bytes[..3 * SECTOR] == [1; 3 * SECTOR]);
+            bytes[3 * SECTOR..].chunks(SECTOR).map(|sector| sector[0]).collect()
+        };
+        let left: Vec<Vec<u8>> = left.iter().flatten().map(sectors).collect();
+        for expected in [&[2, 2, 2, 2][..], &[], &[2, 2, 0, 0], &[2, 0, 2], &[0, 0, 0, 2]] {
+            assert!(left.iter().any(|left| left == expected), "{expected:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_failed_sync_has_lost_stays_lost_for_those_who_saw_it_fail() {
+        let left = left(|disk, file| {
+            file.append(&[2; SECTOR]).unwrap();
+            disk.set(Plan::LoseSync);
+            file.sync().unwrap_err();
+            disk.set(Plan::Work);
+            file.append(&[3; SECTOR]).unwrap();
+            file.sync().unwrap();
+        });
+        let expected = [[1; 3 * SECTOR].to_vec(), [0; SECTOR].to_vec(), [3; SECTOR].to_vec()];
+        assert!(left.iter().all(|left| *left == Some(expected.concat())));
+    }
+
+    #[test]
+    fn a_name_is_durable_when_its_directory_is() {
+        let rename = |disk: &Disk| disk.rename(Path::new(FILE), Path::new("/data/new")).unwrap();
+        let some = left(|disk, _| rename(disk));
+        assert!(some.iter().any(Option::is_some) && some.iter().any(Option::is_none));
+        let none = left(|disk, _| {
+            rename(disk);
+            disk.sync_directory(Path::new("/data")).unwrap();
+        });
+        assert!(none.iter().all(Option::is_none));
+    }
+}

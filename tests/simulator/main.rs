@@ -50,7 +50,7 @@ use rare::Counts;
 use world::Outcome;
 
 /// A batch of so many seeds has to meet every rare state.
-const SEEDS_FOR_ALL: u64 = 1_000;
+const SEEDS_FOR_ALL: u64 = 2_000;
 
 /// How a run is replayed.
 const COMMAND: &str = "cargo test -p troupe --profile simulator --test simulator seeds -- \

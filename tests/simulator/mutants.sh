@@ -12,7 +12,8 @@ copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
 git ls-files -z --cached --others --exclude-standard | tar --null --files-from=- -c | tar -x -C "$copy"
 cd "$copy" || exit 1
-export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$root/target} RUST_BACKTRACE=0
+# Not where the checkout itself is built: cargo would take a mutant for it.
+export CARGO_TARGET_DIR=$root/target/mutants RUST_BACKTRACE=0
 export TROUPE_SIMULATOR_SEEDS=${TROUPE_SIMULATOR_SEEDS:-1000} TROUPE_SIMULATOR_SHRINK=no
 simulator=(cargo test --quiet -p troupe --profile simulator --test simulator)
 missed=0

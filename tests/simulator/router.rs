@@ -26,13 +26,21 @@ pub struct Router {
     orders: u32,
     /// Orders that were not answered: what has to move.
     unanswered: BTreeMap<u32, Moves>,
+    /// Where slots are to be, by the last order for them; those of one that failed are anywhere.
+    wanted: BTreeMap<u16, Option<ShardId>>,
     ticked_ms: u64,
 }
 
 impl Router {
     /// A router that starts with this map.
     pub fn new(map: Arc<Map>) -> Router {
-        Router { core: Core::new(map), orders: 0, unanswered: BTreeMap::new(), ticked_ms: 0 }
+        Router {
+            core: Core::new(map),
+            orders: 0,
+            unanswered: BTreeMap::new(),
+            wanted: BTreeMap::new(),
+            ticked_ms: 0,
+        }
     }
 
     /// The newest map.
@@ -43,6 +51,14 @@ impl Router {
     /// Orders that were not answered.
     pub fn unanswered(&self) -> usize {
         self.unanswered.len()
+    }
+
+    /// A slot that is not where the last order for it, which is done, has put it.
+    pub fn astray(&self) -> Option<u16> {
+        let is_astray = |(slot, to): &(&u16, &Option<ShardId>)| {
+            to.is_some_and(|to| self.core.map().owner(**slot) != to)
+        };
+        self.wanted.iter().find(is_astray).map(|(slot, _)| *slot)
     }
 
     /// Somebody wants a few slots moved that have keys.
@@ -93,6 +109,8 @@ impl Router {
                 context.fail(format!("order {token} was answered twice"));
                 continue;
             };
+            let wanted = moves.iter().map(|(slot, to)| (*slot, answer.is_ok().then_some(*to)));
+            self.wanted.extend(wanted);
             let is_there = |(slot, to): (&u16, &ShardId)| self.core.map().owner(*slot) == *to;
             if answer.is_ok() && !moves.iter().all(is_there) {
                 context.fail(format!("order {token} is said to be done: {moves:?}"));

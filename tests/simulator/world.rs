@@ -364,6 +364,7 @@ impl World {
             epoch: self.router.map().epoch(),
             held: self.writer.waiting(),
             orders: self.router.unanswered(),
+            astray: self.router.astray(),
             batches: self.context.batches,
         };
         quiet::check(&shards, rest)

@@ -29,6 +29,8 @@ pub struct Rest {
     pub held: u64,
     /// Moves of slots that nobody was told the end of.
     pub orders: usize,
+    /// A slot that an order has put elsewhere.
+    pub astray: Option<u16>,
     /// Batches that were made and not dropped.
     pub batches: usize,
 }
@@ -56,6 +58,7 @@ pub fn check(shards: &[Shard], rest: Rest) -> Result<(), Broken> {
     match rest {
         Rest { held: 1.., .. } => Err(format!("{} replies wait for a sync", rest.held)),
         Rest { orders: 1.., .. } => Err(format!("{} orders were not answered", rest.orders)),
+        Rest { astray: Some(slot), .. } => Err(format!("slot {slot} has gone astray")),
         Rest { batches: 1.., .. } => Err(format!("{} batches are left", rest.batches)),
         _ => Ok(()),
     }
@@ -66,7 +69,7 @@ mod tests {
     use super::*;
 
     const SHARD: Shard = Shard { phase: Phase::Serving, waiting: 0, here: 9, own: 9, epoch: 2 };
-    const REST: Rest = Rest { epoch: 2, held: 0, orders: 0, batches: 0 };
+    const REST: Rest = Rest { epoch: 2, held: 0, orders: 0, astray: None, batches: 0 };
 
     #[test]
     fn a_server_at_rest_is_fine_and_every_unrest_is_noticed() {
@@ -79,9 +82,12 @@ mod tests {
         ] {
             assert!(check(&[SHARD, shard], REST).is_err());
         }
-        for rest in
-            [Rest { held: 1, ..REST }, Rest { orders: 1, ..REST }, Rest { batches: 1, ..REST }]
-        {
+        for rest in [
+            Rest { held: 1, ..REST },
+            Rest { orders: 1, ..REST },
+            Rest { astray: Some(3), ..REST },
+            Rest { batches: 1, ..REST },
+        ] {
             assert!(check(&[SHARD], rest).is_err());
         }
     }
