@@ -142,8 +142,7 @@ impl Connection {
             Some(count) => {
                 let left = due[..count].to_vec();
                 self.core.wrote(count);
-                let now_ms = context.steady_ms();
-                let left = context.history.borrow_mut().left(self.id, &left, now_ms);
+                let left = context.history.borrow_mut().left(self.id, &left);
                 left.err().into_iter().for_each(|broken| context.fail(broken));
                 Ok(true)
             }

@@ -5,7 +5,8 @@
 //! crash the data set must be what a prefix of the journal makes of the data set before, whole
 //! calls at a time; that one walk along the prefixes also shows that no call is half there. Under
 //! `always` the prefix has to hold every change that a reply has shown: that of the call itself,
-//! and those that it saw. Under `everysec` what is missing was acknowledged within two seconds.
+//! and those that it saw. Under `everysec` what is missing of a shard, each of which has its own
+//! credit, was acknowledged within two seconds.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -17,7 +18,7 @@ use crate::workload::Call;
 
 /// How far apart two acknowledged writes may be that are lost under `everysec`, in milliseconds:
 /// the bound of the credit, and what one turn may take.
-const LOST_WITHIN_MS: u64 = 2_500;
+const LOST_WITHIN_MS: i64 = 2_500;
 
 /// The number of a change, in the order in which they happened.
 pub type ChangeId = usize;
@@ -34,6 +35,14 @@ pub enum What {
 }
 
 impl What {
+    /// When it was, in milliseconds of unix time.
+    fn at(&self) -> i64 {
+        match self {
+            What::Call(_, at) | What::Expired(_, at) => *at,
+            What::Nothing => 0,
+        }
+    }
+
     fn apply(&self, model: &mut Model) {
         match self {
             What::Call(call, now) => drop(model.run(call, *now)),
@@ -46,10 +55,12 @@ impl What {
 #[derive(Clone, Debug)]
 struct Change {
     what: What,
+    /// Where it happened.
+    shard: u16,
     /// Place in the journal.
     journaled: Option<usize>,
-    /// When a reply showed it, in milliseconds.
-    shown_ms: Option<u64>,
+    /// A reply has shown it.
+    is_shown: bool,
 }
 
 /// What has changed since the process started.
@@ -92,7 +103,7 @@ impl Durability {
     /// A call, or time, changed these keys on a shard; none given: all there are.
     pub fn changed(&mut self, shard: u16, what: What, keys: Option<&[&str]>) -> ChangeId {
         let id = self.changes.len();
-        self.changes.push(Change { what, journaled: None, shown_ms: None });
+        self.changes.push(Change { what, shard, journaled: None, is_shown: false });
         self.turns[usize::from(shard)].push(id);
         match keys {
             Some(keys) => keys.iter().for_each(|key| {
@@ -135,10 +146,8 @@ impl Durability {
     }
 
     /// A reply left that shows these changes.
-    pub fn shown(&mut self, ids: &[ChangeId], now_ms: u64) {
-        for id in ids {
-            self.changes[*id].shown_ms.get_or_insert(now_ms);
-        }
+    pub fn shown(&mut self, ids: &[ChangeId]) {
+        ids.iter().for_each(|id| self.changes[*id].is_shown = true);
     }
 
     /// The process ended, and the next one has found `there`. Returns what became of the changes.
@@ -159,21 +168,19 @@ impl Durability {
         let kept = kept.ok_or_else(|| self.explain(nearest.1, there))?;
         let is_lost = |change: &&Change| change.journaled.is_none_or(|place| place >= kept);
         let lost: Vec<&Change> = self.changes.iter().filter(is_lost).collect();
-        let shown: Vec<u64> = lost.iter().filter_map(|change| change.shown_ms).collect();
-        let window = match (shown.iter().min(), shown.iter().max()) {
-            (Some(first), Some(last)) => last - first,
-            _ => 0,
-        };
+        let shown = || lost.iter().filter(|change| change.is_shown);
         let is_broken = match policy {
-            Policy::Always => !shown.is_empty(),
-            Policy::EverySecond => window > LOST_WITHIN_MS,
+            Policy::Always => shown().next().is_some(),
+            Policy::EverySecond => {
+                longest(shown().map(|c| (c.shard, c.what.at()))) > LOST_WITHIN_MS
+            }
             Policy::Never => false,
         };
         if is_broken {
-            let first = lost.iter().find(|change| change.shown_ms.is_some());
+            let first = lost.iter().find(|change| change.is_shown);
             return Err(format!("lost, though a reply showed it: {first:?}; {kept} were kept"));
         }
-        let is_unshown = |id: &&ChangeId| self.changes[**id].shown_ms.is_none();
+        let is_unshown = |id: &&ChangeId| !self.changes[**id].is_shown;
         let unshown_kept = self.journal[..kept].iter().filter(is_unshown).count();
         Ok(Survived { unshown_kept, lost: lost.len() })
     }
@@ -194,6 +201,16 @@ impl Durability {
             "no prefix of the journal is on the disk; up to {nearest} of {length}, {last:?}: {keys}"
         )
     }
+}
+
+/// The longest time between two changes of one shard.
+fn longest(changes: impl Iterator<Item = (u16, i64)>) -> i64 {
+    let mut times: BTreeMap<u16, (i64, i64)> = BTreeMap::new();
+    for (shard, at) in changes {
+        let (first, last) = times.entry(shard).or_insert((at, at));
+        (*first, *last) = (at.min(*first), at.max(*last));
+    }
+    times.values().map(|(first, last)| last - first).max().unwrap_or(0)
 }
 
 /// The keys that two data sets do not agree on.
@@ -235,7 +252,7 @@ mod tests {
         let mut durability = journaled(&["SET a 1", "SET b 2"]);
         assert!(durability.recovered(&model(&["SET a 1"]), Policy::Always).is_ok());
         let seen = durability.seen(Some(&["b"]));
-        durability.shown(&seen, 0);
+        durability.shown(&seen);
         assert!(durability.recovered(&model(&["SET a 1"]), Policy::Always).is_err());
         assert!(durability.recovered(&model(&["SET a 1"]), Policy::Never).is_ok());
         assert!(durability.recovered(&model(&["SET a 1", "SET b 2"]), Policy::Always).is_ok());
@@ -265,14 +282,15 @@ mod tests {
 
     #[test]
     fn under_everysec_what_is_lost_was_acknowledged_within_two_seconds() {
-        let mut durability = journaled(&["SET a 1", "SET b 1"]);
-        durability.shown(&[0], 1_000);
-        durability.shown(&[1], 2_000);
-        assert!(durability.recovered(&Model::default(), Policy::EverySecond).is_ok());
-        let mut durability = journaled(&["SET a 1", "SET b 1"]);
-        durability.shown(&[0], 1_000);
-        durability.shown(&[1], 6_000);
-        assert!(durability.recovered(&Model::default(), Policy::EverySecond).is_err());
+        for (apart, is_fine) in [(1_000, true), (6_000, false)] {
+            let mut durability = Durability::new(Model::default(), 1);
+            for (line, at) in [("SET a 1", 1_000), ("SET b 1", 1_000 + apart)] {
+                let id = durability.changed(0, What::Call(Call::of(line), at), Some(&["a"]));
+                durability.shown(&[id]);
+            }
+            let recovered = durability.recovered(&Model::default(), Policy::EverySecond);
+            assert_eq!(recovered.is_ok(), is_fine, "{apart} ms apart");
+        }
     }
 
     #[test]
