@@ -131,7 +131,8 @@ impl Context {
     /// Time passes.
     pub fn pass(&mut self, micros: u64) {
         self.now_us += micros;
-        self.history.borrow_mut().now = self.now().0;
+        let mut history = self.history.borrow_mut();
+        (history.now, history.durability.now) = (self.now().0, self.now().0);
     }
 
     /// Sends mail.

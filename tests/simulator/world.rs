@@ -479,7 +479,8 @@ impl World {
         self.calls += history.calls;
         let next = History::new(found, self.context.plan.shards);
         let before = std::mem::replace(&mut *history, next);
-        (history.now, history.broken) = (before.now, before.broken);
+        (history.now, history.durability.now) = (before.now, before.now);
+        history.broken = before.broken;
         drop(history);
         self.threads = threads;
         self.writer = writer;
