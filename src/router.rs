@@ -64,10 +64,18 @@ pub struct Dispatch<T> {
 /// The order whose slots move now.
 #[derive(Debug)]
 struct UnderWay<T> {
-    /// The slots that have not arrived, and where they go.
-    missing: BTreeMap<u16, ShardId>,
+    moves: BTreeMap<u16, ShardId>,
     token: T,
     until_ms: u64,
+}
+
+impl<T> UnderWay<T> {
+    /// The slots that are not where they go. One that was there may have been sent away meanwhile,
+    /// by what is left of an order that failed.
+    fn missing(&self, map: &Map) -> impl Iterator<Item = (u16, ShardId)> {
+        let moves = self.moves.iter().map(|(slot, to)| (*slot, *to));
+        moves.filter(|(slot, to)| map.owner(*slot) != *to)
+    }
 }
 
 /// The map, and who wants it changed.
@@ -114,16 +122,11 @@ impl<T> Router<T> {
         }
         self.map = Arc::new(self.map.with_moves(&arrived, to));
         self.publish(&mut dispatch);
-        if let Some(UnderWay { missing, .. }) = &mut self.under_way {
-            for slot in arrived {
-                match missing.get(&slot) {
-                    Some(wanted) if *wanted == to => drop(missing.remove(&slot)),
-                    Some(wanted) => {
-                        dispatch.letters.push((to, Letter::MoveOut { slot, to: *wanted }));
-                    }
-                    None => {}
-                }
-            }
+        if let Some(order) = &self.under_way {
+            let wanted = |slot| Some((slot, *order.moves.get(&slot)?));
+            let elsewhere = arrived.into_iter().filter_map(wanted).filter(|(_, at)| *at != to);
+            let move_out = |(slot, at)| (to, Letter::MoveOut { slot, to: at });
+            dispatch.letters.extend(elsewhere.map(move_out));
         }
         self.advance(&mut dispatch, now_ms);
         dispatch
@@ -155,31 +158,30 @@ impl<T> Router<T> {
 
     /// The order that is under way fails. Slots of it that have not left their shards stay there.
     fn fail(&mut self, failure: Failure, dispatch: &mut Dispatch<T>) {
-        let Some(UnderWay { missing, token, .. }) = self.under_way.take() else { return };
-        for slot in missing.into_keys() {
+        let Some(order) = self.under_way.take() else { return };
+        for (slot, _) in order.missing(&self.map) {
             let owner = self.map.owner(slot);
             dispatch.letters.push((owner, Letter::MoveOut { slot, to: owner }));
         }
-        dispatch.answers.push((token, Err(failure)));
+        dispatch.answers.push((order.token, Err(failure)));
     }
 
     /// Answers the order that is done, and begins the next ones until one has to wait.
     fn advance(&mut self, dispatch: &mut Dispatch<T>, now_ms: u64) {
         loop {
-            if let Some(done) = self.under_way.take_if(|order| order.missing.is_empty()) {
+            let map = &self.map;
+            let is_done = |order: &mut UnderWay<T>| order.missing(map).next().is_none();
+            if let Some(done) = self.under_way.take_if(is_done) {
                 dispatch.answers.push((done.token, Ok(())));
             }
             if self.under_way.is_some() {
                 return;
             }
-            let Some(order) = self.waiting.pop_front() else { return };
-            let Order { moves: mut missing, token } = order;
-            missing.retain(|slot, to| self.map.owner(*slot) != *to);
-            let move_out = |(&slot, &to): (&u16, &ShardId)| {
-                (self.map.owner(slot), Letter::MoveOut { slot, to })
-            };
-            dispatch.letters.extend(missing.iter().map(move_out));
-            self.under_way = Some(UnderWay { missing, token, until_ms: now_ms + ORDER_MS });
+            let Some(Order { moves, token }) = self.waiting.pop_front() else { return };
+            let order = UnderWay { moves, token, until_ms: now_ms + ORDER_MS };
+            let move_out = |(slot, to)| (self.map.owner(slot), Letter::MoveOut { slot, to });
+            dispatch.letters.extend(order.missing(&self.map).map(move_out));
+            self.under_way = Some(order);
         }
     }
 }
@@ -331,6 +333,19 @@ mod tests {
         let sent = router.moved(&[slot], 1, 0);
         assert_eq!((told(&sent), sent.answers), (vec![(1, slot, 2)], vec![]));
         assert_eq!(router.moved(&[slot], 2, 0).answers, [("second", Ok(()))]);
+    }
+
+    #[test]
+    fn an_order_is_not_done_while_a_slot_that_was_there_has_gone_again() {
+        let (mut router, owned) = router();
+        let (a, b) = (owned[0][0], owned[0][1]);
+        let _ = router.order(order(&[(a, 1)], "first"), 0);
+        let _ = router.restarted(0);
+        let _ = router.order(order(&[(a, 0), (b, 2)], "second"), 0);
+        let sent = router.moved(&[a], 1, 0);
+        assert_eq!((told(&sent), sent.answers), (vec![(1, a, 0)], vec![]));
+        assert_eq!(router.moved(&[b], 2, 0).answers, [], "the first one had left");
+        assert_eq!(router.moved(&[a], 0, 0).answers, [("second", Ok(()))]);
     }
 
     #[test]

@@ -298,7 +298,12 @@ impl Directory {
     /// when they were read and a torn tail was cut.
     pub fn open_increment(&mut self) -> Result<(Increment, Sizes), AofError> {
         let increment = match self.manifest.increments.last() {
-            Some(last) => Increment::open(&*self.system, &self.path.join(&last.name))?,
+            Some(last) => {
+                let mut last = Increment::open(&*self.system, &self.path.join(&last.name))?;
+                // Who wrote it may have been killed before that. Clients will see it.
+                last.make_durable()?;
+                last
+            }
             None => self.add_increment()?,
         };
         let files = self.files()?;

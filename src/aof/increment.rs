@@ -19,15 +19,21 @@ pub struct Increment {
 impl Increment {
     /// Makes an increment, empty and durable but for its name.
     pub fn create(system: &dyn FileSystem, path: &Path) -> Result<Self, AofError> {
-        let mut file = system.create(path).map_err(AofError::io("create", path))?;
-        file.sync().map_err(AofError::io("fdatasync", path))?;
-        Ok(Self { file, path: path.to_owned() })
+        let file = system.create(path).map_err(AofError::io("create", path))?;
+        let mut increment = Self { file, path: path.to_owned() };
+        increment.make_durable()?;
+        Ok(increment)
     }
 
     /// Opens an increment that is there.
     pub fn open(system: &dyn FileSystem, path: &Path) -> Result<Self, AofError> {
         let file = system.open(path).map_err(AofError::io("open", path))?;
         Ok(Self { file, path: path.to_owned() })
+    }
+
+    /// Makes durable what it holds.
+    pub fn make_durable(&mut self) -> Result<(), AofError> {
+        self.file.sync().map_err(AofError::io("fdatasync", &self.path))
     }
 
     /// Where it is.

@@ -36,4 +36,5 @@ pub mod writer;
 
 #[path = "../../tests/simulator/disk.rs"]
 #[cfg(test)]
+#[allow(dead_code, reason = "the simulator uses more of it")]
 mod disk;

@@ -8,10 +8,15 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use fastrand::Rng;
 use troupe::aof::filesystem::{FileSystem, OpenFile};
+
+/// Bytes that are written whole or not at all.
+const SECTOR: usize = 512;
 
 /// What happens at a call, counted from 1.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -25,6 +30,9 @@ pub(crate) enum Plan {
     FailDone(usize),
     /// That call is the last: nothing that comes after it is carried out.
     StopAfter(usize),
+    /// The next sync fails, and what it was to make durable never will be, as on Linux: later ones
+    /// say that all is well.
+    LoseSync,
 }
 
 /// A name: of a directory, or of the file with that number.
@@ -47,6 +55,8 @@ struct Change {
 struct Content {
     live: Vec<u8>,
     durable: Vec<u8>,
+    /// Bytes that no sync makes durable.
+    lost: Vec<Range<usize>>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -60,6 +70,17 @@ struct State {
     calls: usize,
 }
 
+/// What a power cut did.
+#[derive(Debug, Clone)]
+pub(crate) struct Cut {
+    /// Names were changed that were not durable.
+    pub(crate) is_naming: bool,
+    /// In a file, something that was not durable stands behind what is lost.
+    pub(crate) has_hole: bool,
+    /// How much of each file was durable, by its number.
+    pub(crate) durable: Vec<usize>,
+}
+
 /// The disk; its clones are the same disk.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Disk(Arc<Mutex<State>>);
@@ -68,6 +89,69 @@ pub(crate) struct Disk(Arc<Mutex<State>>);
 struct Opened {
     disk: Disk,
     file: usize,
+}
+
+impl Cut {
+    /// What a process that is killed leaves: all of it.
+    pub(crate) fn none() -> Cut {
+        Cut { is_naming: false, has_hole: false, durable: Vec::new() }
+    }
+
+    /// The same behind an earlier one: a hole of that is there still.
+    pub(crate) fn after(self, earlier: &Cut) -> Cut {
+        let pairs = self.durable.iter().enumerate();
+        let least = |(file, own): (usize, &usize)| match earlier.durable.get(file) {
+            Some(its) => *own.min(its),
+            None => *own,
+        };
+        let durable = pairs.map(least).collect();
+        Cut { has_hole: self.has_hole || earlier.has_hole, durable, ..self }
+    }
+}
+
+impl Content {
+    fn sync(&mut self, is_lost: bool) -> io::Result<()> {
+        if is_lost {
+            self.lost.push(self.durable.len()..self.live.len());
+            return Err(io::Error::other("a sync failed"));
+        }
+        self.durable = self.live.clone();
+        for range in &self.lost {
+            let end = range.end.min(self.durable.len());
+            self.durable[range.start.min(end)..end].fill(0);
+        }
+        Ok(())
+    }
+
+    /// What a power cut leaves: what is durable, and any of the other sectors. What is lost in
+    /// between, or up to the length of the file, is zeros. Tells whether something stands behind
+    /// zeros.
+    fn torn(&self, rng: &mut Rng) -> (Vec<u8>, bool) {
+        if !self.live.starts_with(&self.durable) {
+            return (self.durable.clone(), false);
+        }
+        let (start, end) = (self.durable.len(), self.live.len());
+        let mut left = self.durable.clone();
+        left.resize(end, 0);
+        let (mut kept_to, mut is_lost, mut has_hole) = (start, false, false);
+        let kept_of_four = rng.u8(..=4);
+        let is_in_order = rng.bool();
+        for sector in start / SECTOR..end.div_ceil(SECTOR) {
+            let range = (sector * SECTOR).max(start)..((sector + 1) * SECTOR).min(end);
+            if rng.u8(..4) >= kept_of_four || (is_in_order && is_lost) {
+                is_lost = true;
+                continue;
+            }
+            has_hole |= is_lost;
+            kept_to = range.end;
+            left[range.clone()].copy_from_slice(&self.live[range]);
+        }
+        // The length may be durable or not.
+        if rng.bool() {
+            left.truncate(kept_to);
+        }
+        (left, has_hole)
+    }
 }
 
 impl Change {
@@ -133,7 +217,8 @@ impl Disk {
     /// Puts a file there that is durable, or these bytes into the one that there is.
     pub(crate) fn put(&self, path: &Path, bytes: &[u8]) {
         let mut state = self.state();
-        let content = Content { live: bytes.to_owned(), durable: bytes.to_owned() };
+        let content =
+            Content { live: bytes.to_owned(), durable: bytes.to_owned(), lost: Vec::new() };
         let file = state.file(path).unwrap_or(state.files.len());
         match state.files.get_mut(file) {
             Some(there) => *there = content,
@@ -179,10 +264,34 @@ impl Disk {
         shown
     }
 
-    /// What the process that dies now leaves.
+    /// What the process that dies now leaves. What a failed sync has lost is held against that
+    /// process only: the next one cannot know of it.
     pub(crate) fn killed(&self) -> Disk {
-        let state = self.state().clone();
+        let mut state = self.state().clone();
+        state.files.iter_mut().for_each(|file| file.lost.clear());
         Disk(Arc::new(Mutex::new(State { plan: Plan::Work, calls: 0, ..state })))
+    }
+
+    /// What a power cut now leaves, by chance.
+    pub(crate) fn power_cut(&self, rng: &mut Rng) -> (Disk, Cut) {
+        let mut state = self.state().clone();
+        let cut = Cut {
+            is_naming: !state.pending.is_empty(),
+            has_hole: false,
+            durable: state.files.iter().map(|file| file.durable.len()).collect(),
+        };
+        let torn: Vec<_> = state.files.iter().map(|file| file.torn(rng)).collect();
+        for (file, (left, _)) in state.files.iter_mut().zip(&torn) {
+            file.durable.clone_from(left);
+        }
+        let part = rng.u32(..1 << state.pending.len().min(31));
+        let has_hole = torn.iter().any(|(_, has_hole)| *has_hole);
+        (Disk(Arc::new(Mutex::new(state.after_power_cut(part)))), Cut { has_hole, ..cut })
+    }
+
+    /// The number of the file of a name, if there is one.
+    pub(crate) fn number(&self, path: &Path) -> Option<usize> {
+        self.state().file(path)
     }
 
     /// All that a power cut now may leave: each part of the changes of names that are not durable,
@@ -207,7 +316,11 @@ impl State {
             let is_top = path.parent().is_none_or(|parent| !self.live.contains_key(parent));
             is_top || path.parent().is_some_and(|parent| all.contains_key(parent))
         });
-        let durable = |file: &Content| Content { live: file.durable.clone(), ..file.clone() };
+        let durable = |file: &Content| Content {
+            live: file.durable.clone(),
+            durable: file.durable.clone(),
+            lost: Vec::new(),
+        };
         let files = self.files.iter().map(durable).collect();
         State { live: names.clone(), durable: names, files, ..State::default() }
     }
@@ -318,7 +431,8 @@ impl OpenFile for Opened {
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        self.call(|content| content.durable = content.live.clone())
+        let is_lost = self.disk.state().plan == Plan::LoseSync;
+        self.call(|content| content.sync(is_lost))?
     }
 
     fn cut(&mut self, length: u64) -> io::Result<()> {
@@ -327,5 +441,61 @@ impl OpenFile for Opened {
 
     fn length(&self) -> io::Result<u64> {
         self.call(|content| content.live.len() as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: &str = "/data/file";
+
+    /// What 200 power cuts leave of a file with three durable sectors and four others.
+    fn left(work: impl Fn(&Disk, &mut dyn OpenFile)) -> Vec<Option<Vec<u8>>> {
+        let disk = Disk::with(Path::new("/data"));
+        disk.put(Path::new(FILE), &[1; 3 * SECTOR]);
+        let mut file = disk.open(Path::new(FILE)).unwrap();
+        work(&disk, &mut *file);
+        let mut rng = Rng::with_seed(1);
+        (0..200).map(|_| disk.power_cut(&mut rng).0.bytes(Path::new(FILE))).collect()
+    }
+
+    #[test]
+    fn a_power_cut_leaves_what_is_durable_and_any_of_the_other_sectors() {
+        let left = left(|_, file| file.append(&[2; 4 * SECTOR]).unwrap());
+        let sectors = |bytes: &Vec<u8>| -> Vec<u8> {
+            assert!(bytes.len() >= 3 * SECTOR && bytes[..3 * SECTOR] == [1; 3 * SECTOR]);
+            bytes[3 * SECTOR..].chunks(SECTOR).map(|sector| sector[0]).collect()
+        };
+        let left: Vec<Vec<u8>> = left.iter().flatten().map(sectors).collect();
+        for expected in [&[2, 2, 2, 2][..], &[], &[2, 2, 0, 0], &[2, 0, 2], &[0, 0, 0, 2]] {
+            assert!(left.iter().any(|left| left == expected), "{expected:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_failed_sync_has_lost_stays_lost_for_those_who_saw_it_fail() {
+        let left = left(|disk, file| {
+            file.append(&[2; SECTOR]).unwrap();
+            disk.set(Plan::LoseSync);
+            file.sync().unwrap_err();
+            disk.set(Plan::Work);
+            file.append(&[3; SECTOR]).unwrap();
+            file.sync().unwrap();
+        });
+        let expected = [[1; 3 * SECTOR].to_vec(), [0; SECTOR].to_vec(), [3; SECTOR].to_vec()];
+        assert!(left.iter().all(|left| *left == Some(expected.concat())));
+    }
+
+    #[test]
+    fn a_name_is_durable_when_its_directory_is() {
+        let rename = |disk: &Disk| disk.rename(Path::new(FILE), Path::new("/data/new")).unwrap();
+        let some = left(|disk, _| rename(disk));
+        assert!(some.iter().any(Option::is_some) && some.iter().any(Option::is_none));
+        let none = left(|disk, _| {
+            rename(disk);
+            disk.sync_directory(Path::new("/data")).unwrap();
+        });
+        assert!(none.iter().all(Option::is_none));
     }
 }

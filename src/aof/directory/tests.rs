@@ -64,6 +64,18 @@ fn a_new_directory_has_an_empty_increment_and_opens_again() {
 }
 
 #[test]
+fn what_a_killed_process_had_written_is_durable_before_anybody_sees_it() {
+    let disk = Disk::with(Path::new(DIR));
+    let (mut increment, _) = open(&disk).unwrap().open_increment().unwrap();
+    increment.append(b"written").unwrap();
+    let disk = disk.killed();
+    let (increment, _) = open(&disk).unwrap().open_increment().unwrap();
+    for image in disk.images() {
+        assert_eq!(image.bytes(increment.path()).as_deref(), Some(&b"written"[..]));
+    }
+}
+
+#[test]
 fn adopts_a_single_file_of_old_even_when_stopped_in_between() {
     for stopped in [false, true] {
         let disk = Disk::with(Path::new(DIR));

@@ -1,0 +1,11 @@
+//! What must hold in every run: each promise in a file of its own, with tests that show that it can
+//! fail.
+
+pub mod bounds;
+pub mod durability;
+pub mod history;
+pub mod quiet;
+pub mod waits;
+
+/// A promise that was broken, in words.
+pub type Broken = String;

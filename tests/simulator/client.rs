@@ -1,0 +1,188 @@
+//! A client: sends pipelines, reads replies, and may be slow, or leave without a word.
+
+use fastrand::Rng;
+
+use crate::checks::waits::Waits;
+use crate::context::Context;
+use crate::plan::{Fault, Stream};
+use crate::rare::Rare;
+use crate::reply::Reply;
+use crate::socket::Socket;
+use crate::workload::{Call, Workload};
+
+/// A client.
+#[derive(Debug)]
+pub struct Client {
+    workload: Workload,
+    rng: Rng,
+    /// Calls that come after those of the workload.
+    last: Vec<Call>,
+    /// The number of its connection.
+    pub connection: Option<u64>,
+    unsent: Vec<u8>,
+    /// Replies that are still to come.
+    wanted: usize,
+    rest: Vec<u8>,
+    /// It sends no more on this connection.
+    has_ended: bool,
+    due_us: u64,
+    /// It reads nothing before.
+    slow_until_us: u64,
+    /// How long it waits.
+    pub waits: Waits,
+}
+
+/// What a client did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Did {
+    /// Something that its connection may have waited for.
+    Something,
+    /// It has left its connection.
+    Left,
+}
+
+impl Client {
+    /// A client of a run.
+    pub fn new(number: u32, context: &Context) -> Client {
+        let plan = &context.plan;
+        let mut rng = plan.rng(Stream::Client(number));
+        let workload =
+            Workload::new(number, plan.calls, plan.has(Fault::CommandPanics), rng.fork());
+        Client::of(workload, Vec::new(), rng)
+    }
+
+    /// A client that asks these things, and no more.
+    pub fn asking(calls: Vec<Call>, context: &Context) -> Client {
+        let rng = context.plan.rng(Stream::Client(u32::MAX));
+        Client::of(Workload::new(0, 0, false, Rng::with_seed(0)), calls, rng)
+    }
+
+    fn of(workload: Workload, last: Vec<Call>, rng: Rng) -> Client {
+        Client {
+            workload,
+            rng,
+            last,
+            connection: None,
+            unsent: Vec::new(),
+            wanted: 0,
+            rest: Vec::new(),
+            has_ended: false,
+            due_us: 0,
+            slow_until_us: 0,
+            waits: Waits::default(),
+        }
+    }
+
+    /// True when it has called all that it wanted and has left.
+    pub fn is_done(&self) -> bool {
+        self.connection.is_none() && self.workload.is_over() && self.last.is_empty()
+    }
+
+    /// When it does something next, in microseconds; none where it waits for the server.
+    pub fn due_us(&self, socket: Option<&Socket>) -> Option<u64> {
+        let Some(socket) = socket else { return (!self.is_done()).then_some(self.due_us) };
+        let hears = !socket.down.is_empty() || socket.is_down_ended;
+        let speaks = !self.unsent.is_empty() || (self.wanted == 0 && !self.has_ended);
+        match (hears, speaks) {
+            (_, true) => Some(self.due_us),
+            (true, false) => Some(self.due_us.max(self.slow_until_us)),
+            (false, false) => None,
+        }
+    }
+
+    /// It has a new connection.
+    pub fn connected(&mut self, connection: u64) {
+        self.connection = Some(connection);
+        self.has_ended = false;
+    }
+
+    /// The server is gone.
+    pub fn disconnected(&mut self, context: &Context) {
+        self.connection = None;
+        self.unsent.clear();
+        self.rest.clear();
+        self.wanted = 0;
+        self.waits.over();
+        self.due_us = context.now_us + self.rng.u64(..20_000);
+    }
+
+    /// Does one thing on its connection.
+    pub fn act(&mut self, id: u64, socket: &mut Socket, context: &mut Context) -> Did {
+        self.due_us = context.now_us + self.rng.u64(1..400);
+        if context.now_us >= self.slow_until_us && !socket.down.is_empty() {
+            self.read(socket, context);
+            return Did::Something;
+        }
+        if socket.is_down_ended && socket.down.is_empty() {
+            self.disconnected(context);
+            return Did::Left;
+        }
+        if context.plan.has(Fault::Ends) && self.rng.u32(..200) == 0 {
+            context.note(format_args!("the client of {id} is gone"));
+            socket.is_reset = true;
+            self.disconnected(context);
+            return Did::Left;
+        }
+        if self.unsent.is_empty() && self.wanted == 0 && !self.has_ended {
+            self.call(id, socket, context);
+        }
+        if !self.unsent.is_empty() {
+            self.send(socket, context);
+        }
+        Did::Something
+    }
+
+    /// Begins another pipeline, or the end.
+    fn call(&mut self, id: u64, socket: &mut Socket, context: &mut Context) {
+        let calls = match self.workload.is_over() {
+            false => self.workload.pipeline(),
+            true => std::mem::take(&mut self.last),
+        };
+        if calls.is_empty() {
+            socket.is_up_ended = true;
+            self.has_ended = true;
+            return;
+        }
+        let lines: Vec<String> = calls.iter().map(Call::to_string).collect();
+        context.note(format_args!("{id} calls {}", lines.join("; ")));
+        context.history.borrow_mut().sent(id, &calls);
+        self.unsent = calls.iter().flat_map(Call::encoded).collect();
+        self.wanted = calls.len();
+    }
+
+    fn send(&mut self, socket: &mut Socket, context: &mut Context) {
+        let all = self.unsent.len();
+        let count = if self.rng.u8(..3) == 0 { self.rng.usize(1..=all) } else { all };
+        socket.up.extend(self.unsent.drain(..count));
+        if !self.unsent.is_empty() {
+            return;
+        }
+        self.waits.begin(context.now_us);
+        if context.plan.has(Fault::Ends) && self.rng.u32(..30) == 0 {
+            socket.is_up_ended = true;
+            self.has_ended = true;
+        }
+        if context.plan.has(Fault::SlowReaders) && self.rng.u32(..25) == 0 {
+            self.slow_until_us = context.now_us + self.rng.u64(..3_000_000);
+            self.waits.begin(self.slow_until_us);
+        }
+    }
+
+    fn read(&mut self, socket: &mut Socket, context: &mut Context) {
+        self.rest.extend(socket.down.drain(..));
+        let mut at = 0;
+        // What they say was looked at when they left.
+        while let Ok(Some((_, len))) = Reply::take(&self.rest[at..]) {
+            at += len;
+            self.wanted = self.wanted.saturating_sub(1);
+        }
+        self.rest.drain(..at);
+        self.waits.begin(context.now_us);
+        if self.wanted == 0 {
+            self.waits.over();
+            if self.has_ended && at > 0 {
+                context.met(Rare::HalfClosed);
+            }
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! The server's end of a client: the connection's core, and what its shell does for it.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use troupe::batch::{Batch, Home};
+use troupe::clients::Row;
+use troupe::connection::{Connection as Core, Pool, Reason, Resp, Step};
+use troupe::session::{Peer, Session};
+
+use crate::context::{Context, Ticket};
+use crate::rare::Rare;
+use crate::socket::{Read, Socket};
+
+/// Bytes that one read takes, at most.
+const READ_MAX: usize = 512;
+
+/// What a connection hears of.
+#[derive(Debug)]
+pub enum Heard {
+    /// Its batch is back.
+    Home(Box<Batch>),
+    /// Bytes that its client did not ask for.
+    Push(Bytes),
+    /// Its batch is lost.
+    Kill,
+}
+
+/// One client, as the server sees it.
+#[derive(Debug)]
+pub struct Connection {
+    core: Core,
+    codec: Resp,
+    /// The number of the client.
+    pub id: u64,
+    /// What it has not heard yet.
+    pub heard: VecDeque<Heard>,
+    /// It has something to do.
+    pub is_woken: bool,
+    /// When it has something to do though nobody wakes it, in milliseconds.
+    pub alarm_ms: Option<u64>,
+}
+
+/// What a connection has its thread do.
+#[derive(Debug)]
+pub enum Asked {
+    /// Let this batch run; where there are bytes, its requests point into them and are new.
+    Run(Box<Batch>, Option<Bytes>),
+    /// Nothing, for now.
+    Rest,
+    /// Drop it.
+    Close,
+}
+
+impl Connection {
+    /// A client that was just accepted.
+    pub fn new(id: u64, home: Home, context: &mut Context) -> Connection {
+        context.batches += 1;
+        let session = Session::new(id, Peer::default(), context.now(), true);
+        let row = Rc::new(RefCell::new(Row::new(&session)));
+        let ticket = Ticket { home, client: id, dropped: context.dropped.clone() };
+        let core = Core::new(home, session, row, Some(Box::new(ticket)));
+        Connection {
+            core,
+            codec: Resp::default(),
+            id,
+            heard: VecDeque::new(),
+            is_woken: true,
+            alarm_ms: None,
+        }
+    }
+
+    /// The batch came home without having left the thread.
+    pub fn came_home(&mut self, batch: Box<Batch>) {
+        self.core.came_home(batch);
+    }
+
+    /// Does what can be done up to the next thing that its thread has to do.
+    pub fn pump(&mut self, socket: &mut Socket, pool: &mut Pool, context: &mut Context) -> Asked {
+        self.is_woken = false;
+        self.alarm_ms = None;
+        while let Some(heard) = self.heard.pop_front() {
+            match heard {
+                Heard::Home(batch) => self.core.arrived(batch, context.now()),
+                Heard::Push(bytes) => self.core.push(&bytes),
+                Heard::Kill => self.core.kill(false),
+            }
+        }
+        let settings = context.settings.clone();
+        loop {
+            match self.core.next(&settings, pool, &mut self.codec) {
+                Step::Write => match self.write(socket, context) {
+                    Ok(true) => {}
+                    Ok(false) => return Asked::Rest,
+                    Err(reason) => return self.close(reason, socket, context),
+                },
+                Step::Read => {
+                    if !self.read(socket, READ_MAX, pool) {
+                        return Asked::Rest;
+                    }
+                }
+                Step::ReadRest(most) => {
+                    if !self.read(socket, most, pool) {
+                        return Asked::Rest;
+                    }
+                }
+                Step::Route(batch, bytes) => return Asked::Run(batch, Some(bytes)),
+                Step::Run(batch) => return Asked::Run(batch, None),
+                Step::Perform(_) | Step::Refuse(..) => {
+                    context.fail("a client is said to have called what it did not".to_owned());
+                    return Asked::Close;
+                }
+                Step::Wait => {
+                    self.watch(socket);
+                    return Asked::Rest;
+                }
+                Step::Yield => {
+                    self.is_woken = true;
+                    return Asked::Rest;
+                }
+                Step::Close(reason) => return self.close(reason, socket, context),
+            }
+        }
+    }
+
+    /// Writes some of what is due. False where the socket takes nothing for now.
+    fn write(&mut self, socket: &mut Socket, context: &mut Context) -> Result<bool, Reason> {
+        let due = self.core.due();
+        let most = if context.one_in(4) { 1 + context.rng.usize(..due.len()) } else { due.len() };
+        match socket.write(&due[..most]) {
+            None => {
+                self.core.write_failed(socket.up.len());
+                Ok(true)
+            }
+            Some(0) => {
+                let now_ms = context.steady_ms();
+                self.alarm_ms = self.core.write_stalls(&context.settings, now_ms)?;
+                Ok(false)
+            }
+            Some(count) => {
+                let left = due[..count].to_vec();
+                self.core.wrote(count);
+                let left = context.history.borrow_mut().left(self.id, &left);
+                left.err().into_iter().for_each(|broken| context.fail(broken));
+                Ok(true)
+            }
+        }
+    }
+
+    /// Reads. False where there is nothing for now.
+    fn read(&mut self, socket: &mut Socket, most: usize, pool: &mut Pool) -> bool {
+        match socket.read(most) {
+            Read::Bytes(bytes) => {
+                self.core.input().extend_from_slice(&bytes);
+                self.core.received(bytes.len());
+                true
+            }
+            Read::Nothing => {
+                self.core.rest(pool);
+                false
+            }
+            Read::End => {
+                self.core.input_ended();
+                true
+            }
+            Read::Failed => {
+                self.core.read_failed();
+                true
+            }
+        }
+    }
+
+    /// Looks for the end of the input while the batch is away.
+    fn watch(&mut self, socket: &Socket) {
+        if self.core.may_send() && socket.up.is_empty() {
+            match (socket.is_reset, socket.is_up_ended) {
+                (true, _) => self.core.read_failed(),
+                (false, true) => self.core.input_ended(),
+                (false, false) => {}
+            }
+        }
+    }
+
+    /// A connection closes unanswered only for a reason.
+    fn close(&mut self, reason: Reason, socket: &mut Socket, context: &mut Context) -> Asked {
+        context.note(format_args!("connection {} closes: {reason:?}", self.id));
+        let history = context.history.borrow();
+        let is_unanswered = history.is_unanswered(self.id);
+        let is_excused = socket.is_reset || history.is_journal_lost;
+        drop(history);
+        match reason {
+            Reason::Done if is_unanswered && !is_excused => {
+                context.fail(format!("connection {} closed without an answer", self.id));
+            }
+            Reason::OutputLimit(_) => context.met(Rare::SlowReaderCut),
+            Reason::Killed => context.met(Rare::BatchDropped),
+            Reason::Done if is_unanswered => context.met(Rare::ClosedUnanswered),
+            _ => {}
+        }
+        socket.is_down_ended = true;
+        context.history.borrow_mut().closed(self.id);
+        Asked::Close
+    }
+}

@@ -1,0 +1,164 @@
+//! What every part of a run is given: time, chance, mail, and who takes notes.
+
+use std::cell::RefCell;
+use std::fmt::Arguments;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use fastrand::Rng;
+use troupe::base::millis::Millis;
+use troupe::batch::Home;
+use troupe::route::ShardId;
+use troupe::settings::Settings;
+use troupe::shard::letter::Letter;
+use troupe::shard::loan;
+use troupe::stream::mark::Mark;
+
+use crate::checks::history::History;
+use crate::plan::{Fault, Plan, Stream};
+use crate::post::{Address, Mail, Post};
+use crate::rare::{Counts, Rare};
+use crate::trace::Trace;
+
+/// What the clock shows when a run begins, in milliseconds of unix time.
+const START: i64 = 1_700_000_000_000;
+
+/// Batches that were dropped: where they came from, and the number of the client.
+pub type Dropped = Arc<Mutex<Vec<(Home, u64)>>>;
+
+/// The way home for loans that lost their own.
+#[derive(Debug, Default)]
+pub struct Lost(Mutex<Vec<(ShardId, Letter)>>);
+
+impl Lost {
+    /// Takes the letters that were posted.
+    pub fn take(&self) -> Vec<(ShardId, Letter)> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl loan::Post for Lost {
+    fn post(&self, to: ShardId, letter: Letter) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((to, letter));
+    }
+}
+
+/// What a run is made of beside its parts.
+pub struct Context {
+    /// What it is to be.
+    pub plan: Plan,
+    /// Whose turn it is, and how long things take.
+    pub rng: Rng,
+    /// The time since the start, in microseconds.
+    pub now_us: u64,
+    /// Everybody's mail.
+    pub post: Post,
+    /// What happened.
+    pub trace: Trace,
+    /// What was rare of it.
+    pub rare: Rc<RefCell<Counts>>,
+    /// What clients sent and were answered.
+    pub history: Rc<RefCell<History>>,
+    /// Batches that nobody has any more.
+    pub dropped: Dropped,
+    /// Crashes so far.
+    pub crashes: u32,
+    /// Batches that somebody has.
+    pub batches: usize,
+    /// Letters of loans that lost their way.
+    pub lost: Arc<Lost>,
+    /// How far the stream of effects is durable.
+    pub mark: Arc<Mark>,
+    /// The settings in force.
+    pub settings: Arc<Settings>,
+}
+
+/// Travels with a batch, and tells when it is dropped.
+#[derive(Debug)]
+pub struct Ticket {
+    /// Whose batch it is.
+    pub home: Home,
+    /// The number of the client.
+    pub client: u64,
+    /// Who is told.
+    pub dropped: Dropped,
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let mut dropped = self.dropped.lock().unwrap_or_else(PoisonError::into_inner);
+        dropped.push((self.home, self.client));
+    }
+}
+
+impl Context {
+    /// The beginning of a run.
+    pub fn new(plan: &Plan, is_printed: bool) -> Context {
+        let mut settings = Settings::default();
+        let limit: &[&str] = match plan.has(Fault::SlowReaders) {
+            true => &["normal", "500", "200", "1"],
+            false => &["normal", "0", "0", "0"],
+        };
+        settings.set("client-output-buffer-limit", limit).expect("that is a limit");
+        settings.set("enable-debug-command", &["yes"]).expect("that is a choice");
+        Context {
+            plan: plan.clone(),
+            rng: plan.rng(Stream::Schedule),
+            now_us: 0,
+            post: Post::new(plan.shards, plan.has(Fault::Delays)),
+            trace: Trace::new(is_printed),
+            rare: Rc::default(),
+            history: Rc::new(RefCell::new(History::new(Default::default(), plan.shards))),
+            dropped: Dropped::default(),
+            crashes: 0,
+            batches: 0,
+            lost: Arc::default(),
+            mark: Arc::default(),
+            settings: Arc::new(settings),
+        }
+    }
+
+    /// The time, as the server reads it.
+    pub fn now(&self) -> Millis {
+        Millis(START + self.steady_ms() as i64)
+    }
+
+    /// Milliseconds on a clock that never goes back.
+    pub fn steady_ms(&self) -> u64 {
+        self.now_us / 1_000
+    }
+
+    /// Time passes.
+    pub fn pass(&mut self, micros: u64) {
+        self.now_us += micros;
+        let mut history = self.history.borrow_mut();
+        (history.now, history.durability.now) = (self.now().0, self.now().0);
+    }
+
+    /// Sends mail.
+    pub fn send(&mut self, from: Address, to: Address, mail: Mail) {
+        self.post.send(from, to, mail, self.now_us, &mut self.rng);
+    }
+
+    /// A rare state was met.
+    pub fn met(&mut self, rare: Rare) {
+        self.rare.borrow_mut().met(rare);
+        self.note(format_args!("met {rare:?}"));
+    }
+
+    /// Notes what happened.
+    pub fn note(&mut self, line: Arguments<'_>) {
+        self.trace.note(format_args!("{:>9} {line}", self.now_us));
+    }
+
+    /// A promise was broken.
+    pub fn fail(&mut self, broken: String) {
+        self.note(format_args!("BROKEN {broken}"));
+        self.history.borrow_mut().fail(broken);
+    }
+
+    /// True one time in so many.
+    pub fn one_in(&mut self, many: u32) -> bool {
+        self.rng.u32(..many) == 0
+    }
+}

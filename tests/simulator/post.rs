@@ -1,0 +1,174 @@
+//! Mail between the parts of the server, as actors have it: what goes from one to another arrives
+//! in its order, each edge takes its time, and edges know nothing of each other.
+//!
+//! The writer's mailbox is the one order of all effects, which is decided when mail is sent: so it
+//! is one edge, whoever sends.
+
+use std::collections::VecDeque;
+
+use fastrand::Rng;
+use troupe::route::ShardId;
+use troupe::shard::letter::Letter;
+use troupe::shard::replay::Records;
+use troupe::shard::turn::Held;
+use troupe::stream::{Append, Progress};
+
+/// What has a mailbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// A thread with its shard.
+    Thread(ShardId),
+    /// The owner of the map.
+    Router,
+    /// The writer of the journal.
+    Writer,
+    /// Who reads the journal for a shard.
+    Loader,
+    /// Loans that lost their way: each sends for itself.
+    Loans,
+}
+
+/// A message.
+#[derive(Debug)]
+pub enum Mail {
+    /// Letters of one turn, to a thread.
+    Letters(Vec<Letter>),
+    /// Effects, to the writer.
+    Append(Append<Held>),
+    /// How far the effects of a shard have come, to its thread.
+    Progress(Progress),
+    /// Slots have come to a shard, to the router.
+    Moved(Vec<u16>, ShardId),
+    /// A shard wants to be rebuilt: the number of its load. To the writer.
+    Rebuild(ShardId, u64),
+    /// Records for a shard, of this load.
+    Replay(u64, Records),
+    /// All records of this load were sent.
+    Loaded(u64),
+}
+
+#[derive(Debug)]
+struct Posted {
+    at_us: u64,
+    mail: Mail,
+}
+
+/// Everybody's mail.
+#[derive(Debug)]
+pub struct Post {
+    threads: usize,
+    /// By sender and receiver; of those to the writer there is one.
+    edges: Vec<VecDeque<Posted>>,
+    is_slow: bool,
+}
+
+/// Mail that has arrived.
+#[derive(Debug)]
+pub struct Arrived {
+    /// Who gets it.
+    pub to: Address,
+    /// What it is.
+    pub mail: Mail,
+}
+
+impl Post {
+    /// Empty mailboxes for so many threads. Mail takes long where `is_slow` says so.
+    pub fn new(threads: ShardId, is_slow: bool) -> Post {
+        let threads = usize::from(threads);
+        let edges = (0..(threads + 4) * (threads + 4)).map(|_| VecDeque::new()).collect();
+        Post { threads, edges, is_slow }
+    }
+
+    /// Sends mail at a time.
+    pub fn send(&mut self, from: Address, to: Address, mail: Mail, now_us: u64, rng: &mut Rng) {
+        let delay_us = match self.is_slow {
+            false => rng.u64(..100),
+            true if rng.u8(..16) == 0 => rng.u64(..100_000),
+            true => rng.u64(..2_000),
+        };
+        // The writer has one queue, which it shares with nobody.
+        let from = if to == Address::Writer { Address::Writer } else { from };
+        let edge = self.number(from) * (self.threads + 4) + self.number(to);
+        let edge = &mut self.edges[edge];
+        // Nothing overtakes.
+        let last_us = edge.back().map_or(0, |posted| posted.at_us);
+        edge.push_back(Posted { at_us: last_us.max(now_us + delay_us), mail });
+    }
+
+    /// The edges that have mail which has arrived.
+    pub fn arrived(&self, now_us: u64) -> impl Iterator<Item = usize> {
+        let edges = self.edges.iter().enumerate();
+        let is_here =
+            move |edge: &VecDeque<Posted>| edge.front().is_some_and(|p| p.at_us <= now_us);
+        edges.filter(move |(_, edge)| is_here(edge)).map(|(at, _)| at)
+    }
+
+    /// Who gets the mail of an edge.
+    pub fn receiver(&self, edge: usize) -> Address {
+        match edge % (self.threads + 4) {
+            thread if thread < self.threads => Address::Thread(thread as ShardId),
+            other => [Address::Router, Address::Writer, Address::Loader, Address::Loans]
+                [other - self.threads],
+        }
+    }
+
+    /// Takes the first mail of an edge.
+    pub fn take(&mut self, edge: usize) -> Option<Arrived> {
+        let posted = self.edges[edge].pop_front()?;
+        Some(Arrived { to: self.receiver(edge), mail: posted.mail })
+    }
+
+    /// Throws all mail away.
+    pub fn clear(&mut self) {
+        self.edges.iter_mut().for_each(VecDeque::clear);
+    }
+
+    /// When the next mail arrives.
+    pub fn next_us(&self) -> Option<u64> {
+        self.edges.iter().filter_map(|edge| edge.front()).map(|posted| posted.at_us).min()
+    }
+
+    /// The most mail on one edge.
+    pub fn longest(&self) -> usize {
+        self.edges.iter().map(VecDeque::len).max().unwrap_or(0)
+    }
+
+    fn number(&self, address: Address) -> usize {
+        match address {
+            Address::Thread(thread) => usize::from(thread),
+            Address::Router => self.threads,
+            Address::Writer => self.threads + 1,
+            Address::Loader => self.threads + 2,
+            Address::Loans => self.threads + 3,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_edge_keeps_its_order_and_edges_do_not_wait_for_each_other() {
+        let (mut post, mut rng) = (Post::new(2, true), Rng::with_seed(1));
+        for load in 0..100 {
+            for from in [0, 1] {
+                let mail = Mail::Loaded(load);
+                post.send(Address::Thread(from), Address::Router, mail, load, &mut rng);
+            }
+        }
+        let mut seen = Vec::new();
+        while let Some(now_us) = post.next_us() {
+            let edge = post.arrived(now_us).next().expect("it has arrived by then");
+            let Some(Arrived { to: Address::Router, mail: Mail::Loaded(load) }) = post.take(edge)
+            else {
+                panic!("only the router has mail");
+            };
+            seen.push((edge, load));
+        }
+        let of = |edge: usize| seen.iter().filter(move |(at, _)| *at == edge);
+        let edges = [seen[0].0, seen.iter().map(|(edge, _)| *edge).max().expect("there are some")];
+        assert!(edges.into_iter().all(|edge| of(edge).map(|(_, load)| load).is_sorted()));
+        assert!(!seen.iter().map(|(_, load)| load).is_sorted());
+    }
+}

@@ -1,0 +1,95 @@
+//! Which rare states runs have met, and how often.
+//!
+//! A state that no run of a large batch meets is one that nothing is known of: it fails the batch.
+
+use std::fmt;
+
+macro_rules! rare {
+    ($($name:ident $words:literal,)*) => {
+        /// A state that is seldom met.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Rare { $(#[doc = $words] $name,)* }
+        const WORDS: &[&str] = &[$($words,)*];
+    };
+}
+
+rare! {
+    TornLoan "a loan came back torn",
+    MovedWhileHolding "a visitor that held slots met one that had moved",
+    LentInRebuild "a rebuild began with slots lent",
+    CreditOut "writes were held back because the journal did not keep up",
+    CrashBeforeDirectorySync "power went before a directory was synced",
+    TornTail "power went in the middle of a write, and a torn tail was cut",
+    HoleInTail "power left a hole in what was not synced",
+    TurnedBack "a visitor was turned back",
+    MovesHeld "slots stayed for a command over everything that had to start again",
+    Misconf "a write was refused because the journal had failed",
+    JournalLost "a sync failed",
+    BatchDropped "a batch was dropped on its way",
+    SlowReaderCut "a slow reader was cut off",
+    CommandPanic "a command panicked half way",
+    ShardPanic "a shard panicked outside of a command",
+    WriterPanic "the writer panicked",
+    RouterPanic "the router panicked",
+    PanicInRebuild "a shard panicked while it was rebuilt",
+    SlotMoved "a slot moved",
+    HalfClosed "a client ended its half, and was answered all the same",
+    ClosedUnanswered "a connection closed with calls unanswered",
+    Killed "the process was killed with calls under way",
+    PowerCut "the machine lost power with calls under way",
+    UnackedKept "a write that nobody was told of outlived a crash",
+    UnackedLost "a write that nobody was told of did not outlive a crash",
+    Expired "a key expired",
+    Loading "a call met a shard in rebuild",
+    GaveUp "the process ended because a shard could not be rebuilt",
+}
+
+/// How often each was met.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counts([u64; WORDS.len()]);
+
+impl Default for Counts {
+    fn default() -> Counts {
+        Counts([0; WORDS.len()])
+    }
+}
+
+impl Counts {
+    /// It was met once more.
+    pub fn met(&mut self, rare: Rare) {
+        self.0[rare as usize] += 1;
+    }
+
+    /// Adds those of another run.
+    pub fn add(&mut self, other: &Counts) {
+        self.0.iter_mut().zip(other.0).for_each(|(count, more)| *count += more);
+    }
+
+    /// What was never met.
+    pub fn never(&self) -> Vec<&'static str> {
+        let counts = self.0.iter().zip(WORDS);
+        counts.filter(|(count, _)| **count == 0).map(|(_, words)| *words).collect()
+    }
+}
+
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().zip(WORDS).try_for_each(|(count, words)| writeln!(f, "{count:>9}  {words}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_run_met_is_named() {
+        let (mut counts, mut other) = (Counts::default(), Counts::default());
+        counts.met(Rare::TornLoan);
+        other.met(Rare::Expired);
+        counts.add(&other);
+        let never = counts.never();
+        assert_eq!(never.len(), WORDS.len() - 2);
+        assert!(!never.contains(&"a key expired") && never.contains(&"a slot moved"));
+    }
+}

@@ -1,0 +1,100 @@
+//! Replies as clients read them (RESP2), and when one is what a model expects.
+
+/// A reply.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reply {
+    /// A word such as OK.
+    Status(String),
+    /// An error.
+    Error(String),
+    /// A number.
+    Int(i64),
+    /// A text.
+    Bulk(String),
+    /// Nothing.
+    Nil,
+    /// Several.
+    List(Vec<Reply>),
+}
+
+impl Reply {
+    /// The word OK.
+    pub fn ok() -> Reply {
+        Reply::Status("OK".to_owned())
+    }
+
+    /// A text, or nothing.
+    pub fn bulk(text: Option<&str>) -> Reply {
+        text.map_or(Reply::Nil, |text| Reply::Bulk(text.to_owned()))
+    }
+
+    /// A list of texts.
+    pub fn texts<'a>(texts: impl Iterator<Item = &'a String>) -> Reply {
+        Reply::List(texts.map(|text| Reply::Bulk(text.clone())).collect())
+    }
+
+    /// The same with the elements of lists in one order, for replies that have none.
+    pub fn sorted(self) -> Reply {
+        match self {
+            Reply::List(mut elements) => {
+                elements.sort();
+                Reply::List(elements)
+            }
+            other => other,
+        }
+    }
+
+    /// Takes the first whole reply off the front of `bytes`: it, and how long it was. None where
+    /// there is no whole one.
+    ///
+    /// # Errors
+    /// What stands there in the place of a reply.
+    pub fn take(bytes: &[u8]) -> Result<Option<(Reply, usize)>, String> {
+        let Some(end) = bytes.windows(2).position(|pair| pair == b"\r\n") else { return Ok(None) };
+        let line = String::from_utf8_lossy(&bytes[..end]).into_owned();
+        let (kind, text) = line.split_at_checked(1).ok_or("an empty line")?;
+        let number = || text.parse::<i64>().map_err(|_| format!("no number: {line}"));
+        let at = end + 2;
+        Ok(Some(match kind {
+            "+" => (Reply::Status(text.to_owned()), at),
+            "-" => (Reply::Error(text.to_owned()), at),
+            ":" => (Reply::Int(number()?), at),
+            "$" => match usize::try_from(number()?) {
+                Err(_) => (Reply::Nil, at),
+                Ok(len) if bytes.len() < at + len + 2 => return Ok(None),
+                Ok(len) => {
+                    let text = String::from_utf8_lossy(&bytes[at..at + len]).into_owned();
+                    (Reply::Bulk(text), at + len + 2)
+                }
+            },
+            "*" => {
+                let mut at = at;
+                let mut elements = Vec::new();
+                for _ in 0..number()? {
+                    let Some((element, len)) = Reply::take(&bytes[at..])? else { return Ok(None) };
+                    elements.push(element);
+                    at += len;
+                }
+                (Reply::List(elements), at)
+            }
+            _ => return Err(format!("no reply: {line}")),
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_replies_are_taken_off_the_front() {
+        let bytes = b"*2\r\n$1\r\na\r\n$-1\r\n:5\r\n-ERR x\r\n";
+        let (list, len) = Reply::take(bytes).unwrap().unwrap();
+        assert_eq!(list, Reply::List(vec![Reply::Bulk("a".to_owned()), Reply::Nil]));
+        let (number, more) = Reply::take(&bytes[len..]).unwrap().unwrap();
+        assert_eq!((number, more), (Reply::Int(5), 4));
+        let cut = (0..len).map(|end| Reply::take(&bytes[..end]));
+        assert!(cut.into_iter().all(|reply| reply == Ok(None)), "a part of one is none");
+        assert!(Reply::take(b"OK\r\n").is_err());
+    }
+}

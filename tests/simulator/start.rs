@@ -1,0 +1,177 @@
+//! The start of the server: the files are read to the shards, and the writer goes on behind them.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use troupe::aof::directory::{Directory, Place};
+use troupe::aof::error::AofError;
+use troupe::aof::load::{Reader, Torn};
+use troupe::aof::loader::{Loader, Step};
+use troupe::base::hash::Hasher;
+use troupe::base::millis::Millis;
+use troupe::batch::{Batch, Home};
+use troupe::resp::{Decoder, Frames, Limits};
+use troupe::route::Map;
+use troupe::session::{Peer, Session};
+use troupe::shard::Ticks;
+
+use crate::context::Context;
+use crate::disk::Disk;
+use crate::model::{Entry, Model, Value};
+use crate::reply::Reply;
+use crate::thread::Thread;
+use crate::witness::NOBODY;
+use crate::workload::{Call, KEYS};
+use crate::writer::Writer;
+
+/// Where the journal is.
+pub const DIR: &str = "/data";
+
+/// What a start comes to.
+pub struct Started {
+    /// The threads, which serve.
+    pub threads: Vec<Thread>,
+    /// The writer.
+    pub writer: Writer,
+    /// What the files held.
+    pub found: Model,
+    /// A tail that was cut.
+    pub torn: Option<Torn>,
+}
+
+/// A clock that stands still.
+struct Still;
+
+impl Ticks for Still {
+    fn nanos(&mut self) -> u64 {
+        0
+    }
+}
+
+/// Starts the server over what is on the disk.
+///
+/// # Errors
+/// The files cannot be read or written, or are damaged.
+pub fn start(disk: &Disk, map: &Arc<Map>, context: &mut Context) -> Result<Started, AofError> {
+    let place = Place {
+        dir: Path::new(DIR).to_owned(),
+        appenddirname: "appendonlydir".to_owned(),
+        appendfilename: "appendonly.aof".to_owned(),
+    };
+    let mut directory = Directory::open(Box::new(disk.clone()), &place)?;
+    let shards = context.plan.shards;
+    let mut threads: Vec<Thread> =
+        (0..shards).map(|number| Thread::new(number, map.clone(), context)).collect();
+    let mut reader = Reader::new(Box::new(disk.clone()), directory.files()?, None);
+    load(&mut reader, map, &mut threads, context)?;
+    let read = reader.end();
+    if let Some(torn) = &read.torn {
+        torn.mend(disk, true)?;
+    }
+    // What is left is listed as out of use, and tried again at the next start.
+    let _ = directory.delete_history();
+    let (increment, sizes) = directory.open_increment()?;
+    let found = found(&mut threads, map);
+    for thread in &mut threads {
+        let shard = thread.shard();
+        shard.end_replay();
+        shard.begin_journal(context.plan.policy);
+        shard.rebuilds(true);
+    }
+    context.mark.reset();
+    let writer = Writer::new((directory, increment, sizes), disk.clone(), context);
+    Ok(Started { threads, writer, found, torn: read.torn })
+}
+
+/// Hands all records out.
+fn load(
+    reader: &mut Reader,
+    map: &Arc<Map>,
+    threads: &mut [Thread],
+    context: &mut Context,
+) -> Result<(), AofError> {
+    let renames = context.settings.rename_command.clone();
+    let mut loader = Loader::of_all(map.clone(), renames, false);
+    loop {
+        match loader.next_step() {
+            Step::Read => match reader.next_block()? {
+                Some(block) => loader.take(block),
+                None => loader.end(),
+            },
+            Step::Apply { shard, records } => {
+                let now = context.now();
+                let refused = threads[usize::from(shard)].shard().replay(&records, now);
+                if let Err(error) = loader.applied(shard, Some(refused)) {
+                    context.fail(format!("a record of our own is refused: {error}"));
+                }
+            }
+            Step::Done => break,
+            other => {
+                context.fail(format!("a journal of our own needs {other:?}"));
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What the shards hold: asked for at a time at which nothing has expired.
+fn found(threads: &mut [Thread], map: &Map) -> Model {
+    threads.iter_mut().for_each(|thread| thread.shard().serve());
+    let mut model = Model::default();
+    let hasher = Hasher::with_seeds([1, 2, 3, 4]);
+    for key in KEYS {
+        let shard = map.owner(troupe::base::slot::of(key.as_bytes()));
+        let lines = ["GET {}", "LRANGE {} 0 -1", "SMEMBERS {}", "PEXPIRETIME {}"];
+        let calls = lines.map(|line| Call::of(&line.replacen("{}", key, 1)));
+        let home = ask(&mut threads[usize::from(shard)], &calls, &hasher);
+        if let Some(entry) = entry_of(&home) {
+            model.entries.insert(key.to_owned(), entry);
+        }
+    }
+    model
+}
+
+/// Runs calls on a thread's shard, which has their keys; the replies.
+fn ask(thread: &mut Thread, calls: &[Call], hasher: &Hasher) -> Vec<Reply> {
+    let session = Session::new(NOBODY, Peer::default(), Millis(0), true);
+    let mut batch = Box::new(Batch::new(Home { thread: 0, connection: 0 }, session));
+    let request: Bytes = calls.iter().flat_map(Call::encoded).collect::<Vec<u8>>().into();
+    let mut frames = Frames::default();
+    let decoded = Decoder::default().decode(&request, &Limits::default(), &mut frames);
+    decoded.expect("these are requests");
+    batch.frames = frames;
+    batch.route(request, Millis(0), hasher, &Default::default());
+    let batch = thread.shard().visit(batch, &mut Still).expect("the keys are here");
+    let (mut replies, mut at) = (Vec::new(), 0);
+    while let Ok(Some((reply, len))) = Reply::take(&batch.replies[at..]) {
+        replies.push(reply);
+        at += len;
+    }
+    replies
+}
+
+/// What a key holds, by the replies to what asks for it.
+fn entry_of(replies: &[Reply]) -> Option<Entry> {
+    let texts = |list: &[Reply]| -> Vec<String> {
+        let text = |reply: &Reply| match reply {
+            Reply::Bulk(text) => Some(text.clone()),
+            _ => None,
+        };
+        list.iter().filter_map(text).collect()
+    };
+    let value = match replies {
+        [Reply::Bulk(text), ..] => Value::Text(text.clone()),
+        [Reply::Error(_), Reply::List(list), ..] => Value::List(texts(list).into()),
+        [Reply::Error(_), Reply::Error(_), Reply::List(set), _] => {
+            Value::Set(texts(set).into_iter().collect())
+        }
+        _ => return None,
+    };
+    let deadline = match replies.last() {
+        Some(Reply::Int(at)) if *at >= 0 => Some(*at),
+        _ => None,
+    };
+    Some(Entry { value, deadline })
+}

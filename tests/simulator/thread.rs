@@ -1,0 +1,370 @@
+//! A thread of the server: its shard and its connections, and what their shells do for them.
+//!
+//! A connection works on the shard of its own thread directly. Whatever panics, the shard distrusts
+//! what it holds, and is rebuilt from the journal.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use fastrand::Rng;
+use troupe::base::hash::Hasher;
+use troupe::base::millis::Millis;
+use troupe::batch::{Batch, Home};
+use troupe::connection::Pool;
+use troupe::hook::Phase;
+use troupe::hooks::journal::JournalWrites;
+use troupe::hooks::loading::Loading;
+use troupe::hooks::pause::Paused;
+use troupe::hooks::permission::Permitted;
+use troupe::route::{Map, ShardId};
+use troupe::shard::letter::Letter;
+use troupe::shard::question::{Answer, Question, Report};
+use troupe::shard::turn::Ready;
+use troupe::shard::{Parts, SLICE_NS, Shard, Ticks};
+
+use crate::checks::history::History;
+use crate::connection::{Asked, Connection, Heard};
+use crate::context::Context;
+use crate::plan::{Fault, Stream};
+use crate::post::{Address, Mail};
+use crate::rare::Rare;
+use crate::socket::Socket;
+use crate::witness::{Fuse, Lit, Witness};
+
+/// How often a shard looks at the clock when nothing else wakes it, in milliseconds.
+const TICK_MS: u64 = 100;
+
+/// What a turn is made of: batches, deadlines, what is let go.
+const PARTS: usize = 3;
+
+/// Sockets by the numbers of their connections.
+pub type Sockets = BTreeMap<u64, Socket>;
+
+/// A clock on which each look takes a while.
+#[derive(Debug)]
+struct Looks {
+    rng: Rng,
+    nanos: u64,
+    longest: u64,
+}
+
+impl Ticks for Looks {
+    fn nanos(&mut self) -> u64 {
+        self.nanos += self.rng.u64(..self.longest);
+        self.nanos
+    }
+}
+
+/// A thread.
+pub struct Thread {
+    number: ShardId,
+    shard: Shard,
+    looks: Looks,
+    /// Makes the shard panic.
+    pub fuse: Rc<Cell<Lit>>,
+    /// Its connections by their places.
+    pub connections: BTreeMap<u32, Connection>,
+    pool: Pool,
+    places: u32,
+    is_woken: bool,
+    alarm: Millis,
+    /// What it did last takes until then, in microseconds.
+    busy_until_us: u64,
+    part: usize,
+    load: u64,
+    is_rebuilt: bool,
+}
+
+impl Thread {
+    /// A thread with an empty shard that is about to load.
+    pub fn new(number: ShardId, map: Arc<Map>, context: &Context) -> Thread {
+        let fuse = Fuse::default();
+        let (history, rare) = (context.history.clone(), context.rare.clone());
+        let witness = Witness { shard: number, history, rare };
+        let shard = Shard::new(Parts {
+            id: number,
+            map,
+            settings: context.settings.clone(),
+            hasher: Hasher::with_seeds([1, 2, 3, 4]),
+            seed: context.plan.seed ^ u64::from(number),
+            gates: vec![
+                Box::new(Permitted),
+                Box::new(Loading),
+                Box::new(JournalWrites),
+                Box::new(Paused),
+            ],
+            sinks: vec![Box::new(witness.clone()), Box::new(fuse.clone())],
+            listeners: vec![Box::new(witness), Box::new(fuse.clone())],
+            post: context.lost.clone(),
+        });
+        let longest = if context.plan.has(Fault::ShortSlices) { SLICE_NS / 2 } else { 200 };
+        let looks = Looks { rng: context.plan.rng(Stream::Clock), nanos: 0, longest };
+        Thread {
+            number,
+            shard,
+            looks,
+            fuse: fuse.0,
+            connections: BTreeMap::new(),
+            pool: Pool::default(),
+            places: 0,
+            is_woken: true,
+            alarm: Millis(0),
+            busy_until_us: 0,
+            part: 0,
+            load: 0,
+            is_rebuilt: false,
+        }
+    }
+
+    /// Its shard.
+    pub fn shard(&mut self) -> &mut Shard {
+        &mut self.shard
+    }
+
+    /// The figures of its shard.
+    pub fn report(&mut self) -> Box<Report> {
+        match self.shard.answer(&Question::Report) {
+            Answer::Report(report) => report,
+            other => panic!("{other:?} is no report"),
+        }
+    }
+
+    /// Takes a client in.
+    pub fn accept(&mut self, id: u64, context: &mut Context) {
+        let home = Home { thread: self.number, connection: self.places };
+        self.connections.insert(self.places, Connection::new(id, home, context));
+        self.places += 1;
+    }
+
+    /// True when the shard has something to do.
+    pub fn is_due(&self, now: Millis) -> bool {
+        self.is_woken || self.alarm <= now
+    }
+
+    /// When the shard has something to do though nobody wakes it.
+    pub fn alarm(&self) -> Millis {
+        self.alarm
+    }
+
+    /// When it has done what it did last, in microseconds.
+    pub fn busy_until_us(&self) -> u64 {
+        self.busy_until_us
+    }
+
+    /// Runs `work`; a panic makes the shard distrust what it holds.
+    fn guarded<R>(
+        &mut self,
+        context: &mut Context,
+        work: impl FnOnce(&mut Thread) -> R,
+    ) -> Option<R> {
+        let ran = catch_unwind(AssertUnwindSafe(|| work(self)));
+        if ran.is_err() {
+            context.met(Rare::ShardPanic);
+            self.shard.distrust();
+            self.is_woken = true;
+        }
+        ran.ok()
+    }
+
+    /// Mail has come.
+    pub fn receive(&mut self, mail: Mail, context: &mut Context) {
+        self.is_woken = true;
+        match mail {
+            Mail::Letters(letters) => {
+                for letter in letters {
+                    if let Letter::Return(returned) = &letter
+                        && returned.torn
+                    {
+                        context.met(Rare::TornLoan);
+                    }
+                    self.guarded(context, |thread| thread.shard.receive(letter));
+                }
+            }
+            Mail::Progress(progress) => {
+                self.shard.progressed(Some(progress), context.steady_ms());
+            }
+            Mail::Replay(load, records) if load == self.load => {
+                let now = context.now();
+                let refused = self.guarded(context, |thread| thread.shard.replay(&records, now));
+                if let Some([first, ..]) = refused.as_deref() {
+                    context.fail(format!("a record of our own is refused: {}", first.1));
+                }
+            }
+            Mail::Loaded(load) if load == self.load => {
+                context.note(format_args!("shard {} is rebuilt", self.number));
+                self.shard.end_replay();
+                self.is_rebuilt = self.shard.phase() != Phase::Serving;
+            }
+            Mail::Replay(..) | Mail::Loaded(_) => {}
+            other => context.fail(format!("a thread has no use for {other:?}")),
+        }
+    }
+
+    /// One turn of the shard.
+    pub fn turn(&mut self, context: &mut Context) {
+        self.is_woken = false;
+        let now = context.now();
+        let began = self.looks.nanos;
+        if self.alarm <= now {
+            self.shard.progressed(None, context.steady_ms());
+        }
+        let calls = context.history.borrow().calls;
+        let history = context.history.clone();
+        let more = self.guarded(context, |thread| thread.work(now, &history)).unwrap_or(true);
+        history.borrow_mut().settle(self.number);
+        let is_idle = context.history.borrow().calls == calls;
+        self.end_turn(is_idle, context);
+        if self.shard.phase() == Phase::Suspect {
+            self.rebuild(context);
+        }
+        self.is_woken |= more || self.shard.has_leftovers();
+        self.busy_until_us = context.now_us + (self.looks.nanos - began) / 1_000;
+        let tick = now.saturating_add(TICK_MS as i64);
+        self.alarm = self.shard.next_due().map_or(tick, |due| due.min(tick)).max(Millis(now.0 + 1));
+    }
+
+    fn work(&mut self, now: Millis, history: &RefCell<History>) -> bool {
+        let start = self.looks.nanos();
+        let mut more = false;
+        for _ in 0..PARTS {
+            more |= match self.part {
+                0 => self.shard.work(now, &mut self.looks),
+                1 => self.shard.expire(now, &mut self.looks),
+                _ => self.shard.discard(&mut self.looks),
+            };
+            history.borrow_mut().settle(self.number);
+            self.part = (self.part + 1) % PARTS;
+            if self.looks.nanos() - start > SLICE_NS {
+                return true;
+            }
+        }
+        more
+    }
+
+    fn end_turn(&mut self, is_idle: bool, context: &mut Context) {
+        let is_durable = context.mark.is_durable();
+        let ready = self.shard.end_turn(context.steady_ms(), is_durable);
+        let is_given_back =
+            |(_, letter): &(u16, Letter)| matches!(letter, Letter::Return(r) if !r.torn);
+        if is_idle && ready.letters.iter().any(is_given_back) {
+            context.met(Rare::TurnedBack);
+            if self.shard.phase() == Phase::Serving {
+                context.met(Rare::MovedWhileHolding);
+            }
+        }
+        self.apply(ready, context);
+    }
+
+    /// Sends what is ready, in its order.
+    fn apply(&mut self, ready: Ready, context: &mut Context) {
+        let Ready { append, pushes, letters, moved, homes } = ready;
+        let own = Address::Thread(self.number);
+        if let Some(append) = append {
+            context.mark.appended(&append);
+            if !append.bytes.is_empty() {
+                context.history.borrow_mut().durability.appended(self.number);
+            }
+            context.send(own, Address::Writer, Mail::Append(append));
+        }
+        for push in pushes {
+            self.hear(push.to.connection, push.client, Heard::Push(push.bytes));
+        }
+        let mut mail: BTreeMap<ShardId, Vec<Letter>> = BTreeMap::new();
+        for (to, letter) in letters {
+            if let Letter::HoldMoves(1) = letter {
+                context.met(Rare::MovesHeld);
+            }
+            mail.entry(to).or_default().push(letter);
+        }
+        for (to, letters) in mail {
+            context.send(own, Address::Thread(to), Mail::Letters(letters));
+        }
+        if !moved.is_empty() {
+            context.send(own, Address::Router, Mail::Moved(moved, self.number));
+        }
+        for batch in homes {
+            let (place, client) = (batch.home.connection, batch.session.id);
+            self.hear(place, client, Heard::Home(batch));
+        }
+    }
+
+    /// Tells a connection something, if it is still there.
+    pub fn hear(&mut self, place: u32, client: u64, heard: Heard) {
+        let connection = self.connections.get_mut(&place);
+        if let Some(connection) = connection.filter(|connection| connection.id == client) {
+            connection.heard.push_back(heard);
+            connection.is_woken = true;
+        }
+    }
+
+    /// What the shard holds is not trusted: it is read from the journal again.
+    fn rebuild(&mut self, context: &mut Context) {
+        context.note(format_args!("shard {} is to be rebuilt", self.number));
+        if std::mem::replace(&mut self.is_rebuilt, true) {
+            context.met(Rare::PanicInRebuild);
+        }
+        // What was done before must be in the journal before the marker.
+        self.end_turn(false, context);
+        let own = self.shard.map().slots_of(self.number).count();
+        if self.report().slots < own {
+            context.met(Rare::LentInRebuild);
+        }
+        self.shard.begin_rebuild();
+        self.load += 1;
+        let rebuild = Mail::Rebuild(self.number, self.load);
+        context.send(Address::Thread(self.number), Address::Writer, rebuild);
+        self.is_woken = true;
+    }
+
+    /// Lets a connection do what it can.
+    pub fn pump(&mut self, place: u32, sockets: &mut Sockets, context: &mut Context) {
+        let Some(mut connection) = self.connections.remove(&place) else { return };
+        let Some(socket) = sockets.get_mut(&connection.id) else { return };
+        loop {
+            match connection.pump(socket, &mut self.pool, context) {
+                Asked::Close => return,
+                Asked::Rest => break,
+                Asked::Run(mut batch, new) => {
+                    if let Some(bytes) = new {
+                        let renames = &self.shard.settings().rename_command;
+                        batch.route(bytes, context.now(), self.shard.hasher(), renames);
+                    }
+                    if let Some(batch) = self.visit(batch, context) {
+                        connection.came_home(batch);
+                    }
+                }
+            }
+        }
+        self.connections.insert(place, connection);
+    }
+
+    /// Lets the batch run here as far as it belongs here. Returns it when it is home.
+    fn visit(&mut self, batch: Box<Batch>, context: &mut Context) -> Option<Box<Batch>> {
+        let visit = |thread: &mut Thread| thread.shard.visit(batch, &mut thread.looks);
+        let home = self.guarded(context, visit).flatten();
+        context.history.borrow_mut().settle(self.number);
+        let Some(batch) = home else {
+            self.is_woken = true;
+            return None;
+        };
+        let is_durable = context.mark.is_durable();
+        let home = if self.shard.is_settled(|| is_durable) {
+            Some(batch)
+        } else {
+            let (ready, home) = self.shard.end_visit(batch, context.steady_ms(), is_durable);
+            self.apply(ready, context);
+            home
+        };
+        let is_earlier = self.shard.next_due().is_some_and(|due| due < self.alarm);
+        self.is_woken |= is_earlier || self.shard.has_leftovers();
+        home
+    }
+
+    /// Spoils the shard, as a bug may at its worst, and panics.
+    pub fn spoil(&mut self, context: &mut Context) {
+        self.guarded(context, |thread| thread.shard.spoil_and_panic());
+    }
+}

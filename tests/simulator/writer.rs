@@ -1,0 +1,245 @@
+//! The writer of the journal: the core's decisions, and a thread that blocks in its disk.
+
+use std::collections::BTreeMap;
+
+use fastrand::Rng;
+use troupe::aof::directory::Directory;
+use troupe::aof::increment::Increment;
+use troupe::aof::journal::{Figures, Journal, News, Sizes};
+use troupe::aof::load::Reader;
+use troupe::aof::loader::{Loader, Step};
+use troupe::aof::storage::{Storage as _, Work};
+use troupe::aof::writer::{Task, Writer as Core};
+use troupe::route::ShardId;
+use troupe::shard::letter::Letter;
+use troupe::shard::turn::Held;
+
+use crate::context::Context;
+use crate::disk::{Disk, Plan as DiskPlan};
+use crate::plan::{Fault, Stream};
+use crate::post::{Address, Mail};
+use crate::rare::Rare;
+
+/// A shard that is to be rebuilt, and the number of its load.
+type Rebuild = (ShardId, u64);
+
+/// The writer.
+pub struct Writer {
+    /// Nobody asks it anything.
+    core: Core<Held, (), Rebuild>,
+    directory: Directory,
+    increment: Increment,
+    disk: Disk,
+    rng: Rng,
+    /// What the disk does, and until when, in microseconds.
+    busy: Option<(Work, u64)>,
+    figures: Figures,
+    is_lost: bool,
+    /// The process has to end.
+    pub gives_up: bool,
+}
+
+impl Writer {
+    /// A writer over an open increment.
+    pub fn new(
+        (directory, increment, sizes): (Directory, Increment, Sizes),
+        disk: Disk,
+        context: &Context,
+    ) -> Writer {
+        Writer {
+            core: Core::new(Journal::new(context.plan.policy, sizes)),
+            directory,
+            increment,
+            disk,
+            rng: context.plan.rng(Stream::Disk(context.crashes)),
+            busy: None,
+            figures: Figures::default(),
+            is_lost: false,
+            gives_up: false,
+        }
+    }
+
+    /// While its disk works it takes no mail.
+    pub fn is_busy(&self) -> bool {
+        self.busy.is_some()
+    }
+
+    /// Whether a sync has failed, so that only a restart heals it.
+    pub fn is_lost(&self) -> bool {
+        self.is_lost
+    }
+
+    /// True when everything that was appended is written, and nothing waits.
+    pub fn is_at_rest(&self) -> bool {
+        self.busy.is_none() && self.figures.buffer_length == 0 && self.figures.waiting == 0
+    }
+
+    /// What waits for a sync.
+    pub fn waiting(&self) -> u64 {
+        self.figures.waiting
+    }
+
+    /// When it has something to do, in microseconds.
+    pub fn due_us(&self) -> Option<u64> {
+        match &self.busy {
+            Some((_, until)) => Some(*until),
+            None => self.core.due_ms().map(|ms| ms * 1_000),
+        }
+    }
+
+    /// Mail has come.
+    pub fn receive(&mut self, mail: Mail, context: &mut Context) {
+        match mail {
+            Mail::Append(append) => {
+                if !append.bytes.is_empty() {
+                    context.history.borrow_mut().durability.taken(append.shard);
+                }
+                self.core.append(append, context.steady_ms());
+            }
+            Mail::Rebuild(shard, load) => self.core.rebuild((shard, load)),
+            other => context.fail(format!("the writer has no use for {other:?}")),
+        }
+        self.work(context);
+    }
+
+    /// Ends what the disk does, if it is done with it, and carries out what comes next.
+    pub fn work(&mut self, context: &mut Context) {
+        if let Some((work, _)) = self.busy.take_if(|(_, until)| *until <= context.now_us) {
+            let result = work.perform(&mut self.increment);
+            self.disk.set(DiskPlan::Work);
+            if let Err(fault) = &result {
+                context.note(format_args!("the disk: {fault}"));
+                self.is_lost |= matches!(work, Work::Sync);
+            }
+            self.core.done(result, context.steady_ms());
+        }
+        while self.busy.is_none()
+            && let Some(task) = self.core.next(context.steady_ms())
+        {
+            self.carry_out(task, context);
+        }
+        if self.is_lost && !context.history.borrow().is_journal_lost {
+            context.met(Rare::JournalLost);
+            context.history.borrow_mut().is_journal_lost = true;
+        }
+    }
+
+    fn carry_out(&mut self, task: Task<Held, (), Rebuild>, context: &mut Context) {
+        match task {
+            Task::Disk(work) => {
+                let takes_us = self.begin(&work, context);
+                let what = match &work {
+                    Work::Write(bytes) => format!("write {}", bytes.len()),
+                    other => format!("{other:?}"),
+                };
+                context.note(format_args!("the disk begins: {what}, {takes_us} us"));
+                self.busy = Some((work, context.now_us + takes_us));
+            }
+            Task::Rebuild((shard, load), up_to) => self.rebuild(shard, load, up_to, context),
+            Task::MadeDurable(count) => context.mark.made_durable(count),
+            Task::Tell(news) => tell(news, context),
+            Task::Show(figures) => self.figures = figures,
+            Task::GiveUp(why) => {
+                context.note(format_args!("the process ends: {why}"));
+                self.gives_up = true;
+            }
+            other => context.fail(format!("nobody asked the writer for {other:?}")),
+        }
+    }
+
+    /// Decides how a piece of work goes, and how long it takes.
+    fn begin(&mut self, work: &Work, context: &Context) -> u64 {
+        let is_sync = matches!(work, Work::Sync);
+        if is_sync && context.plan.has(Fault::SyncErrors) && self.rng.u32(..1_000) == 0 {
+            self.disk.set(DiskPlan::LoseSync);
+        }
+        if !is_sync && context.plan.has(Fault::WriteErrors) && self.rng.u32(..40) == 0 {
+            self.disk.set(DiskPlan::Fail(self.rng.usize(1..=2)));
+        }
+        if context.plan.has(Fault::Hangs) && self.rng.u32(..60) == 0 {
+            return self.rng.u64(..4_000_000);
+        }
+        if is_sync { self.rng.u64(50..4_000) } else { self.rng.u64(5..300) }
+    }
+
+    /// Reads the journal back to a shard, up to a place.
+    fn rebuild(&mut self, shard: ShardId, load: u64, up_to: u64, context: &mut Context) {
+        context.note(format_args!("shard {shard} is rebuilt up to {up_to}"));
+        let files = match self.directory.files() {
+            Ok(files) => files,
+            Err(error) => return self.core.cannot_rebuild(&error.to_string()),
+        };
+        let mut reader = Reader::new(Box::new(self.disk.clone()), files, Some(up_to));
+        let mut loader = Loader::of_one(shard, false);
+        let to = Address::Thread(shard);
+        loop {
+            match loader.next_step() {
+                Step::Read => match reader.next_block() {
+                    Ok(Some(block)) => loader.take(block),
+                    Ok(None) => loader.end(),
+                    Err(error) => return context.fail(format!("a rebuild cannot read: {error}")),
+                },
+                Step::Apply { records, .. } => {
+                    context.send(Address::Loader, to, Mail::Replay(load, records));
+                    // The shard says itself what it refuses.
+                    let applied = loader.applied(shard, Some(Vec::new()));
+                    applied.expect("nothing is refused");
+                }
+                Step::Done => break,
+                other => return context.fail(format!("a rebuild has no use for {other:?}")),
+            }
+        }
+        context.send(Address::Loader, to, Mail::Loaded(load));
+    }
+
+    /// It panicked, and was started anew.
+    pub fn panic(&mut self, context: &mut Context) {
+        context.met(Rare::WriterPanic);
+        self.is_lost = true;
+        self.core.restarted(self.increment.path().display().to_string());
+        self.work(context);
+    }
+
+    /// The process dies: of a write that is under way, any part is in the file.
+    pub fn die(&mut self) {
+        self.disk.set(DiskPlan::Work);
+        if let Some((Work::Write(bytes), _)) = &self.busy {
+            let part = self.rng.usize(..=bytes.len());
+            self.increment.append(&bytes[..part]).expect("the disk works");
+        }
+    }
+}
+
+fn tell(news: News<Held>, context: &mut Context) {
+    match news {
+        News::Release(held) => send_home(held, context),
+        News::Abandon(held) => {
+            send_home(held.into_iter().filter_map(Held::abandon).collect(), context);
+        }
+        News::Progress(progress) => {
+            let to = Address::Thread(progress.shard);
+            context.send(Address::Writer, to, Mail::Progress(progress));
+        }
+        News::Refuse(fault) => tell_all(Some(&fault.reason), context),
+        News::Resume => tell_all(None, context),
+    }
+}
+
+fn send_home(held: Vec<Held>, context: &mut Context) {
+    let mut homes: BTreeMap<ShardId, Vec<Letter>> = BTreeMap::new();
+    for held in held {
+        let (thread, letter) = held.into_letter();
+        homes.entry(thread).or_default().push(letter);
+    }
+    for (thread, letters) in homes {
+        context.send(Address::Writer, Address::Thread(thread), Mail::Letters(letters));
+    }
+}
+
+fn tell_all(reason: Option<&String>, context: &mut Context) {
+    context.note(format_args!("writes are refused: {reason:?}"));
+    for shard in 0..context.plan.shards {
+        let letters = vec![Letter::Journal(reason.cloned())];
+        context.send(Address::Writer, Address::Thread(shard), Mail::Letters(letters));
+    }
+}
