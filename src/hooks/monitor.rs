@@ -33,7 +33,10 @@ impl Sink for Monitor {
             return;
         }
         let bytes = Bytes::from(line(called));
-        pushes.extend(self.watchers.iter().map(|watcher| Push {
+        let session = called.session;
+        // One that has just left is still published as a watcher.
+        let watches = |of: &&Watcher| of.client != session.id || session.monitors;
+        pushes.extend(self.watchers.iter().filter(watches).map(|watcher| Push {
             to: watcher.home,
             client: watcher.client,
             bytes: bytes.clone(),
@@ -83,7 +86,7 @@ mod tests {
     }
 
     fn lines(words: &[&str]) -> String {
-        let mut monitor = Monitor { watchers: Arc::new([watcher(7)]) };
+        let mut monitor = Monitor { watchers: Arc::new([watcher(8)]) };
         let (session, call) = (sample::session(), sample::words(words));
         let mut pushes = Vec::new();
         monitor.called(&sample::ran(&call, &session, 3), &mut pushes);

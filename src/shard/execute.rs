@@ -300,7 +300,13 @@ impl Engine {
         };
         let effects = self.tools.effects.since(marks.effects);
         let called = Called { call, session, now: call.now, nanos, outcome, effects };
+        let others = self.pushes.len();
         self.sinks.called(&called, &mut self.pushes);
+        if self.pushes.len() > others {
+            // What concerns the caller itself stands behind its reply, as in Redis.
+            let own = self.pushes.extract_if(others.., |push| push.client == session.id);
+            own.for_each(|push| replies.extend_from_slice(&push.bytes));
+        }
         session.last = Some(call.command);
         session.commands += 1;
         self.sinks.replied(session, replies, marks.reply);

@@ -188,8 +188,7 @@ impl Shard {
     }
 
     /// Ends what a batch did that ran directly and is home: what has to leave ahead of its replies.
-    /// Letters stay for the end of the turn. Returns the batch, unless it has to wait, or to come
-    /// home behind a push to its own client.
+    /// Letters stay for the end of the turn. Returns the batch, unless it has to wait.
     pub fn end_visit(
         &mut self,
         batch: Box<Batch>,
@@ -202,8 +201,6 @@ impl Shard {
         if waits {
             held.extend(home.take().map(Held::Batch));
         }
-        let is_its_own = |batch: &mut Box<Batch>| ready.pushes.iter().any(|p| p.to == batch.home);
-        ready.homes.extend(home.take_if(is_its_own));
         ready.append = self.append(held, now_ms);
         (ready, home)
     }

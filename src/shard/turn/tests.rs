@@ -156,13 +156,14 @@ fn what_runs_directly_is_shown_after_what_it_did() {
 }
 
 #[test]
-fn a_push_to_the_very_client_is_ahead_of_its_reply() {
+fn what_is_pushed_to_the_caller_itself_stands_behind_its_reply() {
     let mut shard = journaled(Policy::Never);
+    shard.engine.sinks = Sinks::new(vec![Box::new(Tells(&[0]))]);
     let mut batch = batch(0, "PING");
-    batch.home.connection = 9;
+    batch.session.id = 9;
     let home = shard.visit(batch, &mut Still).expect("it is home");
-    let (ready, home) = shard.end_visit(home, 0, true);
-    assert!(home.is_none() && ready.pushes.len() == 1 && ready.homes.len() == 1);
+    assert_eq!(home.replies, b"+PONG\r\nping");
+    assert!(shard.is_settled(|| true), "nothing has to go ahead of it");
 }
 
 #[test]
