@@ -9,7 +9,6 @@ use actix::{Actor, AsyncContext, Context, Handler, Recipient, Supervised};
 use tracing::info;
 use troupe::route::Map;
 use troupe::router::{self, Dispatch};
-use troupe::shard::letter::Letter;
 
 use crate::clock::Clock;
 use crate::guard::{Guard, Guarded};
@@ -54,15 +53,7 @@ impl Router {
     }
 
     fn send(&self, dispatch: Dispatch<Done>) {
-        let mut mail: Vec<Vec<Letter>> = self.shards.iter().map(|_| Vec::new()).collect();
-        for (to, letter) in dispatch.letters {
-            mail[usize::from(to)].push(letter);
-        }
-        for (shard, letters) in self.shards.iter().zip(mail) {
-            if !letters.is_empty() {
-                shard.do_send(Letters(letters));
-            }
-        }
+        Letters::send_each(&self.shards, dispatch.letters);
         for (done, result) in dispatch.answers {
             // Who asked may have gone meanwhile.
             let _ = done.send(result);

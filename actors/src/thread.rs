@@ -214,27 +214,12 @@ impl Thread {
     fn post(&self, mut letters: Vec<(ShardId, Letter)>) {
         let is_push = |(_, letter): &&(ShardId, Letter)| matches!(letter, Letter::Push(_));
         let pushes = letters.iter().take_while(is_push).count();
-        if pushes > 0 {
-            self.post_together(letters.drain(..pushes));
-        }
-        self.post_together(letters.into_iter());
-    }
-
-    /// Sends letters, all that go to one thread at once.
-    fn post_together(&self, letters: impl ExactSizeIterator<Item = (ShardId, Letter)>) {
-        if letters.len() == 0 {
-            return;
-        }
         let peers = self.peers.borrow();
-        let mut mail: Vec<Vec<Letter>> = Vec::new();
-        mail.resize_with(peers.len(), Vec::new);
-        for (to, letter) in letters {
-            mail[usize::from(to)].push(letter);
+        if pushes > 0 {
+            shard::Letters::send_each(&peers, letters.drain(..pushes));
         }
-        for (peer, letters) in peers.iter().zip(mail) {
-            if !letters.is_empty() {
-                peer.do_send(shard::Letters(letters));
-            }
+        if !letters.is_empty() {
+            shard::Letters::send_each(&peers, letters);
         }
     }
 

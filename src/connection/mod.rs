@@ -27,8 +27,7 @@ use crate::base::millis::Millis;
 use crate::batch::{Batch, Home};
 use crate::clients::Row;
 use crate::commands::action::Action;
-use crate::resp::limits::QUERY_BEFORE_LOGIN;
-use crate::resp::{Limits, ProtocolError};
+use crate::resp::{Limits, ProtocolError, limits};
 use crate::session::Session;
 use crate::settings::{BufferLimit, Settings};
 
@@ -207,7 +206,7 @@ impl Connection {
         codec: &mut impl Codec,
     ) -> Step {
         if !self.input.is_empty() || codec.has_more() {
-            let limits = limits(settings, &batch.session);
+            let limits = limits_of(settings, &batch.session);
             match codec.decode(&mut self.input, &limits, &mut batch.frames) {
                 Ok(Some(bytes)) => return Step::Route(self.send_out(batch, pool), bytes),
                 Ok(None) => {}
@@ -218,7 +217,8 @@ impl Connection {
                 }
             }
         }
-        let query_bytes = query_bytes(settings, &batch.session);
+        let most = settings.client_query_buffer_limit as usize;
+        let query_bytes = limits::query_bytes(most, batch.session.authenticated);
         self.batch = Some(batch);
         self.read(query_bytes, codec.wanted(), pool)
     }
@@ -409,17 +409,10 @@ impl Connection {
     }
 }
 
-/// Bytes that a client may have sent and nobody has decoded, at most.
-#[inline]
-fn query_bytes(settings: &Settings, session: &Session) -> usize {
-    let most = settings.client_query_buffer_limit as usize;
-    if session.authenticated { most } else { most.min(QUERY_BEFORE_LOGIN) }
-}
-
 /// What a request of a client may cost.
 #[inline]
-fn limits(settings: &Settings, session: &Session) -> Limits {
-    let query_bytes = query_bytes(settings, session);
+fn limits_of(settings: &Settings, session: &Session) -> Limits {
+    let query_bytes = settings.client_query_buffer_limit as usize;
     let limits =
         Limits { query_bytes, ..Limits::default() }.with_bulk_bytes(settings.proto_max_bulk_len);
     if session.authenticated { limits } else { limits.before_login() }

@@ -25,6 +25,12 @@ pub const QUERY_BEFORE_LOGIN: usize = 1024 * 1024;
 /// How far [`Decoder::wanted`](super::Decoder::wanted) trusts a client's word alone, in bytes.
 pub const RESERVE_ON_TRUST: usize = 256 * 1024;
 
+/// Bytes of the query buffer of a client, where the setting allows `most`.
+#[inline]
+pub fn query_bytes(most: usize, authenticated: bool) -> usize {
+    if authenticated { most } else { most.min(QUERY_BEFORE_LOGIN) }
+}
+
 /// The bounds of one connection, from the settings and from whether it has logged in.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -69,7 +75,7 @@ impl Limits {
         Limits {
             bulk_bytes: self.bulk_bytes.min(BULK_BEFORE_LOGIN),
             arguments: ARGUMENTS_BEFORE_LOGIN,
-            query_bytes: self.query_bytes.min(QUERY_BEFORE_LOGIN),
+            query_bytes: query_bytes(self.query_bytes, false),
             authenticated: false,
             batch_commands: 1,
             batch_bytes: self.batch_bytes,

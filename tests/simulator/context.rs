@@ -1,6 +1,7 @@
 //! What every part of a run is given: time, chance, mail, and who takes notes.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fmt::Arguments;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -138,6 +139,21 @@ impl Context {
     /// Sends mail.
     pub fn send(&mut self, from: Address, to: Address, mail: Mail) {
         self.post.send(from, to, mail, self.now_us, &mut self.rng);
+    }
+
+    /// Sends letters to threads, all that go to one of them together.
+    pub fn send_letters(
+        &mut self,
+        from: Address,
+        letters: impl IntoIterator<Item = (ShardId, Letter)>,
+    ) {
+        let mut mail: BTreeMap<ShardId, Vec<Letter>> = BTreeMap::new();
+        for (to, letter) in letters {
+            mail.entry(to).or_default().push(letter);
+        }
+        for (to, letters) in mail {
+            self.send(from, Address::Thread(to), Mail::Letters(letters));
+        }
     }
 
     /// A rare state was met.

@@ -6,10 +6,9 @@ use std::sync::Arc;
 use troupe::base::slot;
 use troupe::route::{Map, ShardId};
 use troupe::router::{Dispatch, Order, Router as Core};
-use troupe::shard::letter::Letter;
 
 use crate::context::Context;
-use crate::post::{Address, Mail};
+use crate::post::Address;
 use crate::rare::Rare;
 use crate::workload::KEYS;
 
@@ -116,12 +115,6 @@ impl Router {
                 context.fail(format!("order {token} is said to be done: {moves:?}"));
             }
         }
-        let mut mail: BTreeMap<ShardId, Vec<Letter>> = BTreeMap::new();
-        for (to, letter) in dispatch.letters {
-            mail.entry(to).or_default().push(letter);
-        }
-        for (to, letters) in mail {
-            context.send(Address::Router, Address::Thread(to), Mail::Letters(letters));
-        }
+        context.send_letters(Address::Router, dispatch.letters);
     }
 }

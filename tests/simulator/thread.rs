@@ -272,16 +272,10 @@ impl Thread {
         for push in pushes {
             self.hear(push.to.connection, push.client, Heard::Push(push.bytes));
         }
-        let mut mail: BTreeMap<ShardId, Vec<Letter>> = BTreeMap::new();
-        for (to, letter) in letters {
-            if let Letter::HoldMoves(1) = letter {
-                context.met(Rare::MovesHeld);
-            }
-            mail.entry(to).or_default().push(letter);
+        for _ in letters.iter().filter(|(_, letter)| matches!(letter, Letter::HoldMoves(1))) {
+            context.met(Rare::MovesHeld);
         }
-        for (to, letters) in mail {
-            context.send(own, Address::Thread(to), Mail::Letters(letters));
-        }
+        context.send_letters(own, letters);
         if !moved.is_empty() {
             context.send(own, Address::Router, Mail::Moved(moved, self.number));
         }

@@ -1,7 +1,5 @@
 //! The writer of the journal: the core's decisions, and a thread that blocks in its disk.
 
-use std::collections::BTreeMap;
-
 use fastrand::Rng;
 use troupe::aof::directory::Directory;
 use troupe::aof::increment::Increment;
@@ -226,14 +224,7 @@ fn tell(news: News<Held>, context: &mut Context) {
 }
 
 fn send_home(held: Vec<Held>, context: &mut Context) {
-    let mut homes: BTreeMap<ShardId, Vec<Letter>> = BTreeMap::new();
-    for held in held {
-        let (thread, letter) = held.into_letter();
-        homes.entry(thread).or_default().push(letter);
-    }
-    for (thread, letters) in homes {
-        context.send(Address::Writer, Address::Thread(thread), Mail::Letters(letters));
-    }
+    context.send_letters(Address::Writer, held.into_iter().map(Held::into_letter));
 }
 
 fn tell_all(reason: Option<&String>, context: &mut Context) {

@@ -5,10 +5,9 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use troupe::commands::action::Debug;
 use troupe::commands::error::CommandError;
-use troupe::hook::Phase;
 use troupe::router::Order;
 use troupe::settings::Extent;
-use troupe::shard::question::{Answer, Question};
+use troupe::shard::question::Question;
 
 use super::Admin;
 use crate::message::control::Panic;
@@ -96,16 +95,9 @@ impl Admin {
         for shard in &self.parts.shards {
             shard.disturb.do_send(Disturb::Reload);
         }
-        loop {
-            let answers = self.ask_all(Question::Report).await;
-            let serves = |answer: &Answer| match answer {
-                Answer::Report(report) => report.phase == Phase::Serving,
-                _ => true,
-            };
-            if answers.iter().all(serves) {
-                return Ok(());
-            }
+        while !self.all_serve().await {
             tokio::time::sleep(POLL).await;
         }
+        Ok(())
     }
 }

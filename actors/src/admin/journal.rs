@@ -176,7 +176,8 @@ impl Admin {
         }
     }
 
-    async fn all_serve(&self) -> bool {
+    /// Whether every shard serves.
+    pub(super) async fn all_serve(&self) -> bool {
         let answers = self.ask_all(Question::Report).await;
         answers.iter().all(|answer| match answer {
             Answer::Report(report) => report.phase == Phase::Serving,

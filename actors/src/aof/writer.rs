@@ -3,7 +3,6 @@
 //! Handlers only file mail; one runner carries out the tasks that follow from it. A panic counts as
 //! a failed sync, since nobody can say what had reached the file.
 
-use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context as TaskContext, Poll};
@@ -170,15 +169,8 @@ impl AofWriter {
     }
 
     fn send_home(&self, released: Vec<Held>) {
-        let mut homes: HashMap<u16, Vec<Letter>> = HashMap::new();
-        for (thread, letter) in released.into_iter().map(Held::into_letter) {
-            homes.entry(thread).or_default().push(letter);
-        }
-        for (thread, letters) in homes {
-            if let Some(receiver) = self.parts.receivers.letters.get(usize::from(thread)) {
-                receiver.do_send(Letters(letters));
-            }
-        }
+        let letters = released.into_iter().map(Held::into_letter);
+        Letters::send_each(&self.parts.receivers.letters, letters);
     }
 
     fn tell_all(&self, refused: Option<&String>) {

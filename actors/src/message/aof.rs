@@ -13,8 +13,8 @@ use crate::message::shard;
 /// Where the writer says how something went that was asked of it: why not, if it failed.
 pub type Asks = oneshot::Sender<Result<(), String>>;
 
-/// Where a change of the journal hears what comes of its steps. Each of those who report has a few
-/// things to say in a whole change, and that is the bound.
+/// Where a change of the journal hears what comes of its steps. Each step and each slot is reported
+/// once, and that is the bound.
 pub type Reports = UnboundedSender<Event>;
 
 /// What a shard did in one turn.
