@@ -3,8 +3,8 @@
 //! ```text
 //!             accepts                 batches                effects
 //!  Listener ----------> Connection <----------> Shard ------------------> AofWriter
-//!                           |        (own thread: |  ^                        |
-//!                           |         directly)   |  | letters                | finished batches,
+//!                           |       (own thread:  |  ^                        |
+//!                           |        each turn)   |  | letters                | finished batches,
 //!                        actions                  v  |                        | news
 //!                           v                    Shard  <---------------------'
 //!                         Admin ---- asks ------->

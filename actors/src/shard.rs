@@ -24,7 +24,6 @@ use troupe::stream::Policy;
 
 use crate::allocator;
 use crate::fault::{Vital, panic_text};
-use crate::message::connection::Kill;
 use crate::message::shard::{
     Ask, AskClients, ClientsQuestion, Disturb, Lend, Letters, Loaded, Progressed, Replay,
 };
@@ -242,7 +241,6 @@ impl Runner {
             });
             self.alarm = Some((due, Box::pin(sleep(until))));
         }
-        actor.thread.set_alarm(due);
         if let Some((_, sleep)) = &mut self.alarm
             && sleep.as_mut().poll(task).is_ready()
         {
@@ -295,7 +293,7 @@ impl Handler<AskClients> for Shard {
                 ClientsQuestion::List(filter) if row.matches(filter) => rows.push(row.clone()),
                 ClientsQuestion::Kill(filter, asker) if row.matches(filter) => {
                     rows.push(row.clone());
-                    client.kill.do_send(Kill { after_reply: client.id == *asker });
+                    client.line.kill(client.id == *asker);
                 }
                 _ => {}
             }

@@ -1,11 +1,10 @@
 //! What the actors of one thread share: its shard, its clients, and its way to the other threads.
 //!
-//! Everything here belongs to one thread and is never locked. A connection works on the shard of
-//! its own thread directly. What has to leave when is decided in the core
-//! ([`troupe::shard::turn`]); here it is sent.
+//! Everything here belongs to one thread and is never locked. A connection files its batch with the
+//! shard of its own thread, and gets it back at the end of a turn, without mail. What has to leave
+//! when is decided in the core ([`troupe::shard::turn`]); here it is sent.
 
 use std::cell::{Cell, RefCell, RefMut};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
@@ -13,7 +12,6 @@ use std::time::Duration;
 
 use actix::Recipient;
 use slab::Slab;
-use tracing::error;
 use troupe::base::millis::Millis;
 use troupe::batch::Batch;
 use troupe::commands::error::CommandError;
@@ -25,8 +23,7 @@ use troupe::shard::turn::{Push, Ready};
 use troupe::stream::{Policy, Progress};
 
 use crate::clock::Clock;
-use crate::fault::panic_text;
-use crate::message::{aof, connection, control, router, shard};
+use crate::message::{aof, router, shard};
 use crate::shared::{Shared, Traffic};
 
 /// A thread's shard, clients and mail.
@@ -44,7 +41,8 @@ pub struct Thread {
     clients: RefCell<Slab<Client>>,
     pool: RefCell<Pool>,
     runner: RefCell<Option<Waker>>,
-    alarm: Cell<Option<Millis>>,
+    /// The runner is woken, and has not come yet.
+    is_woken: Cell<bool>,
     looked: Cell<Millis>,
     /// The longest time for which the shard held the thread.
     pub slices: Slices,
@@ -54,16 +52,25 @@ pub struct Thread {
 pub struct Client {
     /// Its number, unique over the process.
     pub id: u64,
-    /// Where its batch goes.
-    pub home: Recipient<connection::Executed>,
-    /// How it is told to close.
-    pub kill: Recipient<connection::Kill>,
-    /// How it gets what it did not ask for.
-    pub push: Recipient<connection::Push>,
-    /// How it is made to panic, for tests.
-    pub panic: Recipient<control::Panic>,
+    /// Its connection.
+    pub line: Rc<dyn Line>,
     /// What the connection says of itself.
     pub row: Rc<RefCell<troupe::clients::Row>>,
+}
+
+/// A client's connection, as its own thread reaches it.
+pub trait Line {
+    /// Its batch is home at `now`, in milliseconds of unix time.
+    fn came_home(&self, batch: Box<Batch>, now: Millis);
+
+    /// Bytes for the client outside its own replies.
+    fn push(&self, bytes: &[u8]);
+
+    /// Close: at once, or, for a client that asked for its own end, after its reply.
+    fn kill(&self, after_reply: bool);
+
+    /// Panic, for tests.
+    fn panic(&self);
 }
 
 impl Thread {
@@ -80,7 +87,7 @@ impl Thread {
             clients: RefCell::default(),
             pool: RefCell::default(),
             runner: RefCell::default(),
-            alarm: Cell::default(),
+            is_woken: Cell::default(),
             looked: Cell::default(),
             slices: Slices::default(),
         }
@@ -117,58 +124,24 @@ impl Thread {
         work(&mut self.shard.borrow_mut())
     }
 
-    /// Lets the batch run here as far as it belongs here. Returns it when it is home. A panic that
-    /// is not a command's own costs the batch, and makes the shard distrust what it holds.
-    pub fn visit(&self, batch: Box<Batch>) -> Option<Box<Batch>> {
-        self.slices.begin(&self.clock);
-        let mut clock = self.clock.clone();
-        let mut shard = self.shard.borrow_mut();
-        let visit = || shard.visit(batch, &mut clock);
-        let home = catch_unwind(AssertUnwindSafe(visit)).unwrap_or_else(|panic| {
-            error!(shard = self.number, "panic in the shard: {}", panic_text(&*panic));
-            shard.distrust();
-            None
-        });
-        drop(shard);
-        self.end_slice();
-        match home {
-            Some(batch) => self.end_visit(batch),
-            None => {
-                self.wake();
-                None
-            }
-        }
+    /// Lets a batch of one of the thread's clients run in the next turn.
+    #[inline]
+    pub fn file(&self, batch: Box<Batch>) {
+        self.shard.borrow_mut().file(batch);
+        self.wake();
     }
 
     /// The connection performed the action of the batch's next call; its reply begins at `mark`.
-    /// Returns the batch unless its replies have to wait.
+    /// The rest of the batch runs in the next turn.
     pub fn performed(
         &self,
         mut batch: Box<Batch>,
         mark: usize,
         nanos: u64,
         result: Result<(), CommandError>,
-    ) -> Option<Box<Batch>> {
+    ) {
         self.shard.borrow_mut().performed(&mut batch, mark, nanos, result);
-        self.end_visit(batch)
-    }
-
-    /// Sends what has to leave ahead of the batch's replies, if anything has. Returns the batch
-    /// unless its replies have to wait.
-    fn end_visit(&self, batch: Box<Batch>) -> Option<Box<Batch>> {
-        let is_durable = || self.shared.journal.is_durable();
-        let mut shard = self.shard.borrow_mut();
-        let home = if shard.is_settled(is_durable) {
-            drop(shard);
-            Some(batch)
-        } else {
-            let (ready, home) = shard.end_visit(batch, self.clock.steady_ms(), is_durable());
-            drop(shard);
-            self.apply(ready);
-            home
-        };
-        self.wake_for_leftovers();
-        home
+        self.file(batch);
     }
 
     /// A slice that began with `slices.begin` ends.
@@ -207,7 +180,10 @@ impl Thread {
         {
             router.do_send(router::Moved { slots: moved, to: self.number });
         }
-        homes.into_iter().for_each(|batch| self.send_home(batch));
+        if !homes.is_empty() {
+            let now = self.clock.now();
+            homes.into_iter().for_each(|batch| self.send_home(batch, now));
+        }
     }
 
     /// Sends letters: pushes ahead of all others, whatever threads they go to.
@@ -224,24 +200,34 @@ impl Thread {
     }
 
     fn push(&self, push: Push) {
-        let clients = self.clients.borrow();
-        let client = clients.get(push.to.connection as usize);
-        if let Some(client) = client.filter(|client| client.id == push.client) {
-            client.push.do_send(connection::Push(push.bytes));
+        if let Some(line) = self.line(push.to.connection, push.client) {
+            line.push(&push.bytes);
         }
     }
 
-    fn send_home(&self, batch: Box<Batch>) {
-        let clients = self.clients.borrow();
-        let client = clients.get(batch.home.connection as usize);
-        if let Some(client) = client.filter(|client| client.id == batch.session.id) {
-            client.home.do_send(connection::Executed(batch));
+    fn send_home(&self, batch: Box<Batch>, now: Millis) {
+        if let Some(line) = self.line(batch.home.connection, batch.session.id) {
+            line.came_home(batch, now);
         }
     }
 
-    /// Registers a client; its place is where its batches go home to.
-    pub fn add_client(&self, client: Client) -> u32 {
-        self.clients.borrow_mut().insert(client) as u32
+    /// The connection of a client at its place, unless another client has come there.
+    #[inline]
+    fn line(&self, place: u32, client: u64) -> Option<Rc<dyn Line>> {
+        let clients = self.clients.borrow();
+        let there = clients.get(place as usize).filter(|there| there.id == client);
+        there.map(|there| there.line.clone())
+    }
+
+    /// Registers the client that `make` makes for its place, which is where its batches go home to.
+    /// Returns what is made beside it, and the place.
+    pub fn add_client<R>(&self, make: impl FnOnce(u32) -> (R, Client)) -> (R, u32) {
+        let mut clients = self.clients.borrow_mut();
+        let place = clients.vacant_entry();
+        let at = place.key() as u32;
+        let (made, client) = make(at);
+        place.insert(client);
+        (made, at)
     }
 
     /// Forgets a client. It keeps its seat until its batch is gone as well.
@@ -265,7 +251,7 @@ impl Thread {
         self.looked.set(now);
         self.each_client(|client| {
             if client.row.borrow().is_overdue(now, timeout) {
-                client.kill.do_send(connection::Kill { after_reply: false });
+                client.line.kill(false);
             }
         });
     }
@@ -273,7 +259,7 @@ impl Thread {
     /// Panics in the actor of one of the thread's clients.
     pub fn panic_a_client(&self) {
         if let Some((_, client)) = self.clients.borrow().iter().next() {
-            client.panic.do_send(control::Panic);
+            client.line.panic();
         }
     }
 
@@ -282,8 +268,9 @@ impl Thread {
         self.pool.borrow_mut()
     }
 
-    /// The runner of the shard sleeps until this waker is woken.
+    /// The runner of the shard has come, and will sleep until this waker is woken.
     pub fn set_runner(&self, waker: &Waker) {
+        self.is_woken.set(false);
         let mut runner = self.runner.borrow_mut();
         if !runner.as_ref().is_some_and(|there| there.will_wake(waker)) {
             *runner = Some(waker.clone());
@@ -291,28 +278,12 @@ impl Thread {
     }
 
     /// Wakes the runner of the shard.
+    #[inline]
     pub fn wake(&self) {
-        if let Some(runner) = &*self.runner.borrow() {
+        if !self.is_woken.replace(true)
+            && let Some(runner) = &*self.runner.borrow()
+        {
             runner.wake_by_ref();
-        }
-    }
-
-    /// The runner has set its alarm.
-    pub fn set_alarm(&self, at: Option<Millis>) {
-        self.alarm.set(at);
-    }
-
-    /// Wakes the runner when a visit left something to do, now or earlier than its alarm.
-    fn wake_for_leftovers(&self) {
-        let shard = self.shard.borrow();
-        let is_earlier = match (shard.next_due(), self.alarm.get()) {
-            (Some(due), Some(alarm)) => due < alarm,
-            (Some(_), None) => true,
-            (None, _) => false,
-        };
-        if is_earlier || shard.has_leftovers() {
-            drop(shard);
-            self.wake();
         }
     }
 }

@@ -57,8 +57,8 @@ pub enum Step {
     Read,
     /// The same, of a socket that failed a write: at most so many bytes, which it holds already.
     ReadRest(usize),
-    /// Route new requests, which point into these bytes, then let the batch run. Then, now or
-    /// later, [`Connection::came_home`] or [`Connection::arrived`].
+    /// Route new requests, which point into these bytes, then let the batch run. Then, later,
+    /// [`Connection::came_home`].
     Route(Box<Batch>, Bytes),
     /// Let the rest of a batch run.
     Run(Box<Batch>),
@@ -333,8 +333,9 @@ impl Connection {
         }
     }
 
-    /// The batch is back: done, cut short, or with an action to be performed.
-    pub fn came_home(&mut self, mut batch: Box<Batch>) {
+    /// The batch is back at `now`, in milliseconds of unix time: done, cut short, or with an action
+    /// to be performed. It may have been away for longer than a client may be silent.
+    pub fn came_home(&mut self, mut batch: Box<Batch>, now: Millis) {
         self.performs = false;
         if self.closes_after_reply {
             batch.end();
@@ -345,7 +346,7 @@ impl Connection {
         self.watches = batch.session.monitors;
         // Before an action, which may have to describe this very client.
         let mut row = self.row.borrow_mut();
-        row.update(&batch.session, batch.now);
+        row.update(&batch.session, now);
         if batch.action.is_none() {
             row.waits = false;
             self.output.append(&mut batch.replies);
@@ -356,13 +357,6 @@ impl Connection {
         }
         drop(row);
         self.batch = Some(batch);
-    }
-
-    /// The batch is back from elsewhere at `now`, in milliseconds of unix time: it may have been
-    /// away for longer than a client may be silent.
-    pub fn arrived(&mut self, batch: Box<Batch>, now: Millis) {
-        self.row.borrow_mut().active = now;
-        self.came_home(batch);
     }
 
     /// Bytes for the client outside its own replies. What it may have is looked at when they are

@@ -120,7 +120,7 @@ impl Client {
                 }
                 Step::Refuse(mut batch, error) => {
                     self.store.shard.refuse(&mut batch, error);
-                    self.connection.came_home(batch);
+                    self.connection.came_home(batch, self.store.now);
                 }
                 Step::Wait => return None,
                 Step::Yield => self.yields += 1,
@@ -164,7 +164,7 @@ impl Client {
             self.away = Some(batch);
         } else {
             let batch = self.ran(batch);
-            self.connection.came_home(batch);
+            self.connection.came_home(batch, self.store.now);
         }
     }
 
@@ -176,7 +176,7 @@ impl Client {
     fn let_home(&mut self) {
         let batch = self.away.take().expect("a batch is away");
         let batch = self.ran(batch);
-        self.connection.arrived(batch, self.store.now);
+        self.connection.came_home(batch, self.store.now);
     }
 
     /// The action is performed, with this reply.
@@ -185,7 +185,7 @@ impl Client {
         let mark = batch.replies.len();
         batch.replies.extend_from_slice(reply);
         self.store.shard.performed(&mut batch, mark, 0, Ok(()));
-        self.connection.came_home(batch);
+        self.connection.came_home(batch, self.store.now);
     }
 
     /// The client sends this, and the connection does what it can.

@@ -175,36 +175,6 @@ impl Shard {
         Ready { append, pushes, letters, moved, homes }
     }
 
-    /// True when a batch that ran directly and is home may be shown at once: nothing has to leave
-    /// ahead of it, and it shows nothing that could be lost.
-    #[inline]
-    pub fn is_settled(&self, is_durable: impl FnOnce() -> bool) -> bool {
-        let Shard { engine, credit, .. } = self;
-        engine.tools.effects.is_empty()
-            && engine.pushes.is_empty()
-            && credit
-                .as_ref()
-                .is_none_or(|credit| credit.policy() != Policy::Always || is_durable())
-    }
-
-    /// Ends what a batch did that ran directly and is home: what has to leave ahead of its replies.
-    /// Letters stay for the end of the turn. Returns the batch, unless it has to wait.
-    pub fn end_visit(
-        &mut self,
-        batch: Box<Batch>,
-        now_ms: u64,
-        is_durable: bool,
-    ) -> (Ready, Option<Box<Batch>>) {
-        let (mut ready, mut home) = (Ready::default(), Some(batch));
-        let waits = self.waits(is_durable);
-        let mut held = self.take_pushes(&mut ready.pushes, &mut ready.letters, waits);
-        if waits {
-            held.extend(home.take().map(Held::Batch));
-        }
-        ready.append = self.append(held, now_ms);
-        (ready, home)
-    }
-
     /// True when clients must not see anything before it is durable, and something is not.
     fn waits(&self, is_durable: bool) -> bool {
         let policy = self.credit.as_ref().map(Credit::policy);

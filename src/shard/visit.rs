@@ -22,6 +22,10 @@ use crate::shard::{REPLIES_MARK, SLICE_NS, Shard, Ticks};
 /// Slots beside those of its keys that a call takes one by one; with more of them, it takes all.
 const WIDER_MAX: usize = 1_024;
 
+/// Batches that run in one turn at most. The replies of all of them are written at its end, and
+/// nothing else on the thread has its turn meanwhile.
+pub(super) const TURN_BATCHES: usize = 64;
+
 /// Where the next call of a batch runs.
 pub(super) enum Place {
     /// Here and now.
@@ -37,9 +41,19 @@ pub(super) enum Place {
 impl Shard {
     /// Runs the batch for as long as it belongs here. Returns it when it goes home; otherwise it is
     /// in the outbox or waits.
-    pub fn visit(&mut self, mut batch: Box<Batch>, clock: &mut dyn Ticks) -> Option<Box<Batch>> {
+    pub fn visit(&mut self, batch: Box<Batch>, clock: &mut dyn Ticks) -> Option<Box<Batch>> {
         let start = clock.nanos();
-        let mut now = start;
+        self.run(batch, start, &mut start.clone(), clock)
+    }
+
+    /// As [`Shard::visit`], in a slice that began at `start`. `now` is the time, in nanoseconds.
+    fn run(
+        &mut self,
+        mut batch: Box<Batch>,
+        start: u64,
+        now: &mut u64,
+        clock: &mut dyn Ticks,
+    ) -> Option<Box<Batch>> {
         if self.broken.any() {
             self.break_promises(&mut batch);
         }
@@ -50,13 +64,13 @@ impl Shard {
                 || batch.errand.is_some()
                 || batch.scattered.is_some())
         {
-            if now - start > SLICE_NS {
+            if *now - start > SLICE_NS {
                 self.ready.push_back(batch);
                 return None;
             }
             self.warm(&mut batch);
             match self.place(&mut batch) {
-                Place::Here => now = self.call(&mut batch, now, clock),
+                Place::Here => *now = self.call(&mut batch, *now, clock),
                 Place::Shard(shard) => {
                     batch.note_warmed(0);
                     self.outbox.letters.push((shard, Letter::Visit(batch)));
@@ -102,6 +116,12 @@ impl Shard {
         ran.unwrap_or_else(|panic| resume_unwind(panic)).end
     }
 
+    /// Files a batch of one of the thread's own clients; it runs in the next turn.
+    #[inline]
+    pub fn file(&mut self, batch: Box<Batch>) {
+        self.ready.push_back(batch);
+    }
+
     /// Works off what is ready at `now`, for one slice. Returns true when there is more.
     pub fn work(&mut self, now: Millis, clock: &mut dyn Ticks) -> bool {
         if self.engine.pause.is_some_and(|pause| pause.until <= now) {
@@ -109,13 +129,14 @@ impl Shard {
             self.ready.append(&mut self.set_aside);
         }
         let start = clock.nanos();
-        loop {
+        let mut at = start;
+        for _ in 0..TURN_BATCHES {
             self.warm_ready();
             let Some(batch) = self.ready.pop_front() else { break };
-            if let Some(batch) = self.visit(batch, clock) {
+            if let Some(batch) = self.run(batch, start, &mut at, clock) {
                 self.outbox.homes.push(batch);
             }
-            if clock.nanos() - start > SLICE_NS {
+            if at - start > SLICE_NS {
                 break;
             }
         }

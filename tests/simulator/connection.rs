@@ -72,18 +72,13 @@ impl Connection {
         }
     }
 
-    /// The batch came home without having left the thread.
-    pub fn came_home(&mut self, batch: Box<Batch>) {
-        self.core.came_home(batch);
-    }
-
     /// Does what can be done up to the next thing that its thread has to do.
     pub fn pump(&mut self, socket: &mut Socket, pool: &mut Pool, context: &mut Context) -> Asked {
         self.is_woken = false;
         self.alarm_ms = None;
         while let Some(heard) = self.heard.pop_front() {
             match heard {
-                Heard::Home(batch) => self.core.arrived(batch, context.now()),
+                Heard::Home(batch) => self.core.came_home(batch, context.now()),
                 Heard::Push(bytes) => self.core.push(&bytes),
                 Heard::Kill => self.core.kill(false),
             }

@@ -220,7 +220,7 @@ impl Thread {
         if self.shard.phase() == Phase::Suspect {
             self.rebuild(context);
         }
-        self.is_woken |= more || self.shard.has_leftovers();
+        self.is_woken |= more;
         self.busy_until_us = context.now_us + (self.looks.nanos - began) / 1_000;
         let tick = now.saturating_add(TICK_MS as i64);
         self.alarm = self.shard.next_due().map_or(tick, |due| due.min(tick)).max(Millis(now.0 + 1));
@@ -326,35 +326,12 @@ impl Thread {
                         let renames = &self.shard.settings().rename_command;
                         batch.route(bytes, context.now(), self.shard.hasher(), renames);
                     }
-                    if let Some(batch) = self.visit(batch, context) {
-                        connection.came_home(batch);
-                    }
+                    self.shard.file(batch);
+                    self.is_woken = true;
                 }
             }
         }
         self.connections.insert(place, connection);
-    }
-
-    /// Lets the batch run here as far as it belongs here. Returns it when it is home.
-    fn visit(&mut self, batch: Box<Batch>, context: &mut Context) -> Option<Box<Batch>> {
-        let visit = |thread: &mut Thread| thread.shard.visit(batch, &mut thread.looks);
-        let home = self.guarded(context, visit).flatten();
-        context.history.borrow_mut().settle(self.number);
-        let Some(batch) = home else {
-            self.is_woken = true;
-            return None;
-        };
-        let is_durable = context.mark.is_durable();
-        let home = if self.shard.is_settled(|| is_durable) {
-            Some(batch)
-        } else {
-            let (ready, home) = self.shard.end_visit(batch, context.steady_ms(), is_durable);
-            self.apply(ready, context);
-            home
-        };
-        let is_earlier = self.shard.next_due().is_some_and(|due| due < self.alarm);
-        self.is_woken |= is_earlier || self.shard.has_leftovers();
-        home
     }
 
     /// Spoils the shard, as a bug may at its worst, and panics.

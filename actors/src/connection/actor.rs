@@ -4,24 +4,26 @@
 //! here costs one client: the actor is dropped, and its socket with it.
 
 use std::cell::RefCell;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::{Context as TaskContext, Poll, ready};
 
-use actix::{Actor, AsyncContext, Context, Handler, Recipient};
+use actix::fut::ActorFuture;
+use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Recipient};
 use troupe::batch::Home;
 use troupe::clients::Row;
 use troupe::connection::Connection as Core;
 use troupe::session::{Peer, Session};
 
 use crate::actions::Actions;
-use crate::connection::codec::Codec;
-use crate::connection::steps::{Alarm, Performance, Pump};
+use crate::connection::line::Line;
+use crate::connection::steps::Conversation;
 use crate::connection::stream::Stream;
-use crate::message::connection::{Executed, Kill, Push};
-use crate::message::control::Panic;
+use crate::message::connection::Kill;
 use crate::shared::Seat;
-use crate::thread::{Client, Thread};
+use crate::thread::{Client, Line as _, Thread};
 
 /// Travels with the batch. When the batch is dropped, lost on its way or because its client has
 /// gone, the connection closes, and the client's seat is free: so the limit of clients also bounds
@@ -33,20 +35,14 @@ struct Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.kill.do_send(Kill { after_reply: false });
+        self.kill.do_send(Kill);
     }
 }
 
 /// One client's actor.
 pub struct Connection {
-    pub(super) core: Core,
-    pub(super) codec: Codec,
-    pub(super) thread: Rc<Thread>,
-    pub(super) actions: Arc<dyn Actions>,
-    pub(super) stream: Stream,
-    pub(super) performance: Option<Performance>,
-    pub(super) alarm: Option<Alarm>,
-    pub(super) id: u64,
+    line: Rc<Line>,
+    thread: Rc<Thread>,
     place: u32,
 }
 
@@ -65,47 +61,21 @@ impl Connection {
             let authenticated = settings.passwords.is_none_needed();
             let session = Session::new(id, peer, thread.clock.now(), authenticated);
             let row = Rc::new(RefCell::new(Row::new(&session)));
-            let address = ctx.address();
-            let place = thread.add_client(Client {
-                id,
-                home: address.clone().recipient(),
-                kill: address.clone().recipient(),
-                push: address.clone().recipient(),
-                panic: address.clone().recipient(),
-                row: row.clone(),
+            let ticket = Ticket { _seat: seat, kill: ctx.address().recipient() };
+            let (line, place) = thread.add_client(|place| {
+                let home = Home { thread: thread.number, connection: place };
+                let core = Core::new(home, session, row.clone(), Some(Box::new(ticket)));
+                let conversation = Conversation::new(id, core, thread.clone(), actions, stream);
+                let line = Rc::new(Line::new(conversation));
+                (line.clone(), Client { id, line, row })
             });
-            let home = Home { thread: thread.number, connection: place };
-            let ticket = Ticket { _seat: seat, kill: address.clone().recipient() };
-            Connection {
-                core: Core::new(home, session, row, Some(Box::new(ticket))),
-                codec: Codec::default(),
-                thread,
-                actions,
-                stream,
-                performance: None,
-                alarm: None,
-                id,
-                place,
-            }
+            Connection { line, thread, place }
         })
-    }
-
-    /// Lets the batch come home. A client that watched and does so no more is told of no more
-    /// commands.
-    pub(super) fn home(&mut self, come: impl FnOnce(&mut Core)) {
-        let watched = self.core.watches();
-        come(&mut self.core);
-        if watched && !self.core.watches() {
-            self.actions.unwatch(self.id);
-        }
     }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        if self.core.watches() {
-            self.actions.unwatch(self.id);
-        }
         self.thread.remove_client(self.place);
     }
 }
@@ -118,35 +88,29 @@ impl Actor for Connection {
     }
 }
 
-impl Handler<Executed> for Connection {
-    type Result = ();
+/// The one place where the actor works.
+struct Pump;
 
-    fn handle(&mut self, executed: Executed, _: &mut Context<Connection>) {
-        let now = self.thread.clock.now();
-        self.home(|core| core.arrived(executed.0, now));
-    }
-}
+impl ActorFuture<Connection> for Pump {
+    type Output = ();
 
-impl Handler<Push> for Connection {
-    type Result = ();
-
-    fn handle(&mut self, push: Push, _: &mut Context<Connection>) {
-        self.core.push(&push.0);
-    }
-}
-
-impl Handler<Panic> for Connection {
-    type Result = ();
-
-    fn handle(&mut self, _: Panic, _: &mut Context<Connection>) {
-        panic!("DEBUG PANIC-ACTOR");
+    fn poll(
+        self: Pin<&mut Self>,
+        actor: &mut Connection,
+        ctx: &mut Context<Connection>,
+        task: &mut TaskContext<'_>,
+    ) -> Poll<()> {
+        let reason = ready!(actor.line.poll(task));
+        actor.line.conversation.borrow().say(&reason);
+        ctx.stop();
+        Poll::Ready(())
     }
 }
 
 impl Handler<Kill> for Connection {
     type Result = ();
 
-    fn handle(&mut self, kill: Kill, _: &mut Context<Connection>) {
-        self.core.kill(kill.after_reply);
+    fn handle(&mut self, _: Kill, _: &mut Context<Connection>) {
+        self.line.kill(false);
     }
 }

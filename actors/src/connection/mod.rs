@@ -2,5 +2,6 @@
 
 pub mod actor;
 mod codec;
+mod line;
 mod steps;
 pub mod stream;

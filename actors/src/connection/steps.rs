@@ -3,22 +3,25 @@
 //! closed.
 
 use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context as TaskContext, Poll, ready};
 use std::time::Duration;
 
-use actix::fut::ActorFuture;
-use actix::{ActorContext, Context};
 use bytes::Bytes;
 use tokio::time::{Sleep, sleep};
 use tracing::{debug, warn};
+use troupe::base::millis::Millis;
 use troupe::batch::Batch;
 use troupe::commands::error::CommandError;
-use troupe::connection::{Reason, Step};
+use troupe::connection::{Connection as Core, Reason, Step};
 use troupe::resp::ProtocolError;
 
-use crate::actions::Performing;
-use crate::connection::actor::Connection;
+use crate::actions::{Actions, Performing};
+use crate::connection::codec::Codec;
+use crate::connection::stream::Stream;
+use crate::thread::Thread;
 
 /// An action under way, the batch that asked for it, and when it began, in nanoseconds of the
 /// thread's clock.
@@ -37,26 +40,82 @@ impl Alarm {
     }
 }
 
-/// The one place where the connection works.
-pub(super) struct Pump;
-
-impl ActorFuture<Connection> for Pump {
-    type Output = ();
-
-    fn poll(
-        self: Pin<&mut Self>,
-        actor: &mut Connection,
-        ctx: &mut Context<Connection>,
-        task: &mut TaskContext<'_>,
-    ) -> Poll<()> {
-        let reason = ready!(actor.pump(task));
-        actor.say(&reason);
-        ctx.stop();
-        Poll::Ready(())
-    }
+/// A client's socket, what the connection decides about it, and what is under way for it.
+pub(super) struct Conversation {
+    pub(super) core: Core,
+    codec: Codec,
+    thread: Rc<Thread>,
+    actions: Arc<dyn Actions>,
+    stream: Stream,
+    performance: Option<Performance>,
+    alarm: Option<Alarm>,
+    id: u64,
+    /// The actor is woken when the client sends more.
+    is_heard: bool,
+    /// The connection is to close, which only its actor can do.
+    ended: Option<Reason>,
 }
 
-impl Connection {
+impl Conversation {
+    pub(super) fn new(
+        id: u64,
+        core: Core,
+        thread: Rc<Thread>,
+        actions: Arc<dyn Actions>,
+        stream: Stream,
+    ) -> Conversation {
+        Conversation {
+            core,
+            codec: Codec::default(),
+            thread,
+            actions,
+            stream,
+            performance: None,
+            alarm: None,
+            id,
+            is_heard: false,
+            ended: None,
+        }
+    }
+
+    /// Takes all steps that can be taken now, in a turn of the actor, which something has woken.
+    /// Ready when the connection closes.
+    pub(super) fn woken(&mut self, task: &mut TaskContext<'_>) -> Poll<Reason> {
+        self.is_heard = false;
+        match self.ended.take() {
+            Some(reason) => Poll::Ready(reason),
+            None => self.pump(task),
+        }
+    }
+
+    /// Takes all steps that can be taken after `change`, in somebody else's turn. Ready when the
+    /// connection is to close.
+    pub(super) fn go_on(
+        &mut self,
+        change: impl FnOnce(&mut Conversation),
+        task: &mut TaskContext<'_>,
+    ) -> Poll<Reason> {
+        if self.ended.is_some() {
+            return Poll::Pending;
+        }
+        change(self);
+        self.pump(task)
+    }
+
+    /// The connection closes in the actor's next turn.
+    pub(super) fn end(&mut self, reason: Reason) {
+        self.ended = Some(reason);
+    }
+
+    /// The batch is home. A client that watched and does so no more is told of no more commands.
+    pub(super) fn came_home(&mut self, batch: Box<Batch>, now: Millis) {
+        let watched = self.core.watches();
+        self.core.came_home(batch, now);
+        if watched && !self.core.watches() {
+            self.actions.unwatch(self.id);
+        }
+    }
+
     /// Takes all steps that can be taken now. Ready when the connection closes.
     fn pump(&mut self, task: &mut TaskContext<'_>) -> Poll<Reason> {
         loop {
@@ -70,7 +129,7 @@ impl Connection {
                 Step::Read => ready!(self.poll_read(task)),
                 Step::ReadRest(at_most) => self.read_rest(at_most),
                 Step::Route(batch, bytes) => self.route(batch, bytes),
-                Step::Run(batch) => self.run(batch),
+                Step::Run(batch) => self.thread.file(batch),
                 Step::Perform(batch) => self.perform(batch),
                 Step::Refuse(batch, error) => self.refuse(batch, error),
                 Step::Wait => {
@@ -87,7 +146,7 @@ impl Connection {
     }
 
     fn next(&mut self) -> Step {
-        let Connection { core, codec, thread, .. } = self;
+        let Conversation { core, codec, thread, .. } = self;
         thread.with_shard(|shard| core.next(shard.settings(), &mut thread.pool(), codec))
     }
 
@@ -129,14 +188,17 @@ impl Connection {
 
     /// Reads more. Pending when there is nothing, and the connection rests.
     fn poll_read(&mut self, task: &mut TaskContext<'_>) -> Poll<()> {
-        match self.stream.poll_read(task, self.core.input()) {
-            Poll::Ready(Ok(0)) => self.core.input_ended(),
-            Poll::Ready(Ok(count)) => self.received(count),
-            Poll::Ready(Err(_)) => self.core.read_failed(),
-            Poll::Pending => {
-                self.core.rest(&mut self.thread.pool());
-                return Poll::Pending;
+        if !self.is_heard {
+            match self.stream.poll_read(task, self.core.input()) {
+                Poll::Ready(Ok(0)) => self.core.input_ended(),
+                Poll::Ready(Ok(count)) => self.received(count),
+                Poll::Ready(Err(_)) => self.core.read_failed(),
+                Poll::Pending => self.is_heard = true,
             }
+        }
+        if self.is_heard {
+            self.core.rest(&mut self.thread.pool());
+            return Poll::Pending;
         }
         Poll::Ready(())
     }
@@ -162,13 +224,14 @@ impl Connection {
     /// Notes the end of the input while the batch is away: what is seen of it then need not be read
     /// to be found.
     fn poll_end(&mut self, task: &mut TaskContext<'_>) {
-        if self.core.may_send()
-            && let Poll::Ready(end) = self.stream.poll_end(task)
-        {
-            match end {
-                Ok(()) => self.core.input_ended(),
-                Err(_) => self.core.read_failed(),
-            }
+        if self.is_heard || !self.core.may_send() {
+            return;
+        }
+        match self.stream.poll_end(task) {
+            Poll::Ready(Ok(true)) => self.core.input_ended(),
+            Poll::Ready(Ok(false)) => {}
+            Poll::Ready(Err(_)) => self.core.read_failed(),
+            Poll::Pending => self.is_heard = true,
         }
     }
 
@@ -178,14 +241,7 @@ impl Connection {
         self.thread.with_shard(|shard| {
             batch.route(bytes, now, shard.hasher(), &shard.settings().rename_command);
         });
-        self.run(batch);
-    }
-
-    /// Sends the batch to the shards, beginning with this thread's.
-    fn run(&mut self, batch: Box<Batch>) {
-        if let Some(batch) = self.thread.visit(batch) {
-            self.home(|core| core.came_home(batch));
-        }
+        self.thread.file(batch);
     }
 
     fn perform(&mut self, mut batch: Box<Batch>) {
@@ -215,19 +271,18 @@ impl Connection {
         let mark = batch.replies.len();
         let nanos = self.thread.clock.nanos() - began;
         let result = result.map(|reply| batch.replies.extend_from_slice(&reply));
-        if let Some(batch) = self.thread.performed(batch, mark, nanos, result) {
-            self.home(|core| core.came_home(batch));
-        }
+        self.thread.performed(batch, mark, nanos, result);
     }
 
     /// The client speaks no protocol that can be gone on with: one error, then the end.
     fn refuse(&mut self, mut batch: Box<Batch>, error: ProtocolError) {
         self.thread.with_shard(|shard| shard.refuse(&mut batch, error));
-        self.home(|core| core.came_home(batch));
+        let now = self.thread.clock.now();
+        self.came_home(batch, now);
     }
 
     /// Says why the connection closes.
-    fn say(&self, reason: &Reason) {
+    pub(super) fn say(&self, reason: &Reason) {
         let shared = &self.thread.shared;
         match reason {
             Reason::QueryLimit => shared.cut_for_input.fetch_add(1, Ordering::Relaxed),
@@ -241,6 +296,14 @@ impl Connection {
             Reason::Attack | Reason::QueryLimit | Reason::OutputLimit(_) => {
                 warn!(client = self.id, "{reason}");
             }
+        }
+    }
+}
+
+impl Drop for Conversation {
+    fn drop(&mut self) {
+        if self.core.watches() {
+            self.actions.unwatch(self.id);
         }
     }
 }

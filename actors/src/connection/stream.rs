@@ -41,9 +41,9 @@ impl Stream {
         }
     }
 
-    /// How the client's input ends, once all of it was read: found out without taking anything off
-    /// the socket. Pending for as long as there may be more.
-    pub fn poll_end(&self, task: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// Whether the client's input has ended, or there is more of it: found out without taking
+    /// anything off the socket. Pending until either is so.
+    pub fn poll_end(&self, task: &mut Context<'_>) -> Poll<io::Result<bool>> {
         loop {
             ready!(match self {
                 Stream::Tcp(stream) => stream.poll_read_ready(task),
@@ -55,8 +55,7 @@ impl Stream {
                 Stream::Unix(stream) => stream.try_io(Interest::READABLE, peek),
             };
             match there {
-                Ok(0) => return Poll::Ready(Ok(())),
-                Ok(_) => return Poll::Pending,
+                Ok(count) => return Poll::Ready(Ok(count == 0)),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 Err(error) => return Poll::Ready(Err(error)),
             }

@@ -141,21 +141,6 @@ fn a_push_that_came_ahead_of_a_batch_leaves_ahead_of_what_that_pushes() {
 }
 
 #[test]
-fn what_runs_directly_is_shown_after_what_it_did() {
-    let mut shard = journaled(Policy::EverySecond);
-    let [here, there] = keys(&shard);
-    assert!(shard.visit(batch(0, &format!("GET {there}")), &mut Still).is_none());
-    let home = shard.visit(batch(0, &format!("SET {here} v")), &mut Still).expect("it is home");
-    assert!(!shard.is_settled(|| false));
-    let (ready, home) = shard.end_visit(home, 0, false);
-    assert!(home.is_some_and(|home| printed(&home.replies) == "OK"));
-    assert!(ready.append.is_some_and(|append| append.finished.is_empty()));
-    assert_eq!((ready.pushes.len(), kinds(&ready.letters)), (1, vec!["push"]));
-    assert!(shard.is_settled(|| false), "nothing is left that has to go ahead");
-    assert_eq!(kinds(&shard.end_turn(0, false).letters), ["visit"], "it stays for the turn's end");
-}
-
-#[test]
 fn what_is_pushed_to_the_caller_itself_stands_behind_its_reply() {
     let mut shard = journaled(Policy::Never);
     shard.engine.sinks = Sinks::new(vec![Box::new(Tells(&[0]))]);
@@ -163,32 +148,17 @@ fn what_is_pushed_to_the_caller_itself_stands_behind_its_reply() {
     batch.session.id = 9;
     let home = shard.visit(batch, &mut Still).expect("it is home");
     assert_eq!(home.replies, b"+PONG\r\nping");
-    assert!(shard.is_settled(|| true), "nothing has to go ahead of it");
+    assert!(!shard.has_to_send(), "nothing has to go ahead of it");
 }
 
 #[test]
-fn what_runs_directly_comes_back_as_it_is_when_there_is_nothing_to_send() {
-    let mut shard = journaled(Policy::EverySecond);
-    shard.engine.sinks = Sinks::new(Vec::new());
-    assert!(shard.visit(batch(0, "PING"), &mut Still).is_some());
-    assert!(shard.is_settled(|| panic!("only under always does it matter what is durable")));
-    shard.set_policy(Policy::Always);
-    assert!(shard.is_settled(|| true) && !shard.is_settled(|| false));
-}
-
-#[test]
-fn under_always_what_runs_directly_waits_as_well() {
-    let mut shard = journaled(Policy::Always);
-    let [here, _] = keys(&shard);
-    for (line, is_durable) in [(format!("SET {here} v"), true), (format!("GET {here}"), false)] {
-        let home = shard.visit(batch(0, &line), &mut Still).expect("it is home");
-        assert!(!shard.is_settled(|| is_durable));
-        let (ready, home) = shard.end_visit(home, 0, is_durable);
-        assert!(home.is_none() && ready.pushes.is_empty() && ready.letters.is_empty());
-        let append = ready.append.expect("they wait with it");
-        assert_eq!(held(&append), ["push", "push", "batch"]);
-        assert_eq!(append.bytes.is_empty(), !is_durable, "{line}");
-    }
+fn a_turn_takes_so_many_batches_and_says_that_more_are_left() {
+    let mut shard = journaled(Policy::Never);
+    (0..=TURN_BATCHES).for_each(|_| shard.file(batch(0, "PING")));
+    assert!(shard.work(Millis(1), &mut Still));
+    assert_eq!(shard.end_turn(0, true).homes.len(), TURN_BATCHES);
+    assert!(!shard.work(Millis(1), &mut Still));
+    assert_eq!(shard.end_turn(0, true).homes.len(), 1);
 }
 
 /// A shard whose writes wait for credit, after a write that took all of it.
@@ -248,7 +218,7 @@ fn who_waits_for_credit_runs_when_the_journal_ends() {
     let ready = shard.end_turn(0, false);
     assert_eq!(ready.homes.len(), 1);
     assert!(ready.append.is_none(), "nothing is recorded any more");
-    assert!(shard.is_settled(|| false) && !shard.has_room());
+    assert!(!shard.has_to_send() && !shard.has_room());
 }
 
 #[test]

@@ -1,0 +1,91 @@
+//! The line to one client: what its actor and its thread's shard share.
+//!
+//! The socket wakes the actor, and what it brings is filed with the shard. The shard's turn hands
+//! the batch back here, and the replies are written at once, in that turn: the actor is not woken
+//! for it. A panic costs one client.
+
+use std::cell::{Cell, RefCell};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::task::{Context, Poll, Waker};
+
+use tracing::error;
+use troupe::base::millis::Millis;
+use troupe::batch::Batch;
+use troupe::connection::Reason;
+
+use crate::connection::steps::Conversation;
+use crate::fault::panic_text;
+use crate::thread;
+
+/// The line to one client.
+pub(super) struct Line {
+    pub(super) conversation: RefCell<Conversation>,
+    /// Wakes the actor; none before its first turn.
+    waker: RefCell<Option<Waker>>,
+    panics_next: Cell<bool>,
+}
+
+impl Line {
+    pub(super) fn new(conversation: Conversation) -> Line {
+        let panics_next = Cell::default();
+        Line { conversation: RefCell::new(conversation), waker: RefCell::default(), panics_next }
+    }
+
+    /// The actor's turn: takes all steps that can be taken now. Ready when the connection closes.
+    pub(super) fn poll(&self, task: &mut Context<'_>) -> Poll<Reason> {
+        assert!(!self.panics_next.get(), "DEBUG PANIC-ACTOR");
+        let mut waker = self.waker.borrow_mut();
+        if !waker.as_ref().is_some_and(|there| there.will_wake(task.waker())) {
+            *waker = Some(task.waker().clone());
+        }
+        drop(waker);
+        self.conversation.borrow_mut().woken(task)
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// The turn of somebody else: takes all steps that can be taken after `change`. Where that is
+    /// the end, or a panic, the actor is woken to end.
+    fn go_on(&self, change: impl FnOnce(&mut Conversation)) {
+        let waker = self.waker.borrow();
+        let Some(waker) = &*waker else { return };
+        let mut conversation = self.conversation.borrow_mut();
+        let went_on = catch_unwind(AssertUnwindSafe(|| {
+            conversation.go_on(change, &mut Context::from_waker(waker))
+        }));
+        let reason = match went_on {
+            Ok(Poll::Pending) => return,
+            Ok(Poll::Ready(reason)) => reason,
+            Err(panic) => {
+                error!("panic in a connection: {}", panic_text(&*panic));
+                Reason::Killed
+            }
+        };
+        conversation.end(reason);
+        waker.wake_by_ref();
+    }
+}
+
+impl thread::Line for Line {
+    fn came_home(&self, batch: Box<Batch>, now: Millis) {
+        self.go_on(|conversation| conversation.came_home(batch, now));
+    }
+
+    fn push(&self, bytes: &[u8]) {
+        self.go_on(|conversation| conversation.core.push(bytes));
+    }
+
+    fn kill(&self, after_reply: bool) {
+        self.conversation.borrow_mut().core.kill(after_reply);
+        self.wake();
+    }
+
+    fn panic(&self) {
+        self.panics_next.set(true);
+        self.wake();
+    }
+}
