@@ -12,7 +12,7 @@ use std::sync::Arc;
 use fastrand::Rng;
 use troupe::base::hash::Hasher;
 use troupe::base::millis::Millis;
-use troupe::batch::{Batch, Home};
+use troupe::batch::Home;
 use troupe::connection::Pool;
 use troupe::hook::Phase;
 use troupe::hooks::journal::JournalWrites;

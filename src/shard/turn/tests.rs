@@ -4,8 +4,9 @@ use super::*;
 use crate::hook::{Called, Sink};
 use crate::hooks::journal::JournalWrites;
 use crate::shard::sinks::Sinks;
+use crate::shard::visit::TURN_BATCHES;
 use crate::stream::credit::{UNSYNCED_AGE_MAX_MS, UNWRITTEN_BYTES_MAX};
-use crate::testing::{Shards, Still, Store, printed};
+use crate::testing::{START, Shards, Still, Store};
 
 /// Pushes one line for each call to a client of every one of these threads.
 struct Tells(&'static [u16]);
@@ -47,7 +48,7 @@ fn keys(shard: &Shard) -> [String; 2] {
 /// Lets the shard work these requests off.
 fn work(shard: &mut Shard, batches: impl IntoIterator<Item = Box<Batch>>) {
     batches.into_iter().for_each(|batch| shard.receive(Letter::Visit(batch)));
-    while shard.work(crate::testing::START, &mut Still) {}
+    while shard.work(START, &mut Still) {}
 }
 
 fn kinds(letters: &[(ShardId, Letter)]) -> Vec<&'static str> {
@@ -155,9 +156,9 @@ fn what_is_pushed_to_the_caller_itself_stands_behind_its_reply() {
 fn a_turn_takes_so_many_batches_and_says_that_more_are_left() {
     let mut shard = journaled(Policy::Never);
     (0..=TURN_BATCHES).for_each(|_| shard.file(batch(0, "PING")));
-    assert!(shard.work(Millis(1), &mut Still));
+    assert!(shard.work(START, &mut Still));
     assert_eq!(shard.end_turn(0, true).homes.len(), TURN_BATCHES);
-    assert!(!shard.work(Millis(1), &mut Still));
+    assert!(!shard.work(START, &mut Still));
     assert_eq!(shard.end_turn(0, true).homes.len(), 1);
 }
 
