@@ -141,13 +141,19 @@ impl Batch {
     /// that is not here. None where the next call's key is warm.
     #[inline]
     pub(crate) fn cold(&self, most: usize, is_here: impl Fn(u16) -> bool) -> Range<usize> {
-        if self.next < self.warmed {
+        if !self.is_cold() {
             return self.next..self.next;
         }
         let end = self.routed.len().min(self.next + most);
         let stays = |routed: &Routed| routed.key.is_none_or(|key| is_here(key.slot));
         let calls = self.routed.get(self.next..end).unwrap_or_default();
         self.next..self.next + calls.iter().take_while(|routed| stays(routed)).count()
+    }
+
+    /// The next call's key was not warmed.
+    #[inline]
+    pub(crate) fn is_cold(&self) -> bool {
+        self.next >= self.warmed
     }
 
     /// Calls before this one are warm now.

@@ -78,7 +78,7 @@ impl Shard {
         let thread = &self.thread;
         thread.slices.begin(&thread.clock);
         let mut clock = thread.clock.clone();
-        let (now, start) = (thread.clock.now(), thread.clock.nanos());
+        let (now, start) = (thread.now(), thread.clock.nanos());
         let tells = self.reports.is_some() && thread.with_shard(|shard| shard.has_room());
         let mut more = false;
         for _ in 0..PARTS {
@@ -234,18 +234,19 @@ impl Runner {
             self.rest.rang(actor.thread.traffic().commands.get());
         }
         let due = actor.thread.with_shard(|shard| shard.next_due());
-        if self.alarm.as_ref().is_none_or(|(at, _)| *at != due) {
-            let until = due.map_or(TICK, |due| {
-                let left = due.since(actor.thread.clock.now()).max(0) as u64;
-                TICK.min(Duration::from_millis(left))
-            });
-            self.alarm = Some((due, Box::pin(sleep(until))));
+        if self.alarm.as_ref().is_some_and(|(at, _)| *at == due) {
+            return;
         }
-        if let Some((_, sleep)) = &mut self.alarm
-            && sleep.as_mut().poll(task).is_ready()
-        {
+        actor.thread.set_alarm(due);
+        let until = due.map_or(TICK, |due| {
+            let left = due.since(actor.thread.now()).max(0) as u64;
+            TICK.min(Duration::from_millis(left))
+        });
+        let mut sleep = Box::pin(sleep(until));
+        if sleep.as_mut().poll(task).is_ready() {
             task.waker().wake_by_ref();
         }
+        self.alarm = Some((due, sleep));
     }
 }
 

@@ -5,6 +5,8 @@
 //! when is decided in the core ([`troupe::shard::turn`]); here it is sent.
 
 use std::cell::{Cell, RefCell, RefMut};
+use std::mem::take;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
@@ -12,6 +14,7 @@ use std::time::Duration;
 
 use actix::Recipient;
 use slab::Slab;
+use tracing::error;
 use troupe::base::millis::Millis;
 use troupe::batch::Batch;
 use troupe::commands::error::CommandError;
@@ -23,8 +26,12 @@ use troupe::shard::turn::{Push, Ready};
 use troupe::stream::{Policy, Progress};
 
 use crate::clock::Clock;
+use crate::fault::panic_text;
 use crate::message::{aof, router, shard};
 use crate::shared::{Shared, Traffic};
+
+/// For how long a time that was read is as good as a new one, in nanoseconds.
+const FRESH_NS: u64 = 100_000;
 
 /// A thread's shard, clients and mail.
 pub struct Thread {
@@ -38,11 +45,21 @@ pub struct Thread {
     peers: RefCell<Vec<Recipient<shard::Letters>>>,
     router: RefCell<Option<Recipient<router::Moved>>>,
     writer: RefCell<Option<Recipient<aof::Append>>>,
+    /// What the last turn came to: empty, but for its room.
+    ready: RefCell<Ready>,
     clients: RefCell<Slab<Client>>,
     pool: RefCell<Pool>,
     runner: RefCell<Option<Waker>>,
     /// The runner is woken, and has not come yet.
     is_woken: Cell<bool>,
+    /// The runner sleeps until then at most.
+    alarm: Cell<Option<Millis>>,
+    /// The number of the client whose batch was filed last.
+    last: Cell<u64>,
+    /// That client filed the batch before as well, and the batch has not run yet.
+    is_alone: Cell<bool>,
+    /// The time, and when it was read, in nanoseconds.
+    read: Cell<(Millis, u64)>,
     looked: Cell<Millis>,
     /// The longest time for which the shard held the thread.
     pub slices: Slices,
@@ -84,10 +101,15 @@ impl Thread {
             peers: RefCell::default(),
             router: RefCell::default(),
             writer: RefCell::default(),
+            ready: RefCell::default(),
             clients: RefCell::default(),
             pool: RefCell::default(),
             runner: RefCell::default(),
             is_woken: Cell::default(),
+            alarm: Cell::default(),
+            last: Cell::default(),
+            is_alone: Cell::default(),
+            read: Cell::default(),
             looked: Cell::default(),
             slices: Slices::default(),
         }
@@ -124,11 +146,48 @@ impl Thread {
         work(&mut self.shard.borrow_mut())
     }
 
-    /// Lets a batch of one of the thread's clients run in the next turn.
+    /// The time, in milliseconds of unix time, as it was [`FRESH_NS`] ago at the earliest.
+    #[inline]
+    pub fn now(&self) -> Millis {
+        let nanos = self.clock.nanos();
+        let (now, at) = self.read.get();
+        if at != 0 && nanos - at < FRESH_NS {
+            return now;
+        }
+        let now = self.clock.now();
+        self.read.set((now, nanos));
+        now
+    }
+
+    /// Lets a batch of one of the thread's clients run in the next turn. That begins when all
+    /// clients that are ready have filed theirs, or, for a client that is alone, at once.
     #[inline]
     pub fn file(&self, batch: Box<Batch>) {
+        let client = batch.session.id;
         self.shard.borrow_mut().file(batch);
-        self.wake();
+        if self.last.replace(client) == client {
+            self.is_alone.set(true);
+        } else {
+            self.wake();
+        }
+    }
+
+    /// A turn for the batch of a client that is alone, if one was filed just now: it does not pay
+    /// for the runner. What else there is to do is left to that.
+    pub fn run_alone(&self) {
+        if !self.is_alone.take() {
+            return;
+        }
+        self.slices.begin(&self.clock);
+        let (now, mut clock) = (self.now(), self.clock.clone());
+        let work = || self.with_shard(|shard| shard.work(now, &mut clock));
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(work)) {
+            error!(shard = self.number, "panic in the shard: {}", panic_text(&*panic));
+            self.with_shard(|shard| shard.distrust());
+        }
+        self.end_turn();
+        self.end_slice();
+        self.wake_for_leftovers();
     }
 
     /// The connection performed the action of the batch's next call; its reply begins at `mark`.
@@ -162,32 +221,37 @@ impl Thread {
             return;
         }
         let (now_ms, is_durable) = (self.clock.steady_ms(), self.shared.journal.is_durable());
-        let ready = self.shard.borrow_mut().end_turn(now_ms, is_durable);
-        self.apply(ready);
+        let mut ready = self.ready.borrow_mut();
+        self.shard.borrow_mut().end_turn(now_ms, is_durable, &mut ready);
+        self.apply(&mut ready);
     }
 
     /// Sends what is ready, in its order.
-    fn apply(&self, ready: Ready) {
+    fn apply(&self, ready: &mut Ready) {
         let Ready { append, pushes, letters, moved, homes } = ready;
-        if let (Some(append), Some(writer)) = (append, &*self.writer.borrow()) {
+        if let (Some(append), Some(writer)) = (append.take(), &*self.writer.borrow()) {
             self.shared.journal.appended(&append);
             writer.do_send(aof::Append(append));
         }
-        pushes.into_iter().for_each(|push| self.push(push));
-        self.post(letters);
-        if let Some(router) = &*self.router.borrow()
-            && !moved.is_empty()
-        {
-            router.do_send(router::Moved { slots: moved, to: self.number });
+        pushes.drain(..).for_each(|push| self.push(push));
+        if !letters.is_empty() {
+            self.post(letters);
         }
-        if !homes.is_empty() {
-            let now = self.clock.now();
-            homes.into_iter().for_each(|batch| self.send_home(batch, now));
+        if !moved.is_empty()
+            && let Some(router) = &*self.router.borrow()
+        {
+            router.do_send(router::Moved { slots: take(moved), to: self.number });
+        }
+        let now = self.now();
+        homes.drain(..).for_each(|batch| self.send_home(batch, now));
+        // Who has filed another batch meanwhile does not look after it.
+        if self.is_alone.take() {
+            self.wake();
         }
     }
 
     /// Sends letters: pushes ahead of all others, whatever threads they go to.
-    fn post(&self, mut letters: Vec<(ShardId, Letter)>) {
+    fn post(&self, letters: &mut Vec<(ShardId, Letter)>) {
         let is_push = |(_, letter): &&(ShardId, Letter)| matches!(letter, Letter::Push(_));
         let pushes = letters.iter().take_while(is_push).count();
         let peers = self.peers.borrow();
@@ -195,7 +259,7 @@ impl Thread {
             shard::Letters::send_each(&peers, letters.drain(..pushes));
         }
         if !letters.is_empty() {
-            shard::Letters::send_each(&peers, letters);
+            shard::Letters::send_each(&peers, letters.drain(..));
         }
     }
 
@@ -274,6 +338,25 @@ impl Thread {
         let mut runner = self.runner.borrow_mut();
         if !runner.as_ref().is_some_and(|there| there.will_wake(waker)) {
             *runner = Some(waker.clone());
+        }
+    }
+
+    /// The runner has set its alarm.
+    pub fn set_alarm(&self, at: Option<Millis>) {
+        self.alarm.set(at);
+    }
+
+    /// Wakes the runner when a turn left something to do, now or earlier than its alarm.
+    fn wake_for_leftovers(&self) {
+        let shard = self.shard.borrow();
+        let is_earlier = match (shard.next_due(), self.alarm.get()) {
+            (Some(due), Some(alarm)) => due < alarm,
+            (Some(_), None) => true,
+            (None, _) => false,
+        };
+        if is_earlier || shard.has_leftovers() {
+            drop(shard);
+            self.wake();
         }
     }
 

@@ -101,7 +101,9 @@ mod tests {
             let watchers = watchers.iter().map(|client| watcher(*client)).collect();
             store.shard.receive(Letter::Watchers(watchers));
             assert_eq!(store.run("PING"), "PONG");
-            let pushes = store.shard.end_turn(0, true).pushes;
+            let mut ready = Ready::default();
+            store.shard.end_turn(0, true, &mut ready);
+            let pushes = ready.pushes;
             pushes.into_iter().map(|push| push.client).collect::<Vec<_>>()
         };
         assert_eq!(shown(&[]), []);

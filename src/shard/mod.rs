@@ -293,6 +293,13 @@ impl Shard {
         }
     }
 
+    /// True when a turn left something to do.
+    pub fn has_leftovers(&self) -> bool {
+        !self.ready.is_empty()
+            || !self.engine.tools.discarded.is_empty()
+            || self.engine.phase == Phase::Suspect
+    }
+
     /// What holds the shard may be half changed: nothing here is trusted any more.
     pub fn distrust(&mut self) {
         self.engine.phase = Phase::Suspect;

@@ -8,8 +8,6 @@
 //!
 //! What has come from another thread for a client of this one was held back there if it had to be.
 
-use std::mem::take;
-
 use bytes::Bytes;
 
 use crate::batch::{Batch, Home};
@@ -147,56 +145,41 @@ impl Shard {
         !is_empty || !self.engine.tools.effects.is_empty() || !self.engine.pushes.is_empty()
     }
 
-    /// Ends a turn. `is_durable` tells whether all that any shard has appended is durable.
-    pub fn end_turn(&mut self, now_ms: u64, is_durable: bool) -> Ready {
+    /// Ends a turn: adds what it comes to to an empty `ready`. `is_durable` tells whether all that
+    /// any shard has appended is durable.
+    pub fn end_turn(&mut self, now_ms: u64, is_durable: bool, ready: &mut Ready) {
         let waits = self.waits(is_durable);
-        let Outbox { mut letters, moved, homes: done, arrived } = take(&mut self.outbox);
-        let (mut pushes, mut homes, mut held) = (Vec::new(), Vec::new(), Vec::new());
+        let mut held = Vec::new();
         // First, since a batch that came behind a push may have pushed another one here.
-        for arrived in arrived {
+        for arrived in self.outbox.arrived.drain(..) {
             match arrived {
-                Held::Batch(batch) => homes.push(batch),
-                Held::Push(push) => pushes.push(push),
+                Held::Batch(batch) => ready.homes.push(batch),
+                Held::Push(push) => ready.pushes.push(push),
             }
         }
-        if !self.engine.pushes.is_empty() {
-            let mut to_others = Vec::new();
-            held = self.take_pushes(&mut pushes, &mut to_others, waits);
-            letters.splice(0..0, to_others);
+        for push in self.engine.pushes.drain(..) {
+            match push.to.thread {
+                _ if waits => held.push(Held::Push(push)),
+                thread if thread == self.id => ready.pushes.push(push),
+                thread => ready.letters.push((thread, Letter::Push(push))),
+            }
         }
-        for batch in done {
+        ready.letters.append(&mut self.outbox.letters);
+        ready.moved.append(&mut self.outbox.moved);
+        for batch in self.outbox.homes.drain(..) {
             match batch.home.thread {
                 _ if waits => held.push(Held::Batch(batch)),
-                thread if thread == self.id => homes.push(batch),
-                thread => letters.push((thread, Letter::Home(batch))),
+                thread if thread == self.id => ready.homes.push(batch),
+                thread => ready.letters.push((thread, Letter::Home(batch))),
             }
         }
-        let append = self.append(held, now_ms);
-        Ready { append, pushes, letters, moved, homes }
+        ready.append = self.append(held, now_ms);
     }
 
     /// True when clients must not see anything before it is durable, and something is not.
     fn waits(&self, is_durable: bool) -> bool {
         let policy = self.credit.as_ref().map(Credit::policy);
         policy == Some(Policy::Always) && (!is_durable || !self.engine.tools.effects.is_empty())
-    }
-
-    /// Puts the pushes so far where they leave now. Returns them where they have to wait.
-    fn take_pushes(
-        &mut self,
-        here: &mut Vec<Push>,
-        to_others: &mut Vec<(ShardId, Letter)>,
-        waits: bool,
-    ) -> Vec<Held> {
-        let mut held = Vec::new();
-        for push in take(&mut self.engine.pushes) {
-            match push.to.thread {
-                _ if waits => held.push(Held::Push(push)),
-                thread if thread == self.id => here.push(push),
-                thread => to_others.push((thread, Letter::Push(push))),
-            }
-        }
-        held
     }
 
     fn append(&mut self, finished: Vec<Held>, now_ms: u64) -> Option<Append<Held>> {

@@ -5,7 +5,7 @@
 
 use crate::batch::Batch;
 use crate::keyspace::key::KeyAt;
-use crate::keyspace::space::{Keyspace, WARMED, Warm};
+use crate::keyspace::space::{WARMED, Warm};
 use crate::shard::Shard;
 use crate::shard::execute::Engine;
 
@@ -29,12 +29,9 @@ impl<'a> Warming<'a> {
         }
     }
 
-    /// Brings what they need into the cache; nothing overlaps with one.
     #[inline]
-    fn warm(&self, space: &Keyspace, db: u32) {
-        if self.len > 1 {
-            space.warm(db, &self.keys[..self.len]);
-        }
+    fn all(&self) -> &[Warm<'a>] {
+        &self.keys[..self.len]
     }
 }
 
@@ -44,13 +41,13 @@ impl Shard {
     pub(super) fn warm(&self, batch: &mut Batch) {
         let space = &self.engine.space;
         let cold = batch.cold(WARMED, |slot| space.has(slot));
-        if cold.is_empty() {
-            return;
-        }
         let end = cold.end;
-        let mut keys = Warming::default();
-        keys.extend(batch.warm_of(cold));
-        keys.warm(space, batch.session.db);
+        // Nothing overlaps with one.
+        if cold.len() > 1 {
+            let mut keys = Warming::default();
+            keys.extend(batch.warm_of(cold));
+            space.warm(batch.session.db, keys.all());
+        }
         batch.note_warmed(end);
     }
 
@@ -59,7 +56,12 @@ impl Shard {
     pub(super) fn warm_ready(&mut self) {
         let Shard { engine, ready, .. } = self;
         let space = &engine.space;
-        let Some(db) = ready.front().map(|batch| batch.session.db) else { return };
+        let Some(first) = ready.front().filter(|first| first.is_cold()) else { return };
+        // A batch alone warms its own keys.
+        if ready.len() == 1 {
+            return;
+        }
+        let db = first.session.db;
         let mut keys = Warming::default();
         let mut ends = [0; WARMED];
         let mut batches = 0;
@@ -72,7 +74,7 @@ impl Shard {
             batches += 1;
             keys.extend(batch.warm_of(cold));
         }
-        keys.warm(space, db);
+        space.warm(db, keys.all());
         for (batch, end) in ready.iter_mut().zip(&ends[..batches]) {
             batch.note_warmed(*end);
         }
@@ -86,7 +88,7 @@ impl Engine {
             let mut keys = Warming::default();
             let warm = |KeyAt { slot, hash, .. }| Warm { slot, hash, element: None };
             keys.extend(some.iter().copied().map(warm));
-            keys.warm(&self.space, batch.session.db);
+            self.space.warm(batch.session.db, keys.all());
         }
     }
 }

@@ -246,7 +246,8 @@ impl Thread {
 
     fn end_turn(&mut self, is_idle: bool, context: &mut Context) {
         let is_durable = context.mark.is_durable();
-        let ready = self.shard.end_turn(context.steady_ms(), is_durable);
+        let mut ready = Ready::default();
+        self.shard.end_turn(context.steady_ms(), is_durable, &mut ready);
         let is_given_back =
             |(_, letter): &(u16, Letter)| matches!(letter, Letter::Return(r) if !r.torn);
         if is_idle && ready.letters.iter().any(is_given_back) {

@@ -100,7 +100,9 @@ impl ActorFuture<Connection> for Pump {
         ctx: &mut Context<Connection>,
         task: &mut TaskContext<'_>,
     ) -> Poll<()> {
-        let reason = ready!(actor.line.poll(task));
+        let polled = actor.line.poll(task);
+        actor.thread.run_alone();
+        let reason = ready!(polled);
         actor.line.conversation.borrow().say(&reason);
         ctx.stop();
         Poll::Ready(())

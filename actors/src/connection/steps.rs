@@ -237,7 +237,7 @@ impl Conversation {
 
     fn route(&mut self, mut batch: Box<Batch>, bytes: Bytes) {
         self.thread.traffic().commands.add(batch.frames.len() as u64);
-        let now = self.thread.clock.now();
+        let now = self.thread.now();
         self.thread.with_shard(|shard| {
             batch.route(bytes, now, shard.hasher(), &shard.settings().rename_command);
         });
@@ -277,8 +277,7 @@ impl Conversation {
     /// The client speaks no protocol that can be gone on with: one error, then the end.
     fn refuse(&mut self, mut batch: Box<Batch>, error: ProtocolError) {
         self.thread.with_shard(|shard| shard.refuse(&mut batch, error));
-        let now = self.thread.clock.now();
-        self.came_home(batch, now);
+        self.came_home(batch, self.thread.now());
     }
 
     /// Says why the connection closes.

@@ -51,6 +51,12 @@ fn work(shard: &mut Shard, batches: impl IntoIterator<Item = Box<Batch>>) {
     while shard.work(START, &mut Still) {}
 }
 
+fn end_turn(shard: &mut Shard, now_ms: u64, is_durable: bool) -> Ready {
+    let mut ready = Ready::default();
+    shard.end_turn(now_ms, is_durable, &mut ready);
+    ready
+}
+
 fn kinds(letters: &[(ShardId, Letter)]) -> Vec<&'static str> {
     let kind = |letter: &Letter| match letter {
         Letter::Push(_) => "push",
@@ -76,7 +82,7 @@ fn pushes_leave_ahead_of_letters_and_batches_of_other_threads_last() {
         let [here, there] = keys(&shard);
         let requests = [(1, "PING"), (0, &format!("GET {there}")), (0, &format!("SET {here} v"))];
         work(&mut shard, requests.map(|(thread, line)| batch(thread, line)));
-        let ready = shard.end_turn(0, false);
+        let ready = end_turn(&mut shard, 0, false);
         let append = ready.append.expect("something was written");
         assert!(append.finished.is_empty() && append.shard == 0, "nothing waits for it");
         assert_eq!(append.runs.last().map(|run| run.end), Some(append.bytes.len()));
@@ -84,7 +90,7 @@ fn pushes_leave_ahead_of_letters_and_batches_of_other_threads_last() {
         assert_eq!(said, [b"ping", &b"set"[..]], "in the order of the calls");
         assert_eq!(kinds(&ready.letters), ["push", "push", "visit", "home"]);
         assert_eq!((ready.homes.len(), ready.moved.len()), (1, 0));
-        let ready = shard.end_turn(0, false);
+        let ready = end_turn(&mut shard, 0, false);
         assert!(ready.append.is_none() && ready.letters.is_empty() && ready.homes.is_empty());
     }
 }
@@ -95,7 +101,7 @@ fn under_always_all_that_clients_see_waits_for_the_append_and_letters_do_not() {
     let [here, there] = keys(&shard);
     let requests = [(1, "PING"), (0, &format!("GET {there}")), (0, &format!("SET {here} v"))];
     work(&mut shard, requests.map(|(thread, line)| batch(thread, line)));
-    let ready = shard.end_turn(0, true);
+    let ready = end_turn(&mut shard, 0, true);
     let append = ready.append.expect("something was written");
     assert_eq!(held(&append), ["push", "push", "push", "push", "batch", "batch"]);
     assert!(ready.pushes.is_empty() && ready.homes.is_empty());
@@ -107,12 +113,12 @@ fn under_always_reads_wait_while_anything_is_not_durable() {
     let mut shard = journaled(Policy::Always);
     let [here, _] = keys(&shard);
     work(&mut shard, [batch(0, &format!("GET {here}"))]);
-    let ready = shard.end_turn(0, false);
+    let ready = end_turn(&mut shard, 0, false);
     let append = ready.append.expect("they wait with it");
     assert_eq!((append.bytes.len(), held(&append)), (0, vec!["push", "push", "batch"]));
     assert!(ready.pushes.is_empty() && ready.letters.is_empty() && ready.homes.is_empty());
     work(&mut shard, [batch(0, &format!("GET {here}"))]);
-    let ready = shard.end_turn(0, true);
+    let ready = end_turn(&mut shard, 0, true);
     assert!(ready.append.is_none() && ready.pushes.len() == 1 && ready.homes.len() == 1);
     assert_eq!(kinds(&ready.letters), ["push"]);
 }
@@ -126,7 +132,7 @@ fn what_comes_for_a_client_of_the_thread_has_waited_already() {
         assert_eq!(thread, 0);
         shard.receive(letter);
     }
-    let ready = shard.end_turn(0, false);
+    let ready = end_turn(&mut shard, 0, false);
     assert!(ready.append.is_none() && ready.pushes.len() == 1 && ready.homes.len() == 1);
 }
 
@@ -136,7 +142,7 @@ fn a_push_that_came_ahead_of_a_batch_leaves_ahead_of_what_that_pushes() {
     let to = Home { thread: 0, connection: 9 };
     shard.receive(Letter::Push(Push { to, client: 9, bytes: Bytes::from_static(b"first") }));
     work(&mut shard, [batch(1, "PING")]);
-    let pushes = shard.end_turn(0, true).pushes;
+    let pushes = end_turn(&mut shard, 0, true).pushes;
     let said: Vec<&[u8]> = pushes.iter().map(|push| &*push.bytes).collect();
     assert_eq!(said, [&b"first"[..], b"ping"]);
 }
@@ -157,9 +163,9 @@ fn a_turn_takes_so_many_batches_and_says_that_more_are_left() {
     let mut shard = journaled(Policy::Never);
     (0..=TURN_BATCHES).for_each(|_| shard.file(batch(0, "PING")));
     assert!(shard.work(START, &mut Still));
-    assert_eq!(shard.end_turn(0, true).homes.len(), TURN_BATCHES);
+    assert_eq!(end_turn(&mut shard, 0, true).homes.len(), TURN_BATCHES);
     assert!(!shard.work(START, &mut Still));
-    assert_eq!(shard.end_turn(0, true).homes.len(), 1);
+    assert_eq!(end_turn(&mut shard, 0, true).homes.len(), 1);
 }
 
 /// A shard whose writes wait for credit, after a write that took all of it.
@@ -170,7 +176,7 @@ fn overdrawn(policy: Policy) -> (Shard, u64) {
     let value = "x".repeat(UNWRITTEN_BYTES_MAX as usize);
     let [here, _] = keys(&shard);
     work(&mut shard, [batch(0, &format!("SET {here} {value}"))]);
-    let sent = shard.end_turn(0, true).append.map_or(0, |append| append.bytes.len() as u64);
+    let sent = end_turn(&mut shard, 0, true).append.map_or(0, |append| append.bytes.len() as u64);
     assert!(sent > UNWRITTEN_BYTES_MAX && !shard.has_room());
     (shard, sent)
 }
@@ -198,11 +204,11 @@ fn writes_wait_while_the_oldest_effect_is_not_durable_for_too_long() {
     let mut shard = journaled(Policy::EverySecond);
     shard.engine.gates.push((true, Box::new(JournalWrites)));
     assert!(writes(&mut shard));
-    let sent = shard.end_turn(5, false).append.map_or(0, |append| append.bytes.len() as u64);
+    let sent = end_turn(&mut shard, 5, false).append.map_or(0, |append| append.bytes.len() as u64);
     shard.progressed(Some(Progress { shard: 0, written: sent, synced: 0 }), 10);
     shard.progressed(None, 4 + UNSYNCED_AGE_MAX_MS);
     assert!(writes(&mut shard));
-    shard.end_turn(4 + UNSYNCED_AGE_MAX_MS, false);
+    end_turn(&mut shard, 4 + UNSYNCED_AGE_MAX_MS, false);
     shard.progressed(None, 5 + UNSYNCED_AGE_MAX_MS);
     assert!(!writes(&mut shard));
     shard.set_policy(Policy::Always);
@@ -216,7 +222,7 @@ fn who_waits_for_credit_runs_when_the_journal_ends() {
     assert!(!writes(&mut shard));
     shard.end_journal();
     work(&mut shard, []);
-    let ready = shard.end_turn(0, false);
+    let ready = end_turn(&mut shard, 0, false);
     assert_eq!(ready.homes.len(), 1);
     assert!(ready.append.is_none(), "nothing is recorded any more");
     assert!(!shard.has_to_send() && !shard.has_room());
