@@ -6,22 +6,25 @@
 //! at any other time the system refuses a second server on the same port.
 
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
 
 use anyhow::{Context as _, bail};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 use tracing::warn;
 use troupe::settings::Settings;
 
-/// A socket that clients connect to.
+/// A socket that clients connect to, in the event loop of the thread that accepts. The sockets of
+/// the clients are not: each belongs to the loop of another thread.
 #[derive(Debug)]
 pub enum Door {
     /// TCP.
-    Tcp(TcpListener),
+    Tcp(AsyncFd<TcpListener>),
     /// A unix socket, with its path.
-    Unix(UnixListener, String),
+    Unix(AsyncFd<UnixListener>, String),
 }
 
 /// The TCP sockets of new settings, beside those that are there.
@@ -34,7 +37,7 @@ pub struct Opened {
 impl Door {
     fn address(&self) -> Option<SocketAddr> {
         match self {
-            Door::Tcp(listener) => listener.local_addr().ok(),
+            Door::Tcp(listener) => listener.get_ref().local_addr().ok(),
             Door::Unix(..) => None,
         }
     }
@@ -115,7 +118,7 @@ fn open_tcp(
     let socket = listen(address, shares, settings.tcp_backlog as i32).with_context(|| {
         format!("Could not create server TCP listening socket {name}:{}: bind", settings.port)
     })?;
-    opened.new.push(Door::Tcp(TcpListener::from_std(socket.into())?));
+    opened.new.push(Door::Tcp(AsyncFd::register_with_interest(socket.into(), Interest::READABLE)?));
     Ok(())
 }
 
@@ -134,7 +137,7 @@ fn listen(address: SocketAddr, shares: bool, backlog: i32) -> io::Result<Socket>
 }
 
 /// While it lives, the sockets on a port let others of this process in.
-struct Sharing<'a>(Vec<&'a TcpListener>);
+struct Sharing<'a>(Vec<&'a AsyncFd<TcpListener>>);
 
 impl Sharing<'_> {
     fn begin(there: &[Door], port: u16) -> Sharing<'_> {
@@ -149,7 +152,7 @@ impl Sharing<'_> {
 
     fn set(&self, shares: bool) {
         for listener in &self.0 {
-            if let Err(error) = SockRef::from(*listener).set_reuse_port(shares) {
+            if let Err(error) = SockRef::from(listener.get_ref()).set_reuse_port(shares) {
                 warn!("A listening socket cannot be shared: {error}");
             }
         }
@@ -177,7 +180,8 @@ fn open_unix(settings: &Settings) -> anyhow::Result<Door> {
             std::fs::set_permissions(path, mode)?;
         }
         socket.listen(settings.tcp_backlog as i32)?;
-        Ok(Door::Unix(UnixListener::from_std(socket.into())?, path.display().to_string()))
+        let listener = AsyncFd::register_with_interest(socket.into(), Interest::READABLE)?;
+        Ok(Door::Unix(listener, path.display().to_string()))
     };
     open().with_context(|| format!("the unix socket {} cannot be opened", path.display()))
 }

@@ -42,6 +42,9 @@ impl Codec for Resp {
         frames.clear();
         let decoded = self.decoder.decode(input, limits, frames)?;
         self.has_more = decoded.full;
+        if decoded.consumed == 0 {
+            return Ok(None);
+        }
         let bytes = input.split_to(decoded.consumed);
         Ok((!frames.is_empty()).then(|| bytes.freeze()))
     }

@@ -11,6 +11,7 @@
 
 mod codec;
 mod ends;
+mod input;
 mod output;
 mod pool;
 #[cfg(test)]
@@ -33,11 +34,9 @@ use crate::settings::{BufferLimit, Settings};
 
 pub use codec::{Codec, Resp};
 use ends::Ends;
+use input::Input;
 use output::Output;
 pub use pool::Pool;
-
-/// Bytes that a read asks for at least.
-const READ_BYTES: usize = 16 * 1024;
 
 /// A client that has not logged in and does not take its replies is not waited for.
 const LIMIT_BEFORE_LOGIN: BufferLimit =
@@ -108,9 +107,7 @@ pub struct Connection {
     batch: Option<Box<Batch>>,
     /// The batch is away to have an action performed.
     performs: bool,
-    input: BytesMut,
-    /// The allocation behind the input grew larger than one that is kept.
-    is_input_large: bool,
+    input: Input,
     output: Output,
     ends: Ends,
     /// A batch ran, and nobody takes its replies: others come first.
@@ -137,8 +134,7 @@ impl Connection {
         Connection {
             batch: Some(batch),
             performs: false,
-            input: BytesMut::new(),
-            is_input_large: false,
+            input: Input::default(),
             output: Output::default(),
             ends: Ends::default(),
             yields: false,
@@ -205,9 +201,9 @@ impl Connection {
         pool: &mut Pool,
         codec: &mut impl Codec,
     ) -> Step {
-        if !self.input.is_empty() || codec.has_more() {
+        if self.input.len() > 0 || codec.has_more() {
             let limits = limits_of(settings, &batch.session);
-            match codec.decode(&mut self.input, &limits, &mut batch.frames) {
+            match codec.decode(self.input.bytes(), &limits, &mut batch.frames) {
                 Ok(Some(bytes)) => return Step::Route(self.send_out(batch, pool), bytes),
                 Ok(None) => {}
                 Err(error) => {
@@ -219,6 +215,8 @@ impl Connection {
         }
         let most = settings.client_query_buffer_limit as usize;
         let query_bytes = limits::query_bytes(most, batch.session.authenticated);
+        // Its requests have run: their room can be read into.
+        batch.input = Bytes::new();
         self.batch = Some(batch);
         self.read(query_bytes, codec.wanted(), pool)
     }
@@ -233,12 +231,7 @@ impl Connection {
         if self.input.len() + wanted > query_bytes {
             return Step::Close(Reason::QueryLimit);
         }
-        if self.input.capacity() == 0 {
-            self.input = pool.take_input();
-        }
-        let room = READ_BYTES.max(wanted);
-        self.input.reserve(room);
-        self.is_input_large |= self.input.len() + room > pool::BYTES_KEPT;
+        let room = self.input.make_room(wanted, pool);
         match held {
             None => Step::Read,
             Some(held) => Step::ReadRest(held.min(room)),
@@ -306,6 +299,7 @@ impl Connection {
     #[inline]
     pub fn received(&mut self, count: usize) {
         self.ends.received(count);
+        self.input.received(count);
         self.row.borrow_mut().traffic.received += count as u64;
     }
 
@@ -321,12 +315,7 @@ impl Connection {
 
     /// There is nothing to read for now: gives back what an idle client does not need.
     pub fn rest(&mut self, pool: &mut Pool) {
-        if self.input.is_empty() && self.input.capacity() > 0 {
-            let input = std::mem::take(&mut self.input);
-            if !std::mem::take(&mut self.is_input_large) {
-                pool.give_input(input);
-            }
-        }
+        self.input.rest(pool);
         if let Some(batch) = &mut self.batch {
             batch.clear();
             pool.give_replies(std::mem::take(&mut batch.replies));
@@ -387,7 +376,7 @@ impl Connection {
     /// Where what is read is appended; there is room.
     #[inline]
     pub fn input(&mut self) -> &mut BytesMut {
-        &mut self.input
+        self.input.bytes()
     }
 
     /// More may come from the client.

@@ -5,7 +5,8 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 
-use super::{Connection, LIMITED_BYTES, Pool, READ_BYTES, Reason, Resp, Step};
+use super::pool::LARGE_BYTES;
+use super::{Connection, LIMITED_BYTES, Pool, Reason, Resp, Step};
 use crate::base::millis::Millis;
 use crate::batch::{Batch, Home};
 use crate::clients::Row;
@@ -338,7 +339,7 @@ fn what_a_failed_socket_holds_is_read_by_and_by() {
     client.socket = Socket::Fails;
     assert_eq!(client.run(), Some(Reason::Done));
     let most = client.input_most;
-    assert!(client.sent.is_empty() && most <= 3 * READ_BYTES, "{most} bytes at a time");
+    assert!(client.sent.is_empty() && most <= LARGE_BYTES, "{most} bytes at a time");
 }
 
 #[test]
@@ -554,20 +555,31 @@ fn who_quits_gets_the_answers_so_far() {
 fn an_idle_client_keeps_no_buffers() {
     let mut client = Client::new();
     client.send("PING\r\n");
-    assert_eq!((client.pool.len(), client.connection.input().capacity()), ([1, 1], 0));
+    assert_eq!((client.pool.len(), client.connection.input().capacity()), ([1, 0, 1], 0));
     client.send("PI");
-    assert_eq!(client.pool.len(), [0, 1]);
+    assert_eq!(client.pool.len(), [0, 0, 1]);
     client.send("NG\r\n");
-    assert_eq!(client.pool.len(), [1, 1]);
+    assert_eq!(client.pool.len(), [1, 0, 1]);
 }
 
 #[test]
-fn the_buffer_of_a_large_request_is_not_kept() {
+fn the_buffer_of_a_large_request_is_kept_and_that_of_a_huge_one_is_not() {
     let mut client = Client::new();
     client.send(set("key", 200_000));
-    assert_eq!((client.said(), client.pool.len()), ("+OK\r\n".into(), [0, 1]));
-    client.send("PING\r\n");
-    assert_eq!(client.pool.len(), [1, 1]);
+    assert_eq!((client.said(), client.pool.len()), ("+OK\r\n".into(), [1, 1, 1]));
+    client.send(set("key", 1_000_000));
+    assert_eq!((client.said(), client.pool.len()), ("+OK\r\n".into(), [1, 1, 1]));
+}
+
+#[test]
+fn what_a_client_sends_at_once_is_read_in_few_pieces() {
+    let mut client = Client::new();
+    let requests = set("key", 10_000).repeat(16);
+    client.send(&requests);
+    client.reads = 0;
+    client.send(&requests);
+    assert!(client.reads <= 2, "{} reads", client.reads);
+    assert_eq!(client.said(), "+OK\r\n".repeat(32));
 }
 
 #[test]

@@ -335,7 +335,7 @@ impl Shard {
         }
         let Engine { space, tools, phase, panics, .. } = &mut self.engine;
         match question {
-            Question::Report => Answer::Report(Box::new(Report {
+            Question::Report { .. } => Answer::Report(Box::new(Report {
                 phase: *phase,
                 slots: space.here().count(),
                 databases: space.databases().iter().map(|db| (*db, space.counts(*db))).collect(),
