@@ -24,6 +24,8 @@ pub(super) struct Input {
     bytes: BytesMut,
     /// Bytes of the buffer; 0 where there is none.
     size: usize,
+    /// Bytes that the next read asks for.
+    room: usize,
     /// Reads that still ask for much.
     large_reads: u8,
 }
@@ -41,18 +43,23 @@ impl Input {
         self.bytes.len()
     }
 
-    /// Makes room for a read, for `wanted` bytes at least. Returns for how many.
+    /// The next read asks for `wanted` bytes at least. Returns for how many.
     #[inline]
-    pub(super) fn make_room(&mut self, wanted: usize, pool: &mut Pool) -> usize {
+    pub(super) fn wants(&mut self, wanted: usize) -> usize {
         let usual = if self.large_reads > 0 { LARGE_READ_BYTES } else { READ_BYTES };
-        let room = usual.max(wanted);
-        if !self.bytes.try_reclaim(room) {
-            let (mut other, size) = pool.take_input(self.bytes.len() + room);
+        self.room = usual.max(wanted);
+        self.room
+    }
+
+    /// Makes room for the next read.
+    #[inline]
+    pub(super) fn make_room(&mut self, pool: &mut Pool) {
+        if !self.bytes.try_reclaim(self.room) {
+            let (mut other, size) = pool.take_input(self.bytes.len() + self.room);
             other.extend_from_slice(&self.bytes);
             self.give_back(pool);
             (self.bytes, self.size) = (other, size);
         }
-        room
     }
 
     /// A read has appended so many bytes.
@@ -80,7 +87,9 @@ mod tests {
     use super::*;
 
     fn room(input: &mut Input, pool: &mut Pool) -> usize {
-        input.make_room(0, pool)
+        let room = input.wants(0);
+        input.make_room(pool);
+        room
     }
 
     #[test]
@@ -95,7 +104,7 @@ mod tests {
             input.received(1);
         }
         assert_eq!(room(&mut input, &mut pool), READ_BYTES);
-        assert_eq!(input.make_room(1_000_000, &mut pool), 1_000_000);
+        assert_eq!(input.wants(1_000_000), 1_000_000);
     }
 
     #[test]

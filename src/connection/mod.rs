@@ -218,11 +218,11 @@ impl Connection {
         // Its requests have run: their room can be read into.
         batch.input = Bytes::new();
         self.batch = Some(batch);
-        self.read(query_bytes, codec.wanted(), pool)
+        self.read(query_bytes, codec.wanted())
     }
 
     /// Has more read. All that came before has run.
-    fn read(&mut self, query_bytes: usize, wanted: usize, pool: &mut Pool) -> Step {
+    fn read(&mut self, query_bytes: usize, wanted: usize) -> Step {
         let held = match self.ends {
             Ends::Open => None,
             Ends::Failed(held) if held > 0 => Some(held),
@@ -231,7 +231,7 @@ impl Connection {
         if self.input.len() + wanted > query_bytes {
             return Step::Close(Reason::QueryLimit);
         }
-        let room = self.input.make_room(wanted, pool);
+        let room = self.input.wants(wanted);
         match held {
             None => Step::Read,
             Some(held) => Step::ReadRest(held.min(room)),
@@ -375,7 +375,8 @@ impl Connection {
 
     /// Where what is read is appended; there is room.
     #[inline]
-    pub fn input(&mut self) -> &mut BytesMut {
+    pub fn input(&mut self, pool: &mut Pool) -> &mut BytesMut {
+        self.input.make_room(pool);
         self.input.bytes()
     }
 

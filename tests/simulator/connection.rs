@@ -148,7 +148,7 @@ impl Connection {
     fn read(&mut self, socket: &mut Socket, most: usize, pool: &mut Pool) -> bool {
         match socket.read(most) {
             Read::Bytes(bytes) => {
-                self.core.input().extend_from_slice(&bytes);
+                self.core.input(pool).extend_from_slice(&bytes);
                 self.core.received(bytes.len());
                 true
             }

@@ -189,7 +189,8 @@ impl Conversation {
     /// Reads more. Pending when there is nothing, and the connection rests.
     fn poll_read(&mut self, task: &mut TaskContext<'_>) -> Poll<()> {
         if !self.is_heard {
-            match self.stream.poll_read(task, self.core.input()) {
+            let input = self.core.input(&mut self.thread.pool());
+            match self.stream.poll_read(task, input) {
                 Poll::Ready(Ok(0)) => self.core.input_ended(),
                 Poll::Ready(Ok(count)) => self.received(count),
                 Poll::Ready(Err(_)) => self.core.read_failed(),
@@ -204,7 +205,8 @@ impl Conversation {
     }
 
     fn read_rest(&mut self, at_most: usize) {
-        match self.stream.read_held(at_most, self.core.input()) {
+        let input = self.core.input(&mut self.thread.pool());
+        match self.stream.read_held(at_most, input) {
             Ok(0) => self.core.input_ended(),
             Ok(count) => self.received(count),
             Err(error) => {
