@@ -33,6 +33,9 @@ use crate::shared::{Shared, Traffic};
 /// For how long a time that was read is as good as a new one, in nanoseconds.
 const FRESH_NS: u64 = 100_000;
 
+/// A batch of so many calls runs without waiting for those of other clients.
+const ENOUGH_CALLS: usize = 8;
+
 /// A thread's shard, clients and mail.
 pub struct Thread {
     /// The number of the thread and of its shard.
@@ -56,8 +59,8 @@ pub struct Thread {
     alarm: Cell<Option<Millis>>,
     /// The number of the client whose batch was filed last.
     last: Cell<u64>,
-    /// That client filed the batch before as well, and the batch has not run yet.
-    is_alone: Cell<bool>,
+    /// What is filed runs at once.
+    runs_now: Cell<bool>,
     /// The time, and when it was read, in nanoseconds.
     read: Cell<(Millis, u64)>,
     looked: Cell<Millis>,
@@ -108,7 +111,7 @@ impl Thread {
             is_woken: Cell::default(),
             alarm: Cell::default(),
             last: Cell::default(),
-            is_alone: Cell::default(),
+            runs_now: Cell::default(),
             read: Cell::default(),
             looked: Cell::default(),
             slices: Slices::default(),
@@ -160,22 +163,25 @@ impl Thread {
     }
 
     /// Lets a batch of one of the thread's clients run in the next turn. That begins when all
-    /// clients that are ready have filed theirs, or, for a client that is alone, at once.
+    /// clients that are ready have filed theirs, since over many keys the waits for memory overlap;
+    /// or at once, for a client that is alone, and for a batch that has many keys itself.
     #[inline]
     pub fn file(&self, batch: Box<Batch>) {
         let client = batch.session.id;
+        let is_alone = self.last.replace(client) == client;
+        let is_enough = is_alone || batch.left() >= ENOUGH_CALLS;
         self.shard.borrow_mut().file(batch);
-        if self.last.replace(client) == client {
-            self.is_alone.set(true);
+        if is_enough {
+            self.runs_now.set(true);
         } else {
             self.wake();
         }
     }
 
-    /// A turn for the batch of a client that is alone, if one was filed just now: it does not pay
-    /// for the runner. What else there is to do is left to that.
-    pub fn run_alone(&self) {
-        if !self.is_alone.take() {
+    /// The turn of a batch that was filed just now and is to run at once. What else there is to do
+    /// is left to the runner.
+    pub fn run_filed(&self) {
+        if !self.runs_now.take() {
             return;
         }
         self.slices.begin(&self.clock);
@@ -245,7 +251,7 @@ impl Thread {
         let now = self.now();
         homes.drain(..).for_each(|batch| self.send_home(batch, now));
         // Who has filed another batch meanwhile does not look after it.
-        if self.is_alone.take() {
+        if self.runs_now.take() {
             self.wake();
         }
     }

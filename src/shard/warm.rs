@@ -41,6 +41,9 @@ impl Shard {
     pub(super) fn warm(&self, batch: &mut Batch) {
         let space = &self.engine.space;
         let cold = batch.cold(WARMED, |slot| space.has(slot));
+        if cold.is_empty() {
+            return;
+        }
         let end = cold.end;
         // Nothing overlaps with one.
         if cold.len() > 1 {

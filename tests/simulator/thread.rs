@@ -126,7 +126,7 @@ impl Thread {
 
     /// The figures of its shard.
     pub fn report(&mut self) -> Box<Report> {
-        match self.shard.answer(&Question::Report) {
+        match self.shard.answer(&Question::Report { latencies: false }) {
             Answer::Report(report) => report,
             other => panic!("{other:?} is no report"),
         }

@@ -101,7 +101,7 @@ impl ActorFuture<Connection> for Pump {
         task: &mut TaskContext<'_>,
     ) -> Poll<()> {
         let polled = actor.line.poll(task);
-        actor.thread.run_alone();
+        actor.thread.run_filed();
         let reason = ready!(polled);
         actor.line.conversation.borrow().say(&reason);
         ctx.stop();
