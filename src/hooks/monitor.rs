@@ -79,6 +79,7 @@ mod tests {
     use crate::batch::Home;
     use crate::hooks::sample;
     use crate::shard::letter::Letter;
+    use crate::shard::turn::Ready;
     use crate::testing::Store;
 
     fn watcher(client: u64) -> Watcher {
