@@ -26,7 +26,7 @@ use crate::allocator;
 use crate::fault::{Vital, panic_text};
 use crate::message::connection::Kill;
 use crate::message::shard::{
-    Ask, AskClients, ClientsQuestion, Disturb, Lend, Letters, Loaded, Progressed, Replay,
+    Ask, AskClients, ClientsQuestion, Disturb, Lend, Loaded, Progressed, Replay,
 };
 use crate::message::{aof, control};
 use crate::thread::{Thread, stall};
@@ -70,6 +70,13 @@ impl Shard {
                 self.thread.with_shard(|shard| shard.distrust());
                 None
             }
+        }
+    }
+
+    /// Takes in the letters that have come. One that panics is lost, and no other.
+    fn take_letters(&mut self) {
+        while let Some(letter) = self.thread.inbox().take() {
+            self.guarded(|actor| actor.thread.with_shard(|shard| shard.receive(letter)));
         }
     }
 
@@ -159,6 +166,13 @@ impl Actor for Shard {
     }
 }
 
+impl Drop for Shard {
+    /// Nobody takes letters any more.
+    fn drop(&mut self) {
+        self.thread.inbox().close();
+    }
+}
+
 impl Supervised for Shard {
     fn restarting(&mut self, ctx: &mut Context<Shard>) {
         self.rebuild(ctx);
@@ -206,6 +220,7 @@ impl ActorFuture<Shard> for Runner {
     ) -> Poll<()> {
         actor.thread.set_runner(task.waker());
         self.rest.turns += 1;
+        actor.take_letters();
         let more = actor.guarded(Shard::turn);
         if actor.thread.with_shard(|shard| shard.phase() == Phase::Suspect) {
             ctx.stop();
@@ -251,16 +266,6 @@ impl Runner {
     }
 }
 
-impl Handler<Letters> for Shard {
-    type Result = ();
-
-    fn handle(&mut self, letters: Letters, _: &mut Context<Shard>) {
-        for letter in letters.0 {
-            self.guarded(|actor| actor.thread.with_shard(|shard| shard.receive(letter)));
-        }
-    }
-}
-
 impl Handler<Progressed> for Shard {
     type Result = ();
 
@@ -273,6 +278,7 @@ impl Handler<Ask> for Shard {
     type Result = ();
 
     fn handle(&mut self, ask: Ask, _: &mut Context<Shard>) {
+        self.take_letters();
         if ask.question == Question::ResetStatistics {
             self.thread.traffic().reset();
         }
@@ -308,6 +314,7 @@ impl Handler<Replay> for Shard {
     type Result = ();
 
     fn handle(&mut self, replay: Replay, _: &mut Context<Shard>) {
+        self.take_letters();
         if replay.load != self.load {
             return;
         }
@@ -326,6 +333,7 @@ impl Handler<Lend> for Shard {
     type Result = ();
 
     fn handle(&mut self, lend: Lend, _: &mut Context<Shard>) {
+        self.take_letters();
         // The loader waits for it.
         let _ = lend.lent.send(self.thread.with_shard(|shard| shard.give(&lend.slots)));
     }
@@ -335,6 +343,7 @@ impl Handler<Loaded> for Shard {
     type Result = ();
 
     fn handle(&mut self, loaded: Loaded, _: &mut Context<Shard>) {
+        self.take_letters();
         if loaded.load == self.load {
             self.thread.with_shard(|shard| shard.end_replay());
             if loaded.load > 0 {
@@ -348,9 +357,10 @@ impl Handler<aof::BeginBase> for Shard {
     type Result = ();
 
     fn handle(&mut self, begin: aof::BeginBase, _: &mut Context<Shard>) {
+        self.take_letters();
         // What was done before belongs to no journal.
         self.thread.end_turn();
-        self.thread.begin_journal(begin.append, Policy::Never);
+        self.thread.begin_journal(begin.appends, Policy::Never);
         self.thread.with_shard(|shard| shard.begin_base(begin.number));
     }
 }
@@ -359,6 +369,7 @@ impl Handler<aof::Tell> for Shard {
     type Result = ();
 
     fn handle(&mut self, tell: aof::Tell, _: &mut Context<Shard>) {
+        self.take_letters();
         self.reports = Some(tell.0);
         self.thread.wake();
     }
@@ -368,6 +379,7 @@ impl Handler<aof::End> for Shard {
     type Result = ();
 
     fn handle(&mut self, _: aof::End, _: &mut Context<Shard>) {
+        self.take_letters();
         self.reports = None;
         self.rebuild = None;
         self.thread.end_journal();
@@ -378,8 +390,9 @@ impl Handler<aof::Begin> for Shard {
     type Result = ();
 
     fn handle(&mut self, begin: aof::Begin, _: &mut Context<Shard>) {
+        self.take_letters();
         self.reports = None;
-        self.thread.begin_journal(begin.append, begin.policy);
+        self.thread.begin_journal(begin.appends, begin.policy);
         self.thread.with_shard(|shard| {
             shard.end_base();
             shard.rebuilds(true);
@@ -392,6 +405,7 @@ impl Handler<aof::SetPolicy> for Shard {
     type Result = ();
 
     fn handle(&mut self, policy: aof::SetPolicy, _: &mut Context<Shard>) {
+        self.take_letters();
         self.thread.with_shard(|shard| shard.set_policy(policy.0));
     }
 }
@@ -400,6 +414,7 @@ impl Handler<Disturb> for Shard {
     type Result = ();
 
     fn handle(&mut self, disturb: Disturb, _: &mut Context<Shard>) {
+        self.take_letters();
         match disturb {
             Disturb::Panic => {
                 self.guarded(|actor| actor.thread.with_shard(|shard| shard.spoil_and_panic()));

@@ -18,7 +18,6 @@ use troupe::base::millis::Millis;
 use troupe::batch::Batch;
 use troupe::commands::error::CommandError;
 use troupe::connection::Pool;
-use troupe::route::ShardId;
 use troupe::shard::Shard;
 use troupe::shard::letter::Letter;
 use troupe::shard::turn::{Push, Ready};
@@ -26,7 +25,9 @@ use troupe::stream::{Policy, Progress};
 
 use crate::clock::Clock;
 use crate::fault::panic_text;
-use crate::message::{aof, connection, control, router, shard};
+use crate::inbox::Inbox;
+use crate::message::{aof, connection, control, router};
+use crate::post::Post;
 use crate::shared::{Shared, Traffic};
 
 /// A thread's shard, clients and mail.
@@ -37,10 +38,11 @@ pub struct Thread {
     pub clock: Clock,
     /// What all threads share.
     pub shared: Arc<Shared>,
+    /// Letters to all threads, this one too.
+    pub post: Arc<Post>,
     shard: RefCell<Shard>,
-    peers: RefCell<Vec<Recipient<shard::Letters>>>,
     router: RefCell<Option<Recipient<router::Moved>>>,
-    writer: RefCell<Option<Recipient<aof::Append>>>,
+    writer: RefCell<Option<aof::Appends>>,
     clients: RefCell<Slab<Client>>,
     pool: RefCell<Pool>,
     runner: RefCell<Option<Waker>>,
@@ -68,13 +70,19 @@ pub struct Client {
 
 impl Thread {
     /// A thread around its shard.
-    pub fn new(number: u16, shard: Shard, clock: Clock, shared: Arc<Shared>) -> Thread {
+    pub fn new(
+        number: u16,
+        shard: Shard,
+        clock: Clock,
+        shared: Arc<Shared>,
+        post: Arc<Post>,
+    ) -> Thread {
         Thread {
             number,
             clock,
             shared,
+            post,
             shard: RefCell::new(shard),
-            peers: RefCell::default(),
             router: RefCell::default(),
             writer: RefCell::default(),
             clients: RefCell::default(),
@@ -86,14 +94,13 @@ impl Thread {
         }
     }
 
-    /// Tells the thread where the shards of all threads are, in order, and where the router is.
-    pub fn meet(&self, peers: Vec<Recipient<shard::Letters>>, router: Recipient<router::Moved>) {
-        *self.peers.borrow_mut() = peers;
+    /// Tells the thread where the router is.
+    pub fn meet(&self, router: Recipient<router::Moved>) {
         *self.router.borrow_mut() = Some(router);
     }
 
     /// From now on effects go to the journal.
-    pub fn begin_journal(&self, writer: Recipient<aof::Append>, policy: Policy) {
+    pub fn begin_journal(&self, writer: aof::Appends, policy: Policy) {
         *self.writer.borrow_mut() = Some(writer);
         self.shard.borrow_mut().begin_journal(policy);
     }
@@ -198,29 +205,19 @@ impl Thread {
         let Ready { append, pushes, letters, moved, homes } = ready;
         if let (Some(append), Some(writer)) = (append, &*self.writer.borrow()) {
             self.shared.journal.appended(&append);
-            writer.do_send(aof::Append(append));
+            match append.is_urgent {
+                true => writer.send(append),
+                false => writer.send_unhurried(append),
+            }
         }
         pushes.into_iter().for_each(|push| self.push(push));
-        self.post(letters);
+        self.post.send(letters);
         if let Some(router) = &*self.router.borrow()
             && !moved.is_empty()
         {
             router.do_send(router::Moved { slots: moved, to: self.number });
         }
         homes.into_iter().for_each(|batch| self.send_home(batch));
-    }
-
-    /// Sends letters: pushes ahead of all others, whatever threads they go to.
-    fn post(&self, mut letters: Vec<(ShardId, Letter)>) {
-        let is_push = |(_, letter): &&(ShardId, Letter)| matches!(letter, Letter::Push(_));
-        let pushes = letters.iter().take_while(is_push).count();
-        let peers = self.peers.borrow();
-        if pushes > 0 {
-            shard::Letters::send_each(&peers, letters.drain(..pushes));
-        }
-        if !letters.is_empty() {
-            shard::Letters::send_each(&peers, letters);
-        }
     }
 
     fn push(&self, push: Push) {
@@ -282,8 +279,15 @@ impl Thread {
         self.pool.borrow_mut()
     }
 
+    /// Letters to this thread. Its runner takes them out; whoever gives the thread other work wakes
+    /// the runner when there are some.
+    pub fn inbox(&self) -> &Inbox<Letter> {
+        self.post.inbox(self.number)
+    }
+
     /// The runner of the shard sleeps until this waker is woken.
     pub fn set_runner(&self, waker: &Waker) {
+        self.inbox().set_waker(waker);
         let mut runner = self.runner.borrow_mut();
         if !runner.as_ref().is_some_and(|there| there.will_wake(waker)) {
             *runner = Some(waker.clone());
@@ -310,7 +314,7 @@ impl Thread {
             (Some(_), None) => true,
             (None, _) => false,
         };
-        if is_earlier || shard.has_leftovers() {
+        if is_earlier || shard.has_leftovers() || !self.inbox().is_empty() {
             drop(shard);
             self.wake();
         }
