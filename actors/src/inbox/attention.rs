@@ -42,7 +42,8 @@ pub(crate) enum Duty {
     TakeBack,
 }
 
-/// The word of a receiver, seen by all who send to it.
+/// The word of a receiver, seen by all who send to it. While it is awake nobody else writes it, so
+/// then the receiver may store; else it swaps, so that it comes behind what a sender did.
 #[derive(Debug)]
 pub(crate) struct Word(AtomicU8);
 
@@ -81,12 +82,9 @@ impl Word {
     }
 
     /// To be called by the receiver when it is up. Returns true when it is hurried: somebody urgent
-    /// has signalled it, or it was awake already. Whatever else it finds it will have seen in the
-    /// queue when it rests again.
+    /// has signalled it, or it was awake already. One step, so that no hurry is overwritten unseen.
     pub(crate) fn wake(&self) -> bool {
-        let is_hurried = self.0.load(Ordering::Relaxed) == Awake as u8;
-        self.0.store(Awake as u8, Ordering::Relaxed);
-        is_hurried
+        self.0.swap(Awake as u8, Ordering::Acquire) == Awake as u8
     }
 
     /// To be called by the receiver that is about to doze. What comes in this moment waits until it
@@ -102,7 +100,7 @@ impl Word {
         fence(Ordering::SeqCst);
         let sleeps = is_empty();
         if !sleeps {
-            self.0.store(Awake as u8, Ordering::Relaxed);
+            self.wake();
         }
         sleeps
     }
@@ -110,7 +108,7 @@ impl Word {
     /// To be called by the receiver that ends, which then throws away what is in the queue. Who
     /// pushes later takes back, for the same reason for which nothing is lost by [`Word::sleep`].
     pub(crate) fn leave(&self) {
-        self.0.store(Gone as u8, Ordering::Release);
+        self.0.swap(Gone as u8, Ordering::AcqRel);
         fence(Ordering::SeqCst);
     }
 }
