@@ -38,8 +38,7 @@ pub struct Thread {
     pub clock: Clock,
     /// What all threads share.
     pub shared: Arc<Shared>,
-    /// Letters to all threads, this one too.
-    pub post: Arc<Post>,
+    post: Arc<Post>,
     shard: RefCell<Shard>,
     router: RefCell<Option<Recipient<router::Moved>>>,
     writer: RefCell<Option<aof::Appends>>,
