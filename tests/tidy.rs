@@ -54,7 +54,8 @@ const LAYERS_0_TO_3: &[&str] = &[
 /// What each module of the shell may import. An actor knows messages and what belongs to no actor,
 /// never another actor's module; `boot` alone knows them all, and only the process starts it.
 const SHELL: &[(&str, &[&str])] = &[
-    ("message", &[]),
+    ("inbox", &[]),
+    ("message", &["inbox"]),
     ("allocator", &[]),
     ("clock", &[]),
     ("shared", &[]),
@@ -64,7 +65,7 @@ const SHELL: &[(&str, &[&str])] = &[
     ("fault", &[]),
     ("settings", &[]),
     ("layers", &[]),
-    ("post", &["message"]),
+    ("post", &["inbox"]),
     ("guard", &["fault", "message"]),
     ("thread", NO_ACTOR),
     ("actions", NO_ACTOR),
@@ -80,7 +81,9 @@ const SHELL: &[(&str, &[&str])] = &[
 ];
 
 const NO_ACTOR: &[&str] = &[
+    "inbox",
     "message",
+    "post",
     "settings",
     "allocator",
     "clock",

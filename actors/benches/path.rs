@@ -85,7 +85,7 @@ fn bare_shard() -> Shard {
         gates: Vec::new(),
         sinks: Vec::new(),
         listeners: Vec::new(),
-        post: Arc::new(Post::default()),
+        post: Arc::new(Post::new(1)),
     });
     shard.serve();
     shard

@@ -33,6 +33,7 @@ use crate::connection::stream::Stream;
 use crate::descriptors::Descriptors;
 use crate::doors::{self, Door};
 use crate::fault::Records;
+use crate::inbox;
 use crate::layers;
 use crate::listener::{Accepted, Listener};
 use crate::message::control::Restarted;
@@ -96,13 +97,13 @@ pub async fn start(given: Given) -> anyhow::Result<Server> {
     let guardian = Guardian::new(clock.clone(), in_force, records.clone());
     let guardian = guardian.start().recipient();
     let map = Arc::new(Map::new(count as u16));
-    let post = Arc::<Post>::default();
+    let post = Arc::new(Post::new(count));
     let (arbiters, shards) = start_shards(&settings, &map, &shared, &guardian, &clock, &post)?;
-    post.meet(shards.iter().map(|shard| shard.clone().recipient()).collect());
-    let router = start_router(&map, &arbiters, &shards, &guardian, &clock)?;
+    let router = start_router(&map, &arbiters, &post, &guardian, &clock)?;
     let figures = Arc::new(Mutex::new(Figures::default()));
     let admin = Arc::new(Admin::new(admin::Parts {
         shards: shards.iter().map(Reach::of).collect(),
+        post: post.clone(),
         router: router.clone().recipient(),
         settings: current.clone(),
         file,
@@ -125,8 +126,16 @@ pub async fn start(given: Given) -> anyhow::Result<Server> {
     admin.met("listener", listener.clone().recipient());
     admin.met_listener(listener.clone().recipient(), listener.clone().recipient());
     let unixsocket = settings.unixsocket.clone();
-    let starter =
-        journal::Starter { map, shards, shared: shared.clone(), figures, guardian, clock };
+    let (for_starter, its_shared) = (post.clone(), shared.clone());
+    let starter = journal::Starter {
+        map,
+        shards,
+        post: for_starter,
+        shared: its_shared,
+        figures,
+        guardian,
+        clock,
+    };
     shared.is_loading.store(settings.appendonly, Ordering::Relaxed);
     let writer = if settings.appendonly { starter.load(&settings).await? } else { None };
     let begins = settings.appendonly && writer.is_none();
@@ -152,28 +161,26 @@ pub fn count_shards(settings: &Settings) -> usize {
     }
 }
 
-/// Starts the router, and tells every thread where the others are. Returns when all know it: the
-/// first letter of one that does may reach one that does not, which could not send it on.
+/// Starts the router, and tells every thread where it is. Returns when all know it.
 fn start_router(
     map: &Arc<Map>,
     arbiters: &[Arbiter],
-    shards: &[Addr<Shard>],
+    post: &Arc<Post>,
     guardian: &Recipient<Restarted>,
     clock: &Clock,
 ) -> anyhow::Result<Addr<Router>> {
-    let letters: Vec<_> = shards.iter().map(|shard| shard.clone().recipient()).collect();
     let router = {
-        let (map, letters) = (map.clone(), letters.clone());
+        let (map, post) = (map.clone(), post.clone());
         let (guardian, clock) = (guardian.clone(), clock.clone());
-        Supervisor::start(move |_| Router::new(map, letters, guardian, clock))
+        Supervisor::start(move |_| Router::new(map, post, guardian, clock))
     };
     let (met, all_met) = mpsc::channel();
     for arbiter in arbiters {
-        let (letters, moved, met) = (letters.clone(), router.clone().recipient(), met.clone());
+        let (moved, met) = (router.clone().recipient(), met.clone());
         arbiter.spawn_fn(move || {
             THREAD.with(|thread| {
                 let thread = thread.get().expect("the shard of this thread was just started");
-                thread.meet(letters, moved);
+                thread.meet(moved);
             });
             // The receiver waits for it.
             let _ = met.send(());
@@ -200,7 +207,8 @@ fn start_shards(
     let hasher = Hasher::with_seeds(std::array::from_fn(|_| random.u64(..)));
     let (mut arbiters, mut actors) = (Vec::new(), Vec::new());
     for id in 0..map.shards() {
-        let arbiter = Arbiter::try_new();
+        let inbox = post.inbox(id).clone();
+        let arbiter = Arbiter::try_with_tokio_rt(move || inbox::runtime(inbox));
         let arbiter = arbiter.with_context(|| format!("there is no thread for shard {id}"))?;
         let (made, receiver) = mpsc::channel();
         let (settings, map, shared) = (settings.clone(), map.clone(), shared.clone());
@@ -209,8 +217,10 @@ fn start_shards(
         arbiter.spawn_fn(move || {
             let (gates, sinks) = (layers::gates(), layers::sinks(ids));
             let listeners = layers::listeners();
-            let parts = Parts { id, map, settings, hasher, seed, gates, sinks, listeners, post };
-            let thread = Rc::new(Thread::new(id, shard::Shard::new(parts), clock, shared));
+            let for_loans = post.clone();
+            let parts =
+                Parts { id, map, settings, hasher, seed, gates, sinks, listeners, post: for_loans };
+            let thread = Rc::new(Thread::new(id, shard::Shard::new(parts), clock, shared, post));
             THREAD.with(|own| {
                 let is_first = own.set(thread.clone()).is_ok();
                 assert!(is_first, "a thread has one shard");
@@ -283,7 +293,6 @@ fn prepare(stream: &std::net::TcpStream, keepalive: u32) -> std::io::Result<()> 
 impl Reach {
     fn of(shard: &Addr<Shard>) -> Reach {
         Reach {
-            letters: shard.clone().recipient(),
             ask: shard.clone().recipient(),
             clients: shard.clone().recipient(),
             disturb: shard.clone().recipient(),

@@ -1,30 +1,43 @@
-//! The post: the shards' mailboxes, for letters that no turn of a shard sends.
+//! The post: an inbox for each shard's thread, and the way there from any thread.
 //!
-//! It is there before the shards are, since each is given it; they are told apart from it once all
-//! have started. What is posted before that, or when the server ends, is dropped.
+//! It is there before the shards are. What is posted before a shard has started waits for it.
 
-use std::sync::OnceLock;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use actix::Recipient;
 use troupe::route::ShardId;
 use troupe::shard::letter::Letter;
 use troupe::shard::loan;
 
-use crate::message::shard::Letters;
+use crate::inbox::Inbox;
 
 /// The way to the shards from any thread.
-#[derive(Default)]
+#[derive(Debug)]
 pub struct Post {
-    shards: OnceLock<Vec<Recipient<Letters>>>,
+    inboxes: Vec<Arc<Inbox<Letter>>>,
     is_closed: AtomicBool,
 }
 
 impl Post {
-    /// Tells it where the shards are, in order.
-    pub fn meet(&self, shards: Vec<Recipient<Letters>>) {
-        let is_first = self.shards.set(shards).is_ok();
-        assert!(is_first, "shards start once");
+    /// An empty inbox for each of so many shards.
+    pub fn new(shards: usize) -> Post {
+        let inboxes = (0..shards).map(|_| Arc::default()).collect();
+        Post { inboxes, is_closed: AtomicBool::new(false) }
+    }
+
+    /// The inbox of a shard.
+    pub fn inbox(&self, shard: ShardId) -> &Arc<Inbox<Letter>> {
+        &self.inboxes[usize::from(shard)]
+    }
+
+    /// Sends letters, each when all before it are sent.
+    pub fn send(&self, letters: impl IntoIterator<Item = (ShardId, Letter)>) {
+        letters.into_iter().for_each(|(to, letter)| self.inbox(to).send(letter));
+    }
+
+    /// Sends a letter to every shard.
+    pub fn send_all(&self, letter: impl Fn() -> Letter) {
+        self.inboxes.iter().for_each(|inbox| inbox.send(letter()));
     }
 
     /// The server ends: what is lent from now on need not come home.
@@ -35,11 +48,8 @@ impl Post {
 
 impl loan::Post for Post {
     fn post(&self, to: ShardId, letter: Letter) {
-        if self.is_closed.load(Ordering::Relaxed) {
-            return;
-        }
-        if let Some(shard) = self.shards.get().and_then(|shards| shards.get(usize::from(to))) {
-            shard.do_send(Letters(vec![letter]));
+        if !self.is_closed.load(Ordering::Relaxed) {
+            self.inbox(to).send(letter);
         }
     }
 }

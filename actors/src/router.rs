@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::guard::{Guard, Guarded};
 use crate::message::control::{Panic, Restarted};
 use crate::message::router::{Done, Move, Moved};
-use crate::message::shard::Letters;
+use crate::post::Post;
 
 /// How often the router looks at the clock.
 const TICK: Duration = Duration::from_secs(1);
@@ -22,21 +22,21 @@ const TICK: Duration = Duration::from_secs(1);
 /// The actor that owns the map.
 pub struct Router {
     router: router::Router<Done>,
-    shards: Vec<Recipient<Letters>>,
+    post: Arc<Post>,
     clock: Clock,
     guard: Guard,
 }
 
 impl Router {
-    /// A router for these shards.
+    /// A router for the shards of this post.
     pub fn new(
         map: Arc<Map>,
-        shards: Vec<Recipient<Letters>>,
+        post: Arc<Post>,
         guardian: Recipient<Restarted>,
         clock: Clock,
     ) -> Router {
         let guard = Guard::new("router", guardian);
-        Router { router: router::Router::new(map), shards, clock, guard }
+        Router { router: router::Router::new(map), post, clock, guard }
     }
 
     /// Does `step` at the time that it is, and sends what follows.
@@ -53,7 +53,7 @@ impl Router {
     }
 
     fn send(&self, dispatch: Dispatch<Done>) {
-        Letters::send_each(&self.shards, dispatch.letters);
+        self.post.send(dispatch.letters);
         for (done, result) in dispatch.answers {
             // Who asked may have gone meanwhile.
             let _ = done.send(result);

@@ -25,7 +25,7 @@ use troupe::stream::Policy;
 use crate::allocator;
 use crate::fault::{Vital, panic_text};
 use crate::message::shard::{
-    Ask, AskClients, ClientsQuestion, Disturb, Lend, Letters, Loaded, Progressed, Replay,
+    Ask, AskClients, ClientsQuestion, Disturb, Lend, Loaded, Progressed, Replay,
 };
 use crate::message::{aof, control};
 use crate::thread::{Thread, stall};
@@ -69,6 +69,13 @@ impl Shard {
                 self.thread.with_shard(|shard| shard.distrust());
                 None
             }
+        }
+    }
+
+    /// Takes in the letters that have come. One that panics is lost, and no other.
+    fn take_letters(&mut self) {
+        while let Some(letter) = self.thread.inbox().take() {
+            self.guarded(|actor| actor.thread.with_shard(|shard| shard.receive(letter)));
         }
     }
 
@@ -158,6 +165,13 @@ impl Actor for Shard {
     }
 }
 
+impl Drop for Shard {
+    /// Nobody takes letters any more.
+    fn drop(&mut self) {
+        self.thread.inbox().close();
+    }
+}
+
 impl Supervised for Shard {
     fn restarting(&mut self, ctx: &mut Context<Shard>) {
         self.rebuild(ctx);
@@ -205,6 +219,7 @@ impl ActorFuture<Shard> for Runner {
     ) -> Poll<()> {
         actor.thread.set_runner(task.waker());
         self.rest.turns += 1;
+        actor.take_letters();
         let more = actor.guarded(Shard::turn);
         if actor.thread.with_shard(|shard| shard.phase() == Phase::Suspect) {
             ctx.stop();
@@ -250,16 +265,6 @@ impl Runner {
     }
 }
 
-impl Handler<Letters> for Shard {
-    type Result = ();
-
-    fn handle(&mut self, letters: Letters, _: &mut Context<Shard>) {
-        for letter in letters.0 {
-            self.guarded(|actor| actor.thread.with_shard(|shard| shard.receive(letter)));
-        }
-    }
-}
-
 impl Handler<Progressed> for Shard {
     type Result = ();
 
@@ -272,6 +277,7 @@ impl Handler<Ask> for Shard {
     type Result = ();
 
     fn handle(&mut self, ask: Ask, _: &mut Context<Shard>) {
+        self.take_letters();
         if ask.question == Question::ResetStatistics {
             self.thread.traffic().reset();
         }
@@ -307,6 +313,7 @@ impl Handler<Replay> for Shard {
     type Result = ();
 
     fn handle(&mut self, replay: Replay, _: &mut Context<Shard>) {
+        self.take_letters();
         if replay.load != self.load {
             return;
         }
@@ -325,6 +332,7 @@ impl Handler<Lend> for Shard {
     type Result = ();
 
     fn handle(&mut self, lend: Lend, _: &mut Context<Shard>) {
+        self.take_letters();
         // The loader waits for it.
         let _ = lend.lent.send(self.thread.with_shard(|shard| shard.give(&lend.slots)));
     }
@@ -334,6 +342,7 @@ impl Handler<Loaded> for Shard {
     type Result = ();
 
     fn handle(&mut self, loaded: Loaded, _: &mut Context<Shard>) {
+        self.take_letters();
         if loaded.load == self.load {
             self.thread.with_shard(|shard| shard.end_replay());
             if loaded.load > 0 {
@@ -347,9 +356,10 @@ impl Handler<aof::BeginBase> for Shard {
     type Result = ();
 
     fn handle(&mut self, begin: aof::BeginBase, _: &mut Context<Shard>) {
+        self.take_letters();
         // What was done before belongs to no journal.
         self.thread.end_turn();
-        self.thread.begin_journal(begin.append, Policy::Never);
+        self.thread.begin_journal(begin.appends, Policy::Never);
         self.thread.with_shard(|shard| shard.begin_base(begin.number));
     }
 }
@@ -358,6 +368,7 @@ impl Handler<aof::Tell> for Shard {
     type Result = ();
 
     fn handle(&mut self, tell: aof::Tell, _: &mut Context<Shard>) {
+        self.take_letters();
         self.reports = Some(tell.0);
         self.thread.wake();
     }
@@ -367,6 +378,7 @@ impl Handler<aof::End> for Shard {
     type Result = ();
 
     fn handle(&mut self, _: aof::End, _: &mut Context<Shard>) {
+        self.take_letters();
         self.reports = None;
         self.rebuild = None;
         self.thread.end_journal();
@@ -377,8 +389,9 @@ impl Handler<aof::Begin> for Shard {
     type Result = ();
 
     fn handle(&mut self, begin: aof::Begin, _: &mut Context<Shard>) {
+        self.take_letters();
         self.reports = None;
-        self.thread.begin_journal(begin.append, begin.policy);
+        self.thread.begin_journal(begin.appends, begin.policy);
         self.thread.with_shard(|shard| {
             shard.end_base();
             shard.rebuilds(true);
@@ -391,6 +404,7 @@ impl Handler<aof::SetPolicy> for Shard {
     type Result = ();
 
     fn handle(&mut self, policy: aof::SetPolicy, _: &mut Context<Shard>) {
+        self.take_letters();
         self.thread.with_shard(|shard| shard.set_policy(policy.0));
     }
 }
@@ -399,6 +413,7 @@ impl Handler<Disturb> for Shard {
     type Result = ();
 
     fn handle(&mut self, disturb: Disturb, _: &mut Context<Shard>) {
+        self.take_letters();
         match disturb {
             Disturb::Panic => {
                 self.guarded(|actor| actor.thread.with_shard(|shard| shard.spoil_and_panic()));

@@ -19,7 +19,6 @@ use troupe::base::millis::Millis;
 use troupe::batch::Batch;
 use troupe::commands::error::CommandError;
 use troupe::connection::Pool;
-use troupe::route::ShardId;
 use troupe::shard::Shard;
 use troupe::shard::letter::Letter;
 use troupe::shard::turn::{Push, Ready};
@@ -27,7 +26,9 @@ use troupe::stream::{Policy, Progress};
 
 use crate::clock::Clock;
 use crate::fault::panic_text;
-use crate::message::{aof, router, shard};
+use crate::inbox::Inbox;
+use crate::message::{aof, router};
+use crate::post::Post;
 use crate::shared::{Shared, Traffic};
 
 /// For how long a time that was read is as good as a new one, in nanoseconds.
@@ -44,10 +45,10 @@ pub struct Thread {
     pub clock: Clock,
     /// What all threads share.
     pub shared: Arc<Shared>,
+    post: Arc<Post>,
     shard: RefCell<Shard>,
-    peers: RefCell<Vec<Recipient<shard::Letters>>>,
     router: RefCell<Option<Recipient<router::Moved>>>,
-    writer: RefCell<Option<Recipient<aof::Append>>>,
+    writer: RefCell<Option<aof::Appends>>,
     /// What the last turn came to: empty, but for its room.
     ready: RefCell<Ready>,
     clients: RefCell<Slab<Client>>,
@@ -95,13 +96,19 @@ pub trait Line {
 
 impl Thread {
     /// A thread around its shard.
-    pub fn new(number: u16, shard: Shard, clock: Clock, shared: Arc<Shared>) -> Thread {
+    pub fn new(
+        number: u16,
+        shard: Shard,
+        clock: Clock,
+        shared: Arc<Shared>,
+        post: Arc<Post>,
+    ) -> Thread {
         Thread {
             number,
             clock,
             shared,
+            post,
             shard: RefCell::new(shard),
-            peers: RefCell::default(),
             router: RefCell::default(),
             writer: RefCell::default(),
             ready: RefCell::default(),
@@ -118,14 +125,13 @@ impl Thread {
         }
     }
 
-    /// Tells the thread where the shards of all threads are, in order, and where the router is.
-    pub fn meet(&self, peers: Vec<Recipient<shard::Letters>>, router: Recipient<router::Moved>) {
-        *self.peers.borrow_mut() = peers;
+    /// Tells the thread where the router is.
+    pub fn meet(&self, router: Recipient<router::Moved>) {
         *self.router.borrow_mut() = Some(router);
     }
 
     /// From now on effects go to the journal.
-    pub fn begin_journal(&self, writer: Recipient<aof::Append>, policy: Policy) {
+    pub fn begin_journal(&self, writer: aof::Appends, policy: Policy) {
         *self.writer.borrow_mut() = Some(writer);
         self.shard.borrow_mut().begin_journal(policy);
     }
@@ -237,12 +243,13 @@ impl Thread {
         let Ready { append, pushes, letters, moved, homes } = ready;
         if let (Some(append), Some(writer)) = (append.take(), &*self.writer.borrow()) {
             self.shared.journal.appended(&append);
-            writer.do_send(aof::Append(append));
+            match append.is_urgent {
+                true => writer.send(append),
+                false => writer.send_unhurried(append),
+            }
         }
         pushes.drain(..).for_each(|push| self.push(push));
-        if !letters.is_empty() {
-            self.post(letters);
-        }
+        self.post.send(letters.drain(..));
         if !moved.is_empty()
             && let Some(router) = &*self.router.borrow()
         {
@@ -253,19 +260,6 @@ impl Thread {
         // Who has filed another batch meanwhile does not look after it.
         if self.runs_now.take() {
             self.wake();
-        }
-    }
-
-    /// Sends letters: pushes ahead of all others, whatever threads they go to.
-    fn post(&self, letters: &mut Vec<(ShardId, Letter)>) {
-        let is_push = |(_, letter): &&(ShardId, Letter)| matches!(letter, Letter::Push(_));
-        let pushes = letters.iter().take_while(is_push).count();
-        let peers = self.peers.borrow();
-        if pushes > 0 {
-            shard::Letters::send_each(&peers, letters.drain(..pushes));
-        }
-        if !letters.is_empty() {
-            shard::Letters::send_each(&peers, letters.drain(..));
         }
     }
 
@@ -338,8 +332,15 @@ impl Thread {
         self.pool.borrow_mut()
     }
 
+    /// Letters to this thread. Its runner takes them out; whoever gives the thread other work wakes
+    /// the runner when there are some.
+    pub fn inbox(&self) -> &Inbox<Letter> {
+        self.post.inbox(self.number)
+    }
+
     /// The runner of the shard has come, and will sleep until this waker is woken.
     pub fn set_runner(&self, waker: &Waker) {
+        self.inbox().set_waker(waker);
         self.is_woken.set(false);
         let mut runner = self.runner.borrow_mut();
         if !runner.as_ref().is_some_and(|there| there.will_wake(waker)) {
@@ -360,7 +361,7 @@ impl Thread {
             (Some(_), None) => true,
             (None, _) => false,
         };
-        if is_earlier || shard.has_leftovers() {
+        if is_earlier || shard.has_leftovers() || !self.inbox().is_empty() {
             drop(shard);
             self.wake();
         }

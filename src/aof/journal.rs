@@ -26,6 +26,7 @@ use std::collections::VecDeque;
 use bytes::{Bytes, BytesMut};
 
 use super::storage::{Fault, Work};
+use crate::stream::credit::REPORT_BYTES;
 use crate::stream::{Consumer, Policy, Progress, Records, Selected};
 
 /// Time between two tries of a write that failed.
@@ -34,6 +35,9 @@ pub const RETRY_MS: u64 = 1_000;
 pub const SYNC_EVERY_MS: u64 = 1_000;
 /// A sync that took longer than this counts as one that delayed writes.
 pub const SYNC_SLOW_MS: u64 = 2_000;
+
+/// Under `always`, where credit hangs on no sync, time between two reports of syncs to a shard.
+pub const REPORT_EVERY_MS: u64 = 500;
 
 /// What the writer has to tell others.
 #[derive(Debug, PartialEq, Eq)]
@@ -133,6 +137,15 @@ struct Account {
     written: u64,
     syncing: u64,
     synced: u64,
+    reported: Reported,
+}
+
+/// What a shard was told last, and when.
+#[derive(Debug, Clone, Copy, Default)]
+struct Reported {
+    written: u64,
+    synced: u64,
+    at_ms: u64,
 }
 
 /// The journal without its file. `F` is what waits until records are durable.
@@ -214,9 +227,21 @@ impl<F> Journal<F> {
         &mut self.accounts[index]
     }
 
-    /// Takes up a change of `appendfsync`. What waits for a sync still gets one.
-    pub fn set_policy(&mut self, policy: Policy) {
+    /// Takes up a change of `appendfsync`. What waits for a sync still gets one. Shards hear how far
+    /// they have come, since their credit may hang on it from now on.
+    pub fn set_policy(&mut self, policy: Policy, now_ms: u64) {
         self.policy = policy;
+        (0..self.accounts.len()).for_each(|index| self.report(index, now_ms));
+    }
+
+    /// The policy that it goes by.
+    pub fn policy(&self) -> Policy {
+        self.policy
+    }
+
+    /// Whether everything is written and synced at once, whatever the policy.
+    pub fn is_closing(&self) -> bool {
+        self.is_closing
     }
 
     /// From now on everything is written and synced at once, whatever the policy. The shell asks
@@ -319,7 +344,7 @@ impl<F> Journal<F> {
     pub fn done(&mut self, result: Result<(), Fault>, now_ms: u64) {
         match (std::mem::replace(&mut self.doing, Doing::Nothing), result) {
             (Doing::Nothing, _) => {}
-            (Doing::Writing, Ok(())) => self.wrote(),
+            (Doing::Writing, Ok(())) => self.wrote(now_ms),
             (Doing::Cutting, Ok(())) => {
                 if let Health::WriteFailed { cut_ms, .. } = &mut self.health {
                     *cut_ms = None;
@@ -329,7 +354,7 @@ impl<F> Journal<F> {
             (Doing::Cutting, Err(fault)) => self.write_failed(fault, now_ms + RETRY_MS, now_ms),
             (Doing::Syncing { position, since_ms }, Ok(())) => {
                 self.time_sync(since_ms, now_ms);
-                self.did_sync(position);
+                self.did_sync(position, now_ms);
             }
             (Doing::Syncing { since_ms, .. }, Err(fault)) => {
                 self.time_sync(since_ms, now_ms);
@@ -338,7 +363,7 @@ impl<F> Journal<F> {
         }
     }
 
-    fn wrote(&mut self) {
+    fn wrote(&mut self, now_ms: u64) {
         let length = std::mem::take(&mut self.in_flight).len() as u64;
         self.written += length;
         self.sizes.increment += length;
@@ -349,9 +374,9 @@ impl<F> Journal<F> {
         }
         for index in 0..self.accounts.len() {
             let account = &mut self.accounts[index];
-            if account.written != account.frozen {
-                account.written = account.frozen;
-                self.report(index);
+            account.written = account.frozen;
+            if account.written - account.reported.written >= REPORT_BYTES {
+                self.report(index, now_ms);
             }
         }
     }
@@ -369,13 +394,14 @@ impl<F> Journal<F> {
         self.delayed_syncs += u64::from(now_ms.saturating_sub(since_ms) > SYNC_SLOW_MS);
     }
 
-    fn did_sync(&mut self, position: u64) {
+    fn did_sync(&mut self, position: u64, now_ms: u64) {
         self.synced = position;
         for index in 0..self.accounts.len() {
             let account = &mut self.accounts[index];
-            if account.synced != account.syncing {
-                account.synced = account.syncing;
-                self.report(index);
+            account.synced = account.syncing;
+            let since_ms = now_ms.saturating_sub(account.reported.at_ms);
+            if self.policy != Policy::Always || since_ms >= REPORT_EVERY_MS {
+                self.report(index, now_ms);
             }
         }
         let covered = self.waiting.partition_point(|(waits_for, _)| *waits_for <= position);
@@ -385,9 +411,14 @@ impl<F> Journal<F> {
         }
     }
 
-    fn report(&mut self, index: usize) {
-        let Account { written, synced, .. } = self.accounts[index];
-        self.news.push(News::Progress(Progress { shard: index as u16, written, synced }));
+    /// Tells a shard how far its effects have come, if that is news.
+    fn report(&mut self, index: usize, now_ms: u64) {
+        let Account { written, synced, reported, .. } = &mut self.accounts[index];
+        let (written, synced) = (*written, *synced);
+        if (reported.written, reported.synced) != (written, synced) {
+            *reported = Reported { written, synced, at_ms: now_ms };
+            self.news.push(News::Progress(Progress { shard: index as u16, written, synced }));
+        }
     }
 
     /// The file cannot be trusted any more: a sync failed, or the writer was started anew and does

@@ -19,6 +19,7 @@ use std::collections::VecDeque;
 
 use super::journal::{Figures, Journal, News};
 use super::storage::{Fault, Work};
+use crate::stream::rounds::Rounds;
 use crate::stream::{Append, Finished, Policy};
 
 /// What the shell has to do.
@@ -59,6 +60,7 @@ enum Doing {
 #[derive(Debug)]
 pub struct Writer<F, A, R> {
     journal: Journal<F>,
+    rounds: Rounds,
     tasks: VecDeque<Task<F, A, R>>,
     doing: Doing,
     /// Something came in of which the tasks do not tell yet.
@@ -80,6 +82,7 @@ impl<F: Finished, A, R> Writer<F, A, R> {
     pub fn new(journal: Journal<F>) -> Self {
         Self {
             journal,
+            rounds: Rounds::default(),
             tasks: VecDeque::new(),
             doing: Doing::Nothing,
             is_changed: true,
@@ -98,6 +101,24 @@ impl<F: Finished, A, R> Writer<F, A, R> {
     /// it is whole, and else never.
     pub fn of_base(journal: Journal<F>, watches: A) -> Self {
         Self { writes_base: true, watching: Some(watches), ..Self::new(journal) }
+    }
+
+    /// Whether the shell takes in now what has been appended: asked when it is up, for whatever
+    /// reason. It is hurried where the one who woke it said so, and where clients wait.
+    pub fn takes_in(&mut self, is_hurried: bool, now_ms: u64) -> bool {
+        let clients_wait = self.journal.policy() == Policy::Always || self.journal.is_closing();
+        self.rounds.is_due(is_hurried || clients_wait, now_ms)
+    }
+
+    /// The shell has taken in what had been appended, if anything had.
+    pub fn took_in(&mut self, anything: bool, now_ms: u64) {
+        let goes_on = anything && self.journal.policy() != Policy::Always;
+        self.rounds.end(goes_on, now_ms);
+    }
+
+    /// When the shell takes in by itself what is appended next. None where it sleeps until then.
+    pub fn next_round_ms(&self) -> Option<u64> {
+        self.rounds.next_ms().filter(|_| !self.is_over)
     }
 
     /// Takes in what a shard did. A lost journal holds nobody back who only reads.
@@ -121,8 +142,9 @@ impl<F: Finished, A, R> Writer<F, A, R> {
     }
 
     /// Takes up a change of `appendfsync`.
-    pub fn set_policy(&mut self, policy: Policy) {
-        self.journal.set_policy(policy);
+    pub fn set_policy(&mut self, policy: Policy, now_ms: u64) {
+        self.is_changed = true;
+        self.journal.set_policy(policy, now_ms);
     }
 
     /// Reads the journal back to a shard once all that came before is written.

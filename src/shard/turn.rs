@@ -188,10 +188,11 @@ impl Shard {
         }
         let (bytes, runs) = self.effects().take();
         let credit = self.credit.as_mut()?;
-        credit.sent(bytes.len() as u64, now_ms);
+        let hurries = credit.sent(bytes.len() as u64, now_ms);
         let is_open = credit.is_open(now_ms);
         self.give_credit(is_open);
-        Some(Append { shard: self.id, runs, bytes, finished })
+        let is_urgent = hurries || !finished.is_empty();
+        Some(Append { shard: self.id, runs, bytes, finished, is_urgent })
     }
 
     /// Whether writes have credit with the journal.

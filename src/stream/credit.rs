@@ -11,6 +11,11 @@ use super::{Policy, Progress};
 
 /// Bytes of effects that a shard may have on their way to the disk.
 pub const UNWRITTEN_BYTES_MAX: u64 = 8 * 1024 * 1024;
+/// Bytes that a shard has sent since it last hurried the writer, at which it does so again.
+pub const HURRY_BYTES: u64 = UNWRITTEN_BYTES_MAX / 32;
+/// Bytes written since the last report to a shard at which it gets another one. Well below what a
+/// shard may have unwritten: one that has no credit, or no room, always has a report to come.
+pub const REPORT_BYTES: u64 = UNWRITTEN_BYTES_MAX / 16;
 /// Age of the oldest effect not yet fsynced at which `everysec` stops taking writes.
 pub const UNSYNCED_AGE_MAX_MS: u64 = 2_000;
 /// Effects sent within this time share one entry, which bounds the list of entries.
@@ -22,6 +27,8 @@ pub struct Credit {
     policy: Policy,
     sent: u64,
     written: u64,
+    /// What was sent when the writer was last hurried.
+    hurried: u64,
     /// Total sent up to the end of an entry, and when its first effect was sent.
     unsynced: VecDeque<(u64, u64)>,
 }
@@ -29,7 +36,7 @@ pub struct Credit {
 impl Credit {
     /// An account of a shard that has sent nothing.
     pub fn new(policy: Policy) -> Self {
-        Self { policy, sent: 0, written: 0, unsynced: VecDeque::new() }
+        Self { policy, sent: 0, written: 0, hurried: 0, unsynced: VecDeque::new() }
     }
 
     /// Takes up a changed policy.
@@ -60,8 +67,9 @@ impl Credit {
         self.sent.saturating_sub(self.written) < UNWRITTEN_BYTES_MAX / 8
     }
 
-    /// Notes an `Append` of so many bytes; returns the total, which can serve as a mark.
-    pub fn sent(&mut self, bytes: u64, now_ms: u64) -> u64 {
+    /// Notes an `Append` of so many bytes. Returns true when so much was sent that the writer has to
+    /// be hurried.
+    pub fn sent(&mut self, bytes: u64, now_ms: u64) -> bool {
         self.sent += bytes;
         if bytes > 0 && self.policy != Policy::Never {
             match self.unsynced.back_mut() {
@@ -69,7 +77,11 @@ impl Credit {
                 _ => self.unsynced.push_back((self.sent, now_ms)),
             }
         }
-        self.sent
+        let hurries = self.sent - self.hurried >= HURRY_BYTES;
+        if hurries {
+            self.hurried = self.sent;
+        }
+        hurries
     }
 
     /// Notes how far the writer has come.
@@ -115,6 +127,16 @@ mod tests {
         assert!(!credit.is_open(2_500));
         credit.set_policy(Policy::Always);
         assert!(credit.is_open(9_999), "under always replies wait, not writes");
+    }
+
+    #[test]
+    fn the_writer_is_hurried_once_for_so_many_bytes() {
+        let mut credit = Credit::new(Policy::EverySecond);
+        assert!(!credit.sent(HURRY_BYTES - 1, 0));
+        assert!(credit.sent(1, 0));
+        assert!(!credit.sent(HURRY_BYTES - 1, 0));
+        assert!(credit.sent(10 * HURRY_BYTES, 0));
+        assert!(!credit.sent(1, 0));
     }
 
     #[test]

@@ -45,7 +45,13 @@ mod tests {
     use super::*;
 
     fn append(bytes: &[u8]) -> Append<()> {
-        Append { shard: 0, runs: Vec::new(), bytes: bytes.to_vec(), finished: Vec::new() }
+        Append {
+            shard: 0,
+            runs: Vec::new(),
+            bytes: bytes.to_vec(),
+            finished: Vec::new(),
+            is_urgent: false,
+        }
     }
 
     #[test]

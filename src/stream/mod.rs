@@ -3,12 +3,13 @@
 //! Each shard sends one [`Append`] a turn; the order in which they are fed to the stream's
 //! [`Consumer`]s is the one order of all effects. Every consumer reads the same records in the same
 //! order; none of them needs another, and each may begin and end at any place. The journal's file
-//! is one. While there is none, shards record nothing. Whoever sends goes by [`credit`]; [`mark`]
-//! tells every thread whether all of it is durable.
+//! is one. While there is none, shards record nothing. Whoever sends goes by [`credit`], the
+//! journal's writer takes in by [`rounds`]; [`mark`] tells every thread whether all of it is durable.
 
 pub mod credit;
 pub mod mark;
 mod records;
+pub mod rounds;
 
 use crate::keyspace::effect::Run;
 use crate::settings::Fsync;
@@ -48,6 +49,8 @@ pub struct Append<F> {
     pub bytes: Vec<u8>,
     /// What may leave when all up to here is as durable as the policy asks.
     pub finished: Vec<F>,
+    /// The writer is to take it in now, not with the next round.
+    pub is_urgent: bool,
 }
 
 /// How far a shard's effects have come; totals of bytes that it sent since the start.

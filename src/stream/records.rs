@@ -113,7 +113,7 @@ mod tests {
             encode::command(&mut bytes, &[b"INCR", key.as_bytes()]);
             runs.push(Run { db: *db, end: bytes.len() });
         }
-        Append { shard, runs, bytes, finished: vec!["batch"] }
+        Append { shard, runs, bytes, finished: vec!["batch"], is_urgent: false }
     }
 
     #[test]
@@ -133,7 +133,13 @@ mod tests {
     fn what_waits_comes_back_whoever_listens() {
         assert_eq!(incr(0, "a", &[0]).feed(&mut [], 0), ["batch"]);
         let mut copy = Copy::default();
-        let append = Append { shard: 0, runs: vec![], bytes: vec![], finished: vec!["reader"] };
+        let append = Append {
+            shard: 0,
+            runs: vec![],
+            bytes: vec![],
+            finished: vec!["reader"],
+            is_urgent: false,
+        };
         assert_eq!(append.feed(&mut [&mut copy], 0), ["reader"]);
         assert!(copy.bytes.is_empty(), "nothing is selected for no record");
     }

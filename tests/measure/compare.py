@@ -6,6 +6,14 @@
     taskset -c 0 target/release/troupe --port 7002 --shards 1 --save ''
     tests/measure/compare.py 7001 7002
 
+With a journal, start both with it (the peer's directory has to be one that its `chroot` can see, and
+empty); with --shards 2, ours on the same core:
+
+    tests/peers.sh start valkey 7001 --appendonly yes --appendfsync everysec --dir /tmp/peer
+    taskset -c 0 target/release/troupe --port 7002 --shards 1 --appendonly yes \\
+        --appendfsync everysec --dir /tmp/ours
+    tests/measure/compare.py 7001 7002 --only set --pipelines 1,16 --rounds 5
+
 Both servers run on loopback, pinned to the same cores; the load (redis-benchmark, 50 clients) comes
 from another core. Round after round the two are measured in turn; what is printed is the median of
 each and their ratio: user + system time of the server process, from /proc, divided by the commands,

@@ -1,7 +1,6 @@
 //! What every part of a run is given: time, chance, mail, and who takes notes.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::fmt::Arguments;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -141,18 +140,14 @@ impl Context {
         self.post.send(from, to, mail, self.now_us, &mut self.rng);
     }
 
-    /// Sends letters to threads, all that go to one of them together.
+    /// Sends letters to threads, one by one.
     pub fn send_letters(
         &mut self,
         from: Address,
         letters: impl IntoIterator<Item = (ShardId, Letter)>,
     ) {
-        let mut mail: BTreeMap<ShardId, Vec<Letter>> = BTreeMap::new();
         for (to, letter) in letters {
-            mail.entry(to).or_default().push(letter);
-        }
-        for (to, letters) in mail {
-            self.send(from, Address::Thread(to), Mail::Letters(letters));
+            self.send(from, Address::Thread(to), Mail::Letter(letter));
         }
     }
 

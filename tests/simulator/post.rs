@@ -1,8 +1,8 @@
 //! Mail between the parts of the server, as actors have it: what goes from one to another arrives
 //! in its order, each edge takes its time, and edges know nothing of each other.
 //!
-//! The writer's mailbox is the one order of all effects, which is decided when mail is sent: so it
-//! is one edge, whoever sends.
+//! What the writer has before it is the one order of all effects, which is decided when mail is
+//! sent: so it is one edge, whoever sends.
 
 use std::collections::VecDeque;
 
@@ -31,8 +31,8 @@ pub enum Address {
 /// A message.
 #[derive(Debug)]
 pub enum Mail {
-    /// Letters of one turn, to a thread.
-    Letters(Vec<Letter>),
+    /// A letter to a thread.
+    Letter(Letter),
     /// Effects, to the writer.
     Append(Append<Held>),
     /// How far the effects of a shard have come, to its thread.

@@ -19,6 +19,7 @@ rare! {
     LentInRebuild "a rebuild began with slots lent",
     CreditOut "writes were held back because the journal did not keep up",
     CrashBeforeDirectorySync "power went before a directory was synced",
+    CrashBeforeRound "the process ended with appends that waited for the writer's round",
     TornTail "power went in the middle of a write, and a torn tail was cut",
     HoleInTail "power left a hole in what was not synced",
     TurnedBack "a visitor was turned back",

@@ -173,15 +173,13 @@ impl Thread {
     pub fn receive(&mut self, mail: Mail, context: &mut Context) {
         self.is_woken = true;
         match mail {
-            Mail::Letters(letters) => {
-                for letter in letters {
-                    if let Letter::Return(returned) = &letter
-                        && returned.torn
-                    {
-                        context.met(Rare::TornLoan);
-                    }
-                    self.guarded(context, |thread| thread.shard.receive(letter));
+            Mail::Letter(letter) => {
+                if let Letter::Return(returned) = &letter
+                    && returned.torn
+                {
+                    context.met(Rare::TornLoan);
                 }
+                self.guarded(context, |thread| thread.shard.receive(letter));
             }
             Mail::Progress(progress) => {
                 self.shard.progressed(Some(progress), context.steady_ms());

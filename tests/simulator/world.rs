@@ -12,6 +12,7 @@ use std::sync::{Arc, PoisonError};
 
 use troupe::aof::error::AofError;
 use troupe::route::Map;
+use troupe::shard::letter::Letter;
 
 use crate::checks::Broken;
 use crate::checks::bounds::{self, Held};
@@ -289,8 +290,9 @@ impl World {
         let Some(arrived) = self.context.post.take(edge) else { return };
         match (arrived.to, arrived.mail) {
             (Address::Thread(thread), mail) => {
-                let mail = self.lose(thread, mail);
-                self.threads[usize::from(thread)].receive(mail, &mut self.context);
+                if !self.is_lost(thread, &mail) {
+                    self.threads[usize::from(thread)].receive(mail, &mut self.context);
+                }
             }
             (Address::Writer, mail) => self.writer.receive(mail, &mut self.context),
             (Address::Router, Mail::Moved(slots, to)) => {
@@ -333,8 +335,7 @@ impl World {
     /// Connections hear of batches that are lost, and shards of loans.
     fn tell_losses(&mut self) {
         for (to, letter) in self.context.lost.take() {
-            let mail = Mail::Letters(vec![letter]);
-            self.context.send(Address::Loans, Address::Thread(to), mail);
+            self.context.send(Address::Loans, Address::Thread(to), Mail::Letter(letter));
         }
         let dropped = self.context.dropped.clone();
         let mut dropped = dropped.lock().unwrap_or_else(PoisonError::into_inner);
@@ -413,19 +414,15 @@ impl World {
         }
     }
 
-    /// A batch on its way to a shard may get lost there.
-    fn lose(&mut self, thread: u16, mail: Mail) -> Mail {
-        let Mail::Letters(mut letters) = mail else { return mail };
+    /// Whether mail gets lost where it arrives, as a batch on its way to a shard may.
+    fn is_lost(&mut self, thread: u16, mail: &Mail) -> bool {
         let may_lose = self.context.plan.has(Fault::ShardPanics) && !self.is_quiet;
-        letters.retain(|letter| {
-            let is_batch = matches!(letter, troupe::shard::letter::Letter::Visit(_));
-            let is_lost = may_lose && is_batch && self.context.one_in(400);
-            if is_lost {
-                self.context.note(format_args!("a batch is lost ahead of shard {thread}"));
-            }
-            !is_lost
-        });
-        Mail::Letters(letters)
+        let is_batch = matches!(mail, Mail::Letter(Letter::Visit(_)));
+        let is_lost = may_lose && is_batch && self.context.one_in(400);
+        if is_lost {
+            self.context.note(format_args!("a batch is lost ahead of shard {thread}"));
+        }
+        is_lost
     }
 
     /// The process is killed, or the machine loses power; then the server starts again.
@@ -438,6 +435,9 @@ impl World {
         self.context.crashes += 1;
         if is_under_way {
             self.context.met(if is_power { Rare::PowerCut } else { Rare::Killed });
+        }
+        if self.writer.has_waiting() {
+            self.context.met(Rare::CrashBeforeRound);
         }
         self.context.post.clear();
         self.threads.clear();

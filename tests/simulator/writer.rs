@@ -1,5 +1,7 @@
 //! The writer of the journal: the core's decisions, and a thread that blocks in its disk.
 
+use std::collections::VecDeque;
+
 use fastrand::Rng;
 use troupe::aof::directory::Directory;
 use troupe::aof::increment::Increment;
@@ -11,6 +13,7 @@ use troupe::aof::writer::{Task, Writer as Core};
 use troupe::route::ShardId;
 use troupe::shard::letter::Letter;
 use troupe::shard::turn::Held;
+use troupe::stream::Append;
 
 use crate::context::Context;
 use crate::disk::{Disk, Plan as DiskPlan};
@@ -25,6 +28,10 @@ type Rebuild = (ShardId, u64);
 pub struct Writer {
     /// Nobody asks it anything.
     core: Core<Held, (), Rebuild>,
+    /// What has been appended and not been taken in.
+    inbox: VecDeque<Append<Held>>,
+    /// Something in it is urgent.
+    is_hurried: bool,
     directory: Directory,
     increment: Increment,
     disk: Disk,
@@ -46,6 +53,8 @@ impl Writer {
     ) -> Writer {
         Writer {
             core: Core::new(Journal::new(context.plan.policy, sizes)),
+            inbox: VecDeque::new(),
+            is_hurried: false,
             directory,
             increment,
             disk,
@@ -69,7 +78,13 @@ impl Writer {
 
     /// True when everything that was appended is written, and nothing waits.
     pub fn is_at_rest(&self) -> bool {
-        self.busy.is_none() && self.figures.buffer_length == 0 && self.figures.waiting == 0
+        let Figures { buffer_length, waiting, .. } = self.figures;
+        self.busy.is_none() && self.inbox.is_empty() && buffer_length == 0 && waiting == 0
+    }
+
+    /// Whether anything waits for the next round.
+    pub fn has_waiting(&self) -> bool {
+        !self.inbox.is_empty()
     }
 
     /// What waits for a sync.
@@ -81,7 +96,10 @@ impl Writer {
     pub fn due_us(&self) -> Option<u64> {
         match &self.busy {
             Some((_, until)) => Some(*until),
-            None => self.core.due_ms().map(|ms| ms * 1_000),
+            None => {
+                let due_ms = self.core.due_ms().into_iter().chain(self.core.next_round_ms());
+                due_ms.min().map(|ms| ms * 1_000)
+            }
         }
     }
 
@@ -89,12 +107,18 @@ impl Writer {
     pub fn receive(&mut self, mail: Mail, context: &mut Context) {
         match mail {
             Mail::Append(append) => {
-                if !append.bytes.is_empty() {
-                    context.history.borrow_mut().durability.taken(append.shard);
+                let sleeps = self.core.next_round_ms().is_none();
+                self.is_hurried |= append.is_urgent;
+                let is_signalled = sleeps || append.is_urgent;
+                self.inbox.push_back(append);
+                if !is_signalled {
+                    return;
                 }
-                self.core.append(append, context.steady_ms());
             }
-            Mail::Rebuild(shard, load) => self.core.rebuild((shard, load)),
+            Mail::Rebuild(shard, load) => {
+                self.take_in(context);
+                self.core.rebuild((shard, load));
+            }
             other => context.fail(format!("the writer has no use for {other:?}")),
         }
         self.work(context);
@@ -111,6 +135,11 @@ impl Writer {
             }
             self.core.done(result, context.steady_ms());
         }
+        let is_hurried = std::mem::take(&mut self.is_hurried);
+        if self.core.takes_in(is_hurried, context.steady_ms()) {
+            let found = self.take_in(context);
+            self.core.took_in(found, context.steady_ms());
+        }
         while self.busy.is_none()
             && let Some(task) = self.core.next(context.steady_ms())
         {
@@ -120,6 +149,18 @@ impl Writer {
             context.met(Rare::JournalLost);
             context.history.borrow_mut().is_journal_lost = true;
         }
+    }
+
+    /// Takes in what has been appended. Returns true when anything had.
+    fn take_in(&mut self, context: &mut Context) -> bool {
+        let found = !self.inbox.is_empty();
+        for append in self.inbox.drain(..) {
+            if !append.bytes.is_empty() {
+                context.history.borrow_mut().durability.taken(append.shard);
+            }
+            self.core.append(append, context.steady_ms());
+        }
+        found
     }
 
     fn carry_out(&mut self, task: Task<Held, (), Rebuild>, context: &mut Context) {
@@ -230,7 +271,7 @@ fn send_home(held: Vec<Held>, context: &mut Context) {
 fn tell_all(reason: Option<&String>, context: &mut Context) {
     context.note(format_args!("writes are refused: {reason:?}"));
     for shard in 0..context.plan.shards {
-        let letters = vec![Letter::Journal(reason.cloned())];
-        context.send(Address::Writer, Address::Thread(shard), Mail::Letters(letters));
+        let letter = Mail::Letter(Letter::Journal(reason.cloned()));
+        context.send(Address::Writer, Address::Thread(shard), letter);
     }
 }

@@ -12,7 +12,7 @@ use troupe::shard::letter::Letter;
 use troupe::shard::question::Question;
 
 use super::Admin;
-use crate::message::shard::{AskClients, ClientsQuestion, Letters};
+use crate::message::shard::{AskClients, ClientsQuestion};
 
 /// How long the end of the server waits for clients to take their last replies.
 const GOODBYE: Duration = Duration::from_millis(500);
@@ -75,9 +75,7 @@ impl Admin {
         let mut watchers = self.watchers.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         change(&mut watchers);
         let published: Arc<[Watcher]> = watchers.as_slice().into();
-        for shard in &self.parts.shards {
-            shard.letters.do_send(Letters(vec![Letter::Watchers(published.clone())]));
-        }
+        self.parts.post.send_all(|| Letter::Watchers(published.clone()));
     }
 
     /// Closes every client, and returns when all are gone or have had their time.

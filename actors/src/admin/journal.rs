@@ -18,7 +18,7 @@ use troupe::stream::Policy;
 
 use super::Admin;
 use crate::message::aof::{
-    Append, Asks, Begin, BeginBase, Close, End, Rebuild, Reports, SetPolicy, Switch, SyncAll, Tell,
+    Appends, Asks, Begin, BeginBase, Close, End, Rebuild, Reports, SetPolicy, Switch, SyncAll, Tell,
 };
 use crate::message::control::Panic;
 
@@ -29,7 +29,7 @@ static BASES: AtomicU32 = AtomicU32::new(1);
 #[derive(Clone)]
 pub struct Writer {
     /// Effects.
-    pub append: Recipient<Append>,
+    pub appends: Appends,
     /// Shards to be rebuilt.
     pub rebuild: Recipient<Rebuild>,
     /// Changes of `appendfsync`.
@@ -265,11 +265,11 @@ impl Performer<'_> {
             *self.admin.lock_writer() = None;
         }
         for shard in &self.admin.parts.shards {
-            let (append, rebuild) = (writer.append.clone(), writer.rebuild.clone());
+            let (appends, rebuild) = (writer.appends.clone(), writer.rebuild.clone());
             match step {
-                Step::BeginBase => shard.begin_base.do_send(BeginBase { append, number }),
+                Step::BeginBase => shard.begin_base.do_send(BeginBase { appends, number }),
                 Step::Tell => shard.tell.do_send(Tell(self.reports.clone())),
-                Step::Take(policy) => shard.begin.do_send(Begin { append, rebuild, policy }),
+                Step::Take(policy) => shard.begin.do_send(Begin { appends, rebuild, policy }),
                 _ => shard.end.do_send(End),
             }
         }

@@ -37,7 +37,8 @@ use crate::message::aof::{Begin, BeginBase, End, SetPolicy, Tell};
 use crate::message::control::Panic;
 use crate::message::listener::{Open, Settle};
 use crate::message::router::Move;
-use crate::message::shard::{Ask, AskClients, Disturb, Letters};
+use crate::message::shard::{Ask, AskClients, Disturb};
+use crate::post::Post;
 use crate::settings::ConfigFile;
 use crate::shared::Shared;
 use crate::thread::Thread;
@@ -55,8 +56,6 @@ pub type Current = Arc<RwLock<Arc<Settings>>>;
 /// How the shard of one thread is reached.
 #[derive(Clone)]
 pub struct Reach {
-    /// Letters.
-    pub letters: Recipient<Letters>,
     /// Questions about the shard.
     pub ask: Recipient<Ask>,
     /// Questions about its clients.
@@ -79,6 +78,8 @@ pub struct Reach {
 pub struct Parts {
     /// The shards, in order.
     pub shards: Vec<Reach>,
+    /// Letters to them.
+    pub post: Arc<Post>,
     /// Moves slots.
     pub router: Recipient<Move>,
     /// The settings in force.
@@ -187,9 +188,7 @@ impl Admin {
 
     /// Sends a letter to every shard, and returns when all have taken it up.
     async fn tell_all(&self, letter: impl Fn() -> Letter) {
-        for shard in &self.parts.shards {
-            shard.letters.do_send(Letters(vec![letter()]));
-        }
+        self.parts.post.send_all(letter);
         self.ask_all(Question::Nothing).await;
     }
 

@@ -21,7 +21,8 @@ use troupe::shard::replay::Records;
 use crate::aof::filesystem::Os;
 use crate::fault;
 use crate::message::aof::Rebuild;
-use crate::message::shard::{self, Lend, Letters, Replay};
+use crate::message::shard::{self, Lend, Replay};
+use crate::post::Post;
 
 /// How a shard is reached that loads.
 pub struct Loading {
@@ -29,8 +30,6 @@ pub struct Loading {
     pub replay: Recipient<Replay>,
     /// Slots that it has to give.
     pub lend: Recipient<Lend>,
-    /// The slots on their way back.
-    pub letters: Recipient<Letters>,
 }
 
 /// What was read at the start.
@@ -53,8 +52,15 @@ struct Driver {
     /// The number of the load.
     load: u64,
     lanes: BTreeMap<ShardId, Lane>,
-    /// By shard; none where one shard loads, from which no slots are brought away.
+    /// The others, where all load and slots are brought from one to another.
+    others: Option<Others>,
+}
+
+/// How slots are brought from one shard to another.
+struct Others {
+    /// By shard.
     shards: Vec<Loading>,
+    post: Arc<Post>,
 }
 
 /// Reads all files to all shards, on the calling thread, which is none of an actor's.
@@ -66,10 +72,12 @@ pub fn load_all(
     map: Arc<Map>,
     renames: Renames,
     shards: Vec<Loading>,
+    post: Arc<Post>,
     skips_refused: bool,
 ) -> Result<Loaded, LoadError> {
     let lanes = (0..).zip(&shards).map(|(shard, loading)| (shard, Lane::new(&loading.replay)));
-    let mut driver = Driver { load: 0, lanes: lanes.collect(), shards };
+    let lanes = lanes.collect();
+    let mut driver = Driver { load: 0, lanes, others: Some(Others { shards, post }) };
     let mut loader = Loader::of_all(map, renames, skips_refused);
     let read = driver.run(&mut loader, Reader::new(Box::new(Os), files, None))?;
     Ok(Loaded { read, is_foreign: loader.is_foreign() })
@@ -81,7 +89,7 @@ pub fn spawn_rebuild(files: Vec<Listed>, up_to: u64, rebuild: Rebuild) {
     let spawned = std::thread::Builder::new().name(name).spawn(move || {
         let Rebuild { load, shard, skips_refused, replay, loaded } = rebuild;
         let lanes = BTreeMap::from([(shard, Lane::new(&replay))]);
-        let mut driver = Driver { load, lanes, shards: Vec::new() };
+        let mut driver = Driver { load, lanes, others: None };
         let mut loader = Loader::of_one(shard, skips_refused);
         match driver.run(&mut loader, Reader::new(Box::new(Os), files, Some(up_to))) {
             Ok(read) => {
@@ -142,12 +150,13 @@ impl Driver {
 
     /// The slots are mail to `to` from now on, ahead of whatever else is sent to it.
     fn bring(&self, slots: Vec<u16>, from: ShardId, to: ShardId) -> Result<(), LoadError> {
-        let shard = |number: ShardId| self.shards.get(usize::from(number)).ok_or(LoadError::Gone);
+        let Others { shards, post } = self.others.as_ref().ok_or(LoadError::Gone)?;
         let (lent, receiver) = oneshot::channel();
-        shard(from)?.lend.do_send(Lend { slots, lent });
+        let lender = shards.get(usize::from(from)).ok_or(LoadError::Gone)?;
+        lender.lend.do_send(Lend { slots, lent });
         let slots = receiver.blocking_recv().ok().flatten().ok_or(LoadError::Gone)?;
         let returned = Returned { slots: Lent::Slots(slots), torn: false };
-        shard(to)?.letters.do_send(Letters(vec![Letter::Return(returned)]));
+        post.send([(to, Letter::Return(returned))]);
         Ok(())
     }
 }

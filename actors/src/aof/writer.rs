@@ -1,7 +1,9 @@
 //! The AOF writer's actor: a thin shell around `troupe::aof::writer`, on a thread of its own.
 //!
-//! Handlers only file mail; one runner carries out the tasks that follow from it. A panic counts as
-//! a failed sync, since nobody can say what had reached the file.
+//! What shards did comes through an inbox, and the core says when it is taken in; all else is mail,
+//! ahead of which the inbox is emptied. Handlers only file; one runner carries out the tasks that
+//! follow. A panic counts as a failed sync, since nobody can say what had reached the file; what is
+//! in the inbox then is taken in after it, as mail is.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
@@ -24,23 +26,20 @@ use crate::aof::loader;
 use crate::clock::Clock;
 use crate::fault::{Vital, give_up};
 use crate::guard::{Guard, Guarded};
-use crate::message::aof::{Append, Asks, Close, Rebuild, SetPolicy, Switch, SyncAll};
+use crate::message::aof::{Appends, Asks, Close, Rebuild, SetPolicy, Switch, SyncAll};
 use crate::message::control::{Panic, Restarted};
-use crate::message::shard::{Letters, Progressed};
+use crate::message::shard::Progressed;
+use crate::post::Post;
 use crate::shared::Shared;
-
-/// Where the writer sends its news: by shard, in order.
-pub struct Receivers {
-    /// Letters to the threads.
-    pub letters: Vec<Recipient<Letters>>,
-    /// How far a shard's effects have come.
-    pub progress: Vec<Recipient<Progressed>>,
-}
 
 /// What a writer is given beside its files.
 pub struct Parts {
-    /// Where its news go.
-    pub receivers: Receivers,
+    /// Where it finds what shards did.
+    pub appends: Appends,
+    /// Letters to the threads.
+    pub post: Arc<Post>,
+    /// Where shards hear how far their effects have come, in order.
+    pub progress: Vec<Recipient<Progressed>>,
     /// What all threads share.
     pub shared: Arc<Shared>,
     /// Where its figures are seen.
@@ -97,12 +96,46 @@ impl AofWriter {
 
     /// Carries out everything that is due.
     fn work(&mut self) {
+        let is_hurried = self.parts.appends.wake();
         if std::mem::take(&mut self.panics_next) {
             panic!("DEBUG PANIC-ACTOR");
+        }
+        if self.core.takes_in(is_hurried, self.parts.clock.steady_ms()) {
+            let found = self.take_in();
+            self.core.took_in(found, self.parts.clock.steady_ms());
         }
         while let Some(task) = self.core.next(self.parts.clock.steady_ms()) {
             self.carry_out(task);
         }
+    }
+
+    /// Takes in what has been appended. Returns true when anything had.
+    fn take_in(&mut self) -> bool {
+        let now_ms = self.parts.clock.steady_ms();
+        let appends = std::iter::from_fn(|| self.parts.appends.take());
+        appends.map(|append| self.core.append(append, now_ms)).count() > 0
+    }
+
+    /// Files mail, behind what was appended before it was sent.
+    fn file(&mut self, ctx: &mut Context<AofWriter>, file: impl FnOnce(&mut AofWriter)) {
+        self.guarded(ctx, AofWriter::take_in);
+        file(self);
+    }
+
+    /// Says that the writer dozes or sleeps from now on. False when it has to look once more.
+    fn rests(&self) -> bool {
+        match self.core.next_round_ms() {
+            Some(_) => {
+                self.parts.appends.doze();
+                true
+            }
+            None => self.parts.appends.sleep(),
+        }
+    }
+
+    /// When there is something to do though nothing comes.
+    fn due_ms(&self) -> Option<u64> {
+        self.core.due_ms().into_iter().chain(self.core.next_round_ms()).min()
     }
 
     fn carry_out(&mut self, task: Task<Held, Asks, Rebuild>) {
@@ -152,8 +185,7 @@ impl AofWriter {
                 self.send_home(waiting.into_iter().filter_map(Held::abandon).collect());
             }
             News::Progress(progress) => {
-                let shards = &self.parts.receivers.progress;
-                if let Some(shard) = shards.get(usize::from(progress.shard)) {
+                if let Some(shard) = self.parts.progress.get(usize::from(progress.shard)) {
                     shard.do_send(Progressed(progress));
                 }
             }
@@ -169,14 +201,11 @@ impl AofWriter {
     }
 
     fn send_home(&self, released: Vec<Held>) {
-        let letters = released.into_iter().map(Held::into_letter);
-        Letters::send_each(&self.parts.receivers.letters, letters);
+        self.parts.post.send(released.into_iter().map(Held::into_letter));
     }
 
     fn tell_all(&self, refused: Option<&String>) {
-        for receiver in &self.parts.receivers.letters {
-            receiver.do_send(Letters(vec![Letter::Journal(refused.cloned())]));
-        }
+        self.parts.post.send_all(|| Letter::Journal(refused.cloned()));
     }
 }
 
@@ -184,9 +213,14 @@ impl Actor for AofWriter {
     type Context = Context<AofWriter>;
 
     fn started(&mut self, ctx: &mut Context<AofWriter>) {
-        // Credits bound what is on its way here, not the mailbox.
-        ctx.set_mailbox_capacity(usize::from(u16::MAX));
         ctx.spawn(Runner { alarm: None });
+    }
+}
+
+impl Drop for AofWriter {
+    /// Nobody takes in what is appended any more.
+    fn drop(&mut self) {
+        self.parts.appends.close();
     }
 }
 
@@ -217,11 +251,15 @@ impl ActorFuture<AofWriter> for Runner {
         ctx: &mut Context<AofWriter>,
         task: &mut TaskContext<'_>,
     ) -> Poll<()> {
+        actor.parts.appends.set_waker(task.waker());
         loop {
             if actor.guarded(ctx, AofWriter::work).is_none() {
                 return Poll::Ready(());
             }
-            let Some(due) = actor.core.due_ms() else {
+            if !actor.rests() {
+                continue;
+            }
+            let Some(due) = actor.due_ms() else {
                 self.alarm = None;
                 return Poll::Pending;
             };
@@ -239,54 +277,46 @@ impl ActorFuture<AofWriter> for Runner {
     }
 }
 
-impl Handler<Append> for AofWriter {
-    type Result = ();
-
-    fn handle(&mut self, append: Append, ctx: &mut Context<AofWriter>) {
-        let take = |writer: &mut AofWriter| {
-            writer.core.append(append.0, writer.parts.clock.steady_ms());
-        };
-        self.guarded(ctx, take);
-    }
-}
-
 impl Handler<SetPolicy> for AofWriter {
     type Result = ();
 
-    fn handle(&mut self, policy: SetPolicy, _: &mut Context<AofWriter>) {
-        self.core.set_policy(policy.0);
+    fn handle(&mut self, policy: SetPolicy, ctx: &mut Context<AofWriter>) {
+        self.file(ctx, |writer| {
+            let now_ms = writer.parts.clock.steady_ms();
+            writer.core.set_policy(policy.0, now_ms);
+        });
     }
 }
 
 impl Handler<Rebuild> for AofWriter {
     type Result = ();
 
-    fn handle(&mut self, rebuild: Rebuild, _: &mut Context<AofWriter>) {
-        self.core.rebuild(rebuild);
+    fn handle(&mut self, rebuild: Rebuild, ctx: &mut Context<AofWriter>) {
+        self.file(ctx, |writer| writer.core.rebuild(rebuild));
     }
 }
 
 impl Handler<Switch> for AofWriter {
     type Result = ();
 
-    fn handle(&mut self, switch: Switch, _: &mut Context<AofWriter>) {
-        self.core.switch(switch.0);
+    fn handle(&mut self, switch: Switch, ctx: &mut Context<AofWriter>) {
+        self.file(ctx, |writer| writer.core.switch(switch.0));
     }
 }
 
 impl Handler<SyncAll> for AofWriter {
     type Result = ();
 
-    fn handle(&mut self, sync: SyncAll, _: &mut Context<AofWriter>) {
-        self.core.sync(sync.0);
+    fn handle(&mut self, sync: SyncAll, ctx: &mut Context<AofWriter>) {
+        self.file(ctx, |writer| writer.core.sync(sync.0));
     }
 }
 
 impl Handler<Close> for AofWriter {
     type Result = ();
 
-    fn handle(&mut self, close: Close, _: &mut Context<AofWriter>) {
-        self.core.close(close.0);
+    fn handle(&mut self, close: Close, ctx: &mut Context<AofWriter>) {
+        self.file(ctx, |writer| writer.core.close(close.0));
     }
 }
 

@@ -13,16 +13,16 @@ use troupe::aof::increment::Increment;
 use troupe::aof::journal::{Figures, Journal, Sizes};
 use troupe::route::Map;
 use troupe::settings::Settings;
-use troupe::shard::turn::Held;
 use troupe::stream::Policy;
 
 use crate::admin::{Started, Writer};
 use crate::aof::filesystem::Os;
 use crate::aof::loader::{self, Loading};
-use crate::aof::writer::{AofWriter, Parts, Receivers};
+use crate::aof::writer::{AofWriter, Parts};
 use crate::clock::Clock;
-use crate::message::aof::{Asks, Begin};
+use crate::message::aof::{Appends, Asks, Begin};
 use crate::message::control::Restarted;
+use crate::post::Post;
 use crate::shard::Shard;
 use crate::shared::Shared;
 
@@ -32,6 +32,7 @@ const NO_THREAD: &str = "there is no thread for the append only file";
 pub(super) struct Starter {
     pub(super) map: Arc<Map>,
     pub(super) shards: Vec<Addr<Shard>>,
+    pub(super) post: Arc<Post>,
     pub(super) shared: Arc<Shared>,
     pub(super) figures: Arc<Mutex<Figures>>,
     pub(super) guardian: Recipient<Restarted>,
@@ -53,11 +54,13 @@ impl Starter {
         let (increment, sizes) = directory.open_increment()?;
         let policy = Policy::from(settings.appendfsync);
         let arbiter = Arbiter::try_new().context(NO_THREAD)?;
-        let made = self.writer(Journal::new(policy, sizes), directory, increment);
-        let writer = reach(&Supervisor::start_in_arbiter(&arbiter.handle(), move |_| made()));
+        let (parts, appends) = self.parts();
+        let journal = Journal::new(policy, sizes);
+        let made = move |_: &mut _| AofWriter::new(journal, directory, increment, parts);
+        let writer = reach(&Supervisor::start_in_arbiter(&arbiter.handle(), made), appends);
         for shard in &self.shards {
-            let (append, rebuild) = (writer.append.clone(), writer.rebuild.clone());
-            shard.do_send(Begin { append, rebuild, policy });
+            let (appends, rebuild) = (writer.appends.clone(), writer.rebuild.clone());
+            shard.do_send(Begin { appends, rebuild, policy });
         }
         Ok(Some(writer))
     }
@@ -68,15 +71,15 @@ impl Starter {
         let loading = |shard: &Addr<Shard>| Loading {
             replay: shard.clone().recipient(),
             lend: shard.clone().recipient(),
-            letters: shard.clone().recipient(),
         };
+        let post = self.post.clone();
         let shards = self.shards.iter().map(loading).collect();
         let renames = settings.rename_command.clone();
         let (began, skips_refused) = (self.clock.nanos(), settings.aof_load_skip_refused);
         let (sender, receiver) = oneshot::channel();
         std::thread::Builder::new().name("loader".to_owned()).spawn(move || {
             // The starter waits for it.
-            let _ = sender.send(loader::load_all(files, map, renames, shards, skips_refused));
+            let _ = sender.send(loader::load_all(files, map, renames, shards, post, skips_refused));
         })?;
         let loaded = receiver.await.context("the loader ended without a word")??;
         let read = &loaded.read;
@@ -111,13 +114,13 @@ impl Starter {
                 return receiver;
             }
         };
-        let parts = self.parts();
+        let (parts, appends) = self.parts();
         self.shared.journal.reset();
         arbiter.spawn_fn(move || match open() {
             Ok((directory, base)) => {
                 let journal = Journal::new(Policy::Never, Sizes::default());
                 let made = AofWriter::of_base(journal, watches, directory, base, parts);
-                let _ = sender.send(Ok(reach(&Supervisor::start(move |_| made))));
+                let _ = sender.send(Ok(reach(&Supervisor::start(move |_| made), appends)));
             }
             Err(error) => {
                 let _ = sender.send(Err(error.to_string()));
@@ -127,24 +130,16 @@ impl Starter {
         receiver
     }
 
-    fn writer(
-        &self,
-        journal: Journal<Held>,
-        directory: Directory,
-        increment: Increment,
-    ) -> impl FnOnce() -> AofWriter + Send + use<> {
-        let parts = self.parts();
-        move || AofWriter::new(journal, directory, increment, parts)
-    }
-
-    fn parts(&self) -> Parts {
-        let receivers = Receivers {
-            letters: self.shards.iter().map(|shard| shard.clone().recipient()).collect(),
-            progress: self.shards.iter().map(|shard| shard.clone().recipient()).collect(),
-        };
+    /// What a writer is given, and the inbox that shards append to.
+    fn parts(&self) -> (Parts, Appends) {
+        let appends = Appends::default();
+        let progress = self.shards.iter().map(|shard| shard.clone().recipient()).collect();
         let guardian = self.guardian.clone();
         let (shared, figures) = (self.shared.clone(), self.figures.clone());
-        Parts { receivers, shared, figures, clock: self.clock.clone(), guardian }
+        let (post, clock) = (self.post.clone(), self.clock.clone());
+        let parts =
+            Parts { appends: appends.clone(), post, progress, shared, figures, clock, guardian };
+        (parts, appends)
     }
 }
 
@@ -156,9 +151,9 @@ fn place(settings: &Settings) -> Place {
     }
 }
 
-fn reach(writer: &Addr<AofWriter>) -> Writer {
+fn reach(writer: &Addr<AofWriter>, appends: Appends) -> Writer {
     Writer {
-        append: writer.clone().recipient(),
+        appends,
         rebuild: writer.clone().recipient(),
         policy: writer.clone().recipient(),
         switch: writer.clone().recipient(),

@@ -1,5 +1,7 @@
 //! Mail for the AOF writer.
 
+use std::sync::Arc;
+
 use actix::{Message, Recipient};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
@@ -8,6 +10,7 @@ use troupe::route::ShardId;
 use troupe::shard::turn::Held;
 use troupe::stream::{self, Policy};
 
+use crate::inbox::Inbox;
 use crate::message::shard;
 
 /// Where the writer says how something went that was asked of it: why not, if it failed.
@@ -17,10 +20,9 @@ pub type Asks = oneshot::Sender<Result<(), String>>;
 /// once, and that is the bound.
 pub type Reports = UnboundedSender<Event>;
 
-/// What a shard did in one turn.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Append(pub stream::Append<Held>);
+/// Where a writer finds what shards did, a turn each: the one order of all effects. Its other mail
+/// comes behind what was appended before that was sent.
+pub type Appends = Arc<Inbox<stream::Append<Held>>>;
 
 /// A change of `appendfsync`.
 #[derive(Message, Clone, Copy, Debug)]
@@ -48,7 +50,7 @@ pub struct Rebuild {
 #[rtype(result = "()")]
 pub struct BeginBase {
     /// Where effects go.
-    pub append: Recipient<Append>,
+    pub appends: Appends,
     /// The number of the base.
     pub number: u32,
 }
@@ -79,7 +81,7 @@ pub struct SyncAll(pub Asks);
 #[rtype(result = "()")]
 pub struct Begin {
     /// Where effects go.
-    pub append: Recipient<Append>,
+    pub appends: Appends,
     /// Where a rebuild is asked for.
     pub rebuild: Recipient<Rebuild>,
     /// When replies may leave.

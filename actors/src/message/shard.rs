@@ -1,38 +1,13 @@
-//! Mail for a shard, and for the thread that it stands for.
+//! Mail for a shard, and for the thread that it stands for. Letters come through its inbox, and are
+//! taken in ahead of mail that was sent later.
 
-use actix::{Message, Recipient};
+use actix::Message;
 use tokio::sync::oneshot;
 use troupe::keyspace::space::Slots;
-use troupe::route::ShardId;
-use troupe::shard::letter::Letter;
 use troupe::shard::question::{Answer, Question};
 use troupe::shard::refusal::Refusal;
 use troupe::shard::replay::Records;
 use troupe::stream::Progress;
-
-/// All letters of one turn of one thread to this one.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Letters(pub Vec<Letter>);
-
-impl Letters {
-    /// Sends letters to the shards that have these mailboxes, all that go to one of them together.
-    pub fn send_each(
-        mailboxes: &[Recipient<Letters>],
-        letters: impl IntoIterator<Item = (ShardId, Letter)>,
-    ) {
-        let mut mail: Vec<Vec<Letter>> = Vec::new();
-        mail.resize_with(mailboxes.len(), Vec::new);
-        for (to, letter) in letters {
-            mail[usize::from(to)].push(letter);
-        }
-        for (mailbox, letters) in mailboxes.iter().zip(mail) {
-            if !letters.is_empty() {
-                mailbox.do_send(Letters(letters));
-            }
-        }
-    }
-}
 
 /// A question about the shard; the answer goes back by itself, since a handler never waits.
 #[derive(Message)]

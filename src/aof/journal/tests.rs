@@ -56,7 +56,7 @@ fn fault(operation: &'static str) -> Fault {
 fn incr(shard: u16, db: u32, text: &'static str) -> Append<&'static str> {
     let bytes = format!("*2\r\n$4\r\nINCR\r\n${}\r\n{text}\r\n", text.len()).into_bytes();
     let runs = vec![Run { db, end: bytes.len() }];
-    Append { shard, runs, bytes, finished: vec![text] }
+    Append { shard, runs, bytes, finished: vec![text], is_urgent: false }
 }
 
 fn append(journal: &mut Journal<&'static str>, append: Append<&'static str>, now_ms: u64) {
@@ -118,14 +118,21 @@ fn what_comes_in_during_a_sync_waits_for_the_next_one() {
     assert_eq!(sync, Work::Sync, "a stream of appends must not put the sync off");
     append(&mut journal, incr(0, 0, "c"), 0);
     // A batch without effects that saw a and b.
-    let reader = Append { shard: 1, runs: vec![], bytes: vec![], finished: vec!["reader"] };
+    let reader = Append {
+        shard: 1,
+        runs: vec![],
+        bytes: vec![],
+        finished: vec!["reader"],
+        is_urgent: false,
+    };
     append(&mut journal, reader, 0);
     assert_eq!(journal.next(0), None, "one piece of work at a time");
     journal.done(sync.perform(&mut disk), 0);
     assert_eq!(released(&journal.take_news()), ["a"]);
     drive(&mut journal, &mut disk, 0);
     assert_eq!(released(&journal.take_news()), ["b", "c", "reader"]);
-    let late = Append { shard: 1, runs: vec![], bytes: vec![], finished: vec!["late"] };
+    let late =
+        Append { shard: 1, runs: vec![], bytes: vec![], finished: vec!["late"], is_urgent: false };
     append(&mut journal, late, 0);
     assert_eq!(released(&journal.take_news()), ["late"], "all that it saw is durable");
 }
@@ -161,15 +168,19 @@ fn no_never_syncs_but_at_the_end() {
 fn a_changed_policy_keeps_the_order_and_the_word_given() {
     let (mut journal, mut disk) = (Journal::new(Policy::Always, Sizes::default()), Disk::default());
     append(&mut journal, incr(0, 0, "a"), 0);
-    journal.set_policy(Policy::Never);
+    journal.set_policy(Policy::Never, 0);
     append(&mut journal, incr(0, 0, "b"), 0);
     assert_eq!(released(&journal.take_news()), [""; 0]);
     drive(&mut journal, &mut disk, 0);
     assert_eq!(released(&journal.take_news()), ["a", "b"]);
     append(&mut journal, incr(0, 0, "c"), 0);
     drive(&mut journal, &mut disk, 0);
-    journal.set_policy(Policy::Always);
-    append(&mut journal, Append { shard: 0, runs: vec![], bytes: vec![], finished: vec!["d"] }, 0);
+    journal.set_policy(Policy::Always, 0);
+    append(
+        &mut journal,
+        Append { shard: 0, runs: vec![], bytes: vec![], finished: vec!["d"], is_urgent: false },
+        0,
+    );
     assert_eq!(released(&journal.take_news()), ["c"]);
     drive(&mut journal, &mut disk, 0);
     assert_eq!(released(&journal.take_news()), ["d"]);
@@ -183,7 +194,8 @@ fn selects_where_the_database_changes_and_first_in_a_file() {
         append(&mut journal, incr(0, db, "a"), 0);
     }
     let (one, two) = (incr(0, 12, "b"), incr(0, 3, "c"));
-    let mut both = Append { shard: 0, runs: one.runs, bytes: one.bytes, finished: vec![] };
+    let mut both =
+        Append { shard: 0, runs: one.runs, bytes: one.bytes, finished: vec![], is_urgent: false };
     both.bytes.extend(&two.bytes);
     both.runs.push(Run { db: 3, end: both.bytes.len() });
     append(&mut journal, both, 0);
@@ -201,12 +213,41 @@ fn progress_is_told_to_the_shard_that_sent() {
     append(&mut journal, incr(3, 0, "bcd"), 0);
     journal.take_news();
     drive(&mut journal, &mut disk, 0);
-    let told = journal.take_news();
-    let at = |shard, written, synced| News::Progress(Progress { shard, written, synced });
-    assert_eq!(told, [at(0, 21, 0), at(3, 23, 0)]);
+    assert_eq!(journal.take_news(), [], "so little is written that no credit hangs on it");
     drive(&mut journal, &mut disk, 1_000);
     assert_eq!(journal.take_news(), [at(0, 21, 21), at(3, 23, 23)]);
+    let much = "x".repeat(REPORT_BYTES as usize).leak();
+    append(&mut journal, incr(3, 0, much), 1_000);
+    journal.take_news();
+    drive(&mut journal, &mut disk, 1_000);
+    let written = disk.bytes.len() as u64 - 21 - SELECT.len() as u64;
+    assert_eq!(journal.take_news(), [at(3, written, 23)]);
 }
+
+#[test]
+fn under_always_syncs_are_reported_rarely_and_all_of_them_when_credit_hangs_on_them() {
+    let (mut journal, mut disk) = (Journal::new(Policy::Always, Sizes::default()), Disk::default());
+    let mut told = Vec::new();
+    for now_ms in 1..=2 * REPORT_EVERY_MS {
+        append(&mut journal, incr(0, 0, "a"), now_ms);
+        drive(&mut journal, &mut disk, now_ms);
+        let news = journal.take_news().into_iter();
+        told.extend(news.filter(|news| matches!(news, News::Progress(_))));
+    }
+    let (first, second) = (REPORT_EVERY_MS * 21, 2 * REPORT_EVERY_MS * 21);
+    assert_eq!(told, [at(0, first, first), at(0, second, second)]);
+    append(&mut journal, incr(0, 0, "a"), 0);
+    drive(&mut journal, &mut disk, 2 * REPORT_EVERY_MS + 1);
+    assert_eq!(journal.take_news(), [News::Release(vec!["a"])]);
+    journal.set_policy(Policy::EverySecond, 2 * REPORT_EVERY_MS + 1);
+    assert_eq!(journal.take_news(), [at(0, second + 21, second + 21)]);
+}
+
+fn at(shard: u16, written: u64, synced: u64) -> News<&'static str> {
+    News::Progress(Progress { shard, written, synced })
+}
+
+const SELECT: &str = "*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n";
 
 #[test]
 fn a_failed_write_refuses_cuts_retries_and_heals() {
@@ -326,7 +367,7 @@ fn a_base_is_followed_by_an_increment_that_selects_anew() {
     let base = disk.bytes.len() as u64;
     journal.begin_increment();
     let mut increment = Disk::default();
-    journal.set_policy(Policy::Always);
+    journal.set_policy(Policy::Always, 0);
     append(&mut journal, incr(0, 3, "b"), 1);
     drive(&mut journal, &mut increment, 1);
     assert_eq!(released(&journal.take_news()), ["a", "b"]);

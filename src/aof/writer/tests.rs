@@ -3,6 +3,7 @@
 use super::*;
 use crate::aof::journal::{RETRY_MS, Sizes};
 use crate::keyspace::effect::Run;
+use crate::stream::rounds::ROUND_MS;
 
 /// Something that waits: its name, and whether it has written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,13 +50,15 @@ impl Rig {
         let bytes = b"*1\r\n$4\r\nINCR\r\n".to_vec();
         let runs = vec![Run { db: 0, end: bytes.len() }];
         let finished = vec![Waits(name, true)];
-        self.writer.append(Append { shard: 0, runs, bytes, finished }, self.now_ms);
+        self.writer
+            .append(Append { shard: 0, runs, bytes, finished, is_urgent: false }, self.now_ms);
     }
 
     /// A batch that has read.
     fn read(&mut self, name: &'static str) {
         let finished = vec![Waits(name, false)];
-        let append = Append { shard: 1, runs: Vec::new(), bytes: Vec::new(), finished };
+        let append =
+            Append { shard: 1, runs: Vec::new(), bytes: Vec::new(), finished, is_urgent: false };
         self.writer.append(append, self.now_ms);
     }
 
@@ -111,6 +114,27 @@ fn what_is_durable_is_marked_behind_who_is_released() {
     assert_eq!(rig.work(), [released(&["a", "b"]), Task::MadeDurable(2)]);
     assert_eq!(rig.did, ["write", "sync"]);
     assert_eq!((rig.work(), rig.writer.due_ms()), (vec![], None));
+}
+
+#[test]
+fn appends_are_taken_in_by_rounds_unless_clients_wait() {
+    let mut rig = Rig::new(Policy::EverySecond);
+    assert!(!rig.writer.takes_in(false, 0));
+    assert_eq!(rig.writer.next_round_ms(), Some(ROUND_MS));
+    assert!(rig.writer.takes_in(true, 1), "it is hurried");
+    assert!(rig.writer.takes_in(false, ROUND_MS));
+    rig.writer.took_in(true, ROUND_MS);
+    assert_eq!(rig.writer.next_round_ms(), Some(2 * ROUND_MS));
+    rig.writer.set_policy(Policy::Always, ROUND_MS);
+    assert!(rig.writer.takes_in(false, ROUND_MS));
+    rig.writer.took_in(true, ROUND_MS);
+    assert_eq!(rig.writer.next_round_ms(), None, "it is woken for each");
+    rig.writer.set_policy(Policy::Never, ROUND_MS);
+    assert!(!rig.writer.takes_in(false, ROUND_MS));
+    rig.writer.close("asks");
+    assert!(rig.writer.takes_in(false, ROUND_MS), "who closes waits");
+    rig.work();
+    assert_eq!(rig.writer.next_round_ms(), None, "it has ended");
 }
 
 #[test]
@@ -197,7 +221,7 @@ fn a_base_is_left_for_an_increment_when_it_is_durable() {
     assert_eq!(rig.did[1..], ["sync", "write", "sync", "begin"]);
     assert!(tasks.contains(&Task::Answer("change", Ok(()))));
     // From now on it is a journal as any other.
-    rig.writer.set_policy(Policy::Always);
+    rig.writer.set_policy(Policy::Always, 0);
     rig.write("c");
     rig.writer.sync("change");
     let tasks = rig.work();
