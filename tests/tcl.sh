@@ -62,7 +62,8 @@ link() {
   local tool
   for tool in redis-cli redis-benchmark redis-check-aof; do ln -sf "$(command -v $tool)" "$suite/src/$tool"; done
   # The suite waits until the log names the process id (" PID: 123"), which a server says once it listens.
-  printf '#!/bin/sh\nexec "%s" "$@"\n' "$program" >"$suite/src/redis-server"
+  # Two shards, so that commands over several keys find them in two places.
+  printf '#!/bin/sh\nTROUPE_SHARDS=2 exec "%s" "$@"\n' "$program" >"$suite/src/redis-server"
   chmod +x "$suite/src/redis-server"
 }
 

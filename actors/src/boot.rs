@@ -21,7 +21,7 @@ use troupe::aof::journal::Figures;
 use troupe::base::hash::Hasher;
 use troupe::commands::action::Shutdown;
 use troupe::hooks::slowlog::LogIds;
-use troupe::route::Map;
+use troupe::route::{Map, ShardId};
 use troupe::settings::Settings;
 use troupe::shard::{self, Parts};
 
@@ -63,6 +63,8 @@ pub struct Server {
 pub struct Given {
     /// The settings.
     pub settings: Settings,
+    /// How many shards there are to be.
+    pub shards: ShardId,
     /// Their file, if there is one.
     pub file: Option<ConfigFile>,
     /// Time.
@@ -79,7 +81,7 @@ pub struct Given {
 /// # Errors
 /// What keeps it from starting, with a remedy where there is one.
 pub async fn start(given: Given) -> anyhow::Result<Server> {
-    let Given { settings, file, clock, descriptors, shutdown } = given;
+    let Given { settings, shards, file, clock, descriptors, shutdown } = given;
     let settings = Arc::new(settings);
     let path = file.as_ref().map(|file| &*file.path);
     let origin = admin::Origin::new(&settings, path, clock.now());
@@ -87,15 +89,14 @@ pub async fn start(given: Given) -> anyhow::Result<Server> {
     // From here on who connects is heard: programs that start servers wait for this line, and know
     // the number before the words.
     info!("PID: {}. Server initialized", std::process::id());
-    let count = count_shards(&settings);
-    let shared = Arc::new(Shared::new(count));
+    let shared = Arc::new(Shared::new(usize::from(shards)));
     let records = Records::default();
     let current: Current = Arc::new(RwLock::new(settings.clone()));
     let in_force = current.clone();
     let in_force = Arc::new(move || read(&in_force));
     let guardian = Guardian::new(clock.clone(), in_force, records.clone());
     let guardian = guardian.start().recipient();
-    let map = Arc::new(Map::new(count as u16));
+    let map = Arc::new(Map::new(shards));
     let post = Arc::<Post>::default();
     let (arbiters, shards) = start_shards(&settings, &map, &shared, &guardian, &clock, &post)?;
     post.meet(shards.iter().map(|shard| shard.clone().recipient()).collect());
@@ -142,14 +143,6 @@ pub async fn start(given: Given) -> anyhow::Result<Server> {
     shards.iter().for_each(|shard| shard.do_send(Loaded { load: 0 }));
     shared.is_loading.store(false, Ordering::Relaxed);
     Ok(Server { admin, listener: Some(listener), arbiters, post, unixsocket })
-}
-
-/// How many shards there are: as many as asked for, or as many as the machine has cores.
-pub fn count_shards(settings: &Settings) -> usize {
-    match settings.shards {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
-        count => count as usize,
-    }
 }
 
 /// Starts the router, and tells every thread where the others are. Returns when all know it: the
