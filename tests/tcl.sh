@@ -29,7 +29,7 @@ own="unit/auth unit/protocol unit/limits unit/introspection unit/introspection-2
 # Their encodings are not compared: since 7.2, as in Valkey, small lists and sets are packed. tests/scripts compares them.
 packed="unit/keyspace unit/scan unit/sort unit/type/list unit/type/list-2 unit/type/list-3 unit/type/set"
 # unit/violations and unit/type/set stand last: they change settings outside of any test, and leave them so.
-# Left out whole, because what they test is not there (README, "Not there yet"): unit/multi; unit/aofrw; unit/dump,
+# Left out whole, because what they test is not there (README, the first table): unit/multi; unit/aofrw; unit/dump,
 # integration/{rdb,corrupt-dump,corrupt-dump-fuzzer,dismiss-mem} and its convert-*-on-load (RDB files); unit/scripting,
 # unit/functions; unit/pubsub, unit/pubsubshard; unit/tracking; unit/acl, unit/acl-v2; unit/maxmemory, unit/client-eviction;
 # unit/tls; unit/cluster*; unit/wait, unit/pendingquerybuf, and what else in integration/ is about replicas. Besides:
