@@ -1,9 +1,86 @@
 //! What a shard decides: a letter in, state changed, letters and replies out.
 //!
-//! Plain code without actors, sockets or clocks: the server and a simulator run the same. A shard
-//! owns its slots; it runs the calls of a batch while their slots are here, hands the batch on to
-//! the shard of the next one, lends slots to commands that need several shards, and never waits.
-//! What must leave in order is collected, and leaves at the end of a turn ([`turn`]).
+//! Plain code without actors, sockets or clocks: the server and the simulator run the same.
+//!
+//! # Terms
+//!
+//! A **batch** is what one client has sent in one read: its requests, its session, and the replies
+//! so far. A client has one batch, and the batch travels whole. A **call** is one command of it
+//! while it runs. A **slot** holds the keys of one of 16,384 hash values, with their deadlines, in
+//! all databases. A **shard** owns some of the slots. Each thread has one shard and some of the
+//! clients. Shards send each other **letters**. A command over several shards is an **errand**: it
+//! visits them in ascending order and takes slots along as a **loan**. A shard works in **turns**.
+//! An **effect** is what a call changed, as a command for the journal.
+//!
+//! # A turn
+//!
+//! The connections of a thread that have read requests file their batches in the thread's list. The
+//! turn takes the list, with what has come by letter, and ends once for all of it.
+//!
+//! ```text
+//!  client 1   client 2   client 3                                  other shards
+//!     | read     | read     | read                                      | letters
+//!     v          v          v                                           v
+//!  [ batch 1,   batch 2,   batch 3 ]                               [ batch 4 ]
+//!     '----------+----------+---------------- the turn ----------------'
+//!                |
+//!                |  warm: the keys of all batches are fetched into the cache together
+//!                |  run:  call after call, batch after batch; replies go into their batch
+//!                |  end:
+//!                |    1. append   effects ----------------------> the journal's writer
+//!                |    2. pushes   what clients did not ask for --> clients of this thread
+//!                |    3. letters  batches, loans, moved slots ---> other shards
+//!                |    4. moved    slots that have come here -----> the router
+//!                v    5. homes    batches that are done ---------> clients of this thread
+//!     .----------+----------.
+//!     | write    | write    | write
+//!     v          v          v
+//! ```
+//!
+//! **The rule of the turn: nothing leaves earlier than what it tells of.** A reply, a push or a
+//! slot can show a change to somebody. So the change has its place in the journal before: whatever
+//! the other one does next stands behind it there. That makes the order of the journal the order of
+//! causes. With `appendfsync always` replies and pushes go to the writer with the append, and leave
+//! when it is durable. Letters never wait for the disk. The turn's end is a value, [`turn::Ready`];
+//! who runs the shard applies it part by part and decides nothing.
+//!
+//! # A GET on another thread's shard
+//!
+//! ```text
+//!  client    thread 0, shard 0              thread 1, shard 1
+//!    | GET b      |                              |
+//!    |----------->| slot of b: shard 1's         |
+//!    |            |---- Letter::Visit(batch) --->| warm, run: the reply goes into the batch
+//!    |            |<--- Letter::Home(batch) -----| end of its turn
+//!    |<-----------|                              |
+//!    |   reply    |                              |
+//! ```
+//!
+//! The calls behind it run at shard 1 too, for as long as their slots are there. Then the batch
+//! goes on. So the calls of one client run in their order, wherever their keys are.
+//!
+//! # A DEL over two shards
+//!
+//! ```text
+//!  client    thread 0, shard 0                thread 1, shard 1          journal
+//!    | DEL a b    |                                |                        |
+//!    |----------->| errand: slot of a here,        |                        |
+//!    |            | slot of b at shard 1           |                        |
+//!    |            | lends the slot of a            |                        |
+//!    |            |- Visit(batch with the loan) -->| puts a's slot beside   |
+//!    |            |                                | b's, runs DEL as if    |
+//!    |  others that want a's slot wait here        | both were its own      |
+//!    |            |                                |---- append: DEL a b -->|
+//!    |            |<- Return(slot of a) -----------|                        |
+//!    |            |   the waiting go on            |                        |
+//!    |            |<- Home(batch) -----------------|                        |
+//!    |<-----------|                                |                        |
+//! ```
+//!
+//! All errands go upwards, so none waits for one that waits for it. Batches for other slots go on
+//! at both shards meanwhile. A shard never waits: what cannot run yet is put aside (`waiting`).
+//! A loan comes home once, whatever panics; after a panic it comes home as torn, and its owner is
+//! rebuilt from the journal ([`loan`]).
 
 mod base;
 pub(crate) mod broken;
