@@ -132,7 +132,7 @@ pub async fn start(given: Given) -> anyhow::Result<Server> {
     let writer = if settings.appendonly { starter.load(&settings).await? } else { None };
     let begins = settings.appendonly && writer.is_none();
     let shards = starter.shards.clone();
-    admin.met_starter(Box::new(move |settings, watches| starter.begin(settings, watches)));
+    admin.met_starter(Box::new(move |settings, on_fault| starter.begin(settings, on_fault)));
     if let Some(writer) = writer {
         admin.met_writer(writer);
     } else if begins {
@@ -282,7 +282,7 @@ impl Reach {
             disturb: shard.clone().recipient(),
             policy: shard.clone().recipient(),
             begin_base: shard.clone().recipient(),
-            tell: shard.clone().recipient(),
+            write_base: shard.clone().recipient(),
             begin: shard.clone().recipient(),
             end: shard.clone().recipient(),
         }

@@ -68,7 +68,7 @@ pub struct Writer<F, A, R> {
     /// The file is that of a base that nothing lists yet.
     writes_base: bool,
     rebuilds: Vec<R>,
-    watching: Option<A>,
+    on_fault: Option<A>,
     switching: Option<A>,
     syncing: Option<A>,
     closing: Option<A>,
@@ -86,7 +86,7 @@ impl<F: Finished, A, R> Writer<F, A, R> {
             taken: 0,
             writes_base: false,
             rebuilds: Vec::new(),
-            watching: None,
+            on_fault: None,
             switching: None,
             syncing: None,
             closing: None,
@@ -94,10 +94,10 @@ impl<F: Finished, A, R> Writer<F, A, R> {
         }
     }
 
-    /// A writer over the file of a base that begins. Who `watches` is answered when it fails before
+    /// A writer over the file of a base that begins. `on_fault` is answered when it fails before
     /// it is whole, and else never.
-    pub fn of_base(journal: Journal<F>, watches: A) -> Self {
-        Self { writes_base: true, watching: Some(watches), ..Self::new(journal) }
+    pub fn of_base(journal: Journal<F>, on_fault: A) -> Self {
+        Self { writes_base: true, on_fault: Some(on_fault), ..Self::new(journal) }
     }
 
     /// Takes in what a shard did. A lost journal holds nobody back who only reads.
@@ -230,8 +230,8 @@ impl<F: Finished, A, R> Writer<F, A, R> {
 
     fn answer_fault(&mut self) {
         let fault = self.fault();
-        let watching = self.watching.take().filter(|_| self.writes_base);
-        for asks in [watching, self.switching.take(), self.syncing.take()].into_iter().flatten() {
+        let on_fault = self.on_fault.take().filter(|_| self.writes_base);
+        for asks in [on_fault, self.switching.take(), self.syncing.take()].into_iter().flatten() {
             self.tasks.push_back(Task::Answer(asks, fault.clone()));
         }
     }
@@ -279,7 +279,7 @@ impl<F: Finished, A, R> Writer<F, A, R> {
         }
         if result.is_ok() {
             self.writes_base = false;
-            self.watching = None;
+            self.on_fault = None;
             self.journal.begin_increment();
         }
         let asks = self.switching.take();

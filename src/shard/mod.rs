@@ -82,7 +82,6 @@
 //! A loan comes home once, whatever panics; after a panic it comes home as torn, and its owner is
 //! rebuilt from the journal ([`loan`]).
 
-mod base;
 pub(crate) mod broken;
 mod call;
 pub mod errand;
@@ -91,6 +90,7 @@ mod expire;
 mod lend;
 pub mod letter;
 pub mod loan;
+mod new_base;
 pub mod placing;
 pub mod question;
 pub mod refusal;
@@ -108,7 +108,7 @@ use std::sync::Arc;
 
 use crate::base::hash::Hasher;
 use crate::batch::Batch;
-use crate::clients::Watcher;
+use crate::clients::MonitorClient;
 use crate::commands::error::CommandError;
 use crate::hook::{Gate, Listener, Phase, Published, Sink};
 use crate::keyspace::access::AccessClock;
@@ -185,8 +185,8 @@ pub struct Shard {
     moves_held: i32,
     broken: Broken,
     post: Arc<dyn Post>,
-    /// Who is shown every command.
-    watchers: Arc<[Watcher]>,
+    /// Clients that have called MONITOR.
+    monitors: Arc<[MonitorClient]>,
     /// Its account with the journal, while there is one.
     credit: Option<Credit>,
     /// What leaves at the end of the turn.
@@ -219,7 +219,7 @@ impl Shard {
             panics: 0,
             last_panic: String::new(),
             has_journal: false,
-            base: None,
+            new_base: None,
         };
         let mut shard = Shard {
             id: parts.id,
@@ -236,7 +236,7 @@ impl Shard {
             moves_held: 0,
             broken: Broken::default(),
             post: parts.post,
-            watchers: Arc::default(),
+            monitors: Arc::default(),
             credit: None,
             outbox: Outbox::default(),
         };
@@ -345,7 +345,7 @@ impl Shard {
             Letter::MoveIn(slot, tables) => {
                 self.rebuilt.spare(slot);
                 self.engine.space.put(slot, tables);
-                self.tell_again();
+                self.look_for_unwritten();
                 self.outbox.moved.push(slot);
                 self.serve_waiting();
             }
@@ -354,8 +354,8 @@ impl Shard {
                 self.given.settings = settings;
                 self.publish();
             }
-            Letter::Watchers(watchers) => {
-                self.watchers = watchers;
+            Letter::Monitors(monitors) => {
+                self.monitors = monitors;
                 self.publish();
             }
             Letter::Pause(pause) => {
@@ -440,8 +440,8 @@ impl Shard {
 
     /// Tells the sinks what is published.
     fn publish(&mut self) {
-        let Shard { engine, given, watchers, .. } = self;
-        engine.sinks.adapt(&Published { settings: &given.settings, watchers });
+        let Shard { engine, given, monitors, .. } = self;
+        engine.sinks.adapt(&Published { settings: &given.settings, monitors });
     }
 
     fn take_back(&mut self, returned: Returned) {
@@ -460,15 +460,15 @@ impl Shard {
         if returned.torn {
             self.engine.phase = Phase::Suspect;
         }
-        self.tell_again();
+        self.look_for_unwritten();
         self.move_out();
         self.serve_waiting();
     }
 
-    /// Sends the slots away that have to leave and are here. What is not trusted stays until it is
-    /// rebuilt, and what is told to a new journal until that is done.
+    /// Sends away the slots that are here and have to leave. None leaves while the shard is not
+    /// trusted, nor while a base is written.
     fn move_out(&mut self) {
-        let is_held = self.moves_held > 0 || self.engine.base.is_some();
+        let is_held = self.moves_held > 0 || self.engine.new_base.is_some();
         if is_held || self.engine.phase != Phase::Serving {
             return;
         }

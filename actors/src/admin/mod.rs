@@ -17,7 +17,7 @@ use actix::Recipient;
 use tokio::sync::{mpsc, oneshot};
 use troupe::aof::journal::Figures;
 use troupe::batch::Home;
-use troupe::clients::{Pause, Watcher};
+use troupe::clients::{MonitorClient, Pause};
 use troupe::commands::action::{Action, Gathered, Shutdown};
 use troupe::commands::error::CommandError;
 use troupe::resp::Reply;
@@ -33,7 +33,7 @@ use crate::allocator;
 use crate::clock::Clock;
 use crate::descriptors::Descriptors;
 use crate::fault::Records;
-use crate::message::aof::{Begin, BeginBase, End, SetPolicy, Tell};
+use crate::message::aof::{Begin, BeginBase, End, SetPolicy, WriteBase};
 use crate::message::control::Panic;
 use crate::message::listener::{Open, Settle};
 use crate::message::router::Move;
@@ -67,7 +67,7 @@ pub struct Reach {
     /// A journal that begins.
     pub begin_base: Recipient<BeginBase>,
     /// Its base has begun at all shards.
-    pub tell: Recipient<Tell>,
+    pub write_base: Recipient<WriteBase>,
     /// It holds the data set.
     pub begin: Recipient<Begin>,
     /// It ends.
@@ -117,7 +117,7 @@ pub struct Admin {
     changing: tokio::sync::Mutex<()>,
     score: Mutex<Score>,
     pause: Mutex<Option<Pause>>,
-    watchers: Mutex<Vec<Watcher>>,
+    monitors: Mutex<Vec<MonitorClient>>,
     rates: Mutex<Rates>,
 }
 
@@ -134,7 +134,7 @@ impl Admin {
             changing: tokio::sync::Mutex::default(),
             score: Mutex::default(),
             pause: Mutex::default(),
-            watchers: Mutex::default(),
+            monitors: Mutex::default(),
             rates: Mutex::default(),
         }
     }
@@ -253,7 +253,7 @@ impl Actions for Admin {
                 // Nothing blocks yet, so there is nobody to release.
                 Action::ClientUnblock { .. } => reply.int(0),
                 Action::Monitor => {
-                    self.watch(Watcher { home, client: id }).await;
+                    self.add_monitor(MonitorClient { home, client: id }).await;
                     reply.ok();
                 }
                 Action::Shutdown(asked) => self.shutdown(asked).await?,
@@ -271,8 +271,8 @@ impl Actions for Admin {
         })
     }
 
-    fn unwatch(&self, id: u64) {
-        self.change_watchers(|watchers| watchers.retain(|watcher| watcher.client != id));
+    fn remove_monitor(&self, id: u64) {
+        self.change_monitors(|monitors| monitors.retain(|monitor| monitor.client != id));
     }
 }
 

@@ -73,15 +73,15 @@ impl AofWriter {
         AofWriter::around(writer::Writer::new(journal), directory, increment, parts)
     }
 
-    /// A writer over the file of a base that begins. Who `watches` is told when it fails.
+    /// A writer over the file of a base that begins. `on_fault` is answered when it fails.
     pub fn of_base(
         journal: Journal<Held>,
-        watches: Asks,
+        on_fault: Asks,
         directory: Directory,
         base: Increment,
         parts: Parts,
     ) -> AofWriter {
-        AofWriter::around(writer::Writer::of_base(journal, watches), directory, base, parts)
+        AofWriter::around(writer::Writer::of_base(journal, on_fault), directory, base, parts)
     }
 
     fn around(

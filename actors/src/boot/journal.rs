@@ -94,8 +94,8 @@ impl Starter {
     }
 
     /// Starts a writer over the file of a new base, or says why that is not possible. Who
-    /// `watches` is told when the base fails.
-    pub(super) fn begin(&self, settings: &Settings, watches: Asks) -> Started {
+    /// `on_fault` is answered when the base fails.
+    pub(super) fn begin(&self, settings: &Settings, on_fault: Asks) -> Started {
         let (sender, receiver) = oneshot::channel();
         let place = place(settings);
         let open = move || -> Result<(Directory, Increment), AofError> {
@@ -116,7 +116,7 @@ impl Starter {
         arbiter.spawn_fn(move || match open() {
             Ok((directory, base)) => {
                 let journal = Journal::new(Policy::Never, Sizes::default());
-                let made = AofWriter::of_base(journal, watches, directory, base, parts);
+                let made = AofWriter::of_base(journal, on_fault, directory, base, parts);
                 let _ = sender.send(Ok(reach(&Supervisor::start(move |_| made))));
             }
             Err(error) => {

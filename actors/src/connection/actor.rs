@@ -90,21 +90,21 @@ impl Connection {
         })
     }
 
-    /// Lets the batch come home. A client that watched and does so no more is told of no more
+    /// Lets the batch come home. A client that was a monitor and is none any more is shown no more
     /// commands.
     pub(super) fn home(&mut self, come: impl FnOnce(&mut Core)) {
-        let watched = self.core.watches();
+        let was_monitor = self.core.is_monitor();
         come(&mut self.core);
-        if watched && !self.core.watches() {
-            self.actions.unwatch(self.id);
+        if was_monitor && !self.core.is_monitor() {
+            self.actions.remove_monitor(self.id);
         }
     }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        if self.core.watches() {
-            self.actions.unwatch(self.id);
+        if self.core.is_monitor() {
+            self.actions.remove_monitor(self.id);
         }
         self.thread.remove_client(self.place);
     }
