@@ -17,7 +17,7 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::{info, warn};
-use troupe::aof::journal::Figures;
+use troupe::aof::journal::JournalFigures;
 use troupe::base::hash::Hasher;
 use troupe::commands::action::Shutdown;
 use troupe::hooks::slowlog::LogIds;
@@ -60,7 +60,7 @@ pub struct Server {
 }
 
 /// What a start is given.
-pub struct Given {
+pub struct Launch {
     /// The settings.
     pub settings: Settings,
     /// How many shards there are to be.
@@ -80,8 +80,8 @@ pub struct Given {
 ///
 /// # Errors
 /// What keeps it from starting, with a remedy where there is one.
-pub async fn start(given: Given) -> anyhow::Result<Server> {
-    let Given { settings, shards, file, clock, descriptors, shutdown } = given;
+pub async fn start(launch: Launch) -> anyhow::Result<Server> {
+    let Launch { settings, shards, file, clock, descriptors, shutdown } = launch;
     let settings = Arc::new(settings);
     let path = file.as_ref().map(|file| &*file.path);
     let origin = admin::Origin::new(&settings, path, clock.now());
@@ -101,7 +101,7 @@ pub async fn start(given: Given) -> anyhow::Result<Server> {
     let (arbiters, shards) = start_shards(&settings, &map, &shared, &guardian, &clock, &post)?;
     post.meet(shards.iter().map(|shard| shard.clone().recipient()).collect());
     let router = start_router(&map, &arbiters, &shards, &guardian, &clock)?;
-    let figures = Arc::new(Mutex::new(Figures::default()));
+    let figures = Arc::new(Mutex::new(JournalFigures::default()));
     let admin = Arc::new(Admin::new(admin::Parts {
         shards: shards.iter().map(Reach::of).collect(),
         router: router.clone().recipient(),

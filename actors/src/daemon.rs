@@ -15,7 +15,7 @@ use troupe::commands::action::Shutdown;
 use troupe::route::{self, ShardId};
 use troupe::settings::{Settings, Supervision};
 
-use crate::boot::{self, Given, Server};
+use crate::boot::{self, Launch, Server};
 use crate::clock::Clock;
 use crate::descriptors::{Descriptors, Shortage};
 use crate::logging;
@@ -82,9 +82,9 @@ async fn live(
     let mut causes = Causes::new(asked).context("signals cannot be heard")?;
     let port = settings.port;
     notify(&[NotifyState::Status("Loading the data set")]);
-    let given = Given { settings, shards, file, clock: Clock::new(), shutdown, descriptors };
+    let launch = Launch { settings, shards, file, clock: Clock::new(), shutdown, descriptors };
     let server = tokio::select! {
-        server = boot::start(given) => server?,
+        server = boot::start(launch) => server?,
         why = causes.wait() => {
             info!("{why}");
             info!("The data set is not loaded yet: there is nothing to write");

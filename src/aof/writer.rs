@@ -17,7 +17,7 @@
 
 use std::collections::VecDeque;
 
-use super::journal::{Figures, Journal, News};
+use super::journal::{Journal, JournalFigures, News};
 use super::storage::{Fault, Work};
 use crate::stream::{Append, Finished, Policy};
 
@@ -37,7 +37,7 @@ pub enum Task<F, A, R> {
     /// Send this to whom it concerns.
     Tell(News<F>),
     /// Show these figures to who looks.
-    Show(Figures),
+    Show(JournalFigures),
     /// Tell who asked how it went.
     Answer(A, Result<(), String>),
     /// End the process, for this reason.
@@ -259,7 +259,7 @@ impl<F: Finished, A, R> Writer<F, A, R> {
         self.is_over = true;
         let waiting = self.journal.take_waiting();
         self.release(waiting);
-        self.tasks.push_back(Task::Show(Figures::default()));
+        self.tasks.push_back(Task::Show(JournalFigures::default()));
         let asks = self.closing.take();
         self.tasks.extend(asks.map(|asks| Task::Answer(asks, result)));
         self.tasks.push_back(Task::End);

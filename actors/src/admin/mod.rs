@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
 use actix::Recipient;
 use tokio::sync::{mpsc, oneshot};
-use troupe::aof::journal::Figures;
+use troupe::aof::journal::JournalFigures;
 use troupe::batch::Home;
 use troupe::clients::{MonitorClient, Pause};
 use troupe::commands::action::{Action, Gathered, Shutdown};
@@ -89,7 +89,7 @@ pub struct Parts {
     /// Restarts of actors.
     pub restarts: Records,
     /// The journal's figures.
-    pub journal: Arc<Mutex<Figures>>,
+    pub journal: Arc<Mutex<JournalFigures>>,
     /// What does not change while the process lives.
     pub origin: Origin,
     /// Time.

@@ -24,7 +24,7 @@ use crate::message::aof::Rebuild;
 use crate::message::shard::{self, Lend, Letters, Replay};
 
 /// How a shard is reached that loads.
-pub struct Loading {
+pub struct LoadingShard {
     /// Records.
     pub replay: Recipient<Replay>,
     /// Slots that it has to give.
@@ -54,7 +54,7 @@ struct Driver {
     load: u64,
     lanes: BTreeMap<ShardId, Lane>,
     /// By shard; none where one shard loads, from which no slots are brought away.
-    shards: Vec<Loading>,
+    shards: Vec<LoadingShard>,
 }
 
 /// Reads all files to all shards, on the calling thread, which is none of an actor's.
@@ -65,7 +65,7 @@ pub fn load_all(
     files: Vec<Listed>,
     map: Arc<Map>,
     renames: Renames,
-    shards: Vec<Loading>,
+    shards: Vec<LoadingShard>,
     skips_refused: bool,
 ) -> Result<Loaded, LoadError> {
     let lanes = (0..).zip(&shards).map(|(shard, loading)| (shard, Lane::new(&loading.replay)));

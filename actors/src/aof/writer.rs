@@ -14,7 +14,7 @@ use tokio::time::{Sleep, sleep};
 use tracing::{error, info, warn};
 use troupe::aof::directory::Directory;
 use troupe::aof::increment::Increment;
-use troupe::aof::journal::{Figures, Journal, News};
+use troupe::aof::journal::{Journal, JournalFigures, News};
 use troupe::aof::storage::Work;
 use troupe::aof::writer::{self, Task};
 use troupe::shard::letter::Letter;
@@ -44,7 +44,7 @@ pub struct Parts {
     /// What all threads share.
     pub shared: Arc<Shared>,
     /// Where its figures are seen.
-    pub figures: Arc<Mutex<Figures>>,
+    pub figures: Arc<Mutex<JournalFigures>>,
     /// Time.
     pub clock: Clock,
     /// Restarts.

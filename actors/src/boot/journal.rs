@@ -7,10 +7,10 @@ use actix::{Addr, Arbiter, Recipient, Supervisor};
 use anyhow::Context as _;
 use tokio::sync::oneshot;
 use tracing::{info, warn};
-use troupe::aof::directory::{Directory, Origin, Place};
+use troupe::aof::directory::{Directory, Location, Origin};
 use troupe::aof::error::AofError;
 use troupe::aof::increment::Increment;
-use troupe::aof::journal::{Figures, Journal, Sizes};
+use troupe::aof::journal::{Journal, JournalFigures, Sizes};
 use troupe::route::Map;
 use troupe::settings::Settings;
 use troupe::shard::turn::Held;
@@ -18,7 +18,7 @@ use troupe::stream::Policy;
 
 use crate::admin::{Started, Writer};
 use crate::aof::filesystem::Os;
-use crate::aof::loader::{self, Loading};
+use crate::aof::loader::{self, LoadingShard};
 use crate::aof::writer::{AofWriter, Parts, Receivers};
 use crate::clock::Clock;
 use crate::message::aof::{Asks, Begin};
@@ -33,7 +33,7 @@ pub(super) struct Starter {
     pub(super) map: Arc<Map>,
     pub(super) shards: Vec<Addr<Shard>>,
     pub(super) shared: Arc<Shared>,
-    pub(super) figures: Arc<Mutex<Figures>>,
+    pub(super) figures: Arc<Mutex<JournalFigures>>,
     pub(super) guardian: Recipient<Restarted>,
     pub(super) clock: Clock,
 }
@@ -65,7 +65,7 @@ impl Starter {
     /// Tells whether the journal has to be written anew.
     async fn read(&self, directory: &Directory, settings: &Settings) -> anyhow::Result<bool> {
         let (files, map) = (directory.files()?, self.map.clone());
-        let loading = |shard: &Addr<Shard>| Loading {
+        let loading = |shard: &Addr<Shard>| LoadingShard {
             replay: shard.clone().recipient(),
             lend: shard.clone().recipient(),
             letters: shard.clone().recipient(),
@@ -148,8 +148,8 @@ impl Starter {
     }
 }
 
-fn place(settings: &Settings) -> Place {
-    Place {
+fn place(settings: &Settings) -> Location {
+    Location {
         dir: settings.dir.clone(),
         appenddirname: settings.appenddirname.clone(),
         appendfilename: settings.appendfilename.clone(),

@@ -288,7 +288,9 @@ fn the_figures_at_the_end_are_those_of_no_journal() {
     while let Some(task) = rig.writer.next(0) {
         match task {
             Task::Show(figures) => shown = Some(figures),
-            Task::Answer(..) => assert_eq!(shown, Some(Figures::default()), "ahead of the answer"),
+            Task::Answer(..) => {
+                assert_eq!(shown, Some(JournalFigures::default()), "ahead of the answer")
+            }
             _ => {}
         }
     }
