@@ -10,7 +10,7 @@
 use std::sync::Arc;
 
 use crate::base::millis::Millis;
-use crate::clients::{Pause, Watcher};
+use crate::clients::{MonitorClient, Pause};
 use crate::commands::call::Call;
 use crate::commands::error::CommandError;
 pub use crate::keyspace::listener::Listener;
@@ -90,8 +90,8 @@ pub trait Gate {
 pub struct Published<'a> {
     /// The settings in force.
     pub settings: &'a Settings,
-    /// Who is shown every command.
-    pub watchers: &'a Arc<[Watcher]>,
+    /// Clients that have called MONITOR.
+    pub monitors: &'a Arc<[MonitorClient]>,
 }
 
 /// A layer that sees what happened.

@@ -14,6 +14,16 @@ pub type ShardId = u16;
 /// The most shards that a process can have.
 pub const SHARDS_MAX: ShardId = 1024;
 
+/// Cores of the machine for each shard where `shards` is 0. A command whose key is on another
+/// thread than its client costs a hop. That pays where the other thread has a core to itself.
+const CORES_A_SHARD: usize = 4;
+
+/// How many shards a server has: `wanted`, or, for 0, what suits this many cores.
+pub fn count_shards(wanted: u32, cores: usize) -> ShardId {
+    let count = if wanted > 0 { wanted as usize } else { cores / CORES_A_SHARD };
+    count.clamp(1, usize::from(SHARDS_MAX)) as ShardId
+}
+
 /// Which shard owns which slot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Map {
@@ -110,6 +120,15 @@ fn scatter(number: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn there_is_one_shard_for_each_four_cores_unless_told_otherwise() {
+        let by_cores = [(1, 1), (2, 1), (4, 1), (7, 1), (8, 2), (64, 16), (100_000, SHARDS_MAX)];
+        for (cores, shards) in by_cores {
+            assert_eq!(count_shards(0, cores), shards, "{cores} cores");
+            assert_eq!(count_shards(3, cores), 3);
+        }
+    }
 
     #[test]
     fn no_shard_has_more_than_a_tenth_over_its_share() {

@@ -98,6 +98,18 @@ fn without_unit(text: &str) -> String {
     lower[..split].parse::<u64>().map_or(lower, |number| (number * factor).to_string())
 }
 
+/// The log says how many shards there are, and how to have more where nobody chose the number.
+#[test]
+fn the_log_says_how_many_shards_there_are() {
+    let log = Options::shards(3).start().log();
+    assert!(log.contains("Shards: 3, as 'shards' says"), "{log}");
+    let log = Options::default().start().log();
+    let cores = std::thread::available_parallelism().unwrap().get();
+    let count = (cores / 4).max(1);
+    assert!(log.contains(&format!("Shards: {count}, one for each four of {cores} cores")), "{log}");
+    assert!(log.contains("set 'shards'"), "{log}");
+}
+
 /// `config/troupe.toml` names every setting that is served, with its default; the server agrees,
 /// setting by setting. That no name is missing is a test of the table beside it.
 #[test]

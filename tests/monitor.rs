@@ -9,15 +9,15 @@ use crate::support::wait::{SOON, until};
 /// Commands in one pipeline.
 const COMMANDS: usize = 200;
 
-fn watcher(server: &Server) -> Client {
-    let mut watcher = server.client();
-    assert_eq!(watcher.line("MONITOR"), Reply::Simple("OK".to_owned()));
-    watcher
+fn monitor(server: &Server) -> Client {
+    let mut monitor = server.client();
+    assert_eq!(monitor.line("MONITOR"), Reply::Simple("OK".to_owned()));
+    monitor
 }
 
 /// The words of the next line.
-fn next(watcher: &mut Client) -> String {
-    let Reply::Simple(line) = watcher.read().unwrap() else { panic!("a line is a simple string") };
+fn next(monitor: &mut Client) -> String {
+    let Reply::Simple(line) = monitor.read().unwrap() else { panic!("a line is a simple string") };
     line.split_once("] ").unwrap().1.to_owned()
 }
 
@@ -27,16 +27,16 @@ fn pipeline() -> Vec<Vec<String>> {
 }
 
 #[test]
-fn a_watcher_sees_the_commands_of_a_connection_in_their_order() {
+fn a_monitor_sees_the_commands_of_a_connection_in_their_order() {
     for (shards, journal) in [(1, None), (4, None), (1, Some("always")), (4, Some("always"))] {
         let options = Options::shards(shards);
         let server = journal.map_or(options.clone(), |fsync| options.journal(fsync)).start();
-        let mut watchers = [watcher(&server), watcher(&server), watcher(&server)];
+        let mut monitors = [monitor(&server), monitor(&server), monitor(&server)];
         let mut client = server.client();
         client.pipeline(&pipeline()).unwrap();
-        for watcher in &mut watchers {
+        for monitor in &mut monitors {
             for number in 0..COMMANDS {
-                assert_eq!(next(watcher), format!("\"SET\" \"k{number}\" \"v\""));
+                assert_eq!(next(monitor), format!("\"SET\" \"k{number}\" \"v\""));
             }
         }
     }
@@ -44,43 +44,43 @@ fn a_watcher_sees_the_commands_of_a_connection_in_their_order() {
 
 /// Valkey 9.1.2 and Redis 7.0.15 do the same.
 #[test]
-fn a_watcher_sees_each_of_its_own_commands_behind_the_reply() {
+fn a_monitor_sees_each_of_its_own_commands_behind_the_reply() {
     for shards in [1, 2, 4] {
         let server = Options::shards(shards).start();
-        let mut watcher = watcher(&server);
+        let mut monitor = monitor(&server);
         for words in [&["PING"][..], &["CLIENT", "REPLY", "SKIP"], &["GET", "a"], &["ECHO", "b"]] {
-            watcher.send(words).unwrap();
+            monitor.send(words).unwrap();
         }
-        assert_eq!(watcher.read().unwrap(), Reply::Simple("PONG".to_owned()));
-        assert_eq!(next(&mut watcher), "\"PING\"");
-        assert_eq!(next(&mut watcher), "\"CLIENT\" \"REPLY\" \"SKIP\"");
-        assert_eq!(watcher.read().unwrap(), Reply::Bulk(b"b".to_vec()));
-        assert_eq!(next(&mut watcher), "\"ECHO\" \"b\"");
+        assert_eq!(monitor.read().unwrap(), Reply::Simple("PONG".to_owned()));
+        assert_eq!(next(&mut monitor), "\"PING\"");
+        assert_eq!(next(&mut monitor), "\"CLIENT\" \"REPLY\" \"SKIP\"");
+        assert_eq!(monitor.read().unwrap(), Reply::Bulk(b"b".to_vec()));
+        assert_eq!(next(&mut monitor), "\"ECHO\" \"b\"");
     }
 }
 
 #[test]
-fn a_watcher_that_has_left_sees_nothing() {
+fn a_monitor_that_has_left_sees_nothing() {
     let server = Options::shards(2).start();
-    let mut watcher = watcher(&server);
-    assert_eq!(watcher.line("RESET"), Reply::Simple("RESET".to_owned()));
+    let mut monitor = monitor(&server);
+    assert_eq!(monitor.line("RESET"), Reply::Simple("RESET".to_owned()));
     let mut sees_nothing = || {
         server.client().line("PING");
-        watcher.send(&["ECHO", "mark"]).unwrap();
+        monitor.send(&["ECHO", "mark"]).unwrap();
         let mark = Reply::Bulk(b"mark".to_vec());
-        std::iter::from_fn(|| watcher.read().ok().filter(|reply| *reply != mark)).count() == 0
+        std::iter::from_fn(|| monitor.read().ok().filter(|reply| *reply != mark)).count() == 0
     };
     until("MONITOR ends", SOON, &mut sees_nothing);
     assert!(sees_nothing());
 }
 
 #[test]
-fn under_always_what_a_watcher_has_seen_outlasts_a_kill() {
+fn under_always_what_a_monitor_has_seen_outlasts_a_kill() {
     let mut server = Options::shards(2).journal("always").start();
-    let mut watcher = watcher(&server);
+    let mut monitor = monitor(&server);
     let mut client = server.client();
     pipeline().iter().for_each(|words| client.send(words).unwrap());
-    let seen = (0..COMMANDS / 2).map(|_| next(&mut watcher)).last().unwrap();
+    let seen = (0..COMMANDS / 2).map(|_| next(&mut monitor)).last().unwrap();
     server.kill();
     server.restart();
     let key = seen.split('"').nth(3).unwrap();

@@ -29,7 +29,7 @@ own="unit/auth unit/protocol unit/limits unit/introspection unit/introspection-2
 # Their encodings are not compared: since 7.2, as in Valkey, small lists and sets are packed. tests/scripts compares them.
 packed="unit/keyspace unit/scan unit/sort unit/type/list unit/type/list-2 unit/type/list-3 unit/type/set"
 # unit/violations and unit/type/set stand last: they change settings outside of any test, and leave them so.
-# Left out whole, because what they test is not there (README, "Not there yet"): unit/multi; unit/aofrw; unit/dump,
+# Left out whole, because what they test is not there (README, the first table): unit/multi; unit/aofrw; unit/dump,
 # integration/{rdb,corrupt-dump,corrupt-dump-fuzzer,dismiss-mem} and its convert-*-on-load (RDB files); unit/scripting,
 # unit/functions; unit/pubsub, unit/pubsubshard; unit/tracking; unit/acl, unit/acl-v2; unit/maxmemory, unit/client-eviction;
 # unit/tls; unit/cluster*; unit/wait, unit/pendingquerybuf, and what else in integration/ is about replicas. Besides:
@@ -62,7 +62,8 @@ link() {
   local tool
   for tool in redis-cli redis-benchmark redis-check-aof; do ln -sf "$(command -v $tool)" "$suite/src/$tool"; done
   # The suite waits until the log names the process id (" PID: 123"), which a server says once it listens.
-  printf '#!/bin/sh\nexec "%s" "$@"\n' "$program" >"$suite/src/redis-server"
+  # Two shards, so that commands over several keys find them in two places.
+  printf '#!/bin/sh\nTROUPE_SHARDS=2 exec "%s" "$@"\n' "$program" >"$suite/src/redis-server"
   chmod +x "$suite/src/redis-server"
 }
 

@@ -26,5 +26,5 @@ pub trait Actions: Send + Sync {
     ) -> Performing;
 
     /// The client with this number sees no more commands of others.
-    fn unwatch(&self, id: u64);
+    fn remove_monitor(&self, id: u64);
 }

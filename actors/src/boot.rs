@@ -17,11 +17,11 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::{info, warn};
-use troupe::aof::journal::Figures;
+use troupe::aof::journal::JournalFigures;
 use troupe::base::hash::Hasher;
 use troupe::commands::action::Shutdown;
 use troupe::hooks::slowlog::LogIds;
-use troupe::route::Map;
+use troupe::route::{Map, ShardId};
 use troupe::settings::Settings;
 use troupe::shard::{self, Parts};
 
@@ -61,9 +61,11 @@ pub struct Server {
 }
 
 /// What a start is given.
-pub struct Given {
+pub struct Launch {
     /// The settings.
     pub settings: Settings,
+    /// How many shards there are to be.
+    pub shards: ShardId,
     /// Their file, if there is one.
     pub file: Option<ConfigFile>,
     /// Time.
@@ -79,8 +81,8 @@ pub struct Given {
 ///
 /// # Errors
 /// What keeps it from starting, with a remedy where there is one.
-pub async fn start(given: Given) -> anyhow::Result<Server> {
-    let Given { settings, file, clock, descriptors, shutdown } = given;
+pub async fn start(launch: Launch) -> anyhow::Result<Server> {
+    let Launch { settings, shards, file, clock, descriptors, shutdown } = launch;
     let settings = Arc::new(settings);
     let path = file.as_ref().map(|file| &*file.path);
     let origin = admin::Origin::new(&settings, path, clock.now());
@@ -88,19 +90,18 @@ pub async fn start(given: Given) -> anyhow::Result<Server> {
     // From here on who connects is heard: programs that start servers wait for this line, and know
     // the number before the words.
     info!("PID: {}. Server initialized", std::process::id());
-    let count = count_shards(&settings);
-    let shared = Arc::new(Shared::new(count));
+    let shared = Arc::new(Shared::new(usize::from(shards)));
     let records = Records::default();
     let current: Current = Arc::new(RwLock::new(settings.clone()));
     let in_force = current.clone();
     let in_force = Arc::new(move || read(&in_force));
     let guardian = Guardian::new(clock.clone(), in_force, records.clone());
     let guardian = guardian.start().recipient();
-    let map = Arc::new(Map::new(count as u16));
-    let post = Arc::new(Post::new(count));
+    let map = Arc::new(Map::new(shards));
+    let post = Arc::new(Post::new(shards));
     let (arbiters, shards) = start_shards(&settings, &map, &shared, &guardian, &clock, &post)?;
     let router = start_router(&map, &arbiters, &post, &guardian, &clock)?;
-    let figures = Arc::new(Mutex::new(Figures::default()));
+    let figures = Arc::new(Mutex::new(JournalFigures::default()));
     let admin = Arc::new(Admin::new(admin::Parts {
         shards: shards.iter().map(Reach::of).collect(),
         post: post.clone(),
@@ -140,7 +141,7 @@ pub async fn start(given: Given) -> anyhow::Result<Server> {
     let writer = if settings.appendonly { starter.load(&settings).await? } else { None };
     let begins = settings.appendonly && writer.is_none();
     let shards = starter.shards.clone();
-    admin.met_starter(Box::new(move |settings, watches| starter.begin(settings, watches)));
+    admin.met_starter(Box::new(move |settings, on_fault| starter.begin(settings, on_fault)));
     if let Some(writer) = writer {
         admin.met_writer(writer);
     } else if begins {
@@ -151,14 +152,6 @@ pub async fn start(given: Given) -> anyhow::Result<Server> {
     shards.iter().for_each(|shard| shard.do_send(Loaded { load: 0 }));
     shared.is_loading.store(false, Ordering::Relaxed);
     Ok(Server { admin, listener: Some(listener), arbiters, post, unixsocket })
-}
-
-/// How many shards there are: as many as asked for, or as many as the machine has cores.
-pub fn count_shards(settings: &Settings) -> usize {
-    match settings.shards {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
-        count => count as usize,
-    }
 }
 
 /// Starts the router, and tells every thread where it is. Returns when all know it.
@@ -298,7 +291,7 @@ impl Reach {
             disturb: shard.clone().recipient(),
             policy: shard.clone().recipient(),
             begin_base: shard.clone().recipient(),
-            tell: shard.clone().recipient(),
+            write_base: shard.clone().recipient(),
             begin: shard.clone().recipient(),
             end: shard.clone().recipient(),
         }

@@ -12,9 +12,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tracing::{error, info, warn};
 use troupe::commands::action::Shutdown;
+use troupe::route::{self, ShardId};
 use troupe::settings::{Settings, Supervision};
 
-use crate::boot::{self, Given, Server};
+use crate::boot::{self, Launch, Server};
 use crate::clock::Clock;
 use crate::descriptors::{Descriptors, Shortage};
 use crate::logging;
@@ -55,12 +56,13 @@ fn serve(start: Start, input: Option<Vec<u8>>) -> anyhow::Result<()> {
     log_panics();
     info!("Troupe {} is starting", env!("CARGO_PKG_VERSION"));
     warnings.iter().for_each(|warning| warn!("{warning}"));
-    let descriptors = make_room(&mut settings)?;
+    let shards = count_shards(&settings);
+    let descriptors = make_room(&mut settings, shards)?;
     let pidfile = write_pidfile(&settings.pidfile);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("the event loop of the main thread cannot be made")?;
     let system = actix::System::with_tokio_rt(|| runtime);
-    let ended = system.block_on(live(settings, file, descriptors));
+    let ended = system.block_on(live(settings, shards, file, descriptors));
     if let Some(path) = pidfile
         && let Err(error) = fs::remove_file(&path)
     {
@@ -72,6 +74,7 @@ fn serve(start: Start, input: Option<Vec<u8>>) -> anyhow::Result<()> {
 /// From the first actor to the last.
 async fn live(
     settings: Settings,
+    shards: ShardId,
     file: Option<ConfigFile>,
     descriptors: Descriptors,
 ) -> anyhow::Result<()> {
@@ -79,9 +82,9 @@ async fn live(
     let mut causes = Causes::new(asked).context("signals cannot be heard")?;
     let port = settings.port;
     notify(&[NotifyState::Status("Loading the data set")]);
-    let given = Given { settings, file, clock: Clock::new(), shutdown, descriptors };
+    let launch = Launch { settings, shards, file, clock: Clock::new(), shutdown, descriptors };
     let server = tokio::select! {
-        server = boot::start(given) => server?,
+        server = boot::start(launch) => server?,
         why = causes.wait() => {
             info!("{why}");
             info!("The data set is not loaded yet: there is nothing to write");
@@ -235,10 +238,24 @@ fn leave_terminal() -> io::Result<()> {
     Ok(())
 }
 
+/// How many shards there will be. The log says it, and how to have more.
+fn count_shards(settings: &Settings) -> ShardId {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let count = route::count_shards(settings.shards, cores);
+    match settings.shards {
+        0 => info!(
+            "Shards: {count}, one for each four of {cores} cores. More pay when one thread is busy \
+             and other cores are idle: set 'shards'"
+        ),
+        _ => info!("Shards: {count}, as 'shards' says, on {cores} cores"),
+    }
+    count
+}
+
 /// Makes room for `maxclients` clients, or lowers it to as many as there is room for.
-fn make_room(settings: &mut Settings) -> anyhow::Result<Descriptors> {
+fn make_room(settings: &mut Settings, shards: ShardId) -> anyhow::Result<Descriptors> {
     const REMEDY: &str = "raise it with `ulimit -n` or LimitNOFILE";
-    let descriptors = Descriptors::count(boot::count_shards(settings));
+    let descriptors = Descriptors::count(usize::from(shards));
     let Err(shortage) = descriptors.make_room(settings) else { return Ok(descriptors) };
     let (Shortage { limit, reserve }, clients) = (shortage, shortage.clients());
     if clients == 0 {

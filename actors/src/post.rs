@@ -20,7 +20,7 @@ pub struct Post {
 
 impl Post {
     /// An empty inbox for each of so many shards.
-    pub fn new(shards: usize) -> Post {
+    pub fn new(shards: u16) -> Post {
         let inboxes = (0..shards).map(|_| Arc::default()).collect();
         Post { inboxes, is_closed: AtomicBool::new(false) }
     }

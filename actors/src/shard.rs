@@ -41,7 +41,7 @@ pub struct Shard {
     thread: Rc<Thread>,
     guardian: Recipient<control::Restarted>,
     rebuild: Option<Recipient<aof::Rebuild>>,
-    /// Who hears of the slots that are told, while a journal begins.
+    /// Who hears how many slots are written, while a base is.
     reports: Option<aof::Reports>,
     /// The part with which the next turn begins.
     part: usize,
@@ -86,14 +86,14 @@ impl Shard {
         thread.slices.begin(&thread.clock);
         let mut clock = thread.clock.clone();
         let (now, start) = (thread.now(), thread.clock.nanos());
-        let tells = self.reports.is_some() && thread.with_shard(|shard| shard.has_room());
+        let writes_base = self.reports.is_some() && thread.with_shard(|shard| shard.has_room());
         let mut more = false;
         for _ in 0..PARTS {
             more |= thread.with_shard(|shard| match self.part {
                 0 => shard.work(now, &mut clock),
                 1 => shard.expire(now, &mut clock),
                 2 => shard.discard(&mut clock),
-                _ => tells && shard.tell(&mut clock),
+                _ => writes_base && shard.write_base(&mut clock),
             });
             self.part = (self.part + 1) % PARTS;
             if thread.clock.nanos() - start > SLICE_NS {
@@ -103,16 +103,16 @@ impl Shard {
         }
         thread.end_turn();
         thread.end_slice();
-        self.report_told();
+        self.report_written();
         more
     }
 
-    /// Reports what is told and on its way to the journal.
-    fn report_told(&self) {
+    /// Reports how many slots are written to the base, and on their way to the journal.
+    fn report_written(&self) {
         if let Some(reports) = &self.reports
-            && let Some(slots) = self.thread.with_shard(|shard| shard.take_told())
+            && let Some(slots) = self.thread.with_shard(|shard| shard.take_written())
         {
-            self.report(reports, Event::Told(slots));
+            self.report(reports, Event::SlotsWritten(slots));
         }
     }
 
@@ -364,12 +364,12 @@ impl Handler<aof::BeginBase> for Shard {
     }
 }
 
-impl Handler<aof::Tell> for Shard {
+impl Handler<aof::WriteBase> for Shard {
     type Result = ();
 
-    fn handle(&mut self, tell: aof::Tell, _: &mut Context<Shard>) {
+    fn handle(&mut self, write: aof::WriteBase, _: &mut Context<Shard>) {
         self.take_letters();
-        self.reports = Some(tell.0);
+        self.reports = Some(write.0);
         self.thread.wake();
     }
 }

@@ -1,17 +1,18 @@
 //! A journal that begins, and one that ends, while the server runs: which step follows which.
 //!
-//! A journal begins as a base in the commands of the protocol, told by the shards piece by piece
-//! (`crate::shard::base`); only when it is whole, durable and listed is the journal on, and do
-//! replies wait for it as `appendfsync` says. Whatever fails on the way leaves the server without a
-//! journal, as it was. A journal that ends is written out and synced first.
+//! A journal begins with a base, which the shards write piece by piece as commands
+//! (`crate::shard::new_base`). The journal is on when the base is whole, durable and listed in the
+//! manifest: from then on replies wait for it as `appendfsync` says. Whatever fails on the way
+//! leaves the server without a journal, as it was. A journal that ends is written out and synced
+//! first.
 //!
-//! The shell carries out each step that `next_step` gives, and hands `hear` what comes of it:
-//! nothing is asked for twice, and nothing is waited for but events. Each slot is told once, by
-//! whichever shard has it then, so the base is whole when all slots of the server are counted.
-//! Nothing here knows the client that asked: a change goes to its end when that client has gone.
+//! The shell carries out each step that `next_step` gives, and hands `hear` what comes of it.
+//! Nothing is asked for twice, and nothing is waited for but events. Each slot is written once, by
+//! whichever shard has it then. So the base is whole when as many slots are reported as there are.
+//! A change does not depend on the client that asked for it: it goes to its end without that.
 //!
-//! A shard that panics while its slots are told goes on with what it holds, of which nobody knows
-//! whether it is what was told: such a base is given up.
+//! A shard that panics before its slots are written goes on with what it holds. That may differ
+//! from what it has written, so the base is given up.
 
 use crate::base::slot::SLOTS;
 use crate::route::ShardId;
@@ -22,10 +23,10 @@ use crate::stream::Policy;
 pub enum Step {
     /// Start a writer over the file of a new base, which reports its faults: `Started`.
     Start,
-    /// Tell every shard that there is a journal that knows nothing of the data set: `Heard`.
+    /// Tell every shard that there is a journal, which is empty: `Heard`.
     BeginBase,
-    /// Tell every shard to tell its slots, and to report them: `Told`, `Panicked`.
-    Tell,
+    /// Tell every shard to write its slots to the base: `SlotsWritten`, `Panicked`.
+    WriteBase,
     /// Tell the writer that the base is whole: `Switched`.
     Switch,
     /// Tell the writer and every shard that there is a journal that holds the data set: `Heard`.
@@ -47,8 +48,8 @@ pub enum Event {
     Started,
     /// Every shard has taken up what this step told it.
     Heard(Step),
-    /// A shard has told so many slots more, the last of which are on their way to the writer.
-    Told(u32),
+    /// A shard has written so many slots more. The last of them are on their way to the writer.
+    SlotsWritten(u32),
     /// A shard has panicked.
     Panicked(ShardId),
     /// The base is durable and listed.
@@ -67,8 +68,8 @@ pub enum Event {
 enum State {
     Starting,
     BeginningBase,
-    /// So many slots are told.
-    Telling(u32),
+    /// So many slots are written.
+    WritingBase(u32),
     Switching,
     Taking,
     Syncing,
@@ -115,11 +116,11 @@ impl Change {
         match (self.state, event) {
             (State::Starting, Event::Started) => self.go(State::BeginningBase, Step::BeginBase),
             (State::BeginningBase, Event::Heard(Step::BeginBase)) => {
-                self.go(State::Telling(0), Step::Tell);
+                self.go(State::WritingBase(0), Step::WriteBase);
             }
-            (State::Telling(told), Event::Told(more)) => {
-                self.state = State::Telling(told + more);
-                if told + more >= u32::from(SLOTS) {
+            (State::WritingBase(written), Event::SlotsWritten(more)) => {
+                self.state = State::WritingBase(written + more);
+                if written + more >= u32::from(SLOTS) {
                     self.go(State::Switching, Step::Switch);
                 }
             }
@@ -164,8 +165,8 @@ impl Change {
 impl State {
     /// True while a journal begins and there is something to be left.
     fn can_fail(self) -> bool {
-        use State::{BeginningBase, Switching, Syncing, Taking, Telling};
-        matches!(self, BeginningBase | Telling(_) | Switching | Taking | Syncing)
+        use State::{BeginningBase, Switching, Syncing, Taking, WritingBase};
+        matches!(self, BeginningBase | WritingBase(_) | Switching | Taking | Syncing)
     }
 }
 
@@ -180,7 +181,7 @@ mod tests {
         match step {
             Step::Start => Event::Started,
             Step::BeginBase | Step::Take(_) | Step::Leave => Event::Heard(step),
-            Step::Tell => Event::Told(ALL),
+            Step::WriteBase => Event::SlotsWritten(ALL),
             Step::Switch => Event::Switched,
             Step::Sync => Event::Synced,
             Step::AskPhases => Event::Serving(true),
@@ -203,7 +204,7 @@ mod tests {
     }
 
     fn way(policy: Policy) -> Vec<Step> {
-        let mut steps = vec![Step::Start, Step::BeginBase, Step::Tell, Step::Switch];
+        let mut steps = vec![Step::Start, Step::BeginBase, Step::WriteBase, Step::Switch];
         steps.push(Step::Take(policy));
         steps.extend((policy == Policy::Always).then_some(Step::Sync));
         steps
@@ -246,34 +247,34 @@ mod tests {
         }
     }
 
-    fn telling() -> Change {
+    fn writing_base() -> Change {
         let mut change = Change::begin(Policy::Never);
         for _ in 0..2 {
             let step = change.next_step().expect("it goes on");
             change.hear(success(step));
         }
-        assert_eq!(change.next_step(), Some(Step::Tell));
+        assert_eq!(change.next_step(), Some(Step::WriteBase));
         change
     }
 
     #[test]
-    fn a_base_is_whole_when_every_slot_is_told() {
-        let mut change = telling();
-        for told in [ALL / 2, 1, ALL / 2 - 2] {
-            change.hear(Event::Told(told));
+    fn a_base_is_whole_when_every_slot_is_written() {
+        let mut change = writing_base();
+        for written in [ALL / 2, 1, ALL / 2 - 2] {
+            change.hear(Event::SlotsWritten(written));
             assert_eq!(change.next_step(), None);
         }
-        change.hear(Event::Told(1));
+        change.hear(Event::SlotsWritten(1));
         assert_eq!((change.next_step(), change.next_step()), (Some(Step::Switch), None));
     }
 
     #[test]
     fn what_comes_late_changes_nothing() {
-        let mut change = telling();
+        let mut change = writing_base();
         change.hear(Event::Failed("the disk is full".to_owned()));
         assert_eq!(change.next_step(), Some(Step::Leave));
         for late in [
-            Event::Told(ALL),
+            Event::SlotsWritten(ALL),
             Event::Heard(Step::BeginBase),
             Event::Panicked(0),
             Event::Failed("later".to_owned()),

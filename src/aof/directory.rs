@@ -32,7 +32,7 @@ use crate::aof::manifest::{self, MANIFEST_BYTES_MAX, Manifest};
 
 /// Where the journal lives: the three settings of that name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct Location {
     /// `dir`
     pub dir: PathBuf,
     /// `appenddirname`
@@ -77,7 +77,7 @@ pub enum Origin {
 
 impl Directory {
     /// Opens the directory, or makes it, for a journal that goes on from what is there.
-    pub fn open(system: Box<dyn FileSystem>, place: &Place) -> Result<Self, AofError> {
+    pub fn open(system: Box<dyn FileSystem>, place: &Location) -> Result<Self, AofError> {
         let mut directory = Self::open_anew(system, place)?;
         directory.adopt(&place.dir)?;
         Ok(directory)
@@ -85,7 +85,7 @@ impl Directory {
 
     /// Opens the directory, or makes it, for a journal that begins anew. What is there is left as
     /// it is until [`Directory::begin`].
-    pub fn open_anew(system: Box<dyn FileSystem>, place: &Place) -> Result<Self, AofError> {
+    pub fn open_anew(system: Box<dyn FileSystem>, place: &Location) -> Result<Self, AofError> {
         for (setting, value) in
             [("appenddirname", &place.appenddirname), ("appendfilename", &place.appendfilename)]
         {

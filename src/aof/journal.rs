@@ -56,7 +56,7 @@ pub enum News<F> {
 
 /// Figures for INFO.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Figures {
+pub struct JournalFigures {
     /// `aof_current_size`: bytes in all files of the journal.
     pub current_size: u64,
     /// `aof_base_size`
@@ -77,10 +77,10 @@ pub struct Figures {
     pub waiting: u64,
 }
 
-impl Default for Figures {
+impl Default for JournalFigures {
     /// Those of no journal.
-    fn default() -> Figures {
-        Figures {
+    fn default() -> JournalFigures {
+        JournalFigures {
             current_size: 0,
             base_size: 0,
             buffer_length: 0,
@@ -474,8 +474,8 @@ impl<F> Journal<F> {
     }
 
     /// The figures for INFO.
-    pub fn figures(&self) -> Figures {
-        Figures {
+    pub fn figures(&self) -> JournalFigures {
+        JournalFigures {
             current_size: self.sizes.total,
             base_size: self.sizes.base,
             buffer_length: (self.buffer.len() + self.in_flight.len()) as u64,

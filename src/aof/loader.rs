@@ -145,12 +145,12 @@ enum Task {
 struct Lane {
     shard: ShardId,
     parcel: Records,
-    places: Vec<Place>,
+    places: Vec<RecordPlace>,
     sent: VecDeque<Sent>,
 }
 
 /// Where a record stands in the file of its block.
-struct Place {
+struct RecordPlace {
     offset: u64,
     /// Several shards apply it, and several may refuse it.
     is_split: bool,
@@ -161,7 +161,7 @@ struct Sent {
     path: Arc<Path>,
     /// The number of its block.
     block: u64,
-    places: Vec<Place>,
+    places: Vec<RecordPlace>,
 }
 
 /// Records that were refused.
@@ -347,7 +347,7 @@ impl Lane {
     fn push(&mut self, block: &Block, record: &Record, is_split: bool) {
         self.parcel.spans.extend_from_slice(block.spans(record));
         self.parcel.ends.push((record.db, self.parcel.spans.len() as u32));
-        self.places.push(Place { offset: record.offset, is_split });
+        self.places.push(RecordPlace { offset: record.offset, is_split });
     }
 
     fn send(&mut self, from: &FromFile, block: u64) -> Step {
@@ -364,7 +364,7 @@ impl Refused {
     fn note(
         &mut self,
         sent: &Sent,
-        place: &Place,
+        place: &RecordPlace,
         refusal: Refusal,
     ) -> Result<Option<LeftOut>, LoadError> {
         let (path, offset) = (sent.path.clone(), place.offset);

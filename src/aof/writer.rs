@@ -17,7 +17,7 @@
 
 use std::collections::VecDeque;
 
-use super::journal::{Figures, Journal, News};
+use super::journal::{Journal, JournalFigures, News};
 use super::storage::{Fault, Work};
 use crate::stream::rounds::Rounds;
 use crate::stream::{Append, Finished, Policy};
@@ -38,7 +38,7 @@ pub enum Task<F, A, R> {
     /// Send this to whom it concerns.
     Tell(News<F>),
     /// Show these figures to who looks.
-    Show(Figures),
+    Show(JournalFigures),
     /// Tell who asked how it went.
     Answer(A, Result<(), String>),
     /// End the process, for this reason.
@@ -70,7 +70,7 @@ pub struct Writer<F, A, R> {
     /// The file is that of a base that nothing lists yet.
     writes_base: bool,
     rebuilds: Vec<R>,
-    watching: Option<A>,
+    on_fault: Option<A>,
     switching: Option<A>,
     syncing: Option<A>,
     closing: Option<A>,
@@ -89,7 +89,7 @@ impl<F: Finished, A, R> Writer<F, A, R> {
             taken: 0,
             writes_base: false,
             rebuilds: Vec::new(),
-            watching: None,
+            on_fault: None,
             switching: None,
             syncing: None,
             closing: None,
@@ -97,10 +97,10 @@ impl<F: Finished, A, R> Writer<F, A, R> {
         }
     }
 
-    /// A writer over the file of a base that begins. Who `watches` is answered when it fails before
+    /// A writer over the file of a base that begins. `on_fault` is answered when it fails before
     /// it is whole, and else never.
-    pub fn of_base(journal: Journal<F>, watches: A) -> Self {
-        Self { writes_base: true, watching: Some(watches), ..Self::new(journal) }
+    pub fn of_base(journal: Journal<F>, on_fault: A) -> Self {
+        Self { writes_base: true, on_fault: Some(on_fault), ..Self::new(journal) }
     }
 
     /// Whether the shell takes in now what has been appended: asked when it is up, for whatever
@@ -252,8 +252,8 @@ impl<F: Finished, A, R> Writer<F, A, R> {
 
     fn answer_fault(&mut self) {
         let fault = self.fault();
-        let watching = self.watching.take().filter(|_| self.writes_base);
-        for asks in [watching, self.switching.take(), self.syncing.take()].into_iter().flatten() {
+        let on_fault = self.on_fault.take().filter(|_| self.writes_base);
+        for asks in [on_fault, self.switching.take(), self.syncing.take()].into_iter().flatten() {
             self.tasks.push_back(Task::Answer(asks, fault.clone()));
         }
     }
@@ -281,7 +281,7 @@ impl<F: Finished, A, R> Writer<F, A, R> {
         self.is_over = true;
         let waiting = self.journal.take_waiting();
         self.release(waiting);
-        self.tasks.push_back(Task::Show(Figures::default()));
+        self.tasks.push_back(Task::Show(JournalFigures::default()));
         let asks = self.closing.take();
         self.tasks.extend(asks.map(|asks| Task::Answer(asks, result)));
         self.tasks.push_back(Task::End);
@@ -301,7 +301,7 @@ impl<F: Finished, A, R> Writer<F, A, R> {
         }
         if result.is_ok() {
             self.writes_base = false;
-            self.watching = None;
+            self.on_fault = None;
             self.journal.begin_increment();
         }
         let asks = self.switching.take();

@@ -1,5 +1,5 @@
 //! The clients as a directory: how each is described, which match a filter, who is paused,
-//! who watches.
+//! who has called MONITOR.
 //!
 //! Each thread keeps the rows of its own connections; a question goes to all threads, and the
 //! connection that asked puts the rows together.
@@ -22,9 +22,9 @@ pub struct Pause {
     pub mode: PauseMode,
 }
 
-/// A client that is shown every command.
+/// A client that has called MONITOR: it is shown every command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Watcher {
+pub struct MonitorClient {
     /// Where it is.
     pub home: Home,
     /// Its number.

@@ -135,7 +135,7 @@ impl Row {
     }
 
     /// It has been silent for more than `timeout` seconds, and nothing excuses that: that its
-    /// requests are on their way, or that it only watches.
+    /// requests are on their way, or that it has called MONITOR.
     pub fn is_overdue(&self, now: Millis, timeout: i64) -> bool {
         self.idle_seconds(now) > timeout && !self.waits && !self.flags.contains(&b'O')
     }
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_silent_client_is_overdue_unless_it_waits_or_watches() {
+    fn a_silent_client_is_overdue_unless_it_waits_or_monitors() {
         let mut session = Session::new(6, Peer::default(), Millis(1_000), true);
         let mut row = Row::new(&session);
         assert!(!row.is_overdue(Millis(3_999), 2) && row.is_overdue(Millis(4_000), 2));

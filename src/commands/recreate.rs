@@ -21,7 +21,7 @@ use crate::keyspace::entry::Entry;
 use crate::keyspace::key::Key;
 use crate::keyspace::keys::Keys;
 use crate::keyspace::object::Object;
-use crate::keyspace::told::{InStream, Position};
+use crate::keyspace::written::{InStream, Position};
 
 /// Elements that one command adds, as Redis has it in its rewrite of the journal.
 const ELEMENTS_A_COMMAND: usize = 64;

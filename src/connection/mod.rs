@@ -116,7 +116,7 @@ pub struct Connection {
     closing: Option<Reason>,
     is_killed: bool,
     closes_after_reply: bool,
-    watches: bool,
+    is_monitor: bool,
     row: Rc<RefCell<Row>>,
 }
 
@@ -141,7 +141,7 @@ impl Connection {
             closing: None,
             is_killed: false,
             closes_after_reply: false,
-            watches: false,
+            is_monitor: false,
             row,
         }
     }
@@ -179,7 +179,7 @@ impl Connection {
     fn begin_action(&mut self, mut batch: Box<Batch>) -> Box<Batch> {
         self.performs = true;
         batch.session.monitors |= batch.action == Some(Action::Monitor);
-        self.watches = batch.session.monitors;
+        self.is_monitor = batch.session.monitors;
         batch
     }
 
@@ -258,7 +258,7 @@ impl Connection {
             return LIMIT_BEFORE_LOGIN;
         }
         let limits = &settings.client_output_buffer_limit;
-        if self.watches { limits.pubsub } else { limits.normal }
+        if self.is_monitor { limits.pubsub } else { limits.normal }
     }
 }
 
@@ -332,7 +332,7 @@ impl Connection {
         if batch.session.attacks {
             self.closing = Some(Reason::Attack);
         }
-        self.watches = batch.session.monitors;
+        self.is_monitor = batch.session.monitors;
         // Before an action, which may have to describe this very client.
         let mut row = self.row.borrow_mut();
         row.update(&batch.session, now);
@@ -388,8 +388,8 @@ impl Connection {
 
     /// It gets every command that the server runs.
     #[inline]
-    pub fn watches(&self) -> bool {
-        self.watches
+    pub fn is_monitor(&self) -> bool {
+        self.is_monitor
     }
 }
 

@@ -396,7 +396,7 @@ fn the_soft_limit_ends_a_client_after_its_time_unless_it_reads() {
 }
 
 #[test]
-fn one_who_watches_has_limits_of_its_own() {
+fn a_monitor_has_limits_of_its_own() {
     let mut client = Client::new();
     client.store.configure("client-output-buffer-limit", "normal 10 0 0 pubsub 100 0 0");
     client.send("MONITOR\r\n");
@@ -410,15 +410,15 @@ fn one_who_watches_has_limits_of_its_own() {
 }
 
 #[test]
-fn a_client_watches_from_when_it_is_let_until_it_resets() {
+fn a_client_is_a_monitor_from_when_it_is_let_until_it_resets() {
     let mut client = Client::new();
     client.send("MONITOR\r\n");
-    assert!(client.connection.watches());
+    assert!(client.connection.is_monitor());
     client.perform(b"+OK\r\n");
     client.send("PING\r\n");
-    assert!(client.connection.watches());
+    assert!(client.connection.is_monitor());
     client.send("RESET\r\n");
-    assert!(!client.connection.watches());
+    assert!(!client.connection.is_monitor());
 }
 
 #[test]

@@ -1,6 +1,6 @@
-//! The sink behind MONITOR: every command as a line, while somebody watches.
+//! The sink behind MONITOR: every command as a line, while some client monitors.
 //!
-//! While nobody watches, it has nothing to see, and costs nothing. Not shown, as in Redis:
+//! While none does, it has nothing to see, and costs nothing. Not shown, as in Redis:
 //! administration, what says `skip_monitor`, and what was refused. A divergence: the time is that
 //! of the batch, in milliseconds.
 
@@ -8,22 +8,22 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::clients::Watcher;
+use crate::clients::MonitorClient;
 use crate::commands::command::Flags;
 use crate::counted::log::shown;
 use crate::hook::{Called, Outcome, Published, Sink};
 use crate::shard::turn::Push;
 
-/// Shows the commands of a shard to all watchers.
+/// Shows the commands of a shard to all clients that monitor.
 #[derive(Debug, Default)]
 pub struct Monitor {
-    watchers: Arc<[Watcher]>,
+    monitors: Arc<[MonitorClient]>,
 }
 
 impl Sink for Monitor {
     fn adapt(&mut self, published: &Published<'_>) -> bool {
-        self.watchers = Arc::clone(published.watchers);
-        !self.watchers.is_empty()
+        self.monitors = Arc::clone(published.monitors);
+        !self.monitors.is_empty()
     }
 
     fn called(&mut self, called: &Called<'_>, pushes: &mut Vec<Push>) {
@@ -34,11 +34,11 @@ impl Sink for Monitor {
         }
         let bytes = Bytes::from(line(called));
         let session = called.session;
-        // One that has just left is still published as a watcher.
-        let watches = |of: &&Watcher| of.client != session.id || session.monitors;
-        pushes.extend(self.watchers.iter().filter(watches).map(|watcher| Push {
-            to: watcher.home,
-            client: watcher.client,
+        // One that has just left is still published as a monitor.
+        let monitors = |of: &&MonitorClient| of.client != session.id || session.monitors;
+        pushes.extend(self.monitors.iter().filter(monitors).map(|monitor| Push {
+            to: monitor.home,
+            client: monitor.client,
             bytes: bytes.clone(),
         }));
     }
@@ -82,12 +82,12 @@ mod tests {
     use crate::shard::turn::Ready;
     use crate::testing::Store;
 
-    fn watcher(client: u64) -> Watcher {
-        Watcher { home: Home { thread: 0, connection: 3 }, client }
+    fn monitor_client(client: u64) -> MonitorClient {
+        MonitorClient { home: Home { thread: 0, connection: 3 }, client }
     }
 
     fn lines(words: &[&str]) -> String {
-        let mut monitor = Monitor { watchers: Arc::new([watcher(8)]) };
+        let mut monitor = Monitor { monitors: Arc::new([monitor_client(8)]) };
         let (session, call) = (sample::session(), sample::words(words));
         let mut pushes = Vec::new();
         monitor.called(&sample::ran(&call, &session, 3), &mut pushes);
@@ -96,11 +96,11 @@ mod tests {
     }
 
     #[test]
-    fn every_watcher_is_pushed_every_line_while_it_watches() {
+    fn every_monitor_is_pushed_every_line_while_it_is_one() {
         let mut store = Store::with_layers(Vec::new(), vec![Box::new(Monitor::default())]);
-        let mut shown = |watchers: &[u64]| {
-            let watchers = watchers.iter().map(|client| watcher(*client)).collect();
-            store.shard.receive(Letter::Watchers(watchers));
+        let mut shown = |monitors: &[u64]| {
+            let monitors = monitors.iter().map(|client| monitor_client(*client)).collect();
+            store.shard.receive(Letter::Monitors(monitors));
             assert_eq!(store.run("PING"), "PONG");
             let mut ready = Ready::default();
             store.shard.end_turn(0, true, &mut ready);

@@ -70,7 +70,7 @@ pub(crate) fn words(words: &[&str]) -> Call<'static> {
 
 /// Whether a sink has something to see in calls under these settings.
 pub(crate) fn sees(sink: &mut dyn Sink, settings: &Settings) -> bool {
-    sink.adapt(&Published { settings, watchers: &Arc::default() })
+    sink.adapt(&Published { settings, monitors: &Arc::default() })
 }
 
 /// A call that ended well after `micros`.

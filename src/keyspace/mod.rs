@@ -14,4 +14,4 @@ pub mod scan;
 mod shape;
 pub mod slot;
 pub mod space;
-pub(crate) mod told;
+pub(crate) mod written;

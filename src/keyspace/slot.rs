@@ -7,7 +7,7 @@ use crate::base::millis::Millis;
 use crate::data::NEVER;
 use crate::data::table::{self, Counts};
 use crate::keyspace::entry::Entry;
-use crate::keyspace::told::Told;
+use crate::keyspace::written::Written;
 
 /// The keys of one slot and database.
 pub type Table = table::Table<Entry>;
@@ -20,12 +20,12 @@ pub struct Slot {
     others: Vec<(u32, Table)>,
     /// A lower bound of all deadlines in the slot: what the keyspace has filed it under.
     pub(super) due: Millis,
-    pub(crate) told: Told,
+    pub(crate) written: Written,
 }
 
 impl Default for Slot {
     fn default() -> Slot {
-        Slot { zero: Table::default(), others: Vec::new(), due: NEVER, told: Told::default() }
+        Slot { zero: Table::default(), others: Vec::new(), due: NEVER, written: Written::default() }
     }
 }
 

@@ -166,7 +166,7 @@ impl Keyspace {
         self.slots[usize::from(number)].as_deref()
     }
 
-    /// A slot that is here, to note how much of it is told.
+    /// A slot that is here, to note how much of it is written to the base.
     pub(crate) fn slot_mut(&mut self, number: u16) -> Option<&mut Slot> {
         self.slots[usize::from(number)].as_deref_mut()
     }

@@ -36,7 +36,7 @@ pub use kind::{Kind, SettingError, Unit};
 pub use memory::{memory_bytes, memory_text};
 pub use renames::Renames;
 pub use rewrite::{Extent, RewriteError, Syntax, rewrite};
-pub use setting::{Setting, Standing, When};
+pub use setting::{Setting, Support, When};
 pub use special::Special;
 pub use table::{all, find, nearest};
 pub use users::Passwords;

@@ -54,7 +54,7 @@ pub enum RewriteError {
 }
 
 /// A directive in the old file: its lines and what it says.
-struct Given {
+struct OldDirective {
     name: &'static str,
     first: usize,
     last: usize,
@@ -72,7 +72,7 @@ pub fn rewrite(
     syntax: Syntax,
     extent: Extent,
 ) -> Result<Vec<u8>, RewriteError> {
-    let mut given: BTreeMap<usize, Vec<Given>> = BTreeMap::new();
+    let mut given: BTreeMap<usize, Vec<OldDirective>> = BTreeMap::new();
     for (place, one) in match syntax {
         Syntax::Conf => given_in_conf(old),
         Syntax::Toml => given_in_toml(std::str::from_utf8(old).map_err(|_| RewriteError::File)?),
@@ -136,7 +136,7 @@ fn is_rewritten(setting: &Setting, settings: &Settings) -> bool {
 }
 
 /// Whether the lines of a setting say what the server runs by.
-fn says(setting: &Setting, group: &[Given], settings: &Settings) -> bool {
+fn says(setting: &Setting, group: &[OldDirective], settings: &Settings) -> bool {
     let mut lines: Vec<&[Vec<u8>]> = Vec::new();
     for one in group {
         let Some(words) = &one.words else { return false };
@@ -146,7 +146,7 @@ fn says(setting: &Setting, group: &[Given], settings: &Settings) -> bool {
     said.set_lines(setting.name, &lines).is_ok() && said.value(setting) == settings.value(setting)
 }
 
-fn given_in_conf(old: &[u8]) -> Vec<(usize, Given)> {
+fn given_in_conf(old: &[u8]) -> Vec<(usize, OldDirective)> {
     let read = |(index, line): (usize, &[u8])| {
         if line.trim_ascii_start().starts_with(b"#") {
             return None;
@@ -155,12 +155,12 @@ fn given_in_conf(old: &[u8]) -> Vec<(usize, Given)> {
         let name = (!words.is_empty()).then(|| words.remove(0))?;
         let (place, name) = known(std::str::from_utf8(&name).ok()?)?;
         let (words, comment) = (Some(vec![words]), String::new());
-        Some((place, Given { name, first: index, last: index, words, comment }))
+        Some((place, OldDirective { name, first: index, last: index, words, comment }))
     };
     lines(old).enumerate().filter_map(read).collect()
 }
 
-fn given_in_toml(old: &str) -> Vec<(usize, Given)> {
+fn given_in_toml(old: &str) -> Vec<(usize, OldDirective)> {
     let read = |entry: toml::Entry<'_>| {
         let (place, name) = known(entry.key)?;
         let setting = table::all()[place];
@@ -172,7 +172,7 @@ fn given_in_toml(old: &str) -> Vec<(usize, Given)> {
         let words = lines.and_then(|lines| lines.into_iter().map(split).collect());
         let comment = entry.comment.to_owned();
         let (first, last) = (entry.line - 1, entry.last_line - 1);
-        Some((place, Given { name, first, last, words, comment }))
+        Some((place, OldDirective { name, first, last, words, comment }))
     };
     toml::entries(old).into_iter().filter_map(read).collect()
 }

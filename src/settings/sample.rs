@@ -5,7 +5,7 @@
 
 use super::kind::{Kind, Unit};
 use super::table::GROUPS;
-use super::{Setting, Standing, When, rewrite};
+use super::{Setting, Support, When, rewrite};
 
 const HEAD: &str = "\
 # Every setting that Troupe serves, with its default. The names are Redis's where Redis has the
@@ -18,7 +18,7 @@ fn sample() -> String {
     let mut text = HEAD.to_owned();
     for (title, settings) in GROUPS {
         let shown = |setting: &&Setting| {
-            let has_effect = matches!(setting.standing, Standing::Ours | Standing::Served);
+            let has_effect = matches!(setting.support, Support::Ours | Support::Served);
             has_effect && !setting.hidden && setting.when != When::FileOnly
         };
         let settings: Vec<&Setting> = settings.iter().filter(shown).collect();

@@ -19,7 +19,7 @@ pub enum When {
 
 /// What Troupe does with a directive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
+pub enum Support {
     /// A setting of Troupe that Redis does not have.
     Ours,
     /// Works as in Redis.
@@ -45,7 +45,7 @@ pub struct Setting {
     /// When it may be given.
     pub when: When,
     /// What Troupe does with it.
-    pub standing: Standing,
+    pub support: Support,
     /// CONFIG SET needs `enable-protected-configs`.
     pub protected: bool,
     /// Holds a password or another secret: never logged.
@@ -64,7 +64,7 @@ impl Setting {
             kind,
             default,
             when: When::Start,
-            standing: Standing::Served,
+            support: Support::Served,
             protected: false,
             secret: false,
             hidden: false,
@@ -88,17 +88,17 @@ impl Setting {
     }
 
     pub(super) const fn ours(mut self) -> Setting {
-        self.standing = Standing::Ours;
+        self.support = Support::Ours;
         self
     }
 
     pub(super) const fn accepted(mut self, why: &'static str) -> Setting {
-        self.standing = Standing::Accepted(why);
+        self.support = Support::Accepted(why);
         self
     }
 
     pub(super) const fn refused(mut self, remedy: &'static str) -> Setting {
-        self.standing = Standing::Refused(remedy);
+        self.support = Support::Refused(remedy);
         self
     }
 

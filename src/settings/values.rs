@@ -17,7 +17,7 @@ use crate::base::glob;
 
 use super::fields::Fields;
 use super::kind::SettingError;
-use super::setting::{Setting, Standing, When};
+use super::setting::{Setting, Support, When};
 use super::{table, users};
 
 /// The settings of a server, whole and checked.
@@ -92,7 +92,7 @@ impl Settings {
 
     fn replace(&mut self, place: usize, value: Vec<u8>) -> Result<(), SettingError> {
         let setting = table::all()[place];
-        if let Standing::Refused(remedy) = setting.standing
+        if let Support::Refused(remedy) = setting.support
             && value != setting.default.as_bytes()
         {
             return Err(SettingError::Refused(remedy));
@@ -236,7 +236,7 @@ mod tests {
                 crate::settings::Kind::Octal => ("0".into(), "777".into()),
                 _ => continue,
             };
-            if !matches!(setting.standing, Standing::Refused(_)) {
+            if !matches!(setting.support, Support::Refused(_)) {
                 settings.set(setting.name, &[&least]).expect(setting.name);
                 settings.set(setting.name, &[&most]).expect(setting.name);
             }

@@ -21,7 +21,7 @@ use crate::keyspace::space::Keyspace;
 use crate::resp::Reply;
 use crate::session::Session;
 use crate::shard::Ticks;
-use crate::shard::base::Base;
+use crate::shard::new_base::NewBase;
 use crate::shard::sinks::Sinks;
 use crate::shard::turn::Push;
 
@@ -43,7 +43,7 @@ pub(super) struct Engine {
     pub(super) panics: u64,
     pub(super) last_panic: String,
     pub(super) has_journal: bool,
-    pub(super) base: Option<Base>,
+    pub(super) new_base: Option<NewBase>,
 }
 
 /// On whose behalf a call runs.
@@ -101,7 +101,7 @@ impl Ended {
 type Ahead = fn(&mut Engine, &Call<'_>, db: u32) -> bool;
 
 /// What goes ahead of a client's call, in order.
-const AHEAD: [Ahead; 2] = [Engine::expire_ahead_of, Engine::tell_ahead_of];
+const AHEAD: [Ahead; 2] = [Engine::expire_ahead_of, Engine::write_base_ahead_of];
 
 impl Engine {
     /// Runs a call whose declared keys are here. `start` is the time now; returns how it ended, and

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::batch::Batch;
-use crate::clients::{Pause, Watcher};
+use crate::clients::{MonitorClient, Pause};
 use crate::keyspace::slot::Slot;
 use crate::keyspace::space::{Slots, Whole};
 use crate::route::{Map, ShardId};
@@ -38,8 +38,8 @@ pub enum Letter {
     Settings(Arc<Settings>),
     /// A pause begins, changes or ends.
     Pause(Option<Pause>),
-    /// Who is shown every command from now on.
-    Watchers(Arc<[Watcher]>),
+    /// The clients that have called MONITOR.
+    Monitors(Arc<[MonitorClient]>),
     /// The journal failed, with its reason, or works again.
     Journal(Option<String>),
 }

@@ -1,11 +1,87 @@
 //! What a shard decides: a letter in, state changed, letters and replies out.
 //!
-//! Plain code without actors, sockets or clocks: the server and a simulator run the same. A shard
-//! owns its slots; it runs the calls of a batch while their slots are here, hands the batch on to
-//! the shard of the next one, lends slots to commands that need several shards, and never waits.
-//! What must leave in order is collected, and leaves at the end of a turn ([`turn`]).
+//! Plain code without actors, sockets or clocks: the server and the simulator run the same.
+//!
+//! # Terms
+//!
+//! A **batch** is what one client has sent in one read: its requests, its session, and the replies
+//! so far. A client has one batch, and the batch travels whole. A **call** is one command of it
+//! while it runs. A **slot** holds the keys of one of 16,384 hash values, with their deadlines, in
+//! all databases. A **shard** owns some of the slots. Each thread has one shard and some of the
+//! clients. Shards send each other **letters**. A command over several shards is an **errand**: it
+//! visits them in ascending order and takes slots along as a **loan**. A shard works in **turns**.
+//! An **effect** is what a call changed, as a command for the journal.
+//!
+//! # A turn
+//!
+//! The connections of a thread that have read requests file their batches in the thread's list. The
+//! turn takes the list, with what has come by letter, and ends once for all of it.
+//!
+//! ```text
+//!  client 1   client 2   client 3                                  other shards
+//!     | read     | read     | read                                      | letters
+//!     v          v          v                                           v
+//!  [ batch 1,   batch 2,   batch 3 ]                               [ batch 4 ]
+//!     '----------+----------+---------------- the turn ----------------'
+//!                |
+//!                |  warm: the keys of all batches are fetched into the cache together
+//!                |  run:  call after call, batch after batch; replies go into their batch
+//!                |  end:
+//!                |    1. append   effects ----------------------> the journal's writer
+//!                |    2. pushes   what clients did not ask for --> clients of this thread
+//!                |    3. letters  batches, loans, moved slots ---> other shards
+//!                |    4. moved    slots that have come here -----> the router
+//!                v    5. homes    batches that are done ---------> clients of this thread
+//!     .----------+----------.
+//!     | write    | write    | write
+//!     v          v          v
+//! ```
+//!
+//! **The rule of the turn: nothing leaves earlier than what it tells of.** A reply, a push or a
+//! slot can show a change to somebody. So the change has its place in the journal before: whatever
+//! the other one does next stands behind it there. That makes the order of the journal the order of
+//! causes. With `appendfsync always` replies and pushes go to the writer with the append, and leave
+//! when it is durable. Letters never wait for the disk. The turn's end is a value, [`turn::Ready`];
+//! who runs the shard applies it part by part and decides nothing.
+//!
+//! # A GET on another thread's shard
+//!
+//! ```text
+//!  client    thread 0, shard 0              thread 1, shard 1
+//!    | GET b      |                              |
+//!    |----------->| slot of b: shard 1's         |
+//!    |            |---- Letter::Visit(batch) --->| warm, run: the reply goes into the batch
+//!    |            |<--- Letter::Home(batch) -----| end of its turn
+//!    |<-----------|                              |
+//!    |   reply    |                              |
+//! ```
+//!
+//! The calls behind it run at shard 1 too, for as long as their slots are there. Then the batch
+//! goes on. So the calls of one client run in their order, wherever their keys are.
+//!
+//! # A DEL over two shards
+//!
+//! ```text
+//!  client    thread 0, shard 0                thread 1, shard 1          journal
+//!    | DEL a b    |                                |                        |
+//!    |----------->| errand: slot of a here,        |                        |
+//!    |            | slot of b at shard 1           |                        |
+//!    |            | lends the slot of a            |                        |
+//!    |            |- Visit(batch with the loan) -->| puts a's slot beside   |
+//!    |            |                                | b's, runs DEL as if    |
+//!    |  others that want a's slot wait here        | both were its own      |
+//!    |            |                                |---- append: DEL a b -->|
+//!    |            |<- Return(slot of a) -----------|                        |
+//!    |            |   the waiting go on            |                        |
+//!    |            |<- Home(batch) -----------------|                        |
+//!    |<-----------|                                |                        |
+//! ```
+//!
+//! All errands go upwards, so none waits for one that waits for it. Batches for other slots go on
+//! at both shards meanwhile. A shard never waits: what cannot run yet is put aside (`waiting`).
+//! A loan comes home once, whatever panics; after a panic it comes home as torn, and its owner is
+//! rebuilt from the journal ([`loan`]).
 
-mod base;
 pub(crate) mod broken;
 mod call;
 pub mod errand;
@@ -14,6 +90,7 @@ mod expire;
 mod lend;
 pub mod letter;
 pub mod loan;
+mod new_base;
 pub mod placing;
 pub mod question;
 pub mod refusal;
@@ -31,7 +108,7 @@ use std::sync::Arc;
 
 use crate::base::hash::Hasher;
 use crate::batch::Batch;
-use crate::clients::Watcher;
+use crate::clients::MonitorClient;
 use crate::commands::error::CommandError;
 use crate::hook::{Gate, Listener, Phase, Published, Sink};
 use crate::keyspace::access::AccessClock;
@@ -108,8 +185,8 @@ pub struct Shard {
     moves_held: i32,
     broken: Broken,
     post: Arc<dyn Post>,
-    /// Who is shown every command.
-    watchers: Arc<[Watcher]>,
+    /// Clients that have called MONITOR.
+    monitors: Arc<[MonitorClient]>,
     /// Its account with the journal, while there is one.
     credit: Option<Credit>,
     /// What leaves at the end of the turn.
@@ -142,7 +219,7 @@ impl Shard {
             panics: 0,
             last_panic: String::new(),
             has_journal: false,
-            base: None,
+            new_base: None,
         };
         let mut shard = Shard {
             id: parts.id,
@@ -159,7 +236,7 @@ impl Shard {
             moves_held: 0,
             broken: Broken::default(),
             post: parts.post,
-            watchers: Arc::default(),
+            monitors: Arc::default(),
             credit: None,
             outbox: Outbox::default(),
         };
@@ -268,7 +345,7 @@ impl Shard {
             Letter::MoveIn(slot, tables) => {
                 self.rebuilt.spare(slot);
                 self.engine.space.put(slot, tables);
-                self.tell_again();
+                self.look_for_unwritten();
                 self.outbox.moved.push(slot);
                 self.serve_waiting();
             }
@@ -277,8 +354,8 @@ impl Shard {
                 self.given.settings = settings;
                 self.publish();
             }
-            Letter::Watchers(watchers) => {
-                self.watchers = watchers;
+            Letter::Monitors(monitors) => {
+                self.monitors = monitors;
                 self.publish();
             }
             Letter::Pause(pause) => {
@@ -362,8 +439,8 @@ impl Shard {
 
     /// Tells the sinks what is published.
     fn publish(&mut self) {
-        let Shard { engine, given, watchers, .. } = self;
-        engine.sinks.adapt(&Published { settings: &given.settings, watchers });
+        let Shard { engine, given, monitors, .. } = self;
+        engine.sinks.adapt(&Published { settings: &given.settings, monitors });
     }
 
     fn take_back(&mut self, returned: Returned) {
@@ -382,15 +459,15 @@ impl Shard {
         if returned.torn {
             self.engine.phase = Phase::Suspect;
         }
-        self.tell_again();
+        self.look_for_unwritten();
         self.move_out();
         self.serve_waiting();
     }
 
-    /// Sends the slots away that have to leave and are here. What is not trusted stays until it is
-    /// rebuilt, and what is told to a new journal until that is done.
+    /// Sends away the slots that are here and have to leave. None leaves while the shard is not
+    /// trusted, nor while a base is written.
     fn move_out(&mut self) {
-        let is_held = self.moves_held > 0 || self.engine.base.is_some();
+        let is_held = self.moves_held > 0 || self.engine.new_base.is_some();
         if is_held || self.engine.phase != Phase::Serving {
             return;
         }

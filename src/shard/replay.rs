@@ -244,8 +244,8 @@ impl Shard {
                 table.iter().for_each(each);
             }
             let mut empty = Box::<Slot>::default();
-            empty.told = std::mem::take(&mut slot.told);
-            empty.told.restart_key();
+            empty.written = std::mem::take(&mut slot.written);
+            empty.written.restart_key();
             drop(slot);
             self.engine.space.put(number, empty);
             let refused = self.replay(&Records::of(&mut effects), now);

@@ -25,7 +25,7 @@ pub struct Facts {
     /// Its traffic.
     pub network: Network,
     /// Its journal.
-    pub journal: Journal,
+    pub journal: JournalFacts,
     /// Processor time that it took.
     pub cpu: Cpu,
     /// Its actors.
@@ -128,11 +128,11 @@ pub struct Network {
 
 /// The journal.
 #[derive(Clone, Debug, Default)]
-pub struct Journal {
+pub struct JournalFacts {
     /// There is one.
     pub enabled: bool,
     /// The data set is being loaded from it.
-    pub loading: Option<Loading>,
+    pub loading: Option<LoadProgress>,
     /// A rewrite runs.
     pub rewriting: bool,
     /// A rewrite is to start.
@@ -171,7 +171,7 @@ pub struct Journal {
 
 /// Loading, so far.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Loading {
+pub struct LoadProgress {
     /// Since when.
     pub since: Millis,
     /// Bytes to load.

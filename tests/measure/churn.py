@@ -2,7 +2,7 @@
 """What servers keep in memory while values of many sizes come and go, and once all is flushed.
 
     tests/peers.sh start valkey 7001
-    target/release/troupe --port 7002 --save ''
+    target/release/troupe --port 7002 --shards 2 --save ''
     tests/measure/churn.py valkey=7001 troupe=7002
 
 The servers must be disposable: FLUSHALL is sent. All get the same commands, chunk by chunk in turn.

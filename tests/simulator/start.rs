@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use troupe::aof::directory::{Directory, Place};
+use troupe::aof::directory::{Directory, Location};
 use troupe::aof::error::AofError;
 use troupe::aof::load::{Reader, Torn};
 use troupe::aof::loader::{Loader, Step};
@@ -54,7 +54,7 @@ impl Ticks for Still {
 /// # Errors
 /// The files cannot be read or written, or are damaged.
 pub fn start(disk: &Disk, map: &Arc<Map>, context: &mut Context) -> Result<Started, AofError> {
-    let place = Place {
+    let place = Location {
         dir: Path::new(DIR).to_owned(),
         appenddirname: "appendonlydir".to_owned(),
         appendfilename: "appendonly.aof".to_owned(),

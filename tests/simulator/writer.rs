@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use fastrand::Rng;
 use troupe::aof::directory::Directory;
 use troupe::aof::increment::Increment;
-use troupe::aof::journal::{Figures, Journal, News, Sizes};
+use troupe::aof::journal::{Journal, JournalFigures, News, Sizes};
 use troupe::aof::load::Reader;
 use troupe::aof::loader::{Loader, Step};
 use troupe::aof::storage::{Storage as _, Work};
@@ -38,7 +38,7 @@ pub struct Writer {
     rng: Rng,
     /// What the disk does, and until when, in microseconds.
     busy: Option<(Work, u64)>,
-    figures: Figures,
+    figures: JournalFigures,
     is_lost: bool,
     /// The process has to end.
     pub gives_up: bool,
@@ -60,7 +60,7 @@ impl Writer {
             disk,
             rng: context.plan.rng(Stream::Disk(context.crashes)),
             busy: None,
-            figures: Figures::default(),
+            figures: JournalFigures::default(),
             is_lost: false,
             gives_up: false,
         }

@@ -1,10 +1,10 @@
-//! Clients as the server sees them: listed, closed, paused, watching.
+//! Clients as the server sees them: listed, closed, paused, monitoring.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use troupe::clients::{self, Pause, Row, Watcher};
+use troupe::clients::{self, MonitorClient, Pause, Row};
 use troupe::commands::error::CommandError;
 use troupe::commands::filter::Filter;
 use troupe::resp::Reply;
@@ -62,20 +62,20 @@ impl Admin {
     }
 
     /// From now on this client sees every command.
-    pub(super) async fn watch(&self, watcher: Watcher) {
-        self.change_watchers(|watchers| {
-            watchers.retain(|other| other.client != watcher.client);
-            watchers.push(watcher);
+    pub(super) async fn add_monitor(&self, monitor: MonitorClient) {
+        self.change_monitors(|monitors| {
+            monitors.retain(|other| other.client != monitor.client);
+            monitors.push(monitor);
         });
         self.ask_all(Question::Nothing).await;
     }
 
-    /// Changes the list of watchers, and publishes it before somebody else changes it.
-    pub(super) fn change_watchers(&self, change: impl FnOnce(&mut Vec<Watcher>)) {
-        let mut watchers = self.watchers.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        change(&mut watchers);
-        let published: Arc<[Watcher]> = watchers.as_slice().into();
-        self.parts.post.send_all(|| Letter::Watchers(published.clone()));
+    /// Changes the list of monitors, and publishes it before somebody else changes it.
+    pub(super) fn change_monitors(&self, change: impl FnOnce(&mut Vec<MonitorClient>)) {
+        let mut monitors = self.monitors.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        change(&mut monitors);
+        let published: Arc<[MonitorClient]> = monitors.as_slice().into();
+        self.parts.post.send_all(|| Letter::Monitors(published.clone()));
     }
 
     /// Closes every client, and returns when all are gone or have had their time.

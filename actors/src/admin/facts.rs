@@ -9,12 +9,12 @@ use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use troupe::aof::journal::Figures;
+use troupe::aof::journal::JournalFigures;
 use troupe::base::millis::Millis;
 use troupe::commands::action::PauseMode;
 use troupe::settings::{Settings, Supervision};
 use troupe::stats::facts::{
-    ActorRow, Clients, Cpu, Facts, Journal, Loading, Memory, Network, Process,
+    ActorRow, Clients, Cpu, Facts, JournalFacts, LoadProgress, Memory, Network, Process,
 };
 use troupe::stats::gathered::Needs;
 use troupe::stats::rates::{Counters, EVERY_MS, Rates};
@@ -174,13 +174,13 @@ impl Admin {
         }
     }
 
-    fn journal(&self, now: Millis) -> Journal {
+    fn journal(&self, now: Millis) -> JournalFacts {
         let figures = self.figures();
         let loading = self.parts.shared.is_loading.load(Ordering::Relaxed);
         let rewrites = self.rewrites();
-        Journal {
+        JournalFacts {
             enabled: self.writer().is_some(),
-            loading: loading.then_some(Loading { since: now, ..Loading::default() }),
+            loading: loading.then_some(LoadProgress { since: now, ..LoadProgress::default() }),
             failed: figures.fault.as_ref().map(|fault| fault.reason.clone()),
             size_bytes: figures.current_size,
             base_bytes: figures.base_size,
@@ -194,12 +194,12 @@ impl Admin {
             rewrites: rewrites.count,
             rewrite_failures: rewrites.failures,
             last_save: self.parts.origin.process.started,
-            ..Journal::default()
+            ..JournalFacts::default()
         }
     }
 
     /// The journal's figures.
-    pub(super) fn figures(&self) -> Figures {
+    pub(super) fn figures(&self) -> JournalFigures {
         self.parts.journal.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
     }
 

@@ -18,11 +18,12 @@ use troupe::stream::Policy;
 
 use super::Admin;
 use crate::message::aof::{
-    Appends, Asks, Begin, BeginBase, Close, End, Rebuild, Reports, SetPolicy, Switch, SyncAll, Tell,
+    Appends, Asks, Begin, BeginBase, Close, End, Rebuild, Reports, SetPolicy, Switch, SyncAll,
+    WriteBase,
 };
 use crate::message::control::Panic;
 
-/// Numbers of bases, so that no slot is ever taken for told by another one.
+/// Numbers of bases: what is written of a slot to one base counts for no other.
 static BASES: AtomicU32 = AtomicU32::new(1);
 
 /// How the AOF writer is reached.
@@ -210,7 +211,9 @@ impl Performer<'_> {
     async fn perform(&mut self, step: Step) {
         match step {
             Step::Start => self.start().await,
-            Step::BeginBase | Step::Tell | Step::Take(_) | Step::Leave => self.tell(step).await,
+            Step::BeginBase | Step::WriteBase | Step::Take(_) | Step::Leave => {
+                self.send_to_shards(step).await
+            }
             Step::Switch => {
                 let switched = ask(&self.writer().switch, Switch).await;
                 self.report(switched, Event::Switched);
@@ -235,9 +238,9 @@ impl Performer<'_> {
 
     /// Starts a writer over a new base, which reports its fault.
     async fn start(&mut self) {
-        let (watches, fault) = oneshot::channel();
+        let (on_fault, fault) = oneshot::channel();
         let started = match self.admin.starter.get() {
-            Some(start) => start(self.settings, watches).await,
+            Some(start) => start(self.settings, on_fault).await,
             None => Ok(Err("the server is starting".to_owned())),
         };
         match started.unwrap_or_else(|_| Err("its thread has ended".to_owned())) {
@@ -256,8 +259,8 @@ impl Performer<'_> {
         }
     }
 
-    /// Tells every shard, and the writer where it concerns that.
-    async fn tell(&self, step: Step) {
+    /// Sends a step to every shard, and to the writer where it concerns that.
+    async fn send_to_shards(&self, step: Step) {
         let (writer, number) = (self.writer(), self.number);
         if let Step::Take(policy) = step {
             writer.policy.do_send(SetPolicy(policy));
@@ -268,7 +271,7 @@ impl Performer<'_> {
             let (appends, rebuild) = (writer.appends.clone(), writer.rebuild.clone());
             match step {
                 Step::BeginBase => shard.begin_base.do_send(BeginBase { appends, number }),
-                Step::Tell => shard.tell.do_send(Tell(self.reports.clone())),
+                Step::WriteBase => shard.write_base.do_send(WriteBase(self.reports.clone())),
                 Step::Take(policy) => shard.begin.do_send(Begin { appends, rebuild, policy }),
                 _ => shard.end.do_send(End),
             }

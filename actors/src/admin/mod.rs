@@ -15,9 +15,9 @@ use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
 use actix::Recipient;
 use tokio::sync::{mpsc, oneshot};
-use troupe::aof::journal::Figures;
+use troupe::aof::journal::JournalFigures;
 use troupe::batch::Home;
-use troupe::clients::{Pause, Watcher};
+use troupe::clients::{MonitorClient, Pause};
 use troupe::commands::action::{Action, Gathered, Shutdown};
 use troupe::commands::error::CommandError;
 use troupe::resp::Reply;
@@ -33,7 +33,7 @@ use crate::allocator;
 use crate::clock::Clock;
 use crate::descriptors::Descriptors;
 use crate::fault::Records;
-use crate::message::aof::{Begin, BeginBase, End, SetPolicy, Tell};
+use crate::message::aof::{Begin, BeginBase, End, SetPolicy, WriteBase};
 use crate::message::control::Panic;
 use crate::message::listener::{Open, Settle};
 use crate::message::router::Move;
@@ -67,7 +67,7 @@ pub struct Reach {
     /// A journal that begins.
     pub begin_base: Recipient<BeginBase>,
     /// Its base has begun at all shards.
-    pub tell: Recipient<Tell>,
+    pub write_base: Recipient<WriteBase>,
     /// It holds the data set.
     pub begin: Recipient<Begin>,
     /// It ends.
@@ -91,7 +91,7 @@ pub struct Parts {
     /// Restarts of actors.
     pub restarts: Records,
     /// The journal's figures.
-    pub journal: Arc<Mutex<Figures>>,
+    pub journal: Arc<Mutex<JournalFigures>>,
     /// What does not change while the process lives.
     pub origin: Origin,
     /// Time.
@@ -119,7 +119,7 @@ pub struct Admin {
     changing: tokio::sync::Mutex<()>,
     score: Mutex<Score>,
     pause: Mutex<Option<Pause>>,
-    watchers: Mutex<Vec<Watcher>>,
+    monitors: Mutex<Vec<MonitorClient>>,
     rates: Mutex<Rates>,
     usage: Mutex<Usage>,
 }
@@ -137,7 +137,7 @@ impl Admin {
             changing: tokio::sync::Mutex::default(),
             score: Mutex::default(),
             pause: Mutex::default(),
-            watchers: Mutex::default(),
+            monitors: Mutex::default(),
             rates: Mutex::default(),
             usage: Mutex::default(),
         }
@@ -255,7 +255,7 @@ impl Actions for Admin {
                 // Nothing blocks yet, so there is nobody to release.
                 Action::ClientUnblock { .. } => reply.int(0),
                 Action::Monitor => {
-                    self.watch(Watcher { home, client: id }).await;
+                    self.add_monitor(MonitorClient { home, client: id }).await;
                     reply.ok();
                 }
                 Action::Shutdown(asked) => self.shutdown(asked).await?,
@@ -273,8 +273,8 @@ impl Actions for Admin {
         })
     }
 
-    fn unwatch(&self, id: u64) {
-        self.change_watchers(|watchers| watchers.retain(|watcher| watcher.client != id));
+    fn remove_monitor(&self, id: u64) {
+        self.change_monitors(|monitors| monitors.retain(|monitor| monitor.client != id));
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 use troupe::commands::error::CommandError;
-use troupe::settings::{Extent, Setting, Settings, Standing, rewrite};
+use troupe::settings::{Extent, Setting, Settings, Support, rewrite};
 use troupe::shard::letter::Letter;
 use troupe::stream::Policy;
 
@@ -175,7 +175,7 @@ fn too_many_clients(shortage: Shortage) -> String {
 
 fn warn_of(changed: &[&Setting]) {
     for setting in changed {
-        if let Standing::Accepted(why) = setting.standing {
+        if let Support::Accepted(why) = setting.support {
             warn!("CONFIG SET {}: {why}", setting.name);
         }
     }

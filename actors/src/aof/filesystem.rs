@@ -88,7 +88,7 @@ impl OpenFile for OsFile {
 
 #[cfg(test)]
 mod tests {
-    use troupe::aof::directory::{Directory, Origin, Place};
+    use troupe::aof::directory::{Directory, Location, Origin};
     use troupe::aof::increment::Increment;
     use troupe::aof::load::Reader;
     use troupe::aof::storage::Storage as _;
@@ -131,7 +131,7 @@ mod tests {
     #[test]
     fn a_journal_begins_is_adopted_and_is_read_on_a_real_disk() {
         let dir = tempfile::tempdir().unwrap();
-        let place = Place {
+        let place = Location {
             dir: dir.path().to_owned(),
             appenddirname: "d".into(),
             appendfilename: "a".into(),

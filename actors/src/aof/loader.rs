@@ -25,7 +25,7 @@ use crate::message::shard::{self, Lend, Replay};
 use crate::post::Post;
 
 /// How a shard is reached that loads.
-pub struct Loading {
+pub struct LoadingShard {
     /// Records.
     pub replay: Recipient<Replay>,
     /// Slots that it has to give.
@@ -59,7 +59,7 @@ struct Driver {
 /// How slots are brought from one shard to another.
 struct Others {
     /// By shard.
-    shards: Vec<Loading>,
+    shards: Vec<LoadingShard>,
     post: Arc<Post>,
 }
 
@@ -71,7 +71,7 @@ pub fn load_all(
     files: Vec<Listed>,
     map: Arc<Map>,
     renames: Renames,
-    shards: Vec<Loading>,
+    shards: Vec<LoadingShard>,
     post: Arc<Post>,
     skips_refused: bool,
 ) -> Result<Loaded, LoadError> {

@@ -16,7 +16,7 @@ use tokio::time::{Sleep, sleep};
 use tracing::{error, info, warn};
 use troupe::aof::directory::Directory;
 use troupe::aof::increment::Increment;
-use troupe::aof::journal::{Figures, Journal, News};
+use troupe::aof::journal::{Journal, JournalFigures, News};
 use troupe::aof::storage::Work;
 use troupe::aof::writer::{self, Task};
 use troupe::shard::letter::Letter;
@@ -43,7 +43,7 @@ pub struct Parts {
     /// What all threads share.
     pub shared: Arc<Shared>,
     /// Where its figures are seen.
-    pub figures: Arc<Mutex<Figures>>,
+    pub figures: Arc<Mutex<JournalFigures>>,
     /// Time.
     pub clock: Clock,
     /// Restarts.
@@ -72,15 +72,15 @@ impl AofWriter {
         AofWriter::around(writer::Writer::new(journal), directory, increment, parts)
     }
 
-    /// A writer over the file of a base that begins. Who `watches` is told when it fails.
+    /// A writer over the file of a base that begins. `on_fault` is answered when it fails.
     pub fn of_base(
         journal: Journal<Held>,
-        watches: Asks,
+        on_fault: Asks,
         directory: Directory,
         base: Increment,
         parts: Parts,
     ) -> AofWriter {
-        AofWriter::around(writer::Writer::of_base(journal, watches), directory, base, parts)
+        AofWriter::around(writer::Writer::of_base(journal, on_fault), directory, base, parts)
     }
 
     fn around(

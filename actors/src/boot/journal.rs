@@ -7,17 +7,17 @@ use actix::{Addr, Arbiter, Recipient, Supervisor};
 use anyhow::Context as _;
 use tokio::sync::oneshot;
 use tracing::{info, warn};
-use troupe::aof::directory::{Directory, Origin, Place};
+use troupe::aof::directory::{Directory, Location, Origin};
 use troupe::aof::error::AofError;
 use troupe::aof::increment::Increment;
-use troupe::aof::journal::{Figures, Journal, Sizes};
+use troupe::aof::journal::{Journal, JournalFigures, Sizes};
 use troupe::route::Map;
 use troupe::settings::Settings;
 use troupe::stream::Policy;
 
 use crate::admin::{Started, Writer};
 use crate::aof::filesystem::Os;
-use crate::aof::loader::{self, Loading};
+use crate::aof::loader::{self, LoadingShard};
 use crate::aof::writer::{AofWriter, Parts};
 use crate::clock::Clock;
 use crate::message::aof::{Appends, Asks, Begin};
@@ -34,7 +34,7 @@ pub(super) struct Starter {
     pub(super) shards: Vec<Addr<Shard>>,
     pub(super) post: Arc<Post>,
     pub(super) shared: Arc<Shared>,
-    pub(super) figures: Arc<Mutex<Figures>>,
+    pub(super) figures: Arc<Mutex<JournalFigures>>,
     pub(super) guardian: Recipient<Restarted>,
     pub(super) clock: Clock,
 }
@@ -68,7 +68,7 @@ impl Starter {
     /// Tells whether the journal has to be written anew.
     async fn read(&self, directory: &Directory, settings: &Settings) -> anyhow::Result<bool> {
         let (files, map) = (directory.files()?, self.map.clone());
-        let loading = |shard: &Addr<Shard>| Loading {
+        let loading = |shard: &Addr<Shard>| LoadingShard {
             replay: shard.clone().recipient(),
             lend: shard.clone().recipient(),
         };
@@ -97,8 +97,8 @@ impl Starter {
     }
 
     /// Starts a writer over the file of a new base, or says why that is not possible. Who
-    /// `watches` is told when the base fails.
-    pub(super) fn begin(&self, settings: &Settings, watches: Asks) -> Started {
+    /// `on_fault` is answered when the base fails.
+    pub(super) fn begin(&self, settings: &Settings, on_fault: Asks) -> Started {
         let (sender, receiver) = oneshot::channel();
         let place = place(settings);
         let open = move || -> Result<(Directory, Increment), AofError> {
@@ -119,7 +119,7 @@ impl Starter {
         arbiter.spawn_fn(move || match open() {
             Ok((directory, base)) => {
                 let journal = Journal::new(Policy::Never, Sizes::default());
-                let made = AofWriter::of_base(journal, watches, directory, base, parts);
+                let made = AofWriter::of_base(journal, on_fault, directory, base, parts);
                 let _ = sender.send(Ok(reach(&Supervisor::start(move |_| made), appends)));
             }
             Err(error) => {
@@ -143,8 +143,8 @@ impl Starter {
     }
 }
 
-fn place(settings: &Settings) -> Place {
-    Place {
+fn place(settings: &Settings) -> Location {
+    Location {
         dir: settings.dir.clone(),
         appenddirname: settings.appenddirname.clone(),
         appendfilename: settings.appendfilename.clone(),

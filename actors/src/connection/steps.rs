@@ -107,12 +107,13 @@ impl Conversation {
         self.ended = Some(reason);
     }
 
-    /// The batch is home. A client that watched and does so no more is told of no more commands.
+    /// The batch is home. A client that was a monitor and is none any more is shown no more
+    /// commands.
     pub(super) fn came_home(&mut self, batch: Box<Batch>, now: Millis) {
-        let watched = self.core.watches();
+        let was_monitor = self.core.is_monitor();
         self.core.came_home(batch, now);
-        if watched && !self.core.watches() {
-            self.actions.unwatch(self.id);
+        if was_monitor && !self.core.is_monitor() {
+            self.actions.remove_monitor(self.id);
         }
     }
 
@@ -303,8 +304,8 @@ impl Conversation {
 
 impl Drop for Conversation {
     fn drop(&mut self) {
-        if self.core.watches() {
-            self.actions.unwatch(self.id);
+        if self.core.is_monitor() {
+            self.actions.remove_monitor(self.id);
         }
     }
 }

@@ -45,7 +45,7 @@ pub struct Rebuild {
     pub loaded: Recipient<shard::Loaded>,
 }
 
-/// To a shard: from now on there is a journal, which knows nothing of the data set yet.
+/// To a shard: from now on there is a journal, which is empty.
 #[derive(Message, Clone)]
 #[rtype(result = "()")]
 pub struct BeginBase {
@@ -55,11 +55,11 @@ pub struct BeginBase {
     pub number: u32,
 }
 
-/// To a shard: all shards have begun; tell the slots, and report them, or a panic before there is
-/// a journal.
+/// To a shard: all shards have begun. Write the slots to the base, and report how many are written,
+/// or a panic before that.
 #[derive(Message, Clone, Debug)]
 #[rtype(result = "()")]
-pub struct Tell(pub Reports);
+pub struct WriteBase(pub Reports);
 
 /// To a shard: there is no journal any more.
 #[derive(Message, Clone, Copy, Debug)]

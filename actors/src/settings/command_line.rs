@@ -19,7 +19,7 @@ use std::path::PathBuf;
 
 use troupe::settings::{conf, find};
 
-use super::fatal::{self, Fatal, Place};
+use super::fatal::{self, DirectivePlace, Fatal};
 use super::layer::Line;
 
 /// What the words ask for.
@@ -131,7 +131,7 @@ impl CommandLine {
             b"check-config" => self.check_only = true,
             b"test-memory" => {
                 return Err(Fatal {
-                    place: Place::CommandLine,
+                    place: DirectivePlace::CommandLine,
                     text: shown(word),
                     problem: REDIS_ONLY.to_owned(),
                     remedy: "Test the memory with memtest86+ or memtester.".to_owned(),
@@ -139,7 +139,7 @@ impl CommandLine {
             }
             b"sentinel" | b"check-system" => {
                 let remedy = "Remove the word.".to_owned();
-                let (place, text) = (Place::CommandLine, shown(word));
+                let (place, text) = (DirectivePlace::CommandLine, shown(word));
                 return Err(Fatal { place, text, problem: REDIS_ONLY.to_owned(), remedy });
             }
             _ => self.begin(directive)?,
@@ -149,7 +149,7 @@ impl CommandLine {
 
     /// Begins a directive from one word, which may hold values as well.
     fn begin(&mut self, directive: &[u8]) -> Result<(), Fatal> {
-        let place = Place::CommandLine;
+        let place = DirectivePlace::CommandLine;
         let unbalanced = || fatal::grammar(place.clone(), &shown(directive), conf::UNBALANCED);
         let mut words = conf::split_words(directive).ok_or_else(unbalanced)?.into_iter();
         let name = shown(&words.next().unwrap_or_default());

@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStringExt;
 
 use troupe::settings::{conf, find};
 
-use super::fatal::{self, Fatal, Place};
+use super::fatal::{self, DirectivePlace, Fatal};
 use super::layer::Line;
 
 const PREFIX: &str = "TROUPE_";
@@ -39,7 +39,7 @@ impl Environment {
                 continue;
             }
             let text = format!("{variable}={shown}");
-            let place = Place::Environment;
+            let place = DirectivePlace::Environment;
             let words = match find(&name) {
                 Some(setting) => setting.kind.split(value),
                 None => Some(vec![value]),

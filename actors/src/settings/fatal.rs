@@ -6,13 +6,13 @@ use std::path::Path;
 use std::{fmt, io};
 
 use config::ConfigError;
-use troupe::settings::{Kind, Setting, SettingError, Standing, find, nearest};
+use troupe::settings::{Kind, Setting, SettingError, Support, find, nearest};
 
 use super::layer::Line;
 
 /// Where a directive stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub enum DirectivePlace {
     /// In a line of a file.
     File {
         /// The file, as it was named.
@@ -28,13 +28,13 @@ pub enum Place {
     Program,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for DirectivePlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Place::File { name, line } => write!(f, "{name}:{line}"),
-            Place::Environment => f.write_str("environment"),
-            Place::CommandLine => f.write_str("command line"),
-            Place::Program => f.write_str("start"),
+            DirectivePlace::File { name, line } => write!(f, "{name}:{line}"),
+            DirectivePlace::Environment => f.write_str("environment"),
+            DirectivePlace::CommandLine => f.write_str("command line"),
+            DirectivePlace::Program => f.write_str("start"),
         }
     }
 }
@@ -43,7 +43,7 @@ impl fmt::Display for Place {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fatal {
     /// Where it stands.
-    pub place: Place,
+    pub place: DirectivePlace,
     /// The line, variable or words.
     pub text: String,
     /// What is wrong.
@@ -58,12 +58,12 @@ impl fmt::Display for Fatal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "*** FATAL CONFIG FILE ERROR (Troupe {}) ***", env!("CARGO_PKG_VERSION"))?;
         match &self.place {
-            Place::File { name, line } => {
+            DirectivePlace::File { name, line } => {
                 writeln!(f, "Reading the configuration file, at line {line} of {name}")?;
             }
-            Place::Environment => writeln!(f, "Reading the environment")?,
-            Place::CommandLine => writeln!(f, "Reading the command line")?,
-            Place::Program => writeln!(f, "Reading the configuration")?,
+            DirectivePlace::Environment => writeln!(f, "Reading the environment")?,
+            DirectivePlace::CommandLine => writeln!(f, "Reading the command line")?,
+            DirectivePlace::Program => writeln!(f, "Reading the configuration")?,
         }
         writeln!(f, ">>> '{}'", self.text)?;
         writeln!(f, "{}", self.problem)?;
@@ -73,7 +73,12 @@ impl fmt::Display for Fatal {
 
 impl Fatal {
     /// The report on a setting that was given in a wrong way. Secrets do not go into it.
-    pub(super) fn of_setting(place: Place, text: &str, name: &str, error: &SettingError) -> Fatal {
+    pub(super) fn of_setting(
+        place: DirectivePlace,
+        text: &str,
+        name: &str,
+        error: &SettingError,
+    ) -> Fatal {
         let setting = find(name);
         let text = shown(text);
         let problem = match error {
@@ -102,9 +107,9 @@ pub(super) fn shown(text: &str) -> String {
 }
 
 /// The report on words that are no directives.
-pub(super) fn grammar(place: Place, text: &str, problem: &str) -> Fatal {
+pub(super) fn grammar(place: DirectivePlace, text: &str, problem: &str) -> Fatal {
     let remedy = match place {
-        Place::File { .. } => {
+        DirectivePlace::File { .. } => {
             "Write one directive a line: its name, then its values; a value with blanks in quotes."
         }
         _ => "Write 'troupe [FILE | -] [--directive value ...]'; see 'troupe --help'.",
@@ -113,14 +118,14 @@ pub(super) fn grammar(place: Place, text: &str, problem: &str) -> Fatal {
 }
 
 /// The report on a file that cannot be read.
-pub(super) fn unreadable(place: Place, name: &str, problem: &str) -> Fatal {
+pub(super) fn unreadable(place: DirectivePlace, name: &str, problem: &str) -> Fatal {
     let remedy = "Check that the file is there and that this user may read it.".to_owned();
     Fatal { place, text: name.to_owned(), problem: problem.to_owned(), remedy }
 }
 
 /// The report on layers that cannot be laid over one another.
 pub(super) fn from_config(error: &ConfigError) -> Fatal {
-    grammar(Place::Program, "config", &error.to_string())
+    grammar(DirectivePlace::Program, "config", &error.to_string())
 }
 
 /// The report on a name that `rename-command` may not rename, or not to.
@@ -136,7 +141,7 @@ pub(super) fn renaming(line: &Line, problem: &str) -> Fatal {
 pub(super) fn directory(line: Option<&Line>, what: &str, path: &Path, error: &io::Error) -> Fatal {
     let (place, text) = match line {
         Some(line) => (line.place.clone(), line.text.clone()),
-        None => (Place::Program, "dir".to_owned()),
+        None => (DirectivePlace::Program, "dir".to_owned()),
     };
     Fatal {
         place,
@@ -170,10 +175,10 @@ pub(crate) fn reason(error: &io::Error) -> String {
     error.to_string().split(" (os error").next().unwrap_or_default().to_owned()
 }
 
-fn unknown(place: &Place, name: &str) -> String {
+fn unknown(place: &DirectivePlace, name: &str) -> String {
     let meant = nearest(name).map(|known| format!("Did you mean '{known}'?"));
     match place {
-        Place::Environment => {
+        DirectivePlace::Environment => {
             let meant = meant.unwrap_or_else(|| "No setting has this name.".to_owned());
             format!("{meant} Unset the variable.")
         }
@@ -201,8 +206,8 @@ fn wanted(setting: &Setting) -> String {
         Kind::Text => "one value; put it in quotes if it has blanks".to_owned(),
         Kind::Words | Kind::Special(_) => "other values".to_owned(),
     };
-    let default = match (setting.default, setting.standing) {
-        (_, Standing::Refused(_)) => String::new(),
+    let default = match (setting.default, setting.support) {
+        (_, Support::Refused(_)) => String::new(),
         ("", _) => "; the default is empty".to_owned(),
         (default, _) => format!("; the default is {default}"),
     };

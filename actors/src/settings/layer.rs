@@ -14,13 +14,13 @@ use config::{Config, ConfigBuilder, ConfigError, FileFormat, Format, Map, Source
 use config::{Value, ValueKind};
 use troupe::settings::{Kind, SettingError, Special, Syntax, conf, find, toml};
 
-use super::fatal::{self, Fatal, Place};
+use super::fatal::{self, DirectivePlace, Fatal};
 use super::file;
 
 /// A directive with its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Line {
-    pub(super) place: Place,
+    pub(super) place: DirectivePlace,
     /// The line, variable or words as they were written, to be shown.
     pub(super) text: String,
     /// The name as it was written.
@@ -171,11 +171,11 @@ pub(super) fn included(line: &Line) -> Result<Vec<Line>, Fatal> {
 
 fn conf_lines(name: &str, content: &[u8]) -> Result<Vec<Line>, Fatal> {
     let directives = conf::parse(name, content, &file::include).map_err(|error| {
-        let place = Place::File { name: error.file, line: error.line };
+        let place = DirectivePlace::File { name: error.file, line: error.line };
         fatal::grammar(place, &error.text, &error.problem)
     })?;
     let line = |it: conf::Directive| Line {
-        place: Place::File { name: it.file, line: it.line },
+        place: DirectivePlace::File { name: it.file, line: it.line },
         text: it.text,
         name: it.name,
         words: it.words,
@@ -186,7 +186,7 @@ fn conf_lines(name: &str, content: &[u8]) -> Result<Vec<Line>, Fatal> {
 /// What is said of a file that is no TOML.
 fn no_toml(file: &str, line: usize, text: &str, problem: &str) -> Fatal {
     Fatal {
-        place: Place::File { name: file.to_owned(), line },
+        place: DirectivePlace::File { name: file.to_owned(), line },
         text: fatal::shown(text.trim_ascii()),
         problem: format!("not TOML: {problem}"),
         remedy: "Write 'name = value', texts in double quotes; or name the file .conf if it is \
@@ -220,7 +220,7 @@ impl Toml<'_> {
         for (name, value) in values {
             let entry = entries.iter().find(|entry| entry.key.eq_ignore_ascii_case(&name));
             let line = entry.map_or_else(|| table_line(self.text, &name), |entry| entry.line);
-            let place = Place::File { name: self.file.to_owned(), line };
+            let place = DirectivePlace::File { name: self.file.to_owned(), line };
             let text = self.text.lines().nth(line - 1).unwrap_or_default().trim_ascii().to_owned();
             let setting = find(&name);
             let add_up = setting.is_some_and(|setting| setting.adds_up());
@@ -237,7 +237,7 @@ impl Toml<'_> {
             }));
         }
         let number = |line: &Line| match line.place {
-            Place::File { line, .. } => line,
+            DirectivePlace::File { line, .. } => line,
             _ => 0,
         };
         lines.sort_by_key(number);

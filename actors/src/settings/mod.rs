@@ -25,10 +25,10 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Access, access};
 use rustix::io::Errno;
 use troupe::commands::renaming;
-use troupe::settings::{Settings, Standing, Syntax, find};
+use troupe::settings::{Settings, Support, Syntax, find};
 
 pub(crate) use fatal::reason;
-pub use fatal::{Fatal, Place};
+pub use fatal::{DirectivePlace, Fatal};
 pub(crate) use file::read as read_file;
 
 use command_line::{CommandLine, Wish};
@@ -84,7 +84,7 @@ pub fn read(
     if let Some(path) = file {
         let name = path.display().to_string();
         let content = file::open(&path)
-            .map_err(|problem| fatal::unreadable(Place::Program, &name, &problem))?;
+            .map_err(|problem| fatal::unreadable(DirectivePlace::Program, &name, &problem))?;
         let syntax = file::syntax(&path, &content);
         layers.add(layer::of_file(&name, &content, syntax)?, Rank::File)?;
         let path = std::path::absolute(&path).unwrap_or(path);
@@ -92,8 +92,9 @@ pub fn read(
     }
     if from_stdin {
         const NAME: &str = "the standard input";
-        let content =
-            stdin().map_err(|error| fatal::unreadable(Place::Program, NAME, &error.to_string()))?;
+        let content = stdin().map_err(|error| {
+            fatal::unreadable(DirectivePlace::Program, NAME, &error.to_string())
+        })?;
         let syntax = file::syntax(Path::new(""), &content);
         layers.add(layer::of_file(NAME, &content, syntax)?, Rank::Stdin)?;
     }
@@ -126,7 +127,7 @@ fn settle(given: &[(String, Vec<Line>)]) -> Result<(Settings, Vec<String>), Fata
         let (Some(setting), Some(last)) = (find(name), lines.last()) else { continue };
         // An empty value asks for nothing, and nothing is what happens.
         let asks = settings.get(name).is_some_and(|value| !value.is_empty());
-        if let Standing::Accepted(why) = setting.standing
+        if let Support::Accepted(why) = setting.support
             && asks
             && settings.is_changed(setting)
         {

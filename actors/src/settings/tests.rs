@@ -174,7 +174,7 @@ fn what_stops_the_start() {
         ("a.toml", "\nrename-command = [\"get set\"]\n", 2, "already exists"),
     ] {
         let fatal = from_file(name, text).expect_err(text);
-        let Place::File { line: at, name: file } = &fatal.place else { panic!("{fatal}") };
+        let DirectivePlace::File { line: at, name: file } = &fatal.place else { panic!("{fatal}") };
         assert!(file.ends_with(name) && *at == line, "{text:?}: {fatal}");
         assert!(fatal.to_string().contains(said), "{text:?}: {fatal}");
     }
@@ -183,12 +183,15 @@ fn what_stops_the_start() {
 #[test]
 fn the_environment_and_the_command_line_are_checked_as_well() {
     let fatal = start(&[], &[("TROUPE_PORT", "http://10.0.0.1:6379")]).unwrap_err();
-    assert_eq!(fatal.place, Place::Environment);
+    assert_eq!(fatal.place, DirectivePlace::Environment);
     assert_eq!(fatal.text, "TROUPE_PORT=http://10.0.0.1:6379");
     let fatal = start(&[], &[("TROUPE_SERVICE", "x")]).unwrap_err();
     assert!(fatal.remedy.contains("Unset the variable"), "{fatal}");
     let fatal = start(&["--port", "many"], &[]).unwrap_err();
-    assert_eq!((&fatal.place, fatal.text.as_str()), (&Place::CommandLine, "port \"many\""));
+    assert_eq!(
+        (&fatal.place, fatal.text.as_str()),
+        (&DirectivePlace::CommandLine, "port \"many\"")
+    );
     let fatal = start(&["--port"], &[]).unwrap_err();
     assert_eq!(fatal.problem, "wrong number of arguments");
     for words in [&["-x"] as &[&str], &["/dev/null", "b.conf"]] {
@@ -233,7 +236,10 @@ fn checking_says_so_and_warns() {
     assert!(said.starts_with("warning: 'hz' (command line)") && said.contains("right"), "{said}");
     let words = ["--check-config", "--dir", "/none/such"].map(OsString::from);
     let fatal = read(words, [], || Ok(Vec::new())).unwrap_err();
-    assert_eq!((fatal.place, fatal.text.as_str()), (Place::CommandLine, "dir \"/none/such\""));
+    assert_eq!(
+        (fatal.place, fatal.text.as_str()),
+        (DirectivePlace::CommandLine, "dir \"/none/such\"")
+    );
 }
 
 #[test]
@@ -265,7 +271,7 @@ fn bytes_are_taken_as_they_are() {
     let Ok(Invocation::Serve(it)) = read([], variable, || Ok(Vec::new())) else { panic!() };
     assert_eq!(it.settings.get("requirepass"), Some(&b"\xff"[..]));
     let fatal = from_file("a.toml", b"# x\n# \xe9\nport = 1\n").unwrap_err();
-    let Place::File { line: 2, .. } = fatal.place else { panic!("{fatal}") };
+    let DirectivePlace::File { line: 2, .. } = fatal.place else { panic!("{fatal}") };
     assert!(fatal.problem.contains("not UTF-8"), "{fatal}");
 }
 
@@ -305,12 +311,12 @@ fn an_aclfile_gives_the_user() {
         ("port 1\n", 1, "does not define a user"),
     ] {
         let fatal = with(users, "").expect_err(users);
-        let Place::File { name, line: at } = &fatal.place else { panic!("{fatal}") };
+        let DirectivePlace::File { name, line: at } = &fatal.place else { panic!("{fatal}") };
         assert!(name.ends_with("users.acl") && *at == line, "{fatal}");
         assert!(fatal.to_string().contains(said), "{fatal}");
     }
     let fatal = with("", "user default on nopass ~* &* +@all\n").unwrap_err();
-    assert!(matches!(fatal.place, Place::File { line: 3, .. }), "{fatal}");
+    assert!(matches!(fatal.place, DirectivePlace::File { line: 3, .. }), "{fatal}");
 }
 
 #[test]
@@ -339,6 +345,6 @@ fn the_command_line_includes_files_at_its_place() {
     for words in [&["--include", "/none/such"] as &[&str], &["--include"], &["--include", "a", "b"]]
     {
         let fatal = start(words, &[]).unwrap_err();
-        assert_eq!(fatal.place, Place::CommandLine, "{words:?}: {fatal}");
+        assert_eq!(fatal.place, DirectivePlace::CommandLine, "{words:?}: {fatal}");
     }
 }

@@ -40,10 +40,10 @@ impl Idle {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::Place;
+    use crate::settings::DirectivePlace;
 
     fn line(name: &str) -> Line {
-        let place = Place::File { name: "a.conf".to_owned(), line: 3 };
+        let place = DirectivePlace::File { name: "a.conf".to_owned(), line: 3 };
         Line { place, text: String::new(), name: name.to_owned(), words: Vec::new() }
     }
 

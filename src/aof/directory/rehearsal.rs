@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::{Directory, Place};
+use super::{Directory, Location};
 use crate::aof::disk::{Disk, Plan};
 use crate::aof::storage::Storage as _;
 
@@ -50,8 +50,8 @@ impl Step {
     }
 }
 
-fn place() -> Place {
-    Place {
+fn place() -> Location {
+    Location {
         dir: "/data".into(),
         appenddirname: "appendonlydir".into(),
         appendfilename: "appendonly.aof".into(),

@@ -6,8 +6,8 @@ use crate::aof::storage::Storage as _;
 
 const DIR: &str = "/data";
 
-fn place() -> Place {
-    Place {
+fn place() -> Location {
+    Location {
         dir: DIR.into(),
         appenddirname: "appendonlydir".into(),
         appendfilename: "appendonly.aof".into(),
@@ -156,7 +156,7 @@ fn history_that_cannot_be_deleted_stays_on_the_list() {
 #[test]
 fn names_that_are_paths_are_refused() {
     let disk = Disk::with(Path::new(DIR));
-    let wrong = Place { appendfilename: "../x".into(), ..place() };
+    let wrong = Location { appendfilename: "../x".into(), ..place() };
     let error = Directory::open(Box::new(disk), &wrong).unwrap_err();
     assert!(error.to_string().starts_with("appendfilename must be"), "{error}");
 }

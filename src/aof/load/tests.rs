@@ -1,7 +1,7 @@
 //! Reading of files: whole, cut at each byte, with each byte changed.
 
 use super::*;
-use crate::aof::directory::{Directory, Place};
+use crate::aof::directory::{Directory, Location};
 use crate::aof::disk::Disk;
 
 const DIR: &str = "/data";
@@ -140,7 +140,8 @@ fn a_file_with_a_changed_byte_loads_or_is_refused_with_its_place() {
 #[test]
 fn reads_base_and_increments_in_order_and_each_from_database_0() {
     let disk = Disk::with(Path::new(DIR));
-    let place = Place { dir: DIR.into(), appenddirname: "d".into(), appendfilename: "a b".into() };
+    let place =
+        Location { dir: DIR.into(), appenddirname: "d".into(), appendfilename: "a b".into() };
     let base = command(&["SELECT", "4"]) + &command(&["SET", "x", "1"]);
     disk.put(&Path::new(DIR).join("a b"), base.as_bytes());
     let mut directory = Directory::open(Box::new(disk.clone()), &place).unwrap();

@@ -38,7 +38,7 @@ impl Rig {
 
     fn of_base() -> Rig {
         let journal = Journal::new(Policy::Never, Sizes::default());
-        Rig::around(Writer::of_base(journal, "watcher"))
+        Rig::around(Writer::of_base(journal, "fault"))
     }
 
     fn around(writer: Writer<Waits, &'static str, u16>) -> Rig {
@@ -237,7 +237,7 @@ fn a_fault_of_a_base_is_told_to_who_began_it_and_to_no_shard() {
     rig.work();
     rig.fails = vec!["write"];
     rig.write("a");
-    assert_eq!(rig.work(), [released(&["a"]), failed("watcher", "write")]);
+    assert_eq!(rig.work(), [released(&["a"]), failed("fault", "write")]);
     rig.fails.clear();
     rig.now_ms = RETRY_MS;
     assert_eq!(rig.work(), [], "that it is well again is no news");
@@ -278,7 +278,7 @@ fn a_panic_while_a_base_is_switched_answers_who_asked() {
     rig.writer.begun(Ok(()));
     let tasks = rig.work();
     let answered = |asks| tasks.iter().any(|t| matches!(t, Task::Answer(a, Err(_)) if *a == asks));
-    assert!(answered("switch") && answered("watcher"));
+    assert!(answered("switch") && answered("fault"));
     assert!(!tasks.iter().any(|task| matches!(task, Task::Tell(News::Refuse(_)))));
 }
 
@@ -312,7 +312,9 @@ fn the_figures_at_the_end_are_those_of_no_journal() {
     while let Some(task) = rig.writer.next(0) {
         match task {
             Task::Show(figures) => shown = Some(figures),
-            Task::Answer(..) => assert_eq!(shown, Some(Figures::default()), "ahead of the answer"),
+            Task::Answer(..) => {
+                assert_eq!(shown, Some(JournalFigures::default()), "ahead of the answer")
+            }
             _ => {}
         }
     }

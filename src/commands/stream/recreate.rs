@@ -8,7 +8,7 @@ use crate::commands::stream::record::Records;
 use crate::data::stream::{Id, Pending, Stream};
 use crate::data::value::Value;
 use crate::keyspace::effect::Effects;
-use crate::keyspace::told::InStream;
+use crate::keyspace::written::InStream;
 
 /// Entries or consumers of a piece.
 const ENTRIES_A_PIECE: usize = 64;

@@ -142,7 +142,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         .accepted("the process keeps the title that it was started with")
         .doc("Shows the state of the server in the process title."),
     number("shards", "0", 0, 1024, Unit::None).ours().doc(
-        "Threads that serve clients, each with its share of the keys; 0 for one on each core.",
+        "Threads that serve clients, with a share of the keys each; 0 for one for each four cores.",
     ),
     Setting::of(Kind::Choices(SIGNAL_OPTIONS), "shutdown-on-sigint", "default")
         .runtime()

@@ -100,7 +100,7 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
-    use crate::settings::{Kind, Standing, When};
+    use crate::settings::{Kind, Support, When};
 
     #[test]
     fn names_are_unique_lower_case_and_sorted_in_a_group() {
@@ -137,7 +137,7 @@ mod tests {
     #[test]
     fn reasons_and_remedies_read_on_in_a_line() {
         for setting in all() {
-            if let Standing::Accepted(why) | Standing::Refused(why) = setting.standing {
+            if let Support::Accepted(why) | Support::Refused(why) = setting.support {
                 assert!(!why.ends_with('.') && !why.contains('\n'), "{}", setting.name);
             }
         }

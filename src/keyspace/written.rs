@@ -1,35 +1,35 @@
-//! How much of a slot stands in a journal that is being begun (`crate::shard::base`).
+//! How much of a slot is written to a new base of the journal (`crate::shard::new_base`).
 //!
-//! It is part of the slot, and goes where that goes. What the marker means follows from the names
-//! alone, the same in all databases: so it holds whatever is added, deleted or swapped meanwhile.
+//! It is part of the slot, and travels with it. What the marker means follows from the names alone,
+//! the same in all databases. So it holds whatever is added, deleted or swapped meanwhile.
 
 use std::cmp::Ordering;
 
 use crate::data::stream::Id;
 use crate::data::table::{Name, Place};
 
-/// What of a slot is told.
+/// What of a slot is written.
 #[derive(Debug, Default)]
-pub(crate) struct Told {
-    /// To which base: its number; 0 for none. To any other one nothing is.
+pub(crate) struct Written {
+    /// To which base: its number, or 0 for none. To every other base nothing is written.
     pub(crate) base: u32,
-    /// Up to where; everything where there is none.
+    /// Up to where; all of the slot where there is none.
     pub(crate) marker: Option<Box<Marker>>,
 }
 
-/// How far the keys of a slot are told.
+/// How far the keys of a slot are written.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Marker {
-    /// Keys with names before this place are told, those behind it are not.
+    /// Keys with names before this place are written, those behind it are not.
     pub(crate) place: Place,
-    /// What of the key at the place is told: that in lower databases, and in this one the value up
-    /// to there. Nothing where there is none.
+    /// What of the key at the place is written: its values in lower databases, and of the value in
+    /// this database all before the position. Nothing where there is none.
     pub(crate) part: Option<(u32, Position)>,
 }
 
-/// How much of a key is told.
+/// How much of a key is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Much {
+pub(crate) enum Amount {
     /// Nothing.
     Nothing,
     /// A part.
@@ -38,7 +38,7 @@ pub(crate) enum Much {
     All,
 }
 
-/// How far a value is told. It names elements or nodes, so that it holds while others leave.
+/// How far a value is written. It names elements or nodes, so it holds while others leave.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) enum Position {
     /// Nothing is.
@@ -54,7 +54,7 @@ pub(crate) enum Position {
     Stream(InStream),
 }
 
-/// What of a stream is told next.
+/// What of a stream is written next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum InStream {
     /// The entries from this id on, with those in the place of entries that are only pending.
@@ -69,26 +69,27 @@ pub(crate) enum InStream {
     Gone(Box<[u8]>, Id),
 }
 
-impl Told {
-    /// All is told to this base.
-    pub(crate) fn all(base: u32) -> Told {
-        Told { base, marker: None }
+impl Written {
+    /// All is written to this base.
+    pub(crate) fn all(base: u32) -> Written {
+        Written { base, marker: None }
     }
 
-    /// How much a base knows of a key.
-    pub(crate) fn of(&self, base: u32, key: Name<'_>) -> Much {
+    /// How much of a key is written to a base.
+    pub(crate) fn of(&self, base: u32, key: Name<'_>) -> Amount {
         if self.base != base {
-            return Much::Nothing;
+            return Amount::Nothing;
         }
-        let Some(marker) = &self.marker else { return Much::All };
+        let Some(marker) = &self.marker else { return Amount::All };
         match marker.place.order_of(key) {
-            Ordering::Less => Much::All,
-            Ordering::Equal if marker.part.is_some() => Much::Part,
-            Ordering::Equal | Ordering::Greater => Much::Nothing,
+            Ordering::Less => Amount::All,
+            Ordering::Equal if marker.part.is_some() => Amount::Part,
+            Ordering::Equal | Ordering::Greater => Amount::Nothing,
         }
     }
 
-    /// The key of which a part is told, if there is one, is told anew from its beginning: its name.
+    /// The key at the marker, if a part of it is written, will be written again from its start.
+    /// Returns its name.
     pub(crate) fn restart_key(&mut self) -> Option<&[u8]> {
         let marker = self.marker.as_mut()?;
         marker.part.take()?;

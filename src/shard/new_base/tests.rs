@@ -1,4 +1,4 @@
-//! Bases told while commands run, and read back.
+//! Bases written while commands run, and read back.
 
 use super::{BYTES_A_TURN, SLICE_NS, Shard, Ticks};
 use crate::base::slot::{self, SLOTS};
@@ -27,16 +27,16 @@ fn begin(shards: &mut Shards, number: u32) {
     }
 }
 
-/// Whether every slot of the shard is here and told.
-fn is_told(shard: &Shard) -> bool {
-    let Some(base) = shard.engine.base else { return true };
+/// Whether every slot of the shard is here and written.
+fn is_written(shard: &Shard) -> bool {
+    let Some(base) = shard.engine.new_base else { return true };
     let mut slots = shard.given.map.slots_of(shard.id);
     slots.all(|number| shard.engine.space.slot(number).is_some_and(|slot| base.has(slot)))
 }
 
 /// What the shards have to report.
 fn reported(shards: &mut Shards) -> u32 {
-    shards.shards.iter_mut().filter_map(Shard::take_told).sum()
+    shards.shards.iter_mut().filter_map(Shard::take_written).sum()
 }
 
 /// Elements of the large collections.
@@ -45,7 +45,7 @@ const LARGE: u64 = 700;
 /// Keys that hold large collections at first.
 const LARGE_KEYS: &[&str] = &["list", "hash", "set", "zset", "stream"];
 
-/// Collections of all types that are told in several pieces, some of their elements with deadlines.
+/// Collections of all types that are written in several pieces; some elements have deadlines.
 fn fill_large(shards: &mut Shards, tag: &str) {
     for number in 0..LARGE {
         let (due, at) = (shards.now.0 + 40 + number as i64, number + 1);
@@ -106,11 +106,11 @@ fn details(shards: &mut Shards, tag: &str) -> Vec<(String, String)> {
     details
 }
 
-/// Commands of all kinds, before, while and after the base is told in pieces; what was recorded
+/// Commands of all kinds, before, while and after the base is written in pieces; what was recorded
 /// makes the same data set on another number of shards.
 #[test]
-fn a_base_told_under_load_makes_the_same_data_set() {
-    // A slot that is told early, before the commands have emptied it.
+fn a_base_written_under_load_makes_the_same_data_set() {
+    // A slot that is written early, before the commands have emptied it.
     let tags = (0..).map(|number| format!("{{{number}}}"));
     let tag = tags.into_iter().find(|tag| slot::of(tag.as_bytes()) < 60).expect("there is one");
     for seed in 0..6 {
@@ -126,8 +126,8 @@ fn a_base_told_under_load_makes_the_same_data_set() {
         }
         let mut copy = Shards::new(2);
         begin(&mut shards, 1 + seed as u32);
-        let (mut rounds, mut in_part, mut told) = (0, 0, 0);
-        while !shards.shards.iter().all(is_told) || rounds < 1_500 {
+        let (mut rounds, mut in_part, mut written) = (0, 0, 0);
+        while !shards.shards.iter().all(is_written) || rounds < 1_500 {
             rounds += 1;
             shards.session.db = random.u32(..3);
             let line = match random.u8(..3) {
@@ -138,17 +138,17 @@ fn a_base_told_under_load_makes_the_same_data_set() {
             copy.load(&shards.records());
             for shard in &mut shards.shards {
                 let marker = shard.engine.space.slot(slot::of(tag.as_bytes()));
-                let marker = marker.and_then(|slot| slot.told.marker.as_ref());
+                let marker = marker.and_then(|slot| slot.written.marker.as_ref());
                 in_part += u32::from(marker.is_some_and(|marker| marker.part.is_some()));
                 let pieces = if marker.is_some() { random.u64(0..5) } else { rounds.min(100) };
                 if random.bool() {
-                    shard.tell(&mut Hasty { now: 0, step: SLICE_NS / pieces.max(1) + 1 });
+                    shard.write_base(&mut Hasty { now: 0, step: SLICE_NS / pieces.max(1) + 1 });
                 }
                 if random.u8(..4) == 0 {
                     shard.expire(shards.now, &mut Still);
                 }
             }
-            told += reported(&mut shards);
+            written += reported(&mut shards);
             copy.load(&shards.records());
             shards.now = shards.now.saturating_add(random.i64(0..3));
             copy.now = shards.now;
@@ -157,8 +157,8 @@ fn a_base_told_under_load_makes_the_same_data_set() {
         for (one, other) in details(&mut shards, &tag).iter().zip(details(&mut copy, &tag)) {
             assert_eq!(*one, other, "seed {seed}");
         }
-        assert_eq!(told + reported(&mut shards), u32::from(SLOTS), "each slot is reported once");
-        assert!(in_part > 20, "a key was told in part in {in_part} rounds only");
+        assert_eq!(written + reported(&mut shards), u32::from(SLOTS), "each slot is reported once");
+        assert!(in_part > 20, "a key was written in part in {in_part} rounds only");
         shards.shards.iter_mut().for_each(|shard| shard.end_base());
         shards.run("SET after 1");
         copy.load(&shards.records());
@@ -243,9 +243,9 @@ fn any_large_write(random: &mut fastrand::Rng, tag: &str, round: u64) -> String 
     }
 }
 
-/// However large the values are, a turn ends about where it should, and what is told is the same.
+/// However large the values are, a turn ends about where it should and the same is written.
 #[test]
-fn no_turn_tells_much_more_than_its_bytes() {
+fn no_turn_writes_much_more_than_its_bytes() {
     /// What a piece may have beyond the bytes of a turn: some elements with their commands, or a
     /// node of a list.
     const PIECE: usize = 64 * 1024;
@@ -272,24 +272,24 @@ fn no_turn_tells_much_more_than_its_bytes() {
     let mut copy = Shards::new(2);
     begin(&mut shards, 1);
     let (mut turns, mut all) = (0, 0);
-    while shards.shards[0].tell(&mut Still) {
-        let told = shards.shards[0].effects().len();
-        assert!(told < BYTES_A_TURN + PIECE, "{told} bytes in turn {turns}");
+    while shards.shards[0].write_base(&mut Still) {
+        let written = shards.shards[0].effects().len();
+        assert!(written < BYTES_A_TURN + PIECE, "{written} bytes in turn {turns}");
         copy.load(&shards.records());
-        (turns, all) = (turns + 1, all + told);
+        (turns, all) = (turns + 1, all + written);
     }
     copy.load(&shards.records());
     assert!(turns > 8 && turns <= 1 + all / BYTES_A_TURN, "{all} bytes in {turns} turns");
     assert_eq!(shards.run("DEBUG DIGEST"), copy.run("DEBUG DIGEST"));
-    // With no time at all a turn tells one piece.
+    // With no time at all a turn writes one piece.
     begin(&mut shards, 2);
-    while shards.shards[0].tell(&mut Hasty { now: 0, step: SLICE_NS + 1 }) {
-        let told = shards.shards[0].effects().take().0.len();
-        assert!(told < PIECE, "{told} bytes in one piece");
+    while shards.shards[0].write_base(&mut Hasty { now: 0, step: SLICE_NS + 1 }) {
+        let written = shards.shards[0].effects().take().0.len();
+        assert!(written < PIECE, "{written} bytes in one piece");
     }
 }
 
-/// A write to the key of which a part is told goes on when the rest is; nobody else waits for it.
+/// A command on the key at the marker goes on when the key is written; nobody else waits.
 #[test]
 fn a_write_waits_for_the_rest_of_its_key() {
     let mut store = Store::new();
@@ -301,7 +301,7 @@ fn a_write_waits_for_the_rest_of_its_key() {
     store.shard.begin_base(1);
     let mut steps = 0;
     while !store.effects().contains("SADD") {
-        store.shard.tell(&mut Hasty { now: 0, step: SLICE_NS + 1 });
+        store.shard.write_base(&mut Hasty { now: 0, step: SLICE_NS + 1 });
         steps += 1;
     }
     assert!(steps < 16_384 + 10);
@@ -323,11 +323,11 @@ fn a_write_waits_for_the_rest_of_its_key() {
         effects.ends_with("SADD {t}large m1 new"),
         "it is recorded as it came, behind the rest"
     );
-    assert!(!effects.contains("DEL {t}large"), "nothing is told twice");
+    assert!(!effects.contains("DEL {t}large"), "nothing is written twice");
 }
 
 #[test]
-fn slots_have_no_effects_until_they_are_told() {
+fn slots_have_no_effects_until_they_are_written() {
     let mut store = Store::new();
     store.run("SET a 1");
     store.effects();
@@ -336,33 +336,33 @@ fn slots_have_no_effects_until_they_are_told() {
     store.run("DEL b");
     store.run("INCR a");
     assert_eq!(store.effects(), "MULTI\nDEL b\nEXEC");
-    assert!(!is_told(&store.shard));
-    while store.shard.tell(&mut Still) {}
-    assert!(is_told(&store.shard));
+    assert!(!is_written(&store.shard));
+    while store.shard.write_base(&mut Still) {}
+    assert!(is_written(&store.shard));
     store.run("INCR a");
     assert_eq!(store.effects(), "SET a 2\nINCR a");
     store.shard.begin_base(8);
-    assert!(!is_told(&store.shard), "another base begins from nothing");
+    assert!(!is_written(&store.shard), "another base begins from nothing");
     store.shard.end_base();
     store.run("INCR a");
     assert_eq!(store.effects(), "INCR a");
 }
 
 #[test]
-fn a_slot_that_is_away_is_told_and_reported_when_it_is_back() {
+fn a_slot_that_is_away_is_written_and_reported_when_it_is_back() {
     let mut shards = Shards::new(2);
     begin(&mut shards, 1);
     let away = shards.shards[0].map().slots_of(0).next().expect("it has slots");
     let slots = shards.shards[0].give(&[away]).expect("it is here");
     for shard in &mut shards.shards {
-        shard.tell(&mut Hasty { now: 0, step: SLICE_NS + 1 });
-        assert_eq!(shard.take_told(), None, "it has more to tell");
-        while shard.tell(&mut Still) {}
+        shard.write_base(&mut Hasty { now: 0, step: SLICE_NS + 1 });
+        assert_eq!(shard.take_written(), None, "it has more to write");
+        while shard.write_base(&mut Still) {}
     }
     assert_eq!(reported(&mut shards), u32::from(SLOTS) - 1);
     assert_eq!(reported(&mut shards), 0);
     let returned = Returned { slots: Lent::Slots(slots), torn: false };
     shards.shards[0].receive(Letter::Return(returned));
-    assert!(!shards.shards[0].tell(&mut Still));
-    assert_eq!(shards.shards[0].take_told(), Some(1));
+    assert!(!shards.shards[0].write_base(&mut Still));
+    assert_eq!(shards.shards[0].take_written(), Some(1));
 }
