@@ -6,7 +6,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpStream};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,8 +16,6 @@ use std::time::Duration;
 
 use actix::fut::ActorFuture;
 use actix::{Actor, AsyncContext, Context, Handler, Recipient, Supervised};
-use rustix::net::{SocketAddrAny, SocketFlags, acceptfrom_with};
-use tokio::io::unix::AsyncFd;
 use tokio::time::{Sleep, sleep};
 use tracing::warn;
 use troupe::restarts::BackOff;
@@ -177,7 +175,7 @@ impl Accepted {
 fn poll_accept(door: &Door, task: &mut TaskContext<'_>) -> Poll<io::Result<Accepted>> {
     match door {
         Door::Tcp(listener) => {
-            let (socket, address) = ready!(poll_socket(listener, task))?;
+            let (socket, address) = ready!(listener.poll_accept(task))?;
             let stream = TcpStream::from(socket);
             let address = match address {
                 Some(address) => SocketAddr::try_from(address)?,
@@ -192,7 +190,7 @@ fn poll_accept(door: &Door, task: &mut TaskContext<'_>) -> Poll<io::Result<Accep
             Poll::Ready(Ok(Accepted::Tcp(stream, peer)))
         }
         Door::Unix(listener, path) => {
-            let (socket, _) = ready!(poll_socket(listener, task))?;
+            let (socket, _) = ready!(listener.poll_accept(task))?;
             let stream = UnixStream::from(socket);
             let address = format!("{path}:0");
             let peer = Peer {
@@ -202,21 +200,6 @@ fn poll_accept(door: &Door, task: &mut TaskContext<'_>) -> Poll<io::Result<Accep
                 unix: true,
             };
             Poll::Ready(Ok(Accepted::Unix(stream, peer)))
-        }
-    }
-}
-
-/// A client's socket, which does not block and is in no event loop, and its address.
-fn poll_socket<L: AsFd + AsRawFd>(
-    listener: &AsyncFd<L>,
-    task: &mut TaskContext<'_>,
-) -> Poll<io::Result<(OwnedFd, Option<SocketAddrAny>)>> {
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    loop {
-        let mut readiness = ready!(listener.poll_read_ready(task))?;
-        let accept = |listener: &AsyncFd<L>| Ok(acceptfrom_with(listener.get_ref(), flags)?);
-        if let Ok(accepted) = readiness.try_io(accept) {
-            return Poll::Ready(accepted);
         }
     }
 }
