@@ -200,22 +200,17 @@ impl Keyspace {
         let number = key.slot;
         let slot = self.slots[usize::from(number)].as_deref_mut()?;
         let table = slot.table_or_new(db);
-        let before = table.counts();
+        let (before, due_before) = (table.counts(), table.due());
         let result = change(table, &self.hasher);
-        let (after, due, filed) = (table.counts(), table.due(), slot.due);
-        let is_earlier = due != NEVER && due < filed;
-        if is_earlier {
-            slot.due = due;
-        }
+        let (after, due) = (table.counts(), table.due());
         if after != before {
             let counts = self.book_of(number).of_db(db);
             counts.sub(before);
             counts.add(after);
         }
-        if is_earlier {
-            let deadlines = &mut self.book_of(number).deadlines;
-            deadlines.remove(&(filed, number));
-            deadlines.insert((due, number));
+        // What the slot is filed under is in no line that a look needs.
+        if due < due_before {
+            self.file_by(number, due);
         }
         Some(result)
     }
@@ -364,6 +359,18 @@ impl Keyspace {
             if let Some(table) = slot.table_mut(db).filter(|table| table.due() <= now) {
                 table.find_due(now, most, |entry| found(db, entry));
             }
+        }
+    }
+
+    /// Files a slot under a deadline, where that is earlier than the one before.
+    #[cold]
+    fn file_by(&mut self, number: u16, due: Millis) {
+        let Some(slot) = self.slots[usize::from(number)].as_deref_mut() else { return };
+        if due < slot.due {
+            let filed = std::mem::replace(&mut slot.due, due);
+            let deadlines = &mut self.book_of(number).deadlines;
+            deadlines.remove(&(filed, number));
+            deadlines.insert((due, number));
         }
     }
 
