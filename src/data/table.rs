@@ -355,7 +355,15 @@ impl<T: Member> Table<T> {
             }
             return false;
         }
-        let Some(mut member) = change(None) else { return false };
+        let Some(member) = change(None) else { return false };
+        self.insert(name, hasher, member);
+        true
+    }
+
+    /// Stores a member whose name was looked for and is not there.
+    pub fn insert(&mut self, name: Name<'_>, hasher: &Hasher, mut member: T) {
+        debug_assert!(self.get(name).is_none(), "a name is there once");
+        let index = self.index(name.hash);
         if self.buckets.len() == 0 {
             self.buckets.push();
         }
@@ -371,7 +379,6 @@ impl<T: Member> Table<T> {
         if self.len > self.buckets.len() * BUCKET_MEAN {
             self.split(hasher);
         }
-        true
     }
 
     /// Takes a member out. With the last one go the buckets, which are few by then.
