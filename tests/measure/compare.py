@@ -12,7 +12,8 @@ each and their ratio: user + system time of the server process, from /proc, divi
 and the throughput. The ratio of CPU holds on a noisy machine; the throughput is bounded by the load
 generator. Both servers are emptied (FLUSHALL) and filled with the same data: a million strings, a
 list of 100, a hash of 10 and a sorted set of 1,000. The loads leave what they write: lists, sets and
-sorted sets of up to a million elements, a million counters.
+sorted sets of up to a million elements, a million counters. Only after those that insert new keys,
+whose names end in -new, both are emptied and filled again.
 
 Ends with 1 when a workload failed, or when --most is given and a ratio of CPU is over it.
 """
@@ -30,6 +31,8 @@ KEYS = 1_000_000
 CLIENTS = "50"
 # redis-benchmark writes 12 random digits below KEYS in place of __rand_int__.
 KEY = "key:__rand_int__"
+# Two numbers: hardly a key is met twice.
+NEW = "new:__rand_int__:__rand_int__"
 # The collections that are only read.
 RANGE, SMALL, BOARD = "range", "small", "board"
 WORKLOADS = {
@@ -48,6 +51,13 @@ WORKLOADS = {
     "zadd": ["ZADD", "zset", "__rand_int__", "member:__rand_int__"],
     "zrange10": ["ZRANGE", BOARD, "100", "109", "WITHSCORES"],
     "xadd": ["XADD", "stream", "MAXLEN", "~", "100000", "*", "temperature", "20", "humidity", "50"],
+    "set-new": ["SET", NEW, "x" * 64],
+    "incr-new": ["INCR", NEW],
+    "hset-new": ["HSET", NEW, "field", "value"],
+    "sadd-new": ["SADD", NEW, "member"],
+    "lpush-new": ["LPUSH", NEW, "item"],
+    "zadd-new": ["ZADD", NEW, "1", "member"],
+    "xadd-new": ["XADD", NEW, "*", "temperature", "20"],
 }
 # Commands a second that one core serves, roughly, by pipeline: how many make up --seconds.
 RATES = {1: 80_000, 16: 700_000}
@@ -87,6 +97,9 @@ def measure(ports, name, pipeline, options):
             before = cpu_seconds(pid)
             rate = benchmark(port, count, pipeline, WORKLOADS[name], options.client_core)
             got[who].append(((cpu_seconds(pid) - before) / count * 1e6, rate))
+    if NEW in WORKLOADS[name]:
+        for port in ports.values():
+            fill(port)
     micros = {who: statistics.median(cpu for cpu, _ in runs) for who, runs in got.items()}
     rates = {who: statistics.median(rate for _, rate in runs) for who, runs in got.items()}
     return {
