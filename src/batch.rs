@@ -169,11 +169,12 @@ impl Batch {
         let routed = self.routed.get(calls).unwrap_or_default();
         routed.iter().zip(frames).filter_map(|(routed, frame)| {
             let KeyAt { slot, hash, .. } = routed.key?;
-            let element = routed.command.and_then(|command| command.element).and_then(|at| {
+            let command = routed.command?;
+            let element = command.element.and_then(|at| {
                 let span = self.frames.args_of(frame).get(usize::from(at))?;
                 Some(span.of(self.frames.bytes_of(frame, &self.input)))
             });
-            Some(Warm { slot, hash, element })
+            Some(Warm { slot, hash, inside: command.is_on_collections(), element })
         })
     }
 
@@ -241,6 +242,13 @@ impl Batch {
 }
 
 impl Command {
+    /// Whether it looks into values that are collections.
+    #[inline]
+    pub(crate) fn is_on_collections(&self) -> bool {
+        use crate::commands::command::Group;
+        !matches!(self.group, Group::Bitmap | Group::Generic | Group::HyperLogLog | Group::String)
+    }
+
     /// The position of the only key, for commands that run on the slot of one key.
     #[inline]
     pub(crate) fn single_key(&self) -> Option<u16> {

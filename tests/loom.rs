@@ -72,7 +72,7 @@ fn with_senders(
             thread::spawn(move || inbox.send(is_urgent))
         });
         receive(&inbox);
-        senders.into_iter().for_each(|sender| sender.join().unwrap());
+        senders.into_iter().for_each(|sender| sender.join().expect("a sender does not panic"));
         let left = inbox.letters.load(Ordering::Acquire);
         let signals = inbox.signals.load(Ordering::Acquire);
         assert!(left == 0 || signals > 0, "a letter is left, and nobody wakes the receiver");

@@ -14,6 +14,7 @@ pub mod long_double;
 pub mod millis;
 pub mod murmur;
 mod natural;
+pub mod prefetch;
 pub mod quotes;
 pub mod sha1;
 pub mod slot;

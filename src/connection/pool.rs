@@ -31,7 +31,7 @@ impl Pool {
     pub(super) fn take_input(&mut self, at_least: usize) -> (BytesMut, usize) {
         let (kept, size) = match at_least {
             ..=USUAL_BYTES => (self.usual.pop(), USUAL_BYTES),
-            ..=LARGE_BYTES => (self.large.pop(), LARGE_BYTES),
+            _ if at_least <= LARGE_BYTES => (self.large.pop(), LARGE_BYTES),
             size => (None, size),
         };
         (kept.unwrap_or_else(|| BytesMut::with_capacity(size)), size)

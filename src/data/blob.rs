@@ -19,6 +19,8 @@ use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut, Range};
 use std::ptr::NonNull;
 
+use crate::base::prefetch::prefetch;
+
 const LEN: usize = 4;
 const HEADER: usize = LEN + 1;
 
@@ -118,6 +120,12 @@ impl Blob {
             self.set_len(new_len);
         }
         self.give_room_back();
+    }
+
+    /// Asks for its first bytes; nothing of it is read.
+    #[inline]
+    pub(crate) fn prefetch(&self) {
+        prefetch(self.start.as_ptr());
     }
 
     /// Bytes that the blob takes from the allocator.

@@ -7,6 +7,8 @@
 
 use std::fmt;
 
+use crate::base::prefetch::prefetch;
+
 /// Members a bucket has room for.
 const ROOM: usize = 7;
 
@@ -51,10 +53,10 @@ fn places(tags: u64, wanted: u64) -> u64 {
 }
 
 impl<T> Bucket<T> {
-    /// Reads the bucket, and no member.
+    /// Asks for the bucket; nothing of it is read.
     #[inline]
-    pub(crate) fn line(&self) -> u64 {
-        self.tags
+    pub(crate) fn prefetch(&self) {
+        prefetch(self);
     }
 
     /// What is probably a member, by its hash alone; nothing of the member is read.

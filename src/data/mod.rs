@@ -44,11 +44,8 @@ pub trait Collection {
     /// ones an estimate.
     fn memory(&self) -> usize;
 
-    /// Reads a link of the chain of loads that leads to the element with this hash, so that it is
-    /// in the cache; what it gives means nothing.
-    fn warm(&self, _hash: u64, _link: Link) -> u64 {
-        0
-    }
+    /// Asks for a link of the chain of loads that leads to the element with this hash.
+    fn warm(&self, _hash: u64, _link: Link) {}
 
     /// A lower bound of the deadlines of its elements, [`NEVER`] where none has one.
     fn due(&self) -> Millis {

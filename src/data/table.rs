@@ -23,6 +23,7 @@ use std::hint::black_box;
 
 use crate::base::hash::Hasher;
 use crate::base::millis::Millis;
+use crate::base::prefetch::prefetch;
 use crate::data::NEVER;
 use crate::data::bucket::{self, Bucket, Buckets};
 use crate::data::marked::MARK_BITS;
@@ -90,13 +91,17 @@ pub trait Member {
     #[inline]
     fn set_mark(&mut self, _mark: u64) {}
 
+    /// Asks for its first bytes; nothing of it is read.
+    #[inline]
+    fn prefetch(&self) {}
+
     /// Drops a piece of a large one. Returns true when dropping the rest at once takes too long.
     fn drop_some(&mut self) -> bool {
         false
     }
 }
 
-/// A link of the chain of loads that leads to a member, to be brought into the cache.
+/// A link of the chain of loads that leads to a member, to be asked for.
 #[derive(Clone, Copy, Debug)]
 pub enum Link {
     /// The bucket in which a look begins.
@@ -267,10 +272,10 @@ impl<T: Member> Table<T> {
         self.buckets.find(index, name.hash, |member| member.name() == name.bytes)
     }
 
-    /// Reads of the table where its buckets are: one line of memory.
+    /// Asks for what looks and insertions need of the table; nothing of it is read.
     #[inline]
-    pub(crate) fn len_of_row(&self) -> usize {
-        self.buckets.len()
+    pub(crate) fn prefetch(&self) {
+        prefetch(self);
     }
 
     /// The bucket in which a look for this hash begins; nothing of it is read.
@@ -279,16 +284,16 @@ impl<T: Member> Table<T> {
         self.buckets.get(self.index(hash))
     }
 
-    /// Reads a link of the chain that leads to the member with this hash; what it gives means
-    /// nothing.
+    /// Asks for a link of the chain that leads to the member with this hash. The one before it is
+    /// read.
     #[inline]
-    pub(crate) fn warm(&self, hash: u64, link: Link) -> u64 {
+    pub(crate) fn warm(&self, hash: u64, link: Link) {
+        let bucket = self.bucket(hash);
         match link {
-            Link::Bucket => self.bucket(hash).map_or(0, Bucket::line),
+            Link::Bucket => bucket.into_iter().for_each(Bucket::prefetch),
             Link::Member => {
-                let member = self.bucket(hash).and_then(|bucket| bucket.candidate(hash));
-                let name = member.map_or(&[][..], Member::name);
-                name.last().copied().unwrap_or_default().into()
+                let member = bucket.and_then(|bucket| bucket.candidate(hash));
+                member.into_iter().for_each(Member::prefetch);
             }
         }
     }
@@ -297,6 +302,19 @@ impl<T: Member> Table<T> {
     #[inline]
     pub(crate) fn behind(&self, hash: u64, bucket: &Bucket<T>) -> Option<&Bucket<T>> {
         self.buckets.behind(self.index(hash), bucket)
+    }
+
+    /// Asks for the buckets that the next insertion splits, if it splits any.
+    #[inline]
+    pub(crate) fn warm_split(&self) {
+        let new = self.buckets.len();
+        if self.len >= new * BUCKET_MEAN && new > 0 {
+            let from = new - (1 << new.ilog2());
+            [from, new]
+                .into_iter()
+                .filter_map(|at| self.buckets.get(at))
+                .for_each(Bucket::prefetch);
+        }
     }
 
     /// The member with this name, to change what leaves name and deadlines as they are.
@@ -337,7 +355,15 @@ impl<T: Member> Table<T> {
             }
             return false;
         }
-        let Some(mut member) = change(None) else { return false };
+        let Some(member) = change(None) else { return false };
+        self.insert(name, hasher, member);
+        true
+    }
+
+    /// Stores a member whose name was looked for and is not there.
+    pub fn insert(&mut self, name: Name<'_>, hasher: &Hasher, mut member: T) {
+        debug_assert!(self.get(name).is_none(), "a name is there once");
+        let index = self.index(name.hash);
         if self.buckets.len() == 0 {
             self.buckets.push();
         }
@@ -353,7 +379,6 @@ impl<T: Member> Table<T> {
         if self.len > self.buckets.len() * BUCKET_MEAN {
             self.split(hasher);
         }
-        true
     }
 
     /// Takes a member out. With the last one go the buckets, which are few by then.

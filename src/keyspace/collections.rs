@@ -110,7 +110,7 @@ impl Keys<'_> {
         let mut value = T::default();
         let result = change(&mut value, self.tools);
         if !value.vanishes() {
-            self.store(key, NewValue::Object(value.into_object()), Deadline::Clear);
+            self.insert(key, NewValue::Object(value.into_object()));
         }
         Ok(result)
     }

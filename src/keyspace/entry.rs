@@ -14,10 +14,11 @@
 use std::alloc::{alloc, dealloc, handle_alloc_error};
 use std::fmt;
 use std::marker::PhantomData;
-use std::mem::{ManuallyDrop, MaybeUninit};
+use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 
 use crate::base::millis::Millis;
+use crate::base::prefetch::{LINE, prefetch};
 use crate::data::NEVER;
 use crate::data::marked::Marked;
 use crate::data::table::Member;
@@ -171,24 +172,14 @@ impl Entry {
         shape.is_object().then(|| unsafe { Object::from_raw(self.tag(shape), self.pointer(shape)) })
     }
 
-    /// The last byte of a small entry: with the first ones, who reads it has all of it in the
-    /// cache. Of a collection the first byte of what is elsewhere, whatever that is: how a tree or
-    /// a table lies in its box is the compiler's choice, so it may be one that was never written.
+    /// Asks for what the value has outside of the entry, where it is a collection.
     #[inline]
-    pub(super) fn far_byte(&self) -> MaybeUninit<u8> {
+    pub(super) fn prefetch_object(&self) {
         let shape = self.shape();
-        let far = if shape.is_object() {
+        if shape.is_object() {
             // SAFETY: the pointer of an object stands there.
-            unsafe { self.pointer(shape).as_ptr() }
-        } else {
-            // SAFETY: the byte before the end of the value is inside the allocation, since the
-            // head and the lengths stand before the value.
-            unsafe { self.start.pointer().add(shape.value_at() + shape.value_len - 1) }
-        };
-        // SAFETY: the byte is inside an allocation that lives as long as the entry, which is
-        // borrowed: its own, or that of its object, which by `Object::into_raw` has a byte. Nothing
-        // is asked of what the byte holds.
-        unsafe { far.cast::<MaybeUninit<u8>>().read() }
+            prefetch(unsafe { self.pointer(shape) }.as_ptr());
+        }
     }
 
     /// True for a string that was built or grown in place: its encoding is `raw` at any length.
@@ -557,6 +548,14 @@ impl Member for Entry {
     #[inline]
     fn set_mark(&mut self, mark: u64) {
         self.start.set_mark(mark);
+    }
+
+    /// The first two lines: nearly all entries have no more.
+    #[inline]
+    fn prefetch(&self) {
+        let start = self.start.pointer();
+        prefetch(start);
+        prefetch(start.wrapping_add(LINE));
     }
 
     fn drop_some(&mut self) -> bool {

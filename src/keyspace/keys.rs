@@ -268,14 +268,6 @@ impl<'a> Keys<'a> {
 
     /// Stores a value, whatever the key held before.
     pub fn set(&mut self, key: Key<'_>, value: NewValue<'_>, deadline: Deadline, event: Event) {
-        if self.store(key, value, deadline) {
-            self.changed(key, event, 1);
-        }
-    }
-
-    /// As [`Keys::set`], but for the event and the count, which are the caller's. Returns false
-    /// where the slot is not here.
-    pub(super) fn store(&mut self, key: Key<'_>, value: NewValue<'_>, deadline: Deadline) -> bool {
         self.expire_if_due(key);
         self.ahead(key);
         let (clock, now, untouched) = (self.tools.clock, self.now, self.untouched);
@@ -308,10 +300,25 @@ impl<'a> Keys<'a> {
                 }
             })
         });
-        let Some(is_new) = stored else { return false };
+        let Some(is_new) = stored else { return };
         if is_new {
             self.touch(key, Event::NEW);
         }
+        self.changed(key, event, 1);
+    }
+
+    /// Stores a value under a key that was looked for in order to change it, and is not there.
+    /// Event and count are the caller's. Returns false where the slot is not here.
+    pub(super) fn insert(&mut self, key: Key<'_>, value: NewValue<'_>) -> bool {
+        let mut entry = Entry::new(key.name, value, None, 0);
+        self.tools.clock.start(&mut entry, self.now);
+        let inserted = self.space.change(self.db, key, |table, hasher| {
+            table.insert(key.in_table(), hasher, entry);
+        });
+        if inserted.is_none() {
+            return false;
+        }
+        self.touch(key, Event::NEW);
         self.owed.changed(self.db, key);
         true
     }
@@ -343,8 +350,8 @@ impl<'a> Keys<'a> {
             None => {
                 let mut bytes = Vec::new();
                 let (result, has_changed) = change(&mut bytes);
-                if has_changed {
-                    self.set(key, NewValue::Built(bytes), Deadline::Clear, event);
+                if has_changed && self.insert(key, NewValue::Built(bytes)) {
+                    self.changed(key, event, 1);
                 }
                 result
             }
@@ -363,7 +370,9 @@ impl<'a> Keys<'a> {
         let there =
             self.space.table_mut(self.db, key.slot).and_then(|table| table.get_mut(key.in_table()));
         let Some(entry) = there else {
-            self.set(key, NewValue::Integer(by), Deadline::Clear, event);
+            if self.insert(key, NewValue::Integer(by)) {
+                self.changed(key, event, 1);
+            }
             return Ok(by);
         };
         let old = match entry.string().ok_or(KeyError::WrongType)? {
@@ -383,20 +392,20 @@ impl<'a> Keys<'a> {
     pub fn set_deadline(&mut self, key: Key<'_>, deadline: Option<Millis>, event: Event) -> bool {
         self.expire_if_due(key);
         self.ahead(key);
-        if self.space.table(self.db, key.slot).and_then(|table| table.get(key.in_table())).is_none()
-        {
+        if self.space.table(self.db, key.slot).is_none() {
             return false;
         }
+        let mut is_there = false;
         self.space.change(self.db, key, |table, hasher| {
             table.upsert(key.in_table(), hasher, |there| {
-                if let Some(entry) = there {
-                    entry.set_deadline(deadline);
-                }
+                let entry = there?;
+                entry.set_deadline(deadline);
+                is_there = true;
                 None
             })
         });
-        self.changed(key, event, 1);
-        true
+        self.changed(key, event, usize::from(is_there));
+        is_there
     }
 
     /// Deletes a key; what is large is dropped bit by bit. Returns false when there is none.
@@ -490,7 +499,7 @@ impl<'a> Keys<'a> {
     }
 
     pub(super) fn take(&mut self, key: Key<'_>) -> Option<Entry> {
-        self.space.table(self.db, key.slot)?.get(key.in_table())?;
+        self.space.table(self.db, key.slot)?;
         self.space.change(self.db, key, |table, _| table.remove(key.in_table())).flatten()
     }
 

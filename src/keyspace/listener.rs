@@ -259,11 +259,11 @@ mod tests {
         assert_eq!(heard("GET k"), "");
         assert_eq!(heard("RENAME k r"), "!k :k:0 +r new:r:0 rename_from:k:0 rename_to:r:0");
         assert_eq!(heard("MOVE r 1"), "!r :r:0 +r new:r:1 move_from:r:0 move_to:r:1");
-        assert_eq!(heard("RPUSH l a"), "+l +l new:l:0 rpush:l:0");
+        assert_eq!(heard("RPUSH l a"), "+l new:l:0 rpush:l:0");
         assert_eq!(heard("LPOP l"), "!l lpop:l:0 del:l:0");
         assert_eq!(heard("HDEL h f"), "+h");
-        assert_eq!(heard("SADD s m"), "+s +s new:s:0 sadd:s:0");
-        assert_eq!(heard("SMOVE s t m"), "!s srem:s:0 del:s:0 +t +t new:t:0 sadd:t:0");
+        assert_eq!(heard("SADD s m"), "+s new:s:0 sadd:s:0");
+        assert_eq!(heard("SMOVE s t m"), "!s srem:s:0 del:s:0 +t new:t:0 sadd:t:0");
         assert_eq!(heard("SPOP t 5"), "!t spop:t:0 del:t:0");
         assert_eq!(heard("SWAPDB 0 1"), "swapped:0:1");
         assert_eq!(heard("FLUSHALL"), "flushed:0 flushed:1");

@@ -6,13 +6,12 @@
 //! slots are here: so all slots of a shard come and go without a look into their boxes.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::hint::black_box;
 
 use crate::base::hash::Hasher;
 use crate::base::millis::Millis;
 use crate::base::slot::SLOTS;
 use crate::data::NEVER;
-use crate::data::table::{Counts, Link};
+use crate::data::table::{Counts, Link, Member};
 use crate::keyspace::entry::Entry;
 use crate::keyspace::key::Key;
 use crate::keyspace::slot::{Slot, Table};
@@ -27,6 +26,8 @@ pub struct Warm<'a> {
     pub slot: u16,
     /// Its hash.
     pub hash: u64,
+    /// Its value is a collection, and will be looked into.
+    pub inside: bool,
     /// The element that its collection is asked for first.
     pub element: Option<&'a [u8]>,
 }
@@ -204,22 +205,17 @@ impl Keyspace {
         let number = key.slot;
         let slot = self.slots[usize::from(number)].as_deref_mut()?;
         let table = slot.table_or_new(db);
-        let before = table.counts();
+        let (before, due_before) = (table.counts(), table.due());
         let result = change(table, &self.hasher);
-        let (after, due, filed) = (table.counts(), table.due(), slot.due);
-        let is_earlier = due != NEVER && due < filed;
-        if is_earlier {
-            slot.due = due;
-        }
+        let (after, due) = (table.counts(), table.due());
         if after != before {
             let counts = self.book_of(number).of_db(db);
             counts.sub(before);
             counts.add(after);
         }
-        if is_earlier {
-            let deadlines = &mut self.book_of(number).deadlines;
-            deadlines.remove(&(filed, number));
-            deadlines.insert((due, number));
+        // What the slot is filed under is in no line that a look needs.
+        if due < due_before {
+            self.file_by(number, due);
         }
         Some(result)
     }
@@ -285,68 +281,70 @@ impl Keyspace {
         self.books.iter().filter_map(|book| book.deadlines.first()).min().copied()
     }
 
-    /// Brings what these keys will need into the cache, all at once.
+    /// Asks for what these keys will need, so that it is in the cache by then.
     ///
-    /// A look at a key is a chain of dependent loads, each a miss in a large keyspace. Here each
-    /// link is loaded for all keys before the next one, so that the misses overlap; and what is
-    /// loaded is worked out before the loads, since a processor looks ahead over so many
-    /// instructions only. Nothing is decided and nothing changes.
+    /// A look at a key is a chain of three loads, each a miss in a large keyspace: slot, bucket,
+    /// entry. Each link is asked for of all keys before the next one is worked out, which has to
+    /// read it: so the waits overlap. Nothing waits for the entries here, since the first calls run
+    /// while they come. Nothing is decided and nothing changes.
     pub fn warm(&self, db: u32, keys: &[Warm<'_>]) {
         let mut tables = [None; WARMED];
-        for (table, key) in tables.iter_mut().zip(keys) {
-            *table = self.slots[usize::from(key.slot)].as_deref().and_then(|slot| slot.table(db));
-        }
-        for table in tables.iter().flatten() {
-            black_box(table.len_of_row());
+        for (place, key) in tables.iter_mut().zip(keys) {
+            let Some(table) = self.table(db, key.slot) else { continue };
+            table.prefetch();
+            *place = Some(table);
         }
         let mut buckets = [None; WARMED];
-        for ((bucket, table), key) in buckets.iter_mut().zip(tables).zip(keys) {
-            *bucket = table.and_then(|table| table.bucket(key.hash));
-        }
-        for bucket in buckets.iter().flatten() {
-            black_box(bucket.line());
+        for ((place, table), key) in buckets.iter_mut().zip(tables).zip(keys) {
+            let Some(bucket) = table.and_then(|table| table.bucket(key.hash)) else { continue };
+            bucket.prefetch();
+            *place = Some(bucket);
         }
         let mut entries = [None; WARMED];
-        for (((entry, bucket), table), key) in
-            entries.iter_mut().zip(&mut buckets).zip(tables).zip(keys)
+        let mut behind = [None; WARMED];
+        let looks = buckets.into_iter().zip(tables).zip(keys);
+        for ((place, behind), ((bucket, table), key)) in
+            entries.iter_mut().zip(&mut behind).zip(looks)
         {
-            let Some((table, first)) = table.zip(bucket.take()) else { continue };
-            *entry = first.candidate(key.hash);
-            if entry.is_none() {
-                *bucket = table.behind(key.hash, first);
+            let Some((table, bucket)) = table.zip(bucket) else { continue };
+            if let Some(entry) = bucket.candidate(key.hash) {
+                entry.prefetch();
+                *place = Some(entry);
+                continue;
+            }
+            table.warm_split();
+            if let Some(bucket) = table.behind(key.hash, bucket) {
+                bucket.prefetch();
+                *behind = Some(bucket);
             }
         }
-        for bucket in buckets.iter().flatten() {
-            black_box(bucket.line());
+        for ((place, bucket), key) in entries.iter_mut().zip(behind).zip(keys) {
+            let Some(entry) = bucket.and_then(|bucket| bucket.candidate(key.hash)) else {
+                continue;
+            };
+            entry.prefetch();
+            *place = Some(entry);
         }
-        for ((entry, bucket), key) in entries.iter_mut().zip(buckets).zip(keys) {
-            if let Some(bucket) = bucket {
-                *entry = bucket.candidate(key.hash);
-            }
-        }
-        for entry in entries.iter().flatten() {
-            black_box(entry.access());
-        }
-        for entry in entries.iter().flatten() {
-            black_box(entry.far_byte());
-        }
-        if keys.iter().any(|key| key.element.is_some()) {
-            self.warm_elements(&entries, keys);
+        if keys.iter().any(|key| key.inside) {
+            self.warm_inside(&entries, keys);
         }
     }
 
-    /// As [`Keyspace::warm`], of the elements that the keys' collections are asked for.
-    fn warm_elements(&self, entries: &[Option<&Entry>; WARMED], keys: &[Warm<'_>]) {
+    /// As [`Keyspace::warm`], of what the keys' collections are asked for.
+    fn warm_inside(&self, entries: &[Option<&Entry>; WARMED], keys: &[Warm<'_>]) {
+        let asked = || entries.iter().zip(keys).filter(|(_, key)| key.inside);
+        asked().flat_map(|(entry, _)| *entry).for_each(Entry::prefetch_object);
         let mut looks = [const { None }; WARMED];
-        for ((look, entry), key) in looks.iter_mut().zip(entries).zip(keys) {
+        for (look, (entry, key)) in looks.iter_mut().zip(asked()) {
+            let Some(name) = key.element else { continue };
             let object = entry.and_then(Entry::object);
-            *look = object.zip(key.element).map(|(object, name)| (object, self.hasher.hash(name)));
+            *look = object.map(|object| (object, self.hasher.hash(name)));
         }
         for (object, hash) in looks.iter().flatten() {
-            black_box(object.collection().warm(*hash, Link::Bucket));
+            object.collection().warm(*hash, Link::Bucket);
         }
         for (object, hash) in looks.iter().flatten() {
-            black_box(object.collection().warm(*hash, Link::Member));
+            object.collection().warm(*hash, Link::Member);
         }
     }
 
@@ -366,6 +364,18 @@ impl Keyspace {
             if let Some(table) = slot.table_mut(db).filter(|table| table.due() <= now) {
                 table.find_due(now, most, |entry| found(db, entry));
             }
+        }
+    }
+
+    /// Files a slot under a deadline, where that is earlier than the one before.
+    #[cold]
+    fn file_by(&mut self, number: u16, due: Millis) {
+        let Some(slot) = self.slots[usize::from(number)].as_deref_mut() else { return };
+        if due < slot.due {
+            let filed = std::mem::replace(&mut slot.due, due);
+            let deadlines = &mut self.book_of(number).deadlines;
+            deadlines.remove(&(filed, number));
+            deadlines.insert((due, number));
         }
     }
 

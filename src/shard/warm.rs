@@ -4,6 +4,7 @@
 //! is decided here and nothing changes, but for the batches' note of what is warm.
 
 use crate::batch::Batch;
+use crate::commands::command::Command;
 use crate::keyspace::key::KeyAt;
 use crate::keyspace::space::{WARMED, Warm};
 use crate::shard::Shard;
@@ -87,9 +88,11 @@ impl Shard {
 impl Engine {
     /// Warms the cache for a call over several keys.
     pub(super) fn warm_keys(&self, batch: &Batch) {
+        let command = batch.routed.get(batch.next).and_then(|routed| routed.command);
+        let inside = command.is_some_and(Command::is_on_collections);
         for some in batch.keys[..batch.keys.len().min(WARMED_AT_ONCE)].chunks(WARMED) {
             let mut keys = Warming::default();
-            let warm = |KeyAt { slot, hash, .. }| Warm { slot, hash, element: None };
+            let warm = |KeyAt { slot, hash, .. }| Warm { slot, hash, inside, element: None };
             keys.extend(some.iter().copied().map(warm));
             self.space.warm(batch.session.db, keys.all());
         }

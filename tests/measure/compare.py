@@ -21,6 +21,7 @@ and the throughput. The ratio of CPU holds on a noisy machine; the throughput is
 generator. Both servers are emptied (FLUSHALL) and filled with the same data: a million strings, a
 thousand of 10 KB and of 100 KB each, a list of 100, a hash of 10 and a sorted set of 1,000. The loads
 leave what they write: lists, sets and sorted sets of up to a million elements, a million counters.
+Only after those that insert new keys, whose names end in -new, both are emptied and filled again.
 
 `connect` is a client that comes, says PING and goes; `info` and `clientlist` ask with 50 clients
 connected. These three have no pipeline worth measuring.
@@ -44,6 +45,8 @@ KEY = "key:__rand_int__"
 # Large values have so many keys, or memory would be what is measured.
 LARGE_KEYS = 1_000
 LARGE = {"10k": 10 * 1024, "100k": 100 * 1024}
+# Two numbers: hardly a key is met twice.
+NEW = "new:__rand_int__:__rand_int__"
 # The collections that are only read.
 RANGE, SMALL, BOARD = "range", "small", "board"
 WORKLOADS = {
@@ -67,6 +70,13 @@ WORKLOADS = {
     "info": ["INFO"],
     "clientlist": ["CLIENT", "LIST"],
     "xadd": ["XADD", "stream", "MAXLEN", "~", "100000", "*", "temperature", "20", "humidity", "50"],
+    "set-new": ["SET", NEW, "x" * 64],
+    "incr-new": ["INCR", NEW],
+    "hset-new": ["HSET", NEW, "field", "value"],
+    "sadd-new": ["SADD", NEW, "member"],
+    "lpush-new": ["LPUSH", NEW, "item"],
+    "zadd-new": ["ZADD", NEW, "1", "member"],
+    "xadd-new": ["XADD", NEW, "*", "temperature", "20"],
 }
 # Commands a second that one core serves, roughly, by pipeline: how many make up --seconds.
 RATES = {1: 80_000, 16: 700_000}
@@ -121,6 +131,9 @@ def measure(ports, name, pipeline, options):
             before = cpu_seconds(pid)
             rate = benchmark(port, count, pipeline, name, options.client_core)
             got[who].append(((cpu_seconds(pid) - before) / count * 1e6, rate))
+    if NEW in WORKLOADS[name]:
+        for port in ports.values():
+            fill(port)
     micros = {who: statistics.median(cpu for cpu, _ in runs) for who, runs in got.items()}
     rates = {who: statistics.median(rate for _, rate in runs) for who, runs in got.items()}
     return {

@@ -112,6 +112,11 @@ impl Member for Field {
         };
         self.is_timed().then(read)
     }
+
+    #[inline]
+    fn prefetch(&self) {
+        self.blob.prefetch();
+    }
 }
 
 #[cfg(test)]

@@ -262,8 +262,10 @@ impl Collection for Hash {
         }
     }
 
-    fn warm(&self, hash: u64, link: Link) -> u64 {
-        if let Hash::Large(fields) = self { fields.table.warm(hash, link) } else { 0 }
+    fn warm(&self, hash: u64, link: Link) {
+        if let Hash::Large(fields) = self {
+            fields.table.warm(hash, link);
+        }
     }
 
     fn due(&self) -> Millis {

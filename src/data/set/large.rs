@@ -52,6 +52,11 @@ impl Member for Element {
         let time = self.0.get(PLAIN_HEAD..TIMED_HEAD).filter(|_| self.0[0] == TIMED)?;
         time.try_into().ok().map(|time| Millis(i64::from_le_bytes(time)))
     }
+
+    #[inline]
+    fn prefetch(&self) {
+        self.0.prefetch();
+    }
 }
 
 /// A table of members, and how they are hashed in it.

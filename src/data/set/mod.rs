@@ -358,8 +358,10 @@ impl Collection for Set {
         }
     }
 
-    fn warm(&self, hash: u64, link: Link) -> u64 {
-        if let Set::Large(large) = self { large.table().warm(hash, link) } else { 0 }
+    fn warm(&self, hash: u64, link: Link) {
+        if let Set::Large(large) = self {
+            large.table().warm(hash, link);
+        }
     }
 
     fn due(&self) -> Millis {

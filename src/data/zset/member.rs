@@ -20,6 +20,7 @@ use std::fmt;
 use std::ptr::NonNull;
 
 use crate::base::millis::Millis;
+use crate::base::prefetch::prefetch;
 use crate::data::table;
 
 const SCORE: usize = 8;
@@ -138,6 +139,11 @@ impl table::Member for Member {
             let (_, has_deadline, at) = self.handle().head();
             has_deadline.then(|| Millis(self.start.add(at - DEADLINE).cast().read_unaligned()))
         }
+    }
+
+    #[inline]
+    fn prefetch(&self) {
+        prefetch(self.start.as_ptr());
     }
 }
 

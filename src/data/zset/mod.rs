@@ -245,8 +245,10 @@ impl Collection for Zset {
         }
     }
 
-    fn warm(&self, hash: u64, link: Link) -> u64 {
-        if let Zset::Large(large) = self { large.table().warm(hash, link) } else { 0 }
+    fn warm(&self, hash: u64, link: Link) {
+        if let Zset::Large(large) = self {
+            large.table().warm(hash, link);
+        }
     }
 
     fn due(&self) -> Millis {
