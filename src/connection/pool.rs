@@ -29,10 +29,12 @@ impl Pool {
     /// A buffer to read into, of so many bytes at least, and its size.
     #[inline]
     pub(super) fn take_input(&mut self, at_least: usize) -> (BytesMut, usize) {
-        let (kept, size) = match at_least {
-            ..=USUAL_BYTES => (self.usual.pop(), USUAL_BYTES),
-            _ if at_least <= LARGE_BYTES => (self.large.pop(), LARGE_BYTES),
-            size => (None, size),
+        let (kept, size) = if at_least <= USUAL_BYTES {
+            (self.usual.pop(), USUAL_BYTES)
+        } else if at_least <= LARGE_BYTES {
+            (self.large.pop(), LARGE_BYTES)
+        } else {
+            (None, at_least)
         };
         (kept.unwrap_or_else(|| BytesMut::with_capacity(size)), size)
     }

@@ -78,7 +78,7 @@ impl Writer {
 
     /// True when everything that was appended is written, and nothing waits.
     pub fn is_at_rest(&self) -> bool {
-        let Figures { buffer_length, waiting, .. } = self.figures;
+        let JournalFigures { buffer_length, waiting, .. } = self.figures;
         self.busy.is_none() && self.inbox.is_empty() && buffer_length == 0 && waiting == 0
     }
 
