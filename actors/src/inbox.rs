@@ -37,18 +37,21 @@ impl<T> Default for Inbox<T> {
 }
 
 impl<T> Inbox<T> {
-    /// Sends a letter. Never waits and never panics.
-    pub fn send(&self, letter: T) {
-        self.push(letter, true);
+    /// Sends a letter: one that is not urgent may wait for a receiver that wakes by itself. Never
+    /// waits and never panics.
+    pub fn send(&self, letter: T, is_urgent: bool) {
+        self.put(letter);
+        self.announce(is_urgent);
     }
 
-    /// Sends a letter that may wait for a receiver that wakes by itself.
-    pub fn send_unhurried(&self, letter: T) {
-        self.push(letter, false);
-    }
-
-    fn push(&self, letter: T, is_urgent: bool) {
+    /// Puts a letter in that is announced later, with others: the receiver, once woken, may well
+    /// take the sender's core at once.
+    pub fn put(&self, letter: T) {
         self.letters.push(letter);
+    }
+
+    /// Announces what the caller has put in.
+    pub fn announce(&self, is_urgent: bool) {
         match self.word.pushed(is_urgent) {
             Duty::Nothing => {}
             Duty::Signal => self.signal(),
@@ -166,12 +169,12 @@ mod tests {
     #[test]
     fn only_the_first_sender_signals_and_only_who_sleeps() {
         let (inbox, bell) = inbox();
-        inbox.send(1);
+        inbox.send(1, true);
         assert_eq!(bell.rings(), 0, "it is awake");
         assert!(!inbox.sleep(), "there is a letter");
         assert_eq!(taken(&inbox), [1]);
         assert!(inbox.sleep());
-        (2..10).for_each(|letter| inbox.send(letter));
+        (2..10).for_each(|letter| inbox.send(letter, true));
         assert_eq!(bell.rings(), 1);
         assert!(inbox.wake());
         assert_eq!(taken(&inbox), (2..10).collect::<Vec<_>>());
@@ -181,16 +184,16 @@ mod tests {
     fn who_dozes_is_woken_only_for_what_is_urgent() {
         let (inbox, bell) = inbox();
         inbox.doze();
-        inbox.send_unhurried(1);
+        inbox.send(1, false);
         assert_eq!(bell.rings(), 0);
-        inbox.send(2);
-        inbox.send(3);
+        inbox.send(2, true);
+        inbox.send(3, true);
         assert_eq!(bell.rings(), 1);
         assert!(inbox.wake(), "it is hurried");
         assert_eq!(taken(&inbox), [1, 2, 3]);
         assert!(inbox.sleep());
-        inbox.send_unhurried(4);
-        inbox.send_unhurried(5);
+        inbox.send(4, false);
+        inbox.send(5, false);
         assert_eq!(bell.rings(), 1, "it has to know that there is something");
         assert!(!inbox.wake(), "but need not hurry");
     }
@@ -199,10 +202,10 @@ mod tests {
     fn what_nobody_will_take_is_dropped() {
         let inbox = Inbox::default();
         let letter = Arc::new(());
-        inbox.send(letter.clone());
+        inbox.send(letter.clone(), true);
         inbox.close();
-        inbox.send(letter.clone());
-        inbox.send_unhurried(letter.clone());
+        inbox.send(letter.clone(), true);
+        inbox.send(letter.clone(), false);
         assert_eq!(Arc::strong_count(&letter), 1);
     }
 
@@ -213,7 +216,7 @@ mod tests {
         let senders: Vec<_> = (0..4)
             .map(|_| {
                 let inbox = inbox.clone();
-                std::thread::spawn(move || (1..=10_000).for_each(|letter| inbox.send(letter)))
+                std::thread::spawn(move || (1..=10_000).for_each(|letter| inbox.send(letter, true)))
             })
             .collect();
         // Hangs where a letter is left behind: nothing else wakes it.

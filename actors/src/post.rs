@@ -30,14 +30,25 @@ impl Post {
         &self.inboxes[usize::from(shard)]
     }
 
-    /// Sends letters, each when all before it are sent.
+    /// Sends letters, each when all before it are sent, and announces them when all are.
     pub fn send(&self, letters: impl IntoIterator<Item = (ShardId, Letter)>) {
-        letters.into_iter().for_each(|(to, letter)| self.inbox(to).send(letter));
+        // With more shards than bits, one may hear of nothing.
+        let bit = |shard: usize| 1_u64 << (shard % 64);
+        let mut receivers = 0;
+        for (to, letter) in letters {
+            self.inbox(to).put(letter);
+            receivers |= bit(usize::from(to));
+        }
+        for (shard, inbox) in self.inboxes.iter().enumerate() {
+            if receivers & bit(shard) != 0 {
+                inbox.announce(true);
+            }
+        }
     }
 
     /// Sends a letter to every shard.
     pub fn send_all(&self, letter: impl Fn() -> Letter) {
-        self.inboxes.iter().for_each(|inbox| inbox.send(letter()));
+        self.inboxes.iter().for_each(|inbox| inbox.send(letter(), true));
     }
 
     /// The server ends: what is lent from now on need not come home.
@@ -49,7 +60,7 @@ impl Post {
 impl loan::Post for Post {
     fn post(&self, to: ShardId, letter: Letter) {
         if !self.is_closed.load(Ordering::Relaxed) {
-            self.inbox(to).send(letter);
+            self.inbox(to).send(letter, true);
         }
     }
 }

@@ -243,10 +243,8 @@ impl Thread {
         let Ready { append, pushes, letters, moved, homes } = ready;
         if let (Some(append), Some(writer)) = (append.take(), &*self.writer.borrow()) {
             self.shared.journal.appended(&append);
-            match append.is_urgent {
-                true => writer.send(append),
-                false => writer.send_unhurried(append),
-            }
+            let is_urgent = append.is_urgent;
+            writer.send(append, is_urgent);
         }
         pushes.drain(..).for_each(|push| self.push(push));
         self.post.send(letters.drain(..));

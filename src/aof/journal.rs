@@ -227,8 +227,8 @@ impl<F> Journal<F> {
         &mut self.accounts[index]
     }
 
-    /// Takes up a change of `appendfsync`. What waits for a sync still gets one. Shards hear how far
-    /// they have come, since their credit may hang on it from now on.
+    /// Takes up a change of `appendfsync`. What waits for a sync still gets one. Shards hear how
+    /// far they have come, since their credit may hang on it from now on.
     pub fn set_policy(&mut self, policy: Policy, now_ms: u64) {
         self.policy = policy;
         (0..self.accounts.len()).for_each(|index| self.report(index, now_ms));

@@ -67,8 +67,8 @@ impl Credit {
         self.sent.saturating_sub(self.written) < UNWRITTEN_BYTES_MAX / 8
     }
 
-    /// Notes an `Append` of so many bytes. Returns true when so much was sent that the writer has to
-    /// be hurried.
+    /// Notes an `Append` of so many bytes. Returns true when so much was sent that the writer has
+    /// to be hurried.
     pub fn sent(&mut self, bytes: u64, now_ms: u64) -> bool {
         self.sent += bytes;
         if bytes > 0 && self.policy != Policy::Never {

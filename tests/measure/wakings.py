@@ -1,56 +1,36 @@
 #!/usr/bin/env python3
-"""Signals between the threads of a server, and how often they wake, by the command.
+"""Signals between the threads of a server, and how often they sleep, by the thousand commands.
 
     target/release/troupe --port 7001 --shards 4 &
     tests/measure/wakings.py 7001
-    tests/measure/wakings.py 7001 --pipeline 16 --only set
+    tests/measure/wakings.py 7001 --pipeline 16 --only set,mset10
 
-Runs redis-benchmark beside the server, and strace on the server: each of its system calls takes
-longer, so the figures say how many there are, not how long they take. A signal is a write of eight
-bytes to an eventfd; a waking is a wait for events that ended with some. Needs strace, and the right
-to attach it.
+Runs redis-benchmark beside the server, and reads what /proc counts of it meanwhile. A signal is a
+`write`: without a journal the server writes nothing else but its log, since sockets are written to
+by `sendto`; with one, the writes to its file count too. A sleep is a wait for events, by which a
+thread gave its core away.
 """
 
 import argparse
+import os
 import re
-import signal
-import subprocess
-import tempfile
-import time
 
 from compare import KEYS, WORKLOADS, benchmark
 from servers import Client, pid_of
 
-SIGNAL = re.compile(r'write\(\d+, "\\1\\0\\0\\0\\0\\0\\0\\0", 8')
-WAKING = re.compile(r"epoll_wait\(.*\) = [1-9]|<... epoll_wait resumed>.*\) = [1-9]")
+
+def writes(pid):
+    with open(f"/proc/{pid}/io") as io:
+        return int(re.search(r"syscw: (\d+)", io.read()).group(1))
 
 
-def commands(client):
-    info = client.call("INFO", "stats").decode()
-    return int(re.search(r"total_commands_processed:(\d+)", info).group(1))
-
-
-def measure(port, name, pipeline, options):
-    """Signals and wakings of all threads, and commands, while a workload runs."""
-    client = Client(port)
-    with tempfile.NamedTemporaryFile("r") as trace:
-        calls = "trace=write,epoll_wait,epoll_pwait"
-        strace = ["strace", "-f", "-qq", "-e", calls, "-o", trace.name, "-p", str(pid_of(port))]
-        tracer = subprocess.Popen(strace)
-        # Nothing says that it has attached but what it writes.
-        while not trace.read(1):
-            client.call("PING")
-            time.sleep(0.05)
-        trace.seek(0, 2)
-        before = commands(client)
-        benchmark(port, options.requests, pipeline, WORKLOADS[name], options.client_core)
-        count = commands(client) - before
-        tracer.send_signal(signal.SIGINT)
-        tracer.wait()
-        lines = trace.readlines()
-    signals = sum(1 for line in lines if SIGNAL.search(line))
-    wakings = sum(1 for line in lines if WAKING.search(line))
-    return signals, wakings, count
+def sleeps(pid):
+    """Of all threads."""
+    total = 0
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/status") as status:
+            total += int(re.search(r"\nvoluntary_ctxt_switches:\s+(\d+)", status.read()).group(1))
+    return total
 
 
 def main():
@@ -60,14 +40,20 @@ def main():
     parser.add_argument("port", type=int)
     parser.add_argument("--only", default="set,get,mset10", help="workloads, with commas")
     parser.add_argument("--pipeline", type=int, default=1)
-    parser.add_argument("--requests", type=int, default=20_000)
+    parser.add_argument("--requests", type=int, default=100_000)
     parser.add_argument("--client-core", default="1", help="where the load comes from")
     options = parser.parse_args()
+    pid = pid_of(options.port)
     Client(options.port).pipeline(("SET", f"key:{i:012d}", "x" * 64) for i in range(KEYS // 10))
-    print("| workload | pipeline | commands | signals | wakings |\n| --- | --- | --- | --- | --- |")
+    print("| workload | pipeline | signals | sleeps | a second |\n| --- | --- | --- | --- | --- |")
     for name in options.only.split(","):
-        signals, wakings, count = measure(options.port, name, options.pipeline, options)
-        print(f"| {name} | {options.pipeline} | {count} | {signals} | {wakings} |", flush=True)
+        before = writes(pid), sleeps(pid)
+        rate = benchmark(
+            options.port, options.requests, options.pipeline, WORKLOADS[name], options.client_core
+        )
+        counts = writes(pid) - before[0], sleeps(pid) - before[1]
+        signals, slept = (count / options.requests * 1000 for count in counts)
+        print(f"| {name} | {options.pipeline} | {signals:.1f} | {slept:.1f} | {rate:.0f} |", flush=True)
 
 
 if __name__ == "__main__":
