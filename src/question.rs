@@ -128,7 +128,10 @@ pub enum Question {
     /// Nothing: the reply needs only what the process knows.
     Nothing,
     /// All figures.
-    Report,
+    Report {
+        /// Also how long the runs of each command took: many kilobytes for each.
+        latencies: bool,
+    },
     /// The newest entries of a log, this many at the most.
     Log(LogKind, usize),
     /// Forget a log.

@@ -120,6 +120,19 @@ impl Statistics {
         self.commands.iter().map(|tally| tally.calls).sum()
     }
 
+    /// The same, but for how long the runs of each command took.
+    pub fn without_latencies(&self) -> Statistics {
+        let plain = |tally: &Tally| {
+            let Tally { calls, nanos, rejected, failed, .. } = *tally;
+            Tally { calls, nanos, rejected, failed, latency: None }
+        };
+        Statistics {
+            commands: self.commands.iter().map(plain).collect(),
+            errors: self.errors.clone(),
+            logins_refused: self.logins_refused,
+        }
+    }
+
     /// Adds those of another shard.
     pub fn merge(&mut self, other: &Statistics) {
         if self.commands.len() < other.commands.len() {

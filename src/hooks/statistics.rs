@@ -75,7 +75,11 @@ impl Sink for Counters {
 
     fn answer(&mut self, question: &Question) -> Option<Answer> {
         match question {
-            Question::Report => Some(Answer::Statistics(Box::new(self.counted.clone()))),
+            Question::Report { latencies } => {
+                let counted = &self.counted;
+                let told = if *latencies { counted.clone() } else { counted.without_latencies() };
+                Some(Answer::Statistics(Box::new(told)))
+            }
             Question::ResetStatistics => {
                 let logins_refused = self.counted.logins_refused;
                 self.counted = Statistics { logins_refused, ..empty(self.numbers) };

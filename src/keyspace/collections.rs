@@ -218,7 +218,8 @@ mod tests {
 
     /// Keys of a database that hold elements with deadlines, as INFO tells it.
     fn timed(store: &mut Store, db: u32) -> usize {
-        let Answer::Report(report) = store.shard.answer(&Question::Report) else {
+        let Answer::Report(report) = store.shard.answer(&Question::Report { latencies: false })
+        else {
             panic!("a report is answered with one");
         };
         let counts = report.databases.iter().find(|(number, _)| *number == db);

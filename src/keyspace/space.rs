@@ -136,6 +136,11 @@ impl Keyspace {
         self.slots.iter().zip(0..).filter_map(|(slot, number)| slot.is_some().then_some(number))
     }
 
+    /// How many slots are here.
+    pub fn slots_here(&self) -> usize {
+        self.slots.iter().filter(|slot| slot.is_some()).count()
+    }
+
     /// Takes a slot's box out.
     pub fn take(&mut self, number: u16) -> Option<Box<Slot>> {
         let slot = self.slots[usize::from(number)].take()?;

@@ -336,9 +336,9 @@ impl Shard {
         }
         let Engine { space, tools, phase, panics, .. } = &mut self.engine;
         match question {
-            Question::Report => Answer::Report(Box::new(Report {
+            Question::Report { .. } => Answer::Report(Box::new(Report {
                 phase: *phase,
-                slots: space.here().count(),
+                slots: space.slots_here(),
                 databases: space.databases().iter().map(|db| (*db, space.counts(*db))).collect(),
                 figures: tools.figures,
                 statistics: statistics.map(|counted| *counted).unwrap_or_default(),

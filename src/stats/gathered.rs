@@ -15,7 +15,28 @@ use crate::stats::info::{self, Source};
 use crate::stats::latency;
 use crate::stats::totals::Totals;
 
-/// Writes the reply that `gathered` asks for.
+/// What a reply tells of the process that takes long to find out.
+#[derive(Clone, Copy, Debug)]
+pub struct Needs {
+    /// Its memory.
+    pub memory: bool,
+    /// Its processor time.
+    pub cpu: bool,
+}
+
+impl Needs {
+    /// Of the reply that `gathered` asks for.
+    pub fn of(gathered: &Gathered) -> Needs {
+        let shows = |section| match gathered {
+            Gathered::Info(asked) => info::shows(asked, section),
+            _ => false,
+        };
+        let is_of_memory = matches!(gathered, Gathered::MemoryStats | Gathered::MemoryDoctor);
+        Needs { memory: is_of_memory || shows("memory"), cpu: shows("cpu") }
+    }
+}
+
+/// Writes the reply that `gathered` asks for. The facts are those that it [`Needs`] at least.
 ///
 /// # Errors
 /// LATENCY GRAPH of an event that was never slow.
@@ -169,7 +190,7 @@ mod tests {
         store.run("get k");
         store.run("get");
         let info = |store: &mut Store| {
-            let answers = [store.shard.answer(&Question::Report)];
+            let answers = [store.shard.answer(&Question::Report { latencies: true })];
             said(Gathered::Info(vec![b"all".to_vec()]), &answers)
         };
         let text = info(&mut store);
@@ -184,7 +205,7 @@ mod tests {
         ] {
             assert!(text.contains(line), "{line} is not in {text}");
         }
-        let answers = [store.shard.answer(&Question::Report)];
+        let answers = [store.shard.answer(&Question::Report { latencies: true })];
         let histogram = Gathered::LatencyHistogram(vec![b"GET".to_vec(), b"nosuch".to_vec()]);
         let shown = said(histogram, &answers);
         assert_eq!(shown, "*2 $3 get *4 $5 calls :1 $14 histogram_usec *2 :1 :1 ");

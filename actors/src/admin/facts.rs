@@ -1,4 +1,6 @@
 //! What INFO says of the process: read from the system when it is asked for.
+//!
+//! A figure of the kernel's costs as much as many commands, so it may be as old as [`USAGE_MS`].
 
 use std::fs;
 use std::path::Path;
@@ -14,10 +16,24 @@ use troupe::settings::{Settings, Supervision};
 use troupe::stats::facts::{
     ActorRow, Clients, Cpu, Facts, Journal, Loading, Memory, Network, Process,
 };
+use troupe::stats::gathered::Needs;
 use troupe::stats::rates::{Counters, EVERY_MS, Rates};
 
 use super::Admin;
 use crate::allocator;
+
+/// For how long what the kernel says of the process is good enough, in milliseconds.
+const USAGE_MS: u64 = 100;
+
+/// What the process uses, as the kernel says.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Usage {
+    /// On the steady clock; none where it was never asked.
+    until: Option<u64>,
+    /// Of memory, in bytes.
+    rss: u64,
+    cpu: Cpu,
+}
 
 /// What does not change while the process lives.
 #[derive(Clone, Debug)]
@@ -72,8 +88,9 @@ impl Origin {
 }
 
 impl Admin {
-    /// Everything that INFO and its relatives may say of the process now.
-    pub(super) fn facts(&self) -> Facts {
+    /// What INFO and its relatives may say of the process now; of what takes long to find out, only
+    /// what is needed.
+    pub(super) fn facts(&self, needs: Needs) -> Facts {
         let now = self.parts.clock.now();
         let settings = self.settings();
         let process =
@@ -87,10 +104,10 @@ impl Admin {
                 paused: self.paused().map(|p| (p.until, p.mode == PauseMode::All)),
                 ..Clients::default()
             },
-            memory: self.memory(),
+            memory: if needs.memory { self.memory() } else { Memory::default() },
             network: self.network(),
             journal: self.journal(now),
-            cpu: cpu(&self.parts.origin.main),
+            cpu: if needs.cpu { self.usage().cpu } else { Cpu::default() },
             actors: self.actors(),
         }
     }
@@ -125,9 +142,20 @@ impl Admin {
 
     fn memory(&self) -> Memory {
         let startup = self.parts.origin.startup_bytes;
-        let memory = Memory { startup, rss: resident(), ..allocator::counters() };
+        let memory = Memory { startup, rss: self.usage().rss, ..allocator::counters() };
         let peak = self.parts.shared.peak.fetch_max(memory.allocated, Ordering::Relaxed);
         Memory { peak: peak.max(memory.allocated), ..memory }
+    }
+
+    /// What the process uses.
+    fn usage(&self) -> Usage {
+        let mut usage = self.usage.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let now = self.parts.clock.steady_ms();
+        if usage.until.is_none_or(|until| until <= now) {
+            let until = Some(now + USAGE_MS);
+            *usage = Usage { until, rss: resident(), cpu: cpu(&self.parts.origin.main) };
+        }
+        *usage
     }
 
     fn network(&self) -> Network {

@@ -178,7 +178,7 @@ impl Admin {
 
     /// Whether every shard serves.
     pub(super) async fn all_serve(&self) -> bool {
-        let answers = self.ask_all(Question::Report).await;
+        let answers = self.ask_all(Question::Report { latencies: false }).await;
         answers.iter().all(|answer| match answer {
             Answer::Report(report) => report.phase == Phase::Serving,
             _ => true,

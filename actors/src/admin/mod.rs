@@ -25,7 +25,7 @@ use troupe::session::Session;
 use troupe::settings::{Extent, Settings};
 use troupe::shard::letter::Letter;
 use troupe::shard::question::{Answer, Question};
-use troupe::stats::gathered;
+use troupe::stats::gathered::{self, Needs};
 use troupe::stats::rates::Rates;
 
 use crate::actions::{Actions, Performing};
@@ -45,6 +45,7 @@ use crate::thread::Thread;
 pub use facts::Origin;
 pub use journal::{Started, Starter, Writer};
 
+use facts::Usage;
 use journal::Rewrites;
 use oom::Score;
 
@@ -119,6 +120,7 @@ pub struct Admin {
     pause: Mutex<Option<Pause>>,
     watchers: Mutex<Vec<Watcher>>,
     rates: Mutex<Rates>,
+    usage: Mutex<Usage>,
 }
 
 impl Admin {
@@ -136,6 +138,7 @@ impl Admin {
             pause: Mutex::default(),
             watchers: Mutex::default(),
             rates: Mutex::default(),
+            usage: Mutex::default(),
         }
     }
 
@@ -164,7 +167,7 @@ impl Admin {
             self.parts.shared.reset();
             self.rates().reset();
         }
-        gathered::reply(gathered, &answers, &self.facts(), reply)
+        gathered::reply(gathered, &answers, &self.facts(Needs::of(gathered)), reply)
     }
 
     /// Asks every shard. An answer also says that the shard has taken up all letters sent before.

@@ -76,9 +76,15 @@ pub(crate) const COMMANDS: &[Command] = &[
     },
 ];
 
+/// The sections, and names of several, that tell how long the runs of each command took.
+const LATENCIES: [&str; 3] = ["latencystats", "all", "everything"];
+
 fn info(call: &Call<'_>, _session: &Session) -> Result<Action, CommandError> {
-    let sections = call.args_from(1).map(<[u8]>::to_vec).collect();
-    Ok(Action::Gather(Question::Report, Gathered::Info(sections)))
+    let sections: Vec<_> = call.args_from(1).map(<[u8]>::to_vec).collect();
+    let latencies = sections
+        .iter()
+        .any(|section| LATENCIES.iter().any(|name| section.eq_ignore_ascii_case(name.as_bytes())));
+    Ok(Action::Gather(Question::Report { latencies }, Gathered::Info(sections)))
 }
 
 fn lastsave(_call: &Call<'_>, _session: &Session) -> Result<Action, CommandError> {
@@ -154,9 +160,11 @@ mod tests {
             &mut Store::new(),
             r#"
             > info
-            (action) Gather(Report, Info([]))
+            (action) Gather(Report { latencies: false }, Info([]))
             > info cpu
-            (action) Gather(Report, Info([[99, 112, 117]]))
+            (action) Gather(Report { latencies: false }, Info([[99, 112, 117]]))
+            > info cpu All
+            (action) Gather(Report { latencies: true }, Info([[99, 112, 117], [65, 108, 108]]))
             > lastsave
             (action) Gather(Nothing, LastSave)
             > role

@@ -115,7 +115,7 @@ fn histogram(call: &Call<'_>, _session: &Session) -> Result<Action, CommandError
         None => Vec::new(),
     };
     let names = call.args_from(2).map(declared).collect();
-    Ok(Action::Gather(Question::Report, Gathered::LatencyHistogram(names)))
+    Ok(Action::Gather(Question::Report { latencies: true }, Gathered::LatencyHistogram(names)))
 }
 
 fn history(call: &Call<'_>, _session: &Session) -> Result<Action, CommandError> {

@@ -85,7 +85,7 @@ pub(crate) const COMMANDS: &[Command] = &[Command {
 }];
 
 fn doctor(_call: &Call<'_>, _session: &Session) -> Result<Action, CommandError> {
-    Ok(Action::Gather(Question::Report, Gathered::MemoryDoctor))
+    Ok(Action::Gather(Question::Report { latencies: false }, Gathered::MemoryDoctor))
 }
 
 const HELP: &[(&str, &str)] = &[
@@ -105,7 +105,7 @@ fn purge(_call: &Call<'_>, _session: &Session) -> Result<Action, CommandError> {
 }
 
 fn stats(_call: &Call<'_>, _session: &Session) -> Result<Action, CommandError> {
-    Ok(Action::Gather(Question::Report, Gathered::MemoryStats))
+    Ok(Action::Gather(Question::Report { latencies: false }, Gathered::MemoryStats))
 }
 
 /// Strings have no parts, so the number of samples is checked and not used.
@@ -150,7 +150,7 @@ mod tests {
             > memory usage k samples x
             (error) ERR value is not an integer or out of range
             > memory stats
-            (action) Gather(Report, MemoryStats)
+            (action) Gather(Report { latencies: false }, MemoryStats)
             > memory foo
             (error) ERR unknown subcommand 'foo'. Try MEMORY HELP.
             ",

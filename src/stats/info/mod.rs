@@ -15,6 +15,9 @@ use std::fmt::{Display, Write};
 use crate::stats::facts::Facts;
 use crate::stats::totals::Totals;
 
+/// Room for the default sections, in bytes.
+const TEXT_BYTES: usize = 8 * 1024;
+
 /// What a section is written from.
 pub(super) struct Source<'a> {
     pub(super) facts: &'a Facts,
@@ -60,17 +63,25 @@ const SECTIONS: &[Section] = &[
     section("keyspace", "Keyspace", true, keyspace::keyspace),
 ];
 
-/// The text of INFO with the sections that `asked` names; the default ones if it names none.
-pub(super) fn text(asked: &[Vec<u8>], source: &Source<'_>) -> String {
+/// The sections that `asked` names; the default ones if it names none.
+fn chosen(asked: &[Vec<u8>]) -> impl Iterator<Item = &'static Section> {
     let names = |word: &str| asked.iter().any(|name| name.eq_ignore_ascii_case(word.as_bytes()));
     let all = names("all") || names("everything");
     let default = asked.is_empty() || names("default");
-    let mut out = String::new();
-    for section in SECTIONS {
-        let is_asked = all || names(section.name) || (default && section.by_default);
-        if !is_asked {
-            continue;
-        }
+    SECTIONS
+        .iter()
+        .filter(move |section| all || names(section.name) || (default && section.by_default))
+}
+
+/// True when the section with this name is shown to who asks for these.
+pub(super) fn shows(asked: &[Vec<u8>], name: &str) -> bool {
+    chosen(asked).any(|section| section.name == name)
+}
+
+/// The text of INFO with the sections that are asked for.
+pub(super) fn text(asked: &[Vec<u8>], source: &Source<'_>) -> String {
+    let mut out = String::with_capacity(TEXT_BYTES);
+    for section in chosen(asked) {
         if !out.is_empty() {
             out.push_str("\r\n");
         }
@@ -90,8 +101,9 @@ pub(super) struct Lines<'a> {
 impl Lines<'_> {
     /// `name:value`.
     fn field(&mut self, name: &str, value: impl Display) {
+        self.out.push_str(name);
         // Writing to a string cannot fail.
-        let _ = write!(self.out, "{name}:{value}\r\n");
+        let _ = write!(self.out, ":{value}\r\n");
     }
 
     /// A truth value as 1 or 0.
@@ -101,7 +113,10 @@ impl Lines<'_> {
 
     /// Fields that stand for what this server does not have.
     fn zeros(&mut self, names: &[&str]) {
-        names.iter().for_each(|name| self.field(name, 0));
+        for name in names {
+            self.out.push_str(name);
+            self.out.push_str(":0\r\n");
+        }
     }
 
     /// A number of bytes, and once more as people read it.
