@@ -10,18 +10,20 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::unix::fs::PermissionsExt;
 
 use anyhow::{Context as _, bail};
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
-use tokio::net::{TcpListener, UnixListener};
+use socket2::{Domain, Protocol, Socket, Type};
 use tracing::warn;
 use troupe::settings::Settings;
 
-/// A socket that clients connect to.
+use crate::watched::Watched;
+
+/// A socket that clients connect to, in the event loop of the thread that accepts. The sockets of
+/// the clients are not: each belongs to the loop of another thread.
 #[derive(Debug)]
 pub enum Door {
     /// TCP.
-    Tcp(TcpListener),
+    Tcp(Watched),
     /// A unix socket, with its path.
-    Unix(UnixListener, String),
+    Unix(Watched, String),
 }
 
 /// The TCP sockets of new settings, beside those that are there.
@@ -34,7 +36,7 @@ pub struct Opened {
 impl Door {
     fn address(&self) -> Option<SocketAddr> {
         match self {
-            Door::Tcp(listener) => listener.local_addr().ok(),
+            Door::Tcp(listener) => listener.socket().local_addr().ok()?.as_socket(),
             Door::Unix(..) => None,
         }
     }
@@ -115,7 +117,7 @@ fn open_tcp(
     let socket = listen(address, shares, settings.tcp_backlog as i32).with_context(|| {
         format!("Could not create server TCP listening socket {name}:{}: bind", settings.port)
     })?;
-    opened.new.push(Door::Tcp(TcpListener::from_std(socket.into())?));
+    opened.new.push(Door::Tcp(Watched::new(socket.into())?));
     Ok(())
 }
 
@@ -134,7 +136,7 @@ fn listen(address: SocketAddr, shares: bool, backlog: i32) -> io::Result<Socket>
 }
 
 /// While it lives, the sockets on a port let others of this process in.
-struct Sharing<'a>(Vec<&'a TcpListener>);
+struct Sharing<'a>(Vec<&'a Watched>);
 
 impl Sharing<'_> {
     fn begin(there: &[Door], port: u16) -> Sharing<'_> {
@@ -149,7 +151,7 @@ impl Sharing<'_> {
 
     fn set(&self, shares: bool) {
         for listener in &self.0 {
-            if let Err(error) = SockRef::from(*listener).set_reuse_port(shares) {
+            if let Err(error) = listener.socket().set_reuse_port(shares) {
                 warn!("A listening socket cannot be shared: {error}");
             }
         }
@@ -177,7 +179,7 @@ fn open_unix(settings: &Settings) -> anyhow::Result<Door> {
             std::fs::set_permissions(path, mode)?;
         }
         socket.listen(settings.tcp_backlog as i32)?;
-        Ok(Door::Unix(UnixListener::from_std(socket.into())?, path.display().to_string()))
+        Ok(Door::Unix(Watched::new(socket.into())?, path.display().to_string()))
     };
     open().with_context(|| format!("the unix socket {} cannot be opened", path.display()))
 }
@@ -209,12 +211,12 @@ mod tests {
         open_beside(&doors, &narrow).unwrap().replace(&mut doors);
         assert_eq!(addresses(&doors), [format!("127.0.0.1:{port}"), format!("127.0.0.2:{port}")]);
         let kept = match &doors[0] {
-            Door::Tcp(listener) => std::os::fd::AsRawFd::as_raw_fd(listener),
+            Door::Tcp(listener) => std::os::fd::AsRawFd::as_raw_fd(&*listener.socket()),
             Door::Unix(..) => -1,
         };
         open_beside(&doors, &settings("127.0.0.1", port)).unwrap().replace(&mut doors);
         assert!(matches!(&doors[..], [Door::Tcp(there)]
-            if std::os::fd::AsRawFd::as_raw_fd(there) == kept));
+            if std::os::fd::AsRawFd::as_raw_fd(&*there.socket()) == kept));
         open_beside(&doors, &settings("*", port)).unwrap().replace(&mut doors);
         assert_eq!(addresses(&doors), [format!("0.0.0.0:{port}")]);
         assert!(open(&settings("127.0.0.1", port)).is_err(), "nobody else is let in");

@@ -39,3 +39,4 @@ pub mod shard;
 pub mod shared;
 pub mod supervise;
 pub mod thread;
+pub mod watched;

@@ -5,12 +5,13 @@
 //! instead of spinning.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Context as TaskContext, Poll};
+use std::task::{Context as TaskContext, Poll, ready};
 use std::time::Duration;
 
 use actix::fut::ActorFuture;
@@ -38,9 +39,9 @@ const ACCEPTS_MAX: usize = 64;
 #[derive(Debug)]
 pub enum Accepted {
     /// Over TCP.
-    Tcp(std::net::TcpStream, Peer),
+    Tcp(TcpStream, Peer),
     /// Over a unix socket.
-    Unix(std::os::unix::net::UnixStream, Peer),
+    Unix(UnixStream, Peer),
 }
 
 /// Takes a client to the thread of its seat.
@@ -174,31 +175,31 @@ impl Accepted {
 fn poll_accept(door: &Door, task: &mut TaskContext<'_>) -> Poll<io::Result<Accepted>> {
     match door {
         Door::Tcp(listener) => {
-            let accepted = std::task::ready!(listener.poll_accept(task));
-            Poll::Ready(accepted.and_then(|(stream, address)| {
-                let stream = stream.into_std()?;
-                let peer = Peer {
-                    address: address.to_string(),
-                    local: stream.local_addr()?.to_string(),
-                    descriptor: stream.as_raw_fd(),
-                    unix: false,
-                };
-                Ok(Accepted::Tcp(stream, peer))
-            }))
+            let (socket, address) = ready!(listener.poll_accept(task))?;
+            let stream = TcpStream::from(socket);
+            let address = match address {
+                Some(address) => SocketAddr::try_from(address)?,
+                None => stream.peer_addr()?,
+            };
+            let peer = Peer {
+                address: address.to_string(),
+                local: stream.local_addr()?.to_string(),
+                descriptor: stream.as_raw_fd(),
+                unix: false,
+            };
+            Poll::Ready(Ok(Accepted::Tcp(stream, peer)))
         }
         Door::Unix(listener, path) => {
-            let accepted = std::task::ready!(listener.poll_accept(task));
-            Poll::Ready(accepted.and_then(|(stream, _)| {
-                let stream = stream.into_std()?;
-                let address = format!("{path}:0");
-                let peer = Peer {
-                    local: address.clone(),
-                    address,
-                    descriptor: stream.as_raw_fd(),
-                    unix: true,
-                };
-                Ok(Accepted::Unix(stream, peer))
-            }))
+            let (socket, _) = ready!(listener.poll_accept(task))?;
+            let stream = UnixStream::from(socket);
+            let address = format!("{path}:0");
+            let peer = Peer {
+                local: address.clone(),
+                address,
+                descriptor: stream.as_raw_fd(),
+                unix: true,
+            };
+            Poll::Ready(Ok(Accepted::Unix(stream, peer)))
         }
     }
 }
@@ -241,7 +242,7 @@ impl ActorFuture<Listener> for Runner {
     ) -> Poll<()> {
         loop {
             if let Some(pause) = &mut self.pause {
-                std::task::ready!(pause.as_mut().poll(task));
+                ready!(pause.as_mut().poll(task));
                 self.pause = None;
             }
             match actor.guarded(ctx, |listener| listener.accept(task)) {
