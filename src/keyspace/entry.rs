@@ -226,6 +226,13 @@ impl Entry {
         let old = self.shape();
         let new = shape_of(self.key(), &value, deadline);
         let is_moved = old.size() != new.size() || old.key_at() != new.key_at();
+        if let NewValue::Bytes(bytes) = value
+            && !is_moved
+            && old.is_long()
+            && new.is_long()
+        {
+            return self.replace_long(new, bytes, deadline);
+        }
         if is_moved || old.is_long() || old.is_object() {
             self.take_place(Entry::new(self.key(), value, deadline, self.access()));
             return;
@@ -239,6 +246,28 @@ impl Entry {
                 self.put(new.deadline_at(), &deadline.0.to_ne_bytes());
             }
             self.put_value(new, value);
+        }
+    }
+
+    /// Replaces a long string by another, in its room where that is filled well enough: one that is
+    /// freed and one that is allocated are pages that go to the kernel and come back.
+    fn replace_long(&mut self, new: Shape, bytes: &[u8], deadline: Option<Millis>) {
+        let mut long = self.take_bytes();
+        let fits = long.capacity() / 8 * 7..=long.capacity();
+        if fits.contains(&bytes.len()) {
+            long.clear();
+            long.extend_from_slice(bytes);
+        } else {
+            long = bytes.to_vec();
+        }
+        // SAFETY: the entry has this shape but for its flags, and in the value's place stands the
+        // empty `Vec` that `take_bytes` left, which owns nothing.
+        unsafe {
+            self.put(0, &[new.head]);
+            if let Some(deadline) = deadline {
+                self.put(new.deadline_at(), &deadline.0.to_ne_bytes());
+            }
+            self.put_long(new.value_at(), long);
         }
     }
 
