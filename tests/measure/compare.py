@@ -11,8 +11,11 @@ from another core. Round after round the two are measured in turn; what is print
 each and their ratio: user + system time of the server process, from /proc, divided by the commands,
 and the throughput. The ratio of CPU holds on a noisy machine; the throughput is bounded by the load
 generator. Both servers are emptied (FLUSHALL) and filled with the same data: a million strings, a
-list of 100, a hash of 10 and a sorted set of 1,000. The loads leave what they write: lists, sets and
-sorted sets of up to a million elements, a million counters.
+thousand of 10 KB and of 100 KB each, a list of 100, a hash of 10 and a sorted set of 1,000. The loads
+leave what they write: lists, sets and sorted sets of up to a million elements, a million counters.
+
+`connect` is a client that comes, says PING and goes; `info` and `clientlist` ask with 50 clients
+connected. These three have no pipeline worth measuring.
 
 Ends with 1 when a workload failed, or when --most is given and a ratio of CPU is over it.
 """
@@ -30,6 +33,9 @@ KEYS = 1_000_000
 CLIENTS = "50"
 # redis-benchmark writes 12 random digits below KEYS in place of __rand_int__.
 KEY = "key:__rand_int__"
+# Large values have so many keys, or memory would be what is measured.
+LARGE_KEYS = 1_000
+LARGE = {"10k": 10 * 1024, "100k": 100 * 1024}
 # The collections that are only read.
 RANGE, SMALL, BOARD = "range", "small", "board"
 WORKLOADS = {
@@ -47,6 +53,11 @@ WORKLOADS = {
     "hgetall10": ["HGETALL", SMALL],
     "zadd": ["ZADD", "zset", "__rand_int__", "member:__rand_int__"],
     "zrange10": ["ZRANGE", BOARD, "100", "109", "WITHSCORES"],
+    **{f"set{size}": ["SET", f"{size}:__rand_int__", "x" * LARGE[size]] for size in LARGE},
+    **{f"get{size}": ["GET", f"{size}:__rand_int__"] for size in LARGE},
+    "connect": ["PING"],
+    "info": ["INFO"],
+    "clientlist": ["CLIENT", "LIST"],
     "xadd": ["XADD", "stream", "MAXLEN", "~", "100000", "*", "temperature", "20", "humidity", "50"],
 }
 # Commands a second that one core serves, roughly, by pipeline: how many make up --seconds.
@@ -54,12 +65,25 @@ RATES = {1: 80_000, 16: 700_000}
 RATE_ABOVE = 1_000_000
 # A command whose name says how many keys or elements it touches counts for so many.
 HEAVY = 8
+# The same of those that take long with a pipeline or without.
+HEAVIER = {"10k": 2, "100k": 8, "connect": 4, "info": 4, "clientlist": 4}
+# Workloads that are measured without pipeline only.
+ALONE = ("connect", "info", "clientlist")
 
 
-def benchmark(port, count, pipeline, command, core):
+def weight(name, pipeline):
+    """For how many simple commands one of this workload counts."""
+    if name.endswith("0") and pipeline > 1:
+        return HEAVY
+    heavier = HEAVIER.get(name, HEAVIER.get(name[3:], 1))
+    return heavier * (HEAVY if heavier > 1 and pipeline > 1 else 1)
+
+
+def benchmark(port, count, pipeline, name, core):
     """Runs a workload; how many requests a second were answered."""
     load = ["redis-benchmark", "-p", str(port), "-c", CLIENTS, "-n", str(count), "-P", str(pipeline)]
-    load += ["-r", str(KEYS), "-q", *command]
+    load += ["-r", str(LARGE_KEYS if name[3:] in LARGE else KEYS), "-k", str(int(name != "connect"))]
+    load += ["-q", *WORKLOADS[name]]
     done = subprocess.run(["taskset", "-c", core, *load], capture_output=True, text=True)
     rates = re.findall(r"([\d.]+) requests per second", done.stdout)
     if not rates:
@@ -71,6 +95,9 @@ def fill(port):
     client = Client(port)
     client.call("FLUSHALL")
     client.pipeline(("SET", f"key:{i:012d}", "x" * 64) for i in range(KEYS))
+    for size in LARGE:
+        keys = (f"{size}:{i:012d}" for i in range(LARGE_KEYS))
+        client.pipeline((("SET", key, "x" * LARGE[size]) for key in keys), depth=16)
     client.call("RPUSH", RANGE, *[f"item:{i:012d}" for i in range(100)])
     client.call("HSET", SMALL, *[word for i in range(10) for word in (f"field{i}", f"value{i}")])
     client.call("ZADD", BOARD, *[word for i in range(1000) for word in (i, f"player:{i}")])
@@ -78,14 +105,13 @@ def fill(port):
 
 def measure(ports, name, pipeline, options):
     """The medians of one workload: CPU microseconds a command, commands a second."""
-    share = HEAVY if name.endswith("0") and pipeline > 1 else 1
-    count = int(RATES.get(pipeline, RATE_ABOVE) * options.seconds / share)
+    count = int(RATES.get(pipeline, RATE_ABOVE) * options.seconds / weight(name, pipeline))
     got = {who: [] for who in ports}
     for _ in range(options.rounds):
         for who, port in ports.items():
             pid = pid_of(port)
             before = cpu_seconds(pid)
-            rate = benchmark(port, count, pipeline, WORKLOADS[name], options.client_core)
+            rate = benchmark(port, count, pipeline, name, options.client_core)
             got[who].append(((cpu_seconds(pid) - before) / count * 1e6, rate))
     micros = {who: statistics.median(cpu for cpu, _ in runs) for who, runs in got.items()}
     rates = {who: statistics.median(rate for _, rate in runs) for who, runs in got.items()}
@@ -131,6 +157,8 @@ def main():
     )
     for pipeline in map(int, options.pipelines.split(",")):
         for name in options.only.split(","):
+            if name in ALONE and pipeline > 1:
+                continue
             try:
                 row = measure(ports, name, pipeline, options)
             except RuntimeError as error:
