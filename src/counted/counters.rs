@@ -1,4 +1,5 @@
-//! What a shard counts of its commands: calls, times, refusals and failures of each, errors by word.
+//! What a shard counts of its commands: calls, times, refusals and failures of each, errors by
+//! their first words.
 //!
 //! Every command is counted, so the counters stand in an array by the number of the command, and
 //! are no sink: a call costs no hashing, no lock and no allocation but for the first of its kind.

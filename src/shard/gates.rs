@@ -1,4 +1,5 @@
-//! The gates of a shard. Nearly every call passes all of them unasked: it is plain, and all is well.
+//! The gates of a shard. Nearly every call passes all of them unasked: it is plain, and all is
+//! well.
 
 use crate::commands::call::Call;
 use crate::commands::error::CommandError;

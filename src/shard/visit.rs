@@ -143,7 +143,6 @@ impl Shard {
         !self.ready.is_empty()
     }
 
-    #[inline]
     fn place(&mut self, batch: &mut Batch) -> Place {
         let routed = batch.routed[batch.next];
         let Some(command) = routed.command.filter(|_| batch.refused.is_none()) else {

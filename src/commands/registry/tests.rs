@@ -59,7 +59,7 @@ fn a_command_is_found_by_what_clients_call_it_and_no_other() {
 
 #[test]
 fn the_only_key_of_a_request_is_the_one_that_its_declaration_tells() {
-    let words = vec![Span { start: 0, len: 1 }; 8];
+    let words = [Span { start: 0, len: 1 }; 8];
     let mut found = Vec::new();
     for command in all().iter().filter(|command| command.run.is_on_keys()) {
         for words in (0..words.len()).map(|len| &words[..len]) {
