@@ -13,7 +13,6 @@ use std::sync::{Arc, Mutex, RwLock};
 
 use actix::{Actor, Addr, Arbiter, Recipient, Supervisor};
 use anyhow::{Context as _, anyhow, bail};
-use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::{info, warn};
@@ -237,11 +236,9 @@ fn start_listener(
     clock: Clock,
 ) -> Addr<Listener> {
     let handles: Vec<_> = arbiters.iter().map(Arbiter::handle).collect();
-    let of_clients = current.clone();
     let adopt = move |seat: Seat, accepted: Accepted| {
         let admin = admin.clone();
-        let keepalive = read(&of_clients).tcp_keepalive;
-        handles[seat.thread].spawn_fn(move || adopt(seat, accepted, admin, keepalive));
+        handles[seat.thread].spawn_fn(move || adopt(seat, accepted, admin));
     };
     let settings = Arc::new(move || read(&current));
     let adopt = Box::new(adopt);
@@ -254,11 +251,11 @@ pub fn read(current: &Current) -> Arc<Settings> {
 }
 
 /// On the client's own thread: makes its connection.
-fn adopt(seat: Seat, accepted: Accepted, admin: Arc<Admin>, keepalive: u32) {
+fn adopt(seat: Seat, accepted: Accepted, admin: Arc<Admin>) {
     let made = match accepted {
-        Accepted::Tcp(stream, peer) => prepare(&stream, keepalive)
-            .and_then(|()| TcpStream::from_std(stream))
-            .map(|stream| (Stream::Tcp(stream), peer)),
+        Accepted::Tcp(stream, peer) => {
+            TcpStream::from_std(stream).map(|stream| (Stream::Tcp(stream), peer))
+        }
         Accepted::Unix(stream, peer) => {
             UnixStream::from_std(stream).map(|stream| (Stream::Unix(stream), peer))
         }
@@ -270,17 +267,6 @@ fn adopt(seat: Seat, accepted: Accepted, admin: Arc<Admin>, keepalive: u32) {
         }),
         Err(error) => warn!("A client's socket cannot be used: {error}"),
     }
-}
-
-fn prepare(stream: &std::net::TcpStream, keepalive: u32) -> std::io::Result<()> {
-    stream.set_nodelay(true)?;
-    if keepalive > 0 {
-        let after = std::time::Duration::from_secs(u64::from(keepalive));
-        let often = std::time::Duration::from_secs(u64::from((keepalive / 3).max(1)));
-        let keepalive = TcpKeepalive::new().with_time(after).with_interval(often).with_retries(3);
-        SockRef::from(stream).set_tcp_keepalive(&keepalive)?;
-    }
-    Ok(())
 }
 
 impl Reach {

@@ -1,5 +1,8 @@
 //! The sockets that clients come in by: opened as the settings say, at the start and by CONFIG SET.
 //!
+//! A client's socket takes after the one that it comes in by, so what is the same for all clients is
+//! set there once.
+//!
 //! New sockets are opened beside the old ones, so that a change that fails has changed nothing. An
 //! address that stays keeps its socket, with the clients that wait in it. One that overlaps an old
 //! one (`*` and `127.0.0.1` of one port) is let in by the old one for the moment of its opening:
@@ -8,9 +11,10 @@
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tracing::warn;
 use troupe::settings::Settings;
 
@@ -40,6 +44,31 @@ impl Door {
             Door::Unix(..) => None,
         }
     }
+
+    /// Sets what the sockets of its clients begin with.
+    ///
+    /// # Errors
+    /// Where the system refuses it.
+    pub fn prepare(&self, settings: &Settings) -> io::Result<()> {
+        match self {
+            Door::Tcp(listener) => prepare(&listener.socket(), settings.tcp_keepalive),
+            Door::Unix(..) => Ok(()),
+        }
+    }
+}
+
+/// Small packets leave at once; a client that is gone is noticed after `keepalive` seconds and some
+/// questions, or never where that is 0.
+fn prepare(socket: &SockRef<'_>, keepalive: u32) -> io::Result<()> {
+    socket.set_tcp_nodelay(true)?;
+    socket.set_keepalive(keepalive > 0)?;
+    if keepalive == 0 {
+        return Ok(());
+    }
+    let after = Duration::from_secs(u64::from(keepalive));
+    let often = Duration::from_secs(u64::from((keepalive / 3).max(1)));
+    let keepalive = TcpKeepalive::new().with_time(after).with_interval(often).with_retries(3);
+    socket.set_tcp_keepalive(&keepalive)
 }
 
 /// Opens all sockets of a server that starts.
@@ -108,20 +137,21 @@ fn open_tcp(
         .with_context(|| format!("`bind {name}` names no address"))?
         .next()
         .with_context(|| format!("`bind {name}` names no address"))?;
-    if there.iter().any(|door| door.address() == Some(address)) {
+    if let Some(door) = there.iter().find(|door| door.address() == Some(address)) {
+        door.prepare(settings)?;
         opened.kept.push(address);
         return Ok(());
     }
     let sharing = Sharing::begin(there, address.port());
     let shares = !sharing.0.is_empty();
-    let socket = listen(address, shares, settings.tcp_backlog as i32).with_context(|| {
+    let socket = listen(address, shares, settings).with_context(|| {
         format!("Could not create server TCP listening socket {name}:{}: bind", settings.port)
     })?;
     opened.new.push(Door::Tcp(Watched::new(socket.into())?));
     Ok(())
 }
 
-fn listen(address: SocketAddr, shares: bool, backlog: i32) -> io::Result<Socket> {
+fn listen(address: SocketAddr, shares: bool, settings: &Settings) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
@@ -129,8 +159,9 @@ fn listen(address: SocketAddr, shares: bool, backlog: i32) -> io::Result<Socket>
     }
     socket.set_nonblocking(true)?;
     socket.set_reuse_port(shares)?;
+    prepare(&SockRef::from(&socket), settings.tcp_keepalive)?;
     socket.bind(&address.into())?;
-    socket.listen(backlog)?;
+    socket.listen(settings.tcp_backlog as i32)?;
     socket.set_reuse_port(false)?;
     Ok(socket)
 }
@@ -220,6 +251,33 @@ mod tests {
         open_beside(&doors, &settings("*", port)).unwrap().replace(&mut doors);
         assert_eq!(addresses(&doors), [format!("0.0.0.0:{port}")]);
         assert!(open(&settings("127.0.0.1", port)).is_err(), "nobody else is let in");
+    }
+
+    /// The options of a client that connects now.
+    async fn of_a_client(doors: &[Door]) -> (bool, bool, Duration) {
+        let [Door::Tcp(listener)] = doors else { panic!("one socket is listened on") };
+        let address = doors[0].address().unwrap();
+        let client = std::net::TcpStream::connect(address).unwrap();
+        let accepted = std::future::poll_fn(|task| listener.poll_accept(task)).await.unwrap();
+        let socket = SockRef::from(&accepted.0);
+        let from = SocketAddr::try_from(accepted.1.unwrap()).unwrap();
+        assert_eq!(from, client.local_addr().unwrap());
+        let is_blocking = !socket.nonblocking().unwrap();
+        assert!(socket.tcp_nodelay().unwrap());
+        (is_blocking, socket.keepalive().unwrap(), socket.tcp_keepalive_time().unwrap())
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_client_takes_after_the_socket_that_it_comes_in_by() {
+        let mut settings = settings("127.0.0.1", free_port());
+        let mut doors = open(&settings).unwrap();
+        assert_eq!(of_a_client(&doors).await, (false, true, Duration::from_secs(300)));
+        settings.set("tcp-keepalive", &["20"]).unwrap();
+        open_beside(&doors, &settings).unwrap().replace(&mut doors);
+        assert_eq!(of_a_client(&doors).await, (false, true, Duration::from_secs(20)));
+        settings.set("tcp-keepalive", &["0"]).unwrap();
+        doors[0].prepare(&settings).unwrap();
+        assert!(!of_a_client(&doors).await.1);
     }
 
     #[tokio::test(flavor = "current_thread")]

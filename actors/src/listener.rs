@@ -119,6 +119,16 @@ impl Listener {
         Poll::Pending
     }
 
+    /// Sets for the clients to come what the settings in force say.
+    fn prepare(&self) {
+        let settings = (self.settings)();
+        for door in &self.doors {
+            if let Err(error) = door.prepare(&settings) {
+                warn!("A listening socket cannot be set: {error}");
+            }
+        }
+    }
+
     fn admit(&self, accepted: Accepted) {
         let settings = (self.settings)();
         self.shared.accepted.fetch_add(1, Ordering::Relaxed);
@@ -260,6 +270,9 @@ impl Handler<Open> for Listener {
     fn handle(&mut self, open: Open, _: &mut Context<Listener>) {
         let opened = doors::open_beside(&self.doors, &open.settings);
         self.opened = opened.inspect_err(|error| warn!("{error:#}")).ok();
+        if self.opened.is_none() {
+            self.prepare();
+        }
         // Who asked has gone when nobody hears it; what was opened is settled all the same.
         let _ = open.opened.send(self.opened.is_some());
     }
@@ -269,8 +282,9 @@ impl Handler<Settle> for Listener {
     type Result = ();
 
     fn handle(&mut self, settle: Settle, _: &mut Context<Listener>) {
-        if let Some(opened) = self.opened.take().filter(|_| settle.takes) {
-            opened.replace(&mut self.doors);
+        match self.opened.take().filter(|_| settle.takes) {
+            Some(opened) => opened.replace(&mut self.doors),
+            None => self.prepare(),
         }
     }
 }
