@@ -61,7 +61,8 @@ const SHELL: &[(&str, &[&str])] = &[
     ("shared", &[]),
     ("logging", &[]),
     ("descriptors", &[]),
-    ("doors", &[]),
+    ("doors", &["watched"]),
+    ("watched", &[]),
     ("fault", &[]),
     ("settings", &[]),
     ("layers", &[]),
@@ -107,7 +108,9 @@ const UNSAFE: &[&str] = &[
     "src/data/zset/tree.rs",
     "src/keyspace/entry.rs",
     "src/keyspace/object.rs",
+    "src/base/prefetch.rs",
     "actors/src/allocator.rs",
+    "actors/src/watched.rs",
 ];
 
 /// A source file.

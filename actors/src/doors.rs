@@ -1,7 +1,7 @@
 //! The sockets that clients come in by: opened as the settings say, at the start and by CONFIG SET.
 //!
-//! A client's socket takes after the one that it comes in by, so what is the same for all clients is
-//! set there once.
+//! A client's socket takes after the one that it comes in by, so what is the same for all clients
+//! is set there once.
 //!
 //! New sockets are opened beside the old ones, so that a change that fails has changed nothing. An
 //! address that stays keeps its socket, with the clients that wait in it. One that overlaps an old

@@ -2,8 +2,8 @@
 //!
 //! Why `unsafe`: tokio's own listeners put each client's socket into the loop that accepted it, to
 //! be taken out again and put into that of its thread: two calls to the kernel and an allocation a
-//! client. What watches nothing but the listening socket has no safe constructor, since a type could
-//! tell another descriptor each time it is asked; one that owns its descriptor does not.
+//! client. What watches nothing but the listening socket has no safe constructor, since a type
+//! could tell another descriptor each time it is asked; one that owns its descriptor does not.
 
 #![allow(unsafe_code)]
 

@@ -4,7 +4,8 @@
 //! [`Consumer`]s is the one order of all effects. Every consumer reads the same records in the same
 //! order; none of them needs another, and each may begin and end at any place. The journal's file
 //! is one. While there is none, shards record nothing. Whoever sends goes by [`credit`], the
-//! journal's writer takes in by [`rounds`]; [`mark`] tells every thread whether all of it is durable.
+//! journal's writer takes in by [`rounds`]; [`mark`] tells every thread whether all of it is
+//! durable.
 
 pub mod credit;
 pub mod mark;

@@ -24,7 +24,8 @@ use crate::settings::{ConfigFile, read_file, reason};
 /// Settings that the core lets change but that this server takes up only at its start.
 const AT_START: &[&str] = &["dir"];
 
-/// Settings that say where and how to listen, with what the client hears where that is not possible.
+/// Settings that say where and how to listen, with what the client hears where that is not
+/// possible.
 const OF_DOORS: &[(&str, &str)] = &[
     ("bind", "Failed to bind to specified addresses."),
     ("port", "Unable to listen on this port. Check server logs."),
