@@ -15,7 +15,8 @@
 //! # A turn
 //!
 //! The connections of a thread that have read requests file their batches in the thread's list. The
-//! turn takes the list, with what has come by letter, and ends once for all of it.
+//! turn takes the list, with what has come by letter, and ends once for all of it. A batch of many
+//! calls, and that of a client that is alone, need no company: their turn begins at once.
 //!
 //! ```text
 //!  client 1   client 2   client 3                                  other shards
