@@ -57,6 +57,9 @@ impl Door {
     }
 }
 
+/// The longest time that the system takes for `tcp-keepalive`, in seconds.
+const KEEPALIVE_MAX: u32 = 32_767;
+
 /// Small packets leave at once; a client that is gone is noticed after `keepalive` seconds and some
 /// questions, or never where that is 0.
 fn prepare(socket: &SockRef<'_>, keepalive: u32) -> io::Result<()> {
@@ -65,6 +68,7 @@ fn prepare(socket: &SockRef<'_>, keepalive: u32) -> io::Result<()> {
     if keepalive == 0 {
         return Ok(());
     }
+    let keepalive = keepalive.min(KEEPALIVE_MAX);
     let after = Duration::from_secs(u64::from(keepalive));
     let often = Duration::from_secs(u64::from((keepalive / 3).max(1)));
     let keepalive = TcpKeepalive::new().with_time(after).with_interval(often).with_retries(3);
@@ -275,6 +279,9 @@ mod tests {
         settings.set("tcp-keepalive", &["20"]).unwrap();
         open_beside(&doors, &settings).unwrap().replace(&mut doors);
         assert_eq!(of_a_client(&doors).await, (false, true, Duration::from_secs(20)));
+        settings.set("tcp-keepalive", &["2147483647"]).unwrap();
+        doors[0].prepare(&settings).unwrap();
+        assert_eq!(of_a_client(&doors).await.2, Duration::from_secs(KEEPALIVE_MAX.into()));
         settings.set("tcp-keepalive", &["0"]).unwrap();
         doors[0].prepare(&settings).unwrap();
         assert!(!of_a_client(&doors).await.1);
