@@ -12,10 +12,10 @@ use bytes::Bytes;
 use crate::base::hash::Hasher;
 use crate::base::millis::Millis;
 use crate::commands::action::Action;
-use crate::commands::command::Command;
+use crate::commands::command::{Begin, Command, Find, KeySpec};
 use crate::commands::error::CommandError;
 use crate::commands::positions;
-use crate::commands::registry::{self, Found};
+use crate::commands::registry::{Finder, Found};
 use crate::commands::walk::Walk;
 use crate::keyspace::key::KeyAt;
 use crate::keyspace::space::Warm;
@@ -121,17 +121,16 @@ impl Batch {
         self.has_written = false;
         self.routed.clear();
         let (frames, input) = (&self.frames, &self.input);
-        let mut last = None;
+        let mut finder = Finder::new(renames);
         self.routed.extend(frames.frames.iter().map(|frame| {
             let bytes = frames.bytes_of(frame, input);
             let spans = frames.args_of(frame);
-            let Found::Command(command) = registry::find_again(last, bytes, spans, renames) else {
+            let Found::Command(command) = finder.find(bytes, spans) else {
                 return Routed { command: None, key: None };
             };
-            last = Some(command);
-            let key = command.single_key().and_then(|at| {
-                let at = usize::from(at);
-                Some(KeyAt::new(at, spans.get(at)?.of(bytes), hasher))
+            let key = command.only_key(spans.len()).and_then(|at| {
+                let name = spans.get(at)?.of(bytes);
+                Some(KeyAt::new(at, name, hasher))
             });
             Routed { command: Some(command), key }
         }));
@@ -235,17 +234,24 @@ impl Batch {
 }
 
 impl Command {
-    /// The position of the only key, for commands that run on the slot of one key.
+    /// The position of the only key in a request of so many words, for commands that run on the
+    /// slots of their keys.
     #[inline]
-    pub(crate) fn single_key(&self) -> Option<u16> {
-        use crate::commands::command::{Begin, Find, KeySpec};
-        match self.keys {
-            [KeySpec { begin: Begin::Index(at), find: Find::Range { last: 0, .. }, .. }]
-                if self.run.is_on_keys() =>
-            {
-                Some(*at)
-            }
-            _ => None,
-        }
+    pub(crate) fn only_key(&self, words: usize) -> Option<usize> {
+        let [
+            KeySpec {
+                begin: Begin::Index(first), find: Find::Range { last, step, limit: 0 }, ..
+            },
+        ] = self.keys
+        else {
+            return None;
+        };
+        let first = usize::from(*first);
+        let is_one = match last {
+            0 => true,
+            -1 => words == first + usize::from(*step),
+            _ => false,
+        };
+        (is_one && self.run.is_on_keys()).then_some(first)
     }
 }

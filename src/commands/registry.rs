@@ -4,10 +4,7 @@
 //! a container, by the second. What a client calls a command by may be another name than the
 //! declared one: [`Renames`] is asked first, where there are any.
 
-use std::collections::HashMap;
 use std::sync::LazyLock;
-
-use ahash::RandomState;
 
 use crate::commands::command::{Arity, Command, Run};
 use crate::commands::error::{
@@ -91,29 +88,57 @@ pub static FAMILIES: &[&[Command]] = &[
     zset::scan::COMMANDS,
 ];
 
-/// Longest name of a command or subcommand.
-const NAME_MAX: usize = 32;
+/// Places for names, a power of two: many more than names, so that few have to share.
+const PLACES: usize = 2_048;
+
+/// A name and the command that it is declared for.
+type Place = Option<(&'static [u8], &'static Command)>;
 
 struct Index {
     all: Vec<&'static Command>,
-    by_name: HashMap<&'static [u8], &'static Command, RandomState>,
+    /// Each command with its name, at the place of its hash or at the next that was free.
+    places: Box<[Place; PLACES]>,
 }
 
-static INDEX: LazyLock<Index> = LazyLock::new(|| {
-    let mut index = Index {
-        all: Vec::new(),
-        by_name: HashMap::with_hasher(RandomState::with_seeds(1, 2, 3, 4)),
-    };
-    for command in FAMILIES.iter().copied().flatten() {
-        index.all.push(command);
-        index.by_name.insert(command.name.as_str().as_bytes(), command);
-        for sub in command.subcommands {
-            index.all.push(sub);
-            index.by_name.insert(sub.name.as_str().as_bytes(), sub);
+impl Index {
+    fn new() -> Index {
+        let mut index = Index { all: Vec::new(), places: Box::new([None; PLACES]) };
+        for command in commands() {
+            index.all.push(command);
+            index.all.extend(command.subcommands);
+            let name = command.name.as_str().as_bytes();
+            let free = places_of(name).find(|place| index.places[*place].is_none());
+            index.places[free.expect("there are more places than commands")] =
+                Some((name, command));
         }
+        index
     }
-    index
-});
+
+    /// The command that is declared with this name, in any case.
+    #[inline]
+    fn get(&self, name: &[u8]) -> Option<&'static Command> {
+        for place in places_of(name) {
+            let (known, command) = self.places[place]?;
+            if known.eq_ignore_ascii_case(name) {
+                return Some(command);
+            }
+        }
+        None
+    }
+}
+
+/// Where a name may stand, in order; those that differ in case alone have the same places. Three
+/// letters and the length tell most commands apart.
+#[inline]
+fn places_of(name: &[u8]) -> impl Iterator<Item = usize> {
+    let letter = |at: usize| name.get(at).map_or(0, |byte| usize::from(byte | 0x20));
+    let len = name.len();
+    let letters = [letter(0), letter(len / 2), letter(len.wrapping_sub(1))];
+    let hash = letters.iter().fold(len, |hash, letter| hash.wrapping_mul(31) ^ letter);
+    (0..PLACES).map(move |further| hash.wrapping_add(further) % PLACES)
+}
+
+static INDEX: LazyLock<Index> = LazyLock::new(Index::new);
 
 /// What a lookup gives.
 #[derive(Clone, Copy, Debug)]
@@ -136,11 +161,10 @@ pub fn commands() -> impl Iterator<Item = &'static Command> {
 
 /// The command or subcommand with this declared full name (`get`, `config|get`), in any case.
 pub fn named(name: &[u8]) -> Option<&'static Command> {
-    let mut lower = [0; 2 * NAME_MAX];
-    let lower = lower.get_mut(..name.len())?;
-    lower.copy_from_slice(name);
-    lower.make_ascii_lowercase();
-    INDEX.by_name.get(&*lower).copied()
+    match name.iter().position(|byte| *byte == b'|') {
+        None => INDEX.get(name),
+        Some(bar) => subcommand(INDEX.get(&name[..bar])?, &name[bar + 1..]),
+    }
 }
 
 /// The command or subcommand that clients call by this full name, in any case.
@@ -161,47 +185,60 @@ pub fn called(name: &[u8], renames: &Renames) -> Option<&'static Command> {
 /// with.
 #[inline]
 fn command(word: &[u8], renames: &Renames) -> Option<&'static Command> {
-    let name = if renames.is_empty() { word } else { renames.declared(word)? };
-    named(name).filter(|_| !name.contains(&b'|'))
+    INDEX.get(if renames.is_empty() { word } else { renames.declared(word)? })
 }
 
-/// As [`find`], where the request before was for `last`: those of a pipeline are mostly alike.
-#[inline]
-pub fn find_again(
-    last: Option<&'static Command>,
-    bytes: &[u8],
-    spans: &[Span],
-    renames: &Renames,
-) -> Found {
-    if let (Some(command), Some(first)) = (last, spans.first())
-        && command.subcommands.is_empty()
-        && !command.name.as_str().contains('|')
-        && first.of(bytes).eq_ignore_ascii_case(command.name.as_str().as_bytes())
-        && renames.is_empty()
-        && command.accepts(spans.len())
-    {
-        return Found::Command(command);
+/// Finds what the requests of a pipeline ask for. They are mostly alike, so the first word of the
+/// last one is compared before anything is looked up.
+#[derive(Debug)]
+pub struct Finder<'a> {
+    renames: &'a Renames,
+    last: Option<(&'a [u8], &'static Command)>,
+}
+
+impl<'a> Finder<'a> {
+    /// A finder for clients that call commands so.
+    pub fn new(renames: &'a Renames) -> Finder<'a> {
+        Finder { renames, last: None }
     }
-    find(bytes, spans, renames)
+
+    /// What a request asks for; nothing where it is unknown or its arity is wrong.
+    #[inline]
+    pub fn find(&mut self, bytes: &'a [u8], spans: &[Span]) -> Found {
+        let Some(first) = spans.first() else { return Found::Nothing };
+        let word = first.of(bytes);
+        if self.last.is_none_or(|(last, _)| last != word) {
+            self.last = command(word, self.renames).map(|command| (word, command));
+        }
+        match self.last {
+            Some((_, command)) if command.subcommands.is_empty() => Found::of(command, spans),
+            Some((_, container)) => find_inside(container, bytes, spans),
+            None => Found::Nothing,
+        }
+    }
+}
+
+impl Found {
+    #[inline]
+    fn of(command: &'static Command, spans: &[Span]) -> Found {
+        if command.accepts(spans.len()) { Found::Command(command) } else { Found::Nothing }
+    }
 }
 
 /// Finds what a request asks for; nothing where it is unknown or its arity is wrong.
 pub fn find(bytes: &[u8], spans: &[Span], renames: &Renames) -> Found {
-    let Some(first) = spans.first() else { return Found::Nothing };
-    let found = match command(first.of(bytes), renames) {
-        Some(container) if !container.subcommands.is_empty() && spans.len() > 1 => {
-            let sub = subcommand(container, spans[1].of(bytes));
-            match container.run {
-                Run::Container => sub,
-                _ => sub.filter(|sub| sub.accepts(spans.len())).or(Some(container)),
-            }
-        }
-        found => found,
+    Finder::new(renames).find(bytes, spans)
+}
+
+/// What a request asks for that begins with the name of a container.
+fn find_inside(container: &'static Command, bytes: &[u8], spans: &[Span]) -> Found {
+    let sub = spans.get(1).and_then(|word| subcommand(container, word.of(bytes)));
+    let found = match container.run {
+        _ if spans.len() < 2 => Some(container),
+        Run::Container => sub,
+        _ => sub.filter(|sub| sub.accepts(spans.len())).or(Some(container)),
     };
-    match found {
-        Some(command) if command.accepts(spans.len()) => Found::Command(command),
-        _ => Found::Nothing,
-    }
+    found.map_or(Found::Nothing, |command| Found::of(command, spans))
 }
 
 /// As [`find`], for a record of a journal: it holds commands as clients called them, and what the
@@ -215,14 +252,8 @@ pub fn find_journaled(bytes: &[u8], spans: &[Span], renames: &Renames) -> Found 
 
 /// The subcommand of a container, in any case.
 pub fn subcommand(container: &Command, sub: &[u8]) -> Option<&'static Command> {
-    let mut name = [0; 2 * NAME_MAX];
-    let prefix = container.name.as_str().as_bytes();
-    let len = prefix.len() + 1 + sub.len();
-    let name = name.get_mut(..len)?;
-    name[..prefix.len()].copy_from_slice(prefix);
-    name[prefix.len()] = b'|';
-    name[prefix.len() + 1..].copy_from_slice(sub);
-    named(name)
+    let is_it = |command: &&Command| command.name.last_word().as_bytes().eq_ignore_ascii_case(sub);
+    container.subcommands.iter().find(is_it)
 }
 
 /// Why a request was not found: the error that Redis gives.

@@ -23,13 +23,12 @@ fn names_are_unique_and_lower_case() {
         let name = command.name.as_str();
         assert!(names.insert(name), "{name} is declared twice");
         assert_eq!(name, name.to_ascii_lowercase());
-        assert!(name.len() <= NAME_MAX, "{name} is too long to be looked up");
     }
 }
 
 #[test]
-fn a_command_is_found_again_and_no_other() {
-    let found = |last: &str, words: &[&str], renames: &Renames| {
+fn a_command_is_found_by_what_clients_call_it_and_no_other() {
+    let found = |words: &[&str], renames: &Renames| {
         let bytes = words.concat();
         let spans: Vec<Span> = words
             .iter()
@@ -39,22 +38,44 @@ fn a_command_is_found_again_and_no_other() {
                 Some(span)
             })
             .collect();
-        match find_again(named(last.as_bytes()), bytes.as_bytes(), &spans, renames) {
+        match find(bytes.as_bytes(), &spans, renames) {
             Found::Command(command) => Some(command.name.as_str()),
             Found::Nothing => None,
         }
     };
-    let again = |last: &str, words: &[&str]| found(last, words, &Renames::default());
-    assert_eq!(again("get", &["GeT", "k"]), Some("get"));
-    assert_eq!(again("get", &["set", "k", "v"]), Some("set"));
-    assert_eq!(again("get", &["get"]), None);
-    assert_eq!(again("config", &["config", "get", "save"]), Some("config|get"));
-    assert_eq!(again("config|get", &["config|get", "save", "x"]), None);
+    let of = |words: &[&str]| found(words, &Renames::default());
+    assert_eq!(of(&["GeT", "k"]), Some("get"));
+    assert_eq!(of(&["get"]), None);
+    assert_eq!(of(&["sort\x7fro", "k"]), None, "only letters have a case");
+    assert_eq!(of(&["config", "GET", "save"]), Some("config|get"));
+    assert_eq!(of(&["config|get", "save", "x"]), None);
+    assert_eq!(of(&["config", "get|x", "save"]), None);
     let mut renames = Renames::default();
     renames.add(b"get", b"fetch");
-    assert_eq!(found("get", &["get", "k"], &renames), None);
-    assert_eq!(found("get", &["Fetch", "k"], &renames), Some("get"));
-    assert_eq!(found("get", &["set", "k", "v"], &renames), Some("set"));
+    assert_eq!(found(&["get", "k"], &renames), None);
+    assert_eq!(found(&["Fetch", "k"], &renames), Some("get"));
+    assert_eq!(found(&["set", "k", "v"], &renames), Some("set"));
+}
+
+#[test]
+fn the_only_key_of_a_request_is_the_one_that_its_declaration_tells() {
+    let words = [Span { start: 0, len: 1 }; 8];
+    let mut found = Vec::new();
+    for command in all().iter().filter(|command| command.run.is_on_keys()) {
+        for words in (0..words.len()).map(|len| &words[..len]) {
+            let Some(at) = command.only_key(words.len()) else { continue };
+            if command.accepts(words.len()) {
+                assert_eq!(positions::keys(command, words, b"x"), [at], "{}", command.name);
+                found.push(format!("{} {}", command.name, words.len()));
+            }
+        }
+    }
+    for one in ["get 2", "set 5", "del 2", "mget 2", "mset 3", "exists 2", "sinter 2"] {
+        assert!(found.iter().any(|found| found == one), "{one}");
+    }
+    for several in ["del 3", "mset 5", "rename 3", "sinterstore 3", "sort 2"] {
+        assert!(found.iter().all(|found| found != several), "{several}");
+    }
 }
 
 #[test]
