@@ -8,7 +8,15 @@
 //! inside another writes nothing, so they never nest in a file. A bracket without a record writes
 //! nothing either, and one that panics takes back what was recorded in it.
 
+use std::mem::replace;
+
 use crate::resp::encode;
+
+/// Bytes that the next turn has room for at the most, whatever this one needed.
+const ROOM_MAX: usize = 64 * 1024;
+
+/// Runs that the next turn has room for at the most.
+const RUNS_MAX: usize = 64;
 
 /// The effects of one turn.
 #[derive(Debug, Default)]
@@ -70,9 +78,11 @@ impl Effects {
         self.multi = self.multi.filter(|at| *at < end);
     }
 
-    /// Takes the effects of the turn.
+    /// Takes the effects of the turn. The next turn has room for as much at once.
     pub fn take(&mut self) -> (Vec<u8>, Vec<Run>) {
-        (std::mem::take(&mut self.bytes), std::mem::take(&mut self.runs))
+        let bytes = Vec::with_capacity(self.bytes.len().min(ROOM_MAX));
+        let runs = Vec::with_capacity(self.runs.len().min(RUNS_MAX));
+        (replace(&mut self.bytes, bytes), replace(&mut self.runs, runs))
     }
 
     /// A call begins: until it rewrites its effect, it is recorded as it came.
