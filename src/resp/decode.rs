@@ -361,22 +361,24 @@ impl Decoder {
 /// bytes of the line. None says nothing about the line: `Decoder::line` has the verdict.
 #[inline(always)]
 fn short_line(kind: u8, bytes: &[u8]) -> Option<(usize, usize)> {
-    let digit = |byte: u8| usize::from(byte - b'0');
-    let (first, rest) = bytes.split_first()?;
-    if *first != kind {
+    // Nothing shorter than this follows a line but the end of an empty argument.
+    let window = bytes.first_chunk::<7>()?;
+    if window[0] != kind {
         return None;
     }
-    match *rest {
-        [a @ b'0'..=b'9', b'\r', b'\n', ..] => Some((digit(a), 4)),
-        [a @ b'1'..=b'9', b @ b'0'..=b'9', b'\r', b'\n', ..] => Some((digit(a) * 10 + digit(b), 5)),
-        [a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9', b'\r', b'\n', ..] => {
-            Some((digit(a) * 100 + digit(b) * 10 + digit(c), 6))
+    let mut number = 0;
+    for at in 1..=5 {
+        let digit = window[at].wrapping_sub(b'0');
+        if digit > 9 {
+            let is_end = at > 1 && window[at..at + 2] == *b"\r\n";
+            return is_end.then_some((number, at + 2));
         }
-        [a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9', d @ b'0'..=b'9', b'\r', b'\n', ..] => {
-            Some((digit(a) * 1000 + digit(b) * 100 + digit(c) * 10 + digit(d), 7))
+        if at == 5 || at > 1 && number == 0 {
+            break;
         }
-        _ => None,
+        number = number * 10 + usize::from(digit);
     }
+    None
 }
 
 fn frame(raw: Span, first: usize, end: usize) -> Frame {
