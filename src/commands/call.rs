@@ -64,10 +64,7 @@ impl<'a> Call<'a> {
         let name = self.arg(index);
         let known = match self.keys {
             [one] => Some(one).filter(|one| one.position as usize == index),
-            keys => {
-                let found = keys.binary_search_by_key(&index, |key| key.position as usize);
-                found.ok().map(|found| &keys[found])
-            }
+            keys => find(keys, index),
         };
         known.map_or_else(
             || Key::new(name, self.hasher),
@@ -107,6 +104,19 @@ impl<'a> Call<'a> {
     pub fn is(&self, index: usize, word: &str) -> bool {
         self.arg(index).eq_ignore_ascii_case(word.as_bytes())
     }
+}
+
+/// The key at argument `index`, where that is one of `keys`. They mostly have one distance, so that
+/// the first two tell where another one is.
+fn find(keys: &[KeyAt], index: usize) -> Option<&KeyAt> {
+    let position = |key: &KeyAt| key.position as usize;
+    let [first, second, ..] = keys else { return None };
+    let step = position(second) - position(first);
+    let guess = index.checked_sub(position(first))?.checked_div(step)?;
+    keys.get(guess).filter(|key| position(key) == index).or_else(|| {
+        let found = keys.binary_search_by_key(&index, position);
+        found.ok().map(|found| &keys[found])
+    })
 }
 
 /// A whole number from 1 on, or the error in its place.

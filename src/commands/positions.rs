@@ -150,7 +150,7 @@ fn add(spec: &KeySpec, first: usize, spans: &[Span], bytes: &[u8], positions: &m
                 _ => first + argc.saturating_sub(first) / usize::from(limit) - 1,
             };
             if last < argc {
-                positions.extend((first..=last).step_by(usize::from(step.max(1))));
+                positions.extend((first..last + 1).step_by(usize::from(step.max(1))));
             }
         }
         Find::KeyNum { at, first: offset, step } => {
