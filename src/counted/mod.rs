@@ -6,6 +6,7 @@
 //! asks, and tells it.
 
 pub mod errors;
+pub mod latency;
 pub mod log;
 pub mod spikes;
 pub mod tally;

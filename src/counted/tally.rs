@@ -1,19 +1,11 @@
 //! What the commands of a shard were, in numbers; the sum over shards has the same form.
 //!
 //! One [`Tally`] a command, at the command's number, so that counting hashes nothing. Times are
-//! summed in nanoseconds and shown in microseconds. A command's latency histogram is made when the
-//! command first runs: 24 KB each, values from 1 ns to 1 s with two significant digits, as in
-//! Redis; what takes longer counts as 1 s.
-
-use hdrhistogram::Histogram;
+//! summed in nanoseconds and shown in microseconds. A command's histogram of times, 24 KB, is made
+//! when the command first runs.
 
 use crate::counted::errors::Errors;
-
-/// The longest time that a histogram tells from longer ones, in nanoseconds.
-const LATENCY_MAX_NS: u64 = 1_000_000_000;
-
-/// Decimal digits that a histogram keeps of a time.
-const LATENCY_DIGITS: u8 = 2;
+use crate::counted::latency::{self, Latency};
 
 /// The first bound of the distribution that LATENCY HISTOGRAM shows; each further one is twice as
 /// long.
@@ -31,7 +23,7 @@ pub struct Tally {
     /// Times that it ran and failed.
     pub failed: u64,
     /// How long it ran each time, in nanoseconds.
-    pub latency: Option<Box<Histogram<u64>>>,
+    pub latency: Option<Latency>,
 }
 
 impl Tally {
@@ -41,14 +33,7 @@ impl Tally {
         self.calls += 1;
         self.nanos += nanos;
         if tracks_latency {
-            match &mut self.latency {
-                Some(latency) => latency.saturating_record(nanos),
-                none => {
-                    let mut latency = new_histogram();
-                    latency.saturating_record(nanos);
-                    *none = Some(Box::new(latency));
-                }
-            }
+            self.latency.get_or_insert_default().record(nanos);
         }
     }
 
@@ -72,12 +57,12 @@ impl Tally {
         let Some(latency) = &self.latency else { return Vec::new() };
         let mut found: Vec<(u64, u64)> = Vec::new();
         let (mut bound, mut counted) = (FIRST_BOUND_NS, 0);
-        for value in latency.iter_recorded() {
-            while value.value_iterated_to() > latency.highest_equivalent(bound) {
+        for (nanos, count) in latency.iter() {
+            while nanos > latency::rounded_up(bound) {
                 bound *= 2;
             }
-            counted += value.count_at_value();
-            let micros = latency.highest_equivalent(bound) / 1_000;
+            counted += count;
+            let micros = latency::rounded_up(bound) / 1_000;
             match found.last_mut() {
                 Some(last) if last.0 == micros => last.1 = counted,
                 _ => found.push((micros, counted)),
@@ -92,15 +77,9 @@ impl Tally {
         self.rejected += other.rejected;
         self.failed += other.failed;
         if let Some(theirs) = &other.latency {
-            let latency = self.latency.get_or_insert_with(|| Box::new(new_histogram()));
-            latency.add(&**theirs).expect("all histograms have the same bounds");
+            self.latency.get_or_insert_default().add(theirs);
         }
     }
-}
-
-fn new_histogram() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, LATENCY_MAX_NS, LATENCY_DIGITS)
-        .expect("constant bounds that the histogram takes")
 }
 
 /// What the commands of one shard, or of all, were.
