@@ -2,7 +2,7 @@
 //!
 //! A [`Gate`] runs before a command and may refuse it (authentication, loading, a failed journal)
 //! or hold it back (a pause, a journal that does not keep up). A [`Sink`] sees it afterwards,
-//! refused or not, and cannot refuse: statistics, slow log, logging, MONITOR. A [`Listener`] hears
+//! refused or not, and cannot refuse: slow log, logging, MONITOR. A [`Listener`] hears
 //! of every change of a key, ahead of it and after it; it is declared with the keys. All are listed
 //! in order in one place, where the server is wired. A shard owns its own copies, so they need no
 //! lock.
@@ -51,10 +51,17 @@ impl Standing<'_> {
         Standing { phase: Phase::Serving, journal_failed: None, has_credit: true, pause: None };
 }
 
+/// True for a call that is nothing special: its client has logged in, and its command needs no
+/// permission.
+#[inline]
+pub fn is_plain(call: &Call<'_>, session: &Session) -> bool {
+    session.authenticated && call.command.permission.is_none()
+}
+
 /// A layer that may refuse a command, or hold it back.
 pub trait Gate {
-    /// True when it lets everything pass while all is well ([`Standing::WELL`]): it is not asked
-    /// then.
+    /// True when it lets every plain call ([`is_plain`]) pass while all is well
+    /// ([`Standing::WELL`]): while all gates rest, none is asked of it.
     fn rests_while_well(&self) -> bool {
         false
     }
@@ -94,12 +101,46 @@ pub struct Published<'a> {
     pub watchers: &'a Arc<[Watcher]>,
 }
 
+/// Which calls a sink has to see: those that reach one of these amounts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sees {
+    /// How long they ran, in nanoseconds.
+    pub nanos: u64,
+    /// Bytes of the request.
+    pub request: u64,
+    /// Bytes of the reply.
+    pub reply: u64,
+}
+
+impl Sees {
+    /// All calls.
+    pub const ALL: Sees = Sees { nanos: 0, request: 0, reply: 0 };
+
+    /// No call.
+    pub const NONE: Sees = Sees { nanos: u64::MAX, request: u64::MAX, reply: u64::MAX };
+
+    /// Those that one of two sinks has to see.
+    pub fn or(self, other: Sees) -> Sees {
+        Sees {
+            nanos: self.nanos.min(other.nanos),
+            request: self.request.min(other.request),
+            reply: self.reply.min(other.reply),
+        }
+    }
+
+    /// Whether a call with these amounts is among them.
+    #[inline]
+    pub fn include(self, nanos: u64, request: usize, reply: usize) -> bool {
+        nanos >= self.nanos || request as u64 >= self.request || reply as u64 >= self.reply
+    }
+}
+
 /// A layer that sees what happened.
 pub trait Sink {
-    /// Something else is published than before. Returns whether the sink has anything to see in
-    /// calls now; while it has not, [`Sink::called`] is not called, and the sink costs nothing.
-    fn adapt(&mut self, _published: &Published<'_>) -> bool {
-        true
+    /// Something else is published than before. Returns which calls the sink has to see from now
+    /// on; [`Sink::called`] is not called for others, and they cost the sink nothing.
+    fn adapt(&mut self, _published: &Published<'_>) -> Sees {
+        Sees::ALL
     }
 
     /// A command ended, or was refused. What clients have to hear of it that did not ask goes to
@@ -109,9 +150,6 @@ pub trait Sink {
     /// The reply of a command stands, from `mark` on, where the client does not want every reply.
     /// Whatever the sink takes away is not sent.
     fn replied(&mut self, _session: &mut Session, _replies: &mut Vec<u8>, _mark: usize) {}
-
-    /// A request asked for a command that is not there, or with a wrong number of words.
-    fn unknown(&mut self, _error: &CommandError) {}
 
     /// A question about what the sink has seen; an answer where it is this sink's to give.
     fn answer(&mut self, _question: &Question) -> Option<Answer> {
@@ -148,6 +186,15 @@ pub enum Outcome<'a> {
 }
 
 impl Outcome<'_> {
+    /// Bytes of its reply; 0 for an error.
+    #[inline]
+    pub fn reply_bytes(&self) -> usize {
+        match self {
+            Outcome::Ran(size) => *size,
+            Outcome::Failed(_) | Outcome::Refused(_) => 0,
+        }
+    }
+
     /// The error, if it is one.
     pub fn error(&self) -> Option<&CommandError> {
         match self {

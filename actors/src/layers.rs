@@ -12,7 +12,6 @@ use troupe::hooks::permission::Permitted;
 use troupe::hooks::silence::Silence;
 use troupe::hooks::slowlog::{CommandLogs, LogIds};
 use troupe::hooks::spikes::SlowCommands;
-use troupe::hooks::statistics::Counters;
 
 /// What may refuse a command, in order.
 pub fn gates() -> Vec<Box<dyn Gate>> {
@@ -33,7 +32,6 @@ pub fn listeners() -> Vec<Box<dyn Listener>> {
 /// What sees every command, in order. `ids` are shared by all shards.
 pub fn sinks(ids: LogIds) -> Vec<Box<dyn Sink>> {
     vec![
-        Box::new(Counters::default()),
         Box::new(CommandLogs::new(ids)),
         Box::new(SlowCommands::default()),
         Box::new(SampledLog::new(Box::new(ToTracing))),

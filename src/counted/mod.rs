@@ -1,10 +1,11 @@
 //! What is counted and kept of commands: tallies, errors by their words, entries of logs, slow
 //! events.
 //!
-//! Each shard counts for itself, in the sinks of `crate::hooks`, so that counting needs no lock.
+//! Each shard counts for itself, so that counting needs no lock.
 //! Everything here can be merged with that of other shards; `crate::stats` does so when somebody
 //! asks, and tells it.
 
+pub mod counters;
 pub mod errors;
 pub mod latency;
 pub mod log;

@@ -11,6 +11,10 @@ use crate::session::Session;
 pub struct Auth;
 
 impl Gate for Auth {
+    fn rests_while_well(&self) -> bool {
+        true
+    }
+
     #[inline]
     fn admit(
         &mut self,

@@ -7,7 +7,7 @@ use std::fmt;
 
 use crate::commands::error::CommandError;
 use crate::commands::positions;
-use crate::hook::{Called, Outcome, Published, Sink};
+use crate::hook::{Called, Outcome, Published, Sees, Sink};
 use crate::shard::turn::Push;
 
 /// Where lines go.
@@ -68,10 +68,7 @@ impl SampledLog {
             words: call.len(),
             slots: self.slots.len(),
             micros: called.nanos / 1_000,
-            reply_bytes: match called.outcome {
-                Outcome::Ran(size) => size,
-                Outcome::Failed(_) | Outcome::Refused(_) => 0,
-            },
+            reply_bytes: called.outcome.reply_bytes(),
             error: called.outcome.error().map(CommandError::prefix),
             refused: matches!(called.outcome, Outcome::Refused(_)),
             client: called.session.id,
@@ -81,8 +78,8 @@ impl SampledLog {
 }
 
 impl Sink for SampledLog {
-    fn adapt(&mut self, published: &Published<'_>) -> bool {
-        published.settings.command_log_sample > 0
+    fn adapt(&mut self, published: &Published<'_>) -> Sees {
+        if published.settings.command_log_sample > 0 { Sees::ALL } else { Sees::NONE }
     }
 
     #[inline]
@@ -119,9 +116,9 @@ mod tests {
         let mut log = SampledLog::new(Box::new(Kept(Rc::clone(&lines))));
         let (session, call) = (sample::session(), sample::words(&["get", "hidden"]));
         let mut settings = Settings::default();
-        assert!(!sample::sees(&mut log, &settings), "it is off by default");
+        assert_eq!(sample::sees(&mut log, &settings), Sees::NONE, "it is off by default");
         settings.command_log_sample = 3;
-        assert!(sample::sees(&mut log, &settings));
+        assert_eq!(sample::sees(&mut log, &settings), Sees::ALL);
         let call = Call { settings: &settings, ..call };
         let failed = Outcome::Failed(&CommandError::WrongType);
         let called = Called { outcome: failed, ..sample::ran(&call, &session, 3) };

@@ -3,7 +3,7 @@
 //! None knows another, and nothing below them names one: the shell lists them in order where it
 //! wires the server. Gates, in this order: [`auth`], [`permission`], [`loading`], [`journal`],
 //! [`pause`].
-//! Sinks, in any order: [`statistics`], [`slowlog`], [`spikes`], [`logging`], [`monitor`],
+//! Sinks, in any order: [`slowlog`], [`spikes`], [`logging`], [`monitor`],
 //! [`silence`].
 
 pub mod auth;
@@ -16,7 +16,6 @@ pub mod permission;
 pub mod silence;
 pub mod slowlog;
 pub mod spikes;
-pub mod statistics;
 
 #[cfg(test)]
 pub(crate) mod sample;

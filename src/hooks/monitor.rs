@@ -11,7 +11,7 @@ use bytes::Bytes;
 use crate::clients::Watcher;
 use crate::commands::command::Flags;
 use crate::counted::log::shown;
-use crate::hook::{Called, Outcome, Published, Sink};
+use crate::hook::{Called, Outcome, Published, Sees, Sink};
 use crate::shard::turn::Push;
 
 /// Shows the commands of a shard to all watchers.
@@ -21,9 +21,9 @@ pub struct Monitor {
 }
 
 impl Sink for Monitor {
-    fn adapt(&mut self, published: &Published<'_>) -> bool {
+    fn adapt(&mut self, published: &Published<'_>) -> Sees {
         self.watchers = Arc::clone(published.watchers);
-        !self.watchers.is_empty()
+        if self.watchers.is_empty() { Sees::NONE } else { Sees::ALL }
     }
 
     fn called(&mut self, called: &Called<'_>, pushes: &mut Vec<Push>) {

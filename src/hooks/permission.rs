@@ -12,6 +12,10 @@ use crate::session::Session;
 pub struct Permitted;
 
 impl Gate for Permitted {
+    fn rests_while_well(&self) -> bool {
+        true
+    }
+
     #[inline]
     fn admit(
         &mut self,

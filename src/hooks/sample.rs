@@ -6,7 +6,7 @@ use crate::base::hash::Hasher;
 use crate::base::millis::Millis;
 use crate::commands::call::Call;
 use crate::commands::command::{Command, Flags, Run};
-use crate::hook::{Called, Outcome, Published, Sink, Standing};
+use crate::hook::{Called, Outcome, Published, Sees, Sink, Standing};
 use crate::resp::Span;
 use crate::route::Map;
 use crate::session::{Peer, Session};
@@ -68,8 +68,8 @@ pub(crate) fn words(words: &[&str]) -> Call<'static> {
     Call { input, spans, raw: input, ..call(command) }
 }
 
-/// Whether a sink has something to see in calls under these settings.
-pub(crate) fn sees(sink: &mut dyn Sink, settings: &Settings) -> bool {
+/// Which calls a sink has to see under these settings.
+pub(crate) fn sees(sink: &mut dyn Sink, settings: &Settings) -> Sees {
     sink.adapt(&Published { settings, watchers: &Arc::default() })
 }
 

@@ -3,7 +3,7 @@
 //! It sees no calls, so it costs nothing beside a look at the session. What the other sinks hear of
 //! a reply, its size say, is what it was before that.
 
-use crate::hook::{Published, Sink};
+use crate::hook::{Published, Sees, Sink};
 use crate::session::{Replies, Session};
 
 /// Silences replies.
@@ -11,8 +11,8 @@ use crate::session::{Replies, Session};
 pub struct Silence;
 
 impl Sink for Silence {
-    fn adapt(&mut self, _published: &Published<'_>) -> bool {
-        false
+    fn adapt(&mut self, _published: &Published<'_>) -> Sees {
+        Sees::NONE
     }
 
     fn replied(&mut self, session: &mut Session, replies: &mut Vec<u8>, mark: usize) {

@@ -2,7 +2,7 @@
 //!
 //! A shard keeps as many entries as the log of the server may have, so that the newest of all
 //! shards are the newest of the server. Ids are counted over all shards together: entries are rare,
-//! so one shared counter costs nothing. Most commands cost three comparisons.
+//! so one shared counter costs nothing. It is told of commands that pass a threshold alone.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::commands::command::Flags;
 use crate::counted::log::{LogEntry, trimmed};
-use crate::hook::{Called, Outcome, Sink};
+use crate::hook::{Called, Outcome, Published, Sees, Sink};
 use crate::shard::question::{Answer, LogKind, Question};
 use crate::shard::turn::Push;
 
@@ -56,6 +56,15 @@ impl CommandLogs {
 }
 
 impl Sink for CommandLogs {
+    fn adapt(&mut self, published: &Published<'_>) -> Sees {
+        let from = |kind: LogKind| kind.threshold(published.settings).unwrap_or(u64::MAX);
+        Sees {
+            nanos: from(LogKind::Slow).saturating_mul(1_000),
+            request: from(LogKind::LargeRequest),
+            reply: from(LogKind::LargeReply),
+        }
+    }
+
     #[inline]
     fn called(&mut self, called: &Called<'_>, _pushes: &mut Vec<Push>) {
         let reply = match called.outcome {

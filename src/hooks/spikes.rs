@@ -2,7 +2,7 @@
 
 use crate::commands::command::Flags;
 use crate::counted::spikes::Spikes;
-use crate::hook::{Called, Outcome, Published, Sink};
+use crate::hook::{Called, Outcome, Published, Sees, Sink};
 use crate::question::Event;
 use crate::shard::question::{Answer, Question};
 use crate::shard::turn::Push;
@@ -17,8 +17,11 @@ pub struct SlowCommands {
 }
 
 impl Sink for SlowCommands {
-    fn adapt(&mut self, published: &Published<'_>) -> bool {
-        published.settings.latency_monitor_threshold > 0
+    fn adapt(&mut self, published: &Published<'_>) -> Sees {
+        match published.settings.latency_monitor_threshold {
+            0 => Sees::NONE,
+            millis => Sees { nanos: millis.saturating_mul(MILLI), ..Sees::NONE },
+        }
     }
 
     #[inline]
@@ -53,9 +56,9 @@ mod tests {
         let (mut slow, session) = (SlowCommands::default(), sample::session());
         let call = sample::words(&["get", "k"]);
         let mut settings = Settings::default();
-        assert!(!sample::sees(&mut slow, &settings));
+        assert_eq!(sample::sees(&mut slow, &settings), Sees::NONE);
         settings.latency_monitor_threshold = 5;
-        assert!(sample::sees(&mut slow, &settings));
+        assert_eq!(sample::sees(&mut slow, &settings).nanos, 5_000_000);
         let call = Call { settings: &settings, ..call };
         slow.called(&sample::ran(&call, &session, 4_999), &mut Vec::new());
         assert!(slow.spikes.of(Event::FastCommand).is_none());

@@ -50,7 +50,7 @@ impl Batch {
         command: &'static Command,
         given: &'a Given,
     ) -> (Call<'a>, Around<'a>) {
-        let Batch { frames, input, session, replies, walk, .. } = self;
+        let Batch { frames, input, session, replies, walk, wider, .. } = self;
         let keys = match &self.routed[self.next].key {
             Some(key) => std::slice::from_ref(key),
             None => &self.keys,
@@ -68,7 +68,7 @@ impl Batch {
             map: &given.map,
             keys,
         };
-        (call, Around { session, replies, walk })
+        (call, Around { session, replies, walk, wider })
     }
 
     /// The next call ended with this error, or without one.
@@ -107,24 +107,17 @@ impl Engine {
         let effects = self.tools.effects.len();
         let (call, mut around) = batch.split(command, given);
         let (ended, end) = self.execute(&call, &mut around, Origin::Client, start, clock);
+        let panicked = matches!(ended, Ended::Panicked);
         match ended {
-            Ended::Ran => {
-                batch.has_written |= self.tools.effects.len() > effects;
-                batch.advance(None);
-            }
             Ended::GoesOn => {}
+            Ended::Lacks => return Ran { lacks: true, ..ran(end) },
             Ended::Asks(action) => batch.action = Some(*action),
-            Ended::Lacks(slots) => {
-                batch.wider.extend(slots);
-                return Ran { lacks: true, ..ran(end) };
-            }
-            Ended::Failed(_) | Ended::Refused(_) | Ended::Panicked => {
+            Ended::Ran | Ended::Failed(_) | Ended::Refused(_) | Ended::Panicked => {
                 batch.has_written |= self.tools.effects.len() > effects;
                 batch.advance(ended.error());
-                return Ran { panicked: matches!(ended, Ended::Panicked), ..ran(end) };
             }
         }
-        ran(end)
+        Ran { panicked, ..ran(end) }
     }
 
     /// The next call is refused, as all are behind one that was. Returns the time after it.
@@ -140,7 +133,7 @@ impl Engine {
         let Some(error) = batch.refused.clone() else { return start };
         let marks = Marks { reply: batch.replies.len(), effects: self.tools.effects.len() };
         let (call, mut around) = batch.split(command, given);
-        let (ended, end) = (Ended::Refused(error), clock.nanos());
+        let (ended, end) = (Ended::Refused(Box::new(error)), clock.nanos());
         self.close(&call, &mut around, &ended, marks, end - start);
         batch.advance(ended.error());
         end
@@ -158,7 +151,7 @@ impl Engine {
         let Some(command) = batch.routed[batch.next].command else { return };
         let marks = Marks { reply: mark, effects: self.tools.effects.len() };
         let (call, mut around) = batch.split(command, given);
-        let ended = result.map_or_else(Ended::Failed, |()| Ended::Ran);
+        let ended = Ended::of(result);
         self.close(&call, &mut around, &ended, marks, nanos);
         batch.advance(ended.error());
     }
@@ -198,7 +191,7 @@ impl Engine {
             batch.session.closing = true;
         } else {
             error.reply(&mut Reply::new(&mut batch.replies, batch.session.resp3));
-            self.sinks.unknown(&error);
+            self.counters.unknown(&error);
         }
         self.sinks.replied(&mut batch.session, &mut batch.replies, mark);
         batch.advance(None);

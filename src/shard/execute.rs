@@ -15,24 +15,24 @@ use crate::commands::call::Call;
 use crate::commands::command::Run;
 use crate::commands::error::CommandError;
 use crate::commands::walk::{Step, Walk};
-use crate::hook::{Called, Gate, Outcome, Phase, Standing};
+use crate::counted::counters::Counters;
+use crate::hook::{Called, Outcome, Phase, Standing, is_plain};
 use crate::keyspace::keys::{Keys, Tools};
 use crate::keyspace::space::Keyspace;
 use crate::resp::Reply;
 use crate::session::Session;
 use crate::shard::Ticks;
 use crate::shard::base::Base;
+use crate::shard::gates::Gates;
 use crate::shard::sinks::Sinks;
 use crate::shard::turn::Push;
-
-/// Gates, and whether each rests while all is well.
-pub(super) type Gates = Vec<(bool, Box<dyn Gate>)>;
 
 /// What runs calls: the keys, the layers around them, and whether they can be trusted.
 pub(super) struct Engine {
     pub(super) space: Keyspace,
     pub(super) tools: Tools,
     pub(super) gates: Gates,
+    pub(super) counters: Counters,
     pub(super) sinks: Sinks,
     /// To clients that did not ask: they leave at the end of the turn.
     pub(super) pushes: Vec<Push>,
@@ -60,31 +60,42 @@ pub(super) struct Around<'a> {
     pub(super) session: &'a mut Session,
     pub(super) replies: &'a mut Vec<u8>,
     pub(super) walk: &'a mut Option<Box<Walk>>,
+    /// Slots that the call met and that are not here.
+    pub(super) wider: &'a mut Vec<u16>,
 }
 
-/// How a call ended.
+/// How a call ended. It goes through several hands, so it is small.
 #[derive(Debug)]
 pub(super) enum Ended {
     /// It ran.
     Ran,
     /// It ran and failed.
-    Failed(CommandError),
+    Failed(Box<CommandError>),
     /// It was refused.
-    Refused(CommandError),
+    Refused(Box<CommandError>),
     /// It panicked.
     Panicked,
     /// Not yet: another step of it is left, or something goes ahead of it.
     GoesOn,
     /// Not yet: its connection has to do this first.
     Asks(Box<Action>),
-    /// Not at all: it runs again when these slots are here too.
-    Lacks(Vec<u16>),
+    /// Not at all: it runs again when the slots are here too that it met ([`Around::wider`]).
+    Lacks,
 }
 
 impl Ended {
+    /// How a handler ended.
+    #[inline]
+    pub(super) fn of(result: Result<(), CommandError>) -> Ended {
+        match result {
+            Ok(()) => Ended::Ran,
+            Err(error) => Ended::Failed(Box::new(error)),
+        }
+    }
+
     /// True when the call is answered.
     fn is_over(&self) -> bool {
-        !matches!(self, Ended::GoesOn | Ended::Asks(_) | Ended::Lacks(_))
+        !matches!(self, Ended::GoesOn | Ended::Asks(_) | Ended::Lacks)
     }
 
     /// The error that the client gets.
@@ -138,7 +149,7 @@ impl Engine {
             nanos += walk.nanos;
             (walk.reply, walk.nanos) = (reply, nanos);
         }
-        if let Ended::Lacks(_) = ended {
+        if let Ended::Lacks = ended {
             around.replies.truncate(reply);
         } else if origin == Origin::Client && ended.is_over() {
             self.close(call, around, &ended, Marks { reply, effects }, nanos);
@@ -154,18 +165,16 @@ impl Engine {
     /// True when a gate holds the call back for now, and none refuses it.
     pub(super) fn holds_back(&mut self, call: &Call<'_>, session: &Session) -> bool {
         let (gates, standing) = self.gates();
-        let mut gates = gates.iter_mut();
-        let is_held_back = gates.any(|(_, gate)| gate.holds_back(call, session, &standing));
-        is_held_back && !self.refuses(call, session)
+        gates.hold_back(call, session, &standing) && !self.refuses(call, session)
     }
 
+    #[inline]
     fn admit(&mut self, call: &Call<'_>, session: &Session) -> Result<(), CommandError> {
-        if self.is_well() {
-            let mut asked = self.gates.iter_mut().filter(|(rests, _)| !rests);
-            return asked.try_for_each(|(_, gate)| gate.admit(call, session, &Standing::WELL));
+        if self.gates.rest_while_well && self.is_well() && is_plain(call, session) {
+            return Ok(());
         }
         let (gates, standing) = self.gates();
-        gates.iter_mut().try_for_each(|(_, gate)| gate.admit(call, session, &standing))
+        gates.admit(call, session, &standing)
     }
 
     /// What gates are told is [`Standing::WELL`].
@@ -190,32 +199,31 @@ impl Engine {
         if origin == Origin::Client
             && let Err(error) = self.admit(call, around.session)
         {
-            return Ended::Refused(error);
+            return Ended::Refused(Box::new(error));
         }
-        let Around { session, replies, walk } = around;
+        let Around { session, replies, walk, wider } = around;
         let mut reply = Reply::new(replies, session.resp3);
         match call.command.run {
             Run::Keys(run) | Run::All(run) => {
-                self.on_keys(call, session, origin, |_, keys| run(call, keys, &mut reply))
+                self.on_keys(call, session, wider, origin, |_, keys| run(call, keys, &mut reply))
             }
-            Run::SessionAndKeys(run) => self.on_keys(call, session, origin, |session, keys| {
-                run(call, session, keys, &mut reply)
-            }),
-            Run::Session(run) => match run(call, session, &mut reply) {
-                Ok(()) => Ended::Ran,
-                Err(error) => Ended::Failed(error),
-            },
+            Run::SessionAndKeys(run) => {
+                self.on_keys(call, session, wider, origin, |session, keys| {
+                    run(call, session, keys, &mut reply)
+                })
+            }
+            Run::Session(run) => Ended::of(run(call, session, &mut reply)),
             Run::Server(run) => match run(call, session) {
                 Ok(asked) => {
                     session.last = Some(call.command);
                     Ended::Asks(Box::new(asked))
                 }
-                Err(error) => Ended::Failed(error),
+                Err(error) => Ended::of(Err(error)),
             },
             Run::Steps(run) | Run::Walk(run) => {
                 let walk = walk.get_or_insert_default();
                 let mut goes_on = false;
-                let ended = self.on_keys(call, session, origin, |_, keys| {
+                let ended = self.on_keys(call, session, wider, origin, |_, keys| {
                     if let Step::At(slot) = run(call, keys, walk, &mut reply)? {
                         walk.at = Some(slot);
                         goes_on = true;
@@ -224,7 +232,7 @@ impl Engine {
                 });
                 if goes_on { Ended::GoesOn } else { ended }
             }
-            Run::Container => Ended::Failed(CommandError::WrongArity(call.command.name.as_str())),
+            Run::Container => Ended::of(Err(CommandError::WrongArity(call.command.name.as_str()))),
         }
     }
 
@@ -233,6 +241,7 @@ impl Engine {
         &mut self,
         call: &Call<'_>,
         session: &mut Session,
+        wider: &mut Vec<u16>,
         origin: Origin,
         run: impl FnOnce(&mut Session, &mut Keys<'_>) -> Result<(), CommandError>,
     ) -> Ended {
@@ -248,16 +257,16 @@ impl Engine {
         // A record over everything applies to what is here.
         if call.command.run.is_on_keys() && keys.lacks_any() {
             assert!(changes == 0, "a call looks at all that it needs before it changes anything");
-            let slots = keys.absent();
+            wider.extend(keys.absent());
             (self.tools.figures.hits, self.tools.figures.misses) = (hits, misses);
-            return Ended::Lacks(slots);
+            return Ended::Lacks;
         }
         keys.end();
         if changes > 0 && origin == Origin::Client {
             self.tools.figures.changes += changes;
             self.record(call, db, mark);
         }
-        result.map_or_else(Ended::Failed, |()| Ended::Ran)
+        Ended::of(result)
     }
 
     /// A command panicked half way. With a journal its shard is rebuilt; without one the keys that
@@ -277,8 +286,9 @@ impl Engine {
         }
     }
 
-    /// The call is over: writes the error, if it is one, tells the sinks, and brings the session up
-    /// to date.
+    /// The call is over: writes the error, if it is one, counts the call and tells the sinks, and
+    /// brings the session up to date.
+    #[inline]
     pub(super) fn close(
         &mut self,
         call: &Call<'_>,
@@ -288,29 +298,55 @@ impl Engine {
         nanos: u64,
     ) {
         let Around { session, replies, .. } = around;
+        let tracks_latency = call.settings.latency_tracking;
         let outcome = match ended.error() {
-            None => Outcome::Ran(replies.len() - marks.reply),
+            None => {
+                self.counters.ran(call.command, nanos, tracks_latency);
+                Outcome::Ran(replies.len() - marks.reply)
+            }
             Some(error) => {
                 replies.truncate(marks.reply);
                 error.reply(&mut Reply::new(replies, session.resp3));
                 match ended {
-                    Ended::Refused(_) => Outcome::Refused(error),
-                    _ => Outcome::Failed(error),
+                    Ended::Refused(_) => {
+                        self.counters.refused(call.command, error);
+                        Outcome::Refused(error)
+                    }
+                    _ => {
+                        self.counters.ran(call.command, nanos, tracks_latency);
+                        self.counters.failed(call.command, error);
+                        Outcome::Failed(error)
+                    }
                 }
             }
         };
+        if self.sinks.see(nanos, call.raw.len(), outcome.reply_bytes()) {
+            self.show(call, around, outcome, marks, nanos);
+        }
+        let Around { session, replies, .. } = around;
+        session.last = Some(call.command);
+        session.commands += 1;
+        self.sinks.replied(session, replies, marks.reply);
+    }
+
+    /// Tells the sinks of a call that is over.
+    #[cold]
+    fn show(
+        &mut self,
+        call: &Call<'_>,
+        around: &mut Around<'_>,
+        outcome: Outcome<'_>,
+        marks: Marks,
+        nanos: u64,
+    ) {
+        let Around { session, replies, .. } = around;
         let effects = self.tools.effects.since(marks.effects);
         let called = Called { call, session, now: call.now, nanos, outcome, effects };
         let others = self.pushes.len();
         self.sinks.called(&called, &mut self.pushes);
-        if self.pushes.len() > others {
-            // What concerns the caller itself stands behind its reply, as in Redis.
-            let own = self.pushes.extract_if(others.., |push| push.client == session.id);
-            own.for_each(|push| replies.extend_from_slice(&push.bytes));
-        }
-        session.last = Some(call.command);
-        session.commands += 1;
-        self.sinks.replied(session, replies, marks.reply);
+        // What concerns the caller itself stands behind its reply, as in Redis.
+        let own = self.pushes.extract_if(others.., |push| push.client == session.id);
+        own.for_each(|push| replies.extend_from_slice(&push.bytes));
     }
 }
 

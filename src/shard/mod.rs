@@ -11,6 +11,7 @@ mod call;
 pub mod errand;
 mod execute;
 mod expire;
+mod gates;
 mod lend;
 pub mod letter;
 pub mod loan;
@@ -33,6 +34,7 @@ use crate::base::hash::Hasher;
 use crate::batch::Batch;
 use crate::clients::Watcher;
 use crate::commands::error::CommandError;
+use crate::counted::counters::Counters;
 use crate::hook::{Gate, Listener, Phase, Published, Sink};
 use crate::keyspace::access::AccessClock;
 use crate::keyspace::discarded::Discarded;
@@ -46,6 +48,7 @@ use crate::settings::Settings;
 use crate::shard::broken::Broken;
 use crate::shard::call::Given;
 use crate::shard::execute::Engine;
+use crate::shard::gates::Gates;
 use crate::shard::letter::{Lent, Letter, Returned};
 use crate::shard::loan::Post;
 use crate::shard::question::{Answer, Question, Report};
@@ -132,7 +135,8 @@ impl Shard {
         let engine = Engine {
             space,
             tools,
-            gates: parts.gates.into_iter().map(|gate| (gate.rests_while_well(), gate)).collect(),
+            gates: Gates::new(parts.gates),
+            counters: Counters::default(),
             sinks: Sinks::new(parts.sinks),
             pushes: Vec::new(),
             phase: Phase::Loading,
@@ -326,22 +330,17 @@ impl Shard {
 
     /// Answers a question.
     pub fn answer(&mut self, question: &Question) -> Answer {
-        let mut statistics = None;
-        for sink in self.engine.sinks.all() {
-            match sink.answer(question) {
-                Some(Answer::Statistics(counted)) => statistics = Some(counted),
-                Some(answer) => return answer,
-                None => {}
-            }
+        if let Some(answer) = self.engine.sinks.answer(question) {
+            return answer;
         }
-        let Engine { space, tools, phase, panics, .. } = &mut self.engine;
+        let Engine { space, tools, phase, panics, counters, .. } = &mut self.engine;
         match question {
             Question::Report => Answer::Report(Box::new(Report {
                 phase: *phase,
                 slots: space.here().count(),
                 databases: space.databases().iter().map(|db| (*db, space.counts(*db))).collect(),
                 figures: tools.figures,
-                statistics: statistics.map(|counted| *counted).unwrap_or_default(),
+                statistics: counters.counted().clone(),
                 waiting: self.waiting.len() + self.ready.len() + self.set_aside.len(),
                 held_back: self.set_aside.len(),
                 discarded: tools.discarded.len(),
@@ -354,6 +353,7 @@ impl Shard {
                 let changes = tools.figures.changes;
                 tools.figures = Figures { changes, ..Figures::default() };
                 tools.discarded.reset();
+                counters.reset();
                 self.longest_slice_ns = 0;
                 Answer::Done
             }

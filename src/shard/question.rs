@@ -14,8 +14,6 @@ pub use crate::question::{Events, LogKind, Question};
 pub enum Answer {
     /// Its figures.
     Report(Box<Report>),
-    /// What its sinks counted.
-    Statistics(Box<Statistics>),
     /// Entries of a log, newest first.
     Log(Vec<LogEntry>),
     /// Its slow events.
@@ -35,7 +33,7 @@ pub struct Report {
     pub databases: Vec<(u32, Counts)>,
     /// What its commands did with keys.
     pub figures: Figures,
-    /// What its statistics sink counted.
+    /// What it counted of its commands.
     pub statistics: Statistics,
     /// Slots that are here.
     pub slots: usize,

@@ -212,12 +212,12 @@ impl Shard {
         };
         session.db = db;
         replies.clear();
-        let mut around = Around { session, replies, walk: &mut None };
+        let mut around = Around { session, replies, walk: &mut None, wider: &mut Vec::new() };
         let (ended, _) = engine.execute(&call, &mut around, Origin::Journal, 0, &mut NoTicks);
         spared.into_iter().for_each(|(slot, tables)| engine.space.put(slot, tables));
         match ended {
             Ended::Ran => Ok(()),
-            Ended::Failed(error) | Ended::Refused(error) => Err(refuse(error)),
+            Ended::Failed(error) | Ended::Refused(error) => Err(refuse(*error)),
             // It has all that it needs beside it, and nothing goes ahead of it.
             _ => Err(refuse(CommandError::Internal)),
         }

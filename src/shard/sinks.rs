@@ -1,54 +1,102 @@
-//! The sinks of a shard: those that have something to see in calls apart from those that have not,
-//! so that a layer that is switched off costs a call nothing.
+//! The sinks of a shard, and which calls each of them has to see: a call that none has to see costs
+//! three comparisons.
 
-use crate::commands::error::CommandError;
-use crate::hook::{Called, Published, Sink};
+use crate::hook::{Called, Published, Sees, Sink};
 use crate::session::{Replies, Session};
+use crate::shard::question::{Answer, Question};
 use crate::shard::turn::Push;
 
 /// What sees commands.
 pub(super) struct Sinks {
-    seeing: Vec<Box<dyn Sink>>,
-    idle: Vec<Box<dyn Sink>>,
+    each: Vec<(Sees, Box<dyn Sink>)>,
+    /// What any of them has to see.
+    any: Sees,
 }
 
 impl Sinks {
-    /// These; all see calls until something is published.
+    /// These; all see all calls until something is published.
     pub(super) fn new(sinks: Vec<Box<dyn Sink>>) -> Sinks {
-        Sinks { seeing: sinks, idle: Vec::new() }
-    }
-
-    /// All of them.
-    pub(super) fn all(&mut self) -> impl Iterator<Item = &mut Box<dyn Sink>> {
-        self.seeing.iter_mut().chain(&mut self.idle)
+        let each = sinks.into_iter().map(|sink| (Sees::ALL, sink)).collect();
+        Sinks { each, any: Sees::ALL }
     }
 
     /// Something else is published than before.
     pub(super) fn adapt(&mut self, published: &Published<'_>) {
-        let mut sinks = std::mem::take(&mut self.seeing);
-        sinks.append(&mut self.idle);
-        for mut sink in sinks {
-            let sees = sink.adapt(published);
-            if sees { &mut self.seeing } else { &mut self.idle }.push(sink);
+        self.any = Sees::NONE;
+        for (sees, sink) in &mut self.each {
+            *sees = sink.adapt(published);
+            self.any = self.any.or(*sees);
         }
     }
 
-    /// A command ended, or was refused.
+    /// Whether one of them has to see a call with these amounts.
     #[inline]
+    pub(super) fn see(&self, nanos: u64, request: usize, reply: usize) -> bool {
+        self.any.include(nanos, request, reply)
+    }
+
+    /// A command ended, or was refused.
+    #[cold]
     pub(super) fn called(&mut self, called: &Called<'_>, pushes: &mut Vec<Push>) {
-        self.seeing.iter_mut().for_each(|sink| sink.called(called, pushes));
+        let reply = called.outcome.reply_bytes();
+        for (sees, sink) in &mut self.each {
+            if sees.include(called.nanos, called.call.raw.len(), reply) {
+                sink.called(called, pushes);
+            }
+        }
     }
 
     /// A reply stands, from `mark` on. Nearly every client wants all replies.
     #[inline]
     pub(super) fn replied(&mut self, session: &mut Session, replies: &mut Vec<u8>, mark: usize) {
         if session.replies != Replies::On {
-            self.all().for_each(|sink| sink.replied(session, replies, mark));
+            self.each.iter_mut().for_each(|(_, sink)| sink.replied(session, replies, mark));
         }
     }
 
-    /// A request named no command, or had a wrong number of words.
-    pub(super) fn unknown(&mut self, error: &CommandError) {
-        self.all().for_each(|sink| sink.unknown(error));
+    /// The answer of the sink whose it is to give.
+    pub(super) fn answer(&mut self, question: &Question) -> Option<Answer> {
+        self.each.iter_mut().find_map(|(_, sink)| sink.answer(question))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::rc::Rc;
+
+    use super::*;
+    use crate::testing::Store;
+
+    /// Counts the calls that it sees.
+    struct Counting(Sees, Rc<Cell<u32>>);
+
+    impl Sink for Counting {
+        fn adapt(&mut self, _published: &Published<'_>) -> Sees {
+            self.0
+        }
+
+        fn called(&mut self, _called: &Called<'_>, _pushes: &mut Vec<Push>) {
+            self.1.set(self.1.get() + 1);
+        }
+    }
+
+    #[test]
+    fn each_sees_what_it_has_to_see_and_no_more() {
+        let seen: [Rc<Cell<u32>>; 4] = Default::default();
+        let sees = [
+            Sees::NONE,
+            Sees { reply: 100, ..Sees::NONE },
+            Sees { request: 100, ..Sees::NONE },
+            Sees { nanos: 1, ..Sees::NONE },
+        ];
+        let sinks = sees.into_iter().zip(&seen);
+        let sinks = sinks.map(|(sees, seen)| Box::new(Counting(sees, Rc::clone(seen))) as _);
+        let mut store = Store::with_layers(Vec::new(), sinks.collect());
+        store.run(&format!("SET k {}", "x".repeat(100)));
+        store.run("GET k");
+        store.run("GET nothing");
+        store.run("NOSUCH");
+        assert_eq!(seen.map(|seen| seen.get()), [0, 1, 1, 0], "the clock stands still");
     }
 }

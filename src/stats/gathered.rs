@@ -119,7 +119,6 @@ mod tests {
     use crate::hook::Sink;
     use crate::hooks::slowlog::{CommandLogs, LogIds};
     use crate::hooks::spikes::SlowCommands;
-    use crate::hooks::statistics::Counters;
     use crate::question::{Event, Question};
     use crate::testing::Store;
 
@@ -159,11 +158,8 @@ mod tests {
 
     #[test]
     fn what_a_shard_counted_is_shown_and_forgotten() {
-        let sinks: Vec<Box<dyn Sink>> = vec![
-            Box::new(Counters::default()),
-            Box::new(CommandLogs::new(LogIds::default())),
-            Box::new(SlowCommands::default()),
-        ];
+        let sinks: Vec<Box<dyn Sink>> =
+            vec![Box::new(CommandLogs::new(LogIds::default())), Box::new(SlowCommands::default())];
         let mut store = Store::with_layers(Vec::new(), sinks);
         store.run("set k v");
         store.run("get k");

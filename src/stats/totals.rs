@@ -16,7 +16,7 @@ pub struct Totals {
     pub databases: BTreeMap<u32, Counts>,
     /// What commands did with keys.
     pub figures: Figures,
-    /// What the statistics sinks counted.
+    /// What the shards counted of their commands.
     pub statistics: Statistics,
     /// Entries of tables that still have to be dropped.
     pub discarded: usize,

@@ -3,6 +3,7 @@
 use super::*;
 use crate::hook::{Called, Sink};
 use crate::hooks::journal::JournalWrites;
+use crate::shard::gates::Gates;
 use crate::shard::sinks::Sinks;
 use crate::stream::credit::{UNSYNCED_AGE_MAX_MS, UNWRITTEN_BYTES_MAX};
 use crate::testing::{Shards, Still, Store, printed};
@@ -194,7 +195,7 @@ fn under_always_what_runs_directly_waits_as_well() {
 /// A shard whose writes wait for credit, after a write that took all of it.
 fn overdrawn(policy: Policy) -> (Shard, u64) {
     let mut shard = journaled(policy);
-    shard.engine.gates.push((true, Box::new(JournalWrites)));
+    shard.engine.gates = Gates::new(vec![Box::new(JournalWrites)]);
     assert!(shard.has_room());
     let value = "x".repeat(UNWRITTEN_BYTES_MAX as usize);
     let [here, _] = keys(&shard);
@@ -225,7 +226,7 @@ fn writes_wait_while_too_much_is_not_written() {
 #[test]
 fn writes_wait_while_the_oldest_effect_is_not_durable_for_too_long() {
     let mut shard = journaled(Policy::EverySecond);
-    shard.engine.gates.push((true, Box::new(JournalWrites)));
+    shard.engine.gates = Gates::new(vec![Box::new(JournalWrites)]);
     assert!(writes(&mut shard));
     let sent = shard.end_turn(5, false).append.map_or(0, |append| append.bytes.len() as u64);
     shard.progressed(Some(Progress { shard: 0, written: sent, synced: 0 }), 10);
