@@ -5,7 +5,6 @@
 //! so that its supervisor restarts it with its mail kept, and what the shard holds is rebuilt from
 //! the journal; without a journal the shard goes on with what it has.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context as TaskContext, Poll};
@@ -14,7 +13,7 @@ use std::time::Duration;
 use actix::fut::ActorFuture;
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Recipient, Running, Supervised};
 use tokio::time::{Sleep, sleep};
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 use troupe::aof::change::Event;
 use troupe::base::millis::Millis;
 use troupe::hook::Phase;
@@ -23,7 +22,7 @@ use troupe::shard::question::Question;
 use troupe::stream::Policy;
 
 use crate::allocator;
-use crate::fault::{Vital, panic_text};
+use crate::fault::Vital;
 use crate::message::shard::{
     Ask, AskClients, ClientsQuestion, Disturb, Lend, Loaded, Progressed, Replay,
 };
@@ -62,14 +61,8 @@ impl Shard {
 
     /// Runs `work`; a panic makes the shard distrust what it holds.
     fn guarded<R>(&mut self, work: impl FnOnce(&mut Shard) -> R) -> Option<R> {
-        match catch_unwind(AssertUnwindSafe(|| work(self))) {
-            Ok(result) => Some(result),
-            Err(panic) => {
-                error!(shard = self.thread.number, "panic in the shard: {}", panic_text(&*panic));
-                self.thread.with_shard(|shard| shard.distrust());
-                None
-            }
-        }
+        let thread = self.thread.clone();
+        thread.guarded(|| work(self))
     }
 
     /// Takes in the letters that have come. One that panics is lost, and no other.
@@ -193,18 +186,18 @@ struct Rest {
     turns: u32,
     /// The thread's commands at that time.
     commands: u64,
-    /// What the allocator keeps for the thread has been given back.
+    /// What the thread does not need has been given back.
     is_given_back: bool,
 }
 
 impl Rest {
-    /// The alarm has rung. Gives back what the thread does not need while it is idle, once.
-    fn rang(&mut self, commands: u64) {
+    /// The alarm has rung. Returns true, once, when the thread is idle: it gives back what it does
+    /// not need meanwhile.
+    fn rang(&mut self, commands: u64) -> bool {
         let is_idle = self.turns <= 1 && self.commands == commands;
-        if is_idle && !self.is_given_back {
-            allocator::flush();
-        }
+        let gives_back = is_idle && !self.is_given_back;
         *self = Rest { turns: 0, commands, is_given_back: is_idle };
+        gives_back
     }
 }
 
@@ -246,7 +239,10 @@ impl Runner {
         if self.alarm.take_if(|(_, sleep)| sleep.is_elapsed()).is_some() {
             actor.thread.progressed(None);
             actor.thread.close_idle();
-            self.rest.rang(actor.thread.traffic().commands.get());
+            if self.rest.rang(actor.thread.traffic().commands.get()) {
+                actor.thread.pool().clear();
+                allocator::flush();
+            }
         }
         let due = actor.thread.with_shard(|shard| shard.next_due());
         if self.alarm.as_ref().is_some_and(|(at, _)| *at == due) {

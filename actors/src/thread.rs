@@ -155,6 +155,18 @@ impl Thread {
         work(&mut self.shard.borrow_mut())
     }
 
+    /// Runs `work` of the shard; a panic makes the shard distrust what it holds.
+    pub fn guarded<R>(&self, work: impl FnOnce() -> R) -> Option<R> {
+        match catch_unwind(AssertUnwindSafe(work)) {
+            Ok(result) => Some(result),
+            Err(panic) => {
+                error!(shard = self.number, "panic in the shard: {}", panic_text(&*panic));
+                self.with_shard(|shard| shard.distrust());
+                None
+            }
+        }
+    }
+
     /// The time, in milliseconds of unix time, as it was [`FRESH_NS`] ago at the earliest.
     #[inline]
     pub fn now(&self) -> Millis {
@@ -192,11 +204,7 @@ impl Thread {
         }
         self.slices.begin(&self.clock);
         let (now, mut clock) = (self.now(), self.clock.clone());
-        let work = || self.with_shard(|shard| shard.work(now, &mut clock));
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(work)) {
-            error!(shard = self.number, "panic in the shard: {}", panic_text(&*panic));
-            self.with_shard(|shard| shard.distrust());
-        }
+        self.guarded(|| self.with_shard(|shard| shard.work(now, &mut clock)));
         self.end_turn();
         self.end_slice();
         self.wake_for_leftovers();

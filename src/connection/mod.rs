@@ -28,7 +28,8 @@ use crate::base::millis::Millis;
 use crate::batch::{Batch, Home};
 use crate::clients::Row;
 use crate::commands::action::Action;
-use crate::resp::{Limits, ProtocolError, limits};
+use crate::resp::limits::{self, QUERY_BEFORE_LOGIN};
+use crate::resp::{Limits, ProtocolError};
 use crate::session::Session;
 use crate::settings::{BufferLimit, Settings};
 
@@ -108,6 +109,8 @@ pub struct Connection {
     /// The batch is away to have an action performed.
     performs: bool,
     input: Input,
+    /// Bytes received since its client was last logged in.
+    before_login: usize,
     output: Output,
     ends: Ends,
     /// A batch ran, and nobody takes its replies: others come first.
@@ -135,6 +138,7 @@ impl Connection {
             batch: Some(batch),
             performs: false,
             input: Input::default(),
+            before_login: 0,
             output: Output::default(),
             ends: Ends::default(),
             yields: false,
@@ -212,6 +216,11 @@ impl Connection {
                     return Step::Refuse(self.send_out(batch, pool), error);
                 }
             }
+        }
+        if batch.session.authenticated {
+            self.before_login = 0;
+        } else if self.before_login > QUERY_BEFORE_LOGIN {
+            return Step::Close(Reason::QueryLimit);
         }
         let most = settings.client_query_buffer_limit as usize;
         let query_bytes = limits::query_bytes(most, batch.session.authenticated);
@@ -300,6 +309,7 @@ impl Connection {
     pub fn received(&mut self, count: usize) {
         self.ends.received(count);
         self.input.received(count);
+        self.before_login += count;
         self.row.borrow_mut().traffic.received += count as u64;
     }
 

@@ -12,7 +12,7 @@ use crate::batch::{Batch, Home};
 use crate::clients::Row;
 use crate::commands::action::Action;
 use crate::hooks::silence::Silence;
-use crate::resp::limits::QUERY_BEFORE_LOGIN;
+use crate::resp::limits::{BULK_BEFORE_LOGIN, QUERY_BEFORE_LOGIN};
 use crate::session::{Peer, Session};
 use crate::shard::REPLIES_MARK;
 use crate::testing::{START, Still, Store};
@@ -438,6 +438,17 @@ fn who_has_not_logged_in_sends_little_and_gets_one_answer_at_a_time() {
     let refusal = client.send(set("key", 20_000));
     assert!(matches!(refusal, Some(Reason::Protocol(_))));
     assert_eq!(client.said(), "-ERR Protocol error: unauthenticated bulk length\r\n");
+}
+
+#[test]
+fn who_has_not_logged_in_sends_so_much_in_all() {
+    let mut client = Client::of(false, None);
+    let request = set("key", BULK_BEFORE_LOGIN as usize);
+    let most = QUERY_BEFORE_LOGIN / request.len() + 1;
+    for _ in 0..most - 1 {
+        assert_eq!(client.send(request.clone()), None);
+    }
+    assert_eq!(client.send(request), Some(Reason::QueryLimit));
 }
 
 #[test]

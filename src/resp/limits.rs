@@ -20,7 +20,7 @@ pub const ARGUMENTS_MAX: i64 = i32::MAX as i64;
 pub const ARGUMENTS_BEFORE_LOGIN: i64 = 10;
 /// The longest argument before the client has logged in, in bytes.
 pub const BULK_BEFORE_LOGIN: u64 = 16 * 1024;
-/// The largest query buffer before the client has logged in, in bytes.
+/// All that a client may send before it logs in, in bytes.
 pub const QUERY_BEFORE_LOGIN: usize = 1024 * 1024;
 /// How far [`Decoder::wanted`](super::Decoder::wanted) trusts a client's word alone, in bytes.
 pub const RESERVE_ON_TRUST: usize = 256 * 1024;
