@@ -12,18 +12,20 @@ use bytes::Bytes;
 use crate::base::hash::Hasher;
 use crate::base::millis::Millis;
 use crate::commands::action::Action;
-use crate::commands::command::{Begin, Command, Find, KeySpec};
+use crate::commands::command::{Begin, Command, Find, KeySpec, Run};
 use crate::commands::error::CommandError;
 use crate::commands::positions;
 use crate::commands::registry::{Finder, Found};
 use crate::commands::walk::Walk;
 use crate::keyspace::key::KeyAt;
 use crate::keyspace::space::Warm;
+use crate::keyspace::watched::Watch;
 use crate::resp::Frames;
 use crate::session::Session;
 use crate::settings::Renames;
 use crate::shard::broken::Scattered;
 use crate::shard::errand::Errand;
+use crate::transaction::Exec;
 
 /// Keys of one call for which a batch keeps room.
 const KEYS_KEPT: usize = 1_024;
@@ -82,6 +84,8 @@ pub struct Batch {
     pub(crate) walk: Option<Box<Walk>>,
     pub(crate) refused: Option<CommandError>,
     pub(crate) scattered: Option<Box<Scattered>>,
+    /// The transaction that runs, where the next call is its EXEC.
+    pub(crate) exec: Option<Box<Exec>>,
 }
 
 impl Batch {
@@ -107,6 +111,7 @@ impl Batch {
             walk: None,
             refused: None,
             scattered: None,
+            exec: None,
         }
     }
 
@@ -177,9 +182,16 @@ impl Batch {
         })
     }
 
-    /// Finds the keys of the next call, which may have several.
+    /// Finds the keys of the next call, which may have several; of EXEC those of all that is queued
+    /// and watched, without positions.
     pub(crate) fn find_keys(&mut self, command: &Command, hasher: &Hasher) {
         if !self.keys.is_empty() {
+            return;
+        }
+        if matches!(command.run, Run::Exec) {
+            let Session { transaction, watches, .. } = &self.session;
+            self.keys.extend(transaction.iter().flat_map(|queued| queued.keys()));
+            self.keys.extend(watches.iter().map(Watch::key));
             return;
         }
         let mut keys = std::mem::take(&mut self.keys);
@@ -190,6 +202,14 @@ impl Batch {
     /// The slots of the next call: those of its keys, and those that it met when it ran before.
     pub(crate) fn slots(&self) -> impl Iterator<Item = u16> {
         self.keys.iter().map(|key| key.slot).chain(self.wider.iter().copied())
+    }
+
+    /// The same in ascending order, none twice.
+    pub(crate) fn ascending_slots(&self) -> Vec<u16> {
+        let mut slots: Vec<u16> = self.slots().collect();
+        slots.sort_unstable();
+        slots.dedup();
+        slots
     }
 
     /// Those of the next call are not known. Room for very many is given back.

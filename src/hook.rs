@@ -12,12 +12,14 @@ use std::sync::Arc;
 use crate::base::millis::Millis;
 use crate::clients::{MonitorClient, Pause};
 use crate::commands::call::Call;
+use crate::commands::command::Run;
 use crate::commands::error::CommandError;
 pub use crate::keyspace::listener::Listener;
 use crate::session::Session;
 use crate::settings::Settings;
 use crate::shard::question::{Answer, Question};
 use crate::shard::turn::Push;
+use crate::transaction::Transaction;
 
 /// What a shard can do now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +58,13 @@ impl Standing<'_> {
 #[inline]
 pub fn is_plain(call: &Call<'_>, session: &Session) -> bool {
     session.authenticated && call.command.permission.is_none()
+}
+
+/// True for a call that changes the data set: a transaction does if one of its commands does.
+pub fn is_write(call: &Call<'_>, session: &Session) -> bool {
+    let queued = session.transaction.as_deref();
+    call.command.writes()
+        || matches!(call.command.run, Run::Exec) && queued.is_some_and(Transaction::writes)
 }
 
 /// A layer that may refuse a command, or hold it back.

@@ -16,6 +16,7 @@ pub mod route;
 
 pub mod commands;
 pub mod session;
+pub mod transaction;
 
 pub mod batch;
 pub mod clients;

@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use crate::base::millis::Millis;
 use crate::commands::command::Command;
+use crate::keyspace::watched::Watch;
+use crate::transaction::Transaction;
 
 /// The state of one client.
 #[derive(Clone, Debug)]
@@ -48,6 +50,10 @@ pub struct Session {
     pub last: Option<&'static Command>,
     /// Commands so far.
     pub commands: u64,
+    /// What is queued since MULTI.
+    pub transaction: Option<Box<Transaction>>,
+    /// The keys that are watched.
+    pub watches: Vec<Watch>,
 }
 
 /// Both ends of a connection.
@@ -117,6 +123,14 @@ impl Session {
             since,
             last: None,
             commands: 0,
+            transaction: None,
+            watches: Vec::new(),
         }
+    }
+
+    /// True where the command is queued: the client has said MULTI.
+    #[inline]
+    pub fn queues(&self, command: &Command) -> bool {
+        self.transaction.is_some() && !command.is_never_queued
     }
 }

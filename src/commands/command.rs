@@ -62,6 +62,8 @@ pub struct Command {
     pub secret: Option<fn(&Call<'_>, usize) -> bool>,
     /// Who may run it, where a setting says so.
     pub permission: Option<fn(&Settings) -> Permission>,
+    /// It runs at once in a transaction, in place of being queued.
+    pub is_never_queued: bool,
     /// Where and how it runs.
     pub run: Run,
 }
@@ -90,6 +92,7 @@ impl Command {
         subcommands: &[],
         secret: None,
         permission: None,
+        is_never_queued: false,
         run: Run::Container,
     };
 

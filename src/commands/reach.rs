@@ -29,7 +29,9 @@ impl Reach {
                 }
             }
             Run::All(_) | Run::Steps(_) => Reach::Everything,
-            Run::Session(_) | Run::Walk(_) | Run::Server(_) | Run::Container => Reach::Nothing,
+            Run::Session(_) | Run::Walk(_) | Run::Exec | Run::Server(_) | Run::Container => {
+                Reach::Nothing
+            }
         }
     }
 }

@@ -11,7 +11,8 @@ use crate::commands::error::{
     CommandError, unknown_command, unknown_subcommand, unknown_subcommand_or_arity,
 };
 use crate::commands::{
-    bitmap, connection, generic, geo, hash, hyperloglog, list, server, set, stream, string, zset,
+    bitmap, connection, generic, geo, hash, hyperloglog, list, server, set, stream, string,
+    transactions, zset,
 };
 use crate::resp::Span;
 use crate::settings::Renames;
@@ -77,6 +78,7 @@ pub static FAMILIES: &[&[Command]] = &[
     string::many::COMMANDS,
     string::range::COMMANDS,
     string::set::COMMANDS,
+    transactions::queue::COMMANDS,
     zset::add::COMMANDS,
     zset::combine::COMMANDS,
     zset::count::COMMANDS,

@@ -29,6 +29,8 @@ pub enum Run {
     Steps(fn(&Call<'_>, &mut Keys<'_>, &mut Walk, &mut Reply<'_>) -> Result<Step, CommandError>),
     /// From slot to slot, where no client can tell a walk from one point in time.
     Walk(fn(&Call<'_>, &mut Keys<'_>, &mut Walk, &mut Reply<'_>) -> Result<Step, CommandError>),
+    /// The queued commands of its session, on the slots of their keys (`crate::shard::transaction`).
+    Exec,
     /// At home: the connection performs the action that comes back.
     Server(fn(&Call<'_>, &Session) -> Result<Action, CommandError>),
 }
@@ -42,7 +44,7 @@ impl Run {
 
     /// True when it looks at tables of a shard: at those of its keys, or at all.
     pub const fn needs_tables(self) -> bool {
-        !matches!(self, Run::Container | Run::Session(_) | Run::Server(_))
+        !matches!(self, Run::Container | Run::Session(_) | Run::Exec | Run::Server(_))
     }
 }
 
@@ -56,6 +58,7 @@ impl fmt::Debug for Run {
             Run::All(_) => "All",
             Run::Steps(_) => "Steps",
             Run::Walk(_) => "Walk",
+            Run::Exec => "Exec",
             Run::Server(_) => "Server",
         })
     }

@@ -6,7 +6,7 @@
 
 use crate::commands::call::Call;
 use crate::commands::error::CommandError;
-use crate::hook::{Gate, Standing};
+use crate::hook::{Gate, Standing, is_write};
 use crate::session::Session;
 
 /// Refuses writes while the journal takes none, and holds them back while it has no credit.
@@ -22,17 +22,19 @@ impl Gate for JournalWrites {
     fn admit(
         &mut self,
         call: &Call<'_>,
-        _session: &Session,
+        session: &Session,
         standing: &Standing<'_>,
     ) -> Result<(), CommandError> {
         match standing.journal_failed {
-            Some(why) if call.command.writes() => Err(CommandError::JournalFailed(why.to_owned())),
+            Some(why) if is_write(call, session) => {
+                Err(CommandError::JournalFailed(why.to_owned()))
+            }
             _ => Ok(()),
         }
     }
 
-    fn holds_back(&mut self, call: &Call<'_>, _session: &Session, standing: &Standing<'_>) -> bool {
-        !standing.has_credit && call.command.writes()
+    fn holds_back(&mut self, call: &Call<'_>, session: &Session, standing: &Standing<'_>) -> bool {
+        !standing.has_credit && is_write(call, session)
     }
 }
 

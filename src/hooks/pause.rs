@@ -2,7 +2,7 @@
 
 use crate::commands::action::PauseMode;
 use crate::commands::call::Call;
-use crate::hook::{Gate, Standing};
+use crate::hook::{Gate, Standing, is_write};
 use crate::session::Session;
 
 /// Holds commands back while clients are paused.
@@ -14,9 +14,9 @@ impl Gate for Paused {
         true
     }
 
-    fn holds_back(&mut self, call: &Call<'_>, _session: &Session, standing: &Standing<'_>) -> bool {
+    fn holds_back(&mut self, call: &Call<'_>, session: &Session, standing: &Standing<'_>) -> bool {
         standing.pause.is_some_and(|pause| {
-            call.now < pause.until && (pause.mode == PauseMode::All || call.command.writes())
+            call.now < pause.until && (pause.mode == PauseMode::All || is_write(call, session))
         })
     }
 }

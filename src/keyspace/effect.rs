@@ -40,6 +40,13 @@ pub struct Run {
     pub end: usize,
 }
 
+/// Effects that are not whole yet, outside any turn.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Suspended {
+    bytes: Vec<u8>,
+    runs: Vec<Run>,
+}
+
 impl Effects {
     /// Whether anybody wants the effects.
     pub fn listen(&mut self, on: bool) {
@@ -125,6 +132,41 @@ impl Effects {
         let bracket = Bracket::open(self);
         write(&mut *bracket.effects);
         bracket.close();
+    }
+
+    /// All that belongs together is recorded, since [`Effects::resume`].
+    pub(crate) fn close(&mut self) {
+        self.depth -= 1;
+        if self.depth == 0 {
+            self.end_records();
+        }
+    }
+
+    /// Takes out what was recorded since [`Effects::resume`] at `mark`: it is not whole yet, and
+    /// others record meanwhile.
+    pub(crate) fn suspend(&mut self, mark: usize) -> Suspended {
+        let runs = self.runs.iter().filter(|run| run.end > mark);
+        let runs = runs.map(|run| Run { end: run.end - mark, ..*run }).collect();
+        let bytes = self.since(mark).to_vec();
+        self.depth -= 1;
+        self.rewind(mark);
+        Suspended { bytes, runs }
+    }
+
+    /// What is recorded from here on belongs together with what was recorded of it before.
+    pub(crate) fn resume(&mut self, Suspended { bytes, runs }: Suspended) {
+        let start = self.bytes.len();
+        self.depth += 1;
+        if !bytes.is_empty() {
+            self.multi = Some(start);
+        }
+        self.bytes.extend_from_slice(&bytes);
+        for Run { db, end } in runs {
+            match self.runs.last_mut() {
+                Some(run) if run.db == db => run.end = start + end,
+                _ => self.runs.push(Run { db, end: start + end }),
+            }
+        }
     }
 
     /// Records several commands, whole or not at all, in the place of the call that runs.

@@ -23,6 +23,7 @@ use crate::keyspace::key::Key;
 use crate::keyspace::listener::{Event, Listeners, Owed};
 use crate::keyspace::slot::Table;
 use crate::keyspace::space::Keyspace;
+use crate::keyspace::watched::Watch;
 
 /// What is kept and lent between calls beside the keys.
 #[derive(Debug)]
@@ -131,6 +132,9 @@ impl<'a> Keys<'a> {
         if !self.tools.listeners.is_empty() && !self.is_replay() {
             self.tell(key, event);
         }
+        if self.space.has_interest() {
+            self.space.tell_interested(self.db, key, event);
+        }
     }
 
     /// A key that went with its last element has been told of: its end follows.
@@ -233,6 +237,11 @@ impl<'a> Keys<'a> {
     pub fn look(&mut self, key: Key<'_>) -> Option<&Entry> {
         self.expire_if_due(key);
         self.space.table(self.db, key.slot)?.get(key.in_table())
+    }
+
+    /// Begins to watch a key, which is left as it is; none where its slot is not here.
+    pub fn watch(&mut self, key: Key<'_>) -> Option<Watch> {
+        Watch::new(self.space, self.db, key, self.now)
     }
 
     /// True when the key is there; counted as a read.
@@ -471,11 +480,18 @@ impl<'a> Keys<'a> {
         if !self.is_replay() {
             self.tools.listeners.each(|listener| listener.flushed(self.db));
         }
+        if self.space.has_interest() {
+            self.space.tell_replaced(self.db, None, self.now);
+        }
         self.tools.discarded.take_tables(self.space.clear(self.db));
     }
 
     /// Exchanges two databases.
     pub fn swap(&mut self, a: u32, b: u32) {
+        if self.space.has_interest() {
+            self.space.tell_replaced(a, Some(b), self.now);
+            self.space.tell_replaced(b, Some(a), self.now);
+        }
         self.space.swap(a, b);
         if !self.is_replay() {
             self.tools.listeners.each(|listener| listener.swapped(a, b));

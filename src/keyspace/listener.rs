@@ -13,85 +13,104 @@ use crate::keyspace::key::Key;
 
 /// What happened to a key, by the name of its keyspace event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Event(&'static str);
+pub struct Event {
+    name: &'static str,
+    /// For those that watch the key it is as it was.
+    is_aside: bool,
+}
 
 #[expect(missing_docs, reason = "the names say it")]
 impl Event {
-    /// A change that has no event: what groups of a stream keep, what a value keeps for itself.
-    pub const SILENT: Event = Event("");
+    /// A change that has no event: what a value keeps for itself.
+    pub const SILENT: Event = Event::named("");
+    /// A change without an event of what groups of a stream keep.
+    pub const OF_GROUP: Event = Event::aside("");
 
-    pub const APPEND: Event = Event("append");
-    pub const COPY_TO: Event = Event("copy_to");
-    pub const DEL: Event = Event("del");
-    pub const EXPIRE: Event = Event("expire");
-    pub const EXPIRED: Event = Event("expired");
-    pub const GEORADIUSSTORE: Event = Event("georadiusstore");
-    pub const GEOSEARCHSTORE: Event = Event("geosearchstore");
-    pub const HDEL: Event = Event("hdel");
-    pub const HEXPIRE: Event = Event("hexpire");
-    pub const HEXPIRED: Event = Event("hexpired");
-    pub const HINCRBY: Event = Event("hincrby");
-    pub const HINCRBYFLOAT: Event = Event("hincrbyfloat");
-    pub const HPERSIST: Event = Event("hpersist");
-    pub const HSET: Event = Event("hset");
-    pub const INCRBY: Event = Event("incrby");
-    pub const INCRBYFLOAT: Event = Event("incrbyfloat");
-    pub const LINSERT: Event = Event("linsert");
-    pub const LPOP: Event = Event("lpop");
-    pub const LPUSH: Event = Event("lpush");
-    pub const LREM: Event = Event("lrem");
-    pub const LSET: Event = Event("lset");
-    pub const LTRIM: Event = Event("ltrim");
-    pub const MOVE_FROM: Event = Event("move_from");
-    pub const MOVE_TO: Event = Event("move_to");
-    pub const NEW: Event = Event("new");
-    pub const PERSIST: Event = Event("persist");
-    pub const PFADD: Event = Event("pfadd");
-    pub const RENAME_FROM: Event = Event("rename_from");
-    pub const RENAME_TO: Event = Event("rename_to");
-    pub const RPOP: Event = Event("rpop");
-    pub const RPUSH: Event = Event("rpush");
-    pub const SADD: Event = Event("sadd");
-    pub const SDIFFSTORE: Event = Event("sdiffstore");
-    pub const SET: Event = Event("set");
-    pub const SETBIT: Event = Event("setbit");
-    pub const SETRANGE: Event = Event("setrange");
-    pub const SEXPIRE: Event = Event("sexpire");
-    pub const SEXPIRED: Event = Event("sexpired");
-    pub const SINTERSTORE: Event = Event("sinterstore");
-    pub const SORTSTORE: Event = Event("sortstore");
-    pub const SPERSIST: Event = Event("spersist");
-    pub const SPOP: Event = Event("spop");
-    pub const SREM: Event = Event("srem");
-    pub const SUNIONSTORE: Event = Event("sunionstore");
-    pub const XADD: Event = Event("xadd");
-    pub const XDEL: Event = Event("xdel");
-    pub const XGROUP_CREATE: Event = Event("xgroup-create");
-    pub const XGROUP_CREATECONSUMER: Event = Event("xgroup-createconsumer");
-    pub const XGROUP_DELCONSUMER: Event = Event("xgroup-delconsumer");
-    pub const XGROUP_DESTROY: Event = Event("xgroup-destroy");
-    pub const XGROUP_SETID: Event = Event("xgroup-setid");
-    pub const XSETID: Event = Event("xsetid");
-    pub const XTRIM: Event = Event("xtrim");
-    pub const ZADD: Event = Event("zadd");
-    pub const ZDIFFSTORE: Event = Event("zdiffstore");
-    pub const ZEXPIRE: Event = Event("zexpire");
-    pub const ZEXPIRED: Event = Event("zexpired");
-    pub const ZINCR: Event = Event("zincr");
-    pub const ZINTERSTORE: Event = Event("zinterstore");
-    pub const ZPERSIST: Event = Event("zpersist");
-    pub const ZPOPMAX: Event = Event("zpopmax");
-    pub const ZPOPMIN: Event = Event("zpopmin");
-    pub const ZRANGESTORE: Event = Event("zrangestore");
-    pub const ZREM: Event = Event("zrem");
-    pub const ZREMRANGEBYLEX: Event = Event("zremrangebylex");
-    pub const ZREMRANGEBYRANK: Event = Event("zremrangebyrank");
-    pub const ZREMRANGEBYSCORE: Event = Event("zremrangebyscore");
-    pub const ZUNIONSTORE: Event = Event("zunionstore");
+    pub const APPEND: Event = Event::named("append");
+    pub const COPY_TO: Event = Event::named("copy_to");
+    pub const DEL: Event = Event::named("del");
+    pub const EXPIRE: Event = Event::named("expire");
+    pub const EXPIRED: Event = Event::named("expired");
+    pub const GEORADIUSSTORE: Event = Event::named("georadiusstore");
+    pub const GEOSEARCHSTORE: Event = Event::named("geosearchstore");
+    pub const HDEL: Event = Event::named("hdel");
+    pub const HEXPIRE: Event = Event::named("hexpire");
+    pub const HEXPIRED: Event = Event::named("hexpired");
+    pub const HINCRBY: Event = Event::named("hincrby");
+    pub const HINCRBYFLOAT: Event = Event::named("hincrbyfloat");
+    pub const HPERSIST: Event = Event::named("hpersist");
+    pub const HSET: Event = Event::named("hset");
+    pub const INCRBY: Event = Event::named("incrby");
+    pub const INCRBYFLOAT: Event = Event::named("incrbyfloat");
+    pub const LINSERT: Event = Event::named("linsert");
+    pub const LPOP: Event = Event::named("lpop");
+    pub const LPUSH: Event = Event::named("lpush");
+    pub const LREM: Event = Event::named("lrem");
+    pub const LSET: Event = Event::named("lset");
+    pub const LTRIM: Event = Event::named("ltrim");
+    pub const MOVE_FROM: Event = Event::named("move_from");
+    pub const MOVE_TO: Event = Event::named("move_to");
+    pub const NEW: Event = Event::named("new");
+    pub const PERSIST: Event = Event::named("persist");
+    pub const PFADD: Event = Event::named("pfadd");
+    pub const RENAME_FROM: Event = Event::named("rename_from");
+    pub const RENAME_TO: Event = Event::named("rename_to");
+    pub const RPOP: Event = Event::named("rpop");
+    pub const RPUSH: Event = Event::named("rpush");
+    pub const SADD: Event = Event::named("sadd");
+    pub const SDIFFSTORE: Event = Event::named("sdiffstore");
+    pub const SET: Event = Event::named("set");
+    pub const SETBIT: Event = Event::named("setbit");
+    pub const SETRANGE: Event = Event::named("setrange");
+    pub const SEXPIRE: Event = Event::named("sexpire");
+    pub const SEXPIRED: Event = Event::named("sexpired");
+    pub const SINTERSTORE: Event = Event::named("sinterstore");
+    pub const SORTSTORE: Event = Event::named("sortstore");
+    pub const SPERSIST: Event = Event::named("spersist");
+    pub const SPOP: Event = Event::named("spop");
+    pub const SREM: Event = Event::named("srem");
+    pub const SUNIONSTORE: Event = Event::named("sunionstore");
+    pub const XADD: Event = Event::named("xadd");
+    pub const XDEL: Event = Event::named("xdel");
+    pub const XGROUP_CREATE: Event = Event::aside("xgroup-create");
+    pub const XGROUP_CREATECONSUMER: Event = Event::aside("xgroup-createconsumer");
+    pub const XGROUP_DELCONSUMER: Event = Event::aside("xgroup-delconsumer");
+    pub const XGROUP_DESTROY: Event = Event::aside("xgroup-destroy");
+    pub const XGROUP_SETID: Event = Event::aside("xgroup-setid");
+    pub const XSETID: Event = Event::aside("xsetid");
+    pub const XTRIM: Event = Event::named("xtrim");
+    pub const ZADD: Event = Event::named("zadd");
+    pub const ZDIFFSTORE: Event = Event::named("zdiffstore");
+    pub const ZEXPIRE: Event = Event::named("zexpire");
+    pub const ZEXPIRED: Event = Event::named("zexpired");
+    pub const ZINCR: Event = Event::named("zincr");
+    pub const ZINTERSTORE: Event = Event::named("zinterstore");
+    pub const ZPERSIST: Event = Event::named("zpersist");
+    pub const ZPOPMAX: Event = Event::named("zpopmax");
+    pub const ZPOPMIN: Event = Event::named("zpopmin");
+    pub const ZRANGESTORE: Event = Event::named("zrangestore");
+    pub const ZREM: Event = Event::named("zrem");
+    pub const ZREMRANGEBYLEX: Event = Event::named("zremrangebylex");
+    pub const ZREMRANGEBYRANK: Event = Event::named("zremrangebyrank");
+    pub const ZREMRANGEBYSCORE: Event = Event::named("zremrangebyscore");
+    pub const ZUNIONSTORE: Event = Event::named("zunionstore");
+
+    const fn named(name: &'static str) -> Event {
+        Event { name, is_aside: false }
+    }
+
+    const fn aside(name: &'static str) -> Event {
+        Event { name, is_aside: true }
+    }
 
     /// Its name, empty where it has none.
     pub const fn name(self) -> &'static str {
-        self.0
+        self.name
+    }
+
+    /// It leaves the key as it was for those that watch it.
+    pub const fn is_aside(self) -> bool {
+        self.is_aside
     }
 }
 

@@ -7,6 +7,7 @@ use crate::base::millis::Millis;
 use crate::data::NEVER;
 use crate::data::table::{self, Counts};
 use crate::keyspace::entry::Entry;
+use crate::keyspace::interest::Interest;
 use crate::keyspace::written::Written;
 
 /// The keys of one slot and database.
@@ -21,11 +22,19 @@ pub struct Slot {
     /// A lower bound of all deadlines in the slot: what the keyspace has filed it under.
     pub(super) due: Millis,
     pub(crate) written: Written,
+    /// Who cares for its keys. The keyspace knows which slots have some.
+    pub(super) interest: Option<Box<Interest>>,
 }
 
 impl Default for Slot {
     fn default() -> Slot {
-        Slot { zero: Table::default(), others: Vec::new(), due: NEVER, written: Written::default() }
+        Slot {
+            zero: Table::default(),
+            others: Vec::new(),
+            due: NEVER,
+            written: Written::default(),
+            interest: None,
+        }
     }
 }
 

@@ -13,7 +13,9 @@ use crate::base::slot::SLOTS;
 use crate::data::NEVER;
 use crate::data::table::{Counts, Link, Member};
 use crate::keyspace::entry::Entry;
+use crate::keyspace::interest::{Interest, There};
 use crate::keyspace::key::Key;
+use crate::keyspace::listener::Event;
 use crate::keyspace::slot::{Slot, Table};
 
 /// Keys that [`Keyspace::warm`] takes at a time.
@@ -40,6 +42,8 @@ pub type Slots = Vec<(u16, Box<Slot>)>;
 struct Book {
     counts: BTreeMap<u32, Counts>,
     deadlines: BTreeSet<(Millis, u16)>,
+    /// Slots for whose keys somebody may care.
+    interested: BTreeSet<u16>,
 }
 
 /// All slots of one shard, on loan.
@@ -147,6 +151,9 @@ impl Keyspace {
         let slot = self.slots[usize::from(number)].take()?;
         let book = self.book_of(number);
         book.deadlines.remove(&(slot.due, number));
+        if slot.interest.is_some() {
+            book.interested.remove(&number);
+        }
         for (db, table) in slot.tables() {
             book.of_db(db).sub(table.counts());
         }
@@ -162,6 +169,9 @@ impl Keyspace {
         }
         if slot.due != NEVER {
             book.deadlines.insert((slot.due, number));
+        }
+        if slot.interest.is_some() {
+            book.interested.insert(number);
         }
         self.slots[usize::from(number)] = Some(slot);
     }
@@ -180,6 +190,75 @@ impl Keyspace {
     /// All slots that are here, for the same.
     pub(crate) fn slots_mut(&mut self) -> impl Iterator<Item = &mut Slot> {
         self.slots.iter_mut().flatten().map(|slot| &mut **slot)
+    }
+
+    /// Who cares for the keys of a slot, made where it is missing; none where the slot is not here.
+    pub(super) fn interest(&mut self, number: u16) -> Option<&mut Interest> {
+        if self.slot(number)?.interest.is_none() {
+            self.book_of(number).interested.insert(number);
+        }
+        let slot = self.slots[usize::from(number)].as_deref_mut()?;
+        Some(slot.interest.get_or_insert_default())
+    }
+
+    /// Whether anybody may care for keys that are here.
+    #[inline]
+    pub(super) fn has_interest(&self) -> bool {
+        self.books.iter().any(|book| !book.interested.is_empty())
+    }
+
+    /// A key has changed, for which somebody may care.
+    #[cold]
+    pub(super) fn tell_interested(&mut self, db: u32, key: Key<'_>, event: Event) {
+        let slot = self.slots[usize::from(key.slot)].as_deref_mut();
+        if let Some(interest) = slot.and_then(|slot| slot.interest.as_deref_mut()) {
+            interest.changed(db, key.name, event);
+        }
+    }
+
+    /// The keys of a database are about to be gone at `now`, or to be those of `other`.
+    pub(super) fn tell_replaced(&mut self, db: u32, other: Option<u32>, now: Millis) {
+        let numbers: Vec<u16> =
+            self.books.iter().flat_map(|book| book.interested.iter().copied()).collect();
+        for number in numbers {
+            let Some(slot) = self.slots[usize::from(number)].as_deref_mut() else { continue };
+            let Some(mut interest) = slot.interest.take() else { continue };
+            let (slot, hasher) = (&*slot, &self.hasher);
+            let state = |db: u32, name: &[u8]| {
+                let table = slot.table(db);
+                match table.and_then(|table| table.get(Key::new(name, hasher).in_table())) {
+                    None => There::No,
+                    Some(entry) if entry.is_due(now) => There::Expired,
+                    Some(_) => There::Yes,
+                }
+            };
+            interest.replaced(
+                db,
+                |name| state(db, name),
+                |name| other.map_or(There::No, |other| state(other, name)),
+            );
+            if let Some(slot) = self.slots[usize::from(number)].as_deref_mut() {
+                slot.interest = Some(interest);
+            }
+        }
+    }
+
+    /// How many keys that are here somebody watches. Forgets the slots for which nobody cares.
+    pub fn watched(&mut self) -> usize {
+        let Keyspace { slots, books, .. } = self;
+        let mut watched = 0;
+        for book in books {
+            book.interested.retain(|number| {
+                let Some(slot) = slots[usize::from(*number)].as_deref_mut() else { return false };
+                let keys = slot.interest.as_ref().map_or(0, |interest| interest.watched());
+                watched += keys;
+                if keys == 0 {
+                    slot.interest = None;
+                }
+                keys > 0
+            });
+        }
+        watched
     }
 
     /// The table of a key's slot, where the slot is here and the database ever held a key there.

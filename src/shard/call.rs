@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::base::hash::Hasher;
 use crate::batch::Batch;
 use crate::commands::call::Call;
-use crate::commands::command::Command;
+use crate::commands::command::{Command, Run};
 use crate::commands::error::CommandError;
 use crate::commands::registry;
 use crate::resp::{ProtocolError, Reply, Span};
@@ -45,7 +45,7 @@ impl Batch {
 
     /// The next call, and beside it what it may change.
     #[inline]
-    fn split<'a>(
+    pub(super) fn split<'a>(
         &'a mut self,
         command: &'static Command,
         given: &'a Given,
@@ -72,7 +72,7 @@ impl Batch {
     }
 
     /// The next call ended with this error, or without one.
-    fn advance(&mut self, error: Option<&CommandError>) {
+    pub(super) fn advance(&mut self, error: Option<&CommandError>) {
         if let Some(error) = error.filter(|error| error.refuses_the_rest())
             && self.refused.is_none()
         {
@@ -103,6 +103,12 @@ impl Engine {
         };
         if batch.refused.is_some() {
             return ran(self.refuse_rest(given, batch, command, start, clock));
+        }
+        if batch.session.queues(command) {
+            return ran(self.queue(given, batch, command, start, clock));
+        }
+        if matches!(command.run, Run::Exec) {
+            return self.exec(given, batch, command, start, clock);
         }
         let effects = self.tools.effects.len();
         let (call, mut around) = batch.split(command, given);
@@ -148,6 +154,9 @@ impl Engine {
         nanos: u64,
         result: Result<(), CommandError>,
     ) {
+        if batch.exec.is_some() {
+            return self.performed_in_exec(given, batch, mark, nanos, result);
+        }
         let Some(command) = batch.routed[batch.next].command else { return };
         let marks = Marks { reply: mark, effects: self.tools.effects.len() };
         let (call, mut around) = batch.split(command, given);
@@ -180,6 +189,7 @@ impl Engine {
         let error = match &batch.refused {
             Some(error) => error.clone(),
             None => {
+                batch.session.transaction.iter_mut().for_each(|queue| queue.abort());
                 let renames = &given.settings.rename_command;
                 registry::refusal(batch.bytes(), batch.spans(), renames)
             }

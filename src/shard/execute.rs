@@ -12,11 +12,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use crate::clients::Pause;
 use crate::commands::action::Action;
 use crate::commands::call::Call;
-use crate::commands::command::Run;
+use crate::commands::command::{Command, Run};
 use crate::commands::error::CommandError;
 use crate::commands::walk::{Step, Walk};
 use crate::counted::counters::Counters;
 use crate::hook::{Called, Outcome, Phase, Standing, is_plain};
+use crate::keyspace::key::Key;
 use crate::keyspace::keys::{Keys, Tools};
 use crate::keyspace::space::Keyspace;
 use crate::resp::Reply;
@@ -51,6 +52,8 @@ pub(super) struct Engine {
 pub(super) enum Origin {
     /// A client's: it waits for what has to happen ahead, gates may refuse it, sinks hear of it.
     Client,
+    /// A client's, inside its EXEC, whose panic it is as well.
+    Transaction,
     /// The journal's: it was let in once, and what it did is written down.
     Journal,
 }
@@ -115,6 +118,12 @@ type Ahead = fn(&mut Engine, &Call<'_>, db: u32) -> bool;
 const AHEAD: [Ahead; 2] = [Engine::expire_ahead_of, Engine::write_base_ahead_of];
 
 impl Engine {
+    /// Lets happen what goes ahead of a call. Returns true when it has to wait for more of that.
+    #[inline]
+    pub(super) fn goes_ahead(&mut self, call: &Call<'_>, db: u32) -> bool {
+        AHEAD.iter().any(|ahead| ahead(self, call, db))
+    }
+
     /// Runs a call whose declared keys are here. `start` is the time now; returns how it ended, and
     /// the time then.
     // Twenty instructions a call fewer than where it is not (`tests/measure/instructions.py`).
@@ -128,7 +137,7 @@ impl Engine {
         clock: &mut dyn Ticks,
     ) -> (Ended, u64) {
         let db = around.session.db;
-        if origin == Origin::Client && AHEAD.iter().any(|ahead| ahead(self, call, db)) {
+        if origin == Origin::Client && self.goes_ahead(call, db) {
             return (Ended::GoesOn, clock.nanos());
         }
         let reply = around.walk.as_ref().map_or(around.replies.len(), |walk| walk.reply);
@@ -137,7 +146,7 @@ impl Engine {
         let end = clock.nanos();
         let ended = match ran {
             Ok(ended) => ended,
-            Err(panic) if origin == Origin::Journal => resume_unwind(panic),
+            Err(panic) if origin != Origin::Client => resume_unwind(panic),
             Err(panic) => {
                 self.tools.effects.rewind(effects);
                 self.panicked(call, db, panic.as_ref());
@@ -151,7 +160,7 @@ impl Engine {
         }
         if let Ended::Lacks = ended {
             around.replies.truncate(reply);
-        } else if origin == Origin::Client && ended.is_over() {
+        } else if origin != Origin::Journal && ended.is_over() {
             self.close(call, around, &ended, Marks { reply, effects }, nanos);
         }
         (ended, end)
@@ -169,7 +178,7 @@ impl Engine {
     }
 
     #[inline]
-    fn admit(&mut self, call: &Call<'_>, session: &Session) -> Result<(), CommandError> {
+    pub(super) fn admit(&mut self, call: &Call<'_>, session: &Session) -> Result<(), CommandError> {
         if self.gates.rest_while_well && self.is_well() && is_plain(call, session) {
             return Ok(());
         }
@@ -196,7 +205,7 @@ impl Engine {
     }
 
     fn dispatch(&mut self, call: &Call<'_>, around: &mut Around<'_>, origin: Origin) -> Ended {
-        if origin == Origin::Client
+        if origin != Origin::Journal
             && let Err(error) = self.admit(call, around.session)
         {
             return Ended::Refused(Box::new(error));
@@ -232,7 +241,9 @@ impl Engine {
                 });
                 if goes_on { Ended::GoesOn } else { ended }
             }
-            Run::Container => Ended::of(Err(CommandError::WrongArity(call.command.name.as_str()))),
+            Run::Exec | Run::Container => {
+                Ended::of(Err(CommandError::WrongArity(call.command.name.as_str())))
+            }
         }
     }
 
@@ -262,7 +273,7 @@ impl Engine {
             return Ended::Lacks;
         }
         keys.end();
-        if changes > 0 && origin == Origin::Client {
+        if changes > 0 && origin != Origin::Journal {
             self.tools.figures.changes += changes;
             self.record(call, db, mark);
         }
@@ -272,17 +283,24 @@ impl Engine {
     /// A command panicked half way. With a journal its shard is rebuilt; without one the keys that
     /// it named are dropped, since nobody can say what they hold.
     fn panicked(&mut self, call: &Call<'_>, db: u32, panic: &(dyn Any + Send)) {
-        self.panics += 1;
-        self.last_panic = format!("{}: {}", call.command.name, text_of(panic));
-        self.phase = Phase::Suspect;
-        if self.has_journal {
-            return;
+        self.note_panic(call.command, panic);
+        if !self.has_journal {
+            call.declared_keys().for_each(|key| self.drop_key(db, key));
         }
-        for key in call.declared_keys() {
-            let dropped = self.space.change(db, key, |table, _| table.remove(key.in_table()));
-            if dropped.is_some() {
-                self.tools.effects.aside(db, &[b"DEL", key.name]);
-            }
+    }
+
+    /// Nothing that the shard holds is trusted any more.
+    pub(super) fn note_panic(&mut self, command: &Command, panic: &(dyn Any + Send)) {
+        self.panics += 1;
+        self.last_panic = format!("{}: {}", command.name, text_of(panic));
+        self.phase = Phase::Suspect;
+    }
+
+    /// Drops a key of which nobody can say what it holds.
+    pub(super) fn drop_key(&mut self, db: u32, key: Key<'_>) {
+        let dropped = self.space.change(db, key, |table, _| table.remove(key.in_table()));
+        if dropped.is_some() {
+            self.tools.effects.aside(db, &[b"DEL", key.name]);
         }
     }
 

@@ -100,6 +100,7 @@ pub mod refusal;
 mod regressions;
 pub mod replay;
 mod sinks;
+mod transaction;
 pub mod turn;
 mod visit;
 mod waiting;
@@ -180,7 +181,6 @@ pub struct Shard {
     waiting: Waiting,
     ready: VecDeque<Box<Batch>>,
     set_aside: VecDeque<Box<Batch>>,
-    scratch: Vec<u16>,
     longest_slice_ns: u64,
     rebuilt: Rebuilt,
     leaving: Vec<(u16, ShardId)>,
@@ -234,7 +234,6 @@ impl Shard {
             waiting: Waiting::default(),
             ready: VecDeque::new(),
             set_aside: VecDeque::new(),
-            scratch: Vec::new(),
             longest_slice_ns: 0,
             rebuilt: Rebuilt::default(),
             leaving: Vec::new(),

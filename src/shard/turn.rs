@@ -31,6 +31,9 @@ pub struct Ready {
     pub moved: Vec<u16>,
     /// To the clients of this thread: their batches.
     pub homes: Vec<Box<Batch>>,
+    /// To be performed on this thread: the actions of batches that keep what they hold meanwhile.
+    /// Then [`Shard::performed`], and the batch is filed again.
+    pub performs: Vec<Box<Batch>>,
 }
 
 /// What waits until an append is durable.
@@ -93,6 +96,9 @@ pub(crate) struct Outbox {
     /// Batches that go home from here.
     #[expect(clippy::vec_box, reason = "a batch goes from thread to thread without being moved")]
     pub(crate) homes: Vec<Box<Batch>>,
+    /// Batches whose actions are performed here.
+    #[expect(clippy::vec_box, reason = "a batch goes from thread to thread without being moved")]
+    pub(crate) performs: Vec<Box<Batch>>,
     /// What has come for clients of this thread: nothing holds it back any more.
     pub(crate) arrived: Vec<Held>,
 }
@@ -139,9 +145,12 @@ impl Shard {
     /// Whether the turn so far has anything to send.
     #[inline]
     pub fn has_to_send(&self) -> bool {
-        let Outbox { letters, moved, homes, arrived } = &self.outbox;
-        let is_empty =
-            letters.is_empty() && moved.is_empty() && homes.is_empty() && arrived.is_empty();
+        let Outbox { letters, moved, homes, performs, arrived } = &self.outbox;
+        let is_empty = letters.is_empty()
+            && moved.is_empty()
+            && homes.is_empty()
+            && performs.is_empty()
+            && arrived.is_empty();
         !is_empty || !self.engine.tools.effects.is_empty() || !self.engine.pushes.is_empty()
     }
 
@@ -166,6 +175,7 @@ impl Shard {
         }
         ready.letters.append(&mut self.outbox.letters);
         ready.moved.append(&mut self.outbox.moved);
+        ready.performs.append(&mut self.outbox.performs);
         for batch in self.outbox.homes.drain(..) {
             match batch.home.thread {
                 _ if waits => held.push(Held::Batch(batch)),

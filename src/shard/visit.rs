@@ -11,6 +11,7 @@ use crate::base::millis::Millis;
 use crate::batch::Batch;
 use crate::commands::command::{Command, Run};
 use crate::hook::Phase;
+use crate::keyspace::watched::Watch;
 use crate::route::Map;
 use crate::shard::errand::{Errand, Need, Stop};
 use crate::shard::execute::Engine;
@@ -86,6 +87,10 @@ impl Shard {
                 }
             }
         }
+        if batch.exec.is_some() {
+            self.outbox.performs.push(batch);
+            return None;
+        }
         if let Some(scattered) = batch.scattered.take() {
             batch.gather(*scattered);
         }
@@ -151,6 +156,9 @@ impl Shard {
         if self.is_held_back(batch) {
             return Place::Aside;
         }
+        if batch.session.queues(command) {
+            return Place::Here;
+        }
         match (command.run, routed.key) {
             (Run::Keys(_) | Run::SessionAndKeys(_), Some(key)) => self.place_slot(key.slot),
             (Run::Keys(_) | Run::SessionAndKeys(_), None) => self.place_keys(command, batch),
@@ -160,6 +168,7 @@ impl Shard {
                 Some(slot) => self.place_slot(slot),
                 None => Place::Here,
             },
+            (Run::Exec, _) => self.place_exec(command, batch),
             (Run::Session(_) | Run::Server(_) | Run::Container, _) => Place::Here,
         }
     }
@@ -178,6 +187,36 @@ impl Shard {
     /// A command whose keys may lie in several slots, and in those that it met when it ran before.
     fn place_keys(&mut self, command: &'static Command, batch: &mut Batch) -> Place {
         batch.find_keys(command, &self.given.hasher);
+        self.place_slots(batch)
+    }
+
+    /// EXEC, over the keys of all that is queued and watched. What the server performs takes time,
+    /// in which nobody else may see what it holds.
+    fn place_exec(&mut self, command: &'static Command, batch: &mut Batch) -> Place {
+        let Some(queued) = batch.session.transaction.as_deref() else { return Place::Here };
+        let has_failed = batch.session.watches.iter().any(Watch::has_failed);
+        if queued.is_aborted() || has_failed {
+            return Place::Here;
+        }
+        let (needs_all, needs_server) = (queued.needs_all(), queued.needs_server());
+        batch.find_keys(command, &self.given.hasher);
+        match (needs_all, needs_server) {
+            (true, true) => self.place_errand(batch, Errand::for_steps),
+            (true, false) => self.place_errand(batch, Errand::for_all),
+            (false, true) if batch.keys.is_empty() => Place::Here,
+            (false, true) => {
+                let slots = batch.ascending_slots();
+                self.place_errand(batch, |map, post| Errand {
+                    takes_last: true,
+                    ..Errand::for_slots(&slots, map, post)
+                })
+            }
+            (false, false) => self.place_slots(batch),
+        }
+    }
+
+    /// The next call of a batch, whose keys were found, on their slots.
+    fn place_slots(&mut self, batch: &mut Batch) -> Place {
         if batch.errand.is_some() || batch.wider.len() > WIDER_MAX {
             return self.place_errand(batch, Errand::for_all);
         }
@@ -185,18 +224,11 @@ impl Shard {
         if batch.slots().all(is_here) {
             return Place::Here;
         }
-        let mut slots = std::mem::take(&mut self.scratch);
-        slots.extend(batch.slots());
-        slots.sort_unstable();
-        slots.dedup();
-        let place = if slots.iter().all(|slot| self.given.map.owner(*slot) == self.id) {
-            Place::Wait(Need::Slots(slots.clone()))
-        } else {
-            self.place_errand(batch, |map, post| Errand::for_slots(&slots, map, post))
-        };
-        slots.clear();
-        self.scratch = slots;
-        place
+        let slots = batch.ascending_slots();
+        if slots.iter().all(|slot| self.given.map.owner(*slot) == self.id) {
+            return Place::Wait(Need::Slots(slots));
+        }
+        self.place_errand(batch, |map, post| Errand::for_slots(&slots, map, post))
     }
 
     /// A command over several shards: makes its errand on the first look, then goes by it.

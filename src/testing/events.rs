@@ -25,7 +25,7 @@ struct Heard(Rc<RefCell<Notes>>);
 impl Listener for Heard {
     fn touched(&mut self, db: u32, key: Key<'_>, event: Event, bytes: i64) {
         let mut notes = self.0.borrow_mut();
-        if event != Event::SILENT {
+        if !event.name().is_empty() {
             notes.events.push(format!("{} {} {db}", event.name(), key.name.escape_ascii()));
         }
         *notes.bytes.entry((db, key.name.to_vec())).or_default() += bytes;

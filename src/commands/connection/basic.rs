@@ -1,7 +1,7 @@
 //! PING, ECHO, SELECT, QUIT, RESET: what a client says of its connection alone.
 //!
 //! All run on the session, at their place in the pipeline. RESET keeps what describes the client's
-//! library, as Valkey does; subscriptions and transactions are not there yet.
+//! library, as Valkey does; subscriptions are not there yet.
 
 use crate::base::integer;
 use crate::commands::call::Call;
@@ -59,6 +59,7 @@ pub(crate) const COMMANDS: &[Command] = &[
         since: "1.0.0",
         summary: "Closes the connection after the replies so far.",
         flags: ALWAYS,
+        is_never_queued: true,
         run: Run::Session(quit),
         ..Command::BASE
     },
@@ -69,6 +70,7 @@ pub(crate) const COMMANDS: &[Command] = &[
         summary: "Brings the connection back to where it began.",
         arity: Arity::Exactly(1),
         flags: ALWAYS,
+        is_never_queued: true,
         run: Run::Session(reset),
         ..Command::BASE
     },
@@ -124,6 +126,8 @@ fn reset(
     session.authenticated = call.settings.passwords.is_none_needed();
     session.names.client.clear();
     session.monitors = false;
+    session.transaction = None;
+    session.watches.clear();
     session.no_evict = false;
     session.no_touch = false;
     session.reads_replicas = false;

@@ -172,7 +172,7 @@ fn xclaim(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result
 
 /// What happens to a stream of which entries are claimed, perhaps by a new consumer.
 fn claimed_event(is_new: bool) -> Event {
-    if is_new { Event::XGROUP_CREATECONSUMER } else { Event::SILENT }
+    if is_new { Event::XGROUP_CREATECONSUMER } else { Event::OF_GROUP }
 }
 
 /// The options of XCLAIM.

@@ -97,7 +97,7 @@ fn xack(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(
         Ok::<_, CommandError>(ids.iter().filter(|id| group.acknowledge(**id)).count())
     })?;
     let acknowledged = acknowledged.unwrap_or(Ok(0))?;
-    keys.changed(call.key(1), Event::SILENT, acknowledged);
+    keys.changed(call.key(1), Event::OF_GROUP, acknowledged);
     reply.int(acknowledged as i64);
     Ok(())
 }
@@ -156,7 +156,7 @@ fn xnack(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<
         })
     })?;
     let released = released.flatten().ok_or_else(|| no_such_group(call.arg(1), call.arg(2)))?;
-    keys.changed(call.key(1), Event::SILENT, released);
+    keys.changed(call.key(1), Event::OF_GROUP, released);
     reply.int(released as i64);
     Ok(())
 }

@@ -153,7 +153,7 @@ fn xreadgroup(
         if is_heard_first {
             keys.touch(call.key(key_at), Event::XGROUP_CREATECONSUMER);
         }
-        keys.changed(call.key(key_at), Event::SILENT, changes);
+        keys.changed(call.key(key_at), Event::OF_GROUP, changes);
     }
     records.replace_call(&mut keys.tools.effects, db);
     answers.end(reply, asked.blocks)

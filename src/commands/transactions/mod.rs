@@ -1,0 +1,3 @@
+//! Transactions: several commands at one moment.
+
+pub mod queue;

@@ -1,0 +1,109 @@
+//! Keys that somebody watches: what WATCH notes and EXEC asks.
+//!
+//! A watched key has a version, which each change of it makes a new one. Who watches remembers the
+//! version. The versions stand with the slot, so they go wherever it goes; a slot that is lost, as
+//! in a rebuild, makes all its versions new. Nobody has to say that a watch is over: what nobody
+//! holds any more is dropped when others come.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::base::millis::Millis;
+use crate::keyspace::entry::Entry;
+use crate::keyspace::key::{Key, KeyAt};
+use crate::keyspace::listener::Event;
+use crate::keyspace::space::Keyspace;
+
+/// No version.
+const NONE: u64 = u64::MAX;
+
+/// The version of a key. It is written where its slot is, and only there; elsewhere it is at most
+/// looked at ahead, since a key that has changed stays changed.
+#[derive(Debug)]
+pub(super) struct Version {
+    now: AtomicU64,
+    /// The version that the last change has ended, where that took an expired key out.
+    before_expired: AtomicU64,
+}
+
+impl Default for Version {
+    fn default() -> Version {
+        Version { now: AtomicU64::new(0), before_expired: AtomicU64::new(NONE) }
+    }
+}
+
+impl Version {
+    fn get(&self) -> u64 {
+        self.now.load(Ordering::Relaxed)
+    }
+
+    /// The key has changed.
+    pub(super) fn changed(&self, event: Event) {
+        let version = self.get();
+        let expired = if event == Event::EXPIRED { version } else { NONE };
+        self.before_expired.store(expired, Ordering::Relaxed);
+        self.now.store(version + 1, Ordering::Relaxed);
+    }
+}
+
+/// A client's watch of a key.
+#[derive(Clone, Debug)]
+pub struct Watch {
+    db: u32,
+    name: Box<[u8]>,
+    key: KeyAt,
+    version: Arc<Version>,
+    /// What it was when the watch began.
+    seen: u64,
+    /// The key was there when the watch began, and was past its deadline: for clients it was not
+    /// there, so that to take it out is no change.
+    was_expired: bool,
+}
+
+impl Watch {
+    /// Begins to watch a key at `now`; none where its slot is not here.
+    pub fn new(space: &mut Keyspace, db: u32, key: Key<'_>, now: Millis) -> Option<Watch> {
+        let was_expired = is_expired(space, db, key, now);
+        let version = space.interest(key.slot)?.version(db, key.name);
+        Some(Watch {
+            db,
+            name: key.name.into(),
+            key: KeyAt { position: 0, slot: key.slot, hash: key.hash },
+            seen: version.get(),
+            version,
+            was_expired,
+        })
+    }
+
+    /// True for a watch of this key.
+    pub fn is_of(&self, db: u32, name: &[u8]) -> bool {
+        self.db == db && *self.name == *name
+    }
+
+    /// Where the key is.
+    pub fn key(&self) -> KeyAt {
+        self.key
+    }
+
+    /// The key has changed for certain, wherever its slot is.
+    pub fn has_failed(&self) -> bool {
+        let now = self.version.get();
+        let was_taken_out = self.was_expired
+            && now == self.seen + 1
+            && self.version.before_expired.load(Ordering::Relaxed) == self.seen;
+        now != self.seen && !was_taken_out
+    }
+
+    /// The key is as it was, at `now`: its slot is here, and it has not changed nor expired.
+    pub fn holds(&self, space: &Keyspace, now: Millis) -> bool {
+        let KeyAt { slot, hash, .. } = self.key;
+        let key = Key { name: &self.name, slot, hash };
+        let expires = || is_expired(space, self.db, key, now);
+        space.has(slot) && !self.has_failed() && (self.was_expired || !expires())
+    }
+}
+
+fn is_expired(space: &Keyspace, db: u32, key: Key<'_>, now: Millis) -> bool {
+    let there = space.table(db, key.slot).and_then(|table| table.get(key.in_table()));
+    there.is_some_and(|entry: &Entry| entry.is_due(now))
+}

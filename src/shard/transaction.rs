@@ -1,0 +1,285 @@
+//! A transaction: its commands are queued, and EXEC runs them at one moment.
+//!
+//! EXEC goes to the slots of its commands and of what its client watches, as a command over several
+//! shards does, and runs where all of them are: with SCAN, KEYS or FLUSHALL among its commands that
+//! is everything. What has to happen ahead of its commands happens ahead of the first. Their effects
+//! are one record. A panic in one of them takes all of them back.
+//!
+//! A command that the server performs (CONFIG SET, INFO) is performed while the transaction keeps
+//! all that it holds. The thread where it runs does that, since its client may be gone.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::base::millis::Millis;
+use crate::batch::Batch;
+use crate::commands::action::Action;
+use crate::commands::call::Call;
+use crate::commands::command::{Command, Flags};
+use crate::commands::error::CommandError;
+use crate::hook::Phase;
+use crate::resp::Reply;
+use crate::shard::Ticks;
+use crate::shard::call::{Given, Ran};
+use crate::shard::execute::{Around, Ended, Engine, Marks, Origin};
+use crate::transaction::{Exec, Queue};
+
+const WITHOUT_MULTI: CommandError = CommandError::Text("ERR EXEC without MULTI");
+const ABORTED: CommandError =
+    CommandError::Text("EXECABORT Transaction discarded because of previous errors.");
+const TOO_LARGE: CommandError = CommandError::Text("ERR the transaction is too large");
+const NO_MONITOR: CommandError =
+    CommandError::Text("ERR MONITOR isn't allowed for DENY BLOCKING client");
+
+impl Engine {
+    /// Queues the next call of a batch. Returns the time after it.
+    pub(super) fn queue(
+        &mut self,
+        given: &Given,
+        batch: &mut Batch,
+        command: &'static Command,
+        start: u64,
+        clock: &mut dyn Ticks,
+    ) -> u64 {
+        let marks = Marks { reply: batch.replies.len(), effects: self.tools.effects.len() };
+        let (call, mut around) = batch.split(command, given);
+        let admitted = self.admit(&call, around.session).and_then(|()| may_be_queued(command));
+        if let Err(error) = admitted {
+            let (ended, end) = (Ended::Refused(Box::new(error)), clock.nanos());
+            around.session.transaction.iter_mut().for_each(|queued| queued.abort());
+            self.close(&call, &mut around, &ended, marks, end - start);
+            batch.advance(ended.error());
+            return end;
+        }
+        let Batch { frames, input, session, replies, next, .. } = batch;
+        let frame = &frames.frames[*next];
+        let (bytes, spans) = (frames.bytes_of(frame, input), frames.args_of(frame));
+        let mut reply = Reply::new(replies, session.resp3);
+        let queued = session.transaction.get_or_insert_default();
+        if queued.push(command, bytes, spans, frame.raw, &given.hasher) {
+            reply.simple("QUEUED");
+        } else {
+            queued.abort();
+            TOO_LARGE.reply(&mut reply);
+        }
+        session.last = Some(command);
+        session.commands += 1;
+        self.sinks.replied(session, replies, marks.reply);
+        batch.advance(None);
+        clock.nanos()
+    }
+
+    /// Runs the next call of a batch, which is EXEC and whose slots are here, or goes on with it.
+    pub(super) fn exec(
+        &mut self,
+        given: &Given,
+        batch: &mut Batch,
+        command: &'static Command,
+        start: u64,
+        clock: &mut dyn Ticks,
+    ) -> Ran {
+        let reply = batch.exec.as_ref().map_or(batch.replies.len(), |exec| exec.reply);
+        let begun = match batch.exec.take() {
+            Some(exec) => Ok(exec),
+            None => self.begin_exec(given, batch, command),
+        };
+        let goes_on = |end| Ran { end, panicked: false, lacks: false };
+        let (ended, before) = match begun {
+            Ok(mut exec) => {
+                let Some(ended) = self.run_queued(given, batch, &mut exec, clock) else {
+                    let end = clock.nanos();
+                    exec.nanos += end - start;
+                    batch.exec = Some(exec);
+                    return goes_on(end);
+                };
+                (ended, exec.nanos)
+            }
+            Err(Ended::GoesOn) => return goes_on(clock.nanos()),
+            Err(ended) => (ended, 0),
+        };
+        batch.session.transaction = None;
+        batch.session.watches.clear();
+        let end = clock.nanos();
+        let marks = Marks { reply, effects: self.tools.effects.len() };
+        let (call, mut around) = batch.split(command, given);
+        self.close(&call, &mut around, &ended, marks, before + end - start);
+        batch.advance(ended.error());
+        Ran { end, panicked: matches!(ended, Ended::Panicked), lacks: false }
+    }
+
+    /// Begins a transaction.
+    ///
+    /// # Errors
+    /// How EXEC ended, where it runs nothing; or that it goes on later, where something goes ahead
+    /// of it.
+    fn begin_exec(
+        &mut self,
+        given: &Given,
+        batch: &mut Batch,
+        command: &'static Command,
+    ) -> Result<Box<Exec>, Ended> {
+        let failed = |error| Ended::Failed(Box::new(error));
+        let now = batch.now;
+        let (call, around) = batch.split(command, given);
+        let Some(queued) = around.session.transaction.as_deref() else {
+            return Err(failed(WITHOUT_MULTI));
+        };
+        if queued.is_aborted() {
+            return Err(failed(ABORTED));
+        }
+        if let Err(error) = self.admit(&call, around.session) {
+            let text = format!("EXECABORT Transaction discarded because of: {error}");
+            return Err(failed(CommandError::Quoted(text)));
+        }
+        let db = around.session.db;
+        let calls = (0..).map_while(|index| queued.get(index)).map(|queue| given.call(queue, now));
+        let waits = self.phase == Phase::Serving
+            && calls.fold(false, |waits, call| waits | self.goes_ahead(&call, db));
+        if waits {
+            return Err(Ended::GoesOn);
+        }
+        if !around.session.watches.iter().all(|watch| watch.holds(&self.space, now)) {
+            Reply::new(around.replies, around.session.resp3).null_array();
+            return Err(Ended::Ran);
+        }
+        let transaction = *around.session.transaction.take().unwrap_or_default();
+        let reply = around.replies.len();
+        Reply::new(around.replies, around.session.resp3).array(transaction.len());
+        Ok(Box::new(Exec::new(transaction, reply)))
+    }
+
+    /// Runs the commands of a transaction from the next one on, whole or not at all. Returns how it
+    /// ended; nothing where the batch has an action to be performed first.
+    fn run_queued(
+        &mut self,
+        given: &Given,
+        batch: &mut Batch,
+        exec: &mut Exec,
+        clock: &mut dyn Ticks,
+    ) -> Option<Ended> {
+        // The shard broke while an action was performed: what the transaction has changed is lost.
+        if exec.next > 0 && self.phase != Phase::Serving {
+            self.drop_keys_of(given, exec);
+            return Some(Ended::Panicked);
+        }
+        let mark = self.tools.effects.len();
+        self.tools.effects.resume(std::mem::take(&mut exec.effects));
+        let ran = catch_unwind(AssertUnwindSafe(|| {
+            while exec.next < exec.transaction.len() {
+                if let Some(action) = self.run_next_queued(given, batch, exec, clock) {
+                    return Some(action);
+                }
+                exec.next += 1;
+            }
+            None
+        }));
+        match ran {
+            Ok(Some(action)) => {
+                exec.effects = self.tools.effects.suspend(mark);
+                batch.action = Some(*action);
+                None
+            }
+            Ok(None) => {
+                self.tools.effects.close();
+                batch.has_written |= self.tools.effects.len() > mark;
+                Some(Ended::Ran)
+            }
+            Err(panic) => {
+                drop(self.tools.effects.suspend(mark));
+                if let Some(queue) = exec.transaction.get(exec.next) {
+                    self.note_panic(queue.command, panic.as_ref());
+                }
+                self.drop_keys_of(given, exec);
+                Some(Ended::Panicked)
+            }
+        }
+    }
+
+    /// Runs the next command of a transaction. Returns the action that it asks for.
+    fn run_next_queued(
+        &mut self,
+        given: &Given,
+        batch: &mut Batch,
+        exec: &mut Exec,
+        clock: &mut dyn Ticks,
+    ) -> Option<Box<Action>> {
+        let Exec { transaction, next, databases, .. } = exec;
+        let queue = transaction.get(*next)?;
+        let Batch { session, replies, now, .. } = batch;
+        if !databases.contains(&session.db) {
+            databases.push(session.db);
+        }
+        let call = given.call(queue, *now);
+        let (mut walk, mut wider) = (None, Vec::new());
+        let mut around = Around { session, replies, walk: &mut walk, wider: &mut wider };
+        let marks = Marks { reply: around.replies.len(), effects: self.tools.effects.len() };
+        let start = clock.nanos();
+        let mut at = start;
+        loop {
+            let (ended, end) = self.execute(&call, &mut around, Origin::Transaction, at, clock);
+            at = end;
+            let error = match ended {
+                Ended::GoesOn => continue,
+                Ended::Asks(action) if *action == Action::Monitor => NO_MONITOR,
+                Ended::Asks(action) => return Some(action),
+                // Its slots are all here: the shard is not trusted, or is rebuilt.
+                Ended::Lacks => CommandError::Loading,
+                _ => return None,
+            };
+            let ended = Ended::Failed(Box::new(error));
+            self.close(&call, &mut around, &ended, marks, end - start);
+            return None;
+        }
+    }
+
+    /// The action of a transaction's next command was performed; its reply begins at `mark`.
+    pub(super) fn performed_in_exec(
+        &mut self,
+        given: &Given,
+        batch: &mut Batch,
+        mark: usize,
+        nanos: u64,
+        result: Result<(), CommandError>,
+    ) {
+        let Some(mut exec) = batch.exec.take() else { return };
+        if let Some(queue) = exec.transaction.get(exec.next) {
+            let call = given.call(queue, batch.now);
+            let Batch { session, replies, walk, wider, .. } = batch;
+            let mut around = Around { session, replies, walk, wider };
+            let marks = Marks { reply: mark, effects: self.tools.effects.len() };
+            self.close(&call, &mut around, &Ended::of(result), marks, nanos);
+        }
+        exec.next += 1;
+        batch.exec = Some(exec);
+    }
+
+    /// Drops the keys of a transaction that broke, where no journal can tell what they held.
+    fn drop_keys_of(&mut self, given: &Given, exec: &Exec) {
+        if self.has_journal {
+            return;
+        }
+        for queue in (0..=exec.next).map_while(|index| exec.transaction.get(index)) {
+            let call = given.call(queue, Millis(0));
+            for db in &exec.databases {
+                call.declared_keys().for_each(|key| self.drop_key(*db, key));
+            }
+        }
+    }
+}
+
+impl Given {
+    /// A queued command as a call at `now`.
+    fn call<'a>(&'a self, queue: Queue<'a>, now: Millis) -> Call<'a> {
+        let Queue { command, input, spans, raw, keys } = queue;
+        let Given { map, settings, hasher } = self;
+        Call { command, input, spans, raw, now, hasher, settings, map, keys }
+    }
+}
+
+/// Whether a command may stand in a transaction.
+fn may_be_queued(command: &Command) -> Result<(), CommandError> {
+    if command.flags.has(Flags::NO_MULTI) {
+        let text = format!("ERR Command '{}' not allowed inside a transaction", command.name);
+        return Err(CommandError::Quoted(text));
+    }
+    Ok(())
+}

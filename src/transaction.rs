@@ -1,0 +1,180 @@
+//! What a client has queued between MULTI and EXEC.
+//!
+//! The commands are copied, one behind the other, since the buffer that they came in goes back to
+//! its thread. They count against the query buffer of their client. Their keys are found when they
+//! are queued, so that EXEC knows its slots.
+
+use std::ops::Range;
+
+use crate::base::hash::Hasher;
+use crate::commands::command::Command;
+use crate::commands::positions;
+use crate::commands::run::Run;
+use crate::keyspace::effect::Suspended;
+use crate::keyspace::key::KeyAt;
+use crate::resp::Span;
+
+/// Bytes that spans can tell apart.
+const BYTES_MAX: usize = u32::MAX as usize;
+
+/// One command that waits for EXEC.
+#[derive(Clone, Debug)]
+struct Queued {
+    command: &'static Command,
+    raw: Span,
+    words: Range<usize>,
+    keys: Range<usize>,
+}
+
+/// The commands between MULTI and EXEC.
+#[derive(Clone, Debug, Default)]
+pub struct Transaction {
+    queued: Vec<Queued>,
+    words: Vec<Span>,
+    bytes: Vec<u8>,
+    keys: Vec<KeyAt>,
+    is_aborted: bool,
+    writes: bool,
+    needs_all: bool,
+    needs_server: bool,
+}
+
+/// A transaction that runs, and how far it has come.
+#[derive(Debug)]
+pub(crate) struct Exec {
+    pub(crate) transaction: Transaction,
+    /// The next command to run.
+    pub(crate) next: usize,
+    /// Where the reply of EXEC begins in that of the batch.
+    pub(crate) reply: usize,
+    /// How long the commands before took, in nanoseconds.
+    pub(crate) nanos: u64,
+    /// The databases on which they ran.
+    pub(crate) databases: Vec<u32>,
+    /// What they have changed, while a server command is performed.
+    pub(crate) effects: Suspended,
+}
+
+impl Exec {
+    /// The transaction begins; its reply stands from `reply` on.
+    pub(crate) fn new(transaction: Transaction, reply: usize) -> Exec {
+        Exec {
+            transaction,
+            next: 0,
+            reply,
+            nanos: 0,
+            databases: Vec::new(),
+            effects: Suspended::default(),
+        }
+    }
+}
+
+/// A queued command with its words, as a [`Call`](crate::commands::call::Call) has them.
+pub(crate) struct Queue<'a> {
+    pub(crate) command: &'static Command,
+    pub(crate) input: &'a [u8],
+    pub(crate) spans: &'a [Span],
+    pub(crate) raw: &'a [u8],
+    pub(crate) keys: &'a [KeyAt],
+}
+
+impl Transaction {
+    /// Queues a command: `raw` is all of it in `input`, where `spans` stand too. Returns false
+    /// where it is too much.
+    pub(crate) fn push(
+        &mut self,
+        command: &'static Command,
+        input: &[u8],
+        spans: &[Span],
+        raw: Span,
+        hasher: &Hasher,
+    ) -> bool {
+        let start = self.bytes.len();
+        if start + raw.len as usize > BYTES_MAX {
+            return false;
+        }
+        self.bytes.extend_from_slice(raw.of(input));
+        let (words, keys) = (self.words.len(), self.keys.len());
+        let moved = |span: &Span| Span { start: span.start - raw.start + start as u32, ..*span };
+        self.words.extend(spans.iter().map(moved));
+        let (spans, bytes) = (&self.words[words..], &self.bytes);
+        match command.only_key(spans.len()) {
+            Some(at) => {
+                self.keys.extend(spans.get(at).map(|span| KeyAt::new(at, span.of(bytes), hasher)))
+            }
+            None => {
+                let mut found = Vec::new();
+                positions::keys_at(command, spans, bytes, hasher, &mut found);
+                self.keys.append(&mut found);
+            }
+        }
+        self.writes |= command.writes();
+        self.needs_server |= matches!(command.run, Run::Server(_));
+        self.needs_all |= matches!(command.run, Run::All(_) | Run::Steps(_) | Run::Walk(_))
+            || positions::are_anywhere(command, spans, bytes);
+        self.queued.push(Queued {
+            command,
+            raw: Span { start: start as u32, len: raw.len },
+            words: words..self.words.len(),
+            keys: keys..self.keys.len(),
+        });
+        true
+    }
+
+    /// A command could not be queued: EXEC runs none.
+    pub(crate) fn abort(&mut self) {
+        self.is_aborted = true;
+    }
+
+    /// A command could not be queued.
+    pub(crate) fn is_aborted(&self) -> bool {
+        self.is_aborted
+    }
+
+    /// How many commands are queued.
+    pub fn len(&self) -> usize {
+        self.queued.len()
+    }
+
+    /// True when none is queued.
+    pub fn is_empty(&self) -> bool {
+        self.queued.is_empty()
+    }
+
+    /// Bytes of the requests that are queued.
+    pub fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// One of them changes the data set.
+    pub fn writes(&self) -> bool {
+        self.writes
+    }
+
+    /// One of them is over every slot, or may meet any.
+    pub(crate) fn needs_all(&self) -> bool {
+        self.needs_all
+    }
+
+    /// One of them is performed by the server.
+    pub(crate) fn needs_server(&self) -> bool {
+        self.needs_server
+    }
+
+    /// The keys of all commands.
+    pub(crate) fn keys(&self) -> &[KeyAt] {
+        &self.keys
+    }
+
+    /// The command at `index`.
+    pub(crate) fn get(&self, index: usize) -> Option<Queue<'_>> {
+        let Queued { command, raw, words, keys } = self.queued.get(index)?;
+        Some(Queue {
+            command,
+            input: &self.bytes,
+            spans: &self.words[words.clone()],
+            raw: raw.of(&self.bytes),
+            keys: &self.keys[keys.clone()],
+        })
+    }
+}
