@@ -151,9 +151,9 @@ impl Conversation {
         thread.with_shard(|shard| core.next(shard.settings(), &mut thread.pool(), codec))
     }
 
-    /// Writes some of what is due to the client.
+    /// Writes some of the pending output.
     fn poll_write(&mut self, task: &mut TaskContext<'_>) -> Poll<Result<(), Reason>> {
-        match self.stream.poll_write(task, self.core.due()) {
+        match self.stream.poll_write(task, self.core.unsent()) {
             Poll::Ready(Ok(0) | Err(_)) => {
                 let held = self.stream.held().unwrap_or_else(|error| {
                     debug!(client = self.id, "the rest of the input cannot be read: {error}");
@@ -255,7 +255,7 @@ impl Conversation {
         self.performance = Some((action, batch, began));
     }
 
-    /// Goes on with the action under way, whether or not its client takes what is due to it.
+    /// Goes on with the action under way, whether or not its client takes its pending output.
     fn poll_action(&mut self, task: &mut TaskContext<'_>) {
         if let Some((action, ..)) = &mut self.performance
             && let Poll::Ready(result) = action.as_mut().poll(task)
