@@ -49,7 +49,7 @@ pub enum Event {
     Command,
     /// A command that is declared fast.
     FastCommand,
-    /// Taking out keys that are due.
+    /// Taking out expired keys.
     ExpireCycle,
     /// A write to the journal.
     AofWrite,

@@ -362,8 +362,8 @@ impl Thread {
     /// Wakes the runner when a turn left something to do, now or earlier than its alarm.
     fn wake_for_leftovers(&self) {
         let shard = self.shard.borrow();
-        let is_earlier = match (shard.next_due(), self.alarm.get()) {
-            (Some(due), Some(alarm)) => due < alarm,
+        let is_earlier = match (shard.next_deadline(), self.alarm.get()) {
+            (Some(deadline), Some(alarm)) => deadline < alarm,
             (Some(_), None) => true,
             (None, _) => false,
         };

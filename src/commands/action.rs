@@ -127,7 +127,7 @@ pub enum Debug {
         /// How long, in milliseconds.
         millis: u64,
     },
-    /// Whether keys are taken out when they are due, or only when they are looked at.
+    /// Whether keys are taken out when they expire, or only when they are looked at.
     SetActiveExpire(bool),
     /// Whether calls of a batch run shard by shard, out of their order.
     BreakOrder(bool),

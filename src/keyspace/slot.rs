@@ -19,13 +19,18 @@ pub struct Slot {
     zero: Table,
     others: Vec<(u32, Table)>,
     /// A lower bound of all deadlines in the slot: what the keyspace has filed it under.
-    pub(super) due: Millis,
+    pub(super) filed: Millis,
     pub(crate) written: Written,
 }
 
 impl Default for Slot {
     fn default() -> Slot {
-        Slot { zero: Table::default(), others: Vec::new(), due: NEVER, written: Written::default() }
+        Slot {
+            zero: Table::default(),
+            others: Vec::new(),
+            filed: NEVER,
+            written: Written::default(),
+        }
     }
 }
 
@@ -96,7 +101,7 @@ impl Slot {
     }
 
     /// The lower bound as the tables have it now.
-    pub(super) fn tables_due(&self) -> Millis {
-        self.tables().map(|(_, table)| table.due()).min().unwrap_or(NEVER)
+    pub(super) fn next_of_tables(&self) -> Millis {
+        self.tables().map(|(_, table)| table.next_deadline()).min().unwrap_or(NEVER)
     }
 }

@@ -301,7 +301,7 @@ impl Shard {
         self.serve_waiting();
     }
 
-    /// Whether keys are taken out when they are due, or only when they are looked at.
+    /// Whether keys are taken out when they expire, or only when they are looked at.
     pub fn set_active_expire(&mut self, on: bool) {
         self.active_expire = on;
     }

@@ -139,7 +139,7 @@ impl Shard {
         self.serve();
     }
 
-    /// Applies records. `now` is the time of the load: keys that are due are loaded like the rest
+    /// Applies records. `now` is the time of the load: expired keys are loaded like the rest
     /// and taken out afterwards, so that what follows them finds what it found.
     ///
     /// Returns what is not applied, with its position among the records. The first refusal is the

@@ -140,7 +140,7 @@ impl Thread {
     }
 
     /// True when the shard has something to do.
-    pub fn is_due(&self, now: Millis) -> bool {
+    pub fn wakes(&self, now: Millis) -> bool {
         self.is_woken || self.alarm <= now
     }
 
@@ -221,7 +221,11 @@ impl Thread {
         self.is_woken |= more;
         self.busy_until_us = context.now_us + (self.looks.nanos - began) / 1_000;
         let tick = now.saturating_add(TICK_MS as i64);
-        self.alarm = self.shard.next_due().map_or(tick, |due| due.min(tick)).max(Millis(now.0 + 1));
+        self.alarm = self
+            .shard
+            .next_deadline()
+            .map_or(tick, |deadline| deadline.min(tick))
+            .max(Millis(now.0 + 1));
     }
 
     fn work(&mut self, now: Millis, history: &RefCell<History>) -> bool {

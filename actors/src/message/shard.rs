@@ -87,7 +87,7 @@ pub enum Disturb {
     Remake,
     /// Hold up the thread, in milliseconds.
     Stall(u64),
-    /// Whether keys are taken out when they are due.
+    /// Whether keys are taken out when they expire.
     ActiveExpire(bool),
     /// Whether calls run out of their order.
     BreakOrder(bool),
