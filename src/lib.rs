@@ -22,6 +22,7 @@ pub mod clients;
 pub mod counted;
 pub mod hook;
 pub mod hooks;
+pub mod lending;
 pub mod restarts;
 pub mod router;
 pub mod shard;

@@ -17,8 +17,8 @@ use tracing::{info, warn};
 use troupe::aof::change::Event;
 use troupe::base::millis::Millis;
 use troupe::hook::Phase;
+use troupe::question::Question;
 use troupe::shard::SLICE_NS;
-use troupe::shard::question::Question;
 use troupe::stream::Policy;
 
 use crate::allocator;

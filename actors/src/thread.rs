@@ -19,9 +19,10 @@ use troupe::base::millis::Millis;
 use troupe::batch::Batch;
 use troupe::commands::error::CommandError;
 use troupe::connection::Pool;
+use troupe::hook::push::Push;
 use troupe::shard::Shard;
 use troupe::shard::letter::Letter;
-use troupe::shard::turn::{Push, Ready};
+use troupe::shard::turn::Ready;
 use troupe::stream::{Policy, Progress};
 
 use crate::clock::Clock;

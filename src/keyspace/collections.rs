@@ -213,7 +213,8 @@ fn typed<T: Typed>(entry: Option<&Entry>) -> Result<Option<Ref<'_, T>>, KeyError
 
 #[cfg(test)]
 mod tests {
-    use crate::shard::question::{Answer, Question};
+    use crate::hook::answer::Answer;
+    use crate::question::Question;
     use crate::testing::{Still, Store};
 
     /// Keys of a database that hold elements with deadlines, as INFO tells it.

@@ -6,7 +6,7 @@
 //! keeps them back until it is done. Left alone are batches with a command that does not run on
 //! keys, and for the order those with a call of several keys.
 
-use crate::batch::{Batch, Routed};
+use crate::batch::{Batch, Routed, Scattered};
 use crate::keyspace::key::KeyAt;
 use crate::resp::{Frame, Span, encode};
 use crate::shard::Shard;
@@ -26,17 +26,6 @@ impl Broken {
     pub(super) fn any(self) -> bool {
         self.order || self.atomicity || self.loses
     }
-}
-
-/// Where the replies of a batch belong whose calls are out of their order.
-#[derive(Debug)]
-pub(crate) struct Scattered {
-    /// For each call as it runs, the number of the request that it is, or is a piece of.
-    requests: Vec<usize>,
-    /// Where the replies begin.
-    begin: usize,
-    /// For each call that ran, where its reply ends.
-    pub(super) ends: Vec<usize>,
 }
 
 impl Shard {

@@ -8,7 +8,7 @@ use crate::commands::call::Call;
 use crate::commands::command::Command;
 use crate::commands::error::CommandError;
 use crate::commands::registry;
-use crate::resp::{ProtocolError, Reply, Span};
+use crate::resp::{ProtocolError, Reply};
 use crate::route::Map;
 use crate::session::Session;
 use crate::settings::Settings;
@@ -33,16 +33,6 @@ pub(super) struct Ran {
 }
 
 impl Batch {
-    /// The arguments of the next call.
-    pub(crate) fn spans(&self) -> &[Span] {
-        self.frames.args_of(&self.frames.frames[self.next])
-    }
-
-    /// The bytes that the spans of the next call point into.
-    pub(crate) fn bytes(&self) -> &[u8] {
-        self.frames.bytes_of(&self.frames.frames[self.next], &self.input)
-    }
-
     /// The next call, and beside it what it may change.
     #[inline]
     fn split<'a>(

@@ -81,20 +81,17 @@
 //! All errands go upwards, so none waits for one that waits for it. Batches for other slots go on
 //! at both shards meanwhile. A shard never waits: what cannot run yet is put aside (`waiting`).
 //! A loan comes home once, whatever panics; after a panic it comes home as torn, and its owner is
-//! rebuilt from the journal ([`loan`]).
+//! rebuilt from the journal ([`loan`](crate::lending::loan)).
 
-pub(crate) mod broken;
+mod broken;
 mod call;
-pub mod errand;
 mod execute;
 mod expire;
 mod gates;
 mod lend;
 pub mod letter;
-pub mod loan;
 mod new_base;
 pub mod placing;
-pub mod question;
 pub mod refusal;
 #[cfg(test)]
 mod regressions;
@@ -113,6 +110,7 @@ use crate::batch::Batch;
 use crate::clients::MonitorClient;
 use crate::commands::error::CommandError;
 use crate::counted::counters::Counters;
+use crate::hook::answer::{Answer, Report};
 use crate::hook::{Gate, Listener, Phase, Published, Sink};
 use crate::keyspace::access::AccessClock;
 use crate::keyspace::discarded::Discarded;
@@ -120,6 +118,9 @@ use crate::keyspace::effect::Effects;
 use crate::keyspace::keys::{Figures, Tools};
 use crate::keyspace::listener::Listeners;
 use crate::keyspace::space::Keyspace;
+use crate::lending::Post;
+use crate::lending::{Lent, Returned};
+use crate::question::Question;
 use crate::resp::ProtocolError;
 use crate::route::{Map, ShardId};
 use crate::settings::Settings;
@@ -127,9 +128,7 @@ use crate::shard::broken::Broken;
 use crate::shard::call::Given;
 use crate::shard::execute::Engine;
 use crate::shard::gates::Gates;
-use crate::shard::letter::{Lent, Letter, Returned};
-use crate::shard::loan::Post;
-use crate::shard::question::{Answer, Question, Report};
+use crate::shard::letter::Letter;
 use crate::shard::replay::Rebuilt;
 use crate::shard::sinks::Sinks;
 use crate::shard::turn::{Held, Outbox};

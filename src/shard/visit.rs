@@ -11,12 +11,12 @@ use crate::base::millis::Millis;
 use crate::batch::Batch;
 use crate::commands::command::{Command, Run};
 use crate::hook::Phase;
+use crate::lending::Post;
+use crate::lending::errand::{Errand, Need, Stop};
 use crate::route::Map;
-use crate::shard::errand::{Errand, Need, Stop};
 use crate::shard::execute::Engine;
 use crate::shard::lend::is_met;
 use crate::shard::letter::Letter;
-use crate::shard::loan::Post;
 use crate::shard::{REPLIES_MARK, SLICE_NS, Shard, Ticks};
 
 /// Slots beside those of its keys that a call takes one by one; with more of them, it takes all.

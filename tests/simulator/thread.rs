@@ -15,13 +15,14 @@ use troupe::base::millis::Millis;
 use troupe::batch::Home;
 use troupe::connection::Pool;
 use troupe::hook::Phase;
+use troupe::hook::answer::{Answer, Report};
 use troupe::hooks::journal::JournalWrites;
 use troupe::hooks::loading::Loading;
 use troupe::hooks::pause::Paused;
 use troupe::hooks::permission::Permitted;
+use troupe::question::Question;
 use troupe::route::{Map, ShardId};
 use troupe::shard::letter::Letter;
-use troupe::shard::question::{Answer, Question, Report};
 use troupe::shard::turn::Ready;
 use troupe::shard::{Parts, SLICE_NS, Shard, Ticks};
 

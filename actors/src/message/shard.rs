@@ -3,8 +3,9 @@
 
 use actix::Message;
 use tokio::sync::oneshot;
+use troupe::hook::answer::Answer;
 use troupe::keyspace::space::Slots;
-use troupe::shard::question::{Answer, Question};
+use troupe::question::Question;
 use troupe::shard::refusal::Refusal;
 use troupe::shard::replay::Records;
 use troupe::stream::Progress;

@@ -3,7 +3,8 @@
 use super::{BYTES_A_TURN, SLICE_NS, Shard, Ticks};
 use crate::base::slot::{self, SLOTS};
 use crate::keyspace::effect::Effects;
-use crate::shard::letter::{Lent, Letter, Returned};
+use crate::lending::{Lent, Returned};
+use crate::shard::letter::Letter;
 use crate::testing::{Shards, Still, Store, printed};
 
 /// A clock that goes on at each look at it.

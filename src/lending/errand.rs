@@ -7,8 +7,9 @@
 
 use std::sync::Arc;
 
+use crate::lending::Post;
+use crate::lending::loan::Loan;
 use crate::route::{Map, ShardId};
-use crate::shard::loan::{Loan, Post};
 
 /// What one shard has to give.
 #[derive(Clone, Debug, PartialEq, Eq)]
