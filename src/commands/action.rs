@@ -95,6 +95,12 @@ pub enum Gathered {
     MemoryDoctor,
 }
 
+/// True when INFO with these arguments names this section, alone or with all others.
+pub fn names_section(asked: &[Vec<u8>], section: &str) -> bool {
+    let is_named = |word: &str| asked.iter().any(|name| name.eq_ignore_ascii_case(word.as_bytes()));
+    [section, "all", "everything"].into_iter().any(is_named)
+}
+
 /// SHUTDOWN and its options.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the options of the command")]
