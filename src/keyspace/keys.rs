@@ -24,7 +24,7 @@ use crate::keyspace::listener::{Event, Listeners, Owed};
 use crate::keyspace::slot::Table;
 use crate::keyspace::space::Keyspace;
 
-/// What is kept and lent between calls beside the keys.
+/// What a shard keeps from call to call beside its keys, and lends to each command that it runs.
 #[derive(Debug)]
 pub struct Tools {
     /// What the commands of this turn changed.
