@@ -77,7 +77,7 @@ impl Shard {
             }
         }
         if self.broken.order && calls.iter().all(|(_, _, routed)| routed.key.is_some()) {
-            let map = &self.given.map;
+            let map = &self.env.map;
             let turn = |slot| (map.shards() + map.owner(slot) - self.id) % map.shards();
             calls.sort_by_key(|(_, _, routed)| routed.key.map(|key| turn(key.slot)));
         }
@@ -113,7 +113,7 @@ impl Shard {
                 batch.frames.args.push(span(at, word.len()));
                 at += word.len() + b"\r\n".len();
             }
-            let key = Some(KeyAt::new(1, words[1], &self.given.hasher));
+            let key = Some(KeyAt::new(1, words[1], &self.env.hasher));
             let routed = Routed { key, ..routed };
             calls.push((request, Frame { raw, first, argc: 3, multibulk: false }, routed));
         }

@@ -36,7 +36,7 @@ impl Shard {
                 names.push((db, entry.key().to_vec(), entry.is_expired(now)));
             });
             for (db, name, is_expired) in names.drain(..) {
-                let key = Key::new(&name, &self.given.hasher);
+                let key = Key::new(&name, &self.env.hasher);
                 let mut keys = Keys::new(&mut self.engine.space, &mut self.engine.tools, db, now);
                 // The bound of the table already leaves out what was found: it must not be asked.
                 if is_expired {

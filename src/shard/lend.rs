@@ -28,7 +28,7 @@ impl Shard {
         let space = &mut self.engine.space;
         match need {
             Need::Slots(slots) => loan.take_slots(self.id, slots, space),
-            Need::Whole => loan.take_whole(self.id, space, &self.given.hasher),
+            Need::Whole => loan.take_whole(self.id, space, &self.env.hasher),
         }
         *at += 1;
     }
@@ -47,7 +47,7 @@ impl Shard {
 
     /// From now on no slot leaves its shard until the loan is given back.
     pub(super) fn hold_moves(&mut self, loan: &mut Loan) {
-        let shards = self.given.map.shards();
+        let shards = self.env.map.shards();
         for shard in (0..shards).filter(|shard| *shard != self.id) {
             self.outbox.letters.push((shard, Letter::HoldMoves(1)));
         }

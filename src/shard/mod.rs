@@ -91,7 +91,7 @@ mod gates;
 mod lend;
 pub mod letter;
 mod new_base;
-pub mod placing;
+pub mod placement;
 pub mod refusal;
 #[cfg(test)]
 mod regressions;
@@ -125,7 +125,7 @@ use crate::resp::ProtocolError;
 use crate::route::{Map, ShardId};
 use crate::settings::Settings;
 use crate::shard::broken::Broken;
-use crate::shard::call::Given;
+use crate::shard::call::Environment;
 use crate::shard::execute::Engine;
 use crate::shard::gates::Gates;
 use crate::shard::letter::Letter;
@@ -173,7 +173,7 @@ pub struct Parts {
 /// One shard.
 pub struct Shard {
     id: ShardId,
-    given: Given,
+    env: Environment,
     engine: Engine,
     active_expire: bool,
     waiting: Waiting,
@@ -227,7 +227,7 @@ impl Shard {
         };
         let mut shard = Shard {
             id: parts.id,
-            given: Given { map: parts.map, settings: parts.settings, hasher: parts.hasher },
+            env: Environment { map: parts.map, settings: parts.settings, hasher: parts.hasher },
             engine,
             active_expire: true,
             waiting: Waiting::default(),
@@ -265,12 +265,12 @@ impl Shard {
 
     /// The settings in force.
     pub fn settings(&self) -> &Arc<Settings> {
-        &self.given.settings
+        &self.env.settings
     }
 
     /// The map that it goes by.
     pub fn map(&self) -> &Arc<Map> {
-        &self.given.map
+        &self.env.map
     }
 
     /// The keys that are here.
@@ -280,7 +280,7 @@ impl Shard {
 
     /// How keys are hashed.
     pub fn hasher(&self) -> &Hasher {
-        &self.given.hasher
+        &self.env.hasher
     }
 
     /// The shard held its thread for this long, in nanoseconds of the thread's CPU time.
@@ -313,7 +313,7 @@ impl Shard {
         nanos: u64,
         result: Result<(), CommandError>,
     ) {
-        self.engine.performed(&self.given, batch, mark, nanos, result);
+        self.engine.performed(&self.env, batch, mark, nanos, result);
     }
 
     /// What the client sent is no request: it gets the error, unless it wants no replies.
@@ -329,9 +329,9 @@ impl Shard {
             Letter::Push(push) => self.outbox.arrived.push(Held::Push(push)),
             Letter::Return(returned) => self.take_back(returned),
             Letter::Routes(map) => {
-                if map.epoch() > self.given.map.epoch() {
-                    self.given.map = map;
-                    self.leaving.retain(|(slot, _)| self.given.map.owner(*slot) == self.id);
+                if map.epoch() > self.env.map.epoch() {
+                    self.env.map = map;
+                    self.leaving.retain(|(slot, _)| self.env.map.owner(*slot) == self.id);
                     self.ready.extend(self.waiting.drain());
                 }
             }
@@ -355,7 +355,7 @@ impl Shard {
             }
             Letter::Settings(settings) => {
                 self.engine.tools.clock = access_clock(&settings);
-                self.given.settings = settings;
+                self.env.settings = settings;
                 self.publish();
             }
             Letter::Monitors(monitors) => {
@@ -439,8 +439,8 @@ impl Shard {
 
     /// Tells the sinks what is published.
     fn publish(&mut self) {
-        let Shard { engine, given, monitors, .. } = self;
-        engine.sinks.adapt(&Published { settings: &given.settings, monitors });
+        let Shard { engine, env, monitors, .. } = self;
+        engine.sinks.adapt(&Published { settings: &env.settings, monitors });
     }
 
     fn take_back(&mut self, returned: Returned) {
@@ -483,9 +483,8 @@ impl Shard {
 
     /// Moves what can run now from the waiting to the ready.
     fn serve_waiting(&mut self) {
-        let Shard { waiting, engine, given, id, .. } = self;
-        while let Some(batch) =
-            waiting.pop(|need| lend::is_met(need, &engine.space, &given.map, *id))
+        let Shard { waiting, engine, env, id, .. } = self;
+        while let Some(batch) = waiting.pop(|need| lend::is_met(need, &engine.space, &env.map, *id))
         {
             self.ready.push_back(batch);
         }

@@ -14,7 +14,7 @@ use crate::settings::Renames;
 
 /// Where a record is applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Placing {
+pub enum Placement {
     /// On this shard, which has all that it needs.
     At(ShardId),
     /// On every shard: each does its own part.
@@ -24,32 +24,32 @@ pub enum Placing {
     Across(Option<ShardId>),
 }
 
-impl Placing {
+impl Placement {
     /// The place of a record by this map. What has no slot goes to the first shard, which says what
     /// is wrong with it, if anything is.
-    pub fn of(spans: &[Span], bytes: &[u8], map: &Map, renames: &Renames) -> Placing {
+    pub fn of(spans: &[Span], bytes: &[u8], map: &Map, renames: &Renames) -> Placement {
         let Found::Command(command) = registry::find_journaled(bytes, spans, renames) else {
-            return Placing::At(0);
+            return Placement::At(0);
         };
         match Reach::of(command, spans, bytes) {
-            Reach::Nothing => Placing::At(0),
-            Reach::Everything if reach::splits(command) => Placing::Split,
-            Reach::Everything => Placing::Across(None),
-            Reach::Keys => Placing::of_keys(command, spans, bytes, map),
+            Reach::Nothing => Placement::At(0),
+            Reach::Everything if reach::splits(command) => Placement::Split,
+            Reach::Everything => Placement::Across(None),
+            Reach::Keys => Placement::of_keys(command, spans, bytes, map),
         }
     }
 
-    fn of_keys(command: &Command, spans: &[Span], bytes: &[u8], map: &Map) -> Placing {
+    fn of_keys(command: &Command, spans: &[Span], bytes: &[u8], map: &Map) -> Placement {
         let mut slots = Vec::new();
         positions::slots(command, spans, bytes, &mut slots);
-        let [first, others @ ..] = &slots[..] else { return Placing::At(0) };
+        let [first, others @ ..] = &slots[..] else { return Placement::At(0) };
         let owner = map.owner(*first);
         let is_there = others.iter().all(|slot| map.owner(*slot) == owner);
         match (is_there, reach::splits(command)) {
-            (true, splits) if splits || others.is_empty() => Placing::At(owner),
-            (true, _) => Placing::Across(Some(owner)),
-            (false, true) => Placing::Split,
-            (false, false) => Placing::Across(None),
+            (true, splits) if splits || others.is_empty() => Placement::At(owner),
+            (true, _) => Placement::Across(Some(owner)),
+            (false, true) => Placement::Split,
+            (false, false) => Placement::Across(None),
         }
     }
 }
@@ -59,43 +59,43 @@ mod tests {
     use super::*;
 
     /// The place of a line with two shards, of which one has `a` and `c`, and the other `b`.
-    fn place(line: &str) -> Placing {
+    fn place(line: &str) -> Placement {
         let mut spans = Vec::new();
         let mut start = 0;
         for word in line.split(' ') {
             spans.push(Span { start, len: word.len() as u32 });
             start += word.len() as u32 + 1;
         }
-        Placing::of(&spans, line.as_bytes(), &Map::new(2), &Renames::default())
+        Placement::of(&spans, line.as_bytes(), &Map::new(2), &Renames::default())
     }
 
     #[test]
     fn a_record_goes_where_all_that_it_may_touch_is() {
-        for (line, placing) in [
-            ("SET a 1", Placing::At(1)),
-            ("SET b 1", Placing::At(0)),
-            ("LMOVE a {a}2 LEFT LEFT", Placing::At(1)),
-            ("MOVE a 3", Placing::At(1)),
-            ("MSET a 1 c 2", Placing::At(1)),
-            ("MSET a 1 b 2", Placing::Split),
-            ("DEL a b", Placing::Split),
-            ("FLUSHDB", Placing::Split),
-            ("SWAPDB 0 1", Placing::Split),
-            ("RENAME a c", Placing::Across(Some(1))),
-            ("RENAME a b", Placing::Across(None)),
-            ("COPY a b DB 3", Placing::Across(None)),
-            ("SORT a", Placing::At(1)),
-            ("SORT a STORE b", Placing::Across(None)),
-            ("SORT a BY nosort GET # STORE {a}2", Placing::At(1)),
-            ("SORT a BY w* STORE {a}2", Placing::Across(None)),
-            ("SORT a GET w*->f STORE a", Placing::Across(None)),
-            ("GEORADIUS a 15 37 200 km STORE b", Placing::Across(None)),
-            ("ZUNIONSTORE a 2 b c", Placing::Across(None)),
-            ("PFCOUNT a b", Placing::Across(None)),
-            ("FUNCTION FLUSH", Placing::At(0)),
-            ("NOCOMMAND a b", Placing::At(0)),
+        for (line, placement) in [
+            ("SET a 1", Placement::At(1)),
+            ("SET b 1", Placement::At(0)),
+            ("LMOVE a {a}2 LEFT LEFT", Placement::At(1)),
+            ("MOVE a 3", Placement::At(1)),
+            ("MSET a 1 c 2", Placement::At(1)),
+            ("MSET a 1 b 2", Placement::Split),
+            ("DEL a b", Placement::Split),
+            ("FLUSHDB", Placement::Split),
+            ("SWAPDB 0 1", Placement::Split),
+            ("RENAME a c", Placement::Across(Some(1))),
+            ("RENAME a b", Placement::Across(None)),
+            ("COPY a b DB 3", Placement::Across(None)),
+            ("SORT a", Placement::At(1)),
+            ("SORT a STORE b", Placement::Across(None)),
+            ("SORT a BY nosort GET # STORE {a}2", Placement::At(1)),
+            ("SORT a BY w* STORE {a}2", Placement::Across(None)),
+            ("SORT a GET w*->f STORE a", Placement::Across(None)),
+            ("GEORADIUS a 15 37 200 km STORE b", Placement::Across(None)),
+            ("ZUNIONSTORE a 2 b c", Placement::Across(None)),
+            ("PFCOUNT a b", Placement::Across(None)),
+            ("FUNCTION FLUSH", Placement::At(0)),
+            ("NOCOMMAND a b", Placement::At(0)),
         ] {
-            assert_eq!(place(line), placing, "{line}");
+            assert_eq!(place(line), placement, "{line}");
         }
     }
 }

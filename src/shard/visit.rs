@@ -27,7 +27,7 @@ const WIDER_MAX: usize = 1_024;
 pub(super) const TURN_BATCHES: usize = 64;
 
 /// Where the next call of a batch runs.
-pub(super) enum Place {
+pub(super) enum RunsAt {
     /// Here and now.
     Here,
     /// On another shard.
@@ -69,18 +69,18 @@ impl Shard {
                 return None;
             }
             self.warm(&mut batch);
-            match self.place(&mut batch) {
-                Place::Here => *now = self.call(&mut batch, *now, clock),
-                Place::Shard(shard) => {
+            match self.runs_at(&mut batch) {
+                RunsAt::Here => *now = self.call(&mut batch, *now, clock),
+                RunsAt::Shard(shard) => {
                     batch.note_warmed(0);
                     self.outbox.letters.push((shard, Letter::Visit(batch)));
                     return None;
                 }
-                Place::Wait(need) => {
+                RunsAt::Wait(need) => {
                     self.waiting.push(batch, need);
                     return None;
                 }
-                Place::Aside => {
+                RunsAt::Aside => {
                     self.set_aside.push_back(batch);
                     return None;
                 }
@@ -97,14 +97,14 @@ impl Shard {
     fn call(&mut self, batch: &mut Batch, now: u64, clock: &mut dyn Ticks) -> u64 {
         let Some(mut errand) = batch.errand.take() else {
             self.engine.warm_keys(batch);
-            return self.engine.call(&self.given, batch, now, clock).end;
+            return self.engine.call(&self.env, batch, now, clock).end;
         };
         let next = batch.next;
-        let Shard { engine, given, .. } = self;
+        let Shard { engine, env, .. } = self;
         let ran = catch_unwind(AssertUnwindSafe(|| {
             let mut engine = errand.loan.install(engine);
             engine.warm_keys(batch);
-            engine.call(given, batch, now, clock)
+            engine.call(env, batch, now, clock)
         }));
         let torn = ran.as_ref().map_or(true, |ran| ran.panicked);
         let lacks = ran.as_ref().is_ok_and(|ran| ran.lacks);
@@ -143,73 +143,73 @@ impl Shard {
         !self.ready.is_empty()
     }
 
-    fn place(&mut self, batch: &mut Batch) -> Place {
+    fn runs_at(&mut self, batch: &mut Batch) -> RunsAt {
         let routed = batch.routed[batch.next];
         let Some(command) = routed.command.filter(|_| batch.refused.is_none()) else {
-            return Place::Here;
+            return RunsAt::Here;
         };
         if self.is_held_back(batch) {
-            return Place::Aside;
+            return RunsAt::Aside;
         }
         match (command.run, routed.key) {
-            (Run::Keys(_) | Run::SessionAndKeys(_), Some(key)) => self.place_slot(key.slot),
-            (Run::Keys(_) | Run::SessionAndKeys(_), None) => self.place_keys(command, batch),
-            (Run::All(_), _) => self.place_errand(batch, Errand::for_all),
-            (Run::Steps(_), _) => self.place_errand(batch, Errand::for_steps),
+            (Run::Keys(_) | Run::SessionAndKeys(_), Some(key)) => self.slot_runs_at(key.slot),
+            (Run::Keys(_) | Run::SessionAndKeys(_), None) => self.keys_run_at(command, batch),
+            (Run::All(_), _) => self.errand_runs_at(batch, Errand::for_all),
+            (Run::Steps(_), _) => self.errand_runs_at(batch, Errand::for_steps),
             (Run::Walk(_), _) => match batch.walk.as_ref().and_then(|walk| walk.at) {
-                Some(slot) => self.place_slot(slot),
-                None => Place::Here,
+                Some(slot) => self.slot_runs_at(slot),
+                None => RunsAt::Here,
             },
-            (Run::Session(_) | Run::Server(_) | Run::Container, _) => Place::Here,
+            (Run::Session(_) | Run::Server(_) | Run::Container, _) => RunsAt::Here,
         }
     }
 
     #[inline]
-    fn place_slot(&mut self, slot: u16) -> Place {
+    fn slot_runs_at(&mut self, slot: u16) -> RunsAt {
         if self.engine.space.has(slot) && !self.waiting.wants(slot) {
-            return Place::Here;
+            return RunsAt::Here;
         }
-        match self.given.map.owner(slot) {
-            owner if owner == self.id => Place::Wait(Need::Slots(vec![slot])),
-            owner => Place::Shard(owner),
+        match self.env.map.owner(slot) {
+            owner if owner == self.id => RunsAt::Wait(Need::Slots(vec![slot])),
+            owner => RunsAt::Shard(owner),
         }
     }
 
     /// A command whose keys may lie in several slots, and in those that it met when it ran before.
-    fn place_keys(&mut self, command: &'static Command, batch: &mut Batch) -> Place {
-        batch.find_keys(command, &self.given.hasher);
+    fn keys_run_at(&mut self, command: &'static Command, batch: &mut Batch) -> RunsAt {
+        batch.find_keys(command, &self.env.hasher);
         if batch.errand.is_some() || batch.wider.len() > WIDER_MAX {
-            return self.place_errand(batch, Errand::for_all);
+            return self.errand_runs_at(batch, Errand::for_all);
         }
         let is_here = |slot| self.engine.space.has(slot) && !self.waiting.wants(slot);
         if batch.slots().all(is_here) {
-            return Place::Here;
+            return RunsAt::Here;
         }
         let mut slots = std::mem::take(&mut self.scratch);
         slots.extend(batch.slots());
         slots.sort_unstable();
         slots.dedup();
-        let place = if slots.iter().all(|slot| self.given.map.owner(*slot) == self.id) {
-            Place::Wait(Need::Slots(slots.clone()))
+        let runs_at = if slots.iter().all(|slot| self.env.map.owner(*slot) == self.id) {
+            RunsAt::Wait(Need::Slots(slots.clone()))
         } else {
-            self.place_errand(batch, |map, post| Errand::for_slots(&slots, map, post))
+            self.errand_runs_at(batch, |map, post| Errand::for_slots(&slots, map, post))
         };
         slots.clear();
         self.scratch = slots;
-        place
+        runs_at
     }
 
     /// A command over several shards: makes its errand on the first look, then goes by it.
-    fn place_errand(
+    fn errand_runs_at(
         &mut self,
         batch: &mut Batch,
         make: impl FnOnce(&Map, Arc<dyn Post>) -> Errand,
-    ) -> Place {
+    ) -> RunsAt {
         if batch.errand.is_none() {
-            if self.engine.ask_of_next(&self.given, batch, Engine::refuses) {
-                return Place::Here;
+            if self.engine.ask_of_next(&self.env, batch, Engine::refuses) {
+                return RunsAt::Here;
             }
-            let mut errand = make(&self.given.map, Arc::clone(&self.post));
+            let mut errand = make(&self.env.map, Arc::clone(&self.post));
             if batch.starts_again {
                 self.hold_moves(&mut errand.loan);
             }
@@ -219,24 +219,24 @@ impl Shard {
             let errand = batch.errand.as_deref_mut().expect("it was there or was just made");
             let stop = errand.stop().filter(|stop| stop.shard != self.id);
             if let Some(stop) = stop {
-                return Place::Shard(stop.shard);
+                return RunsAt::Shard(stop.shard);
             }
             if self.engine.phase != Phase::Serving {
                 self.turn_back(batch);
-                return Place::Here;
+                return RunsAt::Here;
             }
-            if !errand.is_on_its_way(&self.given.map) {
+            if !errand.is_on_its_way(&self.env.map) {
                 batch.starts_again |= errand.takes_last && errand.loan.holds();
                 self.turn_back(batch);
-                return self.place(batch);
+                return self.runs_at(batch);
             }
-            let Some(Stop { need, .. }) = errand.stop() else { return Place::Here };
-            let is_here = is_met(need, &self.engine.space, &self.given.map, self.id);
+            let Some(Stop { need, .. }) = errand.stop() else { return RunsAt::Here };
+            let is_here = is_met(need, &self.engine.space, &self.env.map, self.id);
             if !is_here || self.waiting.wants_any(need) {
-                return Place::Wait(need.clone());
+                return RunsAt::Wait(need.clone());
             }
             if errand.is_last() && !errand.takes_last {
-                return Place::Here;
+                return RunsAt::Here;
             }
             self.lend(errand);
         }
@@ -257,7 +257,7 @@ impl Shard {
         if *has_credit && pause.is_none() {
             return false;
         }
-        !batch.holds() && self.engine.ask_of_next(&self.given, batch, Engine::holds_back)
+        !batch.holds() && self.engine.ask_of_next(&self.env, batch, Engine::holds_back)
     }
 }
 

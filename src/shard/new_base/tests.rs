@@ -31,7 +31,7 @@ fn begin(shards: &mut Shards, number: u32) {
 /// Whether every slot of the shard is here and written.
 fn is_written(shard: &Shard) -> bool {
     let Some(base) = shard.engine.new_base else { return true };
-    let mut slots = shard.given.map.slots_of(shard.id);
+    let mut slots = shard.env.map.slots_of(shard.id);
     slots.all(|number| shard.engine.space.slot(number).is_some_and(|slot| base.has(slot)))
 }
 
