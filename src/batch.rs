@@ -20,11 +20,10 @@ use crate::commands::walk::Walk;
 use crate::keyspace::key::KeyAt;
 use crate::keyspace::space::Warm;
 use crate::keyspace::watched::Watch;
-use crate::resp::Frames;
+use crate::lending::errand::Errand;
+use crate::resp::{Frames, Span};
 use crate::session::Session;
 use crate::settings::Renames;
-use crate::shard::broken::Scattered;
-use crate::shard::errand::Errand;
 use crate::transaction::Exec;
 
 /// Keys of one call for which a batch keeps room.
@@ -46,6 +45,17 @@ pub(crate) struct Routed {
     pub command: Option<&'static Command>,
     /// Its key, where it has exactly one.
     pub key: Option<KeyAt>,
+}
+
+/// Where the replies of a batch belong whose calls are out of their order.
+#[derive(Debug)]
+pub(crate) struct Scattered {
+    /// For each call as it runs, the number of the request that it is, or is a piece of.
+    pub(crate) requests: Vec<usize>,
+    /// Where the replies begin.
+    pub(crate) begin: usize,
+    /// For each call that ran, where its reply ends.
+    pub(crate) ends: Vec<usize>,
 }
 
 /// The requests of one read, on their way.
@@ -180,6 +190,16 @@ impl Batch {
             });
             Some(Warm { slot, hash, inside: command.is_on_collections(), element })
         })
+    }
+
+    /// The arguments of the next call.
+    pub(crate) fn spans(&self) -> &[Span] {
+        self.frames.args_of(&self.frames.frames[self.next])
+    }
+
+    /// The bytes that the spans of the next call point into.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.frames.bytes_of(&self.frames.frames[self.next], &self.input)
     }
 
     /// Finds the keys of the next call, which may have several; of EXEC those of all that is queued

@@ -1,8 +1,10 @@
 //! The store without concurrency: bytes in, replies and effects out.
 //!
-//! Layers, bottom first; each may use those above it in this list and never one below.
+//! Layers, bottom first; each may use those above it in this list and never one below, but for a
+//! session, which knows the last command of its client. The last six stand side by side.
 
 pub mod base;
+
 pub mod resp;
 
 pub mod settings;
@@ -11,25 +13,34 @@ pub mod data;
 
 pub mod keyspace;
 
-pub mod question;
 pub mod route;
 
+pub mod question;
+
 pub mod commands;
+
 pub mod session;
 pub mod transaction;
 
-pub mod batch;
-pub mod clients;
-pub mod counted;
-pub mod hook;
-pub mod hooks;
-pub mod restarts;
-pub mod router;
-pub mod shard;
 pub mod stream;
+
+pub mod lending;
+
+pub mod batch;
+
+pub mod clients;
+
+pub mod counted;
+
+pub mod hook;
+
+pub mod shard;
 
 pub mod aof;
 pub mod connection;
+pub mod hooks;
+pub mod restarts;
+pub mod router;
 pub mod stats;
 
 /// The simulator's disk, which tests here use too, knows this package by its name.

@@ -1,5 +1,5 @@
 //! What is asked of every shard at once: the words of it, which commands say and every layer above
-//! them understands. What is answered is `crate::shard::question`'s.
+//! them understands. What is answered is `crate::hook::answer`'s.
 //!
 //! A question changes nothing but figures, so that it needs no order among shards.
 
@@ -49,7 +49,7 @@ pub enum Event {
     Command,
     /// A command that is declared fast.
     FastCommand,
-    /// Taking out keys that are due.
+    /// Taking out expired keys.
     ExpireCycle,
     /// A write to the journal.
     AofWrite,

@@ -311,8 +311,8 @@ fn a_login_and_what_follows_it_run_for_one_who_has_gone() {
     }
 }
 
-/// One that sends no more and reads nothing is bounded as any other: by the size of what is due to
-/// it, and by the time that it is silent.
+/// One that sends no more and reads nothing is bounded as any other: by the size of what is unsent,
+/// and by the time that it is silent.
 #[test]
 fn who_half_closes_and_does_not_read_is_closed_by_the_limits() {
     for limit in ["client-output-buffer-limit normal 8mb 0 0", "timeout 1"] {

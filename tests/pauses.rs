@@ -1,4 +1,4 @@
-//! Promise 6: no long pause. A table that grows, keys and elements that are due, and large values
+//! Promise 6: no long pause. A table that grows, keys and elements that expire, and large values
 //! that nobody can reach any more are worked off in pieces.
 //!
 //! The bounds are for a noisy machine and the debug profile, and far below what a table moved at
@@ -131,10 +131,10 @@ fn no_slice_is_long_while_large_values_are_dropped() {
     }
 }
 
-/// Elements that are due all at once are taken out piece by piece, also when a command wants their
+/// Elements that expire all at once are taken out piece by piece, also when a command wants their
 /// key meanwhile; none is seen or counted.
 #[test]
-fn no_slice_is_long_while_very_many_elements_are_due() {
+fn no_slice_is_long_while_very_many_elements_expire() {
     let server = Options::shards(1).start();
     let mut client = server.client();
     let name = |number: u64| format!("element:{number:08}");
@@ -148,24 +148,24 @@ fn no_slice_is_long_while_very_many_elements_are_due() {
         fill(&mut client, add, &stays[5..6], element);
         client.line(stays);
     }
-    let due = unix_ms() + 10_000;
+    let deadline = unix_ms() + 10_000;
     for (_, _, expire, _) in types {
         for start in (0..ELEMENTS).step_by(1_000) {
             let (expire, word) = expire.rsplit_once(' ').unwrap();
-            let line = format!("{expire} {due} {word} 1000");
+            let line = format!("{expire} {deadline} {word} 1000");
             let mut words: Vec<String> = line.split(' ').map(String::from).collect();
             words.extend((start..start + 1_000).map(name));
             client.pipeline(&[words]).unwrap();
         }
     }
-    assert!(unix_ms() < due, "the machine is too slow for this test");
-    until("the elements are due", SOON * 3, || unix_ms() >= due);
+    assert!(unix_ms() < deadline, "the machine is too slow for this test");
+    until("the elements have expired", SOON * 3, || unix_ms() >= deadline);
     client.line("CONFIG RESETSTAT");
     for length in ["HLEN h", "SCARD s", "ZCARD z"] {
         assert_eq!(client.line(length).number(), Some(1), "{length}");
     }
     let slice = longest_slices(&mut client)[0];
-    println!("3 x {ELEMENTS} elements are due: {slice} us");
+    println!("3 x {ELEMENTS} elements expire: {slice} us");
     assert!(slice <= SLICE_US_MAX, "{slice} us");
 }
 
@@ -229,9 +229,9 @@ struct Follower {
 }
 
 impl Follower {
-    /// The numbers of the keys `due:NUMBER` whose DEL has come since the last question.
+    /// The numbers of the keys `ttl:NUMBER` whose DEL has come since the last question.
     fn deleted(&mut self) -> Vec<u64> {
-        const MARK: &[u8] = b"$3\r\nDEL\r\n$10\r\ndue:";
+        const MARK: &[u8] = b"$3\r\nDEL\r\n$10\r\nttl:";
         const NUMBER: usize = 6;
         self.file.read_to_end(&mut self.rest).unwrap();
         let (mut found, mut done) = (Vec::new(), 0);
@@ -246,8 +246,8 @@ impl Follower {
     }
 }
 
-/// Sets keys that are due between one and three seconds later; tells of each deadline.
-fn set_due(server: &Server, keys: u64, seed: u64) -> HashMap<u64, u64> {
+/// Sets keys that expire between one and three seconds later; tells of each deadline.
+fn set_expiring(server: &Server, keys: u64, seed: u64) -> HashMap<u64, u64> {
     const PIPELINE: u64 = 200;
     let mut random = fastrand::Rng::with_seed(seed);
     let mut client = server.client();
@@ -258,7 +258,7 @@ fn set_due(server: &Server, keys: u64, seed: u64) -> HashMap<u64, u64> {
             .map(|number| {
                 let at = now + random.u64(1_000..3_000);
                 deadlines.insert(number, at);
-                let line = format!("SET due:{number:06} v PXAT {at}");
+                let line = format!("SET ttl:{number:06} v PXAT {at}");
                 line.split(' ').map(String::from).collect()
             })
             .collect();
@@ -267,7 +267,7 @@ fn set_due(server: &Server, keys: u64, seed: u64) -> HashMap<u64, u64> {
     deadlines
 }
 
-/// Keys that nobody looks at are gone, and their DELs in the journal, when they are due. The
+/// Keys that nobody looks at are gone, and their DELs in the journal, when they expire. The
 /// journal is not synced: what the disk takes for that is not the expiry's lateness.
 #[test]
 fn keys_expire_on_time_and_are_journaled() {
@@ -280,7 +280,7 @@ fn keys_expire_on_time_and_are_journaled() {
     let deadlines = std::thread::scope(|scope| {
         scope.spawn(|| light_load(&server, seed, &stop));
         let _stopper = StopAtEnd(&stop);
-        let setter = scope.spawn(|| set_due(&server, KEYS, seed));
+        let setter = scope.spawn(|| set_expiring(&server, KEYS, seed));
         until("every key is gone", SOON * 3, || {
             let deleted = follower.deleted();
             let now = unix_ms();

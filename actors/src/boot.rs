@@ -115,6 +115,15 @@ pub async fn start(launch: Launch) -> anyhow::Result<Server> {
         descriptors,
         shutdown,
     }));
+    for arbiter in &arbiters {
+        let actions = admin.clone();
+        arbiter.spawn_fn(move || {
+            THREAD.with(|thread| {
+                let thread = thread.get().expect("the shard of this thread was started");
+                thread.meet_actions(actions);
+            });
+        });
+    }
     // A score that the system does not take is in the log; the server can do without.
     let _ = admin.score(&settings);
     allocator::give_back_in_background(settings.jemalloc_bg_thread);
@@ -212,7 +221,7 @@ fn start_shards(
             let for_loans = post.clone();
             let parts =
                 Parts { id, map, settings, hasher, seed, gates, sinks, listeners, post: for_loans };
-            let thread = Rc::new(Thread::new(id, shard::Shard::new(parts), clock, shared, post));
+            let thread = Thread::new(id, shard::Shard::new(parts), clock, shared, post);
             THREAD.with(|own| {
                 let is_first = own.set(thread.clone()).is_ok();
                 assert!(is_first, "a thread has one shard");

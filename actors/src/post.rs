@@ -5,9 +5,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use troupe::lending::{self, GivenBack};
 use troupe::route::ShardId;
 use troupe::shard::letter::Letter;
-use troupe::shard::loan;
 
 use crate::inbox::Inbox;
 
@@ -57,10 +57,10 @@ impl Post {
     }
 }
 
-impl loan::Post for Post {
-    fn post(&self, to: ShardId, letter: Letter) {
+impl lending::Post for Post {
+    fn post(&self, to: ShardId, given_back: GivenBack) {
         if !self.is_closed.load(Ordering::Relaxed) {
-            self.inbox(to).send(letter, true);
+            self.inbox(to).send(given_back.into(), true);
         }
     }
 }

@@ -17,8 +17,8 @@ use tracing::{info, warn};
 use troupe::aof::change::Event;
 use troupe::base::millis::Millis;
 use troupe::hook::Phase;
+use troupe::question::Question;
 use troupe::shard::SLICE_NS;
-use troupe::shard::question::Question;
 use troupe::stream::Policy;
 
 use crate::allocator;
@@ -233,8 +233,8 @@ impl ActorFuture<Shard> for Runner {
 }
 
 impl Runner {
-    /// Sleeps until a key is due, or until the next tick. What time alone changes is looked at when
-    /// the alarm has rung.
+    /// Sleeps until a key expires, or until the next tick. What time alone changes is looked at
+    /// when the alarm has rung.
     fn set_alarm(&mut self, actor: &Shard, task: &mut TaskContext<'_>) {
         if self.alarm.take_if(|(_, sleep)| sleep.is_elapsed()).is_some() {
             actor.thread.progressed(None);
@@ -244,20 +244,20 @@ impl Runner {
                 allocator::flush();
             }
         }
-        let due = actor.thread.with_shard(|shard| shard.next_due());
-        if self.alarm.as_ref().is_some_and(|(at, _)| *at == due) {
+        let deadline = actor.thread.with_shard(|shard| shard.next_deadline());
+        if self.alarm.as_ref().is_some_and(|(at, _)| *at == deadline) {
             return;
         }
-        actor.thread.set_alarm(due);
-        let until = due.map_or(TICK, |due| {
-            let left = due.since(actor.thread.now()).max(0) as u64;
+        actor.thread.set_alarm(deadline);
+        let until = deadline.map_or(TICK, |deadline| {
+            let left = deadline.since(actor.thread.now()).max(0) as u64;
             TICK.min(Duration::from_millis(left))
         });
         let mut sleep = Box::pin(sleep(until));
         if sleep.as_mut().poll(task).is_ready() {
             task.waker().wake_by_ref();
         }
-        self.alarm = Some((due, sleep));
+        self.alarm = Some((deadline, sleep));
     }
 }
 

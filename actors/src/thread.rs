@@ -7,7 +7,7 @@
 use std::cell::{Cell, RefCell, RefMut};
 use std::mem::take;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
@@ -19,11 +19,13 @@ use troupe::base::millis::Millis;
 use troupe::batch::Batch;
 use troupe::commands::error::CommandError;
 use troupe::connection::Pool;
+use troupe::hook::push::Push;
 use troupe::shard::Shard;
 use troupe::shard::letter::Letter;
-use troupe::shard::turn::{Push, Ready};
+use troupe::shard::turn::Ready;
 use troupe::stream::{Policy, Progress};
 
+use crate::actions::Actions;
 use crate::clock::Clock;
 use crate::fault::panic_text;
 use crate::inbox::Inbox;
@@ -46,7 +48,9 @@ pub struct Thread {
     /// What all threads share.
     pub shared: Arc<Shared>,
     post: Arc<Post>,
+    own: Weak<Thread>,
     shard: RefCell<Shard>,
+    actions: RefCell<Option<Arc<dyn Actions>>>,
     router: RefCell<Option<Recipient<router::Moved>>>,
     writer: RefCell<Option<aof::Appends>>,
     /// What the last turn came to: empty, but for its room.
@@ -102,13 +106,15 @@ impl Thread {
         clock: Clock,
         shared: Arc<Shared>,
         post: Arc<Post>,
-    ) -> Thread {
-        Thread {
+    ) -> Rc<Thread> {
+        Rc::new_cyclic(|own| Thread {
             number,
             clock,
             shared,
             post,
+            own: own.clone(),
             shard: RefCell::new(shard),
+            actions: RefCell::default(),
             router: RefCell::default(),
             writer: RefCell::default(),
             ready: RefCell::default(),
@@ -122,7 +128,12 @@ impl Thread {
             read: Cell::default(),
             looked: Cell::default(),
             slices: Slices::default(),
-        }
+        })
+    }
+
+    /// Tells the thread who performs actions.
+    pub fn meet_actions(&self, actions: Arc<dyn Actions>) {
+        *self.actions.borrow_mut() = Some(actions);
     }
 
     /// Tells the thread where the router is.
@@ -210,15 +221,35 @@ impl Thread {
         self.wake_for_leftovers();
     }
 
-    /// The connection performed the action of the batch's next call; its reply begins at `mark`.
-    /// The rest of the batch runs in the next turn.
+    /// Performs the action of a batch that keeps what it holds meanwhile: what needs slots itself
+    /// is begun, and not waited for.
+    fn perform(&self, mut batch: Box<Batch>) {
+        let (thread, actions) = (self.own.upgrade(), self.actions.borrow().clone());
+        let (Some(thread), Some(actions)) = (thread, actions) else { return };
+        let Some(action) = batch.action.take() else { return };
+        let (began, needs_slots) = (self.clock.nanos(), action.needs_slots());
+        let performing = actions.perform(action, batch.home, &batch.session, thread.clone());
+        if needs_slots {
+            actix::spawn(async move { drop(performing.await) });
+            return thread.performed(batch, began, Ok(b"+OK\r\n".to_vec()));
+        }
+        actix::spawn(async move {
+            let result = performing.await;
+            thread.performed(batch, began, result);
+        });
+    }
+
+    /// The action of the batch's next call, which began then, was performed, with this reply. The
+    /// rest of the batch runs in the next turn.
     pub fn performed(
         &self,
         mut batch: Box<Batch>,
-        mark: usize,
-        nanos: u64,
-        result: Result<(), CommandError>,
+        began: u64,
+        result: Result<Vec<u8>, CommandError>,
     ) {
+        let mark = batch.replies.len();
+        let nanos = self.clock.nanos() - began;
+        let result = result.map(|reply| batch.replies.extend_from_slice(&reply));
         self.shard.borrow_mut().performed(&mut batch, mark, nanos, result);
         self.file(batch);
     }
@@ -248,7 +279,7 @@ impl Thread {
 
     /// Sends what is ready, in its order.
     fn apply(&self, ready: &mut Ready) {
-        let Ready { append, pushes, letters, moved, homes } = ready;
+        let Ready { append, pushes, letters, moved, homes, performs } = ready;
         if let (Some(append), Some(writer)) = (append.take(), &*self.writer.borrow()) {
             self.shared.journal.appended(&append);
             let is_urgent = append.is_urgent;
@@ -261,6 +292,7 @@ impl Thread {
         {
             router.do_send(router::Moved { slots: take(moved), to: self.number });
         }
+        performs.drain(..).for_each(|batch| self.perform(batch));
         let now = self.now();
         homes.drain(..).for_each(|batch| self.send_home(batch, now));
         // Who has filed another batch meanwhile does not look after it.
@@ -362,8 +394,8 @@ impl Thread {
     /// Wakes the runner when a turn left something to do, now or earlier than its alarm.
     fn wake_for_leftovers(&self) {
         let shard = self.shard.borrow();
-        let is_earlier = match (shard.next_due(), self.alarm.get()) {
-            (Some(due), Some(alarm)) => due < alarm,
+        let is_earlier = match (shard.next_deadline(), self.alarm.get()) {
+            (Some(deadline), Some(alarm)) => deadline < alarm,
             (Some(_), None) => true,
             (None, _) => false,
         };

@@ -272,17 +272,17 @@ impl<F> Journal<F> {
         self.waiting.drain(..).flat_map(|(_, batches)| batches).collect()
     }
 
-    /// The next piece of work, if there is one that is due and none is under way. A sync that is
-    /// due goes before the next write, so that a stream of appends cannot put it off.
+    /// The next piece of work, if there is one to be done now and none is under way. A sync goes
+    /// before the next write, so that a stream of appends cannot put it off.
     pub fn next(&mut self, now_ms: u64) -> Option<Work> {
         if self.doing != Doing::Nothing || self.is_lost() {
             return None;
         }
-        if self.is_sync_due(now_ms) {
+        if self.wants_sync(now_ms) {
             return Some(self.start_sync(now_ms));
         }
         match self.health {
-            Health::WriteFailed { cut_ms: Some(due), .. } if now_ms >= due => {
+            Health::WriteFailed { cut_ms: Some(at), .. } if now_ms >= at => {
                 self.doing = Doing::Cutting;
                 return Some(Work::Cut(self.sizes.increment));
             }
@@ -321,7 +321,7 @@ impl<F> Journal<F> {
         Work::Sync
     }
 
-    fn is_sync_due(&self, now_ms: u64) -> bool {
+    fn wants_sync(&self, now_ms: u64) -> bool {
         let is_waited_for = self.waiting.front().is_some_and(|(end, _)| *end <= self.written);
         let is_old = match (self.policy, self.unsynced_since_ms) {
             (Policy::Always, _) => true,
@@ -332,7 +332,7 @@ impl<F> Journal<F> {
     }
 
     /// When `next` may have work though nothing new comes in.
-    pub fn due_ms(&self) -> Option<u64> {
+    pub fn wake_ms(&self) -> Option<u64> {
         match (&self.health, self.policy, self.unsynced_since_ms) {
             (Health::WriteFailed { retry_ms, .. }, ..) => Some(*retry_ms),
             (Health::Well, Policy::EverySecond, Some(since)) => Some(since + SYNC_EVERY_MS),

@@ -22,7 +22,7 @@ use crate::aof::load::FromFile;
 use crate::aof::record::{Block, Record};
 use crate::route::{Map, ShardId};
 use crate::settings::Renames;
-use crate::shard::placing::Placing;
+use crate::shard::placement::Placement;
 use crate::shard::refusal::Refusal;
 use crate::shard::replay::Records;
 
@@ -273,17 +273,17 @@ impl Loader {
 
     fn sort(&mut self) {
         while let Some(record) = self.from.block.records.get(self.at) {
-            let placing = self.placing(record);
-            let to = match placing {
-                Placing::At(shard) => usize::from(shard),
-                Placing::Split => 0,
-                Placing::Across(shard) => {
+            let placement = self.placement(record);
+            let to = match placement {
+                Placement::At(shard) => usize::from(shard),
+                Placement::Split => 0,
+                Placement::Across(shard) => {
                     self.is_foreign |= self.lanes.len() > 1;
                     let Some(shard) = shard else { return self.gather() };
                     usize::from(shard)
                 }
             };
-            let is_split = placing == Placing::Split;
+            let is_split = placement == Placement::Split;
             let count = if is_split { self.lanes.len() } else { 1 };
             for lane in &mut self.lanes[to..to + count] {
                 lane.push(&self.from.block, record, is_split);
@@ -293,13 +293,13 @@ impl Loader {
     }
 
     /// The place of a record, by lane.
-    fn placing(&self, record: &Record) -> Placing {
+    fn placement(&self, record: &Record) -> Placement {
         let block = &self.from.block;
         match &self.routes {
             Some(Routes { map, renames }) if !self.is_gathered => {
-                Placing::of(block.spans(record), &block.bytes, map, renames)
+                Placement::of(block.spans(record), &block.bytes, map, renames)
             }
-            _ => Placing::At(HOST),
+            _ => Placement::At(HOST),
         }
     }
 

@@ -107,7 +107,7 @@ impl<F: Finished, A, R> Writer<F, A, R> {
     /// reason. It is hurried where the one who woke it said so, and where clients wait.
     pub fn takes_in(&mut self, is_hurried: bool, now_ms: u64) -> bool {
         let clients_wait = self.journal.policy() == Policy::Always || self.journal.is_closing();
-        self.rounds.is_due(is_hurried || clients_wait, now_ms)
+        self.rounds.begins(is_hurried || clients_wait, now_ms)
     }
 
     /// The shell has taken in what had been appended, if anything had.
@@ -200,8 +200,8 @@ impl<F: Finished, A, R> Writer<F, A, R> {
     }
 
     /// When `next` may have a task though nothing new comes in.
-    pub fn due_ms(&self) -> Option<u64> {
-        self.journal.due_ms().filter(|_| !self.is_over)
+    pub fn wake_ms(&self) -> Option<u64> {
+        self.journal.wake_ms().filter(|_| !self.is_over)
     }
 
     fn give(&mut self, doing: Doing, task: Task<F, A, R>) {
@@ -223,7 +223,7 @@ impl<F: Finished, A, R> Writer<F, A, R> {
         self.tasks.push_back(Task::Show(self.journal.figures()));
     }
 
-    /// What follows when no disk work is due.
+    /// What follows when the disk has nothing to do.
     fn decide(&mut self) {
         if self.journal.fault().is_some() {
             self.answer_fault();

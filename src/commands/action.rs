@@ -55,6 +55,22 @@ pub enum Action {
     Debug(Debug),
 }
 
+impl Action {
+    /// True where it is over only when slots have moved or have all been seen: a transaction that
+    /// holds some cannot wait for that.
+    pub fn needs_slots(&self) -> bool {
+        match self {
+            Action::ConfigSet(pairs) => {
+                pairs.iter().any(|(name, _)| name.eq_ignore_ascii_case(b"appendonly"))
+            }
+            Action::Debug(debug) => {
+                matches!(debug, Debug::LoadJournal | Debug::Reload | Debug::MoveSlots(_))
+            }
+            _ => false,
+        }
+    }
+}
+
 /// Which commands a pause holds back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PauseMode {
@@ -95,6 +111,12 @@ pub enum Gathered {
     MemoryDoctor,
 }
 
+/// True when INFO with these arguments names this section, alone or with all others.
+pub fn names_section(asked: &[Vec<u8>], section: &str) -> bool {
+    let is_named = |word: &str| asked.iter().any(|name| name.eq_ignore_ascii_case(word.as_bytes()));
+    [section, "all", "everything"].into_iter().any(is_named)
+}
+
 /// SHUTDOWN and its options.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the options of the command")]
@@ -127,7 +149,7 @@ pub enum Debug {
         /// How long, in milliseconds.
         millis: u64,
     },
-    /// Whether keys are taken out when they are due, or only when they are looked at.
+    /// Whether keys are taken out when they expire, or only when they are looked at.
     SetActiveExpire(bool),
     /// Whether calls of a batch run shard by shard, out of their order.
     BreakOrder(bool),

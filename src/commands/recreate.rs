@@ -1,7 +1,7 @@
 //! A value as the commands that make it: what the journal says of a key whose value came from
 //! another slot, or from anywhere but its own records.
 //!
-//! A large one can be recorded in pieces of bounded size. Between two of them elements that are due
+//! A large one can be recorded in pieces of bounded size. Between two of them expired elements
 //! may leave; whatever else changes, it is recorded anew from the start.
 
 use crate::base::millis::Millis;
@@ -159,7 +159,7 @@ impl Piece<'_> {
     /// In order, so that whoever reads it adds each member at the end.
     fn zset(&mut self, zset: &Zset, score: f64, member: &[u8]) -> Option<Position> {
         let (mut timed, mut next) = (Vec::new(), None);
-        let has_deadlines = zset.due() != NEVER;
+        let has_deadlines = zset.next_deadline() != NEVER;
         let start = zset.rank(Edge::Before(score, member));
         zset.visit(start, usize::MAX, false, &mut |name, score| {
             if !self.takes() {

@@ -4,9 +4,9 @@
 //! and asks again. The server does so with a socket, on the connection's own thread; tests do so
 //! with bytes.
 //!
-//! Invariants. At most one batch is away, and nothing is read while it is, or while something is
-//! due to the client: so what a client can have on its way is bounded by one batch and its replies.
-//! A connection closes when all that was received has run and what is due is written, or at once
+//! Invariants. At most one batch is away, and nothing is read while it is, or while output is
+//! pending: so what a client can have on its way is bounded by one batch and its replies. A
+//! connection closes when all that was received has run and pending output is written, or at once
 //! when it is killed or past a limit.
 
 mod codec;
@@ -49,8 +49,8 @@ const LIMITED_BYTES: usize = 16 * 1024;
 /// What a connection has to have done next.
 #[derive(Debug)]
 pub enum Step {
-    /// Write some of [`Connection::due`]. Then [`Connection::wrote`], [`Connection::write_failed`]
-    /// or [`Connection::write_stalls`].
+    /// Write some of [`Connection::unsent`]. Then [`Connection::wrote`],
+    /// [`Connection::write_failed`] or [`Connection::write_stalls`].
     Write,
     /// Read to the end of [`Connection::input`]. Then [`Connection::received`],
     /// [`Connection::input_ended`], [`Connection::read_failed`] or [`Connection::rest`].
@@ -96,8 +96,8 @@ pub enum Reason {
     /// More is wanted in the query buffer than `client-query-buffer-limit` allows.
     #[error("Closing client that reached max query buffer length")]
     QueryLimit,
-    /// So many bytes were due, more than `client-output-buffer-limit` allows.
-    #[error("closing a client to which {0} bytes are due")]
+    /// So many bytes are unsent, more than `client-output-buffer-limit` allows.
+    #[error("closing a client that does not take its replies: {0} bytes are unsent")]
     OutputLimit(usize),
 }
 
@@ -115,7 +115,7 @@ pub struct Connection {
     ends: Ends,
     /// A batch ran, and nobody takes its replies: others come first.
     yields: bool,
-    /// It closes when what is due is written.
+    /// It closes when pending output is written.
     closing: Option<Reason>,
     is_killed: bool,
     closes_after_reply: bool,
@@ -158,7 +158,7 @@ impl Connection {
         if let Some(batch) = self.batch.take_if(|batch| batch.action.is_some()) {
             return Step::Perform(self.begin_action(batch));
         }
-        if !self.output.due().is_empty() {
+        if !self.output.unsent().is_empty() {
             if self.ends.takes_replies() {
                 return self.write(settings);
             }
@@ -187,12 +187,12 @@ impl Connection {
         batch
     }
 
-    /// Something is due to the client, which may be more than it may have.
+    /// Output is pending, perhaps more than the client may have.
     fn write(&self, settings: &Settings) -> Step {
-        let due = self.output.due().len();
-        let may_be_over = due > LIMITED_BYTES && self.output.is_untouched();
+        let unsent = self.output.unsent().len();
+        let may_be_over = unsent > LIMITED_BYTES && self.output.is_untouched();
         if may_be_over && self.output.is_over(&self.output_limit(settings)) {
-            return Step::Close(Reason::OutputLimit(due));
+            return Step::Close(Reason::OutputLimit(unsent));
         }
         Step::Write
     }
@@ -256,7 +256,7 @@ impl Connection {
         batch
     }
 
-    /// All that was due is written, or thrown away.
+    /// Pending output is written, or thrown away.
     #[inline]
     fn clear(&mut self) {
         self.output.clear(self.batch.as_mut().map(|batch| &mut batch.replies));
@@ -273,11 +273,11 @@ impl Connection {
 
 /// What came of a step, and what else can happen.
 impl Connection {
-    /// So many bytes of what is due are written.
+    /// So many bytes of pending output are written.
     #[inline]
     pub fn wrote(&mut self, count: usize) {
         self.output.wrote(count);
-        if self.output.due().is_empty() {
+        if self.output.unsent().is_empty() {
             self.clear();
         }
         let mut row = self.row.borrow_mut();
@@ -289,13 +289,13 @@ impl Connection {
     /// when to ask for the next step although the socket still takes nothing.
     ///
     /// # Errors
-    /// The end of a client that has been given enough time, or to which more is due than it may
-    /// ever have.
+    /// The end of a client that has been given enough time, or for which more is unsent than it
+    /// may ever have.
     pub fn write_stalls(&mut self, settings: &Settings, now: u64) -> Result<Option<u64>, Reason> {
-        let due = self.output.due().len();
-        self.row.borrow_mut().buffers.output = due;
+        let unsent = self.output.unsent().len();
+        self.row.borrow_mut().buffers.output = unsent;
         let limit = self.output_limit(settings);
-        self.output.stall(&limit, now).map_err(|output::Over| Reason::OutputLimit(due))
+        self.output.stall(&limit, now).map_err(|output::Over| Reason::OutputLimit(unsent))
     }
 
     /// A write has failed, and the socket holds `held` bytes. They were received before, so they
@@ -364,8 +364,8 @@ impl Connection {
         self.output.push(bytes);
     }
 
-    /// Closes at once, whatever is due; or, where the client asked for its own end and waits for
-    /// the reply to that, after it.
+    /// Closes at once, whatever is pending; or, where the client asked for its own end and waits
+    /// for the reply to that, after it.
     pub fn kill(&mut self, after_reply: bool) {
         if after_reply && self.performs {
             self.closes_after_reply = true;
@@ -377,10 +377,10 @@ impl Connection {
 
 /// What it has and what it is.
 impl Connection {
-    /// What is to be written.
+    /// Pending output.
     #[inline]
-    pub fn due(&self) -> &[u8] {
-        self.output.due()
+    pub fn unsent(&self) -> &[u8] {
+        self.output.unsent()
     }
 
     /// Where what is read is appended; there is room.

@@ -1,4 +1,4 @@
-//! What is due to a client, and for how long it may stay so.
+//! Pending output of a client, and for how long it may stay pending.
 
 use crate::settings::BufferLimit;
 
@@ -7,14 +7,14 @@ use crate::settings::BufferLimit;
 pub(super) struct Output {
     bytes: Vec<u8>,
     written: usize,
-    /// Until when more may be due than the soft limit allows; none while it is not.
+    /// Until when more may be unsent than the soft limit allows; none while it is not.
     patience: Option<u64>,
 }
 
 impl Output {
-    /// What is not written yet.
+    /// Pending output: the bytes that are unsent.
     #[inline]
-    pub(super) fn due(&self) -> &[u8] {
+    pub(super) fn unsent(&self) -> &[u8] {
         &self.bytes[self.written..]
     }
 
@@ -56,15 +56,15 @@ impl Output {
         }
     }
 
-    /// More is due than a client may ever have.
+    /// More is unsent than a client may ever have.
     pub(super) fn is_over(&self, limit: &BufferLimit) -> bool {
-        limit.hard_bytes > 0 && self.due().len() as u64 > limit.hard_bytes
+        limit.hard_bytes > 0 && self.unsent().len() as u64 > limit.hard_bytes
     }
 
     /// None of it can be written at `now`, in milliseconds. Returns when that ends the client, if
     /// time alone does; an error when it is over already.
     pub(super) fn stall(&mut self, limit: &BufferLimit, now: u64) -> Result<Option<u64>, Over> {
-        let is_over_soft = limit.soft_bytes > 0 && self.due().len() as u64 > limit.soft_bytes;
+        let is_over_soft = limit.soft_bytes > 0 && self.unsent().len() as u64 > limit.soft_bytes;
         let wait = u64::from(limit.soft_seconds) * 1_000;
         self.patience = is_over_soft.then(|| self.patience.unwrap_or(now + wait));
         let is_impatient = self.patience.is_some_and(|until| until <= now);
@@ -72,7 +72,7 @@ impl Output {
     }
 }
 
-/// More is due than the client may have.
+/// More is unsent than the client may have.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Over;
 
@@ -119,8 +119,8 @@ mod tests {
         replies.extend(b"three");
         output.append(&mut replies);
         output.wrote(3);
-        assert_eq!((output.due(), &replies[..]), (&b"twothree"[..], &b""[..]));
+        assert_eq!((output.unsent(), &replies[..]), (&b"twothree"[..], &b""[..]));
         output.clear(Some(&mut replies));
-        assert!(replies.capacity() > 0 && replies.is_empty() && output.due().is_empty());
+        assert!(replies.capacity() > 0 && replies.is_empty() && output.unsent().is_empty());
     }
 }

@@ -131,11 +131,11 @@ impl Client {
         panic!("the connection does not come to rest");
     }
 
-    /// Takes so many bytes of what is due.
+    /// Takes so many bytes of pending output.
     fn take(&mut self, at_most: usize) -> usize {
-        let due = self.connection.due();
-        let count = due.len().min(at_most);
-        self.got.extend_from_slice(&due[..count]);
+        let unsent = self.connection.unsent();
+        let count = unsent.len().min(at_most);
+        self.got.extend_from_slice(&unsent[..count]);
         self.connection.wrote(count);
         count
     }
@@ -259,7 +259,7 @@ fn nothing_is_read_while_the_batch_is_away() {
 }
 
 #[test]
-fn nothing_is_read_or_run_while_something_is_due() {
+fn nothing_is_read_or_run_while_output_is_pending() {
     let mut client = Client::new();
     client.socket = Socket::TakesUpTo(3);
     client.send("INCR a\r\n");
@@ -462,7 +462,7 @@ fn a_request_over_the_query_limit_ends_its_client() {
 }
 
 #[test]
-fn a_kill_closes_at_once_whatever_is_due() {
+fn a_kill_closes_at_once_whatever_is_pending() {
     let mut client = Client::new();
     client.socket = Socket::TakesUpTo(0);
     client.send("PING\r\n");

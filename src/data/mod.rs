@@ -48,7 +48,7 @@ pub trait Collection {
     fn warm(&self, _hash: u64, _link: Link) {}
 
     /// A lower bound of the deadlines of its elements, [`NEVER`] where none has one.
-    fn due(&self) -> Millis {
+    fn next_deadline(&self) -> Millis {
         NEVER
     }
 
@@ -57,8 +57,8 @@ pub trait Collection {
         false
     }
 
-    /// Takes out elements that are due at `now`, `most` of them at the most, and tells each. The
-    /// bound that [`Collection::due`] gives is exact then, unless there are more.
+    /// Takes out elements that have expired at `now`, `most` of them at the most, and tells each.
+    /// The bound that [`Collection::next_deadline`] gives is exact then, unless there are more.
     fn expire(&mut self, _now: Millis, _most: usize, _gone: &mut dyn FnMut(&[u8])) {}
 
     /// Drops a piece that takes well under a millisecond. Returns true when dropping the rest at

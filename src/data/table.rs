@@ -15,7 +15,7 @@
 //! start to end of a scan is met, whatever happens meanwhile; where two buckets became one, perhaps
 //! twice.
 //!
-//! Each group of buckets knows a lower bound of its deadlines, so that looking for what is due
+//! Each group of buckets knows a lower bound of its deadlines, so that looking for what has expired
 //! costs one comparison a group and no memory a member.
 
 use std::cmp::Ordering;
@@ -63,14 +63,14 @@ pub trait Member {
     /// What it is found by.
     fn name(&self) -> &[u8];
 
-    /// When it is due, in unix time.
+    /// When it expires, in unix time.
     fn deadline(&self) -> Option<Millis> {
         None
     }
 
     /// The earliest deadline of it or of anything in it, [`NEVER`] where there is none.
     #[inline]
-    fn due(&self) -> Millis {
+    fn next_deadline(&self) -> Millis {
         self.deadline().unwrap_or(NEVER)
     }
 
@@ -229,13 +229,13 @@ impl Deadlines {
 #[repr(C)]
 pub struct Table<T> {
     /// A lower bound of all deadlines. [`NEVER`] only where there is none: then nobody reads on.
-    due: Millis,
+    next_deadline: Millis,
     /// Members.
     len: usize,
     buckets: Buckets<T>,
     /// Lower bounds of the deadlines by group; no bound where none was needed yet.
     groups: Vec<Millis>,
-    /// The group at which the next look for what is due begins.
+    /// The group at which the next look for expired members begins.
     next_group: usize,
     deadlines: Deadlines,
 }
@@ -243,7 +243,7 @@ pub struct Table<T> {
 impl<T> Default for Table<T> {
     fn default() -> Table<T> {
         Table {
-            due: NEVER,
+            next_deadline: NEVER,
             len: 0,
             buckets: Buckets::default(),
             groups: Vec::new(),
@@ -261,7 +261,7 @@ impl<T: Member> Table<T> {
     #[inline]
     pub fn counts(&self) -> Counts {
         let Deadlines { expires, timed, deadline_sum } =
-            if self.due == NEVER { Deadlines::default() } else { self.deadlines };
+            if self.next_deadline == NEVER { Deadlines::default() } else { self.deadlines };
         Counts { len: self.len, expires, timed, deadline_sum, buckets: self.buckets.len() }
     }
 
@@ -334,17 +334,17 @@ impl<T: Member> Table<T> {
     ) -> bool {
         let index = self.index(name.hash);
         if let Some(member) = self.get_mut(name) {
-            let (old, old_due) = (member.deadline(), bound(member));
+            let (old, old_bound) = (member.deadline(), bound(member));
             let was_timed = member.is_timed();
             let replaced = change(Some(member));
             debug_assert!(replaced.is_none(), "a member that is there is changed in place");
             if member.mark().is_none() {
                 member.set_mark(name.hash >> BUCKET_SHIFT);
             }
-            let (new, new_due) = (member.deadline(), bound(member));
+            let (new, new_bound) = (member.deadline(), bound(member));
             let is_timed = member.is_timed();
-            if old_due != new_due {
-                self.lower(index, new_due);
+            if old_bound != new_bound {
+                self.lower(index, new_bound);
             }
             if was_timed != is_timed {
                 self.count_timed(is_timed);
@@ -367,9 +367,9 @@ impl<T: Member> Table<T> {
         if self.buckets.len() == 0 {
             self.buckets.push();
         }
-        let due = bound(&member);
-        if due != NEVER {
-            self.lower(index, due);
+        let deadline = bound(&member);
+        if deadline != NEVER {
+            self.lower(index, deadline);
             self.deadlines.change(None, member.deadline());
             self.deadlines.timed += usize::from(member.is_timed());
         }
@@ -387,7 +387,7 @@ impl<T: Member> Table<T> {
         let is_it = |member: &T| member.name() == name.bytes;
         let member = self.buckets.remove(index, name.hash, is_it)?;
         self.len -= 1;
-        if self.due != NEVER {
+        if self.next_deadline != NEVER {
             self.deadlines.timed -= usize::from(member.is_timed());
             self.deadlines.change(member.deadline(), None);
             self.settle();
@@ -400,10 +400,10 @@ impl<T: Member> Table<T> {
         Some(member)
     }
 
-    /// Files a member under what it is due at now: it was changed behind the table's back.
-    pub fn note_due(&mut self, name: Name<'_>) {
-        if let Some(due) = self.get(name).map(bound) {
-            self.lower(self.index(name.hash), due);
+    /// Files a member under its next deadline: it was changed behind the table's back.
+    pub fn file_anew(&mut self, name: Name<'_>) {
+        if let Some(deadline) = self.get(name).map(bound) {
+            self.lower(self.index(name.hash), deadline);
         }
     }
 
@@ -412,7 +412,7 @@ impl<T: Member> Table<T> {
     pub fn count_timed(&mut self, is_timed: bool) {
         if is_timed {
             self.deadlines.timed += 1;
-            self.due = self.due.min(LATEST);
+            self.next_deadline = self.next_deadline.min(LATEST);
         } else {
             self.deadlines.timed -= 1;
             self.settle();
@@ -420,43 +420,43 @@ impl<T: Member> Table<T> {
     }
 
     /// A lower bound of all deadlines, [`NEVER`] where there is none.
-    pub fn due(&self) -> Millis {
-        self.due
+    pub fn next_deadline(&self) -> Millis {
+        self.next_deadline
     }
 
-    /// Calls `found` with each member that is due at `now`, or has something that is, `most` of
-    /// them at the most, and makes the bounds of the groups that were looked through exact. The
-    /// caller takes out what is due.
+    /// Calls `found` with each member that has expired at `now`, or has something that has, `most`
+    /// of them at the most, and makes the bounds of the groups that were looked through exact.
+    /// The caller takes out what has expired.
     ///
     /// It goes round once at the most, from where the last call stopped, so that calls one after
-    /// the other pass each group once, however many members are due.
-    pub fn find_due(&mut self, now: Millis, most: usize, mut found: impl FnMut(&T)) {
+    /// the other pass each group once, however many members have expired.
+    pub fn find_expired(&mut self, now: Millis, most: usize, mut found: impl FnMut(&T)) {
         let (mut left, groups) = (most, self.groups.len());
         for group in (self.next_group..groups).chain(0..self.next_group) {
             if self.groups[group] > now {
                 continue;
             }
-            let mut due = NEVER;
+            let mut next = NEVER;
             let end = usize::min((group + 1) * GROUP, self.buckets.len());
             for member in (group * GROUP..end).flat_map(|index| self.buckets.members(index)) {
-                let member_due = bound(member);
-                if member_due <= now && left > 0 {
+                let deadline = bound(member);
+                if deadline <= now && left > 0 {
                     left -= 1;
                     found(member);
                 } else {
-                    due = due.min(member_due);
+                    next = next.min(deadline);
                 }
             }
-            self.groups[group] = due;
+            self.groups[group] = next;
             if left == 0 {
                 self.next_group = group;
                 return;
             }
         }
-        self.due = self.groups.iter().copied().min().unwrap_or(NEVER);
+        self.next_deadline = self.groups.iter().copied().min().unwrap_or(NEVER);
         if self.deadlines.any() {
             // What was found goes only now.
-            self.due = self.due.min(LATEST);
+            self.next_deadline = self.next_deadline.min(LATEST);
         }
     }
 
@@ -582,8 +582,8 @@ impl<T: Member> Table<T> {
             }
         }
         self.buckets.compact(from);
-        let due = self.groups.get(from / GROUP).copied();
-        self.lower(new, due.unwrap_or(NEVER));
+        let bound = self.groups.get(from / GROUP).copied();
+        self.lower(new, bound.unwrap_or(NEVER));
     }
 
     /// Undoes the last split. The new bucket's bound holds for what is in the old one again.
@@ -601,8 +601,8 @@ impl<T: Member> Table<T> {
         }
         self.buckets.pop();
         self.buckets.shrink();
-        let due = self.groups.get(last / GROUP).copied();
-        self.lower(into, due.unwrap_or(NEVER));
+        let bound = self.groups.get(last / GROUP).copied();
+        self.lower(into, bound.unwrap_or(NEVER));
         self.groups.truncate(last.div_ceil(GROUP));
         if self.groups.capacity() > 4 * self.groups.len() {
             self.groups.shrink_to(2 * self.groups.len());
@@ -617,22 +617,22 @@ impl<T: Member> Table<T> {
         if !self.deadlines.any() {
             self.groups.clear();
             self.next_group = 0;
-            self.due = NEVER;
+            self.next_deadline = NEVER;
         }
     }
 
     /// Lowers the bounds for a member of the bucket at `index`.
     #[inline]
-    fn lower(&mut self, index: usize, due: Millis) {
-        if due == NEVER {
+    fn lower(&mut self, index: usize, deadline: Millis) {
+        if deadline == NEVER {
             return;
         }
         let group = index / GROUP;
         if self.groups.len() <= group {
             self.groups.resize(group + 1, NEVER);
         }
-        self.groups[group] = self.groups[group].min(due);
-        self.due = self.due.min(due);
+        self.groups[group] = self.groups[group].min(deadline);
+        self.next_deadline = self.next_deadline.min(deadline);
     }
 
     #[inline]
@@ -669,7 +669,7 @@ fn touch<T: Member>(member: &T) {
 #[inline]
 fn bound<T: Member>(member: &T) -> Millis {
     let has_any = member.deadline().is_some() || member.is_timed();
-    if has_any { member.due().min(LATEST) } else { member.due() }
+    if has_any { member.next_deadline().min(LATEST) } else { member.next_deadline() }
 }
 
 #[cfg(test)]

@@ -7,8 +7,8 @@ use std::fmt;
 
 use crate::commands::error::CommandError;
 use crate::commands::positions;
+use crate::hook::push::Push;
 use crate::hook::{Called, Outcome, Published, Sees, Sink};
-use crate::shard::turn::Push;
 
 /// Where lines go.
 pub trait CommandLog {

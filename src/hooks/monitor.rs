@@ -11,8 +11,8 @@ use bytes::Bytes;
 use crate::clients::MonitorClient;
 use crate::commands::command::Flags;
 use crate::counted::log::shown;
+use crate::hook::push::Push;
 use crate::hook::{Called, Outcome, Published, Sees, Sink};
-use crate::shard::turn::Push;
 
 /// Shows the commands of a shard to all clients that monitor.
 #[derive(Debug, Default)]

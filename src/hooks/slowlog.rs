@@ -10,9 +10,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::commands::command::Flags;
 use crate::counted::log::{LogEntry, trimmed};
+use crate::hook::answer::Answer;
+use crate::hook::push::Push;
 use crate::hook::{Called, Outcome, Published, Sees, Sink};
-use crate::shard::question::{Answer, LogKind, Question};
-use crate::shard::turn::Push;
+use crate::question::{LogKind, Question};
 
 /// The ids of the entries of each log, shared by all shards.
 #[derive(Clone, Debug, Default)]

@@ -2,10 +2,11 @@
 
 use crate::commands::command::Flags;
 use crate::counted::spikes::Spikes;
+use crate::hook::answer::Answer;
+use crate::hook::push::Push;
 use crate::hook::{Called, Outcome, Published, Sees, Sink};
 use crate::question::Event;
-use crate::shard::question::{Answer, Question};
-use crate::shard::turn::Push;
+use crate::question::Question;
 
 /// Nanoseconds of a millisecond.
 const MILLI: u64 = 1_000_000;

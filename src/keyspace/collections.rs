@@ -11,7 +11,7 @@ use crate::keyspace::keys::{Deadline, Keys, Tools};
 use crate::keyspace::listener::Event;
 use crate::keyspace::object::{Object, Ref, Typed};
 
-/// Elements of one key that are taken out at a time because they are due.
+/// Expired elements of one key that are taken out at a time.
 const ELEMENTS_A_STEP: usize = 64;
 
 impl Keys<'_> {
@@ -23,7 +23,7 @@ impl Keys<'_> {
         typed(self.read(key))
     }
 
-    /// Looks at a collection without a trace, but for taking the key out when it is due.
+    /// Looks at a collection without a trace, but for taking the key out when it has expired.
     ///
     /// # Errors
     /// [`KeyError::WrongType`] when the key holds something else.
@@ -32,7 +32,7 @@ impl Keys<'_> {
     }
 
     /// Looks at a collection and leaves everything as it is, so that several can be looked at side
-    /// by side. A key that is due is not there.
+    /// by side. An expired key is not there.
     ///
     /// # Errors
     /// [`KeyError::WrongType`] when the key holds something else.
@@ -40,13 +40,13 @@ impl Keys<'_> {
         typed(self.peek(key))
     }
 
-    /// Looks at a key and leaves everything as it is. A key that is due is not there.
+    /// Looks at a key and leaves everything as it is. An expired key is not there.
     pub fn peek(&self, key: Key<'_>) -> Option<&Entry> {
         let Some(table) = self.space.table(self.db, key.slot) else {
             self.note_absent(key.slot);
             return None;
         };
-        table.get(key.in_table()).filter(|entry| self.is_replay() || !entry.is_due(self.now))
+        table.get(key.in_table()).filter(|entry| self.is_replay() || !entry.is_expired(self.now))
     }
 
     /// Changes a collection that is there. Returns nothing when there is none.
@@ -58,7 +58,7 @@ impl Keys<'_> {
         key: Key<'_>,
         change: impl FnOnce(&mut T, &mut Tools) -> R,
     ) -> Result<Option<R>, KeyError> {
-        self.expire_if_due(key);
+        self.expire_if_needed(key);
         self.ahead(key);
         let table = self.space.table_mut(self.db, key.slot);
         let Some(entry) = table.and_then(|table| table.get_mut(key.in_table())) else {
@@ -70,9 +70,9 @@ impl Keys<'_> {
         let tools = &mut *self.tools;
         let edited = entry.edit_object(|object| {
             let value = T::of_mut(object)?;
-            let before = (value.due(), value.is_timed(), value.len());
+            let before = (value.next_deadline(), value.is_timed(), value.len());
             let result = change(value, tools);
-            let after = (value.due(), value.is_timed(), value.len());
+            let after = (value.next_deadline(), value.is_timed(), value.len());
             Some((result, before, after, value.vanishes()))
         });
         let (result, before, after, vanishes) = edited.flatten().ok_or(KeyError::WrongType)?;
@@ -126,35 +126,35 @@ impl Keys<'_> {
         true
     }
 
-    /// Takes out all elements of a key that are due, and records their deletion.
+    /// Takes out all expired elements of a key, and records their deletion.
     pub(super) fn expire_all_elements(&mut self, key: Key<'_>) {
         while self.expire_some_elements(key) {}
     }
 
-    /// Takes out some of the elements of a key that are due, unless the key is itself. Returns true
-    /// when there are more.
+    /// Takes out some of the expired elements of a key, unless the key has expired itself. Returns
+    /// true when there are more.
     pub(super) fn expire_some_elements(&mut self, key: Key<'_>) -> bool {
-        if !self.has_due_elements(key) {
+        if !self.has_expired_elements(key) {
             return false;
         }
         self.expire_elements(key);
-        self.has_due_elements(key)
+        self.has_expired_elements(key)
     }
 
     /// As [`Keys::expire_some_elements`], in every database.
     pub(crate) fn expire_some_in_all(&mut self, key: Key<'_>) -> bool {
         let Some(slot) = self.space.slot(key.slot) else { return false };
-        let due = slot.tables().filter(|(_, table)| table.due() <= self.now);
-        let databases: Vec<u32> = due.map(|(db, _)| db).collect();
+        let tables = slot.tables().filter(|(_, table)| table.next_deadline() <= self.now);
+        let databases: Vec<u32> = tables.map(|(db, _)| db).collect();
         let expire = |db| self.in_db(db, |keys| keys.expire_some_elements(key));
         databases.into_iter().map(expire).fold(false, |more, has_more| more | has_more)
     }
 
-    fn has_due_elements(&self, key: Key<'_>) -> bool {
-        self.peek(key).is_some_and(|entry| entry.elements_due() <= self.now)
+    fn has_expired_elements(&self, key: Key<'_>) -> bool {
+        self.peek(key).is_some_and(|entry| entry.next_element_deadline() <= self.now)
     }
 
-    /// Takes out elements of a key that are due, some at a time, records their deletion, and files
+    /// Takes out expired elements of a key, some at a time, records their deletion, and files
     /// the key under the deadlines that are left.
     pub fn expire_elements(&mut self, key: Key<'_>) {
         let (db, now) = (self.db, self.now);
@@ -201,7 +201,7 @@ impl Keys<'_> {
 
     /// Files a key under the deadlines that it and its elements have now.
     pub(crate) fn file_anew(&mut self, key: Key<'_>) {
-        self.space.change(self.db, key, |table, _| table.note_due(key.in_table()));
+        self.space.change(self.db, key, |table, _| table.file_anew(key.in_table()));
     }
 }
 
@@ -213,7 +213,8 @@ fn typed<T: Typed>(entry: Option<&Entry>) -> Result<Option<Ref<'_, T>>, KeyError
 
 #[cfg(test)]
 mod tests {
-    use crate::shard::question::{Answer, Question};
+    use crate::hook::answer::Answer;
+    use crate::question::Question;
     use crate::testing::{Still, Store};
 
     /// Keys of a database that hold elements with deadlines, as INFO tells it.

@@ -141,7 +141,7 @@ impl Entry {
 
     /// Changes the collection, where the value is one.
     ///
-    /// The caller files the entry anew where [`Member::due`] changed.
+    /// The caller files the entry anew where [`Member::next_deadline`] changed.
     pub fn edit_object<R>(&mut self, change: impl FnOnce(&mut Object) -> R) -> Option<R> {
         let object = ManuallyDrop::new(self.copy_of_object()?);
         // Whether `change` returns or panics, the entry gets the object back.
@@ -322,13 +322,13 @@ impl Entry {
     }
 
     /// The earliest deadline of an element, [`NEVER`] where none has one.
-    pub fn elements_due(&self) -> Millis {
-        self.object().map_or(NEVER, |object| object.collection().due())
+    pub fn next_element_deadline(&self) -> Millis {
+        self.object().map_or(NEVER, |object| object.collection().next_deadline())
     }
 
-    /// True when the key is due at `now`: for everybody but the journal it is not there.
+    /// True when the key has expired at `now`: for everybody but the journal it is not there.
     #[inline]
-    pub fn is_due(&self, now: Millis) -> bool {
+    pub fn is_expired(&self, now: Millis) -> bool {
         self.deadline().is_some_and(|deadline| deadline <= now)
     }
 
@@ -448,7 +448,7 @@ impl Entry {
     /// The entry is of the kind `Object`, and its value's place holds nothing that owns memory.
     unsafe fn put_object(&mut self, object: Object) {
         let shape = self.shape();
-        let timed = if object.collection().due() == NEVER { 0 } else { TIMED };
+        let timed = if object.collection().next_deadline() == NEVER { 0 } else { TIMED };
         let (tag, start) = object.into_raw();
         // SAFETY: by the contract; the flag `TIMED` moves no part of the allocation.
         unsafe {
@@ -530,9 +530,9 @@ impl Member for Entry {
     }
 
     #[inline]
-    fn due(&self) -> Millis {
+    fn next_deadline(&self) -> Millis {
         let deadline = self.deadline().unwrap_or(NEVER);
-        if self.shape().has(TIMED) { deadline.min(self.elements_due()) } else { deadline }
+        if self.shape().has(TIMED) { deadline.min(self.next_element_deadline()) } else { deadline }
     }
 
     #[inline]

@@ -25,7 +25,7 @@ use crate::keyspace::slot::Table;
 use crate::keyspace::space::Keyspace;
 use crate::keyspace::watched::Watch;
 
-/// What is kept and lent between calls beside the keys.
+/// What a shard keeps from call to call beside its keys, and lends to each command that it runs.
 #[derive(Debug)]
 pub struct Tools {
     /// What the commands of this turn changed.
@@ -49,9 +49,9 @@ pub struct Figures {
     pub hits: u64,
     /// Reads that did not.
     pub misses: u64,
-    /// Keys taken out because they were due.
+    /// Expired keys that were taken out.
     pub expired: u64,
-    /// Elements of collections taken out because they were due.
+    /// Expired elements of collections that were taken out.
     pub expired_elements: u64,
     /// Changes of the data set.
     pub changes: u64,
@@ -93,7 +93,7 @@ pub struct Keys<'a> {
     pub untouched: bool,
     /// How often the call changed the data set.
     pub changes: u64,
-    /// Keys that are due stay: the journal is being loaded.
+    /// Expired keys stay: the journal is being loaded.
     pub(crate) keeps_expired: bool,
     /// Slots that the call met and that are not here.
     absent: RefCell<Option<BTreeSet<u16>>>,
@@ -200,15 +200,15 @@ impl<'a> Keys<'a> {
 
     /// Reads a key: counts a hit or a miss and moves its access clock.
     pub fn read(&mut self, key: Key<'_>) -> Option<&Entry> {
-        self.expire_if_due(key);
+        self.expire_if_needed(key);
         self.read_there(key)
     }
 
-    /// As [`Keys::read`] of a key that was not known ahead and is asked for one element: elements
-    /// that are due, perhaps very many, stay where they are, and the caller sees through them.
+    /// As [`Keys::read`] of a key that was not known ahead and is asked for one element: expired
+    /// elements, perhaps very many, stay where they are, and the caller sees through them.
     pub fn read_through(&mut self, key: Key<'_>) -> Option<&Entry> {
         if self.peek(key).is_none() {
-            self.expire_if_due(key);
+            self.expire_if_needed(key);
         }
         self.read_there(key)
     }
@@ -233,9 +233,9 @@ impl<'a> Keys<'a> {
         }
     }
 
-    /// Looks at a key without a trace, but for taking it out when it is due.
+    /// Looks at a key without a trace, but for taking it out when it has expired.
     pub fn look(&mut self, key: Key<'_>) -> Option<&Entry> {
-        self.expire_if_due(key);
+        self.expire_if_needed(key);
         self.space.table(self.db, key.slot)?.get(key.in_table())
     }
 
@@ -277,7 +277,7 @@ impl<'a> Keys<'a> {
 
     /// Stores a value, whatever the key held before.
     pub fn set(&mut self, key: Key<'_>, value: NewValue<'_>, deadline: Deadline, event: Event) {
-        self.expire_if_due(key);
+        self.expire_if_needed(key);
         self.ahead(key);
         let (clock, now, untouched) = (self.tools.clock, self.now, self.untouched);
         let Tools { random, discarded, .. } = &mut *self.tools;
@@ -343,7 +343,7 @@ impl<'a> Keys<'a> {
         event: Event,
         change: impl FnOnce(&mut Vec<u8>) -> (R, bool),
     ) -> R {
-        self.expire_if_due(key);
+        self.expire_if_needed(key);
         self.ahead(key);
         let there =
             self.space.table_mut(self.db, key.slot).and_then(|table| table.get_mut(key.in_table()));
@@ -374,7 +374,7 @@ impl<'a> Keys<'a> {
     /// [`KeyError::WrongType`], [`KeyError::NotAnInteger`] or
     /// [`KeyError::Overflow`].
     pub fn add_integer(&mut self, key: Key<'_>, by: i64, event: Event) -> Result<i64, KeyError> {
-        self.expire_if_due(key);
+        self.expire_if_needed(key);
         self.ahead(key);
         let there =
             self.space.table_mut(self.db, key.slot).and_then(|table| table.get_mut(key.in_table()));
@@ -399,7 +399,7 @@ impl<'a> Keys<'a> {
 
     /// Sets or takes away the deadline of a key that is there. Returns false when there is none.
     pub fn set_deadline(&mut self, key: Key<'_>, deadline: Option<Millis>, event: Event) -> bool {
-        self.expire_if_due(key);
+        self.expire_if_needed(key);
         self.ahead(key);
         if self.space.table(self.db, key.slot).is_none() {
             return false;
@@ -433,7 +433,7 @@ impl<'a> Keys<'a> {
 
     /// Takes a key out. Returns its entry if it was there.
     pub fn remove(&mut self, key: Key<'_>, event: Event) -> Option<Entry> {
-        self.expire_if_due(key);
+        self.expire_if_needed(key);
         self.ahead(key);
         let entry = self.take(key)?;
         self.changed(key, event, 1);
@@ -530,24 +530,24 @@ impl<'a> Keys<'a> {
         deadline <= self.now && !self.keeps_expired
     }
 
-    /// Takes a key out if it is due, or the elements of it that are, and records their deletion.
+    /// Takes a key out if it has expired, or its expired elements, and records their deletion.
     #[inline]
-    pub fn expire_if_due(&mut self, key: Key<'_>) {
+    pub fn expire_if_needed(&mut self, key: Key<'_>) {
         let Some(table) = self.space.table(self.db, key.slot) else {
             return self.note_absent(key.slot);
         };
-        if table.due() > self.now || self.keeps_expired {
+        if table.next_deadline() > self.now || self.keeps_expired {
             return;
         }
         let Some(entry) = table.get(key.in_table()) else { return };
-        if entry.is_due(self.now) {
+        if entry.is_expired(self.now) {
             self.expire(key);
-        } else if entry.elements_due() <= self.now {
+        } else if entry.next_element_deadline() <= self.now {
             self.expire_all_elements(key);
         }
     }
 
-    /// Takes out a key that is known to be due, and records its deletion.
+    /// Takes out a key that is known to have expired, and records its deletion.
     pub fn expire(&mut self, key: Key<'_>) {
         self.ahead(key);
         if let Some(entry) = self.take(key) {

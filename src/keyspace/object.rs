@@ -56,7 +56,7 @@ impl Object {
         }
     }
 
-    /// The command that takes elements out, as the journal says it of those that were due.
+    /// The command that takes elements out, as the journal says it of those that expired.
     pub fn removal(&self) -> &'static [u8] {
         match self {
             Object::List(_) => b"LREM",

@@ -29,9 +29,11 @@ impl Keys<'_> {
         is_wanted: impl Fn(&Entry) -> bool,
     ) -> usize {
         let (now, mut names) = (self.now, Vec::new());
-        let Some(table) = self.table(slot).filter(|table| table.due() <= now) else { return 0 };
+        let Some(table) = self.table(slot).filter(|table| table.next_deadline() <= now) else {
+            return 0;
+        };
         table.scan(position, |entry| {
-            if entry.elements_due() <= now && is_wanted(entry) {
+            if entry.next_element_deadline() <= now && is_wanted(entry) {
                 names.push(entry.key().to_vec());
             }
         });
@@ -59,11 +61,11 @@ impl Keys<'_> {
             return Choice::Nothing;
         };
         let name = entry.key().to_vec();
-        if entry.is_due(self.now) {
+        if entry.is_expired(self.now) {
             self.expire(Key::new(&name, self.space.hasher()));
             return Choice::Expired;
         }
-        if entry.elements_due() <= self.now {
+        if entry.next_element_deadline() <= self.now {
             self.expire_elements(Key::new(&name, self.space.hasher()));
             return Choice::Expired;
         }

@@ -20,7 +20,7 @@ pub struct Slot {
     zero: Table,
     others: Vec<(u32, Table)>,
     /// A lower bound of all deadlines in the slot: what the keyspace has filed it under.
-    pub(super) due: Millis,
+    pub(super) filed: Millis,
     pub(crate) written: Written,
     /// Who cares for its keys. The keyspace knows which slots have some.
     pub(super) interest: Option<Box<Interest>>,
@@ -31,7 +31,7 @@ impl Default for Slot {
         Slot {
             zero: Table::default(),
             others: Vec::new(),
-            due: NEVER,
+            filed: NEVER,
             written: Written::default(),
             interest: None,
         }
@@ -105,7 +105,7 @@ impl Slot {
     }
 
     /// The lower bound as the tables have it now.
-    pub(super) fn tables_due(&self) -> Millis {
-        self.tables().map(|(_, table)| table.due()).min().unwrap_or(NEVER)
+    pub(super) fn next_of_tables(&self) -> Millis {
+        self.tables().map(|(_, table)| table.next_deadline()).min().unwrap_or(NEVER)
     }
 }

@@ -1,4 +1,4 @@
-//! The slots that are here, what they count, and which is due next.
+//! The slots that are here, what they count, and which has the next deadline.
 //!
 //! A slot's box is here, or it is not (another shard owns it, or it is lent): commands never ask
 //! why. What a command runs on is always this one array, whether its slots belong to the shard or
@@ -37,7 +37,7 @@ pub struct Warm<'a> {
 /// Slots with their numbers.
 pub type Slots = Vec<(u16, Box<Slot>)>;
 
-/// What some slots count together, by database, and which of them is due when.
+/// What some slots count together, by database, and their deadlines.
 #[derive(Debug, Default)]
 struct Book {
     counts: BTreeMap<u32, Counts>,
@@ -150,7 +150,7 @@ impl Keyspace {
     pub fn take(&mut self, number: u16) -> Option<Box<Slot>> {
         let slot = self.slots[usize::from(number)].take()?;
         let book = self.book_of(number);
-        book.deadlines.remove(&(slot.due, number));
+        book.deadlines.remove(&(slot.filed, number));
         if slot.interest.is_some() {
             book.interested.remove(&number);
         }
@@ -167,8 +167,8 @@ impl Keyspace {
         for (db, table) in slot.tables() {
             book.of_db(db).add(table.counts());
         }
-        if slot.due != NEVER {
-            book.deadlines.insert((slot.due, number));
+        if slot.filed != NEVER {
+            book.deadlines.insert((slot.filed, number));
         }
         if slot.interest.is_some() {
             book.interested.insert(number);
@@ -228,7 +228,7 @@ impl Keyspace {
                 let table = slot.table(db);
                 match table.and_then(|table| table.get(Key::new(name, hasher).in_table())) {
                     None => There::No,
-                    Some(entry) if entry.is_due(now) => There::Expired,
+                    Some(entry) if entry.is_expired(now) => There::Expired,
                     Some(_) => There::Yes,
                 }
             };
@@ -284,17 +284,17 @@ impl Keyspace {
         let number = key.slot;
         let slot = self.slots[usize::from(number)].as_deref_mut()?;
         let table = slot.table_or_new(db);
-        let (before, due_before) = (table.counts(), table.due());
+        let (before, bound_before) = (table.counts(), table.next_deadline());
         let result = change(table, &self.hasher);
-        let (after, due) = (table.counts(), table.due());
+        let (after, bound) = (table.counts(), table.next_deadline());
         if after != before {
             let counts = self.book_of(number).of_db(db);
             counts.sub(before);
             counts.add(after);
         }
         // What the slot is filed under is in no line that a look needs.
-        if due < due_before {
-            self.file_by(number, due);
+        if bound < bound_before {
+            self.file_by(number, bound);
         }
         Some(result)
     }
@@ -346,14 +346,14 @@ impl Keyspace {
         }
     }
 
-    /// The earliest time at which a key may be due.
-    pub fn next_due(&self) -> Option<Millis> {
-        self.earliest().map(|(due, _)| due)
+    /// The earliest time at which a key may expire.
+    pub fn next_deadline(&self) -> Option<Millis> {
+        self.earliest().map(|(deadline, _)| deadline)
     }
 
-    /// The slot that is due first, if one is due at `now`.
-    pub fn due_slot(&self, now: Millis) -> Option<u16> {
-        self.earliest().filter(|(due, _)| *due <= now).map(|(_, slot)| slot)
+    /// The slot with the earliest deadline, if that has passed at `now`.
+    pub fn expired_slot(&self, now: Millis) -> Option<u16> {
+        self.earliest().filter(|(deadline, _)| *deadline <= now).map(|(_, slot)| slot)
     }
 
     fn earliest(&self) -> Option<(Millis, u16)> {
@@ -427,10 +427,10 @@ impl Keyspace {
         }
     }
 
-    /// Calls `found` with database and entry of keys of a slot that are due at `now`, or of which
-    /// elements are, `most` of them at the most. The caller removes what is due, then calls
+    /// Calls `found` with database and entry of keys of a slot that have expired at `now`, or of
+    /// which elements have, `most` of them at the most. The caller removes those, then calls
     /// [`Keyspace::refile`].
-    pub fn find_due(
+    pub fn find_expired(
         &mut self,
         number: u16,
         now: Millis,
@@ -440,33 +440,33 @@ impl Keyspace {
         let Some(slot) = self.slots[usize::from(number)].as_deref_mut() else { return };
         let databases: Vec<u32> = slot.tables().map(|(db, _)| db).collect();
         for db in databases {
-            if let Some(table) = slot.table_mut(db).filter(|table| table.due() <= now) {
-                table.find_due(now, most, |entry| found(db, entry));
+            if let Some(table) = slot.table_mut(db).filter(|table| table.next_deadline() <= now) {
+                table.find_expired(now, most, |entry| found(db, entry));
             }
         }
     }
 
     /// Files a slot under a deadline, where that is earlier than the one before.
     #[cold]
-    fn file_by(&mut self, number: u16, due: Millis) {
+    fn file_by(&mut self, number: u16, deadline: Millis) {
         let Some(slot) = self.slots[usize::from(number)].as_deref_mut() else { return };
-        if due < slot.due {
-            let filed = std::mem::replace(&mut slot.due, due);
+        if deadline < slot.filed {
+            let filed = std::mem::replace(&mut slot.filed, deadline);
             let deadlines = &mut self.book_of(number).deadlines;
             deadlines.remove(&(filed, number));
-            deadlines.insert((due, number));
+            deadlines.insert((deadline, number));
         }
     }
 
     /// Files a slot under the deadline that its tables have now.
     pub fn refile(&mut self, number: u16) {
         let Some(slot) = self.slots[usize::from(number)].as_deref_mut() else { return };
-        let due = slot.tables_due();
-        let filed = std::mem::replace(&mut slot.due, due);
+        let deadline = slot.next_of_tables();
+        let filed = std::mem::replace(&mut slot.filed, deadline);
         let deadlines = &mut self.book_of(number).deadlines;
         deadlines.remove(&(filed, number));
-        if due != NEVER {
-            deadlines.insert((due, number));
+        if deadline != NEVER {
+            deadlines.insert((deadline, number));
         }
     }
 }
@@ -506,7 +506,7 @@ mod tests {
         let slot = Key::new(b"a", &here.hasher().clone()).slot;
         there.put(slot, here.take(slot).expect("the slot is here"));
         assert_eq!((here.counts(3).len, there.counts(3).len), (1, 1));
-        assert_eq!((here.next_due(), there.next_due()), (None, Some(Millis(50))));
+        assert_eq!((here.next_deadline(), there.next_deadline()), (None, Some(Millis(50))));
     }
 
     #[test]
@@ -524,20 +524,20 @@ mod tests {
         let (_, rest) = shards.split_at_mut(1);
         rest.iter_mut().for_each(|other| all.take_in(other));
         assert_eq!((all.counts(0).len, all.here().count()), (300, usize::from(SLOTS)));
-        assert_eq!(all.next_due(), Some(Millis(1_000)));
+        assert_eq!(all.next_deadline(), Some(Millis(1_000)));
         put(&mut all, 0, b"new", Some(Millis(1)));
         put(&mut all, 7, b"new", None);
         for (shard, whole) in shards.iter_mut().zip(all.into_wholes()) {
             shard.put_back(whole);
         }
-        assert_eq!(shards[owner(b"new")].next_due(), Some(Millis(1)));
+        assert_eq!(shards[owner(b"new")].next_deadline(), Some(Millis(1)));
         for (number, shard) in shards.iter_mut().enumerate() {
             let own = names.iter().filter(|name| owner(name) == number).count();
             let new = usize::from(owner(b"new") == number);
             assert_eq!((shard.counts(0).len, shard.counts(7).len), (own + new, new));
             let here: Vec<u16> = shard.here().collect();
             here.iter().for_each(|slot| drop(shard.take(*slot)));
-            assert_eq!((shard.counts(0), shard.next_due()), (Counts::default(), None));
+            assert_eq!((shard.counts(0), shard.next_deadline()), (Counts::default(), None));
         }
     }
 

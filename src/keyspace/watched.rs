@@ -105,5 +105,5 @@ impl Watch {
 
 fn is_expired(space: &Keyspace, db: u32, key: Key<'_>, now: Millis) -> bool {
     let there = space.table(db, key.slot).and_then(|table| table.get(key.in_table()));
-    there.is_some_and(|entry: &Entry| entry.is_due(now))
+    there.is_some_and(|entry: &Entry| entry.is_expired(now))
 }

@@ -6,7 +6,7 @@
 //! keeps them back until it is done. Left alone are batches with a command that does not run on
 //! keys, and for the order those with a call of several keys.
 
-use crate::batch::{Batch, Routed};
+use crate::batch::{Batch, Routed, Scattered};
 use crate::keyspace::key::KeyAt;
 use crate::resp::{Frame, Span, encode};
 use crate::shard::Shard;
@@ -26,17 +26,6 @@ impl Broken {
     pub(super) fn any(self) -> bool {
         self.order || self.atomicity || self.loses
     }
-}
-
-/// Where the replies of a batch belong whose calls are out of their order.
-#[derive(Debug)]
-pub(crate) struct Scattered {
-    /// For each call as it runs, the number of the request that it is, or is a piece of.
-    requests: Vec<usize>,
-    /// Where the replies begin.
-    begin: usize,
-    /// For each call that ran, where its reply ends.
-    pub(super) ends: Vec<usize>,
 }
 
 impl Shard {
@@ -88,7 +77,7 @@ impl Shard {
             }
         }
         if self.broken.order && calls.iter().all(|(_, _, routed)| routed.key.is_some()) {
-            let map = &self.given.map;
+            let map = &self.env.map;
             let turn = |slot| (map.shards() + map.owner(slot) - self.id) % map.shards();
             calls.sort_by_key(|(_, _, routed)| routed.key.map(|key| turn(key.slot)));
         }
@@ -124,7 +113,7 @@ impl Shard {
                 batch.frames.args.push(span(at, word.len()));
                 at += word.len() + b"\r\n".len();
             }
-            let key = Some(KeyAt::new(1, words[1], &self.given.hasher));
+            let key = Some(KeyAt::new(1, words[1], &self.env.hasher));
             let routed = Routed { key, ..routed };
             calls.push((request, Frame { raw, first, argc: 3, multibulk: false }, routed));
         }

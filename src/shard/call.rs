@@ -1,4 +1,4 @@
-//! The next call of a batch: what it is given, and what its end means for the batch.
+//! The next call of a batch: what it runs with, and what its end means for the batch.
 
 use std::sync::Arc;
 
@@ -8,15 +8,15 @@ use crate::commands::call::Call;
 use crate::commands::command::{Command, Run};
 use crate::commands::error::CommandError;
 use crate::commands::registry;
-use crate::resp::{ProtocolError, Reply, Span};
+use crate::resp::{ProtocolError, Reply};
 use crate::route::Map;
 use crate::session::Session;
 use crate::settings::Settings;
 use crate::shard::Ticks;
 use crate::shard::execute::{Around, Ended, Engine, Marks, Origin};
 
-/// What a shard is given from outside and goes by.
-pub(super) struct Given {
+/// What a shard goes by and others decide.
+pub(super) struct Environment {
     pub(super) map: Arc<Map>,
     pub(super) settings: Arc<Settings>,
     pub(super) hasher: Hasher,
@@ -33,22 +33,12 @@ pub(super) struct Ran {
 }
 
 impl Batch {
-    /// The arguments of the next call.
-    pub(crate) fn spans(&self) -> &[Span] {
-        self.frames.args_of(&self.frames.frames[self.next])
-    }
-
-    /// The bytes that the spans of the next call point into.
-    pub(crate) fn bytes(&self) -> &[u8] {
-        self.frames.bytes_of(&self.frames.frames[self.next], &self.input)
-    }
-
     /// The next call, and beside it what it may change.
     #[inline]
     pub(super) fn split<'a>(
         &'a mut self,
         command: &'static Command,
-        given: &'a Given,
+        env: &'a Environment,
     ) -> (Call<'a>, Around<'a>) {
         let Batch { frames, input, session, replies, walk, wider, .. } = self;
         let keys = match &self.routed[self.next].key {
@@ -63,9 +53,9 @@ impl Batch {
             spans: frames.args_of(frame),
             raw: frame.raw.of(bytes),
             now: self.now,
-            hasher: &given.hasher,
-            settings: &given.settings,
-            map: &given.map,
+            hasher: &env.hasher,
+            settings: &env.settings,
+            map: &env.map,
             keys,
         };
         (call, Around { session, replies, walk, wider })
@@ -91,27 +81,27 @@ impl Engine {
     /// Runs the next call of the batch, which belongs here. `start` is the time now.
     pub(super) fn call(
         &mut self,
-        given: &Given,
+        env: &Environment,
         batch: &mut Batch,
         start: u64,
         clock: &mut dyn Ticks,
     ) -> Ran {
         let ran = |end| Ran { end, panicked: false, lacks: false };
         let Some(command) = batch.routed[batch.next].command else {
-            self.refuse_unknown(given, batch);
+            self.refuse_unknown(env, batch);
             return ran(clock.nanos());
         };
         if batch.refused.is_some() {
-            return ran(self.refuse_rest(given, batch, command, start, clock));
+            return ran(self.refuse_rest(env, batch, command, start, clock));
         }
         if batch.session.queues(command) {
-            return ran(self.queue(given, batch, command, start, clock));
+            return ran(self.queue(env, batch, command, start, clock));
         }
         if matches!(command.run, Run::Exec) {
-            return self.exec(given, batch, command, start, clock);
+            return self.exec(env, batch, command, start, clock);
         }
         let effects = self.tools.effects.len();
-        let (call, mut around) = batch.split(command, given);
+        let (call, mut around) = batch.split(command, env);
         let (ended, end) = self.execute(&call, &mut around, Origin::Client, start, clock);
         let panicked = matches!(ended, Ended::Panicked);
         match ended {
@@ -130,7 +120,7 @@ impl Engine {
     #[cold]
     fn refuse_rest(
         &mut self,
-        given: &Given,
+        env: &Environment,
         batch: &mut Batch,
         command: &'static Command,
         start: u64,
@@ -138,7 +128,7 @@ impl Engine {
     ) -> u64 {
         let Some(error) = batch.refused.clone() else { return start };
         let marks = Marks { reply: batch.replies.len(), effects: self.tools.effects.len() };
-        let (call, mut around) = batch.split(command, given);
+        let (call, mut around) = batch.split(command, env);
         let (ended, end) = (Ended::Refused(Box::new(error)), clock.nanos());
         self.close(&call, &mut around, &ended, marks, end - start);
         batch.advance(ended.error());
@@ -148,18 +138,18 @@ impl Engine {
     /// The connection performed the action of the next call; its reply begins at `mark`.
     pub(super) fn performed(
         &mut self,
-        given: &Given,
+        env: &Environment,
         batch: &mut Batch,
         mark: usize,
         nanos: u64,
         result: Result<(), CommandError>,
     ) {
         if batch.exec.is_some() {
-            return self.performed_in_exec(given, batch, mark, nanos, result);
+            return self.performed_in_exec(env, batch, mark, nanos, result);
         }
         let Some(command) = batch.routed[batch.next].command else { return };
         let marks = Marks { reply: mark, effects: self.tools.effects.len() };
-        let (call, mut around) = batch.split(command, given);
+        let (call, mut around) = batch.split(command, env);
         let ended = Ended::of(result);
         self.close(&call, &mut around, &ended, marks, nanos);
         batch.advance(ended.error());
@@ -168,12 +158,12 @@ impl Engine {
     /// What the gates say to the next call; no where there is no such command, which none is asked.
     pub(super) fn ask_of_next(
         &mut self,
-        given: &Given,
+        env: &Environment,
         batch: &mut Batch,
         ask: fn(&mut Engine, &Call<'_>, &Session) -> bool,
     ) -> bool {
         let Some(command) = batch.routed[batch.next].command else { return false };
-        let (call, around) = batch.split(command, given);
+        let (call, around) = batch.split(command, env);
         ask(self, &call, around.session)
     }
 
@@ -184,13 +174,13 @@ impl Engine {
         self.sinks.replied(&mut batch.session, &mut batch.replies, mark);
     }
 
-    fn refuse_unknown(&mut self, given: &Given, batch: &mut Batch) {
+    fn refuse_unknown(&mut self, env: &Environment, batch: &mut Batch) {
         let mark = batch.replies.len();
         let error = match &batch.refused {
             Some(error) => error.clone(),
             None => {
                 batch.session.transaction.iter_mut().for_each(|queue| queue.abort());
-                let renames = &given.settings.rename_command;
+                let renames = &env.settings.rename_command;
                 registry::refusal(batch.bytes(), batch.spans(), renames)
             }
         };

@@ -16,6 +16,7 @@ use crate::commands::command::{Command, Run};
 use crate::commands::error::CommandError;
 use crate::commands::walk::{Step, Walk};
 use crate::counted::counters::Counters;
+use crate::hook::push::Push;
 use crate::hook::{Called, Outcome, Phase, Standing, is_plain};
 use crate::keyspace::key::Key;
 use crate::keyspace::keys::{Keys, Tools};
@@ -26,7 +27,6 @@ use crate::shard::Ticks;
 use crate::shard::gates::Gates;
 use crate::shard::new_base::NewBase;
 use crate::shard::sinks::Sinks;
-use crate::shard::turn::Push;
 
 /// What runs calls: the keys, the layers around them, and whether they can be trusted.
 pub(super) struct Engine {
@@ -116,6 +116,12 @@ type Ahead = fn(&mut Engine, &Call<'_>, db: u32) -> bool;
 
 /// What goes ahead of a client's call, in order.
 const AHEAD: [Ahead; 2] = [Engine::expire_ahead_of, Engine::write_base_ahead_of];
+
+impl AsMut<Keyspace> for Engine {
+    fn as_mut(&mut self) -> &mut Keyspace {
+        &mut self.space
+    }
+}
 
 impl Engine {
     /// Lets happen what goes ahead of a call. Returns true when it has to wait for more of that.

@@ -1,15 +1,14 @@
-//! What a shard does on its own: taking out keys and elements that are due, dropping what was
-//! discarded.
+//! What a shard does on its own: taking out expired keys and elements, dropping what was discarded.
 //!
-//! Both work in pieces, bounded by the slice. A key that is due is taken out within milliseconds,
+//! Both work in pieces, bounded by the slice. An expired key is taken out within milliseconds,
 //! because the keyspace files its slots by their earliest deadline; with the journal out of credit
 //! the keys wait, and are not there for anybody meanwhile.
 //!
-//! No command sees an element that is due, and lengths count none. So a command on a key of which
-//! very many elements are due at once waits until they are taken out, in slices as well: others go
+//! No command sees an expired element, and lengths count none. So a command on a key of which
+//! very many elements expire at once waits until they are taken out, in slices as well: others go
 //! on meanwhile. Of keys that no call names, KEYS, SCAN and RANDOMKEY take out what they come upon,
-//! some at a time; a pattern of SORT asks for one field only, and that look sees through those that
-//! are due.
+//! some at a time; a pattern of SORT asks for one field only, and that look sees through the
+//! expired ones.
 
 use crate::base::millis::Millis;
 use crate::commands::call::Call;
@@ -23,23 +22,24 @@ use crate::shard::{SLICE_NS, Shard, Ticks};
 const KEYS_A_STEP: usize = 64;
 
 impl Shard {
-    /// Takes out what is due at `now`, for one slice at the most. Returns true when there is more.
+    /// Takes out what has expired at `now`, for one slice at the most. Returns true when there is
+    /// more.
     pub fn expire(&mut self, now: Millis, clock: &mut dyn Ticks) -> bool {
         if !self.expires() {
             return false;
         }
         let start = clock.nanos();
         let mut names = Vec::new();
-        while let Some(slot) = self.engine.space.due_slot(now) {
+        while let Some(slot) = self.engine.space.expired_slot(now) {
             let space = &mut self.engine.space;
-            space.find_due(slot, now, KEYS_A_STEP, |db, entry| {
-                names.push((db, entry.key().to_vec(), entry.is_due(now)));
+            space.find_expired(slot, now, KEYS_A_STEP, |db, entry| {
+                names.push((db, entry.key().to_vec(), entry.is_expired(now)));
             });
-            for (db, name, is_due) in names.drain(..) {
-                let key = Key::new(&name, &self.given.hasher);
+            for (db, name, is_expired) in names.drain(..) {
+                let key = Key::new(&name, &self.env.hasher);
                 let mut keys = Keys::new(&mut self.engine.space, &mut self.engine.tools, db, now);
                 // The bound of the table already leaves out what was found: it must not be asked.
-                if is_due {
+                if is_expired {
                     keys.expire(key);
                 } else if clock.nanos() - start <= SLICE_NS {
                     keys.expire_elements(key);
@@ -49,15 +49,15 @@ impl Shard {
             }
             self.engine.space.refile(slot);
             if clock.nanos() - start > SLICE_NS {
-                return self.engine.space.due_slot(now).is_some();
+                return self.engine.space.expired_slot(now).is_some();
             }
         }
         false
     }
 
     /// When [`Shard::expire`] has something to do next.
-    pub fn next_due(&self) -> Option<Millis> {
-        self.expires().then(|| self.engine.space.next_due()).flatten()
+    pub fn next_deadline(&self) -> Option<Millis> {
+        self.expires().then(|| self.engine.space.next_deadline()).flatten()
     }
 
     /// Drops discarded tables, for one slice at the most. Returns true when there is more.
@@ -78,11 +78,11 @@ impl Shard {
 }
 
 impl Engine {
-    /// Takes out elements that are due of the keys of a call, a few of each key, in all databases:
+    /// Takes out expired elements of the keys of a call, a few of each key, in all databases:
     /// MOVE and COPY look at two. Returns true when there are more: the call has to wait.
     pub(super) fn expire_ahead_of(&mut self, call: &Call<'_>, db: u32) -> bool {
-        let is_due = self.space.next_due().is_some_and(|due| due <= call.now);
-        if !is_due || self.phase != Phase::Serving || !call.command.run.is_on_keys() {
+        let any_expired = self.space.next_deadline().is_some_and(|first| first <= call.now);
+        if !any_expired || self.phase != Phase::Serving || !call.command.run.is_on_keys() {
             return false;
         }
         let mut keys = Keys::new(&mut self.space, &mut self.tools, db, call.now);
@@ -96,7 +96,7 @@ mod tests {
     use crate::testing::{Hasty, START, Shards, Still, Store, printed};
 
     #[test]
-    fn keys_that_are_due_go_without_being_asked_for() {
+    fn expired_keys_go_without_being_asked_for() {
         let mut store = Store::new();
         for number in 0..200 {
             store.run(&format!("SET {{t}}{number} v PX {}", 100 + number % 2 * 1000));
@@ -107,7 +107,7 @@ mod tests {
         assert_eq!(store.effects().lines().count(), 100);
         assert_eq!(store.run("DBSIZE"), "(integer) 100");
         assert_eq!(store.run("GET {t}0"), "(nil)");
-        assert_eq!(store.shard.next_due(), Some(START.saturating_add(1100)));
+        assert_eq!(store.shard.next_deadline(), Some(START.saturating_add(1100)));
         store.tick(1000);
         assert_eq!(store.run("GET {t}1"), "(nil)", "looked at before it was taken out");
     }
@@ -138,16 +138,20 @@ mod tests {
     }
 
     #[test]
-    fn what_is_due_is_gone_before_a_command_over_several_shards() {
+    fn what_has_expired_is_gone_before_a_command_over_several_shards() {
         let mut shards = Shards::new(3);
         for number in 0..300 {
             shards.run(&format!("SADD s{} m{number}", number % 5));
         }
         for key in 0..5 {
-            let due =
+            let members =
                 (0..295).filter(|number| number % 5 == key).map(|number| format!("m{number}"));
-            let due: Vec<String> = due.collect();
-            shards.run(&format!("SPEXPIRE s{key} 100 MEMBERS {} {}", due.len(), due.join(" ")));
+            let members: Vec<String> = members.collect();
+            shards.run(&format!(
+                "SPEXPIRE s{key} 100 MEMBERS {} {}",
+                members.len(),
+                members.join(" ")
+            ));
         }
         assert_eq!(shards.run("SUNIONCARD 5 s0 s1 s2 s3 s4"), "(integer) 300");
         shards.now = shards.now.saturating_add(100);
@@ -156,7 +160,7 @@ mod tests {
 
     /// SORT runs where all slots are, and knows its own keys ahead, but not those of its patterns.
     #[test]
-    fn a_pattern_sees_through_what_is_due() {
+    fn a_pattern_sees_through_what_has_expired() {
         let mut shards = Shards::new(3);
         shards.run("RPUSH l 1 2");
         for number in 0..500 {

@@ -6,11 +6,11 @@
 //! order: nobody can change a slot and be journaled ahead of the command that held it.
 
 use crate::keyspace::space::Keyspace;
+use crate::lending::errand::{Errand, Need, Stop};
+use crate::lending::loan::Loan;
 use crate::route::{Map, ShardId};
 use crate::shard::Shard;
-use crate::shard::errand::{Errand, Need, Stop};
 use crate::shard::letter::Letter;
-use crate::shard::loan::Loan;
 
 /// True when everything that is needed from this shard is here.
 pub(super) fn is_met(need: &Need, space: &Keyspace, map: &Map, id: ShardId) -> bool {
@@ -28,14 +28,15 @@ impl Shard {
         let space = &mut self.engine.space;
         match need {
             Need::Slots(slots) => loan.take_slots(self.id, slots, space),
-            Need::Whole => loan.take_whole(self.id, space, &self.given.hasher),
+            Need::Whole => loan.take_whole(self.id, space, &self.env.hasher),
         }
         *at += 1;
     }
 
     /// Sends home what was lent: behind the effects of this turn.
     pub(super) fn give_back(&mut self, mut errand: Errand, torn: bool) {
-        errand.loan.give_back(torn, |owner, letter| {
+        errand.loan.give_back(torn, |owner, given_back| {
+            let letter = given_back.into();
             if owner == self.id {
                 self.receive(letter);
             } else {
@@ -46,11 +47,163 @@ impl Shard {
 
     /// From now on no slot leaves its shard until the loan is given back.
     pub(super) fn hold_moves(&mut self, loan: &mut Loan) {
-        let shards = self.given.map.shards();
+        let shards = self.env.map.shards();
         for shard in (0..shards).filter(|shard| *shard != self.id) {
             self.outbox.letters.push((shard, Letter::HoldMoves(1)));
         }
         self.receive(Letter::HoldMoves(1));
         loan.hold_moves(shards);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+    use crate::base::slot;
+    use crate::hook::Phase;
+    use crate::testing::Shards;
+
+    const SHARDS: ShardId = 3;
+
+    /// A store, and for each shard a key that it owns.
+    fn store() -> (Shards, Vec<String>) {
+        let mut store = Shards::new(SHARDS);
+        let map = store.shards[0].map().clone();
+        let is_of = |key: &String, shard| map.owner(slot::of(key.as_bytes())) == shard;
+        let key_of =
+            |shard| (0..).map(|n| format!("k{n}")).find(|k| is_of(k, shard)).expect("endless");
+        let keys: Vec<String> = (0..SHARDS).map(key_of).collect();
+        keys.iter().for_each(|key| assert_eq!(store.run(&format!("SET {key} v")), "OK"));
+        (store, keys)
+    }
+
+    /// The request goes on its way and is lost ahead of the shard of this number.
+    fn lose_ahead_of(store: &mut Shards, request: &str, stop: usize) {
+        store.send(&[request]);
+        for shard in 0..stop {
+            let mut visit = store.letters_of(shard);
+            assert_eq!(visit.len(), 1, "it goes on to the next shard");
+            if shard + 1 < stop {
+                store.deliver(visit);
+            } else {
+                drop(visit.pop());
+            }
+        }
+    }
+
+    fn number_here(store: &Shards) -> usize {
+        store.shards.iter().map(|shard| shard.engine.space.here().count()).sum()
+    }
+
+    /// Delivers what came by post: it makes who lent distrust, and nobody else.
+    fn all_is_home_as_torn(store: &mut Shards, lenders: usize) {
+        assert!(number_here(store) < usize::from(slot::SLOTS), "something is away");
+        let letters = store.posted.take();
+        store.deliver(letters);
+        assert_eq!(number_here(store), usize::from(slot::SLOTS));
+        for (number, shard) in store.shards.iter_mut().enumerate() {
+            let expected = if number < lenders { Phase::Suspect } else { Phase::Serving };
+            assert_eq!(shard.phase(), expected, "shard {number}");
+            shard.serve();
+        }
+    }
+
+    #[test]
+    fn slots_come_home_as_torn_wherever_their_batch_is_lost() {
+        for stop in 1..usize::from(SHARDS) {
+            let (mut store, keys) = store();
+            lose_ahead_of(&mut store, &format!("MSET {}", keys.join(" w ") + " w"), stop);
+            all_is_home_as_torn(&mut store, stop);
+            let found = store.run(&format!("MGET {}", keys.join(" ")));
+            assert_eq!(found, "1) \"v\"\n2) \"v\"\n3) \"v\"");
+        }
+    }
+
+    #[test]
+    fn whole_shards_come_home_as_torn_wherever_their_batch_is_lost() {
+        for stop in 1..usize::from(SHARDS) {
+            let (mut store, _) = store();
+            lose_ahead_of(&mut store, "DBSIZE", stop);
+            all_is_home_as_torn(&mut store, stop);
+            assert_eq!(store.run("DBSIZE"), "(integer) 3");
+        }
+    }
+
+    #[test]
+    fn a_batch_that_waits_and_is_lost_gives_back_what_it_holds() {
+        let (mut store, keys) = store();
+        let request = format!("MSET {}", keys.join(" w ") + " w");
+        let away = store.shards[1].engine.space.take(slot::of(keys[1].as_bytes()));
+        store.send(&[&request]);
+        let visit = store.letters_of(0);
+        store.deliver(visit);
+        assert!(store.letters_of(1).is_empty(), "it waits for a slot that is away");
+        drop(store.shards[1].waiting.drain().collect::<Vec<_>>());
+        let slot = away.expect("the shard had its slot");
+        store.shards[1].engine.space.put(slot::of(keys[1].as_bytes()), slot);
+        all_is_home_as_torn(&mut store, 1);
+    }
+
+    #[test]
+    fn what_is_installed_is_taken_out_whatever_panics_and_comes_home_once() {
+        let (mut store, keys) = store();
+        let number = slot::of(keys[0].as_bytes());
+        let mut loan = Loan::new(store.posted.clone());
+        loan.take_slots(0, &[number], &mut store.shards[0].engine.space);
+        let engine = &mut store.shards[1].engine;
+        let run = || {
+            let installed = loan.install(engine);
+            assert!(installed.space.has(number), "the command sees it");
+            panic!("a command breaks");
+        };
+        assert!(catch_unwind(AssertUnwindSafe(run)).is_err());
+        assert!(!store.shards[1].engine.space.has(number), "it is taken out");
+        let mut sent = Vec::new();
+        loan.give_back(false, |to, given_back| sent.push((to, given_back.into())));
+        assert_eq!((sent.len(), loan.holds()), (1, false));
+        drop(loan);
+        assert!(store.posted.take().is_empty(), "nothing comes home twice");
+        store.deliver(sent);
+        assert_eq!(store.shards[0].phase(), Phase::Serving, "it is whole");
+        assert_eq!(store.run(&format!("GET {}", keys[0])), "\"v\"");
+    }
+
+    #[test]
+    fn whole_shards_that_are_installed_are_taken_out_whatever_panics() {
+        let (mut store, _) = store();
+        let hasher = store.shards[0].hasher().clone();
+        let mut loan = Loan::new(store.posted.clone());
+        for (number, shard) in (0..).zip(&mut store.shards) {
+            loan.take_whole(number, &mut shard.engine.space, &hasher);
+        }
+        let engine = &mut store.shards[2].engine;
+        let run = || {
+            let installed = loan.install(engine);
+            assert_eq!(installed.space.here().count(), usize::from(slot::SLOTS));
+            panic!("a command breaks");
+        };
+        assert!(catch_unwind(AssertUnwindSafe(run)).is_err());
+        drop(loan);
+        all_is_home_as_torn(&mut store, usize::from(SHARDS));
+        assert_eq!(store.run("DBSIZE"), "(integer) 3");
+    }
+
+    #[test]
+    fn slots_may_move_again_when_who_held_them_is_lost() {
+        let (mut store, _) = store();
+        let mut loan = Loan::new(store.posted.clone());
+        store.shards[0].hold_moves(&mut loan);
+        let held = |store: &Shards| -> Vec<i32> {
+            store.shards.iter().map(|shard| shard.moves_held).collect()
+        };
+        let told = store.letters_of(0);
+        store.deliver(told);
+        assert_eq!(held(&store), [1, 1, 1]);
+        drop(loan);
+        let letters = store.posted.take();
+        store.deliver(letters);
+        assert_eq!(held(&store), [0, 0, 0]);
     }
 }

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use crate::batch::Batch;
 use crate::clients::{MonitorClient, Pause};
+use crate::hook::push::Push;
 use crate::keyspace::slot::Slot;
-use crate::keyspace::space::{Slots, Whole};
+use crate::lending::{GivenBack, Returned};
 use crate::route::{Map, ShardId};
 use crate::settings::Settings;
-use crate::shard::turn::Push;
 
 /// A letter to a shard.
 #[derive(Debug)]
@@ -44,20 +44,11 @@ pub enum Letter {
     Journal(Option<String>),
 }
 
-/// Slots on their way back to their owner.
-#[derive(Debug)]
-pub struct Returned {
-    /// The slots, whole.
-    pub slots: Lent,
-    /// The command panicked while it held them: what they hold cannot be trusted.
-    pub torn: bool,
-}
-
-/// What a shard lends.
-#[derive(Debug)]
-pub enum Lent {
-    /// Some slots.
-    Slots(Slots),
-    /// All that it owns.
-    Whole(Whole),
+impl From<GivenBack> for Letter {
+    fn from(given_back: GivenBack) -> Letter {
+        match given_back {
+            GivenBack::Slots(returned) => Letter::Return(returned),
+            GivenBack::Moves => Letter::HoldMoves(-1),
+        }
+    }
 }

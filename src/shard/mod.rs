@@ -81,20 +81,17 @@
 //! All errands go upwards, so none waits for one that waits for it. Batches for other slots go on
 //! at both shards meanwhile. A shard never waits: what cannot run yet is put aside (`waiting`).
 //! A loan comes home once, whatever panics; after a panic it comes home as torn, and its owner is
-//! rebuilt from the journal ([`loan`]).
+//! rebuilt from the journal ([`loan`](crate::lending::loan)).
 
-pub(crate) mod broken;
+mod broken;
 mod call;
-pub mod errand;
 mod execute;
 mod expire;
 mod gates;
 mod lend;
 pub mod letter;
-pub mod loan;
 mod new_base;
-pub mod placing;
-pub mod question;
+pub mod placement;
 pub mod refusal;
 #[cfg(test)]
 mod regressions;
@@ -114,6 +111,7 @@ use crate::batch::Batch;
 use crate::clients::MonitorClient;
 use crate::commands::error::CommandError;
 use crate::counted::counters::Counters;
+use crate::hook::answer::{Answer, Report};
 use crate::hook::{Gate, Listener, Phase, Published, Sink};
 use crate::keyspace::access::AccessClock;
 use crate::keyspace::discarded::Discarded;
@@ -121,16 +119,17 @@ use crate::keyspace::effect::Effects;
 use crate::keyspace::keys::{Figures, Tools};
 use crate::keyspace::listener::Listeners;
 use crate::keyspace::space::Keyspace;
+use crate::lending::Post;
+use crate::lending::{Lent, Returned};
+use crate::question::Question;
 use crate::resp::ProtocolError;
 use crate::route::{Map, ShardId};
 use crate::settings::Settings;
 use crate::shard::broken::Broken;
-use crate::shard::call::Given;
+use crate::shard::call::Environment;
 use crate::shard::execute::Engine;
 use crate::shard::gates::Gates;
-use crate::shard::letter::{Lent, Letter, Returned};
-use crate::shard::loan::Post;
-use crate::shard::question::{Answer, Question, Report};
+use crate::shard::letter::Letter;
 use crate::shard::replay::Rebuilt;
 use crate::shard::sinks::Sinks;
 use crate::shard::turn::{Held, Outbox};
@@ -175,7 +174,7 @@ pub struct Parts {
 /// One shard.
 pub struct Shard {
     id: ShardId,
-    given: Given,
+    env: Environment,
     engine: Engine,
     active_expire: bool,
     waiting: Waiting,
@@ -228,7 +227,7 @@ impl Shard {
         };
         let mut shard = Shard {
             id: parts.id,
-            given: Given { map: parts.map, settings: parts.settings, hasher: parts.hasher },
+            env: Environment { map: parts.map, settings: parts.settings, hasher: parts.hasher },
             engine,
             active_expire: true,
             waiting: Waiting::default(),
@@ -265,12 +264,12 @@ impl Shard {
 
     /// The settings in force.
     pub fn settings(&self) -> &Arc<Settings> {
-        &self.given.settings
+        &self.env.settings
     }
 
     /// The map that it goes by.
     pub fn map(&self) -> &Arc<Map> {
-        &self.given.map
+        &self.env.map
     }
 
     /// The keys that are here.
@@ -280,7 +279,7 @@ impl Shard {
 
     /// How keys are hashed.
     pub fn hasher(&self) -> &Hasher {
-        &self.given.hasher
+        &self.env.hasher
     }
 
     /// The shard held its thread for this long, in nanoseconds of the thread's CPU time.
@@ -300,7 +299,7 @@ impl Shard {
         self.serve_waiting();
     }
 
-    /// Whether keys are taken out when they are due, or only when they are looked at.
+    /// Whether keys are taken out when they expire, or only when they are looked at.
     pub fn set_active_expire(&mut self, on: bool) {
         self.active_expire = on;
     }
@@ -313,7 +312,7 @@ impl Shard {
         nanos: u64,
         result: Result<(), CommandError>,
     ) {
-        self.engine.performed(&self.given, batch, mark, nanos, result);
+        self.engine.performed(&self.env, batch, mark, nanos, result);
     }
 
     /// What the client sent is no request: it gets the error, unless it wants no replies.
@@ -329,9 +328,9 @@ impl Shard {
             Letter::Push(push) => self.outbox.arrived.push(Held::Push(push)),
             Letter::Return(returned) => self.take_back(returned),
             Letter::Routes(map) => {
-                if map.epoch() > self.given.map.epoch() {
-                    self.given.map = map;
-                    self.leaving.retain(|(slot, _)| self.given.map.owner(*slot) == self.id);
+                if map.epoch() > self.env.map.epoch() {
+                    self.env.map = map;
+                    self.leaving.retain(|(slot, _)| self.env.map.owner(*slot) == self.id);
                     self.ready.extend(self.waiting.drain());
                 }
             }
@@ -355,7 +354,7 @@ impl Shard {
             }
             Letter::Settings(settings) => {
                 self.engine.tools.clock = access_clock(&settings);
-                self.given.settings = settings;
+                self.env.settings = settings;
                 self.publish();
             }
             Letter::Monitors(monitors) => {
@@ -439,8 +438,8 @@ impl Shard {
 
     /// Tells the sinks what is published.
     fn publish(&mut self) {
-        let Shard { engine, given, monitors, .. } = self;
-        engine.sinks.adapt(&Published { settings: &given.settings, monitors });
+        let Shard { engine, env, monitors, .. } = self;
+        engine.sinks.adapt(&Published { settings: &env.settings, monitors });
     }
 
     fn take_back(&mut self, returned: Returned) {
@@ -483,9 +482,8 @@ impl Shard {
 
     /// Moves what can run now from the waiting to the ready.
     fn serve_waiting(&mut self) {
-        let Shard { waiting, engine, given, id, .. } = self;
-        while let Some(batch) =
-            waiting.pop(|need| lend::is_met(need, &engine.space, &given.map, *id))
+        let Shard { waiting, engine, env, id, .. } = self;
+        while let Some(batch) = waiting.pop(|need| lend::is_met(need, &engine.space, &env.map, *id))
         {
             self.ready.push_back(batch);
         }

@@ -284,7 +284,7 @@ impl Shard {
             let Engine { new_base: Some(base), space, tools, .. } = &mut self.engine else { break };
             let Some(slot) = space.slot_mut(number) else { continue };
             let is_written =
-                base.write_slot(slot, &mut tools.effects, &self.given.hasher, &mut goes_on);
+                base.write_slot(slot, &mut tools.effects, &self.env.hasher, &mut goes_on);
             if !is_written || !goes_on(&tools.effects) {
                 return true;
             }

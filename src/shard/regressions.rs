@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use crate::base::slot;
 use crate::hook::Phase;
+use crate::hook::push::Push;
 use crate::hook::{Called, Sink};
 use crate::route::ShardId;
 use crate::shard::letter::Letter;
 use crate::shard::replay::Records;
 use crate::shard::sinks::Sinks;
-use crate::shard::turn::Push;
 use crate::testing::{Shards, Still, printed};
 
 /// The first key of the form `k<number>` that a shard owns.

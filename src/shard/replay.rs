@@ -1,7 +1,7 @@
 //! Loading and rebuilding: records of the journal applied to the slots that are here.
 //!
 //! A record is a write command; it runs through its ordinary handler with nobody listening to its
-//! effects. One that splits ([`Placing::Split`]) reaches every shard, and each applies the part
+//! effects. One that splits ([`Placement::Split`]) reaches every shard, and each applies the part
 //! that is its own; any other finds all that it may touch here.
 //!
 //! A rebuild empties the slots that are here and reads the journal again. Slots that were lent at
@@ -31,7 +31,7 @@ use crate::resp::{Decoder, Frames, Limits, Span};
 use crate::session::{Peer, Session};
 use crate::shard::execute::{Around, Ended, Engine, Origin};
 #[cfg(doc)]
-use crate::shard::placing::Placing;
+use crate::shard::placement::Placement;
 use crate::shard::refusal::Refusal;
 use crate::shard::{Shard, Ticks};
 
@@ -139,7 +139,7 @@ impl Shard {
         self.serve();
     }
 
-    /// Applies records. `now` is the time of the load: keys that are due are loaded like the rest
+    /// Applies records. `now` is the time of the load: expired keys are loaded like the rest
     /// and taken out afterwards, so that what follows them finds what it found.
     ///
     /// Returns what is not applied, with its position among the records. The first refusal is the
@@ -162,7 +162,7 @@ impl Shard {
             let applied = self.apply(*db, spans, &records.bytes, now, &mut scratch);
             let Err(refusal) = applied else { continue };
             refused.push((index, refusal));
-            if !self.given.settings.aof_load_skip_refused {
+            if !self.env.settings.aof_load_skip_refused {
                 break;
             }
         }
@@ -179,7 +179,7 @@ impl Shard {
         now: Millis,
         scratch: &mut Scratch,
     ) -> Result<(), Refusal> {
-        let renames = &self.given.settings.rename_command;
+        let renames = &self.env.settings.rename_command;
         let Found::Command(command) = registry::find_journaled(bytes, spans, renames) else {
             return Refusal::of_unknown(spans, bytes, renames).map_or(Ok(()), Err);
         };
@@ -191,8 +191,8 @@ impl Shard {
             return Ok(());
         }
         let refuse = |error| Refusal::failed(command, spans, bytes, &error);
-        let Shard { engine, given, rebuilt, .. } = self;
-        if db >= given.settings.databases {
+        let Shard { engine, env, rebuilt, .. } = self;
+        if db >= env.settings.databases {
             return Err(refuse(CommandError::DbIndexOutOfRange));
         }
         let call = Call {
@@ -201,9 +201,9 @@ impl Shard {
             spans: own,
             raw: &[],
             now,
-            hasher: &given.hasher,
-            settings: &given.settings,
-            map: &given.map,
+            hasher: &env.hasher,
+            settings: &env.settings,
+            map: &env.map,
             keys,
         };
         let spared = match command.run {
@@ -280,7 +280,7 @@ impl Shard {
             }
             None => spans.extend_from_slice(all),
         }
-        positions::keys_at(command, spans, bytes, &self.given.hasher, keys);
+        positions::keys_at(command, spans, bytes, &self.env.hasher, keys);
         keys.iter().all(|key| is_own(key.slot))
     }
 }

@@ -1,10 +1,11 @@
 //! The sinks of a shard, and which calls each of them has to see: a call that none has to see costs
 //! three comparisons.
 
+use crate::hook::answer::Answer;
+use crate::hook::push::Push;
 use crate::hook::{Called, Published, Sees, Sink};
+use crate::question::Question;
 use crate::session::{Replies, Session};
-use crate::shard::question::{Answer, Question};
-use crate::shard::turn::Push;
 
 /// What sees commands.
 pub(super) struct Sinks {

@@ -19,7 +19,7 @@ use crate::commands::error::CommandError;
 use crate::hook::Phase;
 use crate::resp::Reply;
 use crate::shard::Ticks;
-use crate::shard::call::{Given, Ran};
+use crate::shard::call::{Environment, Ran};
 use crate::shard::execute::{Around, Ended, Engine, Marks, Origin};
 use crate::transaction::{Exec, Queue};
 
@@ -34,14 +34,14 @@ impl Engine {
     /// Queues the next call of a batch. Returns the time after it.
     pub(super) fn queue(
         &mut self,
-        given: &Given,
+        env: &Environment,
         batch: &mut Batch,
         command: &'static Command,
         start: u64,
         clock: &mut dyn Ticks,
     ) -> u64 {
         let marks = Marks { reply: batch.replies.len(), effects: self.tools.effects.len() };
-        let (call, mut around) = batch.split(command, given);
+        let (call, mut around) = batch.split(command, env);
         let admitted = self.admit(&call, around.session).and_then(|()| may_be_queued(command));
         if let Err(error) = admitted {
             let (ended, end) = (Ended::Refused(Box::new(error)), clock.nanos());
@@ -55,7 +55,7 @@ impl Engine {
         let (bytes, spans) = (frames.bytes_of(frame, input), frames.args_of(frame));
         let mut reply = Reply::new(replies, session.resp3);
         let queued = session.transaction.get_or_insert_default();
-        if queued.push(command, bytes, spans, frame.raw, &given.hasher) {
+        if queued.push(command, bytes, spans, frame.raw, &env.hasher) {
             reply.simple("QUEUED");
         } else {
             queued.abort();
@@ -71,7 +71,7 @@ impl Engine {
     /// Runs the next call of a batch, which is EXEC and whose slots are here, or goes on with it.
     pub(super) fn exec(
         &mut self,
-        given: &Given,
+        env: &Environment,
         batch: &mut Batch,
         command: &'static Command,
         start: u64,
@@ -80,12 +80,12 @@ impl Engine {
         let reply = batch.exec.as_ref().map_or(batch.replies.len(), |exec| exec.reply);
         let begun = match batch.exec.take() {
             Some(exec) => Ok(exec),
-            None => self.begin_exec(given, batch, command),
+            None => self.begin_exec(env, batch, command),
         };
         let goes_on = |end| Ran { end, panicked: false, lacks: false };
         let (ended, before) = match begun {
             Ok(mut exec) => {
-                let Some(ended) = self.run_queued(given, batch, &mut exec, clock) else {
+                let Some(ended) = self.run_queued(env, batch, &mut exec, clock) else {
                     let end = clock.nanos();
                     exec.nanos += end - start;
                     batch.exec = Some(exec);
@@ -100,7 +100,7 @@ impl Engine {
         batch.session.watches.clear();
         let end = clock.nanos();
         let marks = Marks { reply, effects: self.tools.effects.len() };
-        let (call, mut around) = batch.split(command, given);
+        let (call, mut around) = batch.split(command, env);
         self.close(&call, &mut around, &ended, marks, before + end - start);
         batch.advance(ended.error());
         Ran { end, panicked: matches!(ended, Ended::Panicked), lacks: false }
@@ -113,13 +113,13 @@ impl Engine {
     /// of it.
     fn begin_exec(
         &mut self,
-        given: &Given,
+        env: &Environment,
         batch: &mut Batch,
         command: &'static Command,
     ) -> Result<Box<Exec>, Ended> {
         let failed = |error| Ended::Failed(Box::new(error));
         let now = batch.now;
-        let (call, around) = batch.split(command, given);
+        let (call, around) = batch.split(command, env);
         let Some(queued) = around.session.transaction.as_deref() else {
             return Err(failed(WITHOUT_MULTI));
         };
@@ -131,7 +131,7 @@ impl Engine {
             return Err(failed(CommandError::Quoted(text)));
         }
         let db = around.session.db;
-        let calls = (0..).map_while(|index| queued.get(index)).map(|queue| given.call(queue, now));
+        let calls = (0..).map_while(|index| queued.get(index)).map(|queue| env.call(queue, now));
         let waits = self.phase == Phase::Serving
             && calls.fold(false, |waits, call| waits | self.goes_ahead(&call, db));
         if waits {
@@ -151,21 +151,21 @@ impl Engine {
     /// ended; nothing where the batch has an action to be performed first.
     fn run_queued(
         &mut self,
-        given: &Given,
+        env: &Environment,
         batch: &mut Batch,
         exec: &mut Exec,
         clock: &mut dyn Ticks,
     ) -> Option<Ended> {
         // The shard broke while an action was performed: what the transaction has changed is lost.
         if exec.next > 0 && self.phase != Phase::Serving {
-            self.drop_keys_of(given, exec);
+            self.drop_keys_of(env, exec);
             return Some(Ended::Panicked);
         }
         let mark = self.tools.effects.len();
         self.tools.effects.resume(std::mem::take(&mut exec.effects));
         let ran = catch_unwind(AssertUnwindSafe(|| {
             while exec.next < exec.transaction.len() {
-                if let Some(action) = self.run_next_queued(given, batch, exec, clock) {
+                if let Some(action) = self.run_next_queued(env, batch, exec, clock) {
                     return Some(action);
                 }
                 exec.next += 1;
@@ -188,7 +188,7 @@ impl Engine {
                 if let Some(queue) = exec.transaction.get(exec.next) {
                     self.note_panic(queue.command, panic.as_ref());
                 }
-                self.drop_keys_of(given, exec);
+                self.drop_keys_of(env, exec);
                 Some(Ended::Panicked)
             }
         }
@@ -197,7 +197,7 @@ impl Engine {
     /// Runs the next command of a transaction. Returns the action that it asks for.
     fn run_next_queued(
         &mut self,
-        given: &Given,
+        env: &Environment,
         batch: &mut Batch,
         exec: &mut Exec,
         clock: &mut dyn Ticks,
@@ -208,7 +208,7 @@ impl Engine {
         if !databases.contains(&session.db) {
             databases.push(session.db);
         }
-        let call = given.call(queue, *now);
+        let call = env.call(queue, *now);
         let (mut walk, mut wider) = (None, Vec::new());
         let mut around = Around { session, replies, walk: &mut walk, wider: &mut wider };
         let marks = Marks { reply: around.replies.len(), effects: self.tools.effects.len() };
@@ -234,7 +234,7 @@ impl Engine {
     /// The action of a transaction's next command was performed; its reply begins at `mark`.
     pub(super) fn performed_in_exec(
         &mut self,
-        given: &Given,
+        env: &Environment,
         batch: &mut Batch,
         mark: usize,
         nanos: u64,
@@ -242,7 +242,7 @@ impl Engine {
     ) {
         let Some(mut exec) = batch.exec.take() else { return };
         if let Some(queue) = exec.transaction.get(exec.next) {
-            let call = given.call(queue, batch.now);
+            let call = env.call(queue, batch.now);
             let Batch { session, replies, walk, wider, .. } = batch;
             let mut around = Around { session, replies, walk, wider };
             let marks = Marks { reply: mark, effects: self.tools.effects.len() };
@@ -253,12 +253,12 @@ impl Engine {
     }
 
     /// Drops the keys of a transaction that broke, where no journal can tell what they held.
-    fn drop_keys_of(&mut self, given: &Given, exec: &Exec) {
+    fn drop_keys_of(&mut self, env: &Environment, exec: &Exec) {
         if self.has_journal {
             return;
         }
         for queue in (0..=exec.next).map_while(|index| exec.transaction.get(index)) {
-            let call = given.call(queue, Millis(0));
+            let call = env.call(queue, Millis(0));
             for db in &exec.databases {
                 call.declared_keys().for_each(|key| self.drop_key(*db, key));
             }
@@ -266,11 +266,11 @@ impl Engine {
     }
 }
 
-impl Given {
+impl Environment {
     /// A queued command as a call at `now`.
     fn call<'a>(&'a self, queue: Queue<'a>, now: Millis) -> Call<'a> {
         let Queue { command, input, spans, raw, keys } = queue;
-        let Given { map, settings, hasher } = self;
+        let Environment { map, settings, hasher } = self;
         Call { command, input, spans, raw, now, hasher, settings, map, keys }
     }
 }

@@ -8,9 +8,8 @@
 //!
 //! What has come from another thread for a client of this one was held back there if it had to be.
 
-use bytes::Bytes;
-
-use crate::batch::{Batch, Home};
+use crate::batch::Batch;
+use crate::hook::push::Push;
 use crate::route::ShardId;
 use crate::shard::Shard;
 use crate::shard::letter::Letter;
@@ -43,17 +42,6 @@ pub enum Held {
     Batch(Box<Batch>),
     /// What a client gets that did not ask.
     Push(Push),
-}
-
-/// Bytes for a client outside its own replies.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Push {
-    /// Where the client is.
-    pub to: Home,
-    /// Its number; another client may have come to its place meanwhile.
-    pub client: u64,
-    /// The bytes, as the client gets them.
-    pub bytes: Bytes,
 }
 
 impl Held {

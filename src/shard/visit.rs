@@ -12,12 +12,12 @@ use crate::batch::Batch;
 use crate::commands::command::{Command, Run};
 use crate::hook::Phase;
 use crate::keyspace::watched::Watch;
+use crate::lending::Post;
+use crate::lending::errand::{Errand, Need, Stop};
 use crate::route::Map;
-use crate::shard::errand::{Errand, Need, Stop};
 use crate::shard::execute::Engine;
 use crate::shard::lend::is_met;
 use crate::shard::letter::Letter;
-use crate::shard::loan::Post;
 use crate::shard::{REPLIES_MARK, SLICE_NS, Shard, Ticks};
 
 /// Slots beside those of its keys that a call takes one by one; with more of them, it takes all.
@@ -28,7 +28,7 @@ const WIDER_MAX: usize = 1_024;
 pub(super) const TURN_BATCHES: usize = 64;
 
 /// Where the next call of a batch runs.
-pub(super) enum Place {
+pub(super) enum RunsAt {
     /// Here and now.
     Here,
     /// On another shard.
@@ -70,18 +70,18 @@ impl Shard {
                 return None;
             }
             self.warm(&mut batch);
-            match self.place(&mut batch) {
-                Place::Here => *now = self.call(&mut batch, *now, clock),
-                Place::Shard(shard) => {
+            match self.runs_at(&mut batch) {
+                RunsAt::Here => *now = self.call(&mut batch, *now, clock),
+                RunsAt::Shard(shard) => {
                     batch.note_warmed(0);
                     self.outbox.letters.push((shard, Letter::Visit(batch)));
                     return None;
                 }
-                Place::Wait(need) => {
+                RunsAt::Wait(need) => {
                     self.waiting.push(batch, need);
                     return None;
                 }
-                Place::Aside => {
+                RunsAt::Aside => {
                     self.set_aside.push_back(batch);
                     return None;
                 }
@@ -102,14 +102,14 @@ impl Shard {
     fn call(&mut self, batch: &mut Batch, now: u64, clock: &mut dyn Ticks) -> u64 {
         let Some(mut errand) = batch.errand.take() else {
             self.engine.warm_keys(batch);
-            return self.engine.call(&self.given, batch, now, clock).end;
+            return self.engine.call(&self.env, batch, now, clock).end;
         };
         let next = batch.next;
-        let Shard { engine, given, .. } = self;
+        let Shard { engine, env, .. } = self;
         let ran = catch_unwind(AssertUnwindSafe(|| {
             let mut engine = errand.loan.install(engine);
             engine.warm_keys(batch);
-            engine.call(given, batch, now, clock)
+            engine.call(env, batch, now, clock)
         }));
         let torn = ran.as_ref().map_or(true, |ran| ran.panicked);
         let lacks = ran.as_ref().is_ok_and(|ran| ran.lacks);
@@ -148,100 +148,99 @@ impl Shard {
         !self.ready.is_empty()
     }
 
-    fn place(&mut self, batch: &mut Batch) -> Place {
+    fn runs_at(&mut self, batch: &mut Batch) -> RunsAt {
         let routed = batch.routed[batch.next];
         let Some(command) = routed.command.filter(|_| batch.refused.is_none()) else {
-            return Place::Here;
+            return RunsAt::Here;
         };
         if self.is_held_back(batch) {
-            return Place::Aside;
+            return RunsAt::Aside;
         }
         if batch.session.queues(command) {
-            return Place::Here;
+            return RunsAt::Here;
         }
         match (command.run, routed.key) {
-            (Run::Keys(_) | Run::SessionAndKeys(_), Some(key)) => self.place_slot(key.slot),
-            (Run::Keys(_) | Run::SessionAndKeys(_), None) => self.place_keys(command, batch),
-            (Run::All(_), _) => self.place_errand(batch, Errand::for_all),
-            (Run::Steps(_), _) => self.place_errand(batch, Errand::for_steps),
+            (Run::Keys(_) | Run::SessionAndKeys(_), Some(key)) => self.slot_runs_at(key.slot),
+            (Run::Keys(_) | Run::SessionAndKeys(_), None) => self.keys_run_at(command, batch),
+            (Run::All(_), _) => self.errand_runs_at(batch, Errand::for_all),
+            (Run::Steps(_), _) => self.errand_runs_at(batch, Errand::for_steps),
             (Run::Walk(_), _) => match batch.walk.as_ref().and_then(|walk| walk.at) {
-                Some(slot) => self.place_slot(slot),
-                None => Place::Here,
+                Some(slot) => self.slot_runs_at(slot),
+                None => RunsAt::Here,
             },
-            (Run::Exec, _) => self.place_exec(command, batch),
-            (Run::Session(_) | Run::Server(_) | Run::Container, _) => Place::Here,
+            (Run::Exec, _) => self.exec_runs_at(command, batch),
+            (Run::Session(_) | Run::Server(_) | Run::Container, _) => RunsAt::Here,
         }
     }
 
     #[inline]
-    fn place_slot(&mut self, slot: u16) -> Place {
+    fn slot_runs_at(&mut self, slot: u16) -> RunsAt {
         if self.engine.space.has(slot) && !self.waiting.wants(slot) {
-            return Place::Here;
+            return RunsAt::Here;
         }
-        match self.given.map.owner(slot) {
-            owner if owner == self.id => Place::Wait(Need::Slots(vec![slot])),
-            owner => Place::Shard(owner),
+        match self.env.map.owner(slot) {
+            owner if owner == self.id => RunsAt::Wait(Need::Slots(vec![slot])),
+            owner => RunsAt::Shard(owner),
         }
     }
 
     /// A command whose keys may lie in several slots, and in those that it met when it ran before.
-    fn place_keys(&mut self, command: &'static Command, batch: &mut Batch) -> Place {
-        batch.find_keys(command, &self.given.hasher);
-        self.place_slots(batch)
+    fn keys_run_at(&mut self, command: &'static Command, batch: &mut Batch) -> RunsAt {
+        batch.find_keys(command, &self.env.hasher);
+        self.slots_run_at(batch)
     }
 
     /// EXEC, over the keys of all that is queued and watched. What the server performs takes time,
     /// in which nobody else may see what it holds.
-    fn place_exec(&mut self, command: &'static Command, batch: &mut Batch) -> Place {
-        let Some(queued) = batch.session.transaction.as_deref() else { return Place::Here };
+    fn exec_runs_at(&mut self, command: &'static Command, batch: &mut Batch) -> RunsAt {
+        let Some(queued) = batch.session.transaction.as_deref() else { return RunsAt::Here };
         let has_failed = batch.session.watches.iter().any(Watch::has_failed);
         if queued.is_aborted() || has_failed {
-            return Place::Here;
+            return RunsAt::Here;
         }
         let (needs_all, needs_server) = (queued.needs_all(), queued.needs_server());
-        batch.find_keys(command, &self.given.hasher);
+        batch.find_keys(command, &self.env.hasher);
         match (needs_all, needs_server) {
-            (true, true) => self.place_errand(batch, Errand::for_steps),
-            (true, false) => self.place_errand(batch, Errand::for_all),
-            (false, true) if batch.keys.is_empty() => Place::Here,
+            (true, true) => self.errand_runs_at(batch, Errand::for_steps),
+            (true, false) => self.errand_runs_at(batch, Errand::for_all),
+            (false, true) if batch.keys.is_empty() => RunsAt::Here,
             (false, true) => {
                 let slots = batch.ascending_slots();
-                self.place_errand(batch, |map, post| Errand {
-                    takes_last: true,
-                    ..Errand::for_slots(&slots, map, post)
+                self.errand_runs_at(batch, |map, post| {
+                    Errand::for_slots(&slots, map, post).takes_last()
                 })
             }
-            (false, false) => self.place_slots(batch),
+            (false, false) => self.slots_run_at(batch),
         }
     }
 
     /// The next call of a batch, whose keys were found, on their slots.
-    fn place_slots(&mut self, batch: &mut Batch) -> Place {
+    fn slots_run_at(&mut self, batch: &mut Batch) -> RunsAt {
         if batch.errand.is_some() || batch.wider.len() > WIDER_MAX {
-            return self.place_errand(batch, Errand::for_all);
+            return self.errand_runs_at(batch, Errand::for_all);
         }
         let is_here = |slot| self.engine.space.has(slot) && !self.waiting.wants(slot);
         if batch.slots().all(is_here) {
-            return Place::Here;
+            return RunsAt::Here;
         }
         let slots = batch.ascending_slots();
-        if slots.iter().all(|slot| self.given.map.owner(*slot) == self.id) {
-            return Place::Wait(Need::Slots(slots));
+        if slots.iter().all(|slot| self.env.map.owner(*slot) == self.id) {
+            return RunsAt::Wait(Need::Slots(slots));
         }
-        self.place_errand(batch, |map, post| Errand::for_slots(&slots, map, post))
+        self.errand_runs_at(batch, |map, post| Errand::for_slots(&slots, map, post))
     }
 
     /// A command over several shards: makes its errand on the first look, then goes by it.
-    fn place_errand(
+    fn errand_runs_at(
         &mut self,
         batch: &mut Batch,
         make: impl FnOnce(&Map, Arc<dyn Post>) -> Errand,
-    ) -> Place {
+    ) -> RunsAt {
         if batch.errand.is_none() {
-            if self.engine.ask_of_next(&self.given, batch, Engine::refuses) {
-                return Place::Here;
+            if self.engine.ask_of_next(&self.env, batch, Engine::refuses) {
+                return RunsAt::Here;
             }
-            let mut errand = make(&self.given.map, Arc::clone(&self.post));
+            let mut errand = make(&self.env.map, Arc::clone(&self.post));
             if batch.starts_again {
                 self.hold_moves(&mut errand.loan);
             }
@@ -251,24 +250,24 @@ impl Shard {
             let errand = batch.errand.as_deref_mut().expect("it was there or was just made");
             let stop = errand.stop().filter(|stop| stop.shard != self.id);
             if let Some(stop) = stop {
-                return Place::Shard(stop.shard);
+                return RunsAt::Shard(stop.shard);
             }
             if self.engine.phase != Phase::Serving {
                 self.turn_back(batch);
-                return Place::Here;
+                return RunsAt::Here;
             }
-            if !errand.is_on_its_way(&self.given.map) {
+            if !errand.is_on_its_way(&self.env.map) {
                 batch.starts_again |= errand.takes_last && errand.loan.holds();
                 self.turn_back(batch);
-                return self.place(batch);
+                return self.runs_at(batch);
             }
-            let Some(Stop { need, .. }) = errand.stop() else { return Place::Here };
-            let is_here = is_met(need, &self.engine.space, &self.given.map, self.id);
+            let Some(Stop { need, .. }) = errand.stop() else { return RunsAt::Here };
+            let is_here = is_met(need, &self.engine.space, &self.env.map, self.id);
             if !is_here || self.waiting.wants_any(need) {
-                return Place::Wait(need.clone());
+                return RunsAt::Wait(need.clone());
             }
             if errand.is_last() && !errand.takes_last {
-                return Place::Here;
+                return RunsAt::Here;
             }
             self.lend(errand);
         }
@@ -289,7 +288,7 @@ impl Shard {
         if *has_credit && pause.is_none() {
             return false;
         }
-        !batch.holds() && self.engine.ask_of_next(&self.given, batch, Engine::holds_back)
+        !batch.holds() && self.engine.ask_of_next(&self.env, batch, Engine::holds_back)
     }
 }
 

@@ -10,7 +10,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use crate::batch::Batch;
-use crate::shard::errand::Need;
+use crate::lending::errand::Need;
 
 /// How often a batch that holds nothing lets one that holds something go first.
 const OVERTAKEN_MAX: u32 = 16;
@@ -122,8 +122,8 @@ mod tests {
 
     use super::*;
     use crate::keyspace::space::Keyspace;
+    use crate::lending::errand::Errand;
     use crate::route::Map;
-    use crate::shard::errand::Errand;
     use crate::testing::{Nowhere, Store};
 
     #[test]

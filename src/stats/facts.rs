@@ -159,7 +159,7 @@ pub struct JournalFacts {
     pub syncing: bool,
     /// Times that writes waited for a sync.
     pub delayed_syncs: u64,
-    /// Keys that were due already when they were loaded.
+    /// Keys that had expired already when they were loaded.
     pub loaded_expired: u64,
     /// Keys that were loaded at the start.
     pub loaded_keys: u64,

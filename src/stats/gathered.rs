@@ -1,6 +1,6 @@
 //! From the answers of all shards to one reply.
 //!
-//! The connection asks every shard a [`Question`](crate::shard::question::Question), adds the
+//! The connection asks every shard a [`Question`](crate::question::Question), adds the
 //! answer of the process where it has one, and hands all of it in here with the [`Facts`]. Nothing
 //! is asked and nothing changed here.
 
@@ -8,8 +8,9 @@ use crate::commands::action::Gathered;
 use crate::commands::error::{CommandError, no_samples};
 use crate::counted::log::{self, LogEntry};
 use crate::counted::spikes::Spikes;
+use crate::hook::answer::Answer;
+use crate::question::{Events, LogKind};
 use crate::resp::Reply;
-use crate::shard::question::{Answer, Events, LogKind};
 use crate::stats::facts::Facts;
 use crate::stats::info::{self, Source};
 use crate::stats::latency;

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use crate::counted::Statistics;
 use crate::data::table::Counts;
 use crate::hook::Phase;
+use crate::hook::answer::{Answer, Report};
 use crate::keyspace::keys::Figures;
 use crate::keyspace::slot::Table;
-use crate::shard::question::{Answer, Report};
 
 /// What all shards together counted.
 #[derive(Clone, Debug, Default)]

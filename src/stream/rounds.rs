@@ -22,7 +22,7 @@ pub struct Rounds {
 impl Rounds {
     /// Asked when the writer is up, for whatever reason. True when a round begins now; else one
     /// begins at [`Rounds::next_ms`].
-    pub fn is_due(&mut self, is_hurried: bool, now_ms: u64) -> bool {
+    pub fn begins(&mut self, is_hurried: bool, now_ms: u64) -> bool {
         is_hurried || *self.next_ms.get_or_insert(now_ms + ROUND_MS) <= now_ms
     }
 
@@ -44,24 +44,24 @@ mod tests {
     #[test]
     fn rounds_follow_each_other_while_there_is_traffic() {
         let mut rounds = Rounds::default();
-        assert!(!rounds.is_due(false, 100), "the first append waits for others");
+        assert!(!rounds.begins(false, 100), "the first append waits for others");
         assert_eq!(rounds.next_ms(), Some(105));
-        assert!(!rounds.is_due(false, 104));
-        assert!(rounds.is_due(false, 105));
+        assert!(!rounds.begins(false, 104));
+        assert!(rounds.begins(false, 105));
         rounds.end(true, 105);
         assert_eq!(rounds.next_ms(), Some(110));
-        assert!(rounds.is_due(false, 112), "the disk took its time");
+        assert!(rounds.begins(false, 112), "the disk took its time");
         rounds.end(false, 112);
         assert_eq!(rounds.next_ms(), None, "nobody wakes for nothing");
-        assert!(!rounds.is_due(false, 500));
+        assert!(!rounds.begins(false, 500));
         assert_eq!(rounds.next_ms(), Some(505));
     }
 
     #[test]
     fn who_is_hurried_waits_for_no_round() {
         let mut rounds = Rounds::default();
-        assert!(rounds.is_due(true, 7));
+        assert!(rounds.begins(true, 7));
         rounds.end(true, 7);
-        assert!(rounds.is_due(true, 8));
+        assert!(rounds.begins(true, 8));
     }
 }

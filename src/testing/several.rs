@@ -11,13 +11,13 @@ use crate::base::hash::Hasher;
 use crate::base::millis::Millis;
 use crate::batch::{Batch, Home};
 use crate::commands::action::Action;
+use crate::lending::{GivenBack, Post};
 use crate::resp::inline::Words;
 use crate::resp::{Decoder, Frames, Limits, encode};
 use crate::route::{Map, ShardId};
 use crate::session::{Peer, Session};
 use crate::settings::Settings;
 use crate::shard::letter::Letter;
-use crate::shard::loan::Post;
 use crate::shard::replay::Records;
 use crate::shard::{Parts, Shard};
 use crate::testing::{START, Still, printed};
@@ -51,7 +51,8 @@ impl Posted {
 }
 
 impl Post for Posted {
-    fn post(&self, to: ShardId, letter: Letter) {
+    fn post(&self, to: ShardId, given_back: GivenBack) {
+        let letter = given_back.into();
         self.0.lock().expect("nobody panics while it holds the lock").push((to, letter));
     }
 }
@@ -61,7 +62,7 @@ impl Post for Posted {
 pub(crate) struct Nowhere;
 
 impl Post for Nowhere {
-    fn post(&self, _: ShardId, _: Letter) {}
+    fn post(&self, _: ShardId, _: GivenBack) {}
 }
 
 impl Shards {

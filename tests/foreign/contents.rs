@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use crate::support::client::Client;
 use crate::support::reply::Reply;
 
-/// What is due so soon, in milliseconds, may be gone in one and not in the other.
+/// What expires so soon, in milliseconds, may be gone in one and not in the other.
 const SOON_MS: i64 = 3_600_000;
 
 /// Keys asked about in one write.
@@ -25,7 +25,7 @@ pub(super) struct Contents(BTreeMap<(usize, Vec<u8>), Held>);
 #[derive(PartialEq)]
 struct Held {
     text: String,
-    /// Something of it is due soon.
+    /// Something of it expires soon.
     is_going: bool,
 }
 
@@ -71,7 +71,7 @@ fn held(client: &mut Client, keys: &[&[u8]], time: i64) -> Vec<Held> {
         match kind.as_str() {
             "hash" => add_fields(client, key, time, &mut held),
             "zset" => add_members(client, key, &mut held),
-            // It was due since its name was given.
+            // It has expired since its name was given.
             "none" => held.is_going = true,
             _ => held.text += &digests[at].printed(),
         }
@@ -93,7 +93,7 @@ fn add_fields(client: &mut Client, key: &[u8], time: i64, held: &mut Held) {
     let words: Vec<&[u8]> = reply.members().iter().filter_map(Reply::bytes).collect();
     let mut fields: Vec<&[&[u8]]> = words.chunks(2).collect();
     fields.sort_unstable();
-    // Its last field was due.
+    // Its last field has expired.
     held.is_going |= fields.is_empty();
     let (number, names) = (fields.len().to_string(), fields.iter().map(|field| field[0]));
     let ask = [&b"HPEXPIRETIME"[..], key, b"FIELDS", number.as_bytes()].into_iter().chain(names);

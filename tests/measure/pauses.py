@@ -144,8 +144,8 @@ def trials(trial):
             time.sleep(max(0, at / 1000 - time.time() - 0.2))
 
         length = {"hash": "HLEN", "set": "SCARD", "zset": "ZCARD"}[kind]
-        yield f"{kind}: elements due, {length}", timed, [], lambda: client.call(length, "big") == b"0"
-        yield f"{kind}: elements due", timed, [], lambda: client.call("DBSIZE") == b"1"
+        yield f"{kind}: elements expire, {length}", timed, [], lambda: client.call(length, "big") == b"0"
+        yield f"{kind}: elements expire", timed, [], lambda: client.call("DBSIZE") == b"1"
 
 
 def main():

@@ -25,7 +25,7 @@ pub struct Client {
     rest: Vec<u8>,
     /// It sends no more on this connection.
     has_ended: bool,
-    due_us: u64,
+    wake_us: u64,
     /// It reads nothing before.
     slow_until_us: u64,
     /// How long it waits.
@@ -67,7 +67,7 @@ impl Client {
             wanted: 0,
             rest: Vec::new(),
             has_ended: false,
-            due_us: 0,
+            wake_us: 0,
             slow_until_us: 0,
             waits: Waits::default(),
         }
@@ -79,13 +79,13 @@ impl Client {
     }
 
     /// When it does something next, in microseconds; none where it waits for the server.
-    pub fn due_us(&self, socket: Option<&Socket>) -> Option<u64> {
-        let Some(socket) = socket else { return (!self.is_done()).then_some(self.due_us) };
+    pub fn wake_us(&self, socket: Option<&Socket>) -> Option<u64> {
+        let Some(socket) = socket else { return (!self.is_done()).then_some(self.wake_us) };
         let hears = !socket.down.is_empty() || socket.is_down_ended;
         let speaks = !self.unsent.is_empty() || (self.wanted == 0 && !self.has_ended);
         match (hears, speaks) {
-            (_, true) => Some(self.due_us),
-            (true, false) => Some(self.due_us.max(self.slow_until_us)),
+            (_, true) => Some(self.wake_us),
+            (true, false) => Some(self.wake_us.max(self.slow_until_us)),
             (false, false) => None,
         }
     }
@@ -103,12 +103,12 @@ impl Client {
         self.rest.clear();
         self.wanted = 0;
         self.waits.over();
-        self.due_us = context.now_us + self.rng.u64(..20_000);
+        self.wake_us = context.now_us + self.rng.u64(..20_000);
     }
 
     /// Does one thing on its connection.
     pub fn act(&mut self, id: u64, socket: &mut Socket, context: &mut Context) -> Did {
-        self.due_us = context.now_us + self.rng.u64(1..400);
+        self.wake_us = context.now_us + self.rng.u64(1..400);
         if context.now_us >= self.slow_until_us && !socket.down.is_empty() {
             self.read(socket, context);
             return Did::Something;

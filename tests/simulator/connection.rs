@@ -120,11 +120,12 @@ impl Connection {
         }
     }
 
-    /// Writes some of what is due. False where the socket takes nothing for now.
+    /// Writes some of the pending output. False where the socket takes nothing for now.
     fn write(&mut self, socket: &mut Socket, context: &mut Context) -> Result<bool, Reason> {
-        let due = self.core.due();
-        let most = if context.one_in(4) { 1 + context.rng.usize(..due.len()) } else { due.len() };
-        match socket.write(&due[..most]) {
+        let unsent = self.core.unsent();
+        let most =
+            if context.one_in(4) { 1 + context.rng.usize(..unsent.len()) } else { unsent.len() };
+        match socket.write(&unsent[..most]) {
             None => {
                 self.core.write_failed(socket.up.len());
                 Ok(true)
@@ -135,7 +136,7 @@ impl Connection {
                 Ok(false)
             }
             Some(count) => {
-                let left = due[..count].to_vec();
+                let left = unsent[..count].to_vec();
                 self.core.wrote(count);
                 let left = context.history.borrow_mut().left(self.id, &left);
                 left.err().into_iter().for_each(|broken| context.fail(broken));

@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use fastrand::Rng;
 use troupe::base::millis::Millis;
 use troupe::batch::Home;
+use troupe::lending::{self, GivenBack};
 use troupe::route::ShardId;
 use troupe::settings::Settings;
 use troupe::shard::letter::Letter;
-use troupe::shard::loan;
 use troupe::stream::mark::Mark;
 
 use crate::checks::history::History;
@@ -37,9 +37,10 @@ impl Lost {
     }
 }
 
-impl loan::Post for Lost {
-    fn post(&self, to: ShardId, letter: Letter) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((to, letter));
+impl lending::Post for Lost {
+    fn post(&self, to: ShardId, given_back: GivenBack) {
+        let lost = (to, given_back.into());
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(lost);
     }
 }
 

@@ -52,11 +52,11 @@ impl Model {
     /// The key was taken out because it had expired. False where it had not, at this time.
     pub fn expire(&mut self, key: &str, now: i64) -> bool {
         let Some(entry) = self.entries.get(key) else { return true };
-        let is_due = entry.deadline.is_some_and(|deadline| deadline <= now);
-        if is_due {
+        let is_expired = entry.deadline.is_some_and(|deadline| deadline <= now);
+        if is_expired {
             self.entries.remove(key);
         }
-        is_due
+        is_expired
     }
 
     fn get(&self, key: &str, now: i64) -> Option<&Entry> {

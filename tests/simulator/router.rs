@@ -91,7 +91,7 @@ impl Router {
         self.send(dispatch, context);
     }
 
-    /// Looks at the clock when that is due.
+    /// Looks at the clock when it is time to.
     pub fn tick(&mut self, context: &mut Context) {
         let now_ms = context.steady_ms();
         if now_ms >= self.ticked_ms + TICK_MS {

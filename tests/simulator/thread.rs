@@ -15,13 +15,14 @@ use troupe::base::millis::Millis;
 use troupe::batch::Home;
 use troupe::connection::Pool;
 use troupe::hook::Phase;
+use troupe::hook::answer::{Answer, Report};
 use troupe::hooks::journal::JournalWrites;
 use troupe::hooks::loading::Loading;
 use troupe::hooks::pause::Paused;
 use troupe::hooks::permission::Permitted;
+use troupe::question::Question;
 use troupe::route::{Map, ShardId};
 use troupe::shard::letter::Letter;
-use troupe::shard::question::{Answer, Question, Report};
 use troupe::shard::turn::Ready;
 use troupe::shard::{Parts, SLICE_NS, Shard, Ticks};
 
@@ -140,7 +141,7 @@ impl Thread {
     }
 
     /// True when the shard has something to do.
-    pub fn is_due(&self, now: Millis) -> bool {
+    pub fn wakes(&self, now: Millis) -> bool {
         self.is_woken || self.alarm <= now
     }
 
@@ -221,7 +222,11 @@ impl Thread {
         self.is_woken |= more;
         self.busy_until_us = context.now_us + (self.looks.nanos - began) / 1_000;
         let tick = now.saturating_add(TICK_MS as i64);
-        self.alarm = self.shard.next_due().map_or(tick, |due| due.min(tick)).max(Millis(now.0 + 1));
+        self.alarm = self
+            .shard
+            .next_deadline()
+            .map_or(tick, |deadline| deadline.min(tick))
+            .max(Millis(now.0 + 1));
     }
 
     fn work(&mut self, now: Millis, history: &RefCell<History>) -> bool {
@@ -259,7 +264,7 @@ impl Thread {
 
     /// Sends what is ready, in its order.
     fn apply(&mut self, ready: Ready, context: &mut Context) {
-        let Ready { append, pushes, letters, moved, homes } = ready;
+        let Ready { append, pushes, letters, moved, homes, performs } = ready;
         let own = Address::Thread(self.number);
         if let Some(append) = append {
             context.mark.appended(&append);
@@ -277,6 +282,9 @@ impl Thread {
         context.send_letters(own, letters);
         if !moved.is_empty() {
             context.send(own, Address::Router, Mail::Moved(moved, self.number));
+        }
+        if !performs.is_empty() {
+            context.fail("a client is said to have called what it did not".to_owned());
         }
         for batch in homes {
             let (place, client) = (batch.home.connection, batch.session.id);

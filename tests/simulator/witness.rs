@@ -5,10 +5,10 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use troupe::commands::error::CommandError;
+use troupe::hook::push::Push;
 use troupe::hook::{Called, Listener, Outcome, Sink};
 use troupe::keyspace::key::Key;
 use troupe::keyspace::listener::Event;
-use troupe::shard::turn::Push;
 
 use crate::checks::history::{Ended, History};
 use crate::rare::{Counts, Rare};

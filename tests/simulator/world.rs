@@ -244,7 +244,7 @@ impl World {
             if thread.busy_until_us() > now_us {
                 continue;
             }
-            if thread.is_due(now) {
+            if thread.wakes(now) {
                 choices.push(Choice::Turn(number));
             }
             for (place, connection) in &thread.connections {
@@ -253,12 +253,12 @@ impl World {
                 }
             }
         }
-        if writer.due_us().is_some_and(|due| due <= now_us) {
+        if writer.wake_us().is_some_and(|at| at <= now_us) {
             choices.push(Choice::Write);
         }
         for (number, client) in clients.iter().enumerate() {
             let socket = client.connection.and_then(|id| sockets.get(&id));
-            if client.due_us(socket).is_some_and(|due| due <= now_us) {
+            if client.wake_us(socket).is_some_and(|at| at <= now_us) {
                 choices.push(Choice::Client(number));
             }
         }
@@ -271,13 +271,13 @@ impl World {
         let start = context.now().0 as u64 - context.steady_ms();
         let next = clients
             .iter()
-            .filter_map(|client| client.due_us(client.connection.and_then(|id| sockets.get(&id))));
+            .filter_map(|client| client.wake_us(client.connection.and_then(|id| sockets.get(&id))));
         let busy = threads.iter().map(Thread::busy_until_us);
-        let next = next.chain(context.post.next_us()).chain(writer.due_us()).chain(busy);
+        let next = next.chain(context.post.next_us()).chain(writer.wake_us()).chain(busy);
         let next = next.chain(threads.iter().map(|t| millis(t.alarm().0 as u64 - start)));
         let alarms = threads.iter().flat_map(|thread| thread.connections.values());
         let next = next.chain(alarms.filter_map(|c| c.alarm_ms).map(millis));
-        // What is due already waits for something that is not.
+        // What could go on already waits for something that is not.
         let ahead = next.filter(|next| *next > context.now_us).min();
         context.pass(ahead.map_or(1, |ahead| ahead - context.now_us));
         self.router.tick(&mut self.context);

@@ -93,12 +93,12 @@ impl Writer {
     }
 
     /// When it has something to do, in microseconds.
-    pub fn due_us(&self) -> Option<u64> {
+    pub fn wake_us(&self) -> Option<u64> {
         match &self.busy {
             Some((_, until)) => Some(*until),
             None => {
-                let due_ms = self.core.due_ms().into_iter().chain(self.core.next_round_ms());
-                due_ms.min().map(|ms| ms * 1_000)
+                let wake_ms = self.core.wake_ms().into_iter().chain(self.core.next_round_ms());
+                wake_ms.min().map(|ms| ms * 1_000)
             }
         }
     }

@@ -7,9 +7,9 @@ use tokio::sync::oneshot;
 use troupe::clients::{self, MonitorClient, Pause, Row};
 use troupe::commands::error::CommandError;
 use troupe::commands::filter::Filter;
+use troupe::question::Question;
 use troupe::resp::Reply;
 use troupe::shard::letter::Letter;
-use troupe::shard::question::Question;
 
 use super::Admin;
 use crate::message::shard::{AskClients, ClientsQuestion};

@@ -5,9 +5,9 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use troupe::commands::action::Debug;
 use troupe::commands::error::CommandError;
+use troupe::question::Question;
 use troupe::router::Order;
 use troupe::settings::Extent;
-use troupe::shard::question::Question;
 
 use super::Admin;
 use crate::message::control::Panic;

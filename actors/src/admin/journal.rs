@@ -12,8 +12,9 @@ use tracing::{error, info, warn};
 use troupe::aof::change::{Change, Event, Step};
 use troupe::base::millis::Millis;
 use troupe::hook::Phase;
+use troupe::hook::answer::Answer;
+use troupe::question::Question;
 use troupe::settings::Settings;
-use troupe::shard::question::{Answer, Question};
 use troupe::stream::Policy;
 
 use super::Admin;

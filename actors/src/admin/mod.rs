@@ -20,11 +20,12 @@ use troupe::batch::Home;
 use troupe::clients::{MonitorClient, Pause};
 use troupe::commands::action::{Action, Gathered, Shutdown};
 use troupe::commands::error::CommandError;
+use troupe::hook::answer::Answer;
+use troupe::question::Question;
 use troupe::resp::Reply;
 use troupe::session::Session;
 use troupe::settings::{Extent, Settings};
 use troupe::shard::letter::Letter;
-use troupe::shard::question::{Answer, Question};
 use troupe::stats::gathered::{self, Needs};
 use troupe::stats::rates::Rates;
 

@@ -12,9 +12,10 @@ use tracing::{info, warn};
 use troupe::aof::directory::Listed;
 use troupe::aof::load::{Read, Reader};
 use troupe::aof::loader::{LoadError, Loader, Step};
+use troupe::lending::{Lent, Returned};
 use troupe::route::{Map, ShardId};
 use troupe::settings::Renames;
-use troupe::shard::letter::{Lent, Letter, Returned};
+use troupe::shard::letter::Letter;
 use troupe::shard::refusal::Refusal;
 use troupe::shard::replay::Records;
 

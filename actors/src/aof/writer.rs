@@ -94,7 +94,7 @@ impl AofWriter {
         AofWriter { core, directory, increment, parts, guard, panics_next: false, _vital }
     }
 
-    /// Carries out everything that is due.
+    /// Carries out everything that there is to do.
     fn work(&mut self) {
         let is_hurried = self.parts.appends.wake();
         if std::mem::take(&mut self.panics_next) {
@@ -134,8 +134,8 @@ impl AofWriter {
     }
 
     /// When there is something to do though nothing comes.
-    fn due_ms(&self) -> Option<u64> {
-        self.core.due_ms().into_iter().chain(self.core.next_round_ms()).min()
+    fn wake_ms(&self) -> Option<u64> {
+        self.core.wake_ms().into_iter().chain(self.core.next_round_ms()).min()
     }
 
     fn carry_out(&mut self, task: Task<Held, Asks, Rebuild>) {
@@ -259,14 +259,14 @@ impl ActorFuture<AofWriter> for Runner {
             if !actor.rests() {
                 continue;
             }
-            let Some(due) = actor.due_ms() else {
+            let Some(wake) = actor.wake_ms() else {
                 self.alarm = None;
                 return Poll::Pending;
             };
-            let left = due.saturating_sub(actor.parts.clock.steady_ms());
+            let left = wake.saturating_sub(actor.parts.clock.steady_ms());
             let until = Duration::from_millis(left.max(1));
-            if self.alarm.as_ref().is_none_or(|(at, _)| *at != due) {
-                self.alarm = Some((due, Box::pin(sleep(until))));
+            if self.alarm.as_ref().is_none_or(|(at, _)| *at != wake) {
+                self.alarm = Some((wake, Box::pin(sleep(until))));
             }
             let Some((_, alarm)) = &mut self.alarm else { return Poll::Pending };
             if alarm.as_mut().poll(task).is_pending() {

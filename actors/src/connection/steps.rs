@@ -14,7 +14,6 @@ use tokio::time::{Sleep, sleep};
 use tracing::{debug, warn};
 use troupe::base::millis::Millis;
 use troupe::batch::Batch;
-use troupe::commands::error::CommandError;
 use troupe::connection::{Connection as Core, Reason, Step};
 use troupe::resp::ProtocolError;
 
@@ -151,9 +150,9 @@ impl Conversation {
         thread.with_shard(|shard| core.next(shard.settings(), &mut thread.pool(), codec))
     }
 
-    /// Writes some of what is due to the client.
+    /// Writes some of the pending output.
     fn poll_write(&mut self, task: &mut TaskContext<'_>) -> Poll<Result<(), Reason>> {
-        match self.stream.poll_write(task, self.core.due()) {
+        match self.stream.poll_write(task, self.core.unsent()) {
             Poll::Ready(Ok(0) | Err(_)) => {
                 let held = self.stream.held().unwrap_or_else(|error| {
                     debug!(client = self.id, "the rest of the input cannot be read: {error}");
@@ -255,26 +254,14 @@ impl Conversation {
         self.performance = Some((action, batch, began));
     }
 
-    /// Goes on with the action under way, whether or not its client takes what is due to it.
+    /// Goes on with the action under way, whether or not its client takes its pending output.
     fn poll_action(&mut self, task: &mut TaskContext<'_>) {
         if let Some((action, ..)) = &mut self.performance
             && let Poll::Ready(result) = action.as_mut().poll(task)
             && let Some((_, batch, began)) = self.performance.take()
         {
-            self.performed(batch, began, result);
+            self.thread.performed(batch, began, result);
         }
-    }
-
-    fn performed(
-        &mut self,
-        mut batch: Box<Batch>,
-        began: u64,
-        result: Result<Vec<u8>, CommandError>,
-    ) {
-        let mark = batch.replies.len();
-        let nanos = self.thread.clock.nanos() - began;
-        let result = result.map(|reply| batch.replies.extend_from_slice(&reply));
-        self.thread.performed(batch, mark, nanos, result);
     }
 
     /// The client speaks no protocol that can be gone on with: one error, then the end.

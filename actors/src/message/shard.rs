@@ -3,8 +3,9 @@
 
 use actix::Message;
 use tokio::sync::oneshot;
+use troupe::hook::answer::Answer;
 use troupe::keyspace::space::Slots;
-use troupe::shard::question::{Answer, Question};
+use troupe::question::Question;
 use troupe::shard::refusal::Refusal;
 use troupe::shard::replay::Records;
 use troupe::stream::Progress;
@@ -87,7 +88,7 @@ pub enum Disturb {
     Remake,
     /// Hold up the thread, in milliseconds.
     Stall(u64),
-    /// Whether keys are taken out when they are due.
+    /// Whether keys are taken out when they expire.
     ActiveExpire(bool),
     /// Whether calls run out of their order.
     BreakOrder(bool),

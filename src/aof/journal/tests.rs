@@ -147,10 +147,10 @@ fn everysec_releases_at_once_and_syncs_each_second() {
         drive(&mut journal, &mut disk, now_ms);
     }
     assert_eq!(disk.count("fdatasync"), 5);
-    let due_ms = journal.due_ms().unwrap();
-    drive(&mut journal, &mut disk, due_ms);
+    let wake_ms = journal.wake_ms().unwrap();
+    drive(&mut journal, &mut disk, wake_ms);
     assert!(journal.is_durable());
-    assert_eq!(journal.due_ms(), None);
+    assert_eq!(journal.wake_ms(), None);
 }
 
 #[test]
@@ -265,7 +265,7 @@ fn a_failed_write_refuses_cuts_retries_and_heals() {
     append(&mut journal, incr(0, 1, "c"), 1);
     drive(&mut journal, &mut disk, RETRY_MS - 1);
     assert_eq!(disk.calls[2..], ["write", "truncate"], "no new try before its time");
-    assert_eq!(journal.due_ms(), Some(RETRY_MS));
+    assert_eq!(journal.wake_ms(), Some(RETRY_MS));
     drive(&mut journal, &mut disk, RETRY_MS);
     assert_eq!(disk.calls[4..], ["truncate", "write", "truncate"], "cut at once");
     assert_eq!(read(&disk.bytes), (vec!["0:a".into()], End::Clean));
@@ -295,7 +295,7 @@ fn after_a_failed_sync_nothing_is_written_or_answered_again() {
         drive(&mut journal, &mut disk, 1_000_000);
         assert_eq!(disk.calls.len(), 2);
         assert!(journal.is_lost() && !journal.is_durable());
-        assert_eq!(journal.due_ms(), None);
+        assert_eq!(journal.wake_ms(), None);
     }
 }
 

@@ -2,11 +2,12 @@
 
 use super::*;
 use crate::aof::scan::Scanner;
+use crate::lending::{Lent, Returned};
 use crate::resp::encode;
 use crate::resp::inline::Words;
 use crate::settings::Settings;
 use crate::shard::Shard;
-use crate::shard::letter::{Lent, Letter, Returned};
+use crate::shard::letter::Letter;
 use crate::testing::{START, Shards};
 
 /// A block of these lines.

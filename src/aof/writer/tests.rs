@@ -67,7 +67,8 @@ impl Rig {
         if self.fails.contains(&kind) { Err(fault(kind)) } else { Ok(()) }
     }
 
-    /// Carries out what is due. Returns the rest of the tasks, but for figures and progress.
+    /// Carries out what there is to do. Returns the rest of the tasks, but for figures and
+    /// progress.
     fn work(&mut self) -> Tasks {
         let mut tasks = Tasks::new();
         while let Some(task) = self.writer.next(self.now_ms) {
@@ -113,7 +114,7 @@ fn what_is_durable_is_marked_behind_who_is_released() {
     rig.write("b");
     assert_eq!(rig.work(), [released(&["a", "b"]), Task::MadeDurable(2)]);
     assert_eq!(rig.did, ["write", "sync"]);
-    assert_eq!((rig.work(), rig.writer.due_ms()), (vec![], None));
+    assert_eq!((rig.work(), rig.writer.wake_ms()), (vec![], None));
 }
 
 #[test]
@@ -145,7 +146,7 @@ fn shards_hear_of_a_failed_write_and_of_its_end() {
     rig.write("a");
     let told = rig.work();
     assert_eq!(told[1..], [Task::Tell(News::Refuse(fault("write")))]);
-    assert_eq!(rig.writer.due_ms(), Some(RETRY_MS));
+    assert_eq!(rig.writer.wake_ms(), Some(RETRY_MS));
     rig.fails.clear();
     rig.now_ms = RETRY_MS;
     assert_eq!(rig.work(), [Task::Tell(News::Resume), Task::MadeDurable(1)]);
@@ -291,7 +292,7 @@ fn a_journal_that_ends_is_synced_and_holds_nobody_back() {
     assert_eq!(rig.did, ["write", "sync"]);
     assert_eq!(tasks[tasks.len() - 2..], [Task::Answer("change", Ok(())), Task::End]);
     rig.writer.restarted("x".to_owned());
-    assert_eq!((rig.work(), rig.writer.due_ms()), (vec![], None), "nothing comes after the end");
+    assert_eq!((rig.work(), rig.writer.wake_ms()), (vec![], None), "nothing comes after the end");
 
     let mut rig = Rig::new(Policy::Always);
     rig.fails = vec!["write"];

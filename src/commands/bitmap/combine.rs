@@ -66,7 +66,7 @@ fn bitop(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<
     }
     let result = combination.finish();
     let target = call.key(2);
-    keys.expire_if_due(target);
+    keys.expire_if_needed(target);
     reply.int(result.len() as i64);
     let by_value = is_new || !is_in_one_slot(call, 2..call.len());
     if !result.is_empty() {

@@ -121,7 +121,7 @@ impl Scan<'_> {
     }
 
     /// Hands members of a table to `each` from the cursor on, until it has been COUNT of them, and
-    /// moves the cursor. What is due `each` has to leave out.
+    /// moves the cursor. What has expired `each` has to leave out.
     pub(crate) fn table<T: Member>(
         &mut self,
         table: &Table<T>,

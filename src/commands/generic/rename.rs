@@ -114,7 +114,7 @@ fn rename_over(call: &Call<'_>, keys: &mut Keys<'_>, replaces: bool) -> Result<b
     if from.name == to.name || (!replaces && keys.look(to).is_some()) {
         return Ok(false);
     }
-    keys.expire_if_due(to);
+    keys.expire_if_needed(to);
     let entry = keys.remove(from, Event::SILENT).ok_or(CommandError::NoSuchKey)?.renamed(to.name);
     if from.slot != to.slot {
         let db = keys.db;

@@ -115,7 +115,7 @@ fn list_keys(
         let next = keys.table(slot).and_then(|table| {
             table.scan(position, |entry| {
                 left = left.saturating_sub(KEY_COST);
-                let is_wanted = !entry.is_due(keys.now) && is_named(entry);
+                let is_wanted = !entry.is_expired(keys.now) && is_named(entry);
                 if is_wanted && phase == WRITES {
                     reply.bulk(entry.key());
                 } else if is_wanted {
@@ -241,18 +241,18 @@ fn look_at(slot: u16, keys: &mut Keys<'_>, walk: &mut Walk, wanted: &Wanted<'_>,
         walk.cursor = next_slot;
         return;
     };
-    let (mut looked_at, mut due) = (0, Vec::new());
+    let (mut looked_at, mut expired) = (0, Vec::new());
     let next = table.scan(position, |entry| {
         looked_at += 1;
         if wanted.matches(entry) {
-            let names = if entry.is_due(keys.now) { &mut due } else { &mut walk.found };
+            let names = if entry.is_expired(keys.now) { &mut expired } else { &mut walk.found };
             names.push(entry.key().to_vec());
         }
     });
     walk.cursor = next.map_or(next_slot, |position| rank << SCAN_BITS | position);
     walk.spent += usize::max(1, looked_at * KEY_COST);
-    for name in due {
-        keys.expire_if_due(Key::new(&name, call.hasher));
+    for name in expired {
+        keys.expire_if_needed(Key::new(&name, call.hasher));
     }
 }
 

@@ -384,8 +384,8 @@ fn named(call: &Call<'_>, keys: &mut Keys<'_>, pattern: &[u8], element: &[u8]) -
         (None, _) => entry.string().map(Value::to_vec),
         (Some(field), Some(Object::Hash(hash))) => {
             let item = hash.get(field)?;
-            let is_due = item.deadline.is_some_and(|deadline| deadline <= now);
-            (!is_due).then(|| item.value.to_vec())
+            let is_expired = item.deadline.is_some_and(|deadline| deadline <= now);
+            (!is_expired).then(|| item.value.to_vec())
         }
         (Some(_), _) => None,
     }

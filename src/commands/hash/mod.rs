@@ -1,6 +1,6 @@
 //! Hashes.
 //!
-//! A family a file. Fields that are due are taken out before a command sees the hash.
+//! A family a file. Expired fields are taken out before a command sees the hash.
 
 pub(super) mod basic;
 pub(super) mod counter;

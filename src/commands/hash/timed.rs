@@ -284,7 +284,7 @@ fn delete<'a>(
     Ok(())
 }
 
-/// Sets fields, given by `words`, and says in the journal when they are due.
+/// Sets fields, given by `words`, and says in the journal when they expire.
 fn store<'a>(
     call: &Call<'a>,
     keys: &mut Keys<'_>,

@@ -179,7 +179,7 @@ const HELP: &[(&str, &str)] = &[
     ("PANIC-VISIT <shard>", "Make a shard panic when a command brings slots of others."),
     ("PROTOCOL <type>", "Reply with a value of this type."),
     ("RELOAD [option ...]", "Load the journal again; without one, make every value anew."),
-    ("SET-ACTIVE-EXPIRE <0|1>", "Take keys out when they are due, or only when touched."),
+    ("SET-ACTIVE-EXPIRE <0|1>", "Take keys out when they expire, or only when touched."),
     ("SLEEP <seconds>", "Hold up the thread of this client. Decimals are allowed."),
     ("STALL-SHARD <shard> <milliseconds>", "Hold up the thread of a shard."),
 ];

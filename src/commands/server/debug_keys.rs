@@ -92,7 +92,7 @@ fn digest(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result
         keys.in_db(db, |keys| {
             expire_elements(call, keys);
             let entries = keys.tables().flat_map(|table| table.iter());
-            let mut there = entries.filter(|entry| !entry.is_due(keys.now)).peekable();
+            let mut there = entries.filter(|entry| !entry.is_expired(keys.now)).peekable();
             if there.peek().is_some() {
                 sum.begin_database(db);
             }
@@ -106,12 +106,14 @@ fn digest(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result
 /// Takes out every element of the database that has expired.
 fn expire_elements(call: &Call<'_>, keys: &mut Keys<'_>) {
     let now = keys.now;
-    let entries = keys.tables().filter(|table| table.due() <= now).flat_map(|table| table.iter());
-    let timed = entries.filter(|entry| !entry.is_due(now) && entry.elements_due() <= now);
+    let entries =
+        keys.tables().filter(|table| table.next_deadline() <= now).flat_map(|table| table.iter());
+    let timed =
+        entries.filter(|entry| !entry.is_expired(now) && entry.next_element_deadline() <= now);
     let names: Vec<Vec<u8>> = timed.map(|entry| entry.key().to_vec()).collect();
     for name in names {
         let key = Key::new(&name, call.hasher);
-        keys.expire_if_due(key);
+        keys.expire_if_needed(key);
     }
 }
 

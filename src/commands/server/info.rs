@@ -4,7 +4,7 @@
 //! three zeros.
 
 use crate::base::integer;
-use crate::commands::action::{Action, Gathered};
+use crate::commands::action::{Action, Gathered, names_section};
 use crate::commands::call::Call;
 use crate::commands::command::{Arg, Arity, Categories, Command, Flags, Group, Name, Run};
 use crate::commands::error::CommandError;
@@ -76,14 +76,10 @@ pub(crate) const COMMANDS: &[Command] = &[
     },
 ];
 
-/// The sections, and names of several, that tell how long the runs of each command took.
-const LATENCIES: [&str; 3] = ["latencystats", "all", "everything"];
-
 fn info(call: &Call<'_>, _session: &Session) -> Result<Action, CommandError> {
     let sections: Vec<_> = call.args_from(1).map(<[u8]>::to_vec).collect();
-    let latencies = sections
-        .iter()
-        .any(|section| LATENCIES.iter().any(|name| section.eq_ignore_ascii_case(name.as_bytes())));
+    // The section that tells how long the runs of each command took is no default one.
+    let latencies = names_section(&sections, "latencystats");
     Ok(Action::Gather(Question::Report { latencies }, Gathered::Info(sections)))
 }
 

@@ -175,7 +175,7 @@ mod tests {
         let words = records.lines().map(|line| line.split(' ').count() - 2);
         assert_eq!(words.sum::<usize>(), 100, "{records}");
         assert_eq!(store.run("SCARD s"), "(integer) 200");
-        assert_eq!(store.shard.next_due(), Some(START.saturating_add(1100)));
+        assert_eq!(store.shard.next_deadline(), Some(START.saturating_add(1100)));
         store.run("SPERSIST s MEMBERS 1 1");
         store.tick(1000);
         assert_eq!(store.run("SCARD s"), "(integer) 101");

@@ -1,3 +1,3 @@
 //! Transactions: several commands at one moment.
 
-pub mod queue;
+pub(super) mod queue;

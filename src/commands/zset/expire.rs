@@ -103,7 +103,7 @@ mod tests {
             assert_eq!(store.run("ZCARD z"), "(integer) 2");
             store.tick(1);
             assert_eq!(store.run(look), reply, "{look}");
-            // Whoever only reads one member may leave the due ones to the shard.
+            // Whoever only reads one member may leave the expired ones to the shard.
             let effects = store.effects();
             assert!(effects == effect || (effect.is_empty() && effects == "ZREM z a"), "{effects}");
         }

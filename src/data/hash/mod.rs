@@ -4,7 +4,7 @@
 //! [`Limits`] or one of its fields gets a deadline, and stays one.
 //!
 //! Nothing here knows the time: who looks at a hash first lets [`Collection::expire`] take out what
-//! is due.
+//! has expired.
 
 mod field;
 
@@ -40,7 +40,7 @@ pub struct Item<'a> {
     pub name: Value<'a>,
     /// Its value.
     pub value: Value<'a>,
-    /// When it is due.
+    /// When it expires.
     pub deadline: Option<Millis>,
 }
 
@@ -268,10 +268,10 @@ impl Collection for Hash {
         }
     }
 
-    fn due(&self) -> Millis {
+    fn next_deadline(&self) -> Millis {
         match self {
             Hash::Packed(_) => NEVER,
-            Hash::Large(fields) => fields.table.due(),
+            Hash::Large(fields) => fields.table.next_deadline(),
         }
     }
 
@@ -282,7 +282,7 @@ impl Collection for Hash {
     fn expire(&mut self, now: Millis, most: usize, gone: &mut dyn FnMut(&[u8])) {
         let Hash::Large(fields) = self else { return };
         let mut names = Vec::new();
-        fields.table.find_due(now, most, |field| names.push(field.name().to_vec()));
+        fields.table.find_expired(now, most, |field| names.push(field.name().to_vec()));
         for name in names {
             fields.remove(&name);
             gone(&name);

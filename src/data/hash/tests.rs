@@ -49,8 +49,9 @@ fn step(
                 let field = model.remove(name).expect("what is gone was there");
                 assert!(field.1.is_some_and(|deadline| deadline <= now));
             }
-            let is_due = |(_, deadline): &(_, Option<Millis>)| deadline.is_some_and(|at| at <= now);
-            assert!(gone.len() == 3 || !model.values().any(is_due));
+            let is_expired =
+                |(_, deadline): &(_, Option<Millis>)| deadline.is_some_and(|at| at <= now);
+            assert!(gone.len() == 3 || !model.values().any(is_expired));
         }
     }
 }
@@ -66,7 +67,7 @@ fn random_operations_agree_with_a_map() {
             step(&mut hash, &mut model, now, &mut random, &hasher);
             assert_eq!((hash.len(), content(&hash)), (model.len(), model.clone()), "seed {seed}");
             let earliest = model.values().filter_map(|(_, deadline)| *deadline).min();
-            assert!(hash.due() <= earliest.unwrap_or(NEVER), "seed {seed}");
+            assert!(hash.next_deadline() <= earliest.unwrap_or(NEVER), "seed {seed}");
             for (name, (value, _)) in &model {
                 assert!(hash.get(name).is_some_and(|item| item.value.is(value)), "seed {seed}");
             }
@@ -98,8 +99,8 @@ fn forms_follow_the_limits() {
     assert_eq!(hash.encoding(), "listpack");
     hash.set_deadline(b"a", Some(Millis(5)), &hasher);
     hash.set_deadline(b"a", None, &hasher);
-    assert_eq!((hash.encoding(), hash.due()), ("hashtable", NEVER));
-    hash.expire(Millis(5), 1, &mut |_| unreachable!("nothing is due"));
+    assert_eq!((hash.encoding(), hash.next_deadline()), ("hashtable", NEVER));
+    hash.expire(Millis(5), 1, &mut |_| unreachable!("nothing has expired"));
 }
 
 #[test]

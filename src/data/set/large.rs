@@ -120,10 +120,10 @@ impl Large {
         });
     }
 
-    /// Takes out members that are due, and tells each.
+    /// Takes out expired members, and tells each.
     pub(super) fn expire(&mut self, now: Millis, most: usize, gone: &mut dyn FnMut(&[u8])) {
         let mut names = Vec::new();
-        self.table.find_due(now, most, |element| names.push(element.name().to_vec()));
+        self.table.find_expired(now, most, |element| names.push(element.name().to_vec()));
         for name in names {
             self.remove(&name);
             gone(&name);

@@ -364,8 +364,8 @@ impl Collection for Set {
         }
     }
 
-    fn due(&self) -> Millis {
-        if let Set::Large(large) = self { large.table().due() } else { NEVER }
+    fn next_deadline(&self) -> Millis {
+        if let Set::Large(large) = self { large.table().next_deadline() } else { NEVER }
     }
 
     fn is_timed(&self) -> bool {

@@ -50,15 +50,18 @@ fn random_changes_agree_with_a_map() {
             let mut gone = Vec::new();
             set.expire(Millis(step), usize::MAX, &mut |name| gone.push(name.to_vec()));
             gone.sort();
-            let due = |(_, deadline): &(_, &Option<Millis>)| {
+            let is_expired = |(_, deadline): &(_, &Option<Millis>)| {
                 deadline.is_some_and(|time| time <= Millis(step))
             };
-            let expected: Vec<_> = model.iter().filter(due).map(|(name, _)| name.clone()).collect();
+            let expected: Vec<_> =
+                model.iter().filter(is_expired).map(|(name, _)| name.clone()).collect();
             expected.iter().for_each(|name| _ = model.remove(name));
             assert_eq!(gone, expected, "seed {seed}");
             assert_eq!(set.deadline_of(member), model.get(member).copied(), "seed {seed}");
             assert_eq!(set.len(), model.len(), "seed {seed}");
-            assert!(set.due() <= model.values().flatten().min().copied().unwrap_or(NEVER));
+            assert!(
+                set.next_deadline() <= model.values().flatten().min().copied().unwrap_or(NEVER)
+            );
         }
         assert_eq!(sorted(&set), model.keys().cloned().collect::<Vec<_>>(), "seed {seed}");
         assert_eq!(sorted(&set.clone()), sorted(&set));

@@ -55,7 +55,7 @@ fn members_are_found_again_across_growth() {
     for number in 0..count {
         assert!(table.remove(Name::new(&name(number), &hasher)).is_some());
     }
-    assert_eq!((table.counts(), table.due()), (Counts::default(), NEVER));
+    assert_eq!((table.counts(), table.next_deadline()), (Counts::default(), NEVER));
 }
 
 /// Whatever leaves, the table takes no more than a few times what its members need, and none of
@@ -79,7 +79,7 @@ fn a_table_shrinks_with_its_members() {
             let found = table.get(Name::new(&name(*number), &hasher));
             let deadline = found.expect("it was not removed").deadline();
             assert_eq!(deadline, (number % 3 == 0).then_some(Millis(*number as i64)));
-            assert!(deadline.is_none_or(|deadline| table.due() <= deadline));
+            assert!(deadline.is_none_or(|deadline| table.next_deadline() <= deadline));
         }
         assert_eq!(table.iter().count(), numbers.len());
     }
@@ -136,20 +136,20 @@ fn a_scan_meets_all_that_stays_while_the_table_shrinks() {
 }
 
 #[test]
-fn due_members_are_found_and_the_bound_follows() {
+fn expired_members_are_found_and_the_bound_follows() {
     let mut table = Table::default();
     for number in 0..1_000 {
         put(&mut table, &name(number), (number % 2 == 0).then_some(Millis(number as i64)));
     }
-    assert_eq!((table.due(), table.counts().expires), (Millis(0), 500));
+    assert_eq!((table.next_deadline(), table.counts().expires), (Millis(0), 500));
     let mut names = Vec::new();
-    table.find_due(Millis(99), usize::MAX, |member| names.push(member.0.clone()));
+    table.find_expired(Millis(99), usize::MAX, |member| names.push(member.0.clone()));
     assert_eq!(names.len(), 50);
     let hasher = hasher();
     for name in names {
         table.remove(Name::new(&name, &hasher));
     }
-    assert_eq!((table.due(), table.counts().expires), (Millis(100), 450));
+    assert_eq!((table.next_deadline(), table.counts().expires), (Millis(100), 450));
 }
 
 /// Who sees [`NEVER`] does not read on: so nothing may have a deadline then.
@@ -172,7 +172,7 @@ fn the_bound_is_never_only_where_nothing_has_a_deadline() {
             }
             1 => {
                 let mut gone: Vec<Vec<u8>> = Vec::new();
-                table.find_due(Millis(now), 3, |member| gone.push(member.0.clone()));
+                table.find_expired(Millis(now), 3, |member| gone.push(member.0.clone()));
                 let expires = table.counts().expires;
                 assert_eq!(expires, model.values().flatten().count(), "while some are found");
                 for name in gone {
@@ -190,14 +190,14 @@ fn the_bound_is_never_only_where_nothing_has_a_deadline() {
         assert_eq!((counts.len, counts.expires), (model.len(), deadlines.len()));
         let sum: i128 = deadlines.iter().map(|deadline| i128::from(deadline.0)).sum();
         assert_eq!(counts.deadline_sum, sum);
-        assert_eq!(table.due() == NEVER, deadlines.is_empty());
-        assert!(deadlines.iter().all(|deadline| table.due() <= *deadline));
+        assert_eq!(table.next_deadline() == NEVER, deadlines.is_empty());
+        assert!(deadlines.iter().all(|deadline| table.next_deadline() <= *deadline));
     }
 }
 
-/// A million due at once are found with as much work a member as a thousand are.
+/// A million that expire at once are found with as much work a member as a thousand are.
 #[test]
-fn a_look_for_what_is_due_goes_on_where_the_last_one_stopped() {
+fn a_look_for_expired_members_goes_on_where_the_last_one_stopped() {
     const MOST: usize = 64;
     let mut table = Table::default();
     let count = if cfg!(miri) { 3_000 } else { 100_000 };
@@ -206,23 +206,23 @@ fn a_look_for_what_is_due_goes_on_where_the_last_one_stopped() {
     }
     let (groups, hasher) = (table.groups.len(), hasher());
     let (mut calls, mut passed, mut gone) = (0, 0, 0);
-    while table.due() <= Millis(0) {
+    while table.next_deadline() <= Millis(0) {
         let (mut names, before) = (Vec::new(), table.next_group);
-        table.find_due(Millis(0), MOST, |member| names.push(member.0.clone()));
+        table.find_expired(Millis(0), MOST, |member| names.push(member.0.clone()));
         assert!(names.len() <= MOST);
         gone += names.len();
         names.iter().for_each(|name| drop(table.remove(Name::new(name, &hasher))));
         calls += 1;
         passed += (table.next_group + groups - before) % groups;
     }
-    assert_eq!((gone, table.due()), (count / 2, Millis(1)));
+    assert_eq!((gone, table.next_deadline()), (count / 2, Millis(1)));
     // The last call finds nothing more and goes round once.
     assert!(passed <= groups, "{passed} of {groups} groups in {calls} calls");
     assert!(calls <= gone.div_ceil(MOST) + 1, "{calls} calls");
     put(&mut table, &name(0), Some(Millis(0)));
     let mut names = Vec::new();
-    table.find_due(Millis(0), MOST, |member| names.push(member.0.clone()));
-    assert_eq!(names, [name(0)], "what is due behind the place is found as well");
+    table.find_expired(Millis(0), MOST, |member| names.push(member.0.clone()));
+    assert_eq!(names, [name(0)], "what has expired behind the place is found as well");
 }
 
 /// Whatever joins and leaves meanwhile, a walk in pieces meets what stays, each once, and tells

@@ -120,13 +120,13 @@ impl Large {
         }
     }
 
-    pub(super) fn due(&self) -> Millis {
-        if self.table.counts().expires == 0 { NEVER } else { self.table.due() }
+    pub(super) fn next_deadline(&self) -> Millis {
+        if self.table.counts().expires == 0 { NEVER } else { self.table.next_deadline() }
     }
 
     pub(super) fn expire(&mut self, now: Millis, most: usize, gone: &mut dyn FnMut(&[u8])) {
         let mut names = Vec::new();
-        self.table.find_due(now, most, |member| names.push(member.name().to_vec()));
+        self.table.find_expired(now, most, |member| names.push(member.name().to_vec()));
         for name in names {
             self.remove(&name);
             gone(&name);

@@ -197,7 +197,7 @@ impl Zset {
     pub fn pack(&mut self, limits: Limits) {
         let Zset::Large(large) = self else { return };
         let mut longest = 0;
-        if large.len() <= limits.entries && large.due() == NEVER {
+        if large.len() <= limits.entries && large.next_deadline() == NEVER {
             self.each(|name, _| longest = longest.max(name.len()));
             if longest <= limits.value_bytes {
                 let mut pack = Pack::default();
@@ -251,10 +251,10 @@ impl Collection for Zset {
         }
     }
 
-    fn due(&self) -> Millis {
+    fn next_deadline(&self) -> Millis {
         match self {
             Zset::Packed(_) => NEVER,
-            Zset::Large(large) => large.due(),
+            Zset::Large(large) => large.next_deadline(),
         }
     }
 
@@ -366,18 +366,18 @@ mod tests {
             zset.put(name, 1.0, LIMITS, &hasher);
         }
         zset.set_deadline(b"b", None, &hasher);
-        assert_eq!((zset.encoding(), zset.due()), ("listpack", NEVER));
+        assert_eq!((zset.encoding(), zset.next_deadline()), ("listpack", NEVER));
         zset.set_deadline(b"b", Some(Millis(50)), &hasher);
         zset.set_deadline(b"c", Some(Millis(90)), &hasher);
         zset.put(b"b", 7.0, LIMITS, &hasher);
-        assert_eq!(zset.due(), Millis(50));
+        assert_eq!(zset.next_deadline(), Millis(50));
         assert_eq!(zset.deadline(b"b"), Some(Some(Millis(50))));
         assert_eq!((zset.deadline(b"a"), zset.deadline(b"x")), (Some(None), None));
         let mut gone = Vec::new();
         zset.expire(Millis(60), 10, &mut |name| gone.push(name.to_vec()));
-        assert_eq!((gone, zset.due()), (vec![b"b".to_vec()], Millis(90)));
+        assert_eq!((gone, zset.next_deadline()), (vec![b"b".to_vec()], Millis(90)));
         zset.set_deadline(b"c", None, &hasher);
-        assert_eq!((zset.due(), zset.len()), (NEVER, 2));
+        assert_eq!((zset.next_deadline(), zset.len()), (NEVER, 2));
     }
 
     #[test]

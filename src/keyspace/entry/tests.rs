@@ -44,7 +44,7 @@ fn objects_come_and_go() {
     assert_eq!((value_of(&copy), len(&copy)), (b"text".to_vec(), None));
     copy.replace(NewValue::Object(list(&[])), None);
     assert!(copy.take_object().is_some() && copy.take_object().is_none());
-    assert_eq!((value_of(&copy).len(), copy.due()), (1, NEVER));
+    assert_eq!((value_of(&copy).len(), copy.next_deadline()), (1, NEVER));
 }
 
 #[test]

@@ -137,7 +137,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     flag("import-mode", "no")
         .runtime()
         .accepted("keys expire as always")
-        .doc("Keeps keys that are due while data is being imported."),
+        .doc("Keeps expired keys while data is being imported."),
     number("slot-migration-max-failover-repl-bytes", "0", -1, i64::MAX, Unit::Bytes)
         .runtime()
         .accepted(NONE)

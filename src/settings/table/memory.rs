@@ -51,8 +51,8 @@ pub(super) const SETTINGS: &[Setting] = &[
         .doc("Fragmentation from which defragmenting takes its most processor time."),
     number("active-expire-effort", "1", 1, 10, Unit::None)
         .runtime()
-        .accepted("keys go when they are due, whatever the effort")
-        .doc("Work spent on finding keys that are due."),
+        .accepted("keys go when they expire, whatever the effort")
+        .doc("Work spent on finding expired keys."),
     flag("activedefrag", "no").runtime().accepted(NO_DEFRAG).doc("Defragments memory."),
     flag("jemalloc-bg-thread", "yes")
         .runtime()

@@ -3,7 +3,8 @@
 use super::{BYTES_A_TURN, SLICE_NS, Shard, Ticks};
 use crate::base::slot::{self, SLOTS};
 use crate::keyspace::effect::Effects;
-use crate::shard::letter::{Lent, Letter, Returned};
+use crate::lending::{Lent, Returned};
+use crate::shard::letter::Letter;
 use crate::testing::{Shards, Still, Store, printed};
 
 /// A clock that goes on at each look at it.
@@ -30,7 +31,7 @@ fn begin(shards: &mut Shards, number: u32) {
 /// Whether every slot of the shard is here and written.
 fn is_written(shard: &Shard) -> bool {
     let Some(base) = shard.engine.new_base else { return true };
-    let mut slots = shard.given.map.slots_of(shard.id);
+    let mut slots = shard.env.map.slots_of(shard.id);
     slots.all(|number| shard.engine.space.slot(number).is_some_and(|slot| base.has(slot)))
 }
 
@@ -48,7 +49,7 @@ const LARGE_KEYS: &[&str] = &["list", "hash", "set", "zset", "stream"];
 /// Collections of all types that are written in several pieces; some elements have deadlines.
 fn fill_large(shards: &mut Shards, tag: &str) {
     for number in 0..LARGE {
-        let (due, at) = (shards.now.0 + 40 + number as i64, number + 1);
+        let (deadline, at) = (shards.now.0 + 40 + number as i64, number + 1);
         for line in [
             format!("RPUSH {tag}list i{number}"),
             format!("HSET {tag}hash f{number} v{number}"),
@@ -59,9 +60,9 @@ fn fill_large(shards: &mut Shards, tag: &str) {
             shards.run(&line);
         }
         if number % 3 == 0 {
-            shards.run(&format!("HPEXPIREAT {tag}hash {due} FIELDS 1 f{number}"));
-            shards.run(&format!("SPEXPIREAT {tag}set {due} MEMBERS 1 m{number}"));
-            shards.run(&format!("ZPEXPIREAT {tag}zset {due} MEMBERS 1 m{number}"));
+            shards.run(&format!("HPEXPIREAT {tag}hash {deadline} FIELDS 1 f{number}"));
+            shards.run(&format!("SPEXPIREAT {tag}set {deadline} MEMBERS 1 m{number}"));
+            shards.run(&format!("ZPEXPIREAT {tag}zset {deadline} MEMBERS 1 m{number}"));
         }
         match number {
             100 => drop(shards.run(&format!("XGROUP CREATE {tag}stream g 0"))),
@@ -255,13 +256,13 @@ fn no_turn_writes_much_more_than_its_bytes() {
         let each = |element: &dyn Fn(usize) -> String| {
             (start..start + 100).map(|number| element(number) + " ").collect::<String>()
         };
-        let (padding, due) = ("x".repeat(60), shards.now.0 + 1_000_000);
+        let (padding, deadline) = ("x".repeat(60), shards.now.0 + 1_000_000);
         shards.run(&format!("RPUSH list {}", each(&|number| format!("{padding}{number}"))));
         shards.run(&format!("HSET hash {}", each(&|number| format!("f{number} {padding}"))));
         shards.run(&format!("SADD set {}", each(&|number| format!("{padding}{number}"))));
         shards.run(&format!("ZADD zset {}", each(&|number| format!("{number} {padding}{number}"))));
         let names = each(&|number| format!("f{number}"));
-        shards.run(&format!("HPEXPIREAT hash {due} FIELDS 100 {names}"));
+        shards.run(&format!("HPEXPIREAT hash {deadline} FIELDS 100 {names}"));
         for number in start..start + 100 {
             shards.run(&format!("XADD stream 1-{} field {padding}", number + 1));
         }

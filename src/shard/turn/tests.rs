@@ -1,6 +1,9 @@
 //! What leaves in which order, what waits for the journal, and when writes have credit.
 
+use bytes::Bytes;
+
 use super::*;
+use crate::batch::Home;
 use crate::hook::{Called, Sink};
 use crate::hooks::journal::JournalWrites;
 use crate::shard::gates::Gates;

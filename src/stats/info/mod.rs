@@ -12,6 +12,7 @@ mod stats;
 
 use std::fmt::{Display, Write};
 
+use crate::commands::action::names_section;
 use crate::stats::facts::Facts;
 use crate::stats::totals::Totals;
 
@@ -65,12 +66,11 @@ const SECTIONS: &[Section] = &[
 
 /// The sections that `asked` names; the default ones if it names none.
 fn chosen(asked: &[Vec<u8>]) -> impl Iterator<Item = &'static Section> {
-    let names = |word: &str| asked.iter().any(|name| name.eq_ignore_ascii_case(word.as_bytes()));
-    let all = names("all") || names("everything");
-    let default = asked.is_empty() || names("default");
-    SECTIONS
-        .iter()
-        .filter(move |section| all || names(section.name) || (default && section.by_default))
+    let default =
+        asked.is_empty() || asked.iter().any(|name| name.eq_ignore_ascii_case(b"default"));
+    SECTIONS.iter().filter(move |section| {
+        names_section(asked, section.name) || (default && section.by_default)
+    })
 }
 
 /// True when the section with this name is shown to who asks for these.

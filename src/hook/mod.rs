@@ -7,6 +7,9 @@
 //! in order in one place, where the server is wired. A shard owns its own copies, so they need no
 //! lock.
 
+pub mod answer;
+pub mod push;
+
 use std::sync::Arc;
 
 use crate::base::millis::Millis;
@@ -14,11 +17,12 @@ use crate::clients::{MonitorClient, Pause};
 use crate::commands::call::Call;
 use crate::commands::command::Run;
 use crate::commands::error::CommandError;
+use crate::hook::answer::Answer;
+use crate::hook::push::Push;
 pub use crate::keyspace::listener::Listener;
+use crate::question::Question;
 use crate::session::Session;
 use crate::settings::Settings;
-use crate::shard::question::{Answer, Question};
-use crate::shard::turn::Push;
 use crate::transaction::Transaction;
 
 /// What a shard can do now.

@@ -1,4 +1,5 @@
-//! What every shard answers to a question: figures, logs, slow events.
+//! What every shard answers to a [`Question`](crate::question::Question): figures, logs, slow
+//! events.
 
 use crate::counted::Statistics;
 use crate::counted::log::LogEntry;
@@ -7,7 +8,7 @@ use crate::data::table::Counts;
 use crate::hook::Phase;
 use crate::keyspace::keys::Figures;
 
-pub use crate::question::{Events, LogKind, Question};
+use crate::question::Events;
 
 /// One shard's answer.
 #[derive(Clone, Debug)]

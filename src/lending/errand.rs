@@ -7,8 +7,9 @@
 
 use std::sync::Arc;
 
+use crate::lending::Post;
+use crate::lending::loan::Loan;
 use crate::route::{Map, ShardId};
-use crate::shard::loan::{Loan, Post};
 
 /// What one shard has to give.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,7 +66,12 @@ impl Errand {
 
     /// An errand for everything, for a command that lets others in between its steps.
     pub(crate) fn for_steps(map: &Map, post: Arc<dyn Post>) -> Errand {
-        Errand { takes_last: true, ..Errand::for_all(map, post) }
+        Errand::for_all(map, post).takes_last()
+    }
+
+    /// The same, which leaves nothing at its last shard either.
+    pub(crate) fn takes_last(self) -> Errand {
+        Errand { takes_last: true, ..self }
     }
 
     /// True when the shard to visit now has, by this map, what is wanted from it. With another map

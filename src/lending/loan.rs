@@ -1,0 +1,172 @@
+//! A loan: what shards have lent to a command, and the way home for it.
+//!
+//! Whatever is lent comes home, once. In the ordinary way its shards get it by the letters of a
+//! turn, behind the effects of the command. A loan that is dropped, since the batch that carried it
+//! was lost, sends home by post what it still holds: as torn, since nobody knows how far the
+//! command had come. It knows no shard and takes no lock. While it is installed the slots stand in
+//! the array of the shard where the command runs, and a guard takes them out of there again,
+//! whatever panics.
+
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+
+use crate::base::hash::Hasher;
+use crate::keyspace::slot::Slot;
+use crate::keyspace::space::{Keyspace, Slots};
+use crate::lending::{GivenBack, Lent, Post, Returned};
+use crate::route::ShardId;
+
+/// Slots of one shard. The place of one that is installed is empty.
+type Places = Vec<(u16, Option<Box<Slot>>)>;
+
+/// All slots of some shards.
+#[derive(Debug)]
+struct Wholes {
+    /// In the order in which they lent.
+    lenders: Vec<ShardId>,
+    /// While it is installed, the array whose place it took.
+    space: Box<Keyspace>,
+}
+
+/// What shards have lent.
+pub(crate) struct Loan {
+    post: Arc<dyn Post>,
+    slots: Vec<(ShardId, Places)>,
+    wholes: Option<Wholes>,
+    /// The shards below this number have been told to keep their slots.
+    holds_moves: ShardId,
+}
+
+impl Loan {
+    /// A loan of nothing so far.
+    pub(crate) fn new(post: Arc<dyn Post>) -> Loan {
+        Loan { post, slots: Vec::new(), wholes: None, holds_moves: 0 }
+    }
+
+    /// True when it holds something of a shard.
+    pub(crate) fn holds(&self) -> bool {
+        !self.slots.is_empty() || self.wholes.is_some()
+    }
+
+    /// Takes these slots of a shard along, where they are there.
+    pub(crate) fn take_slots(&mut self, lender: ShardId, numbers: &[u16], space: &mut Keyspace) {
+        let take = |number: &u16| Some((*number, Some(space.take(*number)?)));
+        self.slots.push((lender, numbers.iter().filter_map(take).collect()));
+    }
+
+    /// Takes all slots of a shard along.
+    pub(crate) fn take_whole(&mut self, lender: ShardId, space: &mut Keyspace, hasher: &Hasher) {
+        match &mut self.wholes {
+            Some(wholes) => {
+                wholes.space.take_in(space);
+                wholes.lenders.push(lender);
+            }
+            None => {
+                let taken = std::mem::replace(space, Keyspace::new(hasher.clone()));
+                self.wholes = Some(Wholes { lenders: vec![lender], space: Box::new(taken) });
+            }
+        }
+    }
+
+    /// The shards below this number are told to keep their slots; they are told when they need not
+    /// any more.
+    pub(crate) fn hold_moves(&mut self, shards: ShardId) {
+        self.holds_moves = shards;
+    }
+
+    /// Puts what it holds where a command sees it, until the guard is dropped.
+    pub(crate) fn install<'a, E: AsMut<Keyspace>>(
+        &'a mut self,
+        engine: &'a mut E,
+    ) -> Installed<'a, E> {
+        let space = engine.as_mut();
+        self.exchange(space);
+        for (_, places) in &mut self.slots {
+            for (number, place) in places {
+                if let Some(slot) = place.take() {
+                    space.put(*number, slot);
+                }
+            }
+        }
+        Installed { loan: self, engine }
+    }
+
+    fn uninstall(&mut self, space: &mut Keyspace) {
+        for (_, places) in &mut self.slots {
+            for (number, place) in places {
+                *place = space.take(*number);
+            }
+        }
+        self.exchange(space);
+    }
+
+    fn exchange(&mut self, space: &mut Keyspace) {
+        if let Some(wholes) = &mut self.wholes {
+            std::mem::swap(space, &mut wholes.space);
+        }
+    }
+
+    /// Parts with all that it holds, by `send`: to each shard what is its own.
+    pub(crate) fn give_back(&mut self, torn: bool, mut send: impl FnMut(ShardId, GivenBack)) {
+        for (owner, places) in self.slots.drain(..) {
+            let slots: Slots =
+                places.into_iter().filter_map(|(n, slot)| Some((n, slot?))).collect();
+            send(owner, GivenBack::Slots(Returned { slots: Lent::Slots(slots), torn }));
+        }
+        if let Some(Wholes { lenders, space }) = self.wholes.take() {
+            for (owner, whole) in lenders.into_iter().zip(space.into_wholes()) {
+                send(owner, GivenBack::Slots(Returned { slots: Lent::Whole(whole), torn }));
+            }
+        }
+        for shard in 0..std::mem::take(&mut self.holds_moves) {
+            send(shard, GivenBack::Moves);
+        }
+    }
+}
+
+impl Drop for Loan {
+    fn drop(&mut self) {
+        if self.holds() || self.holds_moves > 0 {
+            let post = Arc::clone(&self.post);
+            self.give_back(true, |owner, given_back| post.post(owner, given_back));
+        }
+    }
+}
+
+impl fmt::Debug for Loan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Loan { slots, wholes, holds_moves, .. } = self;
+        f.debug_struct("Loan")
+            .field("slots", slots)
+            .field("wholes", wholes)
+            .field("holds_moves", holds_moves)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What runs a command, with what a loan holds in its array of slots.
+pub(crate) struct Installed<'a, E: AsMut<Keyspace>> {
+    loan: &'a mut Loan,
+    engine: &'a mut E,
+}
+
+impl<E: AsMut<Keyspace>> Deref for Installed<'_, E> {
+    type Target = E;
+
+    fn deref(&self) -> &E {
+        self.engine
+    }
+}
+
+impl<E: AsMut<Keyspace>> DerefMut for Installed<'_, E> {
+    fn deref_mut(&mut self) -> &mut E {
+        self.engine
+    }
+}
+
+impl<E: AsMut<Keyspace>> Drop for Installed<'_, E> {
+    fn drop(&mut self) {
+        self.loan.uninstall(self.engine.as_mut());
+    }
+}

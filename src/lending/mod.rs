@@ -1,0 +1,46 @@
+//! What a batch carries beside its requests: the errand of its next call, with the slots that
+//! shards have lent to it.
+//!
+//! How a shard lends and takes back is its own (`crate::shard`). Here is what travels, and the way
+//! home for it.
+
+pub mod errand;
+pub mod loan;
+
+use crate::keyspace::space::{Slots, Whole};
+use crate::route::ShardId;
+
+/// The way to the shards for what has lost its own: a handle of the shell.
+///
+/// It is used while a panic unwinds, so it never panics. At shutdown it does nothing.
+pub trait Post: Send + Sync {
+    /// Sends to a shard what is given back to it.
+    fn post(&self, to: ShardId, given_back: GivenBack);
+}
+
+/// What a loan has for a shard at its end.
+#[derive(Debug)]
+pub enum GivenBack {
+    /// Slots that the shard has lent.
+    Slots(Returned),
+    /// The shard has one reason less to keep its slots.
+    Moves,
+}
+
+/// Slots on their way back to their owner.
+#[derive(Debug)]
+pub struct Returned {
+    /// The slots, whole.
+    pub slots: Lent,
+    /// The command panicked while it held them: what they hold cannot be trusted.
+    pub torn: bool,
+}
+
+/// What a shard lends.
+#[derive(Debug)]
+pub enum Lent {
+    /// Some slots.
+    Slots(Slots),
+    /// All that it owns.
+    Whole(Whole),
+}
