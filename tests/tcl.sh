@@ -21,7 +21,7 @@ external="unit/type/string unit/type/incr unit/bitops unit/bitfield unit/hyperlo
   unit/keyspace unit/scan unit/expire unit/protocol unit/introspection
   unit/introspection-2 unit/other unit/quit unit/slowlog unit/latency-monitor unit/info-command unit/pause
   unit/lazyfree unit/sort unit/geo unit/type/list unit/type/list-2 unit/type/list-3
-  unit/type/zset unit/type/hash unit/type/stream unit/type/stream-cgroups unit/violations
+  unit/type/zset unit/type/hash unit/type/stream unit/type/stream-cgroups unit/multi unit/violations
   unit/type/set"
 own="unit/auth unit/protocol unit/limits unit/introspection unit/introspection-2 unit/info unit/slowlog
   unit/oom-score-adj unit/obuf-limits unit/shutdown unit/networking
@@ -29,7 +29,7 @@ own="unit/auth unit/protocol unit/limits unit/introspection unit/introspection-2
 # Their encodings are not compared: since 7.2, as in Valkey, small lists and sets are packed. tests/scripts compares them.
 packed="unit/keyspace unit/scan unit/sort unit/type/list unit/type/list-2 unit/type/list-3 unit/type/set"
 # unit/violations and unit/type/set stand last: they change settings outside of any test, and leave them so.
-# Left out whole, because what they test is not there (README, the first table): unit/multi; unit/aofrw; unit/dump,
+# Left out whole, because what they test is not there (README, the first table): unit/aofrw; unit/dump,
 # integration/{rdb,corrupt-dump,corrupt-dump-fuzzer,dismiss-mem} and its convert-*-on-load (RDB files); unit/scripting,
 # unit/functions; unit/pubsub, unit/pubsubshard; unit/tracking; unit/acl, unit/acl-v2; unit/maxmemory, unit/client-eviction;
 # unit/tls; unit/cluster*; unit/wait, unit/pendingquerybuf, and what else in integration/ is about replicas. Besides:

@@ -48,6 +48,7 @@ impl Event {
     pub const LREM: Event = Event::named("lrem");
     pub const LSET: Event = Event::named("lset");
     pub const LTRIM: Event = Event::named("ltrim");
+    pub const LTRIM_NOTHING: Event = Event::aside("ltrim");
     pub const MOVE_FROM: Event = Event::named("move_from");
     pub const MOVE_TO: Event = Event::named("move_to");
     pub const NEW: Event = Event::named("new");

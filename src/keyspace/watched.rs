@@ -55,15 +55,15 @@ pub struct Watch {
     version: Arc<Version>,
     /// What it was when the watch began.
     seen: u64,
-    /// The key was there when the watch began, and was past its deadline: for clients it was not
-    /// there, so that to take it out is no change.
-    was_expired: bool,
+    /// The key was not there when the watch began, or was past its deadline: that one past its
+    /// deadline is taken out is no change then.
+    was_absent: bool,
 }
 
 impl Watch {
     /// Begins to watch a key at `now`; none where its slot is not here.
     pub fn new(space: &mut Keyspace, db: u32, key: Key<'_>, now: Millis) -> Option<Watch> {
-        let was_expired = is_expired(space, db, key, now);
+        let was_absent = !is_there(space, db, key, now);
         let version = space.interest(key.slot)?.version(db, key.name);
         Some(Watch {
             db,
@@ -71,7 +71,7 @@ impl Watch {
             key: KeyAt { position: 0, slot: key.slot, hash: key.hash },
             seen: version.get(),
             version,
-            was_expired,
+            was_absent,
         })
     }
 
@@ -88,7 +88,7 @@ impl Watch {
     /// The key has changed for certain, wherever its slot is.
     pub fn has_failed(&self) -> bool {
         let now = self.version.get();
-        let was_taken_out = self.was_expired
+        let was_taken_out = self.was_absent
             && now == self.seen + 1
             && self.version.before_expired.load(Ordering::Relaxed) == self.seen;
         now != self.seen && !was_taken_out
@@ -98,12 +98,19 @@ impl Watch {
     pub fn holds(&self, space: &Keyspace, now: Millis) -> bool {
         let KeyAt { slot, hash, .. } = self.key;
         let key = Key { name: &self.name, slot, hash };
-        let expires = || is_expired(space, self.db, key, now);
-        space.has(slot) && !self.has_failed() && (self.was_expired || !expires())
+        let has_expired = || has_expired(space, self.db, key, now);
+        space.has(slot) && !self.has_failed() && (self.was_absent || !has_expired())
     }
 }
 
-fn is_expired(space: &Keyspace, db: u32, key: Key<'_>, now: Millis) -> bool {
-    let there = space.table(db, key.slot).and_then(|table| table.get(key.in_table()));
-    there.is_some_and(|entry: &Entry| entry.is_expired(now))
+fn entry<'a>(space: &'a Keyspace, db: u32, key: Key<'_>) -> Option<&'a Entry> {
+    space.table(db, key.slot)?.get(key.in_table())
+}
+
+fn is_there(space: &Keyspace, db: u32, key: Key<'_>, now: Millis) -> bool {
+    entry(space, db, key).is_some_and(|entry| !entry.is_expired(now))
+}
+
+fn has_expired(space: &Keyspace, db: u32, key: Key<'_>, now: Millis) -> bool {
+    entry(space, db, key).is_some_and(|entry| entry.is_expired(now))
 }

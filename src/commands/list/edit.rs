@@ -169,7 +169,7 @@ fn ltrim(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<
     match removed {
         None => {}
         // As Valkey has it.
-        Some(0) => keys.touch(call.key(1), Event::LTRIM),
+        Some(0) => keys.touch(call.key(1), Event::LTRIM_NOTHING),
         Some(removed) => keys.changed(call.key(1), Event::LTRIM, removed),
     }
     reply.ok();
