@@ -6,6 +6,7 @@
 
 use std::any::Any;
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -17,10 +18,12 @@ use crate::commands::error::CommandError;
 use crate::commands::positions;
 use crate::commands::registry::{Finder, Found};
 use crate::commands::walk::Walk;
+use crate::keyspace::interest::Rank;
 use crate::keyspace::key::KeyAt;
 use crate::keyspace::space::Warm;
 use crate::keyspace::watched::Watch;
 use crate::lending::errand::Errand;
+use crate::parked::Parked;
 use crate::resp::{Frames, Span};
 use crate::session::Session;
 use crate::settings::Renames;
@@ -96,6 +99,10 @@ pub struct Batch {
     pub(crate) scattered: Option<Box<Scattered>>,
     /// The transaction that runs, where the next call is its EXEC.
     pub(crate) exec: Option<Box<Exec>>,
+    /// The wait of the client, where the next call waits for its keys.
+    pub parked: Option<Arc<Parked>>,
+    /// The place of the next call among those that wait, where it waited before.
+    pub(crate) rank: Option<Rank>,
 }
 
 impl Batch {
@@ -122,6 +129,8 @@ impl Batch {
             refused: None,
             scattered: None,
             exec: None,
+            parked: None,
+            rank: None,
         }
     }
 

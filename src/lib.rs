@@ -27,6 +27,7 @@ pub mod stream;
 pub mod lending;
 
 pub mod batch;
+pub mod parked;
 
 pub mod clients;
 

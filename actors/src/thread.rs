@@ -20,6 +20,7 @@ use troupe::batch::Batch;
 use troupe::commands::error::CommandError;
 use troupe::connection::Pool;
 use troupe::hook::push::Push;
+use troupe::parked::{Outcome, Parked, Served};
 use troupe::shard::Shard;
 use troupe::shard::letter::Letter;
 use troupe::shard::turn::Ready;
@@ -90,6 +91,15 @@ pub trait Line {
 
     /// Bytes for the client outside its own replies.
     fn push(&self, bytes: &[u8]);
+
+    /// The client's wait for keys has ended.
+    fn wait_ended(&self, outcome: Outcome);
+
+    /// Ends the client's wait for keys. False where it does not wait.
+    fn unblock(&self, with_error: bool) -> bool;
+
+    /// The client's wait for keys, while it waits.
+    fn parked(&self) -> Option<Arc<Parked>>;
 
     /// Close: at once, or, for a client that asked for its own end, after its reply.
     fn kill(&self, after_reply: bool);
@@ -221,6 +231,17 @@ impl Thread {
         self.wake_for_leftovers();
     }
 
+    /// A shard was rebuilt: those of the thread's clients that waited there wait again.
+    fn wait_again(&self, shard: u16) {
+        let mut letters = Vec::new();
+        self.each_client(|client| {
+            if let Some(parked) = client.line.parked() {
+                letters.push((shard, Letter::WaitAgain(Arc::downgrade(&parked))));
+            }
+        });
+        self.post.send(letters.into_iter());
+    }
+
     /// Performs the action of a batch that keeps what it holds meanwhile: what needs slots itself
     /// is begun, and not waited for.
     fn perform(&self, mut batch: Box<Batch>) {
@@ -279,7 +300,7 @@ impl Thread {
 
     /// Sends what is ready, in its order.
     fn apply(&self, ready: &mut Ready) {
-        let Ready { append, pushes, letters, moved, homes, performs } = ready;
+        let Ready { append, pushes, letters, moved, homes, performs, served, rebuilt } = ready;
         if let (Some(append), Some(writer)) = (append.take(), &*self.writer.borrow()) {
             self.shared.journal.appended(&append);
             let is_urgent = append.is_urgent;
@@ -291,6 +312,12 @@ impl Thread {
             && let Some(router) = &*self.router.borrow()
         {
             router.do_send(router::Moved { slots: take(moved), to: self.number });
+        }
+        rebuilt.drain(..).for_each(|shard| self.wait_again(shard));
+        for Served { to, client, outcome, .. } in served.drain(..) {
+            if let Some(line) = self.line(to.connection, client) {
+                line.wait_ended(outcome);
+            }
         }
         performs.drain(..).for_each(|batch| self.perform(batch));
         let now = self.now();

@@ -26,6 +26,8 @@ pub struct Row {
     pub active: Millis,
     /// Its requests are on their way, paused perhaps: it is the server that is silent.
     pub waits: bool,
+    /// It waits for keys.
+    pub is_blocked: bool,
     /// Its database.
     pub db: u32,
     /// It speaks version 3 of the protocol.
@@ -83,6 +85,7 @@ impl Row {
             db: 0,
             resp3: false,
             waits: false,
+            is_blocked: false,
             command: None,
             commands: 0,
             flags: Vec::new(),
@@ -112,6 +115,7 @@ impl Row {
         self.flags.clear();
         let flags = [
             (session.monitors, b'O'),
+            (self.is_blocked, b'b'),
             (session.closing, b'c'),
             (session.peer.unix, b'U'),
             (session.reads_replicas, b'r'),

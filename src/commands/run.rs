@@ -2,10 +2,12 @@
 
 use std::fmt;
 
+use crate::base::millis::Millis;
 use crate::commands::action::Action;
 use crate::commands::call::Call;
 use crate::commands::error::CommandError;
 use crate::commands::walk::{Step, Walk};
+use crate::keyspace::interest::Awaited;
 use crate::keyspace::keys::Keys;
 use crate::resp::encode::Reply;
 use crate::session::Session;
@@ -23,6 +25,8 @@ pub enum Run {
     SessionAndKeys(
         fn(&Call<'_>, &mut Session, &mut Keys<'_>, &mut Reply<'_>) -> Result<(), CommandError>,
     ),
+    /// On the slots of its keys, and where they have nothing for it, it waits for them.
+    Blocking(Blocking),
     /// On every slot of every shard, all lent, at one point in time.
     All(fn(&Call<'_>, &mut Keys<'_>, &mut Reply<'_>) -> Result<(), CommandError>),
     /// As [`Run::All`], in steps: all stays lent, and the threads of the shards go on meanwhile.
@@ -35,11 +39,54 @@ pub enum Run {
     Server(fn(&Call<'_>, &Session) -> Result<Action, CommandError>),
 }
 
+/// A command that waits for its keys.
+#[derive(Clone, Copy)]
+pub struct Blocking {
+    /// What it waits for.
+    pub awaited: Awaited,
+    /// It waits for its first key; the others are needed to serve it.
+    pub on_first_key: bool,
+    /// Whether the key at a position of the call has something for it.
+    pub is_ready: fn(&Call<'_>, &mut Keys<'_>, usize) -> bool,
+    /// Runs it: an answer, or a wait.
+    pub run: fn(&Call<'_>, &mut Keys<'_>, &mut Reply<'_>) -> Result<Option<Wait>, CommandError>,
+}
+
+/// A wait of a client.
+#[derive(Clone, Debug)]
+pub struct Wait {
+    /// When it ends; none for one that does not end by itself.
+    pub until: Option<Millis>,
+    /// The answer where it ends with nothing.
+    pub nil: Nil,
+    /// Words that mean something else later, by position, with what they mean now.
+    pub fixed: Vec<(usize, Vec<u8>)>,
+}
+
+/// An answer without anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nil {
+    /// In the place of a string.
+    One,
+    /// In the place of an array.
+    Array,
+}
+
+impl Nil {
+    /// Answers with it.
+    pub fn reply(self, reply: &mut Reply<'_>) {
+        match self {
+            Nil::One => reply.null(),
+            Nil::Array => reply.null_array(),
+        }
+    }
+}
+
 impl Run {
     /// True when it runs on the slots of its keys.
     #[inline]
     pub const fn is_on_keys(self) -> bool {
-        matches!(self, Run::Keys(_) | Run::SessionAndKeys(_))
+        matches!(self, Run::Keys(_) | Run::SessionAndKeys(_) | Run::Blocking(_))
     }
 
     /// True when it looks at tables of a shard: at those of its keys, or at all.
@@ -55,6 +102,7 @@ impl fmt::Debug for Run {
             Run::Session(_) => "Session",
             Run::Keys(_) => "Keys",
             Run::SessionAndKeys(_) => "SessionAndKeys",
+            Run::Blocking(_) => "Blocking",
             Run::All(_) => "All",
             Run::Steps(_) => "Steps",
             Run::Walk(_) => "Walk",

@@ -3,8 +3,8 @@
 //! Every time of a call that becomes a point in time is read here. One that does not fit is refused
 //! with the words of Valkey, and nothing wraps around or ends in a wait without end.
 
-use crate::base::integer;
 use crate::base::millis::Millis;
+use crate::base::{float, integer};
 use crate::commands::call::Call;
 use crate::commands::error::CommandError;
 
@@ -72,6 +72,26 @@ pub(crate) fn end_of_wait(text: &[u8], now: Millis) -> Result<Millis, CommandErr
         return Err(CommandError::Text("ERR timeout is negative"));
     }
     now.checked_add(milliseconds).ok_or(CommandError::Text("ERR timeout is out of range"))
+}
+
+/// When the wait of a call ends that begins now: the argument at `index` is its length in seconds,
+/// fractions too. None for 0, which is for ever.
+///
+/// # Errors
+/// A text for each: no number, a negative one, an end beyond the last millisecond.
+pub(crate) fn timeout(call: &Call<'_>, index: usize) -> Result<Option<Millis>, CommandError> {
+    let seconds = float::parse(call.arg(index))
+        .ok_or(CommandError::Text("ERR timeout is not a float or out of range"))?;
+    let out_of_range = CommandError::Text("ERR timeout is out of range");
+    let milliseconds = (seconds * 1000.0).ceil();
+    if milliseconds >= i64::MAX as f64 {
+        return Err(out_of_range);
+    }
+    match milliseconds as i64 {
+        ..0 => Err(CommandError::Text("ERR timeout is negative")),
+        0 => Ok(None),
+        milliseconds => call.now.checked_add(milliseconds).map(Some).ok_or(out_of_range),
+    }
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ mod output;
 mod pool;
 #[cfg(test)]
 mod tests;
+mod waiting;
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -28,6 +29,7 @@ use crate::base::millis::Millis;
 use crate::batch::{Batch, Home};
 use crate::clients::Row;
 use crate::commands::action::Action;
+use crate::parked::Outcome;
 use crate::resp::limits::{self, QUERY_BEFORE_LOGIN};
 use crate::resp::{Limits, ProtocolError};
 use crate::session::Session;
@@ -66,6 +68,12 @@ pub enum Step {
     Perform(Box<Batch>),
     /// Answer with this error. Then [`Connection::came_home`].
     Refuse(Box<Batch>, ProtocolError),
+    /// The client waits for keys, until then in milliseconds of unix time if that ends: read what
+    /// it sends meanwhile where [`Connection::may_read`]. Then, when it is time,
+    /// [`Connection::time_is_over`].
+    Park(Option<Millis>),
+    /// The wait of the batch's client ended so. Then let the rest of it run.
+    Unpark(Box<Batch>, Outcome),
     /// Wait for what was begun, for a push or a kill. Where [`Connection::may_send`], the end of
     /// the input may be told meanwhile.
     Wait,
@@ -117,6 +125,8 @@ pub struct Connection {
     yields: bool,
     /// It closes when pending output is written.
     closing: Option<Reason>,
+    /// How the wait of its client has ended; perhaps ahead of the batch.
+    outcome: Option<Outcome>,
     is_killed: bool,
     closes_after_reply: bool,
     is_monitor: bool,
@@ -143,6 +153,7 @@ impl Connection {
             ends: Ends::default(),
             yields: false,
             closing: None,
+            outcome: None,
             is_killed: false,
             closes_after_reply: false,
             is_monitor: false,
@@ -168,7 +179,9 @@ impl Connection {
             return Step::Close(reason);
         }
         let Some(batch) = self.batch.take() else { return Step::Wait };
-        if std::mem::take(&mut self.yields) {
+        if batch.parked.is_some() {
+            self.next_of_wait(batch, pool)
+        } else if std::mem::take(&mut self.yields) {
             self.batch = Some(batch);
             Step::Yield
         } else if batch.is_done() {
@@ -326,7 +339,7 @@ impl Connection {
     /// There is nothing to read for now: gives back what an idle client does not need.
     pub fn rest(&mut self, pool: &mut Pool) {
         self.input.rest(pool);
-        if let Some(batch) = &mut self.batch {
+        if let Some(batch) = self.batch.as_mut().filter(|batch| batch.parked.is_none()) {
             batch.clear();
             pool.give_replies(std::mem::take(&mut batch.replies));
         }
@@ -345,9 +358,10 @@ impl Connection {
         self.is_monitor = batch.session.monitors;
         // Before an action, which may have to describe this very client.
         let mut row = self.row.borrow_mut();
+        row.is_blocked = batch.parked.is_some();
         row.update(&batch.session, now);
         if batch.action.is_none() {
-            row.waits = false;
+            row.waits = row.is_blocked;
             self.output.append(&mut batch.replies);
             self.yields = !self.ends.takes_replies();
             if batch.is_done() && batch.session.closing {

@@ -51,6 +51,8 @@ struct Client {
     now: u64,
     /// When the connection is to be asked again.
     until: Option<u64>,
+    /// When the wait of the client ends.
+    waits_until: Option<Millis>,
     reads: usize,
     yields: usize,
     input_most: usize,
@@ -80,6 +82,7 @@ impl Client {
             performing: None,
             now: 0,
             until: None,
+            waits_until: None,
             reads: 0,
             yields: 0,
             input_most: 0,
@@ -122,6 +125,20 @@ impl Client {
                 Step::Refuse(mut batch, error) => {
                     self.store.shard.refuse(&mut batch, error);
                     self.connection.came_home(batch, self.store.now);
+                }
+                Step::Park(until) => {
+                    self.waits_until = until;
+                    match () {
+                        () if !self.sent.is_empty() && self.connection.may_read() => {
+                            self.read(usize::MAX);
+                        }
+                        () if self.has_ended => self.connection.input_ended(),
+                        () => return None,
+                    }
+                }
+                Step::Unpark(mut batch, outcome) => {
+                    self.store.shard.unpark(&mut batch, outcome);
+                    self.visit(batch);
                 }
                 Step::Wait => return None,
                 Step::Yield => self.yields += 1,

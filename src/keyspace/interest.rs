@@ -1,17 +1,61 @@
-//! Who cares for the keys of a slot: those that watch them.
+//! Who cares for the keys of a slot: those that watch them, and those that wait for them.
 //!
 //! It stands with the slot and goes wherever that goes, by database number: SWAPDB does not move
-//! it. A slot that nobody cares for has none. Whoever cared and does not any more is found out when
-//! others come, so what is kept has at most twice the size of what is needed.
+//! it. A slot for which nobody cares has none. Nobody says that a watch or a wait is over: that is
+//! found out when others come, so what is kept has at most twice the size of what is needed.
 
+use std::any::Any;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::fmt::Debug;
+use std::ops::Bound;
+use std::sync::{Arc, Weak};
 
+use crate::base::millis::Millis;
+use crate::keyspace::key::Key;
 use crate::keyspace::listener::Event;
 use crate::keyspace::watched::Version;
 
-/// Keys below which nothing is looked through for what is over.
+/// Entries below which nothing is looked through for what is over.
 const SWEPT_MIN: usize = 2;
+
+/// Somebody who waits for a key.
+pub trait Waiter: Any + Debug + Send + Sync {
+    /// The wait is over.
+    fn is_over(&self) -> bool;
+
+    /// The keys that have to be here too where it is served.
+    fn needs(&self) -> Vec<Key<'_>>;
+}
+
+/// What somebody waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Awaited {
+    /// Items of a list.
+    List,
+    /// Members of a sorted set.
+    Zset,
+    /// Entries of a stream.
+    Stream,
+}
+
+impl Awaited {
+    /// All that there is to wait for.
+    pub const ALL: [Awaited; 3] = [Awaited::List, Awaited::Zset, Awaited::Stream];
+}
+
+/// The place of a wait among those for the same key: when it began, and on which shard as the
+/// how-manieth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Rank {
+    /// When the wait began.
+    pub since: Millis,
+    /// How many began before it where it began.
+    pub number: u64,
+    /// The client, so that no two are alike.
+    pub client: u64,
+}
+
+type Waiters = BTreeMap<Rank, Weak<dyn Waiter>>;
 
 /// Whether a key is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,17 +71,45 @@ pub(super) enum There {
 struct OfKey {
     /// Those that watch it hold it as well.
     version: Option<Arc<Version>>,
+    /// Those that wait for it, by what they wait for.
+    waiters: Option<Box<[Waiters; 3]>>,
+}
+
+fn is_waiting(waiter: &Weak<dyn Waiter>) -> bool {
+    waiter.upgrade().is_some_and(|waiter| !waiter.is_over())
 }
 
 impl OfKey {
-    fn is_over(&self) -> bool {
-        self.version.as_ref().is_none_or(|version| Arc::strong_count(version) == 1)
+    fn is_watched(&self) -> bool {
+        self.version.as_ref().is_some_and(|version| Arc::strong_count(version) > 1)
     }
 
-    fn changed(&mut self, event: Event) {
+    /// Those that still wait.
+    fn waiting(&self, what: Awaited) -> impl Iterator<Item = Arc<dyn Waiter>> {
+        let waiters = self.waiters.iter().flat_map(move |waiters| waiters[what as usize].values());
+        waiters.filter_map(Weak::upgrade).filter(|waiter| !waiter.is_over())
+    }
+
+    fn is_awaited(&self) -> bool {
+        Awaited::ALL.into_iter().any(|what| self.waiting(what).next().is_some())
+    }
+
+    /// Forgets what is over. Returns how much is left.
+    fn sweep(&mut self) -> usize {
+        for waiters in self.waiters.iter_mut().flat_map(|waiters| waiters.iter_mut()) {
+            waiters.retain(|_, waiter| is_waiting(waiter));
+        }
+        self.waiters.take_if(|waiters| waiters.iter().all(BTreeMap::is_empty));
+        let waiters = self.waiters.iter().flat_map(|waiters| waiters.iter());
+        usize::from(self.is_watched()) + waiters.map(BTreeMap::len).sum::<usize>()
+    }
+
+    /// The key has changed. Returns true where somebody waits for it.
+    fn changed(&mut self, event: Event) -> bool {
         if let Some(version) = self.version.as_ref().filter(|_| !event.is_aside()) {
             version.changed(event);
         }
+        self.waiters.is_some()
     }
 }
 
@@ -45,74 +117,137 @@ impl OfKey {
 #[derive(Debug)]
 pub(crate) struct Interest {
     of_db: BTreeMap<u32, BTreeMap<Box<[u8]>, OfKey>>,
-    keys: usize,
-    /// With so many keys, those of which nothing is needed any more are dropped.
+    /// Keys that are watched and waits, those that are over among them.
+    entries: usize,
+    /// With so many, those that are over are dropped.
     sweeps_at: usize,
 }
 
 impl Default for Interest {
     fn default() -> Interest {
-        Interest { of_db: BTreeMap::new(), keys: 0, sweeps_at: SWEPT_MIN }
+        Interest { of_db: BTreeMap::new(), entries: 0, sweeps_at: SWEPT_MIN }
     }
 }
 
 impl Interest {
     /// The version of a key, for somebody who watches it.
     pub(super) fn version(&mut self, db: u32, name: &[u8]) -> Arc<Version> {
+        if let Some(version) = self.of_key(db, name).version.clone() {
+            return version;
+        }
+        self.make_room();
         self.of_key(db, name).version.get_or_insert_default().clone()
     }
 
-    fn of_key(&mut self, db: u32, name: &[u8]) -> &mut OfKey {
-        if !self.of_db.get(&db).is_some_and(|keys| keys.contains_key(name)) {
-            self.keys += 1;
-            if self.keys > self.sweeps_at {
-                self.sweep();
+    /// Somebody waits for a key from now on.
+    pub(super) fn wait(
+        &mut self,
+        db: u32,
+        name: &[u8],
+        what: Awaited,
+        rank: Rank,
+        waiter: Weak<dyn Waiter>,
+    ) {
+        self.make_room();
+        let waiters = self.of_key(db, name).waiters.get_or_insert_default();
+        waiters[what as usize].insert(rank, waiter);
+    }
+
+    /// The first of those that wait for a key and come after `after`.
+    pub(super) fn next_waiter(
+        &mut self,
+        db: u32,
+        name: &[u8],
+        what: Awaited,
+        after: Option<Rank>,
+    ) -> Option<(Rank, Arc<dyn Waiter>)> {
+        let of_key = self.of_db.get_mut(&db)?.get_mut(name)?;
+        let waiters = &mut of_key.waiters.as_mut()?[what as usize];
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        loop {
+            let (rank, waiter) = waiters.range((from, Bound::Unbounded)).next()?;
+            let rank = *rank;
+            match waiter.upgrade().filter(|waiter| !waiter.is_over()) {
+                Some(waiter) => return Some((rank, waiter)),
+                None => drop(waiters.remove(&rank)),
             }
         }
+    }
+
+    /// Those that wait for a key, in any database.
+    pub(super) fn waiting(&self, name: &[u8]) -> impl Iterator<Item = Arc<dyn Waiter>> {
+        let of_keys = self.of_db.values().filter_map(|keys| keys.get(name));
+        of_keys.flat_map(|of_key| Awaited::ALL.into_iter().flat_map(|what| of_key.waiting(what)))
+    }
+
+    fn of_key(&mut self, db: u32, name: &[u8]) -> &mut OfKey {
         self.of_db.entry(db).or_default().entry(name.into()).or_default()
     }
 
-    fn sweep(&mut self) {
-        self.of_db.values_mut().for_each(|keys| keys.retain(|_, of_key| !of_key.is_over()));
-        self.of_db.retain(|_, keys| !keys.is_empty());
-        // The one that comes is counted.
-        self.keys = 1 + self.of_db.values().map(BTreeMap::len).sum::<usize>();
-        self.sweeps_at = SWEPT_MIN.max(2 * self.keys);
-    }
-
-    /// How many keys somebody watches.
-    pub(crate) fn watched(&self) -> usize {
-        let keys = self.of_db.values().flat_map(BTreeMap::values);
-        keys.filter(|of_key| !of_key.is_over()).count()
-    }
-
-    /// A key has changed.
-    pub(super) fn changed(&mut self, db: u32, name: &[u8], event: Event) {
-        if let Some(of_key) = self.of_db.get_mut(&db).and_then(|keys| keys.get_mut(name)) {
-            of_key.changed(event);
+    /// One more entry comes.
+    fn make_room(&mut self) {
+        self.entries += 1;
+        if self.entries > self.sweeps_at {
+            self.entries = 1 + self.sweep();
+            self.sweeps_at = SWEPT_MIN.max(2 * self.entries);
         }
     }
 
-    /// All keys of a database are about to be gone, or to be those of another one.
+    /// Forgets what is over. Returns how much is left.
+    fn sweep(&mut self) -> usize {
+        let mut left = 0;
+        for keys in self.of_db.values_mut() {
+            keys.retain(|_, of_key| {
+                let of_it = of_key.sweep();
+                left += of_it;
+                of_it > 0
+            });
+        }
+        self.of_db.retain(|_, keys| !keys.is_empty());
+        left
+    }
+
+    /// How many keys somebody watches, and for how many somebody waits.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        let keys = || self.of_db.values().flat_map(BTreeMap::values);
+        let watched = keys().filter(|of_key| of_key.is_watched()).count();
+        (watched, keys().filter(|of_key| of_key.is_awaited()).count())
+    }
+
+    /// A key has changed. Returns true where somebody waits for it.
+    pub(super) fn changed(&mut self, db: u32, name: &[u8], event: Event) -> bool {
+        let of_key = self.of_db.get_mut(&db).and_then(|keys| keys.get_mut(name));
+        of_key.is_some_and(|of_key| of_key.changed(event))
+    }
+
+    /// All keys of a database are about to be gone, or to be those of another one. Returns those
+    /// for which somebody waits.
     pub(super) fn replaced(
         &mut self,
         db: u32,
         before: impl Fn(&[u8]) -> There,
         after: impl Fn(&[u8]) -> There,
-    ) {
+    ) -> Vec<Box<[u8]>> {
+        let mut awaited = Vec::new();
         for (name, of_key) in self.of_db.get_mut(&db).into_iter().flatten() {
-            match (before(name), after(name)) {
-                (There::Yes, _) | (_, There::Yes) => of_key.changed(Event::DEL),
-                (There::Expired, _) => of_key.changed(Event::EXPIRED),
-                (There::No, _) => {}
+            let event = match (before(name), after(name)) {
+                (There::Yes, _) | (_, There::Yes) => Event::DEL,
+                (There::Expired, _) => Event::EXPIRED,
+                (There::No, _) => continue,
+            };
+            if of_key.changed(event) {
+                awaited.push(name.clone());
             }
         }
+        awaited
     }
 }
 
 impl Drop for Interest {
     /// What the keys hold from now on is not known.
     fn drop(&mut self) {
-        self.of_db.values_mut().flatten().for_each(|(_, of_key)| of_key.changed(Event::DEL));
+        for of_key in self.of_db.values_mut().flat_map(BTreeMap::values_mut) {
+            of_key.changed(Event::DEL);
+        }
     }
 }

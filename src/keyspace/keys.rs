@@ -9,7 +9,7 @@
 //! anything.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 use crate::base::integer;
 use crate::base::millis::Millis;
@@ -40,6 +40,27 @@ pub struct Tools {
     pub discarded: Discarded,
     /// Who hears of changes.
     pub listeners: Listeners,
+    /// Keys for which somebody waits and that have changed.
+    pub(crate) awaited: VecDeque<AwaitedKey>,
+}
+
+/// A key for which somebody waits.
+#[derive(Clone, Debug)]
+pub(crate) struct AwaitedKey {
+    pub(crate) db: u32,
+    slot: u16,
+    hash: u64,
+    name: Box<[u8]>,
+}
+
+impl AwaitedKey {
+    pub(crate) fn of(db: u32, key: Key<'_>) -> AwaitedKey {
+        AwaitedKey { db, slot: key.slot, hash: key.hash, name: key.name.into() }
+    }
+
+    pub(crate) fn key(&self) -> Key<'_> {
+        Key { name: &self.name, slot: self.slot, hash: self.hash }
+    }
 }
 
 /// What commands did with keys, in numbers since the start.
@@ -95,6 +116,8 @@ pub struct Keys<'a> {
     pub changes: u64,
     /// Expired keys stay: the journal is being loaded.
     pub(crate) keeps_expired: bool,
+    /// The call is that of a client that waited: keys that are not here have nothing for it.
+    pub is_served: bool,
     /// Slots that the call met and that are not here.
     absent: RefCell<Option<BTreeSet<u16>>>,
     pub(super) owed: Owed,
@@ -111,6 +134,7 @@ impl<'a> Keys<'a> {
             untouched: false,
             changes: 0,
             keeps_expired: false,
+            is_served: false,
             absent: RefCell::default(),
             owed: Owed::default(),
         }
@@ -132,8 +156,8 @@ impl<'a> Keys<'a> {
         if !self.tools.listeners.is_empty() && !self.is_replay() {
             self.tell(key, event);
         }
-        if self.space.has_interest() {
-            self.space.tell_interested(self.db, key, event);
+        if self.space.has_interest() && self.space.tell_interested(self.db, key, event) {
+            self.tools.awaited.push_back(AwaitedKey::of(self.db, key));
         }
     }
 
@@ -481,16 +505,24 @@ impl<'a> Keys<'a> {
             self.tools.listeners.each(|listener| listener.flushed(self.db));
         }
         if self.space.has_interest() {
-            self.space.tell_replaced(self.db, None, self.now);
+            self.tell_replaced(self.db, None);
         }
         self.tools.discarded.take_tables(self.space.clear(self.db));
+    }
+
+    /// The keys of a database are about to be gone, or to be those of another.
+    fn tell_replaced(&mut self, db: u32, other: Option<u32>) {
+        let Keys { space, tools, now, .. } = self;
+        space.tell_replaced(db, other, *now, |key| {
+            tools.awaited.push_back(AwaitedKey::of(db, key));
+        });
     }
 
     /// Exchanges two databases.
     pub fn swap(&mut self, a: u32, b: u32) {
         if self.space.has_interest() {
-            self.space.tell_replaced(a, Some(b), self.now);
-            self.space.tell_replaced(b, Some(a), self.now);
+            self.tell_replaced(a, Some(b));
+            self.tell_replaced(b, Some(a));
         }
         self.space.swap(a, b);
         if !self.is_replay() {
@@ -583,6 +615,7 @@ mod tests {
             figures: Figures::default(),
             discarded: Discarded::default(),
             listeners: Listeners::default(),
+            awaited: VecDeque::new(),
         };
         test(&mut Keys::new(&mut space, &mut tools, 0, NOW), key);
     }

@@ -6,7 +6,7 @@ pub mod discarded;
 pub mod effect;
 pub mod entry;
 pub mod error;
-mod interest;
+pub mod interest;
 pub mod key;
 pub mod keys;
 pub mod listener;

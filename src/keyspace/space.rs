@@ -6,6 +6,7 @@
 //! slots are here: so all slots of a shard come and go without a look into their boxes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Weak};
 
 use crate::base::hash::Hasher;
 use crate::base::millis::Millis;
@@ -13,7 +14,7 @@ use crate::base::slot::SLOTS;
 use crate::data::NEVER;
 use crate::data::table::{Counts, Link, Member};
 use crate::keyspace::entry::Entry;
-use crate::keyspace::interest::{Interest, There};
+use crate::keyspace::interest::{Awaited, Interest, Rank, There, Waiter};
 use crate::keyspace::key::Key;
 use crate::keyspace::listener::Event;
 use crate::keyspace::slot::{Slot, Table};
@@ -203,23 +204,28 @@ impl Keyspace {
 
     /// Whether anybody may care for keys that are here.
     #[inline]
-    pub(super) fn has_interest(&self) -> bool {
+    pub(crate) fn has_interest(&self) -> bool {
         self.books.iter().any(|book| !book.interested.is_empty())
     }
 
-    /// A key has changed, for which somebody may care.
+    /// A key has changed, for which somebody may care. Returns true where somebody waits for it.
     #[cold]
-    pub(super) fn tell_interested(&mut self, db: u32, key: Key<'_>, event: Event) {
+    pub(super) fn tell_interested(&mut self, db: u32, key: Key<'_>, event: Event) -> bool {
         let slot = self.slots[usize::from(key.slot)].as_deref_mut();
-        if let Some(interest) = slot.and_then(|slot| slot.interest.as_deref_mut()) {
-            interest.changed(db, key.name, event);
-        }
+        let interest = slot.and_then(|slot| slot.interest.as_deref_mut());
+        interest.is_some_and(|interest| interest.changed(db, key.name, event))
     }
 
-    /// The keys of a database are about to be gone at `now`, or to be those of `other`.
-    pub(super) fn tell_replaced(&mut self, db: u32, other: Option<u32>, now: Millis) {
-        let numbers: Vec<u16> =
-            self.books.iter().flat_map(|book| book.interested.iter().copied()).collect();
+    /// The keys of a database are about to be gone at `now`, or to be those of `other`. Calls
+    /// `each` with those for which somebody waits.
+    pub(super) fn tell_replaced(
+        &mut self,
+        db: u32,
+        other: Option<u32>,
+        now: Millis,
+        mut each: impl FnMut(Key<'_>),
+    ) {
+        let numbers: Vec<u16> = self.interested().collect();
         for number in numbers {
             let Some(slot) = self.slots[usize::from(number)].as_deref_mut() else { continue };
             let Some(mut interest) = slot.interest.take() else { continue };
@@ -232,33 +238,84 @@ impl Keyspace {
                     Some(_) => There::Yes,
                 }
             };
-            interest.replaced(
-                db,
-                |name| state(db, name),
-                |name| other.map_or(There::No, |other| state(other, name)),
-            );
+            let after = |name: &[u8]| other.map_or(There::No, |other| state(other, name));
+            let awaited = interest.replaced(db, |name| state(db, name), after);
+            awaited.iter().for_each(|name| each(Key::new(name, hasher)));
             if let Some(slot) = self.slots[usize::from(number)].as_deref_mut() {
                 slot.interest = Some(interest);
             }
         }
     }
 
-    /// How many keys that are here somebody watches. Forgets the slots for which nobody cares.
-    pub fn watched(&mut self) -> usize {
+    fn interested(&self) -> impl Iterator<Item = u16> {
+        self.books.iter().flat_map(|book| book.interested.iter().copied())
+    }
+
+    /// Somebody waits for a key from now on, where its slot is here.
+    pub(crate) fn wait(
+        &mut self,
+        db: u32,
+        key: Key<'_>,
+        what: Awaited,
+        rank: Rank,
+        waiter: Weak<dyn Waiter>,
+    ) {
+        if let Some(interest) = self.interest(key.slot) {
+            interest.wait(db, key.name, what, rank, waiter);
+        }
+    }
+
+    /// The first of those that wait for a key and come after `after`.
+    pub(crate) fn next_waiter(
+        &mut self,
+        db: u32,
+        key: Key<'_>,
+        what: Awaited,
+        after: Option<Rank>,
+    ) -> Option<(Rank, Arc<dyn Waiter>)> {
+        let slot = self.slots[usize::from(key.slot)].as_deref_mut()?;
+        slot.interest.as_mut()?.next_waiter(db, key.name, what, after)
+    }
+
+    /// Slots that are not here, and that those need that wait for these keys, or for keys that
+    /// change when they are served.
+    #[cold]
+    pub(crate) fn needs_of_waiters<'k>(&self, keys: impl Iterator<Item = Key<'k>>) -> Vec<u16> {
+        let mut looked_at: BTreeSet<(u16, Vec<u8>)> = BTreeSet::new();
+        let mut next: Vec<(u16, Vec<u8>)> = keys.map(|key| (key.slot, key.name.to_vec())).collect();
+        while let Some((slot, name)) = next.pop() {
+            if looked_at.insert((slot, name.clone()))
+                && let Some(interest) = self.slot(slot).and_then(|slot| slot.interest.as_ref())
+            {
+                for waiter in interest.waiting(&name) {
+                    let needs = waiter.needs().into_iter();
+                    next.extend(needs.map(|key| (key.slot, key.name.to_vec())));
+                }
+            }
+        }
+        let absent = looked_at.into_iter().map(|(slot, _)| slot).filter(|slot| !self.has(*slot));
+        let absent: BTreeSet<u16> = absent.collect();
+        absent.into_iter().collect()
+    }
+
+    /// How many keys that are here somebody watches, and for how many somebody waits. Forgets the
+    /// slots for which nobody cares.
+    pub fn cared_for(&mut self) -> (usize, usize) {
         let Keyspace { slots, books, .. } = self;
-        let mut watched = 0;
+        let mut sums = (0, 0);
         for book in books {
             book.interested.retain(|number| {
                 let Some(slot) = slots[usize::from(*number)].as_deref_mut() else { return false };
-                let keys = slot.interest.as_ref().map_or(0, |interest| interest.watched());
-                watched += keys;
-                if keys == 0 {
+                let counts = slot.interest.as_ref().map(|interest| interest.counts());
+                let (watched, awaited) = counts.unwrap_or_default();
+                sums = (sums.0 + watched, sums.1 + awaited);
+                if watched + awaited == 0 {
                     slot.interest = None;
                 }
-                keys > 0
+                slot.interest.is_some()
             });
         }
-        watched
+        sums
     }
 
     /// The table of a key's slot, where the slot is here and the database ever held a key there.

@@ -106,7 +106,15 @@ impl Engine {
         let panicked = matches!(ended, Ended::Panicked);
         match ended {
             Ended::GoesOn => {}
-            Ended::Lacks => return Ran { lacks: true, ..ran(end) },
+            Ended::Lacks => {
+                // It has several slots from now on.
+                batch.routed[batch.next].key = None;
+                return Ran { lacks: true, ..ran(end) };
+            }
+            Ended::Waits(wait) => {
+                batch.has_written |= self.tools.effects.len() > effects;
+                self.park(env, batch, command, *wait);
+            }
             Ended::Asks(action) => batch.action = Some(*action),
             Ended::Ran | Ended::Failed(_) | Ended::Refused(_) | Ended::Panicked => {
                 batch.has_written |= self.tools.effects.len() > effects;

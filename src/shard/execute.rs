@@ -14,6 +14,7 @@ use crate::commands::action::Action;
 use crate::commands::call::Call;
 use crate::commands::command::{Command, Run};
 use crate::commands::error::CommandError;
+use crate::commands::run::{Blocking, Wait};
 use crate::commands::walk::{Step, Walk};
 use crate::counted::counters::Counters;
 use crate::hook::push::Push;
@@ -21,6 +22,7 @@ use crate::hook::{Called, Outcome, Phase, Standing, is_plain};
 use crate::keyspace::key::Key;
 use crate::keyspace::keys::{Keys, Tools};
 use crate::keyspace::space::Keyspace;
+use crate::parked::Served;
 use crate::resp::Reply;
 use crate::session::Session;
 use crate::shard::Ticks;
@@ -37,6 +39,10 @@ pub(super) struct Engine {
     pub(super) sinks: Sinks,
     /// To clients that did not ask: they leave at the end of the turn.
     pub(super) pushes: Vec<Push>,
+    /// What came of the waits of clients: it leaves at the end of the turn as well.
+    pub(super) served: Vec<Served>,
+    /// How many waits have begun here.
+    pub(super) waits: u64,
     pub(super) phase: Phase,
     pub(super) journal_failed: Option<String>,
     pub(super) has_credit: bool,
@@ -52,6 +58,8 @@ pub(super) struct Engine {
 pub(super) enum Origin {
     /// A client's: it waits for what has to happen ahead, gates may refuse it, sinks hear of it.
     Client,
+    /// A client's that waited, and that a change of a key has woken.
+    Served,
     /// A client's, inside its EXEC, whose panic it is as well.
     Transaction,
     /// The journal's: it was let in once, and what it did is written down.
@@ -82,6 +90,8 @@ pub(super) enum Ended {
     GoesOn,
     /// Not yet: its connection has to do this first.
     Asks(Box<Action>),
+    /// Not yet: its client waits.
+    Waits(Box<Wait>),
     /// Not at all: it runs again when the slots are here too that it met ([`Around::wider`]).
     Lacks,
 }
@@ -98,7 +108,7 @@ impl Ended {
 
     /// True when the call is answered.
     fn is_over(&self) -> bool {
-        !matches!(self, Ended::GoesOn | Ended::Asks(_) | Ended::Lacks)
+        !matches!(self, Ended::GoesOn | Ended::Asks(_) | Ended::Waits(_) | Ended::Lacks)
     }
 
     /// The error that the client gets.
@@ -146,13 +156,18 @@ impl Engine {
         if origin == Origin::Client && self.goes_ahead(call, db) {
             return (Ended::GoesOn, clock.nanos());
         }
+        if origin == Origin::Client && self.lacks_for_waiters(call, around.wider) {
+            return (Ended::Lacks, clock.nanos());
+        }
         let reply = around.walk.as_ref().map_or(around.replies.len(), |walk| walk.reply);
         let effects = self.tools.effects.len();
         let ran = catch_unwind(AssertUnwindSafe(|| self.dispatch(call, around, origin)));
         let end = clock.nanos();
         let ended = match ran {
             Ok(ended) => ended,
-            Err(panic) if origin != Origin::Client => resume_unwind(panic),
+            Err(panic) if matches!(origin, Origin::Transaction | Origin::Journal) => {
+                resume_unwind(panic)
+            }
             Err(panic) => {
                 self.tools.effects.rewind(effects);
                 self.panicked(call, db, panic.as_ref());
@@ -211,7 +226,7 @@ impl Engine {
     }
 
     fn dispatch(&mut self, call: &Call<'_>, around: &mut Around<'_>, origin: Origin) -> Ended {
-        if origin != Origin::Journal
+        if matches!(origin, Origin::Client | Origin::Transaction)
             && let Err(error) = self.admit(call, around.session)
         {
             return Ended::Refused(Box::new(error));
@@ -226,6 +241,23 @@ impl Engine {
                 self.on_keys(call, session, wider, origin, |session, keys| {
                     run(call, session, keys, &mut reply)
                 })
+            }
+            Run::Blocking(Blocking { run, .. }) => {
+                let mut waits = None;
+                let ended = self.on_keys(call, session, wider, origin, |_, keys| {
+                    waits = run(call, keys, &mut reply)?;
+                    Ok(())
+                });
+                match (ended, waits) {
+                    (Ended::Ran, Some(wait)) if origin == Origin::Client => {
+                        Ended::Waits(Box::new(wait))
+                    }
+                    (Ended::Ran, Some(wait)) => {
+                        wait.nil.reply(&mut reply);
+                        Ended::Ran
+                    }
+                    (ended, _) => ended,
+                }
             }
             Run::Session(run) => Ended::of(run(call, session, &mut reply)),
             Run::Server(run) => match run(call, session) {
@@ -269,10 +301,11 @@ impl Engine {
         let mut keys = Keys::new(&mut self.space, &mut self.tools, db, call.now);
         keys.untouched = session.no_touch;
         keys.keeps_expired = origin == Origin::Journal;
+        keys.is_served = origin == Origin::Served;
         let result = run(session, &mut keys);
         let changes = keys.changes;
         // A record over everything applies to what is here.
-        if call.command.run.is_on_keys() && keys.lacks_any() {
+        if call.command.run.is_on_keys() && !keys.is_served && keys.lacks_any() {
             assert!(changes == 0, "a call looks at all that it needs before it changes anything");
             wider.extend(keys.absent());
             (self.tools.figures.hits, self.tools.figures.misses) = (hits, misses);

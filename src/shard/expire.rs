@@ -28,6 +28,12 @@ impl Shard {
         if !self.expires() {
             return false;
         }
+        let more = self.expire_some(now, clock);
+        self.engine.serve(&self.env, now, clock);
+        more
+    }
+
+    fn expire_some(&mut self, now: Millis, clock: &mut dyn Ticks) -> bool {
         let start = clock.nanos();
         let mut names = Vec::new();
         while let Some(slot) = self.engine.space.expired_slot(now) {

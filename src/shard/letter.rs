@@ -1,12 +1,13 @@
 //! What shards, and the threads that they stand for, send each other.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use crate::batch::Batch;
 use crate::clients::{MonitorClient, Pause};
 use crate::hook::push::Push;
 use crate::keyspace::slot::Slot;
 use crate::lending::{GivenBack, Returned};
+use crate::parked::{Parked, Served};
 use crate::route::{Map, ShardId};
 use crate::settings::Settings;
 
@@ -21,6 +22,12 @@ pub enum Letter {
     Home(Box<Batch>),
     /// What a client gets that did not ask: for the thread as well.
     Push(Push),
+    /// What came of a client's wait: for the thread as well.
+    Served(Served),
+    /// This shard was rebuilt: who waited there does not any more.
+    Rebuilt(ShardId),
+    /// Somebody waits again for keys of the shard.
+    WaitAgain(Weak<Parked>),
     /// A new map.
     Routes(Arc<Map>),
     /// A slot that has to move to another shard. The last word on it counts.

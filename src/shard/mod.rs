@@ -96,6 +96,7 @@ pub mod refusal;
 #[cfg(test)]
 mod regressions;
 pub mod replay;
+mod serve;
 mod sinks;
 mod transaction;
 pub mod turn;
@@ -208,6 +209,7 @@ impl Shard {
             figures: Figures::default(),
             discarded: Discarded::default(),
             listeners: Listeners::new(parts.listeners),
+            awaited: VecDeque::new(),
         };
         let engine = Engine {
             space,
@@ -216,6 +218,8 @@ impl Shard {
             counters: Counters::default(),
             sinks: Sinks::new(parts.sinks),
             pushes: Vec::new(),
+            served: Vec::new(),
+            waits: 0,
             phase: Phase::Loading,
             journal_failed: None,
             has_credit: true,
@@ -292,8 +296,14 @@ impl Shard {
         self.engine.panics
     }
 
-    /// What is here can be trusted: serve.
+    /// What is here can be trusted: serve. Where it was rebuilt, those that waited here wait again.
     pub fn serve(&mut self) {
+        if self.engine.phase == Phase::Rebuilding {
+            self.outbox.rebuilt.push(self.id);
+            for shard in (0..self.env.map.shards()).filter(|shard| *shard != self.id) {
+                self.outbox.letters.push((shard, Letter::Rebuilt(self.id)));
+            }
+        }
         self.engine.phase = Phase::Serving;
         self.move_out();
         self.serve_waiting();
@@ -326,6 +336,9 @@ impl Shard {
             Letter::Visit(batch) => self.ready.push_back(batch),
             Letter::Home(batch) => self.outbox.arrived.push(Held::Batch(batch)),
             Letter::Push(push) => self.outbox.arrived.push(Held::Push(push)),
+            Letter::Served(served) => self.outbox.arrived.push(Held::Served(served)),
+            Letter::Rebuilt(shard) => self.outbox.rebuilt.push(shard),
+            Letter::WaitAgain(parked) => self.wait_again(&parked),
             Letter::Return(returned) => self.take_back(returned),
             Letter::Routes(map) => {
                 if map.epoch() > self.env.map.epoch() {
@@ -377,6 +390,7 @@ impl Shard {
     pub fn has_leftovers(&self) -> bool {
         !self.ready.is_empty()
             || !self.engine.tools.discarded.is_empty()
+            || !self.engine.tools.awaited.is_empty()
             || self.engine.phase == Phase::Suspect
     }
 

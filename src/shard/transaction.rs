@@ -94,6 +94,7 @@ impl Engine {
                 (ended, exec.nanos)
             }
             Err(Ended::GoesOn) => return goes_on(clock.nanos()),
+            Err(Ended::Lacks) => return Ran { lacks: true, ..goes_on(clock.nanos()) },
             Err(ended) => (ended, 0),
         };
         batch.session.transaction = None;
@@ -136,6 +137,10 @@ impl Engine {
             && calls.fold(false, |waits, call| waits | self.goes_ahead(&call, db));
         if waits {
             return Err(Ended::GoesOn);
+        }
+        let calls = (0..).map_while(|index| queued.get(index)).map(|queue| env.call(queue, now));
+        if calls.fold(false, |lacks, call| lacks | self.lacks_for_waiters(&call, around.wider)) {
+            return Err(Ended::Lacks);
         }
         if !around.session.watches.iter().all(|watch| watch.holds(&self.space, now)) {
             Reply::new(around.replies, around.session.resp3).null_array();
@@ -223,7 +228,11 @@ impl Engine {
                 Ended::Asks(action) => return Some(action),
                 // Its slots are all here: the shard is not trusted, or is rebuilt.
                 Ended::Lacks => CommandError::Loading,
-                _ => return None,
+                Ended::Waits(_)
+                | Ended::Ran
+                | Ended::Failed(_)
+                | Ended::Refused(_)
+                | Ended::Panicked => return None,
             };
             let ended = Ended::Failed(Box::new(error));
             self.close(&call, &mut around, &ended, marks, end - start);

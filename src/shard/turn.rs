@@ -10,6 +10,7 @@
 
 use crate::batch::Batch;
 use crate::hook::push::Push;
+use crate::parked::{Outcome, Served};
 use crate::route::ShardId;
 use crate::shard::Shard;
 use crate::shard::letter::Letter;
@@ -30,6 +31,10 @@ pub struct Ready {
     pub moved: Vec<u16>,
     /// To the clients of this thread: their batches.
     pub homes: Vec<Box<Batch>>,
+    /// To clients of this thread: what came of their waits.
+    pub served: Vec<Served>,
+    /// Shards that were rebuilt: the clients of this thread that waited there wait again.
+    pub rebuilt: Vec<ShardId>,
     /// To be performed on this thread: the actions of batches that keep what they hold meanwhile.
     /// Then [`Shard::performed`], and the batch is filed again.
     pub performs: Vec<Box<Batch>>,
@@ -42,6 +47,8 @@ pub enum Held {
     Batch(Box<Batch>),
     /// What a client gets that did not ask.
     Push(Push),
+    /// What came of a client's wait.
+    Served(Served),
 }
 
 impl Held {
@@ -50,6 +57,7 @@ impl Held {
         match self {
             Held::Batch(batch) => (batch.home.thread, Letter::Home(batch)),
             Held::Push(push) => (push.to.thread, Letter::Push(push)),
+            Held::Served(served) => (served.to.thread, Letter::Served(served)),
         }
     }
 
@@ -60,6 +68,7 @@ impl Held {
                 batch.abandon();
                 Some(Held::Batch(batch))
             }
+            Held::Served(served) => Some(Held::Served(Served { outcome: Outcome::Lost, ..served })),
             Held::Push(_) => None,
         }
     }
@@ -70,6 +79,7 @@ impl Finished for Held {
         match self {
             Held::Batch(batch) => batch.has_written,
             Held::Push(_) => has_records,
+            Held::Served(served) => served.has_written,
         }
     }
 }
@@ -87,6 +97,8 @@ pub(crate) struct Outbox {
     /// Batches whose actions are performed here.
     #[expect(clippy::vec_box, reason = "a batch goes from thread to thread without being moved")]
     pub(crate) performs: Vec<Box<Batch>>,
+    /// Shards that were rebuilt.
+    pub(crate) rebuilt: Vec<ShardId>,
     /// What has come for clients of this thread: nothing holds it back any more.
     pub(crate) arrived: Vec<Held>,
 }
@@ -133,11 +145,13 @@ impl Shard {
     /// Whether the turn so far has anything to send.
     #[inline]
     pub fn has_to_send(&self) -> bool {
-        let Outbox { letters, moved, homes, performs, arrived } = &self.outbox;
+        let Outbox { letters, moved, homes, performs, rebuilt, arrived } = &self.outbox;
         let is_empty = letters.is_empty()
             && moved.is_empty()
             && homes.is_empty()
             && performs.is_empty()
+            && rebuilt.is_empty()
+            && self.engine.served.is_empty()
             && arrived.is_empty();
         !is_empty || !self.engine.tools.effects.is_empty() || !self.engine.pushes.is_empty()
     }
@@ -152,6 +166,7 @@ impl Shard {
             match arrived {
                 Held::Batch(batch) => ready.homes.push(batch),
                 Held::Push(push) => ready.pushes.push(push),
+                Held::Served(served) => ready.served.push(served),
             }
         }
         for push in self.engine.pushes.drain(..) {
@@ -161,6 +176,14 @@ impl Shard {
                 thread => ready.letters.push((thread, Letter::Push(push))),
             }
         }
+        for served in self.engine.served.drain(..) {
+            match served.to.thread {
+                _ if waits => held.push(Held::Served(served)),
+                thread if thread == self.id => ready.served.push(served),
+                thread => ready.letters.push((thread, Letter::Served(served))),
+            }
+        }
+        ready.rebuilt.append(&mut self.outbox.rebuilt);
         ready.letters.append(&mut self.outbox.letters);
         ready.moved.append(&mut self.outbox.moved);
         ready.performs.append(&mut self.outbox.performs);

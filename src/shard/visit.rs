@@ -61,6 +61,7 @@ impl Shard {
         // What a command holds that runs in steps must not leave with a batch that goes home.
         while !batch.is_done()
             && batch.action.is_none()
+            && batch.parked.is_none()
             && (batch.replies.len() < REPLIES_MARK
                 || batch.errand.is_some()
                 || batch.scattered.is_some())
@@ -100,20 +101,25 @@ impl Shard {
     /// Runs the next call, with the slots of its errand in place, and sends those home after it,
     /// whatever panics: their shards wait for them.
     fn call(&mut self, batch: &mut Batch, now: u64, clock: &mut dyn Ticks) -> u64 {
+        let Shard { engine, env, .. } = self;
+        let time = batch.now;
         let Some(mut errand) = batch.errand.take() else {
-            self.engine.warm_keys(batch);
-            return self.engine.call(&self.env, batch, now, clock).end;
+            engine.warm_keys(batch);
+            let end = engine.call(env, batch, now, clock).end;
+            engine.serve(env, time, clock);
+            return end;
         };
         let next = batch.next;
-        let Shard { engine, env, .. } = self;
         let ran = catch_unwind(AssertUnwindSafe(|| {
             let mut engine = errand.loan.install(engine);
             engine.warm_keys(batch);
-            engine.call(env, batch, now, clock)
+            let ran = engine.call(env, batch, now, clock);
+            engine.serve(env, time, clock);
+            ran
         }));
         let torn = ran.as_ref().map_or(true, |ran| ran.panicked);
         let lacks = ran.as_ref().is_ok_and(|ran| ran.lacks);
-        if batch.next == next && !torn && !lacks {
+        if batch.next == next && batch.parked.is_none() && !torn && !lacks {
             batch.errand = Some(errand);
         } else {
             self.give_back(*errand, torn);
@@ -133,6 +139,7 @@ impl Shard {
             self.engine.pause = None;
             self.ready.append(&mut self.set_aside);
         }
+        self.engine.serve(&self.env, now, clock);
         let start = clock.nanos();
         let mut at = start;
         for _ in 0..TURN_BATCHES {
@@ -160,8 +167,12 @@ impl Shard {
             return RunsAt::Here;
         }
         match (command.run, routed.key) {
-            (Run::Keys(_) | Run::SessionAndKeys(_), Some(key)) => self.slot_runs_at(key.slot),
-            (Run::Keys(_) | Run::SessionAndKeys(_), None) => self.keys_run_at(command, batch),
+            (Run::Keys(_) | Run::SessionAndKeys(_) | Run::Blocking(_), Some(key)) => {
+                self.slot_runs_at(key.slot)
+            }
+            (Run::Keys(_) | Run::SessionAndKeys(_) | Run::Blocking(_), None) => {
+                self.keys_run_at(command, batch)
+            }
             (Run::All(_), _) => self.errand_runs_at(batch, Errand::for_all),
             (Run::Steps(_), _) => self.errand_runs_at(batch, Errand::for_steps),
             (Run::Walk(_), _) => match batch.walk.as_ref().and_then(|walk| walk.at) {

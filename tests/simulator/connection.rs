@@ -3,11 +3,13 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use troupe::batch::{Batch, Home};
 use troupe::clients::Row;
 use troupe::connection::{Connection as Core, Pool, Reason, Resp, Step};
+use troupe::parked::{Outcome, Parked};
 use troupe::session::{Peer, Session};
 
 use crate::context::{Context, Ticket};
@@ -24,6 +26,8 @@ pub enum Heard {
     Home(Box<Batch>),
     /// Bytes that its client did not ask for.
     Push(Bytes),
+    /// Its client's wait has ended.
+    WaitEnded(Outcome),
     /// Its batch is lost.
     Kill,
 }
@@ -48,6 +52,8 @@ pub struct Connection {
 pub enum Asked {
     /// Let this batch run; where there are bytes, its requests point into them and are new.
     Run(Box<Batch>, Option<Bytes>),
+    /// The wait of this batch's client has ended so; then let it run.
+    Unpark(Box<Batch>, Outcome),
     /// Nothing, for now.
     Rest,
     /// Drop it.
@@ -80,6 +86,7 @@ impl Connection {
             match heard {
                 Heard::Home(batch) => self.core.came_home(batch, context.now()),
                 Heard::Push(bytes) => self.core.push(&bytes),
+                Heard::WaitEnded(outcome) => self.core.wait_ended(outcome),
                 Heard::Kill => self.core.kill(false),
             }
         }
@@ -107,6 +114,22 @@ impl Connection {
                     context.fail("a client is said to have called what it did not".to_owned());
                     return Asked::Close;
                 }
+                Step::Unpark(batch, outcome) => return Asked::Unpark(batch, outcome),
+                Step::Park(until) => {
+                    let now = context.now();
+                    if until.is_some_and(|until| until <= now) {
+                        self.core.time_is_over(now);
+                        if self.core.is_waiting() {
+                            return Asked::Rest;
+                        }
+                        continue;
+                    }
+                    self.alarm_ms = until
+                        .map(|until| context.steady_ms().saturating_add(until.since(now) as u64));
+                    if !self.core.may_read() || !self.read(socket, READ_MAX, pool) {
+                        return Asked::Rest;
+                    }
+                }
                 Step::Wait => {
                     self.watch(socket);
                     return Asked::Rest;
@@ -118,6 +141,11 @@ impl Connection {
                 Step::Close(reason) => return self.close(reason, socket, context),
             }
         }
+    }
+
+    /// The wait of its client, while it waits.
+    pub fn parked(&self) -> Option<&Arc<Parked>> {
+        self.core.parked()
     }
 
     /// Writes some of the pending output. False where the socket takes nothing for now.

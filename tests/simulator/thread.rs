@@ -20,6 +20,7 @@ use troupe::hooks::journal::JournalWrites;
 use troupe::hooks::loading::Loading;
 use troupe::hooks::pause::Paused;
 use troupe::hooks::permission::Permitted;
+use troupe::parked::Served;
 use troupe::question::Question;
 use troupe::route::{Map, ShardId};
 use troupe::shard::letter::Letter;
@@ -264,7 +265,7 @@ impl Thread {
 
     /// Sends what is ready, in its order.
     fn apply(&mut self, ready: Ready, context: &mut Context) {
-        let Ready { append, pushes, letters, moved, homes, performs } = ready;
+        let Ready { append, pushes, letters, moved, homes, performs, served, rebuilt } = ready;
         let own = Address::Thread(self.number);
         if let Some(append) = append {
             context.mark.appended(&append);
@@ -282,6 +283,15 @@ impl Thread {
         context.send_letters(own, letters);
         if !moved.is_empty() {
             context.send(own, Address::Router, Mail::Moved(moved, self.number));
+        }
+        for shard in rebuilt {
+            let parked = self.connections.values().filter_map(Connection::parked);
+            let again = |parked| (shard, Letter::WaitAgain(Arc::downgrade(parked)));
+            let letters: Vec<_> = parked.map(again).collect();
+            context.send_letters(own, letters);
+        }
+        for Served { to, client, outcome, .. } in served {
+            self.hear(to.connection, client, Heard::WaitEnded(outcome));
         }
         if !performs.is_empty() {
             context.fail("a client is said to have called what it did not".to_owned());
@@ -333,6 +343,11 @@ impl Thread {
                         let renames = &self.shard.settings().rename_command;
                         batch.route(bytes, context.now(), self.shard.hasher(), renames);
                     }
+                    self.shard.file(batch);
+                    self.is_woken = true;
+                }
+                Asked::Unpark(mut batch, outcome) => {
+                    self.shard.unpark(&mut batch, outcome);
                     self.shard.file(batch);
                     self.is_woken = true;
                 }

@@ -45,6 +45,11 @@ impl Admin {
         Ok(())
     }
 
+    /// Ends the wait of a client. Returns whether it did wait.
+    pub(super) async fn client_unblock(&self, id: u64, with_error: bool) -> bool {
+        !self.ask_clients(ClientsQuestion::Unblock { id, with_error }).await.is_empty()
+    }
+
     pub(super) async fn client_pause(&self, asked: Option<Pause>) {
         let pause = {
             let mut pause = self.pause.lock().unwrap_or_else(|poisoned| poisoned.into_inner());

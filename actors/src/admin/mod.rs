@@ -253,8 +253,9 @@ impl Actions for Admin {
                     self.client_pause(None).await;
                     reply.ok();
                 }
-                // Nothing blocks yet, so there is nobody to release.
-                Action::ClientUnblock { .. } => reply.int(0),
+                Action::ClientUnblock { id, with_error } => {
+                    reply.int(i64::from(self.client_unblock(id, with_error).await));
+                }
                 Action::Monitor => {
                     self.add_monitor(MonitorClient { home, client: id }).await;
                     reply.ok();

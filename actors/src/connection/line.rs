@@ -6,12 +6,14 @@
 
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use tracing::error;
 use troupe::base::millis::Millis;
 use troupe::batch::Batch;
 use troupe::connection::Reason;
+use troupe::parked::{Outcome, Parked};
 
 use crate::connection::steps::Conversation;
 use crate::fault::panic_text;
@@ -77,6 +79,20 @@ impl thread::Line for Line {
 
     fn push(&self, bytes: &[u8]) {
         self.go_on(|conversation| conversation.core.push(bytes));
+    }
+
+    fn wait_ended(&self, outcome: Outcome) {
+        self.go_on(|conversation| conversation.core.wait_ended(outcome));
+    }
+
+    fn unblock(&self, with_error: bool) -> bool {
+        let is_ended = self.conversation.borrow_mut().core.unblock(with_error);
+        self.wake();
+        is_ended
+    }
+
+    fn parked(&self) -> Option<Arc<Parked>> {
+        self.conversation.borrow().core.parked().cloned()
     }
 
     fn kill(&self, after_reply: bool) {

@@ -15,6 +15,7 @@ use tracing::{debug, warn};
 use troupe::base::millis::Millis;
 use troupe::batch::Batch;
 use troupe::connection::{Connection as Core, Reason, Step};
+use troupe::parked::Outcome;
 use troupe::resp::ProtocolError;
 
 use crate::actions::{Actions, Performing};
@@ -132,6 +133,10 @@ impl Conversation {
                 Step::Run(batch) => self.thread.file(batch),
                 Step::Perform(batch) => self.perform(batch),
                 Step::Refuse(batch, error) => self.refuse(batch, error),
+                Step::Park(until) => {
+                    ready!(self.poll_wait(task, until));
+                }
+                Step::Unpark(batch, outcome) => self.unpark(batch, outcome),
                 Step::Wait => {
                     self.poll_end(task);
                     return Poll::Pending;
@@ -177,13 +182,19 @@ impl Conversation {
         let now = self.thread.clock.steady_ms();
         let until = self.thread.with_shard(|s| self.core.write_stalls(s.settings(), now))?;
         let Some(until) = until else { return Poll::Pending };
+        ready!(self.poll_alarm(task, until, now));
+        Poll::Ready(Ok(()))
+    }
+
+    /// Ready when it is `until`, in milliseconds of the steady clock, on which it is `now`.
+    fn poll_alarm(&mut self, task: &mut TaskContext<'_>, until: u64, now: u64) -> Poll<()> {
         let alarm = match self.alarm.take() {
             Some(alarm) if alarm.at == until => alarm,
             _ => Alarm::new(until, now),
         };
         ready!(self.alarm.insert(alarm).sleep.as_mut().poll(task));
         self.alarm = None;
-        Poll::Ready(Ok(()))
+        Poll::Ready(())
     }
 
     /// Reads more. Pending when there is nothing, and the connection rests.
@@ -202,6 +213,40 @@ impl Conversation {
             return Poll::Pending;
         }
         Poll::Ready(())
+    }
+
+    /// The client waits for keys, until then at most. Pending for as long as that lasts; what it
+    /// sends meanwhile is read.
+    fn poll_wait(&mut self, task: &mut TaskContext<'_>, until: Option<Millis>) -> Poll<()> {
+        let now = self.thread.clock.now();
+        if until.is_some_and(|until| until <= now) {
+            self.core.time_is_over(now);
+            // Whoever else has ended the wait says so himself.
+            return if self.core.is_waiting() { Poll::Pending } else { Poll::Ready(()) };
+        }
+        if let Some(until) = until {
+            let steady = self.thread.clock.steady_ms();
+            let at = steady.saturating_add(until.since(now) as u64);
+            if self.poll_alarm(task, at, steady).is_ready() {
+                return Poll::Ready(());
+            }
+        }
+        if self.core.may_read() {
+            return self.poll_read(task);
+        }
+        Poll::Pending
+    }
+
+    /// The client's wait has ended.
+    fn unpark(&mut self, mut batch: Box<Batch>, outcome: Outcome) {
+        self.thread.with_shard(|shard| shard.unpark(&mut batch, outcome));
+        // What sinks have to say of it leaves at the end of a turn.
+        self.thread.wake();
+        if batch.is_done() {
+            self.came_home(batch, self.thread.now());
+        } else {
+            self.thread.file(batch);
+        }
     }
 
     fn read_rest(&mut self, at_most: usize) {

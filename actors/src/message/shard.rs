@@ -37,6 +37,13 @@ pub enum ClientsQuestion {
     List(troupe::commands::filter::Filter),
     /// Close those that match; the answer describes them.
     Kill(troupe::commands::filter::Filter, u64),
+    /// End the wait of this client; the answer describes it where it did wait.
+    Unblock {
+        /// Its number.
+        id: u64,
+        /// With an error, else as if its time were over.
+        with_error: bool,
+    },
 }
 
 /// Effects of this shard have come further in the journal.

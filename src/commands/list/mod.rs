@@ -4,6 +4,7 @@
 //! before it adds and lets the list settle after it took something out: so the encoding changes
 //! when Valkey's does.
 
+pub(super) mod blocking;
 pub(super) mod edit;
 pub(super) mod moving;
 pub(super) mod pop;

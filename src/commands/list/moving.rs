@@ -15,12 +15,12 @@ use crate::keyspace::keys::Keys;
 use crate::keyspace::object::Typed;
 use crate::resp::Reply;
 
-const KEYS: &[KeySpec] = &[
+pub(super) const KEYS: &[KeySpec] = &[
     KeySpec::one(1, Access::RW.and(Access::READS).and(Access::DELETE)),
     KeySpec::one(2, Access::RW.and(Access::INSERT)),
 ];
 
-const HOW_MANY: &[Arg] = &[
+pub(super) const HOW_MANY: &[Arg] = &[
     Arg::one_of(
         "selector",
         &[Arg::integer("count").token("COUNT"), Arg::integer("exactly").token("EXACTLY")],
@@ -95,6 +95,11 @@ pub(super) struct Move {
 }
 
 impl Move {
+    /// So many items are enough for it.
+    pub(super) fn suits(self, items: usize) -> bool {
+        !self.exactly || items >= self.count
+    }
+
     /// One item.
     pub(super) fn one(from: End, to: End) -> Move {
         Move { from, to, count: 1, exactly: false, in_bulk: false }
@@ -127,7 +132,7 @@ fn move_one(
 }
 
 fn lmovem(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
-    let how = how_many(call, Move::one(end(call, 3)?, end(call, 4)?), 5)?;
+    let how = asked(call, 5)?;
     match move_items(call, keys, how)? {
         Some(moved) => {
             reply.array(moved.len());
@@ -136,6 +141,11 @@ fn lmovem(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result
         None => reply.null_array(),
     }
     Ok(())
+}
+
+/// What LMOVEM and BLMOVEM are asked for, the one with its options from argument `at` on.
+pub(super) fn asked(call: &Call<'_>, at: usize) -> Result<Move, CommandError> {
+    how_many(call, Move::one(end(call, 3)?, end(call, 4)?), at)
 }
 
 /// The options from argument `at` on: a count and an order, or nothing.
@@ -165,14 +175,14 @@ fn how_many(call: &Call<'_>, how: Move, at: usize) -> Result<Move, CommandError>
 
 /// Moves items from the list at argument 1 to the one at argument 2. Returns them in the order in
 /// which they lie there; nothing when there are none, or not enough.
-fn move_items(
+pub(super) fn move_items(
     call: &Call<'_>,
     keys: &mut Keys<'_>,
     how: Move,
 ) -> Result<Option<Vec<Vec<u8>>>, CommandError> {
     let (source, destination, limits) = (call.key(1), call.key(2), limits(call));
     let len = match keys.look_as::<List>(source)? {
-        Some(list) if !how.exactly || list.len() >= how.count => list.len(),
+        Some(list) if how.suits(list.len()) => list.len(),
         _ => return Ok(None),
     };
     if source.name != destination.name {
@@ -220,7 +230,7 @@ fn add(list: &mut List, moved: &mut [Vec<u8>], how: Move, limits: Limits) {
 }
 
 /// Records what was popped and pushed, in the place of the call.
-fn record_by_value(call: &Call<'_>, keys: &mut Keys<'_>, how: Move, moved: &[Vec<u8>]) {
+pub(super) fn record_by_value(call: &Call<'_>, keys: &mut Keys<'_>, how: Move, moved: &[Vec<u8>]) {
     let count = moved.len().to_string();
     let pop: &[u8] = if how.from == End::Front { b"LPOP" } else { b"RPOP" };
     let push: &[u8] = if how.to == End::Front { b"LPUSH" } else { b"RPUSH" };

@@ -78,13 +78,8 @@ fn pop(
     }
     let (key, limits) = (call.key(1), limits(call));
     if call.len() == 2 {
-        let popped = keys.edit_as(key, |list: &mut List, _| {
-            give_one(list, from, reply);
-            list.settle(limits);
-        })?;
-        match popped {
-            Some(()) => keys.changed(key, popped_at(from), 1),
-            None => reply.null(),
+        if !pop_one(keys, key, from, limits, reply)? {
+            reply.null();
         }
         return Ok(());
     }
@@ -100,6 +95,23 @@ fn pop(
         reply.null_array();
     }
     Ok(())
+}
+
+/// Gives the item at an end of a list and takes it out. Returns false, having replied nothing, when
+/// there is no list.
+pub(super) fn pop_one(
+    keys: &mut Keys<'_>,
+    key: Key<'_>,
+    from: End,
+    limits: Limits,
+    reply: &mut Reply<'_>,
+) -> Result<bool, CommandError> {
+    let popped = keys.edit_as(key, |list: &mut List, _| {
+        give_one(list, from, reply);
+        list.settle(limits);
+    })?;
+    keys.changed(key, popped_at(from), usize::from(popped.is_some()));
+    Ok(popped.is_some())
 }
 
 /// Gives the item at an end and takes it out.
@@ -141,7 +153,21 @@ pub(super) fn pop_some(
 
 fn lmpop(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
     let asked = OfFirst::of(call, 1, end)?;
-    for at in asked.keys {
+    if !pop_of_first(call, keys, reply, &asked)? {
+        reply.null_array();
+    }
+    Ok(())
+}
+
+/// Gives items of the first list that has any and takes them out. Returns false, having replied
+/// nothing, when none has.
+pub(super) fn pop_of_first(
+    call: &Call<'_>,
+    keys: &mut Keys<'_>,
+    reply: &mut Reply<'_>,
+    asked: &OfFirst<End>,
+) -> Result<bool, CommandError> {
+    for at in asked.keys.clone() {
         let key = call.key(at);
         if keys.look_as::<List>(key)?.is_none() {
             continue;
@@ -150,16 +176,14 @@ fn lmpop(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<
         reply.bulk(key.name);
         let before = keys.changes;
         pop_some(keys, key, asked.end, asked.count, limits(call), reply)?;
-        record_popped(call, keys, key, asked.end, (keys.changes - before) as usize);
-        return Ok(());
+        record_popped(keys, key, asked.end, (keys.changes - before) as usize);
+        return Ok(true);
     }
-    reply.null_array();
-    Ok(())
+    Ok(false)
 }
 
 /// Records which list it was that had items: a replay may not have the other keys beside it.
-fn record_popped(call: &Call<'_>, keys: &mut Keys<'_>, key: Key<'_>, from: End, count: usize) {
-    debug_assert!(call.len() > 3);
+fn record_popped(keys: &mut Keys<'_>, key: Key<'_>, from: End, count: usize) {
     let (db, count) = (keys.db, count.to_string());
     let name: &[u8] = if from == End::Front { b"LPOP" } else { b"RPOP" };
     keys.tools.effects.rewrite(db, &[name, key.name, count.as_bytes()]);

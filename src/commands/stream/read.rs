@@ -2,8 +2,8 @@
 //!
 //! All streams are looked at before any is read, so that an error changes nothing. What a group was
 //! given goes into the journal as XCLAIM and XGROUP SETID; reading one's history again too, which
-//! Redis leaves out, though it changes times and counts. Left out is waiting: BLOCK is refused
-//! where there is nothing to answer.
+//! Redis leaves out, though it changes times and counts. With BLOCK a client waits where there is
+//! nothing to answer (`crate::parked`): what `$` meant stays what it meant when the wait began.
 
 use crate::base::millis::Millis;
 use crate::commands::call::{Call, Options};
@@ -11,6 +11,7 @@ use crate::commands::command::{
     Access, Arg, Arity, Begin, Command, Find, Flags, Group as Documented, KeySpec, Name, Run,
 };
 use crate::commands::error::{CommandError, quoting};
+use crate::commands::run::{Blocking, Nil, Wait};
 use crate::commands::stream::claim::{Claims, How};
 use crate::commands::stream::record::Records;
 use crate::commands::stream::{
@@ -18,6 +19,7 @@ use crate::commands::stream::{
 };
 use crate::commands::time::end_of_wait;
 use crate::data::stream::{Entry, Group, Id, Pending, Stream};
+use crate::keyspace::interest::Awaited;
 use crate::keyspace::keys::Keys;
 use crate::keyspace::listener::Event;
 use crate::resp::Reply;
@@ -53,7 +55,7 @@ pub(crate) const COMMANDS: &[Command] = &[
         flags: Flags::READONLY.and(Flags::BLOCKING).and(Flags::MOVABLE_KEYS),
         args: &[COUNT, BLOCK, STREAMS],
         history: &[("7.4.0", "The id `+` for the last entry.")],
-        run: Run::Keys(xread),
+        run: Run::Blocking(entries(xread, has_entries)),
         ..Command::BASE
     },
     Command {
@@ -76,17 +78,48 @@ pub(crate) const COMMANDS: &[Command] = &[
             STREAMS,
         ],
         history: &[("8.4.0", "The option `CLAIM`.")],
-        run: Run::Keys(xreadgroup),
+        run: Run::Blocking(entries(xreadgroup, has_news)),
         ..Command::BASE
     },
 ];
 
-fn xread(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
+type Handler = fn(&Call<'_>, &mut Keys<'_>, &mut Reply<'_>) -> Result<Option<Wait>, CommandError>;
+
+/// Waits for entries of any of the streams.
+const fn entries(run: Handler, is_ready: fn(&Call<'_>, &mut Keys<'_>, usize) -> bool) -> Blocking {
+    Blocking { awaited: Awaited::Stream, on_first_key: false, is_ready, run }
+}
+
+/// Whether XREAD finds something in the stream at argument `at`.
+fn has_entries(call: &Call<'_>, keys: &mut Keys<'_>, at: usize) -> bool {
+    let Ok(asked) = Asked::parse(call, false) else { return false };
+    let Ok(after) = id(call.arg(at + asked.streams), 0) else { return false };
+    let Ok(Some(stream)) = keys.look_as::<Stream>(call.key(at)) else { return false };
+    after.next().is_some_and(|first| stream.range(first, Id::MAX).next().is_some())
+}
+
+/// Whether XREADGROUP has to say something of the stream at argument `at`: an error too.
+fn has_news(call: &Call<'_>, keys: &mut Keys<'_>, at: usize) -> bool {
+    let Ok(asked) = Asked::parse(call, true) else { return false };
+    let Ok(Some(stream)) = keys.look_as::<Stream>(call.key(at)) else { return true };
+    let Some(group) = stream.group(asked.group) else { return true };
+    group.last_id.next().is_some_and(|first| stream.range(first, Id::MAX).next().is_some())
+}
+
+fn xread(
+    call: &Call<'_>,
+    keys: &mut Keys<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<Option<Wait>, CommandError> {
     let asked = Asked::parse(call, false)?;
-    let mut starts = Vec::with_capacity(asked.streams);
-    for (key_at, id_at) in asked.places() {
+    let (mut starts, mut fixed) = (Vec::with_capacity(asked.streams), Vec::new());
+    for (key_at, id_at) in asked.places_here(call, keys) {
         let text = call.arg(id_at);
         let stream = keys.look_as::<Stream>(call.key(key_at))?;
+        if let b"$" | b"+" = text {
+            let last_id = stream.as_ref().map_or(Id::MIN, |stream| stream.last_id);
+            fixed.push((id_at, last_id.to_string().into_bytes()));
+        }
         starts.push(match text {
             b"$" => stream.map_or(Id::MIN, |stream| stream.last_id),
             // The last id, whether its entry is still there or not, as Valkey has it.
@@ -101,7 +134,7 @@ fn xread(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<
         });
     }
     let mut answers = Answers::begin(reply);
-    for ((key_at, _), start) in asked.places().zip(starts) {
+    for ((key_at, _), start) in asked.places_here(call, keys).into_iter().zip(starts) {
         let Some(stream) = keys.read_as::<Stream>(call.key(key_at))? else { continue };
         answers.answer(reply, call.arg(key_at), |reply| match start.next() {
             Some(first) if stream.last_id > start => {
@@ -110,17 +143,17 @@ fn xread(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<
             _ => false,
         });
     }
-    answers.end(reply, asked.blocks)
+    Ok(answers.end(reply, &asked, fixed))
 }
 
 fn xreadgroup(
     call: &Call<'_>,
     keys: &mut Keys<'_>,
     reply: &mut Reply<'_>,
-) -> Result<(), CommandError> {
+) -> Result<Option<Wait>, CommandError> {
     let asked = Asked::parse(call, true)?;
     let mut starts = Vec::with_capacity(asked.streams);
-    for (key_at, id_at) in asked.places() {
+    for (key_at, id_at) in asked.places_here(call, keys) {
         let stream = keys.look_as::<Stream>(call.key(key_at))?;
         if stream.is_none_or(|stream| stream.group(asked.group).is_none()) {
             return Err(no_group(call.arg(key_at), asked.group));
@@ -136,7 +169,7 @@ fn xreadgroup(
     let (now, db) = (keys.now, keys.db);
     let mut records = Records::new(&keys.tools.effects);
     let mut answers = Answers::begin(reply);
-    for ((key_at, _), start) in asked.places().zip(starts) {
+    for ((key_at, _), start) in asked.places_here(call, keys).into_iter().zip(starts) {
         let (name, mut changes, mut is_heard_first) = (call.arg(key_at), 0, false);
         keys.edit_as(call.key(key_at), |stream: &mut Stream, _| {
             stream.with_group(asked.group, |stream, group| {
@@ -156,7 +189,7 @@ fn xreadgroup(
         keys.changed(call.key(key_at), Event::OF_GROUP, changes);
     }
     records.replace_call(&mut keys.tools.effects, db);
-    answers.end(reply, asked.blocks)
+    Ok(answers.end(reply, &asked, Vec::new()))
 }
 
 /// Where the keys of XREADGROUP are, whose group or consumer may be called STREAMS.
@@ -196,6 +229,8 @@ struct Asked<'a> {
     consumer: &'a [u8],
     count: usize,
     blocks: bool,
+    /// When a wait ends, if it does.
+    until: Option<Millis>,
     noack: bool,
     claim_ms: Option<i64>,
     /// Where the keys begin.
@@ -212,6 +247,7 @@ impl<'a> Asked<'a> {
             consumer: b"",
             count: usize::MAX,
             blocks: false,
+            until: None,
             noack: false,
             claim_ms: None,
             first: 0,
@@ -222,7 +258,8 @@ impl<'a> Asked<'a> {
             let follow = options.left().saturating_sub(1);
             if follow > 0 && options.take_word("BLOCK") {
                 asked.blocks = true;
-                end_of_wait(options.value()?, call.now)?;
+                let until = end_of_wait(options.value()?, call.now)?;
+                asked.until = Some(until).filter(|until| *until != call.now);
             } else if follow > 0 && options.take_word("COUNT") {
                 asked.count = no_limit_below_one(options.integer()?);
             } else if follow > 0 && options.take_word("STREAMS") {
@@ -269,10 +306,11 @@ impl<'a> Asked<'a> {
         }))
     }
 
-    /// Where each key and its id stand.
-    fn places(&self) -> impl Iterator<Item = (usize, usize)> + use<> {
+    /// Where each key and its id stand; of a client that waited, those whose slots are here.
+    fn places_here(&self, call: &Call<'_>, keys: &Keys<'_>) -> Vec<(usize, usize)> {
         let (first, streams) = (self.first, self.streams);
-        (0..streams).map(move |number| (first + number, first + streams + number))
+        let places = (0..streams).map(|number| (first + number, first + streams + number));
+        places.filter(|(key_at, _)| !keys.is_served || keys.has(call.key(*key_at).slot)).collect()
     }
 }
 
@@ -313,23 +351,28 @@ impl Answers {
         }
     }
 
-    fn end(self, reply: &mut Reply<'_>, blocks: bool) -> Result<(), CommandError> {
+    /// The answer is whole. Returns the wait of a call that has none and waits for one, in which
+    /// some words are `fixed`.
+    fn end(
+        self,
+        reply: &mut Reply<'_>,
+        asked: &Asked<'_>,
+        fixed: Vec<(usize, Vec<u8>)>,
+    ) -> Option<Wait> {
         if self.count > 0 {
             if reply.is_resp3() {
                 reply.set_len_of_map(self.later, self.count);
             } else {
                 reply.set_len(self.later, self.count);
             }
-            return Ok(());
+            return None;
         }
         reply.rewind(self.mark);
-        if blocks {
-            return Err(CommandError::Text(
-                "ERR there is nothing to read, and waiting (BLOCK) is not supported yet",
-            ));
+        if asked.blocks {
+            return Some(Wait { until: asked.until, nil: Nil::Array, fixed });
         }
         reply.null_array();
-        Ok(())
+        None
     }
 }
 

@@ -1,6 +1,7 @@
 //! Sorted sets.
 
 pub(super) mod add;
+pub(super) mod blocking;
 pub(super) mod combine;
 pub(super) mod count;
 pub(super) mod expire;

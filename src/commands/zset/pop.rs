@@ -92,7 +92,7 @@ pub(in crate::commands) fn pop(
 }
 
 /// The end that the argument at `index` names.
-fn end(call: &Call<'_>, index: usize) -> Result<End, CommandError> {
+pub(super) fn end(call: &Call<'_>, index: usize) -> Result<End, CommandError> {
     if call.is(index, "MIN") {
         Ok(End::Min)
     } else if call.is(index, "MAX") {
@@ -138,17 +138,30 @@ fn pop_one_key(
 
 fn zmpop(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
     let asked = OfFirst::of(call, 1, end)?;
-    for at in asked.keys {
+    if !pop_of_first(call, keys, reply, &asked)? {
+        reply.null_array();
+    }
+    Ok(())
+}
+
+/// Gives members of the first sorted set that has any and takes them out. Returns false, having
+/// replied nothing, when none has.
+pub(super) fn pop_of_first(
+    call: &Call<'_>,
+    keys: &mut Keys<'_>,
+    reply: &mut Reply<'_>,
+    asked: &OfFirst<End>,
+) -> Result<bool, CommandError> {
+    for at in asked.keys.clone() {
         let key = call.key(at);
         let popped = pop(keys, key, asked.end, asked.count)?.unwrap_or_default();
         if !popped.is_empty() {
             record(keys, key, asked.end, popped.len());
             reply_popped(reply, key.name, &popped);
-            return Ok(());
+            return Ok(true);
         }
     }
-    reply.null_array();
-    Ok(())
+    Ok(false)
 }
 
 /// Records that so many members left, in the place of the call.

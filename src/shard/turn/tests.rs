@@ -75,6 +75,7 @@ fn held(append: &Append<Held>) -> Vec<&'static str> {
     let kind = |held: &Held| match held {
         Held::Batch(_) => "batch",
         Held::Push(_) => "push",
+        Held::Served(_) => "served",
     };
     append.finished.iter().map(kind).collect()
 }

@@ -1,0 +1,221 @@
+//! Waits: how they begin, how whoever changes a key serves those that wait for it, and how they end
+//! at home.
+//!
+//! Served are, in the order in which they came, those that wait for a key that has changed, as soon
+//! as the call that changed it is over, and EXEC as a whole; and then those that wait for keys that
+//! this has changed, until nobody is left for whom there is something. So all of that is over before
+//! anybody's next call. A waiter that needs other slots as well (BLMOVE) gets them ahead: the call
+//! that changes its key takes them along (`Engine::lacks_for_waiters`).
+
+use std::sync::{Arc, Weak};
+
+use crate::base::millis::Millis;
+use crate::batch::Batch;
+use crate::commands::call::Call;
+use crate::commands::command::{Command, Run};
+use crate::commands::error::CommandError;
+use crate::commands::run::{Blocking, Wait};
+use crate::hook::Phase;
+use crate::keyspace::interest::{Awaited, Rank, Waiter};
+use crate::keyspace::key::Key;
+use crate::keyspace::keys::{AwaitedKey, Keys};
+use crate::parked::{Outcome, Parked, Served, Waits};
+use crate::resp::Reply;
+use crate::shard::call::Environment;
+use crate::shard::execute::{Around, Ended, Engine, Marks, Origin};
+use crate::shard::{Shard, Ticks};
+
+const UNBLOCKED: CommandError = CommandError::Text("UNBLOCKED client unblocked via CLIENT UNBLOCK");
+
+impl Engine {
+    /// Notes the slots that a call needs for those that wait for its keys. Returns true where there
+    /// are some.
+    #[inline]
+    pub(super) fn lacks_for_waiters(&self, call: &Call<'_>, wider: &mut Vec<u16>) -> bool {
+        if !self.space.has_interest() || !call.command.writes() || !call.command.run.is_on_keys() {
+            return false;
+        }
+        let needs = self.space.needs_of_waiters(call.declared_keys());
+        wider.extend(&needs);
+        !needs.is_empty()
+    }
+
+    /// The next call of a batch found nothing: its client waits for its keys, which are all here.
+    pub(super) fn park(
+        &mut self,
+        env: &Environment,
+        batch: &mut Batch,
+        command: &'static Command,
+        wait: Wait,
+    ) {
+        let Run::Blocking(Blocking { awaited, on_first_key, .. }) = command.run else { return };
+        let Wait { until, nil, fixed } = wait;
+        self.waits += 1;
+        let (since, client) = (batch.now, batch.session.id);
+        let rank = batch.rank.take().unwrap_or(Rank { since, number: self.waits, client });
+        let home = batch.home;
+        let (call, around) = batch.split(command, env);
+        let mut words: Vec<&[u8]> = call.args_from(0).collect();
+        for (at, word) in &fixed {
+            words[*at] = word;
+        }
+        let (session, keys) = (&*around.session, call.keys);
+        let waits = Waits { rank, home, session, command, words, keys, on_first_key, until, nil };
+        let parked = Parked::new(waits);
+        self.let_wait(&parked, awaited);
+        batch.parked = Some(parked);
+    }
+
+    /// Somebody waits from now on for those of its keys whose slots are here.
+    fn let_wait(&mut self, parked: &Arc<Parked>, awaited: Awaited) {
+        let db = parked.session.db;
+        for key in parked.awaited() {
+            let waiter: Weak<dyn Waiter> = Arc::downgrade(&(Arc::clone(parked) as Arc<dyn Waiter>));
+            self.space.wait(db, key, awaited, parked.rank, waiter);
+        }
+    }
+
+    /// Serves those that wait for keys that have changed.
+    #[inline]
+    pub(super) fn serve(&mut self, env: &Environment, now: Millis, clock: &mut dyn Ticks) {
+        if !self.tools.awaited.is_empty() {
+            self.serve_awaited(env, now, clock);
+        }
+    }
+
+    #[cold]
+    fn serve_awaited(&mut self, env: &Environment, now: Millis, clock: &mut dyn Ticks) {
+        while let Some(changed) = self.tools.awaited.pop_front() {
+            for what in Awaited::ALL {
+                self.serve_key(env, &changed, what, now, clock);
+            }
+        }
+    }
+
+    /// Serves those that wait for a key, the first first.
+    fn serve_key(
+        &mut self,
+        env: &Environment,
+        changed: &AwaitedKey,
+        what: Awaited,
+        now: Millis,
+        clock: &mut dyn Ticks,
+    ) {
+        let key = changed.key();
+        let mut last = None;
+        while self.phase == Phase::Serving
+            && let Some((rank, waiter)) = self.space.next_waiter(changed.db, key, what, last)
+        {
+            last = Some(rank);
+            let waiter: Arc<dyn std::any::Any + Send + Sync> = waiter;
+            let Ok(parked) = waiter.downcast::<Parked>() else { continue };
+            let call = env.parked_call(&parked, now);
+            if !self.has_something(&call, key, changed.db) {
+                // What there is of a stream depends on who asks.
+                if what == Awaited::Stream {
+                    continue;
+                }
+                return;
+            }
+            if !parked.take() {
+                continue;
+            }
+            let has_all = parked.needs().iter().all(|key| self.space.has(key.slot));
+            let effects = self.tools.effects.len();
+            let outcome = match has_all {
+                true => Outcome::Served(self.run_parked(&parked, &call, clock)),
+                false => Outcome::Again,
+            };
+            self.served.push(Served {
+                to: parked.home,
+                client: parked.session.id,
+                outcome,
+                has_written: self.tools.effects.len() > effects,
+            });
+        }
+    }
+
+    fn has_something(&mut self, call: &Call<'_>, key: Key<'_>, db: u32) -> bool {
+        let Run::Blocking(Blocking { is_ready, .. }) = call.command.run else { return false };
+        let mut keys = Keys::new(&mut self.space, &mut self.tools, db, call.now);
+        keys.is_served = true;
+        let mut positions = call.keys.iter().map(|at| at.position as usize);
+        positions.any(|at| call.arg(at) == key.name && is_ready(call, &mut keys, at))
+    }
+
+    /// Runs the call of a client that waited, on the keys that are here. Returns its reply.
+    fn run_parked(&mut self, parked: &Parked, call: &Call<'_>, clock: &mut dyn Ticks) -> Vec<u8> {
+        let (mut session, mut replies) = (parked.session.clone(), Vec::new());
+        let (mut walk, mut wider) = (None, Vec::new());
+        let mut around = Around {
+            session: &mut session,
+            replies: &mut replies,
+            walk: &mut walk,
+            wider: &mut wider,
+        };
+        let start = clock.nanos();
+        self.execute(call, &mut around, Origin::Served, start, clock);
+        replies
+    }
+
+    /// The wait of a batch at home has ended: answers its next call.
+    fn unpark(&mut self, env: &Environment, batch: &mut Batch, outcome: Outcome) {
+        let Some(parked) = batch.parked.take() else { return };
+        let command = parked.command;
+        let mark = batch.replies.len();
+        let ended = match outcome {
+            Outcome::Again => {
+                batch.rank = Some(parked.rank);
+                return;
+            }
+            Outcome::Lost => return batch.abandon(),
+            Outcome::Served(reply) => {
+                let Batch { session, replies, .. } = batch;
+                replies.extend_from_slice(&reply);
+                session.last = Some(command);
+                session.commands += 1;
+                self.sinks.replied(session, replies, mark);
+                return batch.advance(None);
+            }
+            Outcome::TimedOut => {
+                parked.nil.reply(&mut Reply::new(&mut batch.replies, batch.session.resp3));
+                Ended::Ran
+            }
+            Outcome::Unblocked => Ended::Failed(Box::new(UNBLOCKED)),
+        };
+        let call = env.parked_call(&parked, batch.now);
+        let Batch { session, replies, walk, wider, .. } = batch;
+        let mut around = Around { session, replies, walk, wider };
+        let marks = Marks { reply: mark, effects: self.tools.effects.len() };
+        self.close(&call, &mut around, &ended, marks, 0);
+        batch.advance(None);
+    }
+}
+
+impl Environment {
+    /// The call of a client that waits, at `now`.
+    fn parked_call<'a>(&'a self, parked: &'a Parked, now: Millis) -> Call<'a> {
+        let Environment { map, settings, hasher } = self;
+        let Parked { command, request, spans, keys, .. } = parked;
+        Call { command, input: request, spans, raw: request, now, hasher, settings, map, keys }
+    }
+}
+
+impl Shard {
+    /// The wait of a batch of one of the thread's own clients has ended. What is left of the batch
+    /// can run.
+    pub fn unpark(&mut self, batch: &mut Batch, outcome: Outcome) {
+        self.engine.unpark(&self.env, batch, outcome);
+    }
+
+    /// Somebody whose wait was lost here, in a rebuild, waits again.
+    pub(super) fn wait_again(&mut self, parked: &Weak<Parked>) {
+        let Some(parked) = parked.upgrade().filter(|parked| !parked.is_over()) else { return };
+        let Run::Blocking(Blocking { awaited, .. }) = parked.command.run else { return };
+        self.engine.let_wait(&parked, awaited);
+        let db = parked.session.db;
+        for key in parked.awaited().filter(|key| self.engine.space.has(key.slot)) {
+            self.engine.tools.awaited.push_back(AwaitedKey::of(db, key));
+        }
+    }
+}
