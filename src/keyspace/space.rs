@@ -277,6 +277,12 @@ impl Keyspace {
         slot.interest.as_mut()?.next_waiter(db, key.name, what, after)
     }
 
+    /// Whether anybody may care for keys of a slot that is here.
+    #[inline]
+    pub(crate) fn is_of_interest(&self, slot: u16) -> bool {
+        self.slot(slot).is_some_and(|slot| slot.interest.is_some())
+    }
+
     /// Slots that are not here, and that those need that wait for these keys, or for keys that
     /// change when they are served.
     #[cold]

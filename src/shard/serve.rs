@@ -35,6 +35,9 @@ impl Engine {
         if !self.space.has_interest() || !call.command.writes() || !call.command.run.is_on_keys() {
             return false;
         }
+        if !call.declared_keys().any(|key| self.space.is_of_interest(key.slot)) {
+            return false;
+        }
         let needs = self.space.needs_of_waiters(call.declared_keys());
         wider.extend(&needs);
         !needs.is_empty()
