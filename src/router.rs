@@ -8,7 +8,8 @@
 //! The map says where a slot is, whatever became of the order that moved it. Where an order fails,
 //! slots that have not left stay; one that had left and arrives later is taken into the map all the
 //! same. It may arrive where nobody wants it any more, since another order came meanwhile, and is
-//! sent on from there.
+//! sent on from there. The other order may be done by then, since the map still had the slot where
+//! that order wants it. So the last order for a slot counts also when it is done.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -84,12 +85,14 @@ pub struct Router<T> {
     map: Arc<Map>,
     waiting: VecDeque<Order<T>>,
     under_way: Option<UnderWay<T>>,
+    /// Where slots go by the last order for each, unless it failed.
+    wanted: BTreeMap<u16, ShardId>,
 }
 
 impl<T> Router<T> {
     /// A router that starts with this map.
     pub fn new(map: Arc<Map>) -> Router<T> {
-        Router { map, waiting: VecDeque::new(), under_way: None }
+        Router { map, waiting: VecDeque::new(), under_way: None, wanted: BTreeMap::new() }
     }
 
     /// The newest map.
@@ -122,12 +125,10 @@ impl<T> Router<T> {
         }
         self.map = Arc::new(self.map.with_moves(&arrived, to));
         self.publish(&mut dispatch);
-        if let Some(order) = &self.under_way {
-            let wanted = |slot| Some((slot, *order.moves.get(&slot)?));
-            let elsewhere = arrived.into_iter().filter_map(wanted).filter(|(_, at)| *at != to);
-            let move_out = |(slot, at)| (to, Letter::MoveOut { slot, to: at });
-            dispatch.letters.extend(elsewhere.map(move_out));
-        }
+        let wanted = |slot| Some((slot, *self.wanted.get(&slot)?));
+        let elsewhere = arrived.into_iter().filter_map(wanted).filter(|(_, at)| *at != to);
+        let move_out = |(slot, at)| (to, Letter::MoveOut { slot, to: at });
+        dispatch.letters.extend(elsewhere.map(move_out));
         self.advance(&mut dispatch, now_ms);
         dispatch
     }
@@ -147,6 +148,11 @@ impl<T> Router<T> {
         let mut dispatch = Dispatch::default();
         self.publish(&mut dispatch);
         self.fail(Failure::StartedAnew, &mut dispatch);
+        // What is left are orders that are done, whose slots were to be sent back.
+        let wanted = self.wanted.iter().map(|(slot, to)| (self.map.owner(*slot), *slot, *to));
+        let elsewhere = wanted.filter(|(owner, _, to)| owner != to);
+        let move_out = |(owner, slot, to)| (owner, Letter::MoveOut { slot, to });
+        dispatch.letters.extend(elsewhere.map(move_out));
         self.advance(&mut dispatch, now_ms);
         dispatch
     }
@@ -161,6 +167,7 @@ impl<T> Router<T> {
         let Some(order) = self.under_way.take() else { return };
         for (slot, _) in order.missing(&self.map) {
             let owner = self.map.owner(slot);
+            self.wanted.remove(&slot);
             dispatch.letters.push((owner, Letter::MoveOut { slot, to: owner }));
         }
         dispatch.answers.push((order.token, Err(failure)));
@@ -178,6 +185,7 @@ impl<T> Router<T> {
                 return;
             }
             let Some(Order { moves, token }) = self.waiting.pop_front() else { return };
+            self.wanted.extend(&moves);
             let order = UnderWay { moves, token, until_ms: now_ms + ORDER_MS };
             let move_out = |(slot, to)| (self.map.owner(slot), Letter::MoveOut { slot, to });
             dispatch.letters.extend(order.missing(&self.map).map(move_out));
@@ -346,6 +354,33 @@ mod tests {
         assert_eq!((told(&sent), sent.answers), (vec![(1, a, 0)], vec![]));
         assert_eq!(router.moved(&[b], 2, 0).answers, [], "the first one had left");
         assert_eq!(router.moved(&[a], 0, 0).answers, [("second", Ok(()))]);
+    }
+
+    /// An order was done at once, since the map had its slot where it was to be. But the slot was
+    /// about to leave, by an order that had failed, and nobody called it back.
+    #[test]
+    fn a_slot_that_leaves_after_an_order_for_it_is_done_is_sent_back() {
+        let (mut router, owned) = router();
+        let slot = owned[0][0];
+        let _ = router.order(order(&[(slot, 1)], "first"), 0);
+        let _ = router.restarted(0);
+        assert_eq!(router.order(order(&[(slot, 0)], "second"), 0).answers, [("second", Ok(()))]);
+        assert_eq!(told(&router.moved(&[slot], 1, 0)), [(1, slot, 0)]);
+        assert_eq!(told(&router.restarted(0)), [(1, slot, 0)], "that may not have been sent");
+        assert_eq!(told(&router.moved(&[slot], 0, 0)), []);
+        assert_eq!(told(&router.restarted(0)), []);
+    }
+
+    #[test]
+    fn a_slot_whose_last_order_failed_may_be_anywhere() {
+        let (mut router, owned) = router();
+        let slot = owned[0][0];
+        let _ = router.order(order(&[(slot, 1)], "first"), 0);
+        assert_eq!(router.moved(&[slot], 1, 0).answers, [("first", Ok(()))]);
+        let _ = router.order(order(&[(slot, 2)], "second"), 0);
+        assert_eq!(told(&router.restarted(0)), [(1, slot, 1)]);
+        let sent = router.moved(&[slot], 2, 0);
+        assert_eq!((told(&sent), router.map().owner(slot)), (vec![], 2));
     }
 
     #[test]
