@@ -413,6 +413,7 @@ impl Shard {
             Question::Report { latencies } => Answer::Report(Box::new(Report {
                 phase: *phase,
                 slots: space.slots_here(),
+                watched: space.watched(),
                 databases: space.databases().iter().map(|db| (*db, space.counts(*db))).collect(),
                 figures: tools.figures,
                 statistics: counters.counted(*latencies),
