@@ -298,3 +298,6 @@ fn may_be_queued(command: &Command) -> Result<(), CommandError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
