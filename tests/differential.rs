@@ -3,10 +3,10 @@
 //! A program runs over few keys in a few databases, so that its commands meet: strings of every
 //! shape, counters at their limits, deadlines far away (both clocks may differ by less than a test
 //! takes, never by more). Every second program goes to ours as one pipeline, so that batches over
-//! several shards are compared as well, and every third is in RESP3. A program is about one type or
-//! about all of them, and runs with sizes of encodings as they are by default or much smaller. In
-//! some of them parts are transactions. At its end the whole content is compared. When replies differ the program is shrunk by leaving out
-//! what is not needed, and printed with its seed.
+//! several shards are compared as well, and every third is in RESP3; in every third parts are
+//! transactions. A program is about one type or about all of them, and runs with sizes of encodings
+//! as they are by default or much smaller. At its end the whole content is compared. When replies
+//! differ the program is shrunk by leaving out what is not needed, and printed with its seed.
 //!
 //! `TROUPE_SEED` repeats a run; `TROUPE_DIFF_COMMANDS` says how many commands (default 20,000).
 //! Left out: what is random by nature (RANDOMKEY, the cursors of SCAN) or tells of the server
