@@ -141,9 +141,12 @@ impl Transaction {
         self.queued.is_empty()
     }
 
-    /// Bytes of the requests that are queued.
-    pub fn bytes(&self) -> usize {
+    /// What it holds, in bytes.
+    pub fn memory(&self) -> usize {
         self.bytes.len()
+            + self.queued.len() * size_of::<Queued>()
+            + self.words.len() * size_of::<Span>()
+            + self.keys.len() * size_of::<KeyAt>()
     }
 
     /// One of them changes the data set.

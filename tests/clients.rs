@@ -1,9 +1,8 @@
 //! The `redis` crate as it is, against 1, 2 and 4 shards, over RESP2 and RESP3: what a client
 //! library does that a raw socket does not. Its handshake, its reading of types, its pipelines, its
-//! iterator over SCAN, one connection shared by many tasks, and connecting anew.
+//! transactions, its iterator over SCAN, one connection shared by many tasks, and connecting anew.
 //!
-//! Other clients are in the folder `tests/clients/`, which CI runs. Transactions are left out until
-//! there are some.
+//! Other clients are in the folder `tests/clients/`, which CI runs.
 
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncCommands, Commands, Connection, RedisError, RedisResult};
@@ -110,6 +109,42 @@ fn pipelines_and_scans_go_over_all_shards() {
         let dbsize: usize = redis::cmd("DBSIZE").query(&mut connection).unwrap();
         assert_eq!(dbsize, KEYS);
     });
+}
+
+/// Four clients move what two keys hold from one to the other: nobody's move is lost.
+#[test]
+fn transactions_are_tried_again_where_a_watched_key_has_changed() {
+    const ROUNDS: i64 = 25;
+    everywhere(|server, protocol| {
+        let mut connection = client_of(server, protocol).get_connection().unwrap();
+        let _: () = redis::cmd("FLUSHALL").query(&mut connection).unwrap();
+        let _: () = connection.mset(&[("from", 4 * ROUNDS), ("to", 0)]).unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..ROUNDS).for_each(|_| move_one(server, protocol)));
+            }
+        });
+        let ends: (i64, i64) = connection.mget(&["from", "to"]).unwrap();
+        assert_eq!(ends, (0, 4 * ROUNDS));
+        let mut pipe = redis::pipe();
+        let aborted: RedisResult<()> =
+            pipe.atomic().set("a", 1).cmd("BOGUS").set("b", 2).query(&mut connection);
+        assert!(aborted.is_err());
+        assert_eq!(connection.exists::<_, i64>(&["a", "b"]).unwrap(), 0);
+    });
+}
+
+fn move_one(server: &Server, protocol: &str) {
+    let mut connection = client_of(server, protocol).get_connection().unwrap();
+    let keys = ["from", "to"];
+    let moved: (i64, i64) = redis::transaction(&mut connection, &keys, |connection, pipe| {
+        let (from, to): (i64, i64) = connection.mget(&keys)?;
+        pipe.set("from", from - 1).ignore().set("to", to + 1).ignore();
+        let moved: Option<((i64, i64),)> = pipe.mget(&keys).query(connection)?;
+        Ok(moved.map(|(both,)| both))
+    })
+    .unwrap();
+    assert_eq!(moved.0 + moved.1, 100);
 }
 
 /// Many tasks on one connection: each reads what is its own.

@@ -3,10 +3,10 @@
 //! A program runs over few keys in a few databases, so that its commands meet: strings of every
 //! shape, counters at their limits, deadlines far away (both clocks may differ by less than a test
 //! takes, never by more). Every second program goes to ours as one pipeline, so that batches over
-//! several shards are compared as well, and every third is in RESP3. A program is about one type or
-//! about all of them, and runs with sizes of encodings as they are by default or much smaller. At
-//! its end the whole content is compared. When replies differ the program is shrunk by leaving out
-//! what is not needed, and printed with its seed.
+//! several shards are compared as well, and every third is in RESP3; in every third parts are
+//! transactions. A program is about one type or about all of them, and runs with sizes of encodings
+//! as they are by default or much smaller. At its end the whole content is compared. When replies
+//! differ the program is shrunk by leaving out what is not needed, and printed with its seed.
 //!
 //! `TROUPE_SEED` repeats a run; `TROUPE_DIFF_COMMANDS` says how many commands (default 20,000).
 //! Left out: what is random by nature (RANDOMKEY, the cursors of SCAN) or tells of the server
@@ -284,12 +284,21 @@ impl Author {
             let is_any = theme > 7 || author.one_in(8);
             if is_any { author.random.u8(..10) } else { theme }
         };
-        (0..PROGRAM)
-            .map(|_| {
-                let kind = kind(self);
-                self.any_command(kind)
-            })
-            .collect()
+        let mut has_begun = self.one_in(3).then_some(false);
+        let mut program = Vec::new();
+        for _ in 0..PROGRAM {
+            if let Some(has_begun) = has_begun.as_mut().filter(|_| self.one_in(6)) {
+                *has_begun = !*has_begun;
+                let end = if self.one_in(8) { "DISCARD" } else { "EXEC" };
+                program.push(vec![if *has_begun { "MULTI" } else { end }.into()]);
+            }
+            let kind = kind(self);
+            program.push(self.any_command(kind));
+            if has_begun == Some(false) && self.one_in(20) {
+                program.push([vec![b"WATCH".to_vec()], self.keys()].concat());
+            }
+        }
+        program
     }
 
     /// Sizes at which values change their form: those of the default, or small ones that differ.
@@ -406,6 +415,21 @@ pub fn same(command: &Command, ours: &Reply, theirs: &Reply) -> bool {
     }
 }
 
+/// The same of EXEC, when these commands are queued.
+fn same_of_all(queued: &[&Command], ours: &Reply, theirs: &Reply) -> bool {
+    match (ours, theirs) {
+        (Reply::Array(ours), Reply::Array(theirs)) => {
+            ours.len() == queued.len()
+                && theirs.len() == queued.len()
+                && queued
+                    .iter()
+                    .zip(ours.iter().zip(theirs))
+                    .all(|(command, (ours, theirs))| same(command, ours, theirs))
+        }
+        _ => ours == theirs,
+    }
+}
+
 /// The pair of servers, and how a program is run on them.
 struct Lockstep {
     ours: u16,
@@ -438,9 +462,21 @@ impl Lockstep {
             early = ours.pipeline(program).unwrap().into_iter();
         }
         let right = theirs.pipeline(program).unwrap();
+        let mut queued: Vec<&Command> = Vec::new();
         for (number, (command, theirs)) in program.iter().zip(right).enumerate() {
             let ours = early.next().unwrap_or_else(|| ours.call(command));
-            if !same(command, &ours, &theirs) {
+            let is_same = match command[0].as_slice() {
+                b"MULTI" => {
+                    queued.clear();
+                    ours == theirs
+                }
+                b"EXEC" => same_of_all(&queued, &ours, &theirs),
+                _ => same(command, &ours, &theirs),
+            };
+            if ours == Reply::Simple("QUEUED".to_owned()) {
+                queued.push(command);
+            }
+            if !is_same {
                 let (ours, theirs) = (ours.printed(), theirs.printed());
                 return Some(format!("command {number}: ours {ours}\ntheirs {theirs}"));
             }

@@ -59,6 +59,55 @@ fn a_monitor_sees_each_of_its_own_commands_behind_the_reply() {
     }
 }
 
+/// Valkey 9.1.2 and Redis 7.0.15 do the same.
+#[test]
+fn a_monitor_sees_what_is_queued_when_it_runs_and_exec_behind_it() {
+    for shards in [1, 2, 4] {
+        let server = Options::shards(shards).start();
+        let mut monitor = monitor(&server);
+        let mut client = server.client();
+        let lines = [
+            "WATCH a",
+            "MULTI",
+            "SET a 1",
+            "NOPE",
+            "EXEC",
+            "MULTI",
+            "SET a 2",
+            "DISCARD",
+            "WATCH a",
+            "SET a 3",
+            "MULTI",
+            "GET a",
+            "EXEC",
+            "MULTI",
+            "MSET a 4 b 5",
+            "CONFIG GET hz",
+            "SELECT 1",
+            "LPOP a b",
+            "EXEC",
+        ];
+        lines.iter().for_each(|line| drop(client.line(line)));
+        let seen = [
+            r#""WATCH" "a""#,
+            r#""MULTI""#,
+            r#""EXEC""#,
+            r#""MULTI""#,
+            r#""DISCARD""#,
+            r#""WATCH" "a""#,
+            r#""SET" "a" "3""#,
+            r#""MULTI""#,
+            r#""EXEC""#,
+            r#""MULTI""#,
+            r#""MSET" "a" "4" "b" "5""#,
+            r#""SELECT" "1""#,
+            r#""LPOP" "a" "b""#,
+            r#""EXEC""#,
+        ];
+        seen.iter().for_each(|line| assert_eq!(next(&mut monitor), *line));
+    }
+}
+
 #[test]
 fn a_monitor_that_has_left_sees_nothing() {
     let server = Options::shards(2).start();

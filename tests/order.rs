@@ -10,6 +10,7 @@
 //! - `rows`: numbers that one connection appends to collections of every kind (`order/rows.rs`);
 //! - `wholes`: MSET of equal values, MSETNX and DEL of the same keys, RENAME and SMOVE to and fro,
 //!   of which nobody may see a part;
+//! - `transfers`: sums that transactions move between keys (`order/transfers.rs`);
 //! - `counters`: INCR by many; no number twice, none missing.
 //!
 //! That the workloads would notice is shown, not hoped: they run against our own server with DEBUG
@@ -17,6 +18,7 @@
 //! does. `TROUPE_ORDER_SECONDS` says how long each real run takes (default 10).
 
 mod rows;
+mod transfers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -74,7 +76,7 @@ fn words(line: &str) -> Vec<String> {
 type Workload = fn(&mut Worker);
 
 /// Each with the number of its connections.
-const WORKLOADS: [(Workload, usize); 9] = [
+const WORKLOADS: [(Workload, usize); 11] = [
     (pipelines, 6),
     (causes_write, 4),
     (causes_read, 6),
@@ -84,10 +86,19 @@ const WORKLOADS: [(Workload, usize); 9] = [
     (wholes_read, 4),
     (counters, 6),
     (strangers, 2),
+    (transfers::write, 4),
+    (transfers::read, 3),
 ];
+
+/// Those of them that are well when their commands go to several connections: no transactions.
+const SCATTERED: &[(Workload, usize)] = WORKLOADS.split_at(9).0;
 
 /// Runs all workloads at once for that long.
 fn run(port: u16, seed: u64, time: Duration) -> Violations {
+    run_some(&WORKLOADS, port, seed, time)
+}
+
+fn run_some(workloads: &[(Workload, usize)], port: u16, seed: u64, time: Duration) -> Violations {
     let seen = Violations::default();
     let end = Instant::now() + time;
     let mut client = Client::connect(port).unwrap();
@@ -96,7 +107,7 @@ fn run(port: u16, seed: u64, time: Duration) -> Violations {
         client.line(&format!("SADD in:{pair} token"));
     }
     thread::scope(|scope| {
-        for (number, (workload, connections)) in WORKLOADS.iter().enumerate() {
+        for (number, (workload, connections)) in workloads.iter().enumerate() {
             for index in 0..*connections {
                 let random = fastrand::Rng::with_seed(seed ^ (number * 100 + index) as u64);
                 let client = Client::connect(port).unwrap();
@@ -322,7 +333,7 @@ fn report(seen: &Violations) -> String {
 fn assert_clean(seen: &Violations) {
     println!("{}", report(seen));
     assert!(seen.texts.lock().unwrap().is_empty(), "{}", report(seen));
-    assert_eq!(seen.rounds.lock().unwrap().len(), 6, "a workload did nothing");
+    assert_eq!(seen.rounds.lock().unwrap().len(), 7, "a workload did nothing");
 }
 
 fn run_time() -> Duration {
@@ -349,6 +360,7 @@ fn order_and_atomicity_hold_over_four_shards() {
 /// saw something.
 fn until_noticed(
     name: &str,
+    chosen: &[(Workload, usize)],
     (server, port): (&Server, u16),
     texts: &[&str],
 ) -> BTreeSet<&'static str> {
@@ -356,7 +368,7 @@ fn until_noticed(
     let mut workloads = BTreeSet::new();
     for _ in 0..20 {
         server.client().line("FLUSHALL");
-        let seen = run(port, seed(name), Duration::from_secs(1));
+        let seen = run_some(chosen, port, seed(name), Duration::from_secs(1));
         println!("{}", report(&seen));
         let texts = seen.texts.lock().unwrap();
         workloads.extend(texts.keys().copied());
@@ -373,7 +385,8 @@ fn until_noticed(
 fn a_scattering_proxy_is_noticed() {
     let Some(oracle) = Oracle::Redis.start() else { return };
     let port = scatter::start(oracle.port);
-    until_noticed("scatter", (&oracle, port), &["flag", "MGET saw", "EXISTS saw"]);
+    let texts = ["flag", "MGET saw", "EXISTS saw"];
+    until_noticed("scatter", SCATTERED, (&oracle, port), &texts);
 }
 
 /// Our own server with a promise broken on purpose: the workload of that promise sees it, no other
@@ -382,7 +395,7 @@ fn is_noticed(switch: &str, text: &str, workload: &str) {
     for shards in [2, 4] {
         let server = Options::shards(shards).debug().start();
         assert!(server.client().line(&format!("DEBUG {switch} yes")).is_ok());
-        let workloads = until_noticed(switch, (&server, server.port), &[text]);
+        let workloads = until_noticed(switch, &WORKLOADS, (&server, server.port), &[text]);
         assert_eq!(workloads, BTreeSet::from([workload]), "{shards} shards");
         assert!(server.client().line(&format!("DEBUG {switch} no")).is_ok());
         server.client().line("FLUSHALL");
@@ -436,14 +449,15 @@ fn move_slots(port: u16, seed: u64, shards: u8, stop: &AtomicBool) -> u64 {
     while !stop.load(Ordering::Relaxed) {
         let number = random.usize(..8);
         let kinds = ["list", "stream", "zset", "hash"];
-        let key = match random.u8(..8) {
+        let key = match random.u8(..9) {
             0 => format!("own:{number}:{}", random.u8(..40)),
             1 => format!("job:{}:{}", number % 4, random.usize(..PAIRS)),
             2 => format!("all:{number}"),
             3 => format!("new:{number}"),
             4 => format!("here:{}", number % RENAMED),
             5 => format!("in:{}", number % RENAMED),
-            6 => format!("row:{}:{}", kinds[random.usize(..4)], number % PAIRS),
+            6 => transfers::account(number % transfers::ACCOUNTS),
+            7 => format!("row:{}:{}", kinds[random.usize(..4)], number % PAIRS),
             _ => format!("count:{number}"),
         };
         let line = format!("DEBUG MOVE-SLOT {} {}", slot(&key), random.u8(..shards));

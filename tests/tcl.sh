@@ -4,7 +4,7 @@
 # The suite is not part of this repository: its source package comes from the Debian mirror that this machine uses, into a
 # folder of its own (TCL_DIR, default target/tcl), with apt state of its own, so the machine's apt lists stay as they are.
 # Two ways of running: `external` starts one server and tests it over the wire; `own` lets the suite start Troupe itself,
-# as src/redis-server, with config files of its own, again and again.
+# as src/redis-server, with config files of its own, again and again. TCL_SHARDS: how many shards Troupe has (default 2).
 # tests/tcl-skip.txt names the tests that are left out, with the reason. A unit in which no test ran has failed.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -23,7 +23,7 @@ external="unit/type/string unit/type/incr unit/bitops unit/bitfield unit/hyperlo
   unit/lazyfree unit/sort unit/geo unit/type/list unit/type/list-2 unit/type/list-3
   unit/type/zset unit/type/hash unit/type/stream unit/type/stream-cgroups unit/multi unit/violations
   unit/type/set"
-own="unit/auth unit/protocol unit/limits unit/introspection unit/introspection-2 unit/info unit/slowlog
+own="unit/auth unit/multi unit/protocol unit/limits unit/introspection unit/introspection-2 unit/info unit/slowlog
   unit/oom-score-adj unit/obuf-limits unit/shutdown unit/networking
   integration/aof integration/aof-multi-part integration/redis-cli integration/redis-benchmark"
 # Their encodings are not compared: since 7.2, as in Valkey, small lists and sets are packed. tests/scripts compares them.
@@ -62,8 +62,8 @@ link() {
   local tool
   for tool in redis-cli redis-benchmark redis-check-aof; do ln -sf "$(command -v $tool)" "$suite/src/$tool"; done
   # The suite waits until the log names the process id (" PID: 123"), which a server says once it listens.
-  # Two shards, so that commands over several keys find them in two places.
-  printf '#!/bin/sh\nTROUPE_SHARDS=2 exec "%s" "$@"\n' "$program" >"$suite/src/redis-server"
+  # With two shards commands over several keys find them in two places.
+  printf '#!/bin/sh\nTROUPE_SHARDS=%s exec "%s" "$@"\n' "${TCL_SHARDS:-2}" "$program" >"$suite/src/redis-server"
   chmod +x "$suite/src/redis-server"
 }
 
@@ -120,7 +120,7 @@ for unit in $external; do
   kill -0 "$server" 2>/dev/null || { echo "the server is gone: started again"; bad_units+=" external-server"; start_external; }
   encodings=()
   [[ " $packed " != *" $unit "* ]] || encodings=(--ignore-encoding)
-  run external "$unit" --host 127.0.0.1 --port "$port" --clients 1 "${encodings[@]}"
+  run external "$unit" --host 127.0.0.1 --port "$port" --clients 1 --baseport "$baseport" "${encodings[@]}"
 done
 for unit in $own; do
   ! wanted "$unit" "$@" || run own "$unit" --clients 2 --baseport "$baseport" --portcount 500

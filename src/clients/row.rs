@@ -1,12 +1,13 @@
 //! One client as one line of CLIENT LIST.
 //!
 //! The line has every field of Valkey 9.1, in its order. What this server does not have is said by
-//! its neutral value: no subscriptions, no transaction, no watched key, no redirection.
+//! its neutral value: no subscriptions, no redirection.
 
 use std::sync::Arc;
 
 use crate::base::millis::Millis;
 use crate::commands::command::Command;
+use crate::keyspace::watched::Watch;
 use crate::session::{Names, Peer, Session};
 
 /// What a client's connection says of itself.
@@ -38,6 +39,10 @@ pub struct Row {
     pub commands: u64,
     /// What is special about it.
     pub flags: Vec<u8>,
+    /// The commands that it has queued since MULTI, and their memory in bytes.
+    pub queued: Option<(usize, usize)>,
+    /// Keys that it watches.
+    pub watches: usize,
     /// What it can do.
     pub capabilities: &'static str,
     /// Memory that the connection holds.
@@ -89,6 +94,8 @@ impl Row {
             command: None,
             commands: 0,
             flags: Vec::new(),
+            queued: None,
+            watches: 0,
             capabilities: "",
             buffers: Buffers::default(),
             traffic: Traffic::default(),
@@ -111,11 +118,15 @@ impl Row {
         self.resp3 = session.resp3;
         self.command = session.last;
         self.commands = session.commands;
+        self.queued = session.transaction.as_ref().map(|queue| (queue.len(), queue.memory()));
+        self.watches = session.watches.len();
         self.capabilities = if session.redirects { "r" } else { "" };
         self.flags.clear();
         let flags = [
             (session.monitors, b'O'),
+            (session.transaction.is_some(), b'x'),
             (self.is_blocked, b'b'),
+            (session.watches.iter().any(Watch::has_failed), b'd'),
             (session.closing, b'c'),
             (session.peer.unix, b'U'),
             (session.reads_replicas, b'r'),
@@ -156,7 +167,11 @@ impl Row {
         let mut line = Line(out);
         self.write_identity(now, &mut line);
         line.number(" db=", self.db);
-        line.text(" sub=0 psub=0 ssub=0 multi=-1 watch=0");
+        line.text(" sub=0 psub=0 ssub=0");
+        // In Valkey a client that watches keys has a queue, of no commands.
+        let none_queued = if self.watches > 0 { 0 } else { -1 };
+        line.number(" multi=", self.queued.map_or(none_queued, |(commands, _)| commands as i64));
+        line.number(" watch=", self.watches);
         self.write_memory(&mut line);
         line.text(" events=r cmd=");
         line.text(self.command.map_or("NULL", |command| command.name.as_str()));
@@ -186,11 +201,16 @@ impl Row {
         line.number(" qbuf=", buffers.query);
         line.number(" qbuf-free=", buffers.query_free);
         line.number(" argv-mem=", buffers.arguments);
-        line.number(" multi-mem=0 rbs=", buffers.replies);
+        line.number(" multi-mem=", self.queued_bytes());
+        line.number(" rbs=", buffers.replies);
         line.number(" rbp=", buffers.replies_peak);
         line.number(" obl=0 oll=", u8::from(buffers.output > 0));
         line.number(" omem=", buffers.output);
         line.number(" tot-mem=", self.memory());
+    }
+
+    fn queued_bytes(&self) -> usize {
+        self.queued.map_or(0, |(_, bytes)| bytes)
     }
 
     /// Memory of the client, in bytes.
@@ -198,7 +218,7 @@ impl Row {
         let Buffers { query, query_free, arguments, replies, output, .. } = self.buffers;
         let names = self.names.client.len() + self.names.library.len() + self.names.version.len();
         let buffers = query + query_free + arguments + replies + output;
-        size_of::<Session>() + size_of::<Row>() + names + buffers
+        size_of::<Session>() + size_of::<Row>() + names + buffers + self.queued_bytes()
     }
 }
 
@@ -224,6 +244,7 @@ impl Line<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::Store;
 
     #[test]
     fn a_line_has_the_fields_of_valkey_in_its_order() {
@@ -269,6 +290,31 @@ mod tests {
         session.monitors = true;
         row.update(&session, Millis(1_000));
         assert!(!row.is_overdue(Millis(4_000), 2));
+    }
+
+    #[test]
+    fn what_is_queued_and_watched_is_shown() {
+        let mut store = Store::new();
+        let mut shown = |line: &str| {
+            store.run(line);
+            let (row, mut line) = (Row::new(&store.session), Vec::new());
+            row.write(Millis(0), &mut line);
+            let line = String::from_utf8(line).unwrap();
+            let fields = ["flags=", "multi=", "watch="].map(|name| {
+                line.split(' ').find(|field| field.starts_with(name)).unwrap().to_owned()
+            });
+            (fields.join(" "), row.queued_bytes() > 0, row.memory())
+        };
+        let (fields, _, idle) = shown("PING");
+        assert_eq!(fields, "flags=N multi=-1 watch=0");
+        assert_eq!(shown("WATCH a b").0, "flags=N multi=0 watch=2");
+        assert_eq!(shown("MULTI").0, "flags=x multi=0 watch=2");
+        let (fields, has_bytes, memory) = shown("GET a");
+        assert_eq!((&fields[..], has_bytes), ("flags=x multi=1 watch=2", true));
+        assert!(memory > idle + "GET a".len());
+        assert_eq!(shown("DISCARD").0, "flags=N multi=-1 watch=0");
+        shown("WATCH a");
+        assert_eq!(shown("SET a v").0, "flags=d multi=0 watch=1");
     }
 
     #[test]

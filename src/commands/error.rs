@@ -67,6 +67,9 @@ pub enum CommandError {
     WrongPass,
     #[error("NOPERM {0}")]
     NoPerm(String),
+    /// EXEC is refused, for this reason.
+    #[error("EXECABORT Transaction discarded because of: {0}")]
+    Aborted(String),
     #[error("LOADING Troupe is loading the dataset in memory")]
     Loading,
     #[error("MISCONF Errors writing to the AOF file: {0}")]

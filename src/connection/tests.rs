@@ -11,6 +11,7 @@ use crate::base::millis::Millis;
 use crate::batch::{Batch, Home};
 use crate::clients::Row;
 use crate::commands::action::Action;
+use crate::hooks::auth::Auth;
 use crate::hooks::silence::Silence;
 use crate::resp::limits::{BULK_BEFORE_LOGIN, QUERY_BEFORE_LOGIN};
 use crate::session::{Peer, Session};
@@ -466,6 +467,40 @@ fn who_has_not_logged_in_sends_so_much_in_all() {
         assert_eq!(client.send(request.clone()), None);
     }
     assert_eq!(client.send(request), Some(Reason::QueryLimit));
+}
+
+#[test]
+fn what_is_queued_counts_against_the_query_limit() {
+    let mut client = Client::new();
+    client.store.configure("client-query-buffer-limit", "1mb");
+    let half = set("key", QUERY_BEFORE_LOGIN / 2);
+    client.send("MULTI\r\n");
+    assert_eq!(client.send(half.clone()), None);
+    assert_eq!(client.send("DISCARD\r\nMULTI\r\n"), None);
+    assert_eq!(client.send(half.clone()), None, "what was discarded does not count");
+    assert_eq!(client.send("EXEC\r\nMULTI\r\n"), None);
+    assert_eq!(client.send(half.clone()), None, "nor what has run");
+    assert_eq!(client.send(half), Some(Reason::QueryLimit));
+}
+
+#[test]
+fn small_commands_that_are_queued_count_with_what_keeps_them() {
+    let mut client = Client::new();
+    client.store.configure("client-query-buffer-limit", "1mb");
+    client.send("MULTI\r\n");
+    let pings = "PING\r\n".repeat(1_000);
+    let sent = (1..).find(|_| client.send(pings.as_str()).is_some());
+    assert!(sent.is_some_and(|sent| sent * 1_000 < QUERY_BEFORE_LOGIN / 64), "{sent:?}");
+}
+
+#[test]
+fn who_has_not_logged_in_queues_nothing() {
+    let mut client = Client::of(false, None);
+    client.store = Store::with_layers(vec![Box::new(Auth)], Vec::new());
+    client.send("MULTI\r\n");
+    client.send("GET a\r\n");
+    assert_eq!(client.said(), "-NOAUTH Authentication required.\r\n".repeat(2));
+    assert_eq!(client.row.borrow().queued, None);
 }
 
 #[test]

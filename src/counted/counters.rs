@@ -72,6 +72,9 @@ impl Counters {
                 Some(command) => self.refused(command, error),
                 None => self.count_error(error),
             },
+            CommandError::Aborted(_) => {
+                registry::named(b"exec").iter().for_each(|exec| self.refused(exec, error));
+            }
             _ => self.count_error(error),
         }
     }

@@ -38,6 +38,8 @@ pub struct Report {
     pub statistics: Statistics,
     /// Slots that are here.
     pub slots: usize,
+    /// Keys there that somebody watches.
+    pub watched: usize,
     /// Batches that wait here.
     pub waiting: usize,
     /// Those of them that wait for the end of a pause or for the journal.

@@ -114,3 +114,57 @@ fn is_there(space: &Keyspace, db: u32, key: Key<'_>, now: Millis) -> bool {
 fn has_expired(space: &Keyspace, db: u32, key: Key<'_>, now: Millis) -> bool {
     entry(space, db, key).is_some_and(|entry| entry.is_expired(now))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::hash::Hasher;
+    use crate::base::slot;
+    use crate::testing::START;
+
+    #[test]
+    fn nothing_is_left_of_those_who_watched() {
+        let hasher = Hasher::with_seeds([1, 2, 3, 4]);
+        let mut space = Keyspace::new(hasher.clone());
+        let slot = slot::of(b"{t}");
+        space.put(slot, Box::default());
+        let mut stay = Vec::new();
+        for number in 0..1_000 {
+            let name = format!("{{t}}{number}");
+            let watch = Watch::new(&mut space, 0, Key::new(name.as_bytes(), &hasher), START);
+            stay.extend(watch.filter(|_| number % 10 == 0));
+        }
+        assert_eq!(stay.len(), 100);
+        let has_interest =
+            |space: &Keyspace| space.slot(slot).is_some_and(|slot| slot.interest.is_some());
+        assert_eq!((space.cared_for().0, has_interest(&space)), (stay.len(), true));
+        stay.clear();
+        assert_eq!((space.cared_for().0, has_interest(&space)), (0, false));
+    }
+
+    #[test]
+    fn an_absent_key_may_be_taken_out_once() {
+        let hasher = Hasher::with_seeds([1, 2, 3, 4]);
+        let version = Version::default();
+        let watch = |was_absent, version: &Arc<Version>| Watch {
+            db: 0,
+            name: b"k"[..].into(),
+            key: KeyAt::new(1, b"k", &hasher),
+            seen: version.get(),
+            version: version.clone(),
+            was_absent,
+        };
+        let version = Arc::new(version);
+        let (absent, there) = (watch(true, &version), watch(false, &version));
+        assert!(!absent.has_failed() && !there.has_failed());
+        version.changed(Event::EXPIRED);
+        assert!(!absent.has_failed() && there.has_failed());
+        let later = watch(true, &version);
+        version.changed(Event::SET);
+        assert!(absent.has_failed() && later.has_failed());
+        version.changed(Event::EXPIRED);
+        assert!(absent.has_failed() && later.has_failed(), "it was there in between");
+        let space = Keyspace::new(hasher.clone());
+        assert!(!watch(true, &version).holds(&space, START), "its slot is not here");
+    }
+}

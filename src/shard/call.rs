@@ -14,6 +14,7 @@ use crate::session::Session;
 use crate::settings::Settings;
 use crate::shard::Ticks;
 use crate::shard::execute::{Around, Ended, Engine, Marks, Origin};
+use crate::shard::transaction::refused_in_queue;
 
 /// What a shard goes by and others decide.
 pub(super) struct Environment {
@@ -184,20 +185,20 @@ impl Engine {
 
     fn refuse_unknown(&mut self, env: &Environment, batch: &mut Batch) {
         let mark = batch.replies.len();
-        let error = match &batch.refused {
-            Some(error) => error.clone(),
-            None => {
-                batch.session.transaction.iter_mut().for_each(|queue| queue.abort());
-                let renames = &env.settings.rename_command;
-                registry::refusal(batch.bytes(), batch.spans(), renames)
-            }
-        };
         let is_attack =
             batch.spans().first().is_some_and(|word| registry::is_attack(word.of(batch.bytes())));
         if is_attack {
             batch.session.attacks = true;
             batch.session.closing = true;
         } else {
+            let error = match &batch.refused {
+                Some(error) => error.clone(),
+                None => {
+                    let renames = &env.settings.rename_command;
+                    let error = registry::refusal(batch.bytes(), batch.spans(), renames);
+                    refused_in_queue(&mut batch.session, error)
+                }
+            };
             error.reply(&mut Reply::new(&mut batch.replies, batch.session.resp3));
             self.counters.unknown(&error);
         }

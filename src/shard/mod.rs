@@ -82,6 +82,32 @@
 //! at both shards meanwhile. A shard never waits: what cannot run yet is put aside (`waiting`).
 //! A loan comes home once, whatever panics; after a panic it comes home as torn, and its owner is
 //! rebuilt from the journal ([`loan`](crate::lending::loan)).
+//!
+//! # An EXEC over two shards
+//!
+//! Between MULTI and EXEC commands are copied into the session, wherever the batch is. EXEC is one
+//! errand for the slots of all of them, and of what is watched.
+//!
+//! ```text
+//!  client    thread 0, shard 0                thread 1, shard 1          journal
+//!    | WATCH a    | notes the version of a         |                        |
+//!    | MULTI      | queued in the session:         |                        |
+//!    | SET a 1    |   SET a 1                      |                        |
+//!    | INCR b     |   SET a 1, INCR b              |                        |
+//!    | EXEC       |                                |                        |
+//!    |----------->| lends the slot of a            |                        |
+//!    |            |- Visit(batch with the loan) -->| what is due expires;   |
+//!    |            |                                | a has its version yet? |
+//!    |            |                                | runs SET, then INCR    |
+//!    |            |                                |- append: MULTI SET a 1 |
+//!    |            |                                |  INCR b EXEC --------->|
+//!    |            |<- Return(slot of a) -----------|                        |
+//!    |            |<- Home(batch) -----------------|                        |
+//!    |<-----------|                                |                        |
+//! ```
+//!
+//! Where a queued command asks for something of the server, its thread does that between two turns,
+//! while the batch keeps the slots; what was recorded so far is kept with it, out of the journal.
 
 mod broken;
 mod call;
@@ -427,6 +453,7 @@ impl Shard {
             Question::Report { latencies } => Answer::Report(Box::new(Report {
                 phase: *phase,
                 slots: space.slots_here(),
+                watched: space.cared_for().0,
                 databases: space.databases().iter().map(|db| (*db, space.counts(*db))).collect(),
                 figures: tools.figures,
                 statistics: counters.counted(*latencies),

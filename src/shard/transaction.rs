@@ -2,8 +2,8 @@
 //!
 //! EXEC goes to the slots of its commands and of what its client watches, as a command over several
 //! shards does, and runs where all of them are: with SCAN, KEYS or FLUSHALL among its commands that
-//! is everything. What has to happen ahead of its commands happens ahead of the first. Their effects
-//! are one record. A panic in one of them takes all of them back.
+//! is everything. What has to happen ahead of its commands happens ahead of the first. Their
+//! effects are one record. A panic in one of them takes all of them back.
 //!
 //! A command that the server performs (CONFIG SET, INFO) is performed while the transaction keeps
 //! all that it holds. The thread where it runs does that, since its client may be gone.
@@ -18,11 +18,13 @@ use crate::commands::command::{Command, Flags};
 use crate::commands::error::CommandError;
 use crate::hook::Phase;
 use crate::resp::Reply;
+use crate::session::Session;
 use crate::shard::Ticks;
 use crate::shard::call::{Environment, Ran};
 use crate::shard::execute::{Around, Ended, Engine, Marks, Origin};
 use crate::transaction::{Exec, Queue};
 
+const EXEC: &str = "exec";
 const WITHOUT_MULTI: CommandError = CommandError::Text("ERR EXEC without MULTI");
 const ABORTED: CommandError =
     CommandError::Text("EXECABORT Transaction discarded because of previous errors.");
@@ -128,8 +130,8 @@ impl Engine {
             return Err(failed(ABORTED));
         }
         if let Err(error) = self.admit(&call, around.session) {
-            let text = format!("EXECABORT Transaction discarded because of: {error}");
-            return Err(failed(CommandError::Quoted(text)));
+            let error = CommandError::Aborted(error.to_string());
+            return Err(Ended::Refused(Box::new(error)));
         }
         let db = around.session.db;
         let calls = (0..).map_while(|index| queued.get(index)).map(|queue| env.call(queue, now));
@@ -284,6 +286,19 @@ impl Environment {
     }
 }
 
+/// A request that is no call is refused with this error: what is queued does not run. EXEC with
+/// words that it does not take ends the transaction even so.
+pub(super) fn refused_in_queue(session: &mut Session, error: CommandError) -> CommandError {
+    if error != CommandError::WrongArity(EXEC) {
+        session.transaction.iter_mut().for_each(|queued| queued.abort());
+        return error;
+    }
+    session.transaction = None;
+    session.watches.clear();
+    let text = error.to_string();
+    CommandError::Aborted(text.strip_prefix("ERR ").unwrap_or(&text).to_owned())
+}
+
 /// Whether a command may stand in a transaction.
 fn may_be_queued(command: &Command) -> Result<(), CommandError> {
     if command.flags.has(Flags::NO_MULTI) {
@@ -292,3 +307,6 @@ fn may_be_queued(command: &Command) -> Result<(), CommandError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -291,15 +291,16 @@ impl Shard {
         }
     }
 
-    /// Whether the next call has to wait outside. What holds slots of other shards never does: they
-    /// would stay away for as long.
+    /// Whether the next call has to wait outside. What holds slots of other shards never does,
+    /// since they would stay away for as long, nor does what has begun.
     #[inline]
     fn is_held_back(&mut self, batch: &mut Batch) -> bool {
         let Engine { has_credit, pause, .. } = &self.engine;
         if *has_credit && pause.is_none() {
             return false;
         }
-        !batch.holds() && self.engine.ask_of_next(&self.env, batch, Engine::holds_back)
+        let has_begun = batch.holds() || batch.exec.is_some();
+        !has_begun && self.engine.ask_of_next(&self.env, batch, Engine::holds_back)
     }
 }
 

@@ -72,6 +72,8 @@ pub struct Process {
 pub struct Clients {
     /// Connected now.
     pub connected: u64,
+    /// Those of them that watch keys.
+    pub watching: u64,
     /// The largest input that waited for a client lately, in bytes.
     pub input_max_bytes: u64,
     /// The largest output that waited for a client lately, in bytes.

@@ -24,6 +24,8 @@ pub struct Totals {
     pub freed: u64,
     /// Batches that wait for the end of a pause or for the journal.
     pub held_back: usize,
+    /// Keys that somebody watches; of those that are lent at the moment none.
+    pub watched: usize,
     /// Bytes of the tables, without what they hold.
     pub table_bytes: usize,
     /// By shard.
@@ -76,6 +78,7 @@ impl Totals {
         self.discarded += report.discarded;
         self.freed += report.freed;
         self.held_back += report.held_back;
+        self.watched += report.watched;
         self.shards.push(ShardRow {
             phase: report.phase,
             keys: report.databases.iter().map(|(_, counts)| counts.len).sum(),

@@ -6,6 +6,23 @@
 const assert = require("node:assert");
 const Redis = require("ioredis");
 
+async function transactions(redis) {
+  const replies = await redis.multi().set("a", 1).incr("b").lpush("a", "x").mget("a", "b").exec();
+  assert.deepStrictEqual([replies[0], replies[1], replies[3]], [[null, "OK"], [null, 1], [null, ["1", "1"]]]);
+  assert(/WRONGTYPE/.test(replies[2][0].message));
+  const other = redis.duplicate();
+  await redis.watch("a", "b");
+  await other.incr("b");
+  assert.strictEqual(await redis.multi().set("a", 2).exec(), null);
+  // Without a pipeline each command is sent, and queued, by itself.
+  await redis.multi({ pipeline: false });
+  assert.strictEqual(await redis.set("a", 3), "QUEUED");
+  assert.deepStrictEqual(await redis.exec(), [[null, "OK"]]);
+  await assert.rejects(redis.multi().set("a").exec(), /EXECABORT|wrong number/);
+  assert.strictEqual(await redis.get("a"), "3");
+  await other.quit();
+}
+
 async function main() {
   const redis = new Redis(Number(process.argv[2]), "127.0.0.1", { connectionName: "smoke" });
   await redis.flushall();
@@ -19,6 +36,7 @@ async function main() {
   const results = await pipeline.exec();
   results.forEach(([error, value], i) => assert(error === null && value === i + 1));
   assert.deepStrictEqual(await redis.mget("key:1", "none"), ["2", null]);
+  await transactions(redis);
   const found = new Set();
   for await (const part of redis.scanStream({ match: "key:*", count: 7 })) part.forEach((key) => found.add(key));
   assert.strictEqual(found.size, 300);

@@ -1,7 +1,7 @@
 """redis-py against a running Troupe: `smoke.py PORT`. Ends non-zero at the first surprise.
 
 What a client library does that a raw socket does not: its handshake (HELLO, CLIENT SETINFO), its
-reading of RESP3, its pipelines, its connection pool, its SCAN iterator.
+reading of RESP3, its pipelines, its transactions, its connection pool, its SCAN iterator.
 """
 
 import sys
@@ -9,6 +9,43 @@ import sys
 import redis
 
 PORT = int(sys.argv[1])
+
+
+def transactions(r):
+    pipe = r.pipeline()
+    for i in range(300):
+        pipe.set(f"t:{i}", i)
+    pipe.mget("t:1", "t:299")
+    assert pipe.execute() == [True] * 300 + [["1", "299"]]
+
+    tries = []
+
+    def double(pipe):
+        tries.append(int(pipe.get("t:7")))
+        if len(tries) < 3:
+            r.incr("t:7")  # On another connection: what is watched has changed.
+        pipe.multi()
+        pipe.set("t:7", 2 * tries[-1])
+        pipe.lpush("t:tries", *tries)
+
+    assert r.transaction(double, "t:7", "t:8") == [True, 3] and tries == [7, 8, 9]
+    assert r.get("t:7") == "18"
+    with r.pipeline() as pipe:
+        pipe.watch("t:9")
+        r.set("t:9", "other")
+        pipe.multi()
+        pipe.set("t:9", "mine")
+        try:
+            pipe.execute()
+        except redis.WatchError:
+            assert r.get("t:9") == "other"
+        else:
+            raise AssertionError("a watched key had changed")
+        pipe.set("t:text", "x")
+        pipe.incr("t:text")
+        pipe.set("t:last", "y")
+        replies = pipe.execute(raise_on_error=False)
+    assert replies[0] is True and isinstance(replies[1], redis.ResponseError) and replies[2] is True
 
 
 def check(protocol):
@@ -31,6 +68,7 @@ def check(protocol):
     assert r.client_getname() == "smoke" and r.client_info()["resp"] == str(protocol)
     assert r.info("server")["redis_version"] and r.dbsize() > 0
     assert 50 < r.command_count() <= len(r.command_list())
+    transactions(r)
     try:
         r.execute_command("BOGUS")
     except redis.ResponseError as error:

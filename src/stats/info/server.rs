@@ -69,15 +69,11 @@ pub(super) fn clients(source: &Source<'_>, lines: &mut Lines<'_>) {
     lines.field("client_recent_max_input_buffer", clients.input_max_bytes);
     lines.field("client_recent_max_output_buffer", clients.output_max_bytes);
     lines.field("blocked_clients", source.totals.held_back);
-    lines.zeros(&[
-        "tracking_clients",
-        "pubsub_clients",
-        "watching_clients",
-        "clients_in_timeout_table",
-        "total_watched_keys",
-        "total_blocking_keys",
-        "total_blocking_keys_on_nokey",
-    ]);
+    lines.zeros(&["tracking_clients", "pubsub_clients"]);
+    lines.field("watching_clients", clients.watching);
+    lines.field("clients_in_timeout_table", 0);
+    lines.field("total_watched_keys", source.totals.watched);
+    lines.zeros(&["total_blocking_keys", "total_blocking_keys_on_nokey"]);
     let paused = clients.paused.filter(|(until, _)| *until > facts.now);
     let (reason, actions) = match paused {
         None => ("none", "none"),
