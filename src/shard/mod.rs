@@ -429,6 +429,7 @@ impl Shard {
                 slots: space.slots_here(),
                 databases: space.databases().iter().map(|db| (*db, space.counts(*db))).collect(),
                 figures: tools.figures,
+                cares: space.cared_for(),
                 statistics: counters.counted(*latencies),
                 waiting: self.waiting.len() + self.ready.len() + self.set_aside.len(),
                 held_back: self.set_aside.len(),

@@ -72,6 +72,10 @@ pub struct Process {
 pub struct Clients {
     /// Connected now.
     pub connected: u64,
+    /// Those that wait for keys.
+    pub blocked: u64,
+    /// Those of them whose wait ends by itself.
+    pub timed: u64,
     /// The largest input that waited for a client lately, in bytes.
     pub input_max_bytes: u64,
     /// The largest output that waited for a client lately, in bytes.
