@@ -4,6 +4,7 @@
 //! its thread. They count against the query buffer of their client. Their keys are found when they
 //! are queued, so that EXEC knows its slots.
 
+use std::collections::VecDeque;
 use std::ops::Range;
 
 use crate::base::hash::Hasher;
@@ -12,6 +13,7 @@ use crate::commands::positions;
 use crate::commands::run::Run;
 use crate::keyspace::effect::Suspended;
 use crate::keyspace::key::KeyAt;
+use crate::keyspace::keys::AwaitedKey;
 use crate::resp::Span;
 
 /// Bytes that spans can tell apart.
@@ -53,6 +55,8 @@ pub(crate) struct Exec {
     pub(crate) databases: Vec<u32>,
     /// What they have changed, while a server command is performed.
     pub(crate) effects: Suspended,
+    /// Keys that they have changed, and for which somebody waits.
+    pub(crate) awaited: VecDeque<AwaitedKey>,
 }
 
 impl Exec {
@@ -65,6 +69,7 @@ impl Exec {
             nanos: 0,
             databases: Vec::new(),
             effects: Suspended::default(),
+            awaited: VecDeque::new(),
         }
     }
 }

@@ -82,12 +82,16 @@ pub struct Traffic {
     pub bytes_in: Counter,
     /// Bytes written.
     pub bytes_out: Counter,
+    /// Clients that wait for keys now.
+    pub blocked: Counter,
+    /// Those of them whose wait ends by itself.
+    pub timed: Counter,
 }
 
 impl Traffic {
-    /// Begins anew; to be called by its thread.
+    /// Begins anew, but for what is so now; to be called by its thread.
     pub fn reset(&self) {
-        let Traffic { commands, reads, writes, bytes_in, bytes_out } = self;
+        let Traffic { commands, reads, writes, bytes_in, bytes_out, .. } = self;
         let counters = [commands, reads, writes, bytes_in, bytes_out];
         counters.iter().for_each(|counter| counter.set(0));
     }
@@ -102,6 +106,12 @@ impl Counter {
     #[inline]
     pub fn add(&self, more: u64) {
         self.set(self.get().wrapping_add(more));
+    }
+
+    /// Takes `less` off; to be called by the one thread that writes.
+    #[inline]
+    pub fn sub(&self, less: u64) {
+        self.set(self.get().wrapping_sub(less));
     }
 
     fn set(&self, value: u64) {

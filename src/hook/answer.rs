@@ -6,6 +6,7 @@ use crate::counted::log::LogEntry;
 use crate::counted::spikes::Spikes;
 use crate::data::table::Counts;
 use crate::hook::Phase;
+use crate::keyspace::interest::Cares;
 use crate::keyspace::keys::Figures;
 
 use crate::question::Events;
@@ -34,12 +35,12 @@ pub struct Report {
     pub databases: Vec<(u32, Counts)>,
     /// What its commands did with keys.
     pub figures: Figures,
+    /// For how many of its keys somebody cares.
+    pub cares: Cares,
     /// What it counted of its commands.
     pub statistics: Statistics,
     /// Slots that are here.
     pub slots: usize,
-    /// Keys there that somebody watches.
-    pub watched: usize,
     /// Batches that wait here.
     pub waiting: usize,
     /// Those of them that wait for the end of a pause or for the journal.

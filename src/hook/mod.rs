@@ -160,6 +160,10 @@ pub trait Sink {
     /// `pushes`.
     fn called(&mut self, _called: &Called<'_>, _pushes: &mut Vec<Push>) {}
 
+    /// A command begins to wait for its keys. It is told of as one that has ended when the wait is
+    /// over; no outcome, time nor effects of it are known here.
+    fn waits(&mut self, _called: &Called<'_>, _pushes: &mut Vec<Push>) {}
+
     /// The reply of a command stands, from `mark` on, where the client does not want every reply.
     /// Whatever the sink takes away is not sent.
     fn replied(&mut self, _session: &mut Session, _replies: &mut Vec<u8>, _mark: usize) {}
@@ -185,6 +189,8 @@ pub struct Called<'a> {
     pub outcome: Outcome<'a>,
     /// What it changed, in RESP.
     pub effects: &'a [u8],
+    /// It has waited for its keys before, as the sink was told then.
+    pub has_waited: bool,
 }
 
 /// What came of a command.

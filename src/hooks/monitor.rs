@@ -27,6 +27,18 @@ impl Sink for Monitor {
     }
 
     fn called(&mut self, called: &Called<'_>, pushes: &mut Vec<Push>) {
+        if !called.has_waited {
+            self.show(called, pushes);
+        }
+    }
+
+    fn waits(&mut self, called: &Called<'_>, pushes: &mut Vec<Push>) {
+        self.called(called, pushes);
+    }
+}
+
+impl Monitor {
+    fn show(&self, called: &Called<'_>, pushes: &mut Vec<Push>) {
         let flags = called.call.command.flags;
         let is_hidden = flags.has(Flags::SKIP_MONITOR) || flags.has(Flags::ADMIN);
         if is_hidden || matches!(called.outcome, Outcome::Refused(_)) {

@@ -76,5 +76,13 @@ pub(crate) fn sees(sink: &mut dyn Sink, settings: &Settings) -> Sees {
 /// A call that ended well after `micros`.
 pub(crate) fn ran<'a>(call: &'a Call<'a>, session: &'a Session, micros: u64) -> Called<'a> {
     let outcome = Outcome::Ran(5);
-    Called { call, session, now: call.now, nanos: micros * 1000, outcome, effects: b"" }
+    Called {
+        call,
+        session,
+        now: call.now,
+        nanos: micros * 1000,
+        outcome,
+        effects: b"",
+        has_waited: false,
+    }
 }

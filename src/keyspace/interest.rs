@@ -36,11 +36,18 @@ pub enum Awaited {
     Zset,
     /// Entries of a stream.
     Stream,
+    /// Entries of a stream for a group, or that the stream or the group is gone.
+    Group,
 }
 
 impl Awaited {
     /// All that there is to wait for.
-    pub const ALL: [Awaited; 3] = [Awaited::List, Awaited::Zset, Awaited::Stream];
+    pub const ALL: [Awaited; 4] = [Awaited::List, Awaited::Zset, Awaited::Stream, Awaited::Group];
+
+    /// What there is of it depends on who asks.
+    pub fn is_of_stream(self) -> bool {
+        matches!(self, Awaited::Stream | Awaited::Group)
+    }
 }
 
 /// The place of a wait among those for the same key: when it began, and on which shard as the
@@ -72,7 +79,7 @@ struct OfKey {
     /// Those that watch it hold it as well.
     version: Option<Arc<Version>>,
     /// Those that wait for it, by what they wait for.
-    waiters: Option<Box<[Waiters; 3]>>,
+    waiters: Option<Box<[Waiters; 4]>>,
 }
 
 fn is_waiting(waiter: &Weak<dyn Waiter>) -> bool {
@@ -94,6 +101,11 @@ impl OfKey {
         Awaited::ALL.into_iter().any(|what| self.waiting(what).next().is_some())
     }
 
+    /// Somebody waits for its end as well.
+    fn is_awaited_gone(&self) -> bool {
+        self.waiting(Awaited::Group).next().is_some()
+    }
+
     /// Forgets what is over. Returns how much is left.
     fn sweep(&mut self) -> usize {
         for waiters in self.waiters.iter_mut().flat_map(|waiters| waiters.iter_mut()) {
@@ -109,7 +121,28 @@ impl OfKey {
         if let Some(version) = self.version.as_ref().filter(|_| !event.is_aside()) {
             version.changed(event);
         }
-        self.waiters.is_some()
+        // As in Valkey, where a group that is set back wakes nobody.
+        self.waiters.is_some() && event != Event::XGROUP_SETID
+    }
+}
+
+/// For how many keys somebody cares.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cares {
+    /// Those that somebody watches.
+    pub watched: usize,
+    /// Those that somebody waits for.
+    pub awaited: usize,
+    /// Those for whose end somebody waits as well.
+    pub awaited_gone: usize,
+}
+
+impl Cares {
+    /// Adds those of other slots.
+    pub fn add(&mut self, other: Cares) {
+        self.watched += other.watched;
+        self.awaited += other.awaited;
+        self.awaited_gone += other.awaited_gone;
     }
 }
 
@@ -207,11 +240,17 @@ impl Interest {
         left
     }
 
-    /// How many keys somebody watches, and for how many somebody waits.
-    pub(crate) fn counts(&self) -> (usize, usize) {
-        let keys = || self.of_db.values().flat_map(BTreeMap::values);
-        let watched = keys().filter(|of_key| of_key.is_watched()).count();
-        (watched, keys().filter(|of_key| of_key.is_awaited()).count())
+    /// For how many keys somebody cares.
+    pub(crate) fn counts(&self) -> Cares {
+        let count = |is: fn(&OfKey) -> bool| {
+            let keys = self.of_db.values().flat_map(BTreeMap::values);
+            keys.filter(|of_key| is(of_key)).count()
+        };
+        Cares {
+            watched: count(OfKey::is_watched),
+            awaited: count(OfKey::is_awaited),
+            awaited_gone: count(OfKey::is_awaited_gone),
+        }
     }
 
     /// A key has changed. Returns true where somebody waits for it.

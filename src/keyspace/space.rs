@@ -14,7 +14,7 @@ use crate::base::slot::SLOTS;
 use crate::data::NEVER;
 use crate::data::table::{Counts, Link, Member};
 use crate::keyspace::entry::Entry;
-use crate::keyspace::interest::{Awaited, Interest, Rank, There, Waiter};
+use crate::keyspace::interest::{Awaited, Cares, Interest, Rank, There, Waiter};
 use crate::keyspace::key::Key;
 use crate::keyspace::listener::Event;
 use crate::keyspace::slot::{Slot, Table};
@@ -306,16 +306,16 @@ impl Keyspace {
 
     /// How many keys that are here somebody watches, and for how many somebody waits. Forgets the
     /// slots for which nobody cares.
-    pub fn cared_for(&mut self) -> (usize, usize) {
+    pub fn cared_for(&mut self) -> Cares {
         let Keyspace { slots, books, .. } = self;
-        let mut sums = (0, 0);
+        let mut sums = Cares::default();
         for book in books {
             book.interested.retain(|number| {
                 let Some(slot) = slots[usize::from(*number)].as_deref_mut() else { return false };
                 let counts = slot.interest.as_ref().map(|interest| interest.counts());
-                let (watched, awaited) = counts.unwrap_or_default();
-                sums = (sums.0 + watched, sums.1 + awaited);
-                if watched + awaited == 0 {
+                let cares = counts.unwrap_or_default();
+                sums.add(cares);
+                if cares == Cares::default() {
                     slot.interest = None;
                 }
                 slot.interest.is_some()

@@ -137,9 +137,9 @@ mod tests {
         assert_eq!(stay.len(), 100);
         let has_interest =
             |space: &Keyspace| space.slot(slot).is_some_and(|slot| slot.interest.is_some());
-        assert_eq!((space.cared_for().0, has_interest(&space)), (stay.len(), true));
+        assert_eq!((space.cared_for().watched, has_interest(&space)), (stay.len(), true));
         stay.clear();
-        assert_eq!((space.cared_for().0, has_interest(&space)), (0, false));
+        assert_eq!((space.cared_for().watched, has_interest(&space)), (0, false));
     }
 
     #[test]

@@ -71,6 +71,7 @@ impl Batch {
         }
         self.walk = None;
         self.forget_keys();
+        self.rank = None;
         if let Some(scattered) = &mut self.scattered {
             scattered.ends.push(self.replies.len());
         }
@@ -102,8 +103,9 @@ impl Engine {
             return self.exec(env, batch, command, start, clock);
         }
         let effects = self.tools.effects.len();
+        let origin = if batch.rank.is_some() { Origin::Resumed } else { Origin::Client };
         let (call, mut around) = batch.split(command, env);
-        let (ended, end) = self.execute(&call, &mut around, Origin::Client, start, clock);
+        let (ended, end) = self.execute(&call, &mut around, origin, start, clock);
         let panicked = matches!(ended, Ended::Panicked);
         match ended {
             Ended::GoesOn => {}

@@ -58,6 +58,8 @@ pub(super) struct Engine {
 pub(super) enum Origin {
     /// A client's: it waits for what has to happen ahead, gates may refuse it, sinks hear of it.
     Client,
+    /// The same, of one that waited and has to run where all is that it needs.
+    Resumed,
     /// A client's that waited, and that a change of a key has woken.
     Served,
     /// A client's, inside its EXEC, whose panic it is as well.
@@ -153,10 +155,11 @@ impl Engine {
         clock: &mut dyn Ticks,
     ) -> (Ended, u64) {
         let db = around.session.db;
-        if origin == Origin::Client && self.goes_ahead(call, db) {
+        let is_clients = matches!(origin, Origin::Client | Origin::Resumed);
+        if is_clients && self.goes_ahead(call, db) {
             return (Ended::GoesOn, clock.nanos());
         }
-        if origin == Origin::Client && self.lacks_for_waiters(call, around.wider) {
+        if is_clients && self.lacks_for_waiters(call, around.wider) {
             return (Ended::Lacks, clock.nanos());
         }
         let reply = around.walk.as_ref().map_or(around.replies.len(), |walk| walk.reply);
@@ -182,7 +185,8 @@ impl Engine {
         if let Ended::Lacks = ended {
             around.replies.truncate(reply);
         } else if origin != Origin::Journal && ended.is_over() {
-            self.close(call, around, &ended, Marks { reply, effects }, nanos);
+            let has_waited = matches!(origin, Origin::Resumed | Origin::Served);
+            self.close_as(call, around, &ended, Marks { reply, effects }, nanos, has_waited);
         }
         (ended, end)
     }
@@ -226,7 +230,7 @@ impl Engine {
     }
 
     fn dispatch(&mut self, call: &Call<'_>, around: &mut Around<'_>, origin: Origin) -> Ended {
-        if matches!(origin, Origin::Client | Origin::Transaction)
+        if matches!(origin, Origin::Client | Origin::Resumed | Origin::Transaction)
             && let Err(error) = self.admit(call, around.session)
         {
             return Ended::Refused(Box::new(error));
@@ -249,7 +253,9 @@ impl Engine {
                     Ok(())
                 });
                 match (ended, waits) {
-                    (Ended::Ran, Some(wait)) if origin == Origin::Client => {
+                    (Ended::Ran, Some(wait))
+                        if matches!(origin, Origin::Client | Origin::Resumed) =>
+                    {
                         Ended::Waits(Box::new(wait))
                     }
                     (Ended::Ran, Some(wait)) => {
@@ -354,6 +360,20 @@ impl Engine {
         marks: Marks,
         nanos: u64,
     ) {
+        self.close_as(call, around, ended, marks, nanos, false);
+    }
+
+    /// The same, of one that has waited before, or has not.
+    #[inline]
+    pub(super) fn close_as(
+        &mut self,
+        call: &Call<'_>,
+        around: &mut Around<'_>,
+        ended: &Ended,
+        marks: Marks,
+        nanos: u64,
+        has_waited: bool,
+    ) {
         let Around { session, replies, .. } = around;
         let tracks_latency = call.settings.latency_tracking;
         let outcome = match ended.error() {
@@ -378,7 +398,7 @@ impl Engine {
             }
         };
         if self.sinks.see(nanos, call.raw.len(), outcome.reply_bytes()) {
-            self.show(call, around, outcome, marks, nanos);
+            self.show(call, around, outcome, marks, nanos, has_waited);
         }
         let Around { session, replies, .. } = around;
         session.last = Some(call.command);
@@ -395,10 +415,12 @@ impl Engine {
         outcome: Outcome<'_>,
         marks: Marks,
         nanos: u64,
+        has_waited: bool,
     ) {
         let Around { session, replies, .. } = around;
         let effects = self.tools.effects.since(marks.effects);
-        let called = Called { call, session, now: call.now, nanos, outcome, effects };
+        let now = call.now;
+        let called = Called { call, session, now, nanos, outcome, effects, has_waited };
         let others = self.pushes.len();
         self.sinks.called(&called, &mut self.pushes);
         // What concerns the caller itself stands behind its reply, as in Redis.

@@ -453,9 +453,9 @@ impl Shard {
             Question::Report { latencies } => Answer::Report(Box::new(Report {
                 phase: *phase,
                 slots: space.slots_here(),
-                watched: space.cared_for().0,
                 databases: space.databases().iter().map(|db| (*db, space.counts(*db))).collect(),
                 figures: tools.figures,
+                cares: space.cared_for(),
                 statistics: counters.counted(*latencies),
                 waiting: self.waiting.len() + self.ready.len() + self.set_aside.len(),
                 held_back: self.set_aside.len(),

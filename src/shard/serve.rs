@@ -15,7 +15,7 @@ use crate::commands::call::Call;
 use crate::commands::command::{Command, Run};
 use crate::commands::error::CommandError;
 use crate::commands::run::{Blocking, Wait};
-use crate::hook::Phase;
+use crate::hook::{self, Called, Phase};
 use crate::keyspace::interest::{Awaited, Rank, Waiter};
 use crate::keyspace::key::Key;
 use crate::keyspace::keys::{AwaitedKey, Keys};
@@ -54,6 +54,7 @@ impl Engine {
         let Run::Blocking(Blocking { awaited, on_first_key, .. }) = command.run else { return };
         let Wait { until, nil, fixed } = wait;
         self.waits += 1;
+        let has_waited = batch.rank.is_some();
         let (since, client) = (batch.now, batch.session.id);
         let rank = batch.rank.take().unwrap_or(Rank { since, number: self.waits, client });
         let home = batch.home;
@@ -62,6 +63,20 @@ impl Engine {
         for (at, word) in &fixed {
             words[*at] = word;
         }
+        if !has_waited && self.sinks.see(0, call.raw.len(), 0) {
+            let (session, outcome) = (&*around.session, hook::Outcome::Ran(0));
+            let called = Called {
+                call: &call,
+                session,
+                now: call.now,
+                nanos: 0,
+                outcome,
+                effects: b"",
+                has_waited,
+            };
+            self.sinks.waits(&called, &mut self.pushes);
+        }
+        around.session.last = Some(command);
         let (session, keys) = (&*around.session, call.keys);
         let waits = Waits { rank, home, session, command, words, keys, on_first_key, until, nil };
         let parked = Parked::new(waits);
@@ -75,6 +90,24 @@ impl Engine {
         for key in parked.awaited() {
             let waiter: Weak<dyn Waiter> = Arc::downgrade(&(Arc::clone(parked) as Arc<dyn Waiter>));
             self.space.wait(db, key, awaited, parked.rank, waiter);
+        }
+    }
+
+    /// The next call of a batch was run. Serves those that wait for keys that have changed; behind
+    /// a transaction that goes on later, when that is over.
+    #[inline]
+    pub(super) fn serve_behind(
+        &mut self,
+        env: &Environment,
+        batch: &mut Batch,
+        clock: &mut dyn Ticks,
+    ) {
+        if self.tools.awaited.is_empty() {
+            return;
+        }
+        match &mut batch.exec {
+            Some(exec) => exec.awaited.append(&mut self.tools.awaited),
+            None => self.serve_awaited(env, batch.now, clock),
         }
     }
 
@@ -115,7 +148,7 @@ impl Engine {
             let call = env.parked_call(&parked, now);
             if !self.has_something(&call, key, changed.db) {
                 // What there is of a stream depends on who asks.
-                if what == Awaited::Stream {
+                if what.is_of_stream() {
                     continue;
                 }
                 return;
@@ -190,7 +223,7 @@ impl Engine {
         let Batch { session, replies, walk, wider, .. } = batch;
         let mut around = Around { session, replies, walk, wider };
         let marks = Marks { reply: mark, effects: self.tools.effects.len() };
-        self.close(&call, &mut around, &ended, marks, 0);
+        self.close_as(&call, &mut around, &ended, marks, 0, true);
         batch.advance(None);
     }
 }
@@ -209,6 +242,12 @@ impl Shard {
     /// can run.
     pub fn unpark(&mut self, batch: &mut Batch, outcome: Outcome) {
         self.engine.unpark(&self.env, batch, outcome);
+    }
+
+    /// Takes what came of the waits of clients.
+    #[cfg(test)]
+    pub(crate) fn take_served(&mut self) -> Vec<Served> {
+        std::mem::take(&mut self.engine.served)
     }
 
     /// Somebody whose wait was lost here, in a rebuild, waits again.

@@ -47,6 +47,16 @@ impl Sinks {
         }
     }
 
+    /// A command begins to wait.
+    #[cold]
+    pub(super) fn waits(&mut self, called: &Called<'_>, pushes: &mut Vec<Push>) {
+        for (sees, sink) in &mut self.each {
+            if sees.include(0, called.call.raw.len(), 0) {
+                sink.waits(called, pushes);
+            }
+        }
+    }
+
     /// A reply stands, from `mark` on. Nearly every client wants all replies.
     #[inline]
     pub(super) fn replied(&mut self, session: &mut Session, replies: &mut Vec<u8>, mark: usize) {

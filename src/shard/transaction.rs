@@ -170,6 +170,7 @@ impl Engine {
         }
         let mark = self.tools.effects.len();
         self.tools.effects.resume(std::mem::take(&mut exec.effects));
+        self.tools.awaited.append(&mut exec.awaited);
         let ran = catch_unwind(AssertUnwindSafe(|| {
             while exec.next < exec.transaction.len() {
                 if let Some(action) = self.run_next_queued(env, batch, exec, clock) {

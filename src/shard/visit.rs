@@ -102,11 +102,10 @@ impl Shard {
     /// whatever panics: their shards wait for them.
     fn call(&mut self, batch: &mut Batch, now: u64, clock: &mut dyn Ticks) -> u64 {
         let Shard { engine, env, .. } = self;
-        let time = batch.now;
         let Some(mut errand) = batch.errand.take() else {
             engine.warm_keys(batch);
             let end = engine.call(env, batch, now, clock).end;
-            engine.serve(env, time, clock);
+            engine.serve_behind(env, batch, clock);
             return end;
         };
         let next = batch.next;
@@ -114,7 +113,7 @@ impl Shard {
             let mut engine = errand.loan.install(engine);
             engine.warm_keys(batch);
             let ran = engine.call(env, batch, now, clock);
-            engine.serve(env, time, clock);
+            engine.serve_behind(env, batch, clock);
             ran
         }));
         let torn = ran.as_ref().map_or(true, |ran| ran.panicked);

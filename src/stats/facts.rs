@@ -74,6 +74,10 @@ pub struct Clients {
     pub connected: u64,
     /// Those of them that watch keys.
     pub watching: u64,
+    /// Those that wait for keys.
+    pub blocked: u64,
+    /// Those of them whose wait ends by itself.
+    pub timed: u64,
     /// The largest input that waited for a client lately, in bytes.
     pub input_max_bytes: u64,
     /// The largest output that waited for a client lately, in bytes.

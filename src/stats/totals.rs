@@ -6,6 +6,7 @@ use crate::counted::Statistics;
 use crate::data::table::Counts;
 use crate::hook::Phase;
 use crate::hook::answer::{Answer, Report};
+use crate::keyspace::interest::Cares;
 use crate::keyspace::keys::Figures;
 use crate::keyspace::slot::Table;
 
@@ -16,6 +17,8 @@ pub struct Totals {
     pub databases: BTreeMap<u32, Counts>,
     /// What commands did with keys.
     pub figures: Figures,
+    /// For how many keys somebody cares.
+    pub cares: Cares,
     /// What the shards counted of their commands.
     pub statistics: Statistics,
     /// Entries of tables that still have to be dropped.
@@ -24,8 +27,6 @@ pub struct Totals {
     pub freed: u64,
     /// Batches that wait for the end of a pause or for the journal.
     pub held_back: usize,
-    /// Keys that somebody watches; of those that are lent at the moment none.
-    pub watched: usize,
     /// Bytes of the tables, without what they hold.
     pub table_bytes: usize,
     /// By shard.
@@ -74,11 +75,11 @@ impl Totals {
             self.table_bytes += counts.buckets * Table::BUCKET_BYTES;
         }
         self.figures.add(&report.figures);
+        self.cares.add(report.cares);
         self.statistics.merge(&report.statistics);
         self.discarded += report.discarded;
         self.freed += report.freed;
         self.held_back += report.held_back;
-        self.watched += report.watched;
         self.shards.push(ShardRow {
             phase: report.phase,
             keys: report.databases.iter().map(|(_, counts)| counts.len).sum(),

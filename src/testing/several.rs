@@ -10,8 +10,8 @@ use bytes::Bytes;
 use crate::base::hash::Hasher;
 use crate::base::millis::Millis;
 use crate::batch::{Batch, Home};
-use crate::commands::action::Action;
 use crate::lending::{GivenBack, Post};
+use crate::parked::Served;
 use crate::resp::inline::Words;
 use crate::resp::{Decoder, Frames, Limits, encode};
 use crate::route::{Map, ShardId};
@@ -121,17 +121,6 @@ impl Shards {
         }
     }
 
-    /// Runs one request; its reply as it is sent, or what it asks of its connection. `None` when it
-    /// is not answered now.
-    pub(crate) fn call(&mut self, words: &[&[u8]]) -> Option<Result<Vec<u8>, Action>> {
-        let mut request = Vec::new();
-        encode::command(&mut request, words);
-        self.file(request);
-        let batch = self.settle()?;
-        self.session = batch.session;
-        Some(batch.action.map_or(Ok(batch.replies), Err))
-    }
-
     /// Files several lines as one batch with the first shard, which has not looked at it yet.
     pub(crate) fn send(&mut self, lines: &[&str]) {
         let mut request = Vec::new();
@@ -143,7 +132,8 @@ impl Shards {
         self.file(request);
     }
 
-    fn file(&mut self, request: Vec<u8>) {
+    /// Files requests with the first shard.
+    pub(crate) fn file(&mut self, request: Vec<u8>) {
         let mut frames = Frames::default();
         Decoder::default()
             .decode(&request, &Limits::default(), &mut frames)
@@ -169,18 +159,24 @@ impl Shards {
 
     /// Lets every shard work until no letter is on its way; the batch that came home.
     pub(crate) fn settle(&mut self) -> Option<Box<Batch>> {
-        let mut home = None;
+        self.settle_all().0.pop()
+    }
+
+    /// The same; all batches that came home, and what came of the waits of clients.
+    pub(crate) fn settle_all(&mut self) -> (Vec<Box<Batch>>, Vec<Served>) {
+        let (mut homes, mut served) = (Vec::new(), Vec::new());
         let mut letters = Vec::new();
         let mut passed = 0;
         loop {
             for shard in &mut self.shards {
                 while shard.work(self.now, &mut Still) {}
                 letters.append(&mut shard.outbox.letters);
-                home = shard.outbox.homes.pop().or(home);
+                homes.append(&mut shard.outbox.homes);
+                served.append(&mut shard.take_served());
             }
             letters.append(&mut self.posted.take());
             if letters.is_empty() {
-                return home;
+                return (homes, served);
             }
             passed += letters.len();
             assert!(passed < LETTERS_MAX, "a request wanders without end");

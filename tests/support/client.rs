@@ -158,6 +158,24 @@ impl Client {
         queues.is_some_and(|queues| queues.starts_with("00000000:"))
     }
 
+    /// The address by which the server knows it.
+    pub fn address(&self) -> String {
+        match &*self.socket {
+            Socket::Tcp(socket) => socket.local_addr().unwrap().to_string(),
+            Socket::Unix(_) => String::new(),
+        }
+    }
+
+    /// There is something to read, or the end.
+    pub fn has_reply(&self) -> bool {
+        let Socket::Tcp(socket) = &*self.socket else { return false };
+        socket.set_nonblocking(true).unwrap();
+        let peeked = socket.peek(&mut [0]);
+        socket.set_nonblocking(false).unwrap();
+        !self.reader.buffer().is_empty()
+            || !matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+
     /// Reads one reply.
     pub fn read(&mut self) -> io::Result<Reply> {
         read_reply(&mut self.reader)

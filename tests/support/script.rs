@@ -13,8 +13,10 @@
 //! ```
 //!
 //! A blank line ends a case; each case starts with empty databases and new connections. `c2:` names
-//! another client. `tick` lets time pass. Words are cut as redis-cli cuts them; a word `x*1000`
-//! in at-braces, `@{x*1000}`, stands for a thousand x; `SCANALL options` calls SCAN until it has
+//! another client. `c2& BLPOP k 0` has it send a command that waits: the next line comes when the
+//! server counts it among those that wait, and a line `c2:` takes its reply; what it sends by `c2&`
+//! meanwhile stands behind that. `tick` lets time pass. Words are cut as redis-cli cuts them; a word `x*1000`
+//! in at-braces, `@{x*1000}`, stands for a thousand x, and `@{c2}` for the number of that client; `SCANALL options` calls SCAN until it has
 //! come round, and answers the keys in order. In the expected replies
 //!
 //! - `(integer) 99..100` is a range,
@@ -40,6 +42,12 @@ pub trait Runner {
     fn reset(&mut self);
     /// Runs one command for the client of that name.
     fn run(&mut self, client: &str, args: &[Vec<u8>]) -> Reply;
+    /// Has the client of that name send a command, and waits until it waits, or is answered.
+    fn send(&mut self, client: &str, args: &[Vec<u8>]);
+    /// Takes the next reply of a client that has sent something.
+    fn take(&mut self, client: &str) -> Reply;
+    /// The number of the client of that name.
+    fn id(&mut self, client: &str) -> u64;
     /// Lets time pass.
     fn tick(&mut self, by: Duration);
     /// True for the bare core, which lacks what a whole server does.
@@ -51,6 +59,8 @@ pub trait Runner {
 /// One step of a case.
 enum Step {
     Command { client: String, args: Vec<Vec<u8>> },
+    Send { client: String, args: Vec<Vec<u8>> },
+    Take { client: String },
     Tick(Duration),
 }
 
@@ -179,7 +189,12 @@ impl Case {
                 Step::Command { client, args } if args[0] == b"SCANALL" => {
                     replies.push(scan_all(runner, client, &args[1..]));
                 }
-                Step::Command { client, args } => replies.push(runner.run(client, args)),
+                Step::Command { client, args } => {
+                    let args = with_ids(args, runner);
+                    replies.push(runner.run(client, &args));
+                }
+                Step::Send { client, args } => runner.send(client, args),
+                Step::Take { client } => replies.push(runner.take(client)),
                 Step::Tick(by) => runner.tick(*by),
             }
         }
@@ -282,13 +297,35 @@ impl Step {
             let millis = millis.ok_or_else(|| format!("tick wants milliseconds: {line}"))?;
             return Ok(Step::Tick(Duration::from_millis(millis)));
         }
-        let named = line.split_once(": ").filter(|(name, _)| {
-            name.starts_with('c') && name[1..].bytes().all(|byte| byte.is_ascii_digit())
-        });
+        if let Some(client) = line.strip_suffix(':').filter(|name| is_name(name)) {
+            return Ok(Step::Take { client: client.into() });
+        }
+        let sends = line.split_once("& ").filter(|(name, _)| is_name(name));
+        let named = sends.or_else(|| line.split_once(": ").filter(|(name, _)| is_name(name)));
         let (client, rest) = named.unwrap_or(("c1", line));
         let args = words(rest)?.into_iter().map(|word| repeated(&word).unwrap_or(word)).collect();
-        Ok(Step::Command { client: client.into(), args })
+        let client = client.into();
+        Ok(if sends.is_some() {
+            Step::Send { client, args }
+        } else {
+            Step::Command { client, args }
+        })
     }
+}
+
+/// The words with numbers in the places of clients' names.
+fn with_ids(args: &[Vec<u8>], runner: &mut dyn Runner) -> Vec<Vec<u8>> {
+    let mut number = |word: &Vec<u8>| {
+        let name = word.strip_prefix(b"@{")?.strip_suffix(b"}")?;
+        let name = std::str::from_utf8(name).ok().filter(|name| is_name(name))?;
+        Some(runner.id(name).to_string().into_bytes())
+    };
+    args.iter().map(|word| number(word).unwrap_or_else(|| word.clone())).collect()
+}
+
+fn is_name(name: &str) -> bool {
+    let number = name.strip_prefix('c').unwrap_or_default();
+    !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// `@{x*1000}` as a thousand x.

@@ -101,6 +101,8 @@ impl Admin {
             process,
             clients: Clients {
                 connected: self.parts.shared.clients() as u64,
+                blocked: self.parts.shared.sum(|traffic| &traffic.blocked),
+                timed: self.parts.shared.sum(|traffic| &traffic.timed),
                 paused: self.paused().map(|p| (p.until, p.mode == PauseMode::All)),
                 ..Clients::default()
             },

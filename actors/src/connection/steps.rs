@@ -54,6 +54,8 @@ pub(super) struct Conversation {
     is_heard: bool,
     /// The connection is to close, which only its actor can do.
     ended: Option<Reason>,
+    /// The client is counted among those that wait, and whether its wait ends by itself.
+    counted: Option<bool>,
 }
 
 impl Conversation {
@@ -75,6 +77,7 @@ impl Conversation {
             id,
             is_heard: false,
             ended: None,
+            counted: None,
         }
     }
 
@@ -112,9 +115,26 @@ impl Conversation {
     pub(super) fn came_home(&mut self, batch: Box<Batch>, now: Millis) {
         let was_monitor = self.core.is_monitor();
         self.core.came_home(batch, now);
+        self.count_wait();
         if was_monitor && !self.core.is_monitor() {
             self.actions.remove_monitor(self.id);
         }
+    }
+
+    /// Counts whether the client waits.
+    fn count_wait(&mut self) {
+        self.counted = self.recounted(self.core.parked().map(|parked| parked.until.is_some()));
+    }
+
+    fn recounted(&self, now: Option<bool>) -> Option<bool> {
+        if self.counted != now {
+            let traffic = self.thread.traffic();
+            traffic.blocked.sub(u64::from(self.counted.is_some()));
+            traffic.timed.sub(u64::from(self.counted == Some(true)));
+            traffic.blocked.add(u64::from(now.is_some()));
+            traffic.timed.add(u64::from(now == Some(true)));
+        }
+        now
     }
 
     /// Takes all steps that can be taken now. Ready when the connection closes.
@@ -239,6 +259,7 @@ impl Conversation {
 
     /// The client's wait has ended.
     fn unpark(&mut self, mut batch: Box<Batch>, outcome: Outcome) {
+        self.count_wait();
         self.thread.with_shard(|shard| shard.unpark(&mut batch, outcome));
         // What sinks have to say of it leaves at the end of a turn.
         self.thread.wake();
@@ -336,6 +357,7 @@ impl Conversation {
 
 impl Drop for Conversation {
     fn drop(&mut self) {
+        self.recounted(None);
         if self.core.is_monitor() {
             self.actions.remove_monitor(self.id);
         }

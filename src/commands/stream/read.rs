@@ -55,7 +55,7 @@ pub(crate) const COMMANDS: &[Command] = &[
         flags: Flags::READONLY.and(Flags::BLOCKING).and(Flags::MOVABLE_KEYS),
         args: &[COUNT, BLOCK, STREAMS],
         history: &[("7.4.0", "The id `+` for the last entry.")],
-        run: Run::Blocking(entries(xread, has_entries)),
+        run: Run::Blocking(entries(Awaited::Stream, xread, has_entries)),
         ..Command::BASE
     },
     Command {
@@ -78,7 +78,7 @@ pub(crate) const COMMANDS: &[Command] = &[
             STREAMS,
         ],
         history: &[("8.4.0", "The option `CLAIM`.")],
-        run: Run::Blocking(entries(xreadgroup, has_news)),
+        run: Run::Blocking(entries(Awaited::Group, xreadgroup, has_news)),
         ..Command::BASE
     },
 ];
@@ -86,8 +86,12 @@ pub(crate) const COMMANDS: &[Command] = &[
 type Handler = fn(&Call<'_>, &mut Keys<'_>, &mut Reply<'_>) -> Result<Option<Wait>, CommandError>;
 
 /// Waits for entries of any of the streams.
-const fn entries(run: Handler, is_ready: fn(&Call<'_>, &mut Keys<'_>, usize) -> bool) -> Blocking {
-    Blocking { awaited: Awaited::Stream, on_first_key: false, is_ready, run }
+const fn entries(
+    awaited: Awaited,
+    run: Handler,
+    is_ready: fn(&Call<'_>, &mut Keys<'_>, usize) -> bool,
+) -> Blocking {
+    Blocking { awaited, on_first_key: false, is_ready, run }
 }
 
 /// Whether XREAD finds something in the stream at argument `at`.

@@ -68,12 +68,14 @@ pub(super) fn clients(source: &Source<'_>, lines: &mut Lines<'_>) {
     lines.field("maxclients", facts.settings.maxclients);
     lines.field("client_recent_max_input_buffer", clients.input_max_bytes);
     lines.field("client_recent_max_output_buffer", clients.output_max_bytes);
-    lines.field("blocked_clients", source.totals.held_back);
+    let cares = source.totals.cares;
+    lines.field("blocked_clients", clients.blocked + source.totals.held_back as u64);
     lines.zeros(&["tracking_clients", "pubsub_clients"]);
     lines.field("watching_clients", clients.watching);
-    lines.field("clients_in_timeout_table", 0);
-    lines.field("total_watched_keys", source.totals.watched);
-    lines.zeros(&["total_blocking_keys", "total_blocking_keys_on_nokey"]);
+    lines.field("clients_in_timeout_table", clients.timed);
+    lines.field("total_watched_keys", cares.watched);
+    lines.field("total_blocking_keys", cares.awaited);
+    lines.field("total_blocking_keys_on_nokey", cares.awaited_gone);
     let paused = clients.paused.filter(|(until, _)| *until > facts.now);
     let (reason, actions) = match paused {
         None => ("none", "none"),
