@@ -44,7 +44,7 @@ impl Pair {
         set_up(&mut self.caller, setup);
         self.watchers.iter_mut().for_each(|watcher| drop(watcher.call(&["WATCH", key])));
         calls.split("; ").for_each(|line| call(&mut self.caller, line));
-        let mut has_changed = |watcher: &mut Client| {
+        let has_changed = |watcher: &mut Client| {
             assert!(watcher.line("MULTI").is_ok());
             watcher.line("EXEC") == Reply::Nil
         };
