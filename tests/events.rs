@@ -9,6 +9,7 @@
 //! a client gets that waited.
 
 mod samples;
+mod watched;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -42,40 +43,12 @@ impl Recorder {
     /// The events of a sample, as they stand in the file.
     fn events(&mut self, sample: &str) -> String {
         let (setup, calls) = sample.split_once(" | ").unwrap_or(("", sample));
-        for line in ["SELECT 0", "FLUSHALL", "DEBUG SET-ACTIVE-EXPIRE 0"] {
-            assert!(self.caller.line(line).is_ok());
-        }
-        setup.split("; ").filter(|line| !line.is_empty()).for_each(|line| self.call(line));
+        set_up(&mut self.caller, setup);
         self.mark();
-        calls.split("; ").for_each(|line| self.call(line));
+        calls.split("; ").for_each(|line| call(&mut self.caller, line));
         self.mark();
         self.until_mark();
         self.until_mark().join(", ")
-    }
-
-    fn call(&mut self, line: &str) {
-        match line.split(' ').collect::<Vec<_>>()[..] {
-            ["TICK"] => {
-                let begin = self.millis();
-                until("some milliseconds pass", SOON, || self.millis() > begin + 1);
-            }
-            ["UNTIL", number, ..] => {
-                let asked = line.splitn(3, ' ').last().unwrap();
-                let number = number.parse().ok();
-                until(line, SOON, || self.caller.line(asked).number() == number);
-            }
-            _ => {
-                let reply = self.caller.line(line);
-                assert!(reply.error().is_none(), "{line}: {reply:?}");
-            }
-        }
-    }
-
-    /// The oracle's time, in milliseconds of unix time.
-    fn millis(&mut self) -> i64 {
-        let time = self.caller.line("TIME");
-        let [seconds, micros] = time.members() else { panic!("no time: {time:?}") };
-        seconds.number().unwrap() * 1000 + micros.number().unwrap() / 1000
     }
 
     fn mark(&mut self) {
@@ -97,6 +70,39 @@ impl Recorder {
             events.push(format!("{event} {} {db}", key.text()));
         }
     }
+}
+
+/// Empties the server, and calls what comes before the bar of a sample.
+fn set_up(caller: &mut Client, setup: &str) {
+    for line in ["SELECT 0", "FLUSHALL", "DEBUG SET-ACTIVE-EXPIRE 0"] {
+        assert!(caller.line(line).is_ok());
+    }
+    setup.split("; ").filter(|line| !line.is_empty()).for_each(|line| call(caller, line));
+}
+
+fn call(caller: &mut Client, line: &str) {
+    match line.split(' ').collect::<Vec<_>>()[..] {
+        ["TICK"] => {
+            let begin = millis(caller);
+            until("some milliseconds pass", SOON, || millis(caller) > begin + 1);
+        }
+        ["UNTIL", number, ..] => {
+            let asked = line.splitn(3, ' ').last().unwrap();
+            let number = number.parse().ok();
+            until(line, SOON, || caller.line(asked).number() == number);
+        }
+        _ => {
+            let reply = caller.line(line);
+            assert!(reply.error().is_none(), "{line}: {reply:?}");
+        }
+    }
+}
+
+/// The server's time, in milliseconds of unix time.
+fn millis(caller: &mut Client) -> i64 {
+    let time = caller.line("TIME");
+    let [seconds, micros] = time.members() else { panic!("no time: {time:?}") };
+    seconds.number().unwrap() * 1000 + micros.number().unwrap() / 1000
 }
 
 #[test]
