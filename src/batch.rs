@@ -21,7 +21,6 @@ use crate::commands::walk::Walk;
 use crate::keyspace::interest::Rank;
 use crate::keyspace::key::KeyAt;
 use crate::keyspace::space::Warm;
-use crate::keyspace::watched::Watch;
 use crate::lending::errand::Errand;
 use crate::parked::Parked;
 use crate::resp::{Frames, Span};
@@ -220,7 +219,7 @@ impl Batch {
         if matches!(command.run, Run::Exec) {
             let Session { transaction, watches, .. } = &self.session;
             self.keys.extend(transaction.iter().flat_map(|queued| queued.keys()));
-            self.keys.extend(watches.iter().map(Watch::key));
+            self.keys.extend(watches.keys());
             return;
         }
         let mut keys = std::mem::take(&mut self.keys);

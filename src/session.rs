@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::base::millis::Millis;
 use crate::commands::command::Command;
-use crate::keyspace::watched::Watch;
+use crate::keyspace::watched::Watches;
 use crate::transaction::Transaction;
 
 /// The state of one client.
@@ -53,7 +53,7 @@ pub struct Session {
     /// What is queued since MULTI.
     pub transaction: Option<Box<Transaction>>,
     /// The keys that are watched.
-    pub watches: Vec<Watch>,
+    pub watches: Watches,
 }
 
 /// Both ends of a connection.
@@ -124,7 +124,7 @@ impl Session {
             last: None,
             commands: 0,
             transaction: None,
-            watches: Vec::new(),
+            watches: Watches::default(),
         }
     }
 

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use crate::base::millis::Millis;
 use crate::commands::command::Command;
-use crate::keyspace::watched::Watch;
 use crate::session::{Names, Peer, Session};
 
 /// What a client's connection says of itself.
@@ -126,7 +125,7 @@ impl Row {
             (session.monitors, b'O'),
             (session.transaction.is_some(), b'x'),
             (self.is_blocked, b'b'),
-            (session.watches.iter().any(Watch::has_failed), b'd'),
+            (session.watches.have_failed(), b'd'),
             (session.closing, b'c'),
             (session.peer.unix, b'U'),
             (session.reads_replicas, b'r'),

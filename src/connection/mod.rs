@@ -238,13 +238,14 @@ impl Connection {
         let most = settings.client_query_buffer_limit as usize;
         let query_bytes = limits::query_bytes(most, batch.session.authenticated);
         let queued = batch.session.transaction.as_ref().map_or(0, |queued| queued.memory());
+        let queued = queued + batch.session.watches.memory();
         // Its requests have run: their room can be read into.
         batch.input = Bytes::new();
         self.batch = Some(batch);
         self.read(query_bytes, queued, codec.wanted())
     }
 
-    /// Has more read. All that came before has run, or is queued with so many bytes.
+    /// Has more read. All that came before has run, or is queued or watched with so many bytes.
     fn read(&mut self, query_bytes: usize, queued: usize, wanted: usize) -> Step {
         let held = match self.ends {
             Ends::Open => None,

@@ -23,7 +23,7 @@ use crate::keyspace::key::Key;
 use crate::keyspace::listener::{Event, Listeners, Owed};
 use crate::keyspace::slot::Table;
 use crate::keyspace::space::Keyspace;
-use crate::keyspace::watched::Watch;
+use crate::keyspace::watched::Watches;
 
 /// What a shard keeps from call to call beside its keys, and lends to each command that it runs.
 #[derive(Debug)]
@@ -263,9 +263,9 @@ impl<'a> Keys<'a> {
         self.space.table(self.db, key.slot)?.get(key.in_table())
     }
 
-    /// Begins to watch a key, which is left as it is; none where its slot is not here.
-    pub fn watch(&mut self, key: Key<'_>) -> Option<Watch> {
-        Watch::new(self.space, self.db, key, self.now)
+    /// Begins to watch a key, which is left as it is.
+    pub fn watch(&mut self, key: Key<'_>, watches: &mut Watches) {
+        watches.add(self.space, self.db, key, self.now);
     }
 
     /// True when the key is there; counted as a read.

@@ -5,11 +5,13 @@
 //! in a rebuild, makes all its versions new. Nobody has to say that a watch is over: what nobody
 //! holds any more is dropped when others come.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::base::millis::Millis;
-use crate::keyspace::entry::Entry;
+use crate::keyspace::entry;
 use crate::keyspace::key::{Key, KeyAt};
 use crate::keyspace::listener::Event;
 use crate::keyspace::space::Keyspace;
@@ -48,9 +50,7 @@ impl Version {
 
 /// A client's watch of a key.
 #[derive(Clone, Debug)]
-pub struct Watch {
-    db: u32,
-    name: Box<[u8]>,
+struct Watch {
     key: KeyAt,
     version: Arc<Version>,
     /// What it was when the watch began.
@@ -61,32 +61,8 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Begins to watch a key at `now`; none where its slot is not here.
-    pub fn new(space: &mut Keyspace, db: u32, key: Key<'_>, now: Millis) -> Option<Watch> {
-        let was_absent = !is_there(space, db, key, now);
-        let version = space.interest(key.slot)?.version(db, key.name);
-        Some(Watch {
-            db,
-            name: key.name.into(),
-            key: KeyAt { position: 0, slot: key.slot, hash: key.hash },
-            seen: version.get(),
-            version,
-            was_absent,
-        })
-    }
-
-    /// True for a watch of this key.
-    pub fn is_of(&self, db: u32, name: &[u8]) -> bool {
-        self.db == db && *self.name == *name
-    }
-
-    /// Where the key is.
-    pub fn key(&self) -> KeyAt {
-        self.key
-    }
-
     /// The key has changed for certain, wherever its slot is.
-    pub fn has_failed(&self) -> bool {
+    fn has_failed(&self) -> bool {
         let now = self.version.get();
         let was_taken_out = self.was_absent
             && now == self.seen + 1
@@ -95,15 +71,73 @@ impl Watch {
     }
 
     /// The key is as it was, at `now`: its slot is here, and it has not changed nor expired.
-    pub fn holds(&self, space: &Keyspace, now: Millis) -> bool {
+    fn holds(&self, space: &Keyspace, db: u32, name: &[u8], now: Millis) -> bool {
         let KeyAt { slot, hash, .. } = self.key;
-        let key = Key { name: &self.name, slot, hash };
-        let has_expired = || has_expired(space, self.db, key, now);
+        let has_expired = || has_expired(space, db, Key { name, slot, hash }, now);
         space.has(slot) && !self.has_failed() && (self.was_absent || !has_expired())
     }
 }
 
-fn entry<'a>(space: &'a Keyspace, db: u32, key: Key<'_>) -> Option<&'a Entry> {
+/// What a client watches, by database and key.
+#[derive(Clone, Debug, Default)]
+pub struct Watches {
+    of_key: BTreeMap<(u32, Box<[u8]>), Watch>,
+    memory: usize,
+}
+
+impl Watches {
+    /// Begins to watch a key at `now`, unless it is watched already or its slot is not here.
+    pub(super) fn add(&mut self, space: &mut Keyspace, db: u32, key: Key<'_>, now: Millis) {
+        let Entry::Vacant(place) = self.of_key.entry((db, key.name.into())) else { return };
+        let was_absent = !is_there(space, db, key, now);
+        let Some(interest) = space.interest(key.slot) else { return };
+        let version = interest.version(db, key.name);
+        self.memory += size_of::<Watch>() + size_of::<Version>() + 2 * key.name.len();
+        place.insert(Watch {
+            key: KeyAt { position: 0, slot: key.slot, hash: key.hash },
+            seen: version.get(),
+            version,
+            was_absent,
+        });
+    }
+
+    /// Watches nothing any more.
+    pub fn clear(&mut self) {
+        *self = Watches::default();
+    }
+
+    /// How many keys are watched.
+    pub fn len(&self) -> usize {
+        self.of_key.len()
+    }
+
+    /// True when none is watched.
+    pub fn is_empty(&self) -> bool {
+        self.of_key.is_empty()
+    }
+
+    /// What it costs to watch them, in bytes.
+    pub fn memory(&self) -> usize {
+        self.memory
+    }
+
+    /// Where the keys are.
+    pub fn keys(&self) -> impl Iterator<Item = KeyAt> {
+        self.of_key.values().map(|watch| watch.key)
+    }
+
+    /// One of the keys has changed for certain, wherever its slot is.
+    pub fn have_failed(&self) -> bool {
+        self.of_key.values().any(Watch::has_failed)
+    }
+
+    /// All keys are as they were, at `now`: their slots are here, and none has changed or expired.
+    pub fn hold(&self, space: &Keyspace, now: Millis) -> bool {
+        self.of_key.iter().all(|((db, name), watch)| watch.holds(space, *db, name, now))
+    }
+}
+
+fn entry<'a>(space: &'a Keyspace, db: u32, key: Key<'_>) -> Option<&'a entry::Entry> {
     space.table(db, key.slot)?.get(key.in_table())
 }
 
@@ -128,13 +162,15 @@ mod tests {
         let mut space = Keyspace::new(hasher.clone());
         let slot = slot::of(b"{t}");
         space.put(slot, Box::default());
-        let mut stay = Vec::new();
+        let mut stay = Watches::default();
         for number in 0..1_000 {
             let name = format!("{{t}}{number}");
-            let watch = Watch::new(&mut space, 0, Key::new(name.as_bytes(), &hasher), START);
-            stay.extend(watch.filter(|_| number % 10 == 0));
+            let mut goes = Watches::default();
+            let watches = if number % 10 == 0 { &mut stay } else { &mut goes };
+            watches.add(&mut space, 0, Key::new(name.as_bytes(), &hasher), START);
+            watches.add(&mut space, 0, Key::new(name.as_bytes(), &hasher), START);
         }
-        assert_eq!(stay.len(), 100);
+        assert_eq!((stay.len(), stay.memory() > 100 * 4), (100, true));
         let has_interest =
             |space: &Keyspace| space.slot(slot).is_some_and(|slot| slot.interest.is_some());
         assert_eq!((space.cared_for().watched, has_interest(&space)), (stay.len(), true));
@@ -147,8 +183,6 @@ mod tests {
         let hasher = Hasher::with_seeds([1, 2, 3, 4]);
         let version = Version::default();
         let watch = |was_absent, version: &Arc<Version>| Watch {
-            db: 0,
-            name: b"k"[..].into(),
             key: KeyAt::new(1, b"k", &hasher),
             seen: version.get(),
             version: version.clone(),
@@ -165,6 +199,6 @@ mod tests {
         version.changed(Event::EXPIRED);
         assert!(absent.has_failed() && later.has_failed(), "it was there in between");
         let space = Keyspace::new(hasher.clone());
-        assert!(!watch(true, &version).holds(&space, START), "its slot is not here");
+        assert!(!watch(true, &version).holds(&space, 0, b"k", START), "its slot is not here");
     }
 }

@@ -144,7 +144,7 @@ impl Engine {
         if calls.fold(false, |lacks, call| lacks | self.lacks_for_waiters(&call, around.wider)) {
             return Err(Ended::Lacks);
         }
-        if !around.session.watches.iter().all(|watch| watch.holds(&self.space, now)) {
+        if !around.session.watches.hold(&self.space, now) {
             Reply::new(around.replies, around.session.resp3).null_array();
             return Err(Ended::Ran);
         }

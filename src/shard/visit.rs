@@ -11,7 +11,6 @@ use crate::base::millis::Millis;
 use crate::batch::Batch;
 use crate::commands::command::{Command, Run};
 use crate::hook::Phase;
-use crate::keyspace::watched::Watch;
 use crate::lending::Post;
 use crate::lending::errand::{Errand, Need, Stop};
 use crate::route::Map;
@@ -204,8 +203,7 @@ impl Shard {
     /// in which nobody else may see what it holds.
     fn exec_runs_at(&mut self, command: &'static Command, batch: &mut Batch) -> RunsAt {
         let Some(queued) = batch.session.transaction.as_deref() else { return RunsAt::Here };
-        let has_failed = batch.session.watches.iter().any(Watch::has_failed);
-        if queued.is_aborted() || has_failed {
+        if queued.is_aborted() || batch.session.watches.have_failed() {
             return RunsAt::Here;
         }
         let (needs_all, needs_server) = (queued.needs_all(), queued.needs_server());

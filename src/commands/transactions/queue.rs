@@ -97,9 +97,7 @@ fn watch(
     reply: &mut Reply<'_>,
 ) -> Result<(), CommandError> {
     for key in call.declared_keys() {
-        if !session.watches.iter().any(|watch| watch.is_of(keys.db, key.name)) {
-            session.watches.extend(keys.watch(key));
-        }
+        keys.watch(key, &mut session.watches);
     }
     reply.ok();
     Ok(())
