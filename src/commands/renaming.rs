@@ -16,14 +16,6 @@ const ABSENT: &[&str] = &[
     "acl",
     "bgrewriteaof",
     "bgsave",
-    "blmove",
-    "blmpop",
-    "blpop",
-    "brpop",
-    "brpoplpush",
-    "bzmpop",
-    "bzpopmax",
-    "bzpopmin",
     "clusterscan",
     "discard",
     "dump",
@@ -68,8 +60,6 @@ const ABSENT: &[&str] = &[
     "vrem",
     "vsetattr",
     "vsim",
-    "wait",
-    "waitaof",
     "watch",
 ];
 

@@ -10,7 +10,6 @@ use bytes::Bytes;
 use crate::base::hash::Hasher;
 use crate::base::millis::Millis;
 use crate::batch::{Batch, Home};
-use crate::commands::action::Action;
 use crate::lending::{GivenBack, Post};
 use crate::parked::Served;
 use crate::resp::inline::Words;
