@@ -279,6 +279,29 @@ impl Batch {
         self.next = self.routed.len();
     }
 
+    /// Its client waits, for long perhaps: copies what is left of its requests, so that the buffer
+    /// which they were read into can be used again.
+    pub(crate) fn detach(&mut self) {
+        if self.scattered.is_some() {
+            return;
+        }
+        let Batch { input, frames, routed, next, .. } = self;
+        let mut copy = Vec::new();
+        routed.drain(..*next);
+        frames.frames.drain(..*next);
+        (*next, self.warmed) = (0, 0);
+        for frame in frames.frames.iter_mut().filter(|frame| frame.multibulk) {
+            let start = copy.len() as u32;
+            copy.extend_from_slice(frame.raw.of(input));
+            let args = frame.first as usize..(frame.first + frame.argc) as usize;
+            for span in frames.args.get_mut(args).into_iter().flatten() {
+                span.start = span.start - frame.raw.start + start;
+            }
+            frame.raw.start = start;
+        }
+        *input = Bytes::from(copy);
+    }
+
     /// Gives back what the requests took; session and reply buffer stay.
     pub fn clear(&mut self) {
         self.input = Bytes::new();

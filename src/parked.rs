@@ -93,6 +93,29 @@ impl Parked {
     }
 }
 
+impl Parked {
+    /// It waits for the journal; and whether that alone ends the wait, durable or not.
+    pub fn on_journal(&self) -> Option<OnJournal> {
+        match self.nil {
+            Nil::Copies { replicas: true, .. } => Some(OnJournal::ToTell),
+            Nil::Copies { here: true, .. } => Some(OnJournal::ToEnd),
+            Nil::Copies { .. } => Some(OnJournal::Over),
+            _ => None,
+        }
+    }
+}
+
+/// What the journal is to a wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnJournal {
+    /// Its state is told when the wait ends for another reason.
+    ToTell,
+    /// The wait ends when it is durable.
+    ToEnd,
+    /// The wait is over, and its state is told.
+    Over,
+}
+
 impl Waiter for Parked {
     fn is_over(&self) -> bool {
         self.is_taken.load(Ordering::Acquire)
@@ -132,6 +155,8 @@ pub enum Outcome {
     Lost,
     /// Its time is over.
     TimedOut,
+    /// What the client has written is on disk, or its time is over and it is not.
+    Durable(bool),
     /// Somebody has called CLIENT UNBLOCK with ERROR.
     Unblocked,
 }
@@ -147,4 +172,20 @@ pub struct Served {
     pub outcome: Outcome,
     /// Something was changed for it.
     pub has_written: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_found_in_the_request_that_was_made_of_them() {
+        let long = vec![b'\n'; 100_000];
+        let words: Vec<&[u8]> = vec![b"BLPOP", b"", b"a\r\n$3\r\nb", &long, b"\0", b"0"];
+        let mut request = Vec::new();
+        encode::command(&mut request, &words);
+        let spans = spans_of(&request, &words);
+        let found: Vec<&[u8]> = spans.iter().map(|span| span.of(&request)).collect();
+        assert_eq!(found, words);
+    }
 }

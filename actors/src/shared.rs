@@ -12,6 +12,8 @@ pub struct Shared {
     pub threads: Vec<AtomicUsize>,
     /// How far the journal has come.
     pub journal: Mark,
+    /// How far each shard's part of it has come.
+    pub journaled: Vec<Journaled>,
     /// The data set is being loaded.
     pub is_loading: AtomicBool,
     /// The number of the next client.
@@ -36,6 +38,7 @@ impl Shared {
         Shared {
             threads: (0..threads).map(|_| AtomicUsize::new(0)).collect(),
             traffic: (0..threads).map(|_| Traffic::default()).collect(),
+            journaled: (0..threads).map(|_| Journaled::default()).collect(),
             next_client: AtomicU64::new(1),
             ..Shared::default()
         }
@@ -50,6 +53,17 @@ impl Shared {
     /// A figure of the traffic of all threads.
     pub fn sum(&self, figure: impl Fn(&Traffic) -> &Counter) -> u64 {
         self.traffic.iter().map(|traffic| figure(traffic).get()).sum()
+    }
+
+    /// How far the journal has to be durable for all that was sent to it until now.
+    pub fn sent_to_journal(&self) -> Vec<u64> {
+        self.journaled.iter().map(|shard| shard.sent.load(Ordering::Acquire)).collect()
+    }
+
+    /// It is durable as far as that.
+    pub fn is_durable_to(&self, marks: &[u64]) -> bool {
+        let durable = self.journaled.iter().map(|shard| shard.durable.load(Ordering::Acquire));
+        durable.zip(marks).all(|(durable, mark)| durable >= *mark)
     }
 
     /// Clients of all threads.
@@ -94,6 +108,21 @@ impl Traffic {
         let Traffic { commands, reads, writes, bytes_in, bytes_out, .. } = self;
         let counters = [commands, reads, writes, bytes_in, bytes_out];
         counters.iter().for_each(|counter| counter.set(0));
+    }
+}
+
+/// How far a shard's part of the journal has come, in bytes that the shard has sent.
+#[derive(Debug, Default)]
+pub struct Journaled {
+    sent: AtomicU64,
+    durable: AtomicU64,
+}
+
+impl Journaled {
+    /// So many were sent, and so many of them are durable.
+    pub fn publish(&self, (sent, durable): (u64, u64)) {
+        self.sent.store(sent, Ordering::Release);
+        self.durable.store(durable, Ordering::Release);
     }
 }
 

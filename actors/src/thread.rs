@@ -161,6 +161,7 @@ impl Thread {
     pub fn end_journal(&self) {
         self.end_turn();
         self.shard.borrow_mut().end_journal();
+        self.publish_journaled();
         *self.writer.borrow_mut() = None;
         self.wake();
     }
@@ -285,6 +286,12 @@ impl Thread {
     /// The journal has come further, or time has.
     pub fn progressed(&self, progress: Option<Progress>) {
         self.shard.borrow_mut().progressed(progress, self.clock.steady_ms());
+        self.publish_journaled();
+    }
+
+    fn publish_journaled(&self) {
+        let journaled = self.shard.borrow().journaled();
+        self.shared.journaled[usize::from(self.number)].publish(journaled);
     }
 
     /// Ends a turn of the shard.
@@ -303,6 +310,7 @@ impl Thread {
         let Ready { append, pushes, letters, moved, homes, performs, served, rebuilt } = ready;
         if let (Some(append), Some(writer)) = (append.take(), &*self.writer.borrow()) {
             self.shared.journal.appended(&append);
+            self.publish_journaled();
             let is_urgent = append.is_urgent;
             writer.send(append, is_urgent);
         }

@@ -26,6 +26,7 @@ pub static FAMILIES: &[&[Command]] = &[
     connection::basic::COMMANDS,
     connection::client::COMMANDS,
     connection::login::COMMANDS,
+    connection::waiting::COMMANDS,
     generic::existence::COMMANDS,
     generic::expire::COMMANDS,
     generic::object::COMMANDS,

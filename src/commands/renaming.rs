@@ -16,14 +16,6 @@ const ABSENT: &[&str] = &[
     "acl",
     "bgrewriteaof",
     "bgsave",
-    "blmove",
-    "blmpop",
-    "blpop",
-    "brpop",
-    "brpoplpush",
-    "bzmpop",
-    "bzpopmax",
-    "bzpopmin",
     "clusterscan",
     "dump",
     "eval",
@@ -64,8 +56,6 @@ const ABSENT: &[&str] = &[
     "vrem",
     "vsetattr",
     "vsim",
-    "wait",
-    "waitaof",
 ];
 
 /// Says of the old and new names of `rename-command`, in order, the first that is wrong: its place

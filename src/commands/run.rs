@@ -71,6 +71,16 @@ pub enum Nil {
     One,
     /// In the place of an array.
     Array,
+    /// Of replicas that have something.
+    Zero,
+    /// Of journals that have something on disk: this server's, and those of replicas; with which
+    /// of them would end the wait.
+    Copies {
+        /// This server's.
+        here: bool,
+        /// Those of replicas.
+        replicas: bool,
+    },
 }
 
 impl Nil {
@@ -79,8 +89,17 @@ impl Nil {
         match self {
             Nil::One => reply.null(),
             Nil::Array => reply.null_array(),
+            Nil::Zero => reply.int(0),
+            Nil::Copies { .. } => reply_copies(reply, false),
         }
     }
+}
+
+/// Answers WAITAOF: whether this server's journal has it on disk; there are no replicas.
+pub(crate) fn reply_copies(reply: &mut Reply<'_>, is_durable: bool) {
+    reply.array(2);
+    reply.int(i64::from(is_durable));
+    reply.int(0);
 }
 
 impl Run {

@@ -127,6 +127,8 @@ pub struct Connection {
     closing: Option<Reason>,
     /// How the wait of its client has ended; perhaps ahead of the batch.
     outcome: Option<Outcome>,
+    /// What its client has written is on disk, as was said last.
+    is_durable: bool,
     is_killed: bool,
     closes_after_reply: bool,
     is_monitor: bool,
@@ -154,6 +156,7 @@ impl Connection {
             yields: false,
             closing: None,
             outcome: None,
+            is_durable: false,
             is_killed: false,
             closes_after_reply: false,
             is_monitor: false,
@@ -341,8 +344,10 @@ impl Connection {
     /// There is nothing to read for now: gives back what an idle client does not need.
     pub fn rest(&mut self, pool: &mut Pool) {
         self.input.rest(pool);
-        if let Some(batch) = self.batch.as_mut().filter(|batch| batch.parked.is_none()) {
-            batch.clear();
+        if let Some(batch) = self.batch.as_mut() {
+            if batch.parked.is_none() {
+                batch.clear();
+            }
             pool.give_replies(std::mem::take(&mut batch.replies));
         }
     }
@@ -351,6 +356,9 @@ impl Connection {
     /// to be performed. It may have been away for longer than a client may be silent.
     pub fn came_home(&mut self, mut batch: Box<Batch>, now: Millis) {
         self.performs = false;
+        if batch.parked.is_some() {
+            batch.detach();
+        }
         if self.closes_after_reply {
             batch.end();
         }

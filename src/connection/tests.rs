@@ -1,5 +1,7 @@
 //! A connection with bytes for a socket, and a store of one shard beside it.
 
+mod waiting;
+
 use std::cell::RefCell;
 use std::rc::Rc;
 

@@ -9,7 +9,7 @@ use super::ends::Ends;
 use super::{Connection, Pool, Reason, Step};
 use crate::base::millis::Millis;
 use crate::batch::Batch;
-use crate::parked::{Outcome, Parked};
+use crate::parked::{OnJournal, Outcome, Parked};
 
 /// Bytes that are read of a client that waits.
 const INPUT_MAX: usize = 64 * 1024;
@@ -47,7 +47,7 @@ impl Connection {
         let is_over =
             |parked: &&Arc<Parked>| parked.until.is_some_and(|until| until <= now) && parked.take();
         if self.parked().filter(is_over).is_some() {
-            self.outcome = Some(Outcome::TimedOut);
+            self.outcome = Some(self.nothing_came());
         }
     }
 
@@ -56,9 +56,30 @@ impl Connection {
     pub fn unblock(&mut self, with_error: bool) -> bool {
         let is_ended = self.parked().is_some_and(|parked| parked.take());
         if is_ended {
-            self.outcome = Some(if with_error { Outcome::Unblocked } else { Outcome::TimedOut });
+            self.outcome = Some(if with_error { Outcome::Unblocked } else { self.nothing_came() });
         }
         is_ended
+    }
+
+    /// The end of a wait that nobody has ended.
+    fn nothing_came(&self) -> Outcome {
+        match self.parked().and_then(|parked| parked.on_journal()) {
+            Some(_) => Outcome::Durable(self.is_durable),
+            None => Outcome::TimedOut,
+        }
+    }
+
+    /// Whether what the client has written is on disk. Ends a wait for that.
+    pub fn told_durable(&mut self, is_durable: bool) {
+        self.is_durable = is_durable;
+        let ends = |parked: &&Arc<Parked>| match parked.on_journal() {
+            Some(OnJournal::Over) => true,
+            Some(OnJournal::ToEnd) => is_durable,
+            Some(OnJournal::ToTell) | None => false,
+        };
+        if self.parked().filter(ends).is_some_and(|parked| parked.take()) {
+            self.outcome = Some(Outcome::Durable(is_durable));
+        }
     }
 
     /// Its client waits, and nobody has said that this is over.

@@ -290,3 +290,74 @@ impl Drop for Interest {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    #[derive(Debug, Default)]
+    struct Waits(AtomicBool);
+
+    impl Waiter for Waits {
+        fn is_over(&self) -> bool {
+            self.0.load(Ordering::Relaxed)
+        }
+
+        fn needs(&self) -> Vec<Key<'_>> {
+            Vec::new()
+        }
+    }
+
+    fn rank(number: u64) -> Rank {
+        Rank { since: Millis(0), number, client: number }
+    }
+
+    fn wait(interest: &mut Interest, name: &str, number: u64) -> Arc<Waits> {
+        let waits = Arc::new(Waits::default());
+        let waiter: Arc<dyn Waiter> = waits.clone();
+        interest.wait(0, name.as_bytes(), Awaited::List, rank(number), Arc::downgrade(&waiter));
+        waits
+    }
+
+    fn kept(interest: &Interest) -> usize {
+        let of_keys = interest.of_db.values().flat_map(BTreeMap::values);
+        let waiters = of_keys.flat_map(|of_key| of_key.waiters.iter().flat_map(|all| all.iter()));
+        waiters.map(BTreeMap::len).sum()
+    }
+
+    #[test]
+    fn waits_that_are_over_are_not_kept() {
+        let mut interest = Interest::default();
+        let stays = wait(&mut interest, "stays", 0);
+        for number in 1..=100_000 {
+            wait(&mut interest, "one", number).0.store(true, Ordering::Relaxed);
+            drop(wait(&mut interest, &format!("k{number}"), number));
+            drop(interest.version(0, format!("w{number}").as_bytes()));
+        }
+        let keys = interest.of_db.values().map(BTreeMap::len).sum::<usize>();
+        assert!(kept(&interest) <= 8 && keys <= 8, "{} of {keys} keys", kept(&interest));
+        assert_eq!(interest.counts(), Cares { awaited: 1, ..Cares::default() });
+        drop(stays);
+        assert_eq!(interest.counts(), Cares::default());
+    }
+
+    #[test]
+    fn who_came_first_is_first_and_a_wait_that_is_over_is_passed() {
+        let mut interest = Interest::default();
+        let late = wait(&mut interest, "k", 3);
+        let over = wait(&mut interest, "k", 1);
+        let early = wait(&mut interest, "k", 2);
+        over.0.store(true, Ordering::Relaxed);
+        let mut next = |after| {
+            interest.next_waiter(0, b"k", Awaited::List, after).map(|(rank, _)| rank.number)
+        };
+        assert_eq!(
+            (next(None), next(Some(rank(2))), next(Some(rank(3)))),
+            (Some(2), Some(3), None)
+        );
+        drop((early, late));
+        assert_eq!(interest.next_waiter(0, b"k", Awaited::List, None).map(|(rank, _)| rank), None);
+    }
+}

@@ -14,7 +14,7 @@ use crate::batch::Batch;
 use crate::commands::call::Call;
 use crate::commands::command::{Command, Run};
 use crate::commands::error::CommandError;
-use crate::commands::run::{Blocking, Wait};
+use crate::commands::run::{Blocking, Wait, reply_copies};
 use crate::hook::{self, Called, Phase};
 use crate::keyspace::interest::{Awaited, Rank, Waiter};
 use crate::keyspace::key::Key;
@@ -217,6 +217,10 @@ impl Engine {
                 parked.nil.reply(&mut Reply::new(&mut batch.replies, batch.session.resp3));
                 Ended::Ran
             }
+            Outcome::Durable(is) => {
+                reply_copies(&mut Reply::new(&mut batch.replies, batch.session.resp3), is);
+                Ended::Ran
+            }
             Outcome::Unblocked => Ended::Failed(Box::new(UNBLOCKED)),
         };
         let call = env.parked_call(&parked, batch.now);
@@ -261,3 +265,6 @@ impl Shard {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

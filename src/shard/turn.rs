@@ -132,6 +132,11 @@ impl Shard {
         self.credit.as_ref().is_some_and(Credit::has_room)
     }
 
+    /// Bytes that were sent to the journal, and those of them that are durable.
+    pub fn journaled(&self) -> (u64, u64) {
+        self.credit.as_ref().map_or((0, 0), Credit::totals)
+    }
+
     /// The journal has come further, or time has. `now_ms` never goes back.
     pub fn progressed(&mut self, progress: Option<Progress>, now_ms: u64) {
         let Some(credit) = &mut self.credit else { return };

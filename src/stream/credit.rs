@@ -27,6 +27,7 @@ pub struct Credit {
     policy: Policy,
     sent: u64,
     written: u64,
+    synced: u64,
     /// What was sent when the writer was last hurried.
     hurried: u64,
     /// Total sent up to the end of an entry, and when its first effect was sent.
@@ -36,7 +37,7 @@ pub struct Credit {
 impl Credit {
     /// An account of a shard that has sent nothing.
     pub fn new(policy: Policy) -> Self {
-        Self { policy, sent: 0, written: 0, hurried: 0, unsynced: VecDeque::new() }
+        Self { policy, sent: 0, written: 0, synced: 0, hurried: 0, unsynced: VecDeque::new() }
     }
 
     /// Takes up a changed policy.
@@ -84,9 +85,15 @@ impl Credit {
         hurries
     }
 
+    /// Bytes sent, and those of them that are durable.
+    pub fn totals(&self) -> (u64, u64) {
+        (self.sent, self.synced)
+    }
+
     /// Notes how far the writer has come.
     pub fn progressed(&mut self, progress: Progress) {
         self.written = self.written.max(progress.written);
+        self.synced = self.synced.max(progress.synced);
         let synced = if self.policy == Policy::Never { self.written } else { progress.synced };
         while self.unsynced.front().is_some_and(|(end, _)| *end <= synced) {
             self.unsynced.pop_front();

@@ -158,6 +158,12 @@ impl Runner for Core {
     }
 
     fn take(&mut self, client: &str) -> Reply {
+        // Where nobody else comes, its time is over at some time.
+        let until =
+            self.client(client).batch.as_ref().and_then(|batch| batch.parked.clone()?.until);
+        if let Some(until) = until.filter(|_| self.client(client).replies.is_empty()) {
+            self.tick(Duration::from_millis(until.since(self.shards.now).max(0) as u64));
+        }
         let reply = self.client(client).replies.pop_front();
         reply.unwrap_or_else(|| Reply::Error("it waits".into()))
     }

@@ -17,6 +17,7 @@ use troupe::batch::Batch;
 use troupe::connection::{Connection as Core, Reason, Step};
 use troupe::parked::Outcome;
 use troupe::resp::ProtocolError;
+use troupe::settings::Fsync;
 
 use crate::actions::{Actions, Performing};
 use crate::connection::codec::Codec;
@@ -56,7 +57,12 @@ pub(super) struct Conversation {
     ended: Option<Reason>,
     /// The client is counted among those that wait, and whether its wait ends by itself.
     counted: Option<bool>,
+    /// How far the journal has to be durable for all that a client has written that waits for it.
+    marks: Vec<u64>,
 }
+
+/// How often a client that waits for the journal looks how far that has come, in milliseconds.
+const LOOK_MS: i64 = 10;
 
 impl Conversation {
     pub(super) fn new(
@@ -78,6 +84,7 @@ impl Conversation {
             is_heard: false,
             ended: None,
             counted: None,
+            marks: Vec::new(),
         }
     }
 
@@ -116,9 +123,28 @@ impl Conversation {
         let was_monitor = self.core.is_monitor();
         self.core.came_home(batch, now);
         self.count_wait();
+        if self.waits_for_journal() {
+            self.marks = self.thread.shared.sent_to_journal();
+            self.look_at_journal();
+        }
         if was_monitor && !self.core.is_monitor() {
             self.actions.remove_monitor(self.id);
         }
+    }
+
+    fn waits_for_journal(&self) -> bool {
+        self.core.parked().is_some_and(|parked| parked.on_journal().is_some())
+    }
+
+    /// Says whether what the client has written is on disk.
+    fn look_at_journal(&mut self) {
+        let (has_journal, is_always) = self.thread.with_shard(|shard| {
+            let settings = shard.settings();
+            (settings.appendonly, settings.appendfsync == Fsync::Always)
+        });
+        // Where replies wait for the disk, a batch that is home has nothing to wait for.
+        let is_durable = is_always || self.thread.shared.is_durable_to(&self.marks);
+        self.core.told_durable(has_journal && is_durable);
     }
 
     /// Counts whether the client waits.
@@ -239,12 +265,20 @@ impl Conversation {
     /// sends meanwhile is read.
     fn poll_wait(&mut self, task: &mut TaskContext<'_>, until: Option<Millis>) -> Poll<()> {
         let now = self.thread.clock.now();
+        let looks = self.waits_for_journal();
+        if looks {
+            self.look_at_journal();
+            if !self.core.is_waiting() {
+                return Poll::Ready(());
+            }
+        }
         if until.is_some_and(|until| until <= now) {
             self.core.time_is_over(now);
             // Whoever else has ended the wait says so himself.
             return if self.core.is_waiting() { Poll::Pending } else { Poll::Ready(()) };
         }
-        if let Some(until) = until {
+        let next_look = looks.then(|| now.saturating_add(LOOK_MS));
+        if let Some(until) = [until, next_look].into_iter().flatten().min() {
             let steady = self.thread.clock.steady_ms();
             let at = steady.saturating_add(until.since(now) as u64);
             if self.poll_alarm(task, at, steady).is_ready() {

@@ -7,3 +7,4 @@ pub mod login;
 mod naming;
 mod pausing;
 mod tracking;
+pub(super) mod waiting;

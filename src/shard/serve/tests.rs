@@ -1,0 +1,131 @@
+//! Waits over several shards, whose letters are delivered by hand.
+
+use std::sync::Arc;
+
+use crate::base::slot;
+use crate::batch::Batch;
+use crate::parked::{Outcome, Served};
+use crate::route::ShardId;
+use crate::session::{Peer, Session};
+use crate::shard::letter::Letter;
+use crate::testing::{START, Shards, printed};
+
+/// The first key of the form `k<number>` that a shard owns.
+fn key_of(store: &Shards, shard: ShardId) -> String {
+    let owner = |key: &String| store.shards[0].map().owner(slot::of(key.as_bytes()));
+    (0..).map(|number| format!("k{number}")).find(|key| owner(key) == shard).expect("endless")
+}
+
+/// Client `id` sends a line, and waits.
+fn wait(store: &mut Shards, id: u64, line: &str) -> Box<Batch> {
+    store.session = Session::new(id, Peer::default(), START, true);
+    store.send(&[line]);
+    let batch = store.settle().expect("it is home");
+    assert!(batch.parked.is_some(), "{line} waits");
+    batch
+}
+
+/// Client 1 sends a line. Returns what came of the waits of others.
+fn run(store: &mut Shards, line: &str) -> Vec<Served> {
+    store.session = Session::new(1, Peer::default(), START, true);
+    store.send(&[line]);
+    let (homes, served) = store.settle_all();
+    assert_eq!(homes.len(), 1, "{line} is answered");
+    served
+}
+
+/// Who was served with what.
+fn shown(served: &[Served]) -> Vec<(u64, String)> {
+    let reply = |outcome: &Outcome| match outcome {
+        Outcome::Served(reply) => printed(reply),
+        other => format!("{other:?}"),
+    };
+    served.iter().map(|served| (served.client, reply(&served.outcome))).collect()
+}
+
+#[test]
+fn nothing_is_popped_for_a_wait_that_is_over() {
+    let mut store = Shards::new(1);
+    let late = wait(&mut store, 2, "BLPOP k 1");
+    let lost = wait(&mut store, 3, "BLPOP k 0");
+    let stays = wait(&mut store, 4, "BLPOP k 0");
+    assert!(late.parked.as_ref().is_some_and(|parked| parked.take()), "its time is over");
+    drop(lost);
+    assert_eq!(shown(&run(&mut store, "RPUSH k a b")), [(4, "1) \"k\"\n2) \"a\"".to_owned())]);
+    assert_eq!(store.run("LRANGE k 0 -1"), "1) \"b\"");
+    assert!(!stays.parked.as_ref().is_some_and(|parked| parked.take()), "it was served");
+}
+
+#[test]
+fn a_chain_over_three_shards_is_served_in_one_turn() {
+    let mut store = Shards::new(3);
+    let [a, b, c] = [0, 1, 2].map(|shard| key_of(&store, shard));
+    let waits = [
+        wait(&mut store, 2, &format!("BLMOVE {c} {b} LEFT LEFT 0")),
+        wait(&mut store, 3, &format!("BLMOVE {b} {a} LEFT LEFT 0")),
+        wait(&mut store, 4, &format!("BLPOP {a} 0")),
+    ];
+    let served = run(&mut store, &format!("RPUSH {c} x"));
+    let last = format!("1) \"{a}\"\n2) \"x\"");
+    assert_eq!(shown(&served), [(2, "\"x\"".to_owned()), (3, "\"x\"".to_owned()), (4, last)]);
+    assert_eq!(store.run(&format!("EXISTS {a} {b} {c}")), "(integer) 0");
+    drop(waits);
+}
+
+#[test]
+fn a_push_finds_the_slot_of_a_waiter_that_moves_meanwhile() {
+    let mut store = Shards::new(2);
+    let [a, b] = [0, 1].map(|shard| key_of(&store, shard));
+    let waits = wait(&mut store, 2, &format!("BLMOVE {a} {b} LEFT LEFT 0"));
+    store.session = Session::new(1, Peer::default(), START, true);
+    store.send(&[&format!("RPUSH {a} x")]);
+    let visit = store.letters_of(0);
+    assert_eq!(visit.len(), 1, "it goes to the slot that the waiter needs");
+    let slot = slot::of(b.as_bytes());
+    store.shards[1].receive(Letter::MoveOut { slot, to: 0 });
+    let moved = store.letters_of(1);
+    store.deliver(visit);
+    store.deliver(moved);
+    let map = Arc::new(store.shards[0].map().with_moves(&[slot], 0));
+    store.shards.iter_mut().for_each(|shard| shard.receive(Letter::Routes(map.clone())));
+    let (homes, served) = store.settle_all();
+    assert_eq!((homes.len(), shown(&served)), (1, vec![(2, "\"x\"".to_owned())]));
+    assert_eq!(store.run(&format!("LRANGE {b} 0 -1")), "1) \"x\"");
+    drop(waits);
+}
+
+#[test]
+fn those_whose_waits_were_lost_wait_again_in_their_order() {
+    let mut store = Shards::new(2);
+    let key = key_of(&store, 1);
+    let line = format!("BLPOP {key} 0");
+    let waits = [2, 3, 4].map(|id| wait(&mut store, id, &line));
+    // As a rebuild does: the slot is new, and knows of nobody.
+    store.shards[1].receive(Letter::MoveIn(slot::of(key.as_bytes()), Box::default()));
+    assert_eq!(shown(&run(&mut store, &format!("RPUSH {key} a"))), []);
+    for waits in waits.iter().rev() {
+        let parked = waits.parked.as_ref().expect("it waits");
+        store.shards[1].receive(Letter::WaitAgain(Arc::downgrade(parked)));
+    }
+    let (_, served) = store.settle_all();
+    let clients = |served: &[Served]| served.iter().map(|served| served.client).collect::<Vec<_>>();
+    assert_eq!(clients(&served), [2], "what has come meanwhile is for the first");
+    assert_eq!(clients(&run(&mut store, &format!("RPUSH {key} b c"))), [3, 4]);
+}
+
+#[test]
+fn who_waits_twice_waits_from_its_second_time_on() {
+    let mut store = Shards::new(2);
+    let [a, b] = [0, 1].map(|shard| key_of(&store, shard));
+    // Its destination is not here when a transaction serves it, so it runs again by itself.
+    let mut again = wait(&mut store, 2, &format!("BLMOVE {a} {b} LEFT LEFT 0"));
+    let parked = again.parked.clone().expect("it waits");
+    assert!(parked.take());
+    store.shards[0].unpark(&mut again, Outcome::Again);
+    assert_eq!(again.rank, Some(parked.rank), "its place among those that wait is kept");
+    store.shards[0].file(again);
+    let again = store.settle().expect("it is home");
+    let place = again.parked.as_ref().map(|parked| parked.rank);
+    assert_eq!(place, Some(parked.rank));
+    assert_eq!(again.rank, None);
+}
