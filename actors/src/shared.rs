@@ -96,10 +96,12 @@ pub struct Traffic {
     pub bytes_in: Counter,
     /// Bytes written.
     pub bytes_out: Counter,
-    /// Clients that wait for keys now.
+    /// Clients that wait now.
     pub blocked: Counter,
     /// Those of them whose wait ends by itself.
     pub timed: Counter,
+    /// Clients that watch keys now.
+    pub watching: Counter,
 }
 
 impl Traffic {

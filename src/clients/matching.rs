@@ -31,7 +31,6 @@ impl Row {
             Property::Db(db) => self.db == *db,
             Property::Age(seconds) => self.age_seconds(now) >= *seconds,
             Property::Idle(seconds) => self.idle_seconds(now) >= *seconds,
-            Property::Watches => self.watches > 0,
         }
     }
 

@@ -59,8 +59,6 @@ pub enum Property {
     Age(i64),
     /// It has been silent this long or longer, in seconds.
     Idle(i64),
-    /// It watches keys.
-    Watches,
 }
 
 /// The kinds of clients.

@@ -87,6 +87,11 @@ impl Connection {
         self.outcome.is_none() && self.parked().is_some()
     }
 
+    /// Its client watches keys.
+    pub fn is_watching(&self) -> bool {
+        self.row.borrow().watches > 0
+    }
+
     /// The wait of its client, while the batch is here.
     pub fn parked(&self) -> Option<&Arc<Parked>> {
         self.batch.as_ref()?.parked.as_ref()

@@ -23,8 +23,6 @@ pub struct Needs {
     pub memory: bool,
     /// Its processor time.
     pub cpu: bool,
-    /// How many of its clients watch keys.
-    pub watching: bool,
 }
 
 impl Needs {
@@ -35,11 +33,7 @@ impl Needs {
             _ => false,
         };
         let is_of_memory = matches!(gathered, Gathered::MemoryStats | Gathered::MemoryDoctor);
-        Needs {
-            memory: is_of_memory || shows("memory"),
-            cpu: shows("cpu"),
-            watching: shows("clients"),
-        }
+        Needs { memory: is_of_memory || shows("memory"), cpu: shows("cpu") }
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use troupe::clients::{self, MonitorClient, Pause, Row};
 use troupe::commands::error::CommandError;
-use troupe::commands::filter::{Condition, Filter, Property};
+use troupe::commands::filter::Filter;
 use troupe::question::Question;
 use troupe::resp::Reply;
 use troupe::shard::letter::Letter;
@@ -92,13 +92,6 @@ impl Admin {
             }
             tokio::time::sleep(GOODBYE / 50).await;
         }
-    }
-
-    /// How many clients watch keys.
-    pub(super) async fn watching_clients(&self) -> u64 {
-        let mut filter = Filter::default();
-        filter.add(Condition { property: Property::Watches, wanted: true });
-        self.ask_clients(ClientsQuestion::List(filter)).await.len() as u64
     }
 
     async fn ask_clients(&self, question: ClientsQuestion) -> Vec<Row> {

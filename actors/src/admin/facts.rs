@@ -103,6 +103,7 @@ impl Admin {
                 connected: self.parts.shared.clients() as u64,
                 blocked: self.parts.shared.sum(|traffic| &traffic.blocked),
                 timed: self.parts.shared.sum(|traffic| &traffic.timed),
+                watching: self.parts.shared.sum(|traffic| &traffic.watching),
                 paused: self.paused().map(|p| (p.until, p.mode == PauseMode::All)),
                 ..Clients::default()
             },

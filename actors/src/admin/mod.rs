@@ -169,11 +169,7 @@ impl Admin {
             self.parts.shared.reset();
             self.rates().reset();
         }
-        let needs = Needs::of(gathered);
-        let watching = if needs.watching { self.watching_clients().await } else { 0 };
-        let mut facts = self.facts(needs);
-        facts.clients.watching = watching;
-        gathered::reply(gathered, &answers, &facts, reply)
+        gathered::reply(gathered, &answers, &self.facts(Needs::of(gathered)), reply)
     }
 
     /// Asks every shard. An answer also says that the shard has taken up all letters sent before.

@@ -55,10 +55,19 @@ pub(super) struct Conversation {
     is_heard: bool,
     /// The connection is to close, which only its actor can do.
     ended: Option<Reason>,
-    /// The client is counted among those that wait, and whether its wait ends by itself.
-    counted: Option<bool>,
+    /// Among whom the client is counted.
+    counted: Counted,
     /// How far the journal has to be durable for all that a client has written that waits for it.
     marks: Vec<u64>,
+}
+
+/// What clients are counted by in INFO.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Counted {
+    is_blocked: bool,
+    /// Its wait ends by itself.
+    is_timed: bool,
+    is_watching: bool,
 }
 
 /// How often a client that waits for the journal looks how far that has come, in milliseconds.
@@ -83,7 +92,7 @@ impl Conversation {
             id,
             is_heard: false,
             ended: None,
-            counted: None,
+            counted: Counted::default(),
             marks: Vec::new(),
         }
     }
@@ -122,7 +131,7 @@ impl Conversation {
     pub(super) fn came_home(&mut self, batch: Box<Batch>, now: Millis) {
         let was_monitor = self.core.is_monitor();
         self.core.came_home(batch, now);
-        self.count_wait();
+        self.count();
         if self.waits_for_journal() {
             self.marks = self.thread.shared.sent_to_journal();
             self.look_at_journal();
@@ -147,20 +156,30 @@ impl Conversation {
         self.core.told_durable(has_journal && is_durable);
     }
 
-    /// Counts whether the client waits.
-    fn count_wait(&mut self) {
-        self.counted = self.recounted(self.core.parked().map(|parked| parked.until.is_some()));
+    /// Counts the client anew.
+    fn count(&mut self) {
+        let parked = self.core.parked();
+        self.count_as(Counted {
+            is_blocked: parked.is_some(),
+            is_timed: parked.is_some_and(|parked| parked.until.is_some()),
+            is_watching: self.core.is_watching(),
+        });
     }
 
-    fn recounted(&self, now: Option<bool>) -> Option<bool> {
-        if self.counted != now {
-            let traffic = self.thread.traffic();
-            traffic.blocked.sub(u64::from(self.counted.is_some()));
-            traffic.timed.sub(u64::from(self.counted == Some(true)));
-            traffic.blocked.add(u64::from(now.is_some()));
-            traffic.timed.add(u64::from(now == Some(true)));
+    fn count_as(&mut self, now: Counted) {
+        let before = std::mem::replace(&mut self.counted, now);
+        if before == now {
+            return;
         }
-        now
+        let traffic = self.thread.traffic();
+        for (counter, before, now) in [
+            (&traffic.blocked, before.is_blocked, now.is_blocked),
+            (&traffic.timed, before.is_timed, now.is_timed),
+            (&traffic.watching, before.is_watching, now.is_watching),
+        ] {
+            counter.sub(u64::from(before));
+            counter.add(u64::from(now));
+        }
     }
 
     /// Takes all steps that can be taken now. Ready when the connection closes.
@@ -293,7 +312,7 @@ impl Conversation {
 
     /// The client's wait has ended.
     fn unpark(&mut self, mut batch: Box<Batch>, outcome: Outcome) {
-        self.count_wait();
+        self.count();
         self.thread.with_shard(|shard| shard.unpark(&mut batch, outcome));
         // What sinks have to say of it leaves at the end of a turn.
         self.thread.wake();
@@ -391,7 +410,7 @@ impl Conversation {
 
 impl Drop for Conversation {
     fn drop(&mut self) {
-        self.recounted(None);
+        self.count_as(Counted::default());
         if self.core.is_monitor() {
             self.actions.remove_monitor(self.id);
         }
