@@ -135,10 +135,6 @@ pub(super) const UNEQUAL: &[(&str, usize, &[&str], &str)] = &[
     ),
     ("CLUSTER", 1, &ODD, "what there is not of a cluster is refused alike"),
     ("CLUSTER", 1, &EDGES, "what there is not of a cluster is refused alike"),
-    ("XREAD BLOCK 1 STREAMS x 0", 4, &EDGES, "ours does not wait"),
-    ("XREAD BLOCK 1 STREAMS x 0", 4, &ODD, "ours does not wait"),
-    ("XREAD BLOCK 1 STREAMS x 0", 5, &EDGES, "ours does not wait"),
-    ("XREAD BLOCK 1 STREAMS x 0", 5, &ODD, "ours does not wait"),
     ("XAUTOCLAIM x g d 0 0 COUNT 5", 7, HUGE, "Valkey has no memory for the count"),
 ];
 
