@@ -33,7 +33,8 @@ pub enum Run {
     Steps(fn(&Call<'_>, &mut Keys<'_>, &mut Walk, &mut Reply<'_>) -> Result<Step, CommandError>),
     /// From slot to slot, where no client can tell a walk from one point in time.
     Walk(fn(&Call<'_>, &mut Keys<'_>, &mut Walk, &mut Reply<'_>) -> Result<Step, CommandError>),
-    /// The queued commands of its session, on the slots of their keys (`crate::shard::transaction`).
+    /// The queued commands of its session, on the slots of their keys
+    /// (`crate::shard::transaction`).
     Exec,
     /// At home: the connection performs the action that comes back.
     Server(fn(&Call<'_>, &Session) -> Result<Action, CommandError>),

@@ -24,7 +24,7 @@ pub(super) const SETUP: [&str; 11] = [
 /// Commands that are not sent, and why.
 pub(super) const LEFT_OUT: &[(&str, &str)] = &[
     (
-        "blmove blmpop blpop brpop brpoplpush bzmpop bzpopmax bzpopmin wait waitaof",
+        "blmove blmovem blmpop blpop brpop brpoplpush bzmpop bzpopmax bzpopmin wait waitaof",
         "they wait, some of them for ever",
     ),
     (
