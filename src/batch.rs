@@ -24,21 +24,13 @@ use crate::keyspace::space::Warm;
 use crate::lending::errand::Errand;
 use crate::parked::Parked;
 use crate::resp::{Frames, Span};
+pub use crate::route::Home;
 use crate::session::Session;
 use crate::settings::Renames;
 use crate::transaction::Exec;
 
 /// Keys of one call for which a batch keeps room.
 const KEYS_KEPT: usize = 1_024;
-
-/// Where a batch goes when it is done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Home {
-    /// The thread of the connection; it has the number of its shard.
-    pub thread: u16,
-    /// The connection's place on its thread.
-    pub connection: u32,
-}
 
 /// What is known of a call before it runs.
 #[derive(Clone, Copy, Debug)]

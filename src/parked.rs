@@ -1,6 +1,6 @@
 //! A client that waits for a key: BLPOP and its kin.
 //!
-//! Its batch is parked at home. In the slots of its keys stand waiters, which know the call. Whoever
+//! Its batch is parked at home. In the slots of its keys stand waiters, which know the call. Who
 //! changes such a key serves the waiter there and then, and sends home what came of it. The wait
 //! ends once: whoever wants to end it (a change of a key, the deadline, CLIENT UNBLOCK, the end of
 //! the client) takes it first. So nothing is popped for a client that has gone, and nothing is ever
@@ -10,12 +10,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::base::millis::Millis;
-use crate::batch::Home;
 use crate::commands::command::Command;
 use crate::commands::run::Nil;
 use crate::keyspace::interest::{Rank, Waiter};
 use crate::keyspace::key::{Key, KeyAt};
 use crate::resp::{Span, encode};
+use crate::route::Home;
 use crate::session::{Replies, Session};
 
 /// A wait.

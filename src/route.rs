@@ -8,6 +8,15 @@ use std::sync::Arc;
 
 use crate::base::slot::SLOTS;
 
+/// Where a batch goes when it is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Home {
+    /// The thread of the connection; it has the number of its shard.
+    pub thread: u16,
+    /// The connection's place on its thread.
+    pub connection: u32,
+}
+
 /// The number of a shard, from 0.
 pub type ShardId = u16;
 

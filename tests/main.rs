@@ -15,6 +15,7 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, clippy::print_stdout)]
 #![allow(unreachable_pub)]
 
+mod blocking;
 mod bounds;
 mod changes;
 mod clients;

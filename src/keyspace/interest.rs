@@ -10,7 +10,6 @@ use std::fmt::Debug;
 use std::ops::Bound;
 use std::sync::{Arc, Weak};
 
-use crate::base::millis::Millis;
 use crate::keyspace::key::Key;
 use crate::keyspace::listener::Event;
 use crate::keyspace::watched::Version;
@@ -50,13 +49,10 @@ impl Awaited {
     }
 }
 
-/// The place of a wait among those for the same key: when it began, and on which shard as the
-/// how-manieth.
+/// The place of a wait among those for the same keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rank {
-    /// When the wait began.
-    pub since: Millis,
-    /// How many began before it where it began.
+    /// Higher than that of all that waited for any of its keys when it began.
     pub number: u64,
     /// The client, so that no two are alike.
     pub client: u64,
@@ -186,6 +182,12 @@ impl Interest {
         waiters[what as usize].insert(rank, waiter);
     }
 
+    /// The highest number among those that wait for a key.
+    pub(super) fn last_number(&self, db: u32, name: &[u8], what: Awaited) -> Option<u64> {
+        let waiters = self.of_db.get(&db)?.get(name)?.waiters.as_ref()?;
+        waiters[what as usize].last_key_value().map(|(rank, _)| rank.number)
+    }
+
     /// The first of those that wait for a key and come after `after`.
     pub(super) fn next_waiter(
         &mut self,
@@ -311,7 +313,7 @@ mod tests {
     }
 
     fn rank(number: u64) -> Rank {
-        Rank { since: Millis(0), number, client: number }
+        Rank { number, client: number }
     }
 
     fn wait(interest: &mut Interest, name: &str, number: u64) -> Arc<Waits> {

@@ -265,6 +265,11 @@ impl Keyspace {
         }
     }
 
+    /// The highest number among those that wait for a key.
+    pub(crate) fn last_number(&self, db: u32, key: Key<'_>, what: Awaited) -> Option<u64> {
+        self.slot(key.slot)?.interest.as_ref()?.last_number(db, key.name, what)
+    }
+
     /// The first of those that wait for a key and come after `after`.
     pub(crate) fn next_waiter(
         &mut self,

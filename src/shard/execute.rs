@@ -41,7 +41,7 @@ pub(super) struct Engine {
     pub(super) pushes: Vec<Push>,
     /// What came of the waits of clients: it leaves at the end of the turn as well.
     pub(super) served: Vec<Served>,
-    /// How many waits have begun here.
+    /// The number of the last wait that has begun here.
     pub(super) waits: u64,
     pub(super) phase: Phase,
     pub(super) journal_failed: Option<String>,

@@ -3,9 +3,9 @@
 //!
 //! Served are, in the order in which they came, those that wait for a key that has changed, as soon
 //! as the call that changed it is over, and EXEC as a whole; and then those that wait for keys that
-//! this has changed, until nobody is left for whom there is something. So all of that is over before
-//! anybody's next call. A waiter that needs other slots as well (BLMOVE) gets them ahead: the call
-//! that changes its key takes them along (`Engine::lacks_for_waiters`).
+//! this has changed, until nobody is left for whom there is something. So all of that is over ahead
+//! of anybody's next call. A waiter that needs other slots as well (BLMOVE) gets them ahead: the
+//! call that changes its key takes them along (`Engine::lacks_for_waiters`).
 
 use std::sync::{Arc, Weak};
 
@@ -53,10 +53,16 @@ impl Engine {
     ) {
         let Run::Blocking(Blocking { awaited, on_first_key, .. }) = command.run else { return };
         let Wait { until, nil, fixed } = wait;
-        self.waits += 1;
-        let has_waited = batch.rank.is_some();
-        let (since, client) = (batch.now, batch.session.id);
-        let rank = batch.rank.take().unwrap_or(Rank { since, number: self.waits, client });
+        let (has_waited, client) = (batch.rank.is_some(), batch.session.id);
+        let rank = batch.rank.take().unwrap_or_else(|| {
+            // Shards count by themselves; who waits for the same key stands behind nevertheless.
+            let (call, around) = batch.split(command, env);
+            let db = around.session.db;
+            let last =
+                call.declared_keys().filter_map(|key| self.space.last_number(db, key, awaited));
+            self.waits = 1 + last.max().unwrap_or_default().max(self.waits);
+            Rank { number: self.waits, client }
+        });
         let home = batch.home;
         let (call, around) = batch.split(command, env);
         let mut words: Vec<&[u8]> = call.args_from(0).collect();

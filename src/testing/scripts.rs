@@ -1,8 +1,9 @@
 //! The dialogues of `tests/scripts` against the bare core: shards whose letters are passed by hand,
 //! a clock that goes on only when a dialogue says so, and no process, socket or file.
 //!
-//! Of what a connection does for a command only CONFIG SET and waits are done here. Whatever else asks for a
-//! server is marked in the dialogue by a line `# server: why` under its title, and left out.
+//! Of what a connection does for a command only CONFIG SET and waits are done here. Whatever else
+//! asks for a server is marked in the dialogue by a line `# server: why` under its title, and left
+//! out.
 
 // The dialogues are files, and their reader is shared with the tests from outside.
 #![allow(unreachable_pub, dead_code, clippy::disallowed_methods)]

@@ -24,7 +24,7 @@ pub(super) const SETUP: [&str; 11] = [
 /// Commands that are not sent, and why.
 pub(super) const LEFT_OUT: &[(&str, &str)] = &[
     (
-        "blmove blmpop blpop brpop brpoplpush bzmpop bzpopmax bzpopmin wait waitaof",
+        "blmove blmovem blmpop blpop brpop brpoplpush bzmpop bzpopmax bzpopmin wait waitaof",
         "they wait, some of them for ever",
     ),
     (
@@ -135,10 +135,6 @@ pub(super) const UNEQUAL: &[(&str, usize, &[&str], &str)] = &[
     ),
     ("CLUSTER", 1, &ODD, "what there is not of a cluster is refused alike"),
     ("CLUSTER", 1, &EDGES, "what there is not of a cluster is refused alike"),
-    ("XREAD BLOCK 1 STREAMS x 0", 4, &EDGES, "ours does not wait"),
-    ("XREAD BLOCK 1 STREAMS x 0", 4, &ODD, "ours does not wait"),
-    ("XREAD BLOCK 1 STREAMS x 0", 5, &EDGES, "ours does not wait"),
-    ("XREAD BLOCK 1 STREAMS x 0", 5, &ODD, "ours does not wait"),
     ("XAUTOCLAIM x g d 0 0 COUNT 5", 7, HUGE, "Valkey has no memory for the count"),
 ];
 

@@ -15,8 +15,9 @@
 //! A blank line ends a case; each case starts with empty databases and new connections. `c2:` names
 //! another client. `c2& BLPOP k 0` has it send a command that waits: the next line comes when the
 //! server counts it among those that wait, and a line `c2:` takes its reply; what it sends by `c2&`
-//! meanwhile stands behind that. `tick` lets time pass. Words are cut as redis-cli cuts them; a word `x*1000`
-//! in at-braces, `@{x*1000}`, stands for a thousand x, and `@{c2}` for the number of that client; `SCANALL options` calls SCAN until it has
+//! meanwhile stands behind that. `tick` lets time pass. Words are cut as redis-cli cuts them; a
+//! word `x*1000` in at-braces, `@{x*1000}`, stands for a thousand x, and `@{c2}` for the number of
+//! that client; `SCANALL options` calls SCAN until it has
 //! come round, and answers the keys in order. In the expected replies
 //!
 //! - `(integer) 99..100` is a range,

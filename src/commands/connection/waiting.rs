@@ -45,8 +45,8 @@ pub(crate) const COMMANDS: &[Command] = &[
     Command {
         name: Name("waitaof"),
         since: "7.2.0",
-        summary: "Waits until the journals of this server and of so many replicas have on disk what \
-                  the client has written.",
+        summary: "Waits until the journals of this server and of so many replicas have on disk \
+                  what the client has written.",
         arity: Arity::Exactly(4),
         args: &[Arg::integer("numlocal"), REPLICAS, TIMEOUT],
         run: Run::Blocking(without_keys(waitaof)),
