@@ -298,10 +298,10 @@ impl Handler<AskClients> for Shard {
                     rows.push(row.clone());
                     client.line.kill(client.id == *asker);
                 }
-                ClientsQuestion::Unblock { id, with_error } if client.id == *id => {
-                    if client.line.unblock(*with_error) {
-                        rows.push(row.clone());
-                    }
+                ClientsQuestion::Unblock { id, with_error }
+                    if client.id == *id && client.line.unblock(*with_error) =>
+                {
+                    rows.push(row.clone());
                 }
                 _ => {}
             }

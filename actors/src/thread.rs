@@ -240,7 +240,7 @@ impl Thread {
                 letters.push((shard, Letter::WaitAgain(Arc::downgrade(&parked))));
             }
         });
-        self.post.send(letters.into_iter());
+        self.post.send(letters);
     }
 
     /// Performs the action of a batch that keeps what it holds meanwhile: what needs slots itself

@@ -129,3 +129,17 @@ fn who_waits_twice_waits_from_its_second_time_on() {
     assert_eq!(place, Some(parked.rank));
     assert_eq!(again.rank, None);
 }
+
+/// Each shard numbers the waits that begin there: one that began elsewhere was passed by.
+#[test]
+fn who_waits_on_another_shard_comes_behind_who_waited_before() {
+    let mut store = Shards::new(2);
+    let [a, b] = [0, 1].map(|shard| key_of(&store, shard));
+    let others = [7, 8].map(|id| wait(&mut store, id, &format!("BLPOP {b} 0")));
+    let first = wait(&mut store, 6, &format!("BLMOVE {a} {b} LEFT LEFT 0"));
+    let second = wait(&mut store, 2, &format!("BLPOP {a} 0"));
+    drop(others);
+    let served = run(&mut store, &format!("RPUSH {a} x y"));
+    assert_eq!(served.iter().map(|served| served.client).collect::<Vec<_>>(), [6, 2]);
+    drop((first, second));
+}
