@@ -26,6 +26,7 @@ pub static FAMILIES: &[&[Command]] = &[
     connection::basic::COMMANDS,
     connection::client::COMMANDS,
     connection::login::COMMANDS,
+    generic::dump::COMMANDS,
     generic::existence::COMMANDS,
     generic::expire::COMMANDS,
     generic::object::COMMANDS,
