@@ -8,7 +8,7 @@
 //!
 //! A write command of ours that is in no table of samples fails the test until it is.
 
-mod contents;
+pub(crate) mod contents;
 mod journal;
 mod samples;
 

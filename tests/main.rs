@@ -22,6 +22,7 @@ mod configuration;
 mod daemon;
 mod descriptors;
 mod differential;
+mod dump;
 mod durability;
 mod edges;
 mod ends;

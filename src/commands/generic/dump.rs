@@ -190,8 +190,8 @@ fn record(
 mod tests {
     use crate::testing::{START, Store, dialogue};
 
-    /// What DUMP gives for the string `v`.
-    const PAYLOAD: &str = r#""\x00\x01v\n\x00\x91\b\xce\xb2\x19\x38\x8a\xce""#;
+    /// What DUMP gives for the string `zpkm`, whose checksum is text too.
+    const PAYLOAD: &str = r#""\x00\x04zpkm\n\x00waJPplEK""#;
 
     fn restored(line: &str) -> (Store, String) {
         let mut store = Store::new();
@@ -284,7 +284,7 @@ mod tests {
         let (mut store, reply) = restored("RESTORE k 5000 PAYLOAD");
         assert_eq!((reply.as_str(), store.run("PTTL k").as_str()), ("OK", "(integer) 5000"));
         let (mut store, reply) = restored("RESTORE k 9223372036854775807 PAYLOAD");
-        assert_eq!((reply.as_str(), store.run("GET k").as_str()), ("OK", "\"v\""));
+        assert_eq!((reply.as_str(), store.run("GET k").as_str()), ("OK", "\"zpkm\""));
         let (mut store, reply) = restored("RESTORE there 5 PAYLOAD ABSTTL REPLACE");
         assert_eq!((reply.as_str(), store.run("EXISTS there").as_str()), ("OK", "(integer) 0"));
         let line = format!("RESTORE k 5 {PAYLOAD} ABSTTL");
