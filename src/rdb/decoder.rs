@@ -2,7 +2,8 @@
 //!
 //! The decoder is given what there is of the file and takes one record from it. A record that is
 //! not whole yet leaves everything as it was: the caller comes again with more bytes, so a file
-//! need not be in memory, only each of its values.
+//! need not be in memory, only each of its values. It is begun from its start again then, so the
+//! caller brings twice as many bytes each time.
 
 use std::borrow::Cow;
 

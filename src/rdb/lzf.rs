@@ -18,16 +18,18 @@ const REPEAT_MAX: usize = 264;
 /// Of how many bytes three can become at the most.
 const GROWTH_MAX: usize = REPEAT_MAX / 3;
 
+/// Bytes for which room is made on somebody's word alone.
+const BELIEVED: usize = 1 << 20;
+
 /// Places of earlier bytes that are remembered, in bits of their number.
 const MEMORY_BITS: std::ops::RangeInclusive<u32> = 6..=14;
 
 /// What `bytes` say, if it has `len` bytes exactly.
 pub(super) fn expand(bytes: &[u8], len: usize) -> Option<Vec<u8>> {
-    // Room is made for no more than such bytes can ever become.
     if len > bytes.len().saturating_mul(GROWTH_MAX) {
         return None;
     }
-    let mut out = Vec::with_capacity(len);
+    let mut out = Vec::with_capacity(len.min(bytes.len().max(BELIEVED)));
     let mut rest = bytes.iter();
     while let Some(instruction) = rest.next().copied() {
         let top = usize::from(instruction >> 5);
@@ -45,6 +47,7 @@ pub(super) fn expand(bytes: &[u8], len: usize) -> Option<Vec<u8>> {
             return None;
         }
     }
+    out.shrink_to_fit();
     (out.len() == len).then_some(out)
 }
 

@@ -21,7 +21,7 @@ fn file() -> (Vec<u8>, Vec<Vec<String>>) {
         said.push(contents(&entry));
         bytes.extend(encoder.take());
     }
-    assert!(encoder.is_empty() && encoder.len() == 0);
+    assert!(encoder.is_empty());
     bytes.extend(encoder.end());
     (bytes, said)
 }
