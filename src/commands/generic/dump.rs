@@ -126,9 +126,15 @@ impl Words {
     }
 }
 
-/// When the key expires: at a point in time, or so many milliseconds from now.
-fn deadline(call: &Call<'_>, words: Words) -> Result<Option<Millis>, CommandError> {
+/// When the key expires: at a point in time, or so many milliseconds from now. In a journal of
+/// Redis the point may be below zero: a sum there that wrapped around, by which the key was gone.
+fn deadline(
+    call: &Call<'_>,
+    words: Words,
+    is_replay: bool,
+) -> Result<Option<Millis>, CommandError> {
     match call.integer(2)? {
+        time @ ..0 if words.is_absolute && is_replay => Ok(Some(Millis(time))),
         ..0 => Err(CommandError::Text("ERR Invalid TTL value, must be >= 0")),
         0 => Ok(None),
         time if words.is_absolute => Ok(Some(Millis(time))),
@@ -145,7 +151,7 @@ fn restore(
     if keys.look(key).is_some() && !words.replaces {
         return Err(CommandError::Text("BUSYKEY Target key name already exists."));
     }
-    let deadline = deadline(call, words)?;
+    let deadline = deadline(call, words, keys.is_replay())?;
     let forms = Forms::of(call.settings, call.hasher);
     let loaded = rdb::restore(call.arg(3), forms).map_err(|error| match error {
         PayloadError::Foot(_) => {
@@ -287,8 +293,10 @@ mod tests {
         assert_eq!((reply.as_str(), store.run("GET k").as_str()), ("OK", "\"zpkm\""));
         let (mut store, reply) = restored("RESTORE there 5 PAYLOAD ABSTTL REPLACE");
         assert_eq!((reply.as_str(), store.run("EXISTS there").as_str()), ("OK", "(integer) 0"));
-        let line = format!("RESTORE k 5 {PAYLOAD} ABSTTL");
-        let mut store = Store::loaded(&format!("{line}\nAPPEND k w"), START);
-        assert_eq!(store.run("EXISTS k"), "(integer) 0");
+        for time in [5, -5] {
+            let line = format!("RESTORE k {time} {PAYLOAD} ABSTTL");
+            let mut store = Store::loaded(&format!("{line}\nAPPEND k w"), START);
+            assert_eq!(store.run("EXISTS k"), "(integer) 0");
+        }
     }
 }
