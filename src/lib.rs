@@ -13,6 +13,8 @@ pub mod data;
 
 pub mod keyspace;
 
+pub mod rdb;
+
 pub mod route;
 
 pub mod question;

@@ -23,6 +23,7 @@ mod configuration;
 mod daemon;
 mod descriptors;
 mod differential;
+mod dump;
 mod durability;
 mod edges;
 mod ends;

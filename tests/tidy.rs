@@ -28,9 +28,13 @@ const CORE: &[(&str, &[&str])] = &[
     ("settings", &["base"]),
     ("data", &["base"]),
     ("keyspace", &["base", "resp", "data"]),
+    ("rdb", &["base", "settings", "data", "keyspace"]),
     ("route", &["base"]),
     ("question", &["settings"]),
-    ("commands", &["base", "resp", "settings", "data", "keyspace", "route", "question", "session"]),
+    (
+        "commands",
+        &["base", "resp", "settings", "data", "keyspace", "rdb", "route", "question", "session"],
+    ),
     ("transaction", &["base", "resp", "keyspace", "commands"]),
     ("session", &["base", "keyspace", "commands", "transaction"]),
     ("stream", &["resp", "settings", "keyspace"]),
@@ -93,7 +97,7 @@ const CORE: &[(&str, &[&str])] = &[
     ),
     ("restarts", &[]),
     ("router", &["base", "route", "shard"]),
-    ("aof", &["base", "resp", "settings", "route", "stream", "shard"]),
+    ("aof", &["base", "resp", "settings", "rdb", "route", "stream", "shard"]),
     (
         "connection",
         &["base", "resp", "settings", "commands", "session", "batch", "clients", "parked"],

@@ -101,6 +101,11 @@ impl Pack {
         self.byte_len() + LISTPACK_AROUND
     }
 
+    /// The items with what is around them, in the form of a listpack.
+    pub fn items(&self) -> &[u8] {
+        &self.blob[self.head()..]
+    }
+
     /// Bytes that the pack takes from the allocator.
     pub fn memory(&self) -> usize {
         self.blob.memory()

@@ -56,6 +56,27 @@ impl AccessClock {
         }
     }
 
+    /// Sets the bits of an entry that comes from another server: as those of a new one, but for
+    /// what is told of it and counts here.
+    pub fn start_as(
+        self,
+        entry: &mut Entry,
+        now: Millis,
+        idle_seconds: Option<u64>,
+        frequency: Option<u8>,
+    ) {
+        match (self, idle_seconds, frequency) {
+            (AccessClock::Recency, Some(idle), _) => {
+                let idle = idle as u32 & SECONDS_MASK;
+                entry.set_access(seconds(now).wrapping_sub(idle) & SECONDS_MASK);
+            }
+            (AccessClock::Frequency { .. }, _, Some(count)) => {
+                entry.set_access(pack(minutes(now), count));
+            }
+            _ => self.start(entry, now),
+        }
+    }
+
     /// Seconds since the last access; none under an LFU policy.
     pub fn idle_seconds(self, entry: &Entry, now: Millis) -> Option<u32> {
         match self {
@@ -96,6 +117,23 @@ mod tests {
         let mut entry = Entry::new(b"k", NewValue::Integer(1), None, 0);
         AccessClock::Recency.start(&mut entry, Millis(1_700_000_000_000));
         assert_eq!(AccessClock::Recency.idle_seconds(&entry, Millis(1_700_000_060_000)), Some(60));
+    }
+
+    #[test]
+    fn what_another_server_tells_is_taken_where_it_counts() {
+        let mut entry = Entry::new(b"k", NewValue::Integer(1), None, 0);
+        let now = Millis(1_700_000_000_000);
+        let frequency = AccessClock::Frequency { factor: 10, decay_minutes: 1 };
+        for (idle, wanted) in [(Some(60), 60), (Some(20_000_000), 20_000_000 & SECONDS_MASK)] {
+            AccessClock::Recency.start_as(&mut entry, now, idle, None);
+            assert_eq!(AccessClock::Recency.idle_seconds(&entry, now), Some(wanted));
+        }
+        AccessClock::Recency.start_as(&mut entry, now, None, Some(9));
+        assert_eq!(AccessClock::Recency.idle_seconds(&entry, now), Some(0));
+        frequency.start_as(&mut entry, now, None, Some(9));
+        assert_eq!(frequency.frequency(&entry, now), Some(9));
+        frequency.start_as(&mut entry, now, Some(9), None);
+        assert_eq!(frequency.frequency(&entry, now), Some(LFU_START));
     }
 
     #[test]

@@ -56,6 +56,7 @@ impl Event {
     pub const PFADD: Event = Event::named("pfadd");
     pub const RENAME_FROM: Event = Event::named("rename_from");
     pub const RENAME_TO: Event = Event::named("rename_to");
+    pub const RESTORE: Event = Event::named("restore");
     pub const RPOP: Event = Event::named("rpop");
     pub const RPUSH: Event = Event::named("rpush");
     pub const SADD: Event = Event::named("sadd");

@@ -24,7 +24,6 @@ const NOT_YET: &[(&[&str], &str, Remedy)] = &[
     (&["function"], "there are no functions yet", Remedy::DropFunctions),
     (&["fcall"], "there are no functions yet", Remedy::Rewrite),
     (&["eval", "evalsha", "script"], "there are no scripts yet", Remedy::Rewrite),
-    (&["restore", "restore-asking"], "values of DUMP cannot be read yet", Remedy::Rewrite),
 ];
 
 /// Why a record is not applied. `Display` says it all, save where the record stands.

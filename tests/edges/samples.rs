@@ -38,7 +38,7 @@ pub(super) const LEFT_OUT: &[(&str, &str)] = &[
          clusterscan",
         "they work on the whole server, or run programs",
     ),
-    ("restore restore-asking dump", "a payload is opaque, and the server's own"),
+    ("dump", "its payloads are of another version than Valkey's"),
     ("info time role lastsave lolwut memory latency command pfselftest", "about the server itself"),
     ("auth hello", "they may end the connection's rights"),
     (
@@ -100,6 +100,9 @@ const HUGE: &[&str] = &[
     "9223372036854775807",
 ];
 
+/// With the time now behind the last one.
+const BEYOND_TIME: &[&str] = &["9223370500000000000", "9223372036854775806", "9223372036854775807"];
+
 const BELOW: &[&str] = &[
     "-9223372036854775",
     "-9223372036854776",
@@ -124,6 +127,10 @@ pub(super) const UNEQUAL: &[(&str, usize, &[&str], &str)] = &[
     ("XPENDING", 4, &["1"], "whether a millisecond has passed"),
     ("XAUTOCLAIM", 4, &["1"], "whether a millisecond has passed"),
     ("XCLAIM", 4, &["1"], "whether a millisecond has passed"),
+    ("RESTORE", 2, BEYOND_TIME, "Valkey's sum with the time now wraps around"),
+    ("RESTORE", 2, &["1"], "it is gone after a millisecond"),
+    ("RESTORE-ASKING", 2, BEYOND_TIME, "Valkey's sum with the time now wraps around"),
+    ("RESTORE-ASKING", 2, &["1"], "it is gone after a millisecond"),
     ("PSETEX", 2, &["1"], "it is gone after a millisecond"),
     ("PEXPIRE", 2, &["1"], "it is gone after a millisecond"),
     ("HPEXPIRE", 2, &["1"], "it is gone after a millisecond"),
@@ -411,4 +418,9 @@ pub(crate) const SAMPLES: &[&str] = &[
     "SLOWLOG GET 1",
     "SLOWLOG LEN",
     "SWAPDB 0 1",
+    "RESTORE a 5000000 \"\\x00\\x04zpkm\\n\\x00waJPplEK\"",
+    "RESTORE a 20000000000000 \"\\x00\\x04zpkm\\n\\x00waJPplEK\" ABSTTL REPLACE",
+    "RESTORE a 0 \"\\x00\\x04zpkm\\n\\x00waJPplEK\" REPLACE IDLETIME 5",
+    "RESTORE a 0 \"\\x00\\x04zpkm\\n\\x00waJPplEK\" REPLACE FREQ 5",
+    "RESTORE-ASKING a 0 \"\\x00\\x04zpkm\\n\\x00waJPplEK\"",
 ];

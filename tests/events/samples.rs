@@ -7,7 +7,6 @@
 
 /// Write commands of Valkey that have no sample, and why.
 pub(super) const LEFT_OUT: &[(&str, &str)] = &[
-    ("restore restore-asking", "a payload is opaque, and the server's own"),
     ("migrate cluster|flushslot", "they need another server, or a cluster"),
     ("function|delete function|flush function|load function|restore", "they change no key"),
 ];
@@ -358,4 +357,14 @@ pub(super) const SAMPLES: &[&str] = &[
     // What is queued, and what reaches several databases.
     "MULTI; SET a 1; DEL a; EXEC",
     "SELECT 1 | SET k v",
+    // Payloads.
+    "RESTORE k 0 \"\\x00\\x04zpkm\\n\\x00waJPplEK\"",
+    "RESTORE k 5000 \"\\x00\\x04zpkm\\n\\x00waJPplEK\"",
+    "SET k v | RESTORE k 0 \"\\x00\\x04zpkm\\n\\x00waJPplEK\" REPLACE",
+    "RPUSH k a | RESTORE k 0 \"\\x00\\x04zpkm\\n\\x00waJPplEK\" REPLACE",
+    "SET k v PX 100000 | RESTORE k 5000 \"\\x00\\x04zpkm\\n\\x00waJPplEK\" REPLACE IDLETIME 7",
+    "RESTORE k 1 \"\\x00\\x04zpkm\\n\\x00waJPplEK\" ABSTTL",
+    "SET k v | RESTORE k 1 \"\\x00\\x04zpkm\\n\\x00waJPplEK\" ABSTTL REPLACE",
+    "RESTORE k 1 \"\\x00\\x04zpkm\\n\\x00waJPplEK\" ABSTTL REPLACE",
+    "RESTORE-ASKING k 0 \"\\x00\\x04zpkm\\n\\x00waJPplEK\"",
 ];

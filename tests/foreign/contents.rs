@@ -20,7 +20,7 @@ const OF_STREAM: [&str; 5] =
     ["length", "last-generated-id", "max-deleted-entry-id", "entries-added", "groups"];
 
 /// A data set: for each key of each database what it holds.
-pub(super) struct Contents(BTreeMap<(usize, Vec<u8>), Held>);
+pub(crate) struct Contents(BTreeMap<(usize, Vec<u8>), Held>);
 
 #[derive(PartialEq)]
 struct Held {
@@ -31,7 +31,7 @@ struct Held {
 
 impl Contents {
     /// All that the server has.
-    pub(super) fn of(client: &mut Client) -> Contents {
+    pub(crate) fn of(client: &mut Client) -> Contents {
         let mut contents = BTreeMap::new();
         for db in 0..super::DATABASES {
             client.line(&format!("SELECT {db}"));
@@ -138,7 +138,7 @@ fn add_groups(client: &mut Client, key: &[u8], held: &mut Held) {
 }
 
 /// What differs between what the author has and what was loaded.
-pub(super) fn differences(wanted: &Contents, loaded: &Contents) -> Vec<String> {
+pub(crate) fn differences(wanted: &Contents, loaded: &Contents) -> Vec<String> {
     let mut found = Vec::new();
     let keys = wanted.0.keys().chain(loaded.0.keys().filter(|key| !wanted.0.contains_key(key)));
     for key in keys {

@@ -176,7 +176,7 @@ fn a_torn_file_that_is_not_the_last_or_must_not_be_cut_is_refused() {
 #[test]
 fn an_rdb_base_is_known_by_its_bytes_and_may_have_records_behind_it() {
     let mut bytes = b"REDIS0010\xff".to_vec();
-    bytes.extend(rdb::crc64(&bytes).to_le_bytes());
+    bytes.extend(crate::rdb::crc64(&bytes).to_le_bytes());
     bytes.extend(command(&["INCR", "x"]).as_bytes());
     let disk = disk_with(&bytes);
     let (texts, outcome) = read_texts(&disk, listed(true, true));

@@ -157,7 +157,8 @@ impl List {
         }
     }
 
-    fn pack(&self, number: usize) -> Option<&Pack> {
+    /// The node with this number; a packed list is one node.
+    pub fn pack(&self, number: usize) -> Option<&Pack> {
         match self {
             List::Packed(pack) => (number == 0).then_some(pack),
             List::Linked(linked) => linked.packs().get(number),

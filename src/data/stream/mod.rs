@@ -116,6 +116,11 @@ impl Stream {
         self.nodes.len()
     }
 
+    /// The entries of each node, behind the id under which it is filed.
+    pub fn each_node(&self) -> impl Iterator<Item = (Id, impl Iterator<Item = Entry<'_>>)> {
+        self.nodes.iter().map(|(base, node)| (*base, node.entries(*base)))
+    }
+
     /// The id of the first entry, 0-0 where there is none.
     pub fn first_id(&self) -> Id {
         let first = self.nodes.first_key_value();

@@ -37,7 +37,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         .accepted(NO_SNAPSHOTS)
         .doc("Refuses snapshots of a later version."),
     flag("rdbchecksum", "yes").accepted(NO_SNAPSHOTS).doc("Ends a snapshot with a checksum."),
-    flag("rdbcompression", "yes").runtime().accepted(NO_SNAPSHOTS).doc("Compresses snapshots."),
+    flag("rdbcompression", "yes").runtime().doc("Compresses the payloads of DUMP."),
     Setting::of(Kind::Special(Special::Save), "save", "3600 1 300 100 60 10000")
         .runtime()
         .accepted(NO_SNAPSHOTS)

@@ -1,0 +1,56 @@
+//! What can be wrong with RDB bytes, and where.
+
+use thiserror::Error;
+
+/// Why bytes could not be read, and how far from their start that was seen. Of what stands inside
+/// a packed string it is the place of that string.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("offset {offset}: {fault}")]
+pub struct RdbError {
+    /// Bytes before it.
+    pub offset: usize,
+    /// What it is.
+    pub fault: Fault,
+}
+
+/// What is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum Fault {
+    /// No fault: what is here is not all, and more is to come.
+    #[error("the rest is still to come")]
+    More,
+    /// Something is longer than what is left.
+    #[error("it ends too early")]
+    Truncated,
+    /// The checksum at the end is another.
+    #[error("the checksum does not match")]
+    Checksum,
+    /// It does not begin as an RDB file.
+    #[error("this is no RDB file")]
+    NotRdb,
+    /// A version from the future, or of nobody.
+    #[error("version {0} is not known")]
+    Version(u32),
+    /// A type of value, or an operation code, that its version does not have.
+    #[error("there is no type {0} in this version")]
+    UnknownType(u8),
+    /// What is well known and has no place here.
+    #[error("{0} cannot be kept by this server")]
+    Unsupported(&'static str),
+    /// A value without elements, which no server keeps.
+    #[error("a collection without elements")]
+    Empty,
+    /// An element that a collection has once stands in it twice.
+    #[error("{0} stands there twice")]
+    Twice(&'static str),
+    /// Anything else that cannot be.
+    #[error("{0}")]
+    Damaged(&'static str),
+}
+
+impl Fault {
+    /// The fault with its place.
+    pub fn at(self, offset: usize) -> RdbError {
+        RdbError { offset, fault: self }
+    }
+}

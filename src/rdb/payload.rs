@@ -1,0 +1,60 @@
+//! The payload of DUMP and RESTORE: a value behind its type, then two bytes of a version and eight
+//! of a checksum over all before it, the lowest first.
+
+use thiserror::Error;
+
+use crate::keyspace::entry::Entry;
+use crate::rdb::crc64::crc64;
+use crate::rdb::dialect::Dialect;
+use crate::rdb::error::{Fault, RdbError};
+use crate::rdb::read::{self, Forms, Loaded};
+use crate::rdb::source::Source;
+use crate::rdb::write::{self, NoPlace};
+
+/// Why a payload was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum PayloadError {
+    /// Its end: too short, of no known version, or with another checksum.
+    #[error("the version or the checksum of the payload is wrong: {0}")]
+    Foot(Fault),
+    /// The value itself.
+    #[error("the payload is damaged: {0}")]
+    Value(#[from] RdbError),
+}
+
+/// The payload of a value.
+///
+/// # Errors
+/// [`NoPlace`] for what has no place in one.
+pub fn dump(entry: &Entry, compresses: bool) -> Result<Vec<u8>, NoPlace> {
+    let mut out = Vec::new();
+    let dialect = write::typed(&mut out, entry, compresses)?;
+    seal(&mut out, dialect);
+    Ok(out)
+}
+
+/// Appends version and checksum.
+fn seal(out: &mut Vec<u8>, dialect: Dialect) {
+    out.extend((dialect.version as u16).to_le_bytes());
+    let checksum = crc64(out);
+    out.extend(checksum.to_le_bytes());
+}
+
+/// The value in a payload. What stands between it and the end is nobody's.
+///
+/// # Errors
+/// [`PayloadError`].
+pub fn restore(payload: &[u8], forms: Forms<'_>) -> Result<Loaded, PayloadError> {
+    let short = PayloadError::Foot(Fault::Truncated);
+    let (sealed, checksum) = payload.split_last_chunk::<8>().ok_or(short)?;
+    let (body, version) = sealed.split_last_chunk::<2>().ok_or(short)?;
+    let dialect = Dialect::of_version(u16::from_le_bytes(*version).into());
+    let dialect = dialect.map_err(PayloadError::Foot)?;
+    if crc64(sealed) != u64::from_le_bytes(*checksum) {
+        return Err(PayloadError::Foot(Fault::Checksum));
+    }
+    Ok(read::typed(&mut Source::new(body), dialect, forms)?)
+}
+
+#[cfg(test)]
+pub(super) mod tests;
