@@ -75,7 +75,7 @@ impl Runner for OverTcp<'_> {
         }
         self.until_row("a client waits", name, |client, row| {
             let flags = row.and_then(|row| field(row, "flags"));
-            client.has_reply() || flags.is_none_or(|flags| flags.contains('b'))
+            client.has_reply() || flags.is_some_and(|flags| flags.contains('b'))
         });
     }
 
