@@ -133,6 +133,11 @@ impl Engine {
             let error = CommandError::Aborted(error.to_string());
             return Err(Ended::Refused(Box::new(error)));
         }
+        // First, since where a watch has failed the slots of the commands may not be here.
+        if !around.session.watches.hold(&self.space, now) {
+            Reply::new(around.replies, around.session.resp3).null_array();
+            return Err(Ended::Ran);
+        }
         let db = around.session.db;
         let calls = (0..).map_while(|index| queued.get(index)).map(|queue| env.call(queue, now));
         let waits = self.phase == Phase::Serving
@@ -143,10 +148,6 @@ impl Engine {
         let calls = (0..).map_while(|index| queued.get(index)).map(|queue| env.call(queue, now));
         if calls.fold(false, |lacks, call| lacks | self.lacks_for_waiters(&call, around.wider)) {
             return Err(Ended::Lacks);
-        }
-        if !around.session.watches.hold(&self.space, now) {
-            Reply::new(around.replies, around.session.resp3).null_array();
-            return Err(Ended::Ran);
         }
         let transaction = *around.session.transaction.take().unwrap_or_default();
         let reply = around.replies.len();

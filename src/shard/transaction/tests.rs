@@ -429,3 +429,18 @@ fn who_wants_no_replies_gets_none_of_a_transaction() {
     assert_eq!(store.run("CLIENT REPLY ON"), "OK");
     assert_eq!(store.run("GET k"), "\"v\"");
 }
+
+#[test]
+fn where_a_watch_has_failed_no_slot_is_missed() {
+    let (mut store, keys) = shards(2);
+    let [a, b] = &keys[..] else { panic!("two shards") };
+    let lines = [
+        &format!("WATCH {a} {b}"),
+        &format!("SET {a} 1"),
+        "MULTI",
+        &format!("MSET {a} 2 {b} 2"),
+        "EXEC",
+    ];
+    assert_eq!(run_all(&mut store, &lines), "(nil)");
+    assert_eq!(store.run(&format!("MGET {a} {b}")), "1) \"1\"\n2) (nil)");
+}
