@@ -17,6 +17,7 @@ use crate::commands::call::Call;
 use crate::commands::command::{Command, Flags};
 use crate::commands::error::CommandError;
 use crate::hook::Phase;
+use crate::keyspace::watched::Watch;
 use crate::resp::Reply;
 use crate::session::Session;
 use crate::shard::Ticks;
@@ -57,7 +58,8 @@ impl Engine {
         let (bytes, spans) = (frames.bytes_of(frame, input), frames.args_of(frame));
         let mut reply = Reply::new(replies, session.resp3);
         let queued = session.transaction.get_or_insert_default();
-        if queued.push(command, bytes, spans, frame.raw, &env.hasher) {
+        let is_queued = queued.push(command, bytes, spans, frame.raw, &env.hasher);
+        if is_queued {
             reply.simple("QUEUED");
         } else {
             queued.abort();
@@ -66,6 +68,10 @@ impl Engine {
         session.last = Some(command);
         session.commands += 1;
         self.sinks.replied(session, replies, marks.reply);
+        if is_queued && self.sinks.see(0, frame.raw.len as usize, 0) {
+            let (call, around) = batch.split(command, env);
+            self.sinks.queued(&call, around.session);
+        }
         batch.advance(None);
         clock.nanos()
     }
@@ -80,6 +86,7 @@ impl Engine {
         clock: &mut dyn Ticks,
     ) -> Ran {
         let reply = batch.exec.as_ref().map_or(batch.replies.len(), |exec| exec.reply);
+        let is_one = batch.exec.is_some() || batch.session.transaction.is_some();
         let begun = match batch.exec.take() {
             Some(exec) => Ok(exec),
             None => self.begin_exec(env, batch, command),
@@ -99,8 +106,11 @@ impl Engine {
             Err(Ended::Lacks) => return Ran { lacks: true, ..goes_on(clock.nanos()) },
             Err(ended) => (ended, 0),
         };
-        batch.session.transaction = None;
-        batch.session.watches.clear();
+        // EXEC without MULTI leaves what is watched alone.
+        if is_one {
+            batch.session.transaction = None;
+            batch.session.watches.clear();
+        }
         let end = clock.nanos();
         let marks = Marks { reply, effects: self.tools.effects.len() };
         let (call, mut around) = batch.split(command, env);
@@ -133,6 +143,11 @@ impl Engine {
             let error = CommandError::Aborted(error.to_string());
             return Err(Ended::Refused(Box::new(error)));
         }
+        // Such a one runs wherever it is, with whatever slots are there.
+        if around.session.watches.iter().any(Watch::has_failed) {
+            Reply::new(around.replies, around.session.resp3).null_array();
+            return Err(Ended::Ran);
+        }
         let db = around.session.db;
         let calls = (0..).map_while(|index| queued.get(index)).map(|queue| env.call(queue, now));
         let waits = self.phase == Phase::Serving
@@ -141,7 +156,9 @@ impl Engine {
             return Err(Ended::GoesOn);
         }
         let calls = (0..).map_while(|index| queued.get(index)).map(|queue| env.call(queue, now));
-        if calls.fold(false, |lacks, call| lacks | self.lacks_for_waiters(&call, around.wider)) {
+        let lacks = self.phase == Phase::Serving
+            && calls.fold(false, |lacks, call| lacks | self.lacks_for_waiters(&call, around.wider));
+        if lacks {
             return Err(Ended::Lacks);
         }
         if !around.session.watches.iter().all(|watch| watch.holds(&self.space, now)) {
