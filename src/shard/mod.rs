@@ -130,7 +130,7 @@ mod visit;
 mod waiting;
 mod warm;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crate::base::hash::Hasher;
@@ -215,6 +215,8 @@ pub struct Shard {
     moves_held: i32,
     broken: Broken,
     post: Arc<dyn Post>,
+    /// Shards that were rebuilt since the start, as far as it knows.
+    ever_rebuilt: BTreeSet<ShardId>,
     /// Clients that have called MONITOR.
     monitors: Arc<[MonitorClient]>,
     /// Its account with the journal, while there is one.
@@ -269,6 +271,7 @@ impl Shard {
             moves_held: 0,
             broken: Broken::default(),
             post: parts.post,
+            ever_rebuilt: BTreeSet::new(),
             monitors: Arc::default(),
             credit: None,
             outbox: Outbox::default(),
@@ -325,7 +328,7 @@ impl Shard {
     /// What is here can be trusted: serve. Where it was rebuilt, those that waited here wait again.
     pub fn serve(&mut self) {
         if self.engine.phase == Phase::Rebuilding {
-            self.outbox.rebuilt.push(self.id);
+            self.was_rebuilt(self.id);
             for shard in (0..self.env.map.shards()).filter(|shard| *shard != self.id) {
                 self.outbox.letters.push((shard, Letter::Rebuilt(self.id)));
             }
@@ -363,7 +366,7 @@ impl Shard {
             Letter::Home(batch) => self.outbox.arrived.push(Held::Batch(batch)),
             Letter::Push(push) => self.outbox.arrived.push(Held::Push(push)),
             Letter::Served(served) => self.outbox.arrived.push(Held::Served(served)),
-            Letter::Rebuilt(shard) => self.outbox.rebuilt.push(shard),
+            Letter::Rebuilt(shard) => self.was_rebuilt(shard),
             Letter::WaitAgain(parked) => self.wait_again(&parked),
             Letter::Return(returned) => self.take_back(returned),
             Letter::Routes(map) => {

@@ -21,8 +21,11 @@ use crate::keyspace::key::Key;
 use crate::keyspace::keys::{AwaitedKey, Keys};
 use crate::parked::{Outcome, Parked, Served, Waits};
 use crate::resp::Reply;
+use crate::route::ShardId;
 use crate::shard::call::Environment;
 use crate::shard::execute::{Around, Ended, Engine, Marks, Origin};
+use crate::shard::letter::Letter;
+use crate::shard::turn::Ready;
 use crate::shard::{Shard, Ticks};
 
 const UNBLOCKED: CommandError = CommandError::Text("UNBLOCKED client unblocked via CLIENT UNBLOCK");
@@ -158,16 +161,15 @@ impl Engine {
             }
             let has_all = parked.needs().iter().all(|key| self.space.has(key.slot));
             let effects = self.tools.effects.len();
+            let (at, to, client) = (self.served.len(), parked.home, parked.session.id);
+            // A panic that nobody catches here must not leave the client waiting for ever.
+            self.served.push(Served { to, client, outcome: Outcome::Lost, has_written: false });
             let outcome = match has_all {
                 true => Outcome::Served(self.run_parked(&parked, &call, clock)),
                 false => Outcome::Again,
             };
-            self.served.push(Served {
-                to: parked.home,
-                client: parked.session.id,
-                outcome,
-                has_written: self.tools.effects.len() > effects,
-            });
+            let has_written = self.tools.effects.len() > effects;
+            self.served[at] = Served { to, client, outcome, has_written };
         }
     }
 
@@ -248,6 +250,26 @@ impl Shard {
     #[cfg(test)]
     pub(crate) fn take_served(&mut self) -> Vec<Served> {
         std::mem::take(&mut self.engine.served)
+    }
+
+    /// A shard was rebuilt, perhaps this one: the clients of its thread wait again there.
+    pub(super) fn was_rebuilt(&mut self, shard: ShardId) {
+        self.ever_rebuilt.insert(shard);
+        self.outbox.rebuilt.push(shard);
+    }
+
+    /// The threads of batches that have come home, and whose clients wait, may have heard of a
+    /// rebuild while these were on their way, and did not know of the waits then.
+    #[inline]
+    pub(super) fn let_wait_again(&self, ready: &mut Ready) {
+        if self.ever_rebuilt.is_empty() {
+            return;
+        }
+        let Ready { homes, letters, .. } = ready;
+        for parked in homes.iter().filter_map(|batch| batch.parked.as_ref()) {
+            let again = |shard: &ShardId| (*shard, Letter::WaitAgain(Arc::downgrade(parked)));
+            letters.extend(self.ever_rebuilt.iter().map(again));
+        }
     }
 
     /// Somebody whose wait was lost here, in a rebuild, waits again.

@@ -194,6 +194,7 @@ impl Shard {
                 thread => ready.letters.push((thread, Letter::Home(batch))),
             }
         }
+        self.let_wait_again(ready);
         ready.append = self.append(held, now_ms);
     }
 

@@ -120,6 +120,7 @@ impl Connection {
                 }
                 Step::Unpark(batch, outcome) => return Asked::Unpark(batch, outcome),
                 Step::Park(until) => {
+                    context.history.borrow_mut().parked(self.id);
                     let now = context.now();
                     if until.is_some_and(|until| until <= now) {
                         self.core.time_is_over(now);

@@ -183,6 +183,7 @@ impl Thread {
                     && returned.torn
                 {
                     context.met(Rare::TornLoan);
+                    context.history.borrow_mut().broke();
                 }
                 if matches!(letter, Letter::WaitAgain(_)) {
                     context.met(Rare::WaitedAgain);
