@@ -278,8 +278,26 @@ impl Shard {
         let Run::Blocking(Blocking { awaited, .. }) = parked.command.run else { return };
         self.engine.let_wait(&parked, awaited);
         let db = parked.session.db;
-        for key in parked.awaited().filter(|key| self.engine.space.has(key.slot)) {
-            self.engine.tools.awaited.push_back(AwaitedKey::of(db, key));
+        let mut is_away = false;
+        for key in parked.awaited() {
+            if self.engine.space.has(key.slot) {
+                self.engine.tools.awaited.push_back(AwaitedKey::of(db, key));
+            } else if let Some(to) = self.moved_on.get(&key.slot) {
+                // The letter comes behind the one with the slot.
+                self.outbox.letters.push((*to, Letter::WaitAgain(Arc::downgrade(&parked))));
+            } else {
+                is_away |= self.env.map.owner(key.slot) == self.id;
+            }
+        }
+        if is_away {
+            self.wait_later.push(Arc::downgrade(&parked));
+        }
+    }
+
+    /// Slots have come, for which somebody may have to wait again.
+    pub(super) fn wait_now(&mut self) {
+        for parked in std::mem::take(&mut self.wait_later) {
+            self.wait_again(&parked);
         }
     }
 }
