@@ -368,3 +368,34 @@ fn what_is_lent_is_torn_where_serving_panics() {
         assert_eq!(shard.phase(), Phase::Suspect, "shard {}", shard.id());
     }
 }
+
+/// Somebody was to wait again for a key whose slot was lent, or had moved on. He did not.
+#[test]
+fn who_waits_again_does_so_where_the_slot_is() {
+    for moves in [false, true] {
+        let mut store = Shards::new(2);
+        let (key, other) = (key_of(&store, 0), key_of(&store, 1));
+        let waits = others(&mut store, 7, &format!("BLPOP {key} 0"));
+        let parked = waits.parked.as_ref().expect("it waits");
+        store.shards[0].begin_rebuild();
+        store.shards[0].end_replay();
+        let _ = store.letters_of(0);
+        let again = Letter::WaitAgain(Arc::downgrade(parked));
+        let away = match moves {
+            true => leave(&mut store, &key, 0, 1),
+            false => {
+                store.send(&[&format!("MSET {key} 1 {other} 1")]);
+                store.letters_of(0)
+            }
+        };
+        store.shards[0].receive(again);
+        store.deliver(away);
+        if moves {
+            publish(&mut store, &key, 1);
+        }
+        store.settle();
+        store.run(&format!("DEL {key}"));
+        store.run(&format!("LPUSH {key} v"));
+        assert_eq!(store.run(&format!("EXISTS {key}")), "(integer) 0", "it was not popped");
+    }
+}

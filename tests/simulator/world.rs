@@ -380,6 +380,7 @@ fn shard_of((number, thread): (usize, &mut Thread)) -> quiet::Shard {
     quiet::Shard {
         phase: report.phase,
         waiting: report.waiting,
+        cared_for: report.cares.watched + report.cares.awaited,
         here: report.slots,
         own: map.slots_of(number as u16).count(),
         epoch: map.epoch(),
