@@ -163,6 +163,7 @@ impl Shards {
     }
 
     /// The same; all batches that came home, and what came of the waits of clients.
+    #[expect(clippy::vec_box, reason = "batches go from shard to shard in boxes")]
     pub(crate) fn settle_all(&mut self) -> (Vec<Box<Batch>>, Vec<Served>) {
         let (mut homes, mut served) = (Vec::new(), Vec::new());
         let mut letters = Vec::new();
