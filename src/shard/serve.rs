@@ -4,8 +4,8 @@
 //! Served are, in the order in which they came, those that wait for a key that has changed, as soon
 //! as the call that changed it is over, and EXEC as a whole; and then those that wait for keys that
 //! this has changed, until nobody is left for whom there is something. So all of that is over
-//! before anybody's next call. A waiter that needs other slots as well (BLMOVE) gets them ahead: the call
-//! that changes its key takes them along (`Engine::lacks_for_waiters`).
+//! before anybody's next call. A waiter that needs other slots as well (BLMOVE) gets them ahead:
+//! the call that changes its key takes them along (`Engine::lacks_for_waiters`).
 
 use std::sync::{Arc, Weak};
 
