@@ -118,7 +118,11 @@ fn told(server: &Server) -> String {
         lines.extend(Some(words).filter(|words| words.contains("BL") || words.contains("PUSH")));
     }
     let stats = asking.line("INFO commandstats").text();
-    for line in stats.lines().filter(|line| line.starts_with("cmdstat_bl")) {
+    // Valkey lists commands in no order.
+    let mut stats: Vec<&str> =
+        stats.lines().filter(|line| line.starts_with("cmdstat_bl")).collect();
+    stats.sort_unstable();
+    for line in stats {
         let parts: Vec<&str> =
             line.split([':', ',']).filter(|part| !part.contains("usec")).collect();
         lines.push(parts.join(" "));

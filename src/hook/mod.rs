@@ -164,6 +164,9 @@ pub trait Sink {
     /// over; no outcome, time nor effects of it are known here.
     fn waits(&mut self, _called: &Called<'_>, _pushes: &mut Vec<Push>) {}
 
+    /// A command was queued behind MULTI. It is told of as one that has ended when EXEC has run it.
+    fn queued(&mut self, _call: &Call<'_>, _session: &Session) {}
+
     /// The reply of a command stands, from `mark` on, where the client does not want every reply.
     /// Whatever the sink takes away is not sent.
     fn replied(&mut self, _session: &mut Session, _replies: &mut Vec<u8>, _mark: usize) {}

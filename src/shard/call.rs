@@ -79,6 +79,16 @@ impl Batch {
     }
 }
 
+/// Whether a command ends the transaction of its client. It does so even where the rest of the
+/// batch is refused, since the client takes the transaction to be over then: none of it runs.
+fn ends_transaction(batch: &mut Batch, command: &Command) -> bool {
+    let Some(queued) = batch.session.transaction.as_deref_mut() else { return false };
+    if command.is_never_queued {
+        queued.abort();
+    }
+    command.is_never_queued
+}
+
 impl Engine {
     /// Runs the next call of the batch, which belongs here. `start` is the time now.
     pub(super) fn call(
@@ -93,7 +103,7 @@ impl Engine {
             self.refuse_unknown(env, batch);
             return ran(clock.nanos());
         };
-        if batch.refused.is_some() {
+        if batch.refused.is_some() && !ends_transaction(batch, command) {
             return ran(self.refuse_rest(env, batch, command, start, clock));
         }
         if batch.session.queues(command) {

@@ -159,7 +159,11 @@ impl Engine {
         if is_clients && self.goes_ahead(call, db) {
             return (Ended::GoesOn, clock.nanos());
         }
-        if is_clients && self.lacks_for_waiters(call, around.wider) {
+        // One that is refused never sets out for what it lacks.
+        if is_clients
+            && self.lacks_for_waiters(call, around.wider)
+            && !self.refuses(call, around.session)
+        {
             return (Ended::Lacks, clock.nanos());
         }
         let reply = around.walk.as_ref().map_or(around.replies.len(), |walk| walk.reply);

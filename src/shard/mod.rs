@@ -130,8 +130,8 @@ mod visit;
 mod waiting;
 mod warm;
 
-use std::collections::VecDeque;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Arc, Weak};
 
 use crate::base::hash::Hasher;
 use crate::batch::Batch;
@@ -148,6 +148,7 @@ use crate::keyspace::listener::Listeners;
 use crate::keyspace::space::Keyspace;
 use crate::lending::Post;
 use crate::lending::{Lent, Returned};
+use crate::parked::Parked;
 use crate::question::Question;
 use crate::resp::ProtocolError;
 use crate::route::{Map, ShardId};
@@ -215,6 +216,12 @@ pub struct Shard {
     moves_held: i32,
     broken: Broken,
     post: Arc<dyn Post>,
+    /// Shards that were rebuilt since the start, as far as it knows.
+    ever_rebuilt: BTreeSet<ShardId>,
+    /// Where slots went that have left since the first rebuild.
+    moved_on: BTreeMap<u16, ShardId>,
+    /// Waits that begin again when slots are back.
+    wait_later: Vec<Weak<Parked>>,
     /// Clients that have called MONITOR.
     monitors: Arc<[MonitorClient]>,
     /// Its account with the journal, while there is one.
@@ -269,6 +276,9 @@ impl Shard {
             moves_held: 0,
             broken: Broken::default(),
             post: parts.post,
+            ever_rebuilt: BTreeSet::new(),
+            moved_on: BTreeMap::new(),
+            wait_later: Vec::new(),
             monitors: Arc::default(),
             credit: None,
             outbox: Outbox::default(),
@@ -325,7 +335,7 @@ impl Shard {
     /// What is here can be trusted: serve. Where it was rebuilt, those that waited here wait again.
     pub fn serve(&mut self) {
         if self.engine.phase == Phase::Rebuilding {
-            self.outbox.rebuilt.push(self.id);
+            self.was_rebuilt(self.id);
             for shard in (0..self.env.map.shards()).filter(|shard| *shard != self.id) {
                 self.outbox.letters.push((shard, Letter::Rebuilt(self.id)));
             }
@@ -363,7 +373,7 @@ impl Shard {
             Letter::Home(batch) => self.outbox.arrived.push(Held::Batch(batch)),
             Letter::Push(push) => self.outbox.arrived.push(Held::Push(push)),
             Letter::Served(served) => self.outbox.arrived.push(Held::Served(served)),
-            Letter::Rebuilt(shard) => self.outbox.rebuilt.push(shard),
+            Letter::Rebuilt(shard) => self.was_rebuilt(shard),
             Letter::WaitAgain(parked) => self.wait_again(&parked),
             Letter::Return(returned) => self.take_back(returned),
             Letter::Routes(map) => {
@@ -387,6 +397,8 @@ impl Shard {
             Letter::MoveIn(slot, tables) => {
                 self.rebuilt.spare(slot);
                 self.engine.space.put(slot, tables);
+                self.moved_on.remove(&slot);
+                self.wait_now();
                 self.look_for_unwritten();
                 self.outbox.moved.push(slot);
                 self.serve_waiting();
@@ -499,6 +511,7 @@ impl Shard {
         if returned.torn {
             self.engine.phase = Phase::Suspect;
         }
+        self.wait_now();
         self.look_for_unwritten();
         self.move_out();
         self.serve_waiting();
@@ -511,9 +524,12 @@ impl Shard {
         if is_held || self.engine.phase != Phase::Serving {
             return;
         }
-        let Shard { leaving, engine, outbox, .. } = self;
+        let Shard { leaving, engine, outbox, ever_rebuilt, moved_on, .. } = self;
         leaving.retain(|(slot, to)| match engine.space.take(*slot) {
             Some(tables) => {
+                if !ever_rebuilt.is_empty() {
+                    moved_on.insert(*slot, *to);
+                }
                 outbox.letters.push((*to, Letter::MoveIn(*slot, tables)));
                 false
             }

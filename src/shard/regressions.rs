@@ -5,13 +5,20 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::base::slot;
+use crate::batch::Batch;
 use crate::hook::Phase;
 use crate::hook::push::Push;
 use crate::hook::{Called, Sink};
+use crate::hooks::journal::JournalWrites;
+use crate::keyspace::key::Key;
+use crate::keyspace::listener::{Event, Listener, Listeners};
 use crate::route::ShardId;
+use crate::session::{Peer, Session};
+use crate::shard::gates::Gates;
 use crate::shard::letter::Letter;
 use crate::shard::replay::Records;
 use crate::shard::sinks::Sinks;
+use crate::shard::turn::Ready;
 use crate::testing::{Shards, Still, printed};
 
 /// The first key of the form `k<number>` that a shard owns.
@@ -237,4 +244,158 @@ fn an_order_for_a_slot_that_has_left_is_forgotten() {
     store.shards[0].serve();
     assert!(store.letters_of(0).is_empty(), "it stays");
     assert_eq!(store.run(&format!("GET {key}")), "\"v\"");
+}
+
+/// Another client asks something; its batch when it is home.
+fn others(store: &mut Shards, client: u64, line: &str) -> Box<Batch> {
+    let own = std::mem::replace(
+        &mut store.session,
+        Session::new(client, Peer::default(), store.now, true),
+    );
+    store.send(&[line]);
+    store.session = own;
+    store.settle().expect("it is answered, or waits")
+}
+
+/// EXEC whose watch had failed ran without its slots. Where one of its commands lacked a slot for
+/// somebody who waited, it began again for ever.
+#[test]
+fn exec_of_a_failed_watch_needs_no_slots_of_those_who_wait() {
+    let mut store = Shards::new(2);
+    let (from, to) = (key_of(&store, 0), key_of(&store, 1));
+    let waits = others(&mut store, 7, &format!("BLMOVE {from} {to} LEFT RIGHT 0"));
+    assert!(waits.parked.is_some());
+    for line in ["WATCH w".to_owned(), "MULTI".to_owned(), format!("LPUSH {from} v")] {
+        store.run(&line);
+    }
+    others(&mut store, 8, "SET w 1");
+    assert_eq!(store.run("EXEC"), "(nil)");
+}
+
+/// A call that was refused wherever it was, and lacked a slot for somebody who waited, began again
+/// for ever.
+#[test]
+fn what_is_refused_sets_out_for_nothing() {
+    let mut store = Shards::new(2);
+    let (from, to) = (key_of(&store, 0), key_of(&store, 1));
+    let waits = others(&mut store, 7, &format!("BLMOVE {from} {to} LEFT RIGHT 0"));
+    assert!(waits.parked.is_some());
+    for shard in &mut store.shards {
+        shard.engine.gates = Gates::new(vec![Box::new(JournalWrites)]);
+        shard.engine.journal_failed = Some("no space".to_owned());
+    }
+    let refused = store.run(&format!("LPUSH {from} v"));
+    assert!(refused.starts_with("(error) MISCONF"), "{refused}");
+}
+
+/// EXEC and DISCARD were refused behind a refused call of the same read, and the transaction went
+/// on: what came later was queued for ever.
+#[test]
+fn a_transaction_is_over_where_the_rest_of_a_batch_is_refused() {
+    for end in ["EXEC", "DISCARD"] {
+        let mut store = Shards::new(1);
+        store.shards[0].engine.gates = Gates::new(vec![Box::new(JournalWrites)]);
+        store.run("MULTI");
+        store.shards[0].engine.journal_failed = Some("no space".to_owned());
+        let replies = store.pipeline(&["SET k v", end, "GET k"]);
+        let ended = if end == "EXEC" { "(error) EXECABORT" } else { "OK" };
+        let lines: Vec<&str> = replies.lines().collect();
+        assert!(lines[0].starts_with("(error) MISCONF"), "{replies}");
+        assert!(lines[1].starts_with(ended), "{replies}");
+        assert_eq!(store.run("GET k"), "(nil)");
+    }
+}
+
+/// EXEC without MULTI forgot what was watched.
+#[test]
+fn exec_without_multi_leaves_the_watches_alone() {
+    let mut store = Shards::new(1);
+    for line in ["WATCH k", "EXEC", "SET k v", "MULTI", "PING"] {
+        store.run(line);
+    }
+    assert_eq!(store.run("EXEC"), "(nil)");
+}
+
+/// A client's wait was lost in a rebuild of which its thread heard before the batch was home.
+#[test]
+fn who_comes_home_behind_the_news_of_a_rebuild_waits_again() {
+    let mut store = Shards::new(2);
+    let key = key_of(&store, 1);
+    store.send(&[&format!("BLPOP {key} 0")]);
+    let visit = store.letters_of(0);
+    store.deliver(visit);
+    // The disk holds the batch back.
+    let late = {
+        while store.shards[1].work(store.now, &mut Still) {}
+        store.shards[1].outbox.homes.pop().expect("it waits")
+    };
+    store.shards[1].begin_rebuild();
+    store.shards[1].end_replay();
+    let news = store.letters_of(1);
+    store.deliver(news);
+    let mut ready = Ready::default();
+    store.shards[0].end_turn(0, true, &mut ready);
+    assert_eq!(ready.rebuilt, [1]);
+    store.shards[0].receive(Letter::Home(late));
+    let mut ready = Ready::default();
+    store.shards[0].end_turn(0, true, &mut ready);
+    store.deliver(std::mem::take(&mut ready.letters));
+    others(&mut store, 7, &format!("LPUSH {key} v"));
+    assert_eq!(others(&mut store, 8, &format!("EXISTS {key}")).replies, b":0\r\n", "it is popped");
+}
+
+/// Panics when something is taken off a list.
+struct BreaksOnPop;
+
+impl Listener for BreaksOnPop {
+    fn touched(&mut self, _db: u32, _key: Key<'_>, event: Event, _bytes: i64) {
+        assert!(event != Event::LPOP, "on purpose");
+    }
+}
+
+/// A panic in serving somebody left half of it in a slot of another shard, which went home as
+/// whole.
+#[test]
+fn what_is_lent_is_torn_where_serving_panics() {
+    let mut store = Shards::new(2);
+    let (from, to) = (key_of(&store, 0), key_of(&store, 1));
+    let waits = others(&mut store, 7, &format!("BLMOVE {from} {to} LEFT RIGHT 0"));
+    assert!(waits.parked.is_some());
+    store.shards[1].rebuilds(true);
+    store.shards[1].engine.tools.listeners = Listeners::new(vec![Box::new(BreaksOnPop)]);
+    others(&mut store, 8, &format!("LPUSH {from} v"));
+    for shard in &store.shards {
+        assert_eq!(shard.phase(), Phase::Suspect, "shard {}", shard.id());
+    }
+}
+
+/// Somebody was to wait again for a key whose slot was lent, or had moved on. He did not.
+#[test]
+fn who_waits_again_does_so_where_the_slot_is() {
+    for moves in [false, true] {
+        let mut store = Shards::new(2);
+        let (key, other) = (key_of(&store, 0), key_of(&store, 1));
+        let waits = others(&mut store, 7, &format!("BLPOP {key} 0"));
+        let parked = waits.parked.as_ref().expect("it waits");
+        store.shards[0].begin_rebuild();
+        store.shards[0].end_replay();
+        let _ = store.letters_of(0);
+        let again = Letter::WaitAgain(Arc::downgrade(parked));
+        let away = match moves {
+            true => leave(&mut store, &key, 0, 1),
+            false => {
+                store.send(&[&format!("MSET {key} 1 {other} 1")]);
+                store.letters_of(0)
+            }
+        };
+        store.shards[0].receive(again);
+        store.deliver(away);
+        if moves {
+            publish(&mut store, &key, 1);
+        }
+        store.settle();
+        store.run(&format!("DEL {key}"));
+        store.run(&format!("LPUSH {key} v"));
+        assert_eq!(store.run(&format!("EXISTS {key}")), "(integer) 0", "it was not popped");
+    }
 }

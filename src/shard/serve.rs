@@ -21,8 +21,11 @@ use crate::keyspace::key::Key;
 use crate::keyspace::keys::{AwaitedKey, Keys};
 use crate::parked::{Outcome, Parked, Served, Waits};
 use crate::resp::Reply;
+use crate::route::ShardId;
 use crate::shard::call::Environment;
 use crate::shard::execute::{Around, Ended, Engine, Marks, Origin};
+use crate::shard::letter::Letter;
+use crate::shard::turn::Ready;
 use crate::shard::{Shard, Ticks};
 
 const UNBLOCKED: CommandError = CommandError::Text("UNBLOCKED client unblocked via CLIENT UNBLOCK");
@@ -33,6 +36,10 @@ impl Engine {
     #[inline]
     pub(super) fn lacks_for_waiters(&self, call: &Call<'_>, wider: &mut Vec<u16>) -> bool {
         if !self.space.has_interest() || !call.command.writes() || !call.command.run.is_on_keys() {
+            return false;
+        }
+        // What is refused may run where its own slots are not.
+        if self.phase != Phase::Serving {
             return false;
         }
         if !call.declared_keys().any(|key| self.space.is_of_interest(key.slot)) {
@@ -164,16 +171,15 @@ impl Engine {
             }
             let has_all = parked.needs().iter().all(|key| self.space.has(key.slot));
             let effects = self.tools.effects.len();
+            let (at, to, client) = (self.served.len(), parked.home, parked.session.id);
+            // A panic that nobody catches here must not leave the client waiting for ever.
+            self.served.push(Served { to, client, outcome: Outcome::Lost, has_written: false });
             let outcome = match has_all {
                 true => Outcome::Served(self.run_parked(&parked, &call, clock)),
                 false => Outcome::Again,
             };
-            self.served.push(Served {
-                to: parked.home,
-                client: parked.session.id,
-                outcome,
-                has_written: self.tools.effects.len() > effects,
-            });
+            let has_written = self.tools.effects.len() > effects;
+            self.served[at] = Served { to, client, outcome, has_written };
         }
     }
 
@@ -260,14 +266,52 @@ impl Shard {
         std::mem::take(&mut self.engine.served)
     }
 
+    /// A shard was rebuilt, perhaps this one: the clients of its thread wait again there.
+    pub(super) fn was_rebuilt(&mut self, shard: ShardId) {
+        self.ever_rebuilt.insert(shard);
+        self.outbox.rebuilt.push(shard);
+    }
+
+    /// The threads of batches that have come home, and whose clients wait, may have heard of a
+    /// rebuild while these were on their way, and did not know of the waits then.
+    #[inline]
+    pub(super) fn let_wait_again(&self, ready: &mut Ready) {
+        if self.ever_rebuilt.is_empty() {
+            return;
+        }
+        let Ready { homes, letters, .. } = ready;
+        for parked in homes.iter().filter_map(|batch| batch.parked.as_ref()) {
+            let again = |shard: &ShardId| (*shard, Letter::WaitAgain(Arc::downgrade(parked)));
+            letters.extend(self.ever_rebuilt.iter().map(again));
+        }
+    }
+
     /// Somebody whose wait was lost here, in a rebuild, waits again.
     pub(super) fn wait_again(&mut self, parked: &Weak<Parked>) {
         let Some(parked) = parked.upgrade().filter(|parked| !parked.is_over()) else { return };
         let Run::Blocking(Blocking { awaited, .. }) = parked.command.run else { return };
         self.engine.let_wait(&parked, awaited);
         let db = parked.session.db;
-        for key in parked.awaited().filter(|key| self.engine.space.has(key.slot)) {
-            self.engine.tools.awaited.push_back(AwaitedKey::of(db, key));
+        let mut is_away = false;
+        for key in parked.awaited() {
+            if self.engine.space.has(key.slot) {
+                self.engine.tools.awaited.push_back(AwaitedKey::of(db, key));
+            } else if let Some(to) = self.moved_on.get(&key.slot) {
+                // The letter comes behind the one with the slot.
+                self.outbox.letters.push((*to, Letter::WaitAgain(Arc::downgrade(&parked))));
+            } else {
+                is_away |= self.env.map.owner(key.slot) == self.id;
+            }
+        }
+        if is_away {
+            self.wait_later.push(Arc::downgrade(&parked));
+        }
+    }
+
+    /// Slots have come, for which somebody may have to wait again.
+    pub(super) fn wait_now(&mut self) {
+        for parked in std::mem::take(&mut self.wait_later) {
+            self.wait_again(&parked);
         }
     }
 }

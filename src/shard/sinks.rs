@@ -1,6 +1,7 @@
 //! The sinks of a shard, and which calls each of them has to see: a call that none has to see costs
 //! three comparisons.
 
+use crate::commands::call::Call;
 use crate::hook::answer::Answer;
 use crate::hook::push::Push;
 use crate::hook::{Called, Published, Sees, Sink};
@@ -53,6 +54,16 @@ impl Sinks {
         for (sees, sink) in &mut self.each {
             if sees.include(0, called.call.raw.len(), 0) {
                 sink.waits(called, pushes);
+            }
+        }
+    }
+
+    /// A command was queued behind MULTI.
+    #[cold]
+    pub(super) fn queued(&mut self, call: &Call<'_>, session: &Session) {
+        for (sees, sink) in &mut self.each {
+            if sees.include(0, call.raw.len(), 0) {
+                sink.queued(call, session);
             }
         }
     }

@@ -57,7 +57,8 @@ impl Engine {
         let (bytes, spans) = (frames.bytes_of(frame, input), frames.args_of(frame));
         let mut reply = Reply::new(replies, session.resp3);
         let queued = session.transaction.get_or_insert_default();
-        if queued.push(command, bytes, spans, frame.raw, &env.hasher) {
+        let is_queued = queued.push(command, bytes, spans, frame.raw, &env.hasher);
+        if is_queued {
             reply.simple("QUEUED");
         } else {
             queued.abort();
@@ -66,6 +67,10 @@ impl Engine {
         session.last = Some(command);
         session.commands += 1;
         self.sinks.replied(session, replies, marks.reply);
+        if is_queued && self.sinks.see(0, frame.raw.len as usize, 0) {
+            let (call, around) = batch.split(command, env);
+            self.sinks.queued(&call, around.session);
+        }
         batch.advance(None);
         clock.nanos()
     }
@@ -80,6 +85,7 @@ impl Engine {
         clock: &mut dyn Ticks,
     ) -> Ran {
         let reply = batch.exec.as_ref().map_or(batch.replies.len(), |exec| exec.reply);
+        let is_one = batch.exec.is_some() || batch.session.transaction.is_some();
         let begun = match batch.exec.take() {
             Some(exec) => Ok(exec),
             None => self.begin_exec(env, batch, command),
@@ -99,8 +105,11 @@ impl Engine {
             Err(Ended::Lacks) => return Ran { lacks: true, ..goes_on(clock.nanos()) },
             Err(ended) => (ended, 0),
         };
-        batch.session.transaction = None;
-        batch.session.watches.clear();
+        // EXEC without MULTI leaves what is watched alone.
+        if is_one {
+            batch.session.transaction = None;
+            batch.session.watches.clear();
+        }
         let end = clock.nanos();
         let marks = Marks { reply, effects: self.tools.effects.len() };
         let (call, mut around) = batch.split(command, env);
@@ -146,7 +155,9 @@ impl Engine {
             return Err(Ended::GoesOn);
         }
         let calls = (0..).map_while(|index| queued.get(index)).map(|queue| env.call(queue, now));
-        if calls.fold(false, |lacks, call| lacks | self.lacks_for_waiters(&call, around.wider)) {
+        let lacks = self.phase == Phase::Serving
+            && calls.fold(false, |lacks, call| lacks | self.lacks_for_waiters(&call, around.wider));
+        if lacks {
             return Err(Ended::Lacks);
         }
         let transaction = *around.session.transaction.take().unwrap_or_default();

@@ -199,6 +199,7 @@ impl Shard {
                 thread => ready.letters.push((thread, Letter::Home(batch))),
             }
         }
+        self.let_wait_again(ready);
         ready.append = self.append(held, now_ms);
     }
 

@@ -115,7 +115,9 @@ impl Shard {
             engine.serve_behind(env, batch, clock);
             ran
         }));
-        let torn = ran.as_ref().map_or(true, |ran| ran.panicked);
+        // Whoever was served behind it may have panicked too.
+        let is_suspect = self.engine.phase == Phase::Suspect;
+        let torn = is_suspect || ran.as_ref().map_or(true, |ran| ran.panicked);
         let lacks = ran.as_ref().is_ok_and(|ran| ran.lacks);
         if batch.next == next && batch.parked.is_none() && !torn && !lacks {
             batch.errand = Some(errand);

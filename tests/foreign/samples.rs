@@ -137,6 +137,7 @@ pub(super) const VARIED: &[&str] = &[
 
 /// Run as they are alone: they might wait, or take half a gigabyte, or name the ends of numbers.
 pub(super) const AS_THEY_ARE: &[&str] = &[
+    "BLMOVEM @l @d LEFT RIGHT 1 COUNT 2 OBO",
     "BLPOP @l @a 1",
     "BRPOP @a @l 1",
     "BLMOVE @l @d LEFT RIGHT 1",

@@ -28,6 +28,8 @@ pub struct Client {
     wake_us: u64,
     /// It reads nothing before.
     slow_until_us: u64,
+    /// It ends its half then, or all, though it has been promised something.
+    leaves_us: Option<u64>,
     /// How long it waits.
     pub waits: Waits,
 }
@@ -69,6 +71,7 @@ impl Client {
             has_ended: false,
             wake_us: 0,
             slow_until_us: 0,
+            leaves_us: None,
             waits: Waits::default(),
         }
     }
@@ -86,7 +89,7 @@ impl Client {
         match (hears, speaks) {
             (_, true) => Some(self.wake_us),
             (true, false) => Some(self.wake_us.max(self.slow_until_us)),
-            (false, false) => None,
+            (false, false) => self.leaves_us,
         }
     }
 
@@ -102,6 +105,7 @@ impl Client {
         self.unsent.clear();
         self.rest.clear();
         self.wanted = 0;
+        self.leaves_us = None;
         self.waits.over();
         self.wake_us = context.now_us + self.rng.u64(..20_000);
     }
@@ -117,7 +121,14 @@ impl Client {
             self.disconnected(context);
             return Did::Left;
         }
-        if context.plan.has(Fault::Ends) && self.rng.u32(..200) == 0 {
+        let leaves = self.leaves_us.take_if(|at| *at <= context.now_us).is_some();
+        if leaves && self.rng.bool() {
+            context.note(format_args!("the client of {id} sends no more"));
+            socket.is_up_ended = true;
+            self.has_ended = true;
+            return Did::Something;
+        }
+        if leaves || context.plan.has(Fault::Ends) && self.rng.u32(..200) == 0 {
             context.note(format_args!("the client of {id} is gone"));
             socket.is_reset = true;
             self.disconnected(context);
@@ -148,6 +159,9 @@ impl Client {
         context.history.borrow_mut().sent(id, &calls);
         self.unsent = calls.iter().flat_map(Call::encoded).collect();
         self.wanted = calls.len();
+        let may_wait = context.plan.has(Fault::Ends) && calls.iter().any(Call::may_wait);
+        let leaves = may_wait && self.rng.u32(..8) == 0;
+        self.leaves_us = leaves.then(|| context.now_us + self.rng.u64(..200_000));
     }
 
     fn send(&mut self, socket: &mut Socket, context: &mut Context) {
@@ -179,6 +193,7 @@ impl Client {
         self.rest.drain(..at);
         self.waits.begin(context.now_us);
         if self.wanted == 0 {
+            self.leaves_us = None;
             self.waits.over();
             if self.has_ended && at > 0 {
                 context.met(Rare::HalfClosed);

@@ -45,6 +45,8 @@ pub struct Connection {
     pub is_woken: bool,
     /// When it has something to do though nobody wakes it, in milliseconds.
     pub alarm_ms: Option<u64>,
+    /// Its client waits.
+    is_parked: bool,
 }
 
 /// What a connection has its thread do.
@@ -75,6 +77,7 @@ impl Connection {
             heard: VecDeque::new(),
             is_woken: true,
             alarm_ms: None,
+            is_parked: false,
         }
     }
 
@@ -92,6 +95,7 @@ impl Connection {
         }
         let settings = context.settings.clone();
         loop {
+            self.is_parked = self.core.is_waiting();
             match self.core.next(&settings, pool, &mut self.codec) {
                 Step::Write => match self.write(socket, context) {
                     Ok(true) => {}
@@ -116,6 +120,7 @@ impl Connection {
                 }
                 Step::Unpark(batch, outcome) => return Asked::Unpark(batch, outcome),
                 Step::Park(until) => {
+                    context.history.borrow_mut().parked(self.id);
                     let now = context.now();
                     if until.is_some_and(|until| until <= now) {
                         self.core.time_is_over(now);
@@ -212,7 +217,9 @@ impl Connection {
         context.note(format_args!("connection {} closes: {reason:?}", self.id));
         let history = context.history.borrow();
         let is_unanswered = history.is_unanswered(self.id);
-        let is_excused = socket.is_reset || history.is_journal_lost;
+        // Who sends no more is not waited with.
+        let has_ended = self.is_parked && socket.is_up_ended;
+        let is_excused = socket.is_reset || history.is_journal_lost || has_ended;
         drop(history);
         match reason {
             Reason::Done if is_unanswered && !is_excused => {
@@ -224,7 +231,7 @@ impl Connection {
             _ => {}
         }
         socket.is_down_ended = true;
-        context.history.borrow_mut().closed(self.id);
+        context.history.borrow_mut().closed(self.id, self.is_parked);
         Asked::Close
     }
 }

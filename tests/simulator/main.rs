@@ -6,8 +6,8 @@
 //! the same run, to the last byte of its trace. What must hold is in `checks`. A run that breaks a
 //! promise is made smaller, and the command is printed that replays it with a trace.
 //!
-//! Left out, since the core leaves it to the shell or has it not yet: TLS, pub/sub, transactions,
-//! scripts, replicas.
+//! Left out, since the core leaves it to the shell or has it not yet: TLS, pub/sub, scripts,
+//! replicas, and commands that the server performs.
 //!
 //! Environment:
 //! - `TROUPE_SIMULATOR_SEEDS`: how many seeds (20);

@@ -43,6 +43,7 @@ impl Model {
         let answer = match call.name() {
             "GET" | "SET" | "APPEND" | "INCR" | "MSET" | "MGET" => self.on_strings(&words, now),
             "LPUSH" | "RPOP" | "LRANGE" | "LMOVE" | "SORT" => self.on_lists(&words, now),
+            "BLPOP" | "BRPOP" | "BLMPOP" | "BLMOVE" => self.on_awaited(call, &words, now),
             "SADD" | "SMEMBERS" | "SINTERSTORE" => self.on_sets(&words, now),
             _ => self.on_keys(&words, now),
         };
@@ -179,6 +180,42 @@ impl Model {
             }
             _ => return Err("the model has no such call"),
         })
+    }
+
+    /// A call that waits where there is nothing for it; then the reply is none.
+    fn on_awaited(&mut self, call: &Call, words: &[&str], now: i64) -> Answer {
+        if let ["BLMOVE", from, to, "LEFT", "RIGHT", _] = *words {
+            return self.on_lists(&["LMOVE", from, to, "LEFT", "RIGHT"], now);
+        }
+        let is_left = words[0] == "BLPOP" || words.contains(&"LEFT");
+        for key in call.keys().unwrap_or_default() {
+            if self.list(key, now)?.is_none() {
+                continue;
+            }
+            let mut elements = Vec::new();
+            let most = match *words {
+                ["BLMPOP", .., "COUNT", count] => number(count)?,
+                _ => 1,
+            };
+            for _ in 0..most {
+                elements.extend(self.pop(key, is_left, now)?.map(Reply::Bulk));
+            }
+            let elements = match words[0] {
+                "BLMPOP" => vec![Reply::List(elements)],
+                _ => elements,
+            };
+            let key = Reply::Bulk(key.to_owned());
+            return Ok(Reply::List([vec![key], elements].concat()));
+        }
+        Ok(Reply::Nil)
+    }
+
+    /// The first key that has something for a call that waits.
+    pub fn ready<'a>(&self, call: &'a Call, now: i64) -> Option<&'a str> {
+        let is_list = |key: &&str| {
+            self.get(key, now).is_some_and(|entry| matches!(entry.value, Value::List(_)))
+        };
+        call.awaited().into_iter().find(is_list)
     }
 
     fn set(&self, key: &str, now: i64) -> Result<Option<&BTreeSet<String>>, &'static str> {
@@ -324,6 +361,22 @@ mod tests {
             list(&["x", "1"])
         );
         assert_eq!(last(&["LPUSH l a", "GET l"]), Reply::Error(WRONG_TYPE.to_owned()));
+    }
+
+    #[test]
+    fn who_waits_is_served_with_what_there_is() {
+        let pushed = ["LPUSH l a", "LPUSH l b", "LPUSH l c"];
+        let after = |line: &str| last(&[&pushed[..], &[line]].concat());
+        assert_eq!(after("BLPOP k l 1"), list(&["l", "c"]));
+        assert_eq!(after("BRPOP l k 1"), list(&["l", "a"]));
+        assert_eq!(after("BLMOVE l k LEFT RIGHT 1"), Reply::Bulk("c".to_owned()));
+        let several = Reply::List(vec![Reply::Bulk("l".to_owned()), list(&["c", "b"])]);
+        assert_eq!(after("BLMPOP 1 2 k l LEFT COUNT 2"), several);
+        assert_eq!(after("BLPOP k 1"), Reply::Nil);
+        let mut model = Model::default();
+        pushed.iter().for_each(|line| drop(model.run(&Call::of(line), 1_000)));
+        assert_eq!(model.ready(&Call::of("BLPOP k l 1"), 1_000), Some("l"));
+        assert_eq!(model.ready(&Call::of("BLMOVE k l LEFT RIGHT 1"), 1_000), None);
     }
 
     #[test]

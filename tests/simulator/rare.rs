@@ -42,6 +42,16 @@ rare! {
     UnackedLost "a write that nobody was told of did not outlive a crash",
     Expired "a key expired",
     Loading "a call met a shard in rebuild",
+    WatchFailed "EXEC ran nothing because a watched key had changed",
+    ExecAborted "EXEC ran nothing because a command was not queued",
+    ExecOverShards "EXEC ran over several shards",
+    ExecPanicked "EXEC panicked half way",
+    ServedElsewhere "a wait was served on another shard than its client's",
+    ServedChain "a wait was served with what another wait had moved",
+    ServePanicked "serving a wait panicked",
+    TimedOut "a wait timed out",
+    EndedWhileWaiting "a client ended while it waited",
+    WaitedAgain "a wait was registered again at a shard that was rebuilt",
     GaveUp "the process ended because a shard could not be rebuilt",
 }
 

@@ -70,7 +70,10 @@ impl Reply {
             "*" => {
                 let mut at = at;
                 let mut elements = Vec::new();
-                for _ in 0..number()? {
+                let Ok(count) = usize::try_from(number()?) else {
+                    return Ok(Some((Reply::Nil, at)));
+                };
+                for _ in 0..count {
                     let Some((element, len)) = Reply::take(&bytes[at..])? else { return Ok(None) };
                     elements.push(element);
                     at += len;
@@ -95,6 +98,7 @@ mod tests {
         assert_eq!((number, more), (Reply::Int(5), 4));
         let cut = (0..len).map(|end| Reply::take(&bytes[..end]));
         assert!(cut.into_iter().all(|reply| reply == Ok(None)), "a part of one is none");
+        assert_eq!(Reply::take(b"*-1\r\n"), Ok(Some((Reply::Nil, 5))));
         assert!(Reply::take(b"OK\r\n").is_err());
     }
 }

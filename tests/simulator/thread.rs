@@ -97,6 +97,7 @@ impl Thread {
                 Box::new(Loading),
                 Box::new(JournalWrites),
                 Box::new(Paused),
+                Box::new(witness.clone()),
             ],
             sinks: vec![Box::new(witness.clone()), Box::new(fuse.clone())],
             listeners: vec![Box::new(witness), Box::new(fuse.clone())],
@@ -138,6 +139,7 @@ impl Thread {
     pub fn accept(&mut self, id: u64, context: &mut Context) {
         let home = Home { thread: self.number, connection: self.places };
         self.connections.insert(self.places, Connection::new(id, home, context));
+        context.history.borrow_mut().accepted(id, self.number);
         self.places += 1;
     }
 
@@ -165,6 +167,7 @@ impl Thread {
         let ran = catch_unwind(AssertUnwindSafe(|| work(self)));
         if ran.is_err() {
             context.met(Rare::ShardPanic);
+            context.history.borrow_mut().broke();
             self.shard.distrust();
             self.is_woken = true;
         }
@@ -180,6 +183,10 @@ impl Thread {
                     && returned.torn
                 {
                     context.met(Rare::TornLoan);
+                    context.history.borrow_mut().broke();
+                }
+                if matches!(letter, Letter::WaitAgain(_)) {
+                    context.met(Rare::WaitedAgain);
                 }
                 self.guarded(context, |thread| thread.shard.receive(letter));
             }
@@ -217,6 +224,9 @@ impl Thread {
         history.borrow_mut().settle(self.number);
         let is_idle = context.history.borrow().calls == calls;
         self.end_turn(is_idle, context);
+        if self.shard.phase() != Phase::Serving {
+            history.borrow_mut().broke();
+        }
         if self.shard.phase() == Phase::Suspect {
             self.rebuild(context);
         }
@@ -347,8 +357,11 @@ impl Thread {
                     self.is_woken = true;
                 }
                 Asked::Unpark(mut batch, outcome) => {
-                    self.shard.unpark(&mut batch, outcome);
-                    self.shard.file(batch);
+                    // The batch is lost where that panics.
+                    self.guarded(context, |thread| {
+                        thread.shard.unpark(&mut batch, outcome);
+                        thread.shard.file(batch);
+                    });
                     self.is_woken = true;
                 }
             }

@@ -4,13 +4,16 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
+use troupe::base::slot;
+use troupe::commands::call::Call;
 use troupe::commands::error::CommandError;
 use troupe::hook::push::Push;
-use troupe::hook::{Called, Listener, Outcome, Sink};
+use troupe::hook::{Called, Gate, Listener, Outcome, Sink, Standing};
 use troupe::keyspace::key::Key;
 use troupe::keyspace::listener::Event;
+use troupe::session::Session;
 
-use crate::checks::history::{Ended, History};
+use crate::checks::history::{Ended, History, Told};
 use crate::rare::{Counts, Rare};
 
 /// The number of a client whose calls are not told.
@@ -30,6 +33,20 @@ pub struct Witness {
     pub rare: Rc<RefCell<Counts>>,
 }
 
+impl Witness {
+    /// Where EXEC ran over several shards, that was rare.
+    fn note_exec(&self, called: &Called<'_>) {
+        let keys = std::mem::take(&mut self.history.borrow_mut().exec_keys);
+        let owner = |key: &String| called.call.map.owner(slot::of(key.as_bytes()));
+        let mut owners = keys.iter().map(owner);
+        if let Some(first) = owners.next()
+            && owners.any(|owner| owner != first)
+        {
+            self.rare.borrow_mut().met(Rare::ExecOverShards);
+        }
+    }
+}
+
 impl Sink for Witness {
     fn called(&mut self, called: &Called<'_>, _pushes: &mut Vec<Push>) {
         if called.session.id == NOBODY {
@@ -47,10 +64,43 @@ impl Sink for Witness {
             };
             self.rare.borrow_mut().met(rare);
         }
-        let (raw, now) = (called.call.raw, called.now.0);
-        let has_effects = !called.effects.is_empty();
-        let client = called.session.id;
-        self.history.borrow_mut().ran(self.shard, client, raw, now, ended, has_effects);
+        let told = Told {
+            shard: self.shard,
+            connection: called.session.id,
+            raw: called.call.raw,
+            now: called.now.0,
+            ended,
+            error: match called.outcome {
+                Outcome::Failed(error) => Some(error.to_string()),
+                _ => None,
+            },
+            effects: called.effects,
+            has_waited: called.has_waited,
+        };
+        self.history.borrow_mut().ran(told);
+        self.note_exec(called);
+    }
+
+    fn waits(&mut self, called: &Called<'_>, _pushes: &mut Vec<Push>) {
+        let (client, raw) = (called.session.id, called.call.raw);
+        self.history.borrow_mut().waits(client, raw, called.now.0);
+    }
+
+    fn queued(&mut self, call: &Call<'_>, session: &Session) {
+        self.history.borrow_mut().queued(session.id, call.raw);
+    }
+}
+
+/// It lets everything pass, and is asked last: so it knows when a call begins.
+impl Gate for Witness {
+    fn admit(
+        &mut self,
+        call: &Call<'_>,
+        session: &Session,
+        _standing: &Standing<'_>,
+    ) -> Result<(), CommandError> {
+        self.history.borrow_mut().begins(self.shard, session.id, call.raw, call.now.0);
+        Ok(())
     }
 }
 

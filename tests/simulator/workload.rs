@@ -3,19 +3,27 @@
 //! Every value is written once only, so that a reply tells which call it has seen. Some keys share
 //! a hash tag and so a slot. Names say what a key mostly holds: s strings, c counters, l lists, q
 //! lists of digits, w weights for SORT, e sets, x strings that expire.
+//!
+//! Some calls come in sequences: what is watched, MULTI, what is queued, EXEC. Pipelines cut them
+//! anywhere. Calls that wait do so on lists, for a short time, and others push.
+
+use std::collections::VecDeque;
 
 use fastrand::Rng;
 use troupe::resp::encode;
 
 /// Keys that are called for.
-pub const KEYS: [&str; 30] = [
-    "s0", "s1", "s2", "s3", "{t}s0", "{t}s1", "c0", "c1", "{t}c0", "l0", "l1", "{t}l0", "q0", "q1",
-    "w0", "w1", "w2", "w3", "e0", "e1", "e2", "{t}e0", "{t}e1", "x0", "x1", "{t}x0", "m0", "m1",
-    "m2", "{t}m0",
+pub const KEYS: [&str; 31] = [
+    "s0", "s1", "s2", "s3", "{t}s0", "{t}s1", "c0", "c1", "{t}c0", "l0", "l1", "l2", "{t}l0", "q0",
+    "q1", "w0", "w1", "w2", "w3", "e0", "e1", "e2", "{t}e0", "{t}e1", "x0", "x1", "{t}x0", "m0",
+    "m1", "m2", "{t}m0",
 ];
 
 /// Calls of one pipeline, at most.
 const PIPELINE_MAX: u32 = 20;
+
+/// One call in so many begins a transaction.
+const TRANSACTION_EVERY: u32 = 16;
 
 /// One call, word by word.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,12 +54,54 @@ impl Call {
         let at = |at: usize| words[at].as_str();
         Some(match self.name() {
             "MSET" => words[1..].iter().step_by(2).map(String::as_str).collect(),
-            "MGET" | "DEL" | "SINTERSTORE" => words[1..].iter().map(String::as_str).collect(),
+            "MGET" | "DEL" | "SINTERSTORE" | "WATCH" => {
+                words[1..].iter().map(String::as_str).collect()
+            }
+            "MULTI" | "EXEC" | "DISCARD" | "UNWATCH" => Vec::new(),
+            "BLPOP" | "BRPOP" => words[1..words.len() - 1].iter().map(String::as_str).collect(),
+            "BLMPOP" => {
+                let count: usize = words[2].parse().unwrap_or(0);
+                words[3..3 + count].iter().map(String::as_str).collect()
+            }
             "DEBUG" => words[2..].iter().map(String::as_str).collect(),
-            "RENAME" | "COPY" | "LMOVE" => vec![at(1), at(2)],
+            "RENAME" | "COPY" | "LMOVE" | "BLMOVE" => vec![at(1), at(2)],
             "DBSIZE" | "KEYS" | "FLUSHALL" | "SORT" => return None,
             _ => vec![at(1)],
         })
+    }
+
+    /// Whether it waits where there is nothing for it.
+    pub fn may_wait(&self) -> bool {
+        matches!(self.name(), "BLPOP" | "BRPOP" | "BLMPOP" | "BLMOVE")
+    }
+
+    /// The keys that it waits for.
+    pub fn awaited(&self) -> Vec<&str> {
+        let mut keys = self.keys().unwrap_or_default();
+        if self.name() == "BLMOVE" {
+            keys.truncate(1);
+        }
+        keys
+    }
+
+    /// For how long it waits, in milliseconds.
+    pub fn timeout_ms(&self) -> i64 {
+        let word = if self.name() == "BLMPOP" { self.0.get(1) } else { self.0.last() };
+        let seconds: f64 = word.and_then(|word| word.parse().ok()).unwrap_or(0.0);
+        (seconds * 1_000.0).ceil() as i64
+    }
+
+    /// The same for this key alone, where it waits for several.
+    pub fn narrowed(&self, key: &str) -> Call {
+        let words: Vec<&str> = self.0.iter().map(String::as_str).collect();
+        match *words {
+            ["BLPOP" | "BRPOP", .., timeout] => Call::of(&format!("{} {key} {timeout}", words[0])),
+            ["BLMPOP", timeout, _, ..] => {
+                let rest = words[3 + self.keys().unwrap_or_default().len()..].join(" ");
+                Call::of(&format!("BLMPOP {timeout} 1 {key} {rest}"))
+            }
+            _ => self.clone(),
+        }
     }
 }
 
@@ -70,6 +120,8 @@ pub struct Workload {
     values: u32,
     /// Calls that are still to come.
     left: u32,
+    /// Those that come first.
+    pending: VecDeque<Call>,
     /// Of a hundred calls, how many panic.
     panics: u32,
 }
@@ -77,12 +129,13 @@ pub struct Workload {
 impl Workload {
     /// What a client calls in a run.
     pub fn new(client: u32, calls: u32, has_panics: bool, rng: Rng) -> Workload {
-        Workload { rng, client, values: 0, left: calls, panics: u32::from(has_panics) }
+        let (pending, panics) = (VecDeque::new(), u32::from(has_panics));
+        Workload { rng, client, values: 0, left: calls, pending, panics }
     }
 
     /// True when all was called.
     pub fn is_over(&self) -> bool {
-        self.left == 0
+        self.left == 0 && self.pending.is_empty()
     }
 
     /// The next pipeline.
@@ -92,9 +145,53 @@ impl Workload {
             1 => 4,
             _ => PIPELINE_MAX,
         };
-        let count = self.rng.u32(1..=most).min(self.left);
-        self.left -= count;
-        (0..count).map(|_| self.call()).collect()
+        let count = self.rng.u32(1..=most);
+        let mut calls = Vec::new();
+        while calls.len() < count as usize && !self.is_over() {
+            if self.pending.is_empty() && self.rng.u32(..TRANSACTION_EVERY) == 0 {
+                self.transaction();
+            }
+            let next = self.pending.pop_front();
+            calls.push(next.unwrap_or_else(|| self.call()));
+            self.left = self.left.saturating_sub(1);
+        }
+        calls
+    }
+
+    /// A transaction is to come.
+    fn transaction(&mut self) {
+        let mut calls = Vec::new();
+        if self.rng.u8(..3) > 0 {
+            let count = self.rng.usize(1..=3);
+            let watched: Vec<&str> = (0..count).map(|_| self.watched_key()).collect();
+            calls.push(Call::of(&format!("WATCH {}", watched.join(" "))));
+            calls.extend((0..self.rng.u32(..3)).map(|_| self.call()));
+            if self.rng.u8(..10) == 0 {
+                calls.push(Call::of("UNWATCH"));
+            }
+        }
+        calls.push(Call::of("MULTI"));
+        for _ in 0..self.rng.u32(1..=4) {
+            let line = match self.rng.u32(..10) {
+                0 => self.on_waiting(),
+                1 => self.on_everything(),
+                2..6 => self.on_several(),
+                _ => {
+                    calls.push(self.call());
+                    continue;
+                }
+            };
+            calls.push(Call::of(&line));
+        }
+        let end = if self.rng.u8(..10) == 0 { "DISCARD" } else { "EXEC" };
+        calls.push(Call::of(end));
+        self.pending.extend(calls);
+    }
+
+    /// One that others change too.
+    fn watched_key(&mut self) -> &'static str {
+        let initial = ['s', 'c', 'x', 'm', 'l'][self.rng.usize(..5)];
+        self.key(initial)
     }
 
     fn value(&mut self) -> String {
@@ -155,8 +252,8 @@ impl Workload {
             7 => format!("DEL {}", self.several('m', count)),
             8 => format!("DEL {} {}", self.any_key(), self.any_key()),
             9..11 => {
-                let initial = if self.rng.bool() { 's' } else { 'm' };
-                format!("RENAME {} {}", self.key(initial), self.key('s'))
+                let [from, to] = [['s', 's'], ['m', 's'], ['l', 'l']][self.rng.usize(..3)];
+                format!("RENAME {} {}", self.key(from), self.key(to))
             }
             _ => format!("COPY {} {} REPLACE", self.key('s'), self.key('s')),
         }
@@ -168,12 +265,25 @@ impl Workload {
     }
 
     fn on_lists(&mut self) -> String {
-        match self.rng.u32(..10) {
+        match self.rng.u32(..14) {
             0..3 => format!("LPUSH {} {}", self.key('l'), self.value()),
+            10..14 => self.on_waiting(),
             3..5 => format!("RPOP {}", self.key('l')),
             5..7 => format!("LMOVE {} {} LEFT RIGHT", self.key('l'), self.key('l')),
             7 => format!("LRANGE {} 0 -1", self.key('l')),
             _ => format!("LPUSH {} {}", self.key('q'), self.rng.u32(..4)),
+        }
+    }
+
+    fn on_waiting(&mut self) -> String {
+        let ms = if self.rng.u8(..8) == 0 { 3_000 } else { 400 };
+        let timeout = f64::from(self.rng.u32(10..ms)) / 1_000.0;
+        let count = self.rng.usize(1..=3);
+        match self.rng.u32(..10) {
+            0..3 => format!("BLPOP {} {timeout}", self.several('l', count)),
+            3..5 => format!("BRPOP {} {timeout}", self.several('l', count)),
+            5..9 => format!("BLMOVE {} {} LEFT RIGHT {timeout}", self.key('l'), self.key('l')),
+            _ => format!("BLMPOP {timeout} {count} {} LEFT COUNT 2", self.several('l', count)),
         }
     }
 
@@ -224,10 +334,16 @@ mod tests {
         }
         let expected = [
             "APPEND",
+            "BLMOVE",
+            "BLMPOP",
+            "BLPOP",
+            "BRPOP",
             "COPY",
             "DBSIZE",
             "DEBUG",
             "DEL",
+            "DISCARD",
+            "EXEC",
             "FLUSHALL",
             "GET",
             "INCR",
@@ -237,6 +353,7 @@ mod tests {
             "LRANGE",
             "MGET",
             "MSET",
+            "MULTI",
             "PERSIST",
             "PEXPIRE",
             "PEXPIRETIME",
@@ -247,11 +364,12 @@ mod tests {
             "SINTERSTORE",
             "SMEMBERS",
             "SORT",
+            "UNWATCH",
+            "WATCH",
         ];
-        assert_eq!(
-            (calls, names.iter().map(String::as_str).collect::<Vec<_>>()),
-            (5_000, expected.into())
-        );
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        assert_eq!(names, expected);
+        assert!((5_000..5_020).contains(&calls), "{calls}: a transaction may be under way");
     }
 
     #[test]
@@ -263,5 +381,18 @@ mod tests {
         assert_eq!(keys("DEBUG PANIC-LENT a b").as_deref(), Some("a b"));
         assert_eq!(keys("SET a b PX 5").as_deref(), Some("a"));
         assert_eq!(keys("DBSIZE"), None);
+        assert_eq!(keys("WATCH a b").as_deref(), Some("a b"));
+        assert_eq!(keys("BLPOP a b 0.1").as_deref(), Some("a b"));
+        assert_eq!(keys("BLMPOP 0.1 2 a b LEFT COUNT 2").as_deref(), Some("a b"));
+    }
+
+    #[test]
+    fn a_call_that_waits_says_for_what_and_how_long() {
+        let call = Call::of("BLMOVE a b LEFT RIGHT 0.25");
+        assert_eq!((call.awaited(), call.timeout_ms()), (vec!["a"], 250));
+        let call = Call::of("BLMPOP 0.1 2 a b LEFT COUNT 2");
+        assert_eq!((call.awaited(), call.timeout_ms()), (vec!["a", "b"], 100));
+        assert_eq!(call.narrowed("b"), Call::of("BLMPOP 0.1 1 b LEFT COUNT 2"));
+        assert_eq!(Call::of("BRPOP a b 1").narrowed("b"), Call::of("BRPOP b 1"));
     }
 }

@@ -329,6 +329,8 @@ impl World {
     /// Notes what ran.
     fn note_calls(&mut self) {
         let notes = std::mem::take(&mut self.context.history.borrow_mut().notes);
+        let met = std::mem::take(&mut self.context.history.borrow_mut().met);
+        met.into_iter().for_each(|rare| self.context.met(rare));
         notes.iter().for_each(|note| self.context.note(format_args!("{note}")));
     }
 
@@ -378,6 +380,7 @@ fn shard_of((number, thread): (usize, &mut Thread)) -> quiet::Shard {
     quiet::Shard {
         phase: report.phase,
         waiting: report.waiting,
+        cared_for: report.cares.watched + report.cares.awaited,
         here: report.slots,
         own: map.slots_of(number as u16).count(),
         epoch: map.epoch(),

@@ -30,6 +30,8 @@ pub enum What {
     Call(Call, i64),
     /// A key that expired, at a time when its deadline had passed.
     Expired(String, i64),
+    /// A transaction, with all that changed in it.
+    Transaction(Vec<What>),
     /// Nothing: it was taken back before its turn ended.
     Nothing,
 }
@@ -39,6 +41,7 @@ impl What {
         match self {
             What::Call(call, now) => drop(model.run(call, *now)),
             What::Expired(key, now) => drop(model.expire(key, *now)),
+            What::Transaction(all) => all.iter().for_each(|what| what.apply(model)),
             What::Nothing => {}
         }
     }
@@ -73,6 +76,15 @@ pub struct Durability {
     pub now: i64,
     /// The last change of everything.
     last_of_all: Option<ChangeId>,
+    /// A transaction is under way: what changes is a part of it.
+    transaction: Option<Transaction>,
+}
+
+/// A transaction under way.
+#[derive(Debug, Default)]
+struct Transaction {
+    /// Its change, once it has changed something.
+    id: Option<ChangeId>,
 }
 
 /// What a crash came to.
@@ -98,9 +110,20 @@ impl Durability {
 
     /// A call, or time, changed these keys on a shard; none given: all there are.
     pub fn changed(&mut self, shard: u16, what: What, keys: Option<&[&str]>) -> ChangeId {
-        let id = self.changes.len();
-        self.changes.push(Change { what, shard, at: self.now, journaled: None, is_shown: false });
-        self.turns[usize::from(shard)].push(id);
+        let id = match self.transaction.as_ref().map(|transaction| transaction.id) {
+            None => self.add(shard, what),
+            Some(None) => {
+                let id = self.add(shard, What::Transaction(vec![what]));
+                self.transaction = Some(Transaction { id: Some(id) });
+                id
+            }
+            Some(Some(id)) => {
+                if let What::Transaction(all) = &mut self.changes[id].what {
+                    all.push(what);
+                }
+                id
+            }
+        };
         match keys {
             Some(keys) => keys.iter().for_each(|key| {
                 self.last.insert((*key).to_owned(), id);
@@ -111,6 +134,26 @@ impl Durability {
             }
         }
         id
+    }
+
+    fn add(&mut self, shard: u16, what: What) -> ChangeId {
+        let id = self.changes.len();
+        self.changes.push(Change { what, shard, at: self.now, journaled: None, is_shown: false });
+        self.turns[usize::from(shard)].push(id);
+        id
+    }
+
+    /// A transaction begins: what changes up to its end is one change.
+    pub fn begin(&mut self) {
+        self.transaction = Some(Transaction::default());
+    }
+
+    /// The transaction is over, and has left nothing behind where it is not whole. Returns whether
+    /// it has changed anything.
+    pub fn end(&mut self, is_whole: bool) -> bool {
+        let id = self.transaction.take().and_then(|transaction| transaction.id);
+        id.filter(|_| !is_whole).into_iter().for_each(|id| self.take_back(id));
+        id.is_some() && is_whole
     }
 
     /// A change of the turn under way was taken back.
@@ -263,6 +306,23 @@ mod tests {
         for there in [&["SET b 2"][..], &["SET a 1", "SET b 2"], &["SET a 2"]] {
             let recovered = durability.recovered(&model(there), Policy::Never);
             assert!(recovered.is_err(), "{there:?}");
+        }
+    }
+
+    #[test]
+    fn a_transaction_is_one_change_or_none() {
+        for is_whole in [true, false] {
+            let mut durability = Durability::new(Model::default(), 1);
+            durability.begin();
+            change(&mut durability, 0, "SET a 1");
+            change(&mut durability, 0, "SET b 1");
+            assert_eq!(durability.end(is_whole), is_whole);
+            durability.appended(0);
+            durability.taken(0);
+            let mut is_there =
+                |lines: &[&str]| durability.recovered(&model(lines), Policy::Never).is_ok();
+            assert!(is_there(&[]) && !is_there(&["SET a 1"]), "half of it is there");
+            assert_eq!(is_there(&["SET a 1", "SET b 1"]), is_whole);
         }
     }
 

@@ -10,14 +10,24 @@
 //! is more than linearizability per key, and has multi-key calls whole.
 //!
 //! A call that panicked, or was refused, has no effect, and its error is the reply.
+//!
+//! What EXEC runs stands together in the order, with no call of others in between, and its replies
+//! are those of EXEC. A call that waits stands where it is served, ahead of whatever comes behind
+//! the call that brought something for it; where its time is over, there must be nothing for it. A
+//! shard that is rebuilt does not serve, and it takes a while until all wait there again.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use super::Broken;
 use super::durability::{ChangeId, Durability, What};
+use super::watched::Watches;
 use crate::model::{self, Entry, Model};
+use crate::rare::Rare;
 use crate::reply::Reply;
 use crate::workload::Call;
+
+/// How long after a rebuild somebody may still wait for what is there, in milliseconds.
+const UNREST_MS: i64 = 1_000;
 
 /// How a shard says that a call ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,10 +40,33 @@ pub enum Ended {
     Panicked(String),
 }
 
+/// What a shard tells of a call that ended.
+#[derive(Debug)]
+pub struct Told<'a> {
+    /// The shard.
+    pub shard: u16,
+    /// Whose call it is.
+    pub connection: u64,
+    /// As it stands in the batch.
+    pub raw: &'a [u8],
+    /// The time of the batch.
+    pub now: i64,
+    /// How it ended.
+    pub ended: Ended,
+    /// The error with which it ran.
+    pub error: Option<String>,
+    /// What it changed, in RESP.
+    pub effects: &'a [u8],
+    /// It has waited.
+    pub has_waited: bool,
+}
+
 /// What has to be said to a call.
 #[derive(Debug)]
 struct Expected {
     call: Call,
+    /// What it ran, where it is EXEC.
+    nested: Vec<Call>,
     reply: Reply,
     /// It has changed something.
     is_write: bool,
@@ -41,15 +74,71 @@ struct Expected {
     shows: Vec<ChangeId>,
 }
 
+impl Expected {
+    /// One that shows nothing.
+    fn plain(call: Call, reply: Reply) -> Expected {
+        Expected { call, nested: Vec::new(), reply, is_write: false, shows: Vec::new() }
+    }
+
+    /// A reply to it, with what has no order put into one.
+    fn ordered(&self, reply: Reply) -> Reply {
+        match reply {
+            Reply::List(replies) if self.nested.len() == replies.len() => {
+                let each = self.nested.iter().zip(replies);
+                Reply::List(each.map(|(call, reply)| ordered(call, reply)).collect())
+            }
+            reply => ordered(&self.call, reply),
+        }
+    }
+}
+
+fn ordered(call: &Call, reply: Reply) -> Reply {
+    if model::has_no_order(call) { reply.sorted() } else { reply }
+}
+
+/// What is queued behind MULTI.
+#[derive(Debug, Default)]
+struct Multi {
+    queued: Vec<Call>,
+    is_aborted: bool,
+}
+
+/// A call that waits.
+#[derive(Debug)]
+struct Wait {
+    since: i64,
+    until: i64,
+    /// When its batch came home.
+    parked: Option<i64>,
+    /// Since when there is something for it.
+    ready: Option<i64>,
+}
+
+/// An EXEC that runs.
+#[derive(Debug)]
+struct Exec {
+    connection: u64,
+    replies: Vec<Reply>,
+    before: Model,
+    tick: u64,
+}
+
 /// One connection's calls.
 #[derive(Debug, Default)]
 struct Connection {
+    /// Its thread.
+    home: u16,
     /// Sent, and not run yet.
     sent: VecDeque<Call>,
     /// Run, and not answered yet.
     ran: VecDeque<Expected>,
     /// Bytes of a reply that is not whole yet.
     rest: Vec<u8>,
+    multi: Option<Multi>,
+    watches: Watches,
+    /// The next call waits.
+    wait: Option<Wait>,
+    is_closed: bool,
 }
 
 /// All that clients sent and were answered since the process started.
@@ -68,10 +157,22 @@ pub struct History {
     pub now: i64,
     /// What is to be noted in the trace.
     pub notes: Vec<String>,
+    /// What was rare.
+    pub met: Vec<Rare>,
     /// The first promise that was broken.
     pub broken: Option<Broken>,
     /// What expired on a shard since its last call ended.
     expired: BTreeMap<u16, Vec<(String, Entry, ChangeId)>>,
+    /// The transaction that runs. None goes on in another turn than it begins.
+    exec: Option<Exec>,
+    /// Things that have happened.
+    tick: u64,
+    /// When a shard did not serve.
+    unrest: i64,
+    /// Where the call before has moved something, which had waited.
+    moved: Option<String>,
+    /// The keys of the last EXEC that ran.
+    pub exec_keys: Vec<String>,
 }
 
 impl History {
@@ -85,9 +186,20 @@ impl History {
             calls: 0,
             now: 0,
             notes: Vec::new(),
+            met: Vec::new(),
             broken: None,
             expired: BTreeMap::new(),
+            exec: None,
+            tick: 0,
+            unrest: i64::MIN / 2,
+            moved: None,
+            exec_keys: Vec::new(),
         }
+    }
+
+    /// A thread has taken in a client.
+    pub fn accepted(&mut self, connection: u64, home: u16) {
+        self.connections.entry(connection).or_default().home = home;
     }
 
     /// A client has sent calls.
@@ -96,50 +208,348 @@ impl History {
         sent.extend(calls.iter().cloned());
     }
 
-    /// A shard ran the next call of a connection, `raw` as it stands in the batch, at the time
-    /// `now` of the batch. It must be the connection's next call.
-    pub fn ran(
-        &mut self,
-        shard: u16,
-        connection: u64,
-        raw: &[u8],
-        now: i64,
-        ended: Ended,
-        has_effects: bool,
-    ) {
+    /// A shard does not serve, since it panicked: who watches its keys may be told that they have
+    /// changed.
+    pub fn broke(&mut self) {
+        self.unrest = self.now;
+        self.connections.values_mut().for_each(|log| log.watches.touched(None));
+    }
+
+    fn is_restless(&self) -> bool {
+        self.now - self.unrest <= UNREST_MS
+    }
+
+    /// Whether somebody may not be known where a shard was rebuilt: he waits there again when his
+    /// batch is home, which the disk may hold back.
+    fn may_be_late(&self, wait: &Wait) -> bool {
+        let is_home = wait.parked.is_some_and(|parked| self.now - parked > UNREST_MS);
+        self.is_restless() || (wait.since <= self.unrest && !is_home)
+    }
+
+    /// The batch of a client that waits is home.
+    pub fn parked(&mut self, connection: u64) {
+        let wait = self.connections.get_mut(&connection).and_then(|log| log.wait.as_mut());
+        wait.into_iter().for_each(|wait| wait.parked = wait.parked.or(Some(self.now)));
+    }
+
+    /// Whether a call is one of a transaction that EXEC, the next call of the connection, runs.
+    fn is_nested(&self, connection: u64, raw: &[u8]) -> bool {
+        self.connections.get(&connection).is_some_and(|log| {
+            let next = log.sent.front().filter(|call| call.name() == "EXEC");
+            log.multi.is_some() && next.is_some_and(|exec| exec.encoded() != raw)
+        })
+    }
+
+    /// A shard is about to run a call, or asks whether it could. What went ahead of it, as the end
+    /// of a key that has expired, stays whatever comes of it.
+    pub fn begins(&mut self, shard: u16, connection: u64, raw: &[u8], now: i64) {
+        if self.exec.is_some() {
+            return;
+        }
+        self.settle(shard);
+        if self.is_nested(connection, raw) {
+            self.begin_exec(connection, now);
+        }
+    }
+
+    fn begin_exec(&mut self, connection: u64, now: i64) {
         let log = self.connections.entry(connection).or_default();
-        let call = match log.sent.pop_front() {
-            Some(call) if call.encoded() == raw => call,
+        if let Some(key) = log.watches.must_fail(now) {
+            let broken = format!("EXEC of {connection} runs though {key}, watched, has changed");
+            return self.fail(broken);
+        }
+        let (before, tick) = (self.model.clone(), self.tick);
+        self.exec = Some(Exec { connection, replies: Vec::new(), before, tick });
+        self.durability.begin();
+    }
+
+    /// Takes the next call of a connection, which must be this one.
+    fn take_next(&mut self, connection: u64, raw: &[u8]) -> Option<Call> {
+        let log = self.connections.entry(connection).or_default();
+        match log.sent.pop_front() {
+            Some(call) if call.encoded() == raw => Some(call),
             next => {
                 let raw = String::from_utf8_lossy(raw);
-                return self.fail(format!("{next:?} is next on {connection}, and {raw:?} ran"));
+                self.fail(format!("{next:?} is next on {connection}, and {raw:?} ran"));
+                None
+            }
+        }
+    }
+
+    /// Looks whether anybody still waits for something that was there before.
+    fn check_waits(&mut self) {
+        let is_left = |(_, log): &(&u64, &Connection)| {
+            let is_left = |wait: &Wait| wait.ready.is_some() && !self.may_be_late(wait);
+            !log.is_closed && log.wait.as_ref().is_some_and(is_left)
+        };
+        if let Some((connection, log)) = self.connections.iter().find(is_left) {
+            let (call, wait) = (log.sent.front(), &log.wait);
+            self.fail(format!("{connection} is not served: {call:?}, {wait:?}"));
+        }
+    }
+
+    /// A call of a connection was queued.
+    pub fn queued(&mut self, connection: u64, raw: &[u8]) {
+        self.check_waits();
+        let Some(call) = self.take_next(connection, raw) else { return };
+        self.notes.push(format!("{connection}: {call} is queued"));
+        let log = self.connections.entry(connection).or_default();
+        let Some(multi) = &mut log.multi else {
+            return self.fail(format!("{call} of {connection} is queued without MULTI"));
+        };
+        multi.queued.push(call.clone());
+        log.ran.push_back(Expected::plain(call, Reply::Status("QUEUED".to_owned())));
+    }
+
+    /// The next call of a connection begins to wait.
+    pub fn waits(&mut self, connection: u64, raw: &[u8], now: i64) {
+        self.check_waits();
+        let log = self.connections.entry(connection).or_default();
+        let Some(call) = log.sent.front().filter(|call| call.encoded() == raw) else {
+            let next = log.sent.front().cloned();
+            return self.fail(format!("{next:?} is next on {connection}, and something waits"));
+        };
+        self.notes.push(format!("{connection} waits: {call}"));
+        if self.model.ready(call, now).is_some() || log.multi.is_some() || !call.may_wait() {
+            let call = call.clone();
+            return self.fail(format!("{call} of {connection} waits"));
+        }
+        let until = now + call.timeout_ms();
+        log.wait = Some(Wait { since: self.now, until, parked: None, ready: None });
+    }
+
+    /// A shard ran the next call of a connection. It must be the connection's next call.
+    pub fn ran(&mut self, told: Told<'_>) {
+        let Told { connection, raw, .. } = told;
+        if let Some(exec) = self.exec.as_ref().filter(|exec| exec.connection != connection) {
+            let (raw, other) = (String::from_utf8_lossy(raw), exec.connection);
+            return self.fail(format!("{raw:?} ran in the middle of a transaction of {other}"));
+        }
+        if self.is_nested(connection, raw) {
+            return self.ran_nested(&told);
+        }
+        if !told.has_waited {
+            self.check_waits();
+            self.moved = None;
+        }
+        let Some(call) = self.take_next(connection, raw) else { return };
+        self.calls += 1;
+        let Told { shard, ref ended, has_waited, .. } = told;
+        let has_effects = !told.effects.is_empty();
+        self.notes.push(format!("{connection} on shard {shard}: {call}, {ended:?}, {has_effects}"));
+        self.notes.extend(told.error.as_ref().map(|error| format!("its error: {error}")));
+        let expected = match call.name() {
+            "MULTI" | "EXEC" | "DISCARD" | "WATCH" | "UNWATCH" => self.ran_around(call, &told),
+            _ if has_waited => self.ran_after_wait(call, &told),
+            _ => {
+                let expected = self.ran_plainly(call, &told);
+                let Expected { call, reply, .. } = &expected;
+                if call.may_wait() && *reply == Reply::Nil {
+                    self.fail(format!("{call} of {connection} has not waited"));
+                }
+                expected
             }
         };
-        self.calls += 1;
-        self.notes.push(format!("{connection} on shard {shard}: {call}, {ended:?}, {has_effects}"));
-        let expired = self.expired.remove(&shard).unwrap_or_default();
-        let keys = call.keys();
-        let (reply, shows) = match ended {
+        let log = self.connections.entry(connection).or_default();
+        log.ran.push_back(expected);
+        self.look();
+    }
+
+    /// One of the commands around a transaction.
+    fn ran_around(&mut self, call: Call, told: &Told<'_>) -> Expected {
+        let log = self.connections.entry(told.connection).or_default();
+        if call.name() == "EXEC" {
+            return self.ran_exec(call, told);
+        }
+        match &told.ended {
+            Ended::Refused(error) => {
+                log.multi.iter_mut().for_each(|multi| multi.is_aborted = true);
+                return Expected::plain(call, Reply::Error(error.clone()));
+            }
+            Ended::Panicked(error) => return Expected::plain(call, Reply::Error(error.clone())),
+            Ended::Ran => {}
+        }
+        let mut reply = Reply::ok();
+        match call.name() {
+            "MULTI" => log.multi = Some(Multi::default()),
+            "WATCH" => {
+                for key in call.keys().unwrap_or_default() {
+                    log.watches.begin(key, &self.model, told.now);
+                }
+                let shows = self.durability.seen(call.keys().as_deref());
+                return Expected { shows, ..Expected::plain(call, reply) };
+            }
+            "DISCARD" if log.multi.take().is_none() => {
+                reply = Reply::Error("ERR DISCARD without MULTI".to_owned());
+            }
+            _ => log.watches.clear(),
+        }
+        Expected::plain(call, reply)
+    }
+
+    /// A command of a transaction.
+    fn ran_nested(&mut self, told: &Told<'_>) {
+        let Told { shard, connection, raw, now, .. } = *told;
+        if self.exec.is_none() {
+            self.begin_exec(connection, now);
+        }
+        let Some(exec) = &mut self.exec else { return };
+        let multi = self.connections.get(&connection).and_then(|log| log.multi.as_ref());
+        let next = multi.and_then(|multi| multi.queued.get(exec.replies.len()));
+        let Some(call) = next.filter(|call| call.encoded() == raw).cloned() else {
+            let (next, raw) = (next.cloned(), String::from_utf8_lossy(raw));
+            return self.fail(format!("{next:?} is next in a transaction, and {raw:?} ran"));
+        };
+        self.notes.push(format!("{connection} on shard {shard}: EXEC: {call}, {:?}", told.ended));
+        let expected = self.ran_plainly(call, told);
+        let exec = self.exec.as_mut().expect("it was there");
+        exec.replies.push(expected.ordered(expected.reply.clone()));
+        self.look();
+    }
+
+    fn ran_exec(&mut self, call: Call, told: &Told<'_>) -> Expected {
+        let log = self.connections.entry(told.connection).or_default();
+        let multi = log.multi.take();
+        let watches =
+            if multi.is_some() { std::mem::take(&mut log.watches) } else { Watches::default() };
+        let exec = self.exec.take();
+        let is_whole = told.ended == Ended::Ran;
+        let is_write = exec.is_some() && self.durability.end(is_whole);
+        let reply = match (&told.ended, multi, exec) {
+            (Ended::Refused(error), ..) => Reply::Error(error.clone()),
+            (Ended::Panicked(error), _, exec) => {
+                if let Some(Exec { before, tick, replies, .. }) = exec {
+                    self.model = before;
+                    self.expired.remove(&told.shard);
+                    let logs = self.connections.values_mut();
+                    logs.for_each(|log| log.watches.taken_back(tick, &self.model));
+                    self.met.extend((!replies.is_empty()).then_some(Rare::ExecPanicked));
+                }
+                self.broke();
+                Reply::Error(error.clone())
+            }
+            (Ended::Ran, None, _) => Reply::Error("ERR EXEC without MULTI".to_owned()),
+            (Ended::Ran, Some(multi), None) if multi.is_aborted => {
+                self.met.push(Rare::ExecAborted);
+                let text = "EXECABORT Transaction discarded because of previous errors.";
+                Reply::Error(text.to_owned())
+            }
+            (Ended::Ran, Some(multi), Some(exec)) => {
+                if multi.is_aborted || multi.queued.len() != exec.replies.len() {
+                    self.fail(format!("{multi:?} ran as {:?}", exec.replies));
+                }
+                let keys = multi.queued.iter().map(Call::keys);
+                let keys: Option<Vec<&str>> =
+                    keys.collect::<Option<Vec<_>>>().map(|keys| keys.concat());
+                let shows = self.durability.seen(keys.as_deref());
+                self.exec_keys.extend(keys.iter().flatten().map(|key| (*key).to_owned()));
+                let (nested, reply) = (multi.queued, Reply::List(exec.replies));
+                return Expected { call, nested, reply, is_write, shows };
+            }
+            (Ended::Ran, Some(multi), None) if multi.queued.is_empty() => Reply::List(Vec::new()),
+            (Ended::Ran, Some(_), None) => {
+                self.met.push(Rare::WatchFailed);
+                // A shard that does not serve does not know either.
+                if !watches.may_fail(told.now) && !self.is_restless() {
+                    let connection = told.connection;
+                    self.fail(format!("EXEC of {connection} fails without a cause: {watches:?}"));
+                }
+                Reply::Nil
+            }
+        };
+        Expected::plain(call, reply)
+    }
+
+    /// A call on keys.
+    fn ran_plainly(&mut self, call: Call, told: &Told<'_>) -> Expected {
+        let Told { shard, connection, now, .. } = *told;
+        let is_write = !told.effects.is_empty();
+        match &told.ended {
             Ended::Ran => {
                 let reply = self.model.run(&call, now);
-                if has_effects {
+                let keys = call.keys();
+                if is_write {
                     let what = What::Call(call.clone(), now);
                     self.durability.changed(shard, what, keys.as_deref());
+                    let logs = self.connections.values_mut();
+                    logs.for_each(|log| log.watches.touched(keys.as_deref()));
                 }
-                (reply, self.durability.seen(keys.as_deref()))
+                if self.exec.is_none() {
+                    self.expired.remove(&shard);
+                }
+                let shows = self.durability.seen(keys.as_deref());
+                let plain = Expected::plain(call, reply);
+                let reply = plain.ordered(plain.reply.clone());
+                Expected { reply, is_write, shows, ..plain }
             }
-            Ended::Refused(error) => (Reply::Error(error), Vec::new()),
+            Ended::Refused(error) => {
+                let log = self.connections.entry(connection).or_default();
+                if self.exec.is_none() {
+                    log.multi.iter_mut().for_each(|multi| multi.is_aborted = true);
+                }
+                Expected::plain(call, Reply::Error(error.clone()))
+            }
             Ended::Panicked(error) => {
-                for (key, entry, change) in expired {
+                for (key, entry, change) in self.expired.remove(&shard).unwrap_or_default() {
                     self.model.entries.insert(key, entry);
                     self.durability.take_back(change);
                 }
-                (Reply::Error(error), Vec::new())
+                self.broke();
+                Expected::plain(call, Reply::Error(error.clone()))
             }
+        }
+    }
+
+    /// A call that had to wait.
+    fn ran_after_wait(&mut self, call: Call, told: &Told<'_>) -> Expected {
+        let Told { shard, connection, now, .. } = *told;
+        let log = self.connections.entry(connection).or_default();
+        let Some(wait) = log.wait.take() else {
+            let broken = format!("{connection} does not wait, and has an answer to {call}");
+            self.fail(broken);
+            return Expected::plain(call, Reply::Nil);
         };
-        let reply = if model::has_no_order(&call) { reply.sorted() } else { reply };
-        let expected = Expected { call, reply, is_write: has_effects, shows };
-        self.connections.entry(connection).or_default().ran.push_back(expected);
+        let is_elsewhere = log.home != shard;
+        if told.ended != Ended::Ran || told.error.is_some() {
+            let is_panic = matches!(told.ended, Ended::Panicked(_));
+            self.met.extend(is_panic.then_some(Rare::ServePanicked));
+            return self.ran_plainly(call, told);
+        }
+        if told.effects.is_empty() {
+            self.met.push(Rare::TimedOut);
+            let ready = self.model.ready(&call, self.now);
+            if self.now < wait.until || (ready.is_some() && !self.may_be_late(&wait)) {
+                let broken = format!("{call} of {connection} ends at {}: {wait:?}", self.now);
+                self.fail(broken);
+            }
+            return Expected::plain(call, Reply::Nil);
+        }
+        self.met.extend(is_elsewhere.then_some(Rare::ServedElsewhere));
+        let first = self.model.ready(&call, now).map(str::to_owned);
+        let key = popped(told.effects).filter(|key| call.awaited().contains(&key.as_str()));
+        let key = if call.awaited().len() == 1 { first.clone() } else { key };
+        if key.is_none() || (first != key && !self.may_be_late(&wait)) {
+            let broken = format!("{call} of {connection} has {key:?}, and {first:?} is first");
+            self.fail(broken);
+        }
+        self.met.extend((key.is_some() && key == self.moved).then_some(Rare::ServedChain));
+        self.moved = (call.name() == "BLMOVE").then(|| call.0[2].clone());
+        let narrowed = key.map_or_else(|| call.clone(), |key| call.narrowed(&key));
+        let expected = self.ran_plainly(narrowed, told);
+        Expected { call, ..expected }
+    }
+
+    /// Something has happened: who watches or waits is to know.
+    fn look(&mut self) {
+        self.tick += 1;
+        let (model, tick, now, is_whole) = (&self.model, self.tick, self.now, self.exec.is_none());
+        for log in self.connections.values_mut() {
+            log.watches.look(model, tick);
+            if let (Some(wait), Some(call), true) = (&mut log.wait, log.sent.front(), is_whole) {
+                let ready = model.ready(call, now);
+                wait.ready = ready.map(|_| wait.ready.unwrap_or(now));
+            }
+        }
     }
 
     /// A shard took a key out because it had expired, which it must have.
@@ -154,6 +564,7 @@ impl History {
         if let Some(there) = there {
             self.expired.entry(shard).or_default().push((key.to_owned(), there, change));
         }
+        self.look();
     }
 
     /// What has expired on a shard so far was not taken out for a call that may fail.
@@ -179,7 +590,7 @@ impl History {
             count += 1;
             let expected = log.ran.pop_front();
             let expected = expected.ok_or_else(|| format!("a reply to no call: {reply:?}"))?;
-            let reply = if model::has_no_order(&expected.call) { reply.sorted() } else { reply };
+            let reply = expected.ordered(reply);
             if reply != expected.reply {
                 let Expected { call, reply: wanted, .. } = expected;
                 return Err(format!("{call} was answered {reply:?}; the model says {wanted:?}"));
@@ -193,11 +604,16 @@ impl History {
         Ok(count)
     }
 
-    /// The connection is closed: what was not answered never will be.
-    pub fn closed(&mut self, connection: u64) {
+    /// The connection is closed: what was not answered never will be. Where its client waits and
+    /// that is known to its thread (`is_parked`), it is not served any more.
+    pub fn closed(&mut self, connection: u64, is_parked: bool) {
         if let Some(log) = self.connections.get_mut(&connection) {
+            log.is_closed = true;
             log.ran.clear();
             log.rest.clear();
+            if is_parked && log.wait.take().is_some() {
+                self.met.push(Rare::EndedWhileWaiting);
+            }
         }
     }
 
@@ -213,88 +629,19 @@ impl History {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A history in which these calls of connections ran, in this order, on one shard.
-    fn after(calls: &[(u64, &str)]) -> History {
-        let mut history = History::new(Model::default(), 1);
-        for (connection, line) in calls {
-            history.sent(*connection, &[Call::of(line)]);
-            ran(&mut history, *connection, line, Ended::Ran);
-        }
-        assert_eq!(history.broken, None);
-        history
-    }
-
-    fn ran(history: &mut History, connection: u64, line: &str, ended: Ended) {
-        history.ran(0, connection, &Call::of(line).encoded(), 0, ended, true);
-    }
-
-    #[test]
-    fn a_reply_must_be_what_the_order_gives() {
-        let calls = [(1, "SET a 1"), (2, "GET a")];
-        assert_eq!(after(&calls).left(2, b"$1\r\n1\r\n"), Ok(1));
-        assert!(after(&calls).left(2, b"$-1\r\n").is_err(), "it was written before");
-        assert!(after(&calls).left(2, b"$1\r\n1\r\n$1\r\n1\r\n").is_err(), "one too many");
-    }
-
-    #[test]
-    fn a_call_of_several_keys_is_seen_whole() {
-        let calls = [(1, "MSET a 1 b 1"), (2, "MGET a b")];
-        assert!(after(&calls).left(2, b"*2\r\n$1\r\n1\r\n$-1\r\n").is_err());
-        assert!(after(&calls).left(2, b"*2\r\n$1\r\n1\r\n$1\r\n1\r\n").is_ok());
-    }
-
-    #[test]
-    fn calls_of_a_connection_run_in_their_order_and_once() {
-        let mut history = History::new(Model::default(), 1);
-        history.sent(1, &[Call::of("SET a 1"), Call::of("SET b 1")]);
-        ran(&mut history, 1, "SET b 1", Ended::Ran);
-        assert!(history.broken.is_some(), "the other is first");
-        let mut history = after(&[(1, "INCR a")]);
-        ran(&mut history, 1, "INCR a", Ended::Ran);
-        assert!(history.broken.is_some(), "it ran before");
-    }
-
-    #[test]
-    fn no_reply_comes_before_its_call_ran() {
-        let mut history = History::new(Model::default(), 1);
-        history.sent(1, &[Call::of("INCR a")]);
-        assert!(history.left(1, b":1\r\n").is_err());
-    }
-
-    #[test]
-    fn what_is_refused_or_panics_has_no_effect() {
-        for ended in [Ended::Refused("BAD".to_owned()), Ended::Panicked("BAD".to_owned())] {
-            let mut history = after(&[(1, "SET a 1")]);
-            history.sent(1, &[Call::of("SET a 2"), Call::of("GET a")]);
-            ran(&mut history, 1, "SET a 2", ended);
-            ran(&mut history, 1, "GET a", Ended::Ran);
-            assert!(history.left(1, b"+OK\r\n-BAD\r\n$1\r\n2\r\n").is_err());
+/// The key that the last of these effects takes something from.
+fn popped(effects: &[u8]) -> Option<String> {
+    let (mut at, mut key) = (0, None);
+    while let Ok(Some((Reply::List(words), len))) = Reply::take(&effects[at..]) {
+        at += len;
+        if let [Reply::Bulk(name), Reply::Bulk(first), ..] = &words[..]
+            && matches!(name.as_str(), "LPOP" | "RPOP")
+        {
+            key = Some(first.clone());
         }
     }
-
-    #[test]
-    fn a_key_expires_when_its_time_has_come() {
-        let mut history = after(&[(1, "SET x 1 PX 10")]);
-        history.now = 9;
-        history.expired(0, "x");
-        assert!(history.broken.is_some());
-        let mut history = after(&[(1, "SET x 1 PX 10")]);
-        history.now = 10;
-        history.expired(0, "x");
-        assert_eq!(history.broken, None);
-    }
-
-    #[test]
-    fn a_key_that_expired_while_a_call_panicked_is_there_again() {
-        let mut history = after(&[(1, "SET x 1 PX 10")]);
-        history.now = 10;
-        history.expired(0, "x");
-        history.sent(1, &[Call::of("SET x 2")]);
-        ran(&mut history, 1, "SET x 2", Ended::Panicked("BAD".to_owned()));
-        assert_eq!(history.model.entries.len(), 1);
-    }
+    key
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@ pub mod durability;
 pub mod history;
 pub mod quiet;
 pub mod waits;
+pub mod watched;
 
 /// A promise that was broken, in words.
 pub type Broken = String;
