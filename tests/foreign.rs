@@ -55,7 +55,7 @@ impl Writer {
             return;
         }
         self.is_fresh = false;
-        let is_varied = is_varied && !HEAVY.contains(&&*name_of(sample));
+        let is_varied = is_varied && !HEAVY.contains(&&*name_of(sample)) && !is_by_name(sample);
         let variants = if is_varied { variants(sample) } else { Vec::new() };
         for variant in std::iter::once(sample).chain(&variants) {
             if !self.is_fresh {
@@ -86,6 +86,12 @@ impl Writer {
         };
         words.iter().map(own).collect()
     }
+}
+
+/// Whether a range of members by their names is asked for. Redis says nothing of it where scores
+/// differ, as those of another key may, and finds by chance what it finds.
+fn is_by_name(sample: &Words) -> bool {
+    name_of(sample).ends_with("bylex") || sample.iter().any(|word| word == b"BYLEX")
 }
 
 fn name_of(sample: &Words) -> String {
