@@ -12,7 +12,7 @@ valkey_wanted=9.1
 redis8_wanted=8.0
 
 install() {
-  if ! command -v redis-server debootstrap >/dev/null; then
+  if ! { command -v redis-server && command -v debootstrap; } >/dev/null; then
     apt-get update -qq
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq redis-server redis-tools debootstrap >/dev/null
   fi

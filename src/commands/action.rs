@@ -1,7 +1,8 @@
 //! What a command asks of the connection: things that no shard can do alone.
 //!
 //! The command has been checked in full before it becomes an action, so that performing one can
-//! fail only for reasons outside the call. The batch waits at home meanwhile.
+//! fail only for reasons outside the call. The batch waits at home meanwhile; that of a transaction
+//! waits where it runs, with all that it holds.
 
 use crate::base::millis::Millis;
 use crate::commands::filter::Filter;

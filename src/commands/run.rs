@@ -9,6 +9,7 @@ use crate::commands::error::CommandError;
 use crate::commands::walk::{Step, Walk};
 use crate::keyspace::interest::Awaited;
 use crate::keyspace::keys::Keys;
+use crate::keyspace::object::Typed;
 use crate::resp::encode::Reply;
 use crate::session::Session;
 
@@ -50,7 +51,22 @@ pub struct Blocking {
     /// Whether the key at a position of the call has something for it.
     pub is_ready: fn(&Call<'_>, &mut Keys<'_>, usize) -> bool,
     /// Runs it: an answer, or a wait.
-    pub run: fn(&Call<'_>, &mut Keys<'_>, &mut Reply<'_>) -> Result<Option<Wait>, CommandError>,
+    pub run: MayWait,
+}
+
+/// The handler of a command that waits for its keys.
+pub(crate) type MayWait =
+    fn(&Call<'_>, &mut Keys<'_>, &mut Reply<'_>) -> Result<Option<Wait>, CommandError>;
+
+impl Blocking {
+    /// Waits until any of the keys is there, as a collection of this type.
+    pub const fn on_any<T: Typed>(awaited: Awaited, run: MayWait) -> Blocking {
+        Blocking { awaited, on_first_key: false, is_ready: is_there::<T>, run }
+    }
+}
+
+fn is_there<T: Typed>(call: &Call<'_>, keys: &mut Keys<'_>, at: usize) -> bool {
+    keys.look_as::<T>(call.key(at)).is_ok_and(|there| there.is_some())
 }
 
 /// A wait of a client.
@@ -62,6 +78,13 @@ pub struct Wait {
     pub nil: Nil,
     /// Words that mean something else later, by position, with what they mean now.
     pub fixed: Vec<(usize, Vec<u8>)>,
+}
+
+impl Wait {
+    /// A wait whose words all mean later what they mean now.
+    pub fn new(until: Option<Millis>, nil: Nil) -> Wait {
+        Wait { until, nil, fixed: Vec::new() }
+    }
 }
 
 /// An answer without anything.

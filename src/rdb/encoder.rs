@@ -71,7 +71,7 @@ impl Encoder {
             self.out.push(DEADLINE_MS);
             self.out.extend(deadline.0.to_le_bytes());
         }
-        let written = write::named(&mut self.out, entry, self.compresses);
+        let written = write::typed(&mut self.out, Some(entry.key()), entry, self.compresses);
         if written.is_err() {
             self.out.truncate(start);
         }

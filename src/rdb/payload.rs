@@ -28,7 +28,7 @@ pub enum PayloadError {
 /// [`NoPlace`] for what has no place in one.
 pub fn dump(entry: &Entry, compresses: bool) -> Result<Vec<u8>, NoPlace> {
     let mut out = Vec::new();
-    let dialect = write::typed(&mut out, entry, compresses)?;
+    let dialect = write::typed(&mut out, None, entry, compresses)?;
     seal(&mut out, dialect);
     Ok(out)
 }

@@ -13,7 +13,7 @@ use crate::route::Map;
 use crate::session::Session;
 use crate::settings::Settings;
 use crate::shard::Ticks;
-use crate::shard::execute::{Around, Ended, Engine, Marks, Origin};
+use crate::shard::execute::{Around, Ended, Engine, Origin};
 use crate::shard::transaction::refused_in_queue;
 
 /// What a shard goes by and others decide.
@@ -103,8 +103,11 @@ impl Engine {
             self.refuse_unknown(env, batch);
             return ran(clock.nanos());
         };
-        if batch.refused.is_some() && !ends_transaction(batch, command) {
-            return ran(self.refuse_rest(env, batch, command, start, clock));
+        // As all are behind one that was refused.
+        if let Some(error) = batch.refused.clone()
+            && !ends_transaction(batch, command)
+        {
+            return ran(self.refuse_next(env, batch, command, error, start, clock));
         }
         if batch.session.queues(command) {
             return ran(self.queue(env, batch, command, start, clock));
@@ -113,7 +116,7 @@ impl Engine {
             return self.exec(env, batch, command, start, clock);
         }
         let effects = self.tools.effects.len();
-        let origin = if batch.rank.is_some() { Origin::Resumed } else { Origin::Client };
+        let origin = Origin::Client { has_waited: batch.rank.is_some() };
         let (call, mut around) = batch.split(command, env);
         let (ended, end) = self.execute(&call, &mut around, origin, start, clock);
         let panicked = matches!(ended, Ended::Panicked);
@@ -137,18 +140,18 @@ impl Engine {
         Ran { panicked, ..ran(end) }
     }
 
-    /// The next call is refused, as all are behind one that was. Returns the time after it.
+    /// The next call is refused with this error. Returns the time after it.
     #[cold]
-    fn refuse_rest(
+    pub(super) fn refuse_next(
         &mut self,
         env: &Environment,
         batch: &mut Batch,
         command: &'static Command,
+        error: CommandError,
         start: u64,
         clock: &mut dyn Ticks,
     ) -> u64 {
-        let Some(error) = batch.refused.clone() else { return start };
-        let marks = Marks { reply: batch.replies.len(), effects: self.tools.effects.len() };
+        let marks = self.marks(batch.replies.len());
         let (call, mut around) = batch.split(command, env);
         let (ended, end) = (Ended::Refused(Box::new(error)), clock.nanos());
         self.close(&call, &mut around, &ended, marks, end - start);
@@ -169,7 +172,7 @@ impl Engine {
             return self.performed_in_exec(env, batch, mark, nanos, result);
         }
         let Some(command) = batch.routed[batch.next].command else { return };
-        let marks = Marks { reply: mark, effects: self.tools.effects.len() };
+        let marks = self.marks(mark);
         let (call, mut around) = batch.split(command, env);
         let ended = Ended::of(result);
         self.close(&call, &mut around, &ended, marks, nanos);

@@ -57,15 +57,27 @@ pub(super) struct Engine {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Origin {
     /// A client's: it waits for what has to happen ahead, gates may refuse it, sinks hear of it.
-    Client,
-    /// The same, of one that waited and has to run where all is that it needs.
-    Resumed,
+    Client {
+        /// It has waited, and runs again where all is that it needs.
+        has_waited: bool,
+    },
     /// A client's that waited, and that a change of a key has woken.
     Served,
     /// A client's, inside its EXEC, whose panic it is as well.
     Transaction,
     /// The journal's: it was let in once, and what it did is written down.
     Journal,
+}
+
+impl Origin {
+    fn is_client(self) -> bool {
+        matches!(self, Origin::Client { .. })
+    }
+
+    /// The call has waited for its keys, as sinks were told then.
+    fn has_waited(self) -> bool {
+        matches!(self, Origin::Client { has_waited: true } | Origin::Served)
+    }
 }
 
 /// What a call may change beside the keys while it runs.
@@ -155,12 +167,11 @@ impl Engine {
         clock: &mut dyn Ticks,
     ) -> (Ended, u64) {
         let db = around.session.db;
-        let is_clients = matches!(origin, Origin::Client | Origin::Resumed);
-        if is_clients && self.goes_ahead(call, db) {
+        if origin.is_client() && self.goes_ahead(call, db) {
             return (Ended::GoesOn, clock.nanos());
         }
         // One that is refused never sets out for what it lacks.
-        if is_clients
+        if origin.is_client()
             && self.lacks_for_waiters(call, around.wider)
             && !self.refuses(call, around.session)
         {
@@ -189,8 +200,8 @@ impl Engine {
         if let Ended::Lacks = ended {
             around.replies.truncate(reply);
         } else if origin != Origin::Journal && ended.is_over() {
-            let has_waited = matches!(origin, Origin::Resumed | Origin::Served);
-            self.close_as(call, around, &ended, Marks { reply, effects }, nanos, has_waited);
+            let marks = Marks { reply, effects, has_waited: origin.has_waited() };
+            self.close(call, around, &ended, marks, nanos);
         }
         (ended, end)
     }
@@ -234,7 +245,7 @@ impl Engine {
     }
 
     fn dispatch(&mut self, call: &Call<'_>, around: &mut Around<'_>, origin: Origin) -> Ended {
-        if matches!(origin, Origin::Client | Origin::Resumed | Origin::Transaction)
+        if (origin.is_client() || origin == Origin::Transaction)
             && let Err(error) = self.admit(call, around.session)
         {
             return Ended::Refused(Box::new(error));
@@ -257,11 +268,7 @@ impl Engine {
                     Ok(())
                 });
                 match (ended, waits) {
-                    (Ended::Ran, Some(wait))
-                        if matches!(origin, Origin::Client | Origin::Resumed) =>
-                    {
-                        Ended::Waits(Box::new(wait))
-                    }
+                    (Ended::Ran, Some(wait)) if origin.is_client() => Ended::Waits(Box::new(wait)),
                     (Ended::Ran, Some(wait)) => {
                         wait.nil.reply(&mut reply);
                         Ended::Ran
@@ -353,6 +360,12 @@ impl Engine {
         }
     }
 
+    /// The marks of a call whose reply begins here, and that has no effects yet.
+    #[inline]
+    pub(super) fn marks(&self, reply: usize) -> Marks {
+        Marks { reply, effects: self.tools.effects.len(), has_waited: false }
+    }
+
     /// The call is over: writes the error, if it is one, counts the call and tells the sinks, and
     /// brings the session up to date.
     #[inline]
@@ -363,20 +376,6 @@ impl Engine {
         ended: &Ended,
         marks: Marks,
         nanos: u64,
-    ) {
-        self.close_as(call, around, ended, marks, nanos, false);
-    }
-
-    /// The same, of one that has waited before, or has not.
-    #[inline]
-    pub(super) fn close_as(
-        &mut self,
-        call: &Call<'_>,
-        around: &mut Around<'_>,
-        ended: &Ended,
-        marks: Marks,
-        nanos: u64,
-        has_waited: bool,
     ) {
         let Around { session, replies, .. } = around;
         let tracks_latency = call.settings.latency_tracking;
@@ -402,7 +401,7 @@ impl Engine {
             }
         };
         if self.sinks.see(nanos, call.raw.len(), outcome.reply_bytes()) {
-            self.show(call, around, outcome, marks, nanos, has_waited);
+            self.show(call, around, outcome, marks, nanos);
         }
         let Around { session, replies, .. } = around;
         session.last = Some(call.command);
@@ -419,11 +418,10 @@ impl Engine {
         outcome: Outcome<'_>,
         marks: Marks,
         nanos: u64,
-        has_waited: bool,
     ) {
         let Around { session, replies, .. } = around;
-        let effects = self.tools.effects.since(marks.effects);
-        let now = call.now;
+        let Marks { effects, has_waited, .. } = marks;
+        let (now, effects) = (call.now, self.tools.effects.since(effects));
         let called = Called { call, session, now, nanos, outcome, effects, has_waited };
         let others = self.pushes.len();
         self.sinks.called(&called, &mut self.pushes);
@@ -433,11 +431,13 @@ impl Engine {
     }
 }
 
-/// Where a call's reply and effects begin.
+/// What is known of a call before it ends: where its reply and its effects begin.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Marks {
     pub(super) reply: usize,
     pub(super) effects: usize,
+    /// It has waited for its keys.
+    pub(super) has_waited: bool,
 }
 
 fn text_of(panic: &(dyn Any + Send)) -> &str {

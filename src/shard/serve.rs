@@ -115,12 +115,9 @@ impl Engine {
         batch: &mut Batch,
         clock: &mut dyn Ticks,
     ) {
-        if self.tools.awaited.is_empty() {
-            return;
-        }
         match &mut batch.exec {
             Some(exec) => exec.awaited.append(&mut self.tools.awaited),
-            None => self.serve_awaited(env, batch.now, clock),
+            None => self.serve(env, batch.now, clock),
         }
     }
 
@@ -238,8 +235,8 @@ impl Engine {
         let call = env.parked_call(&parked, batch.now);
         let Batch { session, replies, walk, wider, .. } = batch;
         let mut around = Around { session, replies, walk, wider };
-        let marks = Marks { reply: mark, effects: self.tools.effects.len() };
-        self.close_as(&call, &mut around, &ended, marks, 0, true);
+        let marks = Marks { has_waited: true, ..self.marks(mark) };
+        self.close(&call, &mut around, &ended, marks, 0);
         batch.advance(None);
     }
 }

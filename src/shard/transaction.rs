@@ -21,7 +21,7 @@ use crate::resp::Reply;
 use crate::session::Session;
 use crate::shard::Ticks;
 use crate::shard::call::{Environment, Ran};
-use crate::shard::execute::{Around, Ended, Engine, Marks, Origin};
+use crate::shard::execute::{Around, Ended, Engine, Origin};
 use crate::transaction::{Exec, Queue};
 
 const EXEC: &str = "exec";
@@ -42,16 +42,13 @@ impl Engine {
         start: u64,
         clock: &mut dyn Ticks,
     ) -> u64 {
-        let marks = Marks { reply: batch.replies.len(), effects: self.tools.effects.len() };
-        let (call, mut around) = batch.split(command, env);
+        let (call, around) = batch.split(command, env);
         let admitted = self.admit(&call, around.session).and_then(|()| may_be_queued(command));
         if let Err(error) = admitted {
-            let (ended, end) = (Ended::Refused(Box::new(error)), clock.nanos());
             around.session.transaction.iter_mut().for_each(|queued| queued.abort());
-            self.close(&call, &mut around, &ended, marks, end - start);
-            batch.advance(ended.error());
-            return end;
+            return self.refuse_next(env, batch, command, error, start, clock);
         }
+        let mark = batch.replies.len();
         let Batch { frames, input, session, replies, next, .. } = batch;
         let frame = &frames.frames[*next];
         let (bytes, spans) = (frames.bytes_of(frame, input), frames.args_of(frame));
@@ -66,7 +63,7 @@ impl Engine {
         }
         session.last = Some(command);
         session.commands += 1;
-        self.sinks.replied(session, replies, marks.reply);
+        self.sinks.replied(session, replies, mark);
         if is_queued && self.sinks.see(0, frame.raw.len as usize, 0) {
             let (call, around) = batch.split(command, env);
             self.sinks.queued(&call, around.session);
@@ -111,7 +108,7 @@ impl Engine {
             batch.session.watches.clear();
         }
         let end = clock.nanos();
-        let marks = Marks { reply, effects: self.tools.effects.len() };
+        let marks = self.marks(reply);
         let (call, mut around) = batch.split(command, env);
         self.close(&call, &mut around, &ended, marks, before + end - start);
         batch.advance(ended.error());
@@ -155,9 +152,7 @@ impl Engine {
             return Err(Ended::GoesOn);
         }
         let calls = (0..).map_while(|index| queued.get(index)).map(|queue| env.call(queue, now));
-        let lacks = self.phase == Phase::Serving
-            && calls.fold(false, |lacks, call| lacks | self.lacks_for_waiters(&call, around.wider));
-        if lacks {
+        if calls.fold(false, |lacks, call| lacks | self.lacks_for_waiters(&call, around.wider)) {
             return Err(Ended::Lacks);
         }
         let transaction = *around.session.transaction.take().unwrap_or_default();
@@ -231,7 +226,7 @@ impl Engine {
         let call = env.call(queue, *now);
         let (mut walk, mut wider) = (None, Vec::new());
         let mut around = Around { session, replies, walk: &mut walk, wider: &mut wider };
-        let marks = Marks { reply: around.replies.len(), effects: self.tools.effects.len() };
+        let marks = self.marks(around.replies.len());
         let start = clock.nanos();
         let mut at = start;
         loop {
@@ -269,7 +264,7 @@ impl Engine {
             let call = env.call(queue, batch.now);
             let Batch { session, replies, walk, wider, .. } = batch;
             let mut around = Around { session, replies, walk, wider };
-            let marks = Marks { reply: mark, effects: self.tools.effects.len() };
+            let marks = self.marks(mark);
             self.close(&call, &mut around, &Ended::of(result), marks, nanos);
         }
         exec.next += 1;

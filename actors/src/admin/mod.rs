@@ -1,7 +1,8 @@
-//! What commands ask of the server and no shard can do alone: the actions, performed at home.
+//! What commands ask of the server and no shard can do alone: the actions.
 //!
-//! An action is a future that the connection polls while its batch waits; it asks the shards by
-//! mail, and they answer by themselves. Nothing here holds up a shard, but for what DEBUG asks for.
+//! An action is a future that the connection polls while its batch waits, or the thread where a
+//! transaction runs. It asks the shards by mail, and they answer by themselves. Nothing here holds
+//! up a shard, but for what DEBUG asks for.
 
 mod clients;
 mod debug;

@@ -7,7 +7,7 @@ use crate::base::integer;
 use crate::commands::call::Call;
 use crate::commands::command::{Arg, Arity, Command, Flags, Group, Name, Run};
 use crate::commands::error::CommandError;
-use crate::commands::run::{Blocking, Nil, Wait};
+use crate::commands::run::{Blocking, MayWait, Nil, Wait};
 use crate::commands::time::end_of_wait;
 use crate::keyspace::interest::Awaited;
 use crate::keyspace::keys::Keys;
@@ -54,10 +54,8 @@ pub(crate) const COMMANDS: &[Command] = &[
     },
 ];
 
-type Handler = fn(&Call<'_>, &mut Keys<'_>, &mut Reply<'_>) -> Result<Option<Wait>, CommandError>;
-
 /// No key ends the wait.
-const fn without_keys(run: Handler) -> Blocking {
+const fn without_keys(run: MayWait) -> Blocking {
     Blocking { awaited: Awaited::List, on_first_key: false, is_ready: |_, _, _| false, run }
 }
 
@@ -73,7 +71,7 @@ fn wait(
         return Ok(None);
     }
     let until = Some(until).filter(|until| *until != call.now);
-    Ok(Some(Wait { until, nil: Nil::Zero, fixed: Vec::new() }))
+    Ok(Some(Wait::new(until, Nil::Zero)))
 }
 
 fn waitaof(
@@ -95,7 +93,7 @@ fn waitaof(
     }
     let until = Some(until).filter(|until| *until != call.now);
     let nil = Nil::Copies { here, replicas: replicas > 0 };
-    Ok(Some(Wait { until, nil, fixed: Vec::new() }))
+    Ok(Some(Wait::new(until, nil)))
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use crate::commands::error::CommandError;
 use crate::commands::list::moving::{self, Move};
 use crate::commands::list::{ENDS, end, limits, pop};
 use crate::commands::picking::OfFirst;
-use crate::commands::run::{Blocking, Nil, Wait};
+use crate::commands::run::{Blocking, MayWait, Nil, Wait};
 use crate::commands::time::timeout;
 use crate::data::Collection;
 use crate::data::list::{End, List};
@@ -134,22 +134,9 @@ pub(crate) const COMMANDS: &[Command] = &[
     },
 ];
 
-type Handler = fn(&Call<'_>, &mut Keys<'_>, &mut Reply<'_>) -> Result<Option<Wait>, CommandError>;
-
 /// Waits for items of any of the keys.
-const fn items(run: Handler) -> Blocking {
-    Blocking {
-        awaited: Awaited::List,
-        on_first_key: false,
-        is_ready: |call, keys, at| {
-            keys.look_as::<List>(call.key(at)).is_ok_and(|list| list.is_some())
-        },
-        run,
-    }
-}
-
-fn wait(until: Option<Millis>, nil: Nil) -> Option<Wait> {
-    Some(Wait { until, nil, fixed: Vec::new() })
+const fn items(run: MayWait) -> Blocking {
+    Blocking::on_any::<List>(Awaited::List, run)
 }
 
 fn blpop(
@@ -184,11 +171,11 @@ fn pop_first(
         reply.array(2);
         reply.bulk(key.name);
         pop::pop_one(keys, key, from, limits(call), reply)?;
-        let (db, name): (_, &[u8]) = (keys.db, if from == End::Front { b"LPOP" } else { b"RPOP" });
-        keys.tools.effects.rewrite(db, &[name, key.name]);
+        let db = keys.db;
+        keys.tools.effects.rewrite(db, &[pop::command_at(from), key.name]);
         return Ok(None);
     }
-    Ok(wait(until, Nil::Array))
+    Ok(Some(Wait::new(until, Nil::Array)))
 }
 
 fn blmpop(
@@ -199,7 +186,7 @@ fn blmpop(
     let until = timeout(call, 1)?;
     let asked = OfFirst::of(call, 2, end)?;
     let is_answered = pop::pop_of_first(call, keys, reply, &asked)?;
-    Ok(if is_answered { None } else { wait(until, Nil::Array) })
+    Ok((!is_answered).then(|| Wait::new(until, Nil::Array)))
 }
 
 fn blmove(
@@ -232,7 +219,7 @@ fn move_one(
     until: Option<Millis>,
 ) -> Result<Option<Wait>, CommandError> {
     let Some(moved) = moving::move_items(call, keys, how)? else {
-        return Ok(wait(until, Nil::One));
+        return Ok(Some(Wait::new(until, Nil::One)));
     };
     moved.iter().for_each(|item| reply.bulk(item));
     if call.key(1).slot == call.key(2).slot {
@@ -250,7 +237,7 @@ fn blmovem(
     let how = moving::asked(call, 6)?;
     let until = timeout(call, 5)?;
     let Some(moved) = moving::move_items(call, keys, how)? else {
-        return Ok(wait(until, Nil::Array));
+        return Ok(Some(Wait::new(until, Nil::Array)));
     };
     reply.array(moved.len());
     moved.iter().for_each(|item| reply.bulk(item));

@@ -7,6 +7,7 @@ use crate::base::integer;
 use crate::commands::call::Call;
 use crate::commands::command::{Access, Arg, Arity, Command, Flags, Group, KeySpec, Name, Run};
 use crate::commands::error::CommandError;
+use crate::commands::list::pop::command_at;
 use crate::commands::list::{ENDS, end, limits, popped_at, pushed_at};
 use crate::data::Collection;
 use crate::data::list::{End, Limits, List};
@@ -232,7 +233,7 @@ fn add(list: &mut List, moved: &mut [Vec<u8>], how: Move, limits: Limits) {
 /// Records what was popped and pushed, in the place of the call.
 pub(super) fn record_by_value(call: &Call<'_>, keys: &mut Keys<'_>, how: Move, moved: &[Vec<u8>]) {
     let count = moved.len().to_string();
-    let pop: &[u8] = if how.from == End::Front { b"LPOP" } else { b"RPOP" };
+    let pop = command_at(how.from);
     let push: &[u8] = if how.to == End::Front { b"LPUSH" } else { b"RPUSH" };
     let mut pushed = vec![push, call.arg(2)];
     match how.to {

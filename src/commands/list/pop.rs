@@ -185,8 +185,12 @@ pub(super) fn pop_of_first(
 /// Records which list it was that had items: a replay may not have the other keys beside it.
 fn record_popped(keys: &mut Keys<'_>, key: Key<'_>, from: End, count: usize) {
     let (db, count) = (keys.db, count.to_string());
-    let name: &[u8] = if from == End::Front { b"LPOP" } else { b"RPOP" };
-    keys.tools.effects.rewrite(db, &[name, key.name, count.as_bytes()]);
+    keys.tools.effects.rewrite(db, &[command_at(from), key.name, count.as_bytes()]);
+}
+
+/// The command that takes items from an end.
+pub(super) fn command_at(end: End) -> &'static [u8] {
+    if end == End::Front { b"LPOP" } else { b"RPOP" }
 }
 
 #[cfg(test)]

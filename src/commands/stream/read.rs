@@ -11,7 +11,7 @@ use crate::commands::command::{
     Access, Arg, Arity, Begin, Command, Find, Flags, Group as Documented, KeySpec, Name, Run,
 };
 use crate::commands::error::{CommandError, quoting};
-use crate::commands::run::{Blocking, Nil, Wait};
+use crate::commands::run::{Blocking, MayWait, Nil, Wait};
 use crate::commands::stream::claim::{Claims, How};
 use crate::commands::stream::record::Records;
 use crate::commands::stream::{
@@ -83,12 +83,10 @@ pub(crate) const COMMANDS: &[Command] = &[
     },
 ];
 
-type Handler = fn(&Call<'_>, &mut Keys<'_>, &mut Reply<'_>) -> Result<Option<Wait>, CommandError>;
-
 /// Waits for entries of any of the streams.
 const fn entries(
     awaited: Awaited,
-    run: Handler,
+    run: MayWait,
     is_ready: fn(&Call<'_>, &mut Keys<'_>, usize) -> bool,
 ) -> Blocking {
     Blocking { awaited, on_first_key: false, is_ready, run }

@@ -9,7 +9,7 @@ use crate::commands::command::{
 };
 use crate::commands::error::CommandError;
 use crate::commands::picking::OfFirst;
-use crate::commands::run::{Blocking, Nil, Wait};
+use crate::commands::run::{Blocking, MayWait, Nil, Wait};
 use crate::commands::time::timeout;
 use crate::commands::zset::pop::{self, End, end, pop_of_first};
 use crate::commands::zset::reply_member;
@@ -75,18 +75,9 @@ pub(crate) const COMMANDS: &[Command] = &[
     },
 ];
 
-type Handler = fn(&Call<'_>, &mut Keys<'_>, &mut Reply<'_>) -> Result<Option<Wait>, CommandError>;
-
 /// Waits for members of any of the keys.
-const fn members(run: Handler) -> Blocking {
-    Blocking {
-        awaited: Awaited::Zset,
-        on_first_key: false,
-        is_ready: |call, keys, at| {
-            keys.look_as::<Zset>(call.key(at)).is_ok_and(|zset| zset.is_some())
-        },
-        run,
-    }
+const fn members(run: MayWait) -> Blocking {
+    Blocking::on_any::<Zset>(Awaited::Zset, run)
 }
 
 fn bzpopmax(
@@ -117,15 +108,14 @@ fn pop_one(
         let key = call.key(at);
         let popped = pop::pop(keys, key, end, 1)?.unwrap_or_default();
         let Some((name, score)) = popped.first() else { continue };
-        let (db, command): (_, &[u8]) =
-            (keys.db, if end == End::Min { b"ZPOPMIN" } else { b"ZPOPMAX" });
-        keys.tools.effects.rewrite(db, &[command, key.name]);
+        let db = keys.db;
+        keys.tools.effects.rewrite(db, &[pop::command_at(end), key.name]);
         reply.array(3);
         reply.bulk(key.name);
         reply_member(reply, name, Some(*score), false);
         return Ok(None);
     }
-    Ok(Some(Wait { until, nil: Nil::Array, fixed: Vec::new() }))
+    Ok(Some(Wait::new(until, Nil::Array)))
 }
 
 fn bzmpop(
@@ -136,5 +126,5 @@ fn bzmpop(
     let until = timeout(call, 1)?;
     let asked = OfFirst::of(call, 2, end)?;
     let is_answered = pop_of_first(call, keys, reply, &asked)?;
-    Ok((!is_answered).then_some(Wait { until, nil: Nil::Array, fixed: Vec::new() }))
+    Ok((!is_answered).then(|| Wait::new(until, Nil::Array)))
 }

@@ -166,9 +166,14 @@ pub(super) fn pop_of_first(
 
 /// Records that so many members left, in the place of the call.
 pub(in crate::commands) fn record(keys: &mut Keys<'_>, key: Key<'_>, end: End, count: usize) {
-    let command: &[u8] = if end == End::Min { b"ZPOPMIN" } else { b"ZPOPMAX" };
     let db = keys.db;
-    keys.tools.effects.rewrite(db, &[command, key.name, count.to_string().as_bytes()]);
+    let count = count.to_string();
+    keys.tools.effects.rewrite(db, &[command_at(end), key.name, count.as_bytes()]);
+}
+
+/// The command that takes members out at an end.
+pub(super) fn command_at(end: End) -> &'static [u8] {
+    if end == End::Min { b"ZPOPMIN" } else { b"ZPOPMAX" }
 }
 
 /// Replies with a key and the members that left it.

@@ -39,27 +39,19 @@ pub enum NoPlace {
     Released,
 }
 
-/// Appends a value behind its type. Returns the first format that has it.
+/// Appends the type of a value, its key where one is given, and the value. Returns the first format
+/// that has it.
 pub(super) fn typed(
     out: &mut Vec<u8>,
+    key: Option<&[u8]>,
     entry: &Entry,
     compresses: bool,
 ) -> Result<Dialect, NoPlace> {
     let (kind, dialect) = kind_of(entry)?;
     out.push(kind);
-    Writer { out, compresses }.entry(entry);
-    Ok(dialect)
-}
-
-/// As [`typed`], with the key between type and value.
-pub(super) fn named(
-    out: &mut Vec<u8>,
-    entry: &Entry,
-    compresses: bool,
-) -> Result<Dialect, NoPlace> {
-    let (kind, dialect) = kind_of(entry)?;
-    out.push(kind);
-    put_string(out, entry.key(), compresses);
+    if let Some(key) = key {
+        put_string(out, key, compresses);
+    }
     Writer { out, compresses }.entry(entry);
     Ok(dialect)
 }
