@@ -50,6 +50,7 @@ impl Client {
         let mut rng = plan.rng(Stream::Client(number));
         let workload =
             Workload::new(number, plan.calls, plan.has(Fault::CommandPanics), rng.fork());
+        let workload = workload.with_appends(plan.appends);
         Client::of(workload, Vec::new(), rng)
     }
 
@@ -100,8 +101,8 @@ impl Client {
     }
 
     /// The server is gone.
-    pub fn disconnected(&mut self, context: &Context) {
-        self.connection = None;
+    pub fn disconnected(&mut self, context: &mut Context) {
+        self.connection.take().into_iter().for_each(|id| context.cycles.ended(id));
         self.unsent.clear();
         self.rest.clear();
         self.wanted = 0;
@@ -114,7 +115,7 @@ impl Client {
     pub fn act(&mut self, id: u64, socket: &mut Socket, context: &mut Context) -> Did {
         self.wake_us = context.now_us + self.rng.u64(1..400);
         if context.now_us >= self.slow_until_us && !socket.down.is_empty() {
-            self.read(socket, context);
+            self.read(id, socket, context);
             return Did::Something;
         }
         if socket.is_down_ended && socket.down.is_empty() {
@@ -157,6 +158,7 @@ impl Client {
         let lines: Vec<String> = calls.iter().map(Call::to_string).collect();
         context.note(format_args!("{id} calls {}", lines.join("; ")));
         context.history.borrow_mut().sent(id, &calls);
+        context.cycles.asked(id, context.now_us, &calls);
         self.unsent = calls.iter().flat_map(Call::encoded).collect();
         self.wanted = calls.len();
         let may_wait = context.plan.has(Fault::Ends) && calls.iter().any(Call::may_wait);
@@ -182,11 +184,13 @@ impl Client {
         }
     }
 
-    fn read(&mut self, socket: &mut Socket, context: &mut Context) {
+    fn read(&mut self, id: u64, socket: &mut Socket, context: &mut Context) {
         self.rest.extend(socket.down.drain(..));
         let mut at = 0;
-        // What they say was looked at when they left.
-        while let Ok(Some((_, len))) = Reply::take(&self.rest[at..]) {
+        context.cycles.doubt(context.history.borrow().is_journal_lost);
+        // What they say was looked at when they left, but for the lists that only grow.
+        while let Ok(Some((reply, len))) = Reply::take(&self.rest[at..]) {
+            context.cycles.answered(id, context.now_us, &reply);
             at += len;
             self.wanted = self.wanted.saturating_sub(1);
         }

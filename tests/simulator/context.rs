@@ -14,6 +14,7 @@ use troupe::settings::Settings;
 use troupe::shard::letter::Letter;
 use troupe::stream::mark::Mark;
 
+use crate::checks::cycles::Cycles;
 use crate::checks::history::History;
 use crate::plan::{Fault, Plan, Stream};
 use crate::post::{Address, Mail, Post};
@@ -60,6 +61,8 @@ pub struct Context {
     pub rare: Rc<RefCell<Counts>>,
     /// What clients sent and were answered.
     pub history: Rc<RefCell<History>>,
+    /// What they saw of the lists that only grow.
+    pub cycles: Cycles,
     /// Batches that nobody has any more.
     pub dropped: Dropped,
     /// Crashes so far.
@@ -110,6 +113,7 @@ impl Context {
             trace: Trace::new(is_printed),
             rare: Rc::default(),
             history: Rc::new(RefCell::new(History::new(Default::default(), plan.shards))),
+            cycles: Cycles::default(),
             dropped: Dropped::default(),
             crashes: 0,
             batches: 0,

@@ -42,7 +42,7 @@ impl Model {
         let words: Vec<&str> = call.0.iter().map(String::as_str).collect();
         let answer = match call.name() {
             "GET" | "SET" | "APPEND" | "INCR" | "MSET" | "MGET" => self.on_strings(&words, now),
-            "LPUSH" | "RPOP" | "LRANGE" | "LMOVE" | "SORT" => self.on_lists(&words, now),
+            "LPUSH" | "RPUSH" | "RPOP" | "LRANGE" | "LMOVE" | "SORT" => self.on_lists(&words, now),
             "BLPOP" | "BRPOP" | "BLMPOP" | "BLMOVE" => self.on_awaited(call, &words, now),
             "SADD" | "SMEMBERS" | "SINTERSTORE" => self.on_sets(&words, now),
             _ => self.on_keys(&words, now),
@@ -151,6 +151,7 @@ impl Model {
     fn on_lists(&mut self, words: &[&str], now: i64) -> Answer {
         Ok(match *words {
             ["LPUSH", key, element] => self.push(key, element.to_owned(), true, now)?,
+            ["RPUSH", key, element] => self.push(key, element.to_owned(), false, now)?,
             ["RPOP", key] => Reply::bulk(self.pop(key, false, now)?.as_deref()),
             ["LRANGE", key, "0", "-1"] => match self.get(key, now).map(|entry| &entry.value) {
                 None => Reply::List(Vec::new()),

@@ -98,6 +98,8 @@ pub struct Plan {
     pub policy: Policy,
     /// Bits of the kinds of trouble that there are.
     pub faults: u32,
+    /// Clients have lists that only grow.
+    pub appends: bool,
 }
 
 impl Plan {
@@ -120,6 +122,8 @@ impl Plan {
             shards: rng.u16(2..=4),
             policy,
             faults,
+            // What is lost under the other policies may have been seen.
+            appends: policy == Policy::Always && rng.u8(..3) == 0,
         }
     }
 

@@ -2,7 +2,8 @@
 //!
 //! Every value is written once only, so that a reply tells which call it has seen. Some keys share
 //! a hash tag and so a slot. Names say what a key mostly holds: s strings, c counters, l lists, q
-//! lists of digits, w weights for SORT, e sets, x strings that expire.
+//! lists of digits, w weights for SORT, e sets, x strings that expire, a lists that only grow, in
+//! runs that have them.
 //!
 //! Some calls come in sequences: what is watched, MULTI, what is queued, EXEC. Pipelines cut them
 //! anywhere. Calls that wait do so on lists, for a short time, and others push.
@@ -13,11 +14,14 @@ use fastrand::Rng;
 use troupe::resp::encode;
 
 /// Keys that are called for.
-pub const KEYS: [&str; 31] = [
+pub const KEYS: [&str; 34] = [
     "s0", "s1", "s2", "s3", "{t}s0", "{t}s1", "c0", "c1", "{t}c0", "l0", "l1", "l2", "{t}l0", "q0",
     "q1", "w0", "w1", "w2", "w3", "e0", "e1", "e2", "{t}e0", "{t}e1", "x0", "x1", "{t}x0", "m0",
-    "m1", "m2", "{t}m0",
+    "m1", "m2", "{t}m0", "a0", "a1", "{t}a0",
 ];
+
+/// So many of them, the last ones, are lists that only grow.
+const APPENDED: usize = 3;
 
 /// Calls of one pipeline, at most.
 const PIPELINE_MAX: u32 = 20;
@@ -68,6 +72,11 @@ impl Call {
             "DBSIZE" | "KEYS" | "FLUSHALL" | "SORT" => return None,
             _ => vec![at(1)],
         })
+    }
+
+    /// Whether its key is a list that only grows.
+    pub fn is_of_appended(&self) -> bool {
+        KEYS[KEYS.len() - APPENDED..].contains(&self.0[1].as_str())
     }
 
     /// Whether it waits where there is nothing for it.
@@ -124,13 +133,20 @@ pub struct Workload {
     pending: VecDeque<Call>,
     /// Of a hundred calls, how many panic.
     panics: u32,
+    /// There are lists that only grow, so nothing is emptied.
+    appends: bool,
 }
 
 impl Workload {
     /// What a client calls in a run.
     pub fn new(client: u32, calls: u32, has_panics: bool, rng: Rng) -> Workload {
         let (pending, panics) = (VecDeque::new(), u32::from(has_panics));
-        Workload { rng, client, values: 0, left: calls, pending, panics }
+        Workload { rng, client, values: 0, left: calls, pending, panics, appends: false }
+    }
+
+    /// The same, with lists that only grow.
+    pub fn with_appends(self, appends: bool) -> Workload {
+        Workload { appends, ..self }
     }
 
     /// True when all was called.
@@ -208,13 +224,16 @@ impl Workload {
     }
 
     fn any_key(&mut self) -> &'static str {
-        KEYS[self.rng.usize(..KEYS.len())]
+        KEYS[self.rng.usize(..KEYS.len() - APPENDED)]
     }
 
     fn call(&mut self) -> Call {
         if self.rng.u32(..100) < self.panics {
             let (a, b) = (self.any_key(), self.any_key());
             return Call::of(&format!("DEBUG PANIC-LENT {a} {b}"));
+        }
+        if self.appends && self.rng.u8(..3) == 0 {
+            return Call::of(&self.on_appended());
         }
         let line = match self.rng.u32(..100) {
             0..34 => self.on_strings(),
@@ -275,6 +294,13 @@ impl Workload {
         }
     }
 
+    fn on_appended(&mut self) -> String {
+        match self.rng.u8(..2) {
+            0 => format!("RPUSH {} {}", self.key('a'), self.value()),
+            _ => format!("LRANGE {} 0 -1", self.key('a')),
+        }
+    }
+
     fn on_waiting(&mut self) -> String {
         let ms = if self.rng.u8(..8) == 0 { 3_000 } else { 400 };
         let timeout = f64::from(self.rng.u32(10..ms)) / 1_000.0;
@@ -310,7 +336,7 @@ impl Workload {
         match self.rng.u32(..12) {
             0..5 => "DBSIZE".to_owned(),
             5..7 => "KEYS *".to_owned(),
-            7 => "FLUSHALL".to_owned(),
+            7 if !self.appends => "FLUSHALL".to_owned(),
             _ => format!("SORT {} BY nosort GET w* GET #", self.key('q')),
         }
     }

@@ -133,6 +133,9 @@ pub fn run(plan: &Plan, is_printed: bool) -> Outcome {
         calls: 0,
     };
     world.run();
+    if let Err(broken) = world.context.cycles.check() {
+        world.context.fail(broken);
+    }
     let history = world.context.history.borrow();
     Outcome {
         broken: history.broken.clone(),
@@ -445,7 +448,8 @@ impl World {
         self.context.post.clear();
         self.threads.clear();
         self.sockets.clear();
-        self.clients.iter_mut().for_each(|client| client.disconnected(&self.context));
+        let World { clients, context, .. } = self;
+        clients.iter_mut().for_each(|client| client.disconnected(context));
         self.writer.die();
         let World { disk, context, map, .. } = self;
         let cut = leave(disk, is_power, context);

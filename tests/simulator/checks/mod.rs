@@ -2,6 +2,7 @@
 //! fail.
 
 pub mod bounds;
+pub mod cycles;
 pub mod durability;
 pub mod history;
 pub mod quiet;
