@@ -122,16 +122,24 @@ impl Events {
     }
 }
 
+/// How much a report tells of commands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// Sums over all commands.
+    Sums,
+    /// What each command did.
+    Commands,
+    /// Also how long the runs of each took: many kilobytes for each.
+    Latencies,
+}
+
 /// A question to every shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Question {
     /// Nothing: the reply needs only what the process knows.
     Nothing,
-    /// All figures.
-    Report {
-        /// Also how long the runs of each command took: many kilobytes for each.
-        latencies: bool,
-    },
+    /// All figures, with so much of its commands.
+    Report(Detail),
     /// The newest entries of a log, this many at the most.
     Log(LogKind, usize),
     /// Forget a log.

@@ -10,38 +10,48 @@ use crate::commands::command::Command;
 use crate::commands::error::CommandError;
 use crate::commands::number::{Numbers, numbers};
 use crate::commands::registry;
+use crate::counted::errors::Errors;
 use crate::counted::{Statistics, Tally};
+use crate::question::Detail;
 
 /// Counts the commands of a shard.
 #[derive(Debug)]
 pub struct Counters {
-    counted: Statistics,
+    /// By the number of the command.
+    commands: Vec<Tally>,
+    errors: Errors,
+    logins_refused: u64,
     numbers: &'static Numbers,
 }
 
 impl Default for Counters {
     fn default() -> Counters {
         let numbers = numbers();
-        Counters { counted: empty(numbers), numbers }
+        let mut commands = Vec::new();
+        commands.resize_with(numbers.count(), Tally::default);
+        Counters { commands, errors: Errors::default(), logins_refused: 0, numbers }
     }
 }
 
-fn empty(numbers: &Numbers) -> Statistics {
-    let mut counted = Statistics::default();
-    counted.commands.resize_with(numbers.count(), Tally::default);
-    counted
-}
-
 impl Counters {
-    /// What was counted so far, with how long the runs of each command took or without.
-    pub fn counted(&self, latencies: bool) -> Statistics {
-        if latencies { self.counted.clone() } else { self.counted.without_latencies() }
+    /// What was counted so far.
+    pub fn counted(&self, detail: Detail) -> Statistics {
+        Statistics {
+            calls: self.commands.iter().map(|tally| tally.calls).sum(),
+            commands: match detail {
+                Detail::Sums => Vec::new(),
+                Detail::Commands => self.commands.iter().map(Tally::without_latency).collect(),
+                Detail::Latencies => self.commands.clone(),
+            },
+            errors: self.errors.clone(),
+            logins_refused: self.logins_refused,
+        }
     }
 
     /// Forgets all but refused logins.
     pub fn reset(&mut self) {
-        let logins_refused = self.counted.logins_refused;
-        self.counted = Statistics { logins_refused, ..empty(self.numbers) };
+        let logins_refused = self.logins_refused;
+        *self = Counters { logins_refused, ..Counters::default() };
     }
 
     /// A command ran for so long, in nanoseconds.
@@ -81,12 +91,12 @@ impl Counters {
 
     #[inline]
     fn tally(&mut self, command: &'static Command) -> &mut Tally {
-        &mut self.counted.commands[self.numbers.of(command)]
+        &mut self.commands[self.numbers.of(command)]
     }
 
     fn count_error(&mut self, error: &CommandError) {
-        self.counted.errors.add(&error.prefix(), 1);
-        self.counted.logins_refused += u64::from(matches!(error, CommandError::WrongPass));
+        self.errors.add(&error.prefix(), 1);
+        self.logins_refused += u64::from(matches!(error, CommandError::WrongPass));
     }
 }
 
@@ -107,10 +117,10 @@ mod tests {
         counters.refused(get(), &CommandError::NoAuth);
         counters.unknown(&CommandError::WrongArity("get"));
         counters.unknown(&CommandError::Syntax);
-        let tally = &counters.counted.commands[numbers().of(get())];
+        let tally = &counters.commands[numbers().of(get())];
         assert_eq!((tally.calls, tally.micros(), tally.rejected, tally.failed), (2, 14, 2, 1));
         assert!(tally.latency.is_some());
-        let errors: Vec<_> = counters.counted.errors.iter().collect();
+        let errors: Vec<_> = counters.errors.iter().collect();
         assert_eq!(errors, [("ERR", 2), ("NOAUTH", 1), ("WRONGTYPE", 1)]);
     }
 
@@ -120,7 +130,7 @@ mod tests {
         counters.ran(get(), 7_000, true);
         counters.failed(get(), &CommandError::WrongPass);
         counters.reset();
-        assert_eq!((counters.counted.calls(), counters.counted.errors.total()), (0, 0));
-        assert_eq!(counters.counted.logins_refused, 1);
+        assert_eq!((counters.counted(Detail::Sums).calls, counters.errors.total()), (0, 0));
+        assert_eq!(counters.logins_refused, 1);
     }
 }

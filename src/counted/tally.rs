@@ -71,6 +71,12 @@ impl Tally {
         found
     }
 
+    /// The same, but for how long each run took.
+    pub fn without_latency(&self) -> Tally {
+        let Tally { calls, nanos, rejected, failed, .. } = *self;
+        Tally { calls, nanos, rejected, failed, latency: None }
+    }
+
     fn merge(&mut self, other: &Tally) {
         self.calls += other.calls;
         self.nanos += other.nanos;
@@ -85,7 +91,9 @@ impl Tally {
 /// What the commands of one shard, or of all, were.
 #[derive(Clone, Debug, Default)]
 pub struct Statistics {
-    /// By the number of the command; empty until one ran.
+    /// How many ran.
+    pub calls: u64,
+    /// By the number of the command; empty where that was not asked for.
     pub commands: Vec<Tally>,
     /// Error replies.
     pub errors: Errors,
@@ -94,24 +102,6 @@ pub struct Statistics {
 }
 
 impl Statistics {
-    /// Commands that ran.
-    pub fn calls(&self) -> u64 {
-        self.commands.iter().map(|tally| tally.calls).sum()
-    }
-
-    /// The same, but for how long the runs of each command took.
-    pub fn without_latencies(&self) -> Statistics {
-        let plain = |tally: &Tally| {
-            let Tally { calls, nanos, rejected, failed, .. } = *tally;
-            Tally { calls, nanos, rejected, failed, latency: None }
-        };
-        Statistics {
-            commands: self.commands.iter().map(plain).collect(),
-            errors: self.errors.clone(),
-            logins_refused: self.logins_refused,
-        }
-    }
-
     /// Adds those of another shard.
     pub fn merge(&mut self, other: &Statistics) {
         if self.commands.len() < other.commands.len() {
@@ -120,13 +110,9 @@ impl Statistics {
         for (mine, theirs) in self.commands.iter_mut().zip(&other.commands) {
             mine.merge(theirs);
         }
+        self.calls += other.calls;
         self.errors.merge(&other.errors);
         self.logins_refused += other.logins_refused;
-    }
-
-    /// Forgets how long the command with this number ran each time.
-    pub fn forget_latencies(&mut self) {
-        self.commands.iter_mut().for_each(|tally| tally.latency = None);
     }
 }
 
@@ -159,9 +145,8 @@ mod tests {
     fn shards_add_up() {
         let mut sum = Statistics::default();
         for _ in 0..3 {
-            let mut shard =
-                Statistics { commands: vec![tally(&[]), tally(&[5_000])], ..sum.clone() };
-            shard.errors = Errors::default();
+            let commands = vec![tally(&[]), tally(&[5_000])];
+            let mut shard = Statistics { calls: 1, commands, ..Statistics::default() };
             shard.errors.add("ERR", 2);
             sum = {
                 let mut both = Statistics::default();
@@ -170,7 +155,7 @@ mod tests {
                 both
             };
         }
-        assert_eq!((sum.calls(), sum.errors.total()), (3, 6));
+        assert_eq!((sum.calls, sum.errors.total()), (3, 6));
         assert_eq!(sum.commands[1].distribution(), [(8, 3)]);
         assert_eq!(sum.commands[1].micros_per_call(), 5.0);
     }

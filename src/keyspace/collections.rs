@@ -214,13 +214,12 @@ fn typed<T: Typed>(entry: Option<&Entry>) -> Result<Option<Ref<'_, T>>, KeyError
 #[cfg(test)]
 mod tests {
     use crate::hook::answer::Answer;
-    use crate::question::Question;
+    use crate::question::{Detail, Question};
     use crate::testing::{Still, Store};
 
     /// Keys of a database that hold elements with deadlines, as INFO tells it.
     fn timed(store: &mut Store, db: u32) -> usize {
-        let Answer::Report(report) = store.shard.answer(&Question::Report { latencies: false })
-        else {
+        let Answer::Report(report) = store.shard.answer(&Question::Report(Detail::Sums)) else {
             panic!("a report is answered with one");
         };
         let counts = report.databases.iter().find(|(number, _)| *number == db);

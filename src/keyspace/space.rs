@@ -41,6 +41,8 @@ pub type Slots = Vec<(u16, Box<Slot>)>;
 /// What some slots count together, by database, and their deadlines.
 #[derive(Debug, Default)]
 struct Book {
+    /// How many slots they are.
+    slots: usize,
     counts: BTreeMap<u32, Counts>,
     deadlines: BTreeSet<(Millis, u16)>,
     /// Slots for whose keys somebody may care.
@@ -144,13 +146,14 @@ impl Keyspace {
 
     /// How many slots are here.
     pub fn slots_here(&self) -> usize {
-        self.slots.iter().filter(|slot| slot.is_some()).count()
+        self.books.iter().map(|book| book.slots).sum()
     }
 
     /// Takes a slot's box out.
     pub fn take(&mut self, number: u16) -> Option<Box<Slot>> {
         let slot = self.slots[usize::from(number)].take()?;
         let book = self.book_of(number);
+        book.slots -= 1;
         book.deadlines.remove(&(slot.filed, number));
         if slot.interest.is_some() {
             book.interested.remove(&number);
@@ -165,6 +168,7 @@ impl Keyspace {
     pub fn put(&mut self, number: u16, slot: Box<Slot>) {
         drop(self.take(number));
         let book = self.book_of(number);
+        book.slots += 1;
         for (db, table) in slot.tables() {
             book.of_db(db).add(table.counts());
         }

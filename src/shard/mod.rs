@@ -462,13 +462,13 @@ impl Shard {
         }
         let Engine { space, tools, phase, panics, counters, .. } = &mut self.engine;
         match question {
-            Question::Report { latencies } => Answer::Report(Box::new(Report {
+            Question::Report(detail) => Answer::Report(Box::new(Report {
                 phase: *phase,
                 slots: space.slots_here(),
                 databases: space.databases().iter().map(|db| (*db, space.counts(*db))).collect(),
                 figures: tools.figures,
                 cares: space.cared_for(),
-                statistics: counters.counted(*latencies),
+                statistics: counters.counted(*detail),
                 waiting: self.waiting.len() + self.ready.len() + self.set_aside.len(),
                 held_back: self.set_aside.len(),
                 discarded: tools.discarded.len(),

@@ -141,7 +141,7 @@ mod tests {
     use crate::hook::Sink;
     use crate::hooks::slowlog::{CommandLogs, LogIds};
     use crate::hooks::spikes::SlowCommands;
-    use crate::question::{Event, Question};
+    use crate::question::{Detail, Event, Question};
     use crate::testing::Store;
 
     fn said(gathered: Gathered, answers: &[Answer]) -> String {
@@ -187,7 +187,7 @@ mod tests {
         store.run("get k");
         store.run("get");
         let info = |store: &mut Store| {
-            let answers = [store.shard.answer(&Question::Report { latencies: true })];
+            let answers = [store.shard.answer(&Question::Report(Detail::Latencies))];
             said(Gathered::Info(vec![b"all".to_vec()]), &answers)
         };
         let text = info(&mut store);
@@ -202,7 +202,7 @@ mod tests {
         ] {
             assert!(text.contains(line), "{line} is not in {text}");
         }
-        let answers = [store.shard.answer(&Question::Report { latencies: true })];
+        let answers = [store.shard.answer(&Question::Report(Detail::Latencies))];
         let histogram = Gathered::LatencyHistogram(vec![b"GET".to_vec(), b"nosuch".to_vec()]);
         let shown = said(histogram, &answers);
         assert_eq!(shown, "*2 $3 get *4 $5 calls :1 $14 histogram_usec *2 :1 :1 ");

@@ -84,7 +84,7 @@ impl Totals {
             phase: report.phase,
             keys: report.databases.iter().map(|(_, counts)| counts.len).sum(),
             slots: report.slots,
-            calls: report.statistics.calls(),
+            calls: report.statistics.calls,
             waiting: report.waiting,
             panics: report.panics,
             longest_slice_ns: report.longest_slice_ns,

@@ -21,7 +21,7 @@ use troupe::hooks::loading::Loading;
 use troupe::hooks::pause::Paused;
 use troupe::hooks::permission::Permitted;
 use troupe::parked::Served;
-use troupe::question::Question;
+use troupe::question::{Detail, Question};
 use troupe::route::{Map, ShardId};
 use troupe::shard::letter::Letter;
 use troupe::shard::turn::Ready;
@@ -129,7 +129,7 @@ impl Thread {
 
     /// The figures of its shard.
     pub fn report(&mut self) -> Box<Report> {
-        match self.shard.answer(&Question::Report { latencies: false }) {
+        match self.shard.answer(&Question::Report(Detail::Sums)) {
             Answer::Report(report) => report,
             other => panic!("{other:?} is no report"),
         }

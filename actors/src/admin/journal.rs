@@ -13,7 +13,7 @@ use troupe::aof::change::{Change, Event, Step};
 use troupe::base::millis::Millis;
 use troupe::hook::Phase;
 use troupe::hook::answer::Answer;
-use troupe::question::Question;
+use troupe::question::{Detail, Question};
 use troupe::settings::Settings;
 use troupe::stream::Policy;
 
@@ -180,7 +180,7 @@ impl Admin {
 
     /// Whether every shard serves.
     pub(super) async fn all_serve(&self) -> bool {
-        let answers = self.ask_all(Question::Report { latencies: false }).await;
+        let answers = self.ask_all(Question::Report(Detail::Sums)).await;
         answers.iter().all(|answer| match answer {
             Answer::Report(report) => report.phase == Phase::Serving,
             _ => true,

@@ -8,7 +8,7 @@ use crate::commands::action::{Action, Gathered, names_section};
 use crate::commands::call::Call;
 use crate::commands::command::{Arg, Arity, Categories, Command, Flags, Group, Name, Run};
 use crate::commands::error::CommandError;
-use crate::question::Question;
+use crate::question::{Detail, Question};
 use crate::resp::Reply;
 use crate::session::Session;
 
@@ -78,9 +78,15 @@ pub(crate) const COMMANDS: &[Command] = &[
 
 fn info(call: &Call<'_>, _session: &Session) -> Result<Action, CommandError> {
     let sections: Vec<_> = call.args_from(1).map(<[u8]>::to_vec).collect();
-    // The section that tells how long the runs of each command took is no default one.
-    let latencies = names_section(&sections, "latencystats");
-    Ok(Action::Gather(Question::Report { latencies }, Gathered::Info(sections)))
+    // The sections that tell of each command are no default ones.
+    let detail = match (&["latencystats", "commandstats"])
+        .map(|section| names_section(&sections, section))
+    {
+        [true, _] => Detail::Latencies,
+        [_, true] => Detail::Commands,
+        _ => Detail::Sums,
+    };
+    Ok(Action::Gather(Question::Report(detail), Gathered::Info(sections)))
 }
 
 fn lastsave(_call: &Call<'_>, _session: &Session) -> Result<Action, CommandError> {
@@ -156,11 +162,11 @@ mod tests {
             &mut Store::new(),
             r#"
             > info
-            (action) Gather(Report { latencies: false }, Info([]))
+            (action) Gather(Report(Sums), Info([]))
             > info cpu
-            (action) Gather(Report { latencies: false }, Info([[99, 112, 117]]))
+            (action) Gather(Report(Sums), Info([[99, 112, 117]]))
             > info cpu All
-            (action) Gather(Report { latencies: true }, Info([[99, 112, 117], [65, 108, 108]]))
+            (action) Gather(Report(Latencies), Info([[99, 112, 117], [65, 108, 108]]))
             > lastsave
             (action) Gather(Nothing, LastSave)
             > role

@@ -5,7 +5,7 @@ use crate::commands::call::Call;
 use crate::commands::command::{Arg, Arity, Command, Flags, Group, Name, Run};
 use crate::commands::error::{CommandError, no_samples};
 use crate::commands::{help, registry};
-use crate::question::{Event, Events, Question};
+use crate::question::{Detail, Event, Events, Question};
 use crate::session::Session;
 
 const ADMIN: Flags = Flags::ADMIN.and(Flags::NO_SCRIPT).and(Flags::LOADING).and(Flags::STALE);
@@ -115,7 +115,7 @@ fn histogram(call: &Call<'_>, _session: &Session) -> Result<Action, CommandError
         None => Vec::new(),
     };
     let names = call.args_from(2).map(declared).collect();
-    Ok(Action::Gather(Question::Report { latencies: true }, Gathered::LatencyHistogram(names)))
+    Ok(Action::Gather(Question::Report(Detail::Latencies), Gathered::LatencyHistogram(names)))
 }
 
 fn history(call: &Call<'_>, _session: &Session) -> Result<Action, CommandError> {

@@ -8,7 +8,7 @@ use crate::commands::error::CommandError;
 use crate::commands::help;
 use crate::keyspace::entry::Entry;
 use crate::keyspace::keys::Keys;
-use crate::question::Question;
+use crate::question::{Detail, Question};
 use crate::resp::Reply;
 use crate::session::Session;
 
@@ -85,7 +85,7 @@ pub(crate) const COMMANDS: &[Command] = &[Command {
 }];
 
 fn doctor(_call: &Call<'_>, _session: &Session) -> Result<Action, CommandError> {
-    Ok(Action::Gather(Question::Report { latencies: false }, Gathered::MemoryDoctor))
+    Ok(Action::Gather(Question::Report(Detail::Sums), Gathered::MemoryDoctor))
 }
 
 const HELP: &[(&str, &str)] = &[
@@ -105,7 +105,7 @@ fn purge(_call: &Call<'_>, _session: &Session) -> Result<Action, CommandError> {
 }
 
 fn stats(_call: &Call<'_>, _session: &Session) -> Result<Action, CommandError> {
-    Ok(Action::Gather(Question::Report { latencies: false }, Gathered::MemoryStats))
+    Ok(Action::Gather(Question::Report(Detail::Sums), Gathered::MemoryStats))
 }
 
 /// Strings have no parts, so the number of samples is checked and not used.
@@ -150,7 +150,7 @@ mod tests {
             > memory usage k samples x
             (error) ERR value is not an integer or out of range
             > memory stats
-            (action) Gather(Report { latencies: false }, MemoryStats)
+            (action) Gather(Report(Sums), MemoryStats)
             > memory foo
             (error) ERR unknown subcommand 'foo'. Try MEMORY HELP.
             ",
