@@ -95,6 +95,34 @@ fn an_idle_server_gives_back_what_it_has_freed() {
     }
 }
 
+/// Bytes of the server's memory that are in huge pages.
+fn huge_bytes(server: &Server) -> u64 {
+    let sums = fs::read_to_string(format!("/proc/{}/smaps_rollup", server.pid())).unwrap();
+    let line = sums.lines().find_map(|line| line.strip_prefix("AnonHugePages:"));
+    let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
+    kilobytes.and_then(|number| number.parse::<u64>().ok()).expect("the kernel counts them") << 10
+}
+
+/// Needs Linux 6.1, as they do.
+#[test]
+fn memory_in_use_is_put_into_huge_pages_and_comes_back_from_there() {
+    let [with, without] = ["yes", "no"].map(|value| {
+        let server = Options::shards(2).with(&format!("huge-pages {value}")).start();
+        let before = server.rss_bytes();
+        fill(&mut server.client(), "key", 300_000, &"v".repeat(100));
+        (server, before)
+    });
+    let (server, before) = &with;
+    let grown = server.rss_bytes() - before;
+    let what = format!("of {} MB half are in huge pages", grown >> 20);
+    until(&what, SOON, || huge_bytes(server) >= grown / 2);
+    let now = server.rss_bytes() - before;
+    assert!(now <= grown + grown / 16, "{grown} bytes have become {now}");
+    server.client().line("FLUSHALL");
+    until("a third is left at the most", SOON, || server.rss_bytes() <= before + grown / 3);
+    assert_eq!(huge_bytes(&without.0), 0);
+}
+
 /// Whether the allocator has a thread of its own in the server.
 fn has_allocator_thread(server: &Server) -> bool {
     let tasks = fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap();

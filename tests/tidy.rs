@@ -135,6 +135,7 @@ const SHELL: &[(&str, &[&str])] = &[
     ("layers", &[]),
     ("post", &["inbox"]),
     ("guard", &["fault", "message"]),
+    ("huge_pages", &["clock"]),
     ("thread", NO_ACTOR),
     ("actions", NO_ACTOR),
     ("supervise", NO_ACTOR),
@@ -177,6 +178,7 @@ const UNSAFE: &[&str] = &[
     "src/keyspace/object.rs",
     "src/base/prefetch.rs",
     "actors/src/allocator.rs",
+    "actors/src/huge_pages.rs",
     "actors/src/watched.rs",
 ];
 

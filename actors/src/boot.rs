@@ -32,6 +32,7 @@ use crate::connection::stream::Stream;
 use crate::descriptors::Descriptors;
 use crate::doors::{self, Door};
 use crate::fault::Records;
+use crate::huge_pages;
 use crate::inbox;
 use crate::layers;
 use crate::listener::{Accepted, Listener};
@@ -127,6 +128,8 @@ pub async fn start(launch: Launch) -> anyhow::Result<Server> {
     // A score that the system does not take is in the log; the server can do without.
     let _ = admin.score(&settings);
     allocator::give_back_in_background(settings.jemalloc_bg_thread);
+    let for_pages = current.clone();
+    huge_pages::spawn(clock.clone(), move || read(&for_pages).huge_pages);
     let (at_listener, for_admin) = (shared.clone(), admin.clone());
     let (to_guardian, its_clock) = (guardian.clone(), clock.clone());
     let listener =

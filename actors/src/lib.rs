@@ -28,6 +28,7 @@ pub mod descriptors;
 pub mod doors;
 pub mod fault;
 pub mod guard;
+pub mod huge_pages;
 pub mod inbox;
 pub mod layers;
 pub mod listener;

@@ -54,7 +54,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         .protected()
         .doc("Directory of the data; relative paths start from it."),
     flag("disable-thp", "yes")
-        .accepted("huge pages are left as the system has them")
+        .accepted("nothing forks here: see huge-pages")
         .doc("Switches huge pages off for the process."),
     flag("dynamic-hz", "yes")
         .runtime()

@@ -54,6 +54,9 @@ pub(super) const SETTINGS: &[Setting] = &[
         .accepted("keys go when they expire, whatever the effort")
         .doc("Work spent on finding expired keys."),
     flag("activedefrag", "no").runtime().accepted(NO_DEFRAG).doc("Defragments memory."),
+    flag("huge-pages", "yes")
+        .runtime()
+        .doc("Puts memory that is in use together into huge pages, on a thread of its own."),
     flag("jemalloc-bg-thread", "yes")
         .runtime()
         .doc("Gives freed memory back to the system on a thread of its own, idle or not."),
