@@ -296,21 +296,28 @@ impl Keyspace {
     /// change when they are served.
     #[cold]
     pub(crate) fn needs_of_waiters<'k>(&self, keys: impl Iterator<Item = Key<'k>>) -> Vec<u16> {
+        let mut next = Vec::new();
+        keys.for_each(|key| self.add_needs(key.slot, key.name, &mut next));
         let mut looked_at: BTreeSet<(u16, Vec<u8>)> = BTreeSet::new();
-        let mut next: Vec<(u16, Vec<u8>)> = keys.map(|key| (key.slot, key.name.to_vec())).collect();
         while let Some((slot, name)) = next.pop() {
-            if looked_at.insert((slot, name.clone()))
-                && let Some(interest) = self.slot(slot).and_then(|slot| slot.interest.as_ref())
-            {
-                for waiter in interest.waiting(&name) {
-                    let needs = waiter.needs().into_iter();
-                    next.extend(needs.map(|key| (key.slot, key.name.to_vec())));
-                }
+            if looked_at.insert((slot, name.clone())) {
+                self.add_needs(slot, &name, &mut next);
             }
         }
         let absent = looked_at.into_iter().map(|(slot, _)| slot).filter(|slot| !self.has(*slot));
         let absent: BTreeSet<u16> = absent.collect();
         absent.into_iter().collect()
+    }
+
+    /// Adds the keys that change when those are served that wait for this one.
+    fn add_needs(&self, slot: u16, name: &[u8], needs: &mut Vec<(u16, Vec<u8>)>) {
+        let Some(interest) = self.slot(slot).and_then(|slot| slot.interest.as_ref()) else {
+            return;
+        };
+        for waiter in interest.waiting(name) {
+            let keys = waiter.needs().into_iter();
+            needs.extend(keys.map(|key| (key.slot, key.name.to_vec())));
+        }
     }
 
     /// How many keys that are here somebody watches, and for how many somebody waits. Forgets the
