@@ -7,7 +7,7 @@
 //! first two tell the same story, in the order of each pusher, and the third one may lack only what
 //! was on its way to a client.
 //!
-//! `TROUPE_KILL_ROUNDS` is explained one level up; here are a fifth of them with two and with four
+//! `TROUPE_KILL_ROUNDS` is explained one level up; here are a third of them with two and with four
 //! shards.
 
 use std::collections::BTreeSet;
@@ -187,20 +187,20 @@ fn kill_rounds(shards: usize, fsync: &str, rounds: u64) {
 
 #[test]
 fn a_transaction_outlasts_a_kill_whole_or_not_at_all_on_one_shard() {
-    kill_rounds(1, "always", rounds().div_ceil(20));
+    kill_rounds(1, "always", rounds().div_ceil(12));
 }
 
 #[test]
 fn a_transaction_outlasts_a_kill_whole_or_not_at_all_on_two_shards() {
-    kill_rounds(2, "always", rounds().div_ceil(5));
+    kill_rounds(2, "always", rounds().div_ceil(3));
 }
 
 #[test]
 fn a_transaction_outlasts_a_kill_whole_or_not_at_all_on_four_shards() {
-    kill_rounds(4, "always", rounds().div_ceil(5));
+    kill_rounds(4, "always", rounds().div_ceil(3));
 }
 
 #[test]
 fn a_transaction_outlasts_a_kill_whole_or_not_at_all_with_everysec() {
-    kill_rounds(4, "everysec", rounds().div_ceil(20));
+    kill_rounds(4, "everysec", rounds().div_ceil(12));
 }

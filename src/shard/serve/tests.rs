@@ -191,7 +191,6 @@ fn resident() -> Option<u64> {
 
 /// Every second client is served, by a push or by a transaction; the time of the others is over.
 #[test]
-#[expect(clippy::print_stdout, reason = "what a client costs is for the reader of the report")]
 fn a_hundred_thousand_clients_wait_and_every_wait_ends() {
     const CLIENTS: u64 = 100_000;
     const SHARDS: ShardId = 4;
