@@ -35,6 +35,8 @@ pub struct Parked {
     /// When it ends without having been served, if ever.
     pub until: Option<Millis>,
     pub(crate) nil: Nil,
+    /// What the call took to find nothing, in nanoseconds. It is counted when the wait is over.
+    pub(crate) nanos: u64,
 }
 
 /// What a wait goes by: the call with its words, and where its client is.
@@ -48,12 +50,14 @@ pub(crate) struct Waits<'a> {
     pub(crate) on_first_key: bool,
     pub(crate) until: Option<Millis>,
     pub(crate) nil: Nil,
+    pub(crate) nanos: u64,
 }
 
 impl Parked {
     /// A wait begins.
     pub(crate) fn new(waits: Waits<'_>) -> Arc<Parked> {
-        let Waits { rank, home, session, command, words, keys, on_first_key, until, nil } = waits;
+        let Waits { rank, home, session, command, words, keys, .. } = waits;
+        let Waits { on_first_key, until, nil, nanos, .. } = waits;
         let mut request = Vec::new();
         encode::command(&mut request, &words);
         let mut session = session.clone();
@@ -72,6 +76,7 @@ impl Parked {
             on_first_key,
             until,
             nil,
+            nanos,
         })
     }
 

@@ -21,7 +21,8 @@ fn blocked(client: &mut Client) -> usize {
     field.expect("INFO has blocked_clients").trim().parse().unwrap()
 }
 
-fn until_blocked(client: &mut Client, count: usize) {
+/// Waits until so many clients wait.
+pub fn until_blocked(client: &mut Client, count: usize) {
     until(&format!("{count} clients wait"), SOON, || blocked(client) == count);
 }
 

@@ -4,13 +4,14 @@
 //! kill -9 leaves the page cache alone, so these rounds prove the order of write and reply, and
 //! that start-up reads what was written; what a power cut does is the simulator's matter.
 //! `TROUPE_KILL_ROUNDS` says how many rounds with two and with four shards (default 100; a fourth
-//! of that with one shard and with `everysec`).
+//! of that with one shard and with `everysec`). `durability/transactions.rs` has rounds of its own.
+
+mod transactions;
 
 use std::time::{Duration, Instant};
 
-use crate::support::client::{Client, encode};
+use crate::support::client::encode;
 use crate::support::load::{Writer, under_load};
-use crate::support::reply::Reply;
 use crate::support::server::{Options, Server};
 use crate::support::wait::{SOON, until};
 use crate::support::{env_number, seed};
@@ -307,54 +308,4 @@ fn commands_over_several_slots_are_loaded() {
     server.kill();
     server.restart();
     assert_eq!(server.client().line("DEBUG DIGEST").text(), digest);
-}
-
-/// Clients that each add one to eight keys on all shards, by transactions, until the server dies.
-/// Returns how many were answered.
-fn add_until_the_end(port: u16) -> u64 {
-    let Ok(mut client) = Client::connect(port) else { return 0 };
-    let adds = (0..8).map(|number| format!("INCR whole:{number}"));
-    let lines: Vec<String> = ["MULTI".to_owned()].into_iter().chain(adds).collect();
-    // In every second one the server performs something in between.
-    let pipeline = |is_even: bool| -> Vec<Vec<String>> {
-        let mut lines = lines.clone();
-        if is_even {
-            lines.insert(5, "CONFIG GET hz".to_owned());
-        }
-        lines.push("EXEC".to_owned());
-        lines.iter().map(|line| line.split(' ').map(str::to_owned).collect()).collect()
-    };
-    let mut answered = 0;
-    while client.pipeline(&pipeline(answered % 2 == 0)).is_ok() {
-        answered += 1;
-    }
-    answered
-}
-
-#[test]
-fn a_transaction_outlasts_a_kill_whole_or_not_at_all() {
-    for (shards, fsync) in [(1, "always"), (2, "always"), (4, "always"), (4, "everysec")] {
-        let mut random = fastrand::Rng::with_seed(seed("kill"));
-        let mut server = Options::shards(shards).journal(fsync).start();
-        let mut answered = 0;
-        for round in 0..rounds().div_ceil(20) {
-            answered += std::thread::scope(|scope| {
-                let port = server.port;
-                let adders: Vec<_> =
-                    (0..4).map(|_| scope.spawn(move || add_until_the_end(port))).collect();
-                a_moment(&mut random);
-                server.kill();
-                adders.into_iter().map(|adder| adder.join().unwrap()).sum::<u64>()
-            });
-            server.restart();
-            let keys: Vec<String> = (0..8).map(|number| format!("whole:{number}")).collect();
-            let values = server.client().line(&format!("MGET {}", keys.join(" ")));
-            let number = |value: &Reply| value.number().unwrap_or_default().unsigned_abs();
-            let values: Vec<u64> = values.members().iter().map(number).collect();
-            let when = format!("{shards} shards, {fsync}, round {round}: {values:?}");
-            assert!(values.iter().all(|value| *value == values[0]), "{when}");
-            assert!(fsync != "always" || values[0] >= answered, "{when}, answered {answered}");
-        }
-        assert!(answered > 50, "the load was too light to prove anything: {answered}");
-    }
 }

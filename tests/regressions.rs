@@ -1,11 +1,13 @@
 //! Bugs that the server had, a test and its story each. Those that need letters in a certain order
 //! are in `src/shard/regressions.rs`; what a test of a promise would notice has none of its own.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::support::client::{Client, encode};
+use crate::support::oracle::Oracle;
 use crate::support::reply::Reply;
-use crate::support::server::Options;
+use crate::support::server::{Options, Server};
 use crate::support::wait::{SOON, until};
 
 /// Clients counted only when their thread had taken them up. While the threads were busy a burst
@@ -153,4 +155,26 @@ fn versions_in_info_have_three_numbers() {
         let numbers: Vec<_> = version.split('.').map(str::parse::<u32>).collect();
         assert!(numbers.len() == 3 && numbers.iter().all(Result::is_ok), "{name}:{version}");
     }
+}
+
+/// WAIT was documented among the commands about connections.
+#[test]
+fn commands_are_documented_in_the_groups_of_valkey() {
+    let Some(valkey) = Oracle::Valkey.start() else { return };
+    let theirs = groups(&valkey);
+    let ours = groups(&Options::shards(1).start());
+    let shared = ours.iter().filter(|(name, _)| theirs.contains_key(*name));
+    let different: Vec<_> = shared.filter(|(name, group)| theirs[*name] != **group).collect();
+    assert!(different.is_empty(), "{different:?}");
+    assert!(ours.len() > 200 && theirs.contains_key("waitaof"), "hardly anything was compared");
+}
+
+/// The group of each command in its documentation.
+fn groups(server: &Server) -> BTreeMap<String, String> {
+    let docs = server.client().line("COMMAND DOCS");
+    let group = |fields: &Reply| {
+        let fields = fields.members().chunks(2);
+        fields.filter(|field| field[0].text() == "group").map(|field| field[1].text()).collect()
+    };
+    docs.members().chunks(2).map(|command| (command[0].text(), group(&command[1]))).collect()
 }

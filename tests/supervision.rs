@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use crate::blocking::until_blocked;
 use crate::support::client::Client;
 use crate::support::load::{Writer, under_load};
 use crate::support::reply::Reply;
@@ -225,6 +226,50 @@ fn a_panic_inside_a_lent_command_changes_nothing() {
         }
         under_load(server.port, &mut writers, || all_answer(&server));
         verify(&server, &mut writers, &format!("{shards} shards, after the panics"));
+    }
+}
+
+/// A command panics inside a transaction over all shards, while others write: its client gets an
+/// error and goes on, nothing of the transaction is there, and nobody is served with any of it.
+#[test]
+fn a_panic_inside_a_transaction_leaves_nothing_of_it() {
+    let keys: Vec<String> = (0..8).map(|number| format!("whole:{number}")).collect();
+    let keys = keys.join(" ");
+    let transaction = |round: u64, panics: bool| -> Vec<Vec<String>> {
+        let sets = keys.split(' ').map(|key| format!("SET {key} {round}"));
+        let mut lines: Vec<String> = ["MULTI".to_owned()].into_iter().chain(sets).collect();
+        lines.push("RPUSH awaited item".to_owned());
+        lines.extend(panics.then(|| format!("DEBUG PANIC-LENT {keys}")));
+        lines.extend(["INCR whole:0".to_owned(), "EXEC".to_owned()]);
+        lines.iter().map(|line| line.split(' ').map(String::from).collect()).collect()
+    };
+    for shards in SHARDS {
+        let (server, mut writers) = start(shards, 4);
+        let mut client = server.client();
+        let mut waiting = server.client();
+        for round in 0..rounds().div_ceil(5) {
+            let when = format!("{shards} shards, round {round}");
+            client.pipeline(&transaction(round, false)).unwrap();
+            let whole = client.line(&format!("MGET {keys}"));
+            assert_eq!(whole.members()[0].number(), Some(round as i64 + 1), "{when}");
+            client.line("DEL awaited");
+            waiting.send(&["BLPOP", "awaited", "0"]).unwrap();
+            until_blocked(&mut client, 1);
+            under_load(server.port, &mut writers, || {
+                all_answer(&server);
+                let replies = client.pipeline(&transaction(round, true)).unwrap();
+                let (exec, queued) = replies.split_last().expect("all are answered");
+                assert!(queued.iter().all(|reply| reply.error().is_none()), "{when}: {queued:?}");
+                assert!(exec.error().is_some(), "{when}: {exec:?}");
+                all_answer(&server);
+            });
+            assert_eq!(client.line(&format!("MGET {keys}")), whole, "{when}");
+            assert_eq!(client.line("EXISTS awaited").number(), Some(0), "{when}");
+            assert!(!waiting.has_reply(), "{when}");
+            client.line("RPUSH awaited after");
+            assert_eq!(waiting.read().unwrap().members()[1].text(), "after", "{when}");
+            verify(&server, &mut writers, &when);
+        }
     }
 }
 

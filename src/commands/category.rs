@@ -4,12 +4,14 @@ use crate::commands::command::{Categories, Command, Flags, Group, Run};
 
 impl Command {
     /// All ACL categories of the command. A container that only its subcommands run through is in
-    /// none but `@slow`, as in Redis: what counts is the subcommand. A command over several types
-    /// is in their categories and not in that of keys.
+    /// none but `@slow`, as in Redis: what counts is the subcommand. A command over several types,
+    /// or about a connection, is in those categories and not in that of keys.
     pub fn acl_categories(&self) -> Categories {
         let is_container = matches!(self.run, Run::Container);
         let types = Categories::LIST.and(Categories::SET).and(Categories::SORTED_SET);
-        let has_no_group = is_container || self.categories.has(types);
+        let is_of_others =
+            self.categories.has(types) || self.categories.has(Categories::CONNECTION);
+        let has_no_group = is_container || is_of_others;
         let group = if has_no_group { Categories::NONE } else { self.group.category() };
         let speed = if self.flags.has(Flags::FAST) { Categories::FAST } else { Categories::SLOW };
         [

@@ -333,7 +333,7 @@ mod tests {
     fn waits_that_are_over_are_not_kept() {
         let mut interest = Interest::default();
         let stays = wait(&mut interest, "stays", 0);
-        for number in 1..=100_000 {
+        for number in 1..=1_000_000 {
             wait(&mut interest, "one", number).0.store(true, Ordering::Relaxed);
             drop(wait(&mut interest, &format!("k{number}"), number));
             drop(interest.version(0, format!("w{number}").as_bytes()));

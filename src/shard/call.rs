@@ -129,7 +129,7 @@ impl Engine {
             }
             Ended::Waits(wait) => {
                 batch.has_written |= self.tools.effects.len() > effects;
-                self.park(env, batch, command, *wait);
+                self.park(env, batch, command, *wait, end - start);
             }
             Ended::Asks(action) => batch.action = Some(*action),
             Ended::Ran | Ended::Failed(_) | Ended::Refused(_) | Ended::Panicked => {

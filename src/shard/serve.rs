@@ -50,13 +50,15 @@ impl Engine {
         !needs.is_empty()
     }
 
-    /// The next call of a batch found nothing: its client waits for its keys, which are all here.
+    /// The next call of a batch found nothing, in so many nanoseconds: its client waits for its
+    /// keys, which are all here.
     pub(super) fn park(
         &mut self,
         env: &Environment,
         batch: &mut Batch,
         command: &'static Command,
         wait: Wait,
+        nanos: u64,
     ) {
         let Run::Blocking(Blocking { awaited, on_first_key, .. }) = command.run else { return };
         let Wait { until, nil, fixed } = wait;
@@ -91,8 +93,18 @@ impl Engine {
         }
         around.session.last = Some(command);
         let (session, keys) = (&*around.session, call.keys);
-        let waits = Waits { rank, home, session, command, words, keys, on_first_key, until, nil };
-        let parked = Parked::new(waits);
+        let parked = Parked::new(Waits {
+            rank,
+            home,
+            session,
+            command,
+            words,
+            keys,
+            on_first_key,
+            until,
+            nil,
+            nanos,
+        });
         self.let_wait(&parked, awaited);
         batch.parked = Some(parked);
     }
@@ -198,7 +210,8 @@ impl Engine {
             walk: &mut walk,
             wider: &mut wider,
         };
-        let start = clock.nanos();
+        // What it took before the wait belongs to the call.
+        let start = clock.nanos().saturating_sub(parked.nanos);
         self.execute(call, &mut around, Origin::Served, start, clock);
         replies
     }
@@ -236,7 +249,7 @@ impl Engine {
         let Batch { session, replies, walk, wider, .. } = batch;
         let mut around = Around { session, replies, walk, wider };
         let marks = Marks { has_waited: true, ..self.marks(mark) };
-        self.close(&call, &mut around, &ended, marks, 0);
+        self.close(&call, &mut around, &ended, marks, parked.nanos);
         batch.advance(None);
     }
 }

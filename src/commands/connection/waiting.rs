@@ -5,7 +5,7 @@
 
 use crate::base::integer;
 use crate::commands::call::Call;
-use crate::commands::command::{Arg, Arity, Command, Flags, Group, Name, Run};
+use crate::commands::command::{Arg, Arity, Categories, Command, Flags, Name, Run};
 use crate::commands::error::CommandError;
 use crate::commands::run::{Blocking, MayWait, Nil, Wait};
 use crate::commands::time::end_of_wait;
@@ -23,10 +23,8 @@ const TIMEOUT: Arg = Arg::integer("timeout");
 
 /// What both share.
 const WAIT: Command = Command {
-    // As their category says.
-    group: Group::Connection,
-    complexity: "O(1)",
     flags: Flags::BLOCKING,
+    categories: Categories::CONNECTION,
     tips: &["request_policy:all_shards", "response_policy:agg_min"],
     ..Command::BASE
 };

@@ -4,11 +4,15 @@ use std::sync::Arc;
 
 use crate::base::slot;
 use crate::batch::Batch;
+use crate::commands::number::numbers;
+use crate::commands::registry;
+use crate::keyspace::interest::Cares;
 use crate::parked::{Outcome, Served};
 use crate::route::ShardId;
 use crate::session::{Peer, Session};
+use crate::shard::SLICE_NS;
 use crate::shard::letter::Letter;
-use crate::testing::{START, Shards, printed};
+use crate::testing::{Hasty, START, Shards, Store, printed};
 
 /// The first key of the form `k<number>` that a shard owns.
 fn key_of(store: &Shards, shard: ShardId) -> String {
@@ -27,10 +31,15 @@ fn wait(store: &mut Shards, id: u64, line: &str) -> Box<Batch> {
 
 /// Client 1 sends a line. Returns what came of the waits of others.
 fn run(store: &mut Shards, line: &str) -> Vec<Served> {
+    run_all(store, &[line])
+}
+
+/// Client 1 sends several lines at once. Returns what came of the waits of others.
+fn run_all(store: &mut Shards, lines: &[&str]) -> Vec<Served> {
     store.session = Session::new(1, Peer::default(), START, true);
-    store.send(&[line]);
+    store.send(lines);
     let (homes, served) = store.settle_all();
-    assert_eq!(homes.len(), 1, "{line} is answered");
+    assert_eq!(homes.len(), 1, "{lines:?} are answered");
     served
 }
 
@@ -142,4 +151,85 @@ fn who_waits_on_another_shard_comes_behind_who_waited_before() {
     let served = run(&mut store, &format!("RPUSH {a} x y"));
     assert_eq!(served.iter().map(|served| served.client).collect::<Vec<_>>(), [6, 2]);
     drop((first, second));
+}
+
+/// What BLPOP has taken so far: how often, and for how many nanoseconds.
+fn taken_by_blpop(store: &Store) -> (u64, u64) {
+    let blpop = registry::named(b"blpop").expect("it is declared");
+    let counted = store.shard.engine.counters.counted(false);
+    let tally = &counted.commands[numbers().of(blpop)];
+    (tally.calls, tally.nanos)
+}
+
+/// Each run of a handler takes half a slice by this clock.
+#[test]
+fn what_a_wait_took_before_it_began_is_counted_when_it_is_over() {
+    const RUN: u64 = SLICE_NS / 2;
+    let mut store = Store::new();
+    let begin = |store: &mut Store| {
+        let batch = store.batch(&[b"BLPOP", b"k", b"1"]);
+        store.shard.visit(batch, &mut Hasty(0)).expect("it waits at home")
+    };
+    let mut late = begin(&mut store);
+    assert_eq!(taken_by_blpop(&store), (0, 0), "it is not over");
+    assert!(late.parked.as_ref().is_some_and(|parked| parked.take()), "its time is over");
+    store.shard.unpark(&mut late, Outcome::TimedOut);
+    assert_eq!(taken_by_blpop(&store), (1, RUN));
+    let waits = begin(&mut store);
+    let push = store.batch(&[b"RPUSH", b"k", b"v"]);
+    store.shard.visit(push, &mut Hasty(2 * RUN)).expect("it is answered");
+    assert_eq!(store.shard.take_served().len(), 1);
+    assert_eq!(taken_by_blpop(&store), (2, 3 * RUN));
+    drop(waits);
+}
+
+/// Resident memory of this process in bytes, or nothing where the system does not tell.
+fn resident() -> Option<u64> {
+    let pages = std::fs::read_to_string("/proc/self/statm").ok()?;
+    Some(pages.split(' ').nth(1)?.parse::<u64>().ok()? * 4096)
+}
+
+/// Every second client is served, by a push or by a transaction; the time of the others is over.
+#[test]
+fn a_hundred_thousand_clients_wait_and_every_wait_ends() {
+    const CLIENTS: u64 = 100_000;
+    const SHARDS: ShardId = 4;
+    let mut store = Shards::new(SHARDS);
+    let cared_for = |store: &mut Shards| {
+        let shards = store.shards.iter_mut().map(|shard| shard.engine.space.cared_for());
+        shards.fold(Cares::default(), |mut sum, cares| {
+            sum.add(cares);
+            sum
+        })
+    };
+    let before = resident();
+    let line = |number| format!("BLPOP k{number} other{number} 1");
+    let mut waits: Vec<_> =
+        (0..CLIENTS).map(|number| wait(&mut store, 2 + number, &line(number))).collect();
+    if let (Some(before), Some(after)) = (before, resident()) {
+        println!("{} bytes each", after.saturating_sub(before) / CLIENTS);
+    }
+    assert_eq!(cared_for(&mut store).awaited, 2 * CLIENTS as usize);
+    for (number, batch) in (0..).zip(&mut waits) {
+        let (served, reply) = match number % 4 {
+            0 => {
+                let served = run(&mut store, &format!("RPUSH k{number} v"));
+                (served, format!("1) \"k{number}\"\n2) \"v\""))
+            }
+            2 => {
+                let push = format!("RPUSH other{number} v");
+                let served = run_all(&mut store, &["MULTI", &push, "PING", "EXEC"]);
+                (served, format!("1) \"other{number}\"\n2) \"v\""))
+            }
+            _ => {
+                assert!(batch.parked.as_ref().is_some_and(|parked| parked.take()));
+                (Vec::new(), "(nil)".to_owned())
+            }
+        };
+        let outcome = served.into_iter().next().map_or(Outcome::TimedOut, |served| served.outcome);
+        store.shards[0].unpark(batch, outcome);
+        assert_eq!((printed(&batch.replies), batch.parked.is_none()), (reply, true));
+    }
+    assert_eq!(cared_for(&mut store), Cares::default());
+    assert_eq!(store.run("DBSIZE"), "(integer) 0");
 }
