@@ -56,27 +56,25 @@ pub(crate) struct Waits<'a> {
 impl Parked {
     /// A wait begins.
     pub(crate) fn new(waits: Waits<'_>) -> Arc<Parked> {
-        let Waits { rank, home, session, command, words, keys, .. } = waits;
-        let Waits { on_first_key, until, nil, nanos, .. } = waits;
         let mut request = Vec::new();
-        encode::command(&mut request, &words);
-        let mut session = session.clone();
+        encode::command(&mut request, &waits.words);
+        let mut session = waits.session.clone();
         // What its client does not want to see is taken away at home.
         session.replies = Replies::On;
         session.watches.clear();
         Arc::new(Parked {
             is_taken: AtomicBool::new(false),
-            rank,
-            home,
+            rank: waits.rank,
+            home: waits.home,
             session,
-            command,
-            spans: spans_of(&request, &words),
+            command: waits.command,
+            spans: spans_of(&request, &waits.words),
             request,
-            keys: keys.to_vec(),
-            on_first_key,
-            until,
-            nil,
-            nanos,
+            keys: waits.keys.to_vec(),
+            on_first_key: waits.on_first_key,
+            until: waits.until,
+            nil: waits.nil,
+            nanos: waits.nanos,
         })
     }
 

@@ -8,6 +8,7 @@ use crate::commands::number::numbers;
 use crate::commands::registry;
 use crate::keyspace::interest::Cares;
 use crate::parked::{Outcome, Served};
+use crate::question::Detail;
 use crate::route::ShardId;
 use crate::session::{Peer, Session};
 use crate::shard::SLICE_NS;
@@ -156,7 +157,7 @@ fn who_waits_on_another_shard_comes_behind_who_waited_before() {
 /// What BLPOP has taken so far: how often, and for how many nanoseconds.
 fn taken_by_blpop(store: &Store) -> (u64, u64) {
     let blpop = registry::named(b"blpop").expect("it is declared");
-    let counted = store.shard.engine.counters.counted(false);
+    let counted = store.shard.engine.counters.counted(Detail::Commands);
     let tally = &counted.commands[numbers().of(blpop)];
     (tally.calls, tally.nanos)
 }
