@@ -307,7 +307,7 @@ impl Thread {
 
     /// Sends what is ready, in its order.
     fn apply(&self, ready: &mut Ready) {
-        let Ready { append, pushes, letters, moved, homes, performs, served, rebuilt } = ready;
+        let Ready { append, pushes, letters, moved, homes, performs, served, rebuilt, .. } = ready;
         if let (Some(append), Some(writer)) = (append.take(), &*self.writer.borrow()) {
             self.shared.journal.appended(&append);
             self.publish_journaled();

@@ -139,7 +139,8 @@ impl Ended {
 type Ahead = fn(&mut Engine, &Call<'_>, db: u32) -> bool;
 
 /// What goes ahead of a client's call, in order.
-const AHEAD: [Ahead; 2] = [Engine::expire_ahead_of, Engine::write_base_ahead_of];
+const AHEAD: [Ahead; 3] =
+    [Engine::save_ahead_of, Engine::expire_ahead_of, Engine::write_base_ahead_of];
 
 impl AsMut<Keyspace> for Engine {
     fn as_mut(&mut self) -> &mut Keyspace {
