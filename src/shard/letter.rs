@@ -44,6 +44,17 @@ pub enum Letter {
     MoveIn(u16, Box<Slot>),
     /// A snapshot has begun. The slots of the shard come behind it.
     Snapshot(Moment),
+    /// So many bytes of the snapshot, in all, are in its file.
+    SnapshotWritten {
+        /// The number of the snapshot.
+        number: u32,
+        /// Bytes that this shard has told.
+        bytes: u64,
+    },
+    /// The snapshot with this number is over.
+    SnapshotOver(u32),
+    /// Whether the last snapshot failed.
+    SnapshotFailed(bool),
     /// New settings.
     Settings(Arc<Settings>),
     /// A pause begins, changes or ends.

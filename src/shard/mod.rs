@@ -260,6 +260,7 @@ impl Shard {
             waits: 0,
             phase: Phase::Loading,
             journal_failed: None,
+            snapshot_failed: false,
             has_credit: true,
             pause: None,
             panics: 0,
@@ -414,6 +415,9 @@ impl Shard {
                 self.serve_waiting();
             }
             Letter::Snapshot(moment) => self.begin_snapshot(moment),
+            Letter::SnapshotWritten { number, bytes } => self.snapshot_written(number, bytes),
+            Letter::SnapshotOver(number) => self.end_snapshot(number),
+            Letter::SnapshotFailed(has_failed) => self.engine.snapshot_failed = has_failed,
             Letter::Settings(settings) => {
                 self.engine.tools.clock = access_clock(&settings);
                 self.env.settings = settings;

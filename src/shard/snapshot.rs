@@ -33,6 +33,7 @@ use crate::base::slot::SLOTS;
 use crate::batch::{Batch, Home, Routed};
 use crate::commands::call::Call;
 use crate::commands::command::{Command, Name, Run};
+use crate::data::table::Counts;
 use crate::hook::Phase;
 use crate::keyspace::keys::Tools;
 use crate::keyspace::saving::{Moment, Pieces, Saving};
@@ -75,6 +76,8 @@ pub struct Begun {
     pub number: u32,
     /// The databases that have keys, with the number of keys and of those with deadlines.
     pub databases: Vec<(u32, u64, u64)>,
+    /// Elements of some collections have deadlines.
+    pub has_deadlines_inside: bool,
 }
 
 /// What a shard knows of snapshots beside what it has written.
@@ -125,9 +128,11 @@ impl Engine {
 impl Begun {
     fn of(moment: Moment, space: &Keyspace) -> Begun {
         let counts = space.databases().into_iter().map(|db| (db, space.counts(db)));
-        let counts = counts.filter(|(_, counts)| counts.len > 0);
-        let databases = counts.map(|(db, of)| (db, of.len as u64, of.expires as u64)).collect();
-        Begun { number: moment.number, databases }
+        let counts: Vec<_> = counts.filter(|(_, counts)| counts.len > 0).collect();
+        let has_deadlines_inside = counts.iter().any(|(_, counts)| counts.timed > 0);
+        let sizes = |(db, of): (u32, Counts)| (db, of.len as u64, of.expires as u64);
+        let databases = counts.into_iter().map(sizes).collect();
+        Begun { number: moment.number, databases, has_deadlines_inside }
     }
 }
 
@@ -262,7 +267,7 @@ impl Shard {
     }
 
     /// What there is to tell of snapshots, at the end of a turn.
-    pub(super) fn tell_news(&mut self, news: &mut Vec<News>) {
+    pub(crate) fn tell_news(&mut self, news: &mut Vec<News>) {
         news.append(&mut self.outbox.snapshots);
         let is_trusted = self.engine.phase == Phase::Serving;
         let Some(saving) = &mut self.engine.tools.saving else { return };

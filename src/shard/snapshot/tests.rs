@@ -1,5 +1,7 @@
-//! Snapshots that are written while commands run, slots move and databases are emptied, put
-//! together and read back: they are what there was at the moment.
+//! Snapshots that are written while commands run, put together and read back: they are what there
+//! was at the moment.
+
+mod random;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -8,13 +10,10 @@ use super::*;
 use crate::base::hash::Hasher;
 use crate::base::slot;
 use crate::keyspace::entry::Entry;
-use crate::keyspace::object::Object;
-use crate::lending::Lent;
-use crate::lending::Returned;
+use crate::lending::{Lent, Returned};
 use crate::rdb::samples::contents;
 use crate::rdb::{Decoder as FileDecoder, Dialect, Forms, Record, head, put_end};
 use crate::settings::Settings;
-use crate::testing::writes::{any_large_write, any_write, fill_large};
 use crate::testing::{Shards, Still, Store, printed};
 
 /// A clock that goes on at each look at it.
@@ -163,12 +162,15 @@ fn begin(shards: &mut Shards, number: u32) -> State {
     let any = number as usize % shards.shards.len();
     shards.shards[any].file(batch);
     assert!(shards.settle().is_some(), "it comes home");
-    for shard in &mut shards.shards {
-        let saving = shard.engine.tools.saving.as_mut().expect("it has begun everywhere");
-        saving.large = 1_500;
-        saving.format = Box::new(Records { compresses: number % 2 == 0, piece: 300 });
-    }
+    shards.shards.iter_mut().for_each(make_small);
     state(&shards.shards)
+}
+
+/// From now on more than a few bytes are large, and come in pieces of a few bytes.
+fn make_small(shard: &mut Shard) {
+    let saving = shard.engine.tools.saving.as_mut().expect("it has begun everywhere");
+    saving.large = 1_500;
+    saving.format = Box::new(Records { compresses: saving.number % 2 == 0, piece: 300 });
 }
 
 /// Says what differs, and not more.
@@ -183,220 +185,278 @@ fn compare(found: &State, wanted: &State, seed: u64) {
     assert!(new.is_none(), "seed {seed}: {new:?} was not there");
 }
 
-/// Lets a slot move, perhaps while others are written.
-fn move_slot(shards: &mut Shards, file: &mut File, random: &mut fastrand::Rng, number: u16) {
-    let map = shards.shards[0].map().clone();
-    let (from, to) = (map.owner(number), random.u16(..map.shards()));
-    if from == to {
-        return;
+/// A value that is written in many pieces, as a command makes it.
+fn large_value(kind: &str, now: Millis) -> Vec<String> {
+    let each = |element: &dyn Fn(u64) -> String| (0..400).map(element).collect::<String>();
+    let at = now.0 + 50;
+    match kind {
+        "string" => vec![format!("SET k {}", "x".repeat(20_000))],
+        "list" => vec![format!("RPUSH k{}", each(&|n| format!(" item:{n}:{}", "x".repeat(90))))],
+        "hash" => vec![
+            format!("HSET k{}", each(&|n| format!(" f{n} value:{n}"))),
+            format!("HPEXPIREAT k {at} FIELDS 2 f1 f2"),
+        ],
+        "set" => vec![
+            format!("SADD k{}", each(&|n| format!(" member:{n}"))),
+            format!("SPEXPIREAT k {at} MEMBERS 2 member:1 member:2"),
+        ],
+        "zset" => vec![
+            format!("ZADD k{}", each(&|n| format!(" {} member:{n}", n % 7))),
+            format!("ZPEXPIREAT k {at} MEMBERS 2 member:1 member:2"),
+        ],
+        _ => {
+            let mut lines: Vec<_> = (1..400).map(|n| format!("XADD k {n}-0 field {n}")).collect();
+            lines.push("XGROUP CREATE k g 0".to_owned());
+            lines.push("XREADGROUP GROUP g c COUNT 300 STREAMS k >".to_owned());
+            lines
+        }
     }
-    let from = usize::from(from);
-    shards.shards[from].receive(Letter::MoveOut { slot: number, to });
-    let moving = shards.letters_of(from);
-    for _ in 0..random.u8(..3) {
-        walk(shards, random);
-        file.collect(&mut shards.shards);
-    }
-    shards.deliver(moving);
-    let map = Arc::new(map.with_moves(&[number], to));
-    shards.shards.iter_mut().for_each(|shard| shard.receive(Letter::Routes(map.clone())));
-    shards.settle_all();
 }
 
-/// Lends slots for a while in which others are written.
-fn lend(shards: &mut Shards, file: &mut File, random: &mut fastrand::Rng, line: &str) {
-    shards.send(&[line]);
-    for shard in 0..shards.shards.len() {
-        let letters = shards.letters_of(shard);
-        for _ in 0..random.u8(..3) {
-            walk(shards, random);
+#[test]
+fn a_value_that_is_half_written_is_what_it_was_whatever_happens_to_it() {
+    let kinds = ["string", "list", "hash", "set", "zset", "stream"];
+    let changes = [
+        "DEL k",
+        "SET k 1",
+        "RENAME k other",
+        "RENAME other k",
+        "MOVE k 1",
+        "COPY other k REPLACE",
+        "PEXPIRE k 1",
+        "FLUSHALL",
+        "SWAPDB 0 1",
+        "change",
+        "read when it has expired",
+        "expire",
+    ];
+    for (kind, change) in kinds.iter().flat_map(|kind| changes.map(|change| (*kind, change))) {
+        let mut shards = Shards::new(1);
+        // In a slot that is written early.
+        let key = (0..).map(|n| format!("k{n}")).find(|key| slot::of(key.as_bytes()) < 20);
+        let key = &key.expect("there is one");
+        let line_of = |line: &str| format!("{line} ").replace(" k ", &format!(" {key} "));
+        large_value(kind, shards.now).iter().for_each(|line| drop(shards.run(&line_of(line))));
+        shards.run("SET other 1");
+        let is_timed = change.contains("expire");
+        if is_timed {
+            shards.run(&line_of("PEXPIRE k 60"));
+        }
+        let wanted = begin(&mut shards, 1);
+        let mut file = File::default();
+        while file.spools.is_empty() {
+            shards.shards[0].write_snapshot(&mut in_a_hurry());
             file.collect(&mut shards.shards);
         }
-        shards.deliver(letters);
-    }
-    shards.settle_all();
-}
-
-/// A slice of some of the shards.
-fn walk(shards: &mut Shards, random: &mut fastrand::Rng) {
-    for shard in &mut shards.shards {
-        if random.bool() {
-            let pieces = [1, 2, 10, 200][random.usize(..4)];
-            shard.write_snapshot(&mut Hasty { now: 0, step: SLICE_NS / pieces });
+        let reply = match change {
+            "change" => shards.run(&line_of(match kind {
+                "string" => "SETRANGE k 19000 y",
+                "list" => "LPOP k",
+                "hash" => "HSET k f399 new",
+                "set" => "SREM k member:9",
+                "zset" => "ZINCRBY k 100 member:9",
+                _ => "XDEL k 399-0",
+            })),
+            "read when it has expired" => {
+                shards.now = shards.now.saturating_add(60);
+                shards.run(&line_of("EXISTS k"))
+            }
+            "expire" => {
+                shards.now = shards.now.saturating_add(60);
+                shards.shards[0].expire(shards.now, &mut Still);
+                shards.run("DBSIZE")
+            }
+            _ => shards.run(&line_of(change)),
+        };
+        assert!(!reply.contains("error"), "{change}: {reply}");
+        while !file.is_whole() {
+            shards.shards[0].write_snapshot(&mut Hasty { now: 0, step: SLICE_NS / 9 });
+            file.collect(&mut shards.shards);
         }
-        if random.u8(..4) == 0 {
-            shard.expire(shards.now, &mut Hasty { now: 0, step: SLICE_NS / 3 });
+        compare(&file.state(shards.shards[0].hasher()), &wanted, 0);
+        if is_timed {
+            assert_eq!(reply, if change == "expire" { "(integer) 2" } else { "(integer) 0" });
+            shards.shards[0].expire(shards.now, &mut Still);
+            assert_eq!(shards.run("DBSIZE"), "(integer) 1", "{kind} {change}");
         }
-        if random.bool() {
-            shard.discard(&mut in_a_hurry());
-        }
-    }
-}
-
-/// A write of what the other generators leave out.
-fn any_other_write(random: &mut fastrand::Rng, tag: &str, round: u64) -> String {
-    let mut key = || match random.u8(..3) {
-        0 => format!("text{}", random.u8(..8)),
-        _ => format!("{tag}text{}", random.u8(..3)),
-    };
-    let (a, b) = (key(), key());
-    match random.u8(..14) {
-        0..2 => format!("SETRANGE {a} {} {round}", random.u16(..6_000)),
-        2 => format!("APPEND {a} {}", "y".repeat(random.usize(..900))),
-        3 => format!("SET {a} {}", "z".repeat(random.usize(..4_000))),
-        4 => format!("BITOP XOR {a} {a} {b}"),
-        5 => format!("RENAMENX {a} {b}"),
-        6 => format!("GETDEL {a}"),
-        7 => format!("PFADD {tag}hll {round}"),
-        8 => format!("PFCOUNT {tag}hll"),
-        9 => format!("XNACK {tag}stream g SILENT IDS 1 1-{}", random.u16(..700)),
-        10 => format!("PEXPIRE {a} {}", random.u8(1..20)),
-        11 => format!("XGROUP DESTROY {tag}stream h"),
-        12 if random.u8(..6) == 0 => "FLUSHALL".to_owned(),
-        _ => format!("GETRANGE {a} 0 -1"),
     }
 }
 
-/// Clients that wait, and what serves them.
-fn let_wait(shards: &mut Shards, waiting: &mut Vec<Box<Batch>>, tag: &str, round: u64) {
-    let lines = [
-        format!("BLMOVE {tag}queue {tag}list LEFT RIGHT 0"),
-        format!("BLMOVE queue {tag}list LEFT LEFT 0"),
-        format!("BZPOPMIN {tag}zqueue zqueue 0"),
-    ];
-    shards.send(&[&lines[round as usize % lines.len()]]);
-    let (homes, _) = shards.settle_all();
-    waiting.extend(homes.into_iter().filter(|batch| batch.parked.is_some()));
+/// A command on a large value goes on when that is written; nobody else waits.
+#[test]
+fn a_write_waits_for_a_large_value() {
+    let mut store = Store::new();
+    for number in 0..20_000 {
+        store.run(&format!("SADD {{t}}large m{number}"));
+    }
+    store.run("SET {t}small 1");
+    store.shard.begin_snapshot(Moment { number: 1, compresses: true });
+    make_small(&mut store.shard);
+    let clock = &mut Hasty { now: 0, step: SLICE_NS / 20 };
+    let writing = store.batch(&[b"SADD", b"{t}large", b"m1", b"new"]);
+    assert!(store.shard.visit(writing, clock).is_none(), "the rest takes more than a slice");
+    for line in [&[&b"SCARD"[..], b"{t}large"][..], &[b"SET", b"{t}small", b"2"]] {
+        let other = store.batch(line);
+        assert!(store.shard.visit(other, clock).is_some(), "it does not change that key");
+    }
+    let mut turns = 0;
+    while store.shard.work(store.now, clock) {
+        turns += 1;
+    }
+    assert!(turns > 1, "{turns} turns");
+    assert_eq!(printed(&store.shard.outbox.homes[0].replies), "(integer) 1");
 }
 
-fn a_round(
-    shards: &mut Shards,
-    waiting: &mut Vec<Box<Batch>>,
-    random: &mut fastrand::Rng,
-    tag: &str,
-    round: u64,
-) {
-    shards.session.db = random.u32(..3);
-    let mut line = || match random.u8(..4) {
-        0 => any_write(random, tag, round),
-        1 => any_other_write(random, tag, round),
-        _ => any_large_write(random, tag, round),
-    };
-    let lines = [line(), line(), line()];
-    match round % 8 {
-        0 => {
-            let [a, b, c] = &lines;
-            shards.pipeline(&["MULTI", a, b, c, "EXEC"]);
-        }
-        1 => {
-            shards.session.db = 0;
-            let_wait(shards, waiting, tag, round);
-        }
-        2 => {
-            shards.session.db = 0;
-            shards.run(&format!("RPUSH {tag}queue {round}"));
-            shards.run(&format!("RPUSH queue {round}"));
-            shards.run(&format!("ZADD {tag}zqueue {round} m"));
-        }
-        3 => drop(shards.pipeline(&lines.each_ref().map(String::as_str))),
-        _ => drop(shards.run(&lines[0])),
+/// Writes that would have more saved than there is room for wait, and no others.
+#[test]
+fn what_is_saved_ahead_has_a_bound() {
+    let mut store = Store::new();
+    let value = "x".repeat(60_000);
+    for number in 0..700 {
+        store.run(&format!("SET key:{number} {value}"));
     }
-}
-
-/// How often each of the rarer things happened.
-#[derive(Debug, Default)]
-struct Met {
-    parts: usize,
-    flushed: usize,
-    swapped: usize,
-}
-
-fn run(seed: u64, met: &mut Met) {
-    let mut random = fastrand::Rng::with_seed(seed);
-    // A slot that is not the last one to be written.
-    let tags = (0..).map(|number| format!("{{{number}}}"));
-    let last = [60, 8_000, 16_000][seed as usize % 3];
-    let tag = tags.into_iter().find(|tag| slot::of(tag.as_bytes()) < last).expect("there is one");
-    let number = slot::of(tag.as_bytes());
-    let mut shards = Shards::new(1 + random.u16(..4));
-    for key in 0..300 {
-        shards.session.db = random.u32(..3);
-        shards.run(&format!("SET {tag}{} x{key}", key % 100));
-        shards.run(&format!("SET {} {}", key % 210, "x".repeat(random.usize(..40))));
-    }
-    for db in 0..1 + random.u32(..2) {
-        shards.session.db = db;
-        fill_large(&mut shards, &tag);
-        for text in 0..3 {
-            shards.run(&format!("SET {tag}text{text} {}", "t".repeat(random.usize(..5_000))));
-        }
-    }
-    for round in 0..random.u64(..40) {
-        a_round(&mut shards, &mut Vec::new(), &mut random, &tag, round);
-    }
-    for snapshot in 1..3 {
-        let wanted = begin(&mut shards, snapshot);
-        let (mut file, mut waiting) = (File::default(), Vec::new());
-        let rounds = random.u64(..300);
-        for round in 0.. {
-            if file.is_whole() && round > rounds {
+    store.shard.begin_snapshot(Moment { number: 1, compresses: false });
+    let (mut file, mut ran) = (File::default(), 0);
+    let mut waits = None;
+    for number in 0..700 {
+        let batch = store.batch(&[b"APPEND", format!("key:{number}").as_bytes(), b"y"]);
+        match store.shard.visit(batch, &mut Still) {
+            Some(_) => ran += 1,
+            None => {
+                waits = Some(number);
                 break;
             }
-            if round < rounds {
-                a_round(&mut shards, &mut waiting, &mut random, &tag, round);
-            }
-            match random.u8(..12) {
-                0 => move_slot(&mut shards, &mut file, &mut random, number),
-                1 => {
-                    let any = random.u16(..SLOTS);
-                    move_slot(&mut shards, &mut file, &mut random, any);
-                }
-                2 if round < rounds => {
-                    let line = format!("MSET {tag}1 lent 7 lent 8 lent 9 lent");
-                    lend(&mut shards, &mut file, &mut random, &line);
-                }
-                3 if round < rounds => lend(&mut shards, &mut file, &mut random, "SWAPDB 1 2"),
-                _ => {}
-            }
-            if round >= rounds / 4 {
-                walk(&mut shards, &mut random);
-            }
-            file.collect(&mut shards.shards);
-            let space = |shard: &Shard| shard.keyspace().slot(number).map(|s| s.saved.odds());
-            let odds = shards.shards.iter().find_map(space).unwrap_or_default();
-            met.flushed += usize::from(odds.0);
-            met.swapped += usize::from(odds.1);
-            shards.now = shards.now.saturating_add(random.i64(0..3));
         }
-        assert!(!file.has_failed && file.slots == u32::from(SLOTS), "seed {seed}: {}", file.slots);
-        met.parts += file.in_parts;
-        let begun = file.begun.take().expect("it has begun");
-        let in_all: u64 = begun.databases.iter().map(|(_, keys, _)| keys).sum();
-        assert_eq!((begun.number, in_all), (snapshot, wanted.len() as u64), "seed {seed}");
-        compare(&file.state(shards.shards[0].hasher()), &wanted, seed);
-        let is_timed = |entry: &Vec<String>| entry.iter().skip(1).any(|it| it.contains("Some(M"));
-        let hashes = wanted.values().filter(|entry| entry[0].starts_with("Some(\"hash"));
-        assert_eq!(file.has_timed_fields, hashes.filter(|it| is_timed(it)).count() > 0);
-        shards.shards.iter_mut().for_each(|shard| shard.end_snapshot(snapshot));
+    }
+    let waits = waits.expect("there is a bound");
+    let saved = store.shard.engine.tools.saving.as_ref().map_or(0, |saving| saving.load());
+    assert!(saved > AHEAD_MAX && saved < AHEAD_MAX + 200_000, "{saved} bytes for {ran} keys");
+    assert!(!store.shard.write_snapshot(&mut Still), "the walk waits as well");
+    assert_eq!(store.run("APPEND key:0 z"), "(integer) 60002", "it is saved");
+    assert_eq!(store.run(&format!("STRLEN key:{waits}")), "(integer) 60000");
+    file.collect(std::slice::from_mut(&mut store.shard));
+    store.shard.work(store.now, &mut Still);
+    let homes = std::mem::take(&mut store.shard.outbox.homes);
+    assert_eq!(printed(&homes[0].replies), "(integer) 60001");
+    while store.shard.write_snapshot(&mut Still) {
+        file.collect(std::slice::from_mut(&mut store.shard));
     }
 }
 
-/// Random commands of every kind while slots are lent and moved. `TROUPE_SNAPSHOT_SEEDS` is how
-/// many seeds, `TROUPE_SNAPSHOT_FIRST` the first of them.
+/// A snapshot of which a shard knows first from a slot that moves to it.
 #[test]
-fn a_snapshot_under_load_is_what_there_was_at_its_moment() {
-    let number = |name: &str, default| {
-        let text = std::env::var(format!("TROUPE_SNAPSHOT_{name}"));
-        text.map_or(default, |text| text.parse().expect("it is a number"))
-    };
-    let (first, seeds) = (number("FIRST", 0), number("SEEDS", 8));
-    let mut met = Met::default();
-    for seed in first..first + seeds {
-        let ran = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(seed, &mut met)));
-        if let Err(panic) = ran {
-            eprintln!("seed {seed}");
-            std::panic::resume_unwind(panic);
-        }
+fn a_slot_that_moves_says_that_there_is_a_snapshot() {
+    let mut shards = Shards::new(3);
+    let map = shards.shards[0].map().clone();
+    let key = (0..).map(|n| format!("k{n}")).find(|key| map.owner(slot::of(key.as_bytes())) == 0);
+    let key = key.expect("there is one");
+    shards.run(&format!("SET {key} before"));
+    let wanted = state(&shards.shards);
+    shards.shards[0].file(moment(Moment { number: 4, compresses: true }, shards.now));
+    for shard in 0..2 {
+        let letters = shards.letters_of(shard);
+        shards.deliver(letters);
     }
-    assert!(seeds < 8 || met.parts > 100 && met.flushed > 5 && met.swapped > 5, "{met:?}");
+    let letters = shards.letters_of(2);
+    let (first, later): (Vec<_>, Vec<_>) = letters.into_iter().partition(|(to, _)| *to == 0);
+    shards.deliver(first);
+    let number = slot::of(key.as_bytes());
+    shards.shards[0].receive(Letter::MoveOut { slot: number, to: 1 });
+    let letters = shards.letters_of(0);
+    shards.deliver(letters);
+    assert_eq!(shards.shards[1].snapshot(), Some(4));
+    shards.send(&[&format!("SET {key} behind")]);
+    let visit = std::mem::take(&mut shards.shards[0].ready);
+    shards.shards[1].ready.extend(visit);
+    while shards.shards[1].work(shards.now, &mut Still) {}
+    assert_eq!(shards.shards[1].outbox.homes.len() + shards.shards[1].outbox.letters.len(), 1);
+    shards.deliver(later);
+    let map = Arc::new(map.with_moves(&[number], 1));
+    shards.shards.iter_mut().for_each(|shard| shard.receive(Letter::Routes(map.clone())));
+    shards.settle_all();
+    let mut file = File::default();
+    while !file.is_whole() {
+        for shard in &mut shards.shards {
+            shard.write_snapshot(&mut Still);
+        }
+        file.collect(&mut shards.shards);
+    }
+    compare(&file.state(shards.shards[0].hasher()), &wanted, 0);
+    assert_eq!(shards.run(&format!("GET {key}")), "\"behind\"");
+}
+
+/// What a snapshot that has failed left behind is gone, and the next one is right.
+#[test]
+fn a_snapshot_fails_with_a_shard_and_another_one_begins() {
+    let mut shards = Shards::new(2);
+    for number in 0..400 {
+        shards.run(&format!("HSETEX large PX 50 FIELDS 1 f{number} value:{number}"));
+        shards.run(&format!("SET key:{number} {number}"));
+    }
+    shards.run("PEXPIRE large 40");
+    begin(&mut shards, 1);
+    shards.now = shards.now.saturating_add(100);
+    for shard in &mut shards.shards {
+        shard.expire(shards.now, &mut Still);
+    }
+    assert_eq!(shards.run("DBSIZE"), "(integer) 401", "it is not written yet");
+    shards.run("SWAPDB 0 1");
+    shards.run("FLUSHALL");
+    shards.run("SET new 1");
+    let mut file = File::default();
+    shards.shards[1].distrust();
+    file.collect(&mut shards.shards);
+    assert!(file.has_failed && shards.shards[1].snapshot().is_none());
+    shards.shards[0].end_snapshot(1);
+    assert_eq!(shards.shards[0].snapshot(), None);
+    shards.shards[1].serve();
+    for shard in &mut shards.shards {
+        let slots = (0..SLOTS).filter_map(|number| shard.keyspace().slot(number));
+        assert_eq!(slots.filter(|slot| slot.saved.is_begun()).count(), 0);
+        while shard.discard(&mut Still) {}
+    }
+    let wanted = begin(&mut shards, 2);
+    let mut file = File::default();
+    while !file.is_whole() {
+        for shard in &mut shards.shards {
+            while shard.write_snapshot(&mut Still) {}
+        }
+        file.collect(&mut shards.shards);
+    }
+    compare(&file.state(shards.shards[0].hasher()), &wanted, 0);
+    assert_eq!(wanted.len(), 1);
+}
+
+/// Where a shard is not trusted there is no moment.
+#[test]
+fn a_snapshot_does_not_begin_while_a_shard_is_rebuilt() {
+    for broken in 0..2 {
+        let mut shards = Shards::new(2);
+        shards.shards[broken].distrust();
+        shards.shards[0].file(moment(Moment { number: 9, compresses: true }, shards.now));
+        assert!(shards.settle().is_some(), "it comes home");
+        let mut news = Vec::new();
+        shards.shards.iter_mut().for_each(|shard| shard.tell_news(&mut news));
+        assert!(matches!(news[..], [News::NotBegun(9)]), "{news:?}");
+        assert!(shards.shards.iter().all(|shard| shard.snapshot().is_none()));
+    }
+}
+
+#[test]
+fn a_slot_that_is_away_is_saved_and_reported_when_it_is_back() {
+    let mut shards = Shards::new(2);
+    begin(&mut shards, 1);
+    let mut file = File::default();
+    let away = shards.shards[0].map().slots_of(0).next().expect("it has slots");
+    let slots = shards.shards[0].give(&[away]).expect("it is here");
+    for shard in &mut shards.shards {
+        while shard.write_snapshot(&mut Still) {}
+    }
+    file.collect(&mut shards.shards);
+    assert_eq!(file.slots, u32::from(SLOTS) - 1);
+    let returned = Returned { slots: Lent::Slots(slots), torn: false };
+    shards.shards[0].receive(Letter::Return(returned));
+    assert!(!shards.shards[0].write_snapshot(&mut Still));
+    file.collect(&mut shards.shards);
+    assert!(file.is_whole());
 }
