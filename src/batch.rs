@@ -20,6 +20,7 @@ use crate::commands::registry::{Finder, Found};
 use crate::commands::walk::Walk;
 use crate::keyspace::interest::Rank;
 use crate::keyspace::key::KeyAt;
+use crate::keyspace::saving::Moment;
 use crate::keyspace::space::Warm;
 use crate::lending::errand::Errand;
 use crate::parked::Parked;
@@ -94,6 +95,8 @@ pub struct Batch {
     pub parked: Option<Arc<Parked>>,
     /// The place of the next call among those that wait, where it waited before.
     pub(crate) rank: Option<Rank>,
+    /// It is nobody's: it begins a snapshot.
+    pub(crate) moment: Option<Moment>,
 }
 
 impl Batch {
@@ -122,6 +125,7 @@ impl Batch {
             exec: None,
             parked: None,
             rank: None,
+            moment: None,
         }
     }
 

@@ -1,9 +1,10 @@
 //! The store without concurrency: bytes in, replies and effects out.
 //!
 //! Layers, bottom first; each may use those above it in this list and never one below, but for a
-//! session, which knows the last command of its client. The last six stand side by side.
+//! session, which knows the last command of its client. The last seven stand side by side.
 
 pub mod base;
+pub mod filesystem;
 
 pub mod resp;
 
@@ -44,6 +45,7 @@ pub mod connection;
 pub mod hooks;
 pub mod restarts;
 pub mod router;
+pub mod snapshot;
 pub mod stats;
 
 /// The simulator's disk, which tests here use too, knows this package by its name.

@@ -7,6 +7,7 @@
 mod events;
 mod scripts;
 mod several;
+pub(crate) mod writes;
 
 use std::fmt::Write;
 use std::sync::Arc;

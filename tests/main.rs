@@ -36,6 +36,7 @@ mod order;
 mod pauses;
 mod regressions;
 mod scripts;
+mod snapshots;
 mod supervision;
 mod support;
 mod tidy;

@@ -24,6 +24,7 @@ const FUNCTION_LINES_MAX: usize = 100;
 /// what [`CIRCLE`] names. Nothing imports the side layers, which are last.
 const CORE: &[(&str, &[&str])] = &[
     ("base", &[]),
+    ("filesystem", &[]),
     ("resp", &["base"]),
     ("settings", &["base"]),
     ("data", &["base"]),
@@ -81,6 +82,7 @@ const CORE: &[(&str, &[&str])] = &[
             "settings",
             "data",
             "keyspace",
+            "rdb",
             "route",
             "question",
             "commands",
@@ -97,7 +99,8 @@ const CORE: &[(&str, &[&str])] = &[
     ),
     ("restarts", &[]),
     ("router", &["base", "route", "shard"]),
-    ("aof", &["base", "resp", "settings", "rdb", "route", "stream", "shard"]),
+    ("aof", &["base", "filesystem", "resp", "settings", "rdb", "route", "stream", "shard"]),
+    ("snapshot", &["base", "filesystem", "keyspace", "rdb", "route", "shard"]),
     (
         "connection",
         &["base", "resp", "settings", "commands", "session", "batch", "clients", "parked"],
@@ -116,7 +119,7 @@ const CORE: &[(&str, &[&str])] = &[
 const CIRCLE: (&str, &str) = ("commands", "session");
 
 /// Modules at the end of [`CORE`] that none imports.
-const SIDE_LAYERS: usize = 6;
+const SIDE_LAYERS: usize = 7;
 
 /// What each module of the shell may import. An actor knows messages and what belongs to no actor,
 /// never another actor's module; `boot` alone knows them all, and only the process starts it.
@@ -131,6 +134,7 @@ const SHELL: &[(&str, &[&str])] = &[
     ("doors", &["watched"]),
     ("watched", &[]),
     ("fault", &[]),
+    ("filesystem", &[]),
     ("settings", &[]),
     ("layers", &[]),
     ("post", &["inbox"]),
@@ -144,6 +148,7 @@ const SHELL: &[(&str, &[&str])] = &[
     ("router", NO_ACTOR),
     ("shard", NO_ACTOR),
     ("aof", NO_ACTOR),
+    ("snapshot", NO_ACTOR),
     ("admin", NO_ACTOR),
     ("boot", &["*"]),
     ("daemon", &["boot", "clock", "descriptors", "logging", "settings"]),
@@ -159,6 +164,7 @@ const NO_ACTOR: &[&str] = &[
     "descriptors",
     "doors",
     "fault",
+    "filesystem",
     "guard",
     "shared",
     "thread",

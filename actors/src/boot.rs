@@ -38,11 +38,13 @@ use crate::layers;
 use crate::listener::{Accepted, Listener};
 use crate::message::control::Restarted;
 use crate::message::shard::Loaded;
+use crate::message::snapshot::Mails;
 use crate::post::Post;
 use crate::router::Router;
 use crate::settings::ConfigFile;
 use crate::shard::Shard;
 use crate::shared::{Seat, Shared};
+use crate::snapshot::SnapshotWriter;
 use crate::supervise::Guardian;
 use crate::thread::Thread;
 
@@ -56,6 +58,8 @@ pub struct Server {
     admin: Arc<Admin>,
     listener: Option<Addr<Listener>>,
     arbiters: Vec<Arbiter>,
+    /// That of the writer of snapshots.
+    snapshots: Arbiter,
     post: Arc<Post>,
     unixsocket: PathBuf,
 }
@@ -99,7 +103,10 @@ pub async fn start(launch: Launch) -> anyhow::Result<Server> {
     let guardian = guardian.start().recipient();
     let map = Arc::new(Map::new(shards));
     let post = Arc::new(Post::new(shards));
-    let (arbiters, shards) = start_shards(&settings, &map, &shared, &guardian, &clock, &post)?;
+    let mails = Mails::default();
+    let snapshots = start_snapshots(&mails, &post, &guardian)?;
+    let (arbiters, shards) =
+        start_shards((&settings, &map), &shared, &guardian, &clock, (&post, &mails))?;
     let router = start_router(&map, &arbiters, &post, &guardian, &clock)?;
     let figures = Arc::new(Mutex::new(JournalFigures::default()));
     let admin = Arc::new(Admin::new(admin::Parts {
@@ -114,6 +121,7 @@ pub async fn start(launch: Launch) -> anyhow::Result<Server> {
         origin,
         clock: clock.clone(),
         descriptors,
+        snapshots: mails,
         shutdown,
     }));
     for arbiter in &arbiters {
@@ -162,7 +170,7 @@ pub async fn start(launch: Launch) -> anyhow::Result<Server> {
     }
     shards.iter().for_each(|shard| shard.do_send(Loaded { load: 0 }));
     shared.is_loading.store(false, Ordering::Relaxed);
-    Ok(Server { admin, listener: Some(listener), arbiters, post, unixsocket })
+    Ok(Server { admin, listener: Some(listener), arbiters, snapshots, post, unixsocket })
 }
 
 /// Starts the router, and tells every thread where it is. Returns when all know it.
@@ -196,15 +204,28 @@ fn start_router(
     Ok(router)
 }
 
+/// Starts the writer of snapshots on a thread of its own.
+fn start_snapshots(
+    mails: &Mails,
+    post: &Arc<Post>,
+    guardian: &Recipient<Restarted>,
+) -> anyhow::Result<Arbiter> {
+    let arbiter = Arbiter::try_new().context("there is no thread for snapshots")?;
+    let (mails, post, guardian) = (mails.clone(), post.clone(), guardian.clone());
+    Supervisor::start_in_arbiter(&arbiter.handle(), move |_| {
+        SnapshotWriter::new(mails, post, guardian)
+    });
+    Ok(arbiter)
+}
+
 type ShardActors = Vec<Addr<Shard>>;
 
 fn start_shards(
-    settings: &Arc<Settings>,
-    map: &Arc<Map>,
+    (settings, map): (&Arc<Settings>, &Arc<Map>),
     shared: &Arc<Shared>,
     guardian: &Recipient<Restarted>,
     clock: &Clock,
-    post: &Arc<Post>,
+    (post, mails): (&Arc<Post>, &Mails),
 ) -> anyhow::Result<(Vec<Arbiter>, ShardActors)> {
     let mut random = fastrand::Rng::new();
     let ids = LogIds::default();
@@ -218,13 +239,14 @@ fn start_shards(
         let (settings, map, shared) = (settings.clone(), map.clone(), shared.clone());
         let (guardian, clock, hasher) = (guardian.clone(), clock.clone(), hasher.clone());
         let (seed, ids, post) = (random.u64(..), ids.clone(), post.clone());
+        let mails = mails.clone();
         arbiter.spawn_fn(move || {
             let (gates, sinks) = (layers::gates(), layers::sinks(ids));
             let listeners = layers::listeners();
             let for_loans = post.clone();
             let parts =
                 Parts { id, map, settings, hasher, seed, gates, sinks, listeners, post: for_loans };
-            let thread = Thread::new(id, shard::Shard::new(parts), clock, shared, post);
+            let thread = Thread::new(id, shard::Shard::new(parts), clock, shared, post, mails);
             THREAD.with(|own| {
                 let is_first = own.set(thread.clone()).is_ok();
                 assert!(is_first, "a thread has one shard");
@@ -321,7 +343,7 @@ impl Server {
             warn!("{} could not be removed", self.unixsocket.display());
         }
         self.post.close();
-        for arbiter in &self.arbiters {
+        for arbiter in self.arbiters.iter().chain([&self.snapshots]) {
             arbiter.stop();
         }
         Ok(())

@@ -85,8 +85,8 @@ async fn live(
     let launch = Launch { settings, shards, file, clock: Clock::new(), shutdown, descriptors };
     let server = tokio::select! {
         server = boot::start(launch) => server?,
-        why = causes.wait() => {
-            info!("{why}");
+        cause = causes.wait() => {
+            info!("{}", cause.words());
             info!("The data set is not loaded yet: there is nothing to write");
             return Ok(());
         }
@@ -98,10 +98,30 @@ async fn live(
     notify(&[NotifyState::Ready, NotifyState::Status("Ready to accept connections")]);
     actix::spawn(heartbeat());
     actix::spawn(server.admin().clone().take_samples());
-    let why = causes.wait().await;
+    actix::spawn(server.admin().clone().save_now_and_then());
+    loop {
+        let cause = causes.wait().await;
+        info!("{}", cause.words());
+        if may_end(&server, cause).await {
+            break;
+        }
+        error!("Error trying to save the DB, can't exit.");
+    }
     notify(&[NotifyState::Stopping]);
-    info!("{why}");
     stop(server).await
+}
+
+/// Writes the last snapshot, where a signal asks for that. A client that asked for the end has got
+/// one already. Returns false where the server has to live on for lack of it.
+async fn may_end(server: &Server, cause: Cause) -> bool {
+    let settings = server.admin().settings();
+    let options = match cause {
+        Cause::Terminate => settings.shutdown_on_sigterm,
+        Cause::Interrupt => settings.shutdown_on_sigint,
+        Cause::Client => return true,
+    };
+    let saves = options.save || !options.nosave && !settings.save.is_empty();
+    !saves || server.admin().save_at_end().await.is_ok() || options.force
 }
 
 /// Ends cleanly, unless a second SIGINT comes meanwhile.
@@ -116,6 +136,24 @@ async fn stop(server: Server) -> anyhow::Result<()> {
         _ = again.recv() => {
             warn!("You insist... exiting now.");
             std::process::exit(1)
+        }
+    }
+}
+
+/// What ends the server.
+#[derive(Clone, Copy, Debug)]
+enum Cause {
+    Terminate,
+    Interrupt,
+    Client,
+}
+
+impl Cause {
+    fn words(self) -> &'static str {
+        match self {
+            Cause::Terminate => "Received SIGTERM scheduling shutdown...",
+            Cause::Interrupt => "Received SIGINT scheduling shutdown...",
+            Cause::Client => "User requested shutdown...",
         }
     }
 }
@@ -143,13 +181,13 @@ impl Causes {
         })
     }
 
-    /// Waits until the server is to end, and says why. A hang-up only opens the log anew.
-    async fn wait(&mut self) -> &'static str {
+    /// Waits until the server is to end. A hang-up only opens the log anew.
+    async fn wait(&mut self) -> Cause {
         loop {
             tokio::select! {
-                _ = self.terminate.recv() => return "Received SIGTERM scheduling shutdown...",
-                _ = self.interrupt.recv() => return "Received SIGINT scheduling shutdown...",
-                _ = self.asked.recv() => return "User requested shutdown...",
+                _ = self.terminate.recv() => return Cause::Terminate,
+                _ = self.interrupt.recv() => return Cause::Interrupt,
+                _ = self.asked.recv() => return Cause::Client,
                 _ = self.hangup.recv() => {
                     logging::reopen();
                     info!("Received SIGHUP: the log is opened anew");

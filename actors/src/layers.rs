@@ -11,6 +11,7 @@ use troupe::hooks::pause::Paused;
 use troupe::hooks::permission::Permitted;
 use troupe::hooks::silence::Silence;
 use troupe::hooks::slowlog::{CommandLogs, LogIds};
+use troupe::hooks::snapshot::SnapshotWrites;
 use troupe::hooks::spikes::SlowCommands;
 
 /// What may refuse a command, in order.
@@ -20,6 +21,7 @@ pub fn gates() -> Vec<Box<dyn Gate>> {
         Box::new(Permitted),
         Box::new(Loading),
         Box::new(JournalWrites),
+        Box::new(SnapshotWrites),
         Box::new(Paused),
     ]
 }

@@ -32,8 +32,8 @@ use crate::thread::{Thread, stall};
 /// How often a shard looks at the clock when nothing else wakes it.
 const TICK: Duration = Duration::from_millis(100);
 
-/// What a turn is made of: batches, deadlines, what is let go, a journal that begins.
-const PARTS: usize = 4;
+/// What a turn is made of: batches, deadlines, what is let go, a snapshot, a journal that begins.
+const PARTS: usize = 5;
 
 /// The actor of one shard.
 pub struct Shard {
@@ -86,6 +86,7 @@ impl Shard {
                 0 => shard.work(now, &mut clock),
                 1 => shard.expire(now, &mut clock),
                 2 => shard.discard(&mut clock),
+                3 => shard.write_snapshot(&mut clock),
                 _ => writes_base && shard.write_base(&mut clock),
             });
             self.part = (self.part + 1) % PARTS;

@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | `Shard` | its tables cannot be trusted | restarted, rebuilt from the journal |
 //! | `AofWriter` | nobody knows what reached the file | restarted, counts as a failed sync |
+//! | `SnapshotWriter` | the snapshot that is being written | restarted, counts as a failed disk |
 //! | `Listener` | nothing is lost | restarted, listens on |
 //! | `Router` | a move may be half done | restarted, the order is reported as failed |
 //! | `Connection` | one client | not restarted: its socket closes |

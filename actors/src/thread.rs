@@ -30,6 +30,7 @@ use crate::actions::Actions;
 use crate::clock::Clock;
 use crate::fault::panic_text;
 use crate::inbox::Inbox;
+use crate::message::snapshot::{Mail, Mails};
 use crate::message::{aof, router};
 use crate::post::Post;
 use crate::shared::{Shared, Traffic};
@@ -49,6 +50,8 @@ pub struct Thread {
     /// What all threads share.
     pub shared: Arc<Shared>,
     post: Arc<Post>,
+    /// The writer of snapshots.
+    snapshots: Mails,
     own: Weak<Thread>,
     shard: RefCell<Shard>,
     actions: RefCell<Option<Arc<dyn Actions>>>,
@@ -116,12 +119,14 @@ impl Thread {
         clock: Clock,
         shared: Arc<Shared>,
         post: Arc<Post>,
+        snapshots: Mails,
     ) -> Rc<Thread> {
         Rc::new_cyclic(|own| Thread {
             number,
             clock,
             shared,
             post,
+            snapshots,
             own: own.clone(),
             shard: RefCell::new(shard),
             actions: RefCell::default(),
@@ -307,12 +312,16 @@ impl Thread {
 
     /// Sends what is ready, in its order.
     fn apply(&self, ready: &mut Ready) {
-        let Ready { append, pushes, letters, moved, homes, performs, served, rebuilt } = ready;
+        let Ready { append, snapshots, pushes, letters, moved, homes, performs, served, rebuilt } =
+            ready;
         if let (Some(append), Some(writer)) = (append.take(), &*self.writer.borrow()) {
             self.shared.journal.appended(&append);
             self.publish_journaled();
             let is_urgent = append.is_urgent;
             writer.send(append, is_urgent);
+        }
+        for news in snapshots.drain(..) {
+            self.snapshots.send(Mail::News(self.number, news), true);
         }
         pushes.drain(..).for_each(|push| self.push(push));
         self.post.send(letters.drain(..));

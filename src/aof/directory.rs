@@ -25,10 +25,10 @@ use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
 use crate::aof::error::{AofError, Leftover};
-use crate::aof::filesystem::FileSystem;
 use crate::aof::increment::Increment;
 use crate::aof::journal::Sizes;
 use crate::aof::manifest::{self, MANIFEST_BYTES_MAX, Manifest};
+use crate::filesystem::FileSystem;
 
 /// Where the journal lives: the three settings of that name.
 #[derive(Debug, Clone, PartialEq, Eq)]

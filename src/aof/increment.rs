@@ -6,8 +6,8 @@
 use std::path::{Path, PathBuf};
 
 use crate::aof::error::{AofError, fault};
-use crate::aof::filesystem::{FileSystem, OpenFile};
 use crate::aof::storage::{Fault, Storage};
+use crate::filesystem::{FileSystem, OpenFile};
 
 /// A file open for appending.
 #[derive(Debug)]

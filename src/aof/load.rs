@@ -16,10 +16,10 @@ use std::sync::Arc;
 
 use crate::aof::directory::Listed;
 use crate::aof::error::AofError;
-use crate::aof::filesystem::FileSystem;
 use crate::aof::rdb;
 use crate::aof::record::Block;
 use crate::aof::scan::{End, Scanner};
+use crate::filesystem::FileSystem;
 
 /// Bytes of one read.
 const READ_BYTES: usize = 1024 * 1024;

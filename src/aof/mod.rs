@@ -1,7 +1,6 @@
 //! The journal without a disk: what the files of the append-only directory mean, in which order
 //! they change, and what the AOF writer and the loader decide.
 //!
-//! - `filesystem`: the calls that the journal makes of a file system, as traits.
 //! - `manifest`: which files make up the journal, in which order.
 //! - `directory`: how that list changes without a gap: a journal begins, goes on or is adopted.
 //! - `increment`: the file that is written.
@@ -15,14 +14,13 @@
 //! - `change`: how a journal begins, and ends, while the server runs.
 //! - `storage`: the few disk calls that both sides know.
 //!
-//! Nothing here reads a clock, or reaches a disk but through `filesystem`: the simulator runs this
+//! Nothing here reads a clock, or reaches a disk but through `crate::filesystem`: the simulator runs this
 //! same code on a disk of its own. Left out until there are snapshots: RDB bases with keys, and the
 //! rewrite.
 
 pub mod change;
 pub mod directory;
 pub mod error;
-pub mod filesystem;
 pub mod increment;
 pub mod journal;
 pub mod load;
@@ -37,4 +35,4 @@ pub mod writer;
 #[path = "../../tests/simulator/disk.rs"]
 #[cfg(test)]
 #[allow(dead_code, reason = "the simulator uses more of it")]
-mod disk;
+pub(crate) mod disk;

@@ -46,6 +46,8 @@ pub enum Action {
     },
     /// Show every command to this client from now on.
     Monitor,
+    /// Write a snapshot, or no more of it.
+    Save(Save),
     /// End the server.
     Shutdown(Shutdown),
     /// Give memory back to the system.
@@ -116,6 +118,19 @@ pub enum Gathered {
 pub fn names_section(asked: &[Vec<u8>], section: &str) -> bool {
     let is_named = |word: &str| asked.iter().any(|name| name.eq_ignore_ascii_case(word.as_bytes()));
     [section, "all", "everything"].into_iter().any(is_named)
+}
+
+/// What is asked of snapshots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Save {
+    /// One, answered when it is in its place.
+    Now,
+    /// One, answered when it begins.
+    Background,
+    /// The same; later, where something else is written now.
+    Scheduled,
+    /// None any more.
+    Cancel,
 }
 
 /// SHUTDOWN and its options.

@@ -74,6 +74,14 @@ pub enum CommandError {
     Loading,
     #[error("MISCONF Errors writing to the AOF file: {0}")]
     JournalFailed(String),
+    #[error(
+        "MISCONF Troupe is configured to save RDB snapshots, but it's currently unable to persist \
+         to disk. Commands that may modify the data set are disabled, because this instance is \
+         configured to report errors during writes if RDB snapshotting fails \
+         (stop-writes-on-bgsave-error option). Please check the Troupe logs for details about the \
+         RDB error."
+    )]
+    SnapshotFailed,
     #[error("OOM command not allowed when used memory > 'maxmemory'.")]
     OutOfMemory,
     #[error("ERR internal error: the command failed and its shard is being rebuilt")]
@@ -130,7 +138,10 @@ impl CommandError {
     pub fn refuses_the_rest(&self) -> bool {
         matches!(
             self,
-            CommandError::Loading | CommandError::JournalFailed(_) | CommandError::Internal
+            CommandError::Loading
+                | CommandError::JournalFailed(_)
+                | CommandError::SnapshotFailed
+                | CommandError::Internal
         )
     }
 

@@ -60,6 +60,7 @@ pub static FAMILIES: &[&[Command]] = &[
     server::latency::COMMANDS,
     server::logs::COMMANDS,
     server::memory::COMMANDS,
+    server::saving::COMMANDS,
     set::algebra::COMMANDS,
     set::basic::COMMANDS,
     set::expiry::COMMANDS,

@@ -18,6 +18,10 @@
 //! Each group of buckets knows a lower bound of its deadlines, so that looking for what has expired
 //! costs one comparison a group and no memory a member.
 
+mod positions;
+#[cfg(test)]
+mod tests;
+
 use std::cmp::Ordering;
 use std::hint::black_box;
 
@@ -27,6 +31,8 @@ use crate::base::prefetch::prefetch;
 use crate::data::NEVER;
 use crate::data::bucket::{self, Bucket, Buckets};
 use crate::data::marked::MARK_BITS;
+
+pub use positions::ALL as ALL_POSITIONS;
 
 /// Members a bucket holds on average before the table grows by one bucket.
 const BUCKET_MEAN: usize = 7;
@@ -671,6 +677,3 @@ fn bound<T: Member>(member: &T) -> Millis {
     let has_any = member.deadline().is_some() || member.is_timed();
     if has_any { member.next_deadline().min(LATEST) } else { member.next_deadline() }
 }
-
-#[cfg(test)]
-mod tests;

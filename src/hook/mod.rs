@@ -45,6 +45,8 @@ pub struct Standing<'a> {
     pub phase: Phase,
     /// Why the journal takes no writes.
     pub journal_failed: Option<&'a str>,
+    /// Whether the last snapshot failed.
+    pub snapshot_failed: bool,
     /// Whether the journal keeps up with the writes.
     pub has_credit: bool,
     /// The pause in force.
@@ -53,8 +55,13 @@ pub struct Standing<'a> {
 
 impl Standing<'_> {
     /// All is well: the shard serves, its journal takes writes and keeps up, and nobody pauses it.
-    pub const WELL: Standing<'static> =
-        Standing { phase: Phase::Serving, journal_failed: None, has_credit: true, pause: None };
+    pub const WELL: Standing<'static> = Standing {
+        phase: Phase::Serving,
+        journal_failed: None,
+        snapshot_failed: false,
+        has_credit: true,
+        pause: None,
+    };
 }
 
 /// True for a call that is nothing special: its client has logged in, and its command needs no

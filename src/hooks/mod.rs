@@ -2,7 +2,7 @@
 //!
 //! None knows another, and nothing below them names one: the shell lists them in order where it
 //! wires the server. Gates, in this order: [`auth`], [`permission`], [`loading`], [`journal`],
-//! [`pause`].
+//! [`snapshot`], [`pause`].
 //! Sinks, in any order: [`slowlog`], [`spikes`], [`logging`], [`monitor`],
 //! [`silence`].
 
@@ -15,6 +15,7 @@ pub mod pause;
 pub mod permission;
 pub mod silence;
 pub mod slowlog;
+pub mod snapshot;
 pub mod spikes;
 
 #[cfg(test)]

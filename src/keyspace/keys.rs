@@ -21,6 +21,7 @@ use crate::keyspace::entry::{Entry, NewValue};
 use crate::keyspace::error::KeyError;
 use crate::keyspace::key::Key;
 use crate::keyspace::listener::{Event, Listeners, Owed};
+use crate::keyspace::saving::Saving;
 use crate::keyspace::slot::Table;
 use crate::keyspace::space::Keyspace;
 use crate::keyspace::watched::Watches;
@@ -42,6 +43,8 @@ pub struct Tools {
     pub listeners: Listeners,
     /// Keys for which somebody waits and that have changed.
     pub(crate) awaited: VecDeque<AwaitedKey>,
+    /// The snapshot that is being written, if one is.
+    pub(crate) saving: Option<Box<Saving>>,
 }
 
 /// A key for which somebody waits.
@@ -144,6 +147,9 @@ impl<'a> Keys<'a> {
     #[inline]
     pub(super) fn ahead(&mut self, key: Key<'_>) {
         self.owed.ahead(self.db, key);
+        if self.tools.saving.is_some() {
+            self.save_ahead(key);
+        }
         if !self.tools.listeners.is_empty() && !self.is_replay() {
             self.tell_ahead(key);
         }
@@ -507,7 +513,8 @@ impl<'a> Keys<'a> {
         if self.space.has_interest() {
             self.tell_replaced(self.db, None);
         }
-        self.tools.discarded.take_tables(self.space.clear(self.db));
+        let Tools { discarded, saving, .. } = &mut *self.tools;
+        discarded.take_tables(self.space.clear(self.db, saving.as_deref()));
     }
 
     /// The keys of a database are about to be gone, or to be those of another.
@@ -524,7 +531,7 @@ impl<'a> Keys<'a> {
             self.tell_replaced(a, Some(b));
             self.tell_replaced(b, Some(a));
         }
-        self.space.swap(a, b);
+        self.space.swap(a, b, self.tools.saving.as_deref());
         if !self.is_replay() {
             self.tools.listeners.each(|listener| listener.swapped(a, b));
         }
@@ -596,96 +603,4 @@ fn string_of(entry: Option<&Entry>) -> Result<Option<Value<'_>>, KeyError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::base::hash::Hasher;
-
-    const NOW: Millis = Millis(1_700_000_000_000);
-
-    /// Runs `test` on the keys of a keyspace whose counter of accesses grows with each.
-    fn with_keys(test: impl FnOnce(&mut Keys<'_>, Key<'_>)) {
-        let hasher = Hasher::with_seeds([1, 2, 3, 4]);
-        let key = Key::new(b"k", &hasher);
-        let mut space = Keyspace::new(hasher.clone());
-        space.put(key.slot, Box::default());
-        let mut tools = Tools {
-            effects: Effects::default(),
-            random: fastrand::Rng::with_seed(7),
-            clock: AccessClock::Frequency { factor: 0, decay_minutes: 0 },
-            figures: Figures::default(),
-            discarded: Discarded::default(),
-            listeners: Listeners::default(),
-            awaited: VecDeque::new(),
-        };
-        test(&mut Keys::new(&mut space, &mut tools, 0, NOW), key);
-    }
-
-    #[test]
-    fn writes_are_accesses_unless_the_client_leaves_no_trace() {
-        with_keys(|keys, key| {
-            let frequency = |keys: &mut Keys<'_>| {
-                let clock = keys.tools.clock;
-                keys.look(key).and_then(|entry| clock.frequency(entry, NOW))
-            };
-            keys.set_string(key, b"1", Deadline::Clear, Event::SET);
-            assert_eq!(frequency(keys), Some(5));
-            keys.set_string(key, b"2", Deadline::Clear, Event::SET);
-            assert_eq!(keys.add_integer(key, 1, Event::INCRBY), Ok(3));
-            keys.edit_string(key, Event::APPEND, |bytes| (bytes.push(b'4'), true));
-            assert_eq!(frequency(keys), Some(8));
-            keys.untouched = true;
-            keys.set_string(key, b"5", Deadline::Clear, Event::SET);
-            assert_eq!(keys.add_integer(key, 1, Event::INCRBY), Ok(6));
-            assert_eq!(frequency(keys), Some(8));
-        });
-    }
-
-    #[test]
-    fn integers_are_added_in_place_and_keep_their_deadline() {
-        with_keys(|keys, key| {
-            let deadline = NOW.saturating_add(10);
-            assert_eq!(keys.add_integer(key, 5, Event::INCRBY), Ok(5));
-            keys.set_deadline(key, Some(deadline), Event::EXPIRE);
-            assert_eq!(keys.add_integer(key, -7, Event::INCRBY), Ok(-2));
-            assert_eq!(keys.look(key).and_then(Entry::deadline), Some(deadline));
-            assert_eq!(keys.add_integer(key, i64::MIN, Event::INCRBY), Err(KeyError::Overflow));
-            let changes = keys.changes;
-            keys.set_string(key, b"1 ", Deadline::Keep, Event::SET);
-            assert_eq!(keys.add_integer(key, 1, Event::INCRBY), Err(KeyError::NotAnInteger));
-            assert_eq!(keys.changes, changes + 1);
-            keys.now = deadline;
-            assert_eq!(keys.add_integer(key, 1, Event::INCRBY), Ok(1));
-        });
-    }
-
-    /// The table of a slot splits by what entries are marked with, whatever became of them since.
-    #[test]
-    fn keys_of_one_slot_are_found_while_their_table_grows() {
-        with_keys(|keys, _| {
-            let hasher = keys.space.hasher().clone();
-            let name = |number: usize| format!("{{k}}{number}");
-            for number in 0..3_000 {
-                let (new, earlier) = (name(number), name(number / 2));
-                let new = Key::new(new.as_bytes(), &hasher);
-                keys.set_string(new, b"1", Deadline::Clear, Event::SET);
-                let deadline = Deadline::At(NOW.saturating_add(1_000));
-                let longer = vec![b'x'; number % 300];
-                let earlier = Key::new(earlier.as_bytes(), &hasher);
-                keys.set_string(earlier, &longer, deadline, Event::SET);
-            }
-            for number in 0..3_000 {
-                let name = name(number);
-                assert!(keys.look(Key::new(name.as_bytes(), &hasher)).is_some(), "{name}");
-            }
-        });
-    }
-
-    #[test]
-    fn nothing_is_past_while_the_journal_is_loaded() {
-        with_keys(|keys, _| {
-            assert!(keys.is_past(NOW) && !keys.is_past(NOW.saturating_add(1)));
-            keys.keeps_expired = true;
-            assert!(!keys.is_past(NOW));
-        });
-    }
-}
+mod tests;

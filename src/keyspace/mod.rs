@@ -11,6 +11,8 @@ pub mod key;
 pub mod keys;
 pub mod listener;
 pub mod object;
+pub(crate) mod saved;
+pub mod saving;
 pub mod scan;
 mod shape;
 pub mod slot;

@@ -8,6 +8,7 @@ use crate::data::NEVER;
 use crate::data::table::{self, Counts};
 use crate::keyspace::entry::Entry;
 use crate::keyspace::interest::Interest;
+use crate::keyspace::saved::Saved;
 use crate::keyspace::written::Written;
 
 /// The keys of one slot and database.
@@ -22,6 +23,7 @@ pub struct Slot {
     /// A lower bound of all deadlines in the slot: what the keyspace has filed it under.
     pub(super) filed: Millis,
     pub(crate) written: Written,
+    pub(crate) saved: Saved,
     /// Who cares for its keys. The keyspace knows which slots have some.
     pub(super) interest: Option<Box<Interest>>,
 }
@@ -33,6 +35,7 @@ impl Default for Slot {
             others: Vec::new(),
             filed: NEVER,
             written: Written::default(),
+            saved: Saved::default(),
             interest: None,
         }
     }
@@ -100,7 +103,8 @@ impl Slot {
 
     /// Its tables that hold anything, to be dropped bit by bit.
     pub(crate) fn into_tables(self) -> Vec<Table> {
-        let tables = std::iter::once(self.zero).chain(self.others.into_iter().map(|other| other.1));
+        let others = self.others.into_iter().map(|other| other.1).chain(self.saved.into_tables());
+        let tables = std::iter::once(self.zero).chain(others);
         tables.filter(|table| table.counts().buckets > 0).collect()
     }
 

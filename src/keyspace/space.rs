@@ -17,6 +17,7 @@ use crate::keyspace::entry::Entry;
 use crate::keyspace::interest::{Awaited, Cares, Interest, Rank, There, Waiter};
 use crate::keyspace::key::Key;
 use crate::keyspace::listener::Event;
+use crate::keyspace::saving::Saving;
 use crate::keyspace::slot::{Slot, Table};
 
 /// Keys that [`Keyspace::warm`] takes at a time.
@@ -396,13 +397,18 @@ impl Keyspace {
     }
 
     /// Takes the tables of a database out of all slots that are here; the caller drops them, bit by
-    /// bit if they are big.
-    pub fn clear(&mut self, db: u32) -> Vec<Table> {
+    /// bit if they are big. What a snapshot has not saved stays with its slot, where no command
+    /// finds it.
+    pub(crate) fn clear(&mut self, db: u32, saving: Option<&Saving>) -> Vec<Table> {
         // Each holds a key at least. They are many, so they are not moved again and again.
         let mut tables = Vec::with_capacity(self.counts(db).len.min(usize::from(SLOTS)));
         for slot in self.slots.iter_mut().flatten() {
             if slot.table(db).is_some_and(|table| table.counts().len > 0) {
-                tables.push(slot.take(db));
+                let table = slot.take(db);
+                tables.extend(match saving {
+                    Some(saving) => slot.saved.flushed(saving.number, db, table),
+                    None => Some(table),
+                });
             }
         }
         for book in &mut self.books {
@@ -412,8 +418,11 @@ impl Keyspace {
     }
 
     /// Exchanges two databases in all slots that are here.
-    pub fn swap(&mut self, a: u32, b: u32) {
+    pub(crate) fn swap(&mut self, a: u32, b: u32, saving: Option<&Saving>) {
         for slot in self.slots.iter_mut().flatten() {
+            if let Some(saving) = saving {
+                slot.saved.swapped(saving.number, a, b);
+            }
             let (of_a, of_b) = (slot.take(a), slot.take(b));
             slot.put(a, of_b);
             slot.put(b, of_a);
@@ -626,9 +635,9 @@ mod tests {
         put(&mut space, 0, b"a", None);
         put(&mut space, 1, b"b", None);
         put(&mut space, 1, b"c", None);
-        space.swap(0, 1);
+        space.swap(0, 1, None);
         assert_eq!((space.counts(0).len, space.counts(1).len), (2, 1));
-        assert_eq!(space.clear(0).iter().map(|table| table.counts().len).sum::<usize>(), 2);
+        assert_eq!(space.clear(0, None).iter().map(|table| table.counts().len).sum::<usize>(), 2);
         assert_eq!(space.counts(0), Counts::default());
     }
 }

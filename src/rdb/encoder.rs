@@ -1,88 +1,111 @@
-//! A file as it is written, record by record.
+//! A file as it is written: its head, what it says of itself, its keys, its end. What stands where
+//! is for whoever writes the file.
 
 use crate::keyspace::entry::Entry;
+use crate::keyspace::saving::{Format, Point};
 use crate::rdb::crc64;
 use crate::rdb::decoder::{AUX, DATABASE, DEADLINE_MS, END, HEAD_LEN, REDIS, SIZES, VALKEY};
 use crate::rdb::dialect::{Dialect, Family};
 use crate::rdb::sink::{put_length, put_string};
-use crate::rdb::write::{self, NoPlace};
+use crate::rdb::write;
 
-/// Writes a file into a buffer, which whoever writes it to its place may empty at any time with
-/// [`Encoder::take`].
-#[derive(Debug)]
-pub struct Encoder {
-    out: Vec<u8>,
-    /// Of what was taken.
-    checksum: u64,
-    compresses: bool,
+/// Bytes after which a piece of a large value ends.
+const PIECE: usize = 64 * 1024;
+
+/// The head of a file in this format: as long as that of every other one.
+pub fn head(dialect: Dialect) -> [u8; HEAD_LEN] {
+    let (word, digits) = match dialect.family {
+        Family::Redis => (REDIS, HEAD_LEN - REDIS.len()),
+        Family::Valkey => (VALKEY, HEAD_LEN - VALKEY.len()),
+    };
+    let version = format!("{:0digits$}", dialect.version);
+    let mut head = [0; HEAD_LEN];
+    let bytes = word.iter().copied().chain(version.into_bytes());
+    head.iter_mut().zip(bytes).for_each(|(place, byte)| *place = byte);
+    head
 }
 
-impl Encoder {
-    /// A file in this format: no value may need a later one.
-    pub fn new(dialect: Dialect, compresses: bool) -> Encoder {
-        let (word, digits) = match dialect.family {
-            Family::Redis => (REDIS, HEAD_LEN - REDIS.len()),
-            Family::Valkey => (VALKEY, HEAD_LEN - VALKEY.len()),
-        };
-        let mut out = word.to_vec();
-        out.extend(format!("{:0digits$}", dialect.version).into_bytes());
-        Encoder { out, checksum: 0, compresses }
+/// Appends an auxiliary field.
+pub fn put_aux(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    out.push(AUX);
+    put_string(out, name, false);
+    put_string(out, value, false);
+}
+
+/// Appends how many keys a database has, and how many of them have deadlines.
+pub fn put_sizes(out: &mut Vec<u8>, db: u32, keys: u64, timed: u64) {
+    put_database(out, db);
+    out.push(SIZES);
+    put_length(out, keys);
+    put_length(out, timed);
+}
+
+fn put_database(out: &mut Vec<u8>, db: u32) {
+    out.push(DATABASE);
+    put_length(out, db.into());
+}
+
+/// Appends the mark of the end. Behind it stands the checksum of all before, or zero.
+pub fn put_end(out: &mut Vec<u8>) {
+    out.push(END);
+}
+
+/// The checksum of a file so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Checksum(u64);
+
+impl Checksum {
+    /// These bytes come next.
+    pub fn add(&mut self, bytes: &[u8]) {
+        self.0 = crc64::update(self.0, bytes);
     }
 
-    /// What was written since the last time.
-    pub fn take(&mut self) -> Vec<u8> {
-        self.checksum = crc64::update(self.checksum, &self.out);
-        std::mem::take(&mut self.out)
-    }
-
-    /// Bytes that [`Encoder::take`] would give.
-    pub fn len(&self) -> usize {
-        self.out.len()
-    }
-
-    /// True when there are none.
-    pub fn is_empty(&self) -> bool {
-        self.out.is_empty()
-    }
-
-    /// Adds a field about the file as a whole.
-    pub fn aux(&mut self, name: &[u8], value: &[u8]) {
-        self.out.push(AUX);
-        put_string(&mut self.out, name, false);
-        put_string(&mut self.out, value, false);
-    }
-
-    /// Begins a database with so many keys, so many of them with deadlines.
-    pub fn database(&mut self, number: u32, keys: u64, timed: u64) {
-        self.out.push(DATABASE);
-        put_length(&mut self.out, number.into());
-        self.out.push(SIZES);
-        put_length(&mut self.out, keys);
-        put_length(&mut self.out, timed);
-    }
-
-    /// Adds a key with its value and deadline. Returns the first format that has the value.
-    ///
-    /// # Errors
-    /// [`NoPlace`] where there is none; the key is left out then.
-    pub fn key(&mut self, entry: &Entry) -> Result<Dialect, NoPlace> {
-        let start = self.out.len();
-        if let Some(deadline) = entry.deadline() {
-            self.out.push(DEADLINE_MS);
-            self.out.extend(deadline.0.to_le_bytes());
-        }
-        let written = write::typed(&mut self.out, Some(entry.key()), entry, self.compresses);
-        if written.is_err() {
-            self.out.truncate(start);
-        }
-        written
-    }
-
-    /// Ends the file.
-    pub fn end(mut self) -> Vec<u8> {
-        self.out.push(END);
-        let checksum = crc64::update(self.checksum, &self.out);
-        self.out.extend(checksum.to_le_bytes());
-        self.out
+    /// As it stands in the file.
+    pub fn bytes(self) -> [u8; 8] {
+        self.0.to_le_bytes()
     }
 }
+
+/// Keys as they stand in a file.
+#[derive(Clone, Copy, Debug)]
+pub struct Records {
+    /// Strings are compressed where that makes them shorter, but for those of large values.
+    pub compresses: bool,
+    /// Bytes after which a piece of a large value ends.
+    pub piece: usize,
+}
+
+impl Records {
+    /// With pieces that are written in well under a millisecond.
+    pub fn new(compresses: bool) -> Records {
+        Records { compresses, piece: PIECE }
+    }
+}
+
+impl Format for Records {
+    fn database(&self, out: &mut Vec<u8>, db: u32) {
+        put_database(out, db);
+    }
+
+    fn key(&self, out: &mut Vec<u8>, entry: &Entry) {
+        put_deadline(out, entry);
+        write::typed(out, Some(entry.key()), entry, self.compresses);
+    }
+
+    fn piece(&self, out: &mut Vec<u8>, entry: &Entry, from: Point) -> Option<Point> {
+        if from == Point::Start {
+            put_deadline(out, entry);
+        }
+        write::piece(out, entry, from, self.piece)
+    }
+}
+
+fn put_deadline(out: &mut Vec<u8>, entry: &Entry) {
+    if let Some(deadline) = entry.deadline() {
+        out.push(DEADLINE_MS);
+        out.extend(deadline.0.to_le_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@
 //! ```text
 //! payload, decoder, encoder   a value with its checksum; a file, record by record
 //! read, write                 a value behind its type
+//! beside                      what has no place in a value
 //! listpack, legacy, module    what stands inside a string, or instead of one
 //! source, sink, lzf           lengths and strings
 //! dialect                     which byte stands for what, by who wrote it
@@ -14,6 +15,7 @@
 //! memory of the value that comes out and little more; a string of LZF can be 88 times as long as
 //! what it was read from, and no more.
 
+mod beside;
 mod crc64;
 mod decoder;
 mod dialect;
@@ -26,7 +28,7 @@ mod module;
 mod payload;
 mod read;
 #[cfg(test)]
-mod samples;
+pub(crate) mod samples;
 mod sink;
 mod source;
 mod write;
@@ -34,7 +36,7 @@ mod write;
 pub use crc64::crc64;
 pub use decoder::{Decoder, Key, Record, opens_key};
 pub use dialect::{Dialect, Family};
-pub use encoder::Encoder;
+pub use encoder::{Checksum, Records, head, put_aux, put_end, put_sizes};
 pub use error::{Fault, RdbError};
 pub use payload::{PayloadError, dump, restore};
 pub use read::{Forms, Loaded};

@@ -27,8 +27,11 @@ pub enum PayloadError {
 /// # Errors
 /// [`NoPlace`] for what has no place in one.
 pub fn dump(entry: &Entry, compresses: bool) -> Result<Vec<u8>, NoPlace> {
+    if let Some(lost) = write::without_place(entry) {
+        return Err(lost);
+    }
     let mut out = Vec::new();
-    let dialect = write::typed(&mut out, None, entry, compresses)?;
+    let dialect = write::typed(&mut out, None, entry, compresses);
     seal(&mut out, dialect);
     Ok(out)
 }

@@ -130,14 +130,19 @@ fn stream(count: usize, random: &mut fastrand::Rng) -> Stream {
 }
 
 /// All that is in a value but when consumers were active.
-pub(super) fn contents(entry: &Entry) -> Vec<String> {
+pub(crate) fn contents(entry: &Entry) -> Vec<String> {
     let mut said = vec![format!("{:?} {:?}", entry.deadline(), entry.string())];
     let Some(object) = entry.object() else { return said };
     said[0] = format!("{:?} {}", entry.deadline(), object.collection().encoding());
     match &*object {
         Object::List(list) => said.extend(list.iter().map(|item| format!("{item:?}"))),
-        Object::Set(set) => said.extend(set.iter().map(|it| format!("{:?}", it.to_vec()))),
-        Object::Zset(zset) => zset.each(|name, score| said.push(format!("{score} {name:?}"))),
+        Object::Set(set) => said.extend(set.iter().map(|it| {
+            let member = it.to_vec();
+            format!("{member:?} {:?}", set.deadline_of(&member))
+        })),
+        Object::Zset(zset) => zset.each(|name, score| {
+            said.push(format!("{score} {name:?} {:?}", zset.deadline(name)));
+        }),
         Object::Hash(hash) => hash.each(|item| {
             let pair = (item.name.to_vec(), item.value.to_vec(), item.deadline);
             said.push(format!("{pair:?}"));
@@ -145,7 +150,7 @@ pub(super) fn contents(entry: &Entry) -> Vec<String> {
         Object::Stream(stream) => {
             said.push(format!("{} {}", stream.last_id, stream.max_deleted_id));
             said.push(format!("{} {}", stream.entries_added, stream.entries()));
-            for (_, entries) in stream.each_node() {
+            for (_, entries) in stream.nodes_from(Id::MIN) {
                 for entry in entries {
                     let pairs: Vec<_> = entry.pairs.collect();
                     said.push(format!("{} {pairs:?}", entry.id));

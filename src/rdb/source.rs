@@ -64,6 +64,11 @@ impl<'a> Source<'a> {
         fault.at(self.place())
     }
 
+    /// True when all that is here was read.
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.left() == 0
+    }
+
     fn left(&self) -> usize {
         self.bytes.len() - self.at
     }

@@ -45,6 +45,7 @@ pub(super) struct Engine {
     pub(super) waits: u64,
     pub(super) phase: Phase,
     pub(super) journal_failed: Option<String>,
+    pub(super) snapshot_failed: bool,
     pub(super) has_credit: bool,
     pub(super) pause: Option<Pause>,
     pub(super) panics: u64,
@@ -139,7 +140,8 @@ impl Ended {
 type Ahead = fn(&mut Engine, &Call<'_>, db: u32) -> bool;
 
 /// What goes ahead of a client's call, in order.
-const AHEAD: [Ahead; 2] = [Engine::expire_ahead_of, Engine::write_base_ahead_of];
+const AHEAD: [Ahead; 3] =
+    [Engine::save_ahead_of, Engine::expire_ahead_of, Engine::write_base_ahead_of];
 
 impl AsMut<Keyspace> for Engine {
     fn as_mut(&mut self) -> &mut Keyspace {
@@ -229,15 +231,17 @@ impl Engine {
     /// What gates are told is [`Standing::WELL`].
     #[inline]
     fn is_well(&self) -> bool {
-        let takes_writes = self.has_credit && self.journal_failed.is_none();
+        let is_kept = self.journal_failed.is_none() && !self.snapshot_failed;
+        let takes_writes = self.has_credit && is_kept;
         takes_writes && self.phase == Phase::Serving && self.pause.is_none()
     }
 
     fn gates(&mut self) -> (&mut Gates, Standing<'_>) {
-        let Engine { gates, phase, journal_failed, has_credit, pause, .. } = self;
+        let Engine { gates, phase, journal_failed, snapshot_failed, has_credit, pause, .. } = self;
         let standing = Standing {
             phase: *phase,
             journal_failed: journal_failed.as_deref(),
+            snapshot_failed: *snapshot_failed,
             has_credit: *has_credit,
             pause: *pause,
         };

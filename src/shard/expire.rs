@@ -44,6 +44,10 @@ impl Shard {
             for (db, name, is_expired) in names.drain(..) {
                 let key = Key::new(&name, &self.env.hasher);
                 let mut keys = Keys::new(&mut self.engine.space, &mut self.engine.tools, db, now);
+                // What a snapshot has to write first is filed anew when that is done.
+                if keys.has_to_stay(key) {
+                    continue;
+                }
                 // The bound of the table already leaves out what was found: it must not be asked.
                 if is_expired {
                     keys.expire(key);
@@ -79,7 +83,8 @@ impl Shard {
     }
 
     fn expires(&self) -> bool {
-        self.active_expire && self.engine.has_credit && self.engine.phase == Phase::Serving
+        let has_room = self.engine.has_credit && !self.engine.is_full();
+        self.active_expire && has_room && self.engine.phase == Phase::Serving
     }
 }
 

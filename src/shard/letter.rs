@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 use crate::batch::Batch;
 use crate::clients::{MonitorClient, Pause};
 use crate::hook::push::Push;
+use crate::keyspace::saving::Moment;
 use crate::keyspace::slot::Slot;
 use crate::lending::{GivenBack, Returned};
 use crate::parked::{Parked, Served};
@@ -41,6 +42,19 @@ pub enum Letter {
     HoldMoves(i32),
     /// A slot that moves here; the map that says so comes later.
     MoveIn(u16, Box<Slot>),
+    /// A snapshot has begun. The slots of the shard come behind it.
+    Snapshot(Moment),
+    /// So many bytes of the snapshot, in all, are in its file.
+    SnapshotWritten {
+        /// The number of the snapshot.
+        number: u32,
+        /// Bytes that this shard has told.
+        bytes: u64,
+    },
+    /// The snapshot with this number is over.
+    SnapshotOver(u32),
+    /// Whether the last snapshot failed.
+    SnapshotFailed(bool),
     /// New settings.
     Settings(Arc<Settings>),
     /// A pause begins, changes or ends.

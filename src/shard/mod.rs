@@ -124,6 +124,7 @@ mod regressions;
 pub mod replay;
 mod serve;
 mod sinks;
+pub mod snapshot;
 mod transaction;
 pub mod turn;
 mod visit;
@@ -134,6 +135,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Weak};
 
 use crate::base::hash::Hasher;
+use crate::base::slot::SLOTS;
 use crate::batch::Batch;
 use crate::clients::MonitorClient;
 use crate::commands::error::CommandError;
@@ -160,6 +162,7 @@ use crate::shard::gates::Gates;
 use crate::shard::letter::Letter;
 use crate::shard::replay::Rebuilt;
 use crate::shard::sinks::Sinks;
+use crate::shard::snapshot::Snapshots;
 use crate::shard::turn::{Held, Outbox};
 use crate::shard::waiting::Waiting;
 use crate::stream::credit::Credit;
@@ -226,6 +229,7 @@ pub struct Shard {
     monitors: Arc<[MonitorClient]>,
     /// Its account with the journal, while there is one.
     credit: Option<Credit>,
+    snapshots: Snapshots,
     /// What leaves at the end of the turn.
     pub(crate) outbox: Outbox,
 }
@@ -243,6 +247,7 @@ impl Shard {
             discarded: Discarded::default(),
             listeners: Listeners::new(parts.listeners),
             awaited: VecDeque::new(),
+            saving: None,
         };
         let engine = Engine {
             space,
@@ -255,6 +260,7 @@ impl Shard {
             waits: 0,
             phase: Phase::Loading,
             journal_failed: None,
+            snapshot_failed: false,
             has_credit: true,
             pause: None,
             panics: 0,
@@ -281,6 +287,7 @@ impl Shard {
             wait_later: Vec::new(),
             monitors: Arc::default(),
             credit: None,
+            snapshots: Snapshots::default(),
             outbox: Outbox::default(),
         };
         shard.publish();
@@ -340,7 +347,10 @@ impl Shard {
                 self.outbox.letters.push((shard, Letter::Rebuilt(self.id)));
             }
         }
+        // Without a journal it goes on with what it has, and what that is nobody knows.
+        self.fail_snapshot();
         self.engine.phase = Phase::Serving;
+        self.forget_leftovers();
         self.move_out();
         self.serve_waiting();
     }
@@ -400,9 +410,14 @@ impl Shard {
                 self.moved_on.remove(&slot);
                 self.wait_now();
                 self.look_for_unwritten();
+                self.look_for_unsaved(slot);
                 self.outbox.moved.push(slot);
                 self.serve_waiting();
             }
+            Letter::Snapshot(moment) => self.begin_snapshot(moment),
+            Letter::SnapshotWritten { number, bytes } => self.snapshot_written(number, bytes),
+            Letter::SnapshotOver(number) => self.end_snapshot(number),
+            Letter::SnapshotFailed(has_failed) => self.engine.snapshot_failed = has_failed,
             Letter::Settings(settings) => {
                 self.engine.tools.clock = access_clock(&settings);
                 self.env.settings = settings;
@@ -496,23 +511,27 @@ impl Shard {
     }
 
     fn take_back(&mut self, returned: Returned) {
-        match returned.slots {
+        let first = match returned.slots {
             Lent::Slots(slots) => {
+                let first = slots.iter().map(|(number, _)| *number).min();
                 for (number, slot) in slots {
                     self.rebuilt.spare(number);
                     self.engine.space.put(number, slot);
                 }
+                first
             }
             Lent::Whole(whole) => {
                 whole.numbers().for_each(|number| self.rebuilt.spare(number));
                 self.engine.space.put_back(whole);
+                Some(0)
             }
-        }
+        };
         if returned.torn {
             self.engine.phase = Phase::Suspect;
         }
         self.wait_now();
         self.look_for_unwritten();
+        self.look_for_unsaved(first.unwrap_or(SLOTS));
         self.move_out();
         self.serve_waiting();
     }
@@ -524,12 +543,15 @@ impl Shard {
         if is_held || self.engine.phase != Phase::Serving {
             return;
         }
-        let Shard { leaving, engine, outbox, ever_rebuilt, moved_on, .. } = self;
+        let Shard { leaving, engine, outbox, ever_rebuilt, moved_on, snapshots, .. } = self;
+        let moment = snapshots.last.filter(|_| engine.tools.saving.is_some());
         leaving.retain(|(slot, to)| match engine.space.take(*slot) {
             Some(tables) => {
                 if !ever_rebuilt.is_empty() {
                     moved_on.insert(*slot, *to);
                 }
+                // Its new owner has to know of the snapshot before anything happens to the slot.
+                outbox.letters.extend(moment.map(|moment| (*to, Letter::Snapshot(moment))));
                 outbox.letters.push((*to, Letter::MoveIn(*slot, tables)));
                 false
             }

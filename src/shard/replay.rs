@@ -115,6 +115,7 @@ impl Shard {
     /// Empties the slots that are here, turns every waiting batch back, and waits for records.
     pub fn begin_rebuild(&mut self) {
         self.engine.phase = Phase::Rebuilding;
+        self.fail_snapshot();
         self.rebuilt = Rebuilt { runs: true, spared: HashSet::new() };
         let Engine { space, tools, .. } = &mut self.engine;
         let here: Vec<u16> = space.here().collect();
@@ -234,6 +235,7 @@ impl Shard {
     /// # Panics
     /// When those commands are refused.
     pub fn remake(&mut self, now: Millis) {
+        self.fail_snapshot();
         let here: Vec<u16> = self.engine.space.here().collect();
         for number in here {
             let Some(mut slot) = self.engine.space.take(number) else { continue };

@@ -4,7 +4,8 @@
 //! of everything, so that no other shard and no client can act on what they say before they have
 //! their place in the journal. Pushes leave ahead of letters, since a letter may take a batch on to
 //! its next push, and ahead of replies. Under `appendfsync always` replies and pushes that show
-//! what is not durable go with the append, and leave when that is; letters never wait.
+//! what is not durable go with the append, and leave when that is; letters never wait. What was
+//! saved of a slot leaves ahead of the letter that takes the slot elsewhere.
 //!
 //! What has come from another thread for a client of this one was held back there if it had to be.
 
@@ -14,6 +15,7 @@ use crate::parked::{Outcome, Served};
 use crate::route::ShardId;
 use crate::shard::Shard;
 use crate::shard::letter::Letter;
+use crate::shard::snapshot::News;
 use crate::stream::credit::Credit;
 use crate::stream::{Append, Finished, Policy, Progress};
 
@@ -22,6 +24,8 @@ use crate::stream::{Append, Finished, Policy, Progress};
 pub struct Ready {
     /// To the journal's writer, with what waits until it is durable.
     pub append: Option<Append<Held>>,
+    /// To the writer of the snapshot's file.
+    pub snapshots: Vec<News>,
     /// To clients of this thread that did not ask.
     pub pushes: Vec<Push>,
     /// To other shards' threads: pushes to their clients first, batches of their clients last. No
@@ -99,6 +103,8 @@ pub(crate) struct Outbox {
     pub(crate) performs: Vec<Box<Batch>>,
     /// Shards that were rebuilt.
     pub(crate) rebuilt: Vec<ShardId>,
+    /// Snapshots that have begun, or could not.
+    pub(crate) snapshots: Vec<News>,
     /// What has come for clients of this thread: nothing holds it back any more.
     pub(crate) arrived: Vec<Held>,
 }
@@ -150,20 +156,22 @@ impl Shard {
     /// Whether the turn so far has anything to send.
     #[inline]
     pub fn has_to_send(&self) -> bool {
-        let Outbox { letters, moved, homes, performs, rebuilt, arrived } = &self.outbox;
+        let Outbox { letters, moved, homes, performs, rebuilt, arrived, .. } = &self.outbox;
         let is_empty = letters.is_empty()
             && moved.is_empty()
             && homes.is_empty()
             && performs.is_empty()
             && rebuilt.is_empty()
             && self.engine.served.is_empty()
-            && arrived.is_empty();
+            && arrived.is_empty()
+            && !self.has_news();
         !is_empty || !self.engine.tools.effects.is_empty() || !self.engine.pushes.is_empty()
     }
 
     /// Ends a turn: adds what it comes to to an empty `ready`. `is_durable` tells whether all that
     /// any shard has appended is durable.
     pub fn end_turn(&mut self, now_ms: u64, is_durable: bool, ready: &mut Ready) {
+        self.tell_news(&mut ready.snapshots);
         let waits = self.waits(is_durable);
         let mut held = Vec::new();
         // First, since a batch that came behind a push may have pushed another one here.

@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
 use crate::base::millis::Millis;
-use crate::batch::Batch;
+use crate::batch::{Batch, Routed};
 use crate::commands::command::{Command, Run};
 use crate::hook::Phase;
 use crate::lending::Post;
@@ -100,6 +100,10 @@ impl Shard {
     /// Runs the next call, with the slots of its errand in place, and sends those home after it,
     /// whatever panics: their shards wait for them.
     fn call(&mut self, batch: &mut Batch, now: u64, clock: &mut dyn Ticks) -> u64 {
+        if let Some(moment) = batch.moment {
+            self.take_moment(batch, moment);
+            return clock.nanos();
+        }
         let Shard { engine, env, .. } = self;
         let Some(mut errand) = batch.errand.take() else {
             engine.warm_keys(batch);
@@ -294,12 +298,24 @@ impl Shard {
     /// since they would stay away for as long, nor does what has begun.
     #[inline]
     fn is_held_back(&mut self, batch: &mut Batch) -> bool {
+        let is_full = self.engine.is_full();
         let Engine { has_credit, pause, .. } = &self.engine;
-        if *has_credit && pause.is_none() {
+        if *has_credit && pause.is_none() && !is_full {
             return false;
         }
-        let has_begun = batch.holds() || batch.exec.is_some();
-        !has_begun && self.engine.ask_of_next(&self.env, batch, Engine::holds_back)
+        if batch.holds() || batch.exec.is_some() || batch.moment.is_some() {
+            return false;
+        }
+        if self.engine.ask_of_next(&self.env, batch, Engine::holds_back) {
+            return true;
+        }
+        if !is_full {
+            return false;
+        }
+        if let Some(Routed { command: Some(command), key: None }) = batch.routed.get(batch.next) {
+            batch.find_keys(command, &self.env.hasher);
+        }
+        self.engine.ask_of_next(&self.env, batch, Engine::lacks_room)
     }
 }
 

@@ -26,6 +26,8 @@ pub struct Facts {
     pub network: Network,
     /// Its journal.
     pub journal: JournalFacts,
+    /// Its snapshots.
+    pub snapshots: SnapshotFacts,
     /// Processor time that it took.
     pub cpu: Cpu,
     /// Its actors.
@@ -169,10 +171,23 @@ pub struct JournalFacts {
     pub loaded_expired: u64,
     /// Keys that were loaded at the start.
     pub loaded_keys: u64,
-    /// When the data set was last known to be on disk as a whole.
+}
+
+/// Snapshots.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SnapshotFacts {
+    /// When the data set was last on disk as a whole; at first, when the server started.
     pub last_save: Millis,
     /// Changes at that time.
     pub changes_at_last_save: u64,
+    /// The last one failed.
+    pub has_failed: bool,
+    /// Seconds that the last one took.
+    pub last_seconds: Option<u64>,
+    /// Seconds for which one has been written.
+    pub current_seconds: Option<u64>,
+    /// How many were begun.
+    pub count: u64,
 }
 
 /// Loading, so far.

@@ -54,7 +54,7 @@ pub fn reply(
             let source = Source { facts, totals: &totals() };
             reply.verbatim(b"txt", info::text(sections, &source).as_bytes());
         }
-        Gathered::LastSave => reply.int(facts.journal.last_save.as_secs()),
+        Gathered::LastSave => reply.int(facts.snapshots.last_save.as_secs()),
         Gathered::LogGet(kind, most) => log_get(&entries(*kind, *most, answers, facts), reply),
         Gathered::LogLen(kind) => {
             reply.int(entries(*kind, usize::MAX, answers, facts).len() as i64);

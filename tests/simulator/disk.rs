@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use fastrand::Rng;
-use troupe::aof::filesystem::{FileSystem, OpenFile};
+use troupe::filesystem::{FileSystem, OpenFile};
 
 /// Bytes that are written whole or not at all.
 const SECTOR: usize = 512;

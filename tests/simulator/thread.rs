@@ -275,7 +275,7 @@ impl Thread {
 
     /// Sends what is ready, in its order.
     fn apply(&mut self, ready: Ready, context: &mut Context) {
-        let Ready { append, pushes, letters, moved, homes, performs, served, rebuilt } = ready;
+        let Ready { append, pushes, letters, moved, homes, performs, served, rebuilt, .. } = ready;
         let own = Address::Thread(self.number);
         if let Some(append) = append {
             context.mark.appended(&append);

@@ -110,6 +110,7 @@ impl Admin {
             memory: if needs.memory { self.memory() } else { Memory::default() },
             network: self.network(),
             journal: self.journal(now),
+            snapshots: self.saves().facts(now),
             cpu: if needs.cpu { self.usage().cpu } else { Cpu::default() },
             actors: self.actors(),
         }
@@ -196,7 +197,6 @@ impl Admin {
             rewrite_failed: rewrites.failures > 0,
             rewrites: rewrites.count,
             rewrite_failures: rewrites.failures,
-            last_save: self.parts.origin.process.started,
             ..JournalFacts::default()
         }
     }
@@ -223,6 +223,7 @@ impl Admin {
             row("router".to_owned(), "main".to_owned()),
             row("guardian".to_owned(), "main".to_owned()),
         ];
+        rows.push(row("snapshot-writer".to_owned(), "snapshot-writer".to_owned()));
         if self.writer().is_some() {
             rows.push(row("aof-writer".to_owned(), "aof-writer".to_owned()));
         }

@@ -10,6 +10,7 @@ mod facts;
 mod journal;
 mod oom;
 mod settings;
+mod snapshots;
 
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
@@ -40,6 +41,7 @@ use crate::message::control::Panic;
 use crate::message::listener::{Open, Settle};
 use crate::message::router::Move;
 use crate::message::shard::{Ask, AskClients, Disturb};
+use crate::message::snapshot::Mails;
 use crate::post::Post;
 use crate::settings::ConfigFile;
 use crate::shared::Shared;
@@ -51,6 +53,7 @@ pub use journal::{Started, Starter, Writer};
 use facts::Usage;
 use journal::Rewrites;
 use oom::Score;
+use snapshots::Saves;
 
 /// The settings in force, as the shell reads them.
 pub type Current = Arc<RwLock<Arc<Settings>>>;
@@ -100,6 +103,8 @@ pub struct Parts {
     pub clock: Clock,
     /// The descriptors that the server needs beside its clients'.
     pub descriptors: Descriptors,
+    /// The writer of snapshots.
+    pub snapshots: Mails,
     /// Who ends the server.
     pub shutdown: mpsc::UnboundedSender<Shutdown>,
 }
@@ -124,11 +129,13 @@ pub struct Admin {
     monitors: Mutex<Vec<MonitorClient>>,
     rates: Mutex<Rates>,
     usage: Mutex<Usage>,
+    saves: Mutex<Saves>,
 }
 
 impl Admin {
     /// What performs actions with these parts.
     pub fn new(parts: Parts) -> Admin {
+        let saves = Mutex::new(Saves::new(parts.clock.now()));
         Admin {
             parts,
             actors: Mutex::default(),
@@ -142,6 +149,7 @@ impl Admin {
             monitors: Mutex::default(),
             rates: Mutex::default(),
             usage: Mutex::default(),
+            saves,
         }
     }
 
@@ -199,17 +207,13 @@ impl Admin {
         self.parts.settings.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
     }
 
-    async fn shutdown(&self, asked: Shutdown) -> Result<(), CommandError> {
+    async fn shutdown(self: &Arc<Admin>, asked: Shutdown) -> Result<(), CommandError> {
         if asked.abort {
             return Err(CommandError::Text("ERR No shutdown in progress."));
         }
-        if asked.save == Some(true) {
-            return Err(CommandError::Text(
-                "ERR SHUTDOWN SAVE is not there yet: there are no snapshots. The append only file \
-                 is always flushed at the end",
-            ));
-        }
-        if self.parts.shutdown.send(asked).is_err() {
+        let saves = asked.save.unwrap_or(!self.settings().save.is_empty());
+        let is_saved = !saves || self.save_at_end().await.is_ok() || asked.force;
+        if !is_saved || self.parts.shutdown.send(asked).is_err() {
             return Err(CommandError::Text("ERR Errors trying to SHUTDOWN. Check logs."));
         }
         // No reply: the connection closes with the server.
@@ -261,6 +265,7 @@ impl Actions for Admin {
                     self.add_monitor(MonitorClient { home, client: id }).await;
                     reply.ok();
                 }
+                Action::Save(asked) => self.save(asked, &mut reply).await?,
                 Action::Shutdown(asked) => self.shutdown(asked).await?,
                 Action::MemoryPurge => {
                     purge().await?;

@@ -19,8 +19,8 @@ use troupe::shard::letter::Letter;
 use troupe::shard::refusal::Refusal;
 use troupe::shard::replay::Records;
 
-use crate::aof::filesystem::Os;
 use crate::fault;
+use crate::filesystem::Os;
 use crate::message::aof::Rebuild;
 use crate::message::shard::{self, Lend, Replay};
 use crate::post::Post;

@@ -16,10 +16,10 @@ use troupe::settings::Settings;
 use troupe::stream::Policy;
 
 use crate::admin::{Started, Writer};
-use crate::aof::filesystem::Os;
 use crate::aof::loader::{self, LoadingShard};
 use crate::aof::writer::{AofWriter, Parts};
 use crate::clock::Clock;
+use crate::filesystem::Os;
 use crate::message::aof::{Appends, Asks, Begin};
 use crate::message::control::Restarted;
 use crate::post::Post;

@@ -9,3 +9,4 @@ pub mod control;
 pub mod listener;
 pub mod router;
 pub mod shard;
+pub mod snapshot;

@@ -14,3 +14,4 @@ pub(super) mod introspection;
 pub(super) mod latency;
 pub(super) mod logs;
 pub(super) mod memory;
+pub(super) mod saving;

@@ -116,9 +116,12 @@ impl Stream {
         self.nodes.len()
     }
 
-    /// The entries of each node, behind the id under which it is filed.
-    pub fn each_node(&self) -> impl Iterator<Item = (Id, impl Iterator<Item = Entry<'_>>)> {
-        self.nodes.iter().map(|(base, node)| (*base, node.entries(*base)))
+    /// The entries of each node that is filed under this id or one behind it, with its id.
+    pub fn nodes_from(
+        &self,
+        id: Id,
+    ) -> impl Iterator<Item = (Id, impl Iterator<Item = Entry<'_>>)> {
+        self.nodes.range(id..).map(|(base, node)| (*base, node.entries(*base)))
     }
 
     /// The id of the first entry, 0-0 where there is none.

@@ -2,27 +2,29 @@
 
 use super::*;
 use crate::base::millis::Millis;
-use crate::rdb::encoder::Encoder;
+use crate::keyspace::saving::Format;
+use crate::rdb::encoder::{Checksum, Records, head, put_aux, put_end, put_sizes};
 use crate::rdb::samples::{KINDS, contents, entry, forms, hasher, value};
 
 /// A file with a key of every type, and what is in them.
 fn file() -> (Vec<u8>, Vec<Vec<String>>) {
     let mut random = fastrand::Rng::with_seed(1);
-    let mut encoder = Encoder::new(Dialect::TIMED, true);
-    encoder.aux(b"redis-bits", b"64");
-    let (mut bytes, mut said) = (encoder.take(), Vec::new());
-    encoder.database(3, u64::from(KINDS), 2);
+    let (mut bytes, mut said) = (head(Dialect::TIMED).to_vec(), Vec::new());
+    put_aux(&mut bytes, b"redis-bits", b"64");
+    put_sizes(&mut bytes, 3, u64::from(KINDS), 2);
+    let records = Records::new(true);
     for kind in 0..KINDS {
         let mut entry = entry(value(kind, 5, &mut random));
         if kind < 2 {
             entry.set_deadline(Some(Millis(1_700_000_000_000)));
         }
-        encoder.key(&entry).expect("it has a place");
+        records.key(&mut bytes, &entry);
         said.push(contents(&entry));
-        bytes.extend(encoder.take());
     }
-    assert!(encoder.is_empty());
-    bytes.extend(encoder.end());
+    put_end(&mut bytes);
+    let mut checksum = Checksum::default();
+    checksum.add(&bytes);
+    bytes.extend(checksum.bytes());
     (bytes, said)
 }
 

@@ -1,12 +1,16 @@
 //! Values as they are written: in the forms of version 10, which every server since Redis 7.0
-//! reads.
+//! reads. A value is written at once, or piece by piece: its count comes first, so it must not
+//! change meanwhile.
 //!
-//! Two things have no place in them. Deadlines of fields make a hash one of Valkey 9.0. Deadlines
-//! of members of sets and of sorted sets, and entries of a stream that were released by the
-//! consumer that had them, have none in any version of today, and are refused. When a consumer was
-//! last active is left out: it has a place from version 11 on.
+//! Two things have no place in these forms. Deadlines of fields make a hash one of Valkey 9.0.
+//! Deadlines of members of sets and of sorted sets, and entries of a stream that were released by
+//! the consumer that had them, have none in any version of today: a file says them
+//! [beside](crate::rdb::beside) the value, and a payload is refused. When a consumer was last
+//! active is left out: it has a place from version 11 on.
 
 mod stream;
+
+pub(super) use stream::raw_id;
 
 use thiserror::Error;
 
@@ -14,16 +18,18 @@ use crate::data::Collection;
 use crate::data::hash::Hash;
 use crate::data::list::List;
 use crate::data::set::Set;
-use crate::data::stream::NOBODY;
+use crate::data::stream::{Id, Stream};
+use crate::data::table::Place;
 use crate::data::value::Value;
 use crate::data::zset::Zset;
 use crate::keyspace::entry::Entry;
 use crate::keyspace::object::Object;
+use crate::keyspace::saving::{Point, StreamPoint};
 use crate::rdb::dialect::{self, Dialect};
 use crate::rdb::listpack;
 use crate::rdb::read::NO_DEADLINE;
 use crate::rdb::sink::{put_length, put_string};
-use crate::rdb::{PACKED_NODE, PLAIN_NODE, legacy};
+use crate::rdb::{PACKED_NODE, PLAIN_NODE, beside, legacy};
 
 /// An item of a list that is longer than this has a node that is no listpack, in bytes.
 const PACKED_MAX: usize = 1 << 29;
@@ -39,57 +45,76 @@ pub enum NoPlace {
     Released,
 }
 
+/// What of a value has no place in any version.
+pub(super) fn without_place(entry: &Entry) -> Option<NoPlace> {
+    match entry.object().as_deref()? {
+        Object::Set(set) if set.is_timed() => Some(NoPlace::TimedMembers),
+        Object::Zset(zset) if zset.is_timed() => Some(NoPlace::TimedMembers),
+        Object::Stream(stream) => stream::has_released(stream).then_some(NoPlace::Released),
+        _ => None,
+    }
+}
+
 /// Appends the type of a value, its key where one is given, and the value. Returns the first format
-/// that has it.
+/// that has it, but for what has no place.
 pub(super) fn typed(
     out: &mut Vec<u8>,
     key: Option<&[u8]>,
     entry: &Entry,
     compresses: bool,
-) -> Result<Dialect, NoPlace> {
-    let (kind, dialect) = kind_of(entry)?;
+) -> Dialect {
+    let (kind, dialect) = kind_of(entry);
     out.push(kind);
     if let Some(key) = key {
         put_string(out, key, compresses);
     }
-    Writer { out, compresses }.entry(entry);
-    Ok(dialect)
+    Writer { out, compresses, end: usize::MAX }.go_on(entry, Point::Start);
+    dialect
+}
+
+/// As [`typed`] with its key, from a point on, until it has about `most` bytes. Returns where to go
+/// on; nothing at the end. Strings are not compressed.
+pub(super) fn piece(out: &mut Vec<u8>, entry: &Entry, from: Point, most: usize) -> Option<Point> {
+    if from == Point::Start {
+        out.push(kind_of(entry).0);
+        put_string(out, entry.key(), false);
+    }
+    let end = out.len() + most;
+    Writer { out, compresses: false, end }.go_on(entry, from)
 }
 
 /// The type of a value, and the first format that has it.
-fn kind_of(entry: &Entry) -> Result<(u8, Dialect), NoPlace> {
-    let object = entry.object();
-    let kind = match object.as_deref() {
+fn kind_of(entry: &Entry) -> (u8, Dialect) {
+    let kind = match entry.object().as_deref() {
         None => dialect::STRING,
         Some(Object::List(_)) => dialect::LIST_OF_NODES,
-        Some(Object::Set(set)) if set.is_timed() => return Err(NoPlace::TimedMembers),
         Some(Object::Set(Set::Ints(_))) => dialect::SET_OF_INTS,
         Some(Object::Set(_)) => dialect::SET,
-        Some(Object::Zset(zset)) if zset.is_timed() => return Err(NoPlace::TimedMembers),
         Some(Object::Zset(Zset::Packed(_))) => dialect::ZSET_LISTPACK,
         Some(Object::Zset(_)) => dialect::ZSET,
         Some(Object::Hash(hash)) if hash.is_timed() => {
-            return Ok((dialect::HASH_OF_VALKEY, Dialect::TIMED));
+            return (dialect::HASH_OF_VALKEY, Dialect::TIMED);
         }
         Some(Object::Hash(Hash::Packed(_))) => dialect::HASH_LISTPACK,
         Some(Object::Hash(_)) => dialect::HASH,
-        Some(Object::Stream(stream)) => {
-            let mut pending = stream.groups().flat_map(|(_, group)| group.pending(..));
-            if pending.any(|(_, pending)| pending.owner == NOBODY) {
-                return Err(NoPlace::Released);
-            }
-            dialect::STREAM_COUNTED
-        }
+        Some(Object::Stream(_)) => dialect::STREAM_COUNTED,
     };
-    Ok((kind, Dialect::COMMON))
+    (kind, Dialect::COMMON)
 }
 
 struct Writer<'a> {
     out: &'a mut Vec<u8>,
     compresses: bool,
+    /// The piece ends when this much stands in `out`.
+    end: usize,
 }
 
 impl Writer<'_> {
+    /// Whether the piece ends here.
+    fn is_full(&self) -> bool {
+        self.out.len() >= self.end
+    }
+
     fn length(&mut self, length: usize) {
         put_length(self.out, length as u64);
     }
@@ -102,24 +127,70 @@ impl Writer<'_> {
         value.with(|value| self.string(value));
     }
 
-    fn entry(&mut self, entry: &Entry) {
-        if let Some(string) = entry.string() {
-            return self.value(string);
-        }
-        match entry.object().as_deref() {
-            Some(Object::List(list)) => self.list(list),
-            Some(Object::Set(set)) => self.set(set),
-            Some(Object::Zset(zset)) => self.zset(zset),
-            Some(Object::Hash(hash)) => self.hash(hash),
-            Some(Object::Stream(stream)) => stream::write(self, stream),
-            None => {}
+    /// Writes a value from a point on. Returns where to go on, if the piece ends before it does.
+    fn go_on(&mut self, entry: &Entry, mut from: Point) -> Option<Point> {
+        loop {
+            from = match entry.string() {
+                Some(string) => self.long_string(string, &from)?,
+                None => self.object(&*entry.object()?, from)?,
+            };
+            if self.is_full() {
+                return Some(from);
+            }
         }
     }
 
-    fn list(&mut self, list: &List) {
-        let packs = || (0..).map_while(|number| list.pack(number));
-        self.length(packs().count());
-        for pack in packs() {
+    fn object(&mut self, object: &Object, from: Point) -> Option<Point> {
+        match (object, from) {
+            (Object::List(list), Point::Start) => self.begin_list(list),
+            (Object::List(list), Point::Node(node)) => self.list(list, node),
+            (Object::Set(set), Point::Start) => self.begin_set(set),
+            (Object::Set(set), Point::Element(place)) => self.set(set, &place),
+            (Object::Set(set), Point::Deadline(from)) => self.set_deadlines(set, *from),
+            (Object::Zset(zset), Point::Start) => self.begin_zset(zset),
+            (Object::Zset(zset), Point::Rank(rank)) => self.zset(zset, rank),
+            (Object::Zset(zset), Point::Deadline(from)) => self.zset_deadlines(zset, *from),
+            (Object::Hash(hash), Point::Start) => self.begin_hash(hash),
+            (Object::Hash(hash), Point::Element(place)) => self.hash(hash, &place),
+            (Object::Stream(stream), Point::Start) => self.begin_stream(stream),
+            (Object::Stream(value), Point::Stream(from)) => {
+                stream::go_on(self, value, from).map(Point::Stream)
+            }
+            // The value is another one than it was.
+            _ => None,
+        }
+    }
+
+    /// A string of which a piece cannot have all is not compressed.
+    fn long_string(&mut self, string: Value<'_>, from: &Point) -> Option<Point> {
+        let (Value::Bytes(bytes), true) = (string, self.end < usize::MAX) else {
+            self.value(string);
+            return None;
+        };
+        let start = match from {
+            Point::Byte(start) => *start,
+            _ => {
+                self.length(bytes.len());
+                0
+            }
+        };
+        let room = self.end.saturating_sub(self.out.len()).max(1);
+        let end = bytes.len().min(start + room);
+        self.out.extend_from_slice(bytes.get(start..end)?);
+        (end < bytes.len()).then_some(Point::Byte(end))
+    }
+
+    fn begin_list(&mut self, list: &List) -> Option<Point> {
+        self.length((0..).map_while(|number| list.pack(number)).count());
+        Some(Point::Node(0))
+    }
+
+    fn list(&mut self, list: &List, from: usize) -> Option<Point> {
+        for node in from.. {
+            let pack = list.pack(node)?;
+            if self.is_full() {
+                return Some(Point::Node(node));
+            }
             match pack.first().map(|at| pack.get(at)) {
                 Some(Value::Bytes(item)) if item.len() > PACKED_MAX && pack.len() == 1 => {
                     put_length(self.out, PLAIN_NODE);
@@ -131,41 +202,108 @@ impl Writer<'_> {
                 }
             }
         }
+        None
     }
 
-    fn set(&mut self, set: &Set) {
+    fn begin_set(&mut self, set: &Set) -> Option<Point> {
         if let Set::Ints(ints) = set {
             let numbers: Vec<i64> = ints.iter().collect();
-            return self.string(&legacy::intset_of(&numbers));
+            self.string(&legacy::intset_of(&numbers));
+            return None;
         }
         self.length(set.len());
-        set.iter().for_each(|member| self.value(member));
+        Some(Point::Element(Place::default()))
     }
 
-    fn zset(&mut self, zset: &Zset) {
+    fn set(&mut self, set: &Set, from: &Place) -> Option<Point> {
+        let next = set.walk(from, |member, _| {
+            self.value(member);
+            !self.is_full()
+        });
+        let deadlines = || set.is_timed().then(|| Point::Element(Place::default()).into_deadline());
+        next.map(Point::Element).or_else(deadlines)
+    }
+
+    fn set_deadlines(&mut self, set: &Set, from: Point) -> Option<Point> {
+        let Point::Element(from) = from else { return None };
+        let mut deadlines = beside::Deadlines::default();
+        let next = set.walk(&from, |member, deadline| {
+            if let Some(deadline) = deadline {
+                member.with(|member| deadlines.add(member, deadline));
+            }
+            !deadlines.is_full()
+        });
+        deadlines.write(self.out);
+        next.map(|place| Point::Element(place).into_deadline())
+    }
+
+    fn begin_zset(&mut self, zset: &Zset) -> Option<Point> {
         if let Zset::Packed(pack) = zset {
-            return self.string(&listpack::of_pack(pack));
+            self.string(&listpack::of_pack(pack));
+            return None;
         }
         self.length(zset.len());
-        zset.each(|name, score| {
-            self.string(name);
-            self.out.extend(score.to_le_bytes());
-        });
+        Some(Point::Rank(0))
     }
 
-    fn hash(&mut self, hash: &Hash) {
+    fn zset(&mut self, zset: &Zset, from: usize) -> Option<Point> {
+        let mut rank = from;
+        zset.visit(from, usize::MAX, false, &mut |name, score| {
+            rank += 1;
+            self.string(name);
+            self.out.extend(score.to_le_bytes());
+            !self.is_full()
+        });
+        let deadlines = || zset.is_timed().then(|| Point::Rank(0).into_deadline());
+        (rank < zset.len()).then_some(Point::Rank(rank)).or_else(deadlines)
+    }
+
+    fn zset_deadlines(&mut self, zset: &Zset, from: Point) -> Option<Point> {
+        let Point::Rank(from) = from else { return None };
+        let (mut deadlines, mut rank) = (beside::Deadlines::default(), from);
+        zset.visit(from, usize::MAX, false, &mut |name, _| {
+            rank += 1;
+            if let Some(deadline) = zset.deadline(name).flatten() {
+                deadlines.add(name, deadline);
+            }
+            !deadlines.is_full()
+        });
+        deadlines.write(self.out);
+        (rank < zset.len()).then(|| Point::Rank(rank).into_deadline())
+    }
+
+    fn begin_hash(&mut self, hash: &Hash) -> Option<Point> {
         if let Hash::Packed(pack) = hash {
-            return self.string(&listpack::of_pack(pack));
+            self.string(&listpack::of_pack(pack));
+            return None;
         }
-        let is_timed = hash.is_timed();
         self.length(hash.len());
-        hash.each(|item| {
+        Some(Point::Element(Place::default()))
+    }
+
+    fn hash(&mut self, hash: &Hash, from: &Place) -> Option<Point> {
+        let is_timed = hash.is_timed();
+        let next = hash.walk(from, |item| {
             self.value(item.name);
             self.value(item.value);
             if is_timed {
                 let deadline = item.deadline.map_or(NO_DEADLINE, |deadline| deadline.0);
                 self.out.extend(deadline.to_le_bytes());
             }
+            !self.is_full()
         });
+        next.map(Point::Element)
+    }
+
+    fn begin_stream(&mut self, stream: &Stream) -> Option<Point> {
+        self.length(stream.nodes());
+        Some(Point::Stream(StreamPoint::Nodes(Id::MIN)))
+    }
+}
+
+impl Point {
+    /// The deadlines of the elements from this point on.
+    fn into_deadline(self) -> Point {
+        Point::Deadline(Box::new(self))
     }
 }

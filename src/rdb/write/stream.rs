@@ -1,16 +1,50 @@
 //! Streams as they are written: as Redis 7.0 does it, of which `read/stream.rs` tells the form.
 
 use crate::data::pack::Pack;
-use crate::data::stream::{Entry, Group, Id, Stream};
+use crate::data::stream::{Entry, Group, Id, NOBODY, Stream};
 use crate::data::value::Value;
+use crate::keyspace::saving::StreamPoint;
+use crate::rdb::beside::Released;
 use crate::rdb::listpack;
 use crate::rdb::read::{SAME_NAMES, UNKNOWN_READ};
 use crate::rdb::sink::put_length;
 use crate::rdb::write::Writer;
 
-pub(super) fn write(writer: &mut Writer<'_>, stream: &Stream) {
-    writer.length(stream.nodes());
-    for (base, entries) in stream.each_node() {
+/// Writes the next of what a stream is, as much as a piece takes. Returns where to go on; nothing
+/// at the end.
+pub(super) fn go_on(
+    writer: &mut Writer<'_>,
+    stream: &Stream,
+    from: StreamPoint,
+) -> Option<StreamPoint> {
+    match from {
+        StreamPoint::Nodes(from) => Some(nodes(writer, stream, from)),
+        StreamPoint::Group(from) => begin_group(writer, stream, &from),
+        StreamPoint::Pending(name, from) => pending(writer, stream.group(&name)?, name, from),
+        StreamPoint::Consumers(name, from) => consumer(writer, stream.group(&name)?, name, &from),
+        StreamPoint::Owned(name, consumer, from) => {
+            owned(writer, stream.group(&name)?, name, consumer, from)
+        }
+        StreamPoint::Released(name, from) => released(writer, stream, &name, from),
+    }
+}
+
+/// Whether entries are pending that nobody has any more.
+pub(super) fn has_released(stream: &Stream) -> bool {
+    stream.groups().any(|(_, group)| released_len(group) > 0)
+}
+
+fn released_len(group: &Group) -> usize {
+    let owned: usize = group.consumers().map(|(_, consumer)| consumer.pending_len()).sum();
+    group.pending_len() - owned
+}
+
+/// The nodes from an id on, and behind the last what is told of the stream.
+fn nodes(writer: &mut Writer<'_>, stream: &Stream, from: Id) -> StreamPoint {
+    for (base, entries) in stream.nodes_from(from) {
+        if writer.is_full() {
+            return StreamPoint::Nodes(base);
+        }
         writer.string(&raw_id(base));
         writer.string(&node(base, &entries.collect::<Vec<_>>()));
     }
@@ -20,10 +54,95 @@ pub(super) fn write(writer: &mut Writer<'_>, stream: &Stream) {
     }
     put_length(writer.out, stream.entries_added as u64);
     writer.length(stream.groups().len());
-    for (name, group) in stream.groups() {
-        writer.string(name);
-        write_group(writer, group);
+    StreamPoint::Group(Box::default())
+}
+
+fn begin_group(writer: &mut Writer<'_>, stream: &Stream, from: &[u8]) -> Option<StreamPoint> {
+    let Some((name, group)) = stream.group_from(from) else {
+        let begins = || StreamPoint::Released(Box::default(), Id::MIN);
+        return has_released(stream).then(begins);
+    };
+    writer.string(name);
+    put_id(writer.out, group.last_id);
+    put_length(writer.out, group.entries_read.unwrap_or(UNKNOWN_READ) as u64);
+    writer.length(group.pending_len() - released_len(group));
+    Some(StreamPoint::Pending(name.into(), Id::MIN))
+}
+
+fn pending(
+    writer: &mut Writer<'_>,
+    group: &Group,
+    name: Box<[u8]>,
+    from: Id,
+) -> Option<StreamPoint> {
+    for (id, pending) in group.pending(from..).filter(|(_, pending)| pending.owner != NOBODY) {
+        if writer.is_full() {
+            return Some(StreamPoint::Pending(name, id));
+        }
+        writer.out.extend(raw_id(id));
+        writer.out.extend(pending.delivered.0.to_le_bytes());
+        put_length(writer.out, pending.count as u64);
     }
+    writer.length(group.consumers().len());
+    Some(StreamPoint::Consumers(name, Box::default()))
+}
+
+fn consumer(
+    writer: &mut Writer<'_>,
+    group: &Group,
+    name: Box<[u8]>,
+    from: &[u8],
+) -> Option<StreamPoint> {
+    let Some(consumer) = group.consumers_from(from).next() else {
+        return Some(StreamPoint::Group(behind(&name)));
+    };
+    writer.string(&consumer.name);
+    writer.out.extend(consumer.seen.0.to_le_bytes());
+    writer.length(consumer.pending_len());
+    Some(StreamPoint::Owned(name, consumer.name.clone(), Id::MIN))
+}
+
+fn owned(
+    writer: &mut Writer<'_>,
+    group: &Group,
+    name: Box<[u8]>,
+    consumer: Box<[u8]>,
+    from: Id,
+) -> Option<StreamPoint> {
+    for (id, _) in group.pending_of(group.number(&consumer)?, from..) {
+        if writer.is_full() {
+            return Some(StreamPoint::Owned(name, consumer, id));
+        }
+        writer.out.extend(raw_id(id));
+    }
+    Some(StreamPoint::Consumers(name, behind(&consumer)))
+}
+
+fn released(
+    writer: &mut Writer<'_>,
+    stream: &Stream,
+    from_name: &[u8],
+    from: Id,
+) -> Option<StreamPoint> {
+    let (name, group) = stream.group_from(from_name)?;
+    let mut released = Released::default();
+    let mut pending = group.pending(from..).filter(|(_, pending)| pending.owner == NOBODY);
+    for (id, pending) in pending.by_ref() {
+        released.add(name, id, pending);
+        if released.is_full() {
+            break;
+        }
+    }
+    released.write(writer.out);
+    Some(match pending.next() {
+        Some((next, _)) => StreamPoint::Released(name.into(), next),
+        None => StreamPoint::Released(behind(name), Id::MIN),
+    })
+}
+
+/// The first name behind this one.
+fn behind(name: &[u8]) -> Box<[u8]> {
+    [name, &[0]].concat().into()
 }
 
 fn put_id(out: &mut Vec<u8>, id: Id) {
@@ -31,7 +150,8 @@ fn put_id(out: &mut Vec<u8>, id: Id) {
     put_length(out, id.seq);
 }
 
-fn raw_id(id: Id) -> [u8; 16] {
+/// An id as 16 bytes, so that ids in order are bytes in order.
+pub(in crate::rdb) fn raw_id(id: Id) -> [u8; 16] {
     (u128::from(id.ms) << 64 | u128::from(id.seq)).to_be_bytes()
 }
 
@@ -76,24 +196,4 @@ fn node(base: Id, entries: &[Entry<'_>]) -> Vec<u8> {
         put_number(&mut pack, if is_same { count + 3 } else { 2 * count + 4 });
     }
     listpack::of_pack(&pack)
-}
-
-fn write_group(writer: &mut Writer<'_>, group: &Group) {
-    put_id(writer.out, group.last_id);
-    put_length(writer.out, group.entries_read.unwrap_or(UNKNOWN_READ) as u64);
-    writer.length(group.pending_len());
-    for (id, pending) in group.pending(..) {
-        writer.out.extend(raw_id(id));
-        writer.out.extend(pending.delivered.0.to_le_bytes());
-        put_length(writer.out, pending.count as u64);
-    }
-    writer.length(group.consumers().len());
-    for (number, consumer) in group.consumers() {
-        writer.string(&consumer.name);
-        writer.out.extend(consumer.seen.0.to_le_bytes());
-        writer.length(consumer.pending_len());
-        for (id, _) in group.pending_of(number, ..) {
-            writer.out.extend(raw_id(id));
-        }
-    }
 }

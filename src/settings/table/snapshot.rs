@@ -1,4 +1,4 @@
-//! Snapshots, which Troupe does not take yet.
+//! Snapshots.
 
 use crate::settings::Setting;
 use crate::settings::kind::Kind;
@@ -6,13 +6,12 @@ use crate::settings::setting::{choice, flag, number};
 use crate::settings::table::FOR_TESTS;
 use crate::settings::{kind::Unit, special::Special};
 
-const NO_SNAPSHOTS: &str = "there are no snapshots yet: set 'appendonly yes' to keep the data";
+const NOT_YET: &str = "nothing reads it yet";
 
 pub(super) const SETTINGS: &[Setting] = &[
     Setting::of(Kind::Special(Special::FileName), "dbfilename", "dump.rdb")
         .runtime()
         .protected()
-        .accepted(NO_SNAPSHOTS)
         .doc("Name of the snapshot inside dir."),
     number("key-load-delay", "0", i32::MIN as i64, i32::MAX as i64, Unit::Micros)
         .runtime()
@@ -21,7 +20,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         .doc("Delay after each key that is loaded."),
     flag("rdb-del-sync-files", "no")
         .runtime()
-        .accepted(NO_SNAPSHOTS)
+        .accepted(NOT_YET)
         .doc("Removes snapshots that only served a replica."),
     number("rdb-key-save-delay", "0", i32::MIN as i64, i32::MAX as i64, Unit::Micros)
         .runtime()
@@ -30,20 +29,20 @@ pub(super) const SETTINGS: &[Setting] = &[
         .doc("Delay after each key that is saved."),
     flag("rdb-save-incremental-fsync", "yes")
         .runtime()
-        .accepted(NO_SNAPSHOTS)
+        .accepted(NOT_YET)
         .doc("Makes a snapshot durable a little at a time."),
     choice("rdb-version-check", "strict", &["strict", "relaxed"])
         .runtime()
-        .accepted(NO_SNAPSHOTS)
+        .accepted(NOT_YET)
         .doc("Refuses snapshots of a later version."),
-    flag("rdbchecksum", "yes").accepted(NO_SNAPSHOTS).doc("Ends a snapshot with a checksum."),
-    flag("rdbcompression", "yes").runtime().doc("Compresses the payloads of DUMP."),
+    flag("rdbchecksum", "yes").doc("Ends a snapshot with a checksum."),
+    flag("rdbcompression", "yes")
+        .runtime()
+        .doc("Compresses strings in snapshots and in the payloads of DUMP."),
     Setting::of(Kind::Special(Special::Save), "save", "3600 1 300 100 60 10000")
         .runtime()
-        .accepted(NO_SNAPSHOTS)
         .doc("Seconds and changes after which a snapshot is taken, in pairs; empty for never."),
     flag("stop-writes-on-bgsave-error", "yes")
         .runtime()
-        .accepted(NO_SNAPSHOTS)
         .doc("Refuses writes after a snapshot has failed."),
 ];

@@ -1,4 +1,4 @@
-//! INFO persistence: the journal, and the fields of snapshots, which there are none of.
+//! INFO persistence: the journal, and snapshots.
 
 use super::{Lines, Source};
 
@@ -8,25 +8,27 @@ pub(super) fn persistence(source: &Source<'_>, lines: &mut Lines<'_>) {
     lines.zeros(&["async_loading", "current_cow_peak", "current_cow_size", "current_cow_size_age"]);
     lines.field("current_fork_perc", "0.00");
     lines.zeros(&["current_save_keys_processed", "current_save_keys_total"]);
-    let changes = source.totals.figures.changes.saturating_sub(journal.changes_at_last_save);
+    let snapshots = &facts.snapshots;
+    let changes = source.totals.figures.changes.saturating_sub(snapshots.changes_at_last_save);
     lines.field("rdb_changes_since_last_save", changes);
-    lines.field("rdb_bgsave_in_progress", 0);
-    lines.field("rdb_last_save_time", journal.last_save.as_secs());
-    lines.field("rdb_last_bgsave_status", "ok");
-    lines.field("rdb_last_bgsave_time_sec", -1);
-    lines.field("rdb_current_bgsave_time_sec", -1);
-    lines.zeros(&["rdb_saves", "rdb_last_cow_size"]);
+    lines.flag("rdb_bgsave_in_progress", snapshots.current_seconds.is_some());
+    lines.field("rdb_last_save_time", snapshots.last_save.as_secs());
+    let seconds = |seconds: Option<u64>| {
+        seconds.map_or(-1, |seconds| i64::try_from(seconds).unwrap_or(i64::MAX))
+    };
+    let status = |failed: bool| if failed { "err" } else { "ok" };
+    lines.field("rdb_last_bgsave_status", status(snapshots.has_failed));
+    lines.field("rdb_last_bgsave_time_sec", seconds(snapshots.last_seconds));
+    lines.field("rdb_current_bgsave_time_sec", seconds(snapshots.current_seconds));
+    lines.field("rdb_saves", snapshots.count);
+    lines.zeros(&["rdb_last_cow_size"]);
     lines.field("rdb_last_load_keys_expired", journal.loaded_expired);
     lines.field("rdb_last_load_keys_loaded", journal.loaded_keys);
     lines.flag("aof_enabled", journal.enabled);
     lines.flag("aof_rewrite_in_progress", journal.rewriting);
     lines.flag("aof_rewrite_scheduled", journal.rewrite_scheduled);
-    let seconds = |seconds: Option<u64>| {
-        seconds.map_or(-1, |seconds| i64::try_from(seconds).unwrap_or(i64::MAX))
-    };
     lines.field("aof_last_rewrite_time_sec", seconds(journal.last_rewrite_seconds));
     lines.field("aof_current_rewrite_time_sec", seconds(journal.current_rewrite_seconds));
-    let status = |failed: bool| if failed { "err" } else { "ok" };
     lines.field("aof_last_bgrewrite_status", status(journal.rewrite_failed));
     lines.field("aof_rewrites", journal.rewrites);
     lines.field("aof_rewrites_consecutive_failures", journal.rewrite_failures);

@@ -1,14 +1,15 @@
-//! The journal's calls on the file system, carried out by the operating system.
+//! The calls of the journal and of snapshots on the file system, carried out by the operating
+//! system.
 //!
-//! They block: they are made on the AOF writer's own thread and on the threads that load, never on
-//! a shard's. What they are for is decided in `troupe::aof`.
+//! They block: they are made on threads of their own, never on a shard's. What they are for is
+//! decided in `troupe::aof` and in `troupe::snapshot`.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read, Write as _};
 use std::path::Path;
 
-use troupe::aof::filesystem::{FileSystem, OpenFile};
+use troupe::filesystem::{FileSystem, OpenFile};
 
 /// The operating system's.
 #[derive(Debug, Clone, Copy)]

@@ -1,8 +1,7 @@
-//! What the journal asks of the file system, as traits: the server passes its calls to the
+//! What the journal and snapshots ask of the file system, as traits: the server passes its calls to the
 //! operating system, and the simulator to a disk of its own that fails or loses power at any call.
 //!
-//! Invariant: whatever of the journal's is on disk was put there by these calls, and is read by
-//! them.
+//! Invariant: whatever of theirs is on disk was put there by these calls, and is read by them.
 
 use std::ffi::OsString;
 use std::fmt::Debug;

@@ -1,0 +1,137 @@
+//! Keys that are written at once and piece by piece, with what stands beside them, and read back.
+
+use super::*;
+use crate::base::millis::Millis;
+use crate::data::stream::{Id, NOBODY, Pending, Stream};
+use crate::data::{set::Set, zset::Zset};
+use crate::keyspace::object::{Object, Typed};
+use crate::rdb::decoder::{Decoder, Record};
+use crate::rdb::samples::{KINDS, contents, entry, forms, hasher, string, value};
+use crate::rdb::{Fault, Loaded, RdbError};
+
+const RECORDS: Records = Records { compresses: true, piece: 4_096 };
+
+/// Reads the one key of these bytes, with what stands beside it.
+fn read(bytes: &[u8]) -> Result<Entry, RdbError> {
+    let hasher = hasher();
+    let file = [&head(Dialect::TIMED), bytes, &[END], &[0; 8]].concat();
+    let mut decoder = Decoder::default();
+    let mut found: Option<(Loaded, Option<Millis>)> = None;
+    loop {
+        let next = decoder.next(&file[decoder.offset()..], 0, forms(&hasher))?;
+        match next.expect("nothing more comes").0 {
+            Record::Key(key) => found = Some((key.value.expect("it is no module"), key.deadline)),
+            Record::Aux(name, value) => {
+                let (loaded, _) = found.as_mut().expect("it stands behind a key");
+                assert!(loaded.add(&name, &value, &hasher)?, "it is one of ours");
+            }
+            Record::End => break,
+            _ => {}
+        }
+    }
+    let (loaded, deadline) = found.expect("there is a key");
+    Ok(loaded.into_entry(b"k", deadline))
+}
+
+/// A key as pieces make it, and how many there were.
+fn in_pieces(entry: &Entry) -> (Vec<u8>, usize) {
+    let (mut bytes, mut count) = (Vec::new(), 0);
+    let mut from = Some(Point::Start);
+    while let Some(point) = from {
+        let before = bytes.len();
+        from = RECORDS.piece(&mut bytes, entry, point);
+        let len = bytes.len() - before;
+        assert!(len < 32 * 1024, "a piece of {len} bytes");
+        count += 1;
+    }
+    (bytes, count)
+}
+
+fn check(entry: &Entry, least_pieces: usize) {
+    let mut whole = Vec::new();
+    RECORDS.key(&mut whole, entry);
+    let back = read(&whole).expect("it is whole");
+    assert_eq!(contents(&back), contents(entry));
+    let (bytes, pieces) = in_pieces(entry);
+    assert!(pieces >= least_pieces, "{pieces} pieces");
+    let back = read(&bytes).expect("it is whole");
+    assert_eq!(contents(&back), contents(entry));
+}
+
+#[test]
+fn keys_of_every_type_come_back_whole_and_from_pieces() {
+    let mut random = fastrand::Rng::with_seed(3);
+    for kind in 0..KINDS {
+        for count in [1, 5, 20, 40_000] {
+            let mut entry = entry(value(kind, count, &mut random));
+            entry.set_deadline(random.bool().then_some(Millis(1_700_000_000_000)));
+            check(&entry, if count > 1_000 { 3 } else { 1 });
+        }
+    }
+    let noise: Vec<u8> = std::iter::repeat_with(|| random.u8(..)).take(1_000_000).collect();
+    check(&Loaded::String(noise).into_entry(b"k", None), 10);
+    check(&Loaded::String(b"12".to_vec()).into_entry(b"k", None), 1);
+}
+
+/// A set, a sorted set and a stream with what has no place in a value.
+fn odd_ones(count: usize, random: &mut fastrand::Rng) -> [Object; 3] {
+    let hasher = hasher();
+    let forms = forms(&hasher);
+    let (mut set, mut zset) = (Set::default(), Zset::default());
+    let mut names = vec![b"last".to_vec()];
+    names.extend(std::iter::repeat_with(|| string(random)).take(count));
+    for name in &names {
+        set.add(name, forms.set);
+        zset.put(name, f64::from(random.i8(..)), forms.zset, &hasher);
+    }
+    names.retain(|name| name == b"last" || random.bool());
+    for name in &names {
+        set.set_deadline(name, Some(Millis(random.i64(0..1 << 50))), &hasher);
+        zset.set_deadline(name, Some(Millis(random.i64(0..1 << 50))), &hasher);
+    }
+    let mut stream = value(6, count, random);
+    if let Object::Stream(stream) = &mut stream {
+        release(stream, random);
+    }
+    [set.into_object(), zset.into_object(), stream]
+}
+
+/// Releases every other entry of two groups.
+fn release(stream: &mut Stream, random: &mut fastrand::Rng) {
+    let ids: Vec<Id> = stream.range(Id::MIN, Id::MAX).map(|entry| entry.id).collect();
+    for name in [&b"12"[..], b"released"] {
+        let mut group = crate::data::stream::Group::new(Id::MAX, None);
+        let (owner, _) = group.hear(b"consumer", Millis(5));
+        for (number, id) in ids.iter().enumerate() {
+            let owner = if number % 2 == 0 { NOBODY } else { owner };
+            let (delivered, count) = (Millis(random.i64(0..1 << 40)), random.i64(0..1 << 20));
+            group.deliver(*id, Pending { owner, delivered, count });
+        }
+        stream.add_group(name, group);
+    }
+}
+
+#[test]
+fn what_has_no_place_in_a_value_stands_beside_it() {
+    let mut random = fastrand::Rng::with_seed(4);
+    for count in [1, 30, 20_000] {
+        for object in odd_ones(count, &mut random) {
+            check(&entry(object), if count > 1_000 { 5 } else { 1 });
+        }
+    }
+}
+
+#[test]
+fn what_stands_beside_another_value_is_an_error() {
+    let mut random = fastrand::Rng::with_seed(5);
+    for object in odd_ones(3, &mut random) {
+        let mut bytes = Vec::new();
+        RECORDS.key(&mut bytes, &entry(object));
+        let field = bytes.windows(7).position(|part| part == b"troupe-").expect("it is there");
+        let mut other = Vec::new();
+        RECORDS.key(&mut other, &entry(value(0, 3, &mut random)));
+        other.extend(&bytes[field - 2..]);
+        let error = read(&other).expect_err("it is a list");
+        assert!(matches!(error.fault, Fault::Damaged(_)), "{error}");
+    }
+}

@@ -1,0 +1,322 @@
+//! A snapshot of one moment, which is written while commands run. What is saved of a slot, and what
+//! happens before a key changes, is told in `src/keyspace/saved.rs`.
+//!
+//! ```text
+//!   a batch goes over all shards, as FLUSHALL does, and takes all slots along
+//!     the moment: all slots stand in one keyspace, and keys are counted
+//!     to every shard: Letter::Snapshot, and behind it its slots
+//!   each shard: the walk over its slots, a slice at a time
+//!     commands: what they change is saved ahead of the walk
+//!     each turn: pieces to the file's writer, which says when they are written
+//!   each slot is reported once, by the shard that has it when it is whole
+//! ```
+//!
+//! **The moment is the same for all shards.** A shard gets its slots back behind the letter, so no
+//! command runs on them before it knows of the snapshot. A slot that moves comes behind the same
+//! letter from the shard that had it.
+//!
+//! **Who waits.** A command that changes a large value waits until that is written, in slices. So
+//! does one that would take out a large value, or elements of it, since they have expired. Keys
+//! that expire by themselves stay until they are written.
+//!
+//! **Bounds.** The walk goes on only while few bytes are on their way to the file. Commands may
+//! pass that mark, up to another one. Beyond it those wait outside that would have more saved, and
+//! no others.
+//!
+//! **The end.** The snapshot is whole, or it has failed: so it has for all when one shard cannot
+//! trust its slots any more. What slots have noted of it is void then by its number.
+
+use bytes::Bytes;
+
+use crate::base::millis::Millis;
+use crate::base::slot::SLOTS;
+use crate::batch::{Batch, Home, Routed};
+use crate::commands::call::Call;
+use crate::commands::command::{Command, Name, Run};
+use crate::data::table::Counts;
+use crate::hook::Phase;
+use crate::keyspace::keys::Tools;
+use crate::keyspace::saving::{Moment, Pieces, Saving};
+use crate::keyspace::space::Keyspace;
+use crate::rdb::Records;
+use crate::resp::{Decoder, Frames, Limits, encode};
+use crate::session::{Peer, Session};
+use crate::shard::execute::Engine;
+use crate::shard::letter::Letter;
+use crate::shard::{SLICE_NS, Shard, Ticks};
+
+/// Bytes of a snapshot in one turn.
+const BYTES_A_TURN: usize = 256 * 1024;
+
+/// Bytes on their way to the file with which the walk stops.
+const WALK_MAX: usize = 4 << 20;
+
+/// Bytes on their way to the file with which commands stop that would have more saved.
+const AHEAD_MAX: usize = 32 << 20;
+
+/// What goes over all shards for the moment. No client can name it.
+static MOMENT: Command =
+    Command { name: Name("moment"), run: Run::All(|_, _, _| Ok(())), ..Command::BASE };
+
+/// What a shard has to tell of snapshots, in order.
+#[derive(Debug)]
+pub enum News {
+    /// All shards know the moment now, or will before they have their slots back.
+    Begun(Begun),
+    /// There was no moment at which all slots could be had. The number can be used no more.
+    NotBegun(u32),
+    /// What the shard has written.
+    Pieces(Pieces),
+}
+
+/// What there was at the moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Begun {
+    /// The number of the snapshot.
+    pub number: u32,
+    /// The databases that have keys, with the number of keys and of those with deadlines.
+    pub databases: Vec<(u32, u64, u64)>,
+    /// Elements of some collections have deadlines.
+    pub has_deadlines_inside: bool,
+}
+
+/// What a shard knows of snapshots beside what it has written.
+#[derive(Debug, Default)]
+pub(super) struct Snapshots {
+    /// The last one that has begun here.
+    pub(super) last: Option<Moment>,
+    /// All slots that are here and come before this one are whole.
+    next: u16,
+    /// Slots may have something left of a snapshot that has failed.
+    has_leftovers: bool,
+}
+
+impl Engine {
+    /// Saves what a call may change, and what it may take out since that has expired. Returns true
+    /// when it wrote a piece of a large value: the call has to wait.
+    pub(super) fn save_ahead_of(&mut self, call: &Call<'_>, _db: u32) -> bool {
+        let Engine { space, tools, phase, .. } = self;
+        let Some(saving) = tools.saving.as_deref_mut() else { return false };
+        if *phase != Phase::Serving || !call.command.run.is_on_keys() {
+            return false;
+        }
+        let writes = call.command.writes();
+        let any_expired = space.next_deadline().is_some_and(|first| first <= call.now);
+        for key in call.declared_keys() {
+            let may_change = writes || any_expired && space.would_expire(key, call.now);
+            if may_change && space.save_for(key, saving) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Whether a call would have more saved than there is room for now.
+    pub(super) fn lacks_room(&mut self, call: &Call<'_>, _session: &Session) -> bool {
+        let Some(saving) = self.tools.saving.as_deref() else { return false };
+        let may_write = call.command.writes() || matches!(call.command.run, Run::Exec);
+        may_write && call.declared_keys().any(|key| self.space.is_unsaved(key, saving))
+    }
+
+    /// Whether there is no room for what commands would have saved.
+    #[inline]
+    pub(super) fn is_full(&self) -> bool {
+        self.tools.saving.as_ref().is_some_and(|saving| saving.load() > AHEAD_MAX)
+    }
+}
+
+impl Begun {
+    fn of(moment: Moment, space: &Keyspace) -> Begun {
+        let counts = space.databases().into_iter().map(|db| (db, space.counts(db)));
+        let counts: Vec<_> = counts.filter(|(_, counts)| counts.len > 0).collect();
+        let has_deadlines_inside = counts.iter().any(|(_, counts)| counts.timed > 0);
+        let sizes = |(db, of): (u32, Counts)| (db, of.len as u64, of.expires as u64);
+        let databases = counts.into_iter().map(sizes).collect();
+        Begun { number: moment.number, databases, has_deadlines_inside }
+    }
+}
+
+/// A batch that begins a snapshot; to be filed with any shard.
+pub fn moment(moment: Moment, now: Millis) -> Box<Batch> {
+    let mut request = Vec::new();
+    encode::command(&mut request, &[MOMENT.name.as_str().as_bytes()]);
+    let mut frames = Frames::default();
+    let decoded = Decoder::default().decode(&request, &Limits::default(), &mut frames);
+    decoded.expect("this is a request");
+    // Nobody waits for it.
+    let home = Home { thread: 0, connection: u32::MAX };
+    let mut batch = Batch::new(home, Session::new(0, Peer::default(), now, true));
+    batch.now = now;
+    batch.input = Bytes::from(request);
+    batch.frames = frames;
+    batch.routed.push(Routed { command: Some(&MOMENT), key: None });
+    batch.moment = Some(moment);
+    Box::new(batch)
+}
+
+impl Shard {
+    /// All slots stand in one keyspace: the snapshot begins, and the slots go home behind the
+    /// letter that says so.
+    pub(super) fn take_moment(&mut self, batch: &mut Batch, moment: Moment) {
+        let is_trusted = self.engine.phase == Phase::Serving;
+        let begun = batch.errand.as_mut().filter(|_| is_trusted).and_then(|errand| {
+            let engine = errand.loan.install(&mut self.engine);
+            let has_all = engine.space.slots_here() == usize::from(SLOTS);
+            has_all.then(|| Begun::of(moment, &engine.space))
+        });
+        let is_begun = begun.is_some();
+        let news = begun.map_or(News::NotBegun(moment.number), News::Begun);
+        self.outbox.snapshots.push(news);
+        if is_begun {
+            for shard in (0..self.env.map.shards()).filter(|shard| *shard != self.id) {
+                self.outbox.letters.push((shard, Letter::Snapshot(moment)));
+            }
+            self.begin_snapshot(moment);
+        }
+        self.turn_back(batch);
+        batch.next = batch.routed.len();
+    }
+
+    /// A snapshot has begun, unless this shard knew that.
+    pub(super) fn begin_snapshot(&mut self, moment: Moment) {
+        let last = self.snapshots.last.map_or(0, |last| last.number);
+        if moment.number <= last {
+            return;
+        }
+        self.drop_snapshot();
+        self.snapshots.last = Some(moment);
+        self.snapshots.next = 0;
+        let format = Box::new(Records::new(moment.compresses));
+        let spool = u64::from(self.id) << 48;
+        let saving = Saving::new(moment.number, format, spool);
+        self.engine.tools.saving = Some(Box::new(saving));
+    }
+
+    /// The snapshot with this number is over: it is whole, or was given up.
+    pub fn end_snapshot(&mut self, number: u32) {
+        if self.engine.tools.saving.as_ref().is_some_and(|saving| saving.number == number) {
+            self.drop_snapshot();
+        }
+    }
+
+    /// So many bytes of the snapshot, in all, are written.
+    pub fn snapshot_written(&mut self, number: u32, bytes: u64) {
+        let saving = self.engine.tools.saving.as_mut();
+        if let Some(saving) = saving.filter(|saving| saving.number == number) {
+            saving.note_written(bytes);
+        }
+        if !self.engine.is_full() {
+            self.ready.append(&mut self.set_aside);
+        }
+    }
+
+    /// The snapshot that is being written, if one is.
+    pub fn snapshot(&self) -> Option<u32> {
+        self.engine.tools.saving.as_ref().map(|saving| saving.number)
+    }
+
+    /// Saves some more of the slots that are here, for one slice. Returns true when there is more,
+    /// and room for it.
+    pub fn write_snapshot(&mut self, clock: &mut dyn Ticks) -> bool {
+        if self.engine.phase != Phase::Serving {
+            return false;
+        }
+        let start = clock.nanos();
+        while let Some(number) = self.next_unsaved() {
+            let Engine { space, tools, .. } = &mut self.engine;
+            let Tools { saving: Some(saving), discarded, .. } = tools else { return false };
+            if saving.load() > WALK_MAX {
+                return false;
+            }
+            let mut goes_on =
+                |saving: &Saving| saving.len() <= BYTES_A_TURN && clock.nanos() - start <= SLICE_NS;
+            let is_whole = space.save_slot(number, saving, discarded, &mut goes_on);
+            if !is_whole || !goes_on(saving) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// A slot that is here and not saved.
+    fn next_unsaved(&mut self) -> Option<u16> {
+        let saving = self.engine.tools.saving.as_ref()?;
+        let next = &mut self.snapshots.next;
+        while *next < SLOTS {
+            let slot = self.engine.space.slot(*next);
+            if slot.is_some_and(|slot| !slot.saved.is_whole(saving.number)) {
+                return Some(*next);
+            }
+            *next += 1;
+        }
+        None
+    }
+
+    /// Slots have come, of which this is the first: some may not be saved.
+    pub(super) fn look_for_unsaved(&mut self, first: u16) {
+        self.snapshots.next = self.snapshots.next.min(first);
+        self.forget_leftovers();
+    }
+
+    /// Whether there is anything to tell of snapshots.
+    pub(super) fn has_news(&self) -> bool {
+        let saving = self.engine.tools.saving.as_ref();
+        !self.outbox.snapshots.is_empty()
+            || saving
+                .is_some_and(|saving| !saving.is_empty() || self.engine.phase != Phase::Serving)
+    }
+
+    /// What there is to tell of snapshots, at the end of a turn.
+    pub(crate) fn tell_news(&mut self, news: &mut Vec<News>) {
+        news.append(&mut self.outbox.snapshots);
+        let is_trusted = self.engine.phase == Phase::Serving;
+        let Some(saving) = &mut self.engine.tools.saving else { return };
+        if !is_trusted {
+            saving.fail();
+        }
+        if saving.is_empty() {
+            return;
+        }
+        let has_failed = saving.has_failed();
+        news.push(News::Pieces(saving.take()));
+        if has_failed {
+            self.drop_snapshot();
+        }
+    }
+
+    /// The shard's slots are other ones than they were: no snapshot of them can become whole.
+    pub(super) fn fail_snapshot(&mut self) {
+        if let Some(saving) = &mut self.engine.tools.saving {
+            saving.fail();
+        }
+    }
+
+    /// The shard has no more to do with the snapshot that was being written.
+    fn drop_snapshot(&mut self) {
+        if self.engine.tools.saving.is_none() {
+            return;
+        }
+        self.snapshots.has_leftovers = self.next_unsaved().is_some() || !self.has_all_slots();
+        self.engine.tools.saving = None;
+        self.forget_leftovers();
+        self.ready.append(&mut self.set_aside);
+    }
+
+    fn has_all_slots(&self) -> bool {
+        self.env.map.slots_of(self.id).all(|slot| self.engine.space.has(slot))
+    }
+
+    /// Forgets what a snapshot that has failed has left of slots.
+    pub(super) fn forget_leftovers(&mut self) {
+        let is_over = self.engine.tools.saving.is_none() && self.engine.phase == Phase::Serving;
+        if !self.snapshots.has_leftovers || !is_over {
+            return;
+        }
+        self.snapshots.has_leftovers = !self.has_all_slots();
+        let Engine { space, tools, .. } = &mut self.engine;
+        (0..SLOTS).for_each(|slot| space.forget_saved(slot, &mut tools.discarded));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,276 @@
+//! The file of a snapshot: written beside its place, read back, and put there.
+//!
+//! ```text
+//! head | fields about the file | sizes of the databases | keys, in runs | end | checksum
+//! ```
+//!
+//! Each run of keys begins with its database, so runs of all shards may stand in any order. A large
+//! value comes in parts, with others between them, and has to stand in one place. So its parts are
+//! collected in a file of their own, a spool, until the last of them is there.
+//!
+//! The head says which servers can read the file, and that depends on its keys: deadlines of fields
+//! need a later format than all else. At the start it is guessed, by whether any elements have
+//! deadlines at the moment. Where that was wrong, the file is copied behind another head.
+//!
+//! Nothing of a file that does not become whole is left on the disk.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use crate::filesystem::{FileSystem, OpenFile};
+use crate::keyspace::saving::{Chunk, Pieces};
+use crate::rdb::{Checksum, Dialect, head, put_aux, put_end, put_sizes};
+use crate::shard::snapshot::Begun;
+
+/// Bytes that are read at a time.
+const BLOCK: usize = 64 * 1024;
+
+/// Where a snapshot goes.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The directory.
+    pub directory: PathBuf,
+    /// The name of the file in it.
+    pub name: String,
+    /// What names of files begin with that are there for a while; of no other process.
+    pub temporary: String,
+}
+
+/// What a file says of itself.
+#[derive(Clone, Debug)]
+pub struct About {
+    /// The version of Redis that wrote it, so to speak.
+    pub version: &'static str,
+    /// When, in seconds of unix time.
+    pub seconds: i64,
+    /// Bytes of memory that the data set took.
+    pub used_memory: u64,
+    /// It is the base of a journal.
+    pub is_base: bool,
+    /// It ends in a checksum; else zero stands there.
+    pub has_checksum: bool,
+}
+
+/// The disk has failed.
+#[derive(Debug, Error)]
+#[error("{operation} {}: {source}", path.display())]
+pub struct FileFault {
+    operation: &'static str,
+    path: PathBuf,
+    source: io::Error,
+}
+
+/// A file that is being written.
+#[derive(Debug)]
+struct Written {
+    path: PathBuf,
+    out: Box<dyn OpenFile>,
+    length: u64,
+    checksum: Checksum,
+}
+
+/// The file of a snapshot.
+#[derive(Debug)]
+pub struct SnapshotFile {
+    files: Box<dyn FileSystem>,
+    place: Place,
+    about: About,
+    /// What is written, once it has begun, in this format.
+    written: Option<Written>,
+    dialect: Dialect,
+    has_timed_fields: bool,
+    spools: BTreeMap<u64, Written>,
+    /// What is on the disk and has to go.
+    temporary: Vec<PathBuf>,
+}
+
+impl SnapshotFile {
+    /// A file that is to be.
+    pub fn new(files: Box<dyn FileSystem>, place: Place, about: About) -> SnapshotFile {
+        SnapshotFile {
+            files,
+            place,
+            about,
+            written: None,
+            dialect: Dialect::COMMON,
+            has_timed_fields: false,
+            spools: BTreeMap::new(),
+            temporary: Vec::new(),
+        }
+    }
+
+    /// Writes what stands ahead of the keys.
+    ///
+    /// # Errors
+    /// [`FileFault`].
+    pub fn begin(&mut self, begun: &Begun) -> Result<(), FileFault> {
+        self.dialect = if begun.has_deadlines_inside { Dialect::TIMED } else { Dialect::COMMON };
+        let About { version, seconds, used_memory, is_base, .. } = &self.about;
+        let mut bytes = head(self.dialect).to_vec();
+        for (name, value) in [
+            ("redis-ver", (*version).to_owned()),
+            ("redis-bits", "64".to_owned()),
+            ("ctime", seconds.to_string()),
+            ("used-mem", used_memory.to_string()),
+            ("aof-base", u8::from(*is_base).to_string()),
+        ] {
+            put_aux(&mut bytes, name.as_bytes(), value.as_bytes());
+        }
+        for (db, keys, timed) in &begun.databases {
+            put_sizes(&mut bytes, *db, *keys, *timed);
+        }
+        let mut written = self.create(".rdb")?;
+        let result = written.append(&bytes);
+        self.written = Some(written);
+        result
+    }
+
+    /// Writes what a shard has saved.
+    ///
+    /// # Errors
+    /// [`FileFault`].
+    pub fn add(&mut self, pieces: &Pieces) -> Result<(), FileFault> {
+        self.has_timed_fields |= pieces.has_timed_fields;
+        if !pieces.records.is_empty() {
+            self.append(&pieces.records)?;
+        }
+        pieces.chunks.iter().try_for_each(|chunk| self.add_chunk(chunk))
+    }
+
+    fn add_chunk(&mut self, chunk: &Chunk) -> Result<(), FileFault> {
+        if chunk.is_last && !self.spools.contains_key(&chunk.spool) {
+            return self.append(&chunk.bytes);
+        }
+        if !self.spools.contains_key(&chunk.spool) {
+            let spool = self.create(&format!("-{}.spool", chunk.spool))?;
+            self.spools.insert(chunk.spool, spool);
+        }
+        let Some(spool) = self.spools.get_mut(&chunk.spool) else { return Ok(()) };
+        spool.append(&chunk.bytes)?;
+        if !chunk.is_last {
+            return Ok(());
+        }
+        let (path, length) = (spool.path.clone(), spool.length);
+        let copied = each_block(&*self.files, &path, 0, length, |block| match &mut self.written {
+            Some(written) => written.append(block),
+            None => Ok(()),
+        });
+        copied?;
+        self.spools.remove(&chunk.spool);
+        self.remove(&path)
+    }
+
+    /// Ends the file, reads it back, and puts it in its place. Returns its length.
+    ///
+    /// # Errors
+    /// [`FileFault`].
+    pub fn finish(mut self) -> Result<u64, FileFault> {
+        let dialect = if self.has_timed_fields { Dialect::TIMED } else { Dialect::COMMON };
+        if dialect != self.dialect {
+            self.copy_as(dialect)?;
+        }
+        let Some(written) = &mut self.written else { return Ok(0) };
+        let mut end = Vec::new();
+        put_end(&mut end);
+        written.append(&end)?;
+        let checksum = written.checksum;
+        let last = if self.about.has_checksum { checksum.bytes() } else { [0; 8] };
+        written.append(&last)?;
+        written.out.sync().map_err(failed("fsync", &written.path))?;
+        let (path, length) = (written.path.clone(), written.length);
+        let mut found = Checksum::default();
+        let body = length - last.len() as u64;
+        each_block(&*self.files, &path, 0, body, |block| {
+            found.add(block);
+            Ok(())
+        })?;
+        if found != checksum {
+            let other = io::Error::other("what is read is not what was written");
+            return Err(failed("read", &path)(other));
+        }
+        let place = self.place.directory.join(&self.place.name);
+        self.files.rename(&path, &place).map_err(failed("rename", &path))?;
+        self.temporary.retain(|there| *there != path);
+        let directory = &self.place.directory;
+        self.files.sync_directory(directory).map_err(failed("fsync", directory))?;
+        Ok(length)
+    }
+
+    /// Copies what is written behind the head of another format.
+    fn copy_as(&mut self, dialect: Dialect) -> Result<(), FileFault> {
+        let mut copy = self.create("-copy.rdb")?;
+        let Some(written) = &self.written else { return Ok(()) };
+        let start = head(dialect);
+        let copied = copy.append(&start).and_then(|()| {
+            let (path, skipped) = (&written.path, start.len() as u64);
+            each_block(&*self.files, path, skipped, written.length, |block| copy.append(block))
+        });
+        let old = written.path.clone();
+        self.written = Some(copy);
+        copied.and_then(|()| self.remove(&old))
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> Result<(), FileFault> {
+        self.written.as_mut().map_or(Ok(()), |written| written.append(bytes))
+    }
+
+    fn create(&mut self, end: &str) -> Result<Written, FileFault> {
+        let path = self.place.directory.join(format!("{}{end}", self.place.temporary));
+        self.temporary.push(path.clone());
+        let out = self.files.create(&path).map_err(failed("open", &path))?;
+        Ok(Written { path, out, length: 0, checksum: Checksum::default() })
+    }
+
+    fn remove(&mut self, path: &Path) -> Result<(), FileFault> {
+        self.files.remove(path).map_err(failed("unlink", path))?;
+        self.temporary.retain(|there| there != path);
+        Ok(())
+    }
+}
+
+impl Written {
+    fn append(&mut self, bytes: &[u8]) -> Result<(), FileFault> {
+        self.out.append(bytes).map_err(failed("write", &self.path))?;
+        self.length += bytes.len() as u64;
+        self.checksum.add(bytes);
+        Ok(())
+    }
+}
+
+impl Drop for SnapshotFile {
+    /// What is not in its place by now never will be. There is nobody to tell of a fault.
+    fn drop(&mut self) {
+        self.temporary.iter().for_each(|path| drop(self.files.remove(path)));
+    }
+}
+
+fn failed(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FileFault {
+    let path = path.to_owned();
+    move |source| FileFault { operation, path, source }
+}
+
+/// Hands on the bytes of a file from `start` to `end`, block by block.
+fn each_block(
+    files: &dyn FileSystem,
+    path: &Path,
+    start: u64,
+    end: u64,
+    mut each: impl FnMut(&[u8]) -> Result<(), FileFault>,
+) -> Result<(), FileFault> {
+    let read = files.read(path).and_then(|file| file.ok_or(io::ErrorKind::NotFound.into()));
+    let mut file = read.map_err(failed("open", path))?;
+    let (mut block, mut at) = (vec![0; BLOCK], 0);
+    while at < end {
+        let wanted = if at < start { start - at } else { end - at };
+        let block = &mut block[..usize::try_from(wanted).unwrap_or(BLOCK).min(BLOCK)];
+        file.read_exact(block).map_err(failed("read", path))?;
+        if at >= start {
+            each(block)?;
+        }
+        at += block.len() as u64;
+    }
+    Ok(())
+}

@@ -1,0 +1,240 @@
+//! Snapshots of the real server: what SAVE and BGSAVE write under load is what there was at one
+//! moment, and Valkey and Redis load it; what is said of them; what a disk that fails means.
+
+use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use crate::support::client::Client;
+use crate::support::oracle::Oracle;
+use crate::support::server::{Options, Server};
+use crate::support::wait::{SOON, until};
+
+/// No snapshot but those that are asked for.
+fn options(shards: usize) -> Options {
+    Options::shards(shards).debug().with("save ")
+}
+
+fn info(client: &mut Client, field: &str) -> String {
+    let text = client.line("INFO persistence").text();
+    let line = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+    line.unwrap_or_default().trim().to_owned()
+}
+
+fn wait_saved(client: &mut Client) {
+    until("the snapshot is written", SOON * 6, || info(client, "rdb_bgsave_in_progress") == "0");
+    assert_eq!(info(client, "rdb_last_bgsave_status"), "ok");
+}
+
+/// Keys of all types in three databases, small and large ones.
+fn fill(client: &mut Client) {
+    client.line("DEBUG POPULATE 40000 key 50");
+    for db in [0, 3, 9] {
+        client.line(&format!("SELECT {db}"));
+        for number in 0..400 {
+            client.line(&format!("SET text:{number} {number}"));
+            client.line(&format!(
+                "SET timed:{number} {} EX {}",
+                "x".repeat(number),
+                1_000 + number
+            ));
+            client.line(&format!("RPUSH list:{} a{number} {number}", number % 7));
+            client.line(&format!("HSET hash:{} f{number} v{number}", number % 9));
+            client.line(&format!("SADD set:{} m{number}", number % 5));
+            client.line(&format!("SADD ints:{} {number}", number % 3));
+            client.line(&format!("ZADD zset:{} {number}.5 m{number}", number % 4));
+            client.line(&format!("XADD stream:{} {}-1 f v{number}", number % 2, 1 + number));
+        }
+        client.line("XGROUP CREATE stream:0 group 0");
+        client.line("XREADGROUP GROUP group one COUNT 20 STREAMS stream:0 >");
+        for number in 0..60 {
+            let elements = |element: &dyn Fn(usize) -> String| {
+                (0..200).map(|at| element(number * 200 + at)).collect::<String>()
+            };
+            client.line(&format!("RPUSH large:list{}", elements(&|at| format!(" item:{at}"))));
+            client.line(&format!("HSET large:hash{}", elements(&|at| format!(" f{at} v{at}"))));
+            client.line(&format!("SADD large:set{}", elements(&|at| format!(" member:{at}"))));
+            client
+                .line(&format!("ZADD large:zset{}", elements(&|at| format!(" {at} member:{at}"))));
+        }
+        client.line(&format!("SET large:text {}", "0123456789".repeat(30_000)));
+    }
+    client.line("SELECT 0");
+}
+
+/// Clients that write to keys that there are, until they are told to end.
+fn load(server: &Server, is_over: &Arc<AtomicBool>) -> Vec<thread::JoinHandle<u64>> {
+    let one = |seed: u64| {
+        let (mut client, is_over) = (server.client(), is_over.clone());
+        thread::spawn(move || {
+            let (mut random, mut writes) = (fastrand::Rng::with_seed(seed), 0);
+            while !is_over.load(Ordering::Relaxed) {
+                let number = random.usize(..40_000);
+                let line = match random.u8(..12) {
+                    0 => format!("DEL text:{}", number % 400),
+                    1 => format!("RPUSH large:list new:{number}"),
+                    2 => format!("HSET large:hash f{number} new"),
+                    3 => format!("SREM large:set member:{number}"),
+                    4 => format!("ZINCRBY large:zset 5 member:{number}"),
+                    5 => format!("SETRANGE large:text {number} new"),
+                    6 => format!("XADD stream:{} * f new", number % 2),
+                    7 => format!("SELECT {}", [0, 3, 9][number % 3]),
+                    8 => format!("MSET key:{number} new key:{} new", number / 2),
+                    9 => format!("RENAME key:{number} renamed:{number}"),
+                    _ => format!("SET key:{number} new"),
+                };
+                client.line(&line);
+                writes += 1;
+            }
+            writes
+        })
+    };
+    (1..4).map(one).collect()
+}
+
+/// What a peer has when it has loaded this file.
+fn digest_at(oracle: Oracle, file: &[u8]) -> Option<String> {
+    let peer = oracle.start()?;
+    let path = format!("/proc/{}/root/tmp/oracle-{}.rdb", peer.pid(), peer.port);
+    fs::write(&path, file).unwrap();
+    let mut client = peer.client();
+    let reply = client.line("DEBUG RELOAD NOSAVE");
+    drop(fs::remove_file(&path));
+    assert!(reply.is_ok(), "{oracle:?}: {reply:?}");
+    Some(client.line("DEBUG DIGEST").text())
+}
+
+#[test]
+fn peers_load_what_was_saved_under_load() {
+    for shards in [1, 2, 4] {
+        let server = options(shards).start();
+        let mut client = server.client();
+        fill(&mut client);
+        let is_over = Arc::new(AtomicBool::new(false));
+        let writers = load(&server, &is_over);
+        for asked in ["BGSAVE", "SAVE"] {
+            client.line("CLIENT PAUSE 60000 WRITE");
+            let digest = client.line("DEBUG DIGEST").text();
+            if asked == "BGSAVE" {
+                assert_eq!(client.line(asked).text(), "Background saving started");
+                // It goes over all shards behind the moment.
+                client.line("DBSIZE");
+                client.line("CLIENT UNPAUSE");
+                wait_saved(&mut client);
+            } else {
+                assert!(client.line(asked).is_ok());
+                client.line("CLIENT UNPAUSE");
+            }
+            let file = fs::read(server.path("dump.rdb")).unwrap();
+            assert!(file.starts_with(b"REDIS0010"));
+            for oracle in [Oracle::Valkey, Oracle::Redis] {
+                let theirs = digest_at(oracle, &file);
+                assert!(
+                    theirs.is_none_or(|theirs| theirs == digest),
+                    "{oracle:?}, {asked}, {shards}"
+                );
+            }
+        }
+        is_over.store(true, Ordering::Relaxed);
+        let writes: u64 = writers.into_iter().map(|writer| writer.join().unwrap()).sum();
+        assert!(writes > 100, "{writes} writes");
+        let longest = client.line("INFO actors").text();
+        println!("{shards} shards: {longest}");
+    }
+}
+
+/// Deadlines of fields make the file one of Valkey.
+#[test]
+fn deadlines_of_fields_are_written_for_valkey() {
+    let server = options(2).start();
+    let mut client = server.client();
+    client.line("HSETEX hash EX 1000 FIELDS 2 a 1 b 2");
+    client.line("SADD set a b");
+    client.line("SPEXPIRE set 100000 MEMBERS 1 a");
+    assert!(client.line("SAVE").is_ok());
+    let file = fs::read(server.path("dump.rdb")).unwrap();
+    assert!(file.starts_with(b"VALKEY080"));
+    let Some(peer) = Oracle::Valkey.start() else { return };
+    let path = format!("/proc/{}/root/tmp/oracle-{}.rdb", peer.pid(), peer.port);
+    fs::write(&path, file).unwrap();
+    let mut theirs = peer.client();
+    assert!(theirs.line("DEBUG RELOAD NOSAVE").is_ok());
+    drop(fs::remove_file(&path));
+    for line in ["HGETALL hash", "HPEXPIRETIME hash FIELDS 2 a b", "SMEMBERS set"] {
+        let (own, their) = (client.line(line), theirs.line(line));
+        assert_eq!(format!("{own:?}"), format!("{their:?}"), "{line}");
+    }
+}
+
+#[test]
+fn what_is_asked_of_snapshots_is_answered_as_by_valkey() {
+    let server = options(2).start();
+    let mut client = server.client();
+    let mut said = |line: &str| {
+        let reply = client.line(line);
+        reply.error().map_or_else(|| reply.text(), str::to_owned)
+    };
+    let none = "ERR Background saving is currently not in progress or scheduled";
+    assert_eq!(said("BGSAVE CANCEL"), none);
+    assert_eq!(said("BGSAVE NOW"), "ERR syntax error");
+    said("DEBUG POPULATE 300000 key 100");
+    assert_eq!(said("BGSAVE"), "Background saving started");
+    let busy = "ERR Background save already in progress";
+    assert_eq!([said("BGSAVE"), said("SAVE"), said("BGSAVE SCHEDULE")], [busy; 3]);
+    assert_eq!(said("BGSAVE CANCEL"), "Background saving cancelled");
+    until("it is cancelled", SOON, || said("BGSAVE CANCEL") == none);
+    assert!(!server.path("dump.rdb").exists(), "nothing is left of it");
+    let mut client = server.client();
+    assert_eq!(info(&mut client, "rdb_last_bgsave_status"), "ok");
+    assert_ne!(info(&mut client, "rdb_changes_since_last_save"), "0");
+    assert!(client.line("SAVE").is_ok());
+    assert_eq!(info(&mut client, "rdb_changes_since_last_save"), "0");
+    assert_eq!(info(&mut client, "rdb_saves"), "1");
+    let last = client.line("LASTSAVE").number().unwrap();
+    assert_eq!(last.to_string(), info(&mut client, "rdb_last_save_time"));
+}
+
+#[test]
+fn a_snapshot_comes_after_changes_and_at_the_end() {
+    let mut server = Options::shards(2).with("save 1 3").start();
+    let mut client = server.client();
+    client.line("MSET a 1 b 2 c 3");
+    until("it is saved", SOON * 2, || info(&mut client, "rdb_saves") == "1");
+    let first = fs::read(server.path("dump.rdb")).unwrap();
+    client.line("SET last 1");
+    server.stop();
+    let last = fs::read(server.path("dump.rdb")).unwrap();
+    assert!(last.len() > first.len(), "the end saves what there is");
+    server.restart_with(&Options::shards(2).with("save "));
+    let mut client = server.client();
+    fs::remove_file(server.path("dump.rdb")).unwrap();
+    client.send(&["SHUTDOWN", "SAVE"]).unwrap();
+    assert!(server.wait_end(SOON).success());
+    assert!(server.path("dump.rdb").exists());
+}
+
+/// No file can take the place of a folder.
+#[test]
+fn writes_are_refused_after_a_failure() {
+    let server = options(2).start();
+    let mut client = server.client();
+    client.line("SET a 1");
+    fs::create_dir(server.path("dump.rdb")).unwrap();
+    assert!(client.line("SAVE").error().is_some());
+    assert_eq!(info(&mut client, "rdb_last_bgsave_status"), "err");
+    assert!(client.line("SET a 2").is_ok(), "nothing is to be saved now and then");
+    assert!(client.call(&["CONFIG", "SET", "save", "3600 1000000"]).is_ok());
+    let refused = client.line("SET a 3");
+    assert!(refused.error().is_some_and(|text| text.starts_with("MISCONF ")), "{refused:?}");
+    assert_eq!(client.line("GET a").text(), "2");
+    client.line("CONFIG SET stop-writes-on-bgsave-error no");
+    assert!(client.line("SET a 4").is_ok());
+    client.line("CONFIG SET stop-writes-on-bgsave-error yes");
+    fs::remove_dir(server.path("dump.rdb")).unwrap();
+    assert!(client.line("SAVE").is_ok());
+    assert!(client.line("SET a 5").is_ok());
+    let names = fs::read_dir(server.folder()).unwrap();
+    let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    assert_eq!(names.filter(|name| name.starts_with("temp-")).count(), 0);
+}
