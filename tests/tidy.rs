@@ -81,6 +81,7 @@ const CORE: &[(&str, &[&str])] = &[
             "settings",
             "data",
             "keyspace",
+            "rdb",
             "route",
             "question",
             "commands",

@@ -18,13 +18,14 @@ use troupe::aof::change::Event;
 use troupe::base::millis::Millis;
 use troupe::hook::Phase;
 use troupe::question::Question;
+use troupe::rdb::Rules;
 use troupe::shard::SLICE_NS;
 use troupe::stream::Policy;
 
 use crate::allocator;
 use crate::fault::Vital;
 use crate::message::shard::{
-    Ask, AskClients, ClientsQuestion, Disturb, Lend, Loaded, Progressed, Replay,
+    Ask, AskClients, ClientsQuestion, Disturb, Lend, Load, Loaded, Progressed,
 };
 use crate::message::{aof, control};
 use crate::thread::{Thread, stall};
@@ -127,13 +128,13 @@ impl Shard {
                 self.thread.end_turn();
                 self.thread.with_shard(|shard| shard.begin_rebuild());
                 self.load += 1;
-                let skips_refused =
-                    self.thread.with_shard(|shard| shard.settings().aof_load_skip_refused);
+                let settings = self.thread.with_shard(|shard| shard.settings().clone());
                 rebuild.do_send(aof::Rebuild {
                     load: self.load,
                     shard: self.thread.number,
-                    skips_refused,
-                    replay: ctx.address().recipient(),
+                    skips_refused: settings.aof_load_skip_refused,
+                    rules: Rules::of(&settings, None),
+                    parcels: ctx.address().recipient(),
                     loaded: ctx.address().recipient(),
                 });
             }
@@ -310,21 +311,21 @@ impl Handler<AskClients> for Shard {
     }
 }
 
-impl Handler<Replay> for Shard {
+impl Handler<Load> for Shard {
     type Result = ();
 
-    fn handle(&mut self, replay: Replay, _: &mut Context<Shard>) {
+    fn handle(&mut self, load: Load, _: &mut Context<Shard>) {
         self.take_letters();
-        if replay.load != self.load {
+        if load.load != self.load {
             return;
         }
         let now = self.thread.clock.now();
-        let Replay { records, applied, .. } = replay;
-        let refused =
-            self.guarded(|actor| actor.thread.with_shard(|shard| shard.replay(&records, now)));
+        let Load { parcel, applied, .. } = load;
+        let answer =
+            self.guarded(|actor| actor.thread.with_shard(|shard| shard.load(&parcel, now)));
         // A panic is the end of the load: what it waits for is dropped.
-        if let Some(refused) = refused {
-            let _ = applied.send(refused);
+        if let Some(answer) = answer {
+            let _ = applied.send(answer);
         }
     }
 }

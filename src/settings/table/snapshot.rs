@@ -12,8 +12,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     Setting::of(Kind::Special(Special::FileName), "dbfilename", "dump.rdb")
         .runtime()
         .protected()
-        .accepted(NO_SNAPSHOTS)
-        .doc("Name of the snapshot inside dir."),
+        .doc("Name of the snapshot inside dir; without a journal it is loaded at the start."),
     number("key-load-delay", "0", i32::MIN as i64, i32::MAX as i64, Unit::Micros)
         .runtime()
         .hidden()
@@ -36,7 +35,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         .runtime()
         .accepted(NO_SNAPSHOTS)
         .doc("Refuses snapshots of a later version."),
-    flag("rdbchecksum", "yes").accepted(NO_SNAPSHOTS).doc("Ends a snapshot with a checksum."),
+    flag("rdbchecksum", "yes").doc("Looks at the checksum in which a snapshot ends."),
     flag("rdbcompression", "yes").runtime().doc("Compresses the payloads of DUMP."),
     Setting::of(Kind::Special(Special::Save), "save", "3600 1 300 100 60 10000")
         .runtime()
