@@ -18,6 +18,9 @@ use crate::rdb::error::{Fault, RdbError};
 use crate::rdb::read::{Forms, Loaded};
 use crate::settings::Settings;
 
+/// Keys of one block: a shard makes so many small values in about a millisecond.
+const KEYS_MAX: usize = 2048;
+
 /// What is kept of a file, and what is looked at.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
@@ -148,8 +151,13 @@ impl Cutter {
             return Ok(None);
         }
         let (offset, mut at, mut keys) = (self.decoder.offset(), 0, Vec::new());
+        self.enough = 0;
         let piece = loop {
+            if keys.len() == KEYS_MAX {
+                break None;
+            }
             let Some((record, len)) = self.decoder.next(&self.buffer[at..], more)? else {
+                self.enough = 2 * (self.buffer.len() - at);
                 break None;
             };
             let start = at;
@@ -171,7 +179,6 @@ impl Cutter {
             }
         };
         let bytes = self.buffer.split_to(at).freeze();
-        self.enough = 2 * self.buffer.len();
         let dialect = self.decoder.dialect().filter(|_| !keys.is_empty());
         let Some(dialect) = dialect else { return Ok(piece) };
         self.next = piece;
