@@ -4,8 +4,8 @@
 //!
 //! Each of them has keys of every type and form in several databases, with deadlines of keys and
 //! fields and a library of functions. All that can be read out of a key is compared with what its
-//! author has; DEBUG DIGEST too where that is Valkey, whose digests ours are. A rebuild of one shard
-//! and a kill leave the same.
+//! author has; DEBUG DIGEST too where that is Valkey, whose digests ours are. A rebuild of one
+//! shard and a kill leave the same.
 
 use std::fs;
 

@@ -1,7 +1,8 @@
 //! The only file that knows more than one kind of actor: builds them, wires them, ends them.
 //!
-//! Start: shards, then the data set is read to them, then the AOF writer, then the doors open. Stop:
-//! the doors close, clients are let go, the journal is written and synced, and the system ends.
+//! Start: shards, then the data set is read to them, then the AOF writer, then the doors open.
+//! Stop: the doors close, clients are let go, the journal is written and synced, and the system
+//! ends.
 
 mod journal;
 mod load;

@@ -102,7 +102,7 @@ struct Open {
 
 /// What is being read of a file.
 enum Stage {
-    Rdb(Box<Cutter>),
+    Rdb(Cutter),
     Records(Scanner),
     /// Nothing any more: what stands behind a snapshot is nobody's.
     Over,
@@ -203,7 +203,7 @@ impl Open {
         let stage = if is_rdb {
             let mut cutter = Cutter::new(rules);
             cutter.feed(&word);
-            Stage::Rdb(Box::new(cutter))
+            Stage::Rdb(cutter)
         } else {
             let mut scanner = Scanner::new(0);
             scanner.feed(&word);

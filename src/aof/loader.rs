@@ -270,8 +270,8 @@ impl Loader {
         self.tasks.push_back(Task::Settle);
     }
 
-    /// A shard has answered for its oldest parcel; none where it ended instead. Returns what the log
-    /// is to name.
+    /// A shard has answered for its oldest parcel; none where it ended instead. Returns what the
+    /// log is to name.
     ///
     /// # Errors
     /// The load is over: something was refused, and is not to be left out; or the shard ended.

@@ -1,5 +1,5 @@
-//! Records of a journal and keys of RDB files to the shards: to all of them at the start, to one for
-//! its rebuild.
+//! Records of a journal and keys of RDB files to the shards: to all of them at the start, to one
+//! for its rebuild.
 //!
 //! A thread of its own reads and carries out what `troupe::aof::loader` decides; each shard applies
 //! its part, all side by side.
