@@ -5,7 +5,7 @@
 //! forms as they are and at nothing, so that each key is there in both. All that can be read out of
 //! a key is compared.
 
-mod samples;
+pub(crate) mod samples;
 
 use std::collections::BTreeMap;
 
@@ -143,7 +143,7 @@ fn restored_keys_are_journaled() {
 }
 
 /// CRC-64 after Jones, a bit at a time.
-fn crc64(bytes: &[u8]) -> u64 {
+pub(crate) fn crc64(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0, |crc: u64, byte| {
         (0..8).fold(crc ^ u64::from(*byte), |crc, _| {
             crc >> 1 ^ if crc & 1 == 1 { 0x95ac_9329_ac4b_c9b5 } else { 0 }

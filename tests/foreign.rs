@@ -9,7 +9,7 @@
 //! A write command of ours that is in no table of samples fails the test until it is.
 
 pub(crate) mod contents;
-mod journal;
+pub(crate) mod journal;
 mod samples;
 
 use std::collections::BTreeSet;

@@ -30,6 +30,7 @@ mod ends;
 mod events;
 mod faults;
 mod foreign;
+mod loading;
 mod memory;
 mod monitor;
 mod order;

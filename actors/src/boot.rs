@@ -1,13 +1,14 @@
 //! The only file that knows more than one kind of actor: builds them, wires them, ends them.
 //!
-//! Start: shards, then the journal is read to them, then the AOF writer, then the doors open. Stop:
-//! the doors close, clients are let go, the journal is written and synced, and the system ends.
+//! Start: shards, then the data set is read to them, then the AOF writer, then the doors open.
+//! Stop: the doors close, clients are let go, the journal is written and synced, and the system
+//! ends.
 
 mod journal;
+mod load;
 
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, RwLock};
 
@@ -95,6 +96,7 @@ pub async fn start(launch: Launch) -> anyhow::Result<Server> {
     // the number before the words.
     info!("PID: {}. Server initialized", std::process::id());
     let shared = Arc::new(Shared::new(usize::from(shards)));
+    shared.loading.begin(clock.now(), 0);
     let records = Records::default();
     let current: Current = Arc::new(RwLock::new(settings.clone()));
     let in_force = current.clone();
@@ -156,8 +158,12 @@ pub async fn start(launch: Launch) -> anyhow::Result<Server> {
         guardian,
         clock,
     };
-    shared.is_loading.store(settings.appendonly, Ordering::Relaxed);
-    let writer = if settings.appendonly { starter.load(&settings).await? } else { None };
+    let writer = if settings.appendonly {
+        starter.load(&settings).await?
+    } else {
+        starter.load_snapshot(&settings).await?;
+        None
+    };
     let begins = settings.appendonly && writer.is_none();
     let shards = starter.shards.clone();
     admin.met_starter(Box::new(move |settings, on_fault| starter.begin(settings, on_fault)));
@@ -169,7 +175,7 @@ pub async fn start(launch: Launch) -> anyhow::Result<Server> {
         begun.map_err(|()| anyhow!("the append only file cannot be written anew"))?;
     }
     shards.iter().for_each(|shard| shard.do_send(Loaded { load: 0 }));
-    shared.is_loading.store(false, Ordering::Relaxed);
+    shared.loading.end();
     Ok(Server { admin, listener: Some(listener), arbiters, snapshots, post, unixsocket })
 }
 

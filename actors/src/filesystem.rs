@@ -93,6 +93,8 @@ mod tests {
     use troupe::aof::increment::Increment;
     use troupe::aof::load::Reader;
     use troupe::aof::storage::Storage as _;
+    use troupe::rdb::Rules;
+    use troupe::settings::Settings;
 
     use super::*;
 
@@ -142,7 +144,8 @@ mod tests {
             let mut directory = Directory::open(Box::new(Os), &place).unwrap();
             assert_eq!(directory.origin(), origin);
             directory.open_increment().unwrap().0.append(b"*1\r\n$8\r\nFLUSHALL\r\n*1").unwrap();
-            let mut reader = Reader::new(Box::new(Os), directory.files().unwrap(), None);
+            let rules = Rules::of(&Settings::default(), None);
+            let mut reader = Reader::new(Box::new(Os), directory.files().unwrap(), None, rules);
             while reader.next_block().unwrap().is_some() {}
             let read = reader.end();
             assert_eq!(read.records, 1 + appended);

@@ -5,6 +5,7 @@
 //! so that its supervisor restarts it with its mail kept, and what the shard holds is rebuilt from
 //! the journal; without a journal the shard goes on with what it has.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context as TaskContext, Poll};
@@ -18,13 +19,14 @@ use troupe::aof::change::Event;
 use troupe::base::millis::Millis;
 use troupe::hook::Phase;
 use troupe::question::Question;
+use troupe::rdb::Rules;
 use troupe::shard::SLICE_NS;
 use troupe::stream::Policy;
 
 use crate::allocator;
 use crate::fault::Vital;
 use crate::message::shard::{
-    Ask, AskClients, ClientsQuestion, Disturb, Lend, Loaded, Progressed, Replay,
+    Ask, AskClients, ClientsQuestion, Disturb, Lend, Load, Loaded, Progressed,
 };
 use crate::message::{aof, control};
 use crate::thread::{Thread, stall};
@@ -44,7 +46,10 @@ pub struct Shard {
     reports: Option<aof::Reports>,
     /// The part with which the next turn begins.
     part: usize,
+    /// The number of the load that it takes part in.
     load: u64,
+    /// What is to be loaded, in order.
+    parcels: VecDeque<Load>,
     _vital: Vital,
 }
 
@@ -52,7 +57,8 @@ impl Shard {
     /// An actor for the shard of `thread`.
     pub fn new(thread: Rc<Thread>, guardian: Recipient<control::Restarted>) -> Shard {
         let _vital = Vital("a shard");
-        Shard { thread, guardian, rebuild: None, reports: None, part: 0, load: 0, _vital }
+        let parcels = VecDeque::new();
+        Shard { thread, guardian, rebuild: None, reports: None, part: 0, load: 0, parcels, _vital }
     }
 
     fn name(&self) -> String {
@@ -70,6 +76,20 @@ impl Shard {
         while let Some(letter) = self.thread.inbox().take() {
             self.guarded(|actor| actor.thread.with_shard(|shard| shard.receive(letter)));
         }
+    }
+
+    /// Loads one parcel. Returns true when there are more.
+    fn load_one(&mut self) -> bool {
+        let Some(Load { load, parcel, applied }) = self.parcels.pop_front() else { return false };
+        if load == self.load {
+            let now = self.thread.clock.now();
+            let answer = self.guarded(|actor| actor.thread.with_shard(|it| it.load(&parcel, now)));
+            // A panic is the end of the load: what it waits for is dropped.
+            if let Some(answer) = answer {
+                let _ = applied.send(answer);
+            }
+        }
+        !self.parcels.is_empty()
     }
 
     /// One turn: each part once, or those for which the slice was long enough; the next turn begins
@@ -128,13 +148,14 @@ impl Shard {
                 self.thread.end_turn();
                 self.thread.with_shard(|shard| shard.begin_rebuild());
                 self.load += 1;
-                let skips_refused =
-                    self.thread.with_shard(|shard| shard.settings().aof_load_skip_refused);
+                self.parcels.clear();
+                let settings = self.thread.with_shard(|shard| shard.settings().clone());
                 rebuild.do_send(aof::Rebuild {
                     load: self.load,
                     shard: self.thread.number,
-                    skips_refused,
-                    replay: ctx.address().recipient(),
+                    skips_refused: settings.aof_load_skip_refused,
+                    rules: Rules::of(&settings, None),
+                    parcels: ctx.address().recipient(),
                     loaded: ctx.address().recipient(),
                 });
             }
@@ -214,12 +235,13 @@ impl ActorFuture<Shard> for Runner {
         actor.thread.set_runner(task.waker());
         self.rest.turns += 1;
         actor.take_letters();
+        let loads_more = actor.load_one();
         let more = actor.guarded(Shard::turn);
         if actor.thread.with_shard(|shard| shard.phase() == Phase::Suspect) {
             ctx.stop();
             return Poll::Ready(());
         }
-        if more == Some(true) {
+        if more == Some(true) || loads_more {
             self.yields = Some(Box::pin(tokio::task::yield_now()));
         }
         if let Some(yields) = &mut self.yields
@@ -311,22 +333,13 @@ impl Handler<AskClients> for Shard {
     }
 }
 
-impl Handler<Replay> for Shard {
+impl Handler<Load> for Shard {
     type Result = ();
 
-    fn handle(&mut self, replay: Replay, _: &mut Context<Shard>) {
+    fn handle(&mut self, load: Load, _: &mut Context<Shard>) {
         self.take_letters();
-        if replay.load != self.load {
-            return;
-        }
-        let now = self.thread.clock.now();
-        let Replay { records, applied, .. } = replay;
-        let refused =
-            self.guarded(|actor| actor.thread.with_shard(|shard| shard.replay(&records, now)));
-        // A panic is the end of the load: what it waits for is dropped.
-        if let Some(refused) = refused {
-            let _ = applied.send(refused);
-        }
+        self.parcels.push_back(load);
+        self.thread.wake();
     }
 }
 

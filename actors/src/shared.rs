@@ -1,8 +1,10 @@
 //! What all threads see: counters, and how far the journal has come. Atomics, read rarely.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
+use troupe::base::millis::Millis;
+use troupe::stats::facts::LoadProgress;
 use troupe::stream::mark::Mark;
 
 /// What all threads share.
@@ -14,8 +16,10 @@ pub struct Shared {
     pub journal: Mark,
     /// How far each shard's part of it has come.
     pub journaled: Vec<Journaled>,
-    /// The data set is being loaded.
-    pub is_loading: AtomicBool,
+    /// How far the data set is loaded.
+    pub loading: Loading,
+    /// Sources of libraries of functions that came with the data set.
+    pub functions: OnceLock<Vec<Vec<u8>>>,
     /// The number of the next client.
     pub next_client: AtomicU64,
     /// Connections accepted since the start.
@@ -78,6 +82,56 @@ impl Shared {
         let thread = idlest.map_or(0, |(at, _)| at);
         self.threads[thread].fetch_add(1, Ordering::Relaxed);
         Seat { thread, shared: self.clone() }
+    }
+}
+
+/// How far the data set is loaded, at the start.
+#[derive(Debug, Default)]
+pub struct Loading {
+    is_on: AtomicBool,
+    since: AtomicI64,
+    total_bytes: AtomicU64,
+    loaded_bytes: AtomicU64,
+    keys: AtomicU64,
+    expired: AtomicU64,
+}
+
+impl Loading {
+    /// So many bytes are to be read.
+    pub fn begin(&self, now: Millis, total_bytes: u64) {
+        self.since.store(now.0, Ordering::Relaxed);
+        self.total_bytes.store(total_bytes, Ordering::Relaxed);
+        self.is_on.store(true, Ordering::Relaxed);
+    }
+
+    /// So many were read.
+    pub fn reached(&self, bytes: u64) {
+        self.loaded_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// So many keys of RDB files were loaded, and so many left out because they had expired.
+    pub fn loaded(&self, keys: u64, expired: u64) {
+        self.keys.store(keys, Ordering::Relaxed);
+        self.expired.store(expired, Ordering::Relaxed);
+    }
+
+    /// The data set is there.
+    pub fn end(&self) {
+        self.is_on.store(false, Ordering::Relaxed);
+    }
+
+    /// How far it is, while it is loaded.
+    pub fn progress(&self) -> Option<LoadProgress> {
+        self.is_on.load(Ordering::Relaxed).then(|| LoadProgress {
+            since: Millis(self.since.load(Ordering::Relaxed)),
+            total_bytes: self.total_bytes.load(Ordering::Relaxed),
+            loaded_bytes: self.loaded_bytes.load(Ordering::Relaxed),
+        })
+    }
+
+    /// How many keys of RDB files were loaded, and how many were left out.
+    pub fn keys(&self) -> (u64, u64) {
+        (self.keys.load(Ordering::Relaxed), self.expired.load(Ordering::Relaxed))
     }
 }
 

@@ -41,17 +41,28 @@ pub struct Location {
     pub appendfilename: String,
 }
 
-/// A file of the journal, in the order of reading.
+/// A file to be read, in the order of reading.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed {
     /// Where it is.
     pub path: PathBuf,
-    /// Its length when it was listed.
+    /// Its length in bytes when it was listed.
     pub length: u64,
-    /// The base, rather than an increment.
-    pub is_base: bool,
+    /// What it is.
+    pub role: Role,
     /// The last file may end inside a record, no other.
     pub is_last: bool,
+}
+
+/// What a file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// An RDB file that belongs to no journal.
+    Snapshot,
+    /// The beginning of a journal: an RDB file, commands, or one behind the other.
+    Base,
+    /// What follows in a journal: commands.
+    Increment,
 }
 
 /// The append-only directory with its manifest.
@@ -280,13 +291,9 @@ impl Directory {
             let Some(length) = self.length(&path)? else {
                 return Err(AofError::Missing { path, manifest: self.manifest_path() });
             };
-            let is_base = self.manifest.base.as_ref() == Some(file);
-            files.push(Listed {
-                path,
-                length,
-                is_base: is_base && files.is_empty(),
-                is_last: false,
-            });
+            let is_base = self.manifest.base.as_ref() == Some(file) && files.is_empty();
+            let role = if is_base { Role::Base } else { Role::Increment };
+            files.push(Listed { path, length, role, is_last: false });
         }
         if let Some(last) = files.last_mut() {
             last.is_last = true;
@@ -307,7 +314,8 @@ impl Directory {
             None => self.add_increment()?,
         };
         let files = self.files()?;
-        let base = files.iter().filter(|file| file.is_base).map(|file| file.length).sum();
+        let base = files.iter().filter(|file| file.role == Role::Base);
+        let base = base.map(|file| file.length).sum();
         let total = files.iter().map(|file| file.length).sum();
         let sizes = Sizes { base, total, increment: increment.length()? };
         Ok((increment, sizes))

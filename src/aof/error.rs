@@ -1,4 +1,5 @@
-//! What can go wrong with the journal's files, each with the path, the operation and a way out.
+//! What can go wrong with the files that are loaded or written, each with the path, the operation
+//! and a way out.
 //!
 //! They say what Redis says of the same fault, for those who look for its words, and more. Every
 //! one of them stops the start, or the journal that was to begin. Failures of a journal that is on
@@ -10,9 +11,9 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use crate::aof::manifest::ManifestError;
-use crate::aof::rdb::RdbError;
 use crate::aof::scan::Damage;
 use crate::aof::storage::Fault;
+use crate::rdb::RdbError;
 
 /// A fault in the files of the journal.
 #[derive(Debug, Error)]
@@ -77,12 +78,12 @@ pub enum AofError {
         /// One of the files.
         stray: PathBuf,
     },
-    /// A base that cannot be loaded.
-    #[error("{}: {error}", path.display())]
-    Base {
-        /// The base.
+    /// An RDB file, or the RDB part of a file, that cannot be loaded.
+    #[error("{}: {error}; {}", path.display(), error.fault.remedy())]
+    Rdb {
+        /// The file.
         path: PathBuf,
-        /// Place, reason and remedy.
+        /// Place and reason.
         error: RdbError,
     },
     /// Damage before the end.

@@ -1,36 +1,49 @@
-//! Reading the journal back: base and increments in order, block by block.
+//! Reading files back, block by block: base and increments of a journal in order, or a snapshot.
 //!
 //! Used at the start for all shards, and for the rebuild of one shard up to a place in the last
-//! file. Who reads decides what a record is for, and may stop at any block. A group is given whole
-//! or not at all.
+//! file. Who reads decides what a block is for, and may stop at any. A group is given whole or not
+//! at all. Keys of an RDB file are given as they stand there: their values are made by the shards.
 //!
 //! A torn end of the last file is reported, not cut: `Torn::mend` does that as the setting
 //! `aof-load-truncated` says, before anything is appended. Every other fault ends the reading with
-//! path, offset and what to do.
+//! path, offset and what to do; so does an RDB file that is cut short.
 //!
-//! Memory: one read, and what the scanner holds.
+//! Memory: one read, and what the scanner or the cutter holds.
 
+use std::collections::BTreeSet;
 use std::io::{self, ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::aof::directory::Listed;
+use crate::aof::directory::{Listed, Role};
 use crate::aof::error::AofError;
-use crate::aof::rdb;
 use crate::aof::record::Block;
 use crate::aof::scan::{End, Scanner};
 use crate::filesystem::FileSystem;
+use crate::rdb::{self, Cutter, Piece, RawKeys, Rules};
 
 /// Bytes of one read.
 const READ_BYTES: usize = 1024 * 1024;
 
-/// Records that were read, and the file that they are from.
+/// Bytes by which an RDB file is known.
+const WORD_BYTES: u64 = 9;
+
+/// What was read, and the file that it is from.
 #[derive(Debug)]
 pub struct FromFile {
-    /// The file; the offsets of the records are places in it.
+    /// The file.
     pub path: Arc<Path>,
-    /// Whole units.
-    pub block: Block,
+    /// What stands there.
+    pub content: Content,
+}
+
+/// A block of a file. Offsets in it are places in the file.
+#[derive(Debug)]
+pub enum Content {
+    /// Whole units of a journal.
+    Records(Block),
+    /// Keys of an RDB file.
+    Keys(RawKeys),
 }
 
 /// What was read.
@@ -38,10 +51,18 @@ pub struct FromFile {
 pub struct Read {
     /// Records, those of groups counted singly.
     pub records: u64,
+    /// Keys of RDB files.
+    pub keys: u64,
+    /// Keys of RDB files that had expired, and are not among those.
+    pub expired: u64,
     /// Bytes of whole units, base and annotations included.
     pub bytes: u64,
     /// The end of the last file, if it is torn.
     pub torn: Option<Torn>,
+    /// Sources of libraries of functions.
+    pub functions: Vec<Vec<u8>>,
+    /// Types of modules that have left data about no key. Nothing of those is kept.
+    pub modules: BTreeSet<String>,
 }
 
 /// An unfinished record or transaction at the end of the last file.
@@ -55,14 +76,17 @@ pub struct Torn {
     pub dropped: u64,
 }
 
-/// Reads the files of a journal. Its calls block.
+/// Reads files. Its calls block.
 pub struct Reader {
     system: Box<dyn FileSystem>,
     files: std::vec::IntoIter<Listed>,
+    rules: Rules,
     up_to: Option<u64>,
     open: Option<Open>,
     chunk: Vec<u8>,
     read: Read,
+    /// Bytes of the files that were read to their ends.
+    behind: u64,
 }
 
 /// The file that is being read.
@@ -70,28 +94,53 @@ struct Open {
     listed: Listed,
     path: Arc<Path>,
     source: io::Take<Box<dyn io::Read + Send>>,
-    scanner: Scanner,
+    stage: Stage,
     /// Bytes that were read of it.
     length: u64,
     is_read: bool,
 }
 
+/// What is being read of a file.
+enum Stage {
+    Rdb(Cutter),
+    Records(Scanner),
+    /// Nothing any more: what stands behind a snapshot is nobody's.
+    Over,
+}
+
+/// The snapshot of this name, if there is one.
+///
+/// # Errors
+/// It cannot be looked at.
+pub fn find_snapshot(system: &dyn FileSystem, path: &Path) -> Result<Option<Listed>, AofError> {
+    let length = system.length(path).map_err(AofError::io("stat", path))?;
+    let listed =
+        |length| Listed { path: path.to_owned(), length, role: Role::Snapshot, is_last: true };
+    Ok(length.map(listed))
+}
+
 impl Reader {
     /// A reader of all these files. With `up_to`, the last one is read only to that offset, which
     /// must be the end of a unit.
-    pub fn new(system: Box<dyn FileSystem>, files: Vec<Listed>, up_to: Option<u64>) -> Reader {
-        let files = files.into_iter();
+    pub fn new(
+        system: Box<dyn FileSystem>,
+        files: Vec<Listed>,
+        up_to: Option<u64>,
+        rules: Rules,
+    ) -> Reader {
         Reader {
             system,
-            files,
+            files: files.into_iter(),
+            rules,
             up_to,
             open: None,
             chunk: vec![0; READ_BYTES],
             read: Read::default(),
+            behind: 0,
         }
     }
 
-    /// The next records; none at the end of the last file.
+    /// The next block; none at the end of the last file.
     ///
     /// # Errors
     /// A file cannot be read, or is damaged. Nothing more can be read then.
@@ -100,19 +149,24 @@ impl Reader {
             let mut open = match self.open.take() {
                 Some(open) => open,
                 None => match self.files.next() {
-                    Some(listed) => Open::new(&*self.system, listed, self.up_to)?,
+                    Some(listed) => Open::new(&*self.system, listed, self.up_to, self.rules)?,
                     None => return Ok(None),
                 },
             };
-            let Some(block) = open.next_block(&mut self.chunk)? else {
+            let Some(content) = open.next_block(&mut self.chunk, &mut self.read)? else {
+                self.behind += open.length;
                 open.end(&mut self.read)?;
                 continue;
             };
-            self.read.records += block.records.len() as u64;
             let path = open.path.clone();
             self.open = Some(open);
-            return Ok(Some(FromFile { path, block }));
+            return Ok(Some(FromFile { path, content }));
         }
+    }
+
+    /// Bytes that were read so far.
+    pub fn position(&self) -> u64 {
+        self.behind + self.open.as_ref().map_or(0, |open| open.length)
     }
 
     /// What was read; the end of a torn file is known when all was.
@@ -122,66 +176,121 @@ impl Reader {
 }
 
 impl Open {
-    fn new(system: &dyn FileSystem, listed: Listed, up_to: Option<u64>) -> Result<Open, AofError> {
+    fn new(
+        system: &dyn FileSystem,
+        listed: Listed,
+        up_to: Option<u64>,
+        rules: Rules,
+    ) -> Result<Open, AofError> {
         let opened = system.read(&listed.path).and_then(|file| {
             // It was there when it was listed.
             file.ok_or_else(|| ErrorKind::NotFound.into())
         });
         let file = opened.map_err(AofError::io("open", &listed.path))?;
         let limit = if listed.is_last { up_to } else { None };
-        let mut open = Open {
-            path: listed.path.as_path().into(),
-            listed,
-            source: file.take(limit.unwrap_or(u64::MAX)),
-            scanner: Scanner::new(0),
-            length: 0,
-            is_read: false,
+        let mut source = file.take(limit.unwrap_or(u64::MAX));
+        let mut word = Vec::new();
+        let read = source.by_ref().take(WORD_BYTES).read_to_end(&mut word);
+        read.map_err(AofError::io("read", &listed.path))?;
+        let is_rdb = match listed.role {
+            Role::Snapshot => true,
+            Role::Base => {
+                let is_named_rdb = listed.path.extension().is_some_and(|ending| ending == "rdb");
+                is_named_rdb || rdb::opens_file(&word)
+            }
+            Role::Increment => false,
         };
-        if open.listed.is_base {
-            open.read_over_rdb()?;
-        }
-        Ok(open)
+        let stage = if is_rdb {
+            let mut cutter = Cutter::new(rules);
+            cutter.feed(&word);
+            Stage::Rdb(cutter)
+        } else {
+            let mut scanner = Scanner::new(0);
+            scanner.feed(&word);
+            Stage::Records(scanner)
+        };
+        let (path, length) = (listed.path.as_path().into(), word.len() as u64);
+        Ok(Open { path, listed, source, stage, length, is_read: false })
     }
 
-    /// Reads over the RDB part at the start of a base, if there is one.
-    fn read_over_rdb(&mut self) -> Result<(), AofError> {
-        let path = &self.listed.path;
-        let mut head = Vec::new();
-        let mut start = self.source.by_ref().take(rdb::EMPTY_BYTES_MAX as u64);
-        start.read_to_end(&mut head).map_err(AofError::io("read", path))?;
-        let is_named_rdb = path.extension().is_some_and(|ending| ending == "rdb");
-        let mut offset = 0;
-        if is_named_rdb || rdb::is_rdb(&head) {
-            let base = rdb::read_empty(&head);
-            offset = base.map_err(|error| AofError::Base { path: path.clone(), error })?.length;
+    /// The next block. What is in no block is noted in `total`.
+    fn next_block(
+        &mut self,
+        chunk: &mut [u8],
+        total: &mut Read,
+    ) -> Result<Option<Content>, AofError> {
+        loop {
+            let left = self.listed.length.saturating_sub(self.length);
+            let more = if self.is_read { 0 } else { left };
+            let path = &self.listed.path;
+            match &mut self.stage {
+                Stage::Rdb(cutter) => {
+                    let piece = cutter.next_piece(more);
+                    let damaged = |error| AofError::Rdb { path: path.clone(), error };
+                    match piece.map_err(damaged)? {
+                        Some(Piece::Keys(raw)) => {
+                            total.keys += raw.keys.len() as u64;
+                            return Ok(Some(Content::Keys(raw)));
+                        }
+                        Some(Piece::Function(source)) => total.functions.push(source),
+                        Some(Piece::Module(name)) => drop(total.modules.insert(name)),
+                        Some(Piece::End) => self.end_rdb(total),
+                        None => self.fill(chunk)?,
+                    }
+                }
+                Stage::Records(scanner) => {
+                    let damaged = |damage| AofError::Damaged { path: path.clone(), damage };
+                    let block = scanner.next_block().map_err(damaged)?;
+                    if let Some(block) = block {
+                        total.records += block.records.len() as u64;
+                        return Ok(Some(Content::Records(block)));
+                    }
+                    if self.is_read {
+                        return Ok(None);
+                    }
+                    self.fill(chunk)?;
+                }
+                Stage::Over => return Ok(None),
+            }
         }
-        self.length = head.len() as u64;
-        self.scanner = Scanner::new(offset as u64);
-        self.scanner.feed(&head[offset..]);
+    }
+
+    /// Reads some more of the file.
+    fn fill(&mut self, chunk: &mut [u8]) -> Result<(), AofError> {
+        let count = loop {
+            match self.source.read(chunk) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                read => break read.map_err(AofError::io("read", &self.listed.path))?,
+            }
+        };
+        self.length += count as u64;
+        self.is_read = count == 0;
+        match &mut self.stage {
+            Stage::Rdb(cutter) => cutter.feed(&chunk[..count]),
+            Stage::Records(scanner) => scanner.feed(&chunk[..count]),
+            Stage::Over => {}
+        }
         Ok(())
     }
 
-    fn next_block(&mut self, chunk: &mut [u8]) -> Result<Option<Block>, AofError> {
-        let Open { listed, source, scanner, length, is_read, .. } = self;
-        let path = &listed.path;
-        loop {
-            let damaged = |damage| AofError::Damaged { path: path.clone(), damage };
-            let block = scanner.next_block().map_err(damaged)?;
-            if block.is_some() || *is_read {
-                return Ok(block);
-            }
-            let count = match source.read(chunk) {
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                read => read.map_err(AofError::io("read", path))?,
-            };
-            *length += count as u64;
-            *is_read = count == 0;
-            scanner.feed(&chunk[..count]);
+    /// The RDB part is read. In a journal, records may follow it.
+    fn end_rdb(&mut self, total: &mut Read) {
+        let Stage::Rdb(cutter) = std::mem::replace(&mut self.stage, Stage::Over) else { return };
+        total.expired += cutter.expired();
+        if self.listed.role != Role::Snapshot {
+            let (offset, rest) = cutter.into_rest();
+            let mut scanner = Scanner::new(offset as u64);
+            scanner.feed(&rest);
+            self.stage = Stage::Records(scanner);
         }
     }
 
     fn end(self, total: &mut Read) -> Result<(), AofError> {
-        let Open { listed: Listed { path, is_last, .. }, scanner, length, .. } = self;
+        let Open { listed: Listed { path, is_last, .. }, stage, length, .. } = self;
+        let Stage::Records(scanner) = stage else {
+            total.bytes += length;
+            return Ok(());
+        };
         match scanner.finish() {
             Err(damage) => return Err(AofError::Damaged { path, damage }),
             Ok(End::Clean) => total.bytes += length,

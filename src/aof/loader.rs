@@ -1,4 +1,5 @@
-//! What the loader decides: which record of the journal goes to which shard, and when.
+//! What the loader decides: which record of the journal, or key of an RDB file, goes to which
+//! shard, and when.
 //!
 //! Blocks come in as they are read, and so do the shards' answers; steps go out, to be carried out
 //! one by one. All shards load side by side, or one of them alone, for its rebuild.
@@ -8,7 +9,7 @@
 //! the block as well; then they go back. So a file that is full of such records costs two moves a
 //! block, and not two a record.
 //!
-//! Invariant: each shard gets its records in the order of the journal. Memory: the parcels of one
+//! Invariant: each shard gets what is its own in the order of the files. Memory: the parcels of one
 //! block, and `PARCELS_MAX` on their way to each shard. The next block is asked for when all of the
 //! last one is on its way.
 
@@ -18,10 +19,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::aof::error::AofError;
-use crate::aof::load::FromFile;
+use crate::aof::load::{Content, FromFile};
 use crate::aof::record::{Block, Record};
+use crate::rdb::RawKeys;
 use crate::route::{Map, ShardId};
 use crate::settings::Renames;
+use crate::shard::load::{Applied, KeyFault, Parcel};
 use crate::shard::placement::Placement;
 use crate::shard::refusal::Refusal;
 use crate::shard::replay::Records;
@@ -29,7 +32,7 @@ use crate::shard::replay::Records;
 /// Parcels on their way to one shard.
 const PARCELS_MAX: usize = 4;
 
-/// Records left out that the log names one by one.
+/// Records, and keys, left out that the log names one by one.
 const LEFT_OUT_SHOWN: u64 = 20;
 
 /// Where all slots are brought together.
@@ -46,7 +49,7 @@ pub enum Step {
         /// The shard.
         shard: ShardId,
         /// The parcel.
-        records: Records,
+        parcel: Parcel,
     },
     /// Wait for this shard's next answer: there is nothing else to do.
     Wait(ShardId),
@@ -59,7 +62,7 @@ pub enum Step {
         /// Who needs them.
         to: ShardId,
     },
-    /// All records are applied.
+    /// All is loaded.
     Done,
 }
 
@@ -82,33 +85,54 @@ pub enum LoadError {
         /// What was wrong.
         refusal: Refusal,
     },
+    /// A key of an RDB file is not to be loaded.
+    #[error("{}: {fault}; {}", path.display(), fault.remedy())]
+    Key {
+        /// The file.
+        path: Arc<Path>,
+        /// The key, and what is wrong.
+        fault: KeyFault,
+    },
     /// A shard went away, or panicked, which the log tells.
     #[error("a shard ended while it was loading")]
     Gone,
 }
 
-/// A record that was refused and is left out. `Display` is for the log.
+/// What is left out. `Display` is for the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeftOut {
     path: Arc<Path>,
-    offset: u64,
-    refusal: Refusal,
+    what: Refused,
+}
+
+/// What a shard does not take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Refused {
+    Record { offset: u64, refusal: Refusal },
+    Key(KeyFault),
 }
 
 impl fmt::Display for LeftOut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let LeftOut { path, offset, refusal } = self;
-        write!(f, "{}: the record at offset {offset} is left out: {refusal}", path.display())
+        let path = self.path.display();
+        match &self.what {
+            Refused::Record { offset, refusal } => {
+                write!(f, "{path}: the record at offset {offset} is left out: {refusal}")
+            }
+            Refused::Key(fault) => write!(f, "{path}: a key is left out: {fault}"),
+        }
     }
 }
 
-/// Hands the records of a journal out to shards.
+/// Hands the content of files out to shards.
 pub struct Loader {
-    /// How records find their shards; none where one shard is to get all of them.
+    /// How records and keys find their shards; none where one shard is to get all of them.
     routes: Option<Routes>,
     /// By shard, in order.
     lanes: Vec<Lane>,
-    from: FromFile,
+    path: Arc<Path>,
+    /// The records of the block, where it has any.
+    block: Block,
     /// Blocks that were taken in.
     blocks: u64,
     /// The first record of the block that is in no parcel.
@@ -119,7 +143,8 @@ pub struct Loader {
     is_gathered: bool,
     is_foreign: bool,
     has_ended: bool,
-    refused: Refused,
+    refused: Count,
+    empty_keys: u64,
 }
 
 struct Routes {
@@ -144,7 +169,9 @@ enum Task {
 /// One shard's end of a load.
 struct Lane {
     shard: ShardId,
-    parcel: Records,
+    /// What is sent next; never without anything in it.
+    parcel: Option<Parcel>,
+    /// Where the records of the parcel stand.
     places: Vec<RecordPlace>,
     sent: VecDeque<Sent>,
 }
@@ -165,7 +192,7 @@ struct Sent {
 }
 
 /// Records that were refused.
-struct Refused {
+struct Count {
     /// They are left out, rather than the end of the load.
     are_skipped: bool,
     count: u64,
@@ -189,14 +216,16 @@ impl Loader {
         Loader {
             routes,
             lanes,
-            from: FromFile { path: Path::new("").into(), block: Block::default() },
+            path: Path::new("").into(),
+            block: Block::default(),
             blocks: 0,
             at: 0,
             tasks: VecDeque::new(),
             is_gathered: false,
             is_foreign: false,
             has_ended: false,
-            refused: Refused { are_skipped, count: 0, split: BTreeSet::new() },
+            refused: Count { are_skipped, count: 0, split: BTreeSet::new() },
+            empty_keys: 0,
         }
     }
 
@@ -223,11 +252,16 @@ impl Loader {
 
     /// Takes in the next block, when [`Step::Read`] asks for it.
     pub fn take(&mut self, from: FromFile) {
-        self.from = from;
+        self.path = from.path;
         self.blocks += 1;
-        self.at = 0;
-        self.is_gathered = false;
-        self.tasks.extend([Task::Sort, Task::Send]);
+        match from.content {
+            Content::Records(block) => {
+                (self.block, self.at, self.is_gathered) = (block, 0, false);
+                self.tasks.push_back(Task::Sort);
+            }
+            Content::Keys(raw) => self.sort_keys(&raw),
+        }
+        self.tasks.push_back(Task::Send);
     }
 
     /// There are no more blocks.
@@ -236,23 +270,32 @@ impl Loader {
         self.tasks.push_back(Task::Settle);
     }
 
-    /// A shard has applied its oldest parcel, but for these of its records, by position; none where
-    /// it ended instead. Returns what the log is to name.
+    /// A shard has answered for its oldest parcel; none where it ended instead. Returns what the
+    /// log is to name.
     ///
     /// # Errors
-    /// The load is over: a record was refused, and is not to be left out; or the shard ended.
+    /// The load is over: something was refused, and is not to be left out; or the shard ended.
     pub fn applied(
         &mut self,
         shard: ShardId,
-        answer: Option<Vec<(usize, Refusal)>>,
+        answer: Option<Applied>,
     ) -> Result<Vec<LeftOut>, LoadError> {
         let lane = self.lanes.iter_mut().find(|lane| lane.shard == shard);
         let sent = lane.and_then(|lane| lane.sent.pop_front());
-        let (Some(sent), Some(refusals)) = (sent, answer) else { return Err(LoadError::Gone) };
+        let (Some(sent), Some(answer)) = (sent, answer) else { return Err(LoadError::Gone) };
         let mut left_out = Vec::new();
-        for (index, refusal) in refusals {
-            let place = sent.places.get(index).ok_or(LoadError::Gone)?;
-            left_out.extend(self.refused.note(&sent, place, refusal)?);
+        match answer {
+            Applied::Records(refusals) => {
+                for (index, refusal) in refusals {
+                    let place = sent.places.get(index).ok_or(LoadError::Gone)?;
+                    left_out.extend(self.refused.note(&sent, place, refusal)?);
+                }
+            }
+            Applied::Keys(faults) => {
+                for fault in faults {
+                    left_out.extend(self.note_key(&sent, fault)?);
+                }
+            }
         }
         let on_way = self.lanes.iter().filter_map(|lane| lane.sent.front());
         let oldest = on_way.map(|sent| sent.block).min().unwrap_or(self.blocks);
@@ -271,8 +314,35 @@ impl Loader {
         self.refused.count
     }
 
+    /// How many keys of RDB files had no elements, and were left out.
+    pub fn empty_keys(&self) -> u64 {
+        self.empty_keys
+    }
+
+    fn note_key(&mut self, sent: &Sent, fault: KeyFault) -> Result<Option<LeftOut>, LoadError> {
+        let path = sent.path.clone();
+        if fault.ends_load() {
+            return Err(LoadError::Key { path, fault });
+        }
+        self.empty_keys += 1;
+        let is_shown = self.empty_keys <= LEFT_OUT_SHOWN;
+        Ok(is_shown.then_some(LeftOut { path, what: Refused::Key(fault) }))
+    }
+
+    fn sort_keys(&mut self, raw: &RawKeys) {
+        for key in &raw.keys {
+            let to = self.routes.as_ref().map_or(HOST, |routes| routes.map.owner(key.slot));
+            let parcel = &mut self.lanes[usize::from(to)].parcel;
+            if let Parcel::Keys(keys) =
+                parcel.get_or_insert_with(|| Parcel::Keys(raw.without_keys()))
+            {
+                keys.keys.push(*key);
+            }
+        }
+    }
+
     fn sort(&mut self) {
-        while let Some(record) = self.from.block.records.get(self.at) {
+        while let Some(record) = self.block.records.get(self.at) {
             let placement = self.placement(record);
             let to = match placement {
                 Placement::At(shard) => usize::from(shard),
@@ -286,7 +356,7 @@ impl Loader {
             let is_split = placement == Placement::Split;
             let count = if is_split { self.lanes.len() } else { 1 };
             for lane in &mut self.lanes[to..to + count] {
-                lane.push(&self.from.block, record, is_split);
+                lane.push(&self.block, record, is_split);
             }
             self.at += 1;
         }
@@ -294,7 +364,7 @@ impl Loader {
 
     /// The place of a record, by lane.
     fn placement(&self, record: &Record) -> Placement {
-        let block = &self.from.block;
+        let block = &self.block;
         match &self.routes {
             Some(Routes { map, renames }) if !self.is_gathered => {
                 Placement::of(block.spans(record), &block.bytes, map, renames)
@@ -317,9 +387,9 @@ impl Loader {
     /// Sends the next parcel that may be sent, or waits for a shard that has too many.
     fn send(&mut self) -> Option<Step> {
         let mut full = None;
-        for lane in self.lanes.iter_mut().filter(|lane| !lane.places.is_empty()) {
+        for lane in self.lanes.iter_mut().filter(|lane| lane.parcel.is_some()) {
             if lane.sent.len() < PARCELS_MAX {
-                return Some(lane.send(&self.from, self.blocks));
+                return lane.send(&self.path, self.blocks);
             }
             full = full.or(Some(lane.shard));
         }
@@ -341,25 +411,30 @@ impl Loader {
 
 impl Lane {
     fn new(shard: ShardId) -> Lane {
-        Lane { shard, parcel: Records::default(), places: Vec::new(), sent: VecDeque::new() }
+        Lane { shard, parcel: None, places: Vec::new(), sent: VecDeque::new() }
     }
 
     fn push(&mut self, block: &Block, record: &Record, is_split: bool) {
-        self.parcel.spans.extend_from_slice(block.spans(record));
-        self.parcel.ends.push((record.db, self.parcel.spans.len() as u32));
-        self.places.push(RecordPlace { offset: record.offset, is_split });
+        let empty = || {
+            let bytes = block.bytes.clone();
+            Parcel::Records(Records { bytes, ..Records::default() })
+        };
+        if let Parcel::Records(records) = self.parcel.get_or_insert_with(empty) {
+            records.spans.extend_from_slice(block.spans(record));
+            records.ends.push((record.db, records.spans.len() as u32));
+            self.places.push(RecordPlace { offset: record.offset, is_split });
+        }
     }
 
-    fn send(&mut self, from: &FromFile, block: u64) -> Step {
-        let mut records = std::mem::take(&mut self.parcel);
-        records.bytes = from.block.bytes.clone();
+    fn send(&mut self, path: &Arc<Path>, block: u64) -> Option<Step> {
+        let parcel = self.parcel.take()?;
         let places = std::mem::take(&mut self.places);
-        self.sent.push_back(Sent { path: from.path.clone(), block, places });
-        Step::Apply { shard: self.shard, records }
+        self.sent.push_back(Sent { path: path.clone(), block, places });
+        Some(Step::Apply { shard: self.shard, parcel })
     }
 }
 
-impl Refused {
+impl Count {
     /// Returns what the log is to name, if it is to.
     fn note(
         &mut self,
@@ -375,7 +450,8 @@ impl Refused {
             return Ok(None);
         }
         self.count += 1;
-        Ok((self.count <= LEFT_OUT_SHOWN).then_some(LeftOut { path, offset, refusal }))
+        let what = Refused::Record { offset, refusal };
+        Ok((self.count <= LEFT_OUT_SHOWN).then_some(LeftOut { path, what }))
     }
 
     /// All shards have answered for the blocks before this one.

@@ -6,17 +6,15 @@
 //! - `increment`: the file that is written.
 //! - `error`: what can go wrong with the files.
 //! - `record`, `scan`: bytes of an increment -> whole records, or where and why they end.
-//! - `rdb`: as much of an RDB base as tells an empty one from one with keys.
-//! - `load`: the files read back, block by block.
-//! - `loader`: blocks in, parcels for shards out; which record goes where, and when.
+//! - `load`: the files read back, or a snapshot, block by block.
+//! - `loader`: blocks in, parcels for shards out; what goes where, and when.
 //! - `journal`: the file as a consumer of the stream; group commit, policies, failures.
 //! - `writer`: the journal, and whoever asks something of it.
 //! - `change`: how a journal begins, and ends, while the server runs.
 //! - `storage`: the few disk calls that both sides know.
 //!
-//! Nothing here reads a clock, or reaches a disk but through `crate::filesystem`: the simulator runs this
-//! same code on a disk of its own. Left out until there are snapshots: RDB bases with keys, and the
-//! rewrite.
+//! Nothing here reads a clock, or reaches a disk but through `crate::filesystem`: the simulator runs
+//! this same code on a disk of its own. Left out: the rewrite.
 
 pub mod change;
 pub mod directory;
@@ -26,7 +24,6 @@ pub mod journal;
 pub mod load;
 pub mod loader;
 pub mod manifest;
-pub mod rdb;
 pub mod record;
 pub mod scan;
 pub mod storage;

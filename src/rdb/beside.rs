@@ -26,6 +26,11 @@ use crate::rdb::write::raw_id;
 const DEADLINES: &[u8] = b"troupe-deadlines";
 const RELEASED: &[u8] = b"troupe-released";
 
+/// Whether a field is about the key that it stands behind.
+pub(super) fn is_beside(field: &[u8]) -> bool {
+    field == DEADLINES || field == RELEASED
+}
+
 /// Bytes of a field that has no room for more.
 const FIELD: usize = 16 * 1024;
 
@@ -78,20 +83,22 @@ impl Released {
 }
 
 impl Loaded {
-    /// Takes up what an auxiliary field says that stands behind the value. Returns false where it
-    /// says nothing about a value.
+    /// Takes up what an auxiliary field says that stands behind the value.
     ///
     /// # Errors
     /// [`RdbError`], with offsets in the field, where what it says does not fit the value.
-    pub fn add(&mut self, field: &[u8], value: &[u8], hasher: &Hasher) -> Result<bool, RdbError> {
+    pub(super) fn add(
+        &mut self,
+        field: &[u8],
+        value: &[u8],
+        hasher: &Hasher,
+    ) -> Result<(), RdbError> {
         let mut source = Source::new(value);
         match (field, self) {
-            (DEADLINES, Loaded::Object(object)) => add_deadlines(&mut source, object, hasher)?,
-            (RELEASED, Loaded::Object(object)) => add_released(&mut source, object)?,
-            (DEADLINES | RELEASED, Loaded::String(_)) => return Err(source.fail(UNFIT)),
-            _ => return Ok(false),
+            (DEADLINES, Loaded::Object(object)) => add_deadlines(&mut source, object, hasher),
+            (RELEASED, Loaded::Object(object)) => add_released(&mut source, object),
+            _ => Err(source.fail(UNFIT)),
         }
-        Ok(true)
     }
 }
 

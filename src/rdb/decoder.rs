@@ -4,6 +4,9 @@
 //! not whole yet leaves everything as it was: the caller comes again with more bytes, so a file
 //! need not be in memory, only each of its values. It is begun from its start again then, so the
 //! caller brings twice as many bytes each time.
+//!
+//! Values are read over. [`read_key`] makes the value of a key out of the bytes of its record, when
+//! and where somebody needs it.
 
 use std::borrow::Cow;
 
@@ -13,6 +16,7 @@ use crate::rdb::dialect::{Dialect, Family, Kind};
 use crate::rdb::error::{Fault, RdbError};
 use crate::rdb::module;
 use crate::rdb::read::{self, Forms, Loaded};
+use crate::rdb::skip;
 use crate::rdb::source::Source;
 
 pub(super) const REDIS: &[u8] = b"REDIS";
@@ -40,7 +44,7 @@ pub(super) const END: u8 = 255;
 /// The first version that ends in a checksum.
 const CHECKSUM_SINCE: u32 = 5;
 
-/// A key with its value.
+/// A key, but for its value.
 #[derive(Debug)]
 pub struct Key<'a> {
     /// Its name.
@@ -51,8 +55,7 @@ pub struct Key<'a> {
     pub idle: Option<u64>,
     /// Its logarithmic counter of accesses, where that is told.
     pub frequency: Option<u8>,
-    /// The value; of a value of a module the name of its type, and nothing else.
-    pub value: Result<Loaded, String>,
+    kind: Kind,
 }
 
 /// What a file says at one place.
@@ -68,31 +71,47 @@ pub enum Record<'a> {
     Sizes(u64, u64),
     /// The source of a library of functions.
     Function(Cow<'a, [u8]>),
-    /// Data of a module, with the name of its type. They were read over.
+    /// Data of a module, with what they are about. They were read over.
     Module(String),
     /// About slots of a cluster. It was read over.
     Slots,
     /// A key.
-    Key(Box<Key<'a>>),
+    Key(Key<'a>),
     /// The end; the checksum was right, or there was none.
     End,
 }
 
+/// Whether a file opens as an RDB file does, whatever its name.
+pub fn opens_file(bytes: &[u8]) -> bool {
+    bytes.starts_with(REDIS) || bytes.starts_with(VALKEY)
+}
+
 /// True for the first byte of what belongs to a key: a type, or what may stand before it.
-pub fn opens_key(byte: u8) -> bool {
+fn opens_key(byte: u8) -> bool {
     byte < UPDATE || matches!(byte, IDLE | FREQUENCY | DEADLINE_MS | DEADLINE)
 }
 
 /// Reads a file.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Decoder {
     dialect: Option<Dialect>,
     /// Bytes that were read, and their checksum.
     offset: usize,
     checksum: u64,
+    takes_any_checksum: bool,
 }
 
 impl Decoder {
+    /// One that does not look at the checksum of the file.
+    pub fn unchecked() -> Decoder {
+        Decoder { takes_any_checksum: true, ..Decoder::default() }
+    }
+
+    /// The format of the file, once that is read.
+    pub fn dialect(&self) -> Option<Dialect> {
+        self.dialect
+    }
+
     /// How many bytes of the file were read.
     pub fn offset(&self) -> usize {
         self.offset
@@ -108,19 +127,21 @@ impl Decoder {
         &mut self,
         bytes: &'a [u8],
         more: u64,
-        forms: Forms<'_>,
     ) -> Result<Option<(Record<'a>, usize)>, RdbError> {
         let mut source = Source::part(bytes, self.offset, more);
         let record = match self.dialect {
             None => head(&mut source).map(Record::Head),
-            Some(dialect) => record(&mut source, dialect, forms),
+            Some(dialect) => record(&mut source, dialect),
         };
         let record = match record {
             Err(RdbError { fault: Fault::More, .. }) => return Ok(None),
             record => record?,
         };
         let read = bytes.get(..source.used()).unwrap_or(bytes);
-        let checksum = crc64::update(self.checksum, read);
+        let checksum = match self.takes_any_checksum {
+            true => 0,
+            false => crc64::update(self.checksum, read),
+        };
         match (&record, self.dialect) {
             (Record::Head(dialect), _) => self.dialect = Some(*dialect),
             (Record::End, Some(dialect)) if dialect.version >= CHECKSUM_SINCE => {
@@ -130,7 +151,7 @@ impl Decoder {
                     stored => stored? as u64,
                 };
                 // A server that is told to write no checksum writes zero.
-                if stored != 0 && stored != checksum {
+                if stored != 0 && stored != checksum && !self.takes_any_checksum {
                     return Err(Fault::Checksum.at(start));
                 }
             }
@@ -156,14 +177,12 @@ fn head(source: &mut Source<'_>) -> Result<Dialect, RdbError> {
     Dialect::of(family, version).map_err(|fault| fault.at(start))
 }
 
-fn record<'a>(
-    source: &mut Source<'a>,
-    dialect: Dialect,
-    forms: Forms<'_>,
-) -> Result<Record<'a>, RdbError> {
+fn record<'a>(source: &mut Source<'a>, dialect: Dialect) -> Result<Record<'a>, RdbError> {
     let start = source.place();
     if opens_key(source.peek()?) {
-        return key(source, dialect, forms);
+        let key = key(source, dialect)?;
+        skip::value(source, key.kind)?;
+        return Ok(Record::Key(key));
     }
     Ok(match source.byte()? {
         AUX => Record::Aux(source.string()?, source.string()?),
@@ -180,7 +199,7 @@ fn record<'a>(
                 source.length()?;
                 source.length()?;
                 module::skip_value(source)?;
-                module::name(number)
+                String::from_utf8_lossy(&module::name(number)).into_owned()
             };
             Record::Module(name)
         }
@@ -213,11 +232,37 @@ fn record<'a>(
     })
 }
 
-fn key<'a>(
-    source: &mut Source<'a>,
+/// Makes the value of a key out of the bytes of its record, which stand at `offset` in the file,
+/// and of what is said beside it there.
+///
+/// # Errors
+/// [`RdbError`].
+pub fn read_key<'a>(
+    bytes: &'a [u8],
+    offset: usize,
     dialect: Dialect,
     forms: Forms<'_>,
-) -> Result<Record<'a>, RdbError> {
+) -> Result<(Key<'a>, Loaded), RdbError> {
+    let mut source = Source::part(bytes, offset, 0);
+    let key = key(&mut source, dialect)?;
+    let mut value = read::value(&mut source, key.kind, forms)?;
+    while !source.is_at_end() {
+        let start = source.place();
+        if source.byte()? != AUX {
+            return Err(Fault::Damaged("a value does not end where it should").at(start));
+        }
+        let (field, said) = (source.string()?, source.string()?);
+        value.add(&field, &said, forms.hasher).map_err(|error| error.fault.at(start))?;
+    }
+    Ok((key, value))
+}
+
+/// The name of the key of a record.
+pub(super) fn read_name(bytes: &[u8], dialect: Dialect) -> Result<Cow<'_, [u8]>, RdbError> {
+    key(&mut Source::new(bytes), dialect).map(|key| key.name)
+}
+
+fn key<'a>(source: &mut Source<'a>, dialect: Dialect) -> Result<Key<'a>, RdbError> {
     let (mut deadline, mut idle, mut frequency) = (None, None, None);
     loop {
         let start = source.place();
@@ -232,12 +277,7 @@ fn key<'a>(
             byte => {
                 let kind = dialect.kind(byte).map_err(|fault| fault.at(start))?;
                 let name = source.element()?;
-                let value = match kind {
-                    Kind::Module => Err(module::skip(source)?),
-                    kind => Ok(read::value(source, kind, forms)?),
-                };
-                let key = Key { name, deadline, idle, frequency, value };
-                return Ok(Record::Key(Box::new(key)));
+                return Ok(Key { name, deadline, idle, frequency, kind });
             }
         }
     }

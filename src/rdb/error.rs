@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use crate::rdb::module;
+
 /// Why bytes could not be read, and how far from their start that was seen. Of what stands inside
 /// a packed string it is the place of that string.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -34,6 +36,12 @@ pub enum Fault {
     /// A type of value, or an operation code, that its version does not have.
     #[error("there is no type {0} in this version")]
     UnknownType(u8),
+    /// A value that only a module can read, with the name of its type.
+    #[error("a value of the type {} of a module", String::from_utf8_lossy(.0))]
+    Module([u8; module::NAME_LEN]),
+    /// A number of a database that there is not.
+    #[error("there is no database {0}")]
+    Database(u64),
     /// What is well known and has no place here.
     #[error("{0} cannot be kept by this server")]
     Unsupported(&'static str),
@@ -52,5 +60,24 @@ impl Fault {
     /// The fault with its place.
     pub fn at(self, offset: usize) -> RdbError {
         RdbError { offset, fault: self }
+    }
+
+    /// What helps where it stands in a file.
+    pub fn remedy(self) -> &'static str {
+        match self {
+            Fault::Checksum => {
+                "restore it from a backup, or set rdbchecksum to no to load it as it is"
+            }
+            Fault::Version(_) | Fault::UnknownType(_) => {
+                "have a server that reads it write its commands (BGREWRITEAOF, \
+                 aof-use-rdb-preamble no), or restore it from a backup"
+            }
+            Fault::Unsupported(_) | Fault::Module(_) => {
+                "load it with the server that wrote it, delete what cannot be kept, and save it \
+                 again"
+            }
+            Fault::Database(_) => "set databases as high as it was where the file was written",
+            _ => "restore it from a backup",
+        }
     }
 }

@@ -3,7 +3,8 @@
 //!
 //! ```text
 //! payload, decoder, encoder   a value with its checksum; a file, record by record
-//! read, write                 a value behind its type
+//! cut                         a file as blocks of keys whose values are still to be read
+//! read, skip, write           a value behind its type
 //! beside                      what has no place in a value
 //! listpack, legacy, module    what stands inside a string, or instead of one
 //! source, sink, lzf           lengths and strings
@@ -17,6 +18,7 @@
 
 mod beside;
 mod crc64;
+mod cut;
 mod decoder;
 mod dialect;
 mod encoder;
@@ -30,11 +32,13 @@ mod read;
 #[cfg(test)]
 pub(crate) mod samples;
 mod sink;
+mod skip;
 mod source;
 mod write;
 
 pub use crc64::crc64;
-pub use decoder::{Decoder, Key, Record, opens_key};
+pub use cut::{Cutter, Piece, RawKey, RawKeys, Rules};
+pub use decoder::{Decoder, Key, Record, opens_file, read_key};
 pub use dialect::{Dialect, Family};
 pub use encoder::{Checksum, Records, head, put_aux, put_end, put_sizes};
 pub use error::{Fault, RdbError};

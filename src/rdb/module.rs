@@ -13,11 +13,11 @@ const STRING: u64 = 5;
 
 /// Letters of a name, six bits each; ten bits of a version follow them.
 const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-const NAME_LEN: u32 = 9;
+pub(super) const NAME_LEN: usize = 9;
 const VERSION_BITS: u32 = 10;
 
 /// Reads over the number of a module and its value. Returns the name of the type.
-pub(super) fn skip(source: &mut Source<'_>) -> Result<String, RdbError> {
+pub(super) fn skip(source: &mut Source<'_>) -> Result<[u8; NAME_LEN], RdbError> {
     let name = name(source.length()?);
     skip_value(source)?;
     Ok(name)
@@ -39,12 +39,11 @@ pub(super) fn skip_value(source: &mut Source<'_>) -> Result<(), RdbError> {
 }
 
 /// The name of the type with this number.
-pub(super) fn name(number: u64) -> String {
-    let letter = |place| {
-        let bits = number >> (VERSION_BITS + 6 * (NAME_LEN - 1 - place)) & 0x3f;
-        char::from(LETTERS[bits as usize])
-    };
-    (0..NAME_LEN).map(letter).collect()
+pub(super) fn name(number: u64) -> [u8; NAME_LEN] {
+    std::array::from_fn(|place| {
+        let bits = number >> (VERSION_BITS + 6 * (NAME_LEN - 1 - place) as u32) & 0x3f;
+        LETTERS[bits as usize]
+    })
 }
 
 #[cfg(test)]
@@ -60,7 +59,7 @@ mod tests {
         sink::put_length(&mut out, number << VERSION_BITS | 3);
         out.extend(b"\x01\x05\x02\x40\xff\x03abcd\x04abcdefgh\x05\x03abc\x00");
         let mut source = Source::new(&out);
-        assert_eq!(skip(&mut source), Ok("ReJSON-RL".to_owned()));
+        assert_eq!(skip(&mut source), Ok(*b"ReJSON-RL"));
         assert_eq!(source.used(), out.len());
         for cut in 0..out.len() {
             assert!(skip(&mut Source::new(&out[..cut])).is_err());

@@ -38,6 +38,8 @@ const INT_8: u8 = 0;
 const INT_32: u8 = 2;
 const LZF: u8 = 3;
 
+const UNKNOWN_FORM: &str = "a string has an unknown form";
+
 impl<'a> Source<'a> {
     /// All of these bytes, and no more.
     pub(crate) fn new(bytes: &'a [u8]) -> Source<'a> {
@@ -162,8 +164,24 @@ impl<'a> Source<'a> {
                 let damaged = Fault::Damaged("a compressed string is damaged").at(start);
                 expanded.map(Cow::Owned).ok_or(damaged)
             }
-            Length::Form(_) => Err(Fault::Damaged("a string has an unknown form").at(start)),
+            Length::Form(_) => Err(Fault::Damaged(UNKNOWN_FORM).at(start)),
         }
+    }
+
+    /// Reads over a string, which stays as it is.
+    pub(crate) fn skip_string(&mut self) -> Result<(), RdbError> {
+        let start = self.place();
+        let length = match self.any_length()? {
+            Length::Plain(length) => length,
+            Length::Form(width @ INT_8..=INT_32) => 1 << width,
+            Length::Form(LZF) => {
+                let short = self.length()?;
+                self.length()?;
+                short
+            }
+            Length::Form(_) => return Err(Fault::Damaged(UNKNOWN_FORM).at(start)),
+        };
+        self.take(length).map(drop)
     }
 
     fn any_length(&mut self) -> Result<Length, RdbError> {
@@ -213,6 +231,8 @@ mod tests {
                 let mut source = Source::new(&out);
                 assert_eq!(source.string().as_deref(), Ok(string));
                 assert_eq!(source.used(), out.len());
+                let mut source = Source::new(&out);
+                assert_eq!((source.skip_string(), source.used()), (Ok(()), out.len()));
                 for cut in 0..out.len() {
                     let error = Source::new(&out[..cut]).string().expect_err("it is cut");
                     assert_eq!(error, Fault::Truncated.at(cut));

@@ -151,7 +151,7 @@ impl Fields {
             commandlog_request_larger_than: values.number("commandlog-request-larger-than"),
             daemonize: values.flag("daemonize"),
             databases: values.number("databases"),
-            dbfilename: values.text("dbfilename").to_owned(),
+            dbfilename: values.owned("dbfilename"),
             dir: values.path("dir"),
             enable_debug_command: values.choice("enable-debug-command"),
             enable_module_command: values.choice("enable-module-command"),

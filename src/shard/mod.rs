@@ -116,6 +116,7 @@ mod expire;
 mod gates;
 mod lend;
 pub mod letter;
+pub mod load;
 mod new_base;
 pub mod placement;
 pub mod refusal;

@@ -255,6 +255,11 @@ impl Shard {
         }
     }
 
+    /// Whether what is loaded for a slot concerns this shard.
+    pub(super) fn is_own(&self, slot: u16) -> bool {
+        self.engine.space.has(slot) && !self.rebuilt.spared.contains(&slot)
+    }
+
     /// Keeps the arguments of a record that concern slots which are here and not spared, and finds
     /// the keys among them. Returns false when none do.
     fn keep_own(
@@ -265,14 +270,12 @@ impl Shard {
         spans: &mut Vec<Span>,
         keys: &mut Vec<KeyAt>,
     ) -> bool {
-        let is_own =
-            |slot: u16| self.engine.space.has(slot) && !self.rebuilt.spared.contains(&slot);
         spans.clear();
         match positions::step_of_rest(command) {
             Some((first, step)) => {
                 spans.extend_from_slice(&all[..first.min(all.len())]);
                 for part in all.get(first..).unwrap_or(&[]).chunks(step) {
-                    if is_own(slot::of(part[0].of(bytes))) {
+                    if self.is_own(slot::of(part[0].of(bytes))) {
                         spans.extend_from_slice(part);
                     }
                 }
@@ -283,7 +286,7 @@ impl Shard {
             None => spans.extend_from_slice(all),
         }
         positions::keys_at(command, spans, bytes, &self.env.hasher, keys);
-        keys.iter().all(|key| is_own(key.slot))
+        keys.iter().all(|key| self.is_own(key.slot))
     }
 }
 

@@ -5,8 +5,7 @@ use std::path::Path;
 use super::*;
 use crate::aof::disk::{Disk, Plan};
 use crate::keyspace::saving::{Moment, Pieces};
-use crate::rdb::{Checksum, Decoder, Dialect, Forms, Record};
-use crate::settings::Settings;
+use crate::rdb::{Checksum, Decoder, Dialect, Record};
 use crate::shard::snapshot::{Begun, moment};
 use crate::shard::{SLICE_NS, Ticks};
 use crate::snapshot::file::{About, Place};
@@ -84,12 +83,10 @@ fn save(shards: &mut Shards, number: u32, file: SnapshotFile) -> Outcome {
 }
 
 /// The records of a file but its keys, and how many of those there are.
-fn read(bytes: &[u8], shards: &Shards) -> (Vec<String>, usize) {
-    let settings = Settings::default();
+fn read(bytes: &[u8]) -> (Vec<String>, usize) {
     let (mut decoder, mut said, mut keys) = (Decoder::default(), Vec::new(), 0);
     loop {
-        let forms = Forms::of(&settings, shards.shards[0].hasher());
-        let next = decoder.next(&bytes[decoder.offset()..], 0, forms).expect("it is sound");
+        let next = decoder.next(&bytes[decoder.offset()..], 0).expect("it is sound");
         match next.expect("nothing more comes").0 {
             Record::Key(_) => keys += 1,
             Record::Database(_) => {}
@@ -121,7 +118,7 @@ fn a_snapshot_is_a_file_that_can_be_read() {
         assert_eq!(disk.listing(Path::new(DIRECTORY)), ["dump.rdb"]);
         let bytes = disk.bytes(Path::new(PLACE)).expect("it is there");
         assert_eq!(outcome, Ok(bytes.len() as u64));
-        let (said, keys) = read(&bytes, &shards);
+        let (said, keys) = read(&bytes);
         assert_eq!(
             keys,
             202 + usize::from(lines.len() > 1) + usize::from(dialect == Dialect::TIMED)
@@ -147,7 +144,7 @@ fn a_file_without_a_checksum_ends_in_zeros() {
     save(&mut shards, 1, file(&disk, false)).expect("nothing fails");
     let bytes = disk.bytes(Path::new(PLACE)).expect("it is there");
     assert_eq!(bytes[bytes.len() - 9..], [255, 0, 0, 0, 0, 0, 0, 0, 0]);
-    read(&bytes, &shards);
+    read(&bytes);
     let mut checksum = Checksum::default();
     checksum.add(&bytes);
     assert_ne!(checksum.bytes(), [0; 8]);
@@ -172,7 +169,7 @@ fn whatever_call_fails_the_old_file_stays() {
             if bytes == b"old" {
                 assert!(outcome.is_err(), "call {call}");
             } else {
-                read(&bytes, &shards);
+                read(&bytes);
                 assert_eq!(whole.get_or_insert(bytes.len()), &bytes.len());
             }
             if is_stopped {

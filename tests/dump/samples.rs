@@ -76,12 +76,12 @@ fn run(client: &mut Client, prefix: &str, line: &[Vec<u8>]) {
 }
 
 /// Makes the keys of the list.
-pub(super) fn make_few(client: &mut Client) {
+pub(crate) fn make_few(client: &mut Client) {
     LINES.iter().for_each(|line| run(client, "", &words(line).unwrap()));
 }
 
 /// Makes keys in all forms.
-pub(super) fn make(client: &mut Client) {
+pub(crate) fn make(client: &mut Client) {
     for (prefix, limit) in [("", None), ("one:", Some("1")), ("few:", Some("7"))] {
         for name in LIMITS.iter().filter(|_| limit.is_some()) {
             let reply = client.call(&["CONFIG", "SET", name, limit.unwrap_or_default()]);

@@ -11,33 +11,47 @@ use crate::support::server::{Options, Server};
 use crate::support::wait::{SOON, until};
 
 /// Files of a journal, by name.
-pub(super) type Files = Vec<(String, Vec<u8>)>;
+pub(crate) type Files = Vec<(String, Vec<u8>)>;
 
-/// A peer that writes a journal.
-pub(super) struct Author {
-    pub(super) server: Server,
+/// A peer that writes a journal, and snapshots.
+pub(crate) struct Author {
+    pub(crate) server: Server,
     folder: PathBuf,
+    snapshot: PathBuf,
 }
 
 impl Author {
-    /// Starts the peer, or says that it is missing.
+    /// Starts the peer, or says that it is missing. The base of its journal is commands.
     pub(super) fn start(oracle: Oracle) -> Option<Author> {
+        Author::with_preamble(oracle, "no")
+    }
+
+    /// The same; `yes` makes the base an RDB file.
+    pub(crate) fn with_preamble(oracle: Oracle, preamble: &str) -> Option<Author> {
         let name = format!("foreign-{:016x}", fastrand::u64(..));
         let options = oracle.options()?;
         let server = options
             .with("appendonly yes")
             .with("appendfsync no")
-            .with("aof-use-rdb-preamble no")
+            .with(&format!("aof-use-rdb-preamble {preamble}"))
             .with("aof-timestamp-enabled yes")
             .with(&format!("appenddirname {name}"))
             .start();
         // The peer may live in a root of its own.
-        let folder = PathBuf::from(format!("/proc/{}/root/tmp/{name}", server.pid()));
-        Some(Author { server, folder })
+        let root = PathBuf::from(format!("/proc/{}/root/tmp", server.pid()));
+        let snapshot = root.join(format!("oracle-{}.rdb", server.port));
+        Some(Author { server, folder: root.join(name), snapshot })
+    }
+
+    /// Has it write a snapshot, and gives the file.
+    pub(crate) fn save(&self) -> Vec<u8> {
+        let reply = self.server.client().line("SAVE");
+        assert!(reply.is_ok(), "{reply:?}");
+        fs::read(&self.snapshot).unwrap()
     }
 
     /// What it has written so far. A reply leaves it only when its write is in the file.
-    pub(super) fn files(&self) -> Files {
+    pub(crate) fn files(&self) -> Files {
         let entries = fs::read_dir(&self.folder).unwrap().map(|entry| entry.unwrap());
         let file = |entry: fs::DirEntry| {
             (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap())
@@ -46,7 +60,7 @@ impl Author {
     }
 
     /// What it has when it has read its files itself: what they say, as it means it.
-    pub(super) fn read_back(&self) -> Contents {
+    pub(crate) fn read_back(&self) -> Contents {
         let mut client = self.server.client();
         let reply = client.line("DEBUG LOADAOF");
         assert!(reply.is_ok(), "{reply:?}");
@@ -54,7 +68,7 @@ impl Author {
     }
 
     /// Has it write its files anew, from the data set alone.
-    pub(super) fn rewrite(&self) {
+    pub(crate) fn rewrite(&self) {
         let mut client = self.server.client();
         client.line("BGREWRITEAOF");
         until("the files are rewritten", SOON * 3, || {
@@ -67,6 +81,7 @@ impl Author {
 impl Drop for Author {
     fn drop(&mut self) {
         drop(fs::remove_dir_all(&self.folder));
+        drop(fs::remove_file(&self.snapshot));
     }
 }
 
@@ -79,7 +94,7 @@ pub(super) fn of_lines<L: AsRef<str>>(lines: &[L]) -> Files {
 }
 
 /// A server with a journal that stands on these files; whether it comes up is the test's question.
-pub(super) fn launch(options: &Options, files: &Files) -> Server {
+pub(crate) fn launch(options: &Options, files: &Files) -> Server {
     let mut server = options.clone().journal("no").start();
     server.stop();
     let folder = server.path("appendonlydir");
@@ -91,7 +106,7 @@ pub(super) fn launch(options: &Options, files: &Files) -> Server {
 }
 
 /// A server that has loaded these files.
-pub(super) fn load(options: &Options, files: &Files) -> Server {
+pub(crate) fn load(options: &Options, files: &Files) -> Server {
     let server = launch(options, files);
     server.wait_ready();
     server

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use fastrand::Rng;
 use troupe::route::ShardId;
 use troupe::shard::letter::Letter;
-use troupe::shard::replay::Records;
+use troupe::shard::load::Parcel;
 use troupe::shard::turn::Held;
 use troupe::stream::{Append, Progress};
 
@@ -42,7 +42,7 @@ pub enum Mail {
     /// A shard wants to be rebuilt: the number of its load. To the writer.
     Rebuild(ShardId, u64),
     /// Records for a shard, of this load.
-    Replay(u64, Records),
+    Replay(u64, Parcel),
     /// All records of this load were sent.
     Loaded(u64),
 }

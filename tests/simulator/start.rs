@@ -11,6 +11,7 @@ use troupe::aof::loader::{Loader, Step};
 use troupe::base::hash::Hasher;
 use troupe::base::millis::Millis;
 use troupe::batch::{Batch, Home};
+use troupe::rdb::Rules;
 use troupe::resp::{Decoder, Frames, Limits};
 use troupe::route::Map;
 use troupe::session::{Peer, Session};
@@ -63,7 +64,8 @@ pub fn start(disk: &Disk, map: &Arc<Map>, context: &mut Context) -> Result<Start
     let shards = context.plan.shards;
     let mut threads: Vec<Thread> =
         (0..shards).map(|number| Thread::new(number, map.clone(), context)).collect();
-    let mut reader = Reader::new(Box::new(disk.clone()), directory.files()?, None);
+    let rules = Rules::of(&context.settings, None);
+    let mut reader = Reader::new(Box::new(disk.clone()), directory.files()?, None, rules);
     load(&mut reader, map, &mut threads, context)?;
     let read = reader.end();
     if let Some(torn) = &read.torn {
@@ -99,10 +101,10 @@ fn load(
                 Some(block) => loader.take(block),
                 None => loader.end(),
             },
-            Step::Apply { shard, records } => {
+            Step::Apply { shard, parcel } => {
                 let now = context.now();
-                let refused = threads[usize::from(shard)].shard().replay(&records, now);
-                if let Err(error) = loader.applied(shard, Some(refused)) {
+                let applied = threads[usize::from(shard)].shard().load(&parcel, now);
+                if let Err(error) = loader.applied(shard, Some(applied)) {
                     context.fail(format!("a record of our own is refused: {error}"));
                 }
             }

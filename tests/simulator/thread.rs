@@ -24,6 +24,7 @@ use troupe::parked::Served;
 use troupe::question::{Detail, Question};
 use troupe::route::{Map, ShardId};
 use troupe::shard::letter::Letter;
+use troupe::shard::load::Applied;
 use troupe::shard::turn::Ready;
 use troupe::shard::{Parts, SLICE_NS, Shard, Ticks};
 
@@ -193,11 +194,13 @@ impl Thread {
             Mail::Progress(progress) => {
                 self.shard.progressed(Some(progress), context.steady_ms());
             }
-            Mail::Replay(load, records) if load == self.load => {
+            Mail::Replay(load, parcel) if load == self.load => {
                 let now = context.now();
-                let refused = self.guarded(context, |thread| thread.shard.replay(&records, now));
-                if let Some([first, ..]) = refused.as_deref() {
-                    context.fail(format!("a record of our own is refused: {}", first.1));
+                let applied = self.guarded(context, |thread| thread.shard.load(&parcel, now));
+                if let Some(Applied::Records(refused)) = applied
+                    && let Some((_, first)) = refused.first()
+                {
+                    context.fail(format!("a record of our own is refused: {first}"));
                 }
             }
             Mail::Loaded(load) if load == self.load => {

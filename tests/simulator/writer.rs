@@ -10,8 +10,10 @@ use troupe::aof::load::Reader;
 use troupe::aof::loader::{Loader, Step};
 use troupe::aof::storage::{Storage as _, Work};
 use troupe::aof::writer::{Task, Writer as Core};
+use troupe::rdb::Rules;
 use troupe::route::ShardId;
 use troupe::shard::letter::Letter;
+use troupe::shard::load::Applied;
 use troupe::shard::turn::Held;
 use troupe::stream::Append;
 
@@ -208,7 +210,8 @@ impl Writer {
             Ok(files) => files,
             Err(error) => return self.core.cannot_rebuild(&error.to_string()),
         };
-        let mut reader = Reader::new(Box::new(self.disk.clone()), files, Some(up_to));
+        let rules = Rules::of(&context.settings, None);
+        let mut reader = Reader::new(Box::new(self.disk.clone()), files, Some(up_to), rules);
         let mut loader = Loader::of_one(shard, false);
         let to = Address::Thread(shard);
         loop {
@@ -218,10 +221,10 @@ impl Writer {
                     Ok(None) => loader.end(),
                     Err(error) => return context.fail(format!("a rebuild cannot read: {error}")),
                 },
-                Step::Apply { records, .. } => {
-                    context.send(Address::Loader, to, Mail::Replay(load, records));
+                Step::Apply { parcel, .. } => {
+                    context.send(Address::Loader, to, Mail::Replay(load, parcel));
                     // The shard says itself what it refuses.
-                    let applied = loader.applied(shard, Some(Vec::new()));
+                    let applied = loader.applied(shard, Some(Applied::Records(Vec::new())));
                     applied.expect("nothing is refused");
                 }
                 Step::Done => break,

@@ -13,9 +13,7 @@ use troupe::aof::journal::JournalFigures;
 use troupe::base::millis::Millis;
 use troupe::commands::action::PauseMode;
 use troupe::settings::{Settings, Supervision};
-use troupe::stats::facts::{
-    ActorRow, Clients, Cpu, Facts, JournalFacts, LoadProgress, Memory, Network, Process,
-};
+use troupe::stats::facts::{ActorRow, Clients, Cpu, Facts, JournalFacts, Memory, Network, Process};
 use troupe::stats::gathered::Needs;
 use troupe::stats::rates::{Counters, EVERY_MS, Rates};
 
@@ -180,11 +178,14 @@ impl Admin {
 
     fn journal(&self, now: Millis) -> JournalFacts {
         let figures = self.figures();
-        let loading = self.parts.shared.is_loading.load(Ordering::Relaxed);
+        let loading = &self.parts.shared.loading;
+        let (loaded_keys, loaded_expired) = loading.keys();
         let rewrites = self.rewrites();
         JournalFacts {
             enabled: self.writer().is_some(),
-            loading: loading.then_some(LoadProgress { since: now, ..LoadProgress::default() }),
+            loading: loading.progress(),
+            loaded_keys,
+            loaded_expired,
             failed: figures.fault.as_ref().map(|fault| fault.reason.clone()),
             size_bytes: figures.current_size,
             base_bytes: figures.base_size,

@@ -16,7 +16,7 @@ use troupe::commands::connection::login::REDIS_VERSION;
 use troupe::commands::error::CommandError;
 use troupe::hook::answer::Answer;
 use troupe::keyspace::saving::Moment;
-use troupe::question::Question;
+use troupe::question::{Detail, Question};
 use troupe::resp::Reply;
 use troupe::settings::Settings;
 use troupe::shard::letter::Letter;
@@ -226,7 +226,7 @@ impl Admin {
 
     /// Changes of the data set so far.
     async fn changes(&self) -> u64 {
-        let answers = self.ask_all(Question::Report { latencies: false }).await;
+        let answers = self.ask_all(Question::Report(Detail::Sums)).await;
         let changes = answers.iter().map(|answer| match answer {
             Answer::Report(report) => report.figures.changes,
             _ => 0,

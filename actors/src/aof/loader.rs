@@ -1,4 +1,5 @@
-//! Records of the journal to the shards: all of them at the start, one shard's for a rebuild.
+//! Records of a journal and keys of RDB files to the shards: to all of them at the start, to one
+//! for its rebuild.
 //!
 //! A thread of its own reads and carries out what `troupe::aof::loader` decides; each shard applies
 //! its part, all side by side.
@@ -16,36 +17,54 @@ use troupe::lending::{Lent, Returned};
 use troupe::route::{Map, ShardId};
 use troupe::settings::Renames;
 use troupe::shard::letter::Letter;
-use troupe::shard::refusal::Refusal;
-use troupe::shard::replay::Records;
+use troupe::shard::load::{Applied, Parcel};
 
 use crate::fault;
 use crate::filesystem::Os;
 use crate::message::aof::Rebuild;
-use crate::message::shard::{self, Lend, Replay};
+use crate::message::shard::{self, Lend, Load};
 use crate::post::Post;
+use crate::shared::Shared;
 
 /// How a shard is reached that loads.
 pub struct LoadingShard {
-    /// Records.
-    pub replay: Recipient<Replay>,
+    /// What is its own.
+    pub load: Recipient<Load>,
     /// Slots that it has to give.
     pub lend: Recipient<Lend>,
 }
 
+/// A load at the start.
+pub struct Start {
+    /// Which shard has which slots.
+    pub map: Arc<Map>,
+    /// The names of commands in the journal.
+    pub renames: Renames,
+    /// All of them, in order.
+    pub shards: Vec<LoadingShard>,
+    /// Letters to them.
+    pub post: Arc<Post>,
+    /// Where it is told how far the load is.
+    pub shared: Arc<Shared>,
+    /// Records that are refused are left out.
+    pub skips_refused: bool,
+}
+
 /// What was read at the start.
 pub struct Loaded {
-    /// In figures.
+    /// In figures, and what is for no shard.
     pub read: Read,
+    /// Keys of RDB files that had no elements, and were left out.
+    pub empty_keys: u64,
     /// There are records over several slots, which no rebuild of one shard could apply: the journal
     /// has to be written anew.
     pub is_foreign: bool,
 }
 
-/// Where the records of a shard go, and where its answers come from, oldest first.
+/// Where the parcels of a shard go, and where its answers come from, oldest first.
 struct Lane {
-    replay: Recipient<Replay>,
-    answers: VecDeque<oneshot::Receiver<Vec<(usize, Refusal)>>>,
+    load: Recipient<Load>,
+    answers: VecDeque<oneshot::Receiver<Applied>>,
 }
 
 /// Carries out a load, blocking its thread.
@@ -53,48 +72,46 @@ struct Driver {
     /// The number of the load.
     load: u64,
     lanes: BTreeMap<ShardId, Lane>,
-    /// The others, where all load and slots are brought from one to another.
-    others: Option<Others>,
+    /// What there is where all load.
+    all: Option<All>,
 }
 
-/// How slots are brought from one shard to another.
-struct Others {
+/// All shards: how slots are brought from one to another, and who hears how far the load is.
+struct All {
     /// By shard.
     shards: Vec<LoadingShard>,
     post: Arc<Post>,
+    shared: Arc<Shared>,
 }
 
-/// Reads all files to all shards, on the calling thread, which is none of an actor's.
-///
-/// # Errors
-/// See [`LoadError`].
-pub fn load_all(
-    files: Vec<Listed>,
-    map: Arc<Map>,
-    renames: Renames,
-    shards: Vec<LoadingShard>,
-    post: Arc<Post>,
-    skips_refused: bool,
-) -> Result<Loaded, LoadError> {
-    let lanes = (0..).zip(&shards).map(|(shard, loading)| (shard, Lane::new(&loading.replay)));
-    let lanes = lanes.collect();
-    let mut driver = Driver { load: 0, lanes, others: Some(Others { shards, post }) };
-    let mut loader = Loader::of_all(map, renames, skips_refused);
-    let read = driver.run(&mut loader, Reader::new(Box::new(Os), files, None))?;
-    Ok(Loaded { read, is_foreign: loader.is_foreign() })
+impl Start {
+    /// Reads all files to all shards, on the calling thread, which is none of an actor's.
+    ///
+    /// # Errors
+    /// See [`LoadError`].
+    pub fn load_all(self, reader: Reader) -> Result<Loaded, LoadError> {
+        let Start { map, renames, shards, post, shared, skips_refused } = self;
+        let lanes = (0..).zip(&shards).map(|(shard, loading)| (shard, Lane::new(&loading.load)));
+        let lanes = lanes.collect();
+        let mut driver = Driver { load: 0, lanes, all: Some(All { shards, post, shared }) };
+        let mut loader = Loader::of_all(map, renames, skips_refused);
+        let read = driver.run(&mut loader, reader)?;
+        Ok(Loaded { read, empty_keys: loader.empty_keys(), is_foreign: loader.is_foreign() })
+    }
 }
 
 /// Reads the files up to a place in the last one to one shard, on a thread of its own.
 pub fn spawn_rebuild(files: Vec<Listed>, up_to: u64, rebuild: Rebuild) {
     let name = format!("rebuild-{}", rebuild.shard);
     let spawned = std::thread::Builder::new().name(name).spawn(move || {
-        let Rebuild { load, shard, skips_refused, replay, loaded } = rebuild;
-        let lanes = BTreeMap::from([(shard, Lane::new(&replay))]);
-        let mut driver = Driver { load, lanes, others: None };
+        let Rebuild { load, shard, skips_refused, rules, parcels, loaded } = rebuild;
+        let lanes = BTreeMap::from([(shard, Lane::new(&parcels))]);
+        let mut driver = Driver { load, lanes, all: None };
         let mut loader = Loader::of_one(shard, skips_refused);
-        match driver.run(&mut loader, Reader::new(Box::new(Os), files, Some(up_to))) {
-            Ok(read) => {
-                info!(shard, "{} records read for the rebuild", read.records);
+        let reader = Reader::new(Box::new(Os), files, Some(up_to), rules);
+        match driver.run(&mut loader, reader) {
+            Ok(Read { keys, records, .. }) => {
+                info!(shard, "{keys} keys and {records} records read for the rebuild");
                 loaded.do_send(shard::Loaded { load });
             }
             // A second panic during the rebuild starts another one.
@@ -108,8 +125,8 @@ pub fn spawn_rebuild(files: Vec<Listed>, up_to: u64, rebuild: Rebuild) {
 }
 
 impl Lane {
-    fn new(replay: &Recipient<Replay>) -> Lane {
-        Lane { replay: replay.clone(), answers: VecDeque::new() }
+    fn new(load: &Recipient<Load>) -> Lane {
+        Lane { load: load.clone(), answers: VecDeque::new() }
     }
 }
 
@@ -117,14 +134,19 @@ impl Driver {
     fn run(&mut self, loader: &mut Loader, mut reader: Reader) -> Result<Read, LoadError> {
         loop {
             match loader.next_step() {
-                Step::Read => match reader.next_block()? {
-                    Some(block) => loader.take(block),
-                    None => loader.end(),
-                },
-                Step::Apply { shard, records } => self.apply(shard, records)?,
+                Step::Read => {
+                    match reader.next_block()? {
+                        Some(block) => loader.take(block),
+                        None => loader.end(),
+                    }
+                    if let Some(all) = &self.all {
+                        all.shared.loading.reached(reader.position());
+                    }
+                }
+                Step::Apply { shard, parcel } => self.apply(shard, parcel)?,
                 Step::Wait(shard) => {
                     let left_out = loader.applied(shard, self.answer(shard))?;
-                    left_out.iter().for_each(|record| warn!("{record}"));
+                    left_out.iter().for_each(|what| warn!("{what}"));
                 }
                 Step::Bring { slots, from, to } => self.bring(slots, from, to)?,
                 Step::Done => break,
@@ -136,22 +158,22 @@ impl Driver {
         Ok(reader.end())
     }
 
-    fn apply(&mut self, shard: ShardId, records: Records) -> Result<(), LoadError> {
+    fn apply(&mut self, shard: ShardId, parcel: Parcel) -> Result<(), LoadError> {
         let lane = self.lanes.get_mut(&shard).ok_or(LoadError::Gone)?;
         let (applied, answer) = oneshot::channel();
-        lane.replay.do_send(Replay { load: self.load, records, applied });
+        lane.load.do_send(Load { load: self.load, parcel, applied });
         lane.answers.push_back(answer);
         Ok(())
     }
 
     /// Waits for a shard's oldest answer; none when the shard has ended.
-    fn answer(&mut self, shard: ShardId) -> Option<Vec<(usize, Refusal)>> {
+    fn answer(&mut self, shard: ShardId) -> Option<Applied> {
         self.lanes.get_mut(&shard)?.answers.pop_front()?.blocking_recv().ok()
     }
 
     /// The slots are mail to `to` from now on, ahead of whatever else is sent to it.
     fn bring(&self, slots: Vec<u16>, from: ShardId, to: ShardId) -> Result<(), LoadError> {
-        let Others { shards, post } = self.others.as_ref().ok_or(LoadError::Gone)?;
+        let All { shards, post, .. } = self.all.as_ref().ok_or(LoadError::Gone)?;
         let (lent, receiver) = oneshot::channel();
         let lender = shards.get(usize::from(from)).ok_or(LoadError::Gone)?;
         lender.lend.do_send(Lend { slots, lent });

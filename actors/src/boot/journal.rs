@@ -11,12 +11,12 @@ use troupe::aof::directory::{Directory, Location, Origin};
 use troupe::aof::error::AofError;
 use troupe::aof::increment::Increment;
 use troupe::aof::journal::{Journal, JournalFigures, Sizes};
+use troupe::rdb::Rules;
 use troupe::route::Map;
 use troupe::settings::Settings;
 use troupe::stream::Policy;
 
 use crate::admin::{Started, Writer};
-use crate::aof::loader::{self, LoadingShard};
 use crate::aof::writer::{AofWriter, Parts};
 use crate::clock::Clock;
 use crate::filesystem::Os;
@@ -47,7 +47,9 @@ impl Starter {
         for stray in directory.strays()? {
             warn!("{} is not listed in the manifest and is left alone", stray.display());
         }
-        if directory.origin() != Origin::New && self.read(&directory, settings).await? {
+        if directory.origin() == Origin::New {
+            self.warn_of_snapshot(settings);
+        } else if self.read_journal(&directory, settings).await? {
             return Ok(None);
         }
         directory.delete_history().iter().for_each(|leftover| warn!("{leftover}"));
@@ -66,22 +68,14 @@ impl Starter {
     }
 
     /// Tells whether the journal has to be written anew.
-    async fn read(&self, directory: &Directory, settings: &Settings) -> anyhow::Result<bool> {
-        let (files, map) = (directory.files()?, self.map.clone());
-        let loading = |shard: &Addr<Shard>| LoadingShard {
-            replay: shard.clone().recipient(),
-            lend: shard.clone().recipient(),
-        };
-        let post = self.post.clone();
-        let shards = self.shards.iter().map(loading).collect();
-        let renames = settings.rename_command.clone();
-        let (began, skips_refused) = (self.clock.nanos(), settings.aof_load_skip_refused);
-        let (sender, receiver) = oneshot::channel();
-        std::thread::Builder::new().name("loader".to_owned()).spawn(move || {
-            // The starter waits for it.
-            let _ = sender.send(loader::load_all(files, map, renames, shards, post, skips_refused));
-        })?;
-        let loaded = receiver.await.context("the loader ended without a word")??;
+    async fn read_journal(
+        &self,
+        directory: &Directory,
+        settings: &Settings,
+    ) -> anyhow::Result<bool> {
+        let began = self.clock.nanos();
+        let rules = Rules::of(settings, None);
+        let loaded = self.read(directory.files()?, rules, settings).await?;
         let read = &loaded.read;
         if let Some(torn) = &read.torn {
             torn.mend(&Os, settings.aof_load_truncated)?;

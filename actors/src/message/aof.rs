@@ -6,6 +6,7 @@ use actix::{Message, Recipient};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 use troupe::aof::change::Event;
+use troupe::rdb::Rules;
 use troupe::route::ShardId;
 use troupe::shard::turn::Held;
 use troupe::stream::{self, Policy};
@@ -39,8 +40,10 @@ pub struct Rebuild {
     pub shard: ShardId,
     /// Records that are refused are left out, as at the start.
     pub skips_refused: bool,
-    /// Where its records go.
-    pub replay: Recipient<shard::Replay>,
+    /// By what a base that is an RDB file is read.
+    pub rules: Rules,
+    /// Where what is its own goes.
+    pub parcels: Recipient<shard::Load>,
     /// Who is told at the end.
     pub loaded: Recipient<shard::Loaded>,
 }

@@ -6,8 +6,7 @@ use tokio::sync::oneshot;
 use troupe::hook::answer::Answer;
 use troupe::keyspace::space::Slots;
 use troupe::question::Question;
-use troupe::shard::refusal::Refusal;
-use troupe::shard::replay::Records;
+use troupe::shard::load::{Applied, Parcel};
 use troupe::stream::Progress;
 
 /// A question about the shard; the answer goes back by itself, since a handler never waits.
@@ -51,16 +50,16 @@ pub enum ClientsQuestion {
 #[rtype(result = "()")]
 pub struct Progressed(pub Progress);
 
-/// Records to load.
+/// Records or keys to load.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Replay {
+pub struct Load {
     /// The load that they belong to; those of an earlier one are dropped.
     pub load: u64,
-    /// The records.
-    pub records: Records,
-    /// Told when they are applied: which are not, by their positions.
-    pub applied: oneshot::Sender<Vec<(usize, Refusal)>>,
+    /// What it is.
+    pub parcel: Parcel,
+    /// Told when it is loaded: what of it is not.
+    pub applied: oneshot::Sender<Applied>,
 }
 
 /// Give slots for records that need them at another shard.
@@ -73,7 +72,7 @@ pub struct Lend {
     pub lent: oneshot::Sender<Option<Slots>>,
 }
 
-/// All records of a load were sent: serve from now on.
+/// All of a load was sent: serve from now on.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Loaded {

@@ -87,11 +87,11 @@ fn adopts_a_single_file_of_old_even_when_stopped_in_between() {
         let mut directory = open(&disk).unwrap();
         assert_eq!(directory.origin(), Origin::Adopted);
         let files = directory.files().unwrap();
-        assert_eq!((files[0].length, files[0].is_base, files[0].is_last), (3, true, true));
+        assert_eq!((files[0].length, files[0].role, files[0].is_last), (3, Role::Base, true));
         directory.open_increment().unwrap();
         let files = directory.files().unwrap();
-        assert_eq!((files[0].length, files[0].is_base, files[0].is_last), (3, true, false));
-        assert_eq!((files[1].length, files[1].is_base, files[1].is_last), (0, false, true));
+        assert_eq!((files[0].length, files[0].role, files[0].is_last), (3, Role::Base, false));
+        assert_eq!((files[1].length, files[1].role, files[1].is_last), (0, Role::Increment, true));
         assert_eq!(
             manifest_text(&disk),
             "file appendonly.aof seq 1 type b\nfile appendonly.aof.1.incr.aof seq 1 type i\n"

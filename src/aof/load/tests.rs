@@ -3,6 +3,7 @@
 use super::*;
 use crate::aof::directory::{Directory, Location};
 use crate::aof::disk::Disk;
+use crate::base::millis::Millis;
 
 const DIR: &str = "/data";
 
@@ -46,21 +47,32 @@ fn journal() -> String {
     text
 }
 
-fn listed(is_base: bool, is_last: bool) -> Vec<Listed> {
-    vec![Listed { path: path(), length: 0, is_base, is_last }]
+const RULES: Rules = Rules { databases: 16, checks: true, expired_by: None };
+
+fn listed(disk: &Disk, role: Role, is_last: bool) -> Vec<Listed> {
+    let length = disk.bytes(&path()).map_or(0, |bytes| bytes.len() as u64);
+    vec![Listed { path: path(), length, role, is_last }]
 }
 
-/// All blocks of the files, and the outcome.
+/// The records of a block, if it has any.
+fn records(from: FromFile) -> Option<Block> {
+    match from.content {
+        Content::Records(block) => Some(block),
+        Content::Keys(_) => None,
+    }
+}
+
+/// All blocks of records of the files, and the outcome.
 fn read(
     disk: &Disk,
     files: Vec<Listed>,
     up_to: Option<u64>,
 ) -> (Vec<Block>, Result<Read, AofError>) {
-    let mut reader = Reader::new(Box::new(disk.clone()), files, up_to);
+    let mut reader = Reader::new(Box::new(disk.clone()), files, up_to, RULES);
     let mut blocks = Vec::new();
     loop {
         match reader.next_block() {
-            Ok(Some(from)) => blocks.push(from.block),
+            Ok(Some(from)) => blocks.extend(records(from)),
             Ok(None) => return (blocks, Ok(reader.end())),
             Err(error) => return (blocks, Err(error)),
         }
@@ -86,7 +98,7 @@ fn read_texts(disk: &Disk, files: Vec<Listed>) -> (Vec<String>, Result<Read, Aof
 
 /// Where the units of the last file start, and the outcome.
 fn read_offsets(disk: &Disk) -> (Vec<u64>, Result<Read, AofError>) {
-    let (blocks, outcome) = read(disk, listed(false, true), None);
+    let (blocks, outcome) = read(disk, listed(disk, Role::Increment, true), None);
     let units = blocks.iter().flat_map(|block| &block.units);
     (units.map(|unit| unit.offset).collect(), outcome)
 }
@@ -157,7 +169,7 @@ fn reads_base_and_increments_in_order_and_each_from_database_0() {
     let (_, nothing_of_last) = read(&disk, files.clone(), Some(0));
     assert_eq!(nothing_of_last.unwrap().records, 2);
 
-    let mut reader = Reader::new(Box::new(disk), files.clone(), None);
+    let mut reader = Reader::new(Box::new(disk), files.clone(), None, RULES);
     assert_eq!(*reader.next_block().unwrap().unwrap().path, *files[0].path);
     assert_eq!(*reader.next_block().unwrap().unwrap().path, *files[1].path);
 }
@@ -165,7 +177,7 @@ fn reads_base_and_increments_in_order_and_each_from_database_0() {
 #[test]
 fn a_torn_file_that_is_not_the_last_or_must_not_be_cut_is_refused() {
     let disk = disk_with((command(&["INCR", "x"]) + "*2\r\n$4\r\nIN").as_bytes());
-    let (_, outcome) = read(&disk, listed(false, false), None);
+    let (_, outcome) = read(&disk, listed(&disk, Role::Increment, false), None);
     assert!(matches!(outcome, Err(AofError::TornInside { valid_up_to: 21, .. })), "{outcome:?}");
     let torn = read_offsets(&disk).1.unwrap().torn.unwrap();
     let error = torn.mend(&disk, false).unwrap_err().to_string();
@@ -179,26 +191,123 @@ fn an_rdb_base_is_known_by_its_bytes_and_may_have_records_behind_it() {
     bytes.extend(crate::rdb::crc64(&bytes).to_le_bytes());
     bytes.extend(command(&["INCR", "x"]).as_bytes());
     let disk = disk_with(&bytes);
-    let (texts, outcome) = read_texts(&disk, listed(true, true));
+    let (texts, outcome) = read_texts(&disk, listed(&disk, Role::Base, true));
     assert_eq!((texts.len(), outcome.unwrap().bytes), (1, bytes.len() as u64));
 
-    bytes[9] = 0;
-    disk.put(&path(), &bytes);
-    let error = read(&disk, listed(true, true), None).1.unwrap_err().to_string();
-    assert!(error.contains("aof-use-rdb-preamble"), "{error}");
+    disk.put(&path(), b"REDIS0099\xff");
+    let error = read(&disk, listed(&disk, Role::Base, true), None).1.unwrap_err().to_string();
+    assert!(error.contains("version 99") && error.contains("aof-use-rdb-preamble"), "{error}");
+}
+
+/// A file with two functions, data of a module, and a key that expired at 5 among others.
+fn rdb_file() -> Vec<u8> {
+    let parts: [&[u8]; 7] = [
+        b"REDIS0010\xf5\x03one\xf5\x03two",
+        b"\xf7\x81\x44\x97\x89\x70\xbf\x88\x00\x00\x02\x02\x05\x01x\x00",
+        b"\x00\x01k\x01v",
+        b"\xfc\x05\0\0\0\0\0\0\0\x00\x01l\x01v",
+        b"\xfe\x03\x00\x01m",
+        &[&[0x80, 0, 0x20, 0, 0][..], &[b'x'; 0x0020_0000]].concat(),
+        b"\xff",
+    ];
+    let mut bytes = parts.concat();
+    bytes.extend(crate::rdb::crc64(&bytes).to_le_bytes());
+    bytes
+}
+
+/// The keys of a file, a line each, and the outcome.
+fn read_keys(disk: &Disk, role: Role, rules: Rules) -> (Vec<String>, Result<Read, AofError>) {
+    let mut reader = Reader::new(Box::new(disk.clone()), listed(disk, role, true), None, rules);
+    let mut said = Vec::new();
+    loop {
+        let from = match reader.next_block() {
+            Ok(Some(from)) => from,
+            Ok(None) => {
+                assert_eq!(reader.position(), disk.bytes(&path()).unwrap().len() as u64);
+                return (said, Ok(reader.end()));
+            }
+            Err(error) => return (said, Err(error)),
+        };
+        match from.content {
+            Content::Records(block) => said.push(format!("{} records", block.records.len())),
+            Content::Keys(raw) => {
+                let name = |key| String::from_utf8_lossy(&raw.name_of(key)).into_owned();
+                said.extend(raw.keys.iter().map(|key| format!("{} in {}", name(key), key.db)));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_snapshot_is_read_to_its_end_and_a_base_to_that_of_what_follows() {
+    let mut file = rdb_file();
+    let disk = disk_with(&file);
+    for role in [Role::Snapshot, Role::Base] {
+        let (said, outcome) = read_keys(&disk, role, RULES);
+        assert_eq!(said, ["k in 0", "l in 0", "m in 3"]);
+        let read = outcome.unwrap();
+        assert_eq!((read.keys, read.expired, read.bytes), (3, 0, file.len() as u64));
+        assert_eq!(read.functions, [b"one", b"two"]);
+        assert_eq!(read.modules.len(), 1);
+    }
+    let rules = Rules { expired_by: Some(Millis(5)), ..RULES };
+    let (said, outcome) = read_keys(&disk, Role::Snapshot, rules);
+    assert_eq!((said.len(), outcome.unwrap().expired), (2, 1));
+    file.extend(command(&["INCR", "x"]).as_bytes());
+    disk.put(&path(), &file);
+    let (said, outcome) = read_keys(&disk, Role::Base, RULES);
+    assert_eq!((said.len(), &*said[3]), (4, "1 records"));
+    assert_eq!(outcome.unwrap().records, 1);
+    let (said, outcome) = read_keys(&disk, Role::Snapshot, RULES);
+    assert_eq!((said.len(), outcome.unwrap().records), (3, 0));
+}
+
+#[test]
+fn a_damaged_snapshot_is_refused_with_place_and_remedy() {
+    let mut file = rdb_file();
+    let disk = disk_with(&file);
+    let error = |disk: &Disk| {
+        let (_, outcome) = read_keys(disk, Role::Snapshot, RULES);
+        outcome.unwrap_err().to_string()
+    };
+    let last = file.len() - 1;
+    file[last] ^= 1;
+    disk.put(&path(), &file);
+    let said = error(&disk);
+    let place = format!("/data/x.incr.aof: offset {}: the checksum does not match; ", last - 7);
+    assert!(said.starts_with(&place) && said.ends_with("load it as it is"), "{said}");
+    let rules = Rules { checks: false, ..RULES };
+    assert!(read_keys(&disk, Role::Snapshot, rules).1.is_ok());
+    for length in [0, 5, 9, 10, 60, 1_000, last] {
+        disk.put(&path(), &file[..length]);
+        let said = error(&disk);
+        assert!(said.contains("it ends too early; restore it"), "{length}: {said}");
+    }
+    disk.put(&path(), b"*1\r\n$4\r\nPING\r\n");
+    assert!(error(&disk).contains("this is no RDB file"));
+}
+
+#[test]
+fn a_snapshot_is_found_where_there_is_one() {
+    let disk = disk_with(b"REDIS0010");
+    let found = find_snapshot(&disk, &path()).unwrap().unwrap();
+    assert_eq!((found.length, found.role), (9, Role::Snapshot));
+    assert_eq!(find_snapshot(&disk, Path::new("/data/none.rdb")).unwrap(), None);
 }
 
 #[test]
 fn a_file_that_goes_away_while_it_is_read_is_read_to_its_end() {
     let whole = journal();
     let disk = disk_with(whole.repeat(200).as_bytes());
-    let mut reader = Reader::new(Box::new(disk.clone()), listed(false, true), None);
-    let mut records = reader.next_block().unwrap().unwrap().block.records.len();
+    let files = listed(&disk, Role::Increment, true);
+    let mut reader = Reader::new(Box::new(disk.clone()), files.clone(), None, RULES);
+    let count = |from| records(from).unwrap().records.len();
+    let mut found = count(reader.next_block().unwrap().unwrap());
     disk.remove(&path()).unwrap();
     while let Some(from) = reader.next_block().unwrap() {
-        records += from.block.records.len();
+        found += count(from);
     }
-    assert_eq!(reader.end().records, records as u64);
-    let mut gone = Reader::new(Box::new(disk), listed(false, true), None);
+    assert_eq!(reader.end().records, found as u64);
+    let mut gone = Reader::new(Box::new(disk), files, None, RULES);
     assert!(matches!(gone.next_block(), Err(AofError::Io { operation: "open", .. })));
 }

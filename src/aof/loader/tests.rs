@@ -3,8 +3,9 @@
 use super::*;
 use crate::aof::scan::Scanner;
 use crate::lending::{Lent, Returned};
-use crate::resp::encode;
+use crate::rdb::{Cutter, Piece, Rules};
 use crate::resp::inline::Words;
+use crate::resp::{Span, encode};
 use crate::settings::Settings;
 use crate::shard::Shard;
 use crate::shard::letter::Letter;
@@ -21,7 +22,30 @@ fn block(lines: &[&str]) -> FromFile {
     let mut scanner = Scanner::new(0);
     scanner.feed(&bytes);
     let block = scanner.next_block().unwrap().unwrap();
-    FromFile { path: Path::new("x.aof").into(), block }
+    FromFile { path: Path::new("x.aof").into(), content: Content::Records(block) }
+}
+
+/// The records of a parcel, or the names of its keys, each with its database.
+fn told(parcel: &Parcel) -> String {
+    let mut told = String::new();
+    match parcel {
+        Parcel::Records(records) => {
+            let mut first = 0;
+            for (_, end) in &records.ends {
+                let spans = &records.spans[first as usize..*end as usize];
+                let word = |span: &Span| String::from_utf8_lossy(span.of(&records.bytes));
+                let words: Vec<_> = spans.iter().map(word).collect();
+                told += &format!(" {};", words.join(" "));
+                first = *end;
+            }
+        }
+        Parcel::Keys(raw) => {
+            for key in &raw.keys {
+                told += &format!(" {}@{}", String::from_utf8_lossy(&raw.name_of(key)), key.db);
+            }
+        }
+    }
+    told
 }
 
 /// A load on these shards.
@@ -30,7 +54,7 @@ struct Load {
     store: Shards,
     blocks: VecDeque<FromFile>,
     /// Parcels that the shards have not looked at.
-    mail: Vec<VecDeque<Records>>,
+    mail: Vec<VecDeque<Parcel>>,
     /// Steps so far, a line each.
     story: String,
     left_out: Vec<String>,
@@ -73,20 +97,9 @@ impl Load {
                     Some(block) => self.loader.take(block),
                     None => self.loader.end(),
                 },
-                Step::Apply { shard, records } => {
-                    self.story += &format!("{shard}:");
-                    let mut first = 0;
-                    for (_, end) in &records.ends {
-                        let spans = &records.spans[first as usize..*end as usize];
-                        let words: Vec<_> = spans
-                            .iter()
-                            .map(|span| String::from_utf8_lossy(span.of(&records.bytes)))
-                            .collect();
-                        self.story += &format!(" {};", words.join(" "));
-                        first = *end;
-                    }
-                    self.story += "\n";
-                    self.mail[usize::from(shard)].push_back(records);
+                Step::Apply { shard, parcel } => {
+                    self.story += &format!("{shard}:{}\n", told(&parcel));
+                    self.mail[usize::from(shard)].push_back(parcel);
                 }
                 Step::Bring { slots, from, to } => {
                     assert!(self.mail.iter().all(VecDeque::is_empty), "{}", self.story);
@@ -103,9 +116,9 @@ impl Load {
 
     /// Has a shard apply its oldest parcel.
     fn answer(&mut self, shard: ShardId) -> Result<(), LoadError> {
-        let records = self.mail[usize::from(shard)].pop_front().expect("a parcel is on its way");
-        let refused = self.store.shards[usize::from(shard)].replay(&records, START);
-        let left_out = self.loader.applied(shard, Some(refused))?;
+        let parcel = self.mail[usize::from(shard)].pop_front().expect("a parcel is on its way");
+        let applied = self.store.shards[usize::from(shard)].load(&parcel, START);
+        let left_out = self.loader.applied(shard, Some(applied))?;
         self.left_out.extend(left_out.iter().map(ToString::to_string));
         Ok(())
     }
@@ -196,7 +209,10 @@ fn a_refused_record_ends_the_load_with_its_place() {
 fn a_split_record_that_two_shards_refuse_is_left_out_and_counted_once() {
     let refused: &[&str] = &["MSET a 1 b 2", "SET a 1", "LPUSH a x"];
     let mut load = Load::with(&[refused, refused], true);
-    load.blocks.iter_mut().for_each(|from| from.block.records[0].db = 99);
+    for from in &mut load.blocks {
+        let Content::Records(block) = &mut from.content else { panic!("these are records") };
+        block.records[0].db = 99;
+    }
     load.run().unwrap();
     assert_eq!(load.loader.left_out(), 4);
     let is_named = |text: &String| text.starts_with("x.aof: the record at offset 0 is left out: ");
@@ -221,7 +237,8 @@ fn a_shard_that_goes_away_ends_the_load() {
     // An answer that nobody asked for comes from a shard that was started anew.
     let mut load = Load::of(&[&["SET a 1"]]);
     load.go_on();
-    assert!(matches!(load.loader.applied(0, Some(Vec::new())), Err(LoadError::Gone)));
+    let nothing = Applied::Records(Vec::new());
+    assert!(matches!(load.loader.applied(0, Some(nothing)), Err(LoadError::Gone)));
 }
 
 #[test]
@@ -232,6 +249,53 @@ fn one_shard_alone_gets_all_records_and_takes_what_is_its_own() {
     assert_eq!(load.story, "1: SET a 1; SET b 2; MSET a 3 b 4;\n1: SET c 5;\n");
     assert!(!load.loader.is_foreign());
     assert_eq!(load.store.run("MGET a b c"), "1) \"3\"\n2) (nil)\n3) \"5\"");
+}
+
+/// The keys of an RDB file of these records.
+fn rdb_keys(records: &[&[u8]]) -> FromFile {
+    let mut cutter = Cutter::new(Rules { databases: 16, checks: false, expired_by: None });
+    cutter.feed(&[b"REDIS0010", &records.concat()[..], b"\xff", &[0; 8]].concat());
+    let Ok(Some(Piece::Keys(raw))) = cutter.next_piece(0) else { panic!("there are keys") };
+    FromFile { path: Path::new("x.rdb").into(), content: Content::Keys(raw) }
+}
+
+#[test]
+fn keys_go_where_their_slots_are_ahead_of_the_records_behind_them() {
+    let keys = rdb_keys(&[b"\x00\x01a\x015", b"\x00\x01b\x016", b"\xfe\x02\x00\x01c\x017"]);
+    let mut load = Load::of(&[&["INCR a", "INCR b"]]);
+    load.blocks.push_front(keys);
+    load.run().unwrap();
+    assert_eq!(load.story, "0: b@0\n1: a@0 c@2\n0: INCR b;\n1: INCR a;\n");
+    assert!(!load.loader.is_foreign());
+    assert_eq!(load.store.run("MGET a b c"), "1) \"6\"\n2) \"7\"\n3) (nil)");
+    load.store.run("SELECT 2");
+    assert_eq!(load.store.run("GET c"), "\"7\"");
+}
+
+#[test]
+fn one_shard_alone_gets_all_keys_and_takes_what_is_its_own() {
+    let mut load = Load::new(Loader::of_one(1, false), 2, &[]);
+    load.blocks.push_front(rdb_keys(&[b"\x00\x01a\x015", b"\x00\x01b\x016"]));
+    load.run().unwrap();
+    assert_eq!(load.story, "1: a@0 b@0\n");
+    assert_eq!(load.store.run("MGET a b"), "1) \"5\"\n2) (nil)");
+}
+
+#[test]
+fn a_key_that_is_there_twice_ends_the_load_and_one_without_elements_does_not() {
+    let mut load = Load::of(&[]);
+    load.blocks.push_back(rdb_keys(&[b"\x00\x01a\x015", b"\x02\x01c\x00"]));
+    load.blocks.push_back(rdb_keys(&[b"\x00\x01b\x015", b"\x00\x01a\x016"]));
+    let error = load.run().unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "x.rdb: offset 14: key 'a' of database 0: a key with this name stands there twice; \
+         restore it from a backup"
+    );
+    let named = [
+        "x.rdb: a key is left out: offset 18: key 'c' of database 0: a collection without elements",
+    ];
+    assert_eq!((load.left_out, load.loader.empty_keys()), (named.map(String::from).into(), 1));
 }
 
 /// A journal of another server, in blocks.

@@ -5,7 +5,7 @@ use crate::base::millis::Millis;
 use crate::data::stream::{Id, NOBODY, Pending, Stream};
 use crate::data::{set::Set, zset::Zset};
 use crate::keyspace::object::{Object, Typed};
-use crate::rdb::decoder::{Decoder, Record};
+use crate::rdb::cut::{Cutter, Piece, Rules};
 use crate::rdb::samples::{KINDS, contents, entry, forms, hasher, string, value};
 use crate::rdb::{Fault, Loaded, RdbError};
 
@@ -15,22 +15,12 @@ const RECORDS: Records = Records { compresses: true, piece: 4_096 };
 fn read(bytes: &[u8]) -> Result<Entry, RdbError> {
     let hasher = hasher();
     let file = [&head(Dialect::TIMED), bytes, &[END], &[0; 8]].concat();
-    let mut decoder = Decoder::default();
-    let mut found: Option<(Loaded, Option<Millis>)> = None;
-    loop {
-        let next = decoder.next(&file[decoder.offset()..], 0, forms(&hasher))?;
-        match next.expect("nothing more comes").0 {
-            Record::Key(key) => found = Some((key.value.expect("it is no module"), key.deadline)),
-            Record::Aux(name, value) => {
-                let (loaded, _) = found.as_mut().expect("it stands behind a key");
-                assert!(loaded.add(&name, &value, &hasher)?, "it is one of ours");
-            }
-            Record::End => break,
-            _ => {}
-        }
-    }
-    let (loaded, deadline) = found.expect("there is a key");
-    Ok(loaded.into_entry(b"k", deadline))
+    let mut cutter = Cutter::new(Rules { databases: 16, checks: false, expired_by: None });
+    cutter.feed(&file);
+    let Some(Piece::Keys(raw)) = cutter.next_piece(0)? else { panic!("there is a key") };
+    let [key] = raw.keys[..] else { panic!("there are several keys") };
+    let (key, value) = raw.read(&key, forms(&hasher))?;
+    Ok(value.into_entry(b"k", key.deadline))
 }
 
 /// A key as pieces make it, and how many there were.

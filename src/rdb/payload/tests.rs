@@ -17,7 +17,7 @@ fn load(payload: &[u8]) -> Result<Entry, PayloadError> {
     restore(payload, forms(&hasher)).map(|loaded| loaded.into_entry(b"k", None))
 }
 
-fn unhex(text: &str) -> Vec<u8> {
+pub(in crate::rdb) fn unhex(text: &str) -> Vec<u8> {
     let pairs = text.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair));
     let bytes = pairs.map(|pair| pair.ok().and_then(|pair| u8::from_str_radix(pair, 16).ok()));
     bytes.collect::<Option<_>>().expect("two digits a byte")
@@ -138,7 +138,7 @@ const REDIS_5: &str = concat!(
 
 /// Recorded from Valkey 9.1.2 and Redis 8.0.6, and of what they do not write made by the rules: the
 /// payload, its version, and something that is in it.
-const FOREIGN: &[(&str, u32, &str)] = &[
+pub(in crate::rdb) const FOREIGN: &[(&str, u32, &str)] = &[
     // HSET h a 1 b 2, HPEXPIRE h .. a, by Valkey.
     (
         "16020161c001f9306232a20100000162c002ffffffffffffffff",

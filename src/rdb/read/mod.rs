@@ -130,8 +130,7 @@ pub(super) fn value(
         Kind::Stream(form) => stream::stream(source, form)?,
         Kind::Module => {
             let start = source.place();
-            module::skip(source)?;
-            return Err(Fault::Unsupported("a value of a module").at(start));
+            return Err(Fault::Module(module::skip(source)?).at(start));
         }
     };
     Ok(Loaded::Object(object))

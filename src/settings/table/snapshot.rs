@@ -12,7 +12,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     Setting::of(Kind::Special(Special::FileName), "dbfilename", "dump.rdb")
         .runtime()
         .protected()
-        .doc("Name of the snapshot inside dir."),
+        .doc("Name of the snapshot inside dir; without a journal it is loaded at the start."),
     number("key-load-delay", "0", i32::MIN as i64, i32::MAX as i64, Unit::Micros)
         .runtime()
         .hidden()
@@ -35,7 +35,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         .runtime()
         .accepted(NOT_YET)
         .doc("Refuses snapshots of a later version."),
-    flag("rdbchecksum", "yes").doc("Ends a snapshot with a checksum."),
+    flag("rdbchecksum", "yes").doc("Ends a snapshot with a checksum, and looks at it."),
     flag("rdbcompression", "yes")
         .runtime()
         .doc("Compresses strings in snapshots and in the payloads of DUMP."),

@@ -12,7 +12,7 @@ use crate::base::slot;
 use crate::keyspace::entry::Entry;
 use crate::lending::{Lent, Returned};
 use crate::rdb::samples::contents;
-use crate::rdb::{Decoder as FileDecoder, Dialect, Forms, Record, head, put_end};
+use crate::rdb::{Cutter, Dialect, Forms, Piece, Rules, head, put_end};
 use crate::settings::Settings;
 use crate::testing::{Shards, Still, Store, printed};
 
@@ -124,35 +124,19 @@ impl File {
         file.extend(&self.bytes);
         put_end(&mut file);
         file.extend([0; 8]);
-        let (mut decoder, mut db, mut state) = (FileDecoder::default(), 0, State::new());
-        let mut last = None;
-        loop {
-            let forms = Forms::of(&settings, hasher);
-            let next = decoder.next(&file[decoder.offset()..], 0, forms).expect("it is sound");
-            let record = next.expect("nothing more comes").0;
-            if let Record::Aux(name, value) = &record {
-                let (_, _, loaded): &mut (_, _, crate::rdb::Loaded) =
-                    last.as_mut().expect("it is about a key");
-                assert!(loaded.add(name, value, hasher).expect("it fits"), "it is ours");
-                continue;
-            }
-            if let Some((name, deadline, loaded)) = last.take() {
-                let name: Vec<u8> = name;
-                let there = said(&loaded.into_entry(&name, deadline));
-                let before = state.insert((db, name.clone()), there);
-                assert!(before.is_none(), "{} is there twice", name.escape_ascii());
-            }
-            match record {
-                Record::Database(number) => db = number as u32,
-                Record::Key(key) => {
-                    let value = key.value.expect("it is no module");
-                    last = Some((key.name.into_owned(), key.deadline, value));
-                }
-                Record::End => return state,
-                Record::Head(_) => {}
-                record => panic!("{record:?}"),
+        let mut cutter = Cutter::new(Rules { databases: 16, checks: false, expired_by: None });
+        cutter.feed(&file);
+        let mut state = State::new();
+        while let Some(Piece::Keys(raw)) = cutter.next_piece(0).expect("it is sound") {
+            for at in &raw.keys {
+                let forms = Forms::of(&settings, hasher);
+                let (key, value) = raw.read(at, forms).expect("it is sound");
+                let there = said(&value.into_entry(&key.name, key.deadline));
+                let before = state.insert((at.db, key.name.to_vec()), there);
+                assert!(before.is_none(), "{} is there twice", key.name.escape_ascii());
             }
         }
+        state
     }
 }
 

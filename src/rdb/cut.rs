@@ -1,0 +1,441 @@
+//! A file cut up: blocks of its keys, whose values can be read apart from each other, on as many
+//! threads as are wanted.
+//!
+//! The cutter is fed the file as it comes from the disk, at any boundary. It reads names and
+//! deadlines, and reads over values. Keys of one block share its bytes, so handing them out copies
+//! nothing. A key and what is said beside it ([`beside`](crate::rdb::beside)) stay together.
+//!
+//! Memory: what is fed and not yet given back, at most one key plus one block, or twice the key
+//! where it is longer.
+
+use bytes::{Bytes, BytesMut};
+
+use crate::base::millis::Millis;
+use crate::base::slot;
+use crate::rdb::beside::is_beside;
+use crate::rdb::decoder::{self, AUX, Decoder, Key, Record};
+use crate::rdb::dialect::Dialect;
+use crate::rdb::error::{Fault, RdbError};
+use crate::rdb::read::{Forms, Loaded};
+use crate::settings::Settings;
+
+/// Keys of one block: a shard makes so many small values in about a millisecond.
+const KEYS_MAX: usize = 2048;
+
+/// What is kept of a file, and what is looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    /// How many databases there are.
+    pub databases: u32,
+    /// The checksum at the end has to be right.
+    pub checks: bool,
+    /// Keys that have expired by then are left out. None keeps them: what follows the file may
+    /// need them.
+    pub expired_by: Option<Millis>,
+}
+
+impl Rules {
+    /// As the settings say.
+    pub fn of(settings: &Settings, expired_by: Option<Millis>) -> Rules {
+        Rules { databases: settings.databases, checks: settings.rdbchecksum, expired_by }
+    }
+}
+
+/// Keys as they stand in a file. Copies share the bytes.
+#[derive(Clone, Debug)]
+pub struct RawKeys {
+    bytes: Bytes,
+    /// Where the bytes begin in the file.
+    offset: usize,
+    dialect: Dialect,
+    /// The keys, in the order of the file.
+    pub keys: Vec<RawKey>,
+}
+
+/// Where a key stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RawKey {
+    /// Its database.
+    pub db: u32,
+    /// Its slot.
+    pub slot: u16,
+    /// Its record in the bytes of the block, with what is said beside it.
+    start: usize,
+    end: usize,
+}
+
+/// A piece of a file.
+#[derive(Debug)]
+pub enum Piece {
+    /// Some keys.
+    Keys(RawKeys),
+    /// The source of a library of functions.
+    Function(Vec<u8>),
+    /// Data of a module that are about no key. They were read over.
+    Module(String),
+    /// The end of the file.
+    End,
+}
+
+/// Cuts a file up.
+#[derive(Debug)]
+pub struct Cutter {
+    decoder: Decoder,
+    rules: Rules,
+    db: u32,
+    buffer: BytesMut,
+    /// With fewer bytes in the buffer than this the next record is not tried again.
+    enough: usize,
+    /// What comes behind the keys that were given last.
+    next: Option<Piece>,
+    expired: u64,
+}
+
+impl RawKeys {
+    /// The same without keys.
+    pub fn without_keys(&self) -> RawKeys {
+        RawKeys { bytes: self.bytes.clone(), keys: Vec::new(), ..*self }
+    }
+
+    /// Where a key begins in the file.
+    pub fn offset_of(&self, key: &RawKey) -> usize {
+        self.offset + key.start
+    }
+
+    /// The name of a key; nothing where it cannot be read.
+    pub fn name_of(&self, key: &RawKey) -> Vec<u8> {
+        decoder::read_name(self.bytes_of(key), self.dialect).unwrap_or_default().into_owned()
+    }
+
+    fn bytes_of(&self, key: &RawKey) -> &[u8] {
+        self.bytes.get(key.start..key.end).unwrap_or_default()
+    }
+
+    /// Reads one of the keys with its value.
+    ///
+    /// # Errors
+    /// [`RdbError`].
+    pub fn read(&self, key: &RawKey, forms: Forms<'_>) -> Result<(Key<'_>, Loaded), RdbError> {
+        decoder::read_key(self.bytes_of(key), self.offset_of(key), self.dialect, forms)
+    }
+}
+
+impl Cutter {
+    /// For a file of which nothing was read.
+    pub fn new(rules: Rules) -> Cutter {
+        Cutter {
+            decoder: if rules.checks { Decoder::default() } else { Decoder::unchecked() },
+            rules,
+            db: 0,
+            buffer: BytesMut::new(),
+            enough: 0,
+            next: None,
+            expired: 0,
+        }
+    }
+
+    /// Takes the next bytes of the file. [`Cutter::next_piece`] is to be called until it has no
+    /// more.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// The next piece; none when more bytes are needed. `more` others are still to come, or fewer.
+    ///
+    /// # Errors
+    /// [`RdbError`]. Nothing more can be read then.
+    pub fn next_piece(&mut self, more: u64) -> Result<Option<Piece>, RdbError> {
+        if let Some(next) = self.next.take() {
+            return Ok(Some(next));
+        }
+        if self.buffer.len() < self.enough && more > 0 {
+            return Ok(None);
+        }
+        let (offset, mut at, mut keys) = (self.decoder.offset(), 0, Vec::new());
+        // Where the last key begins, and the decoder there, while something beside it may come.
+        let mut open: Option<(usize, Decoder)> = None;
+        self.enough = 0;
+        let piece = loop {
+            let may_be_beside = self.buffer.get(at).is_none_or(|byte| *byte == AUX);
+            let last = open.take_if(|_| may_be_beside);
+            if keys.len() >= KEYS_MAX && last.is_none() {
+                break None;
+            }
+            let (start, ahead) = (at, self.decoder);
+            let Some((record, len)) = self.decoder.next(&self.buffer[at..], more)? else {
+                if let Some((start, decoder)) = last {
+                    (at, self.decoder) = (start, decoder);
+                    keys.pop();
+                }
+                self.enough = 2 * (self.buffer.len() - at);
+                break None;
+            };
+            at += len;
+            match record {
+                Record::Key(key) if is_expired(&key, self.rules) => self.expired += 1,
+                Record::Key(key) => {
+                    let slot = slot::of(&key.name);
+                    keys.push(RawKey { db: self.db, slot, start, end: at });
+                    open = Some((start, ahead));
+                }
+                Record::Aux(name, _) if is_beside(&name) => {
+                    if let (Some(last), Some(key)) = (last, keys.last_mut()) {
+                        key.end = at;
+                        open = Some(last);
+                    }
+                }
+                Record::Database(number) => {
+                    let db = u32::try_from(number).ok().filter(|db| *db < self.rules.databases);
+                    self.db = db.ok_or(Fault::Database(number).at(offset + start))?;
+                }
+                Record::Function(source) => break Some(Piece::Function(source.into_owned())),
+                Record::Module(name) => break Some(Piece::Module(name)),
+                Record::End => break Some(Piece::End),
+                Record::Head(_) | Record::Aux(..) | Record::Sizes(..) | Record::Slots => {}
+            }
+        };
+        let bytes = self.buffer.split_to(at).freeze();
+        let dialect = self.decoder.dialect().filter(|_| !keys.is_empty());
+        let Some(dialect) = dialect else { return Ok(piece) };
+        self.next = piece;
+        Ok(Some(Piece::Keys(RawKeys { bytes, offset, dialect, keys })))
+    }
+
+    /// How many keys were left out because they had expired.
+    pub fn expired(&self) -> u64 {
+        self.expired
+    }
+
+    /// Behind [`Piece::End`]: where the file ended, and what was fed from behind that.
+    pub fn into_rest(self) -> (usize, BytesMut) {
+        (self.decoder.offset(), self.buffer)
+    }
+}
+
+fn is_expired(key: &Key<'_>, rules: Rules) -> bool {
+    let expired_by = rules.expired_by;
+    key.deadline.is_some_and(|deadline| expired_by.is_some_and(|by| deadline <= by))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keyspace::entry::{Entry, NewValue};
+    use crate::keyspace::saving::Format as _;
+    use crate::rdb::decoder::END;
+    use crate::rdb::encoder::{Checksum, Records, head, put_aux, put_end, put_sizes};
+    use crate::rdb::payload::tests::{FOREIGN, unhex};
+    use crate::rdb::samples::{KINDS, contents, entry, forms, hasher, value};
+
+    const RULES: Rules = Rules { databases: 16, checks: true, expired_by: None };
+
+    /// A database, and what a key of it holds.
+    type Said = (u32, Vec<String>);
+
+    /// A file with its end.
+    fn ended(mut file: Vec<u8>) -> Vec<u8> {
+        put_end(&mut file);
+        let mut checksum = Checksum::default();
+        checksum.add(&file);
+        file.extend(checksum.bytes());
+        file
+    }
+
+    /// A file with keys of every type in two databases, one of them long, and what is in them.
+    fn file() -> (Vec<u8>, Vec<Said>) {
+        let mut random = fastrand::Rng::with_seed(1);
+        let (records, mut file) = (Records::new(true), head(Dialect::TIMED).to_vec());
+        put_aux(&mut file, b"redis-bits", b"64");
+        let mut said = Vec::new();
+        for db in [0, 5] {
+            put_sizes(&mut file, db, u64::from(KINDS) + 1, 0);
+            let long: Vec<u8> = (0..5_000).map(|_| random.u8(..)).collect();
+            let long = Entry::new(b"k", NewValue::Bytes(&long), None, 0);
+            let others = (0..KINDS).map(|kind| entry(value(kind, 5, &mut random)));
+            for entry in others.chain([long]) {
+                records.key(&mut file, &entry);
+                said.push((db, contents(&entry)));
+            }
+        }
+        (ended(file), said)
+    }
+
+    /// Cuts a file that comes `step` bytes at a time. Returns what it holds, and what is behind it.
+    fn cut(file: &[u8], step: usize, rules: Rules) -> Result<(Vec<Said>, Vec<u8>), RdbError> {
+        let hasher = hasher();
+        let (mut cutter, mut chunks, mut said) = (Cutter::new(rules), file.chunks(step), vec![]);
+        let mut more = file.len();
+        loop {
+            match cutter.next_piece(more as u64)? {
+                Some(Piece::Keys(raw)) => {
+                    for key in &raw.keys {
+                        assert_eq!(key.slot, slot::of(b"k"));
+                        let (head, value) = raw.read(key, forms(&hasher))?;
+                        let entry = value.into_entry(&head.name, head.deadline);
+                        said.push((key.db, contents(&entry)));
+                    }
+                }
+                Some(Piece::Function(source)) => said.push((99, vec![format!("{source:?}")])),
+                Some(Piece::Module(name)) => said.push((99, vec![name])),
+                Some(Piece::End) => {
+                    let (offset, rest) = cutter.into_rest();
+                    assert!(file[offset..].starts_with(&rest));
+                    return Ok((said, rest.to_vec()));
+                }
+                None => {
+                    let chunk = chunks.next().expect("it is asked for no more than there is");
+                    cutter.feed(chunk);
+                    more -= chunk.len();
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_in_pieces_of_any_length_is_the_same() {
+        let (mut file, wanted) = file();
+        file.extend(b"*1\r\n");
+        for step in [1, 2, 7, 100, 4_000, file.len()] {
+            let (said, rest) = cut(&file, step, RULES).expect("it is sound");
+            assert_eq!(said, wanted, "{step}");
+            assert!(b"*1\r\n".starts_with(&rest) && (step < file.len() || !rest.is_empty()));
+        }
+    }
+
+    /// A record that is not whole is tried again with twice as many bytes.
+    #[test]
+    fn a_long_record_is_read_over_a_few_times() {
+        let (file, _) = file();
+        let (mut cutter, mut tries, mut more) = (Cutter::new(RULES), 0, file.len());
+        for byte in file.chunks(1) {
+            cutter.feed(byte);
+            more -= 1;
+            let is_tried = cutter.buffer.len() >= cutter.enough;
+            let piece = cutter.next_piece(more as u64).expect("it is sound");
+            tries += usize::from(is_tried && piece.is_none());
+        }
+        assert!(tries < 500, "{tries} times for {} bytes", file.len());
+    }
+
+    #[test]
+    fn what_expired_is_left_out_and_counted() {
+        let mut file = b"REDIS0010".to_vec();
+        for (name, deadline) in [(b'a', 5_i64), (b'b', 10), (b'c', 11)] {
+            file.push(0xfc);
+            file.extend(deadline.to_le_bytes());
+            file.extend([0, 1, name, 1, b'v']);
+        }
+        file.extend([0, 1, b'd', 1, b'v', 0xff, 0, 0, 0, 0, 0, 0, 0, 0]);
+        let cut = |expired_by| {
+            let mut cutter = Cutter::new(Rules { expired_by, ..RULES });
+            cutter.feed(&file);
+            let Ok(Some(Piece::Keys(raw))) = cutter.next_piece(0) else { panic!("there are keys") };
+            assert!(matches!(cutter.next_piece(0), Ok(Some(Piece::End))));
+            (raw.keys.len(), cutter.expired())
+        };
+        assert_eq!(cut(None), (4, 0));
+        assert_eq!(cut(Some(Millis(10))), (2, 2));
+        assert_eq!(cut(Some(Millis(1 << 50))), (1, 3));
+    }
+
+    #[test]
+    fn what_is_no_key_comes_apart() {
+        let parts: [&[u8]; 5] = [
+            b"REDIS0010",
+            b"\xf5\x03lib",
+            b"\x00\x01k\x01v",
+            b"\xf7\x81\x44\x97\x89\x70\xbf\x88\x00\x00\x02\x02\x05\x01x\x00",
+            b"\x00\x01k\x01w\xff\x00\x00\x00\x00\x00\x00\x00\x00",
+        ];
+        let (said, _) = cut(&parts.concat(), 9, RULES).expect("it is sound");
+        let kinds: Vec<u32> = said.iter().map(|(db, _)| *db).collect();
+        assert_eq!(kinds, [99, 0, 99, 0], "{said:?}");
+    }
+
+    #[test]
+    fn a_database_that_there_is_not_and_damage_are_errors() {
+        let error = |file: &[u8], rules| cut(file, 3, rules).expect_err("it is wrong");
+        let rules = Rules { databases: 5, ..RULES };
+        let (mut whole, _) = file();
+        assert_eq!(error(&whole, rules).fault, Fault::Database(5));
+        for end in 0..whole.len() {
+            assert_eq!(error(&whole[..end], RULES).fault, Fault::Truncated, "{end}");
+        }
+        let last = whole.len() - 1;
+        whole[last] ^= 1;
+        assert_eq!(error(&whole, RULES), Fault::Checksum.at(whole.len() - 8));
+        assert!(cut(&whole, 3, Rules { checks: false, ..RULES }).is_ok());
+    }
+
+    /// About 64 KiB with values of every type of every dialect, each with its own name; their
+    /// checksums are not looked at. The first is as we write it, the others as other servers do.
+    fn files() -> Vec<Vec<u8>> {
+        let mut random = fastrand::Rng::with_seed(4);
+        let (records, mut file) = (Records::new(true), head(Dialect::TIMED).to_vec());
+        for round in 0.. {
+            let object = value(round % KINDS, [3, 30, 200][usize::from(round) % 3], &mut random);
+            let name = format!("key:{round}").into_bytes();
+            let entry = Entry::new(&name, NewValue::Object(object), Some(Millis(1 << 42)), 0);
+            records.key(&mut file, &entry);
+            if file.len() > 64 << 10 {
+                break;
+            }
+        }
+        let mut files = vec![ended(file)];
+        for (number, (hex, version, _)) in FOREIGN.iter().enumerate() {
+            let word = if *version < 80 { "REDIS0" } else { "VALKEY" };
+            let mut file = format!("{word}{version:03}").into_bytes();
+            let value = unhex(hex);
+            file.extend([value[0], 1, number as u8]);
+            file.extend(&value[1..]);
+            file.extend([END, 0, 0, 0, 0, 0, 0, 0, 0]);
+            files.push(file);
+        }
+        files
+    }
+
+    /// Every file is read, or refused inside of it, with any of its bytes changed.
+    /// `TROUPE_DAMAGE=all` changes each byte, otherwise it is one of so many.
+    #[test]
+    fn files_with_any_byte_changed_are_read_or_refused() {
+        let step = if std::env::var("TROUPE_DAMAGE").is_ok_and(|it| it == "all") { 1 } else { 97 };
+        let mut random = fastrand::Rng::with_seed(5);
+        let (hasher, rules) = (hasher(), Rules { checks: false, ..RULES });
+        let read = |file: &[u8]| -> Result<usize, RdbError> {
+            let (mut cutter, mut keys) = (Cutter::new(rules), 0);
+            cutter.feed(file);
+            loop {
+                match cutter.next_piece(0)? {
+                    Some(Piece::Keys(raw)) => {
+                        for key in &raw.keys {
+                            let (head, value) = raw.read(key, forms(&hasher))?;
+                            drop(value.into_entry(&head.name, head.deadline));
+                            keys += 1;
+                        }
+                    }
+                    Some(Piece::End) => return Ok(keys),
+                    _ => {}
+                }
+            }
+        };
+        let (mut refused, mut taken) = (0, 0);
+        for (number, file) in files().iter().enumerate() {
+            assert!(read(file).is_ok_and(|keys| keys > 0), "file {number}");
+            let step = if number == 0 { step } else { 1 };
+            for at in (0..file.len()).step_by(step) {
+                for change in [0xff, 1 << random.u8(..8), random.u8(1..)] {
+                    let mut changed = file.clone();
+                    changed[at] ^= change;
+                    match read(&changed) {
+                        Ok(_) => taken += 1,
+                        Err(error) => {
+                            refused += 1;
+                            assert!(error.offset <= file.len(), "file {number}, {at}: {error}");
+                        }
+                    }
+                }
+            }
+        }
+        assert!(refused > 1_000 && taken > 100, "{refused} refused, {taken} taken");
+    }
+}

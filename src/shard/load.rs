@@ -1,0 +1,188 @@
+//! What a load hands to a shard: records of a journal, or keys of an RDB file whose values are
+//! still to be made.
+//!
+//! Keys go straight into their slots. That is no change of the data set: nobody hears of it, and
+//! nobody watches a key or waits for one where a shard loads.
+
+use std::fmt;
+
+use crate::base::millis::Millis;
+use crate::keyspace::key::Key;
+use crate::rdb::{Fault, Forms, RawKey, RawKeys};
+use crate::shard::Shard;
+use crate::shard::execute::Engine;
+use crate::shard::refusal::Refusal;
+use crate::shard::replay::Records;
+
+/// How much of a key is shown, in bytes.
+const SHOWN_MAX: usize = 128;
+
+/// What a shard is to load.
+#[derive(Clone, Debug)]
+pub enum Parcel {
+    /// Records of a journal.
+    Records(Records),
+    /// Keys of a file.
+    Keys(RawKeys),
+}
+
+/// What of a parcel is not loaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// These records, by their positions.
+    Records(Vec<(usize, Refusal)>),
+    /// These keys. What follows one that [`KeyFault::ends_load`] is not loaded either.
+    Keys(Vec<KeyFault>),
+}
+
+/// A key of a file that is not loaded. `Display` says it all, save the file and what helps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyFault {
+    offset: usize,
+    db: u32,
+    name: Vec<u8>,
+    fault: Fault,
+}
+
+impl KeyFault {
+    /// Whether the file is not to be loaded because of it. Servers of old have written keys without
+    /// elements, which are left out.
+    pub fn ends_load(&self) -> bool {
+        self.fault != Fault::Empty
+    }
+
+    /// What helps.
+    pub fn remedy(&self) -> &'static str {
+        self.fault.remedy()
+    }
+}
+
+impl fmt::Display for KeyFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let KeyFault { offset, db, name, fault } = self;
+        let shown = name.get(..SHOWN_MAX).unwrap_or(name).escape_ascii();
+        write!(f, "offset {offset}: key '{shown}' of database {db}: {fault}")
+    }
+}
+
+impl Shard {
+    /// Loads what is this shard's own of a parcel. `now` is the time of the load.
+    pub fn load(&mut self, parcel: &Parcel, now: Millis) -> Applied {
+        match parcel {
+            Parcel::Records(records) => Applied::Records(self.replay(records, now)),
+            Parcel::Keys(keys) => Applied::Keys(self.put_keys(keys, now)),
+        }
+    }
+
+    fn put_keys(&mut self, raw: &RawKeys, now: Millis) -> Vec<KeyFault> {
+        let mut faults = Vec::new();
+        for key in &raw.keys {
+            if !self.is_own(key.slot) {
+                continue;
+            }
+            let Err((offset, fault)) = self.put_key(raw, key, now) else { continue };
+            let fault = KeyFault { offset, db: key.db, name: raw.name_of(key), fault };
+            let is_over = fault.ends_load();
+            faults.push(fault);
+            if is_over {
+                break;
+            }
+        }
+        faults
+    }
+
+    /// Makes a value and puts it in under its key; or says what is wrong, and where.
+    fn put_key(&mut self, raw: &RawKeys, at: &RawKey, now: Millis) -> Result<(), (usize, Fault)> {
+        let forms = Forms::of(&self.env.settings, &self.env.hasher);
+        let (key, value) = raw.read(at, forms).map_err(|error| (error.offset, error.fault))?;
+        let Engine { space, tools, .. } = &mut self.engine;
+        let mut entry = value.into_entry(&key.name, key.deadline);
+        tools.clock.start_as(&mut entry, now, key.idle, key.frequency);
+        let key = Key::new(&key.name, &self.env.hasher);
+        let is_new = space.change(at.db, key, |table, hasher| {
+            table.upsert(key.in_table(), hasher, |there| there.is_none().then_some(entry))
+        });
+        let is_twice = is_new == Some(false);
+        let twice = (raw.offset_of(at), Fault::Twice("a key with this name"));
+        if is_twice { Err(twice) } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rdb::{Cutter, Piece, Rules};
+    use crate::testing::{START, Store};
+
+    /// The keys of a file of these records.
+    fn keys(records: &[&[u8]]) -> RawKeys {
+        let mut cutter = Cutter::new(Rules { databases: 16, checks: false, expired_by: None });
+        cutter.feed(b"REDIS0010");
+        records.iter().for_each(|record| cutter.feed(record));
+        cutter.feed(&[0xff, 0, 0, 0, 0, 0, 0, 0, 0]);
+        match cutter.next_piece(0) {
+            Ok(Some(Piece::Keys(keys))) => keys,
+            other => panic!("there are keys: {other:?}"),
+        }
+    }
+
+    fn load(store: &mut Store, records: &[&[u8]]) -> Vec<String> {
+        match store.shard.load(&Parcel::Keys(keys(records)), START) {
+            Applied::Keys(faults) => faults.iter().map(ToString::to_string).collect(),
+            other => panic!("these are keys: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn keys_are_put_in_with_what_is_known_of_them_and_nobody_hears_of_it() {
+        let mut store = Store::new();
+        let deadline = (START.0 + 5_000).to_le_bytes();
+        let records: [&[u8]; 6] = [
+            b"\x00\x01k\x01v",
+            b"\xfe\x03",
+            b"\xfc",
+            &deadline,
+            b"\xf8\x07\x00\x01k\xc0\x05",
+            b"\x02\x01s\x02\x01a\x01b",
+        ];
+        assert_eq!(load(&mut store, &records), [""; 0]);
+        assert_eq!(store.effects(), "");
+        assert_eq!(store.run("GET k"), "\"v\"");
+        store.run("SELECT 3");
+        assert_eq!(store.run("OBJECT IDLETIME k"), "(integer) 7");
+        assert_eq!(store.run("PTTL k"), "(integer) 5000");
+        assert_eq!(
+            (store.run("INCR k"), store.run("SCARD s")),
+            ("(integer) 6".into(), "(integer) 2".into())
+        );
+        store.tick(5_000);
+        assert_eq!(store.run("EXISTS k"), "(integer) 0");
+    }
+
+    #[test]
+    fn a_key_that_is_there_twice_or_damaged_ends_the_load_with_its_place() {
+        let mut store = Store::new();
+        let records: [&[u8]; 3] = [b"\x00\x01k\x01v", b"\x00\x01k\x01w", b"\x00\x01l\x01v"];
+        let said = load(&mut store, &records);
+        assert_eq!(
+            said,
+            ["offset 14: key 'k' of database 0: a key with this name stands there twice"]
+        );
+        assert_eq!(
+            (store.run("GET k"), store.run("EXISTS l")),
+            ("\"v\"".into(), "(integer) 0".into())
+        );
+        let said = load(&mut Store::new(), &[b"\x0b\x01s\x02xx", b"\x00\x01k\x01v"]);
+        assert_eq!(said, ["offset 12: key 's' of database 0: an intset is damaged"]);
+    }
+
+    #[test]
+    fn keys_without_elements_are_left_out_and_named() {
+        let mut store = Store::new();
+        let records: [&[u8]; 3] = [b"\x02\x01s\x00", b"\x00\x01k\x01v", b"\x04\x01h\x00"];
+        let said = load(&mut store, &records);
+        assert_eq!(said.len(), 2, "{said:?}");
+        assert_eq!(said[0], "offset 13: key 's' of database 0: a collection without elements");
+        assert_eq!(store.run("DBSIZE"), "(integer) 1");
+    }
+}
