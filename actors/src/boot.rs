@@ -227,11 +227,13 @@ fn start_snapshots(
 type ShardActors = Vec<Addr<Shard>>;
 
 fn start_shards(
-    (settings, map): (&Arc<Settings>, &Arc<Map>),
+    settings: &Arc<Settings>,
+    map: &Arc<Map>,
     shared: &Arc<Shared>,
     guardian: &Recipient<Restarted>,
     clock: &Clock,
-    (post, mails): (&Arc<Post>, &Mails),
+    post: &Arc<Post>,
+    mails: &Mails,
 ) -> anyhow::Result<(Vec<Arbiter>, ShardActors)> {
     let mut random = fastrand::Rng::new();
     let ids = LogIds::default();

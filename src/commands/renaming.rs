@@ -15,7 +15,6 @@ const NAME_TAKEN: &str = "Target command name already exists";
 const ABSENT: &[&str] = &[
     "acl",
     "bgrewriteaof",
-    "bgsave",
     "clusterscan",
     "eval",
     "eval_ro",
@@ -32,7 +31,6 @@ const ABSENT: &[&str] = &[
     "punsubscribe",
     "replconf",
     "replicaof",
-    "save",
     "script",
     "slaveof",
     "spublish",

@@ -29,6 +29,7 @@
 //!                |  run:  call after call, batch after batch; replies go into their batch
 //!                |  end:
 //!                |    1. append   effects ----------------------> the journal's writer
+//!                |                pieces of a snapshot --------> its writer
 //!                |    2. pushes   what clients did not ask for --> clients of this thread
 //!                |    3. letters  batches, loans, moved slots ---> other shards
 //!                |    4. moved    slots that have come here -----> the router

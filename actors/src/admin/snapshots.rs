@@ -184,9 +184,8 @@ impl Admin {
             if saves.since.is_some() {
                 return Err(IN_PROGRESS);
             }
-            saves.is_scheduled = false;
-            (saves.since, saves.last_try) = (Some(self.parts.clock.now()), saves.since);
-            saves.last_try = saves.since;
+            let now = self.parts.clock.now();
+            (saves.since, saves.last_try, saves.is_scheduled) = (Some(now), Some(now), false);
         }
         info!("Background saving started");
         let changes = self.changes().await;

@@ -15,7 +15,7 @@ pub(super) use stream::raw_id;
 use thiserror::Error;
 
 use crate::data::Collection;
-use crate::data::hash::Hash;
+use crate::data::hash::{Hash, Item};
 use crate::data::list::List;
 use crate::data::set::Set;
 use crate::data::stream::{Id, Stream};
@@ -110,6 +110,11 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
+    /// Whether there is but one piece: then elements need no order.
+    fn is_whole(&self) -> bool {
+        self.end == usize::MAX
+    }
+
     /// Whether the piece ends here.
     fn is_full(&self) -> bool {
         self.out.len() >= self.end
@@ -163,7 +168,7 @@ impl Writer<'_> {
 
     /// A string of which a piece cannot have all is not compressed.
     fn long_string(&mut self, string: Value<'_>, from: &Point) -> Option<Point> {
-        let (Value::Bytes(bytes), true) = (string, self.end < usize::MAX) else {
+        let (Value::Bytes(bytes), false) = (string, self.is_whole()) else {
             self.value(string);
             return None;
         };
@@ -216,10 +221,15 @@ impl Writer<'_> {
     }
 
     fn set(&mut self, set: &Set, from: &Place) -> Option<Point> {
-        let next = set.walk(from, |member, _| {
-            self.value(member);
-            !self.is_full()
-        });
+        let mut next = None;
+        if self.is_whole() {
+            set.iter().for_each(|member| self.value(member));
+        } else {
+            next = set.walk(from, |member, _| {
+                self.value(member);
+                !self.is_full()
+            });
+        }
         let deadlines = || set.is_timed().then(|| Point::Element(Place::default()).into_deadline());
         next.map(Point::Element).or_else(deadlines)
     }
@@ -283,16 +293,24 @@ impl Writer<'_> {
 
     fn hash(&mut self, hash: &Hash, from: &Place) -> Option<Point> {
         let is_timed = hash.is_timed();
+        if self.is_whole() {
+            hash.each(|item| self.field(item, is_timed));
+            return None;
+        }
         let next = hash.walk(from, |item| {
-            self.value(item.name);
-            self.value(item.value);
-            if is_timed {
-                let deadline = item.deadline.map_or(NO_DEADLINE, |deadline| deadline.0);
-                self.out.extend(deadline.to_le_bytes());
-            }
+            self.field(item, is_timed);
             !self.is_full()
         });
         next.map(Point::Element)
+    }
+
+    fn field(&mut self, item: Item<'_>, is_timed: bool) {
+        self.value(item.name);
+        self.value(item.value);
+        if is_timed {
+            let deadline = item.deadline.map_or(NO_DEADLINE, |deadline| deadline.0);
+            self.out.extend(deadline.to_le_bytes());
+        }
     }
 
     fn begin_stream(&mut self, stream: &Stream) -> Option<Point> {

@@ -40,9 +40,10 @@ type State = BTreeMap<(u32, Vec<u8>), Vec<String>>;
 /// All that an entry holds, and what it is; how it lies in memory is left out.
 fn said(entry: &Entry) -> Vec<String> {
     let mut said = contents(entry);
-    let kind = entry.object().map(|object| object.type_name());
-    if kind.is_some() {
-        said[0] = format!("{kind:?} {:?}", entry.deadline());
+    if let Some(object) = entry.object() {
+        let form = format!("{:?} {}", entry.deadline(), object.collection().encoding());
+        said.retain(|line| *line != form);
+        said.insert(0, format!("{} {:?}", object.type_name(), entry.deadline()));
     }
     said
 }
