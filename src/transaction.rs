@@ -37,6 +37,7 @@ pub struct Transaction {
     keys: Vec<KeyAt>,
     is_aborted: bool,
     writes: bool,
+    needs_tables: bool,
     needs_all: bool,
     needs_server: bool,
 }
@@ -114,6 +115,7 @@ impl Transaction {
             }
         }
         self.writes |= command.writes();
+        self.needs_tables |= command.run.needs_tables();
         self.needs_server |= matches!(command.run, Run::Server(_));
         self.needs_all |= matches!(command.run, Run::All(_) | Run::Steps(_) | Run::Walk(_))
             || positions::are_anywhere(command, spans, bytes);
@@ -157,6 +159,11 @@ impl Transaction {
     /// One of them changes the data set.
     pub fn writes(&self) -> bool {
         self.writes
+    }
+
+    /// One of them looks at tables of a shard.
+    pub fn needs_tables(&self) -> bool {
+        self.needs_tables
     }
 
     /// One of them is over every slot, or may meet any.

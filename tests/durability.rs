@@ -4,14 +4,13 @@
 //! kill -9 leaves the page cache alone, so these rounds prove the order of write and reply, and
 //! that start-up reads what was written; what a power cut does is the simulator's matter.
 //! `TROUPE_KILL_ROUNDS` says how many rounds with two and with four shards (default 100; a fourth
-//! of that with one shard and with `everysec`). `durability/transactions.rs` has rounds of its own.
-
-mod transactions;
+//! of that with one shard and with `everysec`; among transactions a third of each).
 
 use std::time::{Duration, Instant};
 
 use crate::support::client::encode;
 use crate::support::load::{Writer, under_load};
+use crate::support::queues::{End, counters, work};
 use crate::support::server::{Options, Server};
 use crate::support::wait::{SOON, until};
 use crate::support::{env_number, seed};
@@ -308,4 +307,46 @@ fn commands_over_several_slots_are_loaded() {
     server.kill();
     server.restart();
     assert_eq!(server.client().line("DEBUG DIGEST").text(), digest);
+}
+
+/// Clients make transactions over all shards and wait for what those push.
+fn kill_rounds_among_transactions(shards: usize, fsync: &str, rounds: u64) {
+    let mut random = fastrand::Rng::with_seed(seed("kill transactions"));
+    let mut server = Options::shards(shards).journal(fsync).start();
+    let end = if fsync == "always" { End::Killed } else { End::KilledWithLosses };
+    let (mut total, mut served) = (0, 0);
+    for round in 0..rounds {
+        println!("{shards} shards, {fsync}, round {round}");
+        let told = work(server.port, round, || {
+            a_moment(&mut random);
+            server.kill();
+        });
+        server.restart();
+        total += told.verify(&mut server.client(), end);
+        served += told.served();
+        let counted = counters(&mut server.client());
+        assert!(counted.iter().all(|count| *count == total as i64), "{counted:?}, not {total}");
+    }
+    println!("{rounds} kills, {shards} shards, {fsync}: {total} transactions, {served} waits");
+    assert!(total > 50 && served > 50, "too light to prove anything: {total}, {served}");
+}
+
+#[test]
+fn a_transaction_outlasts_a_kill_whole_or_not_at_all_on_one_shard() {
+    kill_rounds_among_transactions(1, "always", rounds().div_ceil(12));
+}
+
+#[test]
+fn a_transaction_outlasts_a_kill_whole_or_not_at_all_on_two_shards() {
+    kill_rounds_among_transactions(2, "always", rounds().div_ceil(3));
+}
+
+#[test]
+fn a_transaction_outlasts_a_kill_whole_or_not_at_all_on_four_shards() {
+    kill_rounds_among_transactions(4, "always", rounds().div_ceil(3));
+}
+
+#[test]
+fn a_transaction_outlasts_a_kill_whole_or_not_at_all_with_everysec() {
+    kill_rounds_among_transactions(4, "everysec", rounds().div_ceil(12));
 }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use crate::blocking::until_blocked;
 use crate::support::client::Client;
 use crate::support::load::{Writer, under_load};
+use crate::support::queues::{End, counters, work};
 use crate::support::reply::Reply;
 use crate::support::server::{Options, Server};
 use crate::support::wait::{SOON, until, until_some};
@@ -125,6 +126,33 @@ fn one_of_two_shards_is_rebuilt_and_the_other_does_not_notice() {
 #[test]
 fn one_of_four_shards_is_rebuilt_and_others_do_not_notice() {
     panic_shard_rounds(4);
+}
+
+/// Clients make transactions over all shards and wait for what those push, while one shard after the
+/// other panics: who is refused tries again, and no item is lost or handed out twice.
+#[test]
+fn transactions_and_waits_outlast_the_panics_of_shards() {
+    let mut random = fastrand::Rng::with_seed(seed("panic transactions"));
+    for shards in SHARDS {
+        let (server, _) = start(shards, 0);
+        let (mut total, mut served) = (0, 0);
+        for round in 0..rounds().div_ceil(10) {
+            println!("{shards} shards, round {round}");
+            let told = work(server.port, round, || {
+                for _ in 0..3 {
+                    panic_shard(&server, random.usize(..shards));
+                    all_answer(&server);
+                }
+            });
+            assert_eq!(told.failed, 0, "connections were lost");
+            total += told.verify(&mut server.client(), End::Answered);
+            served += told.served();
+            let counted = counters(&mut server.client());
+            assert!(counted.iter().all(|count| *count == total as i64), "{counted:?}, not {total}");
+        }
+        println!("{shards} shards: {total} transactions, {served} waits");
+        assert!(total > 50 && served > 50, "too light to prove anything: {total}, {served}");
+    }
 }
 
 /// PANIC-SHARD spoils keys first: only a real rebuild has the same digest.

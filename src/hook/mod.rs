@@ -78,6 +78,16 @@ pub fn is_write(call: &Call<'_>, session: &Session) -> bool {
         || matches!(call.command.run, Run::Exec) && queued.is_some_and(Transaction::writes)
 }
 
+/// True for a call that looks at tables of a shard: a transaction does if one of its commands does,
+/// unless a watch has failed, since none of them runs then.
+pub fn needs_tables(call: &Call<'_>, session: &Session) -> bool {
+    let queued = session.transaction.as_deref();
+    call.command.run.needs_tables()
+        || matches!(call.command.run, Run::Exec)
+            && queued.is_some_and(Transaction::needs_tables)
+            && !session.watches.have_failed()
+}
+
 /// A layer that may refuse a command, or hold it back.
 pub trait Gate {
     /// True when it lets every plain call ([`is_plain`]) pass while all is well
