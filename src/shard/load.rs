@@ -4,13 +4,15 @@
 //! Keys go straight into their slots. That is no change of the data set: nobody hears of it, and
 //! nobody watches a key or waits for one where a shard loads.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use crate::base::millis::Millis;
+use crate::keyspace::entry::Entry;
 use crate::keyspace::key::Key;
+use crate::keyspace::space::{WARMED, Warm};
 use crate::rdb::{Fault, Forms, RawKey, RawKeys};
 use crate::shard::Shard;
-use crate::shard::execute::Engine;
 use crate::shard::refusal::Refusal;
 use crate::shard::replay::Records;
 
@@ -44,7 +46,21 @@ pub struct KeyFault {
     fault: Fault,
 }
 
+const TWICE: Fault = Fault::Twice("a key with this name");
+
+/// A key with its value, to be put in.
+struct Made<'a> {
+    at: &'a RawKey,
+    name: Cow<'a, [u8]>,
+    hash: u64,
+    entry: Entry,
+}
+
 impl KeyFault {
+    fn new(raw: &RawKeys, at: &RawKey, offset: usize, fault: Fault) -> KeyFault {
+        KeyFault { offset, db: at.db, name: raw.name_of(at), fault }
+    }
+
     /// Whether the file is not to be loaded because of it. Servers of old have written keys without
     /// elements, which are left out.
     pub fn ends_load(&self) -> bool {
@@ -74,37 +90,67 @@ impl Shard {
         }
     }
 
+    /// Makes the values of some keys and puts them in. What many keys need of their tables is
+    /// fetched into the cache together, since a load finds none of it there.
     fn put_keys(&mut self, raw: &RawKeys, now: Millis) -> Vec<KeyFault> {
-        let mut faults = Vec::new();
-        for key in &raw.keys {
-            if !self.is_own(key.slot) {
-                continue;
+        let (mut faults, mut made) = (Vec::new(), Vec::with_capacity(WARMED));
+        for some in raw.keys.chunks(WARMED) {
+            for key in some.iter().filter(|key| self.is_own(key.slot)) {
+                match self.make(raw, key, now) {
+                    Ok(one) => made.push(one),
+                    Err(fault) => faults.push(fault),
+                }
+                if faults.last().is_some_and(KeyFault::ends_load) {
+                    return faults;
+                }
             }
-            let Err((offset, fault)) = self.put_key(raw, key, now) else { continue };
-            let fault = KeyFault { offset, db: key.db, name: raw.name_of(key), fault };
-            let is_over = fault.ends_load();
-            faults.push(fault);
-            if is_over {
-                break;
+            self.warm_for(&made);
+            for one in made.drain(..) {
+                if let Err(at) = self.put(one) {
+                    faults.push(KeyFault::new(raw, at, raw.offset_of(at), TWICE));
+                    return faults;
+                }
             }
         }
         faults
     }
 
-    /// Makes a value and puts it in under its key; or says what is wrong, and where.
-    fn put_key(&mut self, raw: &RawKeys, at: &RawKey, now: Millis) -> Result<(), (usize, Fault)> {
+    /// Makes the entry of a key.
+    fn make<'a>(
+        &self,
+        raw: &'a RawKeys,
+        at: &'a RawKey,
+        now: Millis,
+    ) -> Result<Made<'a>, KeyFault> {
         let forms = Forms::of(&self.env.settings, &self.env.hasher);
-        let (key, value) = raw.read(at, forms).map_err(|error| (error.offset, error.fault))?;
-        let Engine { space, tools, .. } = &mut self.engine;
+        let read = raw.read(at, forms);
+        let (key, value) =
+            read.map_err(|error| KeyFault::new(raw, at, error.offset, error.fault))?;
         let mut entry = value.into_entry(&key.name, key.deadline);
-        tools.clock.start_as(&mut entry, now, key.idle, key.frequency);
-        let key = Key::new(&key.name, &self.env.hasher);
-        let is_new = space.change(at.db, key, |table, hasher| {
+        self.engine.tools.clock.start_as(&mut entry, now, key.idle, key.frequency);
+        Ok(Made { at, hash: self.env.hasher.hash(&key.name), name: key.name, entry })
+    }
+
+    fn warm_for(&self, made: &[Made<'_>]) {
+        let mut keys = [Warm::default(); WARMED];
+        let Some(db) = made.first().map(|first| first.at.db) else { return };
+        let same = made.iter().filter(|one| one.at.db == db);
+        let mut count = 0;
+        for (key, one) in keys.iter_mut().zip(same) {
+            *key = Warm { slot: one.at.slot, hash: one.hash, ..Warm::default() };
+            count += 1;
+        }
+        self.engine.space.warm(db, &keys[..count]);
+    }
+
+    /// Puts an entry in; the key, where one of its name is there.
+    fn put<'a>(&mut self, made: Made<'a>) -> Result<(), &'a RawKey> {
+        let Made { at, hash, name, entry } = made;
+        let key = Key { name: &name, slot: at.slot, hash };
+        let is_new = self.engine.space.change(at.db, key, |table, hasher| {
             table.upsert(key.in_table(), hasher, |there| there.is_none().then_some(entry))
         });
-        let is_twice = is_new == Some(false);
-        let twice = (raw.offset_of(at), Fault::Twice("a key with this name"));
-        if is_twice { Err(twice) } else { Ok(()) }
+        if is_new == Some(false) { Err(at) } else { Ok(()) }
     }
 }
 
@@ -157,6 +203,23 @@ mod tests {
         );
         store.tick(5_000);
         assert_eq!(store.run("EXISTS k"), "(integer) 0");
+    }
+
+    /// More keys than are fetched together, of several databases in turn.
+    #[test]
+    fn many_keys_are_put_in() {
+        let (mut store, mut records) = (Store::new(), Vec::new());
+        for number in 0..100_u8 {
+            records.push(vec![0xfe, number / 3 % 4]);
+            records.push(vec![0x00, 2, b'k', number, 0xc0, number]);
+        }
+        let records: Vec<&[u8]> = records.iter().map(Vec::as_slice).collect();
+        assert_eq!(load(&mut store, &records), [""; 0]);
+        for number in 0..100_u8 {
+            store.session.db = u32::from(number / 3 % 4);
+            let value = store.run(&format!("GET \"k\\x{number:02x}\""));
+            assert_eq!(value, format!("\"{number}\""));
+        }
     }
 
     #[test]
