@@ -238,3 +238,21 @@ fn writes_are_refused_after_a_failure() {
     let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
     assert_eq!(names.filter(|name| name.starts_with("temp-")).count(), 0);
 }
+
+/// A snapshot fails with the actor that writes it, or with a shard, and the next one does not.
+#[test]
+fn a_panic_costs_one_snapshot() {
+    let server = options(2).with("rdbcompression no").start();
+    let mut client = server.client();
+    for panic in ["PANIC-ACTOR snapshot-writer", "PANIC-SHARD 1"] {
+        client.line("DEBUG POPULATE 200000 key 100");
+        assert_eq!(client.line("BGSAVE").text(), "Background saving started");
+        client.line(&format!("DEBUG {panic}"));
+        until("it has failed", SOON * 6, || info(&mut client, "rdb_last_bgsave_status") == "err");
+        until("shards serve again", SOON, || client.line("DBSIZE").number().is_some());
+        assert!(!server.path("dump.rdb").exists(), "{panic}");
+        assert!(client.line("SAVE").is_ok(), "{panic}");
+        assert_eq!(info(&mut client, "rdb_last_bgsave_status"), "ok");
+        fs::remove_file(server.path("dump.rdb")).unwrap();
+    }
+}

@@ -106,9 +106,9 @@ pub async fn start(launch: Launch) -> anyhow::Result<Server> {
     let map = Arc::new(Map::new(shards));
     let post = Arc::new(Post::new(shards));
     let mails = Mails::default();
-    let snapshots = start_snapshots(&mails, &post, &guardian)?;
+    let (snapshots, its_writer) = start_snapshots(&mails, &post, &guardian)?;
     let (arbiters, shards) =
-        start_shards((&settings, &map), &shared, &guardian, &clock, (&post, &mails))?;
+        start_shards(&settings, &map, &shared, &guardian, &clock, &post, &mails)?;
     let router = start_router(&map, &arbiters, &post, &guardian, &clock)?;
     let figures = Arc::new(Mutex::new(JournalFigures::default()));
     let admin = Arc::new(Admin::new(admin::Parts {
@@ -145,6 +145,7 @@ pub async fn start(launch: Launch) -> anyhow::Result<Server> {
     let listener =
         start_listener(doors, &arbiters, current, at_listener, to_guardian, for_admin, its_clock);
     admin.met("router", router.recipient());
+    admin.met("snapshot-writer", its_writer.recipient());
     admin.met("listener", listener.clone().recipient());
     admin.met_listener(listener.clone().recipient(), listener.clone().recipient());
     let unixsocket = settings.unixsocket.clone();
@@ -215,13 +216,13 @@ fn start_snapshots(
     mails: &Mails,
     post: &Arc<Post>,
     guardian: &Recipient<Restarted>,
-) -> anyhow::Result<Arbiter> {
+) -> anyhow::Result<(Arbiter, Addr<SnapshotWriter>)> {
     let arbiter = Arbiter::try_new().context("there is no thread for snapshots")?;
     let (mails, post, guardian) = (mails.clone(), post.clone(), guardian.clone());
-    Supervisor::start_in_arbiter(&arbiter.handle(), move |_| {
+    let writer = Supervisor::start_in_arbiter(&arbiter.handle(), move |_| {
         SnapshotWriter::new(mails, post, guardian)
     });
-    Ok(arbiter)
+    Ok((arbiter, writer))
 }
 
 type ShardActors = Vec<Addr<Shard>>;

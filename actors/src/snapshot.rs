@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 
 use actix::fut::ActorFuture;
-use actix::{Actor, AsyncContext, Context, Recipient, Supervised};
+use actix::{Actor, AsyncContext, Context, Handler, Recipient, Supervised};
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 use troupe::shard::letter::Letter;
@@ -17,7 +17,7 @@ use troupe::snapshot::{Outcome, Snapshot};
 
 use crate::fault::Vital;
 use crate::guard::{Guard, Guarded};
-use crate::message::control::Restarted;
+use crate::message::control::{Panic, Restarted};
 use crate::message::snapshot::{Mail, Mails};
 use crate::post::Post;
 
@@ -99,6 +99,14 @@ impl Supervised for SnapshotWriter {
             snapshot.give_up("its writer has panicked");
         }
         self.end_what_is_over();
+    }
+}
+
+impl Handler<Panic> for SnapshotWriter {
+    type Result = ();
+
+    fn handle(&mut self, _: Panic, _: &mut Context<SnapshotWriter>) {
+        self.mails.send(Mail::Panic, true);
     }
 }
 
