@@ -59,6 +59,7 @@ mod tests {
         assert_eq!(phases.map(|phase| admits(phase, server)), [true, false, true, true]);
         assert_eq!(phases.map(|phase| admits(phase, info)), [true; 4]);
     }
+
     /// Its commands were refused one by one, and EXEC answered as if they had run.
     #[test]
     fn a_transaction_is_refused_as_a_whole() {
