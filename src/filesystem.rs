@@ -1,5 +1,6 @@
-//! What the journal and snapshots ask of the file system, as traits: the server passes its calls to the
-//! operating system, and the simulator to a disk of its own that fails or loses power at any call.
+//! What the journal and snapshots ask of the file system, as traits: the server passes its calls to
+//! the operating system, and the simulator to a disk of its own that fails or loses power at any
+//! call.
 //!
 //! Invariant: whatever of theirs is on disk was put there by these calls, and is read by them.
 

@@ -145,7 +145,7 @@ pub async fn start(launch: Launch) -> anyhow::Result<Server> {
     let listener =
         start_listener(doors, &arbiters, current, at_listener, to_guardian, for_admin, its_clock);
     admin.met("router", router.recipient());
-    admin.met("snapshot-writer", its_writer.recipient());
+    admin.met("snapshotwriter", its_writer.recipient());
     admin.met("listener", listener.clone().recipient());
     admin.met_listener(listener.clone().recipient(), listener.clone().recipient());
     let unixsocket = settings.unixsocket.clone();

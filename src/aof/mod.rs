@@ -13,8 +13,8 @@
 //! - `change`: how a journal begins, and ends, while the server runs.
 //! - `storage`: the few disk calls that both sides know.
 //!
-//! Nothing here reads a clock, or reaches a disk but through `crate::filesystem`: the simulator runs
-//! this same code on a disk of its own. Left out: the rewrite.
+//! Nothing here reads a clock, or reaches a disk but through `crate::filesystem`: the simulator
+//! runs this same code on a disk of its own. Left out: the rewrite.
 
 pub mod change;
 pub mod directory;

@@ -8,9 +8,9 @@
 //! troupe-released    group, id, delivered, count, id, delivered, count ...
 //! ```
 //!
-//! Members and groups are strings as anywhere in a file. A deadline, and when an entry was delivered,
-//! are milliseconds in eight bytes, the lowest first. An id is 16 bytes, the highest first, and a
-//! count is said like a length.
+//! Members and groups are strings as anywhere in a file. A deadline, and when an entry was
+//! delivered, are milliseconds in eight bytes, the lowest first. An id is 16 bytes, the highest
+//! first, and a count is said like a length.
 
 use crate::base::hash::Hasher;
 use crate::base::millis::Millis;

@@ -143,7 +143,7 @@ impl File {
 
 /// Begins a snapshot in which everything beyond a few bytes is large. Returns what there is.
 fn begin(shards: &mut Shards, number: u32) -> State {
-    let batch = moment(Moment { number, compresses: number % 2 == 0 }, shards.now);
+    let batch = moment(Moment { number, compresses: number.is_multiple_of(2) }, shards.now);
     let any = number as usize % shards.shards.len();
     shards.shards[any].file(batch);
     assert!(shards.settle().is_some(), "it comes home");
@@ -155,7 +155,7 @@ fn begin(shards: &mut Shards, number: u32) -> State {
 fn make_small(shard: &mut Shard) {
     let saving = shard.engine.tools.saving.as_mut().expect("it has begun everywhere");
     saving.large = 1_500;
-    saving.format = Box::new(Records { compresses: saving.number % 2 == 0, piece: 300 });
+    saving.format = Box::new(Records { compresses: saving.number.is_multiple_of(2), piece: 300 });
 }
 
 /// Says what differs, and not more.

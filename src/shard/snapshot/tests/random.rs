@@ -2,6 +2,7 @@
 //! are emptied and swapped, and clients wait.
 
 use super::*;
+use crate::parked::Parked;
 use crate::testing::writes::{any_large_write, any_write, fill_large};
 
 /// Lets a slot move, perhaps while others are written.
@@ -113,7 +114,7 @@ fn any_other_write(random: &mut fastrand::Rng, tag: &str, round: u64) -> String 
 }
 
 /// Clients that wait, and what serves them.
-fn let_wait(shards: &mut Shards, waiting: &mut Vec<Box<Batch>>, tag: &str, round: u64) {
+fn let_wait(shards: &mut Shards, waiting: &mut Vec<Arc<Parked>>, tag: &str, round: u64) {
     let lines = [
         format!("BLMOVE {tag}queue {tag}list LEFT RIGHT 0"),
         format!("BLMOVE queue {tag}list LEFT LEFT 0"),
@@ -121,12 +122,12 @@ fn let_wait(shards: &mut Shards, waiting: &mut Vec<Box<Batch>>, tag: &str, round
     ];
     shards.send(&[&lines[round as usize % lines.len()]]);
     let (homes, _) = shards.settle_all();
-    waiting.extend(homes.into_iter().filter(|batch| batch.parked.is_some()));
+    waiting.extend(homes.into_iter().filter_map(|batch| batch.parked));
 }
 
 fn a_round(
     shards: &mut Shards,
-    waiting: &mut Vec<Box<Batch>>,
+    waiting: &mut Vec<Arc<Parked>>,
     random: &mut fastrand::Rng,
     tag: &str,
     round: u64,
