@@ -112,14 +112,14 @@ fn the_files_of_the_project_are_right() {
 fn directives_without_effect_are_gathered_by_reason() {
     let it = from_file(
         "a.conf",
-        "save 60 1\nsave 30 2\nhz 11\ntimeout 3\ntls-port 0\nmasterauth \"\"\ndynamic-hz no\n\
+        "maxmemory 1gb\nmaxmemory 2gb\nhz 11\ntimeout 3\ntls-port 0\nmasterauth \"\"\ndynamic-hz no\n\
          rdbcompression yes\nlazyfree-lazy-expire no\n",
     );
     let warnings = it.unwrap().warnings;
     assert_eq!(warnings.len(), 2, "{warnings:?}");
     assert!(warnings[0].contains("a.conf:7), 'hz' ("), "{warnings:?}");
     assert!(warnings[0].contains("a.conf:3) are accepted but have no effect"), "{warnings:?}");
-    assert!(warnings[1].contains("'save'") && warnings[1].contains("a.conf:2"), "{warnings:?}");
+    assert!(warnings[1].contains("'maxmemory'") && warnings[1].contains("a.conf:2"), "{warnings:?}");
 }
 
 #[test]
