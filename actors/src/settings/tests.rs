@@ -119,7 +119,10 @@ fn directives_without_effect_are_gathered_by_reason() {
     assert_eq!(warnings.len(), 2, "{warnings:?}");
     assert!(warnings[0].contains("a.conf:7), 'hz' ("), "{warnings:?}");
     assert!(warnings[0].contains("a.conf:3) are accepted but have no effect"), "{warnings:?}");
-    assert!(warnings[1].contains("'maxmemory'") && warnings[1].contains("a.conf:2"), "{warnings:?}");
+    assert!(
+        warnings[1].contains("'maxmemory'") && warnings[1].contains("a.conf:2"),
+        "{warnings:?}"
+    );
 }
 
 #[test]
