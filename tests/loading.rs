@@ -239,8 +239,8 @@ fn files_that_are_not_to_be_loaded_end_the_start_with_place_and_remedy() {
 
 #[test]
 fn a_snapshot_beside_a_journal_that_begins_is_named() {
-    let options = Options::shards(1).journal("no");
-    let mut server = options.start();
+    let unsaved = || Options::shards(1).with("save \"\"");
+    let mut server = unsaved().journal("no").start();
     server.stop();
     fs::remove_dir_all(server.path("appendonlydir")).unwrap();
     fs::write(server.path("dump.rdb"), file(&[b"\x00\x01a\x01v"])).unwrap();
@@ -248,10 +248,10 @@ fn a_snapshot_beside_a_journal_that_begins_is_named() {
     assert_eq!(server.client().line("DBSIZE").number(), Some(0));
     assert!(server.log().contains("dump.rdb is not loaded"), "{}", server.log());
     server.stop();
-    server.restart_with(&Options::shards(1).with("dbfilename other.rdb"));
+    server.restart_with(&unsaved().with("dbfilename other.rdb"));
     assert_eq!(server.client().line("DBSIZE").number(), Some(0));
     server.stop();
-    server.restart_with(&Options::shards(1));
+    server.restart_with(&unsaved());
     assert_eq!(server.client().line("GET a").text(), "v");
 }
 
