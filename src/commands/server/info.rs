@@ -79,11 +79,10 @@ pub(crate) const COMMANDS: &[Command] = &[
 fn info(call: &Call<'_>, _session: &Session) -> Result<Action, CommandError> {
     let sections: Vec<_> = call.args_from(1).map(<[u8]>::to_vec).collect();
     // The sections that tell of each command are no default ones.
-    let detail = match (&["latencystats", "commandstats"])
-        .map(|section| names_section(&sections, section))
-    {
-        [true, _] => Detail::Latencies,
-        [_, true] => Detail::Commands,
+    let names = |section| names_section(&sections, section);
+    let detail = match (names("latencystats"), names("commandstats")) {
+        (true, _) => Detail::Latencies,
+        (_, true) => Detail::Commands,
         _ => Detail::Sums,
     };
     Ok(Action::Gather(Question::Report(detail), Gathered::Info(sections)))
