@@ -239,7 +239,7 @@ fn files_that_are_not_to_be_loaded_end_the_start_with_place_and_remedy() {
 
 #[test]
 fn a_snapshot_beside_a_journal_that_begins_is_named() {
-    let unsaved = || Options::shards(1).with("save \"\"");
+    let unsaved = || Options::shards(1).with("save ");
     let mut server = unsaved().journal("no").start();
     server.stop();
     fs::remove_dir_all(server.path("appendonlydir")).unwrap();

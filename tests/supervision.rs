@@ -128,8 +128,8 @@ fn one_of_four_shards_is_rebuilt_and_others_do_not_notice() {
     panic_shard_rounds(4);
 }
 
-/// Clients make transactions over all shards and wait for what those push, while one shard after the
-/// other panics: who is refused tries again, and no item is lost or handed out twice.
+/// Clients make transactions over all shards and wait for what those push, while one shard after
+/// the other panics: who is refused tries again, and no item is lost or handed out twice.
 #[test]
 fn transactions_and_waits_outlast_the_panics_of_shards() {
     let mut random = fastrand::Rng::with_seed(seed("panic transactions"));

@@ -112,8 +112,8 @@ fn the_files_of_the_project_are_right() {
 fn directives_without_effect_are_gathered_by_reason() {
     let it = from_file(
         "a.conf",
-        "maxmemory 1gb\nmaxmemory 2gb\nhz 11\ntimeout 3\ntls-port 0\nmasterauth \"\"\ndynamic-hz no\n\
-         rdbcompression yes\nlazyfree-lazy-expire no\n",
+        "maxmemory 1gb\nmaxmemory 2gb\nhz 11\ntimeout 3\ntls-port 0\nmasterauth \"\"\n\
+         dynamic-hz no\nrdbcompression yes\nlazyfree-lazy-expire no\n",
     );
     let warnings = it.unwrap().warnings;
     assert_eq!(warnings.len(), 2, "{warnings:?}");
