@@ -29,8 +29,7 @@ pub fn until_blocked(client: &mut Client, count: usize) {
 #[test]
 fn ten_thousand_clients_that_wait_cost_little_and_do_nothing() {
     allow_many_files();
-    // What is put together meanwhile is not the clients'.
-    let server = Options::shards(2).with("maxclients 10100").with("huge-pages no").start();
+    let server = Options::shards(2).with("maxclients 10100").start();
     let mut asking = server.client();
     let mut waiting: Vec<Client> = (0..MANY).map(|_| server.client()).collect();
     waiting.iter_mut().for_each(|client| assert_eq!(client.line("PING").text(), "PONG"));

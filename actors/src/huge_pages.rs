@@ -9,6 +9,9 @@
 //! Other servers switch huge pages off since a process that has forked copies a page that it writes
 //! to. This one never forks.
 //!
+//! Off unless `huge-pages` says so: a shard that wants memory while a block is put together can be
+//! held up for milliseconds where the machine is busy.
+//!
 //! Keeps true: the thread works for a twentieth of the time at the most; memory grows by a
 //! sixteenth at the most. A shard that touches a block while that is copied waits for it.
 

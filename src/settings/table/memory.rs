@@ -54,7 +54,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         .accepted("keys go when they expire, whatever the effort")
         .doc("Work spent on finding expired keys."),
     flag("activedefrag", "no").runtime().accepted(NO_DEFRAG).doc("Defragments memory."),
-    flag("huge-pages", "yes")
+    flag("huge-pages", "no")
         .runtime()
         .doc("Puts memory that is in use together into huge pages, on a thread of its own."),
     flag("jemalloc-bg-thread", "yes")
