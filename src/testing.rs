@@ -52,6 +52,26 @@ impl Ticks for Hasty {
     }
 }
 
+/// A clock that goes on by a step at each look at it.
+pub(crate) struct Stepping {
+    now: u64,
+    step: u64,
+}
+
+impl Stepping {
+    /// By so many nanoseconds.
+    pub(crate) fn by(step: u64) -> Stepping {
+        Stepping { now: 0, step }
+    }
+}
+
+impl Ticks for Stepping {
+    fn nanos(&mut self) -> u64 {
+        self.now += self.step;
+        self.now
+    }
+}
+
 /// A clock that stands still, so that no slice ends.
 pub(crate) struct Still;
 

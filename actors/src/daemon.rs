@@ -120,8 +120,8 @@ async fn may_end(server: &Server, cause: Cause) -> bool {
         Cause::Interrupt => settings.shutdown_on_sigint,
         Cause::Client => return true,
     };
-    let saves = options.save || !options.nosave && !settings.save.is_empty();
-    !saves || server.admin().save_at_end().await.is_ok() || options.force
+    let save = options.save.then_some(true).or(options.nosave.then_some(false));
+    server.admin().may_end(save, options.force).await
 }
 
 /// Ends cleanly, unless a second SIGINT comes meanwhile.

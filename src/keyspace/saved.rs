@@ -230,29 +230,25 @@ impl Keyspace {
         self.written_large(large.flatten());
     }
 
+    /// Saves what is around a key. Returns true where the key, in this database or, none given, in
+    /// any, is a large value that is not whole yet.
+    fn is_queued(&mut self, db: Option<u32>, key: Key<'_>, saving: &mut Saving) -> bool {
+        let position = key.in_table().position();
+        let is_queued = self.with_rest(key.slot, saving, |slot, rest, hasher, saving| {
+            rest.save_around(slot, position, hasher, saving);
+            rest.find_large(db, key.name).is_some()
+        });
+        is_queued.unwrap_or(false)
+    }
+
     /// Saves what is around a key that a command may change. Where it is a large value, in any
     /// database, writes a piece of it, or of one ahead of it, and returns true: it has to wait.
     pub(crate) fn save_for(&mut self, key: Key<'_>, saving: &mut Saving) -> bool {
-        let position = key.in_table().position();
-        let waits = self.with_rest(key.slot, saving, |slot, rest, hasher, saving| {
-            rest.save_around(slot, position, hasher, saving);
-            rest.find_large(None, key.name).is_some()
-        });
-        let waits = waits.unwrap_or(false);
+        let waits = self.is_queued(None, key, saving);
         if waits {
             self.write_some(key.slot, saving);
         }
         waits
-    }
-
-    /// Whether a key has to stay as it is until it is written; what is around it is saved then.
-    fn holds(&mut self, db: u32, key: Key<'_>, saving: &mut Saving) -> bool {
-        let position = key.in_table().position();
-        let holds = self.with_rest(key.slot, saving, |slot, rest, hasher, saving| {
-            rest.save_around(slot, position, hasher, saving);
-            rest.find_large(Some(db), key.name).is_some()
-        });
-        holds.unwrap_or(false)
     }
 
     /// Whether a change of the key would have more saved than what is already.
@@ -291,6 +287,16 @@ impl Keyspace {
         self.change(db, key, |table, _| table.file_anew(key.in_table()));
     }
 
+    /// Saves the next bucket of a slot. Returns false where there is none.
+    fn save_next(&mut self, number: u16, saving: &mut Saving) -> bool {
+        let saved = self.with_rest(number, saving, |slot, rest, hasher, saving| {
+            let position = rest.first_gap()?;
+            rest.save_around(slot, position, hasher, saving);
+            Some(())
+        });
+        saved.flatten().is_some()
+    }
+
     /// Saves a slot from where that stands, until `goes_on` says no. Returns true when all of it is
     /// saved.
     pub(crate) fn save_slot(
@@ -301,14 +307,8 @@ impl Keyspace {
         goes_on: &mut dyn FnMut(&Saving) -> bool,
     ) -> bool {
         loop {
-            if !self.write_some(number, saving) {
-                let is_whole = self.with_rest(number, saving, |slot, rest, hasher, saving| {
-                    let position = rest.first_gap();
-                    position.map(|position| rest.save_around(slot, position, hasher, saving))
-                });
-                if is_whole.flatten().is_none() {
-                    break;
-                }
+            if !self.write_some(number, saving) && !self.save_next(number, saving) {
+                break;
             }
             if !goes_on(saving) {
                 return false;
@@ -353,10 +353,11 @@ impl Keys<'_> {
         }
     }
 
-    /// Whether a key that has expired has to stay, since a snapshot has not written it whole.
+    /// Whether a key that has expired has to stay, since a snapshot has not written it whole. What
+    /// is around it is saved then.
     pub(crate) fn has_to_stay(&mut self, key: Key<'_>) -> bool {
         match &mut self.tools.saving {
-            Some(saving) => self.space.holds(self.db, key, saving),
+            Some(saving) => self.space.is_queued(Some(self.db), key, saving),
             None => false,
         }
     }

@@ -6,23 +6,13 @@ use super::*;
 use crate::aof::disk::{Disk, Plan};
 use crate::keyspace::saving::{Moment, Pieces};
 use crate::rdb::{Checksum, Decoder, Dialect, Record};
+use crate::shard::SLICE_NS;
 use crate::shard::snapshot::{Begun, moment};
-use crate::shard::{SLICE_NS, Ticks};
 use crate::snapshot::file::{About, Place};
-use crate::testing::Shards;
+use crate::testing::{Shards, Stepping};
 
 const DIRECTORY: &str = "/data";
 const PLACE: &str = "/data/dump.rdb";
-
-/// A clock on which a slice has some hundred looks.
-struct Steps(u64);
-
-impl Ticks for Steps {
-    fn nanos(&mut self) -> u64 {
-        self.0 += SLICE_NS / 500;
-        self.0
-    }
-}
 
 fn file(disk: &Disk, has_checksum: bool) -> SnapshotFile {
     let place = Place {
@@ -69,7 +59,7 @@ fn save(shards: &mut Shards, number: u32, file: SnapshotFile) -> Outcome {
     while snapshot.outcome().is_none() {
         // The moment was on the last one.
         for (number, shard) in [1, 0].into_iter().zip(shards.shards.iter_mut().rev()) {
-            shard.write_snapshot(&mut Steps(0));
+            shard.write_snapshot(&mut Stepping::by(SLICE_NS / 500));
             let mut news = Vec::new();
             shard.tell_news(&mut news);
             for news in news {

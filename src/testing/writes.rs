@@ -1,6 +1,7 @@
 //! Writes of all kinds, for tests that run them while something is written about the keys.
 
-use crate::testing::Shards;
+use crate::shard::SLICE_NS;
+use crate::testing::{Shards, Stepping, Store, printed};
 
 /// Elements of the large collections.
 pub(crate) const LARGE: u64 = 700;
@@ -116,4 +117,22 @@ pub(crate) fn any_large_write(random: &mut fastrand::Rng, tag: &str, round: u64)
         39 if random.u8(..8) == 0 => format!("SET {any} string{round}"),
         _ => format!("EXPIRE {any} 100"),
     }
+}
+
+/// A client adds a member to the set `{t}large` while that is written: it waits until that is done,
+/// and nobody else does. Returns how many turns it waited.
+pub(crate) fn add_to_what_is_written(store: &mut Store) -> usize {
+    let clock = &mut Stepping::by(SLICE_NS / 20);
+    let writing = store.batch(&[b"SADD", b"{t}large", b"m1", b"new"]);
+    assert!(store.shard.visit(writing, clock).is_none(), "the rest takes more than a slice");
+    for line in [&[&b"SCARD"[..], b"{t}large"][..], &[b"SET", b"{t}small", b"2"]] {
+        let other = store.batch(line);
+        assert!(store.shard.visit(other, clock).is_some(), "it does not change that key");
+    }
+    let mut turns = 0;
+    while store.shard.work(store.now, clock) {
+        turns += 1;
+    }
+    assert_eq!(printed(&store.shard.outbox.homes[0].replies), "(integer) 1");
+    turns
 }

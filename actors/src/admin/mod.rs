@@ -211,9 +211,8 @@ impl Admin {
         if asked.abort {
             return Err(CommandError::Text("ERR No shutdown in progress."));
         }
-        let saves = asked.save.unwrap_or(!self.settings().save.is_empty());
-        let is_saved = !saves || self.save_at_end().await.is_ok() || asked.force;
-        if !is_saved || self.parts.shutdown.send(asked).is_err() {
+        let may_end = self.may_end(asked.save, asked.force).await;
+        if !may_end || self.parts.shutdown.send(asked).is_err() {
             return Err(CommandError::Text("ERR Errors trying to SHUTDOWN. Check logs."));
         }
         // No reply: the connection closes with the server.

@@ -255,11 +255,18 @@ impl Admin {
         }
     }
 
+    /// Writes the last snapshot, where one is asked for, or nothing is said and `save` wants some.
+    /// Returns false where the server has to live on: there is none, and the end is not forced.
+    pub async fn may_end(self: &Arc<Admin>, save: Option<bool>, is_forced: bool) -> bool {
+        let saves = save.unwrap_or_else(|| !self.settings().save.is_empty());
+        !saves || self.save_at_end().await.is_ok() || is_forced
+    }
+
     /// Writes the last snapshot. No write is let in from then on, unless it fails.
     ///
     /// # Errors
     /// When there is none; the log says why.
-    pub async fn save_at_end(self: &Arc<Admin>) -> Result<(), ()> {
+    async fn save_at_end(self: &Arc<Admin>) -> Result<(), ()> {
         info!("Saving the final RDB snapshot before exiting.");
         let before = self.paused();
         self.client_pause(Some(Pause { until: Millis::MAX, mode: PauseMode::Write })).await;

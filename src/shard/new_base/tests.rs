@@ -1,25 +1,14 @@
 //! Bases written while commands run, and read back.
 
-use super::{BYTES_A_TURN, SLICE_NS, Shard, Ticks};
+use super::{BYTES_A_TURN, SLICE_NS, Shard};
 use crate::base::slot::{self, SLOTS};
 use crate::keyspace::effect::Effects;
 use crate::lending::{Lent, Returned};
 use crate::shard::letter::Letter;
-use crate::testing::writes::{LARGE, LARGE_KEYS, any_large_write, any_write, fill_large};
-use crate::testing::{Shards, Still, Store, printed};
-
-/// A clock that goes on at each look at it.
-struct Hasty {
-    now: u64,
-    step: u64,
-}
-
-impl Ticks for Hasty {
-    fn nanos(&mut self) -> u64 {
-        self.now += self.step;
-        self.now
-    }
-}
+use crate::testing::writes::{
+    LARGE, LARGE_KEYS, add_to_what_is_written, any_large_write, any_write, fill_large,
+};
+use crate::testing::{Shards, Stepping, Still, Store};
 
 fn begin(shards: &mut Shards, number: u32) {
     for shard in &mut shards.shards {
@@ -106,7 +95,7 @@ fn a_base_written_under_load_makes_the_same_data_set() {
                 in_part += u32::from(marker.is_some_and(|marker| marker.part.is_some()));
                 let pieces = if marker.is_some() { random.u64(0..5) } else { rounds.min(100) };
                 if random.bool() {
-                    shard.write_base(&mut Hasty { now: 0, step: SLICE_NS / pieces.max(1) + 1 });
+                    shard.write_base(&mut Stepping::by(SLICE_NS / pieces.max(1) + 1));
                 }
                 if random.u8(..4) == 0 {
                     shard.expire(shards.now, &mut Still);
@@ -170,7 +159,7 @@ fn no_turn_writes_much_more_than_its_bytes() {
     assert_eq!(shards.run("DEBUG DIGEST"), copy.run("DEBUG DIGEST"));
     // With no time at all a turn writes one piece.
     begin(&mut shards, 2);
-    while shards.shards[0].write_base(&mut Hasty { now: 0, step: SLICE_NS + 1 }) {
+    while shards.shards[0].write_base(&mut Stepping::by(SLICE_NS + 1)) {
         let written = shards.shards[0].effects().take().0.len();
         assert!(written < PIECE, "{written} bytes in one piece");
     }
@@ -188,23 +177,12 @@ fn a_write_waits_for_the_rest_of_its_key() {
     store.shard.begin_base(1);
     let mut steps = 0;
     while !store.effects().contains("SADD") {
-        store.shard.write_base(&mut Hasty { now: 0, step: SLICE_NS + 1 });
+        store.shard.write_base(&mut Stepping::by(SLICE_NS + 1));
         steps += 1;
     }
     assert!(steps < 16_384 + 10);
-    let clock = &mut Hasty { now: 0, step: SLICE_NS / 20 };
-    let writing = store.batch(&[b"SADD", b"{t}large", b"m1", b"new"]);
-    assert!(store.shard.visit(writing, clock).is_none(), "the rest takes more than a slice");
-    for line in [&[&b"SCARD"[..], b"{t}large"][..], &[b"SET", b"{t}small", b"2"]] {
-        let other = store.batch(line);
-        assert!(store.shard.visit(other, clock).is_some(), "it does not change that key");
-    }
-    let mut turns = 0;
-    while store.shard.work(store.now, clock) {
-        turns += 1;
-    }
+    let turns = add_to_what_is_written(&mut store);
     assert!(turns > 5, "{turns} turns");
-    assert_eq!(printed(&store.shard.outbox.homes[0].replies), "(integer) 1");
     let effects = store.effects();
     assert!(
         effects.ends_with("SADD {t}large m1 new"),
@@ -242,7 +220,7 @@ fn a_slot_that_is_away_is_written_and_reported_when_it_is_back() {
     let away = shards.shards[0].map().slots_of(0).next().expect("it has slots");
     let slots = shards.shards[0].give(&[away]).expect("it is here");
     for shard in &mut shards.shards {
-        shard.write_base(&mut Hasty { now: 0, step: SLICE_NS + 1 });
+        shard.write_base(&mut Stepping::by(SLICE_NS + 1));
         assert_eq!(shard.take_written(), None, "it has more to write");
         while shard.write_base(&mut Still) {}
     }

@@ -14,24 +14,12 @@ use crate::lending::{Lent, Returned};
 use crate::rdb::samples::contents;
 use crate::rdb::{Cutter, Dialect, Forms, Piece, Rules, head, put_end};
 use crate::settings::Settings;
-use crate::testing::{Shards, Still, Store, printed};
-
-/// A clock that goes on at each look at it.
-struct Hasty {
-    now: u64,
-    step: u64,
-}
-
-impl Ticks for Hasty {
-    fn nanos(&mut self) -> u64 {
-        self.now += self.step;
-        self.now
-    }
-}
+use crate::testing::writes::add_to_what_is_written;
+use crate::testing::{Shards, Stepping, Still, Store, printed};
 
 /// No time at all: one piece.
-fn in_a_hurry() -> Hasty {
-    Hasty { now: 0, step: SLICE_NS + 1 }
+fn in_a_hurry() -> Stepping {
+    Stepping::by(SLICE_NS + 1)
 }
 
 /// What there is, by database and key.
@@ -255,7 +243,7 @@ fn a_value_that_is_half_written_is_what_it_was_whatever_happens_to_it() {
         };
         assert!(!reply.contains("error"), "{change}: {reply}");
         while !file.is_whole() {
-            shards.shards[0].write_snapshot(&mut Hasty { now: 0, step: SLICE_NS / 9 });
+            shards.shards[0].write_snapshot(&mut Stepping::by(SLICE_NS / 9));
             file.collect(&mut shards.shards);
         }
         compare(&file.state(shards.shards[0].hasher()), &wanted, 0);
@@ -277,19 +265,8 @@ fn a_write_waits_for_a_large_value() {
     store.run("SET {t}small 1");
     store.shard.begin_snapshot(Moment { number: 1, compresses: true });
     make_small(&mut store.shard);
-    let clock = &mut Hasty { now: 0, step: SLICE_NS / 20 };
-    let writing = store.batch(&[b"SADD", b"{t}large", b"m1", b"new"]);
-    assert!(store.shard.visit(writing, clock).is_none(), "the rest takes more than a slice");
-    for line in [&[&b"SCARD"[..], b"{t}large"][..], &[b"SET", b"{t}small", b"2"]] {
-        let other = store.batch(line);
-        assert!(store.shard.visit(other, clock).is_some(), "it does not change that key");
-    }
-    let mut turns = 0;
-    while store.shard.work(store.now, clock) {
-        turns += 1;
-    }
+    let turns = add_to_what_is_written(&mut store);
     assert!(turns > 1, "{turns} turns");
-    assert_eq!(printed(&store.shard.outbox.homes[0].replies), "(integer) 1");
 }
 
 /// Writes that would have more saved than there is room for wait, and no others.

@@ -51,14 +51,14 @@ fn walk(shards: &mut Shards, random: &mut fastrand::Rng, busy: u16) {
         if random.u8(..6) == 0 {
             // The slot to which most happens, out of turn.
             shard.snapshots.next = busy;
-            shard.write_snapshot(&mut Hasty { now: 0, step: SLICE_NS / 3 });
+            shard.write_snapshot(&mut Stepping::by(SLICE_NS / 3));
             shard.look_for_unsaved(0);
         } else if random.bool() {
             let pieces = [1, 2, 10, if random.u8(..4) == 0 { 1_000 } else { 5 }][random.usize(..4)];
-            shard.write_snapshot(&mut Hasty { now: 0, step: SLICE_NS / pieces });
+            shard.write_snapshot(&mut Stepping::by(SLICE_NS / pieces));
         }
         if random.u8(..4) == 0 {
-            shard.expire(shards.now, &mut Hasty { now: 0, step: SLICE_NS / 3 });
+            shard.expire(shards.now, &mut Stepping::by(SLICE_NS / 3));
         }
         if random.bool() {
             shard.discard(&mut in_a_hurry());
@@ -78,7 +78,7 @@ fn run_in_slices(
     for _ in 0..random.u8(1..6) {
         for number in 0..shards.shards.len() {
             let shard = &mut shards.shards[number];
-            shard.work(shards.now, &mut Hasty { now: 0, step: SLICE_NS / 3 });
+            shard.work(shards.now, &mut Stepping::by(SLICE_NS / 3));
             let letters = std::mem::take(&mut shard.outbox.letters);
             shards.deliver(letters);
         }
