@@ -12,6 +12,7 @@ use std::fs;
 use crate::dump::{crc64, samples};
 use crate::foreign::contents::{Contents, differences};
 use crate::foreign::journal::{self, Author};
+use crate::snapshots::peer_with;
 use crate::support::client::{Client, encode};
 use crate::support::oracle::Oracle;
 use crate::support::reply::words;
@@ -143,6 +144,27 @@ fn files_of_redis_7_are_loaded() {
 #[test]
 fn files_of_redis_8_are_loaded() {
     load_its_files(Oracle::Redis8);
+}
+
+/// They cannot be called, but whoever loads the next snapshot has them.
+#[test]
+fn functions_go_from_one_snapshot_to_the_next() {
+    let record = [&[0xf5, 0x40, LIBRARY.len() as u8], LIBRARY.as_bytes()].concat();
+    for shards in SHARDS {
+        let mut server = load(&Options::shards(shards), &file(&[&record, b"\x00\x01a\x01v"]));
+        assert!(server.client().line("SAVE").is_ok());
+        server.stop();
+        server.restart();
+        assert!(server.client().line("SAVE").is_ok());
+        let saved = fs::read(server.path("dump.rdb")).unwrap();
+        let mut found = saved.windows(LIBRARY.len()).filter(|it| *it == LIBRARY.as_bytes());
+        assert!(found.next().is_some() && found.next().is_none(), "{shards} shards");
+        for oracle in [Oracle::Valkey, Oracle::Redis] {
+            let Some(peer) = peer_with(oracle, &saved) else { continue };
+            let libraries = peer.client().line("FUNCTION LIST").printed();
+            assert!(libraries.contains("\"lib\""), "{oracle:?}: {libraries}");
+        }
+    }
 }
 
 /// The single file of Redis before 7: an RDB file, with commands behind it.

@@ -93,16 +93,21 @@ fn load(server: &Server, is_over: &Arc<AtomicBool>) -> Vec<thread::JoinHandle<u6
     (1..4).map(one).collect()
 }
 
-/// What a peer has when it has loaded this file.
-fn digest_at(oracle: Oracle, file: &[u8]) -> Option<String> {
+/// A peer that has loaded this file.
+pub fn peer_with(oracle: Oracle, file: &[u8]) -> Option<Server> {
     let peer = oracle.start()?;
     let path = format!("/proc/{}/root/tmp/oracle-{}.rdb", peer.pid(), peer.port);
     fs::write(&path, file).unwrap();
-    let mut client = peer.client();
-    let reply = client.line("DEBUG RELOAD NOSAVE");
+    let reply = peer.client().line("DEBUG RELOAD NOSAVE");
     drop(fs::remove_file(&path));
     assert!(reply.is_ok(), "{oracle:?}: {reply:?}");
-    Some(client.line("DEBUG DIGEST").text())
+    Some(peer)
+}
+
+/// What a peer has when it has loaded this file.
+fn digest_at(oracle: Oracle, file: &[u8]) -> Option<String> {
+    let peer = peer_with(oracle, file)?;
+    Some(peer.client().line("DEBUG DIGEST").text())
 }
 
 #[test]

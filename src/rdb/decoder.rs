@@ -29,7 +29,7 @@ const UPDATE: u8 = 242;
 /// Of Valkey: that slots are being imported. Of Redis: what modules know of the key that follows.
 const SLOT_IMPORT_OR_KEY_META: u8 = 243;
 const SLOT_INFO: u8 = 244;
-const FUNCTION: u8 = 245;
+pub(super) const FUNCTION: u8 = 245;
 const FUNCTION_BEFORE_7: u8 = 246;
 const MODULE_AUX: u8 = 247;
 const IDLE: u8 = 248;

@@ -4,7 +4,9 @@
 use crate::keyspace::entry::Entry;
 use crate::keyspace::saving::{Format, Point};
 use crate::rdb::crc64;
-use crate::rdb::decoder::{AUX, DATABASE, DEADLINE_MS, END, HEAD_LEN, REDIS, SIZES, VALKEY};
+use crate::rdb::decoder::{
+    AUX, DATABASE, DEADLINE_MS, END, FUNCTION, HEAD_LEN, REDIS, SIZES, VALKEY,
+};
 use crate::rdb::dialect::{Dialect, Family};
 use crate::rdb::sink::{put_length, put_string};
 use crate::rdb::write;
@@ -30,6 +32,12 @@ pub fn put_aux(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.push(AUX);
     put_string(out, name, false);
     put_string(out, value, false);
+}
+
+/// Appends the source of a library of functions.
+pub fn put_function(out: &mut Vec<u8>, source: &[u8]) {
+    out.push(FUNCTION);
+    put_string(out, source, false);
 }
 
 /// Appends how many keys a database has, and how many of them have deadlines.

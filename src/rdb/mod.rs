@@ -40,7 +40,7 @@ pub use crc64::crc64;
 pub use cut::{Cutter, Piece, RawKey, RawKeys, Rules};
 pub use decoder::{Decoder, Key, Record, opens_file, read_key};
 pub use dialect::{Dialect, Family};
-pub use encoder::{Checksum, Records, head, put_aux, put_end, put_sizes};
+pub use encoder::{Checksum, Records, head, put_aux, put_end, put_function, put_sizes};
 pub use error::{Fault, RdbError};
 pub use payload::{PayloadError, dump, restore};
 pub use read::{Forms, Loaded};

@@ -1,7 +1,7 @@
 //! The file of a snapshot: written beside its place, read back, and put there.
 //!
 //! ```text
-//! head | fields about the file | sizes of the databases | keys, in runs | end | checksum
+//! head | fields | functions | sizes of the databases | keys, in runs | end | checksum
 //! ```
 //!
 //! Each run of keys begins with its database, so runs of all shards may stand in any order. A large
@@ -22,7 +22,7 @@ use thiserror::Error;
 
 use crate::filesystem::{FileSystem, OpenFile};
 use crate::keyspace::saving::{Chunk, Pieces};
-use crate::rdb::{Checksum, Dialect, head, put_aux, put_end, put_sizes};
+use crate::rdb::{Checksum, Dialect, head, put_aux, put_end, put_function, put_sizes};
 use crate::shard::snapshot::Begun;
 
 /// Bytes that are read at a time.
@@ -52,6 +52,8 @@ pub struct About {
     pub is_base: bool,
     /// It ends in a checksum; else zero stands there.
     pub has_checksum: bool,
+    /// Sources of libraries of functions.
+    pub functions: Vec<Vec<u8>>,
 }
 
 /// The disk has failed.
@@ -108,7 +110,7 @@ impl SnapshotFile {
     /// [`FileFault`].
     pub fn begin(&mut self, begun: &Begun) -> Result<(), FileFault> {
         self.dialect = if begun.has_deadlines_inside { Dialect::TIMED } else { Dialect::COMMON };
-        let About { version, seconds, used_memory, is_base, .. } = &self.about;
+        let About { version, seconds, used_memory, is_base, functions, .. } = &self.about;
         let mut bytes = head(self.dialect).to_vec();
         for (name, value) in [
             ("redis-ver", (*version).to_owned()),
@@ -119,6 +121,7 @@ impl SnapshotFile {
         ] {
             put_aux(&mut bytes, name.as_bytes(), value.as_bytes());
         }
+        functions.iter().for_each(|source| put_function(&mut bytes, source));
         for (db, keys, timed) in &begun.databases {
             put_sizes(&mut bytes, *db, *keys, *timed);
         }

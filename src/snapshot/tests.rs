@@ -15,6 +15,10 @@ const DIRECTORY: &str = "/data";
 const PLACE: &str = "/data/dump.rdb";
 
 fn file(disk: &Disk, has_checksum: bool) -> SnapshotFile {
+    file_with(disk, has_checksum, Vec::new())
+}
+
+fn file_with(disk: &Disk, has_checksum: bool, functions: Vec<Vec<u8>>) -> SnapshotFile {
     let place = Place {
         directory: DIRECTORY.into(),
         name: "dump.rdb".to_owned(),
@@ -26,6 +30,7 @@ fn file(disk: &Disk, has_checksum: bool) -> SnapshotFile {
         used_memory: 5,
         is_base: false,
         has_checksum,
+        functions,
     };
     SnapshotFile::new(Box::new(disk.clone()), place, about)
 }
@@ -90,6 +95,19 @@ fn read(bytes: &[u8]) -> (Vec<String>, usize) {
     }
     assert_eq!(decoder.offset(), bytes.len(), "nothing stands behind the checksum");
     (said, keys)
+}
+
+/// They stand ahead of the databases, as Redis writes them.
+#[test]
+fn functions_stand_in_the_file() {
+    let disk = Disk::with(Path::new(DIRECTORY));
+    let functions = vec![b"one".to_vec(), b"two".to_vec()];
+    save(&mut filled(&[]), 1, file_with(&disk, true, functions)).expect("no call fails");
+    let (said, keys) = read(&disk.bytes(Path::new(PLACE)).expect("it is there"));
+    let wanted =
+        ["one", "two"].map(|source| format!("{:?}", Record::Function(source.as_bytes().into())));
+    assert_eq!((&said[6..8], keys), (&wanted[..], 202));
+    assert!(said[8].starts_with("Sizes("), "{said:?}");
 }
 
 #[test]

@@ -192,7 +192,7 @@ impl Admin {
         let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
         let settings = self.settings();
         let now = self.parts.clock.now();
-        let file = SnapshotFile::new(Box::new(Os), place(&settings), about(&settings, now));
+        let file = SnapshotFile::new(Box::new(Os), place(&settings), self.about(&settings, now));
         let snapshot = Snapshot::new(number, self.parts.shards.len() as u16, file);
         let (ended, outcome) = oneshot::channel();
         self.parts.snapshots.send(Mail::Begin(Box::new(snapshot), ended), true);
@@ -284,6 +284,17 @@ impl Admin {
         Err(())
     }
 
+    fn about(&self, settings: &Settings, now: Millis) -> About {
+        About {
+            version: REDIS_VERSION,
+            seconds: now.as_secs(),
+            used_memory: allocator::counters().allocated,
+            is_base: false,
+            has_checksum: settings.rdbchecksum,
+            functions: self.parts.shared.functions.get().cloned().unwrap_or_default(),
+        }
+    }
+
     pub(super) fn saves(&self) -> MutexGuard<'_, Saves> {
         self.saves.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
@@ -294,16 +305,6 @@ fn place(settings: &Settings) -> Place {
         directory: settings.dir.clone(),
         name: settings.dbfilename.clone(),
         temporary: format!("temp-{}", std::process::id()),
-    }
-}
-
-fn about(settings: &Settings, now: Millis) -> About {
-    About {
-        version: REDIS_VERSION,
-        seconds: now.as_secs(),
-        used_memory: allocator::counters().allocated,
-        is_base: false,
-        has_checksum: settings.rdbchecksum,
     }
 }
 

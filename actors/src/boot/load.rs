@@ -84,7 +84,7 @@ impl Starter {
         if !read.functions.is_empty() {
             let count = read.functions.len();
             warn!(
-                "{count} libraries of functions are kept in memory: they cannot be called yet, \
+                "{count} libraries of functions are kept for snapshots: they cannot be called yet, \
                  and a journal that is written anew has none of them"
             );
             // There is one load at the start.
