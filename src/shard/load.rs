@@ -158,7 +158,7 @@ impl Shard {
 mod tests {
     use super::*;
     use crate::rdb::{Cutter, Piece, Rules};
-    use crate::testing::{START, Store};
+    use crate::testing::{START, Still, Store};
 
     /// The keys of a file of these records.
     fn keys(records: &[&[u8]]) -> RawKeys {
@@ -237,6 +237,40 @@ mod tests {
         );
         let said = load(&mut Store::new(), &[b"\x0b\x01s\x02xx", b"\x00\x01k\x01v"]);
         assert_eq!(said, ["offset 12: key 's' of database 0: an intset is damaged"]);
+    }
+
+    /// The deadlines of a key, of fields and of members: a file may say any number.
+    #[test]
+    fn no_deadline_is_too_far_or_too_long_ago() {
+        for deadline in [i64::MIN, -1, 0, 1, i64::MAX - 1, i64::MAX] {
+            let bytes = deadline.to_le_bytes();
+            let hash = [b"\x16\x01h\x01\x01f\x01v", &bytes[..]].concat();
+            let set = b"\x02\x01s\x02\x01a\x01b\xfa\x10troupe-deadlines\x0a\x01a";
+            let set = [&set[..], &bytes].concat();
+            let key = [b"\xfc", &bytes[..], b"\x00\x01k\x01v"].concat();
+            let mut cutter = Cutter::new(Rules { databases: 16, checks: false, expired_by: None });
+            cutter.feed(b"VALKEY080");
+            [&hash, &set, &key].iter().for_each(|record| cutter.feed(record));
+            cutter.feed(&[0xff, 0, 0, 0, 0, 0, 0, 0, 0]);
+            let Ok(Some(Piece::Keys(keys))) = cutter.next_piece(0) else { panic!("{deadline}") };
+            let mut store = Store::new();
+            let Applied::Keys(faults) = store.shard.load(&Parcel::Keys(keys), START) else {
+                panic!("these are keys");
+            };
+            if let [fault] = &faults[..] {
+                assert!(fault.to_string().contains("key 'h'"), "{deadline}: {fault}");
+                continue;
+            }
+            assert_eq!(faults, [], "{deadline}");
+            while store.shard.expire(START, &mut Still) {}
+            let is_over = deadline <= START.0;
+            let lives = if is_over { "(integer) 0" } else { "(integer) 1" };
+            assert_eq!(store.run("EXISTS k"), lives, "{deadline}");
+            // In a hash -1 says that there is none.
+            let fields = if deadline == -1 { "(integer) 1" } else { lives };
+            assert_eq!(store.run("HLEN h"), fields, "{deadline}");
+            assert_eq!(store.run("SCARD s") == "(integer) 1", is_over, "{deadline}");
+        }
     }
 
     #[test]
