@@ -123,7 +123,8 @@ impl Client {
             return Did::Left;
         }
         let leaves = self.leaves_us.take_if(|at| *at <= context.now_us).is_some();
-        if leaves && self.rng.bool() {
+        // Half a request is never answered.
+        if leaves && self.unsent.is_empty() && self.rng.bool() {
             context.note(format_args!("the client of {id} sends no more"));
             socket.is_up_ended = true;
             self.has_ended = true;
