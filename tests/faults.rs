@@ -81,13 +81,17 @@ fn journal_paths(server: &Server) -> Vec<PathBuf> {
         name.split('.').filter_map(|part| part.parse::<u64>().ok()).collect::<Vec<_>>()
     });
     let last = numbers.max().unwrap_or_default();
-    let numbered = (last.saturating_sub(2)..last + 3)
-        .flat_map(|seq| ["base", "incr"].map(|kind| format!("appendonly.aof.{seq}.{kind}.aof")));
+    let numbered = (last.saturating_sub(2)..last + 3).flat_map(|seq| {
+        let kinds = ["base.rdb", "base.aof", "incr.aof"];
+        kinds.map(|kind| format!("appendonly.aof.{seq}.{kind}"))
+    });
     let others = [
         "appendonly.aof",
         "appendonly.aof.manifest",
         "temp_appendonly.aof.manifest",
-        "temp_appendonly.aof.base.aof",
+        "temp_appendonly.aof.base",
+        "temp_appendonly.aof.base.part.rdb",
+        "temp_appendonly.aof.incr.aof",
     ];
     let names = numbered.chain(others.map(String::from)).map(|name| inside.join(name));
     let outside = [server.folder().to_owned(), server.path("appendonly.aof"), inside.clone()];

@@ -167,15 +167,18 @@ pub async fn start(launch: Launch) -> anyhow::Result<Server> {
     };
     let begins = settings.appendonly && writer.is_none();
     let shards = starter.shards.clone();
-    admin.met_starter(Box::new(move |settings, on_fault| starter.begin(settings, on_fault)));
+    admin.met_starter(Box::new(move |settings| starter.begin(settings)));
     if let Some(writer) = writer {
         admin.met_writer(writer);
-    } else if begins {
-        info!("The append only file has records over several shards and is written anew");
-        let begun = admin.begin_journal(&settings).await;
-        begun.map_err(|()| anyhow!("the append only file cannot be written anew"))?;
     }
-    shards.iter().for_each(|shard| shard.do_send(Loaded { load: 0 }));
+    let serve = || shards.iter().for_each(|shard| shard.do_send(Loaded { load: 0 }));
+    if begins {
+        info!("The append only file has records over several shards and is written anew");
+        let begun = admin.begin_journal_before_writes(&settings, serve).await;
+        begun.map_err(|()| anyhow!("the append only file cannot be written anew"))?;
+    } else {
+        serve();
+    }
     shared.loading.end();
     Ok(Server { admin, listener: Some(listener), arbiters, snapshots, post, unixsocket })
 }
@@ -320,7 +323,6 @@ impl Reach {
             disturb: shard.clone().recipient(),
             policy: shard.clone().recipient(),
             begin_base: shard.clone().recipient(),
-            write_base: shard.clone().recipient(),
             begin: shard.clone().recipient(),
             end: shard.clone().recipient(),
         }

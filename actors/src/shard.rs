@@ -34,15 +34,15 @@ use crate::thread::{Thread, stall};
 /// How often a shard looks at the clock when nothing else wakes it.
 const TICK: Duration = Duration::from_millis(100);
 
-/// What a turn is made of: batches, deadlines, what is let go, a snapshot, a journal that begins.
-const PARTS: usize = 5;
+/// What a turn is made of: batches, deadlines, what is let go, a snapshot.
+const PARTS: usize = 4;
 
 /// The actor of one shard.
 pub struct Shard {
     thread: Rc<Thread>,
     guardian: Recipient<control::Restarted>,
     rebuild: Option<Recipient<aof::Rebuild>>,
-    /// Who hears how many slots are written, while a base is.
+    /// Who hears of a panic, while a journal begins.
     reports: Option<aof::Reports>,
     /// The part with which the next turn begins.
     part: usize,
@@ -99,15 +99,13 @@ impl Shard {
         thread.slices.begin(&thread.clock);
         let mut clock = thread.clock.clone();
         let (now, start) = (thread.now(), thread.clock.nanos());
-        let writes_base = self.reports.is_some() && thread.with_shard(|shard| shard.has_room());
         let mut more = false;
         for _ in 0..PARTS {
             more |= thread.with_shard(|shard| match self.part {
                 0 => shard.work(now, &mut clock),
                 1 => shard.expire(now, &mut clock),
                 2 => shard.discard(&mut clock),
-                3 => shard.write_snapshot(&mut clock),
-                _ => writes_base && shard.write_base(&mut clock),
+                _ => shard.write_snapshot(&mut clock),
             });
             self.part = (self.part + 1) % PARTS;
             if thread.clock.nanos() - start > SLICE_NS {
@@ -117,29 +115,15 @@ impl Shard {
         }
         thread.end_turn();
         thread.end_slice();
-        self.report_written();
         more
-    }
-
-    /// Reports how many slots are written to the base, and on their way to the journal.
-    fn report_written(&self) {
-        if let Some(reports) = &self.reports
-            && let Some(slots) = self.thread.with_shard(|shard| shard.take_written())
-        {
-            self.report(reports, Event::SlotsWritten(slots));
-        }
-    }
-
-    fn report(&self, reports: &aof::Reports, event: Event) {
-        // The change may have ended meanwhile.
-        let _ = reports.send(event);
     }
 
     fn rebuild(&mut self, ctx: &mut Context<Shard>) {
         let text = self.thread.with_shard(|shard| shard.last_panic().to_owned());
         self.guardian.do_send(control::Restarted { name: self.name(), why: text });
         if let Some(reports) = self.reports.take() {
-            self.report(&reports, Event::Panicked(self.thread.number));
+            // The change may have ended meanwhile.
+            let _ = reports.send(Event::Panicked(self.thread.number));
         }
         match &self.rebuild {
             Some(rebuild) => {
@@ -375,17 +359,7 @@ impl Handler<aof::BeginBase> for Shard {
         // What was done before belongs to no journal.
         self.thread.end_turn();
         self.thread.begin_journal(begin.appends, Policy::Never);
-        self.thread.with_shard(|shard| shard.begin_base(begin.number));
-    }
-}
-
-impl Handler<aof::WriteBase> for Shard {
-    type Result = ();
-
-    fn handle(&mut self, write: aof::WriteBase, _: &mut Context<Shard>) {
-        self.take_letters();
-        self.reports = Some(write.0);
-        self.thread.wake();
+        self.reports = Some(begin.reports);
     }
 }
 
@@ -407,10 +381,7 @@ impl Handler<aof::Begin> for Shard {
         self.take_letters();
         self.reports = None;
         self.thread.begin_journal(begin.appends, begin.policy);
-        self.thread.with_shard(|shard| {
-            shard.end_base();
-            shard.rebuilds(true);
-        });
+        self.thread.with_shard(|shard| shard.rebuilds(true));
         self.rebuild = Some(begin.rebuild);
     }
 }

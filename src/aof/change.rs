@@ -1,34 +1,35 @@
-//! A journal that begins, and one that ends, while the server runs: which step follows which.
+//! What becomes of the journal while the server runs: which step follows which.
 //!
-//! A journal begins with a base, which the shards write piece by piece as commands
-//! (`crate::shard::new_base`). The journal is on when the base is whole, durable and listed in the
-//! manifest: from then on replies wait for it as `appendfsync` says. Whatever fails on the way
-//! leaves the server without a journal, as it was. A journal that ends is written out and synced
-//! first.
+//! A base is a snapshot, and the journal goes on with another increment at its moment. A journal
+//! that is on is rewritten so. One that begins has no increment until then: what shards record
+//! ahead of the moment goes nowhere. It is on when its base is durable and listed in the manifest:
+//! from then on replies wait for it as `appendfsync` says. Where no journal is on, a base can be
+//! written all the same, for the next start. Whatever fails on the way leaves all as it was. A
+//! journal that ends is written out and synced first.
 //!
 //! The shell carries out each step that `next_step` gives, and hands `hear` what comes of it.
-//! Nothing is asked for twice, and nothing is waited for but events. Each slot is written once, by
-//! whichever shard has it then. So the base is whole when as many slots are reported as there are.
-//! A change does not depend on the client that asked for it: it goes to its end without that.
+//! Nothing is asked for twice, and nothing is waited for but events. A change does not depend on
+//! the client that asked for it: it goes to its end without that.
 //!
-//! A shard that panics before its slots are written goes on with what it holds. That may differ
-//! from what it has written, so the base is given up.
+//! A shard that panics before a journal that begins is on goes on with what it holds. That may
+//! differ from what it has recorded, so the base is given up.
 
-use crate::base::slot::SLOTS;
 use crate::route::ShardId;
 use crate::stream::Policy;
 
 /// What the shell has to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Start a writer over the file of a new base, which reports its faults: `Started`.
+    /// Start a writer that has no file yet: `Started`.
     Start,
-    /// Tell every shard that there is a journal, which is empty: `Heard`.
+    /// Tell every shard that there is a journal, whose base is to be: `Heard`.
     BeginBase,
-    /// Tell every shard to write its slots to the base: `SlotsWritten`, `Panicked`.
-    WriteBase,
-    /// Tell the writer that the base is whole: `Switched`.
-    Switch,
+    /// Have a snapshot written that is a base: `Saved`, `Panicked`.
+    Save,
+    /// Tell the writer that the base is whole: `Listed`.
+    List,
+    /// Tell the writer that there is none: `Forgotten`.
+    Forget,
     /// Tell the writer and every shard that there is a journal that holds the data set: `Heard`.
     Take(Policy),
     /// Ask the writer when all that came before is durable: `Synced`.
@@ -48,12 +49,14 @@ pub enum Event {
     Started,
     /// Every shard has taken up what this step told it.
     Heard(Step),
-    /// A shard has written so many slots more. The last of them are on their way to the writer.
-    SlotsWritten(u32),
+    /// The base is whole and durable.
+    Saved,
     /// A shard has panicked.
     Panicked(ShardId),
-    /// The base is durable and listed.
-    Switched,
+    /// The base is listed.
+    Listed,
+    /// What there was of the base is gone.
+    Forgotten,
     /// All is durable.
     Synced,
     /// Whether every shard serves.
@@ -68,9 +71,9 @@ pub enum Event {
 enum State {
     Starting,
     BeginningBase,
-    /// So many slots are written.
-    WritingBase(u32),
-    Switching,
+    Saving,
+    Listing,
+    Forgetting,
     Taking,
     Syncing,
     AskingPhases,
@@ -79,30 +82,68 @@ enum State {
     Over,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// A journal begins.
+    Begin(Policy),
+    /// The journal that is on gets a new base.
+    Rewrite,
+    /// No journal is on.
+    OnlyBase,
+    /// The journal ends.
+    End,
+}
+
 /// A change on its way.
 #[derive(Debug)]
 pub struct Change {
+    kind: Kind,
     state: State,
     step: Option<Step>,
-    policy: Policy,
+    under_way: Option<Step>,
     result: Result<(), String>,
 }
 
 impl Change {
     /// A journal begins.
     pub fn begin(policy: Policy) -> Change {
-        Change { state: State::Starting, step: Some(Step::Start), policy, result: Ok(()) }
+        Change::of(Kind::Begin(policy), State::Starting, Step::Start)
+    }
+
+    /// The journal that is on is rewritten.
+    pub fn rewrite() -> Change {
+        Change::of(Kind::Rewrite, State::Saving, Step::Save)
+    }
+
+    /// A base is written where no journal is on.
+    pub fn only_base() -> Change {
+        Change::of(Kind::OnlyBase, State::Starting, Step::Start)
     }
 
     /// The journal ends, unless a shard is being rebuilt from it.
     pub fn end() -> Change {
-        let (state, step) = (State::AskingPhases, Some(Step::AskPhases));
-        Change { state, step, policy: Policy::default(), result: Ok(()) }
+        Change::of(Kind::End, State::AskingPhases, Step::AskPhases)
+    }
+
+    fn of(kind: Kind, state: State, step: Step) -> Change {
+        Change { kind, state, step: Some(step), under_way: None, result: Ok(()) }
+    }
+
+    /// Whether there is a journal, which goes on from the moment of the base.
+    pub fn is_with_journal(&self) -> bool {
+        self.kind != Kind::OnlyBase
     }
 
     /// The step to be carried out now, if there is one; it is given once.
     pub fn next_step(&mut self) -> Option<Step> {
-        self.step.take()
+        let step = self.step.take();
+        self.under_way = step.or(self.under_way);
+        step
+    }
+
+    /// The step that was given last.
+    pub fn under_way(&self) -> Option<Step> {
+        self.under_way
     }
 
     /// How it ended, once it has ended: done, or why all is as it was.
@@ -114,18 +155,20 @@ impl Change {
     /// over.
     pub fn hear(&mut self, event: Event) {
         match (self.state, event) {
+            (State::Starting, Event::Started) if self.kind == Kind::OnlyBase => {
+                self.go(State::Saving, Step::Save);
+            }
             (State::Starting, Event::Started) => self.go(State::BeginningBase, Step::BeginBase),
             (State::BeginningBase, Event::Heard(Step::BeginBase)) => {
-                self.go(State::WritingBase(0), Step::WriteBase);
+                self.go(State::Saving, Step::Save);
             }
-            (State::WritingBase(written), Event::SlotsWritten(more)) => {
-                self.state = State::WritingBase(written + more);
-                if written + more >= u32::from(SLOTS) {
-                    self.go(State::Switching, Step::Switch);
-                }
-            }
-            (State::Switching, Event::Switched) => self.go(State::Taking, Step::Take(self.policy)),
-            // What was answered since the base was whole did not wait for the journal.
+            (State::Saving, Event::Saved) => self.go(State::Listing, Step::List),
+            (State::Listing, Event::Listed) => match self.kind {
+                Kind::Begin(policy) => self.go(State::Taking, Step::Take(policy)),
+                Kind::OnlyBase => self.go(State::Closing, Step::Close),
+                Kind::Rewrite | Kind::End => self.state = State::Over,
+            },
+            // What was answered since the base was listed did not wait for the journal.
             (State::Taking, Event::Heard(Step::Take(Policy::Always))) => {
                 self.go(State::Syncing, Step::Sync);
             }
@@ -137,8 +180,9 @@ impl Change {
                 self.refuse("a shard is being rebuilt from it".to_owned());
             }
             (State::Leaving, Event::Heard(Step::Leave)) => self.go(State::Closing, Step::Close),
-            // A journal that ends with a fault is left as it is, and has ended.
-            (State::Closing, Event::Closed | Event::Failed(_)) => self.state = State::Over,
+            // What was to end with a fault is left as it is, and has ended.
+            (State::Closing, Event::Closed | Event::Failed(_))
+            | (State::Forgetting, Event::Forgotten | Event::Failed(_)) => self.state = State::Over,
             (State::Starting, Event::Failed(why)) => self.refuse(why),
             (state, Event::Failed(why)) if state.can_fail() => self.fail(why),
             (state, Event::Panicked(shard)) if state.can_fail() => {
@@ -158,15 +202,19 @@ impl Change {
 
     fn fail(&mut self, why: String) {
         self.result = Err(why);
-        self.go(State::Leaving, Step::Leave);
+        match self.kind {
+            Kind::Rewrite => self.go(State::Forgetting, Step::Forget),
+            Kind::OnlyBase => self.go(State::Closing, Step::Close),
+            Kind::Begin(_) | Kind::End => self.go(State::Leaving, Step::Leave),
+        }
     }
 }
 
 impl State {
-    /// True while a journal begins and there is something to be left.
+    /// True while there is something to be left.
     fn can_fail(self) -> bool {
-        use State::{BeginningBase, Switching, Syncing, Taking, WritingBase};
-        matches!(self, BeginningBase | WritingBase(_) | Switching | Taking | Syncing)
+        use State::{BeginningBase, Listing, Saving, Syncing, Taking};
+        matches!(self, BeginningBase | Saving | Listing | Taking | Syncing)
     }
 }
 
@@ -174,15 +222,14 @@ impl State {
 mod tests {
     use super::*;
 
-    const ALL: u32 = SLOTS as u32;
-
     /// What comes of a step where nothing fails.
     fn success(step: Step) -> Event {
         match step {
             Step::Start => Event::Started,
             Step::BeginBase | Step::Take(_) | Step::Leave => Event::Heard(step),
-            Step::WriteBase => Event::SlotsWritten(ALL),
-            Step::Switch => Event::Switched,
+            Step::Save => Event::Saved,
+            Step::List => Event::Listed,
+            Step::Forget => Event::Forgotten,
             Step::Sync => Event::Synced,
             Step::AskPhases => Event::Serving(true),
             Step::Close => Event::Closed,
@@ -203,88 +250,80 @@ mod tests {
         (steps, change.outcome().expect("it has ended").clone())
     }
 
-    fn way(policy: Policy) -> Vec<Step> {
-        let mut steps = vec![Step::Start, Step::BeginBase, Step::WriteBase, Step::Switch];
-        steps.push(Step::Take(policy));
-        steps.extend((policy == Policy::Always).then_some(Step::Sync));
-        steps
+    /// Each kind of change that writes a base, its steps, and those that end it where it fails.
+    fn ways() -> Vec<(fn() -> Change, Vec<Step>, Vec<Step>)> {
+        use Step::{BeginBase, Close, Forget, Leave, List, Save, Start, Sync, Take};
+        let begin = [Start, BeginBase, Save, List];
+        let way = |last: &[Step]| [&begin, last].concat();
+        vec![
+            (
+                || Change::begin(Policy::Always),
+                way(&[Take(Policy::Always), Sync]),
+                vec![Leave, Close],
+            ),
+            (
+                || Change::begin(Policy::EverySecond),
+                way(&[Take(Policy::EverySecond)]),
+                vec![Leave, Close],
+            ),
+            (|| Change::begin(Policy::Never), way(&[Take(Policy::Never)]), vec![Leave, Close]),
+            (Change::rewrite, vec![Save, List], vec![Forget]),
+            (Change::only_base, vec![Start, Save, List, Close], vec![Close]),
+        ]
     }
 
     #[test]
-    fn a_journal_begins_under_each_policy() {
-        for policy in [Policy::Always, Policy::EverySecond, Policy::Never] {
-            assert_eq!(carry_out(Change::begin(policy), success), (way(policy), Ok(())));
+    fn a_base_is_written_and_listed() {
+        for (change, steps, _) in ways() {
+            assert_eq!(carry_out(change(), success), (steps, Ok(())));
         }
     }
 
     #[test]
-    fn a_fault_at_any_step_leaves_the_server_without_a_journal() {
-        let steps = way(Policy::Always);
-        for (count, at) in (1..).zip(&steps) {
-            let event = |step| match step == *at {
-                true => Event::Failed(format!("{at:?}")),
-                false => success(step),
-            };
-            let (taken, result) = carry_out(Change::begin(Policy::Always), event);
-            let mut expected = steps[..count].to_vec();
-            if *at != Step::Start {
-                expected.extend([Step::Leave, Step::Close]);
+    fn a_fault_at_any_step_leaves_all_as_it_was() {
+        for (change, steps, end) in ways() {
+            for (count, at) in (1..).zip(&steps).filter(|(_, at)| **at != Step::Close) {
+                let event = |step| match step == *at {
+                    true => Event::Failed(format!("{at:?}")),
+                    false => success(step),
+                };
+                let (taken, result) = carry_out(change(), event);
+                let mut expected = steps[..count].to_vec();
+                if *at != Step::Start {
+                    expected.extend(&end);
+                }
+                assert_eq!((taken, result), (expected, Err(format!("{at:?}"))));
             }
-            assert_eq!(taken, expected);
-            assert_eq!(result, Err(format!("{at:?}")));
         }
     }
 
     #[test]
     fn a_shard_that_panics_meanwhile_ends_the_try() {
-        let steps = way(Policy::Always);
+        let (change, steps, end) = ways().swap_remove(0);
         for (count, at) in (2..).zip(&steps[1..]) {
             let event = |step| if step == *at { Event::Panicked(3) } else { success(step) };
-            let (taken, result) = carry_out(Change::begin(Policy::Always), event);
-            assert_eq!(taken[..count], steps[..count]);
-            assert_eq!(taken[count..], [Step::Leave, Step::Close]);
+            let (taken, result) = carry_out(change(), event);
+            assert_eq!((&taken[..count], &taken[count..]), (&steps[..count], &end[..]));
             assert_eq!(result, Err("shard 3 has panicked meanwhile".to_owned()));
         }
     }
 
-    fn writing_base() -> Change {
-        let mut change = Change::begin(Policy::Never);
-        for _ in 0..2 {
-            let step = change.next_step().expect("it goes on");
-            change.hear(success(step));
-        }
-        assert_eq!(change.next_step(), Some(Step::WriteBase));
-        change
-    }
-
-    #[test]
-    fn a_base_is_whole_when_every_slot_is_written() {
-        let mut change = writing_base();
-        for written in [ALL / 2, 1, ALL / 2 - 2] {
-            change.hear(Event::SlotsWritten(written));
-            assert_eq!(change.next_step(), None);
-        }
-        change.hear(Event::SlotsWritten(1));
-        assert_eq!((change.next_step(), change.next_step()), (Some(Step::Switch), None));
-    }
-
     #[test]
     fn what_comes_late_changes_nothing() {
-        let mut change = writing_base();
+        let mut change = Change::rewrite();
+        assert_eq!(change.next_step(), Some(Step::Save));
         change.hear(Event::Failed("the disk is full".to_owned()));
-        assert_eq!(change.next_step(), Some(Step::Leave));
+        assert_eq!(change.next_step(), Some(Step::Forget));
         for late in [
-            Event::SlotsWritten(ALL),
+            Event::Saved,
             Event::Heard(Step::BeginBase),
             Event::Panicked(0),
-            Event::Failed("later".to_owned()),
-            Event::Switched,
+            Event::Listed,
+            Event::Synced,
         ] {
             change.hear(late);
             assert_eq!((change.next_step(), change.outcome()), (None, None));
         }
-        change.hear(Event::Heard(Step::Leave));
-        assert_eq!(change.next_step(), Some(Step::Close));
         // Whatever the writer says of a file that is given up.
         change.hear(Event::Failed("it cannot be removed".to_owned()));
         assert_eq!(change.outcome(), Some(&Err("the disk is full".to_owned())));

@@ -5,13 +5,13 @@
 //! order:
 //!
 //! 1. the temporary manifest is written: the list as it is to be;
-//! 2. the new increment is made, empty, and the new base renamed to the name by which it is listed;
+//! 2. a new increment is made, empty, or it and the new base get the names by which they are listed;
 //! 3. the temporary manifest is renamed to the manifest, which is the change;
 //! 4. files out of use are deleted, and then taken off the list.
 //!
 //! Each step is durable, names included, before the next begins. What fails before step 3, or was
-//! cut short there, leaves files that the temporary manifest alone lists: the next who opens the
-//! directory removes them. That tells them from files that somebody put there without their
+//! cut short there, leaves files that the temporary manifest alone lists, or that have temporary
+//! names: the next who opens the directory removes them. That tells them from files that somebody put there without their
 //! manifest, which are never touched, and without any manifest refused. Where step 3 is done and
 //! cannot be made durable, a power cut leaves either list. The files of both are whole, and kept:
 //! step 4 is not for such a change.
@@ -29,6 +29,8 @@ use crate::aof::increment::Increment;
 use crate::aof::journal::Sizes;
 use crate::aof::manifest::{self, MANIFEST_BYTES_MAX, Manifest};
 use crate::filesystem::FileSystem;
+use crate::rdb;
+use crate::settings::Settings;
 
 /// Where the journal lives: the three settings of that name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +41,28 @@ pub struct Location {
     pub appenddirname: String,
     /// `appendfilename`
     pub appendfilename: String,
+}
+
+impl Location {
+    /// What the settings say.
+    pub fn of(settings: &Settings) -> Location {
+        Location {
+            dir: settings.dir.clone(),
+            appenddirname: settings.appenddirname.clone(),
+            appendfilename: settings.appendfilename.clone(),
+        }
+    }
+
+    /// The directory of the journal.
+    pub fn folder(&self) -> PathBuf {
+        self.dir.join(&self.appenddirname)
+    }
+
+    /// The name in it of a new base that is whole and not listed yet. No start takes notice of it,
+    /// nor of names that begin so.
+    pub fn new_base(&self) -> String {
+        format!("temp_{}.base", self.appendfilename)
+    }
 }
 
 /// A file to be read, in the order of reading.
@@ -63,6 +87,17 @@ pub enum Role {
     Base,
     /// What follows in a journal: commands.
     Increment,
+}
+
+/// What is listed with a base.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Increments {
+    /// None: there is no journal.
+    None,
+    /// One that no list names yet.
+    Unlisted,
+    /// The one that is listed last.
+    Last,
 }
 
 /// The append-only directory with its manifest.
@@ -95,7 +130,7 @@ impl Directory {
     }
 
     /// Opens the directory, or makes it, for a journal that begins anew. What is there is left as
-    /// it is until [`Directory::begin`].
+    /// it is until [`Directory::list_base`].
     pub fn open_anew(system: Box<dyn FileSystem>, place: &Location) -> Result<Self, AofError> {
         for (setting, value) in
             [("appenddirname", &place.appenddirname), ("appendfilename", &place.appendfilename)]
@@ -104,7 +139,7 @@ impl Directory {
                 return Err(AofError::Name { setting, value: value.clone() });
             }
         }
-        let path = place.dir.join(&place.appenddirname);
+        let path = place.folder();
         match system.create_directory(&path) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
             made => made.map_err(AofError::io("mkdir", &path))?,
@@ -152,38 +187,74 @@ impl Directory {
         self.sync(dir)
     }
 
-    /// Makes the file of a new base, empty, under a name that no start takes notice of.
-    pub fn create_base(&self) -> Result<Increment, AofError> {
-        let base = Increment::create(&*self.system, &self.new_base_path());
-        if base.is_err() {
-            // Where that fails too, the next who opens the directory does it.
-            let _ = self.undo_unfinished();
-        }
-        base
+    /// Makes an increment, empty, that is listed with the next base. The list is read once more:
+    /// nobody may know how the last change of it went.
+    pub fn create_unlisted(&mut self) -> Result<Increment, AofError> {
+        self.read_again()?;
+        Increment::create(&*self.system, &self.unlisted_path())
     }
 
-    /// The new base is whole and durable: it and an empty increment take the place of what there
-    /// was. Returns the increment, and what could not be deleted. After an error what there was is
-    /// there still, and this directory is good for nothing but [`Directory::undo_unfinished`].
-    pub fn begin(&mut self) -> Result<(Increment, Vec<Leftover>), AofError> {
+    /// The new base is whole and durable: it and an increment take the place of what there was.
+    /// Returns what the files hold, and what could not be deleted. After an error what there was is
+    /// there still, and this directory is good for nothing but [`Directory::undo_unfinished`] and
+    /// [`Directory::create_unlisted`].
+    pub fn list_base(
+        &mut self,
+        increments: Increments,
+        current: Option<&mut Increment>,
+    ) -> Result<(Sizes, Vec<Leftover>), AofError> {
+        let new_base = self.new_base_path();
         let taken = self.taken()?;
-        let base = self.manifest.next_base(&self.appendfilename, &taken);
-        let next = self.manifest.next_increment(&self.appendfilename, &taken);
-        let (base_path, next_path) = (self.path.join(&base.name), self.path.join(&next.name));
-        let Manifest { base: old_base, increments, mut history } = self.manifest.clone();
-        history.extend(old_base.into_iter().chain(increments));
-        let manifest = Manifest { base: Some(base), increments: vec![next], history };
+        let is_rdb = self.is_rdb(&new_base)?;
+        let base = self.manifest.next_base(&self.appendfilename, is_rdb, &taken);
+        let base_path = self.path.join(&base.name);
+        let Manifest { base: old_base, increments: mut old, mut history } = self.manifest.clone();
+        let last = match increments {
+            Increments::None => None,
+            Increments::Last => old.pop(),
+            Increments::Unlisted => {
+                Some(self.manifest.next_increment(&self.appendfilename, &taken))
+            }
+        };
+        history.extend(old_base.into_iter().chain(old));
+        let manifest =
+            Manifest { base: Some(base), increments: last.iter().cloned().collect(), history };
         self.announce(&manifest)?;
-        let increment = Increment::create(&*self.system, &next_path)?;
-        self.rename(&self.new_base_path(), &base_path)?;
+        self.rename(&new_base, &base_path)?;
+        if let (Increments::Unlisted, Some(last), Some(current)) = (increments, last, current) {
+            let path = self.path.join(&last.name);
+            self.rename(&self.unlisted_path(), &path)?;
+            current.moved_to(path);
+        }
         self.put_in_force(manifest)?;
-        Ok((increment, self.delete_history()))
+        let leftovers = self.delete_history();
+        Ok((self.sizes()?, leftovers))
     }
 
-    /// Removes what a change of the list has left that failed or was cut short: a base that was
-    /// never whole, and files that the temporary manifest alone lists.
+    /// Whether `increment` is the last one that is listed, whatever came of the last change of the
+    /// list. What that has left is removed.
+    pub fn ends_with(&mut self, increment: &Increment) -> bool {
+        let is_read = self.read_again().is_ok();
+        let last = self.manifest.increments.last();
+        is_read && last.is_some_and(|last| self.path.join(&last.name) == increment.path())
+    }
+
+    /// Removes what has been left of a base that was never whole, or never listed, of the increment
+    /// that was to be listed with it, and of a change of the list that failed or was cut short.
     pub fn undo_unfinished(&self) -> Result<(), AofError> {
-        self.remove(&self.new_base_path())?;
+        let base = self.new_base_path();
+        let base = base.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        for name in self.system.names(&self.path).map_err(AofError::io("readdir", &self.path))? {
+            if name.to_str().is_some_and(|name| name.starts_with(base)) {
+                self.remove(&self.path.join(name))?;
+            }
+        }
+        self.remove(&self.unlisted_path())?;
+        self.undo_change()
+    }
+
+    /// Removes what a change of the list has left that failed or was cut short.
+    fn undo_change(&self) -> Result<(), AofError> {
         let temporary = self.temporary_path();
         if self.length(&temporary)?.is_none() {
             return Ok(());
@@ -196,17 +267,38 @@ impl Directory {
         let planned = planned.unwrap_or_default();
         // The manifest on disk is what counts: a call that failed may have been carried out.
         let listed = self.read_manifest(&self.manifest_path())?.unwrap_or_default();
+        let has_new_base = planned.base.as_ref().is_some_and(|base| !listed.names(&base.name));
         for file in planned.base.iter().chain(&planned.increments) {
             let path = self.path.join(&file.name);
             let is_ours = manifest::is_journal_name(&self.appendfilename, &file.name);
-            let is_base = planned.base.as_ref() == Some(file);
-            // Nothing is written to an increment before it is listed.
-            if is_ours && !listed.names(&file.name) && (is_base || self.length(&path)? == Some(0)) {
+            // Nothing is written to an increment before it is listed, unless a base comes with it.
+            let is_new = has_new_base || self.length(&path)? == Some(0);
+            if is_ours && !listed.names(&file.name) && is_new {
                 self.remove(&path)?;
             }
         }
         self.sync(&self.path)?;
         self.remove(&temporary)
+    }
+
+    fn read_again(&mut self) -> Result<(), AofError> {
+        self.undo_change()?;
+        self.manifest = self.read_manifest(&self.manifest_path())?.unwrap_or_default();
+        Ok(())
+    }
+
+    /// What a file is, its first bytes say.
+    fn is_rdb(&self, path: &Path) -> Result<bool, AofError> {
+        let opened = self.system.read(path).map_err(AofError::io("open", path))?;
+        let Some(file) = opened else {
+            return Err(AofError::Missing {
+                path: path.to_owned(),
+                manifest: self.manifest_path(),
+            });
+        };
+        let mut head = Vec::new();
+        file.take(16).read_to_end(&mut head).map_err(AofError::io("read", path))?;
+        Ok(rdb::opens_file(&head))
     }
 
     fn read_manifest(&self, path: &Path) -> Result<Option<Manifest>, AofError> {
@@ -313,12 +405,15 @@ impl Directory {
             }
             None => self.add_increment()?,
         };
+        Ok((increment, self.sizes()?))
+    }
+
+    /// What the files hold, of which an increment is the last one if there is any.
+    fn sizes(&self) -> Result<Sizes, AofError> {
         let files = self.files()?;
-        let base = files.iter().filter(|file| file.role == Role::Base);
-        let base = base.map(|file| file.length).sum();
-        let total = files.iter().map(|file| file.length).sum();
-        let sizes = Sizes { base, total, increment: increment.length()? };
-        Ok((increment, sizes))
+        let last = files.last().filter(|last| last.role == Role::Increment);
+        let increment = last.map_or(0, |last| last.length);
+        Ok(Sizes { total: files.iter().map(|file| file.length).sum(), increment })
     }
 
     /// Files that hold something, look like ours and are listed nowhere. They are left alone.
@@ -358,7 +453,11 @@ impl Directory {
     }
 
     fn new_base_path(&self) -> PathBuf {
-        self.path.join(format!("temp_{}.base.aof", self.appendfilename))
+        self.path.join(format!("temp_{}.base", self.appendfilename))
+    }
+
+    fn unlisted_path(&self) -> PathBuf {
+        self.path.join(format!("temp_{}.incr.aof", self.appendfilename))
     }
 
     fn length(&self, path: &Path) -> Result<Option<u64>, AofError> {

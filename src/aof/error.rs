@@ -143,6 +143,18 @@ impl AofError {
         let path = path.to_owned();
         move |source| Self::Io { operation, path, source }
     }
+
+    /// The same as a fault of a journal that is on.
+    pub fn into_fault(self) -> Fault {
+        match self {
+            Self::Io { operation, path, source } => fault(operation, &path)(source),
+            other => Fault {
+                operation: "open",
+                path: "the journal".to_owned(),
+                reason: other.to_string(),
+            },
+        }
+    }
 }
 
 /// The same for calls while the server runs, in the words that clients are shown.

@@ -41,6 +41,11 @@ impl Increment {
         &self.path
     }
 
+    /// It has another name now.
+    pub(super) fn moved_to(&mut self, path: PathBuf) {
+        self.path = path;
+    }
+
     /// Its length on disk.
     pub fn length(&self) -> Result<u64, AofError> {
         self.file.length().map_err(AofError::io("stat", &self.path))

@@ -1,4 +1,4 @@
-//! The journal's file as a consumer of the stream: records in, disk work and news out.
+//! The journal's files as a consumer of the stream: records in, disk work and news out.
 //!
 //! The stream feeds it; what waits for the records is left with `hold`. Its owner (`writer`) asks
 //! `next` for work until there is none, reports each piece with `done`, and passes on what
@@ -6,20 +6,23 @@
 //! into the next write and the next sync together: that is the group commit.
 //!
 //! Invariants:
-//! - the file is the records in the order of the stream, whole, each behind a SELECT where the
+//! - a file is the records in the order of the stream, whole, each behind a SELECT where the
 //!   database changes; the first write to a file selects anew;
+//! - at the moment of a snapshot that is to be a base the journal goes on with another increment.
+//!   The one before is written and synced to its end first, where it is listed;
 //! - under `always` a finished batch is released only after a sync that began when everything
-//!   appended before it, and with it, was written;
+//!   appended before it, and with it, was written to files that are listed;
 //! - after a failed write the file is cut at once to where it was before, the bytes are kept, and
 //!   the write is tried again each `RETRY_MS`; writes are refused meanwhile and taken again after;
-//! - after a failed sync the file is never written or synced again. There are no bases yet, so
-//!   nothing can heal this: writes are refused until the restart, and what waits for the sync is
-//!   abandoned, so that its clients see a closed connection and neither an error nor an OK.
+//! - after a failed sync the file is never written or synced again. Writes are refused, and what
+//!   waits for the sync waits, until a base is listed that holds all of it.
 //!
-//! Bounded by the shards' credits (`credit`): the buffer holds what they may have unwritten. A
-//! journal that begins while the server runs is written to its base first; when that is whole and
-//! durable, it goes on with an increment (`begin_increment`). Left out: the fresh base after a
-//! failed sync, but for the one that CONFIG SET appendonly no, then yes, writes.
+//! So there are three places for what is taken in. Where the last increment is listed, it goes
+//! there. Where none can be trusted, or none is there yet, what comes ahead of the moment of a base
+//! goes nowhere, since the base holds it; what comes behind it goes to an increment that is listed
+//! with the base. Until then a fault of that increment costs the base, and nothing else.
+//!
+//! Bounded by the shards' credits (`credit`): the buffer holds what they may have unwritten.
 
 use std::collections::VecDeque;
 
@@ -44,8 +47,6 @@ pub const REPORT_EVERY_MS: u64 = 500;
 pub enum News<F> {
     /// These may leave.
     Release(Vec<F>),
-    /// These must never be answered: drop them, so that their connections close.
-    Abandon(Vec<F>),
     /// A shard's effects have come further.
     Progress(Progress),
     /// From now on writes are refused with `-MISCONF`; the log wants the fault.
@@ -59,7 +60,7 @@ pub enum News<F> {
 pub struct JournalFigures {
     /// `aof_current_size`: bytes in all files of the journal.
     pub current_size: u64,
-    /// `aof_base_size`
+    /// `aof_base_size`: bytes in all files at the start, or when the last base was listed.
     pub base_size: u64,
     /// `aof_buffer_length`: bytes that are not written.
     pub buffer_length: u64,
@@ -71,6 +72,8 @@ pub struct JournalFigures {
     pub is_write_ok: bool,
     /// Why writes are refused, if they are.
     pub fault: Option<Fault>,
+    /// Only a base heals that.
+    pub needs_base: bool,
     /// Syncs that were done.
     pub syncs: u64,
     /// Batches that wait for a sync.
@@ -88,6 +91,7 @@ impl Default for JournalFigures {
             delayed_syncs: 0,
             is_write_ok: true,
             fault: None,
+            needs_base: false,
             syncs: 0,
             waiting: 0,
         }
@@ -97,8 +101,6 @@ impl Default for JournalFigures {
 /// What the files hold when the journal takes over.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Sizes {
-    /// The base.
-    pub base: u64,
     /// The base and all increments.
     pub total: u64,
     /// The increment that is written to.
@@ -126,13 +128,38 @@ enum Health {
         cut_ms: Option<u64>,
         retry_ms: u64,
     },
+    /// What was taken in is in no file that can be trusted.
     Lost(Fault),
+}
+
+/// Where what is taken in goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum File {
+    /// Nowhere: a base will hold it.
+    None,
+    /// To an increment that will be listed with a base.
+    Unlisted,
+    /// To the increment that is listed last.
+    Listed,
+}
+
+/// Whether a base can be listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Listing {
+    /// Now, with the last increment.
+    Now,
+    /// When there is an increment that begins at its moment.
+    Later,
+    /// Never: the journal has not gone on from its moment, for this reason.
+    Never(String),
 }
 
 /// Totals of one shard's bytes at each stage.
 #[derive(Debug, Clone, Copy, Default)]
 struct Account {
     appended: u64,
+    /// Those ahead of the boundary, while there is one.
+    bounded: u64,
     frozen: u64,
     written: u64,
     syncing: u64,
@@ -154,13 +181,22 @@ pub struct Journal<F> {
     policy: Policy,
     doing: Doing,
     health: Health,
+    file: File,
+    /// The snapshot at whose moment the last increment begins.
+    moment: Option<u32>,
+    /// Where that increment begins, in bytes since the start, while it is not there yet.
+    boundary: Option<u64>,
+    /// Why an increment that nothing lists was given up.
+    given_up: Option<Fault>,
     is_closing: bool,
     selected: Selected,
     buffer: BytesMut,
     /// What is being written, or was when the write failed.
     in_flight: Bytes,
     sizes: Sizes,
-    /// Bytes since the start: taken in, in the file, durable. SELECTs count.
+    base_size: u64,
+    /// Bytes since the start: taken in, in a file, durable. SELECTs count. Those that went nowhere
+    /// do not.
     appended: u64,
     written: u64,
     synced: u64,
@@ -180,15 +216,25 @@ pub struct Journal<F> {
 impl<F> Journal<F> {
     /// A journal over files that hold so much already, all of it whole.
     pub fn new(policy: Policy, sizes: Sizes) -> Self {
+        Self { file: File::Listed, sizes, base_size: sizes.total, ..Self::that_begins(policy) }
+    }
+
+    /// A journal that begins with a base.
+    pub fn that_begins(policy: Policy) -> Self {
         Self {
             policy,
             doing: Doing::Nothing,
             health: Health::Well,
+            file: File::None,
+            moment: None,
+            boundary: None,
+            given_up: None,
             is_closing: false,
             selected: Selected::default(),
             buffer: BytesMut::new(),
             in_flight: Bytes::new(),
-            sizes,
+            sizes: Sizes::default(),
+            base_size: 0,
             appended: 0,
             written: 0,
             synced: 0,
@@ -204,12 +250,9 @@ impl<F> Journal<F> {
 
     /// Takes in what may leave when all that was taken in before is as durable as the policy asks.
     pub fn hold(&mut self, finished: Vec<F>) {
+        let is_durable = self.is_listed() && self.synced == self.appended;
         if finished.is_empty() {
-        } else if self.is_lost() {
-            self.abandon(finished);
-        } else if self.policy != Policy::Always && self.waiting.is_empty()
-            || self.synced == self.appended
-        {
+        } else if self.policy != Policy::Always && self.waiting.is_empty() || is_durable {
             self.news.push(News::Release(finished));
         } else {
             match self.waiting.back_mut() {
@@ -255,18 +298,6 @@ impl<F> Journal<F> {
         }
     }
 
-    /// What was written is a whole base, all of it durable: from now on an empty increment grows.
-    ///
-    /// # Panics
-    /// When something is not durable.
-    pub fn begin_increment(&mut self) {
-        assert!(self.is_durable(), "a base is left when it is whole");
-        let base = self.sizes.total;
-        self.sizes = Sizes { base, total: base, increment: 0 };
-        self.selected = Selected::default();
-        self.is_closing = false;
-    }
-
     /// Gives up what waits: the journal ends, and nobody promises any more that it is durable.
     pub fn take_waiting(&mut self) -> Vec<F> {
         self.waiting.drain(..).flat_map(|(_, batches)| batches).collect()
@@ -275,7 +306,7 @@ impl<F> Journal<F> {
     /// The next piece of work, if there is one to be done now and none is under way. A sync goes
     /// before the next write, so that a stream of appends cannot put it off.
     pub fn next(&mut self, now_ms: u64) -> Option<Work> {
-        if self.doing != Doing::Nothing || self.is_lost() {
+        if self.doing != Doing::Nothing || self.file == File::None || self.skips() {
             return None;
         }
         if self.wants_sync(now_ms) {
@@ -300,12 +331,18 @@ impl<F> Journal<F> {
         Some(Work::Write(self.in_flight.clone()))
     }
 
+    /// Takes what is written next out of the buffer: up to the boundary, and no further.
     fn freeze(&mut self) {
-        self.in_flight = self.buffer.split().freeze();
-        let since = self.buffered_since_ms.take();
-        self.unsynced_since_ms = self.unsynced_since_ms.or(since);
+        let most = self.boundary.map_or(usize::MAX, |at| (at - self.written) as usize);
+        let is_all = self.buffer.len() <= most;
+        self.in_flight = self.buffer.split_to(self.buffer.len().min(most)).freeze();
+        if !self.in_flight.is_empty() {
+            self.unsynced_since_ms = self.unsynced_since_ms.or(self.buffered_since_ms);
+        }
+        self.buffered_since_ms = self.buffered_since_ms.filter(|_| !is_all);
         for account in &mut self.accounts {
-            account.frozen = account.appended;
+            account.frozen =
+                if self.boundary.is_some() { account.bounded } else { account.appended };
         }
     }
 
@@ -328,22 +365,125 @@ impl<F> Journal<F> {
             (Policy::EverySecond, Some(since)) => now_ms.saturating_sub(since) >= SYNC_EVERY_MS,
             (Policy::EverySecond, None) | (Policy::Never, _) => false,
         };
-        self.synced < self.written && (self.is_closing || is_waited_for || is_old)
+        let is_last = self.boundary == Some(self.written);
+        self.synced < self.written && (self.is_closing || is_waited_for || is_old || is_last)
+    }
+
+    /// Whether the next increment is to be begun: the one before is whole and durable, or it will
+    /// not be needed. It is listed at once where the one before is.
+    pub fn wants_increment(&self) -> bool {
+        let is_free = self.doing == Doing::Nothing;
+        is_free && self.boundary == Some(self.written) && self.synced == self.written
+    }
+
+    /// Takes what came of [`Journal::wants_increment`]. Where an increment that is listed at once
+    /// failed, the journal goes on with the one before if that `is_last` still.
+    pub fn began(&mut self, result: Result<(), Fault>, is_last: bool) {
+        match (result, self.file) {
+            (Ok(()), _) => {
+                self.boundary = None;
+                self.sizes.increment = 0;
+            }
+            (Err(_), File::Listed) if is_last => (self.boundary, self.moment) = (None, None),
+            (Err(fault), File::Listed) => self.distrust(fault),
+            (Err(fault), _) => self.give_up(fault),
+        }
+    }
+
+    /// Whether the base that is a snapshot with this number can be listed.
+    pub fn listing(&self, snapshot: u32) -> Listing {
+        match (&self.given_up, &self.health) {
+            (Some(fault), _) => Listing::Never(fault.to_string()),
+            _ if self.moment != Some(snapshot) => {
+                Listing::Never("the journal did not go on from its moment".to_owned())
+            }
+            (_, Health::WriteFailed { fault, .. }) if self.boundary.is_some() => {
+                Listing::Never(fault.to_string())
+            }
+            _ if self.boundary.is_some() || self.doing != Doing::Nothing => Listing::Later,
+            _ => Listing::Now,
+        }
+    }
+
+    /// The base is listed with the last increment, and the files hold so much. All that was taken
+    /// in before its moment is durable with it.
+    pub fn listed(&mut self, sizes: Sizes, now_ms: u64) {
+        self.file = File::Listed;
+        (self.moment, self.sizes, self.base_size) = (None, sizes, sizes.total);
+        if let Health::Lost(_) = self.health {
+            self.health = Health::Well;
+            self.news.push(News::Resume);
+        }
+        (0..self.accounts.len()).for_each(|index| self.report(index, now_ms));
+        self.release_synced();
+    }
+
+    /// No base comes: an increment that nothing lists is of no use.
+    pub fn forget_base(&mut self) {
+        if self.file == File::Unlisted {
+            self.skip_all();
+        }
+    }
+
+    /// Whether the increment that is written is listed. Else no file can be trusted to hold what
+    /// was taken in.
+    pub fn is_listed(&self) -> bool {
+        self.file == File::Listed
+    }
+
+    /// What is ahead of the boundary goes nowhere.
+    fn skips(&self) -> bool {
+        self.file == File::Unlisted && self.boundary.is_some()
+    }
+
+    /// All that was taken in goes nowhere, and what comes next does so too.
+    fn skip_all(&mut self) {
+        self.file = File::None;
+        (self.moment, self.boundary) = (None, None);
+        (self.buffer, self.in_flight) = (BytesMut::new(), Bytes::new());
+        (self.buffered_since_ms, self.unsynced_since_ms) = (None, None);
+        (self.written, self.synced) = (self.appended, self.appended);
+        for account in &mut self.accounts {
+            account.skip_to(account.appended);
+        }
+    }
+
+    /// What is ahead of the boundary goes nowhere.
+    fn skip_to_boundary(&mut self) {
+        let Some(boundary) = self.boundary else { return };
+        self.in_flight = Bytes::new();
+        self.unsynced_since_ms = None;
+        (self.written, self.synced) = (boundary, boundary);
+        for account in &mut self.accounts {
+            account.skip_to(account.bounded);
+        }
+    }
+
+    /// An increment that nothing lists has failed, and the base with it.
+    fn give_up(&mut self, fault: Fault) {
+        self.skip_all();
+        self.given_up = Some(fault);
     }
 
     /// When `next` may have work though nothing new comes in.
     pub fn wake_ms(&self) -> Option<u64> {
         match (&self.health, self.policy, self.unsynced_since_ms) {
             (Health::WriteFailed { retry_ms, .. }, ..) => Some(*retry_ms),
-            (Health::Well, Policy::EverySecond, Some(since)) => Some(since + SYNC_EVERY_MS),
+            (_, Policy::EverySecond, Some(since)) => Some(since + SYNC_EVERY_MS),
             _ => None,
         }
     }
 
     /// Takes the result of the work that `next` gave out last.
     pub fn done(&mut self, result: Result<(), Fault>, now_ms: u64) {
-        match (std::mem::replace(&mut self.doing, Doing::Nothing), result) {
+        let doing = std::mem::replace(&mut self.doing, Doing::Nothing);
+        if self.skips() {
+            self.skip_to_boundary();
+            return;
+        }
+        match (doing, result) {
             (Doing::Nothing, _) => {}
+            (_, Err(fault)) if !self.is_listed() => self.give_up(fault),
             (Doing::Writing, Ok(())) => self.wrote(now_ms),
             (Doing::Cutting, Ok(())) => {
                 if let Health::WriteFailed { cut_ms, .. } = &mut self.health {
@@ -404,7 +544,15 @@ impl<F> Journal<F> {
                 self.report(index, now_ms);
             }
         }
-        let covered = self.waiting.partition_point(|(waits_for, _)| *waits_for <= position);
+        self.release_synced();
+    }
+
+    /// Releases what waited for what is durable now.
+    fn release_synced(&mut self) {
+        if !self.is_listed() {
+            return;
+        }
+        let covered = self.waiting.partition_point(|(waits_for, _)| *waits_for <= self.synced);
         if covered > 0 {
             let released = self.waiting.drain(..covered).flat_map(|(_, batches)| batches).collect();
             self.news.push(News::Release(released));
@@ -413,8 +561,9 @@ impl<F> Journal<F> {
 
     /// Tells a shard how far its effects have come, if that is news.
     fn report(&mut self, index: usize, now_ms: u64) {
+        let is_listed = self.is_listed();
         let Account { written, synced, reported, .. } = &mut self.accounts[index];
-        let (written, synced) = (*written, *synced);
+        let (written, synced) = (*written, if is_listed { *synced } else { reported.synced });
         if (reported.written, reported.synced) != (written, synced) {
             *reported = Reported { written, synced, at_ms: now_ms };
             self.news.push(News::Progress(Progress { shard: index as u16, written, synced }));
@@ -424,24 +573,15 @@ impl<F> Journal<F> {
     /// The file cannot be trusted any more: a sync failed, or the writer was started anew and does
     /// not know what became of what it had.
     pub fn distrust(&mut self, fault: Fault) {
-        if let Health::Lost(_) = self.health {
-            return;
+        self.doing = Doing::Nothing;
+        if !self.is_listed() {
+            return self.give_up(fault);
         }
         if let Health::Well = self.health {
             self.news.push(News::Refuse(fault.clone()));
         }
-        self.doing = Doing::Nothing;
         self.health = Health::Lost(fault);
-        self.buffer = BytesMut::new();
-        self.in_flight = Bytes::new();
-        let waiting = self.waiting.drain(..).flat_map(|(_, batches)| batches).collect();
-        self.abandon(waiting);
-    }
-
-    fn abandon(&mut self, batches: Vec<F>) {
-        if !batches.is_empty() {
-            self.news.push(News::Abandon(batches));
-        }
+        self.skip_all();
     }
 
     /// What is to be told, in order; empties the list.
@@ -451,13 +591,14 @@ impl<F> Journal<F> {
 
     /// Length of the increment if everything taken in is in it: up to there a rebuild may read.
     pub fn written_length(&self) -> Option<u64> {
-        let is_written = matches!(self.health, Health::Well) && self.written == self.appended;
-        is_written.then_some(self.sizes.increment)
+        let is_well = matches!(self.health, Health::Well) && self.is_listed();
+        (is_well && self.written == self.appended).then_some(self.sizes.increment)
     }
 
-    /// Whether everything that was taken in has been synced.
+    /// Whether everything that was taken in has been synced to files that are listed.
     pub fn is_durable(&self) -> bool {
-        matches!(self.health, Health::Well) && self.synced == self.appended
+        let is_well = matches!(self.health, Health::Well) && self.is_listed();
+        is_well && self.synced == self.appended
     }
 
     /// Why writes are refused, if they are.
@@ -468,21 +609,17 @@ impl<F> Journal<F> {
         }
     }
 
-    /// Whether only a restart heals it: a sync has failed.
-    pub fn is_lost(&self) -> bool {
-        matches!(self.health, Health::Lost(_))
-    }
-
     /// The figures for INFO.
     pub fn figures(&self) -> JournalFigures {
         JournalFigures {
             current_size: self.sizes.total,
-            base_size: self.sizes.base,
+            base_size: self.base_size,
             buffer_length: (self.buffer.len() + self.in_flight.len()) as u64,
             pending_syncs: u64::from(matches!(self.doing, Doing::Syncing { .. })),
             delayed_syncs: self.delayed_syncs,
             is_write_ok: self.fault().is_none(),
             fault: self.fault().cloned(),
+            needs_base: matches!(self.health, Health::Lost(_)),
             syncs: self.syncs,
             waiting: self.waiting.iter().map(|(_, batches)| batches.len() as u64).sum(),
         }
@@ -490,16 +627,48 @@ impl<F> Journal<F> {
 }
 
 impl<F> Consumer for Journal<F> {
-    /// The bytes are copied once. What a lost journal is given is written nowhere.
+    /// The bytes are copied once.
     fn take_in(&mut self, records: Records<'_>, now_ms: u64) {
-        if self.is_lost() {
+        let len = records.len() as u64;
+        if self.file == File::None {
+            let index = usize::from(records.shard);
+            let account = self.account(records.shard);
+            account.skip_to(account.appended + len);
+            if account.written - account.reported.written >= REPORT_BYTES {
+                self.report(index, now_ms);
+            }
             return;
         }
         let before = self.buffer.len();
         self.selected.write(records, &mut self.buffer);
         self.appended += (self.buffer.len() - before) as u64;
-        self.account(records.shard).appended += records.len() as u64;
+        self.account(records.shard).appended += len;
         self.buffered_since_ms.get_or_insert(now_ms);
+    }
+
+    /// From here on records go to another increment.
+    fn meet_moment(&mut self, snapshot: u32) {
+        if !self.is_listed() {
+            self.buffer.clear();
+            self.file = File::Unlisted;
+            self.given_up = None;
+        }
+        self.selected = Selected::default();
+        (self.moment, self.boundary) = (Some(snapshot), Some(self.appended));
+        for account in &mut self.accounts {
+            account.bounded = account.appended;
+        }
+        if self.skips() && self.doing == Doing::Nothing {
+            self.skip_to_boundary();
+        }
+    }
+}
+
+impl Account {
+    /// So many bytes in all are where they have to be; those that are appended beyond stay so.
+    fn skip_to(&mut self, bytes: u64) {
+        self.appended = self.appended.max(bytes);
+        (self.frozen, self.written, self.syncing, self.synced) = (bytes, bytes, bytes, bytes);
     }
 }
 

@@ -176,9 +176,15 @@ impl Manifest {
 
     /// The base that would replace the present one, under a name that is not taken. It is not added
     /// yet.
-    pub fn next_base(&self, appendfilename: &str, is_taken: impl Fn(&str) -> bool) -> File {
+    pub fn next_base(
+        &self,
+        appendfilename: &str,
+        is_rdb: bool,
+        is_taken: impl Fn(&str) -> bool,
+    ) -> File {
         let last = self.base.as_ref().map_or(0, |base| base.seq);
-        self.after(last, is_taken, |seq| format!("{appendfilename}.{seq}.base.aof"))
+        let end = if is_rdb { "rdb" } else { "aof" };
+        self.after(last, is_taken, |seq| format!("{appendfilename}.{seq}.base.{end}"))
     }
 
     fn after(
@@ -298,7 +304,8 @@ mod tests {
         let taken = |name: &str| name == "a.3.incr.aof";
         assert_eq!(manifest.next_increment("a", |_| false), file("a.3.incr.aof", 3));
         assert_eq!(manifest.next_increment("a", taken), file("a.4.incr.aof", 4));
-        assert_eq!(manifest.next_base("a", taken), file("a.3.base.aof", 3));
+        assert_eq!(manifest.next_base("a", false, taken), file("a.3.base.aof", 3));
+        assert_eq!(manifest.next_base("a", true, taken), file("a.2.base.rdb", 2));
     }
 
     #[test]

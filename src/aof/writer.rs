@@ -7,8 +7,7 @@
 //!
 //! Invariants:
 //! - a shard is read back only what is written, and all that it sent before it asked;
-//! - a base is left for an increment only when all of it is durable;
-//! - the faults of a base concern only who asked for it, never the shards;
+//! - a base is listed only with an increment that begins at its moment;
 //! - a writer that was started anew never trusts its file again;
 //! - nothing comes after [`Task::End`] or [`Task::GiveUp`].
 //!
@@ -17,7 +16,8 @@
 
 use std::collections::VecDeque;
 
-use super::journal::{Journal, JournalFigures, News};
+use super::directory::Increments;
+use super::journal::{Journal, JournalFigures, Listing, News, Sizes};
 use super::storage::{Fault, Work};
 use crate::stream::rounds::Rounds;
 use crate::stream::{Append, Finished, Policy};
@@ -27,9 +27,16 @@ use crate::stream::{Append, Finished, Policy};
 pub enum Task<F, A, R> {
     /// Do this to the file that is written, and report it with [`Writer::done`].
     Disk(Work),
-    /// List the base, make an empty increment behind it, and report it with [`Writer::begun`].
-    BeginIncrement,
-    /// Take the unfinished base away, and report it with [`Writer::undone`].
+    /// Go on with an empty increment, which is listed now or with the base, and report it with
+    /// [`Writer::begun`].
+    BeginIncrement {
+        /// Now.
+        is_listed: bool,
+    },
+    /// List the base with the last increment, and report it with [`Writer::listed`].
+    ListBase(Increments),
+    /// Take away what there is of a base that is not listed, and of increments that were to be
+    /// listed with it, and report it with [`Writer::undone`].
     UndoBase,
     /// Read the journal back to who asked, up to this length of the increment.
     Rebuild(R, u64),
@@ -37,6 +44,8 @@ pub enum Task<F, A, R> {
     MadeDurable(u64),
     /// Send this to whom it concerns.
     Tell(News<F>),
+    /// These must never be answered: drop them, so that their connections close.
+    Abandon(Vec<F>),
     /// Show these figures to who looks.
     Show(JournalFigures),
     /// Tell who asked how it went.
@@ -53,6 +62,7 @@ enum Doing {
     Nothing,
     Disk,
     BeginIncrement,
+    ListBase,
     UndoBase,
 }
 
@@ -67,18 +77,17 @@ pub struct Writer<F, A, R> {
     is_changed: bool,
     /// Appends with records so far.
     taken: u64,
-    /// The file is that of a base that nothing lists yet.
-    writes_base: bool,
     rebuilds: Vec<R>,
-    on_fault: Option<A>,
-    switching: Option<A>,
+    /// Who wants a base to be listed: the snapshot that it is, or none where there is no journal.
+    listing: Option<(Option<u32>, A)>,
+    undoing: Option<A>,
     syncing: Option<A>,
     closing: Option<A>,
     is_over: bool,
 }
 
 impl<F: Finished, A, R> Writer<F, A, R> {
-    /// A writer over an increment.
+    /// A writer over a journal.
     pub fn new(journal: Journal<F>) -> Self {
         Self {
             journal,
@@ -87,20 +96,13 @@ impl<F: Finished, A, R> Writer<F, A, R> {
             doing: Doing::Nothing,
             is_changed: true,
             taken: 0,
-            writes_base: false,
             rebuilds: Vec::new(),
-            on_fault: None,
-            switching: None,
+            listing: None,
+            undoing: None,
             syncing: None,
             closing: None,
             is_over: false,
         }
-    }
-
-    /// A writer over the file of a base that begins. `on_fault` is answered when it fails before
-    /// it is whole, and else never.
-    pub fn of_base(journal: Journal<F>, on_fault: A) -> Self {
-        Self { writes_base: true, on_fault: Some(on_fault), ..Self::new(journal) }
     }
 
     /// Whether the shell takes in now what has been appended: asked when it is up, for whatever
@@ -121,13 +123,13 @@ impl<F: Finished, A, R> Writer<F, A, R> {
         self.rounds.next_ms().filter(|_| !self.is_over)
     }
 
-    /// Takes in what a shard did. A lost journal holds nobody back who only reads.
+    /// Takes in what a shard did. While no file can be trusted, nobody is held back who only reads.
     pub fn append(&mut self, append: Append<F>, now_ms: u64) {
         self.is_changed = true;
         let has_records = !append.bytes.is_empty();
         self.taken += u64::from(has_records);
         let mut finished = append.feed(&mut [&mut self.journal], now_ms);
-        if self.journal.is_lost() {
+        if !self.journal.is_listed() {
             let reads = finished.extract_if(.., |finished| !finished.shows_writes(has_records));
             let reads: Vec<F> = reads.collect();
             self.release(reads);
@@ -152,16 +154,17 @@ impl<F: Finished, A, R> Writer<F, A, R> {
         self.rebuilds.push(shard);
     }
 
-    /// All that came before is a whole base: makes it durable, lists it, and goes on with an
-    /// increment. Where there is no base any more, the same as [`Writer::sync`].
-    pub fn switch(&mut self, asks: A) {
-        if self.writes_base {
-            // So that all is synced at once, whatever the policy.
-            self.journal.close();
-            self.switching = Some(asks);
-        } else {
-            self.sync(asks);
-        }
+    /// The base is whole that is this snapshot; none where there is no journal. Lists it with the
+    /// increment that begins at its moment.
+    pub fn list_base(&mut self, snapshot: Option<u32>, asks: A) {
+        self.listing = Some((snapshot, asks));
+    }
+
+    /// No base comes: what there is of it is taken away.
+    pub fn forget_base(&mut self, asks: A) {
+        self.is_changed = true;
+        self.journal.forget_base();
+        self.undoing = Some(asks);
     }
 
     /// Answers when all that came before is durable, which under `always` is soon.
@@ -210,12 +213,8 @@ impl<F: Finished, A, R> Writer<F, A, R> {
     }
 
     fn note_news(&mut self) {
-        for news in self.journal.take_news() {
-            let concerns_shards = matches!(news, News::Refuse(_) | News::Resume);
-            if !concerns_shards || !self.writes_base {
-                self.tasks.push_back(Task::Tell(news));
-            }
-        }
+        let news = self.journal.take_news();
+        self.tasks.extend(news.into_iter().map(Task::Tell));
         if self.journal.is_durable() {
             // Behind what is released: nothing that need not wait any more may overtake that.
             self.tasks.push_back(Task::MadeDurable(self.taken));
@@ -225,23 +224,39 @@ impl<F: Finished, A, R> Writer<F, A, R> {
 
     /// What follows when the disk has nothing to do.
     fn decide(&mut self) {
-        if self.journal.fault().is_some() {
-            self.answer_fault();
+        if self.journal.fault().is_some() || self.journal.is_durable() {
+            let result = self.fault();
+            let asks = self.syncing.take();
+            self.tasks.extend(asks.map(|asks| Task::Answer(asks, result)));
         }
-        if self.journal.is_durable() {
-            if let Some(asks) = self.syncing.take() {
-                self.tasks.push_back(Task::Answer(asks, Ok(())));
+        if self.journal.wants_increment() {
+            let is_listed = self.journal.is_listed();
+            return self.give(Doing::BeginIncrement, Task::BeginIncrement { is_listed });
+        }
+        if let Some((snapshot, _)) = &self.listing {
+            match snapshot.map_or(Listing::Now, |snapshot| self.journal.listing(snapshot)) {
+                Listing::Later => {}
+                Listing::Now => {
+                    let increments = match (snapshot, self.journal.is_listed()) {
+                        (None, _) => Increments::None,
+                        (Some(_), false) => Increments::Unlisted,
+                        (Some(_), true) => Increments::Last,
+                    };
+                    return self.give(Doing::ListBase, Task::ListBase(increments));
+                }
+                Listing::Never(why) => self.answer_listing(Err(why)),
             }
-            if self.switching.is_some() {
-                return self.give(Doing::BeginIncrement, Task::BeginIncrement);
-            }
+        }
+        if self.undoing.is_some() {
+            return self.give(Doing::UndoBase, Task::UndoBase);
         }
         self.start_rebuilds();
+        let is_listed = self.journal.is_listed();
         let has_settled = self.journal.is_durable() || self.journal.fault().is_some();
-        if self.closing.is_some() && has_settled {
-            match self.writes_base {
-                true => self.give(Doing::UndoBase, Task::UndoBase),
-                false => self.end(self.fault()),
+        if self.closing.is_some() && (has_settled || !is_listed) {
+            match is_listed {
+                true => self.end(self.fault()),
+                false => self.give(Doing::UndoBase, Task::UndoBase),
             }
         }
     }
@@ -250,16 +265,13 @@ impl<F: Finished, A, R> Writer<F, A, R> {
         self.journal.fault().map_or(Ok(()), |fault| Err(fault.to_string()))
     }
 
-    fn answer_fault(&mut self) {
-        let fault = self.fault();
-        let on_fault = self.on_fault.take().filter(|_| self.writes_base);
-        for asks in [on_fault, self.switching.take(), self.syncing.take()].into_iter().flatten() {
-            self.tasks.push_back(Task::Answer(asks, fault.clone()));
-        }
+    fn answer_listing(&mut self, result: Result<(), String>) {
+        let asks = self.listing.take().map(|(_, asks)| asks);
+        self.tasks.extend(asks.map(|asks| Task::Answer(asks, result)));
     }
 
     fn start_rebuilds(&mut self) {
-        if self.journal.is_lost() && !self.rebuilds.is_empty() {
+        if !self.journal.is_listed() && !self.rebuilds.is_empty() {
             self.give_up("a shard has to be rebuilt while the journal cannot be trusted");
         } else if let Some(up_to) = self.journal.written_length() {
             let rebuilds = self.rebuilds.drain(..);
@@ -272,15 +284,19 @@ impl<F: Finished, A, R> Writer<F, A, R> {
         self.tasks.push_back(Task::GiveUp(why.to_owned()));
     }
 
-    /// What waited until it is durable waits no longer: there is no journal any more that could
-    /// promise it. The next one may begin before the thread of this one has ended.
+    /// What waited until it is durable waits no longer. Where the journal ends well, nobody promises
+    /// that any more, and the next one may begin before the thread of this one has ended; where it
+    /// does not, clients must never see what waited.
     fn end(&mut self, result: Result<(), String>) {
         if !self.rebuilds.is_empty() {
             return self.give_up("a shard has to be rebuilt from a journal that cannot be written");
         }
         self.is_over = true;
         let waiting = self.journal.take_waiting();
-        self.release(waiting);
+        match result {
+            Ok(()) => self.release(waiting),
+            Err(_) => self.tasks.push_back(Task::Abandon(waiting)),
+        }
         self.tasks.push_back(Task::Show(JournalFigures::default()));
         let asks = self.closing.take();
         self.tasks.extend(asks.map(|asks| Task::Answer(asks, result)));
@@ -294,24 +310,35 @@ impl<F: Finished, A, R> Writer<F, A, R> {
         }
     }
 
-    /// Takes the result of [`Task::BeginIncrement`].
-    pub fn begun(&mut self, result: Result<(), String>) {
-        if !self.ends(Doing::BeginIncrement) {
+    /// Takes the result of [`Task::BeginIncrement`]: the fault, and whether the increment before is
+    /// still the last one that is listed.
+    pub fn begun(&mut self, result: Result<(), (Fault, bool)>) {
+        if self.ends(Doing::BeginIncrement) {
+            let is_last = matches!(result, Err((_, true)));
+            self.journal.began(result.map_err(|(fault, _)| fault), is_last);
+        }
+    }
+
+    /// Takes the result of [`Task::ListBase`]: what the files hold now.
+    pub fn listed(&mut self, result: Result<Sizes, String>, now_ms: u64) {
+        if !self.ends(Doing::ListBase) {
             return;
         }
-        if result.is_ok() {
-            self.writes_base = false;
-            self.on_fault = None;
-            self.journal.begin_increment();
+        let has_journal = matches!(self.listing, Some((Some(_), _)));
+        if let (Ok(sizes), true) = (&result, has_journal) {
+            self.journal.listed(*sizes, now_ms);
         }
-        let asks = self.switching.take();
-        self.tasks.extend(asks.map(|asks| Task::Answer(asks, result)));
+        self.answer_listing(result.map(|_| ()));
     }
 
     /// Takes the result of [`Task::UndoBase`]. Why the base is given up has been said.
     pub fn undone(&mut self, result: Result<(), String>) {
-        if self.ends(Doing::UndoBase) {
-            self.end(result);
+        if !self.ends(Doing::UndoBase) {
+            return;
+        }
+        match self.undoing.take() {
+            Some(asks) => self.tasks.push_back(Task::Answer(asks, result)),
+            None => self.end(self.fault().and(result)),
         }
     }
 

@@ -48,6 +48,8 @@ pub enum Action {
     Monitor,
     /// Write a snapshot, or no more of it.
     Save(Save),
+    /// BGREWRITEAOF.
+    RewriteJournal,
     /// End the server.
     Shutdown(Shutdown),
     /// Give memory back to the system.

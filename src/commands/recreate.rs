@@ -1,8 +1,8 @@
 //! A value as the commands that make it: what the journal says of a key whose value came from
-//! another slot, or from anywhere but its own records.
+//! another slot, or from anywhere but its own records, and what a base of commands says of every
+//! key.
 //!
-//! A large one can be recorded in pieces of bounded size. Between two of them expired elements
-//! may leave; whatever else changes, it is recorded anew from the start.
+//! A large one can be recorded in pieces of bounded size. It does not change between two of them.
 
 use crate::base::millis::Millis;
 use crate::base::{float, slot};
@@ -14,20 +14,24 @@ use crate::data::list::List;
 use crate::data::set::Set;
 use crate::data::stream::Id;
 use crate::data::table::Place;
-use crate::data::zset::{Edge, Zset};
+use crate::data::zset::Zset;
 use crate::data::{Collection, NEVER};
 use crate::keyspace::effect::Effects;
 use crate::keyspace::entry::Entry;
 use crate::keyspace::key::Key;
 use crate::keyspace::keys::Keys;
 use crate::keyspace::object::Object;
-use crate::keyspace::written::{InStream, Position};
+use crate::keyspace::saving::{Format, Point, StreamPoint};
+use crate::resp::encode;
 
 /// Elements that one command adds, as Redis has it in its rewrite of the journal.
 const ELEMENTS_A_COMMAND: usize = 64;
 
 /// Bytes of elements after which a piece ends, however few they are.
 const BYTES_A_PIECE: usize = 16 * 1024;
+
+/// Bytes of a string in a piece of it.
+const STRING_A_PIECE: usize = 64 * 1024;
 
 /// Records, in the place of the call that runs, what a key holds now: nothing, or a value with its
 /// deadline.
@@ -56,7 +60,7 @@ pub(crate) fn rewrite_over_slots(call: &Call<'_>, keys: &mut Keys<'_>, destinati
 
 /// Records the commands that give the key `name` what `entry` holds, whatever it held before.
 pub(crate) fn record(effects: &mut Effects, db: u32, name: &[u8], entry: &Entry) {
-    let mut next = Some(Position::Start);
+    let mut next = Some(Point::Start);
     while let Some(from) = next {
         next = record_piece(effects, db, name, entry, from);
     }
@@ -69,8 +73,8 @@ pub(crate) fn record_piece(
     db: u32,
     name: &[u8],
     entry: &Entry,
-    from: Position,
-) -> Option<Position> {
+    from: Point,
+) -> Option<Point> {
     if !effects.is_listened_to() {
         return None;
     }
@@ -85,13 +89,13 @@ pub(crate) fn record_piece(
     let object = entry.object()?;
     let mut piece = Piece { effects, db, name, words: Vec::new(), len: 0, bytes: 0 };
     let next = match (&*object, from) {
-        (Object::List(list), Position::Node(node)) => piece.list(list, node),
-        (Object::Hash(hash), Position::Element(place)) => piece.hash(hash, &place),
-        (Object::Set(set), Position::Element(place)) => piece.set(set, &place),
-        (Object::Zset(zset), Position::Member(score, member)) => piece.zset(zset, score, &member),
-        (Object::Stream(value), Position::Stream(from)) => {
+        (Object::List(list), Point::Node(node)) => piece.list(list, node),
+        (Object::Hash(hash), Point::Element(place)) => piece.hash(hash, &place),
+        (Object::Set(set), Point::Element(place)) => piece.set(set, &place),
+        (Object::Zset(zset), Point::Rank(rank)) => piece.zset(zset, rank),
+        (Object::Stream(value), Point::Stream(from)) => {
             let next = stream::recreate::record_piece(effects, db, name, value, from);
-            next.map(Position::Stream)
+            next.map(Point::Stream)
         }
         (object, _) => {
             effects.aside(db, &[b"DEL", name]);
@@ -105,13 +109,58 @@ pub(crate) fn record_piece(
 }
 
 /// Where the elements of a collection begin.
-fn first(object: &Object) -> Position {
+fn first(object: &Object) -> Point {
     match object {
-        Object::List(_) => Position::Node(0),
-        Object::Hash(_) | Object::Set(_) => Position::Element(Place::default()),
-        Object::Zset(_) => Position::Member(f64::NEG_INFINITY, Box::default()),
-        Object::Stream(_) => Position::Stream(InStream::Entries(Id::MIN)),
+        Object::List(_) => Point::Node(0),
+        Object::Hash(_) | Object::Set(_) => Point::Element(Place::default()),
+        Object::Zset(_) => Point::Rank(0),
+        Object::Stream(_) => Point::Stream(StreamPoint::Entries(Id::MIN)),
     }
+}
+
+/// Keys as the commands that make them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Commands;
+
+impl Format for Commands {
+    fn database(&self, out: &mut Vec<u8>, db: u32) {
+        encode::command(out, &[b"SELECT", itoa::Buffer::new().format(db).as_bytes()]);
+    }
+
+    fn key(&self, out: &mut Vec<u8>, entry: &Entry) {
+        let mut effects = Effects::default();
+        effects.listen(true);
+        record(&mut effects, 0, entry.key(), entry);
+        out.extend_from_slice(effects.since(0));
+    }
+
+    fn piece(&self, out: &mut Vec<u8>, entry: &Entry, from: Point) -> Option<Point> {
+        let mut effects = Effects::default();
+        effects.listen(true);
+        let next = match entry.string() {
+            Some(string) => string.with(|bytes| string_piece(&mut effects, entry, bytes, from)),
+            None => record_piece(&mut effects, 0, entry.key(), entry, from),
+        };
+        out.extend_from_slice(effects.since(0));
+        next
+    }
+}
+
+/// A large string: what it begins with, and what is appended.
+fn string_piece(effects: &mut Effects, entry: &Entry, bytes: &[u8], from: Point) -> Option<Point> {
+    let (command, start): (&[u8], usize) = match from {
+        Point::Byte(start) => (b"APPEND", start.min(bytes.len())),
+        _ => (b"SET", 0),
+    };
+    let end = bytes.len().min(start + STRING_A_PIECE);
+    effects.aside(0, &[command, entry.key(), &bytes[start..end]]);
+    if end < bytes.len() {
+        return Some(Point::Byte(end));
+    }
+    if let Some(deadline) = entry.deadline() {
+        effects.aside(0, &[b"PEXPIREAT", entry.key(), deadline.to_string().as_bytes()]);
+    }
+    None
 }
 
 /// Elements that are added to a key, several with one command.
@@ -126,15 +175,15 @@ struct Piece<'a> {
 }
 
 impl Piece<'_> {
-    fn list(&mut self, list: &List, node: usize) -> Option<Position> {
+    fn list(&mut self, list: &List, node: usize) -> Option<Point> {
         for item in list.node(node)? {
             self.add(b"RPUSH", [item.to_vec()]);
         }
         self.flush(b"RPUSH");
-        list.node(node + 1).is_some().then_some(Position::Node(node + 1))
+        list.node(node + 1).is_some().then_some(Point::Node(node + 1))
     }
 
-    fn hash(&mut self, hash: &Hash, place: &Place) -> Option<Position> {
+    fn hash(&mut self, hash: &Hash, place: &Place) -> Option<Point> {
         let mut timed = Vec::new();
         let next = hash.walk(place, |item| {
             timed.extend(item.deadline.map(|deadline| (item.name.to_vec(), deadline)));
@@ -142,10 +191,10 @@ impl Piece<'_> {
         });
         self.flush(b"HSET");
         self.deadlines(b"HPEXPIREAT", b"FIELDS", &timed);
-        next.map(Position::Element)
+        next.map(Point::Element)
     }
 
-    fn set(&mut self, set: &Set, place: &Place) -> Option<Position> {
+    fn set(&mut self, set: &Set, place: &Place) -> Option<Point> {
         let mut timed = Vec::new();
         let next = set.walk(place, |member, deadline| {
             timed.extend(deadline.map(|deadline| (member.to_vec(), deadline)));
@@ -153,19 +202,19 @@ impl Piece<'_> {
         });
         self.flush(b"SADD");
         self.deadlines(b"SPEXPIREAT", b"MEMBERS", &timed);
-        next.map(Position::Element)
+        next.map(Point::Element)
     }
 
     /// In order, so that whoever reads it adds each member at the end.
-    fn zset(&mut self, zset: &Zset, score: f64, member: &[u8]) -> Option<Position> {
-        let (mut timed, mut next) = (Vec::new(), None);
+    fn zset(&mut self, zset: &Zset, start: usize) -> Option<Point> {
+        let (mut timed, mut next, mut rank) = (Vec::new(), None, start);
         let has_deadlines = zset.next_deadline() != NEVER;
-        let start = zset.rank(Edge::Before(score, member));
         zset.visit(start, usize::MAX, false, &mut |name, score| {
             if !self.takes() {
-                next = Some(Position::Member(score, name.into()));
+                next = Some(Point::Rank(rank));
                 return false;
             }
+            rank += 1;
             let deadline = if has_deadlines { zset.deadline(name).flatten() } else { None };
             timed.extend(deadline.map(|deadline| (name.to_vec(), deadline)));
             self.add(b"ZADD", [float::Text::of(score).as_bytes().to_vec(), name.to_vec()]);

@@ -14,7 +14,6 @@ const NAME_TAKEN: &str = "Target command name already exists";
 /// declarations of Valkey.
 const ABSENT: &[&str] = &[
     "acl",
-    "bgrewriteaof",
     "clusterscan",
     "eval",
     "eval_ro",

@@ -29,6 +29,16 @@ pub struct Effects {
     depth: u32,
     /// Where the MULTI of the open brackets stands. It is written ahead of their first record.
     multi: Option<usize>,
+    moment: Option<Mark>,
+}
+
+/// Where in the effects of a turn the moment of a snapshot is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// Bytes that come before it.
+    pub at: usize,
+    /// The number of the snapshot.
+    pub snapshot: u32,
 }
 
 /// Consecutive effects on one database.
@@ -90,6 +100,18 @@ impl Effects {
         let bytes = Vec::with_capacity(self.bytes.len().min(ROOM_MAX));
         let runs = Vec::with_capacity(self.runs.len().min(RUNS_MAX));
         (replace(&mut self.bytes, bytes), replace(&mut self.runs, runs))
+    }
+
+    /// This is the moment of a snapshot with which a journal goes on.
+    pub(crate) fn mark_moment(&mut self, snapshot: u32) {
+        if self.listened_to {
+            self.moment = Some(Mark { at: self.bytes.len(), snapshot });
+        }
+    }
+
+    /// The moment of a snapshot, if it is in this turn. To be taken before the effects are.
+    pub(crate) fn take_moment(&mut self) -> Option<Mark> {
+        self.moment.take()
     }
 
     /// A call begins: until it rewrites its effect, it is recorded as it came.

@@ -18,4 +18,3 @@ mod shape;
 pub mod slot;
 pub mod space;
 pub mod watched;
-pub(crate) mod written;

@@ -17,8 +17,29 @@ const LARGE: usize = 64 * 1024;
 pub struct Moment {
     /// The number of the snapshot: above that of every one before, and not 0.
     pub number: u32,
-    /// Its values are compressed where that makes them shorter.
-    pub compresses: bool,
+    /// As what its keys are written.
+    pub form: Form,
+    /// A journal goes on with another increment here, and has the snapshot for its base.
+    pub is_base: bool,
+}
+
+impl Moment {
+    /// That of a snapshot that is a file of its own.
+    pub fn of_file(number: u32, compresses: bool) -> Moment {
+        Moment { number, form: Form::Rdb { compresses }, is_base: false }
+    }
+}
+
+/// As what keys are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// As RDB; values are compressed where that makes them shorter, or not.
+    Rdb {
+        /// They are.
+        compresses: bool,
+    },
+    /// As the commands that make them.
+    Commands,
 }
 
 /// How keys are written.
@@ -57,8 +78,8 @@ pub enum Point {
 /// What of a stream is written next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StreamPoint {
-    /// The nodes from this id on.
-    Nodes(Id),
+    /// The entries from this id on.
+    Entries(Id),
     /// A group with this name, or the next one.
     Group(Box<[u8]>),
     /// What is pending in a group, from this id on.
@@ -67,8 +88,11 @@ pub enum StreamPoint {
     Consumers(Box<[u8]>, Box<[u8]>),
     /// What a consumer of a group has, from this id on.
     Owned(Box<[u8]>, Box<[u8]>, Id),
-    /// What nobody has any more in a group with this name, or the next one, from this id on.
+    /// As RDB only: what nobody has any more in a group with this name, or the next one, from this id on.
     Released(Box<[u8]>, Id),
+    /// As commands only: the end of what is only pending in a group with this name, or the next one,
+    /// from this id on.
+    Gone(Box<[u8]>, Id),
 }
 
 /// A part of a large value. The parts of a value have the number of their spool in common.

@@ -9,7 +9,6 @@ use crate::data::table::{self, Counts};
 use crate::keyspace::entry::Entry;
 use crate::keyspace::interest::Interest;
 use crate::keyspace::saved::Saved;
-use crate::keyspace::written::Written;
 
 /// The keys of one slot and database.
 pub type Table = table::Table<Entry>;
@@ -22,7 +21,6 @@ pub struct Slot {
     others: Vec<(u32, Table)>,
     /// A lower bound of all deadlines in the slot: what the keyspace has filed it under.
     pub(super) filed: Millis,
-    pub(crate) written: Written,
     pub(crate) saved: Saved,
     /// Who cares for its keys. The keyspace knows which slots have some.
     pub(super) interest: Option<Box<Interest>>,
@@ -34,7 +32,6 @@ impl Default for Slot {
             zero: Table::default(),
             others: Vec::new(),
             filed: NEVER,
-            written: Written::default(),
             saved: Saved::default(),
             interest: None,
         }

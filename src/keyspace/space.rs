@@ -188,14 +188,9 @@ impl Keyspace {
         self.slots[usize::from(number)].as_deref()
     }
 
-    /// A slot that is here, to note how much of it is written to the base.
+    /// A slot that is here, to note how much of it is saved.
     pub(crate) fn slot_mut(&mut self, number: u16) -> Option<&mut Slot> {
         self.slots[usize::from(number)].as_deref_mut()
-    }
-
-    /// All slots that are here, for the same.
-    pub(crate) fn slots_mut(&mut self) -> impl Iterator<Item = &mut Slot> {
-        self.slots.iter_mut().flatten().map(|slot| &mut **slot)
     }
 
     /// Who cares for the keys of a slot, made where it is missing; none where the slot is not here.

@@ -27,7 +27,6 @@ use crate::resp::Reply;
 use crate::session::Session;
 use crate::shard::Ticks;
 use crate::shard::gates::Gates;
-use crate::shard::new_base::NewBase;
 use crate::shard::sinks::Sinks;
 
 /// What runs calls: the keys, the layers around them, and whether they can be trusted.
@@ -51,7 +50,6 @@ pub(super) struct Engine {
     pub(super) panics: u64,
     pub(super) last_panic: String,
     pub(super) has_journal: bool,
-    pub(super) new_base: Option<NewBase>,
 }
 
 /// On whose behalf a call runs.
@@ -140,8 +138,7 @@ impl Ended {
 type Ahead = fn(&mut Engine, &Call<'_>, db: u32) -> bool;
 
 /// What goes ahead of a client's call, in order.
-const AHEAD: [Ahead; 3] =
-    [Engine::save_ahead_of, Engine::expire_ahead_of, Engine::write_base_ahead_of];
+const AHEAD: [Ahead; 2] = [Engine::save_ahead_of, Engine::expire_ahead_of];
 
 impl AsMut<Keyspace> for Engine {
     fn as_mut(&mut self) -> &mut Keyspace {
@@ -316,7 +313,6 @@ impl Engine {
         run: impl FnOnce(&mut Session, &mut Keys<'_>) -> Result<(), CommandError>,
     ) -> Ended {
         self.tools.effects.begin_call();
-        let mark = self.tools.effects.len();
         let (hits, misses) = (self.tools.figures.hits, self.tools.figures.misses);
         let db = session.db;
         let mut keys = Keys::new(&mut self.space, &mut self.tools, db, call.now);
@@ -335,7 +331,7 @@ impl Engine {
         keys.end();
         if changes > 0 && origin != Origin::Journal {
             self.tools.figures.changes += changes;
-            self.record(call, db, mark);
+            self.tools.effects.end_call(db, call.raw);
         }
         Ended::of(result)
     }

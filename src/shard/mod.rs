@@ -118,7 +118,6 @@ mod gates;
 mod lend;
 pub mod letter;
 pub mod load;
-mod new_base;
 pub mod placement;
 pub mod refusal;
 #[cfg(test)]
@@ -268,7 +267,6 @@ impl Shard {
             panics: 0,
             last_panic: String::new(),
             has_journal: false,
-            new_base: None,
         };
         let mut shard = Shard {
             id: parts.id,
@@ -411,7 +409,6 @@ impl Shard {
                 self.engine.space.put(slot, tables);
                 self.moved_on.remove(&slot);
                 self.wait_now();
-                self.look_for_unwritten();
                 self.look_for_unsaved(slot);
                 self.outbox.moved.push(slot);
                 self.serve_waiting();
@@ -532,17 +529,15 @@ impl Shard {
             self.engine.phase = Phase::Suspect;
         }
         self.wait_now();
-        self.look_for_unwritten();
         self.look_for_unsaved(first.unwrap_or(SLOTS));
         self.move_out();
         self.serve_waiting();
     }
 
     /// Sends away the slots that are here and have to leave. None leaves while the shard is not
-    /// trusted, nor while a base is written.
+    /// trusted.
     fn move_out(&mut self) {
-        let is_held = self.moves_held > 0 || self.engine.new_base.is_some();
-        if is_held || self.engine.phase != Phase::Serving {
+        if self.moves_held > 0 || self.engine.phase != Phase::Serving {
             return;
         }
         let Shard { leaving, engine, outbox, ever_rebuilt, moved_on, snapshots, .. } = self;

@@ -238,18 +238,15 @@ impl Shard {
         self.fail_snapshot();
         let here: Vec<u16> = self.engine.space.here().collect();
         for number in here {
-            let Some(mut slot) = self.engine.space.take(number) else { continue };
+            let Some(slot) = self.engine.space.take(number) else { continue };
             let mut effects = Effects::default();
             effects.listen(true);
             for (db, table) in slot.tables() {
                 let each = |entry: &Entry| recreate::record(&mut effects, db, entry.key(), entry);
                 table.iter().for_each(each);
             }
-            let mut empty = Box::<Slot>::default();
-            empty.written = std::mem::take(&mut slot.written);
-            empty.written.restart_key();
             drop(slot);
-            self.engine.space.put(number, empty);
+            self.engine.space.put(number, Box::<Slot>::default());
             let refused = self.replay(&Records::of(&mut effects), now);
             assert!(refused.is_empty(), "what a value is recorded as can be loaded: {refused:?}");
         }

@@ -19,6 +19,10 @@
 //! does one that would take out a large value, or elements of it, since they have expired. Keys
 //! that expire by themselves stay until they are written.
 //!
+//! **Bases.** A snapshot may be the base of a journal, which goes on with another increment at the
+//! moment. What any shard had recorded before is on its way to the journal's writer by then, since
+//! effects leave ahead of slots. So the shard that takes the moment marks it among its own effects.
+//!
 //! **Bounds.** The walk goes on only while few bytes are on their way to the file. Commands may
 //! pass that mark, up to another one. Beyond it those wait outside that would have more saved, and
 //! no others.
@@ -33,10 +37,11 @@ use crate::base::slot::SLOTS;
 use crate::batch::{Batch, Home, Routed};
 use crate::commands::call::Call;
 use crate::commands::command::{Command, Name, Run};
+use crate::commands::recreate::Commands;
 use crate::data::table::Counts;
 use crate::hook::Phase;
 use crate::keyspace::keys::Tools;
-use crate::keyspace::saving::{Moment, Pieces, Saving};
+use crate::keyspace::saving::{Form, Format, Moment, Pieces, Saving};
 use crate::keyspace::space::Keyspace;
 use crate::rdb::Records;
 use crate::resp::{Decoder, Frames, Limits, encode};
@@ -172,6 +177,9 @@ impl Shard {
                 self.outbox.letters.push((shard, Letter::Snapshot(moment)));
             }
             self.begin_snapshot(moment);
+            if moment.is_base {
+                self.effects().mark_moment(moment.number);
+            }
         }
         self.turn_back(batch);
         batch.next = batch.routed.len();
@@ -186,7 +194,10 @@ impl Shard {
         self.drop_snapshot();
         self.snapshots.last = Some(moment);
         self.snapshots.next = 0;
-        let format = Box::new(Records::new(moment.compresses));
+        let format: Box<dyn Format> = match moment.form {
+            Form::Rdb { compresses } => Box::new(Records::new(compresses)),
+            Form::Commands => Box::new(Commands),
+        };
         let spool = u64::from(self.id) << 48;
         let saving = Saving::new(moment.number, format, spool);
         self.engine.tools.saving = Some(Box::new(saving));

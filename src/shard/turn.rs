@@ -121,7 +121,6 @@ impl Shard {
         self.credit = None;
         self.effects().listen(false);
         self.rebuilds(false);
-        self.end_base();
         self.give_credit(true);
         self.receive(Letter::Journal(None));
     }
@@ -218,7 +217,8 @@ impl Shard {
     }
 
     fn append(&mut self, finished: Vec<Held>, now_ms: u64) -> Option<Append<Held>> {
-        if self.effects().is_empty() && finished.is_empty() {
+        let moment = self.effects().take_moment();
+        if self.effects().is_empty() && finished.is_empty() && moment.is_none() {
             return None;
         }
         let (bytes, runs) = self.effects().take();
@@ -226,8 +226,8 @@ impl Shard {
         let hurries = credit.sent(bytes.len() as u64, now_ms);
         let is_open = credit.is_open(now_ms);
         self.give_credit(is_open);
-        let is_urgent = hurries || !finished.is_empty();
-        Some(Append { shard: self.id, runs, bytes, finished, is_urgent })
+        let is_urgent = hurries || !finished.is_empty() || moment.is_some();
+        Some(Append { shard: self.id, runs, bytes, moment, finished, is_urgent })
     }
 
     /// Whether writes have credit with the journal.

@@ -4,6 +4,8 @@
 //! head | fields | functions | sizes of the databases | keys, in runs | end | checksum
 //! ```
 //!
+//! A base of a journal may be made of commands instead: then the keys are all that there is.
+//!
 //! Each run of keys begins with its database, so runs of all shards may stand in any order. A large
 //! value comes in parts, with others between them, and has to stand in one place. So its parts are
 //! collected in a file of their own, a spool, until the last of them is there.
@@ -24,6 +26,9 @@ use crate::filesystem::{FileSystem, OpenFile};
 use crate::keyspace::saving::{Chunk, Pieces};
 use crate::rdb::{Checksum, Dialect, head, put_aux, put_end, put_function, put_sizes};
 use crate::shard::snapshot::Begun;
+
+/// Bytes after which a file is made durable that is made so as it grows.
+const SYNC_EVERY: u64 = 4 << 20;
 
 /// Bytes that are read at a time.
 const BLOCK: usize = 64 * 1024;
@@ -50,6 +55,10 @@ pub struct About {
     pub used_memory: u64,
     /// It is the base of a journal.
     pub is_base: bool,
+    /// It is RDB; else there is nothing in it but the commands that make the keys.
+    pub is_rdb: bool,
+    /// It is made durable as it grows, so that the disk is never given all of it at once.
+    pub syncs_as_it_grows: bool,
     /// It ends in a checksum; else zero stands there.
     pub has_checksum: bool,
     /// Sources of libraries of functions.
@@ -71,6 +80,8 @@ struct Written {
     path: PathBuf,
     out: Box<dyn OpenFile>,
     length: u64,
+    /// How much of it is durable; none where that is left to the end.
+    synced: Option<u64>,
     checksum: Checksum,
 }
 
@@ -109,6 +120,10 @@ impl SnapshotFile {
     /// # Errors
     /// [`FileFault`].
     pub fn begin(&mut self, begun: &Begun) -> Result<(), FileFault> {
+        if !self.about.is_rdb {
+            self.written = Some(self.create(".aof")?);
+            return Ok(());
+        }
         self.dialect = if begun.has_deadlines_inside { Dialect::TIMED } else { Dialect::COMMON };
         let About { version, seconds, used_memory, is_base, functions, .. } = &self.about;
         let mut bytes = head(self.dialect).to_vec();
@@ -172,15 +187,18 @@ impl SnapshotFile {
     /// [`FileFault`].
     pub fn finish(mut self) -> Result<u64, FileFault> {
         let dialect = if self.has_timed_fields { Dialect::TIMED } else { Dialect::COMMON };
-        if dialect != self.dialect {
+        if self.about.is_rdb && dialect != self.dialect {
             self.copy_as(dialect)?;
         }
         let Some(written) = &mut self.written else { return Ok(0) };
-        let mut end = Vec::new();
-        put_end(&mut end);
-        written.append(&end)?;
+        let mut last = Vec::new();
+        if self.about.is_rdb {
+            let mut end = Vec::new();
+            put_end(&mut end);
+            written.append(&end)?;
+            last.extend(if self.about.has_checksum { written.checksum.bytes() } else { [0; 8] });
+        }
         let checksum = written.checksum;
-        let last = if self.about.has_checksum { checksum.bytes() } else { [0; 8] };
         written.append(&last)?;
         written.out.sync().map_err(failed("fsync", &written.path))?;
         let (path, length) = (written.path.clone(), written.length);
@@ -224,7 +242,8 @@ impl SnapshotFile {
         let path = self.place.directory.join(format!("{}{end}", self.place.temporary));
         self.temporary.push(path.clone());
         let out = self.files.create(&path).map_err(failed("open", &path))?;
-        Ok(Written { path, out, length: 0, checksum: Checksum::default() })
+        let synced = self.about.syncs_as_it_grows.then_some(0);
+        Ok(Written { path, out, length: 0, synced, checksum: Checksum::default() })
     }
 
     fn remove(&mut self, path: &Path) -> Result<(), FileFault> {
@@ -239,6 +258,10 @@ impl Written {
         self.out.append(bytes).map_err(failed("write", &self.path))?;
         self.length += bytes.len() as u64;
         self.checksum.add(bytes);
+        if self.synced.is_some_and(|synced| self.length - synced >= SYNC_EVERY) {
+            self.out.sync().map_err(failed("fsync", &self.path))?;
+            self.synced = Some(self.length);
+        }
         Ok(())
     }
 }

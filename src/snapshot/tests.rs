@@ -29,6 +29,8 @@ fn file_with(disk: &Disk, has_checksum: bool, functions: Vec<Vec<u8>>) -> Snapsh
         seconds: 1_700_000_000,
         used_memory: 5,
         is_base: false,
+        is_rdb: true,
+        syncs_as_it_grows: true,
         has_checksum,
         functions,
     };
@@ -59,7 +61,7 @@ const TIMED_HASH: &str = "HSETEX hash PX 100000 FIELDS 1 f v";
 /// Lets the shards write a snapshot, a few keys a turn, until it has ended.
 fn save(shards: &mut Shards, number: u32, file: SnapshotFile) -> Outcome {
     let mut snapshot = Snapshot::new(number, 2, file);
-    shards.shards[0].file(moment(Moment { number, compresses: true }, shards.now));
+    shards.shards[0].file(moment(Moment::of_file(number, true), shards.now));
     shards.settle();
     while snapshot.outcome().is_none() {
         // The moment was on the last one.

@@ -50,6 +50,7 @@ mod tests {
             runs: Vec::new(),
             bytes: bytes.to_vec(),
             finished: Vec::new(),
+            moment: None,
             is_urgent: false,
         }
     }

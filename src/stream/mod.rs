@@ -12,7 +12,7 @@ pub mod mark;
 mod records;
 pub mod rounds;
 
-use crate::keyspace::effect::Run;
+use crate::keyspace::effect::{Mark, Run};
 use crate::settings::Fsync;
 
 pub use records::{Consumer, Records, Selected};
@@ -48,6 +48,8 @@ pub struct Append<F> {
     pub runs: Vec<Run>,
     /// Whole records without SELECT.
     pub bytes: Vec<u8>,
+    /// Where among them a snapshot has its moment.
+    pub moment: Option<Mark>,
     /// What may leave when all up to here is as durable as the policy asks.
     pub finished: Vec<F>,
     /// The writer is to take it in now, not with the next round.

@@ -24,6 +24,9 @@ pub trait Consumer {
     /// Takes records in. Those of all shards come in the one order, from the moment on at which
     /// the consumer begins to listen.
     fn take_in(&mut self, records: Records<'_>, now_ms: u64);
+
+    /// A snapshot with this number has its moment here: it holds what all records up to here make.
+    fn meet_moment(&mut self, snapshot: u32);
 }
 
 /// The database that is selected at the end of a copy of the stream.
@@ -55,6 +58,12 @@ impl Records<'_> {
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
+
+    fn go_to(self, consumer: &mut dyn Consumer, now_ms: u64) {
+        if !self.is_empty() {
+            consumer.take_in(self, now_ms);
+        }
+    }
 }
 
 impl<F> Append<F> {
@@ -65,12 +74,37 @@ impl<F> Append<F> {
     pub fn feed(self, consumers: &mut [&mut dyn Consumer], now_ms: u64) -> Vec<F> {
         let covered = self.runs.last().map_or(0, |run| run.end);
         assert!(covered == self.bytes.len(), "an append's runs must cover its bytes");
-        let records = Records { shard: self.shard, runs: &self.runs, bytes: &self.bytes };
-        if !records.is_empty() {
-            consumers.iter_mut().for_each(|consumer| consumer.take_in(records, now_ms));
+        for consumer in consumers {
+            let records = Records { shard: self.shard, runs: &self.runs, bytes: &self.bytes };
+            let Some(moment) = self.moment else {
+                records.go_to(&mut **consumer, now_ms);
+                continue;
+            };
+            let (before, after) = split(&self.runs, moment.at);
+            let (bytes_before, bytes_after) = self.bytes.split_at(moment.at);
+            let before = Records { runs: &before, bytes: bytes_before, ..records };
+            before.go_to(&mut **consumer, now_ms);
+            consumer.meet_moment(moment.snapshot);
+            let after = Records { runs: &after, bytes: bytes_after, ..records };
+            after.go_to(&mut **consumer, now_ms);
         }
         self.finished
     }
+}
+
+/// The runs before and behind a place among the bytes.
+fn split(runs: &[Run], at: usize) -> (Vec<Run>, Vec<Run>) {
+    let (mut before, mut after, mut start) = (Vec::new(), Vec::new(), 0);
+    for run in runs {
+        if start < at {
+            before.push(Run { end: run.end.min(at), ..*run });
+        }
+        if run.end > at {
+            after.push(Run { end: run.end - at, ..*run });
+        }
+        start = run.end;
+    }
+    (before, after)
 }
 
 /// The record that selects a database.
@@ -83,6 +117,7 @@ fn select(db: u32) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::keyspace::effect::Mark;
 
     /// A consumer that keeps a copy.
     #[derive(Default)]
@@ -94,6 +129,11 @@ mod tests {
     impl Consumer for Copy {
         fn take_in(&mut self, records: Records<'_>, _: u64) {
             self.selected.write(records, &mut self.bytes);
+        }
+
+        fn meet_moment(&mut self, snapshot: u32) {
+            self.selected = Selected::default();
+            self.bytes.extend_from_slice(format!("MOMENT\r\n{snapshot}\r\n").as_bytes());
         }
     }
 
@@ -113,7 +153,7 @@ mod tests {
             encode::command(&mut bytes, &[b"INCR", key.as_bytes()]);
             runs.push(Run { db: *db, end: bytes.len() });
         }
-        Append { shard, runs, bytes, finished: vec!["batch"], is_urgent: false }
+        Append { shard, runs, bytes, finished: vec!["batch"], moment: None, is_urgent: false }
     }
 
     #[test]
@@ -130,6 +170,25 @@ mod tests {
     }
 
     #[test]
+    fn a_moment_parts_the_records_of_its_turn() {
+        let whole = incr(0, "a", &[3, 3, 0]);
+        let record = whole.runs[0].end;
+        for (count, expected) in [
+            (0, "MOMENT 9 SELECT 3 INCR a INCR a SELECT 0 INCR a"),
+            (1, "SELECT 3 INCR a MOMENT 9 SELECT 3 INCR a SELECT 0 INCR a"),
+            (2, "SELECT 3 INCR a INCR a MOMENT 9 SELECT 0 INCR a"),
+            (3, "SELECT 3 INCR a INCR a SELECT 0 INCR a MOMENT 9"),
+        ] {
+            let mut copy = Copy::default();
+            let moment = Some(Mark { at: count * record, snapshot: 9 });
+            let runs = vec![Run { db: 3, end: 2 * record }, Run { db: 0, end: 3 * record }];
+            let append = Append { moment, runs, ..incr(0, "a", &[3, 3, 0]) };
+            append.feed(&mut [&mut copy], 0);
+            assert_eq!(copy.words(), expected);
+        }
+    }
+
+    #[test]
     fn what_waits_comes_back_whoever_listens() {
         assert_eq!(incr(0, "a", &[0]).feed(&mut [], 0), ["batch"]);
         let mut copy = Copy::default();
@@ -138,6 +197,7 @@ mod tests {
             runs: vec![],
             bytes: vec![],
             finished: vec!["reader"],
+            moment: None,
             is_urgent: false,
         };
         assert_eq!(append.feed(&mut [&mut copy], 0), ["reader"]);

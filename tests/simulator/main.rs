@@ -31,6 +31,7 @@ mod post;
 mod rare;
 mod reply;
 mod router;
+mod saver;
 mod shrink;
 mod socket;
 mod start;

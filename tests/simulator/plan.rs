@@ -46,10 +46,12 @@ pub enum Fault {
     Ends,
     /// Slices end early.
     ShortSlices,
+    /// The journal is rewritten.
+    Rewrites,
 }
 
 /// Every kind, with the word for it.
-pub const FAULTS: [(Fault, &str); 13] = [
+pub const FAULTS: [(Fault, &str); 14] = [
     (Fault::Delays, "delays"),
     (Fault::CommandPanics, "command-panics"),
     (Fault::ShardPanics, "shard-panics"),
@@ -63,6 +65,7 @@ pub const FAULTS: [(Fault, &str); 13] = [
     (Fault::SlowReaders, "slow-readers"),
     (Fault::Ends, "ends"),
     (Fault::ShortSlices, "short-slices"),
+    (Fault::Rewrites, "rewrites"),
 ];
 
 /// A source of random numbers of its own.

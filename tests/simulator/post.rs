@@ -2,7 +2,7 @@
 //! in its order, each edge takes its time, and edges know nothing of each other.
 //!
 //! What the writer has before it is the one order of all effects, which is decided when mail is
-//! sent: so it is one edge, whoever sends.
+//! sent: so it is one edge, whoever sends. So is what those have before them who save.
 
 use std::collections::VecDeque;
 
@@ -10,8 +10,12 @@ use fastrand::Rng;
 use troupe::route::ShardId;
 use troupe::shard::letter::Letter;
 use troupe::shard::load::Parcel;
+use troupe::shard::snapshot::News;
 use troupe::shard::turn::Held;
 use troupe::stream::{Append, Progress};
+
+/// Mailboxes beside those of the threads.
+const OTHERS: usize = 5;
 
 /// What has a mailbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +30,8 @@ pub enum Address {
     Loader,
     /// Loans that lost their way: each sends for itself.
     Loans,
+    /// Who has the journal rewritten.
+    Saver,
 }
 
 /// A message.
@@ -45,6 +51,16 @@ pub enum Mail {
     Replay(u64, Parcel),
     /// All records of this load were sent.
     Loaded(u64),
+    /// What a shard has to tell of a snapshot.
+    News(ShardId, News),
+    /// The batch is gone that was to begin the snapshot with this number.
+    BatchGone(u32),
+    /// The base is whole that is this snapshot. To the writer.
+    ListBase(u32),
+    /// No base comes. To the writer.
+    ForgetBase,
+    /// How that went.
+    Answered(Result<(), String>),
 }
 
 #[derive(Debug)]
@@ -75,7 +91,7 @@ impl Post {
     /// Empty mailboxes for so many threads. Mail takes long where `is_slow` says so.
     pub fn new(threads: ShardId, is_slow: bool) -> Post {
         let threads = usize::from(threads);
-        let edges = (0..(threads + 4) * (threads + 4)).map(|_| VecDeque::new()).collect();
+        let edges = (0..(threads + OTHERS) * (threads + OTHERS)).map(|_| VecDeque::new()).collect();
         Post { threads, edges, is_slow }
     }
 
@@ -86,9 +102,9 @@ impl Post {
             true if rng.u8(..16) == 0 => rng.u64(..100_000),
             true => rng.u64(..2_000),
         };
-        // The writer has one queue, which it shares with nobody.
-        let from = if to == Address::Writer { Address::Writer } else { from };
-        let edge = self.number(from) * (self.threads + 4) + self.number(to);
+        // The writer has one queue, which it shares with nobody, and so has who saves.
+        let from = if matches!(to, Address::Writer | Address::Saver) { to } else { from };
+        let edge = self.number(from) * (self.threads + OTHERS) + self.number(to);
         let edge = &mut self.edges[edge];
         // Nothing overtakes.
         let last_us = edge.back().map_or(0, |posted| posted.at_us);
@@ -105,10 +121,12 @@ impl Post {
 
     /// Who gets the mail of an edge.
     pub fn receiver(&self, edge: usize) -> Address {
-        match edge % (self.threads + 4) {
+        match edge % (self.threads + OTHERS) {
             thread if thread < self.threads => Address::Thread(thread as ShardId),
-            other => [Address::Router, Address::Writer, Address::Loader, Address::Loans]
-                [other - self.threads],
+            other => {
+                [Address::Router, Address::Writer, Address::Loader, Address::Loans, Address::Saver]
+                    [other - self.threads]
+            }
         }
     }
 
@@ -140,6 +158,7 @@ impl Post {
             Address::Writer => self.threads + 1,
             Address::Loader => self.threads + 2,
             Address::Loans => self.threads + 3,
+            Address::Saver => self.threads + 4,
         }
     }
 }

@@ -52,6 +52,10 @@ rare! {
     TimedOut "a wait timed out",
     EndedWhileWaiting "a client ended while it waited",
     WaitedAgain "a wait was registered again at a shard that was rebuilt",
+    Rewritten "the journal was rewritten",
+    RewriteFailed "a rewrite of the journal failed",
+    Healing "a journal that had failed was rewritten",
+    BaseAtCrash "the process ended while the journal was rewritten",
     GaveUp "the process ended because a shard could not be rebuilt",
 }
 

@@ -1,10 +1,9 @@
 //! The start of the server: the files are read to the shards, and the writer goes on behind them.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use troupe::aof::directory::{Directory, Location};
+use troupe::aof::directory::Directory;
 use troupe::aof::error::AofError;
 use troupe::aof::load::{Reader, Torn};
 use troupe::aof::loader::{Loader, Step};
@@ -21,6 +20,7 @@ use crate::context::Context;
 use crate::disk::Disk;
 use crate::model::{Entry, Model, Value};
 use crate::reply::Reply;
+use crate::saver::location;
 use crate::thread::Thread;
 use crate::witness::NOBODY;
 use crate::workload::{Call, KEYS};
@@ -55,12 +55,7 @@ impl Ticks for Still {
 /// # Errors
 /// The files cannot be read or written, or are damaged.
 pub fn start(disk: &Disk, map: &Arc<Map>, context: &mut Context) -> Result<Started, AofError> {
-    let place = Location {
-        dir: Path::new(DIR).to_owned(),
-        appenddirname: "appendonlydir".to_owned(),
-        appendfilename: "appendonly.aof".to_owned(),
-    };
-    let mut directory = Directory::open(Box::new(disk.clone()), &place)?;
+    let mut directory = Directory::open(Box::new(disk.clone()), &location())?;
     let shards = context.plan.shards;
     let mut threads: Vec<Thread> =
         (0..shards).map(|number| Thread::new(number, map.clone(), context)).collect();

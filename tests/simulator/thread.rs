@@ -40,8 +40,8 @@ use crate::witness::{Fuse, Lit, Witness};
 /// How often a shard looks at the clock when nothing else wakes it, in milliseconds.
 const TICK_MS: u64 = 100;
 
-/// What a turn is made of: batches, deadlines, what is let go.
-const PARTS: usize = 3;
+/// What a turn is made of: batches, deadlines, what is let go, a snapshot.
+const PARTS: usize = 4;
 
 /// Sockets by the numbers of their connections.
 pub type Sockets = BTreeMap<u64, Socket>;
@@ -197,10 +197,13 @@ impl Thread {
             Mail::Replay(load, parcel) if load == self.load => {
                 let now = context.now();
                 let applied = self.guarded(context, |thread| thread.shard.load(&parcel, now));
-                if let Some(Applied::Records(refused)) = applied
-                    && let Some((_, first)) = refused.first()
-                {
-                    context.fail(format!("a record of our own is refused: {first}"));
+                let refused = match &applied {
+                    Some(Applied::Records(refused)) => refused.first().map(|it| it.1.to_string()),
+                    Some(Applied::Keys(faults)) => faults.first().map(ToString::to_string),
+                    None => None,
+                };
+                if let Some(refused) = refused {
+                    context.fail(format!("a record of our own is refused: {refused}"));
                 }
             }
             Mail::Loaded(load) if load == self.load => {
@@ -250,7 +253,8 @@ impl Thread {
             more |= match self.part {
                 0 => self.shard.work(now, &mut self.looks),
                 1 => self.shard.expire(now, &mut self.looks),
-                _ => self.shard.discard(&mut self.looks),
+                2 => self.shard.discard(&mut self.looks),
+                _ => self.write_snapshot(),
             };
             history.borrow_mut().settle(self.number);
             self.part = (self.part + 1) % PARTS;
@@ -258,6 +262,15 @@ impl Thread {
                 return true;
             }
         }
+        more
+    }
+
+    /// Most slots are empty: the looks for them would take all of a run.
+    fn write_snapshot(&mut self) -> bool {
+        let longest = self.looks.longest;
+        self.looks.longest = (longest / 64).max(2);
+        let more = self.shard.write_snapshot(&mut self.looks);
+        self.looks.longest = longest;
         more
     }
 
@@ -278,7 +291,8 @@ impl Thread {
 
     /// Sends what is ready, in its order.
     fn apply(&mut self, ready: Ready, context: &mut Context) {
-        let Ready { append, pushes, letters, moved, homes, performs, served, rebuilt, .. } = ready;
+        let Ready { append, snapshots, pushes, letters, moved, homes, performs, served, rebuilt } =
+            ready;
         let own = Address::Thread(self.number);
         if let Some(append) = append {
             context.mark.appended(&append);
@@ -286,6 +300,9 @@ impl Thread {
                 context.history.borrow_mut().durability.appended(self.number);
             }
             context.send(own, Address::Writer, Mail::Append(append));
+        }
+        for news in snapshots {
+            context.send(own, Address::Saver, Mail::News(self.number, news));
         }
         for push in pushes {
             self.hear(push.to.connection, push.client, Heard::Push(push.bytes));

@@ -26,6 +26,7 @@ use crate::plan::{Fault, Plan};
 use crate::post::{Address, Mail};
 use crate::rare::{Counts, Rare};
 use crate::router::Router;
+use crate::saver::Saver;
 use crate::socket::Socket;
 use crate::start::{self, DIR, Started};
 use crate::thread::{Sockets, Thread};
@@ -48,9 +49,6 @@ const KILLS_MAX: u32 = 4;
 /// One step in so many, some kind of trouble comes.
 const TROUBLE_EVERY: u32 = 250;
 
-/// Steps after which a server is started again whose journal is lost, about.
-const RESTART_AFTER: u32 = 400;
-
 /// One jump in so many, bounds are looked at.
 const BOUNDS_EVERY: u32 = 20;
 
@@ -68,6 +66,8 @@ enum Choice {
     Pump(usize, u32),
     /// The writer works.
     Write,
+    /// A rewrite of the journal begins.
+    Rewrite,
     /// A client does something.
     Client(usize),
 }
@@ -93,6 +93,7 @@ struct World {
     threads: Vec<Thread>,
     router: Router,
     writer: Writer,
+    saver: Saver,
     clients: Vec<Client>,
     sockets: Sockets,
     connections: u64,
@@ -116,8 +117,10 @@ pub fn run(plan: &Plan, is_printed: bool) -> Outcome {
         Err(broken) => return Outcome { broken: Some(broken), ..Outcome::default() },
     };
     let clients = (0..plan.clients).map(|number| Client::new(number, &context)).collect();
+    let saver = Saver::new(disk.clone(), &mut context);
     let mut world = World {
         context,
+        saver,
         disk,
         threads: started.threads,
         router: Router::new(map.clone()),
@@ -203,11 +206,6 @@ impl World {
             self.trouble();
             return;
         }
-        // Whoever runs the server notices that it takes no writes, and starts it again.
-        if !self.is_quiet && self.writer.is_lost() && self.context.one_in(RESTART_AFTER) {
-            self.crash(false);
-            return;
-        }
         if self.choices.is_empty() {
             self.jump();
             return;
@@ -220,6 +218,7 @@ impl World {
                 self.threads[thread].pump(place, &mut self.sockets, &mut self.context);
             }
             Choice::Write => self.writer.work(&mut self.context),
+            Choice::Rewrite => self.saver.begin(self.writer.needs_base(), &mut self.context),
             Choice::Client(client) => self.act(client),
         }
         let micros = self.context.rng.u64(1..20);
@@ -234,6 +233,7 @@ impl World {
 
     /// Finds all that can happen now.
     fn choose(&mut self) {
+        let rewrites_us = self.rewrites_us();
         let World { context, threads, writer, clients, sockets, choices, .. } = self;
         choices.clear();
         let (now, now_us, now_ms) = (context.now(), context.now_us, context.steady_ms());
@@ -259,6 +259,9 @@ impl World {
         if writer.wake_us().is_some_and(|at| at <= now_us) {
             choices.push(Choice::Write);
         }
+        if rewrites_us.is_some_and(|at| at <= now_us) {
+            choices.push(Choice::Rewrite);
+        }
         for (number, client) in clients.iter().enumerate() {
             let socket = client.connection.and_then(|id| sockets.get(&id));
             if client.wake_us(socket).is_some_and(|at| at <= now_us) {
@@ -269,6 +272,7 @@ impl World {
 
     /// Nothing can happen before this time.
     fn jump(&mut self) {
+        let rewrites_us = self.rewrites_us();
         let World { context, threads, writer, clients, sockets, .. } = self;
         let millis = |ms: u64| ms * 1_000;
         let start = context.now().0 as u64 - context.steady_ms();
@@ -277,6 +281,7 @@ impl World {
             .filter_map(|client| client.wake_us(client.connection.and_then(|id| sockets.get(&id))));
         let busy = threads.iter().map(Thread::busy_until_us);
         let next = next.chain(context.post.next_us()).chain(writer.wake_us()).chain(busy);
+        let next = next.chain(rewrites_us);
         let next = next.chain(threads.iter().map(|t| millis(t.alarm().0 as u64 - start)));
         let alarms = threads.iter().flat_map(|thread| thread.connections.values());
         let next = next.chain(alarms.filter_map(|c| c.alarm_ms).map(millis));
@@ -289,6 +294,12 @@ impl World {
         }
     }
 
+    /// When a rewrite of the journal begins, in microseconds.
+    fn rewrites_us(&self) -> Option<u64> {
+        let by_chance = self.context.plan.has(Fault::Rewrites) && !self.is_quiet;
+        self.saver.wake_us(self.writer.needs_base(), by_chance)
+    }
+
     fn deliver(&mut self, edge: usize) {
         let Some(arrived) = self.context.post.take(edge) else { return };
         match (arrived.to, arrived.mail) {
@@ -298,6 +309,7 @@ impl World {
                 }
             }
             (Address::Writer, mail) => self.writer.receive(mail, &mut self.context),
+            (Address::Saver, mail) => self.saver.receive(mail, &mut self.context),
             (Address::Router, Mail::Moved(slots, to)) => {
                 self.router.moved(&slots, to, &mut self.context);
             }
@@ -337,8 +349,9 @@ impl World {
         notes.iter().for_each(|note| self.context.note(format_args!("{note}")));
     }
 
-    /// Connections hear of batches that are lost, and shards of loans.
+    /// Connections hear of batches that are lost, shards of loans, and who saves of its own.
     fn tell_losses(&mut self) {
+        self.saver.tell_gone(&mut self.context);
         for (to, letter) in self.context.lost.take() {
             self.context.send(Address::Loans, Address::Thread(to), Mail::Letter(letter));
         }
@@ -445,6 +458,9 @@ impl World {
         if self.writer.has_waiting() {
             self.context.met(Rare::CrashBeforeRound);
         }
+        if self.saver.is_saving() {
+            self.context.met(Rare::BaseAtCrash);
+        }
         self.context.post.clear();
         self.threads.clear();
         self.sockets.clear();
@@ -453,7 +469,10 @@ impl World {
         self.writer.die();
         let World { disk, context, map, .. } = self;
         let cut = leave(disk, is_power, context);
-        match start_again(disk, cut, is_power, map, context) {
+        let started = start_again(disk, cut, is_power, map, context);
+        // What it removes as it goes is gone with the old disk.
+        self.saver = Saver::new(disk.clone(), context);
+        match started {
             Ok(started) => self.go_on(started),
             Err(broken) => self.context.fail(broken),
         }

@@ -13,7 +13,7 @@ use troupe::aof::writer::{Task, Writer as Core};
 use troupe::rdb::Rules;
 use troupe::route::ShardId;
 use troupe::shard::letter::Letter;
-use troupe::shard::load::Applied;
+use troupe::shard::load::{Applied, Parcel};
 use troupe::shard::turn::Held;
 use troupe::stream::Append;
 
@@ -28,7 +28,7 @@ type Rebuild = (ShardId, u64);
 
 /// The writer.
 pub struct Writer {
-    /// Nobody asks it anything.
+    /// Who saves asks it something, one thing at a time.
     core: Core<Held, (), Rebuild>,
     /// What has been appended and not been taken in.
     inbox: VecDeque<Append<Held>>,
@@ -41,7 +41,6 @@ pub struct Writer {
     /// What the disk does, and until when, in microseconds.
     busy: Option<(Work, u64)>,
     figures: JournalFigures,
-    is_lost: bool,
     /// The process has to end.
     pub gives_up: bool,
 }
@@ -63,7 +62,6 @@ impl Writer {
             rng: context.plan.rng(Stream::Disk(context.crashes)),
             busy: None,
             figures: JournalFigures::default(),
-            is_lost: false,
             gives_up: false,
         }
     }
@@ -73,15 +71,16 @@ impl Writer {
         self.busy.is_some()
     }
 
-    /// Whether a sync has failed, so that only a restart heals it.
-    pub fn is_lost(&self) -> bool {
-        self.is_lost
+    /// Whether only a base heals it.
+    pub fn needs_base(&self) -> bool {
+        self.figures.needs_base
     }
 
     /// True when everything that was appended is written, and nothing waits.
     pub fn is_at_rest(&self) -> bool {
-        let JournalFigures { buffer_length, waiting, .. } = self.figures;
-        self.busy.is_none() && self.inbox.is_empty() && buffer_length == 0 && waiting == 0
+        let JournalFigures { buffer_length, waiting, needs_base, .. } = self.figures;
+        let is_idle = self.busy.is_none() && self.inbox.is_empty() && !needs_base;
+        is_idle && buffer_length == 0 && waiting == 0
     }
 
     /// Whether anything waits for the next round.
@@ -121,6 +120,14 @@ impl Writer {
                 self.take_in(context);
                 self.core.rebuild((shard, load));
             }
+            Mail::ListBase(snapshot) => {
+                self.take_in(context);
+                self.core.list_base(Some(snapshot), ());
+            }
+            Mail::ForgetBase => {
+                self.take_in(context);
+                self.core.forget_base(());
+            }
             other => context.fail(format!("the writer has no use for {other:?}")),
         }
         self.work(context);
@@ -133,7 +140,6 @@ impl Writer {
             self.disk.set(DiskPlan::Work);
             if let Err(fault) = &result {
                 context.note(format_args!("the disk: {fault}"));
-                self.is_lost |= matches!(work, Work::Sync);
             }
             self.core.done(result, context.steady_ms());
         }
@@ -147,10 +153,11 @@ impl Writer {
         {
             self.carry_out(task, context);
         }
-        if self.is_lost && !context.history.borrow().is_journal_lost {
+        let was_lost = context.history.borrow().is_journal_lost;
+        if self.figures.needs_base && !was_lost {
             context.met(Rare::JournalLost);
-            context.history.borrow_mut().is_journal_lost = true;
         }
+        context.history.borrow_mut().is_journal_lost = self.figures.needs_base;
     }
 
     /// Takes in what has been appended. Returns true when anything had.
@@ -177,6 +184,22 @@ impl Writer {
                 self.busy = Some((work, context.now_us + takes_us));
             }
             Task::Rebuild((shard, load), up_to) => self.rebuild(shard, load, up_to, context),
+            Task::BeginIncrement { is_listed } => self.begin_increment(is_listed, context),
+            Task::ListBase(increments) => {
+                self.fail_some_call(context);
+                let listed = self.directory.list_base(increments, Some(&mut self.increment));
+                self.disk.set(DiskPlan::Work);
+                context.note(format_args!("a base is listed: {listed:?}"));
+                let listed = listed.map(|(sizes, _)| sizes).map_err(|error| error.to_string());
+                self.core.listed(listed, context.steady_ms());
+            }
+            Task::UndoBase => {
+                let undone = self.directory.undo_unfinished();
+                self.core.undone(undone.map_err(|error| error.to_string()));
+            }
+            Task::Answer((), result) => {
+                context.send(Address::Writer, Address::Saver, Mail::Answered(result));
+            }
             Task::MadeDurable(count) => context.mark.made_durable(count),
             Task::Tell(news) => tell(news, context),
             Task::Show(figures) => self.figures = figures,
@@ -185,6 +208,30 @@ impl Writer {
                 self.gives_up = true;
             }
             other => context.fail(format!("nobody asked the writer for {other:?}")),
+        }
+    }
+
+    fn begin_increment(&mut self, is_listed: bool, context: &mut Context) {
+        self.fail_some_call(context);
+        let begun = match is_listed {
+            true => self.directory.add_increment(),
+            false => self.directory.create_unlisted(),
+        };
+        self.disk.set(DiskPlan::Work);
+        context.note(format_args!("another increment, listed {is_listed}: {begun:?}"));
+        let begun = begun.map(|increment| self.increment = increment).map_err(|fault| {
+            let is_last = is_listed && self.directory.ends_with(&self.increment);
+            (fault.into_fault(), is_last)
+        });
+        self.core.begun(begun);
+    }
+
+    /// Some call of what comes next may fail, done or not.
+    fn fail_some_call(&mut self, context: &Context) {
+        if context.plan.has(Fault::WriteErrors) && self.rng.u32(..8) == 0 {
+            let call = self.rng.usize(1..20);
+            let is_done = self.rng.bool();
+            self.disk.set(if is_done { DiskPlan::FailDone(call) } else { DiskPlan::Fail(call) });
         }
     }
 
@@ -222,9 +269,13 @@ impl Writer {
                     Err(error) => return context.fail(format!("a rebuild cannot read: {error}")),
                 },
                 Step::Apply { parcel, .. } => {
-                    context.send(Address::Loader, to, Mail::Replay(load, parcel));
                     // The shard says itself what it refuses.
-                    let applied = loader.applied(shard, Some(Applied::Records(Vec::new())));
+                    let applied = match &parcel {
+                        Parcel::Keys(_) => Applied::Keys(Vec::new()),
+                        Parcel::Records(_) => Applied::Records(Vec::new()),
+                    };
+                    context.send(Address::Loader, to, Mail::Replay(load, parcel));
+                    let applied = loader.applied(shard, Some(applied));
                     applied.expect("nothing is refused");
                 }
                 Step::Done => break,
@@ -237,7 +288,12 @@ impl Writer {
     /// It panicked, and was started anew.
     pub fn panic(&mut self, context: &mut Context) {
         context.met(Rare::WriterPanic);
-        self.is_lost = true;
+        // What it was at may be done, or not.
+        if let Some((work, _)) = self.busy.take_if(|_| self.rng.bool()) {
+            let _ = work.perform(&mut self.increment);
+        }
+        self.busy = None;
+        self.disk.set(DiskPlan::Work);
         self.core.restarted(self.increment.path().display().to_string());
         self.work(context);
     }
@@ -255,9 +311,6 @@ impl Writer {
 fn tell(news: News<Held>, context: &mut Context) {
     match news {
         News::Release(held) => send_home(held, context),
-        News::Abandon(held) => {
-            send_home(held.into_iter().filter_map(Held::abandon).collect(), context);
-        }
         News::Progress(progress) => {
             let to = Address::Thread(progress.shard);
             context.send(Address::Writer, to, Mail::Progress(progress));

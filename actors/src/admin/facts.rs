@@ -193,6 +193,7 @@ impl Admin {
             syncing: figures.pending_syncs > 0,
             delayed_syncs: figures.delayed_syncs,
             rewriting: rewrites.since.is_some(),
+            rewrite_scheduled: rewrites.is_scheduled,
             current_rewrite_seconds: rewrites.seconds(now),
             last_rewrite_seconds: rewrites.last_seconds,
             rewrite_failed: rewrites.failures > 0,

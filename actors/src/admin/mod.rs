@@ -36,7 +36,7 @@ use crate::allocator;
 use crate::clock::Clock;
 use crate::descriptors::Descriptors;
 use crate::fault::Records;
-use crate::message::aof::{Begin, BeginBase, End, SetPolicy, WriteBase};
+use crate::message::aof::{Begin, BeginBase, End, SetPolicy};
 use crate::message::control::Panic;
 use crate::message::listener::{Open, Settle};
 use crate::message::router::Move;
@@ -71,8 +71,6 @@ pub struct Reach {
     pub policy: Recipient<SetPolicy>,
     /// A journal that begins.
     pub begin_base: Recipient<BeginBase>,
-    /// Its base has begun at all shards.
-    pub write_base: Recipient<WriteBase>,
     /// It holds the data set.
     pub begin: Recipient<Begin>,
     /// It ends.
@@ -265,6 +263,7 @@ impl Actions for Admin {
                     reply.ok();
                 }
                 Action::Save(asked) => self.save(asked, &mut reply).await?,
+                Action::RewriteJournal => self.rewrite_journal(&mut reply)?,
                 Action::Shutdown(asked) => self.shutdown(asked).await?,
                 Action::MemoryPurge => {
                     purge().await?;

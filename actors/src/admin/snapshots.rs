@@ -15,7 +15,7 @@ use troupe::commands::action::{PauseMode, Save};
 use troupe::commands::connection::login::REDIS_VERSION;
 use troupe::commands::error::CommandError;
 use troupe::hook::answer::Answer;
-use troupe::keyspace::saving::Moment;
+use troupe::keyspace::saving::{Form, Moment};
 use troupe::question::{Detail, Question};
 use troupe::resp::Reply;
 use troupe::settings::Settings;
@@ -34,7 +34,7 @@ use crate::message::snapshot::{Mail, Mails};
 static NUMBERS: AtomicU32 = AtomicU32::new(1);
 
 /// How often is looked whether a snapshot is due.
-const EVERY: Duration = Duration::from_millis(100);
+pub(super) const EVERY: Duration = Duration::from_millis(100);
 
 /// After a failure this long nothing is due, in milliseconds.
 const RETRY_MS: i64 = 5_000;
@@ -89,6 +89,11 @@ impl Saves {
         }
     }
 
+    /// Whether one is being written.
+    pub(super) fn is_writing(&self) -> bool {
+        self.since.is_some()
+    }
+
     /// How many changes make a snapshot due now, if any number does.
     fn due(&self, settings: &Settings, now: Millis) -> Option<u64> {
         let tried = self.last_try.is_some_and(|at| now.since(at) <= RETRY_MS);
@@ -120,6 +125,11 @@ fn seconds(since: Millis, now: Millis) -> u64 {
     now.since(since).max(0).unsigned_abs() / 1_000
 }
 
+/// The number of the next snapshot, a file of its own or a base.
+pub(super) fn next_number() -> u32 {
+    NUMBERS.fetch_add(1, Ordering::Relaxed)
+}
+
 /// Goes with the batch that begins a snapshot, and tells when that is gone.
 struct Witness(Mails, u32);
 
@@ -138,26 +148,26 @@ impl Admin {
     ) -> Result<(), CommandError> {
         match asked {
             Save::Now => {
-                let ended = self.begin_snapshot().await?;
+                let ended = self.begin_snapshot_soon().await?;
                 match ended.await {
                     Ok(Ok(_)) => reply.ok(),
                     _ => return Err(CommandError::Text("ERR")),
                 }
             }
-            Save::Background | Save::Scheduled if self.rewrites().since.is_some() => {
-                if self.saves().since.is_some() {
-                    return Err(IN_PROGRESS);
-                }
-                if asked == Save::Background {
-                    return Err(OTHER_CHILD);
-                }
-                self.saves().is_scheduled = true;
-                reply.simple("Background saving scheduled");
-            }
-            Save::Background | Save::Scheduled => {
+            Save::Background => {
                 self.begin_snapshot().await?;
                 reply.simple("Background saving started");
             }
+            Save::Scheduled => match self.begin_snapshot().await {
+                Err(OTHER_CHILD) => {
+                    self.saves().is_scheduled = true;
+                    reply.simple("Background saving scheduled");
+                }
+                begun => {
+                    begun?;
+                    reply.simple("Background saving started");
+                }
+            },
             Save::Cancel => {
                 let mut saves = self.saves();
                 let was_scheduled = std::mem::take(&mut saves.is_scheduled);
@@ -177,29 +187,24 @@ impl Admin {
     /// Begins a snapshot, which goes to its end whoever waits for it.
     ///
     /// # Errors
-    /// While one is being written.
+    /// While one is being written, or a base of the journal.
     async fn begin_snapshot(self: &Arc<Admin>) -> Result<oneshot::Receiver<Outcome>, CommandError> {
         {
             let mut saves = self.saves();
-            if saves.since.is_some() {
+            if saves.is_writing() {
                 return Err(IN_PROGRESS);
+            }
+            if self.rewrites().since.is_some() {
+                return Err(OTHER_CHILD);
             }
             let now = self.parts.clock.now();
             (saves.since, saves.last_try, saves.is_scheduled) = (Some(now), Some(now), false);
         }
         info!("Background saving started");
         let changes = self.changes().await;
-        let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
         let settings = self.settings();
-        let now = self.parts.clock.now();
-        let file = SnapshotFile::new(Box::new(Os), place(&settings), self.about(&settings, now));
-        let snapshot = Snapshot::new(number, self.parts.shards.len() as u16, file);
-        let (ended, outcome) = oneshot::channel();
-        self.parts.snapshots.send(Mail::Begin(Box::new(snapshot), ended), true);
-        let moment = Moment { number, compresses: settings.rdbcompression };
-        let mut batch = snapshot::moment(moment, now);
-        batch.companion = Some(Box::new(Witness(self.parts.snapshots.clone(), number)));
-        self.parts.post.send([(0, Letter::Visit(batch))]);
+        let moment = Moment::of_file(next_number(), settings.rdbcompression);
+        let outcome = self.take_snapshot(moment, place(&settings), &settings);
         let (told, receiver) = oneshot::channel();
         let admin = self.clone();
         actix_rt::spawn(async move {
@@ -209,6 +214,36 @@ impl Admin {
             let _ = told.send(outcome);
         });
         Ok(receiver)
+    }
+
+    /// The same, once a base of the journal is written that is being written now.
+    async fn begin_snapshot_soon(
+        self: &Arc<Admin>,
+    ) -> Result<oneshot::Receiver<Outcome>, CommandError> {
+        loop {
+            match self.begin_snapshot().await {
+                Err(OTHER_CHILD) => tokio::time::sleep(EVERY).await,
+                begun => return begun,
+            }
+        }
+    }
+
+    /// Has a snapshot written. Whoever asks has made sure that no other one is. Tells how it ends.
+    pub(super) fn take_snapshot(
+        &self,
+        moment: Moment,
+        place: Place,
+        settings: &Settings,
+    ) -> oneshot::Receiver<Outcome> {
+        let now = self.parts.clock.now();
+        let file = SnapshotFile::new(Box::new(Os), place, self.about(settings, now, moment));
+        let snapshot = Snapshot::new(moment.number, self.parts.shards.len() as u16, file);
+        let (ended, outcome) = oneshot::channel();
+        self.parts.snapshots.send(Mail::Begin(Box::new(snapshot), ended), true);
+        let mut batch = snapshot::moment(moment, now);
+        batch.companion = Some(Box::new(Witness(self.parts.snapshots.clone(), moment.number)));
+        self.parts.post.send([(0, Letter::Visit(batch))]);
+        outcome
     }
 
     fn snapshot_ended(&self, outcome: &Outcome, changes: u64) {
@@ -233,13 +268,14 @@ impl Admin {
         changes.sum()
     }
 
-    /// Begins the snapshots that `save` asks for, and those that were put off, for as long as the
-    /// server lives.
+    /// Begins the snapshots that `save` asks for, those that were put off, and rewrites of the
+    /// journal, for as long as the server lives.
     pub async fn save_now_and_then(self: Arc<Admin>) {
         loop {
             tokio::time::sleep(EVERY).await;
+            self.rewrite_if_due();
             let due = self.saves().due(&self.settings(), self.parts.clock.now());
-            let is_free = self.rewrites().since.is_none() && self.saves().since.is_none();
+            let is_free = self.rewrites().since.is_none() && !self.saves().is_writing();
             let is_scheduled = self.saves().is_scheduled && is_free;
             let is_due = match due.filter(|_| is_free) {
                 Some(least) => {
@@ -284,12 +320,17 @@ impl Admin {
         Err(())
     }
 
-    fn about(&self, settings: &Settings, now: Millis) -> About {
+    fn about(&self, settings: &Settings, now: Millis, moment: Moment) -> About {
         About {
             version: REDIS_VERSION,
             seconds: now.as_secs(),
             used_memory: allocator::counters().allocated,
-            is_base: false,
+            is_base: moment.is_base,
+            is_rdb: moment.form != Form::Commands,
+            syncs_as_it_grows: match moment.is_base {
+                true => settings.aof_rewrite_incremental_fsync,
+                false => settings.rdb_save_incremental_fsync,
+            },
             has_checksum: settings.rdbchecksum,
             functions: self.parts.shared.functions.get().cloned().unwrap_or_default(),
         }

@@ -26,7 +26,9 @@ use crate::aof::loader;
 use crate::clock::Clock;
 use crate::fault::{Vital, give_up};
 use crate::guard::{Guard, Guarded};
-use crate::message::aof::{Appends, Asks, Close, Rebuild, SetPolicy, Switch, SyncAll};
+use crate::message::aof::{
+    Appends, Asks, Close, ForgetBase, ListBase, Rebuild, SetPolicy, SyncAll,
+};
 use crate::message::control::{Panic, Restarted};
 use crate::message::shard::Progressed;
 use crate::post::Post;
@@ -54,7 +56,8 @@ pub struct Parts {
 pub struct AofWriter {
     core: writer::Writer<Held, Asks, Rebuild>,
     directory: Directory,
-    increment: Increment,
+    /// None until the moment of the base with which the journal begins.
+    increment: Option<Increment>,
     parts: Parts,
     guard: Guard,
     panics_next: bool,
@@ -62,35 +65,16 @@ pub struct AofWriter {
 }
 
 impl AofWriter {
-    /// A writer over an open increment.
+    /// A writer over an open increment, or of a journal that begins.
     pub fn new(
         journal: Journal<Held>,
         directory: Directory,
-        increment: Increment,
-        parts: Parts,
-    ) -> AofWriter {
-        AofWriter::around(writer::Writer::new(journal), directory, increment, parts)
-    }
-
-    /// A writer over the file of a base that begins. `on_fault` is answered when it fails.
-    pub fn of_base(
-        journal: Journal<Held>,
-        on_fault: Asks,
-        directory: Directory,
-        base: Increment,
-        parts: Parts,
-    ) -> AofWriter {
-        AofWriter::around(writer::Writer::of_base(journal, on_fault), directory, base, parts)
-    }
-
-    fn around(
-        core: writer::Writer<Held, Asks, Rebuild>,
-        directory: Directory,
-        increment: Increment,
+        increment: Option<Increment>,
         parts: Parts,
     ) -> AofWriter {
         let _vital = Vital("the AOF writer");
         let guard = Guard::new("aof-writer", parts.guardian.clone());
+        let core = writer::Writer::new(journal);
         AofWriter { core, directory, increment, parts, guard, panics_next: false, _vital }
     }
 
@@ -141,12 +125,15 @@ impl AofWriter {
     fn carry_out(&mut self, task: Task<Held, Asks, Rebuild>) {
         match task {
             Task::Disk(work) => self.do_on_disk(&work),
-            Task::BeginIncrement => {
-                let begun = self.directory.begin().map(|(increment, leftovers)| {
+            Task::BeginIncrement { is_listed } => self.begin_increment(is_listed),
+            Task::ListBase(increments) => {
+                let listed = self.directory.list_base(increments, self.increment.as_mut());
+                let listed = listed.map(|(sizes, leftovers)| {
                     leftovers.iter().for_each(|leftover| warn!("{leftover}"));
-                    self.increment = increment;
+                    sizes
                 });
-                self.core.begun(begun.map_err(|error| error.to_string()));
+                let now_ms = self.parts.clock.steady_ms();
+                self.core.listed(listed.map_err(|error| error.to_string()), now_ms);
             }
             Task::UndoBase => {
                 let undone = self.directory.undo_unfinished();
@@ -158,6 +145,9 @@ impl AofWriter {
             },
             Task::MadeDurable(count) => self.parts.shared.journal.made_durable(count),
             Task::Tell(news) => self.tell(news),
+            Task::Abandon(waiting) => {
+                self.send_home(waiting.into_iter().filter_map(Held::abandon).collect());
+            }
             Task::Show(figures) => {
                 let mut shown =
                     self.parts.figures.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -170,8 +160,23 @@ impl AofWriter {
         }
     }
 
+    fn begin_increment(&mut self, is_listed: bool) {
+        let begun = match is_listed {
+            true => self.directory.add_increment(),
+            false => self.directory.create_unlisted(),
+        };
+        let begun = begun.map(|increment| self.increment = Some(increment)).map_err(|fault| {
+            error!("The AOF cannot go on with another file: {fault}");
+            let current = self.increment.as_ref().filter(|_| is_listed);
+            let is_last = current.is_some_and(|current| self.directory.ends_with(current));
+            (fault.into_fault(), is_last)
+        });
+        self.core.begun(begun);
+    }
+
     fn do_on_disk(&mut self, work: &Work) {
-        let result = work.perform(&mut self.increment);
+        let increment = self.increment.as_mut().expect("work is on an increment that is open");
+        let result = work.perform(increment);
         if let Err(fault) = &result {
             error!("Error in the AOF file: {fault}");
         }
@@ -181,9 +186,6 @@ impl AofWriter {
     fn tell(&self, news: News<Held>) {
         match news {
             News::Release(released) => self.send_home(released),
-            News::Abandon(waiting) => {
-                self.send_home(waiting.into_iter().filter_map(Held::abandon).collect());
-            }
             News::Progress(progress) => {
                 if let Some(shard) = self.parts.progress.get(usize::from(progress.shard)) {
                     shard.do_send(Progressed(progress));
@@ -194,7 +196,7 @@ impl AofWriter {
                 self.tell_all(Some(&fault.reason));
             }
             News::Resume => {
-                info!("The AOF file can be written again");
+                info!("The AOF can be written again");
                 self.tell_all(None);
             }
         }
@@ -233,7 +235,8 @@ impl Guarded for AofWriter {
 impl Supervised for AofWriter {
     fn restarting(&mut self, _: &mut Context<AofWriter>) {
         self.guard.restarted();
-        self.core.restarted(self.increment.path().display().to_string());
+        let path = self.increment.as_ref().map(|increment| increment.path().display().to_string());
+        self.core.restarted(path.unwrap_or_default());
     }
 }
 
@@ -296,11 +299,19 @@ impl Handler<Rebuild> for AofWriter {
     }
 }
 
-impl Handler<Switch> for AofWriter {
+impl Handler<ListBase> for AofWriter {
     type Result = ();
 
-    fn handle(&mut self, switch: Switch, ctx: &mut Context<AofWriter>) {
-        self.file(ctx, |writer| writer.core.switch(switch.0));
+    fn handle(&mut self, list: ListBase, ctx: &mut Context<AofWriter>) {
+        self.file(ctx, |writer| writer.core.list_base(list.0, list.1));
+    }
+}
+
+impl Handler<ForgetBase> for AofWriter {
+    type Result = ();
+
+    fn handle(&mut self, forget: ForgetBase, ctx: &mut Context<AofWriter>) {
+        self.file(ctx, |writer| writer.core.forget_base(forget.0));
     }
 }
 

@@ -8,9 +8,7 @@ use anyhow::Context as _;
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 use troupe::aof::directory::{Directory, Location, Origin};
-use troupe::aof::error::AofError;
-use troupe::aof::increment::Increment;
-use troupe::aof::journal::{Journal, JournalFigures, Sizes};
+use troupe::aof::journal::{Journal, JournalFigures};
 use troupe::rdb::Rules;
 use troupe::route::Map;
 use troupe::settings::Settings;
@@ -20,7 +18,7 @@ use crate::admin::{Started, Writer};
 use crate::aof::writer::{AofWriter, Parts};
 use crate::clock::Clock;
 use crate::filesystem::Os;
-use crate::message::aof::{Appends, Asks, Begin};
+use crate::message::aof::{Appends, Begin};
 use crate::message::control::Restarted;
 use crate::post::Post;
 use crate::shard::Shard;
@@ -43,7 +41,7 @@ impl Starter {
     /// Reads the journal to the shards, then starts the writer behind it; none where the journal
     /// has to be written anew.
     pub(super) async fn load(&self, settings: &Settings) -> anyhow::Result<Option<Writer>> {
-        let mut directory = Directory::open(Box::new(Os), &place(settings))?;
+        let mut directory = Directory::open(Box::new(Os), &Location::of(settings))?;
         for stray in directory.strays()? {
             warn!("{} is not listed in the manifest and is left alone", stray.display());
         }
@@ -58,7 +56,7 @@ impl Starter {
         let arbiter = Arbiter::try_new().context(NO_THREAD)?;
         let (parts, appends) = self.parts();
         let journal = Journal::new(policy, sizes);
-        let made = move |_: &mut _| AofWriter::new(journal, directory, increment, parts);
+        let made = move |_: &mut _| AofWriter::new(journal, directory, Some(increment), parts);
         let writer = reach(&Supervisor::start_in_arbiter(&arbiter.handle(), made), appends);
         for shard in &self.shards {
             let (appends, rebuild) = (writer.appends.clone(), writer.rebuild.clone());
@@ -90,16 +88,11 @@ impl Starter {
         Ok(loaded.is_foreign)
     }
 
-    /// Starts a writer over the file of a new base, or says why that is not possible. Who
-    /// `on_fault` is answered when the base fails.
-    pub(super) fn begin(&self, settings: &Settings, on_fault: Asks) -> Started {
+    /// Starts the writer of a journal that begins, or says why that is not possible.
+    pub(super) fn begin(&self, settings: &Settings) -> Started {
         let (sender, receiver) = oneshot::channel();
-        let place = place(settings);
-        let open = move || -> Result<(Directory, Increment), AofError> {
-            let directory = Directory::open_anew(Box::new(Os), &place)?;
-            let base = directory.create_base()?;
-            Ok((directory, base))
-        };
+        let place = Location::of(settings);
+        let open = move || Directory::open_anew(Box::new(Os), &place);
         let arbiter = match Arbiter::try_new() {
             Ok(arbiter) => arbiter,
             Err(error) => {
@@ -111,9 +104,9 @@ impl Starter {
         let (parts, appends) = self.parts();
         self.shared.journal.reset();
         arbiter.spawn_fn(move || match open() {
-            Ok((directory, base)) => {
-                let journal = Journal::new(Policy::Never, Sizes::default());
-                let made = AofWriter::of_base(journal, on_fault, directory, base, parts);
+            Ok(directory) => {
+                let journal = Journal::that_begins(Policy::Never);
+                let made = AofWriter::new(journal, directory, None, parts);
                 let _ = sender.send(Ok(reach(&Supervisor::start(move |_| made), appends)));
             }
             Err(error) => {
@@ -137,20 +130,13 @@ impl Starter {
     }
 }
 
-fn place(settings: &Settings) -> Location {
-    Location {
-        dir: settings.dir.clone(),
-        appenddirname: settings.appenddirname.clone(),
-        appendfilename: settings.appendfilename.clone(),
-    }
-}
-
 fn reach(writer: &Addr<AofWriter>, appends: Appends) -> Writer {
     Writer {
         appends,
         rebuild: writer.clone().recipient(),
         policy: writer.clone().recipient(),
-        switch: writer.clone().recipient(),
+        list: writer.clone().recipient(),
+        forget: writer.clone().recipient(),
         sync: writer.clone().recipient(),
         close: writer.clone().recipient(),
         panic: writer.clone().recipient(),

@@ -17,7 +17,7 @@ use crate::message::shard;
 /// Where the writer says how something went that was asked of it: why not, if it failed.
 pub type Asks = oneshot::Sender<Result<(), String>>;
 
-/// Where a change of the journal hears what comes of its steps. Each step and each slot is reported
+/// Where a change of the journal hears what comes of its steps. Each step and each panic is reported
 /// once, and that is the bound.
 pub type Reports = UnboundedSender<Event>;
 
@@ -48,31 +48,30 @@ pub struct Rebuild {
     pub loaded: Recipient<shard::Loaded>,
 }
 
-/// To a shard: from now on there is a journal, which is empty.
+/// To a shard: from now on there is a journal, whose base is to be.
 #[derive(Message, Clone)]
 #[rtype(result = "()")]
 pub struct BeginBase {
     /// Where effects go.
     pub appends: Appends,
-    /// The number of the base.
-    pub number: u32,
+    /// Where a panic is reported until the journal is on.
+    pub reports: Reports,
 }
-
-/// To a shard: all shards have begun. Write the slots to the base, and report how many are written,
-/// or a panic before that.
-#[derive(Message, Clone, Debug)]
-#[rtype(result = "()")]
-pub struct WriteBase(pub Reports);
 
 /// To a shard: there is no journal any more.
 #[derive(Message, Clone, Copy, Debug)]
 #[rtype(result = "()")]
 pub struct End;
 
-/// All that came before is a whole base: make it durable, list it, go on with an increment.
+/// The base is whole that is this snapshot; none where there is no journal. List it.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Switch(pub Asks);
+pub struct ListBase(pub Option<u32>, pub Asks);
+
+/// No base comes: take away what there is of it.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct ForgetBase(pub Asks);
 
 /// Say when all that came before is durable, which under `always` is soon.
 #[derive(Message)]

@@ -6,9 +6,11 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::{Directory, Location};
+use super::{Directory, Increments, Location};
 use crate::aof::disk::{Disk, Plan};
-use crate::aof::storage::Storage as _;
+use crate::aof::increment::Increment;
+use crate::aof::storage::Storage;
+use crate::filesystem::FileSystem as _;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -22,9 +24,11 @@ enum Step {
     Start,
     /// It begins a journal while it runs, and acknowledges a write.
     Begin,
+    /// It starts with the journal on, rewrites it, and acknowledges a write.
+    Rewrite,
 }
 
-const STEPS: [Step; 2] = [Step::Start, Step::Begin];
+const STEPS: [Step; 3] = [Step::Start, Step::Begin, Step::Rewrite];
 
 /// What `Start` appends, and what `Begin` writes.
 const APPENDED: &[u8] = b" started";
@@ -36,7 +40,7 @@ impl Step {
     fn after(self, before: &[u8]) -> Vec<u8> {
         match self {
             Step::Start => [before, APPENDED].concat(),
-            Step::Begin => BEGUN.to_vec(),
+            Step::Begin | Step::Rewrite => BEGUN.to_vec(),
         }
     }
 
@@ -44,9 +48,13 @@ impl Step {
     fn may_leave(self, before: &[u8], found: &[u8]) -> bool {
         let least = match self {
             Step::Start => before,
-            Step::Begin => BASE,
+            Step::Begin | Step::Rewrite => BASE,
         };
-        found.starts_with(least) && self.after(before).starts_with(found)
+        // Until the base is listed, what it holds is in the files before, with what follows.
+        let follows = [before, &BEGUN[BASE.len()..]].concat();
+        let is_old = matches!(self, Step::Rewrite) && follows.starts_with(found);
+        is_old && found.len() >= before.len()
+            || found.starts_with(least) && self.after(before).starts_with(found)
     }
 }
 
@@ -69,25 +77,55 @@ fn start(disk: &Disk) -> Result<()> {
 
 fn begin(disk: &Disk) -> Result<()> {
     let mut directory = Directory::open_anew(Box::new(disk.clone()), &place())?;
-    let write = || -> Result<()> {
-        let mut base = directory.create_base()?;
-        base.append(BASE)?;
-        Ok(base.sync()?)
-    };
-    let begun = write().and_then(|()| Ok(directory.begin()?));
+    let begun = directory.create_unlisted().map_err(Into::into).and_then(|mut increment| {
+        write_base(disk)?;
+        directory.list_base(Increments::Unlisted, Some(&mut increment))?;
+        Ok(increment)
+    });
+    go_on_with(&directory, begun)
+}
+
+fn rewrite(disk: &Disk) -> Result<()> {
+    let mut directory = Directory::open(Box::new(disk.clone()), &place())?;
+    directory.files()?;
+    let _ = directory.delete_history();
+    directory.open_increment()?;
+    let begun = directory.add_increment().map_err(Into::into).and_then(|mut increment| {
+        write_base(disk)?;
+        directory.list_base(Increments::Last, Some(&mut increment))?;
+        Ok(increment)
+    });
+    go_on_with(&directory, begun)
+}
+
+/// As who writes snapshots does.
+fn write_base(disk: &Disk) -> Result<()> {
+    let [part, base] = ["part", "base"].map(|end| {
+        let name = if end == "base" { place().new_base() } else { place().new_base() + "." + end };
+        place().folder().join(name)
+    });
+    let mut file = disk.create(&part)?;
+    file.append(BASE)?;
+    file.sync()?;
+    disk.rename(&part, &base)?;
+    Ok(disk.sync_directory(&place().folder())?)
+}
+
+/// As the writer does when the base is listed, or when that has failed.
+fn go_on_with(directory: &Directory, begun: Result<Increment>) -> Result<()> {
     if begun.is_err() {
-        // As the writer does when it ends.
         directory.undo_unfinished()?;
     }
-    let (mut increment, _) = begun?;
-    increment.append(&BEGUN[BASE.len()..])?;
-    Ok(increment.sync()?)
+    let mut increment = begun?;
+    Storage::append(&mut increment, &BEGUN[BASE.len()..])?;
+    Ok(Storage::sync(&mut increment)?)
 }
 
 fn run(step: Step, disk: &Disk) -> Result<()> {
     match step {
         Step::Start => start(disk),
         Step::Begin => begin(disk),
+        Step::Rewrite => rewrite(disk),
     }
 }
 
@@ -213,7 +251,7 @@ fn go_on(disk: &Disk, found: &[u8], story: &str) {
         let disk = disk.killed();
         run(next, &disk).unwrap_or_else(|error| panic!("{story}, then {next:?}: {error}"));
         assert_eq!(content(&disk).unwrap(), next.after(found), "{story}, then {next:?}");
-        if let Step::Begin = next {
+        if !matches!(next, Step::Start) {
             let mut listing = disk.listing(Path::new(FOLDER));
             listing.retain(|name| disk.bytes(&Path::new(FOLDER).join(name)).unwrap() != STRAY);
             assert_eq!(listing.len(), 3, "{story}, then {next:?}: {listing:?}");

@@ -170,26 +170,55 @@ fn a_broken_manifest_stops_with_its_path_and_line() {
     assert!(error.contains("appendonly.aof.manifest: line 2: seq must be"), "{error}");
 }
 
+/// A base as who writes snapshots leaves it, with what that has failed to remove.
+fn put_base(disk: &Disk, text: &str) {
+    put(disk, "temp_appendonly.aof.base", text);
+    put(disk, "temp_appendonly.aof.base.part-1.spool", "left");
+}
+
 #[test]
 fn a_new_base_takes_the_place_of_all_that_was_there() {
     let disk = Disk::with(Path::new(DIR));
     started(&disk);
     let mut directory = open_anew(&disk);
     let before = manifest_text(&disk);
-    directory.create_base().unwrap().append(b"base").unwrap();
+    let mut increment = directory.create_unlisted().unwrap();
+    put_base(&disk, "REDIS0010");
+    increment.append(b"behind").unwrap();
     assert_eq!(manifest_text(&disk), before);
-    directory.begin().unwrap();
+    let (sizes, _) = directory.list_base(Increments::Unlisted, Some(&mut increment)).unwrap();
+    assert_eq!(sizes, Sizes { total: 15, increment: 6 });
+    increment.append(b" it").unwrap();
+    assert_eq!(
+        manifest_text(&disk),
+        "file appendonly.aof.1.base.rdb seq 1 type b\n\
+         file appendonly.aof.2.incr.aof seq 2 type i\n"
+    );
+    let directory = open(&disk).unwrap();
+    let lengths: Vec<u64> = directory.files().unwrap().iter().map(|listed| listed.length).collect();
+    assert_eq!(lengths, [9, 9]);
+    put_base(&disk, "given up");
+    open(&disk).unwrap();
+    assert_eq!(disk.listing(&inside("")).len(), 3);
+}
+
+#[test]
+fn a_rewrite_keeps_the_increment_that_began_at_its_moment() {
+    let disk = Disk::with(Path::new(DIR));
+    let mut directory = started(&disk);
+    let mut increment = directory.add_increment().unwrap();
+    put_base(&disk, "*1\r\n");
+    directory.list_base(Increments::Last, Some(&mut increment)).unwrap();
     assert_eq!(
         manifest_text(&disk),
         "file appendonly.aof.1.base.aof seq 1 type b\n\
          file appendonly.aof.2.incr.aof seq 2 type i\n"
     );
-    let directory = open(&disk).unwrap();
-    let lengths: Vec<u64> = directory.files().unwrap().iter().map(|listed| listed.length).collect();
-    assert_eq!(lengths, [4, 0]);
-    directory.create_base().unwrap();
-    open(&disk).unwrap();
-    assert_eq!(disk.listing(&inside("")).len(), 3);
+    assert!(directory.ends_with(&increment));
+    put_base(&disk, "REDIS0010");
+    directory.list_base(Increments::None, None).unwrap();
+    assert_eq!(manifest_text(&disk), "file appendonly.aof.2.base.rdb seq 2 type b\n");
+    assert!(!directory.ends_with(&increment));
 }
 
 /// What no list names may still be what somebody wants back.
@@ -203,8 +232,9 @@ fn files_of_others_are_never_written_over() {
     // A change that was cut short before it was written to its end.
     put(&disk, "temp_appendonly.aof.manifest", "file appendonly.aof.1.ba");
     let mut directory = open_anew(&disk);
-    directory.create_base().unwrap();
-    directory.begin().unwrap();
+    let mut increment = directory.create_unlisted().unwrap();
+    put_base(&disk, "*1\r\n");
+    directory.list_base(Increments::Unlisted, Some(&mut increment)).unwrap();
     assert_eq!(
         manifest_text(&disk),
         "file appendonly.aof.2.base.aof seq 2 type b\n\

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::aof::journal::{RETRY_MS, Sizes};
-use crate::keyspace::effect::Run;
+use crate::keyspace::effect::{Mark, Run};
 use crate::stream::rounds::ROUND_MS;
 
 /// Something that waits: its name, and whether it has written.
@@ -36,9 +36,9 @@ impl Rig {
         Rig::around(Writer::new(Journal::new(policy, Sizes::default())))
     }
 
-    fn of_base() -> Rig {
-        let journal = Journal::new(Policy::Never, Sizes::default());
-        Rig::around(Writer::of_base(journal, "fault"))
+    /// That of a journal that begins.
+    fn that_begins() -> Rig {
+        Rig::around(Writer::new(Journal::that_begins(Policy::Never)))
     }
 
     fn around(writer: Writer<Waits, &'static str, u16>) -> Rig {
@@ -50,16 +50,38 @@ impl Rig {
         let bytes = b"*1\r\n$4\r\nINCR\r\n".to_vec();
         let runs = vec![Run { db: 0, end: bytes.len() }];
         let finished = vec![Waits(name, true)];
-        self.writer
-            .append(Append { shard: 0, runs, bytes, finished, is_urgent: false }, self.now_ms);
+        self.writer.append(
+            Append { shard: 0, runs, bytes, finished, moment: None, is_urgent: false },
+            self.now_ms,
+        );
+    }
+
+    /// The moment of a snapshot, at shard 2.
+    fn moment(&mut self, snapshot: u32) {
+        let moment = Some(Mark { at: 0, snapshot });
+        let (runs, bytes, finished) = (Vec::new(), Vec::new(), Vec::new());
+        let append = Append { shard: 2, runs, bytes, moment, finished, is_urgent: true };
+        self.writer.append(append, self.now_ms);
     }
 
     /// A batch that has read.
     fn read(&mut self, name: &'static str) {
         let finished = vec![Waits(name, false)];
-        let append =
-            Append { shard: 1, runs: Vec::new(), bytes: Vec::new(), finished, is_urgent: false };
+        let append = Append {
+            shard: 1,
+            runs: Vec::new(),
+            bytes: Vec::new(),
+            finished,
+            moment: None,
+            is_urgent: false,
+        };
         self.writer.append(append, self.now_ms);
+    }
+
+    /// It panics, and does what follows.
+    fn restart(&mut self) {
+        self.writer.restarted("x".to_owned());
+        self.work();
     }
 
     fn perform(&mut self, kind: &'static str) -> Result<(), Fault> {
@@ -82,9 +104,17 @@ impl Rig {
                     });
                     self.writer.done(result, self.now_ms);
                 }
-                Task::BeginIncrement => {
-                    let result = said(self.perform("begin"));
-                    self.writer.begun(result);
+                Task::BeginIncrement { is_listed } => {
+                    let result = self.perform(if is_listed { "add" } else { "create" });
+                    self.writer.begun(result.map_err(|fault| (fault, true)));
+                }
+                Task::ListBase(increments) => {
+                    let result = said(self.perform(match increments {
+                        Increments::None => "list alone",
+                        Increments::Unlisted => "list both",
+                        Increments::Last => "list",
+                    }));
+                    self.writer.listed(result.map(|()| Sizes::default()), self.now_ms);
                 }
                 Task::UndoBase => {
                     let result = said(self.perform("undo"));
@@ -153,20 +183,27 @@ fn shards_hear_of_a_failed_write_and_of_its_end() {
 }
 
 #[test]
-fn a_lost_journal_lets_readers_go_and_nobody_else() {
+fn a_lost_journal_lets_readers_go_and_has_writers_wait_for_a_base() {
     let mut rig = Rig::new(Policy::Always);
     rig.work();
     rig.fails = vec!["sync"];
     rig.write("a");
+    assert_eq!(rig.work(), [Task::Tell(News::Refuse(fault("sync")))]);
     rig.read("b");
-    let lost = vec![Waits("a", true), Waits("b", false)];
-    let refused = Task::Tell(News::Refuse(fault("sync")));
-    assert_eq!(rig.work(), [refused, Task::Tell(News::Abandon(lost))]);
-    rig.read("c");
+    rig.write("c");
+    assert_eq!(rig.work(), [Task::Tell(News::Release(vec![Waits("b", false)]))]);
+    assert_eq!(rig.did, ["write", "sync"], "the file is not touched again");
+    rig.fails.clear();
+    rig.moment(7);
     rig.write("d");
+    assert_eq!(rig.work(), []);
+    assert_eq!(rig.did[2..], ["create", "write", "sync"]);
+    rig.writer.list_base(Some(7), "change");
     let tasks = rig.work();
-    assert_eq!(tasks[0], Task::Tell(News::Release(vec![Waits("c", false)])));
-    assert_eq!(tasks[1..], [Task::Tell(News::Abandon(vec![Waits("d", true)]))]);
+    let answer = Task::Answer("change", Ok(()));
+    let all = released(&["a", "c", "d"]);
+    assert_eq!(tasks, [answer, Task::Tell(News::Resume), all, Task::MadeDurable(3)]);
+    assert_eq!(rig.did[5..], ["list both"]);
 }
 
 #[test]
@@ -179,8 +216,14 @@ fn a_restart_counts_as_a_failed_sync() {
     rig.writer.done(Ok(()), 0);
     let tasks = rig.work();
     assert!(matches!(&tasks[0], Task::Tell(News::Refuse(fault)) if fault.operation == "panic"));
-    assert_eq!(tasks[1..], [Task::Tell(News::Abandon(vec![Waits("a", true)]))]);
+    assert_eq!(tasks[1..], []);
     assert!(rig.did.is_empty(), "the file is not touched again");
+    rig.writer.close("close");
+    let abandoned = Task::Abandon(vec![Waits("a", true)]);
+    let tasks = rig.work();
+    assert!(
+        matches!(&tasks[..], [first, Task::Answer(_, Err(_)), Task::End] if *first == abandoned)
+    );
 }
 
 #[test]
@@ -211,51 +254,64 @@ fn nobody_is_read_back_to_from_a_lost_journal() {
 }
 
 #[test]
-fn a_base_is_left_for_an_increment_when_it_is_durable() {
-    let mut rig = Rig::of_base();
+fn a_rewrite_goes_on_with_another_increment_once_the_last_is_durable() {
+    let mut rig = Rig::new(Policy::Never);
     rig.write("a");
     rig.work();
-    assert_eq!(rig.did, ["write"], "nothing is synced while it is told");
+    rig.moment(7);
     rig.write("b");
-    rig.writer.switch("change");
+    rig.work();
+    assert_eq!(rig.did, ["write", "sync", "add", "write"]);
+    rig.writer.list_base(Some(7), "change");
+    assert_eq!(rig.work(), [Task::Answer("change", Ok(()))]);
+    assert_eq!(rig.did[4..], ["list"]);
+    rig.writer.list_base(Some(7), "again");
     let tasks = rig.work();
-    assert_eq!(rig.did[1..], ["sync", "write", "sync", "begin"]);
-    assert!(tasks.contains(&Task::Answer("change", Ok(()))));
+    assert!(matches!(tasks[..], [Task::Answer("again", Err(_))]), "its moment is long over");
+}
+
+#[test]
+fn a_journal_begins_with_its_base() {
+    let mut rig = Rig::that_begins();
+    rig.write("a");
+    assert_eq!(rig.work(), [released(&["a"])]);
+    assert!(rig.did.is_empty(), "it will be in the base");
+    rig.moment(7);
+    rig.write("b");
+    rig.work();
+    assert_eq!(rig.did, ["create", "write"]);
+    rig.writer.list_base(Some(7), "change");
+    assert_eq!(rig.work(), [Task::Answer("change", Ok(()))]);
     // From now on it is a journal as any other.
     rig.writer.set_policy(Policy::Always, 0);
     rig.write("c");
     rig.writer.sync("change");
-    let tasks = rig.work();
     let answer = Task::Answer("change", Ok(()));
-    assert_eq!(tasks, [released(&["c"]), Task::MadeDurable(3), answer]);
+    assert_eq!(rig.work(), [released(&["c"]), Task::MadeDurable(3), answer]);
     rig.writer.restarted("x".to_owned());
     assert!(matches!(rig.work()[0], Task::Tell(News::Refuse(_))), "shards are told of its faults");
 }
 
 #[test]
-fn a_fault_of_a_base_is_told_to_who_began_it_and_to_no_shard() {
-    let mut rig = Rig::of_base();
-    rig.work();
-    rig.fails = vec!["write"];
-    rig.write("a");
-    assert_eq!(rig.work(), [released(&["a"]), failed("fault", "write")]);
-    rig.fails.clear();
-    rig.now_ms = RETRY_MS;
-    assert_eq!(rig.work(), [], "that it is well again is no news");
-    rig.writer.close("change");
-    let tasks = rig.work();
-    assert_eq!(rig.did.last(), Some(&"undo"));
-    assert_eq!(tasks[1..], [Task::Answer("change", Ok(())), Task::End]);
+fn where_there_is_no_journal_a_base_is_listed_alone() {
+    let mut rig = Rig::that_begins();
+    rig.writer.list_base(None, "change");
+    assert_eq!(rig.work(), [Task::Answer("change", Ok(()))]);
+    assert_eq!(rig.did, ["list alone"]);
+    rig.writer.close("close");
+    assert_eq!(rig.work(), [Task::Answer("close", Ok(())), Task::End]);
 }
 
 #[test]
-fn a_base_that_cannot_be_switched_is_undone_at_its_end() {
-    for fails in ["write", "sync", "begin"] {
-        let mut rig = Rig::of_base();
+fn a_fault_of_what_is_not_listed_is_told_to_who_lists_it_and_to_no_shard() {
+    for fails in ["create", "write", "sync", "list both"] {
+        let mut rig = Rig::that_begins();
+        rig.writer.set_policy(Policy::Always, 0);
         rig.fails = vec![fails, "undo"];
+        rig.moment(7);
         rig.write("a");
-        rig.writer.switch("switch");
-        assert!(rig.work().contains(&failed("switch", fails)), "{fails}");
+        rig.writer.list_base(Some(7), "list");
+        assert_eq!(rig.work(), [failed("list", fails)], "{fails}");
         rig.writer.close("close");
         let tasks = rig.work();
         assert!(tasks.ends_with(&[failed("close", "undo"), Task::End]), "{fails}: {tasks:?}");
@@ -263,24 +319,65 @@ fn a_base_that_cannot_be_switched_is_undone_at_its_end() {
 }
 
 #[test]
-fn a_panic_while_a_base_is_switched_answers_who_asked() {
-    let mut rig = Rig::of_base();
+fn a_rewrite_that_fails_leaves_the_journal_as_it_was() {
+    for fails in ["add", "list"] {
+        let mut rig = Rig::new(Policy::Always);
+        rig.fails = vec![fails];
+        rig.moment(7);
+        rig.write("a");
+        rig.writer.list_base(Some(7), "list");
+        let tasks = rig.work();
+        let is_told = |task: &Task<_, _, _>| matches!(task, Task::Answer("list", Err(_)));
+        assert!(tasks.iter().any(is_told), "{fails}: {tasks:?}");
+        assert!(tasks.contains(&released(&["a"])), "{fails}: {tasks:?}");
+        rig.writer.forget_base("forget");
+        rig.write("b");
+        let tasks = rig.work();
+        assert!(tasks.contains(&Task::Answer("forget", Ok(()))), "{fails}: {tasks:?}");
+        assert!(tasks.contains(&released(&["b"])), "{fails}: {tasks:?}");
+    }
+}
+
+#[test]
+fn a_moment_that_comes_late_begins_anew() {
+    let mut rig = Rig::new(Policy::Always);
+    rig.restart();
+    rig.moment(7);
     rig.write("a");
-    rig.writer.switch("switch");
+    rig.writer.forget_base("forget");
+    rig.work();
+    rig.moment(8);
+    rig.write("b");
+    // The base before failed as its moment had come.
+    rig.moment(9);
+    rig.write("c");
+    rig.work();
+    rig.writer.list_base(Some(8), "old");
+    assert!(matches!(rig.work()[..], [Task::Answer("old", Err(_))]));
+    rig.writer.list_base(Some(9), "new");
+    let tasks = rig.work();
+    let all = released(&["a", "b", "c"]);
+    let answer = Task::Answer("new", Ok(()));
+    assert_eq!(tasks, [answer, Task::Tell(News::Resume), all, Task::MadeDurable(3)]);
+}
+
+#[test]
+fn a_panic_while_a_base_is_listed_answers_who_asked() {
+    let mut rig = Rig::that_begins();
+    rig.moment(7);
+    rig.writer.list_base(Some(7), "list");
     loop {
-        match rig.writer.next(0).expect("it is to be switched") {
+        match rig.writer.next(0).expect("it is to be listed") {
             Task::Disk(_) => rig.writer.done(Ok(()), 0),
-            Task::BeginIncrement => break,
+            Task::BeginIncrement { .. } => rig.writer.begun(Ok(())),
+            Task::ListBase(_) => break,
             _ => {}
         }
     }
     assert_eq!(rig.writer.next(0), None, "one thing at a time");
     rig.writer.restarted("x".to_owned());
-    rig.writer.begun(Ok(()));
-    let tasks = rig.work();
-    let answered = |asks| tasks.iter().any(|t| matches!(t, Task::Answer(a, Err(_)) if *a == asks));
-    assert!(answered("switch") && answered("fault"));
-    assert!(!tasks.iter().any(|task| matches!(task, Task::Tell(News::Refuse(_)))));
+    rig.writer.listed(Ok(Sizes::default()), 0);
+    assert!(matches!(rig.work()[..], [Task::Answer("list", Err(_))]));
 }
 
 #[test]
@@ -300,7 +397,8 @@ fn a_journal_that_ends_is_synced_and_holds_nobody_back() {
     rig.work();
     rig.writer.close("change");
     let tasks = rig.work();
-    assert_eq!(tasks, [released(&["a"]), failed("change", "write"), Task::End]);
+    let abandoned = Task::Abandon(vec![Waits("a", true)]);
+    assert_eq!(tasks, [abandoned, failed("change", "write"), Task::End]);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Snapshots: SAVE and BGSAVE. LASTSAVE is with what the server says of itself.
+//! Snapshots and the journal's rewrite: SAVE, BGSAVE and BGREWRITEAOF. LASTSAVE is with what the server says of itself.
 //!
 //! A divergence: SAVE holds nobody up but its client, since no process is forked for BGSAVE either.
 
@@ -12,6 +12,16 @@ const ADMIN: Flags = Flags::ADMIN.and(Flags::NO_SCRIPT).and(Flags::NO_ASYNC_LOAD
 
 /// The commands of this family.
 pub(crate) const COMMANDS: &[Command] = &[
+    Command {
+        name: Name("bgrewriteaof"),
+        group: Group::Server,
+        since: "1.0.0",
+        summary: "Writes the journal anew while others go on.",
+        arity: Arity::Exactly(1),
+        flags: ADMIN,
+        run: Run::Server(|_, _| Ok(Action::RewriteJournal)),
+        ..Command::BASE
+    },
     Command {
         name: Name("bgsave"),
         group: Group::Server,

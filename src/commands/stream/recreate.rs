@@ -8,7 +8,7 @@ use crate::commands::stream::record::Records;
 use crate::data::stream::{Id, Pending, Stream};
 use crate::data::value::Value;
 use crate::keyspace::effect::Effects;
-use crate::keyspace::written::InStream;
+use crate::keyspace::saving::StreamPoint;
 
 /// Entries or consumers of a piece.
 const ENTRIES_A_PIECE: usize = 64;
@@ -29,15 +29,16 @@ pub(in crate::commands) fn record_piece(
     db: u32,
     name: &[u8],
     stream: &Stream,
-    from: InStream,
-) -> Option<InStream> {
+    from: StreamPoint,
+) -> Option<StreamPoint> {
     let mut records = Records::new(effects);
     let next = match from {
-        InStream::Entries(from) => entries(&mut records, name, stream, from),
-        InStream::Group(group) => begin_group(&mut records, name, stream, &group),
-        InStream::Consumers(group, from) => consumers(&mut records, name, stream, group, &from),
-        InStream::Pending(group, from) => pending(&mut records, name, stream, group, from),
-        InStream::Gone(group, from) => gone(&mut records, name, stream, &group, from),
+        StreamPoint::Entries(from) => entries(&mut records, name, stream, from),
+        StreamPoint::Group(group) => begin_group(&mut records, name, stream, &group),
+        StreamPoint::Consumers(group, from) => consumers(&mut records, name, stream, group, &from),
+        StreamPoint::Pending(group, from) => pending(&mut records, name, stream, group, from),
+        StreamPoint::Gone(group, from) => gone(&mut records, name, stream, &group, from),
+        StreamPoint::Owned(..) | StreamPoint::Released(..) => None,
     };
     if next.is_none() {
         trim(&mut records, name, stream);
@@ -52,7 +53,7 @@ pub(in crate::commands) fn record_piece(
 }
 
 /// Entries from an id on, with fillers in the place of those that are only pending.
-fn entries(records: &mut Records, key: &[u8], stream: &Stream, from: Id) -> Option<InStream> {
+fn entries(records: &mut Records, key: &[u8], stream: &Stream, from: Id) -> Option<StreamPoint> {
     let there: Vec<_> = stream.range(from, Id::MAX).take(ENTRIES_A_PIECE).collect();
     let end = match there.last() {
         Some(last) if there.len() == ENTRIES_A_PIECE => last.id,
@@ -75,7 +76,7 @@ fn entries(records: &mut Records, key: &[u8], stream: &Stream, from: Id) -> Opti
     let (mut last, mut bytes) = (end, 0);
     for (number, (id, pairs)) in all.into_iter().enumerate() {
         if number == ENTRIES_A_PIECE || bytes > BYTES_A_PIECE {
-            return last.next().map(InStream::Entries);
+            return last.next().map(StreamPoint::Entries);
         }
         let words = pairs.map(|pairs| pairs.flat_map(|(name, value)| [name, value]));
         let words: Vec<Vec<u8>> = match words {
@@ -90,8 +91,8 @@ fn entries(records: &mut Records, key: &[u8], stream: &Stream, from: Id) -> Opti
         last = id;
     }
     match end.next() {
-        Some(next) if end < stream.last_id => Some(InStream::Entries(next)),
-        _ => stream.group_from(b"").map(|(name, _)| InStream::Group(name.into())),
+        Some(next) if end < stream.last_id => Some(StreamPoint::Entries(next)),
+        _ => stream.group_from(b"").map(|(name, _)| StreamPoint::Group(name.into())),
     }
 }
 
@@ -100,13 +101,13 @@ fn begin_group(
     key: &[u8],
     stream: &Stream,
     from: &[u8],
-) -> Option<InStream> {
+) -> Option<StreamPoint> {
     let Some((name, group)) = stream.group_from(from) else {
-        return stream.group_from(b"").map(|(name, _)| InStream::Gone(name.into(), Id::MIN));
+        return stream.group_from(b"").map(|(name, _)| StreamPoint::Gone(name.into(), Id::MIN));
     };
     let (id, read) = (group.last_id.text(), group.entries_read.unwrap_or(-1).to_string());
     records.add(&[b"XGROUP", b"CREATE", key, name, &id, b"ENTRIESREAD", read.as_bytes()]);
-    Some(InStream::Consumers(name.into(), Box::default()))
+    Some(StreamPoint::Consumers(name.into(), Box::default()))
 }
 
 fn consumers(
@@ -115,15 +116,15 @@ fn consumers(
     stream: &Stream,
     name: Box<[u8]>,
     from: &[u8],
-) -> Option<InStream> {
+) -> Option<StreamPoint> {
     let mut consumers = stream.group(&name)?.consumers_from(from);
     for consumer in consumers.by_ref().take(ENTRIES_A_PIECE) {
         records.consumer(key, &name, &consumer.name);
     }
     let next = consumers.next().map(|consumer| consumer.name.clone());
     Some(match next {
-        Some(next) => InStream::Consumers(name, next),
-        None => InStream::Pending(name, Id::MIN),
+        Some(next) => StreamPoint::Consumers(name, next),
+        None => StreamPoint::Pending(name, Id::MIN),
     })
 }
 
@@ -133,14 +134,14 @@ fn pending(
     stream: &Stream,
     name: Box<[u8]>,
     from: Id,
-) -> Option<InStream> {
+) -> Option<StreamPoint> {
     let group = stream.group(&name)?;
     let mut pending = group.pending(from..=stream.last_id);
     let piece: Vec<(Id, Pending)> = pending.by_ref().take(IDS_A_PIECE).collect();
     records.deliveries(key, &name, group, &piece);
     Some(match pending.next() {
-        Some((next, _)) => InStream::Pending(name, next),
-        None => InStream::Group(behind(&name)),
+        Some((next, _)) => StreamPoint::Pending(name, next),
+        None => StreamPoint::Group(behind(&name)),
     })
 }
 
@@ -151,7 +152,7 @@ fn gone(
     stream: &Stream,
     from_name: &[u8],
     from: Id,
-) -> Option<InStream> {
+) -> Option<StreamPoint> {
     let (name, group) = stream.group_from(from_name)?;
     let mut pending = group.pending(from..=stream.last_id).map(|(id, _)| id);
     let gone = pending.by_ref().take(IDS_A_PIECE);
@@ -163,10 +164,10 @@ fn gone(
         records.add(&words);
     }
     match pending.next() {
-        Some(next) => Some(InStream::Gone(name.into(), next)),
+        Some(next) => Some(StreamPoint::Gone(name.into(), next)),
         None => {
             let (name, _) = stream.group_from(&behind(name))?;
-            Some(InStream::Gone(name.into(), Id::MIN))
+            Some(StreamPoint::Gone(name.into(), Id::MIN))
         }
     }
 }

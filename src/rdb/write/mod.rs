@@ -315,7 +315,7 @@ impl Writer<'_> {
 
     fn begin_stream(&mut self, stream: &Stream) -> Option<Point> {
         self.length(stream.nodes());
-        Some(Point::Stream(StreamPoint::Nodes(Id::MIN)))
+        Some(Point::Stream(StreamPoint::Entries(Id::MIN)))
     }
 }
 

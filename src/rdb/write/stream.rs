@@ -18,7 +18,7 @@ pub(super) fn go_on(
     from: StreamPoint,
 ) -> Option<StreamPoint> {
     match from {
-        StreamPoint::Nodes(from) => Some(nodes(writer, stream, from)),
+        StreamPoint::Entries(from) => Some(nodes(writer, stream, from)),
         StreamPoint::Group(from) => begin_group(writer, stream, &from),
         StreamPoint::Pending(name, from) => pending(writer, stream.group(&name)?, name, from),
         StreamPoint::Consumers(name, from) => consumer(writer, stream.group(&name)?, name, &from),
@@ -26,6 +26,7 @@ pub(super) fn go_on(
             owned(writer, stream.group(&name)?, name, consumer, from)
         }
         StreamPoint::Released(name, from) => released(writer, stream, &name, from),
+        StreamPoint::Gone(..) => None,
     }
 }
 
@@ -43,7 +44,7 @@ fn released_len(group: &Group) -> usize {
 fn nodes(writer: &mut Writer<'_>, stream: &Stream, from: Id) -> StreamPoint {
     for (base, entries) in stream.nodes_from(from) {
         if writer.is_full() {
-            return StreamPoint::Nodes(base);
+            return StreamPoint::Entries(base);
         }
         writer.string(&raw_id(base));
         writer.string(&node(base, &entries.collect::<Vec<_>>()));

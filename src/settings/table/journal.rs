@@ -5,12 +5,10 @@ use crate::settings::kind::{Kind, Unit};
 use crate::settings::setting::{choice, count, flag, memory, number};
 use crate::settings::special::Special;
 
-const NO_REWRITE: &str = "the journal is not rewritten yet";
-
 pub(super) const SETTINGS: &[Setting] = &[
     flag("aof-disable-auto-gc", "no")
         .runtime()
-        .accepted(NO_REWRITE)
+        .accepted("they are always removed")
         .doc("Keeps files of the journal that are no longer needed."),
     flag("aof-load-skip-refused", "no").ours().doc(
         "Goes on without records of another server's journal that cannot be applied, with a \
@@ -21,7 +19,6 @@ pub(super) const SETTINGS: &[Setting] = &[
         .doc("Cuts off a torn last record at the start instead of giving up."),
     flag("aof-rewrite-incremental-fsync", "yes")
         .runtime()
-        .accepted(NO_REWRITE)
         .doc("Makes a rewritten journal durable a little at a time."),
     flag("aof-timestamp-enabled", "no")
         .runtime()
@@ -29,7 +26,6 @@ pub(super) const SETTINGS: &[Setting] = &[
         .doc("Notes the time in the journal."),
     flag("aof-use-rdb-preamble", "yes")
         .runtime()
-        .accepted(NO_REWRITE)
         .doc("Writes the base of the journal in the format of a snapshot."),
     Setting::of(Kind::Special(Special::FileName), "appenddirname", "appendonlydir")
         .doc("Directory of the journal inside dir."),
@@ -41,11 +37,9 @@ pub(super) const SETTINGS: &[Setting] = &[
     flag("appendonly", "no").runtime().doc("Keeps a journal of all writes."),
     memory("auto-aof-rewrite-min-size", "67108864", 0)
         .runtime()
-        .accepted(NO_REWRITE)
         .doc("Size from which the journal is rewritten by itself."),
     count("auto-aof-rewrite-percentage", "100", Unit::Percent)
         .runtime()
-        .accepted(NO_REWRITE)
         .doc("Growth from which the journal is rewritten by itself; 0 for never."),
     number("loading-process-events-interval-bytes", "2097152", 1024, i32::MAX as i64, Unit::Bytes)
         .runtime()
@@ -54,6 +48,6 @@ pub(super) const SETTINGS: &[Setting] = &[
         .doc("What is loaded between two looks at the clients."),
     flag("no-appendfsync-on-rewrite", "no")
         .runtime()
-        .accepted(NO_REWRITE)
+        .accepted("the journal is synced as appendfsync says, whatever else is written")
         .doc("Leaves fsync to the system while a journal or snapshot is being written."),
 ];

@@ -29,7 +29,6 @@ pub(super) const SETTINGS: &[Setting] = &[
         .doc("Delay after each key that is saved."),
     flag("rdb-save-incremental-fsync", "yes")
         .runtime()
-        .accepted(NOT_YET)
         .doc("Makes a snapshot durable a little at a time."),
     choice("rdb-version-check", "strict", &["strict", "relaxed"])
         .runtime()

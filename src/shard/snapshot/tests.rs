@@ -1,6 +1,7 @@
 //! Snapshots that are written while commands run, put together and read back: they are what there
 //! was at the moment.
 
+mod commands;
 mod random;
 
 use std::collections::{BTreeMap, HashMap};
@@ -131,7 +132,7 @@ impl File {
 
 /// Begins a snapshot in which everything beyond a few bytes is large. Returns what there is.
 fn begin(shards: &mut Shards, number: u32) -> State {
-    let batch = moment(Moment { number, compresses: number.is_multiple_of(2) }, shards.now);
+    let batch = moment(Moment::of_file(number, number.is_multiple_of(2)), shards.now);
     let any = number as usize % shards.shards.len();
     shards.shards[any].file(batch);
     assert!(shards.settle().is_some(), "it comes home");
@@ -263,10 +264,34 @@ fn a_write_waits_for_a_large_value() {
         store.run(&format!("SADD {{t}}large m{number}"));
     }
     store.run("SET {t}small 1");
-    store.shard.begin_snapshot(Moment { number: 1, compresses: true });
+    store.shard.begin_snapshot(Moment::of_file(1, true));
     make_small(&mut store.shard);
     let turns = add_to_what_is_written(&mut store);
     assert!(turns > 1, "{turns} turns");
+}
+
+/// What is changed by no key of its own call: the destination of a client that is served.
+#[test]
+fn what_a_served_wait_changes_is_saved_first() {
+    let mut shards = Shards::new(2);
+    for number in 0..3_000 {
+        shards.run(&format!("SET {{t}}{number} x"));
+    }
+    shards.run("RPUSH {t}to old");
+    shards.send(&["BLMOVE {t}from {t}to LEFT RIGHT 0"]);
+    let (homes, _) = shards.settle_all();
+    let _parked: Vec<_> = homes.into_iter().filter_map(|batch| batch.parked).collect();
+    let wanted = begin(&mut shards, 1);
+    shards.run("RPUSH {t}from new");
+    assert_eq!(shards.run("LRANGE {t}to 0 -1"), "1) \"old\"\n2) \"new\"");
+    let mut file = File::default();
+    while !file.is_whole() {
+        for shard in &mut shards.shards {
+            shard.write_snapshot(&mut Still);
+        }
+        file.collect(&mut shards.shards);
+    }
+    compare(&file.state(shards.shards[0].hasher()), &wanted, 0);
 }
 
 /// Writes that would have more saved than there is room for wait, and no others.
@@ -277,7 +302,7 @@ fn what_is_saved_ahead_has_a_bound() {
     for number in 0..700 {
         store.run(&format!("SET key:{number} {value}"));
     }
-    store.shard.begin_snapshot(Moment { number: 1, compresses: false });
+    store.shard.begin_snapshot(Moment::of_file(1, false));
     let (mut file, mut ran) = (File::default(), 0);
     let mut waits = None;
     for number in 0..700 {
@@ -314,7 +339,7 @@ fn a_slot_that_moves_says_that_there_is_a_snapshot() {
     let key = key.expect("there is one");
     shards.run(&format!("SET {key} before"));
     let wanted = state(&shards.shards);
-    shards.shards[0].file(moment(Moment { number: 4, compresses: true }, shards.now));
+    shards.shards[0].file(moment(Moment::of_file(4, true), shards.now));
     for shard in 0..2 {
         let letters = shards.letters_of(shard);
         shards.deliver(letters);
@@ -395,7 +420,7 @@ fn a_snapshot_does_not_begin_while_a_shard_is_rebuilt() {
     for broken in 0..2 {
         let mut shards = Shards::new(2);
         shards.shards[broken].distrust();
-        shards.shards[0].file(moment(Moment { number: 9, compresses: true }, shards.now));
+        shards.shards[0].file(moment(Moment::of_file(9, true), shards.now));
         assert!(shards.settle().is_some(), "it comes home");
         let mut news = Vec::new();
         shards.shards.iter_mut().for_each(|shard| shard.tell_news(&mut news));
