@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
 use crate::support::client::{Client, encode};
+use crate::support::reply::Reply;
 use crate::support::server::{Options, Server};
 use crate::support::wait::{SOON, until};
 use crate::support::{in_ci, oracle};
@@ -347,6 +348,44 @@ fn a_start_goes_on_after_a_death_on_the_way_of_an_end() {
     ends_after("signal=KILL");
 }
 
+/// A sync that fails costs no write and no restart: what waits for it waits for a new base, and
+/// then writes are taken again.
+#[test]
+fn a_failed_sync_is_healed_by_a_base() {
+    if strace_is_missing() {
+        return;
+    }
+    for fsync in ["always", "everysec"] {
+        let options = Options::shards(2).journal(fsync).debug();
+        let mut server = options.start();
+        let mut client = server.client();
+        client.line("DEBUG POPULATE 300 key 50");
+        client.line("CONFIG SET appendfsync always");
+        assert_eq!(client.line("SET a durable").text(), "OK");
+        client.line(&format!("CONFIG SET appendfsync {fsync}"));
+        let strace = attach(&server, ("fdatasync", 1), "error=EIO");
+        assert_eq!(client.line("SET b 1").text(), "OK", "it may have waited for the base");
+        until("it has failed and is healed", SOON, || {
+            let log = server.log();
+            log.contains("Writes are refused") && log.contains("The AOF can be written again")
+        });
+        detach(strace);
+        assert!(struck(&server));
+        assert_eq!(client.line("SET c 1").text(), "OK");
+        client.line("CONFIG SET appendfsync always");
+        assert_eq!(client.line("SET d 1").text(), "OK");
+        let before = digest(&mut client);
+        let info = client.line("INFO persistence").text();
+        for line in ["aof_last_write_status:ok", "aof_last_bgrewrite_status:ok", "aof_rewrites:1"] {
+            assert!(info.contains(line), "{line} is not in {info}");
+        }
+        server.kill();
+        server.restart();
+        assert_eq!(digest(&mut server.client()), before, "{fsync}");
+        assert_eq!(listing(&server.path("appendonlydir")).len(), 3, "nothing is left behind");
+    }
+}
+
 /// Records of fifty keys, the last of which no shard alone can apply: they are written anew.
 fn records() -> Vec<u8> {
     let sets = (0..50).flat_map(|number| encode(&["SET", &format!("key:{number}"), "old"]));
@@ -369,8 +408,11 @@ fn starts_after(fault: &str, kinds: &[&'static str], lay: fn(&Server)) {
         words.insert(1, "-D".to_owned());
         server.respawn_with(&options.clone().under(&words));
         until("it answers or has ended", SOON, || {
-            let asked = Client::connect(server.port).and_then(|mut c| c.try_call(&["PING"]));
-            !server.is_alive() || asked.is_ok_and(|reply| reply.error().is_none())
+            let info = |mut client: Client| client.try_call(&["INFO", "persistence"]);
+            let is_on = |info: Reply| info.text().contains("aof_enabled:1");
+            let is_loaded = |info: &Reply| info.text().contains("loading:0");
+            let asked = Client::connect(server.port).and_then(info);
+            !server.is_alive() || asked.is_ok_and(|info| is_loaded(&info) && is_on(info))
         });
         let has_ended = !server.is_alive();
         if has_ended {
