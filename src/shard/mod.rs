@@ -539,9 +539,12 @@ impl Shard {
     }
 
     /// Sends away the slots that are here and have to leave. None leaves while the shard is not
-    /// trusted, nor while a base is written.
-    fn move_out(&mut self) {
-        let is_held = self.moves_held > 0 || self.engine.new_base.is_some();
+    /// trusted, nor while a base is written, nor while somebody is still to be served here: what
+    /// tells of that stays behind.
+    pub(super) fn move_out(&mut self) {
+        let is_held = self.moves_held > 0
+            || self.engine.new_base.is_some()
+            || !self.engine.tools.awaited.is_empty();
         if is_held || self.engine.phase != Phase::Serving {
             return;
         }
