@@ -535,9 +535,10 @@ impl Shard {
     }
 
     /// Sends away the slots that are here and have to leave. None leaves while the shard is not
-    /// trusted.
-    fn move_out(&mut self) {
-        if self.moves_held > 0 || self.engine.phase != Phase::Serving {
+    /// trusted, nor while somebody is still to be served here: what tells of that stays behind.
+    pub(super) fn move_out(&mut self) {
+        let is_held = self.moves_held > 0 || !self.engine.tools.awaited.is_empty();
+        if is_held || self.engine.phase != Phase::Serving {
             return;
         }
         let Shard { leaving, engine, outbox, ever_rebuilt, moved_on, snapshots, .. } = self;

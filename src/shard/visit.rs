@@ -144,6 +144,7 @@ impl Shard {
             self.ready.append(&mut self.set_aside);
         }
         self.engine.serve(&self.env, now, clock);
+        self.move_out();
         let start = clock.nanos();
         let mut at = start;
         for _ in 0..TURN_BATCHES {

@@ -1,11 +1,11 @@
 //! The server's end of a client: the connection's core, and what its shell does for it.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use troupe::base::millis::Millis;
 use troupe::batch::{Batch, Home};
 use troupe::clients::Row;
 use troupe::connection::{Connection as Core, Pool, Reason, Resp, Step};
@@ -39,8 +39,6 @@ pub struct Connection {
     codec: Resp,
     /// The number of the client.
     pub id: u64,
-    /// What it has not heard yet.
-    pub heard: VecDeque<Heard>,
     /// It has something to do.
     pub is_woken: bool,
     /// When it has something to do though nobody wakes it, in milliseconds.
@@ -74,10 +72,21 @@ impl Connection {
             core,
             codec: Resp::default(),
             id,
-            heard: VecDeque::new(),
             is_woken: true,
             alarm_ms: None,
             is_parked: false,
+        }
+    }
+
+    /// Hears of something at `now`. Its core knows at once, as in the server: the next that the
+    /// thread asks may be whether its client waits.
+    pub fn hear(&mut self, heard: Heard, now: Millis) {
+        self.is_woken = true;
+        match heard {
+            Heard::Home(batch) => self.core.came_home(batch, now),
+            Heard::Push(bytes) => self.core.push(&bytes),
+            Heard::WaitEnded(outcome) => self.core.wait_ended(outcome),
+            Heard::Kill => self.core.kill(false),
         }
     }
 
@@ -85,14 +94,6 @@ impl Connection {
     pub fn pump(&mut self, socket: &mut Socket, pool: &mut Pool, context: &mut Context) -> Asked {
         self.is_woken = false;
         self.alarm_ms = None;
-        while let Some(heard) = self.heard.pop_front() {
-            match heard {
-                Heard::Home(batch) => self.core.came_home(batch, context.now()),
-                Heard::Push(bytes) => self.core.push(&bytes),
-                Heard::WaitEnded(outcome) => self.core.wait_ended(outcome),
-                Heard::Kill => self.core.kill(false),
-            }
-        }
         let settings = context.settings.clone();
         loop {
             self.is_parked = self.core.is_waiting();

@@ -293,7 +293,7 @@ impl Thread {
     fn apply(&mut self, ready: Ready, context: &mut Context) {
         let Ready { append, snapshots, pushes, letters, moved, homes, performs, served, rebuilt } =
             ready;
-        let own = Address::Thread(self.number);
+        let (own, now) = (Address::Thread(self.number), context.now());
         if let Some(append) = append {
             context.mark.appended(&append);
             if !append.bytes.is_empty() {
@@ -305,7 +305,7 @@ impl Thread {
             context.send(own, Address::Saver, Mail::News(self.number, news));
         }
         for push in pushes {
-            self.hear(push.to.connection, push.client, Heard::Push(push.bytes));
+            self.hear(push.to.connection, push.client, Heard::Push(push.bytes), now);
         }
         for _ in letters.iter().filter(|(_, letter)| matches!(letter, Letter::HoldMoves(1))) {
             context.met(Rare::MovesHeld);
@@ -321,23 +321,22 @@ impl Thread {
             context.send_letters(own, letters);
         }
         for Served { to, client, outcome, .. } in served {
-            self.hear(to.connection, client, Heard::WaitEnded(outcome));
+            self.hear(to.connection, client, Heard::WaitEnded(outcome), now);
         }
         if !performs.is_empty() {
             context.fail("a client is said to have called what it did not".to_owned());
         }
         for batch in homes {
             let (place, client) = (batch.home.connection, batch.session.id);
-            self.hear(place, client, Heard::Home(batch));
+            self.hear(place, client, Heard::Home(batch), now);
         }
     }
 
     /// Tells a connection something, if it is still there.
-    pub fn hear(&mut self, place: u32, client: u64, heard: Heard) {
+    pub fn hear(&mut self, place: u32, client: u64, heard: Heard, now: Millis) {
         let connection = self.connections.get_mut(&place);
         if let Some(connection) = connection.filter(|connection| connection.id == client) {
-            connection.heard.push_back(heard);
-            connection.is_woken = true;
+            connection.hear(heard, now);
         }
     }
 
@@ -392,5 +391,41 @@ impl Thread {
     /// Spoils the shard, as a bug may at its worst, and panics.
     pub fn spoil(&mut self, context: &mut Context) {
         self.guarded(context, |thread| thread.shard.spoil_and_panic());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Plan;
+    use crate::workload::Call;
+
+    /// How many waits begin again, of the mail that is under way.
+    fn waits_again(context: &mut Context) -> usize {
+        let mut count = 0;
+        while let Some(at_us) = context.post.next_us() {
+            let edge = context.post.arrived(at_us).next().expect("it has arrived by then");
+            let mail = context.post.take(edge).expect("it has mail").mail;
+            count += usize::from(matches!(mail, Mail::Letter(Letter::WaitAgain(_))));
+        }
+        count
+    }
+
+    #[test]
+    fn whose_batch_is_home_waits_again_though_its_connection_has_not_gone_on() {
+        let mut context = Context::new(&Plan::of(0), false);
+        let mut thread = Thread::new(0, Arc::new(Map::new(1)), &context);
+        thread.shard().serve();
+        thread.accept(1, &mut context);
+        let call = Call::of("BLPOP l0 0");
+        let mut socket = Socket { room: 100, ..Socket::default() };
+        socket.up.extend(call.encoded());
+        context.history.borrow_mut().sent(1, &[call]);
+        thread.pump(0, &mut Sockets::from([(1, socket)]), &mut context);
+        thread.turn(&mut context);
+        assert_eq!(waits_again(&mut context), 0, "nothing was rebuilt");
+        thread.receive(Mail::Letter(Letter::Rebuilt(0)), &mut context);
+        thread.turn(&mut context);
+        assert_eq!(waits_again(&mut context), 1);
     }
 }

@@ -359,7 +359,8 @@ impl World {
         let mut dropped = dropped.lock().unwrap_or_else(PoisonError::into_inner);
         for (home, client) in dropped.drain(..) {
             self.context.batches -= 1;
-            self.threads[usize::from(home.thread)].hear(home.connection, client, Heard::Kill);
+            let (thread, now) = (&mut self.threads[usize::from(home.thread)], self.context.now());
+            thread.hear(home.connection, client, Heard::Kill, now);
         }
     }
 

@@ -124,6 +124,23 @@ fn those_whose_waits_were_lost_wait_again_in_their_order() {
 }
 
 #[test]
+fn a_slot_leaves_only_when_those_are_served_who_wait_there_again() {
+    let mut store = Shards::new(2);
+    let key = key_of(&store, 1);
+    let slot = slot::of(key.as_bytes());
+    let waits = wait(&mut store, 2, &format!("BLPOP {key} 0"));
+    // As a rebuild does: the slot is new, and knows of nobody.
+    store.shards[1].receive(Letter::MoveIn(slot, Box::default()));
+    assert_eq!(shown(&run(&mut store, &format!("RPUSH {key} a"))), []);
+    let parked = waits.parked.as_ref().expect("it waits");
+    store.shards[1].receive(Letter::WaitAgain(Arc::downgrade(parked)));
+    store.shards[1].receive(Letter::MoveOut { slot, to: 0 });
+    let (_, served) = store.settle_all();
+    assert_eq!(shown(&served), [(2, format!("1) \"{key}\"\n2) \"a\""))]);
+    assert!(store.shards[0].keyspace().has(slot), "it has left");
+}
+
+#[test]
 fn who_waits_twice_waits_from_its_second_time_on() {
     let mut store = Shards::new(2);
     let [a, b] = [0, 1].map(|shard| key_of(&store, shard));
