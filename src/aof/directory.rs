@@ -104,6 +104,10 @@ impl Directory {
                 return Err(AofError::Name { setting, value: value.clone() });
             }
         }
+        if !manifest::takes_names_of(&place.appendfilename) {
+            let (setting, value) = ("appendfilename", place.appendfilename.clone());
+            return Err(AofError::LongName { setting, value });
+        }
         let path = place.dir.join(&place.appenddirname);
         match system.create_directory(&path) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}

@@ -56,6 +56,14 @@ pub enum AofError {
         /// Its value.
         value: String,
     },
+    /// A name is too long for a line of the manifest.
+    #[error("{setting} is too long for the lines of a manifest: {value:?}")]
+    LongName {
+        /// The setting.
+        setting: &'static str,
+        /// Its value.
+        value: String,
+    },
     /// A listed file is not there.
     #[error(
         "{} is listed in {}: No such file or directory; restore it from a backup, or take its line \
