@@ -1,7 +1,7 @@
 //! The store without concurrency: bytes in, replies and effects out.
 //!
 //! Layers, bottom first; each may use those above it in this list and never one below, but for a
-//! session, which knows the last command of its client. The last seven stand side by side.
+//! session, which knows the last command of its client. The last six stand side by side.
 
 pub mod base;
 pub mod filesystem;
@@ -41,11 +41,14 @@ pub mod hook;
 pub mod shard;
 
 pub mod aof;
+
+pub mod snapshot;
+
+pub mod check;
 pub mod connection;
 pub mod hooks;
 pub mod restarts;
 pub mod router;
-pub mod snapshot;
 pub mod stats;
 
 /// The simulator's disk, which tests here use too, knows this package by its name.

@@ -97,10 +97,11 @@ const CORE: &[(&str, &[&str])] = &[
             "transaction",
         ],
     ),
-    ("restarts", &[]),
-    ("router", &["base", "route", "shard"]),
     ("aof", &["base", "filesystem", "resp", "settings", "rdb", "route", "stream", "shard"]),
     ("snapshot", &["base", "filesystem", "keyspace", "rdb", "route", "shard"]),
+    ("check", &["base", "filesystem", "settings", "rdb", "commands", "shard", "aof"]),
+    ("restarts", &[]),
+    ("router", &["base", "route", "shard"]),
     (
         "connection",
         &["base", "resp", "settings", "commands", "session", "batch", "clients", "parked"],
@@ -119,7 +120,7 @@ const CORE: &[(&str, &[&str])] = &[
 const CIRCLE: (&str, &str) = ("commands", "session");
 
 /// Modules at the end of [`CORE`] that none imports.
-const SIDE_LAYERS: usize = 7;
+const SIDE_LAYERS: usize = 6;
 
 /// What each module of the shell may import. An actor knows messages and what belongs to no actor,
 /// never another actor's module; `boot` alone knows them all, and only the process starts it.
@@ -151,6 +152,7 @@ const SHELL: &[(&str, &[&str])] = &[
     ("snapshot", NO_ACTOR),
     ("admin", NO_ACTOR),
     ("boot", &["*"]),
+    ("tools", &["filesystem"]),
     ("daemon", &["boot", "clock", "descriptors", "logging", "settings"]),
 ];
 

@@ -122,7 +122,7 @@ impl Directory {
         };
         // Who made what is there may have ended before it was durable.
         directory.sync(&directory.path)?;
-        if let Some(manifest) = directory.read_manifest(&directory.manifest_path())? {
+        if let Some(manifest) = read_manifest(&*directory.system, &directory.manifest_path())? {
             directory.manifest = manifest;
             directory.origin = Origin::Found;
         }
@@ -192,14 +192,14 @@ impl Directory {
         if self.length(&temporary)?.is_none() {
             return Ok(());
         }
-        let planned = match self.read_manifest(&temporary) {
+        let planned = match read_manifest(&*self.system, &temporary) {
             // It was not written to its end, so nothing was done by it.
             Err(AofError::Manifest { .. } | AofError::ManifestSize { .. }) => None,
             read => read?,
         };
         let planned = planned.unwrap_or_default();
         // The manifest on disk is what counts: a call that failed may have been carried out.
-        let listed = self.read_manifest(&self.manifest_path())?.unwrap_or_default();
+        let listed = read_manifest(&*self.system, &self.manifest_path())?.unwrap_or_default();
         for file in planned.base.iter().chain(&planned.increments) {
             let path = self.path.join(&file.name);
             let is_ours = manifest::is_journal_name(&self.appendfilename, &file.name);
@@ -211,19 +211,6 @@ impl Directory {
         }
         self.sync(&self.path)?;
         self.remove(&temporary)
-    }
-
-    fn read_manifest(&self, path: &Path) -> Result<Option<Manifest>, AofError> {
-        let opened = self.system.read(path).map_err(AofError::io("open", path))?;
-        let Some(file) = opened else { return Ok(None) };
-        let mut bytes = Vec::new();
-        let read = file.take(MANIFEST_BYTES_MAX + 1).read_to_end(&mut bytes);
-        read.map_err(AofError::io("read", path))?;
-        let (path, length) = (path.to_owned(), bytes.len() as u64);
-        if length > MANIFEST_BYTES_MAX {
-            return Err(AofError::ManifestSize { path, length });
-        }
-        Manifest::parse(&bytes).map(Some).map_err(|error| AofError::Manifest { path, error })
     }
 
     /// Without a manifest, files with records must not be passed over in silence.
@@ -381,6 +368,23 @@ impl Directory {
     fn sync(&self, path: &Path) -> Result<(), AofError> {
         self.system.sync_directory(path).map_err(AofError::io("fsync", path))
     }
+}
+
+/// Reads a manifest, if there is one of that name.
+///
+/// # Errors
+/// It cannot be read, or is none.
+pub fn read_manifest(system: &dyn FileSystem, path: &Path) -> Result<Option<Manifest>, AofError> {
+    let opened = system.read(path).map_err(AofError::io("open", path))?;
+    let Some(file) = opened else { return Ok(None) };
+    let mut bytes = Vec::new();
+    let read = file.take(MANIFEST_BYTES_MAX + 1).read_to_end(&mut bytes);
+    read.map_err(AofError::io("read", path))?;
+    let (path, length) = (path.to_owned(), bytes.len() as u64);
+    if length > MANIFEST_BYTES_MAX {
+        return Err(AofError::ManifestSize { path, length });
+    }
+    Manifest::parse(&bytes).map(Some).map_err(|error| AofError::Manifest { path, error })
 }
 
 #[cfg(test)]

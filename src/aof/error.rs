@@ -87,22 +87,26 @@ pub enum AofError {
         stray: PathBuf,
     },
     /// An RDB file, or the RDB part of a file, that cannot be loaded.
-    #[error("{}: {error}; {}", path.display(), error.fault.remedy())]
+    #[error("{}: {error}{}; {}", path.display(), inside(key), error.fault.remedy())]
     Rdb {
         /// The file.
         path: PathBuf,
+        /// The key that was being read, with its database, if it was one.
+        key: Option<(u32, Vec<u8>)>,
         /// Place and reason.
         error: RdbError,
     },
     /// Damage before the end.
     #[error(
         "Bad file format reading the append only file {}: damaged at {damage}; make a backup, then \
-         run: redis-check-aof --fix {} (it drops everything from there on)", path.display(),
-        path.display()
+         run: troupe check --fix {} (it drops everything from offset {valid_up_to} on)",
+        path.display(), path.display()
     )]
     Damaged {
         /// The file.
         path: PathBuf,
+        /// Where the last whole unit before it ends.
+        valid_up_to: u64,
         /// Place and reason.
         damage: Damage,
     },
@@ -122,7 +126,7 @@ pub enum AofError {
     #[error(
         "Unexpected end of file reading the append only file {}: {dropped} bytes from offset \
          {valid_up_to} on are an unfinished record; set aof-load-truncated to yes to cut them off, \
-         or make a backup and run: redis-check-aof --fix {}", path.display(), path.display()
+         or make a backup and run: troupe check --fix {}", path.display(), path.display()
     )]
     TornRefused {
         /// The file.
@@ -132,6 +136,16 @@ pub enum AofError {
         /// Bytes behind it.
         dropped: u64,
     },
+}
+
+/// How much of the name of a key is shown, in bytes.
+const SHOWN_MAX: usize = 128;
+
+/// Says in which key it is.
+fn inside(key: &Option<(u32, Vec<u8>)>) -> String {
+    let Some((db, name)) = key else { return String::new() };
+    let shown = name.get(..SHOWN_MAX).unwrap_or(name).escape_ascii();
+    format!(", in the key '{shown}' of database {db}")
 }
 
 /// What could not be tidied up, and waits for the next time. Nothing depends on it.
@@ -147,7 +161,7 @@ pub enum Leftover {
 
 impl AofError {
     /// For `map_err`: names the call and the path.
-    pub(super) fn io(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn io(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { operation, path, source }
     }

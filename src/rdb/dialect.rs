@@ -15,6 +15,8 @@
 //! 81       Valkey 9.2                       hashes of paths, which cannot be read here
 //! ```
 
+use std::fmt;
+
 use crate::rdb::error::Fault;
 
 /// The newest version of all that both families have.
@@ -101,6 +103,22 @@ pub(super) const ZSET_LISTPACK: u8 = 17;
 pub(super) const LIST_OF_NODES: u8 = 18;
 pub(super) const STREAM_COUNTED: u8 = 19;
 pub(super) const HASH_OF_VALKEY: u8 = 22;
+
+impl Family {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Family::Redis => "Redis",
+            Family::Valkey => "Valkey",
+        }
+    }
+}
+
+impl fmt::Display for Dialect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} version {}", self.family.name(), self.version)
+    }
+}
 
 impl Dialect {
     /// What this server writes, and all that it compares with can read.

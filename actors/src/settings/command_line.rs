@@ -42,6 +42,7 @@ pub(super) struct CommandLine {
 
 const HELP: &str = "\
 Usage: troupe [FILE | -] [--directive value ...]
+       troupe check PATH      say what is in files of a data set, and mend them
 
 FILE is TOML (see config/troupe.toml) or redis.conf; - reads the standard input.
 Every directive of the file can be given on the command line with -- before it,
@@ -53,6 +54,7 @@ line goes over the environment, the environment over the file.
   troupe /etc/redis/redis.conf --save \"\" --appendonly yes
   troupe --port 7000 --include /etc/redis/redis.conf
   echo 'port 7000' | troupe -
+  troupe check --help
 
   --check-config     say whether the configuration is right, and end
   -v, --version      print the version, and end
