@@ -244,7 +244,8 @@ mod tests {
     /// A file with keys of every type in two databases, one of them long, and what is in them.
     fn file() -> (Vec<u8>, Vec<Said>) {
         let mut random = fastrand::Rng::with_seed(1);
-        let (records, mut file) = (Records::new(true), head(Dialect::TIMED).to_vec());
+        let (records, mut file) =
+            (Records::new(true, Dialect::TIMED), head(Dialect::TIMED).to_vec());
         put_aux(&mut file, b"redis-bits", b"64");
         let mut said = Vec::new();
         for db in [0, 5] {
@@ -371,7 +372,8 @@ mod tests {
     /// checksums are not looked at. The first is as we write it, the others as other servers do.
     fn files() -> Vec<Vec<u8>> {
         let mut random = fastrand::Rng::with_seed(4);
-        let (records, mut file) = (Records::new(true), head(Dialect::TIMED).to_vec());
+        let (records, mut file) =
+            (Records::new(true, Dialect::TIMED), head(Dialect::TIMED).to_vec());
         for round in 0.. {
             let object = value(round % KINDS, [3, 30, 200][usize::from(round) % 3], &mut random);
             let name = format!("key:{round}").into_bytes();
