@@ -19,6 +19,11 @@ pub struct Moment {
     pub number: u32,
     /// Its values are compressed where that makes them shorter.
     pub compresses: bool,
+    /// The version of Redis whose format deadlines of fields are written in, where Redis had one.
+    pub rdb_version: u32,
+    /// Bytes on their way to the file with which a shard's commands stop that would have more
+    /// saved.
+    pub copies_max: usize,
 }
 
 /// How keys are written.
@@ -120,6 +125,8 @@ pub struct Saving {
     pub(crate) format: Box<dyn Format>,
     /// Values that take more bytes than this are written piece by piece.
     pub(crate) large: usize,
+    /// Bytes on their way to the file with which commands stop that would have more saved.
+    pub(crate) copies_max: usize,
     pieces: Pieces,
     /// Bytes in `pieces`.
     len: usize,
@@ -134,12 +141,18 @@ pub struct Saving {
 
 impl Saving {
     /// Nothing is written yet. No other shard gives spools numbers from `spool` on.
-    pub(crate) fn new(number: u32, format: Box<dyn Format>, spool: u64) -> Saving {
+    pub(crate) fn new(
+        number: u32,
+        format: Box<dyn Format>,
+        spool: u64,
+        copies_max: usize,
+    ) -> Saving {
         let pieces = Pieces { number, ..Pieces::default() };
         Saving {
             number,
             format,
             large: LARGE,
+            copies_max,
             pieces,
             len: 0,
             taken: 0,

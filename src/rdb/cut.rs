@@ -261,7 +261,8 @@ mod tests {
     /// A file with keys of every type in two databases, one of them long, and what is in them.
     fn file() -> (Vec<u8>, Vec<Said>) {
         let mut random = fastrand::Rng::with_seed(1);
-        let (records, mut file) = (Records::new(true), head(Dialect::TIMED).to_vec());
+        let (records, mut file) =
+            (Records::new(true, Dialect::TIMED), head(Dialect::TIMED).to_vec());
         put_aux(&mut file, b"redis-bits", b"64");
         let mut said = Vec::new();
         for db in [0, 5] {

@@ -103,6 +103,7 @@ pub(super) const ZSET_LISTPACK: u8 = 17;
 pub(super) const LIST_OF_NODES: u8 = 18;
 pub(super) const STREAM_COUNTED: u8 = 19;
 pub(super) const HASH_OF_VALKEY: u8 = 22;
+pub(super) const HASH_OF_REDIS: u8 = 24;
 
 impl Family {
     /// Its name.
@@ -124,8 +125,17 @@ impl Dialect {
     /// What this server writes, and all that it compares with can read.
     pub const COMMON: Dialect = Dialect { family: Family::Redis, version: 10 };
 
-    /// The first that has a place for deadlines of fields, of those that servers of today read.
+    /// The first of Valkey that has a place for deadlines of fields.
     pub const TIMED: Dialect = Dialect { family: Family::Valkey, version: VALKEY_MIN };
+
+    /// The first of Redis that has one.
+    pub const REDIS_TIMED: Dialect = Dialect { family: Family::Redis, version: COMMON_MAX + 1 };
+
+    /// In which deadlines of fields are written, where `rdb-version` is this one.
+    pub fn timed(rdb_version: u32) -> Dialect {
+        let is_late = rdb_version > COMMON_MAX;
+        if is_late { Dialect::REDIS_TIMED } else { Dialect::TIMED }
+    }
 
     /// The format of a file whose first word is that of `family`.
     ///
@@ -178,7 +188,7 @@ impl Dialect {
             (23, Family::Valkey) => return Err(Fault::Unsupported("a hash of paths (Valkey 9.2)")),
             (22, Family::Redis) => Kind::HashOfRedis { has_least: false },
             (23, Family::Redis) => Kind::HashListpackOfRedis { has_least: false },
-            (24, Family::Redis) => Kind::HashOfRedis { has_least: true },
+            (HASH_OF_REDIS, Family::Redis) => Kind::HashOfRedis { has_least: true },
             (25, Family::Redis) => Kind::HashListpackOfRedis { has_least: true },
             (26, Family::Redis) => {
                 return Err(Fault::Unsupported("a stream with idempotent producers (Redis 8.6)"));

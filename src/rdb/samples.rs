@@ -147,7 +147,7 @@ pub(crate) fn ended(mut file: Vec<u8>) -> Vec<u8> {
 /// checksums are not looked at. The first is as we write it, the others as other servers do.
 pub(crate) fn files() -> Vec<Vec<u8>> {
     let mut random = fastrand::Rng::with_seed(4);
-    let (records, mut file) = (Records::new(true), head(Dialect::TIMED).to_vec());
+    let (records, mut file) = (Records::new(true, Dialect::TIMED), head(Dialect::TIMED).to_vec());
     for round in 0.. {
         let object = value(round % KINDS, [3, 30, 200][usize::from(round) % 3], &mut random);
         let name = format!("key:{round}").into_bytes();

@@ -20,8 +20,8 @@
 //! that expire by themselves stay until they are written.
 //!
 //! **Bounds.** The walk goes on only while few bytes are on their way to the file. Commands may
-//! pass that mark, up to another one. Beyond it those wait outside that would have more saved, and
-//! no others.
+//! pass that mark, up to the shard's part of `snapshot-copies-max`. Beyond it those wait outside
+//! that would have more saved, and no others.
 //!
 //! **The end.** The snapshot is whole, or it has failed: so it has for all when one shard cannot
 //! trust its slots any more. What slots have noted of it is void then by its number.
@@ -38,9 +38,11 @@ use crate::hook::Phase;
 use crate::keyspace::keys::Tools;
 use crate::keyspace::saving::{Moment, Pieces, Saving};
 use crate::keyspace::space::Keyspace;
-use crate::rdb::Records;
+use crate::rdb::{Dialect, Records};
 use crate::resp::{Decoder, Frames, Limits, encode};
+use crate::route::ShardId;
 use crate::session::{Peer, Session};
+use crate::settings::Settings;
 use crate::shard::execute::Engine;
 use crate::shard::letter::Letter;
 use crate::shard::{SLICE_NS, Shard, Ticks};
@@ -51,8 +53,8 @@ const BYTES_A_TURN: usize = 256 * 1024;
 /// Bytes on their way to the file with which the walk stops.
 const WALK_MAX: usize = 4 << 20;
 
-/// Bytes on their way to the file with which commands stop that would have more saved.
-const AHEAD_MAX: usize = 32 << 20;
+/// Bytes on their way to the file, of all shards, that commands may always have saved.
+const COPIES_FLOOR: usize = 32 << 20;
 
 /// What goes over all shards for the moment. No client can name it.
 static MOMENT: Command =
@@ -121,7 +123,7 @@ impl Engine {
     /// Whether there is no room for what commands would have saved.
     #[inline]
     pub(super) fn is_full(&self) -> bool {
-        self.tools.saving.as_ref().is_some_and(|saving| saving.load() > AHEAD_MAX)
+        self.tools.saving.as_ref().is_some_and(|saving| saving.load() > saving.copies_max)
     }
 }
 
@@ -133,6 +135,19 @@ impl Begun {
         let sizes = |(db, of): (u32, Counts)| (db, of.len as u64, of.expires as u64);
         let databases = counts.into_iter().map(sizes).collect();
         Begun { number: moment.number, databases, has_deadlines_inside }
+    }
+}
+
+/// The moment of a snapshot with this number, by the settings: `used_memory` is in bytes, and each
+/// of the shards may save its part of the copies.
+pub fn moment_of(number: u32, settings: &Settings, used_memory: u64, shards: ShardId) -> Moment {
+    let share = used_memory / 100 * u64::from(settings.snapshot_copies_max);
+    let copies = usize::try_from(share).unwrap_or(usize::MAX).max(COPIES_FLOOR);
+    Moment {
+        number,
+        compresses: settings.rdbcompression,
+        rdb_version: settings.rdb_version,
+        copies_max: copies / usize::from(shards.max(1)),
     }
 }
 
@@ -186,9 +201,10 @@ impl Shard {
         self.drop_snapshot();
         self.snapshots.last = Some(moment);
         self.snapshots.next = 0;
-        let format = Box::new(Records::new(moment.compresses));
+        let timed = Dialect::timed(moment.rdb_version);
+        let format = Box::new(Records::new(moment.compresses, timed));
         let spool = u64::from(self.id) << 48;
-        let saving = Saving::new(moment.number, format, spool);
+        let saving = Saving::new(moment.number, format, spool, moment.copies_max);
         self.engine.tools.saving = Some(Box::new(saving));
     }
 
@@ -225,7 +241,7 @@ impl Shard {
         while let Some(number) = self.next_unsaved() {
             let Engine { space, tools, .. } = &mut self.engine;
             let Tools { saving: Some(saving), discarded, .. } = tools else { return false };
-            if saving.load() > WALK_MAX {
+            if saving.load() > WALK_MAX.min(saving.copies_max / 8) {
                 return false;
             }
             let mut goes_on =

@@ -52,6 +52,8 @@ pub struct About {
     pub is_base: bool,
     /// It ends in a checksum; else zero stands there.
     pub has_checksum: bool,
+    /// The format of a file with deadlines of fields.
+    pub timed: Dialect,
     /// Sources of libraries of functions.
     pub functions: Vec<Vec<u8>>,
 }
@@ -109,7 +111,7 @@ impl SnapshotFile {
     /// # Errors
     /// [`FileFault`].
     pub fn begin(&mut self, begun: &Begun) -> Result<(), FileFault> {
-        self.dialect = if begun.has_deadlines_inside { Dialect::TIMED } else { Dialect::COMMON };
+        self.dialect = self.format(begun.has_deadlines_inside);
         let About { version, seconds, used_memory, is_base, functions, .. } = &self.about;
         let mut bytes = head(self.dialect).to_vec();
         for (name, value) in [
@@ -171,7 +173,7 @@ impl SnapshotFile {
     /// # Errors
     /// [`FileFault`].
     pub fn finish(mut self) -> Result<u64, FileFault> {
-        let dialect = if self.has_timed_fields { Dialect::TIMED } else { Dialect::COMMON };
+        let dialect = self.format(self.has_timed_fields);
         if dialect != self.dialect {
             self.copy_as(dialect)?;
         }
@@ -200,6 +202,10 @@ impl SnapshotFile {
         let directory = &self.place.directory;
         self.files.sync_directory(directory).map_err(failed("fsync", directory))?;
         Ok(length)
+    }
+
+    fn format(&self, has_timed_fields: bool) -> Dialect {
+        if has_timed_fields { self.about.timed } else { Dialect::COMMON }
     }
 
     /// Copies what is written behind the head of another format.

@@ -15,8 +15,8 @@ use troupe::commands::action::{PauseMode, Save};
 use troupe::commands::connection::login::REDIS_VERSION;
 use troupe::commands::error::CommandError;
 use troupe::hook::answer::Answer;
-use troupe::keyspace::saving::Moment;
 use troupe::question::{Detail, Question};
+use troupe::rdb::Dialect;
 use troupe::resp::Reply;
 use troupe::settings::Settings;
 use troupe::shard::letter::Letter;
@@ -196,7 +196,8 @@ impl Admin {
         let snapshot = Snapshot::new(number, self.parts.shards.len() as u16, file);
         let (ended, outcome) = oneshot::channel();
         self.parts.snapshots.send(Mail::Begin(Box::new(snapshot), ended), true);
-        let moment = Moment { number, compresses: settings.rdbcompression };
+        let (used, shards) = (allocator::counters().allocated, self.parts.shards.len() as u16);
+        let moment = snapshot::moment_of(number, &settings, used, shards);
         let mut batch = snapshot::moment(moment, now);
         batch.companion = Some(Box::new(Witness(self.parts.snapshots.clone(), number)));
         self.parts.post.send([(0, Letter::Visit(batch))]);
@@ -291,6 +292,7 @@ impl Admin {
             used_memory: allocator::counters().allocated,
             is_base: false,
             has_checksum: settings.rdbchecksum,
+            timed: Dialect::timed(settings.rdb_version),
             functions: self.parts.shared.functions.get().cloned().unwrap_or_default(),
         }
     }

@@ -1,9 +1,8 @@
 //! The journal (append-only file).
 
 use crate::settings::Setting;
-use crate::settings::kind::{Kind, Unit};
-use crate::settings::setting::{choice, count, flag, memory, number};
-use crate::settings::special::Special;
+use crate::settings::kind::Unit;
+use crate::settings::setting::{choice, count, file_name, flag, memory, number};
 
 const NO_REWRITE: &str = "the journal is not rewritten yet";
 
@@ -31,10 +30,14 @@ pub(super) const SETTINGS: &[Setting] = &[
         .runtime()
         .accepted(NO_REWRITE)
         .doc("Writes the base of the journal in the format of a snapshot."),
-    Setting::of(Kind::Special(Special::FileName), "appenddirname", "appendonlydir")
+    file_name("appenddirname", "appendonlydir", "appenddirname can't be a path, just a dirname")
         .doc("Directory of the journal inside dir."),
-    Setting::of(Kind::Special(Special::FileName), "appendfilename", "appendonly.aof")
-        .doc("Start of the names of the journal's files."),
+    file_name(
+        "appendfilename",
+        "appendonly.aof",
+        "appendfilename can't be a path, just a filename",
+    )
+    .doc("Start of the names of the journal's files."),
     choice("appendfsync", "everysec", &["everysec", "always", "no"]).runtime().doc(
         "When a write is on disk: before its reply, within a second, or at the system's will.",
     ),
