@@ -100,6 +100,24 @@ const CORE: &[(&str, &[&str])] = &[
     ("aof", &["base", "filesystem", "resp", "settings", "rdb", "route", "stream", "shard"]),
     ("snapshot", &["base", "filesystem", "keyspace", "rdb", "route", "shard"]),
     ("check", &["base", "filesystem", "settings", "rdb", "commands", "shard", "aof"]),
+    (
+        "convert",
+        &[
+            "base",
+            "filesystem",
+            "resp",
+            "settings",
+            "data",
+            "keyspace",
+            "rdb",
+            "route",
+            "commands",
+            "lending",
+            "shard",
+            "aof",
+            "snapshot",
+        ],
+    ),
     ("restarts", &[]),
     ("router", &["base", "route", "shard"]),
     (
@@ -120,7 +138,7 @@ const CORE: &[(&str, &[&str])] = &[
 const CIRCLE: (&str, &str) = ("commands", "session");
 
 /// Modules at the end of [`CORE`] that none imports.
-const SIDE_LAYERS: usize = 6;
+const SIDE_LAYERS: usize = 7;
 
 /// What each module of the shell may import. An actor knows messages and what belongs to no actor,
 /// never another actor's module; `boot` alone knows them all, and only the process starts it.
@@ -152,7 +170,7 @@ const SHELL: &[(&str, &[&str])] = &[
     ("snapshot", NO_ACTOR),
     ("admin", NO_ACTOR),
     ("boot", &["*"]),
-    ("tools", &["filesystem"]),
+    ("tools", &["clock", "filesystem"]),
     ("daemon", &["boot", "clock", "descriptors", "logging", "settings"]),
 ];
 

@@ -178,6 +178,11 @@ impl Reader {
         self.behind + self.open.as_ref().map_or(0, |open| open.length)
     }
 
+    /// Sources of libraries of functions that were read since the last question.
+    pub fn take_functions(&mut self) -> Vec<Vec<u8>> {
+        std::mem::take(&mut self.read.functions)
+    }
+
     /// What was read; the end of a torn file is known when all was.
     pub fn end(self) -> Read {
         self.read

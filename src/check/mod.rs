@@ -14,23 +14,20 @@
 
 pub mod report;
 
-use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use crate::aof::directory::{Listed, Role, read_manifest};
+use crate::aof::directory::{Listed, read_manifest};
 use crate::aof::error::AofError;
+use crate::aof::find::{self, Found};
 use crate::aof::load::{Content, Reader, Torn};
 use crate::aof::manifest::{Manifest, is_journal_name};
 use crate::base::hash::Hasher;
 use crate::check::report::{FileReport, Finding, Report, Severity};
 use crate::filesystem::FileSystem;
-use crate::rdb::{self, Forms, Rules};
+use crate::rdb::{Forms, Rules};
 use crate::settings::Settings;
-
-/// Bytes by which it is known what a file is.
-const WORD_BYTES: u64 = 9;
 
 /// Every database that there may be, every key, and the checksum.
 const RULES: Rules = Rules { databases: u32::MAX, checks: true, expired_by: None };
@@ -88,25 +85,20 @@ impl<F: FileSystem + Clone + 'static> Checker<'_, F> {
         self.system.length(path).map_err(AofError::io("stat", path))
     }
 
-    /// The names in a directory that are text, in order.
-    fn names(&self, path: &Path) -> Result<Vec<String>, AofError> {
-        let names = self.system.names(path).map_err(AofError::io("readdir", path))?;
-        let mut names: Vec<_> = names.into_iter().flat_map(|name| name.into_string()).collect();
-        names.sort();
-        Ok(names)
-    }
-
     /// Looks at a directory: that of a journal, or one that holds it.
     fn look_into(&mut self, path: &Path) -> Result<(), CheckError> {
-        let names = self.names(path)?;
-        let is_journal = names.iter().any(|name| is_manifest(name));
-        for name in &names {
-            let inside = path.join(name);
+        let manifests = find::manifests(self.system, path)?;
+        manifests.iter().try_for_each(|manifest| self.look_at_journal(manifest))?;
+        let names = if manifests.is_empty() { find::names(self.system, path)? } else { Vec::new() };
+        for name in names {
+            let inside = path.join(&name);
             match self.length(&inside)? {
-                Some(_) if is_journal && is_manifest(name) => self.look_at_journal(&inside)?,
-                Some(length) if !is_journal && is_data(name) => self.look_at(&inside, length)?,
-                None if !is_journal => self.look_for_journal(&inside)?,
-                _ => {}
+                Some(length) if find::is_data(&name) => self.look_at(&inside, length)?,
+                Some(_) => {}
+                None => {
+                    let manifests = find::manifests(self.system, &inside)?;
+                    manifests.iter().try_for_each(|manifest| self.look_at_journal(manifest))?;
+                }
             }
         }
         match self.report.files.is_empty() {
@@ -115,42 +107,14 @@ impl<F: FileSystem + Clone + 'static> Checker<'_, F> {
         }
     }
 
-    /// Looks at a directory inside of another if it is that of a journal.
-    fn look_for_journal(&mut self, path: &Path) -> Result<(), AofError> {
-        let names = match self.names(path) {
-            // Something else, or gone meanwhile.
-            Err(AofError::Io { source, .. })
-                if matches!(source.kind(), ErrorKind::NotADirectory | ErrorKind::NotFound) =>
-            {
-                return Ok(());
-            }
-            names => names?,
-        };
-        for name in names.iter().filter(|name| is_manifest(name)) {
-            self.look_at_journal(&path.join(name))?;
-        }
-        Ok(())
-    }
-
     fn look_at(&mut self, path: &Path, length: u64) -> Result<(), CheckError> {
-        let mut word = Vec::new();
-        let opened = self.system.read(path).map_err(AofError::io("open", path))?;
-        if let Some(file) = opened {
-            let read = file.take(WORD_BYTES).read_to_end(&mut word);
-            read.map_err(AofError::io("read", path))?;
-        }
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let opens_journal = word.starts_with(b"*") || word.starts_with(b"#");
-        let role = match () {
-            () if word.starts_with(b"file ") || is_manifest(&name) => {
-                return Ok(self.look_at_journal(path)?);
+        match find::found(self.system, path)? {
+            None => return Err(CheckError::Unknown { path: path.to_owned() }),
+            Some(Found::Manifest) => self.look_at_journal(path)?,
+            Some(Found::Data(role)) => {
+                self.read(&Listed { path: path.to_owned(), length, role, is_last: true });
             }
-            () if name.ends_with(".rdb") => Role::Snapshot,
-            () if name.ends_with(".aof") => Role::Base,
-            () if opens_journal || rdb::opens_file(&word) => Role::Base,
-            () => return Err(CheckError::Unknown { path: path.to_owned() }),
-        };
-        self.read(&Listed { path: path.to_owned(), length, role, is_last: true });
+        }
         Ok(())
     }
 
@@ -164,27 +128,14 @@ impl<F: FileSystem + Clone + 'static> Checker<'_, F> {
                 Manifest::default()
             }
         };
-        let directory = path.parent().unwrap_or(Path::new(""));
-        let mut listed = Vec::new();
-        for (entry, role) in (manifest.base.iter().map(|base| (base, Role::Base)))
-            .chain(manifest.increments.iter().map(|entry| (entry, Role::Increment)))
-        {
-            let path = directory.join(&entry.name);
-            match self.length(&path)? {
-                Some(length) => listed.push(Listed { path, length, role, is_last: false }),
-                None => {
-                    let manifest = file.path.clone();
-                    file.note(Finding::of(&AofError::Missing { path, manifest }));
-                }
-            }
+        let (listed, missing) = find::listed(self.system, path, &manifest)?;
+        for path in missing {
+            let manifest = file.path.clone();
+            file.note(Finding::of(&AofError::Missing { path, manifest }));
         }
-        if let Some(last) = listed.last_mut() {
-            last.is_last = true;
-        }
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let appendfilename = name.strip_suffix(MANIFEST).unwrap_or_default();
-        for name in self.names(directory)? {
-            if is_journal_name(appendfilename, &name) && !manifest.names(&name) {
+        let appendfilename = find::appendfilename(path);
+        for name in find::names(self.system, path.parent().unwrap_or(Path::new("")))? {
+            if is_journal_name(&appendfilename, &name) && !manifest.names(&name) {
                 let what = format!("{name} is in no manifest: it is not read, and not removed");
                 file.note(Finding::new(Severity::Note, None, what));
             }
@@ -228,18 +179,6 @@ impl<F: FileSystem + Clone + 'static> Checker<'_, F> {
         }
         self.report.files.push(file);
     }
-}
-
-const MANIFEST: &str = ".manifest";
-
-/// Whether a file of this name is the manifest of a journal, and not one that was to be.
-fn is_manifest(name: &str) -> bool {
-    name.ends_with(MANIFEST) && !name.starts_with("temp")
-}
-
-/// Whether a file of this name in the directory of a server holds data, and is not half written.
-fn is_data(name: &str) -> bool {
-    (name.ends_with(".rdb") || name.ends_with(".aof")) && !name.starts_with("temp")
 }
 
 #[cfg(test)]

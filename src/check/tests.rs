@@ -3,12 +3,14 @@
 //!
 //! `TROUPE_DAMAGE=all` cuts and changes each byte; otherwise it is one of so many.
 
+use std::path::PathBuf;
+
 use super::*;
 use crate::aof::directory::{Directory, Location};
 use crate::aof::disk::Disk;
 use crate::check::report::Amount;
 use crate::rdb::samples;
-use crate::rdb::{Dialect, Fault};
+use crate::rdb::{self, Dialect, Fault};
 use crate::resp::encode;
 
 const DIR: &str = "/data";

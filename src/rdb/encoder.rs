@@ -79,7 +79,7 @@ impl Checksum {
 pub struct Records {
     /// Strings are compressed where that makes them shorter, but for those of large values.
     pub compresses: bool,
-    /// The format of deadlines of fields.
+    /// The format of deadlines of fields, or that of all, where it is older than Redis 7.
     pub timed: Dialect,
     /// Bytes after which a piece of a large value ends.
     pub piece: usize,

@@ -45,7 +45,7 @@ pub(super) fn string(random: &mut fastrand::Rng) -> Vec<u8> {
 }
 
 /// A value of the type with this number, of [`KINDS`], with about `count` elements.
-pub(super) fn value(kind: u8, count: usize, random: &mut fastrand::Rng) -> Object {
+pub(crate) fn value(kind: u8, count: usize, random: &mut fastrand::Rng) -> Object {
     let hasher = hasher();
     let forms = forms(&hasher);
     match kind {
@@ -99,7 +99,7 @@ pub(super) fn value(kind: u8, count: usize, random: &mut fastrand::Rng) -> Objec
 }
 
 /// Types of [`value`].
-pub(super) const KINDS: u8 = 7;
+pub(crate) const KINDS: u8 = 7;
 
 fn stream(count: usize, random: &mut fastrand::Rng) -> Stream {
     let (mut stream, mut id) = (Stream::default(), Id::new(random.u64(..5), 1));

@@ -54,6 +54,8 @@ pub struct About {
     pub has_checksum: bool,
     /// The format of a file with deadlines of fields.
     pub timed: Dialect,
+    /// The format of one without.
+    pub plain: Dialect,
     /// Sources of libraries of functions.
     pub functions: Vec<Vec<u8>>,
 }
@@ -205,7 +207,7 @@ impl SnapshotFile {
     }
 
     fn format(&self, has_timed_fields: bool) -> Dialect {
-        if has_timed_fields { self.about.timed } else { Dialect::COMMON }
+        if has_timed_fields { self.about.timed } else { self.about.plain }
     }
 
     /// Copies what is written behind the head of another format.

@@ -32,6 +32,7 @@ fn file_with(disk: &Disk, has_checksum: bool, functions: Vec<Vec<u8>>) -> Snapsh
         is_base: false,
         has_checksum,
         timed: Dialect::TIMED,
+        plain: Dialect::COMMON,
         functions,
     };
     SnapshotFile::new(Box::new(disk.clone()), place, about)

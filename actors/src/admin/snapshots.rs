@@ -293,6 +293,7 @@ impl Admin {
             is_base: false,
             has_checksum: settings.rdbchecksum,
             timed: Dialect::timed(settings.rdb_version),
+            plain: Dialect::COMMON,
             functions: self.parts.shared.functions.get().cloned().unwrap_or_default(),
         }
     }

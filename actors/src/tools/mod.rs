@@ -1,12 +1,13 @@
 //! What the program does with files, beside serving them: `troupe check` and `troupe convert`.
 //!
-//! What is decided about the files is in `troupe::check`; here words are read and
-//! results shown. No server runs meanwhile, or none that has these files.
+//! What is decided about the files is in `troupe::check` and `troupe::convert`; here words are read
+//! and results shown. No server runs meanwhile, or none that has these files.
 //!
 //! The first word alone says that it is a tool: a configuration file of that name is called
-//! `./check`.
+//! `./check` or `./convert`.
 
 mod check;
+mod convert;
 mod json;
 mod progress;
 mod text;
@@ -35,11 +36,12 @@ struct Words {
 #[derive(Debug, Subcommand)]
 enum Tool {
     Check(check::Words),
+    Convert(convert::Words),
 }
 
 /// Whether these words, without the name of the program, ask for a tool.
 pub fn are_asked_for(words: &[OsString]) -> bool {
-    words.first().is_some_and(|first| first == "check")
+    words.first().is_some_and(|first| first == "check" || first == "convert")
 }
 
 /// Does what the words ask for. Returns the status of the process.
@@ -47,6 +49,7 @@ pub fn run(words: Vec<OsString>) -> ExitCode {
     let words = [OsString::from("troupe")].into_iter().chain(words);
     let status = match Words::try_parse_from(words) {
         Ok(Words { tool: Tool::Check(words) }) => check::run(&words),
+        Ok(Words { tool: Tool::Convert(words) }) => convert::run(&words),
         Err(error) => {
             // There is nobody else to tell.
             let _ = error.print();

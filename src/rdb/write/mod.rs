@@ -2,6 +2,9 @@
 //! reads. A value is written at once, or piece by piece: its count comes first, so it must not
 //! change meanwhile.
 //!
+//! Who asks for a file of Redis 5 or 6 gets lists and streams as those read them. Hashes and sorted
+//! sets have such a form as well: that of large ones, so the caller makes none of them small.
+//!
 //! Two things have no place in these forms. Deadlines of fields make a hash one of Valkey 9.0, or
 //! of Redis 7.4 where that is asked for. Deadlines of members of sets and of sorted sets, and entries
 //! of a stream that were released by the consumer that had them, have none in any version of today:
@@ -50,7 +53,7 @@ pub enum NoPlace {
 }
 
 /// What of a value has no place in any version.
-pub(super) fn without_place(entry: &Entry) -> Option<NoPlace> {
+pub fn without_place(entry: &Entry) -> Option<NoPlace> {
     match entry.object().as_deref()? {
         Object::Set(set) if set.is_timed() => Some(NoPlace::TimedMembers),
         Object::Zset(zset) if zset.is_timed() => Some(NoPlace::TimedMembers),
@@ -98,6 +101,7 @@ pub(super) fn piece(
 fn kind_of(entry: &Entry, timed: Dialect) -> (u8, Dialect) {
     let kind = match entry.object().as_deref() {
         None => dialect::STRING,
+        Some(Object::List(_)) if !timed.is_of_redis_7() => dialect::LIST,
         Some(Object::List(_)) => dialect::LIST_OF_NODES,
         Some(Object::Set(Set::Ints(_))) => dialect::SET_OF_INTS,
         Some(Object::Set(_)) => dialect::SET,
@@ -112,6 +116,7 @@ fn kind_of(entry: &Entry, timed: Dialect) -> (u8, Dialect) {
         }
         Some(Object::Hash(Hash::Packed(_))) => dialect::HASH_LISTPACK,
         Some(Object::Hash(_)) => dialect::HASH,
+        Some(Object::Stream(_)) if !timed.is_of_redis_7() => dialect::STREAM,
         Some(Object::Stream(_)) => dialect::STREAM_COUNTED,
     };
     (kind, Dialect::COMMON)
@@ -213,7 +218,10 @@ impl Writer<'_> {
     }
 
     fn begin_list(&mut self, list: &List) -> Option<Point> {
-        self.length((0..).map_while(|number| list.pack(number)).count());
+        match self.timed.is_of_redis_7() {
+            true => self.length((0..).map_while(|number| list.pack(number)).count()),
+            false => self.length(list.len()),
+        }
         Some(Point::Node(0))
     }
 
@@ -222,6 +230,10 @@ impl Writer<'_> {
             let pack = list.pack(node)?;
             if self.is_full() {
                 return Some(Point::Node(node));
+            }
+            if !self.timed.is_of_redis_7() {
+                pack.iter().for_each(|item| self.value(item));
+                continue;
             }
             match pack.first().map(|at| pack.get(at)) {
                 Some(Value::Bytes(item)) if item.len() > PACKED_MAX && pack.len() == 1 => {
