@@ -66,7 +66,7 @@ fn value<'a>(text: &'a str, field: &str) -> Option<&'a str> {
 }
 
 /// Makes keys in several databases, and what else a file may hold.
-fn fill(client: &mut Client) {
+pub(crate) fn fill(client: &mut Client) {
     samples::make(client);
     for db in [3, 15] {
         client.line(&format!("SELECT {db}"));

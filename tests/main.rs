@@ -41,3 +41,4 @@ mod snapshots;
 mod supervision;
 mod support;
 mod tidy;
+mod tools;

@@ -46,10 +46,11 @@ fn command(words: &[&str]) -> Vec<u8> {
     bytes
 }
 
-/// About so many bytes: databases, transactions, annotations, values of many lengths.
-fn journal(length: usize) -> Vec<u8> {
+/// About so many bytes: databases, transactions, annotations, values of many lengths; other ones
+/// from each number on.
+fn journal(first: usize, length: usize) -> Vec<u8> {
     let mut bytes = b"#TS:1795412541\r\n".to_vec();
-    for index in 0.. {
+    for index in first.. {
         let key = format!("key:{index}");
         bytes.extend(command(&["SET", &key, &"v".repeat(index * 37 % 1_500)]));
         if index % 5 == 0 {
@@ -133,8 +134,8 @@ fn data_directory() -> Disk {
     disk.put(&inside("a.manifest"), manifest.as_bytes());
     let base = samples::ended(b"REDIS0010\x00\x01k\x01v".to_vec());
     disk.put(&inside("a.1.base.rdb"), &[base, command(&["INCR", "x"])].concat());
-    disk.put(&inside("a.1.incr.aof"), &journal(100));
-    disk.put(&inside("a.2.incr.aof"), &journal(1_000));
+    disk.put(&inside("a.1.incr.aof"), &journal(0, 100));
+    disk.put(&inside("a.2.incr.aof"), &journal(0, 1_000));
     disk
 }
 
@@ -188,39 +189,40 @@ fn what_is_none_of_ours_is_not_guessed_at() {
     assert_eq!(report.files.len(), 1, "the file that it lists is not there");
 }
 
-/// A megabyte cut at each byte: the check names where the last whole unit ends, and what is left
-/// when it is cut there holds every unit before, and is sound.
+/// A megabyte of journals cut at each byte, and one that takes more than one read at some: the check
+/// names where the last whole unit ends, and what is left when it is cut there is sound and holds
+/// all that was counted before.
 #[test]
 fn a_journal_cut_at_any_byte_is_mended_to_its_last_whole_unit() {
-    let whole = journal(1 << 20);
-    let disk = disk();
-    // Where units end: known by what a check of the whole units up to there says.
-    let mut sound = 0;
     let mut torn = 0;
-    for length in (0..whole.len()).step_by(step(4_099)) {
-        disk.put(&path("x.aof"), &whole[..length]);
-        let report = look_at(&disk, "x.aof");
-        let Some(severity) = report.worst else {
-            sound = length;
-            continue;
-        };
-        torn += 1;
-        assert_eq!((severity, report.findings.len()), (Severity::Torn, 1), "{length}");
-        let cut = report.findings[0].cut.clone().expect("it can be cut");
-        assert_eq!(cut.valid_up_to + cut.dropped, length as u64);
-        assert!(cut.valid_up_to >= sound as u64 && cut.dropped < 2_000, "{length}: {cut:?}");
-        cut.mend(&disk, true).expect("the disk works");
-        let mended = look_at(&disk, "x.aof");
-        assert_eq!((mended.worst, mended.length), (None, cut.valid_up_to), "{length}");
-        assert_eq!(mended.commands, report.commands, "{length}");
+    let small = (1..=16).map(|number| (number * 1_000, 64 << 10, step(1_021)));
+    for (first, length, step) in small.chain([(0, 1_100 << 10, 4_099)]) {
+        let (whole, disk, mut sound) = (journal(first, length), disk(), 0);
+        for length in (0..whole.len()).step_by(step) {
+            disk.put(&path("x.aof"), &whole[..length]);
+            let report = look_at(&disk, "x.aof");
+            let Some(severity) = report.worst else {
+                sound = length;
+                continue;
+            };
+            torn += 1;
+            assert_eq!((severity, report.findings.len()), (Severity::Torn, 1), "{length}");
+            let cut = report.findings[0].cut.clone().expect("it can be cut");
+            assert_eq!(cut.valid_up_to + cut.dropped, length as u64);
+            assert!(cut.valid_up_to >= sound as u64 && cut.dropped < 2_000, "{length}: {cut:?}");
+            cut.mend(&disk, true).expect("the disk works");
+            let mended = look_at(&disk, "x.aof");
+            assert_eq!((mended.worst, mended.length), (None, cut.valid_up_to), "{length}");
+            assert_eq!(mended.commands, report.commands, "{length}");
+        }
     }
-    assert!(torn > 200, "{torn}");
+    assert!(torn > 1_000, "{torn}");
 }
 
 /// Damage in the middle is named, and cut only where that is asked for: what is before it is whole.
 #[test]
 fn a_journal_with_any_byte_changed_is_read_or_named_and_cut_before_it() {
-    let mut bytes = journal(32 << 10);
+    let mut bytes = journal(0, 32 << 10);
     let disk = disk();
     let (mut refused, mut taken) = (0, 0);
     for at in (0..bytes.len()).step_by(step(31)) {

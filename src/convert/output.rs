@@ -172,7 +172,10 @@ impl<F: FileSystem + Clone + 'static> Journal<F> {
     fn in_file(system: &F, to: &Path) -> Result<Journal<F>, ConvertError> {
         let (directory, name) = split(to);
         let temporary = directory.join(format!("temp-{name}"));
-        let file = Increment::create(system, &temporary)?;
+        let file = Increment::create(system, &temporary).inspect_err(|_| {
+            // There is nobody to tell of a second fault.
+            let _ = system.remove(&temporary);
+        })?;
         Ok(Journal::new(system, file, JournalPlace::File(to.to_owned())))
     }
 

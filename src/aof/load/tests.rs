@@ -282,7 +282,11 @@ fn a_damaged_snapshot_is_refused_with_place_and_remedy() {
         disk.put(&path(), &file[..length]);
         let said = error(&disk);
         assert!(said.contains("it ends too early"), "{length}: {said}");
-        assert_eq!(said.contains("in the key 'm' of database 3"), length == 1_000, "{said}");
+        assert_eq!(
+            said.contains("in the key 'm' of database 3"),
+            matches!(length, 60 | 1_000),
+            "{said}"
+        );
     }
     disk.put(&path(), b"*1\r\n$4\r\nPING\r\n");
     assert!(error(&disk).contains("this is no RDB file"));
