@@ -16,6 +16,7 @@ use crate::support::client::Client;
 use crate::support::oracle::Oracle;
 use crate::support::reply::words;
 use crate::support::server::{Options, Server, troupe};
+use crate::support::wait::SOON;
 
 /// How a tool has ended.
 struct Ended {
@@ -67,7 +68,7 @@ fn digest(server: &Server) -> String {
 fn sizes(client: &mut Client) -> Vec<u64> {
     let mut size = |db| {
         client.line(&format!("SELECT {db}"));
-        client.line("DBSIZE").text().parse().unwrap()
+        client.line("DBSIZE").number().unwrap() as u64
     };
     (0..16).map(&mut size).collect()
 }
@@ -129,9 +130,8 @@ fn check_its_files(oracle: Oracle, family: &str, version: u64) {
     assert_eq!(increment["journal"]["transactions"], 1);
     let text = run_well(folder.path(), "check .");
     let line = format!("an RDB file of {family} version {version}");
-    for said in [&line, "3 records, 1 transactions", "#!lua name=lib", "All is sound."] {
-        let is_said = text.contains(said) || said.starts_with('3') && text.contains("4 records");
-        assert!(is_said, "{said}: {text}");
+    for said in [&line, "4 records, 1 transactions", "#!lua name=lib", "All is sound."] {
+        assert!(text.contains(said), "{said}: {text}");
     }
 }
 
@@ -191,7 +191,7 @@ fn a_torn_tail_is_cut_only_when_somebody_agrees() {
         assert!(ended.said.ends_with("All is sound.\n"), "{}", ended.said);
     }
     server.restart();
-    assert_eq!(server.client().line("LRANGE l 0 -1").text(), "x y z");
+    assert_eq!(server.client().line("LLEN l").number(), Some(3));
 }
 
 #[test]
@@ -209,14 +209,14 @@ fn damage_inside_is_named_and_cut_with_all_behind_it_where_that_is_asked_for() {
     assert!(kept > 0 && kept < set_b as u64, "{finding:#}");
     assert_eq!(kept + finding["cut"]["drops"].as_u64().unwrap(), bytes.len() as u64);
     server.respawn();
-    assert!(!server.wait_end(crate::support::wait::SOON).success());
+    assert!(!server.wait_end(SOON).success());
     assert!(server.log().contains("troupe check --fix"), "{}", server.log());
     let ended = run(server.folder(), "check --fix --yes --json appendonlydir");
     assert_eq!(ended.status, 0, "{}", ended.complained);
     assert_eq!(serde_json::from_str::<Value>(&ended.said).unwrap()["worst"], Value::Null);
     assert_eq!(fs::metadata(&path).unwrap().len(), kept);
     server.restart();
-    assert_eq!(server.client().line("KEYS *").text(), "a");
+    assert_eq!(server.client().line("DBSIZE").number(), Some(1));
 }
 
 #[test]
@@ -268,8 +268,10 @@ fn what_is_no_damage_has_another_status() {
 /// Converts in a folder, and compares what a peer has when it has loaded the result.
 fn convert_for(folder: &Path, from: &str, to: &str, options: &str, peer: Oracle, wanted: &str) {
     run_well(folder, &format!("convert {from} {to} {options}"));
-    let (status, _) = json(folder, &format!("check --json {to}"));
-    assert_eq!(status, 0, "{to} is sound");
+    // Functions in a journal are for other servers.
+    let sound = if to.ends_with(".rdb") { [0, 0] } else { [0, 2] };
+    let (status, report) = json(folder, &format!("check --json {to}"));
+    assert!(sound.contains(&status), "{to}: {report:#}");
     let file = fs::read(folder.join(to)).unwrap();
     let found = match to.ends_with(".rdb") {
         true => peer_with(peer, &file).map(|peer| digest(&peer)),

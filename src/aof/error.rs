@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use crate::aof::load::Torn;
 use crate::aof::manifest::ManifestError;
 use crate::aof::scan::Damage;
 use crate::aof::storage::Fault;
@@ -98,15 +99,17 @@ pub enum AofError {
     },
     /// Damage before the end.
     #[error(
-        "Bad file format reading the append only file {}: damaged at {damage}; make a backup, then \
-         run: troupe check --fix {} (it drops everything from offset {valid_up_to} on)",
-        path.display(), path.display()
+        "Bad file format reading the append only file {}: damaged at {damage}{}; make a backup, \
+         then run: troupe check --fix {} (it drops everything from offset {valid_up_to} on)",
+        path.display(), of(record), path.display()
     )]
     Damaged {
         /// The file.
         path: PathBuf,
         /// Where the last whole unit before it ends.
         valid_up_to: u64,
+        /// The first words of the record that is damaged, as far as they could be read.
+        record: String,
         /// Place and reason.
         damage: Damage,
     },
@@ -124,22 +127,21 @@ pub enum AofError {
     },
     /// The last file is torn, and `aof-load-truncated` forbids to cut it.
     #[error(
-        "Unexpected end of file reading the append only file {}: {dropped} bytes from offset \
-         {valid_up_to} on are an unfinished record; set aof-load-truncated to yes to cut them off, \
-         or make a backup and run: troupe check --fix {}", path.display(), path.display()
+        "Unexpected end of file reading the append only file {}: {} bytes from offset {} on are an \
+         unfinished record{}; set aof-load-truncated to yes to cut them off, or make a backup and \
+         run: troupe check --fix {}", .0.path.display(), .0.dropped, .0.valid_up_to,
+        of(&.0.record), .0.path.display()
     )]
-    TornRefused {
-        /// The file.
-        path: PathBuf,
-        /// Where the last whole unit ends.
-        valid_up_to: u64,
-        /// Bytes behind it.
-        dropped: u64,
-    },
+    TornRefused(Torn),
 }
 
 /// How much of the name of a key is shown, in bytes.
 const SHOWN_MAX: usize = 128;
+
+/// Says which record it is.
+fn of(record: &str) -> String {
+    if record.is_empty() { String::new() } else { format!(", in the record {record}") }
+}
 
 /// Says in which key it is.
 fn inside(key: &Option<(u32, Vec<u8>)>) -> String {

@@ -83,6 +83,8 @@ pub struct Torn {
     pub valid_up_to: u64,
     /// Bytes behind it.
     pub dropped: u64,
+    /// The first words of the record that is not finished, as far as they are there.
+    pub record: String,
 }
 
 /// Reads files. Its calls block.
@@ -264,8 +266,8 @@ impl Open {
                 }
                 Stage::Records(scanner) => {
                     let block = scanner.next_block().map_err(|damage| {
-                        let valid_up_to = scanner.position();
-                        AofError::Damaged { path: path.clone(), valid_up_to, damage }
+                        let (valid_up_to, record) = (scanner.position(), scanner.open_record());
+                        AofError::Damaged { path: path.clone(), valid_up_to, record, damage }
                     });
                     if let Some(block) = block? {
                         total.records += block.records.len() as u64;
@@ -317,13 +319,14 @@ impl Open {
             total.bytes += length;
             return Ok(());
         };
-        let valid_up_to = scanner.position();
+        let (valid_up_to, record) = (scanner.position(), scanner.open_record());
         match scanner.finish() {
-            Err(damage) => return Err(AofError::Damaged { path, valid_up_to, damage }),
+            Err(damage) => return Err(AofError::Damaged { path, valid_up_to, record, damage }),
             Ok(End::Clean) => total.bytes += length,
             Ok(End::TornTail { valid_up_to }) if is_last => {
                 total.bytes += valid_up_to;
-                total.torn = Some(Torn { path, valid_up_to, dropped: length - valid_up_to });
+                let dropped = length - valid_up_to;
+                total.torn = Some(Torn { path, valid_up_to, dropped, record });
             }
             Ok(End::TornTail { valid_up_to }) => {
                 return Err(AofError::TornInside { path, valid_up_to });
@@ -336,10 +339,9 @@ impl Open {
 impl Torn {
     /// Cuts the tail off, or refuses, as `aof-load-truncated` says. That it is cut is for the log.
     pub fn mend(&self, system: &dyn FileSystem, aof_load_truncated: bool) -> Result<(), AofError> {
-        let Self { path, valid_up_to, dropped } = self;
+        let Self { path, valid_up_to, .. } = self;
         if !aof_load_truncated {
-            let (path, valid_up_to, dropped) = (path.clone(), *valid_up_to, *dropped);
-            return Err(AofError::TornRefused { path, valid_up_to, dropped });
+            return Err(AofError::TornRefused(self.clone()));
         }
         let mut file = system.open(path).map_err(AofError::io("open", path))?;
         file.cut(*valid_up_to).map_err(AofError::io("truncate", path))?;

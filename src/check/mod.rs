@@ -168,9 +168,11 @@ impl<F: FileSystem + Clone + 'static> Checker<'_, F> {
         file.add_read(read);
         if let Err(error) = outcome {
             let mut finding = Finding::of(&error);
-            if let (AofError::Damaged { path, valid_up_to, .. }, true) = (error, listed.is_last) {
+            if let (AofError::Damaged { path, valid_up_to, record, .. }, true) =
+                (error, listed.is_last)
+            {
                 let dropped = listed.length.saturating_sub(valid_up_to);
-                finding.cut = Some(Torn { path, valid_up_to, dropped });
+                finding.cut = Some(Torn { path, valid_up_to, dropped, record });
             }
             file.note(finding);
         }

@@ -153,9 +153,9 @@ impl Finding {
     }
 
     pub(super) fn of_torn(torn: Torn) -> Finding {
-        let Torn { path, valid_up_to, dropped } = torn.clone();
-        let what = AofError::TornRefused { path, valid_up_to, dropped }.to_string();
-        Finding { severity: Severity::Torn, offset: Some(valid_up_to), what, cut: Some(torn) }
+        let what = AofError::TornRefused(torn.clone()).to_string();
+        let offset = Some(torn.valid_up_to);
+        Finding { severity: Severity::Torn, offset, what, cut: Some(torn) }
     }
 }
 

@@ -189,9 +189,9 @@ fn what_is_none_of_ours_is_not_guessed_at() {
     assert_eq!(report.files.len(), 1, "the file that it lists is not there");
 }
 
-/// A megabyte of journals cut at each byte, and one that takes more than one read at some: the check
-/// names where the last whole unit ends, and what is left when it is cut there is sound and holds
-/// all that was counted before.
+/// A megabyte of journals cut at each byte, and one that takes more than one read at some: the
+/// check names where the last whole unit ends, and what is left when it is cut there is sound and
+/// holds all that was counted before.
 #[test]
 fn a_journal_cut_at_any_byte_is_mended_to_its_last_whole_unit() {
     let mut torn = 0;
@@ -264,8 +264,8 @@ fn loads(file: &[u8]) -> bool {
     }
 }
 
-/// Files of every type, with any byte changed: the checksum finds it. Where that is right again, the
-/// check calls sound what loads, and nothing else.
+/// Files of every type, with any byte changed: the checksum finds it. Where that is right again,
+/// the check calls sound what loads, and nothing else.
 #[test]
 fn an_rdb_file_with_any_byte_changed_is_sound_only_where_it_loads() {
     let disk = disk();

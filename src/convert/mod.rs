@@ -1,11 +1,11 @@
 //! Files of a data set made from those of another form, without a server: `troupe convert`.
 //!
 //! A snapshot is read key by key and each is written at once, so it may be larger than memory. A
-//! journal is loaded first, as at a start, by a shard that has all slots; then its keys are written.
-//! What is written is what a load would have: keys that have expired are kept, as a file keeps them.
+//! journal is loaded first, as at a start, by a shard that has all slots; then its keys are
+//! written. Keys that have expired are written too, as a file keeps them.
 //!
-//! Invariant: what was there is there until what takes its place is whole and durable, and then it is
-//! gone only where that was asked for.
+//! Invariant: what was there is there until what takes its place is whole and durable, and then it
+//! is gone only where that was asked for.
 //!
 //! Left out: when keys were last accessed, which none of our files says.
 

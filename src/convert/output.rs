@@ -1,7 +1,7 @@
 //! What is written: an RDB file, a file of commands, or the directory of a journal.
 //!
-//! Each is written beside its place and put there when it is whole and durable. What does not get so
-//! far is removed.
+//! Each is written beside its place and put there when it is whole and durable. What does not get
+//! so far is removed.
 
 use std::path::{Path, PathBuf};
 

@@ -66,8 +66,11 @@ fn disk_with(kinds: impl Iterator<Item = u8> + Clone) -> Disk {
     disk
 }
 
-/// All that is in an RDB file, by database and name, and its format.
-fn keys(disk: &Disk, name: &str) -> (BTreeMap<(u32, Vec<u8>), Vec<String>>, Option<Dialect>) {
+/// What is in keys, by database and name.
+type Keys = BTreeMap<(u32, Vec<u8>), Vec<String>>;
+
+/// All that is in an RDB file, and its format.
+fn keys(disk: &Disk, name: &str) -> (Keys, Option<Dialect>) {
     let (settings, hasher) = (settings(Form::Journal), hasher());
     let rules = Rules { databases: 16, checks: true, expired_by: None };
     let (mut cutter, mut found) = (Cutter::new(rules), BTreeMap::new());

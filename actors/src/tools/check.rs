@@ -1,5 +1,5 @@
-//! `troupe check`: says what is in the files of a data set and what is wrong with them, and cuts off
-//! the torn end of a journal.
+//! `troupe check`: says what is in the files of a data set and what is wrong with them, and cuts
+//! off the torn end of a journal.
 //!
 //! Invariant: nothing is cut that was not named, with the number of bytes, and agreed to.
 
@@ -85,7 +85,7 @@ fn status(report: &Report) -> u8 {
 }
 
 fn agrees(cut: &Torn) -> io::Result<bool> {
-    let Torn { path, valid_up_to, dropped } = cut;
+    let Torn { path, valid_up_to, dropped, .. } = cut;
     eprint!(
         "This cuts {} to {valid_up_to} bytes: the last {dropped} bytes are lost, with all that \
          stands in them. Continue? [y/N]: ",
