@@ -312,14 +312,20 @@ fn files_of_valkey_are_converted_to_what_it_and_redis_8_load() {
 #[test]
 fn files_of_redis_7_are_converted_to_what_it_and_valkey_load() {
     let Some(author) = author(Oracle::Redis) else { return };
-    let (folder, wanted) = (folder_of(&author), digest(&author.server));
+    let folder = folder_of(&author);
     let folder = folder.path();
+    let original = fs::read(folder.join("dump.rdb")).unwrap();
     for peer in [Oracle::Redis, Oracle::Valkey] {
+        // Their digests of the same keys differ.
+        let Some(wanted) = peer_with(peer, &original).map(|peer| digest(&peer)) else { continue };
         convert_for(folder, "dump.rdb", "10.rdb", "--rdb-version 10 --force", peer, &wanted);
         convert_for(folder, ".", "y.rdb", "--force", peer, &wanted);
         convert_for(folder, "dump.rdb", "x.aof", "--force", peer, &wanted);
     }
-    convert_for(folder, "dump.rdb", "11.rdb", "--rdb-version 11", Oracle::Valkey, &wanted);
+    let wanted = digest(&author.server);
+    let newer = run_well(folder, "convert dump.rdb 11.rdb --rdb-version 11");
+    assert!(newer.contains("keys and 1 libraries of functions are written"), "{newer}");
+    convert_for(folder, "11.rdb", "10.rdb", "--rdb-version 10 --force", Oracle::Redis, &wanted);
     let refused = run(folder, "convert dump.rdb 9.rdb --rdb-version 9");
     assert!(refused.complained.contains("libraries of functions"), "{}", refused.complained);
     author.server.client().line("FUNCTION FLUSH");

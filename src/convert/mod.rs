@@ -98,6 +98,12 @@ pub enum ConvertError {
         /// It.
         path: PathBuf,
     },
+    /// What is to be written has no name, or none that is text.
+    #[error("{}: this is no name for a file", path.display())]
+    Name {
+        /// It.
+        path: PathBuf,
+    },
     /// What is to be written is there.
     #[error("{} is there already; --force replaces it", path.display())]
     Exists {
@@ -290,7 +296,6 @@ impl Converter {
             post: Arc::new(NoPost),
         });
         let mut loader = Loader::of_all(map, self.settings.rename_command.clone(), false);
-        let mut applied = None;
         loop {
             match loader.next_step() {
                 Step::Read => {
@@ -300,14 +305,12 @@ impl Converter {
                     }
                     reached(self.reader.position());
                 }
-                Step::Apply { parcel, shard: to } => {
-                    applied = Some(shard.load(&parcel, now));
-                    loader.applied(to, applied.take())?;
+                // What is left out is counted.
+                Step::Apply { shard: to, parcel } => {
+                    drop(loader.applied(to, Some(shard.load(&parcel, now)))?);
                 }
-                // It has answered at once.
-                Step::Wait(from) => drop(loader.applied(from, applied.take())?),
-                // There are no others.
-                Step::Bring { .. } => {}
+                // It answers at once, and there is no other.
+                Step::Wait(_) | Step::Bring { .. } => return Err(LoadError::Gone.into()),
                 Step::Done => break,
             }
         }

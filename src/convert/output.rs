@@ -56,16 +56,22 @@ pub(super) fn create<F: FileSystem + Clone + 'static>(
     }
     Ok(match wish.form {
         Form::Rdb(dialect) => Box::new(RdbFile::create(system, to, dialect, wish)?),
-        Form::Journal => Box::new(Journal::<F>::in_file(system, to)?),
+        Form::Journal => Box::new(Journal::<F>::in_file(system, to, wish)?),
         Form::Directory => Box::new(Journal::<F>::in_directory(system, to)?),
     })
 }
 
 /// The directory that a path is in, and its last name.
-fn split(path: &Path) -> (PathBuf, String) {
+fn split(path: &Path) -> Result<(PathBuf, String), ConvertError> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    (parent.unwrap_or(Path::new(".")).to_owned(), name)
+    let name = path.file_name().and_then(|name| name.to_str());
+    let name = name.ok_or_else(|| ConvertError::Name { path: path.to_owned() })?;
+    Ok((parent.unwrap_or(Path::new(".")).to_owned(), name.to_owned()))
+}
+
+/// What the name of a file begins with until it is whole: none that anybody else takes.
+fn temporary(name: &str, wish: Wish) -> String {
+    format!("temp-convert-{}-{name}", wish.now)
 }
 
 /// An RDB file.
@@ -85,8 +91,8 @@ impl RdbFile {
         dialect: Option<Dialect>,
         wish: Wish,
     ) -> Result<RdbFile, ConvertError> {
-        let (directory, name) = split(to);
-        let temporary = format!("temp-{name}");
+        let (directory, name) = split(to)?;
+        let temporary = temporary(&name, wish);
         let (timed, plain) = match dialect {
             Some(dialect) => (dialect, dialect),
             None => (Dialect::TIMED, Dialect::COMMON),
@@ -169,9 +175,9 @@ enum JournalPlace {
 }
 
 impl<F: FileSystem + Clone + 'static> Journal<F> {
-    fn in_file(system: &F, to: &Path) -> Result<Journal<F>, ConvertError> {
-        let (directory, name) = split(to);
-        let temporary = directory.join(format!("temp-{name}"));
+    fn in_file(system: &F, to: &Path, wish: Wish) -> Result<Journal<F>, ConvertError> {
+        let (directory, name) = split(to)?;
+        let temporary = directory.join(temporary(&name, wish));
         let file = Increment::create(system, &temporary).inspect_err(|_| {
             // There is nobody to tell of a second fault.
             let _ = system.remove(&temporary);
@@ -180,7 +186,7 @@ impl<F: FileSystem + Clone + 'static> Journal<F> {
     }
 
     fn in_directory(system: &F, to: &Path) -> Result<Journal<F>, ConvertError> {
-        let (dir, appenddirname) = split(to);
+        let (dir, appenddirname) = split(to)?;
         let found = find::manifests(system, to)?;
         let appendfilename = match found.first() {
             Some(manifest) => find::appendfilename(manifest),
@@ -245,7 +251,7 @@ impl<F: FileSystem + Clone + 'static> Output for Journal<F> {
                     let _ = self.system.remove(written);
                 }
                 renamed.map_err(AofError::io("rename", written))?;
-                let (directory, _) = split(&to);
+                let (directory, _) = split(&to)?;
                 let synced = self.system.sync_directory(&directory);
                 synced.map_err(AofError::io("fsync", &directory))?;
             }

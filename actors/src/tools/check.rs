@@ -62,10 +62,11 @@ fn run_or_fail(words: &Words) -> anyhow::Result<Report> {
                 is_cut = true;
             }
         }
-        if !words.json && !is_cut {
+        if is_cut {
+            report = look(words)?;
+        } else if !words.json {
             return Ok(report);
         }
-        report = look(words)?;
     }
     print(&if words.json { json::of(&report) } else { text::of(&report) })?;
     Ok(report)

@@ -98,6 +98,7 @@ fn status(error: &ConvertError) -> u8 {
         | ConvertError::Snapshot(_)
         | ConvertError::Journal(_)
         | ConvertError::Unknown { .. }
+        | ConvertError::Name { .. }
         | ConvertError::Exists { .. } => UNREADABLE,
         _ => DAMAGED,
     }
