@@ -185,7 +185,7 @@ fn a_torn_file_that_is_not_the_last_or_must_not_be_cut_is_refused() {
     disk.put(&path(), b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\n");
     let torn = read_offsets(&disk).1.unwrap().torn.unwrap();
     assert_eq!(torn.record, "SET k");
-    disk.put(&path(), b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\nvv");
+    disk.put(&path(), b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\nvvv");
     let error = read_offsets(&disk).1.unwrap_err().to_string();
     assert!(error.contains("line end behind an argument, in the record SET k; "), "{error}");
     disk.put(&path(), (command(&["INCR", "x"]) + "*2\r\n$4\r\nIN").as_bytes());
