@@ -198,6 +198,7 @@ impl Cutter {
                 Record::Database(number) => {
                     let db = u32::try_from(number).ok().filter(|db| *db < self.rules.databases);
                     let Some(db) = db else {
+                        at = start;
                         break Some(Err(Fault::Database(number).at(offset + start)));
                     };
                     self.db = db;
@@ -400,6 +401,10 @@ mod tests {
         cutter.feed(b"REDIS0010\xff\0\0\0\0\0\0\0\x01");
         assert_eq!(cutter.next_piece(0).expect_err("it is wrong").fault, Fault::Checksum);
         assert_eq!(cutter.key_at_fault(), None);
+        let mut cutter = Cutter::new(Rules { databases: 5, ..RULES });
+        cutter.feed(b"REDIS0010\xfe\x05\x00\x01k\x01v");
+        assert_eq!(cutter.next_piece(0).expect_err("it is wrong").fault, Fault::Database(5));
+        assert_eq!(cutter.key_at_fault(), None, "the key behind it is not to blame");
     }
 
     /// Every file is read, or refused inside of it, with any of its bytes changed.
