@@ -1,7 +1,7 @@
 //! What is in the files of a data set, and what is wrong with them, without a server.
 //!
 //! Every file is read by the code that loads it at a start, each value is made, and nothing is kept
-//! but counts: memory is that of one read and of the longest key. A journal is read over its
+//! but counts: memory is that of one read, of the longest key, and of the libraries of functions. A journal is read over its
 //! damage no more than a load is, so of each file the first damage is named; values of an RDB file
 //! are apart from each other, and of those all that are damaged.
 //!
