@@ -1,13 +1,13 @@
 //! What is in the files of a data set, and what is wrong with them, without a server.
 //!
 //! Every file is read by the code that loads it at a start, each value is made, and nothing is kept
-//! but counts: memory is that of one read, of the longest key, and of the libraries of functions. A journal is read over its
-//! damage no more than a load is, so of each file the first damage is named; values of an RDB file
-//! are apart from each other, and of those all that are damaged.
+//! but counts: memory is that of one read, of the longest key, and of the libraries of functions.
 //!
-//! What is named as a torn tail may be cut off (`Torn::mend`), and so may all that stands behind
-//! damage in the file that a journal ends with. Nothing else is ever changed, and nothing at all
-//! here.
+//! As a load does, a check ends with the first damage of a file: nobody knows where the next record
+//! begins. Values of an RDB file that are damaged have an end, so all of those are named.
+//!
+//! A finding may offer a cut ([`Torn::mend`]): of a torn tail, or of all that stands behind damage in
+//! the file that a journal ends with. Nothing is changed here.
 //!
 //! Left out: whether a command of a journal would succeed, and whether a name of an RDB file stands
 //! there twice. Both take the memory of the data set.
