@@ -1,5 +1,5 @@
-//! A file as `troupe check` reads it, under one of the names that say what it is: it is told what is
-//! in it and what is wrong, and where a cut is offered, none is needed behind it.
+//! A file as `troupe check` reads it, under one of the names that say what it is. Places of damage
+//! are inside of it, and behind a cut that is offered no other one is needed.
 
 #![no_main]
 

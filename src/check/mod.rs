@@ -6,8 +6,8 @@
 //! As a load does, a check ends with the first damage of a file: nobody knows where the next record
 //! begins. Values of an RDB file that are damaged have an end, so all of those are named.
 //!
-//! A finding may offer a cut ([`Torn::mend`]): of a torn tail, or of all that stands behind damage in
-//! the file that a journal ends with. Nothing is changed here.
+//! A finding may offer a cut ([`Torn::mend`]): of a torn tail, or of all that stands behind damage
+//! in the file that a journal ends with. Nothing is changed here.
 //!
 //! Left out: whether a command of a journal would succeed, and whether a name of an RDB file stands
 //! there twice. Both take the memory of the data set.
