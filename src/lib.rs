@@ -41,11 +41,15 @@ pub mod hook;
 pub mod shard;
 
 pub mod aof;
+
+pub mod snapshot;
+
+pub mod check;
 pub mod connection;
+pub mod convert;
 pub mod hooks;
 pub mod restarts;
 pub mod router;
-pub mod snapshot;
 pub mod stats;
 
 /// The simulator's disk, which tests here use too, knows this package by its name.

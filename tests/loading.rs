@@ -66,7 +66,7 @@ fn value<'a>(text: &'a str, field: &str) -> Option<&'a str> {
 }
 
 /// Makes keys in several databases, and what else a file may hold.
-fn fill(client: &mut Client) {
+pub(crate) fn fill(client: &mut Client) {
     samples::make(client);
     for db in [3, 15] {
         client.line(&format!("SELECT {db}"));
@@ -232,7 +232,10 @@ fn files_that_are_not_to_be_loaded_end_the_start_with_place_and_remedy() {
     let sound = file(&[b"\x00\x01a\x01v"]);
     for (snapshot, wanted) in [
         (flipped.clone(), "offset 15: the checksum does not match; restore it from a backup, or"),
-        (sound[..12].to_vec(), "offset 12: it ends too early; restore it from a backup"),
+        (
+            sound[..12].to_vec(),
+            "offset 12: it ends too early, in the key 'a' of database 0; restore it",
+        ),
         (Vec::new(), "offset 0: it ends too early"),
         (b"nonsense and more".to_vec(), "offset 0: this is no RDB file"),
         (file(&[b"\xfe\x10\x00\x01a\x01v"]), "offset 9: there is no database 16; set databases"),

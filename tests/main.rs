@@ -42,3 +42,4 @@ mod snapshots;
 mod supervision;
 mod support;
 mod tidy;
+mod tools;

@@ -172,6 +172,76 @@ fn deadlines_of_fields_are_written_for_valkey() {
     }
 }
 
+/// With `rdb-version 12` they make it one of Redis 7.4, in small hashes and in those that are
+/// written in pieces, and a payload as well.
+#[test]
+fn deadlines_of_fields_are_written_for_redis() {
+    let server = options(2).with("rdb-version 12").start();
+    let mut client = server.client();
+    let wrong = client.line("CONFIG SET rdb-version 11").error().unwrap_or_default().to_owned();
+    assert!(wrong.ends_with("argument(s) must be one of the following: 10, 12"), "{wrong}");
+    client.line("HSETEX hash EX 1000 FIELDS 2 a 1 b 2");
+    client.line("HSET hash plain 3");
+    for number in 0..100 {
+        let fields: String = (0..50).map(|at| format!(" f{} {number}", number * 50 + at)).collect();
+        client.line(&format!("HSETEX large EX {} FIELDS 50{fields}", 1_000 + number));
+    }
+    assert!(client.line("SAVE").is_ok());
+    let file = fs::read(server.path("dump.rdb")).unwrap();
+    assert!(file.starts_with(b"REDIS0012"));
+    let Some(peer) = peer_with(Oracle::Redis8, &file) else { return };
+    let mut theirs = peer.client();
+    let payload = client.line("DUMP hash");
+    let payload = payload.bytes().expect("there is one");
+    assert!(theirs.call(&[&b"RESTORE"[..], b"restored", b"0", payload]).is_ok());
+    for (own, their) in [
+        ("HMGET hash a b plain", "HMGET hash a b plain"),
+        ("HPEXPIRETIME hash FIELDS 3 a b plain", "HPEXPIRETIME hash FIELDS 3 a b plain"),
+        ("HPEXPIRETIME hash FIELDS 3 a b plain", "HPEXPIRETIME restored FIELDS 3 a b plain"),
+        ("HPEXPIRETIME large FIELDS 2 f0 f4999", "HPEXPIRETIME large FIELDS 2 f0 f4999"),
+        ("HMGET large f0 f4999", "HMGET large f0 f4999"),
+        ("HLEN large", "HLEN large"),
+    ] {
+        let (ours, theirs) = (client.line(own), theirs.line(their));
+        assert_eq!(format!("{ours:?}"), format!("{theirs:?}"), "{own}");
+    }
+}
+
+/// CONFIG SET says where snapshots go, where that is permitted.
+#[test]
+fn snapshots_go_where_they_are_sent() {
+    let server = options(2).with("enable-protected-configs local").start();
+    let mut client = server.client();
+    fs::create_dir(server.path("other")).unwrap();
+    fs::write(server.path("file"), "").unwrap();
+    let mut said = |words: &[&str]| {
+        let reply = client.call(&[&["CONFIG"], words].concat());
+        reply.error().map_or_else(|| reply.printed(), str::to_owned)
+    };
+    let failed = |name: &str, why: &str| {
+        format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {why}")
+    };
+    assert_eq!(said(&["SET", "dir", "none"]), failed("dir", "No such file or directory"));
+    assert_eq!(said(&["SET", "dir", "file"]), failed("dir", "Not a directory"));
+    let path = "dbfilename can't be a path, just a filename";
+    assert_eq!(said(&["SET", "dbfilename", "a/b"]), failed("dbfilename", path));
+    assert!(said(&["SET", "dir", "other", "dbfilename", "my.rdb"]).contains("OK"));
+    let whole = fs::canonicalize(server.path("other")).unwrap();
+    assert!(said(&["GET", "dir"]).contains(whole.to_str().unwrap()));
+    said(&["SET", "appendonly", "yes"]);
+    assert!(server.path("other/appendonlydir").exists());
+    let why = "the append only file is there, set appendonly to no first";
+    assert_eq!(said(&["SET", "dir", ".."]), failed("dir", why));
+    said(&["SET", "appendonly", "no"]);
+    let mut client = server.client();
+    client.line("SET a 1");
+    assert!(client.line("SAVE").is_ok());
+    assert!(server.path("other/my.rdb").exists() && !server.path("dump.rdb").exists());
+    assert!(client.line("CONFIG SET dir ..").is_ok());
+    assert!(client.line("SAVE").is_ok());
+    assert!(server.path("my.rdb").exists());
+}
+
 #[test]
 fn what_is_asked_of_snapshots_is_answered_as_by_valkey() {
     let server = options(2).start();

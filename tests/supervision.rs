@@ -210,7 +210,7 @@ fn panic_aof_writer_rounds(shards: usize) {
                 let Ok(mut client) = Client::connect(server.port) else { return false };
                 let reply = client.try_call(&["SET", "probe:0", "x"]);
                 let is_healed =
-                    server.log().matches("The AOF can be written again").count() > round;
+                    server.log().matches("The AOF can be written again").count() as u64 > round;
                 is_healed && reply.is_ok_and(|reply| reply.error().is_none())
             });
         });

@@ -43,4 +43,5 @@ pub mod shared;
 pub mod snapshot;
 pub mod supervise;
 pub mod thread;
+pub mod tools;
 pub mod watched;

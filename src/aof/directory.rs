@@ -139,6 +139,10 @@ impl Directory {
                 return Err(AofError::Name { setting, value: value.clone() });
             }
         }
+        if !manifest::takes_names_of(&place.appendfilename) {
+            let (setting, value) = ("appendfilename", place.appendfilename.clone());
+            return Err(AofError::LongName { setting, value });
+        }
         let path = place.folder();
         match system.create_directory(&path) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
@@ -153,7 +157,7 @@ impl Directory {
         };
         // Who made what is there may have ended before it was durable.
         directory.sync(&directory.path)?;
-        if let Some(manifest) = directory.read_manifest(&directory.manifest_path())? {
+        if let Some(manifest) = read_manifest(&*directory.system, &directory.manifest_path())? {
             directory.manifest = manifest;
             directory.origin = Origin::Found;
         }
@@ -259,14 +263,14 @@ impl Directory {
         if self.length(&temporary)?.is_none() {
             return Ok(());
         }
-        let planned = match self.read_manifest(&temporary) {
+        let planned = match read_manifest(&*self.system, &temporary) {
             // It was not written to its end, so nothing was done by it.
             Err(AofError::Manifest { .. } | AofError::ManifestSize { .. }) => None,
             read => read?,
         };
         let planned = planned.unwrap_or_default();
         // The manifest on disk is what counts: a call that failed may have been carried out.
-        let listed = self.read_manifest(&self.manifest_path())?.unwrap_or_default();
+        let listed = read_manifest(&*self.system, &self.manifest_path())?.unwrap_or_default();
         let has_new_base = planned.base.as_ref().is_some_and(|base| !listed.names(&base.name));
         for file in planned.base.iter().chain(&planned.increments) {
             let path = self.path.join(&file.name);
@@ -283,7 +287,7 @@ impl Directory {
 
     fn read_again(&mut self) -> Result<(), AofError> {
         self.undo_change()?;
-        self.manifest = self.read_manifest(&self.manifest_path())?.unwrap_or_default();
+        self.manifest = read_manifest(&*self.system, &self.manifest_path())?.unwrap_or_default();
         Ok(())
     }
 
@@ -299,19 +303,6 @@ impl Directory {
         let mut head = Vec::new();
         file.take(16).read_to_end(&mut head).map_err(AofError::io("read", path))?;
         Ok(rdb::opens_file(&head))
-    }
-
-    fn read_manifest(&self, path: &Path) -> Result<Option<Manifest>, AofError> {
-        let opened = self.system.read(path).map_err(AofError::io("open", path))?;
-        let Some(file) = opened else { return Ok(None) };
-        let mut bytes = Vec::new();
-        let read = file.take(MANIFEST_BYTES_MAX + 1).read_to_end(&mut bytes);
-        read.map_err(AofError::io("read", path))?;
-        let (path, length) = (path.to_owned(), bytes.len() as u64);
-        if length > MANIFEST_BYTES_MAX {
-            return Err(AofError::ManifestSize { path, length });
-        }
-        Manifest::parse(&bytes).map(Some).map_err(|error| AofError::Manifest { path, error })
     }
 
     /// Without a manifest, files with records must not be passed over in silence.
@@ -476,6 +467,23 @@ impl Directory {
     fn sync(&self, path: &Path) -> Result<(), AofError> {
         self.system.sync_directory(path).map_err(AofError::io("fsync", path))
     }
+}
+
+/// Reads a manifest, if there is one of that name.
+///
+/// # Errors
+/// It cannot be read, or is none.
+pub fn read_manifest(system: &dyn FileSystem, path: &Path) -> Result<Option<Manifest>, AofError> {
+    let opened = system.read(path).map_err(AofError::io("open", path))?;
+    let Some(file) = opened else { return Ok(None) };
+    let mut bytes = Vec::new();
+    let read = file.take(MANIFEST_BYTES_MAX + 1).read_to_end(&mut bytes);
+    read.map_err(AofError::io("read", path))?;
+    let (path, length) = (path.to_owned(), bytes.len() as u64);
+    if length > MANIFEST_BYTES_MAX {
+        return Err(AofError::ManifestSize { path, length });
+    }
+    Manifest::parse(&bytes).map(Some).map_err(|error| AofError::Manifest { path, error })
 }
 
 #[cfg(test)]

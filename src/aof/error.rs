@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use crate::aof::load::Torn;
 use crate::aof::manifest::ManifestError;
 use crate::aof::scan::Damage;
 use crate::aof::storage::Fault;
@@ -56,6 +57,14 @@ pub enum AofError {
         /// Its value.
         value: String,
     },
+    /// A name is too long for a line of the manifest.
+    #[error("{setting} is too long for the lines of a manifest: {value:?}")]
+    LongName {
+        /// The setting.
+        setting: &'static str,
+        /// Its value.
+        value: String,
+    },
     /// A listed file is not there.
     #[error(
         "{} is listed in {}: No such file or directory; restore it from a backup, or take its line \
@@ -79,22 +88,28 @@ pub enum AofError {
         stray: PathBuf,
     },
     /// An RDB file, or the RDB part of a file, that cannot be loaded.
-    #[error("{}: {error}; {}", path.display(), error.fault.remedy())]
+    #[error("{}: {error}{}; {}", path.display(), inside(key), error.fault.remedy())]
     Rdb {
         /// The file.
         path: PathBuf,
+        /// The key that was being read, with its database, if it was one.
+        key: Option<(u32, Vec<u8>)>,
         /// Place and reason.
         error: RdbError,
     },
     /// Damage before the end.
     #[error(
-        "Bad file format reading the append only file {}: damaged at {damage}; make a backup, then \
-         run: redis-check-aof --fix {} (it drops everything from there on)", path.display(),
-        path.display()
+        "Bad file format reading the append only file {}: damaged at {damage}{}; make a backup, \
+         then run: troupe check --fix {} (it drops everything from offset {valid_up_to} on)",
+        path.display(), of(record), path.display()
     )]
     Damaged {
         /// The file.
         path: PathBuf,
+        /// Where the last whole unit before it ends.
+        valid_up_to: u64,
+        /// The first words of the record that is damaged, as far as they could be read.
+        record: String,
         /// Place and reason.
         damage: Damage,
     },
@@ -112,18 +127,27 @@ pub enum AofError {
     },
     /// The last file is torn, and `aof-load-truncated` forbids to cut it.
     #[error(
-        "Unexpected end of file reading the append only file {}: {dropped} bytes from offset \
-         {valid_up_to} on are an unfinished record; set aof-load-truncated to yes to cut them off, \
-         or make a backup and run: redis-check-aof --fix {}", path.display(), path.display()
+        "Unexpected end of file reading the append only file {}: {} bytes from offset {} on are an \
+         unfinished record{}; set aof-load-truncated to yes to cut them off, or make a backup and \
+         run: troupe check --fix {}", .0.path.display(), .0.dropped, .0.valid_up_to,
+        of(&.0.record), .0.path.display()
     )]
-    TornRefused {
-        /// The file.
-        path: PathBuf,
-        /// Where the last whole unit ends.
-        valid_up_to: u64,
-        /// Bytes behind it.
-        dropped: u64,
-    },
+    TornRefused(Torn),
+}
+
+/// How much of the name of a key is shown, in bytes.
+const SHOWN_MAX: usize = 128;
+
+/// Says which record it is.
+fn of(record: &str) -> String {
+    if record.is_empty() { String::new() } else { format!(", in the record {record}") }
+}
+
+/// Says in which key it is.
+fn inside(key: &Option<(u32, Vec<u8>)>) -> String {
+    let Some((db, name)) = key else { return String::new() };
+    let shown = name.get(..SHOWN_MAX).unwrap_or(name).escape_ascii();
+    format!(", in the key '{shown}' of database {db}")
 }
 
 /// What could not be tidied up, and waits for the next time. Nothing depends on it.
@@ -139,7 +163,7 @@ pub enum Leftover {
 
 impl AofError {
     /// For `map_err`: names the call and the path.
-    pub(super) fn io(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn io(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { operation, path, source }
     }

@@ -20,10 +20,15 @@ use crate::aof::error::AofError;
 use crate::aof::record::Block;
 use crate::aof::scan::{End, Scanner};
 use crate::filesystem::FileSystem;
-use crate::rdb::{self, Cutter, Piece, RawKeys, Rules};
+use crate::rdb::{self, Cutter, Dialect, Piece, RawKeys, Rules};
 
 /// Bytes of one read.
 const READ_BYTES: usize = 1024 * 1024;
+
+/// Fields about an RDB file as a whole that are kept, and bytes that are kept of each. Servers
+/// write about ten short ones.
+const FIELDS_MAX: usize = 64;
+const FIELD_BYTES_MAX: usize = 256;
 
 /// Bytes by which an RDB file is known.
 const WORD_BYTES: u64 = 9;
@@ -59,6 +64,10 @@ pub struct Read {
     pub bytes: u64,
     /// The end of the last file, if it is torn.
     pub torn: Option<Torn>,
+    /// The format of the last RDB file.
+    pub dialect: Option<Dialect>,
+    /// What RDB files say of themselves, the first of it: names, and what is said.
+    pub fields: Vec<(Vec<u8>, Vec<u8>)>,
     /// Sources of libraries of functions.
     pub functions: Vec<Vec<u8>>,
     /// Types of modules that have left data about no key. Nothing of those is kept.
@@ -74,6 +83,8 @@ pub struct Torn {
     pub valid_up_to: u64,
     /// Bytes behind it.
     pub dropped: u64,
+    /// The first words of the record that is not finished, as far as they are there.
+    pub record: String,
 }
 
 /// Reads files. Its calls block.
@@ -169,6 +180,11 @@ impl Reader {
         self.behind + self.open.as_ref().map_or(0, |open| open.length)
     }
 
+    /// Sources of libraries of functions that were read since the last question.
+    pub fn take_functions(&mut self) -> Vec<Vec<u8>> {
+        std::mem::take(&mut self.read.functions)
+    }
+
     /// What was read; the end of a torn file is known when all was.
     pub fn end(self) -> Read {
         self.read
@@ -225,12 +241,22 @@ impl Open {
             let path = &self.listed.path;
             match &mut self.stage {
                 Stage::Rdb(cutter) => {
-                    let piece = cutter.next_piece(more);
-                    let damaged = |error| AofError::Rdb { path: path.clone(), error };
-                    match piece.map_err(damaged)? {
+                    let piece = cutter.next_piece(more).map_err(|error| {
+                        let key = cutter.key_at_fault();
+                        AofError::Rdb { path: path.clone(), key, error }
+                    });
+                    total.dialect = cutter.dialect().or(total.dialect);
+                    match piece? {
                         Some(Piece::Keys(raw)) => {
                             total.keys += raw.keys.len() as u64;
                             return Ok(Some(Content::Keys(raw)));
+                        }
+                        Some(Piece::Field(mut name, mut said)) => {
+                            if total.fields.len() < FIELDS_MAX {
+                                name.truncate(FIELD_BYTES_MAX);
+                                said.truncate(FIELD_BYTES_MAX);
+                                total.fields.push((name, said));
+                            }
                         }
                         Some(Piece::Function(source)) => total.functions.push(source),
                         Some(Piece::Module(name)) => drop(total.modules.insert(name)),
@@ -239,9 +265,11 @@ impl Open {
                     }
                 }
                 Stage::Records(scanner) => {
-                    let damaged = |damage| AofError::Damaged { path: path.clone(), damage };
-                    let block = scanner.next_block().map_err(damaged)?;
-                    if let Some(block) = block {
+                    let block = scanner.next_block().map_err(|damage| {
+                        let (valid_up_to, record) = (scanner.position(), scanner.open_record());
+                        AofError::Damaged { path: path.clone(), valid_up_to, record, damage }
+                    });
+                    if let Some(block) = block? {
                         total.records += block.records.len() as u64;
                         return Ok(Some(Content::Records(block)));
                     }
@@ -291,12 +319,14 @@ impl Open {
             total.bytes += length;
             return Ok(());
         };
+        let (valid_up_to, record) = (scanner.position(), scanner.open_record());
         match scanner.finish() {
-            Err(damage) => return Err(AofError::Damaged { path, damage }),
+            Err(damage) => return Err(AofError::Damaged { path, valid_up_to, record, damage }),
             Ok(End::Clean) => total.bytes += length,
             Ok(End::TornTail { valid_up_to }) if is_last => {
                 total.bytes += valid_up_to;
-                total.torn = Some(Torn { path, valid_up_to, dropped: length - valid_up_to });
+                let dropped = length - valid_up_to;
+                total.torn = Some(Torn { path, valid_up_to, dropped, record });
             }
             Ok(End::TornTail { valid_up_to }) => {
                 return Err(AofError::TornInside { path, valid_up_to });
@@ -309,10 +339,9 @@ impl Open {
 impl Torn {
     /// Cuts the tail off, or refuses, as `aof-load-truncated` says. That it is cut is for the log.
     pub fn mend(&self, system: &dyn FileSystem, aof_load_truncated: bool) -> Result<(), AofError> {
-        let Self { path, valid_up_to, dropped } = self;
+        let Self { path, valid_up_to, .. } = self;
         if !aof_load_truncated {
-            let (path, valid_up_to, dropped) = (path.clone(), *valid_up_to, *dropped);
-            return Err(AofError::TornRefused { path, valid_up_to, dropped });
+            return Err(AofError::TornRefused(self.clone()));
         }
         let mut file = system.open(path).map_err(AofError::io("open", path))?;
         file.cut(*valid_up_to).map_err(AofError::io("truncate", path))?;

@@ -3,7 +3,8 @@
 //! A line is `file <name> seq <n> type b|i|h`, followed by any number of further key/value pairs,
 //! which are read over (Redis 8 adds `startoffset`). Lines that open with `#` are comments.
 //! Invariants of a `Manifest`: at most one base, the sequence numbers of the increments ascend, no
-//! name is a path. What does not hold them is refused with its line and what to do about it.
+//! name is a path, each fits its line. What does not hold them is refused with its line and what to
+//! do about it.
 //!
 //! Further pairs are not kept: none of those known so far means anything to this server.
 
@@ -15,6 +16,9 @@ use crate::base::quotes::unquote;
 
 /// Longest line that is read, in bytes, as in Redis.
 pub const LINE_BYTES_MAX: usize = 1024;
+/// Longest name in a manifest, in bytes as it is written: quotes make one of control characters up
+/// to four times as long. Its line has room for all else, so what is written can be read.
+const NAME_BYTES_MAX: usize = LINE_BYTES_MAX - "file  seq 9223372036854775807 type b".len();
 /// Largest manifest that is read, in bytes: some ten thousand files.
 pub const MANIFEST_BYTES_MAX: u64 = 1024 * 1024;
 
@@ -76,6 +80,9 @@ pub enum Fault {
     /// The name is empty or leads out of the directory.
     #[error("File can't be a path, just a filename")]
     Name,
+    /// Over `NAME_BYTES_MAX`.
+    #[error("the name is over {NAME_BYTES_MAX} bytes as it is written in a manifest")]
+    LongName,
     /// The sequence number is not a positive number.
     #[error("seq must be a number from 1")]
     Seq,
@@ -216,9 +223,17 @@ pub fn is_journal_name(appendfilename: &str, name: &str) -> bool {
     checked_seq(seq).is_ok() && matches!(kind, "base.rdb" | "base.aof" | "incr.aof")
 }
 
+/// Whether the files of a journal of this `appendfilename` have names that a manifest can hold.
+pub fn takes_names_of(appendfilename: &str) -> bool {
+    checked_name(&format!("{appendfilename}.{}.base.aof", i64::MAX)).is_ok()
+}
+
 fn checked_name(name: &str) -> Result<String, Fault> {
     if name.is_empty() || name == "." || name == ".." || name.contains(['/', '\0']) {
         return Err(Fault::Name);
+    }
+    if quote(name).len() > NAME_BYTES_MAX {
+        return Err(Fault::LongName);
     }
     Ok(name.to_owned())
 }
@@ -323,6 +338,25 @@ mod tests {
         }
         let single = Manifest::parse(br"file 'it\'s' seq 1 type i").unwrap();
         assert_eq!(single.increments[0].name, "it's");
+    }
+
+    /// The longest names of control characters that are taken are read back, and longer ones are
+    /// not taken.
+    #[test]
+    fn a_name_that_is_read_can_be_written() {
+        let taken = |length: usize| {
+            let line = format!("file '{}' seq {} type h", "\x01".repeat(length), i64::MAX);
+            let read = Manifest::parse(line.as_bytes());
+            if let Ok(manifest) = &read {
+                assert_eq!(Manifest::parse(manifest.format().as_bytes()), Ok(manifest.clone()));
+            }
+            read.map(drop).map_err(|error| error.fault)
+        };
+        let longest = (1..900).take_while(|length| taken(*length).is_ok()).count();
+        assert_eq!(longest, (NAME_BYTES_MAX - 2) / 4);
+        assert_eq!(taken(900), Err(Fault::LongName));
+        assert!(takes_names_of("appendonly.aof") && takes_names_of(&"a".repeat(255)));
+        assert!(!takes_names_of(&"\x01".repeat(245)));
     }
 
     #[test]

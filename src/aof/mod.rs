@@ -3,6 +3,7 @@
 //!
 //! - `manifest`: which files make up the journal, in which order.
 //! - `directory`: how that list changes without a gap: a journal begins, goes on or is adopted.
+//! - `find`: what somebody means by a path, without the settings of a server.
 //! - `increment`: the file that is written.
 //! - `error`: what can go wrong with the files.
 //! - `record`, `scan`: bytes of an increment -> whole records, or where and why they end.
@@ -19,6 +20,7 @@
 pub mod change;
 pub mod directory;
 pub mod error;
+pub mod find;
 pub mod increment;
 pub mod journal;
 pub mod load;

@@ -31,6 +31,9 @@ pub const ARGS_MAX: u32 = 16 * 1024 * 1024;
 const ANNOTATION_BYTES_MAX: usize = 1024;
 /// Longest line of a length: sign, ten digits, line end.
 const LENGTH_LINE_BYTES_MAX: usize = 13;
+/// Words of a damaged record that are shown, mostly a command and its key, and bytes of each.
+const WORDS_SHOWN: usize = 2;
+const WORD_SHOWN_MAX: usize = 64;
 /// Records in one block, so that one read of tiny records does not make a huge one.
 const BLOCK_RECORDS_MAX: usize = 16 * 1024;
 
@@ -109,6 +112,8 @@ pub struct Scanner {
     /// Units, records and arguments found; those past the last whole unit are still open.
     found: Found,
     damage: Option<Damage>,
+    /// The first words of the damaged record.
+    damaged: String,
     /// The damage is a zero byte, and all since are zero too.
     only_zeros: bool,
     unit_bytes_max: u64,
@@ -160,6 +165,7 @@ impl Scanner {
             group: None,
             found: Found::default(),
             damage: None,
+            damaged: String::new(),
             only_zeros: false,
             unit_bytes_max: unit_bytes_max.min(UNIT_BYTES_MAX),
         }
@@ -213,6 +219,20 @@ impl Scanner {
         self.offset + self.unit_start() as u64
     }
 
+    /// The first words of the record that is not whole, or is damaged, as far as they were read.
+    pub fn open_record(&self) -> String {
+        if self.damage.is_some() {
+            return self.damaged.clone();
+        }
+        let spans = self.found.spans.get(self.partial.first_span..).unwrap_or_default();
+        let spans = if self.partial.args_left > 0 { spans } else { &[] };
+        let shown = |span: &Span| {
+            let word = span.of(&self.buffer);
+            word.get(..WORD_SHOWN_MAX).unwrap_or(word).escape_ascii().to_string()
+        };
+        spans.iter().take(WORDS_SHOWN).map(shown).collect::<Vec<_>>().join(" ")
+    }
+
     /// Where the open unit starts in the buffer; if there is none, where the next one will.
     fn unit_start(&self) -> usize {
         match (self.group, self.partial.args_left) {
@@ -228,6 +248,7 @@ impl Scanner {
 
     /// Ends the reading: what is open is forgotten, what is whole can still be given back.
     fn note_damage(&mut self, at: usize, why: Why) {
+        self.damaged = self.open_record();
         self.damage = Some(self.damage_at(at, why));
         self.only_zeros = is_zero(&self.buffer[at..]);
         self.at = self.unit_start().min(at);

@@ -21,22 +21,21 @@ pub struct Moment {
     pub form: Form,
     /// A journal goes on with another increment here, and has the snapshot for its base.
     pub is_base: bool,
-}
-
-impl Moment {
-    /// That of a snapshot that is a file of its own.
-    pub fn of_file(number: u32, compresses: bool) -> Moment {
-        Moment { number, form: Form::Rdb { compresses }, is_base: false }
-    }
+    /// Bytes on their way to the file with which a shard's commands stop that would have more
+    /// saved.
+    pub copies_max: usize,
 }
 
 /// As what keys are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// As RDB; values are compressed where that makes them shorter, or not.
+    /// As RDB.
     Rdb {
-        /// They are.
+        /// Values are compressed where that makes them shorter.
         compresses: bool,
+        /// The version of Redis whose format deadlines of fields are written in, where Redis had
+        /// one.
+        version: u32,
     },
     /// As the commands that make them.
     Commands,
@@ -144,6 +143,8 @@ pub struct Saving {
     pub(crate) format: Box<dyn Format>,
     /// Values that take more bytes than this are written piece by piece.
     pub(crate) large: usize,
+    /// Bytes on their way to the file with which commands stop that would have more saved.
+    pub(crate) copies_max: usize,
     pieces: Pieces,
     /// Bytes in `pieces`.
     len: usize,
@@ -158,12 +159,18 @@ pub struct Saving {
 
 impl Saving {
     /// Nothing is written yet. No other shard gives spools numbers from `spool` on.
-    pub(crate) fn new(number: u32, format: Box<dyn Format>, spool: u64) -> Saving {
+    pub(crate) fn new(
+        number: u32,
+        format: Box<dyn Format>,
+        spool: u64,
+        copies_max: usize,
+    ) -> Saving {
         let pieces = Pieces { number, ..Pieces::default() };
         Saving {
             number,
             format,
             large: LARGE,
+            copies_max,
             pieces,
             len: 0,
             taken: 0,

@@ -69,6 +69,8 @@ pub struct RawKey {
 pub enum Piece {
     /// Some keys.
     Keys(RawKeys),
+    /// What the file says of itself as a whole: a name, and what is said.
+    Field(Vec<u8>, Vec<u8>),
     /// The source of a library of functions.
     Function(Vec<u8>),
     /// Data of a module that are about no key. They were read over.
@@ -87,7 +89,7 @@ pub struct Cutter {
     /// With fewer bytes in the buffer than this the next record is not tried again.
     enough: usize,
     /// What comes behind the keys that were given last.
-    next: Option<Piece>,
+    next: Option<Result<Piece, RdbError>>,
     expired: u64,
 }
 
@@ -105,6 +107,11 @@ impl RawKeys {
     /// The name of a key; nothing where it cannot be read.
     pub fn name_of(&self, key: &RawKey) -> Vec<u8> {
         decoder::read_name(self.bytes_of(key), self.dialect).unwrap_or_default().into_owned()
+    }
+
+    /// How long the record of a key is, in bytes, with what is said beside it.
+    pub fn len_of(&self, key: &RawKey) -> usize {
+        self.bytes_of(key).len()
     }
 
     fn bytes_of(&self, key: &RawKey) -> &[u8] {
@@ -143,10 +150,10 @@ impl Cutter {
     /// The next piece; none when more bytes are needed. `more` others are still to come, or fewer.
     ///
     /// # Errors
-    /// [`RdbError`]. Nothing more can be read then.
+    /// [`RdbError`], behind the keys before it. Nothing more can be read then.
     pub fn next_piece(&mut self, more: u64) -> Result<Option<Piece>, RdbError> {
         if let Some(next) = self.next.take() {
-            return Ok(Some(next));
+            return next.map(Some);
         }
         if self.buffer.len() < self.enough && more > 0 {
             return Ok(None);
@@ -162,7 +169,11 @@ impl Cutter {
                 break None;
             }
             let (start, ahead) = (at, self.decoder);
-            let Some((record, len)) = self.decoder.next(&self.buffer[at..], more)? else {
+            let next = match self.decoder.next(&self.buffer[at..], more) {
+                Ok(next) => next,
+                Err(error) => break Some(Err(error)),
+            };
+            let Some((record, len)) = next else {
                 if let Some((start, decoder)) = last {
                     (at, self.decoder) = (start, decoder);
                     keys.pop();
@@ -186,19 +197,37 @@ impl Cutter {
                 }
                 Record::Database(number) => {
                     let db = u32::try_from(number).ok().filter(|db| *db < self.rules.databases);
-                    self.db = db.ok_or(Fault::Database(number).at(offset + start))?;
+                    let Some(db) = db else {
+                        at = start;
+                        break Some(Err(Fault::Database(number).at(offset + start)));
+                    };
+                    self.db = db;
                 }
-                Record::Function(source) => break Some(Piece::Function(source.into_owned())),
-                Record::Module(name) => break Some(Piece::Module(name)),
-                Record::End => break Some(Piece::End),
-                Record::Head(_) | Record::Aux(..) | Record::Sizes(..) | Record::Slots => {}
+                Record::Aux(name, value) => {
+                    break Some(Ok(Piece::Field(name.into_owned(), value.into_owned())));
+                }
+                Record::Function(source) => break Some(Ok(Piece::Function(source.into_owned()))),
+                Record::Module(name) => break Some(Ok(Piece::Module(name))),
+                Record::End => break Some(Ok(Piece::End)),
+                Record::Head(_) | Record::Sizes(..) | Record::Slots => {}
             }
         };
         let bytes = self.buffer.split_to(at).freeze();
         let dialect = self.decoder.dialect().filter(|_| !keys.is_empty());
-        let Some(dialect) = dialect else { return Ok(piece) };
+        let Some(dialect) = dialect else { return piece.transpose() };
         self.next = piece;
         Ok(Some(Piece::Keys(RawKeys { bytes, offset, dialect, keys })))
+    }
+
+    /// The format of the file, once that is read.
+    pub fn dialect(&self) -> Option<Dialect> {
+        self.decoder.dialect()
+    }
+
+    /// Behind an error: the key that was being read, with its database, if it was one.
+    pub fn key_at_fault(&self) -> Option<(u32, Vec<u8>)> {
+        let name = decoder::read_name(&self.buffer, self.decoder.dialect()?).ok()?;
+        Some((self.db, name.into_owned()))
     }
 
     /// How many keys were left out because they had expired.
@@ -222,29 +251,19 @@ mod tests {
     use super::*;
     use crate::keyspace::entry::{Entry, NewValue};
     use crate::keyspace::saving::Format as _;
-    use crate::rdb::decoder::END;
-    use crate::rdb::encoder::{Checksum, Records, head, put_aux, put_end, put_sizes};
-    use crate::rdb::payload::tests::{FOREIGN, unhex};
-    use crate::rdb::samples::{KINDS, contents, entry, forms, hasher, value};
+    use crate::rdb::encoder::{Records, head, put_aux, put_sizes};
+    use crate::rdb::samples::{self, KINDS, contents, entry, forms, hasher, value};
 
     const RULES: Rules = Rules { databases: 16, checks: true, expired_by: None };
 
     /// A database, and what a key of it holds.
     type Said = (u32, Vec<String>);
 
-    /// A file with its end.
-    fn ended(mut file: Vec<u8>) -> Vec<u8> {
-        put_end(&mut file);
-        let mut checksum = Checksum::default();
-        checksum.add(&file);
-        file.extend(checksum.bytes());
-        file
-    }
-
     /// A file with keys of every type in two databases, one of them long, and what is in them.
     fn file() -> (Vec<u8>, Vec<Said>) {
         let mut random = fastrand::Rng::with_seed(1);
-        let (records, mut file) = (Records::new(true), head(Dialect::TIMED).to_vec());
+        let (records, mut file) =
+            (Records::new(true, Dialect::TIMED), head(Dialect::TIMED).to_vec());
         put_aux(&mut file, b"redis-bits", b"64");
         let mut said = Vec::new();
         for db in [0, 5] {
@@ -257,7 +276,7 @@ mod tests {
                 said.push((db, contents(&entry)));
             }
         }
-        (ended(file), said)
+        (samples::ended(file), said)
     }
 
     /// Cuts a file that comes `step` bytes at a time. Returns what it holds, and what is behind it.
@@ -275,6 +294,7 @@ mod tests {
                         said.push((key.db, contents(&entry)));
                     }
                 }
+                Some(Piece::Field(name, _)) => assert_eq!(name, b"redis-bits"),
                 Some(Piece::Function(source)) => said.push((99, vec![format!("{source:?}")])),
                 Some(Piece::Module(name)) => said.push((99, vec![name])),
                 Some(Piece::End) => {
@@ -367,31 +387,24 @@ mod tests {
         assert!(cut(&whole, 3, Rules { checks: false, ..RULES }).is_ok());
     }
 
-    /// About 64 KiB with values of every type of every dialect, each with its own name; their
-    /// checksums are not looked at. The first is as we write it, the others as other servers do.
-    fn files() -> Vec<Vec<u8>> {
-        let mut random = fastrand::Rng::with_seed(4);
-        let (records, mut file) = (Records::new(true), head(Dialect::TIMED).to_vec());
-        for round in 0.. {
-            let object = value(round % KINDS, [3, 30, 200][usize::from(round) % 3], &mut random);
-            let name = format!("key:{round}").into_bytes();
-            let entry = Entry::new(&name, NewValue::Object(object), Some(Millis(1 << 42)), 0);
-            records.key(&mut file, &entry);
-            if file.len() > 64 << 10 {
-                break;
-            }
-        }
-        let mut files = vec![ended(file)];
-        for (number, (hex, version, _)) in FOREIGN.iter().enumerate() {
-            let word = if *version < 80 { "REDIS0" } else { "VALKEY" };
-            let mut file = format!("{word}{version:03}").into_bytes();
-            let value = unhex(hex);
-            file.extend([value[0], 1, number as u8]);
-            file.extend(&value[1..]);
-            file.extend([END, 0, 0, 0, 0, 0, 0, 0, 0]);
-            files.push(file);
-        }
-        files
+    /// What comes before the damage is there, and the key that is damaged is known by its name.
+    #[test]
+    fn keys_before_damage_come_first_and_the_key_in_it_is_named() {
+        let file = b"REDIS0010\xfe\x02\x00\x01k\x01v\x02\x03set\x02\x01a";
+        let mut cutter = Cutter::new(RULES);
+        cutter.feed(file);
+        assert!(matches!(cutter.next_piece(0), Ok(Some(Piece::Keys(raw))) if raw.keys.len() == 1));
+        let error = cutter.next_piece(0).expect_err("it is cut short");
+        assert_eq!(error.fault, Fault::Truncated);
+        assert_eq!(cutter.key_at_fault(), Some((2, b"set".to_vec())));
+        let mut cutter = Cutter::new(RULES);
+        cutter.feed(b"REDIS0010\xff\0\0\0\0\0\0\0\x01");
+        assert_eq!(cutter.next_piece(0).expect_err("it is wrong").fault, Fault::Checksum);
+        assert_eq!(cutter.key_at_fault(), None);
+        let mut cutter = Cutter::new(Rules { databases: 5, ..RULES });
+        cutter.feed(b"REDIS0010\xfe\x05\x00\x01k\x01v");
+        assert_eq!(cutter.next_piece(0).expect_err("it is wrong").fault, Fault::Database(5));
+        assert_eq!(cutter.key_at_fault(), None, "the key behind it is not to blame");
     }
 
     /// Every file is read, or refused inside of it, with any of its bytes changed.
@@ -419,7 +432,7 @@ mod tests {
             }
         };
         let (mut refused, mut taken) = (0, 0);
-        for (number, file) in files().iter().enumerate() {
+        for (number, file) in samples::files().iter().enumerate() {
             assert!(read(file).is_ok_and(|keys| keys > 0), "file {number}");
             let step = if number == 0 { step } else { 1 };
             for at in (0..file.len()).step_by(step) {

@@ -15,6 +15,8 @@
 //! 81       Valkey 9.2                       hashes of paths, which cannot be read here
 //! ```
 
+use std::fmt;
+
 use crate::rdb::error::Fault;
 
 /// The newest version of all that both families have.
@@ -92,22 +94,63 @@ pub(super) enum StreamForm {
 
 /// The bytes that are written.
 pub(super) const STRING: u8 = 0;
+pub(super) const LIST: u8 = 1;
 pub(super) const SET: u8 = 2;
 pub(super) const HASH: u8 = 4;
 pub(super) const ZSET: u8 = 5;
 pub(super) const SET_OF_INTS: u8 = 11;
+pub(super) const STREAM: u8 = 15;
 pub(super) const HASH_LISTPACK: u8 = 16;
 pub(super) const ZSET_LISTPACK: u8 = 17;
 pub(super) const LIST_OF_NODES: u8 = 18;
 pub(super) const STREAM_COUNTED: u8 = 19;
 pub(super) const HASH_OF_VALKEY: u8 = 22;
+pub(super) const HASH_OF_REDIS: u8 = 24;
+
+impl Family {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Family::Redis => "Redis",
+            Family::Valkey => "Valkey",
+        }
+    }
+}
+
+impl fmt::Display for Dialect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} version {}", self.family.name(), self.version)
+    }
+}
 
 impl Dialect {
     /// What this server writes, and all that it compares with can read.
     pub const COMMON: Dialect = Dialect { family: Family::Redis, version: 10 };
 
-    /// The first that has a place for deadlines of fields, of those that servers of today read.
+    /// The first of Valkey that has a place for deadlines of fields.
     pub const TIMED: Dialect = Dialect { family: Family::Valkey, version: VALKEY_MIN };
+
+    /// The first of Redis that has one.
+    pub const REDIS_TIMED: Dialect = Dialect { family: Family::Redis, version: COMMON_MAX + 1 };
+
+    /// What Redis 5.0 and 6 write and read.
+    pub const BEFORE_LISTPACKS: Dialect = Dialect { family: Family::Redis, version: 9 };
+
+    /// Whether it has a place for deadlines of fields.
+    pub fn is_timed(self) -> bool {
+        self.version > COMMON_MAX
+    }
+
+    /// Whether it has what came with Redis 7.0: functions, listpacks, counts of a stream.
+    pub fn is_of_redis_7(self) -> bool {
+        self.version >= Dialect::COMMON.version
+    }
+
+    /// In which deadlines of fields are written, where `rdb-version` is this one.
+    pub fn timed(rdb_version: u32) -> Dialect {
+        let is_late = rdb_version > COMMON_MAX;
+        if is_late { Dialect::REDIS_TIMED } else { Dialect::TIMED }
+    }
 
     /// The format of a file whose first word is that of `family`.
     ///
@@ -135,7 +178,7 @@ impl Dialect {
         let is_common = self.version <= COMMON_MAX;
         Ok(match (byte, self.family) {
             (STRING, _) => Kind::String,
-            (1, _) => Kind::List,
+            (LIST, _) => Kind::List,
             (SET, _) => Kind::Set,
             (3, _) => Kind::ZsetOfTexts,
             (HASH, _) => Kind::Hash,
@@ -148,7 +191,7 @@ impl Dialect {
             (12, _) => Kind::ZsetZiplist,
             (13, _) => Kind::HashZiplist,
             (14, _) => Kind::ListOfZiplists,
-            (15, _) => Kind::Stream(StreamForm::First),
+            (STREAM, _) => Kind::Stream(StreamForm::First),
             (HASH_LISTPACK, _) => Kind::HashListpack,
             (ZSET_LISTPACK, _) => Kind::ZsetListpack,
             (LIST_OF_NODES, _) => Kind::ListOfNodes,
@@ -160,7 +203,7 @@ impl Dialect {
             (23, Family::Valkey) => return Err(Fault::Unsupported("a hash of paths (Valkey 9.2)")),
             (22, Family::Redis) => Kind::HashOfRedis { has_least: false },
             (23, Family::Redis) => Kind::HashListpackOfRedis { has_least: false },
-            (24, Family::Redis) => Kind::HashOfRedis { has_least: true },
+            (HASH_OF_REDIS, Family::Redis) => Kind::HashOfRedis { has_least: true },
             (25, Family::Redis) => Kind::HashListpackOfRedis { has_least: true },
             (26, Family::Redis) => {
                 return Err(Fault::Unsupported("a stream with idempotent producers (Redis 8.6)"));

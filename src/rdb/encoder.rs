@@ -79,14 +79,16 @@ impl Checksum {
 pub struct Records {
     /// Strings are compressed where that makes them shorter, but for those of large values.
     pub compresses: bool,
+    /// The format of deadlines of fields, or that of all, where it is older than Redis 7.
+    pub timed: Dialect,
     /// Bytes after which a piece of a large value ends.
     pub piece: usize,
 }
 
 impl Records {
     /// With pieces that are written in well under a millisecond.
-    pub fn new(compresses: bool) -> Records {
-        Records { compresses, piece: PIECE }
+    pub fn new(compresses: bool, timed: Dialect) -> Records {
+        Records { compresses, timed, piece: PIECE }
     }
 }
 
@@ -97,14 +99,14 @@ impl Format for Records {
 
     fn key(&self, out: &mut Vec<u8>, entry: &Entry) {
         put_deadline(out, entry);
-        write::typed(out, Some(entry.key()), entry, self.compresses);
+        write::typed(out, Some(entry.key()), entry, self.compresses, self.timed);
     }
 
     fn piece(&self, out: &mut Vec<u8>, entry: &Entry, from: Point) -> Option<Point> {
         if from == Point::Start {
             put_deadline(out, entry);
         }
-        write::piece(out, entry, from, self.piece)
+        write::piece(out, entry, from, self.piece, self.timed)
     }
 }
 

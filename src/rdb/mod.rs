@@ -44,7 +44,7 @@ pub use encoder::{Checksum, Records, head, put_aux, put_end, put_function, put_s
 pub use error::{Fault, RdbError};
 pub use payload::{PayloadError, dump, restore};
 pub use read::{Forms, Loaded};
-pub use write::NoPlace;
+pub use write::{NoPlace, without_place};
 
 /// A node of a list that is one item, and one that is a listpack.
 const PLAIN_NODE: u64 = 1;

@@ -22,16 +22,16 @@ pub enum PayloadError {
     Value(#[from] RdbError),
 }
 
-/// The payload of a value.
+/// The payload of a value, in the oldest format that has it; deadlines of fields stand in `timed`.
 ///
 /// # Errors
 /// [`NoPlace`] for what has no place in one.
-pub fn dump(entry: &Entry, compresses: bool) -> Result<Vec<u8>, NoPlace> {
+pub fn dump(entry: &Entry, compresses: bool, timed: Dialect) -> Result<Vec<u8>, NoPlace> {
     if let Some(lost) = write::without_place(entry) {
         return Err(lost);
     }
     let mut out = Vec::new();
-    let dialect = write::typed(&mut out, None, entry, compresses);
+    let dialect = write::typed(&mut out, None, entry, compresses, timed);
     seal(&mut out, dialect);
     Ok(out)
 }

@@ -9,6 +9,11 @@ use crate::data::stream::{self, Group, Id, Pending, Stream};
 use crate::data::zset::{self, Zset};
 use crate::keyspace::entry::{Entry, NewValue};
 use crate::keyspace::object::{Object, Typed};
+use crate::keyspace::saving::Format as _;
+use crate::rdb::decoder::END;
+use crate::rdb::dialect::Dialect;
+use crate::rdb::encoder::{Checksum, Records, head, put_end};
+use crate::rdb::payload::tests::{FOREIGN, unhex};
 use crate::rdb::read::Forms;
 
 /// Forms that change with a few elements.
@@ -40,7 +45,7 @@ pub(super) fn string(random: &mut fastrand::Rng) -> Vec<u8> {
 }
 
 /// A value of the type with this number, of [`KINDS`], with about `count` elements.
-pub(super) fn value(kind: u8, count: usize, random: &mut fastrand::Rng) -> Object {
+pub(crate) fn value(kind: u8, count: usize, random: &mut fastrand::Rng) -> Object {
     let hasher = hasher();
     let forms = forms(&hasher);
     match kind {
@@ -94,7 +99,7 @@ pub(super) fn value(kind: u8, count: usize, random: &mut fastrand::Rng) -> Objec
 }
 
 /// Types of [`value`].
-pub(super) const KINDS: u8 = 7;
+pub(crate) const KINDS: u8 = 7;
 
 fn stream(count: usize, random: &mut fastrand::Rng) -> Stream {
     let (mut stream, mut id) = (Stream::default(), Id::new(random.u64(..5), 1));
@@ -127,6 +132,42 @@ fn stream(count: usize, random: &mut fastrand::Rng) -> Stream {
         stream.add_group(format!("group {number}").as_bytes(), group);
     }
     stream
+}
+
+/// A file with its end.
+pub(crate) fn ended(mut file: Vec<u8>) -> Vec<u8> {
+    put_end(&mut file);
+    let mut checksum = Checksum::default();
+    checksum.add(&file);
+    file.extend(checksum.bytes());
+    file
+}
+
+/// About 64 KiB with values of every type of every dialect, each with its own name; their
+/// checksums are not looked at. The first is as we write it, the others as other servers do.
+pub(crate) fn files() -> Vec<Vec<u8>> {
+    let mut random = fastrand::Rng::with_seed(4);
+    let (records, mut file) = (Records::new(true, Dialect::TIMED), head(Dialect::TIMED).to_vec());
+    for round in 0.. {
+        let object = value(round % KINDS, [3, 30, 200][usize::from(round) % 3], &mut random);
+        let name = format!("key:{round}").into_bytes();
+        let entry = Entry::new(&name, NewValue::Object(object), Some(Millis(1 << 42)), 0);
+        records.key(&mut file, &entry);
+        if file.len() > 64 << 10 {
+            break;
+        }
+    }
+    let mut files = vec![ended(file)];
+    for (number, (hex, version, _)) in FOREIGN.iter().enumerate() {
+        let word = if *version < 80 { "REDIS0" } else { "VALKEY" };
+        let mut file = format!("{word}{version:03}").into_bytes();
+        let value = unhex(hex);
+        file.extend([value[0], 1, number as u8]);
+        file.extend(&value[1..]);
+        file.extend([END, 0, 0, 0, 0, 0, 0, 0, 0]);
+        files.push(file);
+    }
+    files
 }
 
 /// All that is in a value but when consumers were active.

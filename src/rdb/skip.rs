@@ -167,9 +167,11 @@ mod tests {
                 }
                 kind => entry(samples::value(kind, count, &mut random)),
             };
-            let mut bytes = Vec::new();
-            let dialect = write::typed(&mut bytes, None, &there, random.bool());
-            check(&bytes, dialect);
+            for timed in [Dialect::TIMED, Dialect::REDIS_TIMED] {
+                let mut bytes = Vec::new();
+                let dialect = write::typed(&mut bytes, None, &there, random.bool(), timed);
+                check(&bytes, dialect);
+            }
         }
         for (hex, version, _) in FOREIGN {
             check(&unhex(hex), Dialect::of_version(*version).expect("it is known"));
@@ -187,7 +189,7 @@ mod tests {
         for kind in 0..KINDS {
             let mut bytes = Vec::new();
             let there = entry(samples::value(kind, 9, &mut random));
-            let dialect = write::typed(&mut bytes, None, &there, true);
+            let dialect = write::typed(&mut bytes, None, &there, true, Dialect::TIMED);
             for at in 0..bytes.len() {
                 for change in [1, 0x80, 0xff, random.u8(1..)] {
                     let mut flipped = bytes.clone();

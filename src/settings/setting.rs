@@ -5,6 +5,7 @@
 //! served. All parts are constants: the table costs nothing at start.
 
 use super::kind::{Kind, Unit};
+use super::special::Special;
 
 /// When a directive may be given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -150,6 +151,15 @@ pub(super) const fn text(name: &'static str, default: &'static str) -> Setting {
 
 pub(super) const fn words(name: &'static str, default: &'static str) -> Setting {
     Setting::of(Kind::Words, name, default)
+}
+
+/// The name of a file, with what is said of a path.
+pub(super) const fn file_name(
+    name: &'static str,
+    default: &'static str,
+    wrong: &'static str,
+) -> Setting {
+    Setting::of(Kind::Special(Special::FileName(wrong)), name, default)
 }
 
 pub(super) const fn choice(

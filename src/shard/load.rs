@@ -57,7 +57,8 @@ struct Made<'a> {
 }
 
 impl KeyFault {
-    fn new(raw: &RawKeys, at: &RawKey, offset: usize, fault: Fault) -> KeyFault {
+    /// This is wrong at an offset of the file, in the record of this key.
+    pub fn new(raw: &RawKeys, at: &RawKey, offset: usize, fault: Fault) -> KeyFault {
         KeyFault { offset, db: at.db, name: raw.name_of(at), fault }
     }
 
@@ -65,6 +66,11 @@ impl KeyFault {
     /// elements, which are left out.
     pub fn ends_load(&self) -> bool {
         self.fault != Fault::Empty
+    }
+
+    /// Where the file stops making sense.
+    pub fn offset(&self) -> usize {
+        self.offset
     }
 
     /// What helps.

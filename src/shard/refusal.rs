@@ -88,7 +88,7 @@ impl Refusal {
     }
 
     /// No command is called so. None where it changes no data all the same.
-    pub(super) fn of_unknown(spans: &[Span], bytes: &[u8], renames: &Renames) -> Option<Refusal> {
+    pub fn of_unknown(spans: &[Span], bytes: &[u8], renames: &Renames) -> Option<Refusal> {
         let is = |at: usize, name: &str| {
             let word: Option<&Span> = spans.get(at);
             word.is_some_and(|word| word.of(bytes).eq_ignore_ascii_case(name.as_bytes()))

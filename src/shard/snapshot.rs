@@ -24,8 +24,8 @@
 //! effects leave ahead of slots. So the shard that takes the moment marks it among its own effects.
 //!
 //! **Bounds.** The walk goes on only while few bytes are on their way to the file. Commands may
-//! pass that mark, up to another one. Beyond it those wait outside that would have more saved, and
-//! no others.
+//! pass that mark, up to the shard's part of `snapshot-copies-max`. Beyond it those wait outside
+//! that would have more saved, and no others.
 //!
 //! **The end.** The snapshot is whole, or it has failed: so it has for all when one shard cannot
 //! trust its slots any more. What slots have noted of it is void then by its number.
@@ -43,9 +43,11 @@ use crate::hook::Phase;
 use crate::keyspace::keys::Tools;
 use crate::keyspace::saving::{Form, Format, Moment, Pieces, Saving};
 use crate::keyspace::space::Keyspace;
-use crate::rdb::Records;
+use crate::rdb::{Dialect, Records};
 use crate::resp::{Decoder, Frames, Limits, encode};
+use crate::route::ShardId;
 use crate::session::{Peer, Session};
+use crate::settings::Settings;
 use crate::shard::execute::Engine;
 use crate::shard::letter::Letter;
 use crate::shard::{SLICE_NS, Shard, Ticks};
@@ -56,8 +58,8 @@ const BYTES_A_TURN: usize = 256 * 1024;
 /// Bytes on their way to the file with which the walk stops.
 const WALK_MAX: usize = 4 << 20;
 
-/// Bytes on their way to the file with which commands stop that would have more saved.
-const AHEAD_MAX: usize = 32 << 20;
+/// Bytes on their way to the file, of all shards, that commands may always have saved.
+const COPIES_FLOOR: usize = 32 << 20;
 
 /// What goes over all shards for the moment. No client can name it.
 static MOMENT: Command =
@@ -126,7 +128,7 @@ impl Engine {
     /// Whether there is no room for what commands would have saved.
     #[inline]
     pub(super) fn is_full(&self) -> bool {
-        self.tools.saving.as_ref().is_some_and(|saving| saving.load() > AHEAD_MAX)
+        self.tools.saving.as_ref().is_some_and(|saving| saving.load() > saving.copies_max)
     }
 }
 
@@ -139,6 +141,16 @@ impl Begun {
         let databases = counts.into_iter().map(sizes).collect();
         Begun { number: moment.number, databases, has_deadlines_inside }
     }
+}
+
+/// The moment of a snapshot with this number that is a file of its own, by the settings:
+/// `used_memory` is in bytes, and each
+/// of the shards may save its part of the copies.
+pub fn moment_of(number: u32, settings: &Settings, used_memory: u64, shards: ShardId) -> Moment {
+    let share = used_memory / 100 * u64::from(settings.snapshot_copies_max);
+    let copies = usize::try_from(share).unwrap_or(usize::MAX).max(COPIES_FLOOR);
+    let form = Form::Rdb { compresses: settings.rdbcompression, version: settings.rdb_version };
+    Moment { number, form, is_base: false, copies_max: copies / usize::from(shards.max(1)) }
 }
 
 /// A batch that begins a snapshot; to be filed with any shard.
@@ -195,11 +207,13 @@ impl Shard {
         self.snapshots.last = Some(moment);
         self.snapshots.next = 0;
         let format: Box<dyn Format> = match moment.form {
-            Form::Rdb { compresses } => Box::new(Records::new(compresses)),
+            Form::Rdb { compresses, version } => {
+                Box::new(Records::new(compresses, Dialect::timed(version)))
+            }
             Form::Commands => Box::new(Commands),
         };
         let spool = u64::from(self.id) << 48;
-        let saving = Saving::new(moment.number, format, spool);
+        let saving = Saving::new(moment.number, format, spool, moment.copies_max);
         self.engine.tools.saving = Some(Box::new(saving));
     }
 
@@ -236,7 +250,7 @@ impl Shard {
         while let Some(number) = self.next_unsaved() {
             let Engine { space, tools, .. } = &mut self.engine;
             let Tools { saving: Some(saving), discarded, .. } = tools else { return false };
-            if saving.load() > WALK_MAX {
+            if saving.load() > WALK_MAX.min(saving.copies_max / 8) {
                 return false;
             }
             let mut goes_on =

@@ -61,6 +61,10 @@ pub struct About {
     pub syncs_as_it_grows: bool,
     /// It ends in a checksum; else zero stands there.
     pub has_checksum: bool,
+    /// The format of a file with deadlines of fields.
+    pub timed: Dialect,
+    /// The format of one without.
+    pub plain: Dialect,
     /// Sources of libraries of functions.
     pub functions: Vec<Vec<u8>>,
 }
@@ -124,7 +128,7 @@ impl SnapshotFile {
             self.written = Some(self.create(".aof")?);
             return Ok(());
         }
-        self.dialect = if begun.has_deadlines_inside { Dialect::TIMED } else { Dialect::COMMON };
+        self.dialect = self.format(begun.has_deadlines_inside);
         let About { version, seconds, used_memory, is_base, functions, .. } = &self.about;
         let mut bytes = head(self.dialect).to_vec();
         for (name, value) in [
@@ -186,7 +190,7 @@ impl SnapshotFile {
     /// # Errors
     /// [`FileFault`].
     pub fn finish(mut self) -> Result<u64, FileFault> {
-        let dialect = if self.has_timed_fields { Dialect::TIMED } else { Dialect::COMMON };
+        let dialect = self.format(self.has_timed_fields);
         if self.about.is_rdb && dialect != self.dialect {
             self.copy_as(dialect)?;
         }
@@ -218,6 +222,10 @@ impl SnapshotFile {
         let directory = &self.place.directory;
         self.files.sync_directory(directory).map_err(failed("fsync", directory))?;
         Ok(length)
+    }
+
+    fn format(&self, has_timed_fields: bool) -> Dialect {
+        if has_timed_fields { self.about.timed } else { self.about.plain }
     }
 
     /// Copies what is written behind the head of another format.

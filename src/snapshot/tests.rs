@@ -4,10 +4,11 @@ use std::path::Path;
 
 use super::*;
 use crate::aof::disk::{Disk, Plan};
-use crate::keyspace::saving::{Moment, Pieces};
+use crate::keyspace::saving::Pieces;
 use crate::rdb::{Checksum, Decoder, Dialect, Record};
+use crate::settings::Settings;
 use crate::shard::SLICE_NS;
-use crate::shard::snapshot::{Begun, moment};
+use crate::shard::snapshot::{Begun, moment, moment_of};
 use crate::snapshot::file::{About, Place};
 use crate::testing::{Shards, Stepping};
 
@@ -32,6 +33,8 @@ fn file_with(disk: &Disk, has_checksum: bool, functions: Vec<Vec<u8>>) -> Snapsh
         is_rdb: true,
         syncs_as_it_grows: true,
         has_checksum,
+        timed: Dialect::TIMED,
+        plain: Dialect::COMMON,
         functions,
     };
     SnapshotFile::new(Box::new(disk.clone()), place, about)
@@ -61,7 +64,7 @@ const TIMED_HASH: &str = "HSETEX hash PX 100000 FIELDS 1 f v";
 /// Lets the shards write a snapshot, a few keys a turn, until it has ended.
 fn save(shards: &mut Shards, number: u32, file: SnapshotFile) -> Outcome {
     let mut snapshot = Snapshot::new(number, 2, file);
-    shards.shards[0].file(moment(Moment::of_file(number, true), shards.now));
+    shards.shards[0].file(moment(moment_of(number, &Settings::default(), 0, 2), shards.now));
     shards.settle();
     while snapshot.outcome().is_none() {
         // The moment was on the last one.

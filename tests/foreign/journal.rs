@@ -67,6 +67,14 @@ impl Author {
         Contents::of(&mut client)
     }
 
+    /// Has it load these records in place of what it has.
+    pub(crate) fn load(&self, records: &[u8]) {
+        let (name, _) = self.files().into_iter().find(|it| it.0.ends_with(".incr.aof")).unwrap();
+        fs::write(self.folder.join(name), records).unwrap();
+        let reply = self.server.client().line("DEBUG LOADAOF");
+        assert!(reply.is_ok(), "{reply:?}");
+    }
+
     /// Has it write its files anew, from the data set alone.
     pub(crate) fn rewrite(&self) {
         let mut client = self.server.client();

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use troupe::aof::change::{Change, Event, Step};
 use troupe::aof::directory::Location;
 use troupe::keyspace::saving::{Form, Moment};
+use troupe::rdb::Dialect;
 use troupe::route::ShardId;
 use troupe::shard::letter::Letter;
 use troupe::shard::snapshot::{self, News};
@@ -172,10 +173,9 @@ impl Saver {
     fn save(&mut self, context: &mut Context) {
         self.number += 1;
         let (number, location) = (self.number, location());
-        let form = match number.is_multiple_of(2) {
-            true => Form::Commands,
-            false => Form::Rdb { compresses: true },
-        };
+        let usual = snapshot::moment_of(number, &context.settings, 0, context.plan.shards);
+        let form = if number.is_multiple_of(2) { Form::Commands } else { usual.form };
+        let moment = Moment { form, is_base: true, ..usual };
         let name = location.new_base();
         let temporary = format!("{name}.part");
         let about = About {
@@ -186,12 +186,13 @@ impl Saver {
             is_rdb: form != Form::Commands,
             syncs_as_it_grows: true,
             has_checksum: true,
+            timed: Dialect::TIMED,
+            plain: Dialect::COMMON,
             functions: Vec::new(),
         };
         let place = Place { directory: location.folder(), name, temporary };
         let file = SnapshotFile::new(Box::new(self.disk.clone()), place, about);
         self.snapshot = Some(Snapshot::new(number, context.plan.shards, file));
-        let moment = Moment { number, form, is_base: true };
         let mut batch = snapshot::moment(moment, context.now());
         batch.companion = Some(Box::new(Witness(self.gone.clone(), number)));
         let to = Address::Thread(context.rng.u16(..context.plan.shards));

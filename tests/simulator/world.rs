@@ -541,7 +541,7 @@ fn start_again(
             Ok(started) if !is_cut_short => return Ok(started),
             _ if is_cut_short => cut = leave(disk, true, context).after(&cut),
             Ok(_) => {}
-            Err(AofError::Damaged { path, damage }) => {
+            Err(AofError::Damaged { path, damage, .. }) => {
                 let number = disk.number(&path).unwrap_or(usize::MAX);
                 let durable = cut.durable.get(number).copied().unwrap_or(usize::MAX);
                 let offset = damage.offset as usize;

@@ -284,11 +284,12 @@ impl Admin {
     /// Has a base written for the journal.
     async fn save_base(&self, number: u32, settings: &Settings) -> Result<(), String> {
         let location = Location::of(settings);
-        let (is_rdb, compresses) = (settings.aof_use_rdb_preamble, settings.rdbcompression);
-        let form = if is_rdb { Form::Rdb { compresses } } else { Form::Commands };
         let name = location.new_base();
         let place = Place { directory: location.folder(), temporary: format!("{name}.part"), name };
-        let moment = Moment { number, form, is_base: true };
+        let mut moment = Moment { is_base: true, ..self.moment(number, settings) };
+        if !settings.aof_use_rdb_preamble {
+            moment.form = Form::Commands;
+        }
         let outcome = self.take_snapshot(moment, place, settings).await;
         outcome.unwrap_or_else(|_| Err("its writer has ended".to_owned())).map(|_| ())
     }

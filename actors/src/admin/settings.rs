@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,10 +20,7 @@ use crate::descriptors::{DECIDING, Shortage};
 use crate::logging;
 use crate::message::aof::SetPolicy;
 use crate::message::listener::{Open, Settle};
-use crate::settings::{ConfigFile, read_file, reason};
-
-/// Settings that the core lets change but that this server takes up only at its start.
-const AT_START: &[&str] = &["dir"];
+use crate::settings::{ConfigFile, check_enters, read_file, reason};
 
 /// Settings that say where and how to listen, with what the client hears where that is not
 /// possible.
@@ -60,10 +58,9 @@ impl Admin {
         let _one = self.changing.lock().await;
         let pairs: Vec<(&[u8], &[u8])> = pairs.iter().map(|(n, v)| (&n[..], &v[..])).collect();
         let before = self.settings();
-        let applied = before.apply(&pairs, is_local)?;
-        if let Some(setting) = applied.changed.iter().find(|s| AT_START.contains(&s.name)) {
-            let why = "it can be changed in the configuration file only, yet";
-            return Err(failed(setting.name, why));
+        let mut applied = before.apply(&pairs, is_local)?;
+        if applied.changed.iter().any(|setting| setting.name == "dir") {
+            move_to(&before, &mut applied.settings).map_err(|why| failed("dir", &why))?;
         }
         let settings = Arc::new(applied.settings);
         if let Some(setting) = applied.changed.iter().find(|s| DECIDING.contains(&s.name)) {
@@ -163,6 +160,25 @@ impl Admin {
         let failed = |why| CommandError::Quoted(format!("ERR Rewriting config file: {why}"));
         rewritten.map_err(failed)
     }
+}
+
+/// Snapshots go to another directory from now on, which is shown whole. A journal stays where it
+/// is: with `dir` elsewhere the next start would not find it.
+///
+/// # Errors
+/// Why not, for the client.
+fn move_to(before: &Settings, settings: &mut Settings) -> Result<(), String> {
+    if before.appendonly && settings.appendonly {
+        return Err("the append only file is there, set appendonly to no first".to_owned());
+    }
+    let enter = || -> io::Result<PathBuf> {
+        let path = fs::canonicalize(before.dir.join(&settings.dir))?;
+        check_enters(&path)?;
+        Ok(path)
+    };
+    let path = enter().map_err(|error| reason(&error))?;
+    let set = settings.set("dir", &[path.as_os_str().as_bytes()]);
+    set.map_err(|error| error.to_string())
 }
 
 fn failed(name: &str, why: &str) -> CommandError {

@@ -17,6 +17,7 @@ use troupe::commands::error::CommandError;
 use troupe::hook::answer::Answer;
 use troupe::keyspace::saving::{Form, Moment};
 use troupe::question::{Detail, Question};
+use troupe::rdb::Dialect;
 use troupe::resp::Reply;
 use troupe::settings::Settings;
 use troupe::shard::letter::Letter;
@@ -203,7 +204,7 @@ impl Admin {
         info!("Background saving started");
         let changes = self.changes().await;
         let settings = self.settings();
-        let moment = Moment::of_file(next_number(), settings.rdbcompression);
+        let moment = self.moment(next_number(), &settings);
         let outcome = self.take_snapshot(moment, place(&settings), &settings);
         let (told, receiver) = oneshot::channel();
         let admin = self.clone();
@@ -226,6 +227,12 @@ impl Admin {
                 begun => return begun,
             }
         }
+    }
+
+    /// The moment of a snapshot that is a file of its own.
+    pub(super) fn moment(&self, number: u32, settings: &Settings) -> Moment {
+        let (used, shards) = (allocator::counters().allocated, self.parts.shards.len() as u16);
+        snapshot::moment_of(number, settings, used, shards)
     }
 
     /// Has a snapshot written. Whoever asks has made sure that no other one is. Tells how it ends.
@@ -332,6 +339,8 @@ impl Admin {
                 false => settings.rdb_save_incremental_fsync,
             },
             has_checksum: settings.rdbchecksum,
+            timed: Dialect::timed(settings.rdb_version),
+            plain: Dialect::COMMON,
             functions: self.parts.shared.functions.get().cloned().unwrap_or_default(),
         }
     }

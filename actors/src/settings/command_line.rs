@@ -42,6 +42,8 @@ pub(super) struct CommandLine {
 
 const HELP: &str = "\
 Usage: troupe [FILE | -] [--directive value ...]
+       troupe check PATH [--fix]    say what is in files of a data set, and mend them
+       troupe convert FROM TO       make a snapshot of a journal, or a journal of a snapshot
 
 FILE is TOML (see config/troupe.toml) or redis.conf; - reads the standard input.
 Every directive of the file can be given on the command line with -- before it,
@@ -53,6 +55,7 @@ line goes over the environment, the environment over the file.
   troupe /etc/redis/redis.conf --save \"\" --appendonly yes
   troupe --port 7000 --include /etc/redis/redis.conf
   echo 'port 7000' | troupe -
+  troupe check --help                         more of the two tools
 
   --check-config     say whether the configuration is right, and end
   -v, --version      print the version, and end

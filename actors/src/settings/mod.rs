@@ -182,19 +182,24 @@ fn take_users(settings: &mut Settings, aclfile: &[Line], users: &[Line]) -> Resu
 /// error says what cannot be done, where.
 fn check_directory(settings: &Settings) -> Result<(), (&'static str, PathBuf, io::Error)> {
     let dir = &settings.dir;
-    let enter = || -> io::Result<()> {
-        if !std::fs::metadata(dir)?.is_dir() {
-            return Err(Errno::NOTDIR.into());
-        }
-        Ok(access(dir, Access::EXEC_OK)?)
-    };
-    enter().map_err(|error| ("chdir", dir.clone(), error))?;
+    check_enters(dir).map_err(|error| ("chdir", dir.clone(), error))?;
     if settings.appendonly {
         let journal = dir.join(&settings.appenddirname);
         let written = if journal.exists() { journal } else { dir.clone() };
         access(&written, Access::WRITE_OK).map_err(|error| ("write", written, error.into()))?;
     }
     Ok(())
+}
+
+/// Whether there is a directory of this name that the server may enter.
+///
+/// # Errors
+/// What the system says of it.
+pub fn check_enters(dir: &Path) -> io::Result<()> {
+    if !std::fs::metadata(dir)?.is_dir() {
+        return Err(Errno::NOTDIR.into());
+    }
+    Ok(access(dir, Access::EXEC_OK)?)
 }
 
 fn checked(start: &Start) -> String {

@@ -139,7 +139,7 @@ fn a_file_with_a_changed_byte_loads_or_is_refused_with_its_place() {
             Err(error @ AofError::Damaged { .. }) => {
                 refused += 1;
                 let text = error.to_string();
-                assert!(text.contains("offset") && text.contains("redis-check-aof"), "{text}");
+                assert!(text.contains("offset") && text.contains("troupe check --fix"), "{text}");
             }
             Err(error) => panic!("{error}"),
         }
@@ -182,6 +182,13 @@ fn a_torn_file_that_is_not_the_last_or_must_not_be_cut_is_refused() {
     let torn = read_offsets(&disk).1.unwrap().torn.unwrap();
     let error = torn.mend(&disk, false).unwrap_err().to_string();
     assert!(error.contains("10 bytes from offset 21"), "{error}");
+    disk.put(&path(), b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\n");
+    let torn = read_offsets(&disk).1.unwrap().torn.unwrap();
+    assert_eq!(torn.record, "SET k");
+    disk.put(&path(), b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\nvvv");
+    let error = read_offsets(&disk).1.unwrap_err().to_string();
+    assert!(error.contains("line end behind an argument, in the record SET k; "), "{error}");
+    disk.put(&path(), (command(&["INCR", "x"]) + "*2\r\n$4\r\nIN").as_bytes());
     assert_eq!(disk.bytes(&path()).unwrap().len(), 31, "nothing was cut");
 }
 
@@ -281,7 +288,12 @@ fn a_damaged_snapshot_is_refused_with_place_and_remedy() {
     for length in [0, 5, 9, 10, 60, 1_000, last] {
         disk.put(&path(), &file[..length]);
         let said = error(&disk);
-        assert!(said.contains("it ends too early; restore it"), "{length}: {said}");
+        assert!(said.contains("it ends too early"), "{length}: {said}");
+        assert_eq!(
+            said.contains("in the key 'm' of database 3"),
+            matches!(length, 60 | 1_000),
+            "{said}"
+        );
     }
     disk.put(&path(), b"*1\r\n$4\r\nPING\r\n");
     assert!(error(&disk).contains("this is no RDB file"));

@@ -15,7 +15,7 @@ use crate::commands::error::CommandError;
 use crate::keyspace::key::Key;
 use crate::keyspace::keys::Keys;
 use crate::keyspace::listener::Event;
-use crate::rdb::{self, Forms, NoPlace, PayloadError};
+use crate::rdb::{self, Dialect, Forms, NoPlace, PayloadError};
 use crate::resp::Reply;
 
 const RESTORE: Command = Command {
@@ -76,7 +76,8 @@ fn dump(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(
         reply.null();
         return Ok(());
     };
-    let payload = rdb::dump(entry, call.settings.rdbcompression).map_err(|it| match it {
+    let timed = Dialect::timed(call.settings.rdb_version);
+    let payload = rdb::dump(entry, call.settings.rdbcompression, timed).map_err(|it| match it {
         NoPlace::TimedMembers => CommandError::Text(
             "ERR no payload has a place for the deadlines of members: take them away with SPERSIST \
              or ZPERSIST first",

@@ -12,7 +12,7 @@ fn file() -> (Vec<u8>, Vec<Vec<String>>) {
     let (mut bytes, mut said) = (head(Dialect::TIMED).to_vec(), Vec::new());
     put_aux(&mut bytes, b"redis-bits", b"64");
     put_sizes(&mut bytes, 3, u64::from(KINDS), 2);
-    let records = Records::new(true);
+    let records = Records::new(true, Dialect::TIMED);
     for kind in 0..KINDS {
         let mut entry = entry(value(kind, 5, &mut random));
         if kind < 2 {

@@ -9,12 +9,17 @@ use crate::rdb::cut::{Cutter, Piece, Rules};
 use crate::rdb::samples::{KINDS, contents, entry, forms, hasher, string, value};
 use crate::rdb::{Fault, Loaded, RdbError};
 
-const RECORDS: Records = Records { compresses: true, piece: 4_096 };
+/// Both formats that have deadlines of fields.
+const BOTH: [Dialect; 2] = [Dialect::TIMED, Dialect::REDIS_TIMED];
+
+fn records(timed: Dialect) -> Records {
+    Records { compresses: true, timed, piece: 4_096 }
+}
 
 /// Reads the one key of these bytes, with what stands beside it.
-fn read(bytes: &[u8]) -> Result<Entry, RdbError> {
+fn read(bytes: &[u8], timed: Dialect) -> Result<Entry, RdbError> {
     let hasher = hasher();
-    let file = [&head(Dialect::TIMED), bytes, &[END], &[0; 8]].concat();
+    let file = [&head(timed), bytes, &[END], &[0; 8]].concat();
     let mut cutter = Cutter::new(Rules { databases: 16, checks: false, expired_by: None });
     cutter.feed(&file);
     let Some(Piece::Keys(raw)) = cutter.next_piece(0)? else { panic!("there is a key") };
@@ -24,12 +29,12 @@ fn read(bytes: &[u8]) -> Result<Entry, RdbError> {
 }
 
 /// A key as pieces make it, and how many there were.
-fn in_pieces(entry: &Entry) -> (Vec<u8>, usize) {
+fn in_pieces(entry: &Entry, timed: Dialect) -> (Vec<u8>, usize) {
     let (mut bytes, mut count) = (Vec::new(), 0);
     let mut from = Some(Point::Start);
     while let Some(point) = from {
         let before = bytes.len();
-        from = RECORDS.piece(&mut bytes, entry, point);
+        from = records(timed).piece(&mut bytes, entry, point);
         let len = bytes.len() - before;
         assert!(len < 32 * 1024, "a piece of {len} bytes");
         count += 1;
@@ -38,14 +43,16 @@ fn in_pieces(entry: &Entry) -> (Vec<u8>, usize) {
 }
 
 fn check(entry: &Entry, least_pieces: usize) {
-    let mut whole = Vec::new();
-    RECORDS.key(&mut whole, entry);
-    let back = read(&whole).expect("it is whole");
-    assert_eq!(contents(&back), contents(entry));
-    let (bytes, pieces) = in_pieces(entry);
-    assert!(pieces >= least_pieces, "{pieces} pieces");
-    let back = read(&bytes).expect("it is whole");
-    assert_eq!(contents(&back), contents(entry));
+    for timed in BOTH {
+        let mut whole = Vec::new();
+        records(timed).key(&mut whole, entry);
+        let back = read(&whole, timed).expect("it is whole");
+        assert_eq!(contents(&back), contents(entry));
+        let (bytes, pieces) = in_pieces(entry, timed);
+        assert!(pieces >= least_pieces, "{pieces} pieces");
+        let back = read(&bytes, timed).expect("it is whole");
+        assert_eq!(contents(&back), contents(entry));
+    }
 }
 
 #[test]
@@ -116,12 +123,12 @@ fn what_stands_beside_another_value_is_an_error() {
     let mut random = fastrand::Rng::with_seed(5);
     for object in odd_ones(3, &mut random) {
         let mut bytes = Vec::new();
-        RECORDS.key(&mut bytes, &entry(object));
+        records(Dialect::TIMED).key(&mut bytes, &entry(object));
         let field = bytes.windows(7).position(|part| part == b"troupe-").expect("it is there");
         let mut other = Vec::new();
-        RECORDS.key(&mut other, &entry(value(0, 3, &mut random)));
+        records(Dialect::TIMED).key(&mut other, &entry(value(0, 3, &mut random)));
         other.extend(&bytes[field - 2..]);
-        let error = read(&other).expect_err("it is a list");
+        let error = read(&other, Dialect::TIMED).expect_err("it is a list");
         assert!(matches!(error.fault, Fault::Damaged(_)), "{error}");
     }
 }

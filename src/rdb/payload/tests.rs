@@ -35,11 +35,14 @@ fn values_of_every_type_come_back() {
             }
             kind => entry(value(kind, count, &mut random)),
         };
-        let payload = dump(&there, random.bool()).expect("it has a place");
-        let back = load(&payload).unwrap_or_else(|error| panic!("round {round}: {error}"));
-        assert_eq!(contents(&back), contents(&there), "round {round}");
-        let version = u16::from_le_bytes([payload[payload.len() - 10], payload[payload.len() - 9]]);
-        assert_eq!(version, if round as u8 % (KINDS + 1) == 5 { 80 } else { 10 });
+        for timed in [Dialect::TIMED, Dialect::REDIS_TIMED] {
+            let payload = dump(&there, random.bool(), timed).expect("it has a place");
+            let back = load(&payload).unwrap_or_else(|error| panic!("round {round}: {error}"));
+            assert_eq!(contents(&back), contents(&there), "round {round}");
+            let version = &payload[payload.len() - 10..payload.len() - 8];
+            let wanted = if round as u8 % (KINDS + 1) == 5 { timed.version } else { 10 };
+            assert_eq!(version, [wanted as u8, 0]);
+        }
     }
 }
 
@@ -47,7 +50,7 @@ fn values_of_every_type_come_back() {
 fn strings_are_kept_as_if_they_had_been_set() {
     for (text, is_raw) in [(&b"12"[..], false), (b"text", false), (&[b'x'; 300], true)] {
         let there = Entry::new(b"k", NewValue::Bytes(text), None, 0);
-        let payload = dump(&there, true).expect("a string has a place");
+        let payload = dump(&there, true, Dialect::TIMED).expect("a string has a place");
         let back = load(&payload).expect("it is whole");
         assert_eq!(
             (back.string(), back.is_raw()),
@@ -63,14 +66,16 @@ fn damage_is_an_error_or_another_value() {
     let (mut refused, mut taken) = (0, 0);
     for kind in 0..KINDS {
         for count in [1, 3, 9] {
-            let payload = dump(&entry(value(kind, count, &mut random)), true).expect("a place");
+            let payload = dump(&entry(value(kind, count, &mut random)), true, Dialect::TIMED)
+                .expect("a place");
             let (body, version) = (&payload[..payload.len() - 10], if kind == 5 { 80 } else { 11 });
             let mut check = |body: &[u8]| match load(&seal_as(body, version)) {
                 Err(_) => refused += 1,
                 Ok(entry) => {
                     taken += 1;
                     assert!(!contents(&entry).is_empty());
-                    let again = load(&dump(&entry, true).expect("a place")).expect("it is whole");
+                    let again = load(&dump(&entry, true, Dialect::TIMED).expect("a place"))
+                        .expect("it is whole");
                     assert_eq!(contents(&again), contents(&entry));
                 }
             };
@@ -124,7 +129,7 @@ fn what_has_no_place_is_refused() {
             }
             _ => unreachable!("these are sets"),
         });
-        assert_eq!(dump(&there, true), Err(wanted));
+        assert_eq!(dump(&there, true, Dialect::TIMED), Err(wanted));
     }
 }
 

@@ -72,6 +72,14 @@ pub enum Loaded {
 }
 
 impl Loaded {
+    /// The name of its type, as TYPE says it.
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            Loaded::String(_) => "string",
+            Loaded::Object(object) => object.type_name(),
+        }
+    }
+
     /// The value under a key.
     pub fn into_entry(self, key: &[u8], deadline: Option<Millis>) -> Entry {
         let value = match self {

@@ -2,11 +2,14 @@
 //! reads. A value is written at once, or piece by piece: its count comes first, so it must not
 //! change meanwhile.
 //!
-//! Two things have no place in these forms. Deadlines of fields make a hash one of Valkey 9.0.
-//! Deadlines of members of sets and of sorted sets, and entries of a stream that were released by
-//! the consumer that had them, have none in any version of today: a file says them
-//! [beside](crate::rdb::beside) the value, and a payload is refused. When a consumer was last
-//! active is left out: it has a place from version 11 on.
+//! Who asks for a file of Redis 5 or 6 gets lists and streams as those read them. Hashes and sorted
+//! sets have such a form as well: that of large ones, so the caller makes none of them small.
+//!
+//! Two things have no place in these forms. Deadlines of fields make a hash one of Valkey 9.0, or
+//! of Redis 7.4 where that is asked for. Deadlines of members of sets and of sorted sets, and
+//! entries of a stream that were released by the consumer that had them, have none in any version
+//! of today: a file says them [beside](crate::rdb::beside) the value, and a payload is refused.
+//! When a consumer was last active is left out: it has a place from version 11 on.
 
 mod stream;
 
@@ -25,7 +28,7 @@ use crate::data::zset::Zset;
 use crate::keyspace::entry::Entry;
 use crate::keyspace::object::Object;
 use crate::keyspace::saving::{Point, StreamPoint};
-use crate::rdb::dialect::{self, Dialect};
+use crate::rdb::dialect::{self, Dialect, Family};
 use crate::rdb::listpack;
 use crate::rdb::read::NO_DEADLINE;
 use crate::rdb::sink::{put_length, put_string};
@@ -33,6 +36,10 @@ use crate::rdb::{PACKED_NODE, PLAIN_NODE, beside, legacy};
 
 /// An item of a list that is longer than this has a node that is no listpack, in bytes.
 const PACKED_MAX: usize = 1 << 29;
+
+/// The deadline from which Redis counts those of a hash. Its own files say the least one that there
+/// is, but that may change between two pieces.
+const LEAST_DEADLINE: i64 = 1;
 
 /// What no version has a place for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -46,7 +53,7 @@ pub enum NoPlace {
 }
 
 /// What of a value has no place in any version.
-pub(super) fn without_place(entry: &Entry) -> Option<NoPlace> {
+pub fn without_place(entry: &Entry) -> Option<NoPlace> {
     match entry.object().as_deref()? {
         Object::Set(set) if set.is_timed() => Some(NoPlace::TimedMembers),
         Object::Zset(zset) if zset.is_timed() => Some(NoPlace::TimedMembers),
@@ -62,49 +69,74 @@ pub(super) fn typed(
     key: Option<&[u8]>,
     entry: &Entry,
     compresses: bool,
+    timed: Dialect,
 ) -> Dialect {
-    let (kind, dialect) = kind_of(entry);
+    let (kind, dialect) = kind_of(entry, timed);
     out.push(kind);
     if let Some(key) = key {
         put_string(out, key, compresses);
     }
-    Writer { out, compresses, end: usize::MAX }.go_on(entry, Point::Start);
+    Writer { out, compresses, timed, end: usize::MAX }.go_on(entry, Point::Start);
     dialect
 }
 
 /// As [`typed`] with its key, from a point on, until it has about `most` bytes. Returns where to go
 /// on; nothing at the end. Strings are not compressed.
-pub(super) fn piece(out: &mut Vec<u8>, entry: &Entry, from: Point, most: usize) -> Option<Point> {
+pub(super) fn piece(
+    out: &mut Vec<u8>,
+    entry: &Entry,
+    from: Point,
+    most: usize,
+    timed: Dialect,
+) -> Option<Point> {
     if from == Point::Start {
-        out.push(kind_of(entry).0);
+        out.push(kind_of(entry, timed).0);
         put_string(out, entry.key(), false);
     }
     let end = out.len() + most;
-    Writer { out, compresses: false, end }.go_on(entry, from)
+    Writer { out, compresses: false, timed, end }.go_on(entry, from)
 }
 
-/// The type of a value, and the first format that has it.
-fn kind_of(entry: &Entry) -> (u8, Dialect) {
+/// The type of a value, and the first format that has it; deadlines of fields stand in `timed`.
+fn kind_of(entry: &Entry, timed: Dialect) -> (u8, Dialect) {
     let kind = match entry.object().as_deref() {
         None => dialect::STRING,
+        Some(Object::List(_)) if !timed.is_of_redis_7() => dialect::LIST,
         Some(Object::List(_)) => dialect::LIST_OF_NODES,
         Some(Object::Set(Set::Ints(_))) => dialect::SET_OF_INTS,
         Some(Object::Set(_)) => dialect::SET,
         Some(Object::Zset(Zset::Packed(_))) => dialect::ZSET_LISTPACK,
         Some(Object::Zset(_)) => dialect::ZSET,
         Some(Object::Hash(hash)) if hash.is_timed() => {
-            return (dialect::HASH_OF_VALKEY, Dialect::TIMED);
+            let kind = match timed.family {
+                Family::Redis => dialect::HASH_OF_REDIS,
+                Family::Valkey => dialect::HASH_OF_VALKEY,
+            };
+            return (kind, timed);
         }
         Some(Object::Hash(Hash::Packed(_))) => dialect::HASH_LISTPACK,
         Some(Object::Hash(_)) => dialect::HASH,
+        Some(Object::Stream(_)) if !timed.is_of_redis_7() => dialect::STREAM,
         Some(Object::Stream(_)) => dialect::STREAM_COUNTED,
     };
     (kind, Dialect::COMMON)
 }
 
+/// Where the deadlines of a hash's fields stand.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum FieldDeadlines {
+    None,
+    /// Before each field, by how much it is above the least; 0 where there is none.
+    Ahead,
+    /// Behind each value, as it is.
+    Behind,
+}
+
 struct Writer<'a> {
     out: &'a mut Vec<u8>,
     compresses: bool,
+    /// The format of deadlines of fields.
+    timed: Dialect,
     /// The piece ends when this much stands in `out`.
     end: usize,
 }
@@ -186,7 +218,10 @@ impl Writer<'_> {
     }
 
     fn begin_list(&mut self, list: &List) -> Option<Point> {
-        self.length((0..).map_while(|number| list.pack(number)).count());
+        match self.timed.is_of_redis_7() {
+            true => self.length((0..).map_while(|number| list.pack(number)).count()),
+            false => self.length(list.len()),
+        }
         Some(Point::Node(0))
     }
 
@@ -195,6 +230,10 @@ impl Writer<'_> {
             let pack = list.pack(node)?;
             if self.is_full() {
                 return Some(Point::Node(node));
+            }
+            if !self.timed.is_of_redis_7() {
+                pack.iter().for_each(|item| self.value(item));
+                continue;
             }
             match pack.first().map(|at| pack.get(at)) {
                 Some(Value::Bytes(item)) if item.len() > PACKED_MAX && pack.len() == 1 => {
@@ -287,29 +326,46 @@ impl Writer<'_> {
             self.string(&listpack::of_pack(pack));
             return None;
         }
+        if self.deadlines(hash) == FieldDeadlines::Ahead {
+            self.out.extend(LEAST_DEADLINE.to_le_bytes());
+        }
         self.length(hash.len());
         Some(Point::Element(Place::default()))
     }
 
     fn hash(&mut self, hash: &Hash, from: &Place) -> Option<Point> {
-        let is_timed = hash.is_timed();
+        let deadlines = self.deadlines(hash);
         if self.is_whole() {
-            hash.each(|item| self.field(item, is_timed));
+            hash.each(|item| self.field(item, deadlines));
             return None;
         }
         let next = hash.walk(from, |item| {
-            self.field(item, is_timed);
+            self.field(item, deadlines);
             !self.is_full()
         });
         next.map(Point::Element)
     }
 
-    fn field(&mut self, item: Item<'_>, is_timed: bool) {
+    /// Where the deadlines of fields stand. One before 1970 is written as one of then: it has
+    /// passed as well.
+    fn deadlines(&self, hash: &Hash) -> FieldDeadlines {
+        match self.timed.family {
+            _ if !hash.is_timed() => FieldDeadlines::None,
+            Family::Redis => FieldDeadlines::Ahead,
+            Family::Valkey => FieldDeadlines::Behind,
+        }
+    }
+
+    fn field(&mut self, item: Item<'_>, deadlines: FieldDeadlines) {
+        let deadline = item.deadline.map(|deadline| deadline.0);
+        if deadlines == FieldDeadlines::Ahead {
+            let time = deadline.map_or(0, |time| time.max(LEAST_DEADLINE));
+            put_length(self.out, time.unsigned_abs());
+        }
         self.value(item.name);
         self.value(item.value);
-        if is_timed {
-            let deadline = item.deadline.map_or(NO_DEADLINE, |deadline| deadline.0);
-            self.out.extend(deadline.to_le_bytes());
+        if deadlines == FieldDeadlines::Behind {
+            self.out.extend(deadline.unwrap_or(NO_DEADLINE).to_le_bytes());
         }
     }
 

@@ -50,10 +50,12 @@ fn nodes(writer: &mut Writer<'_>, stream: &Stream, from: Id) -> StreamPoint {
         writer.string(&node(base, &entries.collect::<Vec<_>>()));
     }
     put_length(writer.out, stream.entries());
-    for id in [stream.last_id, stream.first_id(), stream.max_deleted_id] {
-        put_id(writer.out, id);
+    put_id(writer.out, stream.last_id);
+    if writer.timed.is_of_redis_7() {
+        put_id(writer.out, stream.first_id());
+        put_id(writer.out, stream.max_deleted_id);
+        put_length(writer.out, stream.entries_added as u64);
     }
-    put_length(writer.out, stream.entries_added as u64);
     writer.length(stream.groups().len());
     StreamPoint::Group(Box::default())
 }
@@ -65,7 +67,9 @@ fn begin_group(writer: &mut Writer<'_>, stream: &Stream, from: &[u8]) -> Option<
     };
     writer.string(name);
     put_id(writer.out, group.last_id);
-    put_length(writer.out, group.entries_read.unwrap_or(UNKNOWN_READ) as u64);
+    if writer.timed.is_of_redis_7() {
+        put_length(writer.out, group.entries_read.unwrap_or(UNKNOWN_READ) as u64);
+    }
     writer.length(group.pending_len() - released_len(group));
     Some(StreamPoint::Pending(name.into(), Id::MIN))
 }

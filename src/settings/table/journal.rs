@@ -1,9 +1,8 @@
 //! The journal (append-only file).
 
 use crate::settings::Setting;
-use crate::settings::kind::{Kind, Unit};
-use crate::settings::setting::{choice, count, flag, memory, number};
-use crate::settings::special::Special;
+use crate::settings::kind::Unit;
+use crate::settings::setting::{choice, count, file_name, flag, memory, number};
 
 pub(super) const SETTINGS: &[Setting] = &[
     flag("aof-disable-auto-gc", "no")
@@ -27,10 +26,14 @@ pub(super) const SETTINGS: &[Setting] = &[
     flag("aof-use-rdb-preamble", "yes")
         .runtime()
         .doc("Writes the base of the journal in the format of a snapshot."),
-    Setting::of(Kind::Special(Special::FileName), "appenddirname", "appendonlydir")
+    file_name("appenddirname", "appendonlydir", "appenddirname can't be a path, just a dirname")
         .doc("Directory of the journal inside dir."),
-    Setting::of(Kind::Special(Special::FileName), "appendfilename", "appendonly.aof")
-        .doc("Start of the names of the journal's files."),
+    file_name(
+        "appendfilename",
+        "appendonly.aof",
+        "appendfilename can't be a path, just a filename",
+    )
+    .doc("Start of the names of the journal's files."),
     choice("appendfsync", "everysec", &["everysec", "always", "no"]).runtime().doc(
         "When a write is on disk: before its reply, within a second, or at the system's will.",
     ),

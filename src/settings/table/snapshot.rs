@@ -1,15 +1,15 @@
 //! Snapshots.
 
 use crate::settings::Setting;
-use crate::settings::kind::Kind;
-use crate::settings::setting::{choice, flag, number};
+use crate::settings::kind::{Kind, Unit};
+use crate::settings::setting::{choice, file_name, flag, number};
+use crate::settings::special::Special;
 use crate::settings::table::FOR_TESTS;
-use crate::settings::{kind::Unit, special::Special};
 
 const NOT_YET: &str = "nothing reads it yet";
 
 pub(super) const SETTINGS: &[Setting] = &[
-    Setting::of(Kind::Special(Special::FileName), "dbfilename", "dump.rdb")
+    file_name("dbfilename", "dump.rdb", "dbfilename can't be a path, just a filename")
         .runtime()
         .protected()
         .doc("Name of the snapshot inside dir; without a journal it is loaded at the start."),
@@ -30,6 +30,10 @@ pub(super) const SETTINGS: &[Setting] = &[
     flag("rdb-save-incremental-fsync", "yes")
         .runtime()
         .doc("Makes a snapshot durable a little at a time."),
+    choice("rdb-version", "10", &["10", "12"]).ours().runtime().doc(
+        "How deadlines of hash fields are written: 10 as Valkey 9 reads them, 12 as Redis 7.4; all \
+         else is written as Redis 7.0 reads it.",
+    ),
     choice("rdb-version-check", "strict", &["strict", "relaxed"])
         .runtime()
         .accepted(NOT_YET)
@@ -41,6 +45,10 @@ pub(super) const SETTINGS: &[Setting] = &[
     Setting::of(Kind::Special(Special::Save), "save", "3600 1 300 100 60 10000")
         .runtime()
         .doc("Seconds and changes after which a snapshot is taken, in pairs; empty for never."),
+    number("snapshot-copies-max", "5", 1, 100, Unit::Percent).ours().runtime().doc(
+        "Share of the used memory, at least 32 MiB, that copies for a snapshot may take before \
+         writes wait for the disk.",
+    ),
     flag("stop-writes-on-bgsave-error", "yes")
         .runtime()
         .doc("Refuses writes after a snapshot has failed."),

@@ -18,6 +18,13 @@ use crate::settings::Settings;
 use crate::testing::writes::add_to_what_is_written;
 use crate::testing::{Shards, Stepping, Still, Store, printed};
 
+fn a_moment(number: u32) -> Moment {
+    let mut settings = Settings::default();
+    let compresses = if number.is_multiple_of(2) { "yes" } else { "no" };
+    settings.set("rdbcompression", &[compresses]).expect("it is a flag");
+    moment_of(number, &settings, 0, 1)
+}
+
 /// No time at all: one piece.
 fn in_a_hurry() -> Stepping {
     Stepping::by(SLICE_NS + 1)
@@ -132,7 +139,7 @@ impl File {
 
 /// Begins a snapshot in which everything beyond a few bytes is large. Returns what there is.
 fn begin(shards: &mut Shards, number: u32) -> State {
-    let batch = moment(Moment::of_file(number, number.is_multiple_of(2)), shards.now);
+    let batch = moment(a_moment(number), shards.now);
     let any = number as usize % shards.shards.len();
     shards.shards[any].file(batch);
     assert!(shards.settle().is_some(), "it comes home");
@@ -144,7 +151,8 @@ fn begin(shards: &mut Shards, number: u32) -> State {
 fn make_small(shard: &mut Shard) {
     let saving = shard.engine.tools.saving.as_mut().expect("it has begun everywhere");
     saving.large = 1_500;
-    saving.format = Box::new(Records { compresses: saving.number.is_multiple_of(2), piece: 300 });
+    let compresses = saving.number.is_multiple_of(2);
+    saving.format = Box::new(Records { compresses, timed: Dialect::TIMED, piece: 300 });
 }
 
 /// Says what differs, and not more.
@@ -264,7 +272,7 @@ fn a_write_waits_for_a_large_value() {
         store.run(&format!("SADD {{t}}large m{number}"));
     }
     store.run("SET {t}small 1");
-    store.shard.begin_snapshot(Moment::of_file(1, true));
+    store.shard.begin_snapshot(a_moment(1));
     make_small(&mut store.shard);
     let turns = add_to_what_is_written(&mut store);
     assert!(turns > 1, "{turns} turns");
@@ -302,7 +310,7 @@ fn what_is_saved_ahead_has_a_bound() {
     for number in 0..700 {
         store.run(&format!("SET key:{number} {value}"));
     }
-    store.shard.begin_snapshot(Moment::of_file(1, false));
+    store.shard.begin_snapshot(a_moment(1));
     let (mut file, mut ran) = (File::default(), 0);
     let mut waits = None;
     for number in 0..700 {
@@ -317,7 +325,7 @@ fn what_is_saved_ahead_has_a_bound() {
     }
     let waits = waits.expect("there is a bound");
     let saved = store.shard.engine.tools.saving.as_ref().map_or(0, |saving| saving.load());
-    assert!(saved > AHEAD_MAX && saved < AHEAD_MAX + 200_000, "{saved} bytes for {ran} keys");
+    assert!(saved > COPIES_FLOOR && saved < COPIES_FLOOR + 200_000, "{saved} bytes for {ran} keys");
     assert!(!store.shard.write_snapshot(&mut Still), "the walk waits as well");
     assert_eq!(store.run("APPEND key:0 z"), "(integer) 60002", "it is saved");
     assert_eq!(store.run(&format!("STRLEN key:{waits}")), "(integer) 60000");
@@ -330,6 +338,17 @@ fn what_is_saved_ahead_has_a_bound() {
     }
 }
 
+#[test]
+fn a_shard_may_save_its_part_of_the_copies() {
+    let mut settings = Settings::default();
+    let copies_max =
+        |settings: &Settings, used, shards| moment_of(1, settings, used, shards).copies_max;
+    assert_eq!(copies_max(&settings, 1 << 20, 1), COPIES_FLOOR);
+    assert_eq!(copies_max(&settings, 10_000_000_000, 4), 125_000_000);
+    settings.set("snapshot-copies-max", &["50"]).expect("a percentage");
+    assert_eq!(copies_max(&settings, 10_000_000_000, 4), 1_250_000_000);
+}
+
 /// A snapshot of which a shard knows first from a slot that moves to it.
 #[test]
 fn a_slot_that_moves_says_that_there_is_a_snapshot() {
@@ -339,7 +358,7 @@ fn a_slot_that_moves_says_that_there_is_a_snapshot() {
     let key = key.expect("there is one");
     shards.run(&format!("SET {key} before"));
     let wanted = state(&shards.shards);
-    shards.shards[0].file(moment(Moment::of_file(4, true), shards.now));
+    shards.shards[0].file(moment(a_moment(4), shards.now));
     for shard in 0..2 {
         let letters = shards.letters_of(shard);
         shards.deliver(letters);
@@ -420,7 +439,7 @@ fn a_snapshot_does_not_begin_while_a_shard_is_rebuilt() {
     for broken in 0..2 {
         let mut shards = Shards::new(2);
         shards.shards[broken].distrust();
-        shards.shards[0].file(moment(Moment::of_file(9, true), shards.now));
+        shards.shards[0].file(moment(a_moment(9), shards.now));
         assert!(shards.settle().is_some(), "it comes home");
         let mut news = Vec::new();
         shards.shards.iter_mut().for_each(|shard| shard.tell_news(&mut news));

@@ -74,8 +74,8 @@ fn a_base_of_commands_and_what_follows_make_the_same_data_set() {
             let text = "y".repeat(random.usize(..200_000));
             shards.run(&format!("SET {tag}text {text} PXAT {}", shards.now.0 + 100_000));
         }
-        let form = Form::Commands;
-        shards.shards[0].file(moment(Moment { number: 1, form, is_base: true }, shards.now));
+        let base = Moment { form: Form::Commands, is_base: true, ..a_moment(1) };
+        shards.shards[0].file(moment(base, shards.now));
         shards.settle();
         let marks: Vec<_> =
             shards.shards.iter_mut().filter_map(|shard| shard.effects().take_moment()).collect();
