@@ -36,6 +36,7 @@ mod monitor;
 mod order;
 mod pauses;
 mod regressions;
+mod reload;
 mod scripts;
 mod snapshots;
 mod supervision;

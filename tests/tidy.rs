@@ -99,7 +99,10 @@ const CORE: &[(&str, &[&str])] = &[
     ),
     ("restarts", &[]),
     ("router", &["base", "route", "shard"]),
-    ("aof", &["base", "filesystem", "resp", "settings", "rdb", "route", "stream", "shard"]),
+    (
+        "aof",
+        &["base", "filesystem", "resp", "settings", "keyspace", "rdb", "route", "stream", "shard"],
+    ),
     ("snapshot", &["base", "filesystem", "keyspace", "rdb", "route", "shard"]),
     (
         "connection",

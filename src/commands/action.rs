@@ -6,6 +6,7 @@
 
 use crate::base::millis::Millis;
 use crate::commands::filter::Filter;
+use crate::keyspace::contents::Present;
 use crate::question::{Event, LogKind, Question};
 
 /// Something for the connection to do before the batch goes on.
@@ -67,7 +68,7 @@ impl Action {
                 pairs.iter().any(|(name, _)| name.eq_ignore_ascii_case(b"appendonly"))
             }
             Action::Debug(debug) => {
-                matches!(debug, Debug::LoadJournal | Debug::Reload | Debug::MoveSlots(_))
+                matches!(debug, Debug::LoadJournal | Debug::Reload(_) | Debug::MoveSlots(_))
             }
             _ => false,
         }
@@ -145,6 +146,15 @@ pub struct Shutdown {
     pub abort: bool,
 }
 
+/// DEBUG RELOAD and its options.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reload {
+    /// The snapshot is written first; otherwise that is loaded which is there.
+    pub saves: bool,
+    /// What is done about the keys that are there.
+    pub present: Present,
+}
+
 /// What DEBUG does outside the keys.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Debug {
@@ -173,8 +183,8 @@ pub enum Debug {
     BreakAtomicity(bool),
     /// Empty every shard and load the journal again.
     LoadJournal,
-    /// The same; without a journal, make every value anew.
-    Reload,
+    /// Load a snapshot.
+    Reload(Reload),
     /// Move these slots, each to a shard.
     MoveSlots(Vec<(u16, u16)>),
 }

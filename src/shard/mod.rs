@@ -110,6 +110,7 @@
 //! Where a queued command asks for something of the server, its thread does that between two turns,
 //! while the batch keeps the slots; what was recorded so far is kept with it, out of the journal.
 
+pub mod arrival;
 mod broken;
 mod call;
 mod execute;
@@ -123,6 +124,8 @@ pub mod placement;
 pub mod refusal;
 #[cfg(test)]
 mod regressions;
+#[cfg(test)]
+mod remake;
 pub mod replay;
 mod serve;
 mod sinks;

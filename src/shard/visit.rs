@@ -104,6 +104,10 @@ impl Shard {
             self.take_moment(batch, moment);
             return clock.nanos();
         }
+        if let Some(coming) = batch.coming.take() {
+            self.take_arrival(batch, *coming, clock);
+            return clock.nanos();
+        }
         let Shard { engine, env, .. } = self;
         let Some(mut errand) = batch.errand.take() else {
             engine.warm_keys(batch);
@@ -303,7 +307,7 @@ impl Shard {
         if *has_credit && pause.is_none() && !is_full {
             return false;
         }
-        if batch.holds() || batch.exec.is_some() || batch.moment.is_some() {
+        if batch.holds() || batch.exec.is_some() || batch.is_nobodys() {
             return false;
         }
         if self.engine.ask_of_next(&self.env, batch, Engine::holds_back) {

@@ -9,6 +9,7 @@ mod debug;
 mod facts;
 mod journal;
 mod oom;
+mod reload;
 mod settings;
 mod snapshots;
 

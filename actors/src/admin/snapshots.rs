@@ -34,7 +34,7 @@ use crate::message::snapshot::{Mail, Mails};
 static NUMBERS: AtomicU32 = AtomicU32::new(1);
 
 /// How often is looked whether a snapshot is due.
-const EVERY: Duration = Duration::from_millis(100);
+pub(super) const EVERY: Duration = Duration::from_millis(100);
 
 /// After a failure this long nothing is due, in milliseconds.
 const RETRY_MS: i64 = 5_000;
@@ -178,7 +178,9 @@ impl Admin {
     ///
     /// # Errors
     /// While one is being written.
-    async fn begin_snapshot(self: &Arc<Admin>) -> Result<oneshot::Receiver<Outcome>, CommandError> {
+    pub(super) async fn begin_snapshot(
+        self: &Arc<Admin>,
+    ) -> Result<oneshot::Receiver<Outcome>, CommandError> {
         {
             let mut saves = self.saves();
             if saves.since.is_some() {
@@ -210,6 +212,25 @@ impl Admin {
             let _ = told.send(outcome);
         });
         Ok(receiver)
+    }
+
+    /// No snapshot begins from now on, when none is being written.
+    pub(super) async fn hold_snapshots(&self) {
+        loop {
+            {
+                let mut saves = self.saves();
+                if saves.since.is_none() {
+                    saves.since = Some(self.parts.clock.now());
+                    return;
+                }
+            }
+            tokio::time::sleep(EVERY).await;
+        }
+    }
+
+    /// Snapshots may begin again.
+    pub(super) fn release_snapshots(&self) {
+        self.saves().since = None;
     }
 
     fn snapshot_ended(&self, outcome: &Outcome, changes: u64) {
