@@ -32,6 +32,7 @@ mod faults;
 mod foreign;
 mod loading;
 mod memory;
+mod migrate;
 mod monitor;
 mod order;
 mod pauses;

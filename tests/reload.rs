@@ -1,5 +1,5 @@
-//! DEBUG RELOAD: what is loaded is what was there, whatever it is, with a journal and without, while
-//! others read and write; and what cannot be loaded changes nothing.
+//! DEBUG RELOAD: what is loaded is what was there, whatever it is, with a journal and without,
+//! while others read and write; and what cannot be loaded changes nothing.
 
 use std::fs;
 use std::sync::Arc;

@@ -23,7 +23,7 @@ external="unit/type/string unit/type/incr unit/bitops unit/bitfield unit/hyperlo
   unit/lazyfree unit/sort unit/geo unit/type/list unit/type/list-2 unit/type/list-3
   unit/type/zset unit/type/hash unit/type/stream unit/type/stream-cgroups unit/multi unit/violations
   unit/type/set"
-own="unit/auth unit/multi unit/protocol unit/limits unit/introspection unit/introspection-2 unit/info unit/slowlog
+own="unit/auth unit/dump unit/multi unit/protocol unit/limits unit/introspection unit/introspection-2 unit/info unit/slowlog
   unit/oom-score-adj unit/obuf-limits unit/shutdown unit/networking
   integration/aof integration/aof-multi-part integration/redis-cli integration/redis-benchmark"
 # Their encodings are not compared: since 7.2, as in Valkey, small lists and sets are packed. tests/scripts compares them.
@@ -75,7 +75,7 @@ run() {
   local name=$1 unit=$2 log ok bad skipped status=0 verdict=ok
   shift 2
   log=$logs/$name-${unit//\//-}.log
-  (cd "$suite" && TERM=dumb timeout $unit_seconds ./runtest --durable --skipfile "$skips" --tags "-needs:repl -needs:save" \
+  (cd "$suite" && TERM=dumb timeout $unit_seconds ./runtest --durable --skipfile "$skips" --tags "-needs:repl" \
     --single "$unit" "$@" >"$log" 2>&1) || status=$?
   [ $status = 0 ] || verdict=failed
   [ $status != 124 ] || verdict="timed out after $unit_seconds s"

@@ -1,8 +1,10 @@
 //! What a command asks of the connection: things that no shard can do alone.
 //!
 //! The command has been checked in full before it becomes an action, so that performing one can
-//! fail only for reasons outside the call. The batch waits at home meanwhile; that of a transaction
-//! waits where it runs, with all that it holds.
+//! fail only for reasons outside the call. The batch waits at home meanwhile; that of a transaction,
+//! and of a command that keeps its slots, waits where it runs, with all that it holds.
+
+use bytes::Bytes;
 
 use crate::base::millis::Millis;
 use crate::commands::filter::Filter;
@@ -49,6 +51,8 @@ pub enum Action {
     Monitor,
     /// Write a snapshot, or no more of it.
     Save(Save),
+    /// Exchange bytes with another server.
+    Exchange(Exchange),
     /// End the server.
     Shutdown(Shutdown),
     /// Give memory back to the system.
@@ -132,6 +136,21 @@ pub enum Save {
     Scheduled,
     /// None any more.
     Cancel,
+}
+
+/// Bytes for another server, and how many lines it answers. What there is of them is the reply.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exchange {
+    /// The name or the address of the server.
+    pub host: Vec<u8>,
+    /// Its port.
+    pub port: u16,
+    /// What it is sent.
+    pub request: Bytes,
+    /// Lines that it answers.
+    pub lines: usize,
+    /// How long nothing may happen, in milliseconds.
+    pub patience_ms: u64,
 }
 
 /// SHUTDOWN and its options.

@@ -87,7 +87,7 @@ impl Shard {
                 }
             }
         }
-        if batch.exec.is_some() {
+        if batch.exec.is_some() || batch.errand.is_some() {
             self.outbox.performs.push(batch);
             return None;
         }
@@ -187,6 +187,7 @@ impl Shard {
                 Some(slot) => self.slot_runs_at(slot),
                 None => RunsAt::Here,
             },
+            (Run::Held(_), _) => self.held_runs_at(command, batch),
             (Run::Exec, _) => self.exec_runs_at(command, batch),
             (Run::Session(_) | Run::Server(_) | Run::Container, _) => RunsAt::Here,
         }
@@ -207,6 +208,14 @@ impl Shard {
     fn keys_run_at(&mut self, command: &'static Command, batch: &mut Batch) -> RunsAt {
         batch.find_keys(command, &self.env.hasher);
         self.slots_run_at(batch)
+    }
+
+    /// A command that keeps the slots of its keys while something is performed. Nobody else may see
+    /// them meanwhile.
+    fn held_runs_at(&mut self, command: &'static Command, batch: &mut Batch) -> RunsAt {
+        batch.find_keys(command, &self.env.hasher);
+        let slots = batch.ascending_slots();
+        self.errand_runs_at(batch, |map, post| Errand::for_slots(&slots, map, post).takes_last())
     }
 
     /// EXEC, over the keys of all that is queued and watched. What the server performs takes time,

@@ -6,6 +6,7 @@
 
 mod clients;
 mod debug;
+mod exchange;
 mod facts;
 mod journal;
 mod oom;
@@ -266,6 +267,7 @@ impl Actions for Admin {
                     reply.ok();
                 }
                 Action::Save(asked) => self.save(asked, &mut reply).await?,
+                Action::Exchange(asked) => return exchange::perform(asked).await,
                 Action::Shutdown(asked) => self.shutdown(asked).await?,
                 Action::MemoryPurge => {
                     purge().await?;

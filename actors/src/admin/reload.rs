@@ -1,9 +1,9 @@
 //! DEBUG RELOAD: a snapshot is written, and its file takes the place of what it is of.
 //!
 //! No write is let in from the snapshot on until its keys are there. The file is loaded on a thread
-//! of its own, by a shard that nobody knows (`troupe::aof::apart`), while others read. Then its keys
-//! come to all shards at one moment (`troupe::shard::arrival`). Whatever fails before that leaves
-//! all as it was.
+//! of its own, by a shard that nobody knows (`troupe::aof::apart`), while others read. Then its
+//! keys come to all shards at one moment (`troupe::shard::arrival`). Whatever fails before that
+//! leaves all as it was.
 
 use std::sync::Arc;
 

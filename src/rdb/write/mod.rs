@@ -3,10 +3,10 @@
 //! change meanwhile.
 //!
 //! Two things have no place in these forms. Deadlines of fields make a hash one of Valkey 9.0, or
-//! of Redis 7.4 where that is asked for. Deadlines of members of sets and of sorted sets, and entries
-//! of a stream that were released by the consumer that had them, have none in any version of today:
-//! a file says them [beside](crate::rdb::beside) the value, and a payload is refused. When a
-//! consumer was last active is left out: it has a place from version 11 on.
+//! of Redis 7.4 where that is asked for. Deadlines of members of sets and of sorted sets, and
+//! entries of a stream that were released by the consumer that had them, have none in any version
+//! of today: a file says them [beside](crate::rdb::beside) the value, and a payload is refused.
+//! When a consumer was last active is left out: it has a place from version 11 on.
 
 mod stream;
 
