@@ -23,7 +23,7 @@ external="unit/type/string unit/type/incr unit/bitops unit/bitfield unit/hyperlo
   unit/lazyfree unit/sort unit/geo unit/type/list unit/type/list-2 unit/type/list-3
   unit/type/zset unit/type/hash unit/type/stream unit/type/stream-cgroups unit/multi unit/violations
   unit/type/set"
-own="unit/auth unit/dump unit/multi unit/protocol unit/limits unit/introspection unit/introspection-2 unit/info unit/slowlog
+own="integration/rdb unit/auth unit/dump unit/multi unit/protocol unit/limits unit/introspection unit/introspection-2 unit/info unit/slowlog
   unit/oom-score-adj unit/obuf-limits unit/shutdown unit/networking
   integration/aof integration/aof-multi-part integration/redis-cli integration/redis-benchmark"
 # Their encodings are not compared: since 7.2, as in Valkey, small lists and sets are packed. tests/scripts compares them.

@@ -1,8 +1,8 @@
 //! What a command asks of the connection: things that no shard can do alone.
 //!
 //! The command has been checked in full before it becomes an action, so that performing one can
-//! fail only for reasons outside the call. The batch waits at home meanwhile; that of a transaction,
-//! and of a command that keeps its slots, waits where it runs, with all that it holds.
+//! fail only for reasons outside the call. The batch waits at home meanwhile; that of a transaction
+//! or of a command that keeps its slots waits where it runs, with all that it holds.
 
 use bytes::Bytes;
 
