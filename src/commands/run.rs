@@ -39,17 +39,14 @@ pub enum Run {
     Exec,
     /// On the slots of its keys, which it keeps while the action is performed that it asks for. It
     /// runs again when the answer is in the walk.
-    Held(
-        fn(
-            &Call<'_>,
-            &mut Keys<'_>,
-            &mut Walk,
-            &mut Reply<'_>,
-        ) -> Result<Option<Action>, CommandError>,
-    ),
+    Held(MayAsk),
     /// At home: the connection performs the action that comes back.
     Server(fn(&Call<'_>, &Session) -> Result<Action, CommandError>),
 }
+
+/// The handler of a command that may ask for something while it keeps its slots.
+pub(crate) type MayAsk =
+    fn(&Call<'_>, &mut Keys<'_>, &mut Walk, &mut Reply<'_>) -> Result<Option<Action>, CommandError>;
 
 /// A command that waits for its keys.
 #[derive(Clone, Copy)]

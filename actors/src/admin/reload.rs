@@ -98,6 +98,9 @@ impl Admin {
         let began = self.parts.clock.nanos();
         let Apart { contents, read, empty_keys, left_out } = self.load_apart(hasher).await?;
         left_out.iter().for_each(|what| warn!("{what}"));
+        for name in &read.modules {
+            warn!("Data of the module type {name} are not kept: there are no modules");
+        }
         let (told, came) = oneshot::channel();
         let told = Box::new(move |outcome| {
             // Who asked waits for it.
@@ -108,6 +111,10 @@ impl Admin {
         self.parts.post.send([(0, Letter::Visit(batch))]);
         came.await??;
         self.parts.shared.loading.loaded(read.keys - empty_keys, read.expired);
+        if !read.functions.is_empty() {
+            // Those that were loaded before stay.
+            let _ = self.parts.shared.functions.set(read.functions);
+        }
         let seconds = (self.parts.clock.nanos() - began) as f64 / 1e9;
         info!("DB reloaded by DEBUG RELOAD: {seconds:.3} seconds");
         Ok(())
