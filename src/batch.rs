@@ -18,15 +18,16 @@ use crate::commands::error::CommandError;
 use crate::commands::positions;
 use crate::commands::registry::{Finder, Found};
 use crate::commands::walk::Walk;
+use crate::keyspace::contents::Coming;
 use crate::keyspace::interest::Rank;
 use crate::keyspace::key::KeyAt;
 use crate::keyspace::saving::Moment;
 use crate::keyspace::space::Warm;
 use crate::lending::errand::Errand;
 use crate::parked::Parked;
-use crate::resp::{Frames, Span};
+use crate::resp::{Decoder, Frames, Limits, Span, encode};
 pub use crate::route::Home;
-use crate::session::Session;
+use crate::session::{Peer, Session};
 use crate::settings::Renames;
 use crate::transaction::Exec;
 
@@ -97,6 +98,8 @@ pub struct Batch {
     pub(crate) rank: Option<Rank>,
     /// It is nobody's: it begins a snapshot.
     pub(crate) moment: Option<Moment>,
+    /// It is nobody's: it brings keys.
+    pub(crate) coming: Option<Box<Coming>>,
 }
 
 impl Batch {
@@ -126,7 +129,25 @@ impl Batch {
             parked: None,
             rank: None,
             moment: None,
+            coming: None,
         }
+    }
+
+    /// The one call of a command that no client can name, taken up at `now`.
+    pub(crate) fn of_nobody(command: &'static Command, now: Millis) -> Box<Batch> {
+        let mut request = Vec::new();
+        encode::command(&mut request, &[command.name.as_str().as_bytes()]);
+        let mut frames = Frames::default();
+        let decoded = Decoder::default().decode(&request, &Limits::default(), &mut frames);
+        decoded.expect("this is a request");
+        // Nobody waits for it.
+        let home = Home { thread: 0, connection: u32::MAX };
+        let mut batch = Batch::new(home, Session::new(0, Peer::default(), now, true));
+        batch.now = now;
+        batch.input = Bytes::from(request);
+        batch.frames = frames;
+        batch.routed.push(Routed { command: Some(command), key: None });
+        Box::new(batch)
     }
 
     /// Looks up and routes the requests in `frames`, taken up at `now`.
@@ -250,6 +271,11 @@ impl Batch {
     /// True when it carries slots of other shards.
     pub(crate) fn holds(&self) -> bool {
         self.errand.as_ref().is_some_and(|errand| errand.loan.holds())
+    }
+
+    /// True where it is no client's.
+    pub(crate) fn is_nobodys(&self) -> bool {
+        self.moment.is_some() || self.coming.is_some()
     }
 
     /// True when every request was answered.

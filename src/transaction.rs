@@ -116,7 +116,7 @@ impl Transaction {
         }
         self.writes |= command.writes();
         self.needs_tables |= command.run.needs_tables();
-        self.needs_server |= matches!(command.run, Run::Server(_));
+        self.needs_server |= matches!(command.run, Run::Server(_) | Run::Held(_));
         self.needs_all |= matches!(command.run, Run::All(_) | Run::Steps(_) | Run::Walk(_))
             || positions::are_anywhere(command, spans, bytes);
         self.queued.push(Queued {

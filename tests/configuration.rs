@@ -125,6 +125,23 @@ fn config_rewrite_writes_names_that_redis_knows() {
     assert!(!text.contains("commandlog"), "{text}");
 }
 
+/// What was said of snapshots while the server ran is there after a restart.
+#[test]
+fn config_rewrite_writes_where_snapshots_go() {
+    let server = Options::default().file("own.conf", "enable-protected-configs yes\n").start();
+    let mut client = server.client();
+    fs::create_dir(server.path("other")).unwrap();
+    let change = "CONFIG SET dir other dbfilename my.rdb rdb-version 12 snapshot-copies-max 7";
+    assert_eq!(said(&mut client, change), "OK");
+    assert_eq!(said(&mut client, "CONFIG REWRITE"), "OK");
+    let text = fs::read_to_string(server.path("own.conf")).unwrap();
+    let whole = fs::canonicalize(server.path("other")).unwrap();
+    let dir = format!("dir {}", whole.display());
+    for line in [&dir[..], "dbfilename my.rdb", "rdb-version 12", "snapshot-copies-max 7"] {
+        assert!(text.lines().any(|given| given == line), "{line} is not in\n{text}");
+    }
+}
+
 /// Bitnami's default file takes FLUSHALL and FLUSHDB away.
 #[test]
 fn commands_are_renamed_and_taken_away() {

@@ -97,7 +97,10 @@ const CORE: &[(&str, &[&str])] = &[
             "transaction",
         ],
     ),
-    ("aof", &["base", "filesystem", "resp", "settings", "rdb", "route", "stream", "shard"]),
+    (
+        "aof",
+        &["base", "filesystem", "resp", "settings", "keyspace", "rdb", "route", "stream", "shard"],
+    ),
     ("snapshot", &["base", "filesystem", "keyspace", "rdb", "route", "shard"]),
     ("check", &["base", "filesystem", "settings", "rdb", "commands", "shard", "aof"]),
     (

@@ -410,10 +410,6 @@ impl Handler<Disturb> for Shard {
                 self.thread.with_shard(|shard| shard.distrust());
                 self.thread.wake();
             }
-            Disturb::Remake => {
-                let now = self.thread.clock.now();
-                self.guarded(|actor| actor.thread.with_shard(|shard| shard.remake(now)));
-            }
             Disturb::ActiveExpire(on) => self.thread.with_shard(|s| s.set_active_expire(on)),
             Disturb::BreakOrder(on) => self.thread.with_shard(|s| s.break_order(on)),
             Disturb::BreakAtomicity(on) => self.thread.with_shard(|s| s.break_atomicity(on)),

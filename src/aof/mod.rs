@@ -9,6 +9,7 @@
 //! - `record`, `scan`: bytes of an increment -> whole records, or where and why they end.
 //! - `load`: the files read back, or a snapshot, block by block.
 //! - `loader`: blocks in, parcels for shards out; what goes where, and when.
+//! - `apart`: a file loaded while the shards go on.
 //! - `journal`: the file as a consumer of the stream; group commit, policies, failures.
 //! - `writer`: the journal, and whoever asks something of it.
 //! - `change`: how a journal begins, and ends, while the server runs.
@@ -17,6 +18,7 @@
 //! Nothing here reads a clock, or reaches a disk but through `crate::filesystem`: the simulator
 //! runs this same code on a disk of its own. Left out: the rewrite.
 
+pub mod apart;
 pub mod change;
 pub mod directory;
 pub mod error;

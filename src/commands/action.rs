@@ -2,10 +2,13 @@
 //!
 //! The command has been checked in full before it becomes an action, so that performing one can
 //! fail only for reasons outside the call. The batch waits at home meanwhile; that of a transaction
-//! waits where it runs, with all that it holds.
+//! or of a command that keeps its slots waits where it runs, with all that it holds.
+
+use bytes::Bytes;
 
 use crate::base::millis::Millis;
 use crate::commands::filter::Filter;
+use crate::keyspace::contents::Present;
 use crate::question::{Event, LogKind, Question};
 
 /// Something for the connection to do before the batch goes on.
@@ -50,6 +53,8 @@ pub enum Action {
     Save(Save),
     /// BGREWRITEAOF.
     RewriteJournal,
+    /// Exchange bytes with another server.
+    Exchange(Exchange),
     /// End the server.
     Shutdown(Shutdown),
     /// Give memory back to the system.
@@ -69,7 +74,7 @@ impl Action {
                 pairs.iter().any(|(name, _)| name.eq_ignore_ascii_case(b"appendonly"))
             }
             Action::Debug(debug) => {
-                matches!(debug, Debug::LoadJournal | Debug::Reload | Debug::MoveSlots(_))
+                matches!(debug, Debug::LoadJournal | Debug::Reload(_) | Debug::MoveSlots(_))
             }
             _ => false,
         }
@@ -135,6 +140,21 @@ pub enum Save {
     Cancel,
 }
 
+/// Bytes for another server, and how many lines it answers. What there is of them is the reply.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exchange {
+    /// The name or the address of the server.
+    pub host: Vec<u8>,
+    /// Its port.
+    pub port: u16,
+    /// What it is sent.
+    pub request: Bytes,
+    /// Lines that it answers.
+    pub lines: usize,
+    /// How long nothing may happen, in milliseconds.
+    pub patience_ms: u64,
+}
+
 /// SHUTDOWN and its options.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the options of the command")]
@@ -145,6 +165,15 @@ pub struct Shutdown {
     pub safe: bool,
     pub failover: bool,
     pub abort: bool,
+}
+
+/// DEBUG RELOAD and its options.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reload {
+    /// The snapshot is written first; otherwise that is loaded which is there.
+    pub saves: bool,
+    /// What is done about the keys that are there.
+    pub present: Present,
 }
 
 /// What DEBUG does outside the keys.
@@ -175,8 +204,8 @@ pub enum Debug {
     BreakAtomicity(bool),
     /// Empty every shard and load the journal again.
     LoadJournal,
-    /// The same; without a journal, make every value anew.
-    Reload,
+    /// Load a snapshot.
+    Reload(Reload),
     /// Move these slots, each to a shard.
     MoveSlots(Vec<(u16, u16)>),
 }

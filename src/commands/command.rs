@@ -31,6 +31,8 @@ pub struct Command {
     /// where they stand. It finds all that specifications look for behind a word, too; the last
     /// specification says what is done with them.
     pub further: Option<OfWords<Vec<usize>>>,
+    /// `further` finds those that stand at one place, too.
+    pub finds_all_keys: bool,
     /// Whether names of its keys follow from values, from its words: a record of it is applied
     /// where every slot is.
     pub anywhere: Option<OfWords<bool>>,
@@ -79,6 +81,7 @@ impl Command {
         arity: Arity::AtLeast(1),
         keys: &[],
         further: None,
+        finds_all_keys: false,
         anywhere: None,
         varying_access: None,
         element: None,

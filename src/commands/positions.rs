@@ -36,12 +36,13 @@ pub fn keys_at(
 
 /// The specifications that can be trusted. The word that begins keys may stand for something else
 /// before, or come again: a command that reads it so finds the keys behind words itself.
-fn certain(command: &Command) -> impl Iterator<Item = &'static KeySpec> + use<> {
+fn certain(command: &Command) -> impl Iterator<Item = &'static KeySpec> + use<'_> {
     let finds_itself = command.further.is_some();
     command
         .keys
         .iter()
         .filter(move |spec| !finds_itself || !matches!(spec.begin, Begin::Keyword(..)))
+        .filter(|_| !command.finds_all_keys)
 }
 
 /// Keys that the command finds itself.

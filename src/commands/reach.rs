@@ -22,7 +22,7 @@ impl Reach {
     /// The reach of a record, from its command and its words.
     pub fn of(command: &Command, spans: &[Span], bytes: &[u8]) -> Reach {
         match command.run {
-            Run::Keys(_) | Run::SessionAndKeys(_) | Run::Blocking(_) => {
+            Run::Keys(_) | Run::SessionAndKeys(_) | Run::Blocking(_) | Run::Held(_) => {
                 match positions::are_anywhere(command, spans, bytes) {
                     true => Reach::Everything,
                     false => Reach::Keys,

@@ -30,6 +30,7 @@ pub static FAMILIES: &[&[Command]] = &[
     generic::dump::COMMANDS,
     generic::existence::COMMANDS,
     generic::expire::COMMANDS,
+    generic::migrate::COMMANDS,
     generic::object::COMMANDS,
     generic::rename::COMMANDS,
     generic::scan::COMMANDS,

@@ -22,7 +22,6 @@ const ABSENT: &[&str] = &[
     "failover",
     "fcall",
     "fcall_ro",
-    "migrate",
     "psubscribe",
     "psync",
     "publish",

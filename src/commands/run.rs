@@ -37,9 +37,16 @@ pub enum Run {
     /// The queued commands of its session, on the slots of the keys of all
     /// (`crate::shard::transaction`).
     Exec,
+    /// On the slots of its keys, which it keeps while the action is performed that it asks for. It
+    /// runs again when the answer is in the walk.
+    Held(MayAsk),
     /// At home: the connection performs the action that comes back.
     Server(fn(&Call<'_>, &Session) -> Result<Action, CommandError>),
 }
+
+/// The handler of a command that may ask for something while it keeps its slots.
+pub(crate) type MayAsk =
+    fn(&Call<'_>, &mut Keys<'_>, &mut Walk, &mut Reply<'_>) -> Result<Option<Action>, CommandError>;
 
 /// A command that waits for its keys.
 #[derive(Clone, Copy)]
@@ -129,7 +136,7 @@ impl Run {
     /// True when it runs on the slots of its keys.
     #[inline]
     pub const fn is_on_keys(self) -> bool {
-        matches!(self, Run::Keys(_) | Run::SessionAndKeys(_) | Run::Blocking(_))
+        matches!(self, Run::Keys(_) | Run::SessionAndKeys(_) | Run::Blocking(_) | Run::Held(_))
     }
 
     /// True when it looks at tables of a shard: at those of its keys, or at all.
@@ -150,6 +157,7 @@ impl fmt::Debug for Run {
             Run::Steps(_) => "Steps",
             Run::Walk(_) => "Walk",
             Run::Exec => "Exec",
+            Run::Held(_) => "Held",
             Run::Server(_) => "Server",
         })
     }

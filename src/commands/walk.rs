@@ -1,7 +1,9 @@
 //! What a command carries from step to step: SCAN and RANDOMKEY, which walk from shard to shard,
-//! and KEYS, which stays where it has everything.
+//! KEYS, which stays where it has everything, and MIGRATE, which stays where it has its keys.
 //!
 //! A walk starts with no place; its handler says where to go, and is called again there.
+
+use crate::commands::error::CommandError;
 
 /// The state of a walk.
 #[derive(Debug, Default)]
@@ -20,6 +22,8 @@ pub struct Walk {
     pub nanos: u64,
     /// What was found so far.
     pub found: Vec<Vec<u8>>,
+    /// What came of the action that the command asked for.
+    pub answer: Option<Result<Vec<u8>, CommandError>>,
 }
 
 /// What comes after a step of a walk.

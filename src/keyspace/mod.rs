@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod collections;
+pub mod contents;
 pub mod discarded;
 pub mod effect;
 pub mod entry;

@@ -412,6 +412,17 @@ impl Keyspace {
         tables
     }
 
+    /// Puts the tables of other slots into those that are here, whose databases are empty.
+    pub(super) fn fill(&mut self, slots: Slots) {
+        for (number, mut from) in slots {
+            let Some(mut to) = self.take(number) else { continue };
+            let databases: Vec<u32> = from.tables().map(|(db, _)| db).collect();
+            databases.iter().for_each(|db| to.put(*db, from.take(*db)));
+            to.filed = to.next_of_tables();
+            self.put(number, to);
+        }
+    }
+
     /// Exchanges two databases in all slots that are here.
     pub(crate) fn swap(&mut self, a: u32, b: u32, saving: Option<&Saving>) {
         for slot in self.slots.iter_mut().flatten() {

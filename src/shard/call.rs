@@ -62,6 +62,20 @@ impl Batch {
         (call, Around { session, replies, walk, wider })
     }
 
+    /// The call that keeps its slots goes on with the answer to its action, which stands in the
+    /// replies from `mark` on.
+    pub(super) fn take_answer(
+        &mut self,
+        mark: usize,
+        nanos: u64,
+        result: Result<(), CommandError>,
+    ) {
+        let bytes = self.replies.split_off(mark);
+        let walk = self.walk.get_or_insert_default();
+        walk.nanos += nanos;
+        walk.answer = Some(result.map(|()| bytes));
+    }
+
     /// The next call ended with this error, or without one.
     pub(super) fn advance(&mut self, error: Option<&CommandError>) {
         if let Some(error) = error.filter(|error| error.refuses_the_rest())
@@ -172,6 +186,9 @@ impl Engine {
             return self.performed_in_exec(env, batch, mark, nanos, result);
         }
         let Some(command) = batch.routed[batch.next].command else { return };
+        if let Run::Held(_) = command.run {
+            return batch.take_answer(mark, nanos, result);
+        }
         let marks = self.marks(mark);
         let (call, mut around) = batch.split(command, env);
         let ended = Ended::of(result);

@@ -248,6 +248,7 @@ impl Engine {
     fn dispatch(&mut self, call: &Call<'_>, around: &mut Around<'_>, origin: Origin) -> Ended {
         if (origin.is_client() || origin == Origin::Transaction)
             && let Err(error) = self.admit(call, around.session)
+            && !self.has_answer(around)
         {
             return Ended::Refused(Box::new(error));
         }
@@ -278,6 +279,18 @@ impl Engine {
                 }
             }
             Run::Session(run) => Ended::of(run(call, session, &mut reply)),
+            Run::Held(run) => {
+                let walk = walk.get_or_insert_default();
+                let mut asked = None;
+                let ended = self.on_keys(call, session, wider, origin, |_, keys| {
+                    asked = run(call, keys, walk, &mut reply)?;
+                    Ok(())
+                });
+                match (ended, asked) {
+                    (Ended::Ran, Some(action)) => Ended::Asks(Box::new(action)),
+                    (ended, _) => ended,
+                }
+            }
             Run::Server(run) => match run(call, session) {
                 Ok(asked) => {
                     session.last = Some(call.command);
@@ -301,6 +314,13 @@ impl Engine {
                 Ended::of(Err(CommandError::WrongArity(call.command.name.as_str())))
             }
         }
+    }
+
+    /// True where a call has been let in before, and what it asked for was done meanwhile.
+    #[cold]
+    fn has_answer(&self, around: &Around<'_>) -> bool {
+        let walk = around.walk.as_ref();
+        self.phase == Phase::Serving && walk.is_some_and(|walk| walk.answer.is_some())
     }
 
     #[inline]

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use crate::base::millis::Millis;
+use crate::keyspace::contents::Contents;
 use crate::keyspace::entry::Entry;
 use crate::keyspace::key::Key;
 use crate::keyspace::space::{WARMED, Warm};
@@ -94,6 +95,14 @@ impl Shard {
             Parcel::Records(records) => Applied::Records(self.replay(records, now)),
             Parcel::Keys(keys) => Applied::Keys(self.put_keys(keys, now)),
         }
+    }
+
+    /// All that it has loaded.
+    pub fn into_contents(self) -> Contents {
+        let mut space = self.engine.space;
+        let here: Vec<u16> = space.here().collect();
+        let slots = here.into_iter().filter_map(|number| Some((number, space.take(number)?)));
+        Contents::new(slots.collect())
     }
 
     /// Makes the values of some keys and puts them in. What many keys need of their tables is

@@ -109,12 +109,16 @@
 //!
 //! Where a queued command asks for something of the server, its thread does that between two turns,
 //! while the batch keeps the slots; what was recorded so far is kept with it, out of the journal.
+//! MIGRATE waits for another server in the same way: its answer comes back as a second run.
 
+pub mod arrival;
 mod broken;
 mod call;
 mod execute;
 mod expire;
 mod gates;
+#[cfg(test)]
+mod held;
 mod lend;
 pub mod letter;
 pub mod load;
@@ -122,6 +126,8 @@ pub mod placement;
 pub mod refusal;
 #[cfg(test)]
 mod regressions;
+#[cfg(test)]
+mod remake;
 pub mod replay;
 mod serve;
 mod sinks;

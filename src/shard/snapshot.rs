@@ -30,11 +30,9 @@
 //! **The end.** The snapshot is whole, or it has failed: so it has for all when one shard cannot
 //! trust its slots any more. What slots have noted of it is void then by its number.
 
-use bytes::Bytes;
-
 use crate::base::millis::Millis;
 use crate::base::slot::SLOTS;
-use crate::batch::{Batch, Home, Routed};
+use crate::batch::Batch;
 use crate::commands::call::Call;
 use crate::commands::command::{Command, Name, Run};
 use crate::commands::recreate::Commands;
@@ -44,9 +42,8 @@ use crate::keyspace::keys::Tools;
 use crate::keyspace::saving::{Form, Format, Moment, Pieces, Saving};
 use crate::keyspace::space::Keyspace;
 use crate::rdb::{Dialect, Records};
-use crate::resp::{Decoder, Frames, Limits, encode};
 use crate::route::ShardId;
-use crate::session::{Peer, Session};
+use crate::session::Session;
 use crate::settings::Settings;
 use crate::shard::execute::Engine;
 use crate::shard::letter::Letter;
@@ -155,20 +152,9 @@ pub fn moment_of(number: u32, settings: &Settings, used_memory: u64, shards: Sha
 
 /// A batch that begins a snapshot; to be filed with any shard.
 pub fn moment(moment: Moment, now: Millis) -> Box<Batch> {
-    let mut request = Vec::new();
-    encode::command(&mut request, &[MOMENT.name.as_str().as_bytes()]);
-    let mut frames = Frames::default();
-    let decoded = Decoder::default().decode(&request, &Limits::default(), &mut frames);
-    decoded.expect("this is a request");
-    // Nobody waits for it.
-    let home = Home { thread: 0, connection: u32::MAX };
-    let mut batch = Batch::new(home, Session::new(0, Peer::default(), now, true));
-    batch.now = now;
-    batch.input = Bytes::from(request);
-    batch.frames = frames;
-    batch.routed.push(Routed { command: Some(&MOMENT), key: None });
+    let mut batch = Batch::of_nobody(&MOMENT, now);
     batch.moment = Some(moment);
-    Box::new(batch)
+    batch
 }
 
 impl Shard {

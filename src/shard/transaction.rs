@@ -14,7 +14,7 @@ use crate::base::millis::Millis;
 use crate::batch::Batch;
 use crate::commands::action::Action;
 use crate::commands::call::Call;
-use crate::commands::command::{Command, Flags};
+use crate::commands::command::{Command, Flags, Run};
 use crate::commands::error::CommandError;
 use crate::hook::Phase;
 use crate::resp::Reply;
@@ -171,7 +171,8 @@ impl Engine {
         clock: &mut dyn Ticks,
     ) -> Option<Ended> {
         // The shard broke while an action was performed: what the transaction has changed is lost.
-        if exec.next > 0 && self.phase != Phase::Serving {
+        let has_begun = exec.next > 0 || batch.walk.is_some();
+        if has_begun && self.phase != Phase::Serving {
             self.drop_keys_of(env, exec);
             return Some(Ended::Panicked);
         }
@@ -219,12 +220,12 @@ impl Engine {
     ) -> Option<Box<Action>> {
         let Exec { transaction, next, databases, .. } = exec;
         let queue = transaction.get(*next)?;
-        let Batch { session, replies, now, .. } = batch;
+        let Batch { session, replies, now, walk: kept, .. } = batch;
         if !databases.contains(&session.db) {
             databases.push(session.db);
         }
         let call = env.call(queue, *now);
-        let (mut walk, mut wider) = (None, Vec::new());
+        let (mut walk, mut wider) = (kept.take(), Vec::new());
         let mut around = Around { session, replies, walk: &mut walk, wider: &mut wider };
         let marks = self.marks(around.replies.len());
         let start = clock.nanos();
@@ -235,7 +236,10 @@ impl Engine {
             let error = match ended {
                 Ended::GoesOn => continue,
                 Ended::Asks(action) if *action == Action::Monitor => NO_MONITOR,
-                Ended::Asks(action) => return Some(action),
+                Ended::Asks(action) => {
+                    *kept = walk;
+                    return Some(action);
+                }
                 // Its slots are all here: the shard is not trusted, or is rebuilt.
                 Ended::Lacks => CommandError::Loading,
                 Ended::Waits(_)
@@ -261,6 +265,11 @@ impl Engine {
     ) {
         let Some(mut exec) = batch.exec.take() else { return };
         if let Some(queue) = exec.transaction.get(exec.next) {
+            if let Run::Held(_) = queue.command.run {
+                batch.take_answer(mark, nanos, result);
+                batch.exec = Some(exec);
+                return;
+            }
             let call = env.call(queue, batch.now);
             let Batch { session, replies, walk, wider, .. } = batch;
             let mut around = Around { session, replies, walk, wider };

@@ -87,7 +87,7 @@ impl Shard {
                 }
             }
         }
-        if batch.exec.is_some() {
+        if batch.exec.is_some() || batch.errand.is_some() {
             self.outbox.performs.push(batch);
             return None;
         }
@@ -102,6 +102,10 @@ impl Shard {
     fn call(&mut self, batch: &mut Batch, now: u64, clock: &mut dyn Ticks) -> u64 {
         if let Some(moment) = batch.moment {
             self.take_moment(batch, moment);
+            return clock.nanos();
+        }
+        if let Some(coming) = batch.coming.take() {
+            self.take_arrival(batch, *coming, clock);
             return clock.nanos();
         }
         let Shard { engine, env, .. } = self;
@@ -184,6 +188,7 @@ impl Shard {
                 Some(slot) => self.slot_runs_at(slot),
                 None => RunsAt::Here,
             },
+            (Run::Held(_), _) => self.held_runs_at(command, batch),
             (Run::Exec, _) => self.exec_runs_at(command, batch),
             (Run::Session(_) | Run::Server(_) | Run::Container, _) => RunsAt::Here,
         }
@@ -204,6 +209,14 @@ impl Shard {
     fn keys_run_at(&mut self, command: &'static Command, batch: &mut Batch) -> RunsAt {
         batch.find_keys(command, &self.env.hasher);
         self.slots_run_at(batch)
+    }
+
+    /// A command that keeps the slots of its keys while something is performed. Nobody else may see
+    /// them meanwhile.
+    fn held_runs_at(&mut self, command: &'static Command, batch: &mut Batch) -> RunsAt {
+        batch.find_keys(command, &self.env.hasher);
+        let slots = batch.ascending_slots();
+        self.errand_runs_at(batch, |map, post| Errand::for_slots(&slots, map, post).takes_last())
     }
 
     /// EXEC, over the keys of all that is queued and watched. What the server performs takes time,
@@ -304,7 +317,7 @@ impl Shard {
         if *has_credit && pause.is_none() && !is_full {
             return false;
         }
-        if batch.holds() || batch.exec.is_some() || batch.moment.is_some() {
+        if batch.holds() || batch.exec.is_some() || batch.is_nobodys() {
             return false;
         }
         if self.engine.ask_of_next(&self.env, batch, Engine::holds_back) {

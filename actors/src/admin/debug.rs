@@ -1,5 +1,6 @@
 //! What DEBUG asks of the server: faults on purpose, and moves of slots.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -19,7 +20,11 @@ use crate::thread::{Thread, stall};
 const POLL: Duration = Duration::from_millis(5);
 
 impl Admin {
-    pub(super) async fn debug(&self, debug: Debug, thread: &Thread) -> Result<(), CommandError> {
+    pub(super) async fn debug(
+        self: &Arc<Admin>,
+        debug: Debug,
+        thread: &Thread,
+    ) -> Result<(), CommandError> {
         match debug {
             Debug::RewriteConfig => self.config_rewrite(Extent::All)?,
             Debug::Sleep(millis) => stall(millis),
@@ -36,8 +41,8 @@ impl Admin {
             Debug::SetActiveExpire(on) => self.disturb_all(Disturb::ActiveExpire(on)).await,
             Debug::BreakOrder(on) => self.disturb_all(Disturb::BreakOrder(on)).await,
             Debug::BreakAtomicity(on) => self.disturb_all(Disturb::BreakAtomicity(on)).await,
-            Debug::Reload if self.writer().is_none() => self.disturb_all(Disturb::Remake).await,
-            Debug::LoadJournal | Debug::Reload => self.load_journal().await?,
+            Debug::LoadJournal => self.load_journal().await?,
+            Debug::Reload(asked) => self.reload(asked, thread).await?,
             Debug::MoveSlots(moves) => {
                 let (done, receiver) = oneshot::channel();
                 let moves = moves.into_iter().collect();
@@ -88,8 +93,7 @@ impl Admin {
     async fn load_journal(&self) -> Result<(), CommandError> {
         if self.writer().is_none() {
             return Err(CommandError::Text(
-                "ERR there is nothing to load from: the append only file is off, and there are no \
-                 snapshots yet",
+                "ERR there is nothing to load from: the append only file is off",
             ));
         }
         for shard in &self.parts.shards {

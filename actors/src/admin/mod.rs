@@ -6,9 +6,11 @@
 
 mod clients;
 mod debug;
+mod exchange;
 mod facts;
 mod journal;
 mod oom;
+mod reload;
 mod settings;
 mod snapshots;
 
@@ -264,6 +266,7 @@ impl Actions for Admin {
                 }
                 Action::Save(asked) => self.save(asked, &mut reply).await?,
                 Action::RewriteJournal => self.rewrite_journal(&mut reply)?,
+                Action::Exchange(asked) => return exchange::perform(asked).await,
                 Action::Shutdown(asked) => self.shutdown(asked).await?,
                 Action::MemoryPurge => {
                     purge().await?;

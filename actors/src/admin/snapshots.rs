@@ -189,7 +189,9 @@ impl Admin {
     ///
     /// # Errors
     /// While one is being written, or a base of the journal.
-    async fn begin_snapshot(self: &Arc<Admin>) -> Result<oneshot::Receiver<Outcome>, CommandError> {
+    pub(super) async fn begin_snapshot(
+        self: &Arc<Admin>,
+    ) -> Result<oneshot::Receiver<Outcome>, CommandError> {
         {
             let mut saves = self.saves();
             if saves.is_writing() {
@@ -251,6 +253,25 @@ impl Admin {
         batch.companion = Some(Box::new(Witness(self.parts.snapshots.clone(), moment.number)));
         self.parts.post.send([(0, Letter::Visit(batch))]);
         outcome
+    }
+
+    /// No snapshot begins from now on, once none is being written, nor a base of the journal.
+    pub(super) async fn hold_snapshots(&self) {
+        loop {
+            {
+                let mut saves = self.saves();
+                if !saves.is_writing() && self.rewrites().since.is_none() {
+                    saves.since = Some(self.parts.clock.now());
+                    return;
+                }
+            }
+            tokio::time::sleep(EVERY).await;
+        }
+    }
+
+    /// Snapshots may begin again.
+    pub(super) fn release_snapshots(&self) {
+        self.saves().since = None;
     }
 
     fn snapshot_ended(&self, outcome: &Outcome, changes: u64) {

@@ -90,8 +90,6 @@ pub enum Disturb {
     PanicVisit,
     /// Empty the shard and read the journal again.
     Reload,
-    /// Make every value anew from the commands that make it.
-    Remake,
     /// Hold up the thread, in milliseconds.
     Stall(u64),
     /// Whether keys are taken out when they expire.

@@ -12,6 +12,7 @@ use crate::commands::command::{
     Access, Arg, Arity, Categories, Command, Flags, Group, KeySpec, Name, Run,
 };
 use crate::commands::error::CommandError;
+use crate::keyspace::entry::Entry;
 use crate::keyspace::key::Key;
 use crate::keyspace::keys::Keys;
 use crate::keyspace::listener::Event;
@@ -76,8 +77,17 @@ fn dump(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(
         reply.null();
         return Ok(());
     };
+    reply.bulk(&payload(call, entry)?);
+    Ok(())
+}
+
+/// The payload of a value.
+///
+/// # Errors
+/// It holds what has no place in one.
+pub(super) fn payload(call: &Call<'_>, entry: &Entry) -> Result<Vec<u8>, CommandError> {
     let timed = Dialect::timed(call.settings.rdb_version);
-    let payload = rdb::dump(entry, call.settings.rdbcompression, timed).map_err(|it| match it {
+    rdb::dump(entry, call.settings.rdbcompression, timed).map_err(|it| match it {
         NoPlace::TimedMembers => CommandError::Text(
             "ERR no payload has a place for the deadlines of members: take them away with SPERSIST \
              or ZPERSIST first",
@@ -86,9 +96,7 @@ fn dump(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(
             "ERR no payload has a place for pending entries that no consumer has: claim or \
              acknowledge them first",
         ),
-    })?;
-    reply.bulk(&payload);
-    Ok(())
+    })
 }
 
 /// What a client says of the key beside its value.

@@ -4,6 +4,7 @@ pub(super) mod dump;
 pub(super) mod elements;
 pub(super) mod existence;
 pub(super) mod expire;
+pub(super) mod migrate;
 pub(super) mod object;
 pub(super) mod rename;
 pub(super) mod scan;

@@ -10,11 +10,12 @@ use std::time::Duration;
 use super::debug_keys;
 use crate::base::integer;
 use crate::base::slot::SLOTS;
-use crate::commands::action::{Action, Debug, Gathered};
+use crate::commands::action::{Action, Debug, Gathered, Reload};
 use crate::commands::call::Call;
 use crate::commands::command::{Arity, Command, Flags, Group, Name, Run};
 use crate::commands::error::{CommandError, unknown_subcommand_or_arity};
 use crate::commands::help;
+use crate::keyspace::contents::Present;
 use crate::question::Question;
 use crate::resp::Reply;
 use crate::session::Session;
@@ -118,18 +119,26 @@ fn debug(call: &Call<'_>, _session: &Session) -> Result<Action, CommandError> {
     Ok(Action::Debug(asked))
 }
 
-/// RELOAD without a snapshot: the journal is loaded again, or, where there is none, every value is
-/// made anew in memory, whatever the options.
 fn reload(call: &Call<'_>) -> Result<Debug, CommandError> {
-    let known = ["MERGE", "NOFLUSH", "NOSAVE"];
+    let (mut saves, mut empties, mut merges) = (true, true, false);
     for index in 2..call.len() {
-        if !known.iter().any(|word| call.is(index, word)) {
-            return Err(CommandError::Text(
-                "ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.",
-            ));
+        match () {
+            () if call.is(index, "MERGE") => merges = true,
+            () if call.is(index, "NOFLUSH") => empties = false,
+            () if call.is(index, "NOSAVE") => saves = false,
+            () => {
+                return Err(CommandError::Text(
+                    "ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.",
+                ));
+            }
         }
     }
-    Ok(Debug::Reload)
+    let present = match (empties, merges) {
+        (true, _) => Present::Goes,
+        (false, false) => Present::Stays,
+        (false, true) => Present::GivesWay,
+    };
+    Ok(Debug::Reload(Reload { saves, present }))
 }
 
 /// Seconds with decimals as milliseconds; what is no length of time does not sleep, as in Redis.
@@ -178,7 +187,13 @@ const HELP: &[(&str, &str)] = &[
     ("PANIC-SHARD <shard>", "Make a shard panic in the middle of its next command."),
     ("PANIC-VISIT <shard>", "Make a shard panic when a command brings slots of others."),
     ("PROTOCOL <type>", "Reply with a value of this type."),
-    ("RELOAD [option ...]", "Load the journal again; without one, make every value anew."),
+    (
+        "RELOAD [option ...]",
+        "Write a snapshot, empty the server and load the snapshot again.\n\
+         NOSAVE: load the one that is there, which is not possible with a journal.\n\
+         NOFLUSH: keep the keys that are there.\n\
+         MERGE: what NOFLUSH keeps gives way to keys of its name.",
+    ),
     ("SET-ACTIVE-EXPIRE <0|1>", "Take keys out when they expire, or only when touched."),
     ("SLEEP <seconds>", "Hold up the thread of this client. Decimals are allowed."),
     ("STALL-SHARD <shard> <milliseconds>", "Hold up the thread of a shard."),
@@ -289,7 +304,11 @@ mod tests {
             > debug break-order maybe
             (error) ERR argument must be 'yes' or 'no'
             > debug reload nosave
-            (action) Debug(Reload)
+            (action) Debug(Reload(Reload { saves: false, present: Goes }))
+            > debug reload noflush
+            (action) Debug(Reload(Reload { saves: true, present: Stays }))
+            > debug reload noflush Merge
+            (action) Debug(Reload(Reload { saves: true, present: GivesWay }))
             > debug reload foo
             (error) ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.
             > debug pause-cron 1

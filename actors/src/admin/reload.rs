@@ -1,0 +1,142 @@
+//! DEBUG RELOAD: a snapshot is written, and its file takes the place of what it is of.
+//!
+//! No write is let in from the snapshot on until its keys are there. The file is loaded on a thread
+//! of its own, by a shard that nobody knows (`troupe::aof::apart`), while others read. Then its
+//! keys come to all shards at one moment (`troupe::shard::arrival`). Whatever fails before that
+//! leaves all as it was.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use tokio::sync::oneshot;
+use tracing::{info, warn};
+use troupe::aof::apart::{self, Apart};
+use troupe::aof::load::{self, Reader};
+use troupe::base::hash::Hasher;
+use troupe::base::millis::Millis;
+use troupe::clients::Pause;
+use troupe::commands::action::{PauseMode, Reload};
+use troupe::commands::error::CommandError;
+use troupe::keyspace::contents::Coming;
+use troupe::rdb::Rules;
+use troupe::route::Map;
+use troupe::shard::Parts;
+use troupe::shard::arrival::arrival;
+use troupe::shard::letter::Letter;
+
+use super::Admin;
+use super::snapshots::EVERY;
+use crate::filesystem::Os;
+use crate::thread::Thread;
+
+const NOT_SAVED: CommandError = CommandError::Text("ERR");
+const NOT_LOADED: CommandError =
+    CommandError::Text("ERR Error trying to load the RDB dump, check server logs.");
+const NOT_WITH_JOURNAL: CommandError = CommandError::Text(
+    "ERR the append only file would not have what the snapshot has: set appendonly to no first",
+);
+
+impl Admin {
+    /// Carries DEBUG RELOAD out to its end, even when the client goes meanwhile.
+    pub(super) async fn reload(
+        self: &Arc<Admin>,
+        asked: Reload,
+        thread: &Thread,
+    ) -> Result<(), CommandError> {
+        let hasher = thread.with_shard(|shard| shard.hasher().clone());
+        let (done, receiver) = oneshot::channel();
+        let admin = self.clone();
+        actix_rt::spawn(async move {
+            let before = admin.paused();
+            let pause = Pause { until: Millis::MAX, mode: PauseMode::Write };
+            admin.client_pause(Some(pause)).await;
+            let reloaded = admin.save_and_load(asked, hasher).await;
+            admin.client_pause(None).await;
+            admin.client_pause(before).await;
+            // Who asked may have gone meanwhile.
+            let _ = done.send(reloaded);
+        });
+        receiver.await.unwrap_or(Err(CommandError::Internal))
+    }
+
+    async fn save_and_load(
+        self: &Arc<Admin>,
+        asked: Reload,
+        hasher: Hasher,
+    ) -> Result<(), CommandError> {
+        if !asked.saves && self.writer().is_some() {
+            return Err(NOT_WITH_JOURNAL);
+        }
+        if asked.saves {
+            self.save_for_reload().await?;
+        }
+        self.hold_snapshots().await;
+        let loaded = self.load(asked, hasher).await;
+        self.release_snapshots();
+        loaded.map_err(|why| {
+            warn!("The snapshot is not loaded: {why}");
+            NOT_LOADED
+        })
+    }
+
+    async fn save_for_reload(self: &Arc<Admin>) -> Result<(), CommandError> {
+        let ended = loop {
+            match self.begin_snapshot().await {
+                Ok(ended) => break ended,
+                Err(_) => tokio::time::sleep(EVERY).await,
+            }
+        };
+        if matches!(ended.await, Ok(Ok(_))) { Ok(()) } else { Err(NOT_SAVED) }
+    }
+
+    async fn load(&self, asked: Reload, hasher: Hasher) -> anyhow::Result<()> {
+        let began = self.parts.clock.nanos();
+        let Apart { contents, read, empty_keys, left_out } = self.load_apart(hasher).await?;
+        left_out.iter().for_each(|what| warn!("{what}"));
+        for name in &read.modules {
+            warn!("Data of the module type {name} are not kept: there are no modules");
+        }
+        let (told, came) = oneshot::channel();
+        let told = Box::new(move |outcome| {
+            // Who asked waits for it.
+            let _ = told.send(outcome);
+        });
+        let coming = Coming { contents, present: asked.present, told };
+        let batch = arrival(coming, self.parts.clock.now());
+        self.parts.post.send([(0, Letter::Visit(batch))]);
+        came.await??;
+        self.parts.shared.loading.loaded(read.keys - empty_keys, read.expired);
+        if !read.functions.is_empty() {
+            // Those that were loaded before stay.
+            let _ = self.parts.shared.functions.set(read.functions);
+        }
+        let seconds = (self.parts.clock.nanos() - began) as f64 / 1e9;
+        info!("DB reloaded by DEBUG RELOAD: {seconds:.3} seconds");
+        Ok(())
+    }
+
+    /// Loads the snapshot, on a thread of its own, for shards with this hasher.
+    async fn load_apart(&self, hasher: Hasher) -> anyhow::Result<Apart> {
+        let (settings, now) = (self.settings(), self.parts.clock.now());
+        let path = settings.dir.join(&settings.dbfilename);
+        let snapshot = load::find_snapshot(&Os, &path)?.context("there is none")?;
+        let rules = Rules::of(&settings, Some(now));
+        let reader = Reader::new(Box::new(Os), vec![snapshot], None, rules);
+        let post = self.parts.post.clone();
+        let load = move || {
+            let parts = Parts {
+                id: 0,
+                map: Arc::new(Map::new(1)),
+                settings,
+                hasher,
+                seed: 0,
+                gates: Vec::new(),
+                sinks: Vec::new(),
+                listeners: Vec::new(),
+                post,
+            };
+            apart::load(parts, reader, now)
+        };
+        Ok(tokio::task::spawn_blocking(load).await??)
+    }
+}
