@@ -29,7 +29,7 @@ impl Reach {
                 }
             }
             Run::All(_) | Run::Steps(_) => Reach::Everything,
-            Run::Session(_) | Run::Walk(_) | Run::Exec | Run::Server(_) | Run::Container => {
+            Run::Session(_) | Run::PubSub(_) | Run::Walk(_) | Run::Exec | Run::Server(_) | Run::Container => {
                 Reach::Nothing
             }
         }

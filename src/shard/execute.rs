@@ -23,6 +23,7 @@ use crate::keyspace::key::Key;
 use crate::keyspace::keys::{Keys, Tools};
 use crate::keyspace::space::Keyspace;
 use crate::parked::Served;
+use crate::pubsub::Register;
 use crate::resp::Reply;
 use crate::session::Session;
 use crate::shard::Ticks;
@@ -37,6 +38,8 @@ pub(super) struct Engine {
     pub(super) gates: Gates,
     pub(super) counters: Counters,
     pub(super) sinks: Sinks,
+    /// Who subscribes to what, and what was published in this turn.
+    pub(super) register: Register,
     /// To clients that did not ask: they leave at the end of the turn.
     pub(super) pushes: Vec<Push>,
     /// What came of the waits of clients: it leaves at the end of the turn as well.
@@ -219,13 +222,23 @@ impl Engine {
         gates.hold_back(call, session, &standing) && !self.refuses(call, session)
     }
 
-    #[inline]
     pub(super) fn admit(&mut self, call: &Call<'_>, session: &Session) -> Result<(), CommandError> {
+        self.admit_in(call, session, false)
+    }
+
+    /// The same, of a call that EXEC runs or of any other.
+    #[inline]
+    fn admit_in(
+        &mut self,
+        call: &Call<'_>,
+        session: &Session,
+        is_in_exec: bool,
+    ) -> Result<(), CommandError> {
         if self.gates.rest_while_well && self.is_well() && is_plain(call, session) {
             return Ok(());
         }
         let (gates, standing) = self.gates();
-        gates.admit(call, session, &standing)
+        gates.admit(call, session, &Standing { is_in_exec, ..standing })
     }
 
     /// What gates are told is [`Standing::WELL`].
@@ -244,13 +257,14 @@ impl Engine {
             snapshot_failed: *snapshot_failed,
             has_credit: *has_credit,
             pause: *pause,
+            is_in_exec: false,
         };
         (gates, standing)
     }
 
     fn dispatch(&mut self, call: &Call<'_>, around: &mut Around<'_>, origin: Origin) -> Ended {
         if (origin.is_client() || origin == Origin::Transaction)
-            && let Err(error) = self.admit(call, around.session)
+            && let Err(error) = self.admit_in(call, around.session, origin == Origin::Transaction)
         {
             return Ended::Refused(Box::new(error));
         }
@@ -281,6 +295,7 @@ impl Engine {
                 }
             }
             Run::Session(run) => Ended::of(run(call, session, &mut reply)),
+            Run::PubSub(run) => Ended::of(run(call, session, &mut self.register, &mut reply)),
             Run::Server(run) => match run(call, session) {
                 Ok(asked) => {
                     session.last = Some(call.command);
@@ -430,8 +445,13 @@ impl Engine {
         let others = self.pushes.len();
         self.sinks.called(&called, &mut self.pushes);
         // What concerns the caller itself stands behind its reply, as in Redis.
-        let own = self.pushes.extract_if(others.., |push| push.client == session.id);
-        own.for_each(|push| replies.extend_from_slice(&push.bytes));
+        let is_own =
+            |push: &mut Push| matches!(push, Push::Bytes { client, .. } if *client == session.id);
+        for push in self.pushes.extract_if(others.., is_own) {
+            if let Push::Bytes { bytes, .. } = push {
+                replies.extend_from_slice(&bytes);
+            }
+        }
     }
 }
 

@@ -60,7 +60,7 @@ impl Held {
     pub fn into_letter(self) -> (u16, Letter) {
         match self {
             Held::Batch(batch) => (batch.home.thread, Letter::Home(batch)),
-            Held::Push(push) => (push.to.thread, Letter::Push(push)),
+            Held::Push(push) => (push.thread(), Letter::Push(push)),
             Held::Served(served) => (served.to.thread, Letter::Served(served)),
         }
     }
@@ -164,6 +164,7 @@ impl Shard {
             && rebuilt.is_empty()
             && self.engine.served.is_empty()
             && arrived.is_empty()
+            && !self.engine.register.has_published()
             && !self.has_news();
         !is_empty || !self.engine.tools.effects.is_empty() || !self.engine.pushes.is_empty()
     }
@@ -182,8 +183,9 @@ impl Shard {
                 Held::Served(served) => ready.served.push(served),
             }
         }
-        for push in self.engine.pushes.drain(..) {
-            match push.to.thread {
+        let published = self.take_published().collect::<Vec<_>>();
+        for push in published.into_iter().chain(self.engine.pushes.drain(..)) {
+            match push.thread() {
                 _ if waits => held.push(Held::Push(push)),
                 thread if thread == self.id => ready.pushes.push(push),
                 thread => ready.letters.push((thread, Letter::Push(push))),

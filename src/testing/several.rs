@@ -12,6 +12,7 @@ use crate::base::millis::Millis;
 use crate::batch::{Batch, Home};
 use crate::lending::{GivenBack, Post};
 use crate::parked::Served;
+use crate::pubsub::{Farewell, News};
 use crate::resp::inline::Words;
 use crate::resp::{Decoder, Frames, Limits, encode};
 use crate::route::{Map, ShardId};
@@ -50,6 +51,13 @@ impl Posted {
     }
 }
 
+impl Farewell for Posted {
+    fn farewell(&self, to: ShardId, news: Arc<News>) {
+        let letter = Letter::Subscribers(news, None);
+        self.0.lock().expect("nobody panics while it holds the lock").push((to, letter));
+    }
+}
+
 impl Post for Posted {
     fn post(&self, to: ShardId, given_back: GivenBack) {
         let letter = given_back.into();
@@ -60,6 +68,10 @@ impl Post for Posted {
 /// The post of a shard that is alone.
 #[derive(Debug)]
 pub(crate) struct Nowhere;
+
+impl Farewell for Nowhere {
+    fn farewell(&self, _: ShardId, _: Arc<News>) {}
+}
 
 impl Post for Nowhere {
     fn post(&self, _: ShardId, _: GivenBack) {}

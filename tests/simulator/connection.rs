@@ -24,8 +24,6 @@ const READ_MAX: usize = 512;
 pub enum Heard {
     /// Its batch is back.
     Home(Box<Batch>),
-    /// Bytes that its client did not ask for.
-    Push(Bytes),
     /// Its client's wait has ended.
     WaitEnded(Outcome),
     /// Its batch is lost.
@@ -88,7 +86,6 @@ impl Connection {
         while let Some(heard) = self.heard.pop_front() {
             match heard {
                 Heard::Home(batch) => self.core.came_home(batch, context.now()),
-                Heard::Push(bytes) => self.core.push(&bytes),
                 Heard::WaitEnded(outcome) => self.core.wait_ended(outcome),
                 Heard::Kill => self.core.kill(false),
             }
