@@ -35,6 +35,7 @@ mod memory;
 mod monitor;
 mod order;
 mod pauses;
+mod pubsub;
 mod regressions;
 mod scripts;
 mod snapshots;

@@ -125,7 +125,9 @@ impl Row {
         self.watches = session.watches.len();
         self.subscribed = match session.subscribed.is_empty() {
             true => ([0; 3], 0),
-            false => (Kind::ALL.map(|kind| session.subscribed.count(kind)), session.subscribed.memory()),
+            false => {
+                (Kind::ALL.map(|kind| session.subscribed.count(kind)), session.subscribed.memory())
+            }
         };
         self.capabilities = if session.redirects { "r" } else { "" };
         self.flags.clear();

@@ -22,9 +22,7 @@ pub enum Run {
     /// On the session, wherever the batch stands.
     Session(fn(&Call<'_>, &mut Session, &mut Reply<'_>) -> Result<(), CommandError>),
     /// The same, and on the register of who subscribes to what.
-    PubSub(
-        fn(&Call<'_>, &mut Session, &mut Register, &mut Reply<'_>) -> Result<(), CommandError>,
-    ),
+    PubSub(fn(&Call<'_>, &mut Session, &mut Register, &mut Reply<'_>) -> Result<(), CommandError>),
     /// On the slots of its keys: on one shard, or lent.
     Keys(fn(&Call<'_>, &mut Keys<'_>, &mut Reply<'_>) -> Result<(), CommandError>),
     /// The same, on the session as well.

@@ -10,6 +10,7 @@ pub mod interest;
 pub mod key;
 pub mod keys;
 pub mod listener;
+pub mod notices;
 pub mod object;
 pub(crate) mod saved;
 pub mod saving;

@@ -83,7 +83,10 @@ mod tests {
     #[test]
     fn each_receiver_gets_its_own_form_of_the_same_bytes() {
         let message = Message::new(false, b"news", b"hello", 7);
-        assert_eq!((message.channel(), message.kind(), message.from()), (&b"news"[..], Kind::Channel, 7));
+        assert_eq!(
+            (message.channel(), message.kind(), message.from()),
+            (&b"news"[..], Kind::Channel, 7)
+        );
         let body = "$4\r\nnews\r\n$5\r\nhello\r\n";
         assert_eq!(written(&message, None, false), format!("*3\r\n$7\r\nmessage\r\n{body}"));
         assert_eq!(written(&message, None, true), format!(">3\r\n$7\r\nmessage\r\n{body}"));

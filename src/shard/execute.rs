@@ -184,6 +184,7 @@ impl Engine {
         }
         let reply = around.walk.as_ref().map_or(around.replies.len(), |walk| walk.reply);
         let effects = self.tools.effects.len();
+        let notices = self.tools.notices.len();
         let ran = catch_unwind(AssertUnwindSafe(|| self.dispatch(call, around, origin)));
         let end = clock.nanos();
         let ended = match ran {
@@ -193,6 +194,7 @@ impl Engine {
             }
             Err(panic) => {
                 self.tools.effects.rewind(effects);
+                self.tools.notices.truncate(notices);
                 self.panicked(call, db, panic.as_ref());
                 Ended::Panicked
             }
@@ -204,9 +206,14 @@ impl Engine {
         }
         if let Ended::Lacks = ended {
             around.replies.truncate(reply);
+            self.tools.notices.truncate(notices);
         } else if origin != Origin::Journal && ended.is_over() {
             let marks = Marks { reply, effects, has_waited: origin.has_waited() };
             self.close(call, around, &ended, marks, nanos);
+        }
+        if self.tools.notices.len() > 0 {
+            let is_own = origin.is_client() || origin == Origin::Transaction;
+            self.publish_notices(is_own.then_some(&mut *around.session));
         }
         (ended, end)
     }

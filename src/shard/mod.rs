@@ -150,6 +150,7 @@ use crate::keyspace::discarded::Discarded;
 use crate::keyspace::effect::Effects;
 use crate::keyspace::keys::{Figures, Tools};
 use crate::keyspace::listener::Listeners;
+use crate::keyspace::notices::{Classes, Notices};
 use crate::keyspace::space::Keyspace;
 use crate::lending::Post;
 use crate::lending::{Lent, Returned};
@@ -252,6 +253,7 @@ impl Shard {
             figures: Figures::default(),
             discarded: Discarded::default(),
             listeners: Listeners::new(parts.listeners),
+            notices: Notices::default(),
             awaited: VecDeque::new(),
             saving: None,
         };
@@ -521,6 +523,7 @@ impl Shard {
     /// Tells the sinks what is published.
     fn publish(&mut self) {
         let Shard { engine, env, monitors, .. } = self;
+        engine.tools.notices.listen(Classes::of(&env.settings.notify_keyspace_events));
         engine.sinks.adapt(&Published { settings: &env.settings, monitors });
     }
 

@@ -10,8 +10,11 @@ use std::sync::Arc;
 
 use crate::batch::Batch;
 use crate::hook::push::Push;
-use crate::pubsub::{News, Register};
+use crate::keyspace::notices::{Classes, Notice};
+use crate::pubsub::{Message, News, Register};
+use crate::session::Session;
 use crate::shard::Shard;
+use crate::shard::execute::Engine;
 use crate::shard::letter::{Letter, Wait};
 
 /// Batches that wait for other threads.
@@ -29,6 +32,34 @@ struct Told {
     batch: Box<Batch>,
     /// A thread that has to take in what it was sent, and how much that is.
     way: Option<(u16, u64)>,
+}
+
+impl Engine {
+    /// Publishes the events of keys that were noted. The copies of the client that has caused them,
+    /// if that is one, follow the reply to its command.
+    #[cold]
+    pub(super) fn publish_notices(&mut self, mut client: Option<&mut Session>) {
+        let Engine { tools, register, .. } = self;
+        let classes = tools.notices.classes();
+        let notices = tools.notices.take();
+        if !register.has_receivers() {
+            return;
+        }
+        let (from, resp3) = client.as_ref().map_or((0, false), |client| (client.id, client.resp3));
+        let mut publish = |channel: &[u8], message: &[u8]| {
+            let message = Message::new(false, channel, message, from);
+            register.publish(message, resp3, client.as_mut().map(|client| &mut client.subscribed));
+        };
+        for Notice { db, key, event } in notices {
+            if classes.has(Classes::BY_KEY) {
+                let channel = [format!("__keyspace@{db}__:").as_bytes(), &key].concat();
+                publish(&channel, event.as_bytes());
+            }
+            if classes.has(Classes::BY_EVENT) {
+                publish(format!("__keyevent@{db}__:{event}").as_bytes(), &key);
+            }
+        }
+    }
 }
 
 impl Shard {

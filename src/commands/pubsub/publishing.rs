@@ -23,7 +23,9 @@ pub(crate) const COMMANDS: &[Command] = &[
         arity: Arity::Exactly(3),
         flags: OF_PUBSUB.and(Flags::FAST),
         args: &[Arg::string("channel"), Arg::string("message")],
-        run: Run::PubSub(|call, session, register, reply| send(call, session, register, reply, false)),
+        run: Run::PubSub(|call, session, register, reply| {
+            send(call, session, register, reply, false)
+        }),
         ..Command::BASE
     },
     Command {
@@ -43,7 +45,9 @@ pub(crate) const COMMANDS: &[Command] = &[
                 arity: Arity::AtLeast(2),
                 flags: OF_PUBSUB,
                 args: PATTERN,
-                run: Run::PubSub(|call, _, register, reply| names(call, register, reply, Kind::Channel)),
+                run: Run::PubSub(|call, _, register, reply| {
+                    names(call, register, reply, Kind::Channel)
+                }),
                 ..Command::BASE
             },
             Command {
@@ -72,7 +76,9 @@ pub(crate) const COMMANDS: &[Command] = &[
                 arity: Arity::AtLeast(2),
                 flags: OF_PUBSUB,
                 args: &[Arg::string("channel").optional().multiple()],
-                run: Run::PubSub(|call, _, register, reply| counts(call, register, reply, Kind::Channel)),
+                run: Run::PubSub(|call, _, register, reply| {
+                    counts(call, register, reply, Kind::Channel)
+                }),
                 ..Command::BASE
             },
             Command {
@@ -84,7 +90,9 @@ pub(crate) const COMMANDS: &[Command] = &[
                 arity: Arity::AtLeast(2),
                 flags: OF_PUBSUB,
                 args: PATTERN,
-                run: Run::PubSub(|call, _, register, reply| names(call, register, reply, Kind::Shard)),
+                run: Run::PubSub(|call, _, register, reply| {
+                    names(call, register, reply, Kind::Shard)
+                }),
                 ..Command::BASE
             },
             Command {
@@ -96,7 +104,9 @@ pub(crate) const COMMANDS: &[Command] = &[
                 arity: Arity::AtLeast(2),
                 flags: OF_PUBSUB,
                 args: &[Arg::string("shardchannel").optional().multiple()],
-                run: Run::PubSub(|call, _, register, reply| counts(call, register, reply, Kind::Shard)),
+                run: Run::PubSub(|call, _, register, reply| {
+                    counts(call, register, reply, Kind::Shard)
+                }),
                 ..Command::BASE
             },
         ],
@@ -112,7 +122,9 @@ pub(crate) const COMMANDS: &[Command] = &[
         flags: OF_PUBSUB.and(Flags::FAST),
         keys: &[KeySpec::one(1, Access::NOT_KEY)],
         args: &[Arg::string("shardchannel"), Arg::string("message")],
-        run: Run::PubSub(|call, session, register, reply| send(call, session, register, reply, true)),
+        run: Run::PubSub(|call, session, register, reply| {
+            send(call, session, register, reply, true)
+        }),
         ..Command::BASE
     },
 ];

@@ -10,8 +10,7 @@ use crate::pubsub::{Kind, Register};
 use crate::resp::Reply;
 use crate::session::Session;
 
-const FLAGS: Flags =
-    Flags::PUBSUB.and(Flags::NO_SCRIPT).and(Flags::LOADING).and(Flags::STALE);
+const FLAGS: Flags = Flags::PUBSUB.and(Flags::NO_SCRIPT).and(Flags::LOADING).and(Flags::STALE);
 
 const OF_SHARDS: &[KeySpec] = &[KeySpec::rest(1, 1, Access::NOT_KEY)];
 

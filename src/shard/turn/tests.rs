@@ -19,7 +19,11 @@ impl Sink for Tells {
     fn called(&mut self, called: &Called<'_>, pushes: &mut Vec<Push>) {
         let bytes = Bytes::from_static(called.call.command.name.as_str().as_bytes());
         let to = |thread: &u16| Home { thread: *thread, connection: 9 };
-        pushes.extend(self.0.iter().map(|t| Push::Bytes { to: to(t), client: 9, bytes: bytes.clone() }));
+        pushes.extend(self.0.iter().map(|t| Push::Bytes {
+            to: to(t),
+            client: 9,
+            bytes: bytes.clone(),
+        }));
     }
 }
 
@@ -140,7 +144,8 @@ fn under_always_reads_wait_while_anything_is_not_durable() {
 #[test]
 fn what_comes_for_a_client_of_the_thread_has_waited_already() {
     let mut shard = journaled(Policy::Always);
-    let push = Push::Bytes { to: Home { thread: 0, connection: 1 }, client: 1, bytes: Bytes::new() };
+    let push =
+        Push::Bytes { to: Home { thread: 0, connection: 1 }, client: 1, bytes: Bytes::new() };
     for held in [Held::Push(push), Held::Batch(batch(0, "PING"))] {
         let (thread, letter) = held.into_letter();
         assert_eq!(thread, 0);
@@ -244,7 +249,8 @@ fn who_waits_for_credit_runs_when_the_journal_ends() {
 
 #[test]
 fn what_is_abandoned_is_never_shown() {
-    let push = Push::Bytes { to: Home { thread: 0, connection: 1 }, client: 1, bytes: Bytes::new() };
+    let push =
+        Push::Bytes { to: Home { thread: 0, connection: 1 }, client: 1, bytes: Bytes::new() };
     assert!(Held::Push(push.clone()).shows_writes(true));
     assert!(!Held::Push(push.clone()).shows_writes(false));
     assert!(Held::Push(push).abandon().is_none());
