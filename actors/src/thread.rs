@@ -236,6 +236,19 @@ impl Thread {
         }
     }
 
+    /// Takes in the letters that have come. One that panics is lost, and no other.
+    pub fn take_letters(&self) {
+        let mut has_come = false;
+        while let Some(letter) = self.inbox().take() {
+            has_come = true;
+            self.guarded(|| self.with_shard(|shard| shard.receive(letter)));
+        }
+        if has_come {
+            let pushes = self.with_shard(Shard::take_arrived);
+            self.push(pushes.into_iter());
+        }
+    }
+
     /// The turn of a batch that was filed just now and is to run at once. What else there is to do
     /// is left to the runner.
     pub fn run_filed(&self) {
@@ -243,6 +256,10 @@ impl Thread {
             return;
         }
         self.slices.begin(&self.clock);
+        // What was published before the batch was sent is here.
+        if !self.inbox().is_empty() {
+            self.take_letters();
+        }
         let (now, mut clock) = (self.now(), self.clock.clone());
         self.guarded(|| self.with_shard(|shard| shard.work(now, &mut clock)));
         self.end_turn();
@@ -336,9 +353,7 @@ impl Thread {
         for news in snapshots.drain(..) {
             self.snapshots.send(Mail::News(self.number, news), true);
         }
-        if !pushes.is_empty() {
-            self.push(pushes.drain(..));
-        }
+        self.push(pushes.drain(..));
         self.post.send(letters.drain(..));
         if !moved.is_empty()
             && let Some(router) = &*self.router.borrow()
@@ -361,7 +376,10 @@ impl Thread {
     }
 
     /// Gives clients what they did not ask for. Each is written to once, for all that it gets.
-    fn push(&self, pushes: impl Iterator<Item = Push>) {
+    fn push(&self, pushes: impl ExactSizeIterator<Item = Push>) {
+        if pushes.len() == 0 {
+            return;
+        }
         let shard = self.shard.borrow();
         let (settings, register) = (shard.settings().clone(), shard.register());
         let mut lines: Vec<Rc<dyn Line>> = Vec::new();

@@ -387,10 +387,11 @@ impl Connection {
         }
         drop(row);
         if batch.action.is_none() {
-            self.output.append(&mut batch.replies);
-            if self.holds_pushes() {
-                self.release(&batch.session);
+            match self.holds_pushes() {
+                true => self.release(&mut batch),
+                false => self.output.append(&mut batch.replies),
             }
+            batch.session.subscribed.is_known();
             self.yields = !self.ends.takes_replies();
             if batch.is_done() && batch.session.closing {
                 self.closing = self.closing.or(Some(Reason::Done));

@@ -1,21 +1,21 @@
 //! What a client gets that did not ask for it, and its place among the replies.
 //!
 //! While the batch is away its replies are being made, somewhere else: what is pushed meanwhile is
-//! held, shared with all who get the same, and follows them. A message is given to the client only
-//! if it subscribes then. What is held counts against the limit of the client's output, and that is
-//! looked at before anything is copied.
+//! held, shared with all who get the same, and follows them. A message of a subscription that the
+//! batch has ended goes ahead of them, and what was held before it too, unless the batch has begun
+//! others. What is held counts against the limit of the client's output, and that is looked at
+//! before anything is copied.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::output::Output;
 use super::{Connection, Reason};
+use crate::batch::Batch;
 use crate::pubsub::{Message, Name};
 use crate::session::Session;
 use crate::settings::Settings;
-
-/// Room that is kept for what is held.
-const HELD_KEPT: usize = 64;
 
 /// Something that waits for the batch.
 #[derive(Debug)]
@@ -87,22 +87,33 @@ impl Connection {
         self.output.held += size;
     }
 
-    /// The replies of the batch are in the output: what was held follows.
-    pub(super) fn release(&mut self, session: &Session) {
+    /// The batch is home, and its replies with it: they and what was held go to the output.
+    pub(super) fn release(&mut self, batch: &mut Batch) {
         self.output.held = 0;
-        for held in self.pushes.held.drain(..) {
-            match held {
-                Held::Bytes(bytes) => self.output.push(&bytes),
-                Held::Message(message, pattern) => {
-                    let pattern = pattern.as_deref();
-                    if session.subscribed.wants(&message, pattern) {
-                        message.write(pattern, session.resp3, self.output.bytes());
-                    }
-                }
-            }
-        }
-        if self.pushes.held.capacity() > HELD_KEPT {
-            self.pushes.held = Vec::new();
+        let (held, session) = (std::mem::take(&mut self.pushes.held), &batch.session);
+        let has_ended = |held: &Held| match held {
+            Held::Bytes(_) => false,
+            Held::Message(message, of) => !session.subscribed.wants(message, of.as_deref()),
+        };
+        let (ahead, behind): (Vec<Held>, Vec<Held>) = if session.subscribed.has_begun() {
+            held.into_iter().partition(has_ended)
+        } else {
+            let ended = held.iter().rposition(has_ended).map_or(0, |last| last + 1);
+            let mut ahead = held;
+            let behind = ahead.split_off(ended);
+            (ahead, behind)
+        };
+        ahead.iter().for_each(|held| held.write(session.resp3, &mut self.output));
+        self.output.append(&mut batch.replies);
+        behind.iter().for_each(|held| held.write(batch.session.resp3, &mut self.output));
+    }
+}
+
+impl Held {
+    fn write(&self, resp3: bool, output: &mut Output) {
+        match self {
+            Held::Bytes(bytes) => output.push(bytes),
+            Held::Message(message, of) => message.write(of.as_deref(), resp3, output.bytes()),
         }
     }
 }

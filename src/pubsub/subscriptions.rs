@@ -49,6 +49,19 @@ impl Subscribed {
         }
     }
 
+    /// It has begun to subscribe to something since it was last at home.
+    pub fn has_begun(&self) -> bool {
+        self.0.as_ref().is_some_and(|all| all.has_begun)
+    }
+
+    /// It is at home.
+    #[inline]
+    pub fn is_known(&mut self) {
+        if let Some(all) = &mut self.0 {
+            all.has_begun = false;
+        }
+    }
+
     /// What the client has published to itself follows the reply to its command.
     #[inline]
     pub fn append_own(&mut self, replies: &mut Vec<u8>) {
@@ -71,6 +84,8 @@ pub struct Subscriptions {
     names: [BTreeSet<Name>; 3],
     /// What they take in memory, about.
     bytes: usize,
+    /// See [`Subscribed::has_begun`].
+    has_begun: bool,
     /// Messages of the client itself that follow the reply to its command.
     pub(super) own: Vec<u8>,
     shards: ShardId,
@@ -90,6 +105,7 @@ impl Subscriptions {
             client,
             names: Default::default(),
             bytes: 0,
+            has_begun: false,
             own: Vec::new(),
             shards,
             farewell,
@@ -104,6 +120,7 @@ impl Subscriptions {
     /// Adds a name that is not there.
     pub(super) fn add(&mut self, kind: Kind, name: Name) {
         self.bytes += memory_of(&name);
+        self.has_begun = true;
         self.names[kind as usize].insert(name);
     }
 

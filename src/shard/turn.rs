@@ -169,6 +169,19 @@ impl Shard {
         !is_empty || !self.engine.tools.effects.is_empty() || !self.engine.pushes.is_empty()
     }
 
+    /// Takes the pushes that have come for clients of this thread. They are given to them before
+    /// anything else runs: a client that ends a subscription after it gets them all the same, and
+    /// one that begins to subscribe gets none.
+    pub fn take_arrived(&mut self) -> Vec<Push> {
+        let is_push = |held: &mut Held| matches!(held, Held::Push(_));
+        let pushes = self.outbox.arrived.extract_if(.., is_push);
+        let push = |held| match held {
+            Held::Push(push) => Some(push),
+            Held::Batch(_) | Held::Served(_) => None,
+        };
+        pushes.filter_map(push).collect()
+    }
+
     /// Ends a turn: adds what it comes to to an empty `ready`. `is_durable` tells whether all that
     /// any shard has appended is durable.
     pub fn end_turn(&mut self, now_ms: u64, is_durable: bool, ready: &mut Ready) {
