@@ -314,6 +314,11 @@ bits! {
     }
 }
 
+impl Flags {
+    /// Those of which COMMAND does not tell.
+    pub const UNTOLD: Flags = Flags::SENSITIVE.and(Flags::MAY_REPLICATE);
+}
+
 bits! {
     /// ACL categories.
     Categories: u32 {

@@ -336,3 +336,116 @@ impl Way {
         self.sent - self.arrived > ON_THE_WAY_MAX
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// Keeps the news of clients that have gone.
+    #[derive(Default)]
+    struct Kept(Mutex<Vec<(ShardId, Arc<News>)>>);
+
+    impl Farewell for Kept {
+        fn farewell(&self, to: ShardId, news: Arc<News>) {
+            self.0.lock().expect("nobody panics while it holds the lock").push((to, news));
+        }
+    }
+
+    const HOME: Home = Home { thread: 1, connection: 5 };
+
+    fn register(own: ShardId, kept: &Arc<Kept>) -> Register {
+        Register::new(own, 2, &Hasher::with_seeds([1, 2, 3, 4]), Arc::clone(kept) as _)
+    }
+
+    fn news(register: &mut Register, client: u64) -> News {
+        News { home: HOME, client, changes: register.take_changes() }
+    }
+
+    fn received(register: &Register, message: &Message) -> Vec<(u64, Option<Name>)> {
+        let mut all = Vec::new();
+        register.receivers(message, |to, pattern| all.push((to.client, pattern.cloned())));
+        all
+    }
+
+    #[test]
+    fn each_thread_counts_all_and_knows_its_own() {
+        let kept = Arc::default();
+        let (mut here, mut home) = (register(0, &kept), register(1, &kept));
+        let mut subscribed = Subscribed::default();
+        here.subscribe(7, HOME, &mut subscribed, Kind::Channel, b"c");
+        here.subscribe(7, HOME, &mut subscribed, Kind::Channel, b"c");
+        here.subscribe(7, HOME, &mut subscribed, Kind::Pattern, b"c*");
+        assert!(here.was_stirred() && !here.was_stirred());
+        let news = news(&mut here, 7);
+        assert_eq!(news.changes.len(), 2, "each once");
+        home.hear(&news);
+        let message = || Message::new(false, b"c", b"m", 9);
+        for register in [&mut here, &mut home] {
+            assert_eq!(register.publish(message(), false, None), 2);
+            let to: Vec<ShardId> = register.take_published().map(|(thread, _)| thread).collect();
+            assert_eq!(to, [1], "one for all who are there");
+            assert_eq!(register.count(Kind::Channel, b"c"), 1);
+            assert_eq!(register.names(Kind::Pattern, None), [Name::from(&b"c*"[..])]);
+            assert_eq!(register.publish(Message::new(true, b"c", b"m", 9), false, None), 0);
+        }
+        assert_eq!(received(&here, &message()), []);
+        let expected = [(7, None), (7, Some(Name::from(&b"c*"[..])))];
+        assert_eq!(received(&home, &message()), expected);
+        assert_eq!(received(&home, &Message::new(false, b"c", b"m", 7)), [], "its own");
+    }
+
+    #[test]
+    fn who_goes_is_taken_out_everywhere() {
+        let kept = Arc::<Kept>::default();
+        let mut registers = [register(0, &kept), register(1, &kept)];
+        let mut subscribed = Subscribed::default();
+        registers[1].subscribe(7, HOME, &mut subscribed, Kind::Channel, b"c");
+        registers[1].subscribe(7, HOME, &mut subscribed, Kind::Shard, b"c");
+        assert!(registers[1].unsubscribe(&mut subscribed, Kind::Shard, b"c"));
+        assert!(!registers[1].unsubscribe(&mut subscribed, Kind::Shard, b"c"));
+        let news = news(&mut registers[1], 7);
+        registers[0].hear(&news);
+        assert!(subscribed.clone().is_empty(), "a copy is nobody's");
+        assert_eq!((subscribed.count(Kind::Channel), subscribed.memory() > 0), (1, true));
+        drop(subscribed);
+        for (to, news) in kept.0.lock().expect("nobody panics").drain(..) {
+            registers[usize::from(to)].hear(&news);
+        }
+        let left = registers.map(|register| Kind::ALL.map(|kind| register.len(kind)));
+        assert_eq!(left, [[0; 3]; 2]);
+    }
+
+    #[test]
+    fn who_publishes_to_itself_has_its_copy_behind_its_reply() {
+        let mut register = register(1, &Arc::default());
+        let mut subscribed = Subscribed::default();
+        register.subscribe(7, HOME, &mut subscribed, Kind::Channel, b"c");
+        let message = Message::new(false, b"c", b"m", 7);
+        assert_eq!(register.publish(message, true, Some(&mut subscribed)), 1);
+        let mut replies = b":1\r\n".to_vec();
+        subscribed.append_own(&mut replies);
+        subscribed.append_own(&mut replies);
+        let expected = b":1\r\n>3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\nm\r\n";
+        assert_eq!(replies, expected);
+    }
+
+    #[test]
+    fn a_thread_that_does_not_keep_up_is_behind_until_it_says_so() {
+        let mut register = register(0, &Arc::default());
+        let mut subscribed = Subscribed::default();
+        register.subscribe(7, HOME, &mut subscribed, Kind::Channel, b"c");
+        let half = vec![b'x'; ON_THE_WAY_MAX as usize / 2];
+        let mut publish = || {
+            register.publish(Message::new(false, b"c", &half, 9), false, None);
+            register.behind()
+        };
+        assert_eq!(publish(), None);
+        let (thread, sent) = publish().expect("two halves and their heads");
+        assert_eq!(thread, 1);
+        assert!(!register.is_behind_here());
+        register.arrived(1, sent);
+        assert_eq!(register.behind(), None);
+    }
+}

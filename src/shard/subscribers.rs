@@ -135,3 +135,99 @@ impl Shard {
         published.map(|(thread, message)| Push::Message { thread, message })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use crate::hook::push::Push;
+    use crate::pubsub::Kind;
+    use crate::shard::letter::Letter;
+    use crate::shard::turn::Ready;
+    use crate::testing::{Shards, Store, printed};
+
+    #[test]
+    fn a_subscription_is_confirmed_when_all_threads_know_of_it() {
+        let mut store = Shards::new(3);
+        store.send(&["SUBSCRIBE a b", "PUBLISH a x"]);
+        let letters = store.letters_of(0);
+        assert_eq!(letters.len(), 2, "one for each other thread: {letters:?}");
+        assert!(store.shards[0].outbox.homes.is_empty());
+        let [(_, to_1), last] = letters.try_into().expect("two");
+        store.deliver(vec![(1, to_1)]);
+        let heard = store.letters_of(1);
+        store.deliver(heard);
+        assert!(store.letters_of(0).is_empty() && store.shards[0].outbox.homes.is_empty());
+        store.deliver(vec![last]);
+        let home = store.settle().expect("it is answered");
+        let replies = printed(&home.replies);
+        let numbers: Vec<&str> = replies.lines().filter(|l| l.contains("(integer)")).collect();
+        assert_eq!(numbers, ["3) (integer) 1", "3) (integer) 2", "(integer) 1"], "{replies}");
+        store.session = home.session;
+        for shard in &store.shards {
+            assert_eq!(shard.register().len(Kind::Channel), 2);
+        }
+        store.session.subscribed = crate::pubsub::Subscribed::default();
+        store.settle();
+        for shard in &store.shards {
+            assert_eq!(shard.register().len(Kind::Channel), 0, "it has gone");
+        }
+    }
+
+    #[test]
+    fn who_publishes_waits_for_a_thread_that_does_not_keep_up() {
+        let mut store = Shards::new(2);
+        let home = crate::batch::Home { thread: 1, connection: 3 };
+        let mut subscribed = crate::pubsub::Subscribed::default();
+        let mut subscribe = |shard: usize, subscribed: &mut _| {
+            let register = &mut store.shards[shard].engine.register;
+            register.subscribe(9, home, subscribed, Kind::Channel, b"c");
+            register.take_changes();
+        };
+        subscribe(0, &mut subscribed);
+        let message = "x".repeat(1 << 20);
+        let publish = format!("PUBLISH c {message}");
+        store.send(&[&publish; 6]);
+        let letters = store.letters_of(0);
+        assert!(matches!(&letters[..], [(1, Letter::Pushed(_))]), "{letters:?}");
+        store.deliver(letters);
+        let home = store.settle().expect("it goes on");
+        assert_eq!(printed(&home.replies), ["(integer) 1"; 6].join("\n"));
+    }
+
+    #[test]
+    fn events_of_keys_are_published_as_they_are_asked_for() {
+        let mut store = Store::new();
+        store.configure("notify-keyspace-events", "KEg$x");
+        store.run("PSUBSCRIBE __key*");
+        let mut said = |store: &mut Store, line: &str| {
+            // Somebody else's.
+            let own = std::mem::take(&mut store.session.subscribed);
+            store.run(line);
+            store.tick(10);
+            store.shard.expire(store.now, &mut crate::testing::Still);
+            let mut ready = Ready::default();
+            store.shard.end_turn(0, true, &mut ready);
+            store.session.subscribed = own;
+            let text = |push| {
+                let Push::Message { message, .. } = push else { panic!("it is a message") };
+                let message = Arc::into_inner(message).expect("there is one thread");
+                let mut out = Vec::new();
+                message.write(None, false, &mut out);
+                let text = printed(&out);
+                let words = text.lines().skip(1).map(|line| line[3..].trim_matches('"').to_owned());
+                words.collect::<Vec<_>>().join(" ")
+            };
+            ready.pushes.into_iter().map(text).collect::<Vec<_>>()
+        };
+        let expected = ["__keyspace@0__:k set", "__keyevent@0__:set k"];
+        assert_eq!(said(&mut store, "SET k v"), expected);
+        assert_eq!(said(&mut store, "LPUSH l a"), [] as [&str; 0]);
+        let expected = ["__keyspace@0__:k expire", "__keyevent@0__:expire k"];
+        let expired = ["__keyspace@0__:k expired", "__keyevent@0__:expired k"];
+        assert_eq!(said(&mut store, "PEXPIRE k 10"), [expected, expired].concat());
+        assert_eq!(said(&mut store, "GET nothing"), [] as [&str; 0]);
+        store.configure("notify-keyspace-events", "");
+        assert_eq!(said(&mut store, "SET k v"), [] as [&str; 0]);
+    }
+}

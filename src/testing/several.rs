@@ -152,6 +152,7 @@ impl Shards {
             .expect("the encoder writes what the decoder reads");
         let mut batch =
             Box::new(Batch::new(Home { thread: 0, connection: 0 }, self.session.clone()));
+        batch.session.subscribed = std::mem::take(&mut self.session.subscribed);
         batch.frames = frames;
         let renames = &self.shards[0].settings().rename_command;
         batch.route(Bytes::from(request), self.now, self.shards[0].hasher(), renames);

@@ -21,7 +21,7 @@ pub(crate) const COMMANDS: &[Command] = &[
         complexity: "O(N+M) where N is the number of receivers and M the number of patterns",
         summary: "Sends a message to all who listen to a channel.",
         arity: Arity::Exactly(3),
-        flags: OF_PUBSUB.and(Flags::FAST),
+        flags: OF_PUBSUB.and(Flags::FAST).and(Flags::MAY_REPLICATE),
         args: &[Arg::string("channel"), Arg::string("message")],
         run: Run::PubSub(|call, session, register, reply| {
             send(call, session, register, reply, false)
@@ -119,7 +119,7 @@ pub(crate) const COMMANDS: &[Command] = &[
         complexity: "O(N) where N is the number of receivers",
         summary: "Sends a message to all who listen to a channel of a shard.",
         arity: Arity::Exactly(3),
-        flags: OF_PUBSUB.and(Flags::FAST),
+        flags: OF_PUBSUB.and(Flags::FAST).and(Flags::MAY_REPLICATE),
         keys: &[KeySpec::one(1, Access::NOT_KEY)],
         args: &[Arg::string("shardchannel"), Arg::string("message")],
         run: Run::PubSub(|call, session, register, reply| {
