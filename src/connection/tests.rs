@@ -565,7 +565,7 @@ fn an_action_is_begun_and_answered_at_its_place() {
     assert_eq!((client.said(), client.held("a")), (String::new(), "\"1\"".into()));
     client.perform(b"+list\r\n");
     client.run();
-    assert_eq!(client.said(), ":1\r\n+list\r\n:2\r\n+pushed\r\n:3\r\n");
+    assert_eq!(client.said(), ":1\r\n+list\r\n+pushed\r\n:2\r\n:3\r\n");
 }
 
 /// Tells when it is dropped.

@@ -140,8 +140,9 @@ impl Shard {
 mod tests {
     use std::sync::Arc;
 
+    use crate::batch::Home;
     use crate::hook::push::Push;
-    use crate::pubsub::Kind;
+    use crate::pubsub::{Kind, Subscribed};
     use crate::shard::letter::Letter;
     use crate::shard::turn::Ready;
     use crate::testing::{Shards, Store, printed};
@@ -167,7 +168,7 @@ mod tests {
         for shard in &store.shards {
             assert_eq!(shard.register().len(Kind::Channel), 2);
         }
-        store.session.subscribed = crate::pubsub::Subscribed::default();
+        store.session.subscribed = Subscribed::default();
         store.settle();
         for shard in &store.shards {
             assert_eq!(shard.register().len(Kind::Channel), 0, "it has gone");
@@ -177,22 +178,27 @@ mod tests {
     #[test]
     fn who_publishes_waits_for_a_thread_that_does_not_keep_up() {
         let mut store = Shards::new(2);
-        let home = crate::batch::Home { thread: 1, connection: 3 };
-        let mut subscribed = crate::pubsub::Subscribed::default();
-        let mut subscribe = |shard: usize, subscribed: &mut _| {
-            let register = &mut store.shards[shard].engine.register;
-            register.subscribe(9, home, subscribed, Kind::Channel, b"c");
+        let home = Home { thread: 1, connection: 3 };
+        let register = &mut store.shards[0].engine.register;
+        let mut subscribe = |client| {
+            let mut subscribed = Subscribed::default();
+            register.subscribe(client, home, &mut subscribed, Kind::Channel, b"c");
             register.take_changes();
+            subscribed
         };
-        subscribe(0, &mut subscribed);
-        let message = "x".repeat(1 << 20);
-        let publish = format!("PUBLISH c {message}");
-        store.send(&[&publish; 6]);
-        let letters = store.letters_of(0);
-        assert!(matches!(&letters[..], [(1, Letter::Pushed(_))]), "{letters:?}");
-        store.deliver(letters);
+        let subscribed: Vec<Subscribed> = (10..110).map(&mut subscribe).collect();
+        let publish = format!("PUBLISH c {}", "x".repeat(50_000));
+        store.send(&[&publish[..]; 3]);
+        for _ in 0..3 {
+            let letters = store.letters_of(0);
+            assert!(matches!(&letters[..], [(1, Letter::Pushed(_))]), "{letters:?}");
+            store.deliver(letters);
+            let heard = store.letters_of(1);
+            store.deliver(heard);
+        }
         let home = store.settle().expect("it goes on");
-        assert_eq!(printed(&home.replies), ["(integer) 1"; 6].join("\n"));
+        assert_eq!(printed(&home.replies), ["(integer) 100"; 3].join("\n"));
+        drop(subscribed);
     }
 
     #[test]
@@ -200,7 +206,7 @@ mod tests {
         let mut store = Store::new();
         store.configure("notify-keyspace-events", "KEg$x");
         store.run("PSUBSCRIBE __key*");
-        let mut said = |store: &mut Store, line: &str| {
+        let said = |store: &mut Store, line: &str| {
             // Somebody else's.
             let own = std::mem::take(&mut store.session.subscribed);
             store.run(line);
