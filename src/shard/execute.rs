@@ -302,6 +302,8 @@ impl Engine {
                 }
             }
             Run::Session(run) => Ended::of(run(call, session, &mut reply)),
+            // Whom it was for has had it.
+            Run::PubSub(_) if origin == Origin::Journal => Ended::Ran,
             Run::PubSub(run) => Ended::of(run(call, session, &mut self.register, &mut reply)),
             Run::Server(run) => match run(call, session) {
                 Ok(asked) => {
