@@ -107,7 +107,7 @@ impl Batch {
     pub fn new(home: Home, session: Session) -> Batch {
         Batch {
             home,
-            session,
+            session: Session { home, ..session },
             input: Bytes::new(),
             frames: Frames::default(),
             replies: Vec::new(),

@@ -18,6 +18,8 @@ pub mod rdb;
 
 pub mod route;
 
+pub mod pubsub;
+
 pub mod question;
 
 pub mod commands;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::base::slot::SLOTS;
 
 /// Where a batch goes when it is done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Home {
     /// The thread of the connection; it has the number of its shard.
     pub thread: u16,

@@ -9,6 +9,8 @@ use std::sync::Arc;
 use crate::base::millis::Millis;
 use crate::commands::command::Command;
 use crate::keyspace::watched::Watches;
+use crate::pubsub::Subscribed;
+use crate::route::Home;
 use crate::transaction::Transaction;
 
 /// The state of one client.
@@ -16,6 +18,8 @@ use crate::transaction::Transaction;
 pub struct Session {
     /// Unique and ascending over the life of the process.
     pub id: u64,
+    /// Where its connection is.
+    pub home: Home,
     /// Selected database.
     pub db: u32,
     /// Protocol of the replies: RESP3, else RESP2.
@@ -54,6 +58,8 @@ pub struct Session {
     pub transaction: Option<Box<Transaction>>,
     /// The keys that are watched.
     pub watches: Watches,
+    /// What it subscribes to.
+    pub subscribed: Subscribed,
 }
 
 /// Both ends of a connection.
@@ -106,6 +112,7 @@ impl Session {
     pub fn new(id: u64, peer: Peer, since: Millis, authenticated: bool) -> Session {
         Session {
             id,
+            home: Home::default(),
             db: 0,
             resp3: false,
             authenticated,
@@ -125,7 +132,14 @@ impl Session {
             commands: 0,
             transaction: None,
             watches: Watches::default(),
+            subscribed: Subscribed::default(),
         }
+    }
+
+    /// True where the client may do little but subscribe: messages and replies look alike to it.
+    #[inline]
+    pub fn only_subscribes(&self) -> bool {
+        !self.resp3 && !self.subscribed.is_empty()
     }
 
     /// True where the command is queued: the client has said MULTI.

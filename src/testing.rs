@@ -177,7 +177,8 @@ impl Store {
 
     /// Runs one request.
     pub(crate) fn run_words(&mut self, words: &[&[u8]]) -> String {
-        let batch = self.batch(words);
+        let mut batch = self.batch(words);
+        batch.session.subscribed = std::mem::take(&mut self.session.subscribed);
         let batch = self.shard.visit(batch, &mut Still).expect("one shard has everything");
         self.session = batch.session;
         match batch.action {

@@ -36,6 +36,7 @@ mod migrate;
 mod monitor;
 mod order;
 mod pauses;
+mod pubsub;
 mod regressions;
 mod reload;
 mod rewrite;

@@ -31,15 +31,19 @@ const CORE: &[(&str, &[&str])] = &[
     ("keyspace", &["base", "resp", "data"]),
     ("rdb", &["base", "settings", "data", "keyspace"]),
     ("route", &["base"]),
+    ("pubsub", &["base", "resp", "route"]),
     ("question", &["settings"]),
     (
         "commands",
-        &["base", "resp", "settings", "data", "keyspace", "rdb", "route", "question", "session"],
+        &[
+            "base", "resp", "settings", "data", "keyspace", "rdb", "route", "pubsub", "question",
+            "session",
+        ],
     ),
     ("transaction", &["base", "resp", "keyspace", "commands"]),
-    ("session", &["base", "keyspace", "commands", "transaction"]),
+    ("session", &["base", "keyspace", "route", "pubsub", "commands", "transaction"]),
     ("stream", &["resp", "settings", "keyspace"]),
-    ("lending", &["base", "keyspace", "route"]),
+    ("lending", &["base", "keyspace", "route", "pubsub"]),
     ("parked", &["base", "resp", "keyspace", "commands", "route", "session"]),
     (
         "batch",
@@ -56,7 +60,7 @@ const CORE: &[(&str, &[&str])] = &[
             "transaction",
         ],
     ),
-    ("clients", &["base", "commands", "session", "batch"]),
+    ("clients", &["base", "pubsub", "commands", "session", "batch"]),
     ("counted", &["base", "question", "commands"]),
     (
         "hook",
@@ -65,6 +69,8 @@ const CORE: &[(&str, &[&str])] = &[
             "settings",
             "data",
             "keyspace",
+            "route",
+            "pubsub",
             "question",
             "commands",
             "session",
@@ -84,6 +90,7 @@ const CORE: &[(&str, &[&str])] = &[
             "keyspace",
             "rdb",
             "route",
+            "pubsub",
             "question",
             "commands",
             "session",
@@ -112,6 +119,7 @@ const CORE: &[(&str, &[&str])] = &[
             "settings",
             "data",
             "keyspace",
+            "pubsub",
             "rdb",
             "route",
             "commands",
@@ -125,7 +133,10 @@ const CORE: &[(&str, &[&str])] = &[
     ("router", &["base", "route", "shard"]),
     (
         "connection",
-        &["base", "resp", "settings", "commands", "session", "batch", "clients", "parked"],
+        &[
+            "base", "resp", "settings", "pubsub", "commands", "session", "batch", "clients",
+            "parked",
+        ],
     ),
     ("hooks", &["question", "commands", "session", "clients", "counted", "hook"]),
     (

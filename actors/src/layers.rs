@@ -13,6 +13,7 @@ use troupe::hooks::silence::Silence;
 use troupe::hooks::slowlog::{CommandLogs, LogIds};
 use troupe::hooks::snapshot::SnapshotWrites;
 use troupe::hooks::spikes::SlowCommands;
+use troupe::hooks::subscriber::Subscriber;
 
 /// What may refuse a command, in order.
 pub fn gates() -> Vec<Box<dyn Gate>> {
@@ -22,6 +23,7 @@ pub fn gates() -> Vec<Box<dyn Gate>> {
         Box::new(Loading),
         Box::new(JournalWrites),
         Box::new(SnapshotWrites),
+        Box::new(Subscriber),
         Box::new(Paused),
     ]
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use troupe::lending::{self, GivenBack};
+use troupe::pubsub::{Farewell, News};
 use troupe::route::ShardId;
 use troupe::shard::letter::Letter;
 
@@ -54,6 +55,14 @@ impl Post {
     /// The server ends: what is lent from now on need not come home.
     pub fn close(&self) {
         self.is_closed.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Farewell for Post {
+    fn farewell(&self, to: ShardId, news: Arc<News>) {
+        if !self.is_closed.load(Ordering::Relaxed) {
+            self.inbox(to).send(Letter::Subscribers(news, None), true);
+        }
     }
 }
 

@@ -71,13 +71,6 @@ impl Shard {
         thread.guarded(|| work(self))
     }
 
-    /// Takes in the letters that have come. One that panics is lost, and no other.
-    fn take_letters(&mut self) {
-        while let Some(letter) = self.thread.inbox().take() {
-            self.guarded(|actor| actor.thread.with_shard(|shard| shard.receive(letter)));
-        }
-    }
-
     /// Loads one parcel. Returns true when there are more.
     fn load_one(&mut self) -> bool {
         let Some(Load { load, parcel, applied }) = self.parcels.pop_front() else { return false };
@@ -218,7 +211,7 @@ impl ActorFuture<Shard> for Runner {
     ) -> Poll<()> {
         actor.thread.set_runner(task.waker());
         self.rest.turns += 1;
-        actor.take_letters();
+        actor.thread.take_letters();
         let loads_more = actor.load_one();
         let more = actor.guarded(Shard::turn);
         if actor.thread.with_shard(|shard| shard.phase() == Phase::Suspect) {
@@ -280,7 +273,7 @@ impl Handler<Ask> for Shard {
     type Result = ();
 
     fn handle(&mut self, ask: Ask, _: &mut Context<Shard>) {
-        self.take_letters();
+        self.thread.take_letters();
         if ask.question == Question::ResetStatistics {
             self.thread.traffic().reset();
         }
@@ -321,7 +314,7 @@ impl Handler<Load> for Shard {
     type Result = ();
 
     fn handle(&mut self, load: Load, _: &mut Context<Shard>) {
-        self.take_letters();
+        self.thread.take_letters();
         self.parcels.push_back(load);
         self.thread.wake();
     }
@@ -331,7 +324,7 @@ impl Handler<Lend> for Shard {
     type Result = ();
 
     fn handle(&mut self, lend: Lend, _: &mut Context<Shard>) {
-        self.take_letters();
+        self.thread.take_letters();
         // The loader waits for it.
         let _ = lend.lent.send(self.thread.with_shard(|shard| shard.give(&lend.slots)));
     }
@@ -341,7 +334,7 @@ impl Handler<Loaded> for Shard {
     type Result = ();
 
     fn handle(&mut self, loaded: Loaded, _: &mut Context<Shard>) {
-        self.take_letters();
+        self.thread.take_letters();
         if loaded.load == self.load {
             self.thread.with_shard(|shard| shard.end_replay());
             if loaded.load > 0 {
@@ -355,7 +348,7 @@ impl Handler<aof::BeginBase> for Shard {
     type Result = ();
 
     fn handle(&mut self, begin: aof::BeginBase, _: &mut Context<Shard>) {
-        self.take_letters();
+        self.thread.take_letters();
         // What was done before belongs to no journal.
         self.thread.end_turn();
         self.thread.begin_journal(begin.appends, Policy::Never);
@@ -367,7 +360,7 @@ impl Handler<aof::End> for Shard {
     type Result = ();
 
     fn handle(&mut self, _: aof::End, _: &mut Context<Shard>) {
-        self.take_letters();
+        self.thread.take_letters();
         self.reports = None;
         self.rebuild = None;
         self.thread.end_journal();
@@ -378,7 +371,7 @@ impl Handler<aof::Begin> for Shard {
     type Result = ();
 
     fn handle(&mut self, begin: aof::Begin, _: &mut Context<Shard>) {
-        self.take_letters();
+        self.thread.take_letters();
         self.reports = None;
         self.thread.begin_journal(begin.appends, begin.policy);
         self.thread.with_shard(|shard| shard.rebuilds(true));
@@ -390,7 +383,7 @@ impl Handler<aof::SetPolicy> for Shard {
     type Result = ();
 
     fn handle(&mut self, policy: aof::SetPolicy, _: &mut Context<Shard>) {
-        self.take_letters();
+        self.thread.take_letters();
         self.thread.with_shard(|shard| shard.set_policy(policy.0));
     }
 }
@@ -399,7 +392,7 @@ impl Handler<Disturb> for Shard {
     type Result = ();
 
     fn handle(&mut self, disturb: Disturb, _: &mut Context<Shard>) {
-        self.take_letters();
+        self.thread.take_letters();
         match disturb {
             Disturb::Panic => {
                 self.guarded(|actor| actor.thread.with_shard(|shard| shard.spoil_and_panic()));

@@ -156,6 +156,8 @@ pub struct Traffic {
     pub timed: Counter,
     /// Clients that watch keys now.
     pub watching: Counter,
+    /// Clients that subscribe to something now.
+    pub subscribing: Counter,
 }
 
 impl Traffic {

@@ -13,6 +13,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use actix::Recipient;
+use bytes::Bytes;
 use slab::Slab;
 use tracing::error;
 use troupe::base::millis::Millis;
@@ -21,6 +22,8 @@ use troupe::commands::error::CommandError;
 use troupe::connection::Pool;
 use troupe::hook::push::Push;
 use troupe::parked::{Outcome, Parked, Served};
+use troupe::pubsub::{Message, Name};
+use troupe::settings::Settings;
 use troupe::shard::Shard;
 use troupe::shard::letter::Letter;
 use troupe::shard::turn::Ready;
@@ -92,8 +95,18 @@ pub trait Line {
     /// Its batch is home at `now`, in milliseconds of unix time.
     fn came_home(&self, batch: Box<Batch>, now: Millis);
 
-    /// Bytes for the client outside its own replies.
-    fn push(&self, bytes: &[u8]);
+    /// Bytes for the client outside its own replies. They are written when it is flushed.
+    fn push(&self, bytes: &Bytes, settings: &Settings);
+
+    /// A message for the client, which subscribes to this pattern, or else to its channel. The
+    /// same.
+    fn deliver(&self, message: &Arc<Message>, pattern: Option<&Name>, settings: &Settings);
+
+    /// Whether nobody has said so since it was flushed last: the caller flushes it, then.
+    fn has_to_flush(&self) -> bool;
+
+    /// Writes what was pushed.
+    fn flush(&self);
 
     /// The client's wait for keys has ended.
     fn wait_ended(&self, outcome: Outcome);
@@ -223,6 +236,19 @@ impl Thread {
         }
     }
 
+    /// Takes in the letters that have come. One that panics is lost, and no other.
+    pub fn take_letters(&self) {
+        let mut has_come = false;
+        while let Some(letter) = self.inbox().take() {
+            has_come = true;
+            self.guarded(|| self.with_shard(|shard| shard.receive(letter)));
+        }
+        if has_come {
+            let pushes = self.with_shard(Shard::take_arrived);
+            self.push(pushes.into_iter());
+        }
+    }
+
     /// The turn of a batch that was filed just now and is to run at once. What else there is to do
     /// is left to the runner.
     pub fn run_filed(&self) {
@@ -230,6 +256,10 @@ impl Thread {
             return;
         }
         self.slices.begin(&self.clock);
+        // What was published before the batch was sent is here.
+        if !self.inbox().is_empty() {
+            self.take_letters();
+        }
         let (now, mut clock) = (self.now(), self.clock.clone());
         self.guarded(|| self.with_shard(|shard| shard.work(now, &mut clock)));
         self.end_turn();
@@ -323,7 +353,7 @@ impl Thread {
         for news in snapshots.drain(..) {
             self.snapshots.send(Mail::News(self.number, news), true);
         }
-        pushes.drain(..).for_each(|push| self.push(push));
+        self.push(pushes.drain(..));
         self.post.send(letters.drain(..));
         if !moved.is_empty()
             && let Some(router) = &*self.router.borrow()
@@ -345,10 +375,37 @@ impl Thread {
         }
     }
 
-    fn push(&self, push: Push) {
-        if let Some(line) = self.line(push.to.connection, push.client) {
-            line.push(&push.bytes);
+    /// Gives clients what they did not ask for. Each is written to once, for all that it gets.
+    fn push(&self, pushes: impl ExactSizeIterator<Item = Push>) {
+        if pushes.len() == 0 {
+            return;
         }
+        let shard = self.shard.borrow();
+        let (settings, register) = (shard.settings().clone(), shard.register());
+        let mut lines: Vec<Rc<dyn Line>> = Vec::new();
+        let mut give = |place, client, to: &dyn Fn(&dyn Line)| {
+            let Some(line) = self.line(place, client) else { return };
+            to(&*line);
+            if line.has_to_flush() {
+                lines.push(line);
+            }
+        };
+        for push in pushes {
+            match push {
+                Push::Bytes { to, client, bytes } => {
+                    give(to.connection, client, &|line| line.push(&bytes, &settings));
+                }
+                Push::Message { message, .. } => {
+                    register.receivers(&message, |receiver, pattern| {
+                        give(receiver.connection, receiver.client, &|line| {
+                            line.deliver(&message, pattern, &settings);
+                        });
+                    });
+                }
+            }
+        }
+        drop(shard);
+        lines.iter().for_each(|line| line.flush());
     }
 
     fn send_home(&self, batch: Box<Batch>, now: Millis) {

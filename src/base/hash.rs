@@ -1,6 +1,8 @@
 //! How names are hashed in tables.
 
-use ahash::RandomState;
+use std::hash::BuildHasher;
+
+use ahash::{AHasher, RandomState};
 
 /// A keyed hash of names. The seeds are the shell's to choose, at random, once a process.
 #[derive(Clone, Debug)]
@@ -17,5 +19,13 @@ impl Hasher {
     #[inline]
     pub fn hash(&self, name: &[u8]) -> u64 {
         self.0.hash_one(name)
+    }
+}
+
+impl BuildHasher for Hasher {
+    type Hasher = AHasher;
+
+    fn build_hasher(&self) -> AHasher {
+        self.0.build_hasher()
     }
 }

@@ -34,9 +34,9 @@ impl Row {
         }
     }
 
-    /// What kind of client it is. There are no replicas and no subscribers yet.
+    /// What kind of client it is. There are no replicas yet.
     fn kind(&self) -> Kind {
-        Kind::Normal
+        if self.subscribes() { Kind::PubSub } else { Kind::Normal }
     }
 }
 

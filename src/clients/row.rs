@@ -1,12 +1,13 @@
 //! One client as one line of CLIENT LIST.
 //!
 //! The line has every field of Valkey 9.1, in its order. What this server does not have is said by
-//! its neutral value: no subscriptions, no redirection.
+//! its neutral value: no redirection.
 
 use std::sync::Arc;
 
 use crate::base::millis::Millis;
 use crate::commands::command::Command;
+use crate::pubsub::Kind;
 use crate::session::{Names, Peer, Session};
 
 /// What a client's connection says of itself.
@@ -42,6 +43,8 @@ pub struct Row {
     pub queued: Option<(usize, usize)>,
     /// Keys that it watches.
     pub watches: usize,
+    /// What it subscribes to: channels, patterns, channels of shards; and their memory in bytes.
+    pub subscribed: ([usize; 3], usize),
     /// What it can do.
     pub capabilities: &'static str,
     /// Memory that the connection holds.
@@ -95,6 +98,7 @@ impl Row {
             flags: Vec::new(),
             queued: None,
             watches: 0,
+            subscribed: ([0; 3], 0),
             capabilities: "",
             buffers: Buffers::default(),
             traffic: Traffic::default(),
@@ -119,10 +123,17 @@ impl Row {
         self.commands = session.commands;
         self.queued = session.transaction.as_ref().map(|queue| (queue.len(), queue.memory()));
         self.watches = session.watches.len();
+        self.subscribed = match session.subscribed.is_empty() {
+            true => ([0; 3], 0),
+            false => {
+                (Kind::ALL.map(|kind| session.subscribed.count(kind)), session.subscribed.memory())
+            }
+        };
         self.capabilities = if session.redirects { "r" } else { "" };
         self.flags.clear();
         let flags = [
             (session.monitors, b'O'),
+            (self.subscribes(), b'P'),
             (session.transaction.is_some(), b'x'),
             (self.is_blocked, b'b'),
             (session.watches.have_failed(), b'd'),
@@ -148,10 +159,16 @@ impl Row {
         now.0.saturating_sub(self.active.0).max(0) / 1000
     }
 
+    /// It subscribes to something.
+    pub fn subscribes(&self) -> bool {
+        self.subscribed.0 != [0; 3]
+    }
+
     /// It has been silent for more than `timeout` seconds, and nothing excuses that: that its
-    /// requests are on their way, or that it has called MONITOR.
+    /// requests are on their way, that it has called MONITOR, or that it subscribes to something.
     pub fn is_overdue(&self, now: Millis, timeout: i64) -> bool {
-        self.idle_seconds(now) > timeout && !self.waits && !self.flags.contains(&b'O')
+        let listens = self.flags.contains(&b'O') || self.subscribes();
+        self.idle_seconds(now) > timeout && !self.waits && !listens
     }
 
     /// The client's address without its port.
@@ -166,7 +183,9 @@ impl Row {
         let mut line = Line(out);
         self.write_identity(now, &mut line);
         line.number(" db=", self.db);
-        line.text(" sub=0 psub=0 ssub=0");
+        for (name, count) in [" sub=", " psub=", " ssub="].into_iter().zip(self.subscribed.0) {
+            line.number(name, count);
+        }
         // In Valkey a client that watches keys has a queue, of no commands.
         let none_queued = if self.watches > 0 { 0 } else { -1 };
         line.number(" multi=", self.queued.map_or(none_queued, |(commands, _)| commands as i64));
@@ -217,7 +236,8 @@ impl Row {
         let Buffers { query, query_free, arguments, replies, output, .. } = self.buffers;
         let names = self.names.client.len() + self.names.library.len() + self.names.version.len();
         let buffers = query + query_free + arguments + replies + output;
-        size_of::<Session>() + size_of::<Row>() + names + buffers + self.queued_bytes()
+        let subscribed = self.subscribed.1;
+        size_of::<Session>() + size_of::<Row>() + names + buffers + self.queued_bytes() + subscribed
     }
 }
 

@@ -38,13 +38,14 @@ impl Group {
             Group::Hash => Categories::HASH,
             Group::HyperLogLog => Categories::HYPERLOGLOG,
             Group::List => Categories::LIST,
-            Group::PubSub => Categories::PUBSUB,
             Group::Scripting => Categories::SCRIPTING,
             Group::Set => Categories::SET,
             Group::SortedSet => Categories::SORTED_SET,
             Group::Stream => Categories::STREAM,
             Group::String => Categories::STRING,
             Group::Transactions => Categories::TRANSACTION,
+            // That follows from a flag.
+            Group::PubSub => Categories::NONE,
             Group::Cluster | Group::Module | Group::Server => Categories::NONE,
         }
     }

@@ -66,6 +66,10 @@ pub struct Command {
     pub permission: Option<fn(&Settings) -> Permission>,
     /// It runs at once in a transaction, in place of being queued.
     pub is_never_queued: bool,
+    /// A client that subscribes to something may run it in version 2 of the protocol too.
+    pub is_for_subscribers: bool,
+    /// Its answers are messages outside the replies, which a client gets whatever replies it wants.
+    pub answers_by_push: bool,
     /// Where and how it runs.
     pub run: Run,
 }
@@ -96,6 +100,8 @@ impl Command {
         secret: None,
         permission: None,
         is_never_queued: false,
+        is_for_subscribers: false,
+        answers_by_push: false,
         run: Run::Container,
     };
 
@@ -309,6 +315,11 @@ bits! {
         /// Its arguments never reach a log.
         SENSITIVE = 19, "sensitive";
     }
+}
+
+impl Flags {
+    /// Those of which COMMAND does not tell.
+    pub const UNTOLD: Flags = Flags::SENSITIVE.and(Flags::MAY_REPLICATE);
 }
 
 bits! {

@@ -21,6 +21,7 @@ pub mod list;
 pub mod number;
 pub(crate) mod picking;
 pub mod positions;
+mod pubsub;
 pub mod reach;
 pub(crate) mod recreate;
 pub mod registry;

@@ -11,7 +11,7 @@ use crate::commands::error::{
     CommandError, unknown_command, unknown_subcommand, unknown_subcommand_or_arity,
 };
 use crate::commands::{
-    bitmap, connection, generic, geo, hash, hyperloglog, list, server, set, stream, string,
+    bitmap, connection, generic, geo, hash, hyperloglog, list, pubsub, server, set, stream, string,
     transactions, zset,
 };
 use crate::resp::Span;
@@ -51,6 +51,8 @@ pub static FAMILIES: &[&[Command]] = &[
     list::pop::COMMANDS,
     list::push::COMMANDS,
     list::read::COMMANDS,
+    pubsub::publishing::COMMANDS,
+    pubsub::subscribing::COMMANDS,
     server::absent::COMMANDS,
     server::config::COMMANDS,
     server::control::COMMANDS,

@@ -10,6 +10,7 @@ use crate::commands::walk::{Step, Walk};
 use crate::keyspace::interest::Awaited;
 use crate::keyspace::keys::Keys;
 use crate::keyspace::object::Typed;
+use crate::pubsub::Register;
 use crate::resp::encode::Reply;
 use crate::session::Session;
 
@@ -20,6 +21,8 @@ pub enum Run {
     Container,
     /// On the session, wherever the batch stands.
     Session(fn(&Call<'_>, &mut Session, &mut Reply<'_>) -> Result<(), CommandError>),
+    /// The same, and on the register of who subscribes to what.
+    PubSub(fn(&Call<'_>, &mut Session, &mut Register, &mut Reply<'_>) -> Result<(), CommandError>),
     /// On the slots of its keys: on one shard, or lent.
     Keys(fn(&Call<'_>, &mut Keys<'_>, &mut Reply<'_>) -> Result<(), CommandError>),
     /// The same, on the session as well.
@@ -141,7 +144,10 @@ impl Run {
 
     /// True when it looks at tables of a shard: at those of its keys, or at all.
     pub const fn needs_tables(self) -> bool {
-        !matches!(self, Run::Container | Run::Session(_) | Run::Exec | Run::Server(_))
+        !matches!(
+            self,
+            Run::Container | Run::Session(_) | Run::PubSub(_) | Run::Exec | Run::Server(_)
+        )
     }
 }
 
@@ -150,6 +156,7 @@ impl fmt::Debug for Run {
         f.write_str(match self {
             Run::Container => "Container",
             Run::Session(_) => "Session",
+            Run::PubSub(_) => "PubSub",
             Run::Keys(_) => "Keys",
             Run::SessionAndKeys(_) => "SessionAndKeys",
             Run::Blocking(_) => "Blocking",

@@ -14,6 +14,7 @@ mod ends;
 mod input;
 mod output;
 mod pool;
+mod pushes;
 #[cfg(test)]
 mod tests;
 mod waiting;
@@ -40,6 +41,7 @@ use ends::Ends;
 use input::Input;
 use output::Output;
 pub use pool::Pool;
+use pushes::Pushes;
 
 /// A client that has not logged in and does not take its replies is not waited for.
 const LIMIT_BEFORE_LOGIN: BufferLimit =
@@ -75,7 +77,8 @@ pub enum Step {
     /// The wait of the batch's client ended so. Then let the rest of it run.
     Unpark(Box<Batch>, Outcome),
     /// Wait for what was begun, for a push or a kill. Where [`Connection::may_send`], the end of
-    /// the input may be told meanwhile.
+    /// the input may be told meanwhile; where it [`Connection::holds_pushes`],
+    /// [`Connection::write_stalls`].
     Wait,
     /// Let others have a turn, since no socket makes this client wait.
     Yield,
@@ -132,6 +135,9 @@ pub struct Connection {
     is_killed: bool,
     closes_after_reply: bool,
     is_monitor: bool,
+    /// Its client subscribes to something, as far as it knows while the batch is away.
+    subscribes: bool,
+    pushes: Pushes,
     row: Rc<RefCell<Row>>,
 }
 
@@ -160,6 +166,8 @@ impl Connection {
             is_killed: false,
             closes_after_reply: false,
             is_monitor: false,
+            subscribes: false,
+            pushes: Pushes::default(),
             row,
         }
     }
@@ -168,6 +176,9 @@ impl Connection {
     pub fn next(&mut self, settings: &Settings, pool: &mut Pool, codec: &mut impl Codec) -> Step {
         if self.is_killed {
             return Step::Close(Reason::Killed);
+        }
+        if let Some(reason) = self.pushes.cut {
+            return Step::Close(reason);
         }
         if let Some(batch) = self.batch.take_if(|batch| batch.action.is_some()) {
             return Step::Perform(self.begin_action(batch));
@@ -285,7 +296,7 @@ impl Connection {
             return LIMIT_BEFORE_LOGIN;
         }
         let limits = &settings.client_output_buffer_limit;
-        if self.is_monitor { limits.pubsub } else { limits.normal }
+        if self.is_monitor || self.subscribes { limits.pubsub } else { limits.normal }
     }
 }
 
@@ -310,7 +321,7 @@ impl Connection {
     /// The end of a client that has been given enough time, or for which more is unsent than it
     /// may ever have.
     pub fn write_stalls(&mut self, settings: &Settings, now: u64) -> Result<Option<u64>, Reason> {
-        let unsent = self.output.unsent().len();
+        let unsent = self.output.len();
         self.row.borrow_mut().buffers.output = unsent;
         let limit = self.output_limit(settings);
         self.output.stall(&limit, now).map_err(|output::Over| Reason::OutputLimit(unsent))
@@ -366,26 +377,27 @@ impl Connection {
             self.closing = Some(Reason::Attack);
         }
         self.is_monitor = batch.session.monitors;
+        self.subscribes = !batch.session.subscribed.is_empty();
         // Before an action, which may have to describe this very client.
         let mut row = self.row.borrow_mut();
         row.is_blocked = batch.parked.is_some();
         row.update(&batch.session, now);
         if batch.action.is_none() {
             row.waits = row.is_blocked;
-            self.output.append(&mut batch.replies);
+        }
+        drop(row);
+        if batch.action.is_none() {
+            match self.holds_pushes() {
+                true => self.release(&mut batch),
+                false => self.output.append(&mut batch.replies),
+            }
+            batch.session.subscribed.is_known();
             self.yields = !self.ends.takes_replies();
             if batch.is_done() && batch.session.closing {
                 self.closing = self.closing.or(Some(Reason::Done));
             }
         }
-        drop(row);
         self.batch = Some(batch);
-    }
-
-    /// Bytes for the client outside its own replies. What it may have is looked at when they are
-    /// written, which is the next step.
-    pub fn push(&mut self, bytes: &[u8]) {
-        self.output.push(bytes);
     }
 
     /// Closes at once, whatever is pending; or, where the client asked for its own end and waits
@@ -418,6 +430,11 @@ impl Connection {
     #[inline]
     pub fn may_send(&self) -> bool {
         self.ends == Ends::Open
+    }
+
+    /// Its client subscribes to something.
+    pub fn subscribes(&self) -> bool {
+        self.subscribes
     }
 
     /// It gets every command that the server runs.

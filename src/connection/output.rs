@@ -7,6 +7,8 @@ use crate::settings::BufferLimit;
 pub(super) struct Output {
     bytes: Vec<u8>,
     written: usize,
+    /// Bytes that wait elsewhere to follow.
+    pub(super) held: usize,
     /// Until when more may be unsent than the soft limit allows; none while it is not.
     patience: Option<u64>,
 }
@@ -34,6 +36,18 @@ impl Output {
         }
     }
 
+    /// All that the client has not got: what is unsent, and what waits to follow.
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        self.unsent().len() + self.held
+    }
+
+    /// Where more is appended.
+    #[inline]
+    pub(super) fn bytes(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+
     /// Adds bytes behind what there is.
     pub(super) fn push(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
@@ -58,13 +72,13 @@ impl Output {
 
     /// More is unsent than a client may ever have.
     pub(super) fn is_over(&self, limit: &BufferLimit) -> bool {
-        limit.hard_bytes > 0 && self.unsent().len() as u64 > limit.hard_bytes
+        limit.is_passed_by(self.len())
     }
 
     /// None of it can be written at `now`, in milliseconds. Returns when that ends the client, if
     /// time alone does; an error when it is over already.
     pub(super) fn stall(&mut self, limit: &BufferLimit, now: u64) -> Result<Option<u64>, Over> {
-        let is_over_soft = limit.soft_bytes > 0 && self.unsent().len() as u64 > limit.soft_bytes;
+        let is_over_soft = limit.soft_bytes > 0 && self.len() as u64 > limit.soft_bytes;
         let wait = u64::from(limit.soft_seconds) * 1_000;
         self.patience = is_over_soft.then(|| self.patience.unwrap_or(now + wait));
         let is_impatient = self.patience.is_some_and(|until| until <= now);

@@ -1,5 +1,6 @@
 //! A connection with bytes for a socket, and a store of one shard beside it.
 
+mod pushes;
 mod waiting;
 
 use std::cell::RefCell;
@@ -90,6 +91,12 @@ impl Client {
             yields: 0,
             input_most: 0,
         }
+    }
+
+    /// Gives the client something that it did not ask for.
+    fn push(&mut self, bytes: &[u8]) {
+        let settings = self.store.shard.settings().clone();
+        self.connection.push(&Bytes::copy_from_slice(bytes), &settings);
     }
 
     /// Takes steps for as long as there are any. The reason where the connection closes.
@@ -248,15 +255,15 @@ fn pushes_keep_their_place_among_replies() {
     let mut client = Client::new();
     client.stays_away = true;
     client.send("PING one\r\n");
-    client.connection.push(b"+early\r\n");
+    client.push(b"+early\r\n");
     client.let_home();
-    client.connection.push(b"+late\r\n");
+    client.push(b"+late\r\n");
     client.run();
-    assert_eq!(client.said(), "+early\r\n$3\r\none\r\n+late\r\n");
+    assert_eq!(client.said(), "$3\r\none\r\n+early\r\n+late\r\n");
     client.socket = Socket::TakesUpTo(0);
-    client.connection.push(b"+first\r\n");
+    client.push(b"+first\r\n");
     client.run();
-    client.connection.push(b"+second\r\n");
+    client.push(b"+second\r\n");
     client.socket = Socket::Takes;
     client.run();
     assert_eq!(client.said(), "+first\r\n+second\r\n");
@@ -269,13 +276,13 @@ fn nothing_is_read_while_the_batch_is_away() {
     client.send("INCR a\r\n");
     assert_eq!((client.away.is_some(), client.reads), (true, 1));
     client.send("INCR a\r\n");
-    client.connection.push(b"+pushed\r\n");
+    client.push(b"+pushed\r\n");
     client.run();
     assert_eq!((client.away.is_some(), client.reads), (true, 1));
     client.let_home();
     client.run();
     assert_eq!((client.away.is_some(), client.reads), (true, 2));
-    assert_eq!(client.said(), "+pushed\r\n:1\r\n");
+    assert_eq!(client.said(), ":1\r\n+pushed\r\n");
 }
 
 #[test]
@@ -341,11 +348,10 @@ fn what_was_received_before_a_write_failed_runs_and_nothing_after_it() {
     client.send("INCR a\r\n");
     client.sent.extend("INCR a\r\n".repeat(10_000).as_bytes());
     client.socket = Socket::Fails;
-    client.connection.push(b"+pushed\r\n");
-    assert_eq!(client.run(), None);
-    client.sent.extend(b"SET late 1\r\n");
     client.stays_away = false;
     client.let_home();
+    client.connection.write_failed(client.sent.len());
+    client.sent.extend(b"SET late 1\r\n");
     assert_eq!(client.run(), Some(Reason::Done));
     assert_eq!((client.held("a"), client.held("late")), ("\"10001\"".into(), "(nil)".into()));
     assert_eq!(client.said(), "");
@@ -407,7 +413,7 @@ fn the_soft_limit_ends_a_client_after_its_time_unless_it_reads() {
     client.socket = Socket::TakesUpTo(10);
     assert_eq!(client.run(), None);
     assert_eq!((client.until, client.row.borrow().buffers.output), (None, 8));
-    client.connection.push(b"+more\r\n");
+    client.push(b"+more\r\n");
     client.now = 7_000;
     assert_eq!(client.run(), None);
     assert_eq!(client.until, Some(12_000));
@@ -423,9 +429,9 @@ fn a_monitor_has_limits_of_its_own() {
     client.perform(b"+OK\r\n");
     client.run();
     client.socket = Socket::TakesUpTo(0);
-    client.connection.push(&[b'x'; 100]);
+    client.push(&[b'x'; 100]);
     assert_eq!(client.run(), None);
-    client.connection.push(b"x");
+    client.push(b"x");
     assert_eq!(client.run(), Some(Reason::OutputLimit(101)));
 }
 
@@ -553,13 +559,13 @@ fn a_kill_after_the_reply_is_one_at_once_where_no_reply_is_waited_for() {
 fn an_action_is_begun_and_answered_at_its_place() {
     let mut client = Client::new();
     client.send("INCR a\r\nCLIENT LIST\r\nINCR a\r\n");
-    client.connection.push(b"+pushed\r\n");
+    client.push(b"+pushed\r\n");
     client.sent.extend(b"INCR a\r\n");
     assert_eq!(client.run(), None);
-    assert_eq!((client.said(), client.held("a")), ("+pushed\r\n".into(), "\"1\"".into()));
+    assert_eq!((client.said(), client.held("a")), (String::new(), "\"1\"".into()));
     client.perform(b"+list\r\n");
     client.run();
-    assert_eq!(client.said(), ":1\r\n+list\r\n:2\r\n:3\r\n");
+    assert_eq!(client.said(), ":1\r\n+list\r\n+pushed\r\n:2\r\n:3\r\n");
 }
 
 /// Tells when it is dropped.

@@ -28,6 +28,7 @@ use crate::convert::output::Output;
 use crate::filesystem::FileSystem;
 use crate::keyspace::entry::Entry;
 use crate::lending::{GivenBack, Post};
+use crate::pubsub::{Farewell, News};
 use crate::rdb::{Dialect, Fault, Forms, Rules, without_place};
 use crate::route::{Map, ShardId};
 use crate::settings::Settings;
@@ -223,8 +224,12 @@ fn sources(system: &dyn FileSystem, path: &Path) -> Result<Vec<Listed>, ConvertE
     }
 }
 
-/// Nothing is lent where there is one shard.
+/// Nothing is lent where there is one shard, and nobody subscribes where there is no client.
 struct NoPost;
+
+impl Farewell for NoPost {
+    fn farewell(&self, _to: ShardId, _news: Arc<News>) {}
+}
 
 impl Post for NoPost {
     fn post(&self, _to: ShardId, _given_back: GivenBack) {}

@@ -51,6 +51,8 @@ pub struct Standing<'a> {
     pub has_credit: bool,
     /// The pause in force.
     pub pause: Option<Pause>,
+    /// The call was queued, and EXEC runs it.
+    pub is_in_exec: bool,
 }
 
 impl Standing<'_> {
@@ -61,14 +63,15 @@ impl Standing<'_> {
         snapshot_failed: false,
         has_credit: true,
         pause: None,
+        is_in_exec: false,
     };
 }
 
-/// True for a call that is nothing special: its client has logged in, and its command needs no
-/// permission.
+/// True for a call that is nothing special: its client has logged in and may do more than
+/// subscribe, and its command needs no permission.
 #[inline]
 pub fn is_plain(call: &Call<'_>, session: &Session) -> bool {
-    session.authenticated && call.command.permission.is_none()
+    session.authenticated && call.command.permission.is_none() && !session.only_subscribes()
 }
 
 /// True for a call that changes the data set: a transaction does if one of its commands does.

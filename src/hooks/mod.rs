@@ -2,7 +2,7 @@
 //!
 //! None knows another, and nothing below them names one: the shell lists them in order where it
 //! wires the server. Gates, in this order: [`auth`], [`permission`], [`loading`], [`journal`],
-//! [`snapshot`], [`pause`].
+//! [`snapshot`], [`subscriber`], [`pause`].
 //! Sinks, in any order: [`slowlog`], [`spikes`], [`logging`], [`monitor`],
 //! [`silence`].
 
@@ -17,6 +17,7 @@ pub mod silence;
 pub mod slowlog;
 pub mod snapshot;
 pub mod spikes;
+pub mod subscriber;
 
 #[cfg(test)]
 pub(crate) mod sample;

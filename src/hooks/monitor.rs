@@ -48,7 +48,7 @@ impl Monitor {
         let session = called.session;
         // One that has just left is still published as a monitor.
         let monitors = |of: &&MonitorClient| of.client != session.id || session.monitors;
-        pushes.extend(self.monitors.iter().filter(monitors).map(|monitor| Push {
+        pushes.extend(self.monitors.iter().filter(monitors).map(|monitor| Push::Bytes {
             to: monitor.home,
             client: monitor.client,
             bytes: bytes.clone(),
@@ -103,8 +103,11 @@ mod tests {
         let (session, call) = (sample::session(), sample::words(words));
         let mut pushes = Vec::new();
         monitor.called(&sample::ran(&call, &session, 3), &mut pushes);
-        let lines: Vec<u8> = pushes.iter().flat_map(|push| push.bytes.to_vec()).collect();
-        String::from_utf8(lines).unwrap()
+        let bytes = |push| match push {
+            Push::Bytes { bytes, .. } => bytes,
+            Push::Message { .. } => panic!("nobody publishes"),
+        };
+        String::from_utf8(pushes.into_iter().flat_map(bytes).collect()).unwrap()
     }
 
     #[test]
@@ -116,8 +119,11 @@ mod tests {
             assert_eq!(store.run("PING"), "PONG");
             let mut ready = Ready::default();
             store.shard.end_turn(0, true, &mut ready);
-            let pushes = ready.pushes;
-            pushes.into_iter().map(|push| push.client).collect::<Vec<_>>()
+            let client = |push| match push {
+                Push::Bytes { client, .. } => client,
+                Push::Message { .. } => panic!("nobody publishes"),
+            };
+            ready.pushes.into_iter().map(client).collect::<Vec<_>>()
         };
         assert_eq!(shown(&[]), []);
         assert_eq!(shown(&[8, 9]), [8, 9]);

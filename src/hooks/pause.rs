@@ -1,7 +1,8 @@
-//! The gate of CLIENT PAUSE: all commands, or all writes, wait until it is over.
+//! The gate of CLIENT PAUSE: all commands wait until it is over, or all that a replica hears of.
 
 use crate::commands::action::PauseMode;
 use crate::commands::call::Call;
+use crate::commands::command::Flags;
 use crate::hook::{Gate, Standing, is_write};
 use crate::session::Session;
 
@@ -15,8 +16,9 @@ impl Gate for Paused {
     }
 
     fn holds_back(&mut self, call: &Call<'_>, session: &Session, standing: &Standing<'_>) -> bool {
+        let replicates = || is_write(call, session) || call.command.flags.has(Flags::MAY_REPLICATE);
         standing.pause.is_some_and(|pause| {
-            call.now < pause.until && (pause.mode == PauseMode::All || is_write(call, session))
+            call.now < pause.until && (pause.mode == PauseMode::All || replicates())
         })
     }
 }
@@ -25,7 +27,6 @@ impl Gate for Paused {
 mod tests {
     use super::*;
     use crate::clients::Pause;
-    use crate::commands::command::Flags;
     use crate::hooks::sample::{self, SERVING};
 
     #[test]
@@ -37,6 +38,7 @@ mod tests {
         };
         assert!(waits(Flags::WRITE, PauseMode::Write, 1));
         assert!(!waits(Flags::READONLY, PauseMode::Write, 1));
+        assert!(waits(Flags::READONLY.and(Flags::MAY_REPLICATE), PauseMode::Write, 1));
         assert!(waits(Flags::READONLY, PauseMode::All, 1));
         assert!(!waits(Flags::WRITE, PauseMode::All, 0));
     }

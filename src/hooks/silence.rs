@@ -16,12 +16,15 @@ impl Sink for Silence {
     }
 
     fn replied(&mut self, session: &mut Session, replies: &mut Vec<u8>, mark: usize) {
+        let is_push = session.last.is_some_and(|command| command.answers_by_push)
+            && matches!(replies.get(mark), Some(b'*' | b'>'));
+        let kept = if is_push { replies.len() } else { mark };
         match session.replies {
             Replies::On => {}
-            Replies::Off => replies.truncate(mark),
+            Replies::Off => replies.truncate(kept),
             Replies::SkipNext => session.replies = Replies::Skip,
             Replies::Skip => {
-                replies.truncate(mark);
+                replies.truncate(kept);
                 session.replies = Replies::On;
             }
         }

@@ -21,6 +21,7 @@ use crate::keyspace::entry::{Entry, NewValue};
 use crate::keyspace::error::KeyError;
 use crate::keyspace::key::Key;
 use crate::keyspace::listener::{Event, Listeners, Owed};
+use crate::keyspace::notices::Notices;
 use crate::keyspace::saving::Saving;
 use crate::keyspace::slot::Table;
 use crate::keyspace::space::Keyspace;
@@ -41,6 +42,8 @@ pub struct Tools {
     pub discarded: Discarded,
     /// Who hears of changes.
     pub listeners: Listeners,
+    /// Which of them clients may hear of.
+    pub notices: Notices,
     /// Keys for which somebody waits and that have changed.
     pub(crate) awaited: VecDeque<AwaitedKey>,
     /// The snapshot that is being written, if one is.
@@ -159,6 +162,9 @@ impl<'a> Keys<'a> {
     #[inline]
     pub fn touch(&mut self, key: Key<'_>, event: Event) {
         self.owed.touched(self.db, key);
+        if !self.is_replay() {
+            self.tools.notices.note(self.db, key, event);
+        }
         if !self.tools.listeners.is_empty() && !self.is_replay() {
             self.tell(key, event);
         }
@@ -258,6 +264,7 @@ impl<'a> Keys<'a> {
             }
             None => {
                 self.tools.figures.misses += 1;
+                self.tools.notices.note(self.db, key, Event::KEYMISS);
                 None
             }
         }

@@ -10,11 +10,13 @@ use std::collections::BTreeSet;
 
 use crate::keyspace::entry::Entry;
 use crate::keyspace::key::Key;
+use crate::keyspace::notices::Classes;
 
 /// What happened to a key, by the name of its keyspace event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Event {
     name: &'static str,
+    class: Classes,
     /// For those that watch the key it is as it was.
     is_aside: bool,
 }
@@ -22,87 +24,98 @@ pub struct Event {
 #[expect(missing_docs, reason = "the names say it")]
 impl Event {
     /// A change that has no event: what a value keeps for itself.
-    pub const SILENT: Event = Event::named("");
+    pub const SILENT: Event = Event::named("", Classes::NONE);
     /// A change without an event of what groups of a stream keep.
-    pub const OF_GROUP: Event = Event::aside("");
+    pub const OF_GROUP: Event = Event::aside("", Classes::NONE);
 
-    pub const APPEND: Event = Event::named("append");
-    pub const COPY_TO: Event = Event::named("copy_to");
-    pub const DEL: Event = Event::named("del");
-    pub const EXPIRE: Event = Event::named("expire");
-    pub const EXPIRED: Event = Event::named("expired");
-    pub const GEORADIUSSTORE: Event = Event::named("georadiusstore");
-    pub const GEOSEARCHSTORE: Event = Event::named("geosearchstore");
-    pub const HDEL: Event = Event::named("hdel");
-    pub const HEXPIRE: Event = Event::named("hexpire");
-    pub const HEXPIRED: Event = Event::named("hexpired");
-    pub const HINCRBY: Event = Event::named("hincrby");
-    pub const HINCRBYFLOAT: Event = Event::named("hincrbyfloat");
-    pub const HPERSIST: Event = Event::named("hpersist");
-    pub const HSET: Event = Event::named("hset");
-    pub const INCRBY: Event = Event::named("incrby");
-    pub const INCRBYFLOAT: Event = Event::named("incrbyfloat");
-    pub const LINSERT: Event = Event::named("linsert");
-    pub const LPOP: Event = Event::named("lpop");
-    pub const LPUSH: Event = Event::named("lpush");
-    pub const LREM: Event = Event::named("lrem");
-    pub const LSET: Event = Event::named("lset");
-    pub const LTRIM: Event = Event::named("ltrim");
-    pub const LTRIM_NOTHING: Event = Event::aside("ltrim");
-    pub const MOVE_FROM: Event = Event::named("move_from");
-    pub const MOVE_TO: Event = Event::named("move_to");
-    pub const NEW: Event = Event::named("new");
-    pub const PERSIST: Event = Event::named("persist");
-    pub const PFADD: Event = Event::named("pfadd");
-    pub const RENAME_FROM: Event = Event::named("rename_from");
-    pub const RENAME_TO: Event = Event::named("rename_to");
-    pub const RESTORE: Event = Event::named("restore");
-    pub const RPOP: Event = Event::named("rpop");
-    pub const RPUSH: Event = Event::named("rpush");
-    pub const SADD: Event = Event::named("sadd");
-    pub const SDIFFSTORE: Event = Event::named("sdiffstore");
-    pub const SET: Event = Event::named("set");
-    pub const SETBIT: Event = Event::named("setbit");
-    pub const SETRANGE: Event = Event::named("setrange");
-    pub const SEXPIRE: Event = Event::named("sexpire");
-    pub const SEXPIRED: Event = Event::named("sexpired");
-    pub const SINTERSTORE: Event = Event::named("sinterstore");
-    pub const SORTSTORE: Event = Event::named("sortstore");
-    pub const SPERSIST: Event = Event::named("spersist");
-    pub const SPOP: Event = Event::named("spop");
-    pub const SREM: Event = Event::named("srem");
-    pub const SUNIONSTORE: Event = Event::named("sunionstore");
-    pub const XADD: Event = Event::named("xadd");
-    pub const XDEL: Event = Event::named("xdel");
-    pub const XGROUP_CREATE: Event = Event::aside("xgroup-create");
-    pub const XGROUP_CREATECONSUMER: Event = Event::aside("xgroup-createconsumer");
-    pub const XGROUP_DELCONSUMER: Event = Event::aside("xgroup-delconsumer");
-    pub const XGROUP_DESTROY: Event = Event::aside("xgroup-destroy");
-    pub const XGROUP_SETID: Event = Event::aside("xgroup-setid");
-    pub const XSETID: Event = Event::aside("xsetid");
-    pub const XTRIM: Event = Event::named("xtrim");
-    pub const ZADD: Event = Event::named("zadd");
-    pub const ZDIFFSTORE: Event = Event::named("zdiffstore");
-    pub const ZEXPIRE: Event = Event::named("zexpire");
-    pub const ZEXPIRED: Event = Event::named("zexpired");
-    pub const ZINCR: Event = Event::named("zincr");
-    pub const ZINTERSTORE: Event = Event::named("zinterstore");
-    pub const ZPERSIST: Event = Event::named("zpersist");
-    pub const ZPOPMAX: Event = Event::named("zpopmax");
-    pub const ZPOPMIN: Event = Event::named("zpopmin");
-    pub const ZRANGESTORE: Event = Event::named("zrangestore");
-    pub const ZREM: Event = Event::named("zrem");
-    pub const ZREMRANGEBYLEX: Event = Event::named("zremrangebylex");
-    pub const ZREMRANGEBYRANK: Event = Event::named("zremrangebyrank");
-    pub const ZREMRANGEBYSCORE: Event = Event::named("zremrangebyscore");
-    pub const ZUNIONSTORE: Event = Event::named("zunionstore");
+    pub const APPEND: Event = Event::named("append", Classes::STRING);
+    pub const COPY_TO: Event = Event::named("copy_to", Classes::GENERIC);
+    pub const DEL: Event = Event::named("del", Classes::GENERIC);
+    pub const EXPIRE: Event = Event::named("expire", Classes::GENERIC);
+    pub const EXPIRED: Event = Event::named("expired", Classes::EXPIRED);
+    pub const GEORADIUSSTORE: Event = Event::named("georadiusstore", Classes::ZSET);
+    pub const GEOSEARCHSTORE: Event = Event::named("geosearchstore", Classes::ZSET);
+    pub const HDEL: Event = Event::named("hdel", Classes::HASH);
+    pub const HEXPIRE: Event = Event::named("hexpire", Classes::HASH);
+    pub const HEXPIRED: Event = Event::named("hexpired", Classes::HASH);
+    pub const HINCRBY: Event = Event::named("hincrby", Classes::HASH);
+    pub const HINCRBYFLOAT: Event = Event::named("hincrbyfloat", Classes::HASH);
+    pub const HPERSIST: Event = Event::named("hpersist", Classes::HASH);
+    pub const HSET: Event = Event::named("hset", Classes::HASH);
+    pub const INCRBY: Event = Event::named("incrby", Classes::STRING);
+    pub const INCRBYFLOAT: Event = Event::named("incrbyfloat", Classes::STRING);
+    pub const KEYMISS: Event = Event::named("keymiss", Classes::MISSED);
+    pub const LINSERT: Event = Event::named("linsert", Classes::LIST);
+    pub const LPOP: Event = Event::named("lpop", Classes::LIST);
+    pub const LPUSH: Event = Event::named("lpush", Classes::LIST);
+    pub const LREM: Event = Event::named("lrem", Classes::LIST);
+    pub const LSET: Event = Event::named("lset", Classes::LIST);
+    pub const LTRIM: Event = Event::named("ltrim", Classes::LIST);
+    pub const LTRIM_NOTHING: Event = Event::aside("ltrim", Classes::LIST);
+    pub const MOVE_FROM: Event = Event::named("move_from", Classes::GENERIC);
+    pub const MOVE_TO: Event = Event::named("move_to", Classes::GENERIC);
+    pub const NEW: Event = Event::named("new", Classes::NEW);
+    pub const PERSIST: Event = Event::named("persist", Classes::GENERIC);
+    pub const PFADD: Event = Event::named("pfadd", Classes::STRING);
+    pub const RENAME_FROM: Event = Event::named("rename_from", Classes::GENERIC);
+    pub const RENAME_TO: Event = Event::named("rename_to", Classes::GENERIC);
+    pub const RESTORE: Event = Event::named("restore", Classes::GENERIC);
+    pub const RPOP: Event = Event::named("rpop", Classes::LIST);
+    pub const RPUSH: Event = Event::named("rpush", Classes::LIST);
+    pub const SADD: Event = Event::named("sadd", Classes::SET);
+    pub const SDIFFSTORE: Event = Event::named("sdiffstore", Classes::SET);
+    pub const SET: Event = Event::named("set", Classes::STRING);
+    pub const SETBIT: Event = Event::named("setbit", Classes::STRING);
+    pub const SETRANGE: Event = Event::named("setrange", Classes::STRING);
+    pub const SEXPIRE: Event = Event::named("sexpire", Classes::SET);
+    pub const SEXPIRED: Event = Event::named("sexpired", Classes::SET);
+    pub const SINTERSTORE: Event = Event::named("sinterstore", Classes::SET);
+    pub const SORTSTORE: Event = Event::named("sortstore", Classes::LIST);
+    pub const SPERSIST: Event = Event::named("spersist", Classes::SET);
+    pub const SPOP: Event = Event::named("spop", Classes::SET);
+    pub const SREM: Event = Event::named("srem", Classes::SET);
+    pub const SUNIONSTORE: Event = Event::named("sunionstore", Classes::SET);
+    pub const XADD: Event = Event::named("xadd", Classes::STREAM);
+    pub const XDEL: Event = Event::named("xdel", Classes::STREAM);
+    pub const XGROUP_CREATE: Event = Event::aside("xgroup-create", Classes::STREAM);
+    pub const XGROUP_CREATECONSUMER: Event = Event::aside("xgroup-createconsumer", Classes::STREAM);
+    pub const XGROUP_DELCONSUMER: Event = Event::aside("xgroup-delconsumer", Classes::STREAM);
+    pub const XGROUP_DESTROY: Event = Event::aside("xgroup-destroy", Classes::STREAM);
+    pub const XGROUP_SETID: Event = Event::aside("xgroup-setid", Classes::STREAM);
+    pub const XSETID: Event = Event::aside("xsetid", Classes::STREAM);
+    pub const XTRIM: Event = Event::named("xtrim", Classes::STREAM);
+    pub const ZADD: Event = Event::named("zadd", Classes::ZSET);
+    pub const ZDIFFSTORE: Event = Event::named("zdiffstore", Classes::ZSET);
+    pub const ZEXPIRE: Event = Event::named("zexpire", Classes::ZSET);
+    pub const ZEXPIRED: Event = Event::named("zexpired", Classes::ZSET);
+    pub const ZINCR: Event = Event::named("zincr", Classes::ZSET);
+    pub const ZINTERSTORE: Event = Event::named("zinterstore", Classes::ZSET);
+    pub const ZPERSIST: Event = Event::named("zpersist", Classes::ZSET);
+    pub const ZPOPMAX: Event = Event::named("zpopmax", Classes::ZSET);
+    pub const ZPOPMIN: Event = Event::named("zpopmin", Classes::ZSET);
+    pub const ZRANGESTORE: Event = Event::named("zrangestore", Classes::ZSET);
+    pub const ZREM: Event = Event::named("zrem", Classes::ZSET);
+    pub const ZREMRANGEBYLEX: Event = Event::named("zremrangebylex", Classes::ZSET);
+    pub const ZREMRANGEBYRANK: Event = Event::named("zremrangebyrank", Classes::ZSET);
+    pub const ZREMRANGEBYSCORE: Event = Event::named("zremrangebyscore", Classes::ZSET);
+    pub const ZUNIONSTORE: Event = Event::named("zunionstore", Classes::ZSET);
 
-    const fn named(name: &'static str) -> Event {
-        Event { name, is_aside: false }
+    const fn named(name: &'static str, class: Classes) -> Event {
+        Event { name, class, is_aside: false }
     }
 
-    const fn aside(name: &'static str) -> Event {
-        Event { name, is_aside: true }
+    const fn aside(name: &'static str, class: Classes) -> Event {
+        Event { name, class, is_aside: true }
+    }
+
+    /// The same, where time alone has caused it.
+    pub const fn by_time(self) -> Event {
+        Event { class: Classes::EXPIRED, ..self }
+    }
+
+    /// Its class, for those who listen to some events.
+    pub const fn class(self) -> Classes {
+        self.class
     }
 
     /// Its name, empty where it has none.

@@ -11,6 +11,7 @@ pub mod interest;
 pub mod key;
 pub mod keys;
 pub mod listener;
+pub mod notices;
 pub mod object;
 pub(crate) mod saved;
 pub mod saving;

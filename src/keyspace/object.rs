@@ -71,9 +71,9 @@ impl Object {
     pub fn expired_event(&self) -> Event {
         match self {
             Object::List(_) | Object::Stream(_) => Event::SILENT,
-            Object::Hash(_) => Event::HEXPIRED,
-            Object::Set(_) => Event::SEXPIRED,
-            Object::Zset(_) => Event::ZEXPIRED,
+            Object::Hash(_) => Event::HEXPIRED.by_time(),
+            Object::Set(_) => Event::SEXPIRED.by_time(),
+            Object::Zset(_) => Event::ZEXPIRED.by_time(),
         }
     }
 

@@ -8,12 +8,13 @@ pub mod errand;
 pub mod loan;
 
 use crate::keyspace::space::{Slots, Whole};
+use crate::pubsub::Farewell;
 use crate::route::ShardId;
 
 /// The way to the shards for what has lost its own: a handle of the shell.
 ///
 /// It is used while a panic unwinds, so it never panics. At shutdown it does nothing.
-pub trait Post: Send + Sync {
+pub trait Post: Farewell {
     /// Sends to a shard what is given back to it.
     fn post(&self, to: ShardId, given_back: GivenBack);
 }

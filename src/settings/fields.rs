@@ -24,6 +24,14 @@ pub struct BufferLimit {
     pub soft_seconds: u32,
 }
 
+impl BufferLimit {
+    /// Whether so many bytes cut the client off at once.
+    #[inline]
+    pub fn is_passed_by(&self, bytes: usize) -> bool {
+        self.hard_bytes > 0 && bytes as u64 > self.hard_bytes
+    }
+}
+
 /// `client-output-buffer-limit` by class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BufferLimits {

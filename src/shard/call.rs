@@ -83,6 +83,7 @@ impl Batch {
         {
             self.refused = Some(error.of_the_rest());
         }
+        self.session.subscribed.append_own(&mut self.replies);
         self.walk = None;
         self.forget_keys();
         self.rank = None;

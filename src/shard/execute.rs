@@ -23,6 +23,7 @@ use crate::keyspace::key::Key;
 use crate::keyspace::keys::{Keys, Tools};
 use crate::keyspace::space::Keyspace;
 use crate::parked::Served;
+use crate::pubsub::Register;
 use crate::resp::Reply;
 use crate::session::Session;
 use crate::shard::Ticks;
@@ -36,6 +37,8 @@ pub(super) struct Engine {
     pub(super) gates: Gates,
     pub(super) counters: Counters,
     pub(super) sinks: Sinks,
+    /// Who subscribes to what, and what was published in this turn.
+    pub(super) register: Register,
     /// To clients that did not ask: they leave at the end of the turn.
     pub(super) pushes: Vec<Push>,
     /// What came of the waits of clients: it leaves at the end of the turn as well.
@@ -178,6 +181,7 @@ impl Engine {
         }
         let reply = around.walk.as_ref().map_or(around.replies.len(), |walk| walk.reply);
         let effects = self.tools.effects.len();
+        let notices = self.tools.notices.len();
         let ran = catch_unwind(AssertUnwindSafe(|| self.dispatch(call, around, origin)));
         let end = clock.nanos();
         let ended = match ran {
@@ -187,6 +191,7 @@ impl Engine {
             }
             Err(panic) => {
                 self.tools.effects.rewind(effects);
+                self.tools.notices.truncate(notices);
                 self.panicked(call, db, panic.as_ref());
                 Ended::Panicked
             }
@@ -198,9 +203,14 @@ impl Engine {
         }
         if let Ended::Lacks = ended {
             around.replies.truncate(reply);
+            self.tools.notices.truncate(notices);
         } else if origin != Origin::Journal && ended.is_over() {
             let marks = Marks { reply, effects, has_waited: origin.has_waited() };
             self.close(call, around, &ended, marks, nanos);
+        }
+        if self.tools.notices.len() > 0 {
+            let is_own = origin.is_client() || origin == Origin::Transaction;
+            self.publish_notices(is_own.then_some(&mut *around.session));
         }
         (ended, end)
     }
@@ -216,13 +226,23 @@ impl Engine {
         gates.hold_back(call, session, &standing) && !self.refuses(call, session)
     }
 
-    #[inline]
     pub(super) fn admit(&mut self, call: &Call<'_>, session: &Session) -> Result<(), CommandError> {
+        self.admit_in(call, session, false)
+    }
+
+    /// The same, of a call that EXEC runs or of any other.
+    #[inline]
+    fn admit_in(
+        &mut self,
+        call: &Call<'_>,
+        session: &Session,
+        is_in_exec: bool,
+    ) -> Result<(), CommandError> {
         if self.gates.rest_while_well && self.is_well() && is_plain(call, session) {
             return Ok(());
         }
         let (gates, standing) = self.gates();
-        gates.admit(call, session, &standing)
+        gates.admit(call, session, &Standing { is_in_exec, ..standing })
     }
 
     /// What gates are told is [`Standing::WELL`].
@@ -241,13 +261,14 @@ impl Engine {
             snapshot_failed: *snapshot_failed,
             has_credit: *has_credit,
             pause: *pause,
+            is_in_exec: false,
         };
         (gates, standing)
     }
 
     fn dispatch(&mut self, call: &Call<'_>, around: &mut Around<'_>, origin: Origin) -> Ended {
         if (origin.is_client() || origin == Origin::Transaction)
-            && let Err(error) = self.admit(call, around.session)
+            && let Err(error) = self.admit_in(call, around.session, origin == Origin::Transaction)
             && !self.has_answer(around)
         {
             return Ended::Refused(Box::new(error));
@@ -291,6 +312,9 @@ impl Engine {
                     (ended, _) => ended,
                 }
             }
+            // Whom it was for has had it.
+            Run::PubSub(_) if origin == Origin::Journal => Ended::Ran,
+            Run::PubSub(run) => Ended::of(run(call, session, &mut self.register, &mut reply)),
             Run::Server(run) => match run(call, session) {
                 Ok(asked) => {
                     session.last = Some(call.command);
@@ -446,8 +470,13 @@ impl Engine {
         let others = self.pushes.len();
         self.sinks.called(&called, &mut self.pushes);
         // What concerns the caller itself stands behind its reply, as in Redis.
-        let own = self.pushes.extract_if(others.., |push| push.client == session.id);
-        own.for_each(|push| replies.extend_from_slice(&push.bytes));
+        let is_own =
+            |push: &mut Push| matches!(push, Push::Bytes { client, .. } if *client == session.id);
+        for push in self.pushes.extract_if(others.., is_own) {
+            if let Push::Bytes { bytes, .. } = push {
+                replies.extend_from_slice(&bytes);
+            }
+        }
     }
 }
 

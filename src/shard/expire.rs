@@ -29,6 +29,9 @@ impl Shard {
             return false;
         }
         let more = self.expire_some(now, clock);
+        if self.engine.tools.notices.len() > 0 {
+            self.engine.publish_notices(None);
+        }
         self.engine.serve(&self.env, now, clock);
         more
     }

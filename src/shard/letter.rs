@@ -9,6 +9,7 @@ use crate::keyspace::saving::Moment;
 use crate::keyspace::slot::Slot;
 use crate::lending::{GivenBack, Returned};
 use crate::parked::{Parked, Served};
+use crate::pubsub::News;
 use crate::route::{Map, ShardId};
 use crate::settings::Settings;
 
@@ -25,6 +26,12 @@ pub enum Letter {
     Push(Push),
     /// What came of a client's wait: for the thread as well.
     Served(Served),
+    /// What has changed about the subscriptions of a client. Somebody may wait until that is known.
+    Subscribers(Arc<News>, Option<Wait>),
+    /// All pushes that were sent before have arrived: say so.
+    Pushed(Wait),
+    /// One of those for whom a batch waits has said so.
+    Heard(u64),
     /// This shard was rebuilt: who waited there does not any more.
     Rebuilt(ShardId),
     /// Somebody waits again for keys of the shard.
@@ -63,6 +70,15 @@ pub enum Letter {
     Monitors(Arc<[MonitorClient]>),
     /// The journal failed, with its reason, or works again.
     Journal(Option<String>),
+}
+
+/// A batch that waits at a shard.
+#[derive(Clone, Copy, Debug)]
+pub struct Wait {
+    /// The shard.
+    pub at: ShardId,
+    /// The number of the wait there.
+    pub number: u64,
 }
 
 impl From<GivenBack> for Letter {

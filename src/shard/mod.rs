@@ -132,6 +132,7 @@ pub mod replay;
 mod serve;
 mod sinks;
 pub mod snapshot;
+mod subscribers;
 mod transaction;
 pub mod turn;
 mod visit;
@@ -154,10 +155,12 @@ use crate::keyspace::discarded::Discarded;
 use crate::keyspace::effect::Effects;
 use crate::keyspace::keys::{Figures, Tools};
 use crate::keyspace::listener::Listeners;
+use crate::keyspace::notices::{Classes, Notices};
 use crate::keyspace::space::Keyspace;
 use crate::lending::Post;
 use crate::lending::{Lent, Returned};
 use crate::parked::Parked;
+use crate::pubsub::{Farewell, Kind, Register};
 use crate::question::Question;
 use crate::resp::ProtocolError;
 use crate::route::{Map, ShardId};
@@ -170,6 +173,7 @@ use crate::shard::letter::Letter;
 use crate::shard::replay::Rebuilt;
 use crate::shard::sinks::Sinks;
 use crate::shard::snapshot::Snapshots;
+use crate::shard::subscribers::Telling;
 use crate::shard::turn::{Held, Outbox};
 use crate::shard::waiting::Waiting;
 use crate::stream::credit::Credit;
@@ -237,6 +241,7 @@ pub struct Shard {
     /// Its account with the journal, while there is one.
     credit: Option<Credit>,
     snapshots: Snapshots,
+    telling: Telling,
     /// What leaves at the end of the turn.
     pub(crate) outbox: Outbox,
 }
@@ -253,15 +258,19 @@ impl Shard {
             figures: Figures::default(),
             discarded: Discarded::default(),
             listeners: Listeners::new(parts.listeners),
+            notices: Notices::default(),
             awaited: VecDeque::new(),
             saving: None,
         };
+        let farewell: Arc<dyn Farewell> = parts.post.clone();
+        let register = Register::new(parts.id, parts.map.shards(), &parts.hasher, farewell);
         let engine = Engine {
             space,
             tools,
             gates: Gates::new(parts.gates),
             counters: Counters::default(),
             sinks: Sinks::new(parts.sinks),
+            register,
             pushes: Vec::new(),
             served: Vec::new(),
             waits: 0,
@@ -294,6 +303,7 @@ impl Shard {
             monitors: Arc::default(),
             credit: None,
             snapshots: Snapshots::default(),
+            telling: Telling::default(),
             outbox: Outbox::default(),
         };
         shard.publish();
@@ -389,6 +399,9 @@ impl Shard {
             Letter::Home(batch) => self.outbox.arrived.push(Held::Batch(batch)),
             Letter::Push(push) => self.outbox.arrived.push(Held::Push(push)),
             Letter::Served(served) => self.outbox.arrived.push(Held::Served(served)),
+            Letter::Subscribers(news, wait) => self.hear_of_subscribers(&news, wait),
+            Letter::Pushed(wait) => self.has_heard(Some(wait)),
+            Letter::Heard(number) => self.was_heard(number),
             Letter::Rebuilt(shard) => self.was_rebuilt(shard),
             Letter::WaitAgain(parked) => self.wait_again(&parked),
             Letter::Return(returned) => self.take_back(returned),
@@ -480,7 +493,7 @@ impl Shard {
         if let Some(answer) = self.engine.sinks.answer(question) {
             return answer;
         }
-        let Engine { space, tools, phase, panics, counters, .. } = &mut self.engine;
+        let Engine { space, tools, phase, panics, counters, register, .. } = &mut self.engine;
         match question {
             Question::Report(detail) => Answer::Report(Box::new(Report {
                 phase: *phase,
@@ -488,6 +501,7 @@ impl Shard {
                 databases: space.databases().iter().map(|db| (*db, space.counts(*db))).collect(),
                 figures: tools.figures,
                 cares: space.cared_for(),
+                subscribed: Kind::ALL.map(|kind| register.len(kind)),
                 statistics: counters.counted(*detail),
                 waiting: self.waiting.len() + self.ready.len() + self.set_aside.len(),
                 held_back: self.set_aside.len(),
@@ -512,6 +526,7 @@ impl Shard {
     /// Tells the sinks what is published.
     fn publish(&mut self) {
         let Shard { engine, env, monitors, .. } = self;
+        engine.tools.notices.listen(Classes::of(&env.settings.notify_keyspace_events));
         engine.sinks.adapt(&Published { settings: &env.settings, monitors });
     }
 

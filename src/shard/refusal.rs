@@ -1,8 +1,8 @@
 //! A record of the journal that is not applied: which command it is, why, and what helps.
 //!
 //! Nothing that a record does is dropped in silence. What changes no data is no refusal: commands
-//! that other servers write to a journal, and that are about functions, scripts or subscribers,
-//! where there are none.
+//! that other servers write to a journal, and that are about functions or scripts, where there are
+//! none.
 
 use std::fmt;
 
@@ -16,8 +16,7 @@ use crate::settings::Renames;
 const SHOWN_MAX: usize = 128;
 
 /// First words of commands that this server does not have, and that change no data here.
-const WITHOUT_EFFECT: &[&[&str]] =
-    &[&["function", "delete"], &["publish"], &["script", "flush"], &["spublish"]];
+const WITHOUT_EFFECT: &[&[&str]] = &[&["function", "delete"], &["script", "flush"]];
 
 /// Commands about what cannot be kept or run yet.
 const NOT_YET: &[(&[&str], &str, Remedy)] = &[

@@ -60,7 +60,7 @@ impl Held {
     pub fn into_letter(self) -> (u16, Letter) {
         match self {
             Held::Batch(batch) => (batch.home.thread, Letter::Home(batch)),
-            Held::Push(push) => (push.to.thread, Letter::Push(push)),
+            Held::Push(push) => (push.thread(), Letter::Push(push)),
             Held::Served(served) => (served.to.thread, Letter::Served(served)),
         }
     }
@@ -163,8 +163,22 @@ impl Shard {
             && rebuilt.is_empty()
             && self.engine.served.is_empty()
             && arrived.is_empty()
+            && !self.engine.register.has_published()
             && !self.has_news();
         !is_empty || !self.engine.tools.effects.is_empty() || !self.engine.pushes.is_empty()
+    }
+
+    /// Takes the pushes that have come for clients of this thread. They are given to them before
+    /// anything else runs: a client that ends a subscription after it gets them all the same, and
+    /// one that begins to subscribe gets none.
+    pub fn take_arrived(&mut self) -> Vec<Push> {
+        let is_push = |held: &mut Held| matches!(held, Held::Push(_));
+        let pushes = self.outbox.arrived.extract_if(.., is_push);
+        let push = |held| match held {
+            Held::Push(push) => Some(push),
+            Held::Batch(_) | Held::Served(_) => None,
+        };
+        pushes.filter_map(push).collect()
     }
 
     /// Ends a turn: adds what it comes to to an empty `ready`. `is_durable` tells whether all that
@@ -181,8 +195,9 @@ impl Shard {
                 Held::Served(served) => ready.served.push(served),
             }
         }
-        for push in self.engine.pushes.drain(..) {
-            match push.to.thread {
+        let published = self.take_published().collect::<Vec<_>>();
+        for push in published.into_iter().chain(self.engine.pushes.drain(..)) {
+            match push.thread() {
                 _ if waits => held.push(Held::Push(push)),
                 thread if thread == self.id => ready.pushes.push(push),
                 thread => ready.letters.push((thread, Letter::Push(push))),

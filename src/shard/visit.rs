@@ -71,7 +71,12 @@ impl Shard {
             }
             self.warm(&mut batch);
             match self.runs_at(&mut batch) {
-                RunsAt::Here => *now = self.call(&mut batch, *now, clock),
+                RunsAt::Here => {
+                    *now = self.call(&mut batch, *now, clock);
+                    if self.engine.register.was_stirred() {
+                        batch = self.tell_others(batch)?;
+                    }
+                }
                 RunsAt::Shard(shard) => {
                     batch.note_warmed(0);
                     self.outbox.letters.push((shard, Letter::Visit(batch)));
@@ -157,7 +162,7 @@ impl Shard {
             if let Some(batch) = self.run(batch, start, &mut at, clock) {
                 self.outbox.homes.push(batch);
             }
-            if at - start > SLICE_NS {
+            if at - start > SLICE_NS || self.engine.register.is_behind_here() {
                 break;
             }
         }
@@ -190,7 +195,7 @@ impl Shard {
             },
             (Run::Held(_), _) => self.held_runs_at(command, batch),
             (Run::Exec, _) => self.exec_runs_at(command, batch),
-            (Run::Session(_) | Run::Server(_) | Run::Container, _) => RunsAt::Here,
+            (Run::Session(_) | Run::PubSub(_) | Run::Server(_) | Run::Container, _) => RunsAt::Here,
         }
     }
 

@@ -76,6 +76,8 @@ pub struct Clients {
     pub connected: u64,
     /// Those of them that watch keys.
     pub watching: u64,
+    /// Those that subscribe to something.
+    pub subscribing: u64,
     /// Those that wait for keys.
     pub blocked: u64,
     /// Those of them whose wait ends by itself.

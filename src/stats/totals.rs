@@ -19,6 +19,8 @@ pub struct Totals {
     pub figures: Figures,
     /// For how many keys somebody cares.
     pub cares: Cares,
+    /// How many channels, patterns and channels of shards any client subscribes to.
+    pub subscribed: [usize; 3],
     /// What the shards counted of their commands.
     pub statistics: Statistics,
     /// Entries of tables that still have to be dropped.
@@ -76,6 +78,8 @@ impl Totals {
         }
         self.figures.add(&report.figures);
         self.cares.add(report.cares);
+        // Every shard knows of all.
+        self.subscribed = report.subscribed;
         self.statistics.merge(&report.statistics);
         self.discarded += report.discarded;
         self.freed += report.freed;

@@ -12,6 +12,7 @@ use crate::base::millis::Millis;
 use crate::batch::{Batch, Home};
 use crate::lending::{GivenBack, Post};
 use crate::parked::Served;
+use crate::pubsub::{Farewell, News};
 use crate::resp::inline::Words;
 use crate::resp::{Decoder, Frames, Limits, encode};
 use crate::route::{Map, ShardId};
@@ -50,6 +51,13 @@ impl Posted {
     }
 }
 
+impl Farewell for Posted {
+    fn farewell(&self, to: ShardId, news: Arc<News>) {
+        let letter = Letter::Subscribers(news, None);
+        self.0.lock().expect("nobody panics while it holds the lock").push((to, letter));
+    }
+}
+
 impl Post for Posted {
     fn post(&self, to: ShardId, given_back: GivenBack) {
         let letter = given_back.into();
@@ -60,6 +68,10 @@ impl Post for Posted {
 /// The post of a shard that is alone.
 #[derive(Debug)]
 pub(crate) struct Nowhere;
+
+impl Farewell for Nowhere {
+    fn farewell(&self, _: ShardId, _: Arc<News>) {}
+}
 
 impl Post for Nowhere {
     fn post(&self, _: ShardId, _: GivenBack) {}
@@ -140,6 +152,7 @@ impl Shards {
             .expect("the encoder writes what the decoder reads");
         let mut batch =
             Box::new(Batch::new(Home { thread: 0, connection: 0 }, self.session.clone()));
+        batch.session.subscribed = std::mem::take(&mut self.session.subscribed);
         batch.frames = frames;
         let renames = &self.shards[0].settings().rename_command;
         batch.route(Bytes::from(request), self.now, self.shards[0].hasher(), renames);

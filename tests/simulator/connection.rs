@@ -24,8 +24,6 @@ const READ_MAX: usize = 512;
 pub enum Heard {
     /// Its batch is back.
     Home(Box<Batch>),
-    /// Bytes that its client did not ask for.
-    Push(Bytes),
     /// Its client's wait has ended.
     WaitEnded(Outcome),
     /// Its batch is lost.
@@ -84,7 +82,6 @@ impl Connection {
         self.is_woken = true;
         match heard {
             Heard::Home(batch) => self.core.came_home(batch, now),
-            Heard::Push(bytes) => self.core.push(&bytes),
             Heard::WaitEnded(outcome) => self.core.wait_ended(outcome),
             Heard::Kill => self.core.kill(false),
         }

@@ -9,6 +9,7 @@ use fastrand::Rng;
 use troupe::base::millis::Millis;
 use troupe::batch::Home;
 use troupe::lending::{self, GivenBack};
+use troupe::pubsub::{Farewell, News};
 use troupe::route::ShardId;
 use troupe::settings::Settings;
 use troupe::shard::letter::Letter;
@@ -35,6 +36,13 @@ impl Lost {
     /// Takes the letters that were posted.
     pub fn take(&self) -> Vec<(ShardId, Letter)> {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Farewell for Lost {
+    fn farewell(&self, to: ShardId, news: Arc<News>) {
+        let lost = (to, Letter::Subscribers(news, None));
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(lost);
     }
 }
 

@@ -102,6 +102,7 @@ impl Admin {
                 blocked: self.parts.shared.sum(|traffic| &traffic.blocked),
                 timed: self.parts.shared.sum(|traffic| &traffic.timed),
                 watching: self.parts.shared.sum(|traffic| &traffic.watching),
+                subscribing: self.parts.shared.sum(|traffic| &traffic.subscribing),
                 paused: self.paused().map(|p| (p.until, p.mode == PauseMode::All)),
                 ..Clients::default()
             },

@@ -9,11 +9,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use bytes::Bytes;
 use tracing::error;
 use troupe::base::millis::Millis;
 use troupe::batch::Batch;
-use troupe::connection::Reason;
+use troupe::connection::{Connection as Core, Reason};
 use troupe::parked::{Outcome, Parked};
+use troupe::pubsub::{Message, Name};
+use troupe::settings::Settings;
 
 use crate::connection::steps::Conversation;
 use crate::fault::panic_text;
@@ -25,12 +28,19 @@ pub(super) struct Line {
     /// Wakes the actor; none before its first turn.
     waker: RefCell<Option<Waker>>,
     panics_next: Cell<bool>,
+    /// Something was pushed, and somebody flushes it.
+    is_flushed: Cell<bool>,
 }
 
 impl Line {
     pub(super) fn new(conversation: Conversation) -> Line {
         let panics_next = Cell::default();
-        Line { conversation: RefCell::new(conversation), waker: RefCell::default(), panics_next }
+        Line {
+            conversation: RefCell::new(conversation),
+            waker: RefCell::default(),
+            panics_next,
+            is_flushed: Cell::default(),
+        }
     }
 
     /// The actor's turn: takes all steps that can be taken now. Ready when the connection closes.
@@ -47,6 +57,18 @@ impl Line {
     fn wake(&self) {
         if let Some(waker) = &*self.waker.borrow() {
             waker.wake_by_ref();
+        }
+    }
+
+    /// Tells the connection something that it acts on later. After a panic the actor is woken to
+    /// end.
+    fn tell(&self, change: impl FnOnce(&mut Core)) {
+        let mut conversation = self.conversation.borrow_mut();
+        let told = catch_unwind(AssertUnwindSafe(|| change(&mut conversation.core)));
+        if let Err(panic) = told {
+            error!("panic in a connection: {}", panic_text(&*panic));
+            conversation.end(Reason::Killed);
+            self.wake();
         }
     }
 
@@ -77,8 +99,21 @@ impl thread::Line for Line {
         self.go_on(|conversation| conversation.came_home(batch, now));
     }
 
-    fn push(&self, bytes: &[u8]) {
-        self.go_on(|conversation| conversation.core.push(bytes));
+    fn push(&self, bytes: &Bytes, settings: &Settings) {
+        self.tell(|core| core.push(bytes, settings));
+    }
+
+    fn deliver(&self, message: &Arc<Message>, pattern: Option<&Name>, settings: &Settings) {
+        self.tell(|core| core.deliver(message, pattern, settings));
+    }
+
+    fn has_to_flush(&self) -> bool {
+        !self.is_flushed.replace(true)
+    }
+
+    fn flush(&self) {
+        self.is_flushed.set(false);
+        self.go_on(|_| ());
     }
 
     fn wait_ended(&self, outcome: Outcome) {

@@ -68,6 +68,7 @@ struct Counted {
     /// Its wait ends by itself.
     is_timed: bool,
     is_watching: bool,
+    is_subscribing: bool,
 }
 
 /// How often a client that waits for the journal looks how far that has come, in milliseconds.
@@ -163,6 +164,7 @@ impl Conversation {
             is_blocked: parked.is_some(),
             is_timed: parked.is_some_and(|parked| parked.until.is_some()),
             is_watching: self.core.is_watching(),
+            is_subscribing: self.core.subscribes(),
         });
     }
 
@@ -176,6 +178,7 @@ impl Conversation {
             (&traffic.blocked, before.is_blocked, now.is_blocked),
             (&traffic.timed, before.is_timed, now.is_timed),
             (&traffic.watching, before.is_watching, now.is_watching),
+            (&traffic.subscribing, before.is_subscribing, now.is_subscribing),
         ] {
             counter.sub(u64::from(before));
             counter.add(u64::from(now));
@@ -204,7 +207,12 @@ impl Conversation {
                 Step::Unpark(batch, outcome) => self.unpark(batch, outcome),
                 Step::Wait => {
                     self.poll_end(task);
-                    return Poll::Pending;
+                    if !self.core.holds_pushes() {
+                        return Poll::Pending;
+                    }
+                    if let Err(reason) = ready!(self.poll_patience(task)) {
+                        return Poll::Ready(reason);
+                    }
                 }
                 Step::Yield => {
                     task.waker().wake_by_ref();

@@ -1,12 +1,13 @@
 //! PING, ECHO, SELECT, QUIT, RESET: what a client says of its connection alone.
 //!
 //! All run on the session, at their place in the pipeline. RESET keeps what describes the client's
-//! library, as Valkey does; subscriptions are not there yet.
+//! library, as Valkey does.
 
 use crate::base::integer;
 use crate::commands::call::Call;
 use crate::commands::command::{Arg, Arity, Command, Flags, Group, Name, Run};
 use crate::commands::error::CommandError;
+use crate::pubsub::Register;
 use crate::resp::Reply;
 use crate::session::{Replies, Session};
 
@@ -28,6 +29,7 @@ pub(crate) const COMMANDS: &[Command] = &[
         flags: Flags::FAST,
         tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
         args: &[Arg::string("message").optional()],
+        is_for_subscribers: true,
         run: Run::Session(ping),
         ..Command::BASE
     },
@@ -60,6 +62,7 @@ pub(crate) const COMMANDS: &[Command] = &[
         summary: "Closes the connection after the replies so far.",
         flags: ALWAYS,
         is_never_queued: true,
+        is_for_subscribers: true,
         run: Run::Session(quit),
         ..Command::BASE
     },
@@ -71,13 +74,19 @@ pub(crate) const COMMANDS: &[Command] = &[
         arity: Arity::Exactly(1),
         flags: ALWAYS,
         is_never_queued: true,
-        run: Run::Session(reset),
+        is_for_subscribers: true,
+        run: Run::PubSub(reset),
         ..Command::BASE
     },
 ];
 
-fn ping(call: &Call<'_>, _: &mut Session, reply: &mut Reply<'_>) -> Result<(), CommandError> {
+fn ping(call: &Call<'_>, session: &mut Session, reply: &mut Reply<'_>) -> Result<(), CommandError> {
     match call.len() {
+        1 | 2 if session.only_subscribes() => {
+            reply.array(2);
+            reply.bulk(b"pong");
+            reply.bulk(call.arg(1));
+        }
         1 => reply.simple("PONG"),
         2 => reply.bulk(call.arg(1)),
         _ => return Err(CommandError::WrongArity(call.command.name.as_str())),
@@ -118,8 +127,10 @@ fn quit(_: &Call<'_>, session: &mut Session, reply: &mut Reply<'_>) -> Result<()
 fn reset(
     call: &Call<'_>,
     session: &mut Session,
+    register: &mut Register,
     reply: &mut Reply<'_>,
 ) -> Result<(), CommandError> {
+    register.unsubscribe_all(&mut session.subscribed);
     session.db = 0;
     session.resp3 = false;
     session.user = "default".into();

@@ -46,7 +46,7 @@ pub(crate) const COMMANDS: &[Command] = &[
             notes: "A change of the value, since the estimate is kept in it.",
             ..KeySpec::rest(1, 1, Access::RW.and(Access::READS))
         }],
-        flags: Flags::READONLY,
+        flags: Flags::READONLY.and(Flags::MAY_REPLICATE),
         args: &[Arg::key("key").multiple()],
         run: Run::Keys(pfcount),
         ..Command::BASE

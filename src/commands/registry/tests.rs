@@ -180,7 +180,7 @@ fn said(command: &Command) -> String {
     [
         command.arity.as_integer().to_string(),
         format!("{first} {last} {step}"),
-        sorted(command.flags.except(Flags::SENSITIVE).names()),
+        sorted(command.flags.except(Flags::UNTOLD).names()),
         sorted(command.acl_categories().names()),
         sorted(command.tips.iter().copied()),
         specs.join("; "),

@@ -9,8 +9,7 @@ pub(super) fn describe(command: &Command, reply: &mut Reply<'_>) {
     reply.array(10);
     reply.bulk(command.name.as_str().as_bytes());
     reply.int(command.arity.as_integer());
-    // That arguments are kept out of logs concerns no client.
-    statuses(command.flags.except(Flags::SENSITIVE).names(), reply);
+    statuses(command.flags.except(Flags::UNTOLD).names(), reply);
     let (first, last, step) = positions::range(command);
     [first, last, step].into_iter().for_each(|number| reply.int(number));
     statuses(command.acl_categories().names(), reply);

@@ -18,6 +18,7 @@ fn with_keys(test: impl FnOnce(&mut Keys<'_>, Key<'_>)) {
         figures: Figures::default(),
         discarded: Discarded::default(),
         listeners: Listeners::default(),
+        notices: Notices::default(),
         awaited: VecDeque::new(),
         saving: None,
     };

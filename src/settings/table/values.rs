@@ -54,7 +54,6 @@ pub(super) const SETTINGS: &[Setting] = &[
         .doc("Replicated scripts by their effects."),
     Setting::of(Kind::Special(Special::Events), "notify-keyspace-events", "")
         .runtime()
-        .accepted("there are no channels yet to send keyspace events to")
         .doc("Classes of keyspace events that are sent; empty for none."),
     long("set-max-intset-entries", "512", Unit::None)
         .runtime()

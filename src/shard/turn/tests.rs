@@ -19,8 +19,21 @@ impl Sink for Tells {
     fn called(&mut self, called: &Called<'_>, pushes: &mut Vec<Push>) {
         let bytes = Bytes::from_static(called.call.command.name.as_str().as_bytes());
         let to = |thread: &u16| Home { thread: *thread, connection: 9 };
-        pushes.extend(self.0.iter().map(|t| Push { to: to(t), client: 9, bytes: bytes.clone() }));
+        pushes.extend(self.0.iter().map(|t| Push::Bytes {
+            to: to(t),
+            client: 9,
+            bytes: bytes.clone(),
+        }));
     }
+}
+
+/// What is pushed to clients, one by one.
+fn said(pushes: &[Push]) -> Vec<&[u8]> {
+    let bytes = |push| match push {
+        &Push::Bytes { ref bytes, .. } => &bytes[..],
+        Push::Message { message, .. } => message.channel(),
+    };
+    pushes.iter().map(bytes).collect()
 }
 
 /// The first shard of two, with a journal, and a sink that pushes to clients of both threads.
@@ -91,7 +104,7 @@ fn pushes_leave_ahead_of_letters_and_batches_of_other_threads_last() {
         let append = ready.append.expect("something was written");
         assert!(append.finished.is_empty() && append.shard == 0, "nothing waits for it");
         assert_eq!(append.runs.last().map(|run| run.end), Some(append.bytes.len()));
-        let said: Vec<&[u8]> = ready.pushes.iter().map(|push| &*push.bytes).collect();
+        let said = said(&ready.pushes);
         assert_eq!(said, [b"ping", &b"set"[..]], "in the order of the calls");
         assert_eq!(kinds(&ready.letters), ["push", "push", "visit", "home"]);
         assert_eq!((ready.homes.len(), ready.moved.len()), (1, 0));
@@ -131,7 +144,8 @@ fn under_always_reads_wait_while_anything_is_not_durable() {
 #[test]
 fn what_comes_for_a_client_of_the_thread_has_waited_already() {
     let mut shard = journaled(Policy::Always);
-    let push = Push { to: Home { thread: 0, connection: 1 }, client: 1, bytes: Bytes::new() };
+    let push =
+        Push::Bytes { to: Home { thread: 0, connection: 1 }, client: 1, bytes: Bytes::new() };
     for held in [Held::Push(push), Held::Batch(batch(0, "PING"))] {
         let (thread, letter) = held.into_letter();
         assert_eq!(thread, 0);
@@ -145,10 +159,10 @@ fn what_comes_for_a_client_of_the_thread_has_waited_already() {
 fn a_push_that_came_ahead_of_a_batch_leaves_ahead_of_what_that_pushes() {
     let mut shard = journaled(Policy::Never);
     let to = Home { thread: 0, connection: 9 };
-    shard.receive(Letter::Push(Push { to, client: 9, bytes: Bytes::from_static(b"first") }));
+    shard.receive(Letter::Push(Push::Bytes { to, client: 9, bytes: Bytes::from_static(b"first") }));
     work(&mut shard, [batch(1, "PING")]);
     let pushes = end_turn(&mut shard, 0, true).pushes;
-    let said: Vec<&[u8]> = pushes.iter().map(|push| &*push.bytes).collect();
+    let said = said(&pushes);
     assert_eq!(said, [&b"first"[..], b"ping"]);
 }
 
@@ -235,7 +249,8 @@ fn who_waits_for_credit_runs_when_the_journal_ends() {
 
 #[test]
 fn what_is_abandoned_is_never_shown() {
-    let push = Push { to: Home { thread: 0, connection: 1 }, client: 1, bytes: Bytes::new() };
+    let push =
+        Push::Bytes { to: Home { thread: 0, connection: 1 }, client: 1, bytes: Bytes::new() };
     assert!(Held::Push(push.clone()).shows_writes(true));
     assert!(!Held::Push(push.clone()).shows_writes(false));
     assert!(Held::Push(push).abandon().is_none());

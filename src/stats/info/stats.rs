@@ -2,6 +2,9 @@
 
 use super::{Lines, Source};
 
+/// What is subscribed to, by kind.
+const SUBSCRIBED: [&str; 3] = ["pubsub_channels", "pubsub_patterns", "pubsubshard_channels"];
+
 /// Bytes in the kilobyte of a rate.
 const KILO: f64 = 1_024.0;
 
@@ -40,10 +43,10 @@ pub(super) fn stats(source: &Source<'_>, lines: &mut Lines<'_>) {
     ]);
     lines.field("keyspace_hits", totals.figures.hits);
     lines.field("keyspace_misses", totals.figures.misses);
+    for (name, count) in SUBSCRIBED.into_iter().zip(totals.subscribed) {
+        lines.field(name, count);
+    }
     lines.zeros(&[
-        "pubsub_channels",
-        "pubsub_patterns",
-        "pubsubshard_channels",
         "latest_fork_usec",
         "total_forks",
         "migrate_cached_sockets",

@@ -1,0 +1,88 @@
+//! Publishing and subscribing: who subscribes to what, and what becomes of a message.
+//!
+//! # Who knows what
+//!
+//! A client's [`Subscriptions`] are part of its session. So they change at their place among its
+//! commands, wherever its batch is, and no shard that is rebuilt forgets them. Each shard has a
+//! [`Register`] of all names that anybody subscribes to: with the clients of its own thread, and of
+//! every other thread how many clients it has.
+//!
+//! SUBSCRIBE changes session and register where the batch is. Every other thread is told by
+//! [`News`], and the batch waits until all have heard: its client is answered then. PUBLISH after
+//! that counts it wherever that runs. The news of a client that has gone is sent when its
+//! subscriptions are dropped, with its session.
+//!
+//! # A message
+//!
+//! PUBLISH asks the register where it runs, answers with the count, and leaves one message to each
+//! thread with receivers, to be shared by them. It is a push of the turn: it leaves behind the
+//! effects of the calls before it, and ahead of everything that could tell of it. Who receives it
+//! is decided on the receivers' thread, when it arrives there.
+//!
+//! A message for a connection whose batch is away waits there until the batch is home, and follows
+//! its replies; where the batch has ended the subscription, it goes ahead of them. So it comes never
+//! ahead of the confirmation of its subscription, and never behind that of its end. The publisher's
+//! own copy stands behind the reply to its command.
+//!
+//! A thread that does not keep up holds up who publishes to it: [`Register::behind`].
+
+mod message;
+mod register;
+mod subscriptions;
+
+use std::sync::Arc;
+
+use crate::route::{Home, ShardId};
+
+pub use message::Message;
+pub use register::{Receiver, Register};
+pub use subscriptions::{Subscribed, Subscriptions};
+
+/// The name of a channel, or a pattern: shared by all that know it.
+pub type Name = Arc<[u8]>;
+
+/// What is subscribed to. Each kind has names of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A channel.
+    Channel,
+    /// All channels whose names match a pattern.
+    Pattern,
+    /// A channel of a shard of a cluster.
+    Shard,
+}
+
+impl Kind {
+    /// All.
+    pub const ALL: [Kind; 3] = [Kind::Channel, Kind::Pattern, Kind::Shard];
+}
+
+/// A client begins to subscribe to a name, or subscribes to it no longer.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// The kind of the name.
+    pub kind: Kind,
+    /// The name.
+    pub name: Name,
+    /// It begins.
+    pub begins: bool,
+}
+
+/// What has changed about one client's subscriptions, to every thread.
+#[derive(Debug)]
+pub struct News {
+    /// Where the client is.
+    pub home: Home,
+    /// Its number.
+    pub client: u64,
+    /// What has changed, each once.
+    pub changes: Vec<Change>,
+}
+
+/// The way to the shards for the news of clients that have gone: a handle of the shell.
+///
+/// It is used while a panic unwinds, so it never panics. At shutdown it does nothing.
+pub trait Farewell: Send + Sync {
+    /// Tells a shard that the client subscribes to these names no longer.
+    fn farewell(&self, to: ShardId, news: Arc<News>);
+}

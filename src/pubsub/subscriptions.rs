@@ -1,0 +1,159 @@
+//! What one client subscribes to: part of its session.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::pubsub::{Change, Farewell, Kind, Message, Name, News};
+use crate::route::{Home, ShardId};
+
+/// The subscriptions of a client, where it has or had any. A copy of a session has none: it is
+/// nobody's.
+#[derive(Debug, Default)]
+pub struct Subscribed(pub(super) Option<Box<Subscriptions>>);
+
+impl Clone for Subscribed {
+    fn clone(&self) -> Subscribed {
+        Subscribed::default()
+    }
+}
+
+impl Subscribed {
+    /// How many names of a kind the client subscribes to.
+    pub fn count(&self, kind: Kind) -> usize {
+        self.0.as_ref().map_or(0, |all| all.of(kind).len())
+    }
+
+    /// It subscribes to nothing.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.0.as_ref().is_none_or(|all| all.names.iter().all(BTreeSet::is_empty))
+    }
+
+    /// Whether the client subscribes to a name.
+    pub fn has(&self, kind: Kind, name: &[u8]) -> bool {
+        self.0.as_ref().is_some_and(|all| all.of(kind).contains(name))
+    }
+
+    /// All names of a kind, in their order.
+    pub fn names(&self, kind: Kind) -> Vec<Name> {
+        self.0.as_ref().map_or_else(Vec::new, |all| all.of(kind).iter().cloned().collect())
+    }
+
+    /// Whether the client still wants a message that it was sent for this pattern, or else for its
+    /// channel.
+    pub fn wants(&self, message: &Message, pattern: Option<&[u8]>) -> bool {
+        match pattern {
+            Some(pattern) => self.has(Kind::Pattern, pattern),
+            None => self.has(message.kind(), message.channel()),
+        }
+    }
+
+    /// It has begun to subscribe to something since it was last at home.
+    pub fn has_begun(&self) -> bool {
+        self.0.as_ref().is_some_and(|all| all.has_begun)
+    }
+
+    /// It is at home.
+    #[inline]
+    pub fn is_known(&mut self) {
+        if let Some(all) = &mut self.0 {
+            all.has_begun = false;
+        }
+    }
+
+    /// What the client has published to itself follows the reply to its command.
+    #[inline]
+    pub fn append_own(&mut self, replies: &mut Vec<u8>) {
+        if let Some(all) = &mut self.0 {
+            replies.append(&mut all.own);
+        }
+    }
+
+    /// What the names take in memory, in bytes, about.
+    pub fn memory(&self) -> usize {
+        self.0.as_ref().map_or(0, |all| all.bytes)
+    }
+}
+
+/// What a client subscribes to. When it is dropped every thread is told.
+pub struct Subscriptions {
+    pub(super) home: Home,
+    pub(super) client: u64,
+    /// By kind.
+    names: [BTreeSet<Name>; 3],
+    /// What they take in memory, about.
+    bytes: usize,
+    /// See [`Subscribed::has_begun`].
+    has_begun: bool,
+    /// Messages of the client itself that follow the reply to its command.
+    pub(super) own: Vec<u8>,
+    shards: ShardId,
+    farewell: Arc<dyn Farewell>,
+}
+
+impl Subscriptions {
+    /// None yet, of a client in a process with so many shards.
+    pub(super) fn new(
+        home: Home,
+        client: u64,
+        shards: ShardId,
+        farewell: Arc<dyn Farewell>,
+    ) -> Subscriptions {
+        Subscriptions {
+            home,
+            client,
+            names: Default::default(),
+            bytes: 0,
+            has_begun: false,
+            own: Vec::new(),
+            shards,
+            farewell,
+        }
+    }
+
+    /// The names of a kind.
+    pub(super) fn of(&self, kind: Kind) -> &BTreeSet<Name> {
+        &self.names[kind as usize]
+    }
+
+    /// Adds a name that is not there.
+    pub(super) fn add(&mut self, kind: Kind, name: Name) {
+        self.bytes += memory_of(&name);
+        self.has_begun = true;
+        self.names[kind as usize].insert(name);
+    }
+
+    /// Takes a name away, if it is there.
+    pub(super) fn take(&mut self, kind: Kind, name: &[u8]) -> Option<Name> {
+        let name = self.names[kind as usize].take(name)?;
+        self.bytes -= memory_of(&name);
+        Some(name)
+    }
+}
+
+fn memory_of(name: &Name) -> usize {
+    size_of::<Name>() + name.len()
+}
+
+impl fmt::Debug for Subscriptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subscriptions").field("names", &self.names).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Subscriptions {
+    /// The client has gone, or its batch was lost.
+    fn drop(&mut self) {
+        let mut changes = Vec::new();
+        for kind in Kind::ALL {
+            let names = std::mem::take(&mut self.names[kind as usize]).into_iter();
+            changes.extend(names.map(|name| Change { kind, name, begins: false }));
+        }
+        if changes.is_empty() {
+            return;
+        }
+        let news = Arc::new(News { home: self.home, client: self.client, changes });
+        (0..self.shards).for_each(|shard| self.farewell.farewell(shard, Arc::clone(&news)));
+    }
+}
