@@ -89,7 +89,7 @@ impl OpenFile for OsFile {
 
 #[cfg(test)]
 mod tests {
-    use troupe::aof::directory::{Directory, Location, Origin};
+    use troupe::aof::directory::{Directory, Increments, Location, Origin};
     use troupe::aof::increment::Increment;
     use troupe::aof::load::Reader;
     use troupe::aof::storage::Storage as _;
@@ -153,13 +153,14 @@ mod tests {
             assert_eq!(directory.files().unwrap()[1].length, 18 * appended);
         }
         let mut directory = Directory::open_anew(Box::new(Os), &place).unwrap();
-        directory.create_base().unwrap().append(b"base").unwrap();
-        directory.begin().unwrap();
+        let base = place.folder().join(place.new_base());
+        Increment::create(&Os, &base).unwrap().append(b"base").unwrap();
+        directory.list_base(Increments::None, None).unwrap();
         let mut names: Vec<_> = fs::read_dir(dir.path().join("d"))
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect();
         names.sort();
-        assert_eq!(names, ["a.2.base.aof", "a.2.incr.aof", "a.manifest"]);
+        assert_eq!(names, ["a.2.base.aof", "a.manifest"]);
     }
 }
