@@ -5,7 +5,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use troupe::base::hash::Hasher;
-use troupe::rdb::{Forms, crc64, dump, restore};
+use troupe::rdb::{Dialect, Forms, crc64, dump, restore};
 use troupe::settings::Settings;
 
 fuzz_target!(|body: &[u8]| {
@@ -16,6 +16,6 @@ fuzz_target!(|body: &[u8]| {
     let Ok(loaded) = restore(&payload, forms) else { return };
     let entry = loaded.into_entry(b"k", None);
     // Deadlines of members, say, have no place in a payload.
-    let Ok(again) = dump(&entry, true) else { return };
+    let Ok(again) = dump(&entry, true, Dialect::TIMED) else { return };
     restore(&again, forms).expect("what is dumped can be restored");
 });

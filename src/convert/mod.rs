@@ -21,7 +21,6 @@ use crate::aof::error::AofError;
 use crate::aof::find::{self, Found};
 use crate::aof::load::{Content, Reader};
 use crate::aof::loader::{LoadError, Loader, Step};
-use crate::aof::storage;
 use crate::base::hash::Hasher;
 use crate::base::millis::Millis;
 use crate::convert::output::Output;
@@ -38,7 +37,7 @@ use crate::snapshot::file::FileFault;
 
 /// What files are made into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
+pub enum Target {
     /// An RDB file, in this format. None is the oldest of Redis 7 and later that has all that is in
     /// it, which may be that of Valkey 9.
     Rdb(Option<Dialect>),
@@ -52,7 +51,7 @@ pub enum Form {
 #[derive(Clone, Copy, Debug)]
 pub struct Wish {
     /// What is to be written.
-    pub form: Form,
+    pub target: Target,
     /// What is there may be replaced.
     pub replaces: bool,
     /// The time of the load.
@@ -84,12 +83,9 @@ pub enum ConvertError {
     /// A journal cannot be loaded.
     #[error(transparent)]
     Load(#[from] LoadError),
-    /// A snapshot cannot be written.
+    /// The file cannot be written.
     #[error(transparent)]
-    Snapshot(#[from] FileFault),
-    /// A journal cannot be written.
-    #[error(transparent)]
-    Journal(#[from] storage::Fault),
+    Written(#[from] FileFault),
     /// What is to be read is none of ours.
     #[error(
         "{}: this is no RDB file, no journal, no manifest, and no directory with one journal",
@@ -147,14 +143,14 @@ pub fn convert<F: FileSystem + Clone + 'static>(
     reached: Reached<'_>,
 ) -> Result<Done, ConvertError> {
     let files = sources(system, from)?;
-    let settings = settings(wish.form);
+    let settings = settings(wish.target);
     let length = files.iter().map(|file| file.length).sum();
     let is_snapshot = files.iter().all(|file| file.role == Role::Snapshot);
     let rules = Rules { databases: settings.databases, checks: true, expired_by: None };
     let reader = Reader::new(Box::new(system.clone()), files, None, rules);
     let mut converter = Converter {
         reader,
-        output: output::create(system, to, wish)?,
+        output: Output::create(system, to, wish)?,
         settings: Arc::new(settings),
         hasher: hasher.clone(),
         done: Done::default(),
@@ -176,14 +172,14 @@ pub fn convert<F: FileSystem + Clone + 'static>(
 }
 
 /// How the keys are kept until they are written.
-fn settings(form: Form) -> Settings {
+fn settings(target: Target) -> Settings {
     let mut settings = Settings::default();
     let mut set = |name, value| {
         let is_set = settings.set(name, &[value]).is_ok();
         debug_assert!(is_set, "{name} takes {value}");
     };
     set("databases", "2147483647");
-    if form == Form::Rdb(Some(Dialect::BEFORE_LISTPACKS)) {
+    if target == Target::Rdb(Some(Dialect::BEFORE_LISTPACKS)) {
         // Small ones are listpacks, which that format does not have.
         set("hash-max-listpack-entries", "0");
         set("zset-max-listpack-entries", "0");
@@ -238,7 +234,7 @@ impl Post for NoPost {
 /// From what is read to what is written.
 struct Converter {
     reader: Reader,
-    output: Box<dyn Output>,
+    output: Output,
     settings: Arc<Settings>,
     hasher: Hasher,
     done: Done,

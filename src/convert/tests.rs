@@ -26,8 +26,8 @@ fn hasher() -> Hasher {
     Hasher::with_seeds([1, 2, 3, 4])
 }
 
-fn run(disk: &Disk, from: &str, to: &str, form: Form) -> Result<Done, ConvertError> {
-    run_as(disk, from, to, Wish { form, replaces: false, now: NOW })
+fn run(disk: &Disk, from: &str, to: &str, target: Target) -> Result<Done, ConvertError> {
+    run_as(disk, from, to, Wish { target, replaces: false, now: NOW })
 }
 
 fn run_as(disk: &Disk, from: &str, to: &str, wish: Wish) -> Result<Done, ConvertError> {
@@ -71,7 +71,7 @@ type Keys = BTreeMap<(u32, Vec<u8>), Vec<String>>;
 
 /// All that is in an RDB file, and its format.
 fn keys(disk: &Disk, name: &str) -> (Keys, Option<Dialect>) {
-    let (settings, hasher) = (settings(Form::Journal), hasher());
+    let (settings, hasher) = (settings(Target::Journal), hasher());
     let rules = Rules { databases: 16, checks: true, expired_by: None };
     let (mut cutter, mut found) = (Cutter::new(rules), BTreeMap::new());
     cutter.feed(&disk.bytes(&path(name)).expect("it is there"));
@@ -98,27 +98,27 @@ fn an_rdb_file_becomes_one_of_every_version_that_has_what_is_in_it() {
     let (wanted, _) = keys(&disk, "dump.rdb");
     for version in [12, 80] {
         let (name, dialect) = (format!("{version}.rdb"), dialect(version));
-        let done = run(&disk, "dump.rdb", &name, Form::Rdb(Some(dialect))).expect("it can be");
+        let done = run(&disk, "dump.rdb", &name, Target::Rdb(Some(dialect))).expect("it can be");
         assert_eq!(done.keys, wanted.len() as u64);
         assert_eq!(keys(&disk, &name), (wanted.clone(), Some(dialect)), "{version}");
     }
     for version in [9, 10, 11] {
-        let to = Form::Rdb(Some(dialect(version)));
+        let to = Target::Rdb(Some(dialect(version)));
         let error = run(&disk, "dump.rdb", "x.rdb", to).expect_err("fields have deadlines");
         assert!(error.to_string().starts_with("key '5:1' of database 0 has fields"), "{error}");
         assert_eq!(disk.listing(Path::new(DIR)), ["12.rdb", "80.rdb", "dump.rdb"]);
     }
-    assert!(run(&disk, "dump.rdb", "x.rdb", Form::Rdb(None)).is_ok());
+    assert!(run(&disk, "dump.rdb", "x.rdb", Target::Rdb(None)).is_ok());
     assert_eq!(keys(&disk, "x.rdb"), (wanted, Some(Dialect::TIMED)));
 
     let disk = disk_with(all.clone().filter(|kind| *kind != TIMED));
     let (wanted, _) = keys(&disk, "dump.rdb");
     for version in [10, 11, 12, 80] {
         let (name, dialect) = (format!("{version}.rdb"), dialect(version));
-        run(&disk, "dump.rdb", &name, Form::Rdb(Some(dialect))).expect("it can be");
+        run(&disk, "dump.rdb", &name, Target::Rdb(Some(dialect))).expect("it can be");
         assert_eq!(keys(&disk, &name), (wanted.clone(), Some(dialect)), "{version}");
     }
-    run(&disk, "80.rdb", "x.rdb", Form::Rdb(None)).expect("it can be");
+    run(&disk, "80.rdb", "x.rdb", Target::Rdb(None)).expect("it can be");
     assert_eq!(keys(&disk, "x.rdb"), (wanted, Some(Dialect::COMMON)));
 }
 
@@ -127,7 +127,7 @@ fn an_rdb_file_becomes_one_of_every_version_that_has_what_is_in_it() {
 fn an_rdb_file_of_redis_5_has_no_listpacks() {
     let disk = disk_with((0..samples::KINDS).filter(|kind| ![TIMED, STREAM].contains(kind)));
     let (wanted, _) = keys(&disk, "dump.rdb");
-    let to = Form::Rdb(Some(dialect(9)));
+    let to = Target::Rdb(Some(dialect(9)));
     run(&disk, "dump.rdb", "9.rdb", to).expect("it can be");
     assert_eq!(keys(&disk, "9.rdb"), (wanted, Some(dialect(9))));
     let disk = disk_with(STREAM..=STREAM);
@@ -149,20 +149,19 @@ fn an_rdb_file_of_redis_5_has_no_listpacks() {
 fn a_snapshot_becomes_a_journal_and_a_journal_a_snapshot() {
     let disk = disk_with((0..samples::KINDS).filter(|kind| *kind != STREAM));
     let (wanted, _) = keys(&disk, "dump.rdb");
-    for (there, back, form) in
-        [("x.aof", "file.rdb", Form::Journal), ("dir", "dir.rdb", Form::Directory)]
+    for (there, back, target) in
+        [("x.aof", "file.rdb", Target::Journal), ("dir", "dir.rdb", Target::Directory)]
     {
-        let done = run(&disk, "dump.rdb", there, form).expect("it can be");
+        let done = run(&disk, "dump.rdb", there, target).expect("it can be");
         assert_eq!(done, Done { keys: wanted.len() as u64, ..Done::default() });
-        let done = run(&disk, there, back, Form::Rdb(None)).expect("it can be");
+        let done = run(&disk, there, back, Target::Rdb(None)).expect("it can be");
         assert_eq!(done.keys, wanted.len() as u64);
         assert_eq!(keys(&disk, back).0, wanted, "{there}");
     }
-    let names =
-        ["appendonly.aof.1.base.aof", "appendonly.aof.1.incr.aof", "appendonly.aof.manifest"];
+    let names = ["appendonly.aof.1.base.aof", "appendonly.aof.manifest"];
     assert_eq!(disk.listing(&path("dir")), names);
     // A directory that holds one journal is as good as that.
-    run(&disk, ".", "all.rdb", Form::Rdb(None)).expect("it can be");
+    run(&disk, ".", "all.rdb", Target::Rdb(None)).expect("it can be");
     assert_eq!(keys(&disk, "all.rdb").0, wanted);
 }
 
@@ -170,20 +169,19 @@ fn a_snapshot_becomes_a_journal_and_a_journal_a_snapshot() {
 fn what_is_there_is_replaced_only_where_that_is_asked_for() {
     let disk = disk_with(0..1);
     let whole = disk.bytes(&path("dump.rdb"));
-    for (to, form) in
-        [("x.rdb", Form::Rdb(None)), ("x.aof", Form::Journal), ("dir", Form::Directory)]
+    for (to, target) in
+        [("x.rdb", Target::Rdb(None)), ("x.aof", Target::Journal), ("dir", Target::Directory)]
     {
-        run(&disk, "dump.rdb", to, form).expect("it is not there");
+        run(&disk, "dump.rdb", to, target).expect("it is not there");
         let there = disk.shown();
-        let refused = run(&disk, "dump.rdb", to, form);
+        let refused = run(&disk, "dump.rdb", to, target);
         assert!(matches!(refused, Err(ConvertError::Exists { .. })), "{to}");
         assert_eq!(disk.shown(), there);
-        run_as(&disk, "dump.rdb", to, Wish { form, replaces: true, now: NOW }).expect("as asked");
+        run_as(&disk, "dump.rdb", to, Wish { target, replaces: true, now: NOW }).expect("as asked");
     }
-    let names =
-        ["appendonly.aof.2.base.aof", "appendonly.aof.2.incr.aof", "appendonly.aof.manifest"];
+    let names = ["appendonly.aof.2.base.aof", "appendonly.aof.manifest"];
     assert_eq!(disk.listing(&path("dir")), names);
-    let wish = Wish { form: Form::Rdb(None), replaces: true, now: NOW };
+    let wish = Wish { target: Target::Rdb(None), replaces: true, now: NOW };
     run_as(&disk, "dump.rdb", "dump.rdb", wish).expect("it may replace itself");
     assert_ne!(disk.bytes(&path("dump.rdb")), whole, "it is of another version");
 }
@@ -201,8 +199,8 @@ fn what_cannot_be_read_to_its_end_becomes_nothing() {
         ("unknown", b"hello".to_vec()),
     ] {
         disk.put(&path(name), &bytes);
-        for (to, form) in [("x.rdb", Form::Rdb(None)), ("x.aof", Form::Journal)] {
-            let error = run(&disk, name, to, form).expect_err(name);
+        for (to, target) in [("x.rdb", Target::Rdb(None)), ("x.aof", Target::Journal)] {
+            let error = run(&disk, name, to, target).expect_err(name);
             assert!(error.to_string().contains(name), "{error}");
             assert_eq!(disk.listing(Path::new(DIR)), [name]);
         }
@@ -213,14 +211,14 @@ fn what_cannot_be_read_to_its_end_becomes_nothing() {
 /// Whichever call fails, what is asked for is there whole or not at all, and nothing else is.
 #[test]
 fn a_disk_that_fails_leaves_nothing_half_written() {
-    for (to, form) in
-        [("x.rdb", Form::Rdb(None)), ("x.aof", Form::Journal), ("dir", Form::Directory)]
+    for (to, target) in
+        [("x.rdb", Target::Rdb(None)), ("x.aof", Target::Journal), ("dir", Target::Directory)]
     {
         let mut failed = 0;
         for call in 1.. {
             let disk = disk_with(0..2);
             disk.set(Plan::Fail(disk.calls() + call));
-            if run(&disk, "dump.rdb", to, form).is_ok() {
+            if run(&disk, "dump.rdb", to, target).is_ok() {
                 break;
             }
             failed += 1;
@@ -229,9 +227,9 @@ fn a_disk_that_fails_leaves_nothing_half_written() {
             assert!(!there.iter().any(|name| name.starts_with("temp")), "{to} {call}: {there:?}");
             // A name that is there, but not for sure after a power cut.
             if there.iter().any(|name| name == to) && to != "dir" {
-                run(&disk, to, "back.rdb", Form::Rdb(None)).expect("it is whole");
+                run(&disk, to, "back.rdb", Target::Rdb(None)).expect("it is whole");
             }
-            assert!(run(&disk, "dump.rdb", "again.rdb", Form::Rdb(None)).is_ok());
+            assert!(run(&disk, "dump.rdb", "again.rdb", Target::Rdb(None)).is_ok());
         }
         assert!(failed > 5, "{to}: {failed} calls");
     }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use troupe::aof::error::AofError;
-use troupe::convert::{self, ConvertError, Done, Form, Wish};
+use troupe::convert::{self, ConvertError, Done, Target, Wish};
 use troupe::rdb::Dialect;
 
 use super::progress::Bar;
@@ -54,32 +54,32 @@ fn parse_version(word: &str) -> Result<Dialect, String> {
 }
 
 impl Words {
-    fn form(&self) -> Form {
+    fn target(&self) -> Target {
         let ends_in = |end: &str| self.to.extension().is_some_and(|it| it == end);
         match self.form {
-            Some(FormWord::Rdb) => Form::Rdb(self.rdb_version),
-            Some(FormWord::Aof) => Form::Journal,
-            Some(FormWord::Directory) => Form::Directory,
-            None if ends_in("rdb") => Form::Rdb(self.rdb_version),
-            None if ends_in("aof") => Form::Journal,
-            None => Form::Directory,
+            Some(FormWord::Rdb) => Target::Rdb(self.rdb_version),
+            Some(FormWord::Aof) => Target::Journal,
+            Some(FormWord::Directory) => Target::Directory,
+            None if ends_in("rdb") => Target::Rdb(self.rdb_version),
+            None if ends_in("aof") => Target::Journal,
+            None => Target::Directory,
         }
     }
 }
 
 /// Returns the status of the process.
 pub(super) fn run(words: &Words) -> u8 {
-    let form = words.form();
-    if words.rdb_version.is_some() && !matches!(form, Form::Rdb(_)) {
+    let target = words.target();
+    if words.rdb_version.is_some() && !matches!(target, Target::Rdb(_)) {
         eprintln!("--rdb-version is for RDB files; --as rdb makes TO one");
         return UNREADABLE;
     }
-    let (bar, wish) = (Bar::new(), Wish { form, replaces: words.force, now: Clock::new().now() });
+    let (bar, wish) = (Bar::new(), Wish { target, replaces: words.force, now: Clock::new().now() });
     let mut reached = |at, length| bar.reached(at, length);
     let done = convert::convert(&Os, &words.from, &words.to, wish, &hasher(), &mut reached);
     drop(bar);
     match done {
-        Ok(done) => match print(&said(&done, form, &words.to)) {
+        Ok(done) => match print(&said(&done, target, &words.to)) {
             Ok(()) => SOUND,
             Err(error) => fail(&error, UNREADABLE),
         },
@@ -95,8 +95,7 @@ fn fail(error: &dyn std::error::Error, status: u8) -> u8 {
 fn status(error: &ConvertError) -> u8 {
     match error {
         ConvertError::Files(AofError::Io { .. })
-        | ConvertError::Snapshot(_)
-        | ConvertError::Journal(_)
+        | ConvertError::Written(_)
         | ConvertError::Unknown { .. }
         | ConvertError::Name { .. }
         | ConvertError::Exists { .. } => UNREADABLE,
@@ -104,13 +103,13 @@ fn status(error: &ConvertError) -> u8 {
     }
 }
 
-fn said(done: &Done, form: Form, to: &Path) -> String {
+fn said(done: &Done, target: Target, to: &Path) -> String {
     let Done { keys, libraries, empty, private, modules } = done;
     let mut text = format!(
         "{}: {keys} keys and {libraries} libraries of functions are written\n",
         to.display()
     );
-    if *libraries > 0 && !matches!(form, Form::Rdb(_)) {
+    if *libraries > 0 && !matches!(target, Target::Rdb(_)) {
         text += "this server does not load functions from a journal: other servers do\n";
     }
     if *empty > 0 {
