@@ -1,7 +1,7 @@
 """Job queues of Python against a running Troupe: `producers.py PORT`. Ends non-zero at the first surprise.
 
-Of RQ and Celery those parts run that need neither pub/sub nor scripts: the producers, and what hands a
-job to a worker (BLMOVE of RQ, BRPOP of kombu).
+Of RQ and Celery those parts run that need no scripts: the producers, and what hands a job to a worker
+(BLMOVE of RQ, BRPOP of kombu). RQ's worker itself is in `workers.py`.
 """
 
 import base64

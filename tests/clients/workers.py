@@ -1,0 +1,55 @@
+"""RQ's worker against a running Troupe: `workers.py PORT`. Ends non-zero at the first surprise.
+
+The worker takes jobs, and obeys the commands that it hears on its channel: it stops the job that it runs,
+and ends. Celery's worker is not there: its broker wants scripts.
+"""
+
+import multiprocessing
+import sys
+import time
+
+import redis
+from rq import Queue, Worker
+from rq.command import send_shutdown_command, send_stop_job_command
+from rq.job import JobStatus
+
+PORT = int(sys.argv[1])
+JOBS = 50
+SOON = 30
+
+
+def work():
+    Worker(["default"], connection=redis.Redis(port=PORT), name="worker").work(logging_level="WARNING")
+
+
+def until(what, ask):
+    end = time.monotonic() + SOON
+    while not ask():
+        assert time.monotonic() < end, f"waited in vain: {what}"
+        time.sleep(0.01)
+
+
+def rq():
+    connection = redis.Redis(port=PORT)
+    connection.flushall()
+    queue = Queue(connection=connection)
+    worker = multiprocessing.Process(target=work)
+    worker.start()
+    jobs = [queue.enqueue("math.sqrt", number, result_ttl=100) for number in range(JOBS)]
+    after = queue.enqueue("math.sqrt", 9, depends_on=jobs[-1])
+    endless = queue.enqueue("time.sleep", 1000, depends_on=after)
+    until("the last job runs", lambda: endless.get_status(refresh=True) == JobStatus.STARTED)
+    assert [job.return_value() for job in jobs] == [number**0.5 for number in range(JOBS)]
+    assert after.return_value() == 3
+    send_stop_job_command(connection, endless.id)
+    until("it is stopped", lambda: endless.get_status(refresh=True) == JobStatus.STOPPED)
+    send_shutdown_command(connection, "worker")
+    worker.join(SOON)
+    assert worker.exitcode == 0, worker.exitcode
+    assert connection.pubsub_channels() == []
+    connection.close()
+
+
+if __name__ == "__main__":
+    rq()
+    print("RQ, worker: ok")
