@@ -194,9 +194,11 @@ impl<F: Finished, A, R> Writer<F, A, R> {
             self.note_news();
         }
         if self.tasks.is_empty() && self.doing == Doing::Nothing && !self.is_over {
-            match self.journal.next(now_ms) {
-                Some(work) => self.give(Doing::Disk, Task::Disk(work)),
-                None => self.decide(),
+            if !self.lists_base() {
+                match self.journal.next(now_ms) {
+                    Some(work) => self.give(Doing::Disk, Task::Disk(work)),
+                    None => self.decide(),
+                }
             }
         }
         self.tasks.pop_front()
@@ -222,6 +224,26 @@ impl<F: Finished, A, R> Writer<F, A, R> {
         self.tasks.push_back(Task::Show(self.journal.figures()));
     }
 
+    /// Lists a base that waits for it, if it is time, whatever else there is to write. Returns true
+    /// when it does.
+    fn lists_base(&mut self) -> bool {
+        let Some((snapshot, _)) = &self.listing else { return false };
+        let listing = snapshot.map_or(Listing::Now, |snapshot| self.journal.listing(snapshot));
+        match listing {
+            Listing::Later => {}
+            Listing::Now => {
+                let increments = match (snapshot, self.journal.is_listed()) {
+                    (None, _) => Increments::None,
+                    (Some(_), false) => Increments::Unlisted,
+                    (Some(_), true) => Increments::Last,
+                };
+                self.give(Doing::ListBase, Task::ListBase(increments));
+            }
+            Listing::Never(why) => self.answer_listing(Err(why)),
+        }
+        self.doing == Doing::ListBase
+    }
+
     /// What follows when the disk has nothing to do.
     fn decide(&mut self) {
         if self.journal.fault().is_some() || self.journal.is_durable() {
@@ -232,20 +254,6 @@ impl<F: Finished, A, R> Writer<F, A, R> {
         if self.journal.wants_increment() {
             let is_listed = self.journal.is_listed();
             return self.give(Doing::BeginIncrement, Task::BeginIncrement { is_listed });
-        }
-        if let Some((snapshot, _)) = &self.listing {
-            match snapshot.map_or(Listing::Now, |snapshot| self.journal.listing(snapshot)) {
-                Listing::Later => {}
-                Listing::Now => {
-                    let increments = match (snapshot, self.journal.is_listed()) {
-                        (None, _) => Increments::None,
-                        (Some(_), false) => Increments::Unlisted,
-                        (Some(_), true) => Increments::Last,
-                    };
-                    return self.give(Doing::ListBase, Task::ListBase(increments));
-                }
-                Listing::Never(why) => self.answer_listing(Err(why)),
-            }
         }
         if self.undoing.is_some() {
             return self.give(Doing::UndoBase, Task::UndoBase);

@@ -64,19 +64,22 @@ impl Admin {
         asked: Reload,
         hasher: Hasher,
     ) -> Result<(), CommandError> {
-        if !asked.saves && self.writer().is_some() {
-            return Err(NOT_WITH_JOURNAL);
-        }
+        self.check_journal(asked)?;
         if asked.saves {
             self.save_for_reload().await?;
         }
         self.hold_snapshots().await;
         let loaded = self.load(asked, hasher).await;
         self.release_snapshots();
-        loaded.map_err(|why| {
-            warn!("The snapshot is not loaded: {why}");
-            NOT_LOADED
-        })
+        loaded
+    }
+
+    /// Whether a journal has what the snapshot has.
+    fn check_journal(&self, asked: Reload) -> Result<(), CommandError> {
+        if !asked.saves && self.writer().is_some() {
+            return Err(NOT_WITH_JOURNAL);
+        }
+        Ok(())
     }
 
     async fn save_for_reload(self: &Arc<Admin>) -> Result<(), CommandError> {
@@ -89,9 +92,20 @@ impl Admin {
         if matches!(ended.await, Ok(Ok(_))) { Ok(()) } else { Err(NOT_SAVED) }
     }
 
-    async fn load(&self, asked: Reload, hasher: Hasher) -> anyhow::Result<()> {
+    async fn load(&self, asked: Reload, hasher: Hasher) -> Result<(), CommandError> {
         let began = self.parts.clock.nanos();
-        let Apart { contents, read, empty_keys, left_out } = self.load_apart(hasher).await?;
+        let apart = self.load_apart(hasher).await.map_err(|why| not_loaded(&why))?;
+        // One may have begun meanwhile.
+        self.check_journal(asked)?;
+        self.bring(apart, asked).await.map_err(|why| not_loaded(&why))?;
+        let seconds = (self.parts.clock.nanos() - began) as f64 / 1e9;
+        info!("DB reloaded by DEBUG RELOAD: {seconds:.3} seconds");
+        Ok(())
+    }
+
+    /// Brings what was loaded to all shards.
+    async fn bring(&self, apart: Apart, asked: Reload) -> anyhow::Result<()> {
+        let Apart { contents, read, empty_keys, left_out } = apart;
         left_out.iter().for_each(|what| warn!("{what}"));
         for name in &read.modules {
             warn!("Data of the module type {name} are not kept: there are no modules");
@@ -110,8 +124,6 @@ impl Admin {
             // Those that were loaded before stay.
             let _ = self.parts.shared.functions.set(read.functions);
         }
-        let seconds = (self.parts.clock.nanos() - began) as f64 / 1e9;
-        info!("DB reloaded by DEBUG RELOAD: {seconds:.3} seconds");
         Ok(())
     }
 
@@ -139,4 +151,9 @@ impl Admin {
         };
         Ok(tokio::task::spawn_blocking(load).await??)
     }
+}
+
+fn not_loaded(why: &anyhow::Error) -> CommandError {
+    warn!("The snapshot is not loaded: {why}");
+    NOT_LOADED
 }

@@ -271,6 +271,17 @@ fn a_rewrite_goes_on_with_another_increment_once_the_last_is_durable() {
 }
 
 #[test]
+fn a_base_is_listed_ahead_of_what_there_is_to_write() {
+    let mut rig = Rig::new(Policy::Always);
+    rig.moment(7);
+    rig.work();
+    rig.write("a");
+    rig.writer.list_base(Some(7), "change");
+    rig.work();
+    assert_eq!(rig.did, ["add", "list", "write", "sync"]);
+}
+
+#[test]
 fn a_journal_begins_with_its_base() {
     let mut rig = Rig::that_begins();
     rig.write("a");
@@ -310,6 +321,7 @@ fn a_fault_of_what_is_not_listed_is_told_to_who_lists_it_and_to_no_shard() {
         rig.fails = vec![fails, "undo"];
         rig.moment(7);
         rig.write("a");
+        assert_eq!(rig.work(), [], "{fails}");
         rig.writer.list_base(Some(7), "list");
         assert_eq!(rig.work(), [failed("list", fails)], "{fails}");
         rig.writer.close("close");

@@ -154,7 +154,7 @@ fn keys_of(words: &[&[u8]]) -> Vec<usize> {
     let is_empty = words.get(3).is_some_and(|word| word.is_empty());
     match behind_word(|at| words.get(at).copied()).filter(|_| is_empty) {
         Some(begin) => (begin..words.len()).collect(),
-        None => vec![3],
+        None => (3..words.len().min(4)).collect(),
     }
 }
 
