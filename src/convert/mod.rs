@@ -133,7 +133,7 @@ pub type Reached<'a> = &'a mut dyn FnMut(u64, u64);
 /// Makes `to` out of `from`.
 ///
 /// # Errors
-/// [`ConvertError`]. Nothing is left of what was begun then.
+/// [`ConvertError`]. Nothing is left of what was begun then, but for a new directory, empty.
 pub fn convert<F: FileSystem + Clone + 'static>(
     system: &F,
     from: &Path,
