@@ -337,6 +337,22 @@ mod tests {
     }
 
     #[test]
+    fn what_is_subscribed_to_is_shown_and_excuses_silence() {
+        let mut store = Store::new();
+        store.run("SUBSCRIBE a b");
+        store.run("PSUBSCRIBE a*");
+        store.run("SSUBSCRIBE a");
+        let (row, mut line) = (Row::new(&store.session), Vec::new());
+        row.write(Millis(0), &mut line);
+        let line = String::from_utf8(line).unwrap();
+        assert!(line.contains(" flags=P ") && line.contains(" sub=2 psub=1 ssub=1 "), "{line}");
+        assert!(!row.is_overdue(Millis(i64::MAX), 2) && row.subscribed.1 > 0);
+        store.run("RESET");
+        let row = Row::new(&store.session);
+        assert!(!row.subscribes() && row.subscribed == ([0; 3], 0));
+    }
+
+    #[test]
     fn an_update_forgets_what_is_over() {
         let mut session = Session::new(6, Peer::default(), Millis(1_000), true);
         session.monitors = true;
