@@ -541,7 +541,7 @@ impl Shard {
     /// Sends away the slots that are here and have to leave. None leaves while the shard is not
     /// trusted, nor while a base is written, nor while somebody is still to be served here: what
     /// tells of that stays behind.
-    pub(super) fn move_out(&mut self) {
+    fn move_out(&mut self) {
         let is_held = self.moves_held > 0
             || self.engine.new_base.is_some()
             || !self.engine.tools.awaited.is_empty();
