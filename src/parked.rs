@@ -164,6 +164,13 @@ pub enum Outcome {
     Unblocked,
 }
 
+impl Outcome {
+    /// Whether its client sees it. Who runs again has seen nothing so far.
+    pub fn is_shown(&self) -> bool {
+        !matches!(self, Outcome::Again)
+    }
+}
+
 /// What has become, somewhere else, of the wait of a client.
 #[derive(Debug)]
 pub struct Served {

@@ -557,7 +557,7 @@ impl Shard {
 
     /// Sends away the slots that are here and have to leave. None leaves while the shard is not
     /// trusted, nor while somebody is still to be served here: what tells of that stays behind.
-    pub(super) fn move_out(&mut self) {
+    fn move_out(&mut self) {
         let is_held = self.moves_held > 0 || !self.engine.tools.awaited.is_empty();
         if is_held || self.engine.phase != Phase::Serving {
             return;

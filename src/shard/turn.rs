@@ -205,7 +205,7 @@ impl Shard {
         }
         for served in self.engine.served.drain(..) {
             match served.to.thread {
-                _ if waits => held.push(Held::Served(served)),
+                _ if waits && served.outcome.is_shown() => held.push(Held::Served(served)),
                 thread if thread == self.id => ready.served.push(served),
                 thread => ready.letters.push((thread, Letter::Served(served))),
             }

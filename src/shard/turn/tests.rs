@@ -113,6 +113,23 @@ fn pushes_leave_ahead_of_letters_and_batches_of_other_threads_last() {
     }
 }
 
+/// It waited for the disk as well, for as long as that failed, and its time could not be over.
+#[test]
+fn under_always_a_call_that_runs_again_does_not_wait_for_the_append() {
+    let mut shard = journaled(Policy::Always);
+    let served = |outcome| Served {
+        to: Home { thread: 0, connection: 9 },
+        client: 9,
+        outcome,
+        has_written: false,
+    };
+    let outcomes = [Outcome::Again, Outcome::Served(Vec::new())];
+    shard.engine.served.extend(outcomes.map(served));
+    let ready = end_turn(&mut shard, 0, false);
+    assert!(matches!(&ready.served[..], [Served { outcome: Outcome::Again, .. }]));
+    assert_eq!(ready.append.as_ref().map(held), Some(vec!["served"]));
+}
+
 #[test]
 fn under_always_all_that_clients_see_waits_for_the_append_and_letters_do_not() {
     let mut shard = journaled(Policy::Always);
