@@ -137,7 +137,7 @@ impl Output {
         self.flush(0)?;
         self.file.finish()?;
         if let Some(mut directory) = self.directory {
-            // Who opens it makes an increment, and what is out of use is removed then at the latest.
+            // Who opens it makes an increment, and removes what is out of use if that is left.
             let listed = directory.list_base(Increments::None, None);
             if listed.is_err() {
                 // There is nobody to tell of a second fault.
