@@ -146,7 +146,7 @@ fn events_of_troupe_are_those_of_valkey() {
         let mut compared = 0;
         for line in recorded.lines().filter(|line| !line.starts_with('#')) {
             let (sample, wanted) = line.split_once('\t').unwrap();
-            // When a field that lives for a millisecond goes depends on how soon the next call comes.
+            // When a field goes that lives for a millisecond, depends on when the next call comes.
             let is_brief = sample.contains(" PX 1 ");
             if !is_brief && !OURS.iter().any(|(ours, _)| *ours == sample) {
                 assert_eq!(recorder.events(sample), wanted, "{sample}, with {shards} shards");

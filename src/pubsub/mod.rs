@@ -20,9 +20,9 @@
 //! is decided on the receivers' thread, when it arrives there.
 //!
 //! A message for a connection whose batch is away waits there until the batch is home, and follows
-//! its replies; where the batch has ended the subscription, it goes ahead of them. So it comes never
-//! ahead of the confirmation of its subscription, and never behind that of its end. The publisher's
-//! own copy stands behind the reply to its command.
+//! its replies; where the batch has ended the subscription, it goes ahead of them. So it comes
+//! neither ahead of the confirmation of its subscription nor behind that of its end. The
+//! publisher's own copy stands behind the reply to its command.
 //!
 //! A thread that does not keep up holds up who publishes to it: [`Register::behind`].
 

@@ -29,10 +29,12 @@ impl Sink for Tells {
 
 /// What is pushed to clients, one by one.
 fn said(pushes: &[Push]) -> Vec<&[u8]> {
-    let bytes = |push| match push {
-        &Push::Bytes { ref bytes, .. } => &bytes[..],
-        Push::Message { message, .. } => message.channel(),
-    };
+    fn bytes(push: &Push) -> &[u8] {
+        match push {
+            Push::Bytes { bytes, .. } => bytes,
+            Push::Message { message, .. } => message.channel(),
+        }
+    }
     pushes.iter().map(bytes).collect()
 }
 
