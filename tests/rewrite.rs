@@ -1,6 +1,6 @@
-//! The journal's rewrite at the real server: by BGREWRITEAOF, by growth, and without a journal. What
-//! it leaves is loaded here and by Redis. What happens when the disk fails meanwhile, `faults` has;
-//! what happens when the process dies, `durability`.
+//! The journal's rewrite at the real server: by BGREWRITEAOF, by growth, and without a journal.
+//! What it leaves is loaded here and by Redis. What happens when the disk fails meanwhile, `faults`
+//! has; what happens when the process dies, `durability`.
 
 use std::fs;
 

@@ -162,6 +162,6 @@ mod tests {
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect();
         names.sort();
-        assert_eq!(names, ["a.2.base.aof", "a.manifest"]);
+        assert_eq!(names, ["a.2.base.aof", "a.2.incr.aof", "a.manifest"]);
     }
 }

@@ -5,16 +5,16 @@
 //! order:
 //!
 //! 1. the temporary manifest is written: the list as it is to be;
-//! 2. a new increment is made, empty, or it and the new base get the names by which they are listed;
+//! 2. a new increment is made, empty; or it and a new base get the names by which they are listed;
 //! 3. the temporary manifest is renamed to the manifest, which is the change;
 //! 4. files out of use are deleted, and then taken off the list.
 //!
 //! Each step is durable, names included, before the next begins. What fails before step 3, or was
 //! cut short there, leaves files that the temporary manifest alone lists, or that have temporary
-//! names: the next who opens the directory removes them. That tells them from files that somebody put there without their
-//! manifest, which are never touched, and without any manifest refused. Where step 3 is done and
-//! cannot be made durable, a power cut leaves either list. The files of both are whole, and kept:
-//! step 4 is not for such a change.
+//! names: the next who opens the directory removes them. That tells them from files that somebody
+//! put there without their manifest, which are never touched, and without any manifest refused.
+//! Where step 3 is done and cannot be made durable, a power cut leaves either list. The files of
+//! both are whole, and kept: step 4 is not for such a change.
 //!
 //! A new directory has one empty increment and no base: redis-check-aof and redis-server 7.0 take
 //! that for an empty keyspace. A single AOF file of Redis before 7 is adopted as the base, in the

@@ -292,9 +292,9 @@ impl<F: Finished, A, R> Writer<F, A, R> {
         self.tasks.push_back(Task::GiveUp(why.to_owned()));
     }
 
-    /// What waited until it is durable waits no longer. Where the journal ends well, nobody promises
-    /// that any more, and the next one may begin before the thread of this one has ended; where it
-    /// does not, clients must never see what waited.
+    /// What waited until it is durable waits no longer. Where the journal ends well, nobody
+    /// promises that any more, and the next one may begin before the thread of this one has ended;
+    /// where it does not, clients must never see what waited.
     fn end(&mut self, result: Result<(), String>) {
         if !self.rebuilds.is_empty() {
             return self.give_up("a shard has to be rebuilt from a journal that cannot be written");

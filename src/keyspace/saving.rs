@@ -87,10 +87,11 @@ pub enum StreamPoint {
     Consumers(Box<[u8]>, Box<[u8]>),
     /// What a consumer of a group has, from this id on.
     Owned(Box<[u8]>, Box<[u8]>, Id),
-    /// As RDB only: what nobody has any more in a group with this name, or the next one, from this id on.
+    /// As RDB only: what nobody has any more in a group with this name, or the next one, from this
+    /// id on.
     Released(Box<[u8]>, Id),
-    /// As commands only: the end of what is only pending in a group with this name, or the next one,
-    /// from this id on.
+    /// As commands only: the end of what is only pending in a group with this name, or the next
+    /// one, from this id on.
     Gone(Box<[u8]>, Id),
 }
 

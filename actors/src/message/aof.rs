@@ -17,8 +17,8 @@ use crate::message::shard;
 /// Where the writer says how something went that was asked of it: why not, if it failed.
 pub type Asks = oneshot::Sender<Result<(), String>>;
 
-/// Where a change of the journal hears what comes of its steps. Each step and each panic is reported
-/// once, and that is the bound.
+/// Where a change of the journal hears what comes of its steps. Each step and each panic is
+/// reported once, and that is the bound.
 pub type Reports = UnboundedSender<Event>;
 
 /// Where a writer finds what shards did, a turn each: the one order of all effects. Its other mail

@@ -1,4 +1,5 @@
-//! Snapshots and the journal's rewrite: SAVE, BGSAVE and BGREWRITEAOF. LASTSAVE is with what the server says of itself.
+//! Snapshots and the journal's rewrite: SAVE, BGSAVE and BGREWRITEAOF. LASTSAVE is with what the
+//! server says of itself.
 //!
 //! A divergence: SAVE holds nobody up but its client, since no process is forked for BGSAVE either.
 
