@@ -250,8 +250,11 @@ mod tests {
         (steps, change.outcome().expect("it has ended").clone())
     }
 
-    /// Each kind of change that writes a base, its steps, and those that end it where it fails.
-    fn ways() -> Vec<(fn() -> Change, Vec<Step>, Vec<Step>)> {
+    /// How a change begins, its steps, and those that end it where it fails.
+    type Way = (fn() -> Change, Vec<Step>, Vec<Step>);
+
+    /// Each kind of change that writes a base.
+    fn ways() -> Vec<Way> {
         use Step::{BeginBase, Close, Forget, Leave, List, Save, Start, Sync, Take};
         let begin = [Start, BeginBase, Save, List];
         let way = |last: &[Step]| [&begin, last].concat();

@@ -193,12 +193,11 @@ impl<F: Finished, A, R> Writer<F, A, R> {
         if std::mem::take(&mut self.is_changed) && !self.is_over {
             self.note_news();
         }
-        if self.tasks.is_empty() && self.doing == Doing::Nothing && !self.is_over {
-            if !self.lists_base() {
-                match self.journal.next(now_ms) {
-                    Some(work) => self.give(Doing::Disk, Task::Disk(work)),
-                    None => self.decide(),
-                }
+        let is_free = self.tasks.is_empty() && self.doing == Doing::Nothing && !self.is_over;
+        if is_free && !self.lists_base() {
+            match self.journal.next(now_ms) {
+                Some(work) => self.give(Doing::Disk, Task::Disk(work)),
+                None => self.decide(),
             }
         }
         self.tasks.pop_front()

@@ -200,7 +200,6 @@ impl Admin {
             rewrite_failed: rewrites.failures > 0,
             rewrites: rewrites.count,
             rewrite_failures: rewrites.failures,
-            ..JournalFacts::default()
         }
     }
 
