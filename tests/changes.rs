@@ -198,3 +198,22 @@ fn redis_checks_a_base() {
     let check = std::process::Command::new("redis-check-aof").arg(manifest).output().unwrap();
     assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stdout));
 }
+
+/// A journal that begins takes all slots for a moment. A transaction that holds some, and changes
+/// settings itself, does not wait for it.
+#[test]
+fn transactions_change_settings_while_a_journal_begins() {
+    let server = Options::shards(2).debug().with("save ").start();
+    let mut client = server.client();
+    client.line("DEBUG POPULATE 3000 key 50");
+    let mut other = server.client();
+    for round in 0..20 {
+        let value = if round % 2 == 0 { "yes" } else { "no" };
+        client.send(&["CONFIG", "SET", "appendonly", value]).unwrap();
+        for line in ["MULTI", "SET a 1", "SET b 1", "CONFIG SET timeout 0", "EXEC"] {
+            let reply = other.line(line);
+            assert!(reply.error().is_none(), "round {round}, {line}: {reply:?}");
+        }
+        assert_eq!(client.read().unwrap().text(), "OK", "round {round}");
+    }
+}

@@ -559,7 +559,7 @@ impl Shard {
     /// trusted, nor while somebody is still to be served here: what tells of that stays behind.
     fn move_out(&mut self) {
         let is_held = self.moves_held > 0 || !self.engine.tools.awaited.is_empty();
-        if is_held || self.engine.phase != Phase::Serving {
+        if self.leaving.is_empty() || is_held || self.engine.phase != Phase::Serving {
             return;
         }
         let Shard { leaving, engine, outbox, ever_rebuilt, moved_on, snapshots, .. } = self;

@@ -49,14 +49,24 @@ impl Admin {
         receiver.await.unwrap_or(Err(CommandError::Internal))
     }
 
-    /// One change at a time: first what may fail, then what cannot.
+    /// One change at a time: first what may fail, then what cannot. The journal is switched ahead,
+    /// while others change what they like: it may have to wait for a transaction that does so too.
     async fn change_settings(
         &self,
         pairs: &[(Vec<u8>, Vec<u8>)],
         is_local: bool,
     ) -> Result<(), CommandError> {
-        let _one = self.changing.lock().await;
         let pairs: Vec<(&[u8], &[u8])> = pairs.iter().map(|(n, v)| (&n[..], &v[..])).collect();
+        let is_alone = pairs.len() == 1 && pairs[0].0.eq_ignore_ascii_case(b"appendonly");
+        let _switching = match is_alone {
+            true => Some(self.switching.lock().await),
+            false => None,
+        };
+        if is_alone {
+            let settings = Arc::new(self.settings().apply(&pairs, is_local)?.settings);
+            self.switch_journal(&settings).await?;
+        }
+        let _one = self.changing.lock().await;
         let before = self.settings();
         let mut applied = before.apply(&pairs, is_local)?;
         if applied.changed.iter().any(|setting| setting.name == "dir") {
@@ -72,7 +82,7 @@ impl Admin {
             let why = "Failed to set current oom_score_adj. Check server logs.";
             self.score(&settings).map_err(|_| failed(setting.name, why))?;
         }
-        if let Err(error) = self.move_and_switch(&applied.changed, &before, &settings).await {
+        if let Err(error) = self.move_and_switch(&applied.changed, &settings).await {
             // The score before was taken once; that it is not taken again is in the log.
             let _ = scored.map(|_| self.score(&before));
             return Err(error);
@@ -94,7 +104,6 @@ impl Admin {
     async fn move_and_switch(
         &self,
         changed: &[&Setting],
-        before: &Settings,
         settings: &Arc<Settings>,
     ) -> Result<(), CommandError> {
         let of_doors = |s: &&Setting| OF_DOORS.iter().find(|(name, _)| *name == s.name);
@@ -102,19 +111,16 @@ impl Admin {
         if let Some((name, why)) = moved {
             self.open_doors(settings).await.map_err(|()| failed(name, why))?;
         }
-        let switched = self.switch_journal(before, settings).await;
+        let switched = self.switch_journal(settings).await;
         if let Some(listener) = self.listener.get().filter(|_| moved.is_some()) {
             listener.settle.do_send(Settle { takes: switched.is_ok() });
         }
         switched
     }
 
-    async fn switch_journal(
-        &self,
-        before: &Settings,
-        settings: &Arc<Settings>,
-    ) -> Result<(), CommandError> {
-        match (before.appendonly, settings.appendonly) {
+    /// The journal is on or off as the settings have it, or stays as it is.
+    async fn switch_journal(&self, settings: &Arc<Settings>) -> Result<(), CommandError> {
+        match (self.writer().is_some(), settings.appendonly) {
             (false, true) => {
                 let why = "Unable to turn on AOF. Check server logs.";
                 self.begin_journal(settings).await.map_err(|()| failed("appendonly", why))?;
