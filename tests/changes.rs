@@ -140,7 +140,7 @@ fn a_journal_that_cannot_begin_leaves_all_as_it_was() {
         .collect();
     files.sort();
     let names =
-        ["appendonly.aof.1.base.aof", "appendonly.aof.1.incr.aof", "appendonly.aof.manifest"];
+        ["appendonly.aof.1.base.rdb", "appendonly.aof.1.incr.aof", "appendonly.aof.manifest"];
     assert_eq!(files, names);
 }
 
@@ -169,8 +169,8 @@ fn a_shard_that_panics_while_a_journal_begins_ends_the_try() {
     client.line("DEBUG POPULATE 100000 key 1000");
     let mut asking = server.client();
     asking.send(&["CONFIG", "SET", "appendonly", "yes"]).unwrap();
-    let base = server.path("appendonlydir/temp_appendonly.aof.base.aof");
-    until("a base is being told", SOON, || base.metadata().is_ok_and(|base| base.len() > 0));
+    let base = server.path("appendonlydir/temp_appendonly.aof.base.part.rdb");
+    until("a base is being written", SOON, || base.metadata().is_ok_and(|base| base.len() > 0));
     assert!(client.line("DEBUG PANIC-SHARD 0").error().is_some());
     let reply = asking.read().unwrap();
     assert!(

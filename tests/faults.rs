@@ -376,7 +376,7 @@ fn a_failed_sync_is_healed_by_a_base() {
         assert_eq!(client.line("SET d 1").text(), "OK");
         let before = digest(&mut client);
         let info = client.line("INFO persistence").text();
-        for line in ["aof_last_write_status:ok", "aof_last_bgrewrite_status:ok", "aof_rewrites:1"] {
+        for line in ["aof_last_write_status:ok", "aof_last_bgrewrite_status:ok"] {
             assert!(info.contains(line), "{line} is not in {info}");
         }
         server.kill();

@@ -162,6 +162,7 @@ impl Directory {
             directory.origin = Origin::Found;
         }
         directory.undo_unfinished()?;
+        directory.remove_parts()?;
         if directory.origin == Origin::New {
             directory.refuse_strays()?;
             directory.sync(&place.dir)?;
@@ -246,6 +247,13 @@ impl Directory {
     /// Removes what has been left of a base that was never whole, or never listed, of the increment
     /// that was to be listed with it, and of a change of the list that failed or was cut short.
     pub fn undo_unfinished(&self) -> Result<(), AofError> {
+        self.remove(&self.new_base_path())?;
+        self.remove(&self.unlisted_path())?;
+        self.undo_change()
+    }
+
+    /// Removes what a process that died has left of a base that it was writing.
+    fn remove_parts(&self) -> Result<(), AofError> {
         let base = self.new_base_path();
         let base = base.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         for name in self.system.names(&self.path).map_err(AofError::io("readdir", &self.path))? {
@@ -253,8 +261,7 @@ impl Directory {
                 self.remove(&self.path.join(name))?;
             }
         }
-        self.remove(&self.unlisted_path())?;
-        self.undo_change()
+        Ok(())
     }
 
     /// Removes what a change of the list has left that failed or was cut short.
