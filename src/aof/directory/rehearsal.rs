@@ -104,10 +104,13 @@ fn write_base(disk: &Disk) -> Result<()> {
         let name = if end == "base" { place().new_base() } else { place().new_base() + "." + end };
         place().folder().join(name)
     });
-    let mut file = disk.create(&part)?;
-    file.append(BASE)?;
-    file.sync()?;
-    disk.rename(&part, &base)?;
+    let write = || -> Result<()> {
+        let mut file = disk.create(&part)?;
+        file.append(BASE)?;
+        file.sync()?;
+        Ok(disk.rename(&part, &base)?)
+    };
+    write().inspect_err(|_| drop(disk.remove(&part)))?;
     Ok(disk.sync_directory(&place().folder())?)
 }
 
