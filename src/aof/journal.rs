@@ -407,9 +407,13 @@ impl<F> Journal<F> {
 
     /// The base is listed with the last increment, and the files hold so much. All that was taken
     /// in before its moment is durable with it.
-    pub fn listed(&mut self, sizes: Sizes, now_ms: u64) {
+    pub fn listed(&mut self, files: Sizes, now_ms: u64) {
+        // What a failed write has left behind the last record is still to be cut.
+        let increment = self.sizes.increment;
+        let total = files.total.saturating_sub(files.increment) + increment;
+        self.sizes = Sizes { total, increment };
         self.file = File::Listed;
-        (self.moment, self.sizes, self.base_size) = (None, sizes, sizes.total);
+        (self.moment, self.base_size) = (None, total);
         if let Health::Lost(_) = self.health {
             self.health = Health::Well;
             self.news.push(News::Resume);

@@ -420,6 +420,25 @@ fn an_increment_ends_at_the_moment_and_the_next_selects_anew() {
     }
 }
 
+/// A base may be listed while a write has failed and could not be cut: it is cut all the same.
+#[test]
+fn what_a_failed_write_has_left_is_cut_when_a_base_was_listed() {
+    let (mut old, mut new) = (Disk::default(), Disk { fail_at: vec![3, 4], ..Disk::default() });
+    let mut journal = Journal::new(Policy::Always, Sizes::default());
+    append(&mut journal, around_a_moment("a", "b"), 0);
+    drive(&mut journal, &mut old, 0);
+    journal.began(Ok(()), false);
+    drive(&mut journal, &mut new, 0);
+    append(&mut journal, incr(0, 3, "c"), 0);
+    drive(&mut journal, &mut new, 0);
+    assert_eq!(new.calls[2..], ["write", "truncate"]);
+    assert_eq!(journal.listing(7), Listing::Now);
+    journal.listed(Sizes { total: 1_000, increment: new.bytes.len() as u64 }, 0);
+    drive(&mut journal, &mut new, RETRY_MS);
+    assert_eq!(read(&new.bytes), (vec!["3:b".into(), "3:c".into()], End::Clean));
+    assert!(!journal.figures().needs_base && journal.is_durable());
+}
+
 /// Cuts the power at each call of a rewrite: of what was released all is there, in one of the two.
 #[test]
 fn released_under_always_survives_a_cut_at_each_call_of_a_rewrite() {
