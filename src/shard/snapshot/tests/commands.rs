@@ -2,8 +2,9 @@
 //! data set of the end.
 
 use super::*;
-use crate::keyspace::saving::Form;
-use crate::resp::{Decoder, Frames, Limits};
+use crate::commands::recreate::Commands;
+use crate::keyspace::saving::{Form, Format, Point};
+use crate::resp::{Decoder, Frames, Limits, encode};
 use crate::testing::writes::{LARGE, LARGE_KEYS, any_large_write, any_write, fill_large};
 
 /// What DEBUG DIGEST leaves out, with the questions: deadlines of elements, and the groups of
@@ -48,7 +49,9 @@ fn make(copy: &mut Shards, base: &[u8]) {
             copy.session.db = db.parse().expect("it is a number");
             continue;
         }
-        copy.file(frames.bytes_of(frame, base).to_vec());
+        let mut request = Vec::new();
+        encode::command(&mut request, &words);
+        copy.file(request);
         let batch = copy.settle().expect("it is answered");
         let reply = batch.replies.escape_ascii();
         assert!(!batch.replies.starts_with(b"-"), "{}: {reply}", words[0].escape_ascii());
@@ -72,7 +75,7 @@ fn a_base_of_commands_and_what_follows_make_the_same_data_set() {
         for db in 0..2 {
             shards.session.db = db;
             fill_large(&mut shards, tag);
-            let text = "y".repeat(random.usize(..200_000));
+            let text = "y".repeat(random.usize(..12_000));
             shards.run(&format!("SET {tag}text {text} PXAT {}", shards.now.0 + 100_000));
         }
         let base = Moment { form: Form::Commands, is_base: true, ..a_moment(1) };
@@ -82,6 +85,7 @@ fn a_base_of_commands_and_what_follows_make_the_same_data_set() {
             shards.shards.iter_mut().filter_map(|shard| shard.effects().take_moment()).collect();
         assert!(marks.len() == 1 && marks[0].snapshot == 1, "{marks:?}");
         drop(shards.records());
+        let wanted: Vec<_> = state(&shards.shards).into_keys().collect();
         for shard in &mut shards.shards {
             shard.engine.tools.saving.as_mut().expect("it has begun").large = 1_500;
         }
@@ -112,6 +116,8 @@ fn a_base_of_commands_and_what_follows_make_the_same_data_set() {
         parts += file.in_parts;
         let mut copy = Shards::new(2);
         make(&mut copy, &file.bytes);
+        let found: Vec<_> = state(&copy.shards).into_keys().collect();
+        assert!(found == wanted, "seed {seed}: other keys are there");
         for (now, records) in &follows {
             copy.now = *now;
             copy.load(records);
@@ -123,4 +129,23 @@ fn a_base_of_commands_and_what_follows_make_the_same_data_set() {
         }
     }
     assert!(parts > 30, "large values came in {parts} parts");
+}
+
+#[test]
+fn a_long_string_is_made_piece_by_piece() {
+    let mut store = Store::new();
+    store.run(&format!("SET k {} PXAT 9999999999999", "x".repeat(200_000)));
+    let tables = store.shard.keyspace().slot(slot::of(b"k")).expect("it is here").tables();
+    let entry = tables.flat_map(|(_, table)| table.iter()).next().expect("there is one");
+    let (mut made, mut from, mut pieces) = (Vec::new(), Some(Point::Start), 0);
+    while let Some(point) = from {
+        let before = made.len();
+        from = Commands.piece(&mut made, entry, point);
+        assert!(made.len() - before < 70_000, "{} bytes in a piece", made.len() - before);
+        pieces += 1;
+    }
+    let text = String::from_utf8(made).expect("it is text");
+    let count = |word: &str| text.matches(word).count();
+    assert_eq!((pieces, count("SET"), count("APPEND"), count("PEXPIREAT")), (4, 1, 3, 1));
+    assert_eq!(count("x"), 200_000);
 }
