@@ -154,7 +154,7 @@ mod tests {
         }
         let mut directory = Directory::open_anew(Box::new(Os), &place).unwrap();
         let mut increment = directory.create_unlisted().unwrap();
-        let base = place.folder().join(place.new_base());
+        let base = place.folder().join(place.new_base().name);
         Increment::create(&Os, &base).unwrap().append(b"base").unwrap();
         directory.list_base(Increments::Unlisted, Some(&mut increment)).unwrap();
         let mut names: Vec<_> = fs::read_dir(dir.path().join("d"))

@@ -27,10 +27,12 @@ use std::path::{Path, PathBuf};
 use crate::aof::error::{AofError, Leftover};
 use crate::aof::increment::Increment;
 use crate::aof::journal::Sizes;
+use crate::aof::load::first_bytes;
 use crate::aof::manifest::{self, MANIFEST_BYTES_MAX, Manifest};
 use crate::filesystem::FileSystem;
 use crate::rdb;
 use crate::settings::Settings;
+use crate::snapshot::file::Place;
 
 /// Where the journal lives: the three settings of that name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,11 +60,16 @@ impl Location {
         self.dir.join(&self.appenddirname)
     }
 
-    /// The name in it of a new base that is whole and not listed yet. No start takes notice of it,
-    /// nor of names that begin so.
-    pub fn new_base(&self) -> String {
-        format!("temp_{}.base", self.appendfilename)
+    /// Where in it a new base is written that is not listed yet. No start takes notice of it, nor of
+    /// what is there for a while: all of its names begin as that of the base.
+    pub fn new_base(&self) -> Place {
+        let name = new_base(&self.appendfilename);
+        Place { directory: self.folder(), temporary: format!("{name}.part"), name }
     }
+}
+
+fn new_base(appendfilename: &str) -> String {
+    format!("temp_{appendfilename}.base")
 }
 
 /// A file to be read, in the order of reading.
@@ -254,10 +261,9 @@ impl Directory {
 
     /// Removes what a process that died has left of a base that it was writing.
     fn remove_parts(&self) -> Result<(), AofError> {
-        let base = self.new_base_path();
-        let base = base.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let base = new_base(&self.appendfilename);
         for name in self.system.names(&self.path).map_err(AofError::io("readdir", &self.path))? {
-            if name.to_str().is_some_and(|name| name.starts_with(base)) {
+            if name.to_str().is_some_and(|name| name.starts_with(&base)) {
                 self.remove(&self.path.join(name))?;
             }
         }
@@ -301,15 +307,13 @@ impl Directory {
     /// What a file is, its first bytes say.
     fn is_rdb(&self, path: &Path) -> Result<bool, AofError> {
         let opened = self.system.read(path).map_err(AofError::io("open", path))?;
-        let Some(file) = opened else {
+        let Some(mut file) = opened else {
             return Err(AofError::Missing {
                 path: path.to_owned(),
                 manifest: self.manifest_path(),
             });
         };
-        let mut head = Vec::new();
-        file.take(16).read_to_end(&mut head).map_err(AofError::io("read", path))?;
-        Ok(rdb::opens_file(&head))
+        Ok(rdb::opens_file(&first_bytes(&mut file, path)?))
     }
 
     /// Without a manifest, files with records must not be passed over in silence.
@@ -374,21 +378,7 @@ impl Directory {
 
     /// The files of the journal in the order of reading, each checked to be there.
     pub fn files(&self) -> Result<Vec<Listed>, AofError> {
-        let names = self.manifest.base.iter().chain(&self.manifest.increments);
-        let mut files = Vec::new();
-        for file in names {
-            let path = self.path.join(&file.name);
-            let Some(length) = self.length(&path)? else {
-                return Err(AofError::Missing { path, manifest: self.manifest_path() });
-            };
-            let is_base = self.manifest.base.as_ref() == Some(file) && files.is_empty();
-            let role = if is_base { Role::Base } else { Role::Increment };
-            files.push(Listed { path, length, role, is_last: false });
-        }
-        if let Some(last) = files.last_mut() {
-            last.is_last = true;
-        }
-        Ok(files)
+        all_listed(&*self.system, self.manifest_path(), &self.manifest)
     }
 
     /// Opens the last increment, or makes the first, and says what the files hold. To be called
@@ -451,7 +441,7 @@ impl Directory {
     }
 
     fn new_base_path(&self) -> PathBuf {
-        self.path.join(format!("temp_{}.base", self.appendfilename))
+        self.path.join(new_base(&self.appendfilename))
     }
 
     fn unlisted_path(&self) -> PathBuf {
@@ -491,6 +481,49 @@ pub fn read_manifest(system: &dyn FileSystem, path: &Path) -> Result<Option<Mani
         return Err(AofError::ManifestSize { path, length });
     }
     Manifest::parse(&bytes).map(Some).map_err(|error| AofError::Manifest { path, error })
+}
+
+/// The files that the manifest with this path lists, in the order of reading, and those of them
+/// that are not there.
+///
+/// # Errors
+/// They cannot be looked at.
+pub fn listed(
+    system: &dyn FileSystem,
+    path: &Path,
+    manifest: &Manifest,
+) -> Result<(Vec<Listed>, Vec<PathBuf>), AofError> {
+    let directory = path.parent().unwrap_or(Path::new(""));
+    let (mut listed, mut missing) = (Vec::new(), Vec::new());
+    for (file, role) in (manifest.base.iter().map(|base| (base, Role::Base)))
+        .chain(manifest.increments.iter().map(|file| (file, Role::Increment)))
+    {
+        let path = directory.join(&file.name);
+        match system.length(&path).map_err(AofError::io("stat", &path))? {
+            Some(length) => listed.push(Listed { path, length, role, is_last: false }),
+            None => missing.push(path),
+        }
+    }
+    if let Some(last) = listed.last_mut() {
+        last.is_last = true;
+    }
+    Ok((listed, missing))
+}
+
+/// The same, where each has to be there.
+///
+/// # Errors
+/// As those of [`listed`]; and one is not there.
+pub fn all_listed(
+    system: &dyn FileSystem,
+    path: PathBuf,
+    manifest: &Manifest,
+) -> Result<Vec<Listed>, AofError> {
+    let (listed, missing) = listed(system, &path, manifest)?;
+    match missing.into_iter().next() {
+        Some(missing) => Err(AofError::Missing { path: missing, manifest: path }),
+        None => Ok(listed),
+    }
 }
 
 #[cfg(test)]

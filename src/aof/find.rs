@@ -1,16 +1,13 @@
 //! What somebody means by the path of a file or of a directory, where no settings say it.
 
-use std::io::{ErrorKind, Read as _};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use crate::aof::directory::{Listed, Role};
+use crate::aof::directory::Role;
 use crate::aof::error::AofError;
-use crate::aof::manifest::Manifest;
+use crate::aof::load::first_bytes;
 use crate::filesystem::FileSystem;
 use crate::rdb;
-
-/// Bytes by which it is known what a file is.
-const WORD_BYTES: u64 = 9;
 
 const MANIFEST: &str = ".manifest";
 
@@ -29,11 +26,10 @@ pub enum Found {
 /// # Errors
 /// It cannot be read.
 pub fn found(system: &dyn FileSystem, path: &Path) -> Result<Option<Found>, AofError> {
-    let mut word = Vec::new();
-    if let Some(file) = system.read(path).map_err(AofError::io("open", path))? {
-        let read = file.take(WORD_BYTES).read_to_end(&mut word);
-        read.map_err(AofError::io("read", path))?;
-    }
+    let word = match system.read(path).map_err(AofError::io("open", path))? {
+        Some(mut file) => first_bytes(&mut file, path)?,
+        None => Vec::new(),
+    };
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let opens_journal = word.starts_with(b"*") || word.starts_with(b"#");
     Ok(match () {
@@ -80,32 +76,6 @@ pub fn manifests(system: &dyn FileSystem, path: &Path) -> Result<Vec<PathBuf>, A
 /// Whether a file of this name in the directory of a server holds data, and is not half written.
 pub fn is_data(name: &str) -> bool {
     (name.ends_with(".rdb") || name.ends_with(".aof")) && !name.starts_with("temp")
-}
-
-/// The files that a manifest lists, in the order of reading, and those of them that are not there.
-///
-/// # Errors
-/// They cannot be looked at.
-pub fn listed(
-    system: &dyn FileSystem,
-    path: &Path,
-    manifest: &Manifest,
-) -> Result<(Vec<Listed>, Vec<PathBuf>), AofError> {
-    let directory = path.parent().unwrap_or(Path::new(""));
-    let (mut listed, mut missing) = (Vec::new(), Vec::new());
-    for (file, role) in (manifest.base.iter().map(|base| (base, Role::Base)))
-        .chain(manifest.increments.iter().map(|file| (file, Role::Increment)))
-    {
-        let path = directory.join(&file.name);
-        match system.length(&path).map_err(AofError::io("stat", &path))? {
-            Some(length) => listed.push(Listed { path, length, role, is_last: false }),
-            None => missing.push(path),
-        }
-    }
-    if let Some(last) = listed.last_mut() {
-        last.is_last = true;
-    }
-    Ok((listed, missing))
 }
 
 /// Whether a file of this name is the manifest of a journal, and not one that was to be.

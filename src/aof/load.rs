@@ -30,7 +30,7 @@ const READ_BYTES: usize = 1024 * 1024;
 const FIELDS_MAX: usize = 64;
 const FIELD_BYTES_MAX: usize = 256;
 
-/// Bytes by which an RDB file is known.
+/// Bytes by which it is known what a file is.
 const WORD_BYTES: u64 = 9;
 
 /// What was read, and the file that it is from.
@@ -119,6 +119,14 @@ enum Stage {
     Over,
 }
 
+/// The bytes by which it is known what a file is; fewer where it has no more.
+pub(super) fn first_bytes(file: &mut dyn io::Read, path: &Path) -> Result<Vec<u8>, AofError> {
+    let mut word = Vec::new();
+    let read = file.take(WORD_BYTES).read_to_end(&mut word);
+    read.map_err(AofError::io("read", path))?;
+    Ok(word)
+}
+
 /// The snapshot of this name, if there is one.
 ///
 /// # Errors
@@ -205,9 +213,7 @@ impl Open {
         let file = opened.map_err(AofError::io("open", &listed.path))?;
         let limit = if listed.is_last { up_to } else { None };
         let mut source = file.take(limit.unwrap_or(u64::MAX));
-        let mut word = Vec::new();
-        let read = source.by_ref().take(WORD_BYTES).read_to_end(&mut word);
-        read.map_err(AofError::io("read", &listed.path))?;
+        let word = first_bytes(&mut source, &listed.path)?;
         let is_rdb = match listed.role {
             Role::Snapshot => true,
             Role::Base => {

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use crate::aof::directory::{Listed, read_manifest};
+use crate::aof::directory::{Listed, listed, read_manifest};
 use crate::aof::error::AofError;
 use crate::aof::find::{self, Found};
 use crate::aof::load::{Content, Reader, Torn};
@@ -128,7 +128,7 @@ impl<F: FileSystem + Clone + 'static> Checker<'_, F> {
                 Manifest::default()
             }
         };
-        let (listed, missing) = find::listed(self.system, path, &manifest)?;
+        let (listed, missing) = listed(self.system, path, &manifest)?;
         for path in missing {
             let manifest = file.path.clone();
             file.note(Finding::of(&AofError::Missing { path, manifest }));

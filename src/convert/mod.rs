@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use crate::aof::directory::{Listed, Role, read_manifest};
+use crate::aof::directory::{Listed, Role, all_listed, read_manifest};
 use crate::aof::error::AofError;
 use crate::aof::find::{self, Found};
 use crate::aof::load::{Content, Reader};
@@ -211,13 +211,8 @@ fn sources(system: &dyn FileSystem, path: &Path) -> Result<Vec<Listed>, ConvertE
             }
         }
     };
-    let listed =
-        find::listed(system, &manifest, &read_manifest(system, &manifest)?.unwrap_or_default());
-    let (listed, missing) = listed?;
-    match missing.into_iter().next() {
-        Some(path) => Err(AofError::Missing { path, manifest }.into()),
-        None => Ok(listed),
-    }
+    let lists = read_manifest(system, &manifest)?.unwrap_or_default();
+    Ok(all_listed(system, manifest, &lists)?)
 }
 
 /// Nothing is lent where there is one shard, and nobody subscribes where there is no client.

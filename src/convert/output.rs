@@ -59,10 +59,8 @@ impl Output {
         let (place, directory) = match is_directory {
             true => {
                 let location = location(system, to)?;
-                let name = location.new_base();
-                let temporary = format!("{name}.part");
                 let directory = Directory::open_anew(Box::new(system.clone()), &location)?;
-                (Place { directory: location.folder(), name, temporary }, Some(directory))
+                (location.new_base(), Some(directory))
             }
             false => {
                 let (directory, name) = split(to)?;

@@ -14,7 +14,7 @@ use troupe::route::ShardId;
 use troupe::shard::letter::Letter;
 use troupe::shard::snapshot::{self, News};
 use troupe::snapshot::Snapshot;
-use troupe::snapshot::file::{About, Place, SnapshotFile};
+use troupe::snapshot::file::{About, SnapshotFile};
 
 use crate::context::Context;
 use crate::disk::Disk;
@@ -172,12 +172,10 @@ impl Saver {
 
     fn save(&mut self, context: &mut Context) {
         self.number += 1;
-        let (number, location) = (self.number, location());
+        let number = self.number;
         let usual = snapshot::moment_of(number, &context.settings, 0, context.plan.shards);
         let form = if number.is_multiple_of(2) { Form::Commands } else { usual.form };
         let moment = Moment { form, is_base: true, ..usual };
-        let name = location.new_base();
-        let temporary = format!("{name}.part");
         let about = About {
             version: "7.0.15",
             seconds: 0,
@@ -190,8 +188,7 @@ impl Saver {
             plain: Dialect::COMMON,
             functions: Vec::new(),
         };
-        let place = Place { directory: location.folder(), name, temporary };
-        let file = SnapshotFile::new(Box::new(self.disk.clone()), place, about);
+        let file = SnapshotFile::new(Box::new(self.disk.clone()), location().new_base(), about);
         self.snapshot = Some(Snapshot::new(number, context.plan.shards, file));
         let mut batch = snapshot::moment(moment, context.now());
         batch.companion = Some(Box::new(Witness(self.gone.clone(), number)));

@@ -26,7 +26,6 @@ use troupe::keyspace::saving::{Form, Moment};
 use troupe::question::{Detail, Question};
 use troupe::resp::Reply;
 use troupe::settings::Settings;
-use troupe::snapshot::file::Place;
 use troupe::stream::Policy;
 
 use super::Admin;
@@ -283,9 +282,7 @@ impl Admin {
 
     /// Has a base written for the journal.
     async fn save_base(&self, number: u32, settings: &Settings) -> Result<(), String> {
-        let location = Location::of(settings);
-        let name = location.new_base();
-        let place = Place { directory: location.folder(), temporary: format!("{name}.part"), name };
+        let place = Location::of(settings).new_base();
         let mut moment = Moment { is_base: true, ..self.moment(number, settings) };
         if !settings.aof_use_rdb_preamble {
             moment.form = Form::Commands;

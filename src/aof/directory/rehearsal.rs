@@ -11,6 +11,7 @@ use crate::aof::disk::{Disk, Plan};
 use crate::aof::increment::Increment;
 use crate::aof::storage::Storage;
 use crate::filesystem::FileSystem as _;
+use crate::snapshot::file::Place;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -100,10 +101,8 @@ fn rewrite(disk: &Disk) -> Result<()> {
 
 /// As who writes snapshots does.
 fn write_base(disk: &Disk) -> Result<()> {
-    let [part, base] = ["part", "base"].map(|end| {
-        let name = if end == "base" { place().new_base() } else { place().new_base() + "." + end };
-        place().folder().join(name)
-    });
+    let Place { directory, name, temporary } = place().new_base();
+    let [part, base] = [temporary, name].map(|name| directory.join(name));
     let write = || -> Result<()> {
         let mut file = disk.create(&part)?;
         file.append(BASE)?;
