@@ -435,7 +435,7 @@ impl<F> Journal<F> {
         self.file == File::Listed
     }
 
-    /// What is ahead of the boundary goes nowhere.
+    /// Whether what is ahead of the boundary goes nowhere.
     fn skips(&self) -> bool {
         self.file == File::Unlisted && self.boundary.is_some()
     }
@@ -444,22 +444,25 @@ impl<F> Journal<F> {
     fn skip_all(&mut self) {
         self.file = File::None;
         (self.moment, self.boundary) = (None, None);
-        (self.buffer, self.in_flight) = (BytesMut::new(), Bytes::new());
-        (self.buffered_since_ms, self.unsynced_since_ms) = (None, None);
-        (self.written, self.synced) = (self.appended, self.appended);
-        for account in &mut self.accounts {
-            account.skip_to(account.appended);
-        }
+        self.buffer = BytesMut::new();
+        self.buffered_since_ms = None;
+        self.skip_to(self.appended, |account| account.appended);
     }
 
     /// What is ahead of the boundary goes nowhere.
     fn skip_to_boundary(&mut self) {
-        let Some(boundary) = self.boundary else { return };
+        if let Some(boundary) = self.boundary {
+            self.skip_to(boundary, |account| account.bounded);
+        }
+    }
+
+    /// What is ahead of this position, and of these bytes of each account, goes nowhere.
+    fn skip_to(&mut self, position: u64, bytes: fn(&Account) -> u64) {
         self.in_flight = Bytes::new();
         self.unsynced_since_ms = None;
-        (self.written, self.synced) = (boundary, boundary);
+        (self.written, self.synced) = (position, position);
         for account in &mut self.accounts {
-            account.skip_to(account.bounded);
+            account.skip_to(bytes(account));
         }
     }
 

@@ -245,21 +245,20 @@ impl<F: Finished, A, R> Writer<F, A, R> {
 
     /// What follows when the disk has nothing to do.
     fn decide(&mut self) {
-        if self.journal.fault().is_some() || self.journal.is_durable() {
+        let is_listed = self.journal.is_listed();
+        let has_settled = self.journal.fault().is_some() || self.journal.is_durable();
+        if has_settled {
             let result = self.fault();
             let asks = self.syncing.take();
             self.tasks.extend(asks.map(|asks| Task::Answer(asks, result)));
         }
         if self.journal.wants_increment() {
-            let is_listed = self.journal.is_listed();
             return self.give(Doing::BeginIncrement, Task::BeginIncrement { is_listed });
         }
         if self.undoing.is_some() {
             return self.give(Doing::UndoBase, Task::UndoBase);
         }
         self.start_rebuilds();
-        let is_listed = self.journal.is_listed();
-        let has_settled = self.journal.is_durable() || self.journal.fault().is_some();
         if self.closing.is_some() && (has_settled || !is_listed) {
             match is_listed {
                 true => self.end(self.fault()),

@@ -41,7 +41,7 @@ pub struct Report {
 }
 
 /// What is in one file.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct FileReport {
     /// The file.
     pub path: PathBuf,
@@ -161,21 +161,7 @@ impl Finding {
 
 impl FileReport {
     pub(super) fn new(path: &Path, length: u64) -> FileReport {
-        FileReport {
-            path: path.to_owned(),
-            length,
-            manifest: None,
-            dialect: None,
-            fields: Vec::new(),
-            libraries: Vec::new(),
-            modules: BTreeSet::new(),
-            databases: BTreeMap::new(),
-            commands: BTreeMap::new(),
-            transactions: 0,
-            findings: Vec::new(),
-            unnamed: 0,
-            worst: None,
-        }
+        FileReport { path: path.to_owned(), length, ..FileReport::default() }
     }
 
     pub(super) fn note(&mut self, finding: Finding) {

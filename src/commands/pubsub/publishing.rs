@@ -16,7 +16,6 @@ const PATTERN: &[Arg] = &[Arg::pattern("pattern").optional()];
 pub(crate) const COMMANDS: &[Command] = &[
     Command {
         name: Name("publish"),
-        group: Group::PubSub,
         since: "2.0.0",
         complexity: "O(N+M) where N is the number of receivers and M the number of patterns",
         summary: "Sends a message to all who listen to a channel.",
@@ -26,7 +25,7 @@ pub(crate) const COMMANDS: &[Command] = &[
         run: Run::PubSub(|call, session, register, reply| {
             send(call, session, register, reply, false)
         }),
-        ..Command::BASE
+        ..BASE
     },
     Command {
         name: Name("pubsub"),
@@ -38,17 +37,15 @@ pub(crate) const COMMANDS: &[Command] = &[
         subcommands: &[
             Command {
                 name: Name("pubsub|channels"),
-                group: Group::PubSub,
                 since: "2.8.0",
                 complexity: "O(N) where N is the number of channels",
                 summary: "Names the channels that somebody listens to.",
                 arity: Arity::AtLeast(2),
-                flags: OF_PUBSUB,
                 args: PATTERN,
                 run: Run::PubSub(|call, _, register, reply| {
                     names(call, register, reply, Kind::Channel)
                 }),
-                ..Command::BASE
+                ..BASE
             },
             Command {
                 name: Name("pubsub|help"),
@@ -59,62 +56,53 @@ pub(crate) const COMMANDS: &[Command] = &[
             },
             Command {
                 name: Name("pubsub|numpat"),
-                group: Group::PubSub,
                 since: "2.8.0",
                 summary: "Counts the patterns by which somebody listens.",
                 arity: Arity::Exactly(2),
-                flags: OF_PUBSUB,
                 run: Run::PubSub(numpat),
-                ..Command::BASE
+                ..BASE
             },
             Command {
                 name: Name("pubsub|numsub"),
-                group: Group::PubSub,
                 since: "2.8.0",
                 complexity: "O(N) where N is the number of channels that are named",
                 summary: "Counts the clients that listen to channels.",
                 arity: Arity::AtLeast(2),
-                flags: OF_PUBSUB,
                 args: &[Arg::string("channel").optional().multiple()],
                 run: Run::PubSub(|call, _, register, reply| {
                     counts(call, register, reply, Kind::Channel)
                 }),
-                ..Command::BASE
+                ..BASE
             },
             Command {
                 name: Name("pubsub|shardchannels"),
-                group: Group::PubSub,
                 since: "7.0.0",
                 complexity: "O(N) where N is the number of channels of shards",
                 summary: "Names the channels of shards that somebody listens to.",
                 arity: Arity::AtLeast(2),
-                flags: OF_PUBSUB,
                 args: PATTERN,
                 run: Run::PubSub(|call, _, register, reply| {
                     names(call, register, reply, Kind::Shard)
                 }),
-                ..Command::BASE
+                ..BASE
             },
             Command {
                 name: Name("pubsub|shardnumsub"),
-                group: Group::PubSub,
                 since: "7.0.0",
                 complexity: "O(N) where N is the number of channels that are named",
                 summary: "Counts the clients that listen to channels of shards.",
                 arity: Arity::AtLeast(2),
-                flags: OF_PUBSUB,
                 args: &[Arg::string("shardchannel").optional().multiple()],
                 run: Run::PubSub(|call, _, register, reply| {
                     counts(call, register, reply, Kind::Shard)
                 }),
-                ..Command::BASE
+                ..BASE
             },
         ],
         ..Command::BASE
     },
     Command {
         name: Name("spublish"),
-        group: Group::PubSub,
         since: "7.0.0",
         complexity: "O(N) where N is the number of receivers",
         summary: "Sends a message to all who listen to a channel of a shard.",
@@ -125,9 +113,11 @@ pub(crate) const COMMANDS: &[Command] = &[
         run: Run::PubSub(|call, session, register, reply| {
             send(call, session, register, reply, true)
         }),
-        ..Command::BASE
+        ..BASE
     },
 ];
+
+const BASE: Command = Command { group: Group::PubSub, flags: OF_PUBSUB, ..Command::BASE };
 
 const HELP: &[(&str, &str)] = &[
     (
