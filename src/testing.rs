@@ -20,14 +20,13 @@ use crate::batch::{Batch, Home};
 use crate::hook::{Gate, Listener, Sink};
 use crate::resp::inline::Words;
 use crate::resp::{Decoder, Frames, Limits, encode};
-use crate::route::Map;
 use crate::session::{Peer, Session};
 use crate::settings::Settings;
 use crate::shard::letter::Letter;
 use crate::shard::replay::Records;
 use crate::shard::{Parts, SLICE_NS, Shard, Ticks};
 
-pub(crate) use several::{Nowhere, Shards};
+pub(crate) use several::Shards;
 
 /// What the clock of a new store shows.
 pub(crate) const START: Millis = Millis(1_700_000_000_000);
@@ -126,17 +125,9 @@ impl Store {
         sinks: Vec<Box<dyn Sink>>,
         listeners: Vec<Box<dyn Listener>>,
     ) -> Store {
-        let mut shard = Shard::new(Parts {
-            id: 0,
-            map: Arc::new(Map::new(1)),
-            settings: Arc::new(settings),
-            hasher: Hasher::with_seeds([1, 2, 3, 4]),
-            seed: 7,
-            gates,
-            sinks,
-            listeners,
-            post: Arc::new(Nowhere),
-        });
+        let hasher = Hasher::with_seeds([1, 2, 3, 4]);
+        let alone = Parts::alone(Arc::new(settings), hasher, 7);
+        let mut shard = Shard::new(Parts { gates, sinks, listeners, ..alone });
         shard.effects().listen(true);
         shard.serve();
         Store { shard, session: Session::new(1, Peer::default(), START, true), now: START }

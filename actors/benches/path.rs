@@ -20,11 +20,9 @@ use troupe::base::hash::Hasher;
 use troupe::base::millis::Millis;
 use troupe::batch::{Batch, Home};
 use troupe::resp::{Decoder, Frames, Limits, Reply, encode};
-use troupe::route::Map;
 use troupe::session::{Peer, Session};
 use troupe::settings::{Renames, Settings};
 use troupe::shard::{Parts, Shard, Ticks};
-use troupe_actors::post::Post;
 
 /// Requests in one batch.
 const PIPELINE: usize = 16;
@@ -76,17 +74,8 @@ fn new_batch() -> Box<Batch> {
 
 /// A shard that owns every slot, with no layers around its commands.
 fn bare_shard() -> Shard {
-    let mut shard = Shard::new(Parts {
-        id: 0,
-        map: Arc::new(Map::new(1)),
-        settings: Arc::new(Settings::default()),
-        hasher: Hasher::with_seeds([1, 2, 3, 4]),
-        seed: 7,
-        gates: Vec::new(),
-        sinks: Vec::new(),
-        listeners: Vec::new(),
-        post: Arc::new(Post::new(1)),
-    });
+    let hasher = Hasher::with_seeds([1, 2, 3, 4]);
+    let mut shard = Shard::new(Parts::alone(Arc::new(Settings::default()), hasher, 7));
     shard.serve();
     shard
 }

@@ -1,12 +1,13 @@
-//! Files that are loaded while the shards go on: by a shard apart, which nobody else knows.
+//! Files that are loaded by a shard apart, which nobody else knows.
 
-use std::collections::VecDeque;
+use std::sync::Arc;
 
-use crate::aof::load::{Read, Reader};
+use crate::aof::load::Reader;
 use crate::aof::loader::{LeftOut, LoadError, Loader, Step};
+use crate::base::hash::Hasher;
 use crate::base::millis::Millis;
 use crate::keyspace::contents::Contents;
-use crate::settings::Renames;
+use crate::settings::Settings;
 use crate::shard::{Parts, Shard};
 
 /// What was loaded.
@@ -14,35 +15,44 @@ use crate::shard::{Parts, Shard};
 pub struct Apart {
     /// The keys.
     pub contents: Contents,
-    /// What was read, in figures, and what is for no shard.
-    pub read: Read,
     /// Keys that had no elements, and were left out.
     pub empty_keys: u64,
     /// Those of them that the log names.
     pub left_out: Vec<LeftOut>,
 }
 
-/// Loads files at `now` into a shard of these parts, which has all slots. Its calls block.
+/// Loads all that is to be read, at `now`, into a shard with these settings. `reached` hears after
+/// each read how many bytes were read in all. Its calls block.
 ///
 /// # Errors
 /// See [`LoadError`].
-pub fn load(parts: Parts, mut reader: Reader, now: Millis) -> Result<Apart, LoadError> {
-    let mut loader = Loader::of_all(parts.map.clone(), Renames::default(), false);
-    let mut shard = Shard::new(parts);
-    let (mut answers, mut left_out) = (VecDeque::new(), Vec::new());
+pub fn load(
+    settings: Arc<Settings>,
+    hasher: Hasher,
+    reader: &mut Reader,
+    now: Millis,
+    reached: &mut dyn FnMut(u64),
+) -> Result<Apart, LoadError> {
+    let parts = Parts::alone(settings.clone(), hasher, 0);
+    let mut loader = Loader::of_all(parts.map.clone(), settings.rename_command.clone(), false);
+    let (mut shard, mut left_out) = (Shard::new(parts), Vec::new());
     loop {
         match loader.next_step() {
-            Step::Read => match reader.next_block()? {
-                Some(block) => loader.take(block),
-                None => loader.end(),
-            },
-            Step::Apply { parcel, .. } => answers.push_back(shard.load(&parcel, now)),
-            Step::Wait(number) => left_out.extend(loader.applied(number, answers.pop_front())?),
-            // There is no other shard.
-            Step::Bring { .. } => return Err(LoadError::Gone),
+            Step::Read => {
+                match reader.next_block()? {
+                    Some(block) => loader.take(block),
+                    None => loader.end(),
+                }
+                reached(reader.position());
+            }
+            Step::Apply { shard: to, parcel } => {
+                left_out.extend(loader.applied(to, Some(shard.load(&parcel, now)))?);
+            }
+            // It answers at once, and there is no other.
+            Step::Wait(_) | Step::Bring { .. } => return Err(LoadError::Gone),
             Step::Done => break,
         }
     }
     let contents = shard.into_contents();
-    Ok(Apart { contents, read: reader.end(), empty_keys: loader.empty_keys(), left_out })
+    Ok(Apart { contents, empty_keys: loader.empty_keys(), left_out })
 }

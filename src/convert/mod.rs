@@ -16,23 +16,20 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use crate::aof::apart;
 use crate::aof::directory::{Listed, Role, all_listed, read_manifest};
 use crate::aof::error::AofError;
 use crate::aof::find::{self, Found};
 use crate::aof::load::{Content, Reader};
-use crate::aof::loader::{LoadError, Loader, Step};
+use crate::aof::loader::LoadError;
 use crate::base::hash::Hasher;
 use crate::base::millis::Millis;
 use crate::convert::output::Output;
 use crate::filesystem::FileSystem;
 use crate::keyspace::entry::Entry;
-use crate::lending::{GivenBack, Post};
-use crate::pubsub::{Farewell, News};
 use crate::rdb::{Dialect, Fault, Forms, Rules, without_place};
-use crate::route::{Map, ShardId};
 use crate::settings::Settings;
 use crate::shard::load::KeyFault;
-use crate::shard::{Parts, Shard};
 use crate::snapshot::file::FileFault;
 
 /// What files are made into.
@@ -82,7 +79,7 @@ pub enum ConvertError {
     Files(#[from] AofError),
     /// A journal cannot be loaded.
     #[error(transparent)]
-    Load(#[from] LoadError),
+    Load(LoadError),
     /// The file cannot be written.
     #[error(transparent)]
     Written(#[from] FileFault),
@@ -125,6 +122,15 @@ pub enum ConvertError {
         "there are libraries of functions, for which {0} has no place: versions from 10 on have"
     )]
     NoFunctions(Dialect),
+}
+
+impl From<LoadError> for ConvertError {
+    fn from(error: LoadError) -> ConvertError {
+        match error {
+            LoadError::Files(error) => ConvertError::Files(error),
+            error => ConvertError::Load(error),
+        }
+    }
 }
 
 /// Hears how many bytes of all that is read were read, and how many there are.
@@ -215,17 +221,6 @@ fn sources(system: &dyn FileSystem, path: &Path) -> Result<Vec<Listed>, ConvertE
     Ok(all_listed(system, manifest, &lists)?)
 }
 
-/// Nothing is lent where there is one shard, and nobody subscribes where there is no client.
-struct NoPost;
-
-impl Farewell for NoPost {
-    fn farewell(&self, _to: ShardId, _news: Arc<News>) {}
-}
-
-impl Post for NoPost {
-    fn post(&self, _to: ShardId, _given_back: GivenBack) {}
-}
-
 /// From what is read to what is written.
 struct Converter {
     reader: Reader,
@@ -268,50 +263,14 @@ impl Converter {
         now: Millis,
         reached: &mut dyn FnMut(u64),
     ) -> Result<(), ConvertError> {
-        let shard = self.load(now, reached)?;
+        let (settings, hasher) = (self.settings.clone(), self.hasher.clone());
+        let loaded = apart::load(settings, hasher, &mut self.reader, now, reached)?;
+        self.done.empty = loaded.empty_keys;
         self.write_functions()?;
-        for db in shard.keyspace().databases() {
-            for table in shard.keyspace().tables(db) {
-                table.iter().try_for_each(|entry| self.write(db, entry))?;
-            }
+        for (db, table) in loaded.contents.tables() {
+            table.iter().try_for_each(|entry| self.write(db, entry))?;
         }
         Ok(())
-    }
-
-    fn load(&mut self, now: Millis, reached: &mut dyn FnMut(u64)) -> Result<Shard, ConvertError> {
-        let map = Arc::new(Map::new(1));
-        let mut shard = Shard::new(Parts {
-            id: 0,
-            map: map.clone(),
-            settings: self.settings.clone(),
-            hasher: self.hasher.clone(),
-            seed: 0,
-            gates: Vec::new(),
-            sinks: Vec::new(),
-            listeners: Vec::new(),
-            post: Arc::new(NoPost),
-        });
-        let mut loader = Loader::of_all(map, self.settings.rename_command.clone(), false);
-        loop {
-            match loader.next_step() {
-                Step::Read => {
-                    match self.reader.next_block()? {
-                        Some(block) => loader.take(block),
-                        None => loader.end(),
-                    }
-                    reached(self.reader.position());
-                }
-                // What is left out is counted.
-                Step::Apply { shard: to, parcel } => {
-                    drop(loader.applied(to, Some(shard.load(&parcel, now)))?);
-                }
-                // It answers at once, and there is no other.
-                Step::Wait(_) | Step::Bring { .. } => return Err(LoadError::Gone.into()),
-                Step::Done => break,
-            }
-        }
-        self.done.empty = loader.empty_keys();
-        Ok(shard)
     }
 
     fn write_functions(&mut self) -> Result<(), ConvertError> {

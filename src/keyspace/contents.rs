@@ -8,6 +8,7 @@ use std::fmt;
 use crate::keyspace::key::Key;
 use crate::keyspace::keys::Keys;
 use crate::keyspace::listener::Event;
+use crate::keyspace::slot::Table;
 use crate::keyspace::space::Slots;
 
 /// The keys of a data set that no shard has.
@@ -59,6 +60,13 @@ impl Contents {
     /// The keys of these slots.
     pub(crate) fn new(slots: Slots) -> Contents {
         Contents(slots)
+    }
+
+    /// The tables, each with its database, one database behind the other.
+    pub fn tables(&self) -> impl Iterator<Item = (u32, &Table)> {
+        let mut tables: Vec<_> = self.0.iter().flat_map(|(_, slot)| slot.tables()).collect();
+        tables.sort_by_key(|(db, _)| *db);
+        tables.into_iter()
     }
 }
 

@@ -101,7 +101,7 @@ impl Errand {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::Nowhere;
+    use crate::lending::Nowhere;
 
     #[test]
     fn stops_are_ascending_and_every_slot_is_taken_once() {

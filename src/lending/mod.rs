@@ -7,8 +7,10 @@
 pub mod errand;
 pub mod loan;
 
+use std::sync::Arc;
+
 use crate::keyspace::space::{Slots, Whole};
-use crate::pubsub::Farewell;
+use crate::pubsub::{Farewell, News};
 use crate::route::ShardId;
 
 /// The way to the shards for what has lost its own: a handle of the shell.
@@ -17,6 +19,18 @@ use crate::route::ShardId;
 pub trait Post: Farewell {
     /// Sends to a shard what is given back to it.
     fn post(&self, to: ShardId, given_back: GivenBack);
+}
+
+/// The post of a shard that is alone. Nothing is lent there.
+#[derive(Debug)]
+pub(crate) struct Nowhere;
+
+impl Farewell for Nowhere {
+    fn farewell(&self, _: ShardId, _: Arc<News>) {}
+}
+
+impl Post for Nowhere {
+    fn post(&self, _: ShardId, _: GivenBack) {}
 }
 
 /// What a loan has for a shard at its end.

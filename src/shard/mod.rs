@@ -157,8 +157,7 @@ use crate::keyspace::keys::{Figures, Tools};
 use crate::keyspace::listener::Listeners;
 use crate::keyspace::notices::{Classes, Notices};
 use crate::keyspace::space::Keyspace;
-use crate::lending::Post;
-use crate::lending::{Lent, Returned};
+use crate::lending::{Lent, Nowhere, Post, Returned};
 use crate::parked::Parked;
 use crate::pubsub::{Farewell, Kind, Register};
 use crate::question::Question;
@@ -209,6 +208,23 @@ pub struct Parts {
     pub sinks: Vec<Box<dyn Sink>>,
     /// What hears of every change, in order.
     pub listeners: Vec<Box<dyn Listener>>,
+impl Parts {
+    /// Those of a shard that is alone: it has all slots and no layers.
+    pub fn alone(settings: Arc<Settings>, hasher: Hasher, seed: u64) -> Parts {
+        Parts {
+            id: 0,
+            map: Arc::new(Map::new(1)),
+            settings,
+            hasher,
+            seed,
+            gates: Vec::new(),
+            sinks: Vec::new(),
+            listeners: Vec::new(),
+            post: Arc::new(Nowhere),
+        }
+    }
+}
+
     /// The way home for loans whose batch is lost.
     pub post: Arc<dyn Post>,
 }

@@ -122,9 +122,10 @@ mod tests {
 
     use super::*;
     use crate::keyspace::space::Keyspace;
+    use crate::lending::Nowhere;
     use crate::lending::errand::Errand;
     use crate::route::Map;
-    use crate::testing::{Nowhere, Store};
+    use crate::testing::Store;
 
     #[test]
     fn who_holds_nothing_is_overtaken_so_often_and_no_more() {

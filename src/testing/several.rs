@@ -65,18 +65,6 @@ impl Post for Posted {
     }
 }
 
-/// The post of a shard that is alone.
-#[derive(Debug)]
-pub(crate) struct Nowhere;
-
-impl Farewell for Nowhere {
-    fn farewell(&self, _: ShardId, _: Arc<News>) {}
-}
-
-impl Post for Nowhere {
-    fn post(&self, _: ShardId, _: GivenBack) {}
-}
-
 impl Shards {
     /// An empty store on this many shards.
     pub(crate) fn new(count: ShardId) -> Shards {

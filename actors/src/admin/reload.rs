@@ -11,7 +11,8 @@ use anyhow::Context as _;
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 use troupe::aof::apart::{self, Apart};
-use troupe::aof::load::{self, Reader};
+use troupe::aof::load::{self, Read, Reader};
+use troupe::aof::loader::LoadError;
 use troupe::base::hash::Hasher;
 use troupe::base::millis::Millis;
 use troupe::clients::Pause;
@@ -19,8 +20,6 @@ use troupe::commands::action::{PauseMode, Reload};
 use troupe::commands::error::CommandError;
 use troupe::keyspace::contents::Coming;
 use troupe::rdb::Rules;
-use troupe::route::Map;
-use troupe::shard::Parts;
 use troupe::shard::arrival::arrival;
 use troupe::shard::letter::Letter;
 
@@ -94,18 +93,18 @@ impl Admin {
 
     async fn load(&self, asked: Reload, hasher: Hasher) -> Result<(), CommandError> {
         let began = self.parts.clock.nanos();
-        let apart = self.load_apart(hasher).await.map_err(|why| not_loaded(&why))?;
+        let (apart, read) = self.load_apart(hasher).await.map_err(|why| not_loaded(&why))?;
         // One may have begun meanwhile.
         self.check_journal(asked)?;
-        self.bring(apart, asked).await.map_err(|why| not_loaded(&why))?;
+        self.bring(apart, read, asked).await.map_err(|why| not_loaded(&why))?;
         let seconds = (self.parts.clock.nanos() - began) as f64 / 1e9;
         info!("DB reloaded by DEBUG RELOAD: {seconds:.3} seconds");
         Ok(())
     }
 
     /// Brings what was loaded to all shards.
-    async fn bring(&self, apart: Apart, asked: Reload) -> anyhow::Result<()> {
-        let Apart { contents, read, empty_keys, left_out } = apart;
+    async fn bring(&self, apart: Apart, read: Read, asked: Reload) -> anyhow::Result<()> {
+        let Apart { contents, empty_keys, left_out } = apart;
         left_out.iter().for_each(|what| warn!("{what}"));
         for name in &read.modules {
             warn!("Data of the module type {name} are not kept: there are no modules");
@@ -128,26 +127,15 @@ impl Admin {
     }
 
     /// Loads the snapshot, on a thread of its own, for shards with this hasher.
-    async fn load_apart(&self, hasher: Hasher) -> anyhow::Result<Apart> {
+    async fn load_apart(&self, hasher: Hasher) -> anyhow::Result<(Apart, Read)> {
         let (settings, now) = (self.settings(), self.parts.clock.now());
         let path = settings.dir.join(&settings.dbfilename);
         let snapshot = load::find_snapshot(&Os, &path)?.context("there is none")?;
         let rules = Rules::of(&settings, Some(now));
-        let reader = Reader::new(Box::new(Os), vec![snapshot], None, rules);
-        let post = self.parts.post.clone();
-        let load = move || {
-            let parts = Parts {
-                id: 0,
-                map: Arc::new(Map::new(1)),
-                settings,
-                hasher,
-                seed: 0,
-                gates: Vec::new(),
-                sinks: Vec::new(),
-                listeners: Vec::new(),
-                post,
-            };
-            apart::load(parts, reader, now)
+        let mut reader = Reader::new(Box::new(Os), vec![snapshot], None, rules);
+        let load = move || -> Result<(Apart, Read), LoadError> {
+            let apart = apart::load(settings, hasher, &mut reader, now, &mut |_| ())?;
+            Ok((apart, reader.end()))
         };
         Ok(tokio::task::spawn_blocking(load).await??)
     }
