@@ -13,7 +13,7 @@ use bytes::Bytes;
 use crate::base::hash::Hasher;
 use crate::base::millis::Millis;
 use crate::commands::action::Action;
-use crate::commands::command::{Begin, Command, Find, KeySpec, Run};
+use crate::commands::command::{Begin, Command, Find, KeySpec, Name, Run};
 use crate::commands::error::CommandError;
 use crate::commands::positions;
 use crate::commands::registry::{Finder, Found};
@@ -53,6 +53,19 @@ pub(crate) struct Scattered {
     /// For each call that ran, where its reply ends.
     pub(crate) ends: Vec<usize>,
 }
+
+/// What happens where all slots stand in one keyspace, on behalf of no client.
+#[derive(Debug)]
+pub(crate) enum Everywhere {
+    /// A snapshot begins.
+    Moment(Moment),
+    /// Keys come.
+    Arrival(Box<Coming>),
+}
+
+/// What goes over all shards for that. No client can name it.
+static EVERYWHERE: Command =
+    Command { name: Name("everywhere"), run: Run::All(|_, _, _| Ok(())), ..Command::BASE };
 
 /// The requests of one read, on their way.
 #[derive(Debug)]
@@ -96,10 +109,8 @@ pub struct Batch {
     pub parked: Option<Arc<Parked>>,
     /// The place of the next call among those that wait, where it waited before.
     pub(crate) rank: Option<Rank>,
-    /// It is nobody's: it begins a snapshot.
-    pub(crate) moment: Option<Moment>,
-    /// It is nobody's: it brings keys.
-    pub(crate) coming: Option<Box<Coming>>,
+    /// It is nobody's, and does this where all slots are.
+    pub(crate) everywhere: Option<Everywhere>,
 }
 
 impl Batch {
@@ -128,15 +139,14 @@ impl Batch {
             exec: None,
             parked: None,
             rank: None,
-            moment: None,
-            coming: None,
+            everywhere: None,
         }
     }
 
-    /// The one call of a command that no client can name, taken up at `now`.
-    pub(crate) fn of_nobody(command: &'static Command, now: Millis) -> Box<Batch> {
+    /// A batch that goes over all shards for nobody, as FLUSHALL does for a client.
+    pub(crate) fn of_nobody(everywhere: Everywhere, now: Millis) -> Box<Batch> {
         let mut request = Vec::new();
-        encode::command(&mut request, &[command.name.as_str().as_bytes()]);
+        encode::command(&mut request, &[EVERYWHERE.name.as_str().as_bytes()]);
         let mut frames = Frames::default();
         let decoded = Decoder::default().decode(&request, &Limits::default(), &mut frames);
         decoded.expect("this is a request");
@@ -146,7 +156,8 @@ impl Batch {
         batch.now = now;
         batch.input = Bytes::from(request);
         batch.frames = frames;
-        batch.routed.push(Routed { command: Some(command), key: None });
+        batch.routed.push(Routed { command: Some(&EVERYWHERE), key: None });
+        batch.everywhere = Some(everywhere);
         Box::new(batch)
     }
 
@@ -275,7 +286,7 @@ impl Batch {
 
     /// True where it is no client's.
     pub(crate) fn is_nobodys(&self) -> bool {
-        self.moment.is_some() || self.coming.is_some()
+        self.everywhere.is_some()
     }
 
     /// True when every request was answered.

@@ -8,28 +8,19 @@
 //! the journal says.
 
 use crate::base::millis::Millis;
-use crate::base::slot::SLOTS;
-use crate::batch::Batch;
-use crate::commands::command::{Command, Name, Run};
-use crate::hook::Phase;
+use crate::batch::{Batch, Everywhere};
 use crate::keyspace::contents::{Coming, StaysAway};
 use crate::keyspace::keys::Keys;
 use crate::shard::execute::Engine;
 use crate::shard::{Shard, Ticks};
 
-/// What goes over all shards. No client can name it.
-static ARRIVAL: Command =
-    Command { name: Name("arrival"), run: Run::All(|_, _, _| Ok(())), ..Command::BASE };
-
 /// A batch that brings keys; to be filed with any shard.
 pub fn arrival(coming: Coming, now: Millis) -> Box<Batch> {
-    let mut batch = Batch::of_nobody(&ARRIVAL, now);
-    batch.coming = Some(Box::new(coming));
-    batch
+    Batch::of_nobody(Everywhere::Arrival(Box::new(coming)), now)
 }
 
 impl Shard {
-    /// All slots stand in one keyspace: the keys come, and the slots go home.
+    /// All slots stand in one keyspace: the keys come.
     pub(super) fn take_arrival(
         &mut self,
         batch: &mut Batch,
@@ -39,24 +30,16 @@ impl Shard {
         let Coming { contents, present, told } = coming;
         // A snapshot would take new keys for those of its moment.
         self.fail_snapshot();
-        let Shard { engine, env, .. } = self;
-        let is_trusted = engine.phase == Phase::Serving;
-        let errand = batch.errand.as_mut().filter(|_| is_trusted);
-        let came = errand.map_or(Err(StaysAway::NotServing), |errand| {
-            let mut engine = errand.loan.install(engine);
-            if engine.space.slots_here() != usize::from(SLOTS) {
-                return Err(StaysAway::NotServing);
-            }
-            let Engine { space, tools, .. } = &mut *engine;
-            let mut keys = Keys::new(space, tools, 0, batch.now);
+        let now = batch.now;
+        let came = self.with_all_slots(batch, |engine, env| {
+            let Engine { space, tools, .. } = engine;
+            let mut keys = Keys::new(space, tools, 0, now);
             let came = keys.take_in(contents, present);
             keys.end();
-            engine.serve(env, batch.now, clock);
+            engine.serve(env, now, clock);
             came
         });
-        told(came);
-        self.turn_back(batch);
-        batch.next = batch.routed.len();
+        told(came.unwrap_or(Err(StaysAway::NotServing)));
     }
 }
 

@@ -5,12 +5,16 @@
 //! back by letter. Effects of the command leave before those letters, since a turn ends in that
 //! order: nobody can change a slot and be journaled ahead of the command that held it.
 
+use crate::base::slot::SLOTS;
+use crate::batch::Batch;
+use crate::hook::Phase;
 use crate::keyspace::space::Keyspace;
 use crate::lending::errand::{Errand, Need, Stop};
 use crate::lending::loan::Loan;
 use crate::route::{Map, ShardId};
-use crate::shard::Shard;
+use crate::shard::execute::Engine;
 use crate::shard::letter::Letter;
+use crate::shard::{Environment, Shard};
 
 /// True when everything that is needed from this shard is here.
 pub(super) fn is_met(need: &Need, space: &Keyspace, map: &Map, id: ShardId) -> bool {
@@ -31,6 +35,21 @@ impl Shard {
             Need::Whole => loan.take_whole(self.id, space, &self.env.hasher),
         }
         *at += 1;
+    }
+
+    /// Acts on the keyspace of all slots, which the batch has brought together. None where some are
+    /// missing, or what they hold cannot be trusted.
+    pub(super) fn with_all_slots<T>(
+        &mut self,
+        batch: &mut Batch,
+        act: impl FnOnce(&mut Engine, &Environment) -> T,
+    ) -> Option<T> {
+        let Shard { engine, env, .. } = self;
+        let is_trusted = engine.phase == Phase::Serving;
+        let errand = batch.errand.as_mut().filter(|_| is_trusted)?;
+        let mut engine = errand.loan.install(engine);
+        let has_all = engine.space.slots_here() == usize::from(SLOTS);
+        has_all.then(|| act(&mut engine, env))
     }
 
     /// Sends home what was lent: behind the effects of this turn.
@@ -62,7 +81,6 @@ mod tests {
 
     use super::*;
     use crate::base::slot;
-    use crate::hook::Phase;
     use crate::testing::Shards;
 
     const SHARDS: ShardId = 3;

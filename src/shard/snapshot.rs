@@ -32,9 +32,9 @@
 
 use crate::base::millis::Millis;
 use crate::base::slot::SLOTS;
-use crate::batch::Batch;
+use crate::batch::{Batch, Everywhere};
 use crate::commands::call::Call;
-use crate::commands::command::{Command, Name, Run};
+use crate::commands::command::Run;
 use crate::commands::recreate::Commands;
 use crate::data::table::Counts;
 use crate::hook::Phase;
@@ -57,10 +57,6 @@ const WALK_MAX: usize = 4 << 20;
 
 /// Bytes on their way to the file, of all shards, that commands may always have saved.
 const COPIES_FLOOR: usize = 32 << 20;
-
-/// What goes over all shards for the moment. No client can name it.
-static MOMENT: Command =
-    Command { name: Name("moment"), run: Run::All(|_, _, _| Ok(())), ..Command::BASE };
 
 /// What a shard has to tell of snapshots, in order.
 #[derive(Debug)]
@@ -140,9 +136,8 @@ impl Begun {
     }
 }
 
-/// The moment of a snapshot with this number that is a file of its own, by the settings:
-/// `used_memory` is in bytes, and each
-/// of the shards may save its part of the copies.
+/// The moment of a snapshot with this number that is a file of its own, by the settings. Each of
+/// the shards may save its part of the copies, which are a share of `used_memory`, in bytes.
 pub fn moment_of(number: u32, settings: &Settings, used_memory: u64, shards: ShardId) -> Moment {
     let share = used_memory / 100 * u64::from(settings.snapshot_copies_max);
     let copies = usize::try_from(share).unwrap_or(usize::MAX).max(COPIES_FLOOR);
@@ -152,21 +147,14 @@ pub fn moment_of(number: u32, settings: &Settings, used_memory: u64, shards: Sha
 
 /// A batch that begins a snapshot; to be filed with any shard.
 pub fn moment(moment: Moment, now: Millis) -> Box<Batch> {
-    let mut batch = Batch::of_nobody(&MOMENT, now);
-    batch.moment = Some(moment);
-    batch
+    Batch::of_nobody(Everywhere::Moment(moment), now)
 }
 
 impl Shard {
-    /// All slots stand in one keyspace: the snapshot begins, and the slots go home behind the
-    /// letter that says so.
+    /// All slots stand in one keyspace: the snapshot begins. The slots go home behind the letter
+    /// that says so.
     pub(super) fn take_moment(&mut self, batch: &mut Batch, moment: Moment) {
-        let is_trusted = self.engine.phase == Phase::Serving;
-        let begun = batch.errand.as_mut().filter(|_| is_trusted).and_then(|errand| {
-            let engine = errand.loan.install(&mut self.engine);
-            let has_all = engine.space.slots_here() == usize::from(SLOTS);
-            has_all.then(|| Begun::of(moment, &engine.space))
-        });
+        let begun = self.with_all_slots(batch, |engine, _| Begun::of(moment, &engine.space));
         let is_begun = begun.is_some();
         let news = begun.map_or(News::NotBegun(moment.number), News::Begun);
         self.outbox.snapshots.push(news);
@@ -179,8 +167,6 @@ impl Shard {
                 self.effects().mark_moment(moment.number);
             }
         }
-        self.turn_back(batch);
-        batch.next = batch.routed.len();
     }
 
     /// A snapshot has begun, unless this shard knew that.

@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
 use crate::base::millis::Millis;
-use crate::batch::{Batch, Routed};
+use crate::batch::{Batch, Everywhere, Routed};
 use crate::commands::command::{Command, Run};
 use crate::hook::Phase;
 use crate::lending::Post;
@@ -105,12 +105,13 @@ impl Shard {
     /// Runs the next call, with the slots of its errand in place, and sends those home after it,
     /// whatever panics: their shards wait for them.
     fn call(&mut self, batch: &mut Batch, now: u64, clock: &mut dyn Ticks) -> u64 {
-        if let Some(moment) = batch.moment {
-            self.take_moment(batch, moment);
-            return clock.nanos();
-        }
-        if let Some(coming) = batch.coming.take() {
-            self.take_arrival(batch, *coming, clock);
+        if let Some(everywhere) = batch.everywhere.take() {
+            match everywhere {
+                Everywhere::Moment(moment) => self.take_moment(batch, moment),
+                Everywhere::Arrival(coming) => self.take_arrival(batch, *coming, clock),
+            }
+            self.turn_back(batch);
+            batch.next = batch.routed.len();
             return clock.nanos();
         }
         let Shard { engine, env, .. } = self;
