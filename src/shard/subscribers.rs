@@ -128,11 +128,13 @@ impl Shard {
         &self.engine.register
     }
 
-    /// What was published in this turn.
-    pub(super) fn take_published(&mut self) -> impl Iterator<Item = Push> {
-        self.engine.register.arrived_here();
-        let published = self.engine.register.take_published();
-        published.map(|(thread, message)| Push::Message { thread, message })
+    /// What was published in this turn leaves ahead of other pushes.
+    pub(super) fn push_published(&mut self) {
+        let Engine { register, pushes, .. } = &mut self.engine;
+        register.arrived_here();
+        let published = register.take_published();
+        let published = published.map(|(thread, message)| Push::Message { thread, message });
+        pushes.splice(..0, published).for_each(drop);
     }
 }
 

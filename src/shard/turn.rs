@@ -195,8 +195,10 @@ impl Shard {
                 Held::Served(served) => ready.served.push(served),
             }
         }
-        let published = self.take_published().collect::<Vec<_>>();
-        for push in published.into_iter().chain(self.engine.pushes.drain(..)) {
+        if self.engine.register.has_published() {
+            self.push_published();
+        }
+        for push in self.engine.pushes.drain(..) {
             match push.thread() {
                 _ if waits => held.push(Held::Push(push)),
                 thread if thread == self.id => ready.pushes.push(push),
