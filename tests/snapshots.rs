@@ -283,6 +283,19 @@ fn a_snapshot_comes_after_changes_and_at_the_end() {
     assert!(last.len() > first.len(), "the end saves what there is");
     server.restart_with(&Options::shards(2).with("save "));
     let mut client = server.client();
+/// A pause that a client has asked for ends in its time, though the server could not save and end.
+#[test]
+fn an_end_that_failed_leaves_a_pause_as_it_was() {
+    for shards in [1, 2] {
+        let server = options(shards).start();
+        let mut client = server.client();
+        fs::create_dir(server.path("dump.rdb")).unwrap();
+        assert!(client.line("CLIENT PAUSE 1000 WRITE").is_ok());
+        assert!(client.line("SHUTDOWN SAVE").error().is_some());
+        assert!(client.line("SET a 1").is_ok());
+    }
+}
+
     fs::remove_file(server.path("dump.rdb")).unwrap();
     client.send(&["SHUTDOWN", "SAVE"]).unwrap();
     assert!(server.wait_end(SOON).success());

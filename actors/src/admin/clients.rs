@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
+use troupe::base::millis::Millis;
 use troupe::clients::{self, MonitorClient, Pause, Row};
+use troupe::commands::action::PauseMode;
 use troupe::commands::error::CommandError;
 use troupe::commands::filter::Filter;
 use troupe::question::Question;
@@ -50,20 +52,37 @@ impl Admin {
         !self.ask_clients(ClientsQuestion::Unblock { id, with_error }).await.is_empty()
     }
 
+    /// CLIENT PAUSE and CLIENT UNPAUSE.
     pub(super) async fn client_pause(&self, asked: Option<Pause>) {
-        let pause = {
-            let mut pause = self.pause.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-            let now = self.parts.clock.now();
-            *pause = asked.map(|asked| Pause::after(*pause, asked, now));
-            *pause
-        };
-        self.tell_all(|| Letter::Pause(pause)).await;
+        let now = self.parts.clock.now();
+        self.set_pause(|pause| asked.map(|asked| Pause::after(pause, asked, now))).await;
     }
 
     /// The pause in force.
     pub(super) fn paused(&self) -> Option<Pause> {
         let pause = self.pause.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         pause.filter(|pause| pause.until > self.parts.clock.now())
+    }
+
+    /// Lets no write in until [`Admin::end_write_pause`]. Returns the pause that was in force.
+    pub(super) async fn pause_writes(&self) -> Option<Pause> {
+        let before = self.paused();
+        self.client_pause(Some(Pause { until: Millis::MAX, mode: PauseMode::Write })).await;
+        before
+    }
+
+    /// Ends what [`Admin::pause_writes`] began: what was in force before is in force again.
+    pub(super) async fn end_write_pause(&self, before: Option<Pause>) {
+        self.set_pause(|_| before).await;
+    }
+
+    async fn set_pause(&self, change: impl FnOnce(Option<Pause>) -> Option<Pause>) {
+        let pause = {
+            let mut pause = self.pause.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            *pause = change(*pause);
+            *pause
+        };
+        self.tell_all(|| Letter::Pause(pause)).await;
     }
 
     /// From now on this client sees every command.

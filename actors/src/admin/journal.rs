@@ -17,8 +17,6 @@ use troupe::aof::change::{Change, Event, Step};
 use troupe::aof::directory::Location;
 use troupe::aof::journal::JournalFigures;
 use troupe::base::millis::Millis;
-use troupe::clients::Pause;
-use troupe::commands::action::PauseMode;
 use troupe::commands::error::CommandError;
 use troupe::hook::Phase;
 use troupe::hook::answer::Answer;
@@ -210,10 +208,10 @@ impl Admin {
         settings: &Arc<Settings>,
         serve: impl FnOnce(),
     ) -> Result<(), ()> {
-        self.client_pause(Some(Pause { until: Millis::MAX, mode: PauseMode::Write })).await;
+        let before = self.pause_writes().await;
         serve();
         let begun = self.begin_journal(settings).await;
-        self.client_pause(None).await;
+        self.end_write_pause(before).await;
         begun
     }
 

@@ -14,9 +14,7 @@ use troupe::aof::apart::{self, Apart};
 use troupe::aof::load::{self, Read, Reader};
 use troupe::aof::loader::LoadError;
 use troupe::base::hash::Hasher;
-use troupe::base::millis::Millis;
-use troupe::clients::Pause;
-use troupe::commands::action::{PauseMode, Reload};
+use troupe::commands::action::Reload;
 use troupe::commands::error::CommandError;
 use troupe::keyspace::contents::Coming;
 use troupe::rdb::Rules;
@@ -24,7 +22,6 @@ use troupe::shard::arrival::arrival;
 use troupe::shard::letter::Letter;
 
 use super::Admin;
-use super::snapshots::EVERY;
 use crate::filesystem::Os;
 use crate::thread::Thread;
 
@@ -46,12 +43,9 @@ impl Admin {
         let (done, receiver) = oneshot::channel();
         let admin = self.clone();
         actix_rt::spawn(async move {
-            let before = admin.paused();
-            let pause = Pause { until: Millis::MAX, mode: PauseMode::Write };
-            admin.client_pause(Some(pause)).await;
+            let before = admin.pause_writes().await;
             let reloaded = admin.save_and_load(asked, hasher).await;
-            admin.client_pause(None).await;
-            admin.client_pause(before).await;
+            admin.end_write_pause(before).await;
             // Who asked may have gone meanwhile.
             let _ = done.send(reloaded);
         });
@@ -65,7 +59,7 @@ impl Admin {
     ) -> Result<(), CommandError> {
         self.check_journal(asked)?;
         if asked.saves {
-            self.save_for_reload().await?;
+            self.save_when_free().await.map_err(|()| NOT_SAVED)?;
         }
         self.hold_snapshots().await;
         let loaded = self.load(asked, hasher).await;
@@ -79,16 +73,6 @@ impl Admin {
             return Err(NOT_WITH_JOURNAL);
         }
         Ok(())
-    }
-
-    async fn save_for_reload(self: &Arc<Admin>) -> Result<(), CommandError> {
-        let ended = loop {
-            match self.begin_snapshot().await {
-                Ok(ended) => break ended,
-                Err(_) => tokio::time::sleep(EVERY).await,
-            }
-        };
-        if matches!(ended.await, Ok(Ok(_))) { Ok(()) } else { Err(NOT_SAVED) }
     }
 
     async fn load(&self, asked: Reload, hasher: Hasher) -> Result<(), CommandError> {

@@ -10,8 +10,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 use troupe::base::millis::Millis;
-use troupe::clients::Pause;
-use troupe::commands::action::{PauseMode, Save};
+use troupe::commands::action::Save;
 use troupe::commands::connection::login::REDIS_VERSION;
 use troupe::commands::error::CommandError;
 use troupe::hook::answer::Answer;
@@ -231,6 +230,20 @@ impl Admin {
         }
     }
 
+    /// Writes a snapshot, once nothing else is written.
+    ///
+    /// # Errors
+    /// When there is none; the log says why.
+    pub(super) async fn save_when_free(self: &Arc<Admin>) -> Result<(), ()> {
+        let ended = loop {
+            match self.begin_snapshot().await {
+                Ok(ended) => break ended,
+                Err(_) => tokio::time::sleep(EVERY).await,
+            }
+        };
+        if matches!(ended.await, Ok(Ok(_))) { Ok(()) } else { Err(()) }
+    }
+
     /// The moment of a snapshot that is a file of its own.
     pub(super) fn moment(&self, number: u32, settings: &Settings) -> Moment {
         let (used, shards) = (allocator::counters().allocated, self.parts.shards.len() as u16);
@@ -332,20 +345,13 @@ impl Admin {
     /// When there is none; the log says why.
     async fn save_at_end(self: &Arc<Admin>) -> Result<(), ()> {
         info!("Saving the final RDB snapshot before exiting.");
-        let before = self.paused();
-        self.client_pause(Some(Pause { until: Millis::MAX, mode: PauseMode::Write })).await;
+        let before = self.pause_writes().await;
         self.parts.snapshots.send(Mail::GiveUp(CANCELLED), true);
-        let ended = loop {
-            if let Ok(ended) = self.begin_snapshot().await {
-                break ended;
-            }
-            tokio::time::sleep(EVERY).await;
-        };
-        if matches!(ended.await, Ok(Ok(_))) {
-            return Ok(());
+        let saved = self.save_when_free().await;
+        if saved.is_err() {
+            self.end_write_pause(before).await;
         }
-        self.client_pause(before).await;
-        Err(())
+        saved
     }
 
     fn about(&self, settings: &Settings, now: Millis, moment: Moment) -> About {
