@@ -18,6 +18,7 @@ use crate::base::hash::Hasher;
 use crate::base::millis::Millis;
 use crate::batch::{Batch, Home};
 use crate::hook::{Gate, Listener, Sink};
+use crate::keyspace::effect::Run;
 use crate::resp::inline::Words;
 use crate::resp::{Decoder, Frames, Limits, encode};
 use crate::session::{Peer, Session};
@@ -193,8 +194,28 @@ impl Store {
     }
 }
 
+/// What was recorded, as the journal's reader gives it: without the brackets of groups.
+pub(crate) fn records_of(bytes: Vec<u8>, runs: &[Run]) -> Records {
+    let frames = decoded(&bytes);
+    let mut runs = runs.iter().peekable();
+    let mut records = Records::default();
+    for frame in &frames.frames {
+        let end = (frame.raw.start + frame.raw.len) as usize;
+        while runs.next_if(|run| run.end < end).is_some() {}
+        let args = frames.args_of(frame);
+        if [&b"MULTI"[..], b"EXEC"].contains(&args[0].of(&bytes)) {
+            continue;
+        }
+        records.spans.extend_from_slice(args);
+        let db = runs.peek().expect("every record is in a run").db;
+        records.ends.push((db, records.spans.len() as u32));
+    }
+    records.bytes = Bytes::from(bytes);
+    records
+}
+
 /// The requests in `bytes`, all of them.
-fn decoded(bytes: &[u8]) -> Frames {
+pub(crate) fn decoded(bytes: &[u8]) -> Frames {
     let limits =
         Limits { batch_bytes: usize::MAX, batch_commands: usize::MAX, ..Limits::default() };
     let mut frames = Frames::default();

@@ -117,22 +117,18 @@ mod call;
 mod execute;
 mod expire;
 mod gates;
-#[cfg(test)]
-mod held;
 mod lend;
 pub mod letter;
 pub mod load;
 pub mod placement;
 pub mod refusal;
-#[cfg(test)]
-mod regressions;
-#[cfg(test)]
-mod remake;
 pub mod replay;
 mod serve;
 mod sinks;
 pub mod snapshot;
 mod subscribers;
+#[cfg(test)]
+mod tests;
 mod transaction;
 pub mod turn;
 mod visit;
@@ -208,6 +204,10 @@ pub struct Parts {
     pub sinks: Vec<Box<dyn Sink>>,
     /// What hears of every change, in order.
     pub listeners: Vec<Box<dyn Listener>>,
+    /// The way home for loans whose batch is lost.
+    pub post: Arc<dyn Post>,
+}
+
 impl Parts {
     /// Those of a shard that is alone: it has all slots and no layers.
     pub fn alone(settings: Arc<Settings>, hasher: Hasher, seed: u64) -> Parts {
@@ -223,10 +223,6 @@ impl Parts {
             post: Arc::new(Nowhere),
         }
     }
-}
-
-    /// The way home for loans whose batch is lost.
-    pub post: Arc<dyn Post>,
 }
 
 /// One shard.

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use crate::base::hash::Hasher;
 use crate::base::millis::Millis;
 use crate::batch::{Batch, Home};
+use crate::keyspace::effect::Run;
 use crate::lending::{GivenBack, Post};
 use crate::parked::Served;
 use crate::pubsub::{Farewell, News};
@@ -21,7 +22,7 @@ use crate::settings::Settings;
 use crate::shard::letter::Letter;
 use crate::shard::replay::Records;
 use crate::shard::{Parts, Shard};
-use crate::testing::{START, Still, printed};
+use crate::testing::{START, Still, printed, records_of};
 
 /// Letters that one request may cause before the test gives up on it.
 const LETTERS_MAX: usize = 10_000;
@@ -195,29 +196,10 @@ impl Shards {
         let (mut bytes, mut runs) = (Vec::new(), Vec::new());
         for shard in &mut self.shards {
             let (more, more_runs) = shard.effects().take();
-            runs.extend(more_runs.iter().map(|run| (run.db, bytes.len() + run.end)));
+            runs.extend(more_runs.iter().map(|run| Run { end: bytes.len() + run.end, ..*run }));
             bytes.extend(more);
         }
-        let mut frames = Frames::default();
-        let limits =
-            Limits { batch_bytes: usize::MAX, batch_commands: usize::MAX, ..Limits::default() };
-        Decoder::default().decode(&bytes, &limits, &mut frames).expect("effects are requests");
-        let mut records = Records::default();
-        let mut end = 0;
-        for frame in &frames.frames {
-            let db =
-                runs.iter().find(|(_, end)| (frame.raw.start + frame.raw.len) as usize <= *end);
-            let args = frames.args_of(frame);
-            // The journal's reader takes these two away.
-            let is_bracket = [&b"MULTI"[..], b"EXEC"].contains(&args[0].of(&bytes));
-            if !is_bracket {
-                records.spans.extend_from_slice(args);
-                end += args.len() as u32;
-                records.ends.push((db.expect("every effect is in a run").0, end));
-            }
-        }
-        records.bytes = Bytes::from(bytes);
-        records
+        records_of(bytes, &runs)
     }
 
     /// Lets every shard apply its part of these records.

@@ -4,7 +4,8 @@
 use super::*;
 use crate::commands::recreate::Commands;
 use crate::keyspace::saving::{Form, Format, Point};
-use crate::resp::{Decoder, Frames, Limits, encode};
+use crate::resp::encode;
+use crate::testing::decoded;
 use crate::testing::writes::{LARGE, LARGE_KEYS, any_large_write, any_write, fill_large};
 
 /// What DEBUG DIGEST leaves out, with the questions: deadlines of elements, and the groups of
@@ -38,10 +39,7 @@ fn details(shards: &mut Shards, tag: &str) -> Vec<(String, String)> {
 
 /// Runs the commands of a base.
 fn make(copy: &mut Shards, base: &[u8]) {
-    let mut frames = Frames::default();
-    let limits =
-        Limits { batch_bytes: usize::MAX, batch_commands: usize::MAX, ..Limits::default() };
-    Decoder::default().decode(base, &limits, &mut frames).expect("these are commands");
+    let frames = decoded(base);
     for frame in &frames.frames {
         let words: Vec<&[u8]> = frames.args_of(frame).iter().map(|span| span.of(base)).collect();
         if words[0] == b"SELECT" {

@@ -1,39 +1,12 @@
 //! The value of every key made anew from the commands that make it, as if they came from a journal:
 //! where that loses something, it shows.
 
-use bytes::Bytes;
-
-use super::*;
 use crate::base::millis::Millis;
 use crate::commands::recreate;
 use crate::keyspace::entry::Entry;
 use crate::keyspace::slot::Slot;
-use crate::resp::{Decoder, Frames, Limits};
-use crate::shard::replay::Records;
-use crate::testing::Store;
-
-impl Records {
-    /// Effects as they stand in the journal.
-    fn of(effects: &mut Effects) -> Records {
-        let (bytes, runs) = effects.take();
-        let limits =
-            Limits { batch_bytes: usize::MAX, batch_commands: usize::MAX, ..Limits::default() };
-        let mut frames = Frames::default();
-        let decoded = Decoder::default().decode(&bytes, &limits, &mut frames);
-        decoded.expect("effects are requests");
-        let mut runs = runs.iter().peekable();
-        let mut records = Records::default();
-        for frame in &frames.frames {
-            let end = (frame.raw.start + frame.raw.len) as usize;
-            while runs.next_if(|run| run.end < end).is_some() {}
-            let db = runs.peek().map_or(0, |run| run.db);
-            records.spans.extend_from_slice(frames.args_of(frame));
-            records.ends.push((db, records.spans.len() as u32));
-        }
-        records.bytes = Bytes::from(bytes);
-        records
-    }
-}
+use crate::shard::*;
+use crate::testing::{Store, records_of};
 
 impl Shard {
     /// Makes the value of every key that is here anew.
@@ -53,7 +26,8 @@ impl Shard {
             }
             drop(slot);
             self.engine.space.put(number, Box::<Slot>::default());
-            let refused = self.replay(&Records::of(&mut effects), now);
+            let (bytes, runs) = effects.take();
+            let refused = self.replay(&records_of(bytes, &runs), now);
             assert!(refused.is_empty(), "what a value is recorded as can be loaded: {refused:?}");
         }
     }
