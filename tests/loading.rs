@@ -13,7 +13,7 @@ use crate::dump::{crc64, samples};
 use crate::foreign::contents::{Contents, differences};
 use crate::foreign::journal::{self, Author};
 use crate::snapshots::peer_with;
-use crate::support::client::{Client, encode};
+use crate::support::client::{Client, encode, info_field};
 use crate::support::oracle::Oracle;
 use crate::support::reply::words;
 use crate::support::server::{Options, Server};
@@ -54,15 +54,6 @@ fn assert_same(what: &str, wanted: &Contents, server: &Server) {
     let total = found.len();
     found.truncate(SHOWN);
     assert!(total == 0, "{what}:\n{}\n{total} differences", found.join("\n"));
-}
-
-fn info(client: &mut Client, field: &str) -> Option<String> {
-    value(&client.line("INFO persistence").text(), field).map(str::to_owned)
-}
-
-/// The value of a field of INFO.
-fn value<'a>(text: &'a str, field: &str) -> Option<&'a str> {
-    text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))
 }
 
 /// Makes keys in several databases, and what else a file may hold.
@@ -208,8 +199,8 @@ fn keys_that_have_expired_are_left_out_of_a_snapshot_and_kept_from_a_base() {
     let server = load(&Options::shards(2), &snapshot);
     let mut client = server.client();
     assert_eq!(client.line("KEYS *").printed(), "1) \"a\"");
-    assert_eq!(info(&mut client, "rdb_last_load_keys_loaded").as_deref(), Some("1"));
-    assert_eq!(info(&mut client, "rdb_last_load_keys_expired").as_deref(), Some("1"));
+    assert_eq!(client.info("rdb_last_load_keys_loaded"), "1");
+    assert_eq!(client.info("rdb_last_load_keys_expired"), "1");
     let log = server.log();
     let said = "Done loading RDB, keys loaded: 1, keys expired: 1, empty keys skipped: 1.";
     assert!(log.contains(said) && log.contains("key 's' of database 0"), "{log}");
@@ -298,12 +289,12 @@ fn clients_hear_that_the_data_set_is_loaded_and_how_far_it_is() {
     until("the data set is loaded", SOON * 3, || {
         let text = client.line("INFO persistence").text();
         let number =
-            |field| value(&text, field).map_or(0, |it| it.parse::<f64>().unwrap() as usize);
+            |field| info_field(&text, field).map_or(0, |it| it.parse::<f64>().unwrap() as usize);
         if number("loading") == 1 && number("loading_total_bytes") > 0 {
             assert_eq!(number("loading_total_bytes"), snapshot.len());
             assert!(number("loading_start_time") > 1_700_000_000, "{text}");
             assert!(number("loading_loaded_perc") <= 100, "{text}");
-            assert!(value(&text, "loading_eta_seconds").is_some(), "{text}");
+            assert!(info_field(&text, "loading_eta_seconds").is_some(), "{text}");
             seen.push(number("loading_loaded_bytes"));
         }
         let reply = client.line("GET key:00999999");
@@ -311,7 +302,8 @@ fn clients_hear_that_the_data_set_is_loaded_and_how_far_it_is() {
         reply.error().is_none()
     });
     assert!(seen.is_sorted() && seen.last() > Some(&0) && refused > 0, "{seen:?}, {refused}");
-    assert_eq!(info(&mut client, "loading").as_deref(), Some("0"));
-    assert_eq!(info(&mut client, "loading_total_bytes"), None);
+    assert_eq!(client.info("loading"), "0");
+    let text = client.line("INFO persistence").text();
+    assert_eq!(info_field(&text, "loading_total_bytes"), None);
     assert_eq!(client.line("DBSIZE").number(), Some(1_000_000));
 }

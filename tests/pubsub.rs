@@ -34,12 +34,6 @@ fn is_push(reply: &Reply) -> bool {
     matches!(reply, Reply::Push(_))
 }
 
-fn info(client: &mut Client, field: &str) -> u64 {
-    let info = client.line("INFO all").text();
-    let line = info.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
-    line.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {field}"))
-}
-
 #[test]
 fn a_message_counts_all_subscribers_from_their_confirmation_to_their_end() {
     for shards in SHARDS {
@@ -56,9 +50,9 @@ fn a_message_counts_all_subscribers_from_their_confirmation_to_their_end() {
                 assert_eq!(counted.members()[1], Reply::Integer(number));
             }
         }
-        assert_eq!(info(&mut publishers[0], "pubsub_clients"), 9);
-        assert_eq!(info(&mut publishers[0], "pubsub_channels"), 1);
-        assert_eq!(info(&mut publishers[0], "pubsub_patterns"), 1);
+        assert_eq!(publishers[0].info_number("pubsub_clients"), 9);
+        assert_eq!(publishers[0].info_number("pubsub_channels"), 1);
+        assert_eq!(publishers[0].info_number("pubsub_patterns"), 1);
         let list = publishers[0].line("CLIENT LIST TYPE pubsub").text();
         assert_eq!(list.lines().filter(|row| row.contains(" sub=1 psub=1 ssub=0 ")).count(), 9);
         assert!(list.lines().all(|row| row.contains(" flags=P ")), "{list}");
@@ -211,7 +205,7 @@ fn a_subscriber_that_does_not_read_is_cut_off_and_nobody_else() {
         assert!(count >= 40, "cut off after {count} messages of 100,000 bytes");
         let growth = server.rss_bytes().saturating_sub(before);
         assert!(growth < 128 << 20, "grew by {} MiB", growth >> 20);
-        let cut = info(&mut publisher, "client_output_buffer_limit_disconnections");
+        let cut = publisher.info_number("client_output_buffer_limit_disconnections");
         assert_eq!((cut, publish(&mut publisher, "c", "bye")), (1, 9));
         readers.iter_mut().for_each(|reader| assert_eq!(next(reader), "bye"));
         assert!(stalled.read_to_end().is_ok());

@@ -1,5 +1,6 @@
 //! Bugs that the server had, a test and its story each. Those that need letters in a certain order
-//! are in `src/shard/regressions.rs`; what a test of a promise would notice has none of its own.
+//! are in `src/shard/tests/regressions.rs`; what a test of a promise would notice has none of its
+//! own.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -74,7 +75,7 @@ fn deadlines_that_have_passed_are_counted_as_expired() {
         client.line(setup);
         client.line("CONFIG RESETSTAT");
         client.line(line);
-        ["expired_keys", "expired_fields"].map(|field| info(&mut client, field))
+        ["expired_keys", "expired_fields"].map(|field| client.info_number(field))
     };
     // As Valkey 9.1.2 counts.
     assert_eq!(counted("SET x 1", "EXPIRE x -1"), [1, 0]);
@@ -84,16 +85,10 @@ fn deadlines_that_have_passed_are_counted_as_expired() {
     assert_eq!(counted("HSET h f v", "HEXPIRE h 0 FIELDS 2 f g"), [0, 1]);
     assert_eq!(counted("HSET h f v", "HGETEX h EXAT 1 FIELDS 2 f g"), [0, 1]);
     assert_eq!(counted("HSET h f v", "HSETEX h EXAT 1 FIELDS 2 f x g x"), [0, 2]);
-    assert_eq!(info(&mut client, "rdb_changes_since_last_save"), 12);
+    assert_eq!(client.info_number("rdb_changes_since_last_save"), 12);
 }
 
 /// A number of INFO.
-fn info(client: &mut Client, field: &str) -> u64 {
-    let text = client.line("INFO everything").text();
-    let value = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
-    value.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("{field} in {text}"))
-}
-
 /// `lazyfreed_objects` was always 0.
 #[test]
 fn what_is_freed_bit_by_bit_is_counted() {
@@ -103,7 +98,7 @@ fn what_is_freed_bit_by_bit_is_counted() {
     let call = [vec!["RPUSH".to_owned(), "list".to_owned()], fields].concat();
     client.call(&call);
     client.line("UNLINK list");
-    until("it is freed", SOON, || info(&mut client, "lazyfreed_objects") == 1);
+    until("it is freed", SOON, || client.info_number("lazyfreed_objects") == 1);
 }
 
 /// `instantaneous_ops_per_sec` and its relatives, `total_reads_processed`,
@@ -115,10 +110,10 @@ fn traffic_and_the_peak_of_memory_are_told() {
     let mut client = server.client();
     until("commands a second are told", SOON, || {
         (0..100).for_each(|_| drop(client.line("PING")));
-        info(&mut client, "instantaneous_ops_per_sec") > 0
+        client.info_number("instantaneous_ops_per_sec") > 0
     });
-    let reads = info(&mut client, "total_reads_processed");
-    let writes = info(&mut client, "total_writes_processed");
+    let reads = client.info_number("total_reads_processed");
+    let writes = client.info_number("total_writes_processed");
     assert!(reads > 100 && writes > 100, "{reads} reads, {writes} writes");
     let rates = client.line("INFO stats").text();
     for field in ["instantaneous_input_kbps:0.00", "instantaneous_output_kbps:0.00"] {
@@ -127,19 +122,19 @@ fn traffic_and_the_peak_of_memory_are_told() {
     for _ in 0..3 {
         assert!(client.line("AUTH nobody secret").error().is_some());
     }
-    assert_eq!(info(&mut client, "acl_access_denied_auth"), 3);
-    let before = info(&mut client, "used_memory");
+    assert_eq!(client.info_number("acl_access_denied_auth"), 3);
+    let before = client.info_number("used_memory");
     until("a value is sampled that no INFO has seen", SOON, || {
         client.line("SETRANGE large 100000000 x");
         (0..100).for_each(|_| drop(client.line("PING")));
         client.line("DEL large");
-        assert!(info(&mut client, "used_memory") < before + 50_000_000);
-        info(&mut client, "used_memory_peak") > before + 90_000_000
+        assert!(client.info_number("used_memory") < before + 50_000_000);
+        client.info_number("used_memory_peak") > before + 90_000_000
     });
     client.line("CONFIG RESETSTAT");
-    assert!(info(&mut client, "total_reads_processed") <= 1);
-    assert_eq!(info(&mut client, "acl_access_denied_auth"), 3, "as Valkey 9.1.2 keeps it");
-    until("silence is told", SOON, || info(&mut client, "instantaneous_ops_per_sec") < 20);
+    assert!(client.info_number("total_reads_processed") <= 1);
+    assert_eq!(client.info_number("acl_access_denied_auth"), 3, "as Valkey 9.1.2 keeps it");
+    until("silence is told", SOON, || client.info_number("instantaneous_ops_per_sec") < 20);
 }
 
 /// `rustc_version` was not the compiler's but the oldest one that is enough, and had two numbers:

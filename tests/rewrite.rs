@@ -10,17 +10,11 @@ use crate::support::oracle;
 use crate::support::server::{Options, Server};
 use crate::support::wait::{SOON, until};
 
-fn info(client: &mut Client, field: &str) -> String {
-    let text = client.line("INFO persistence").text();
-    let line = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
-    line.unwrap_or_default().trim().to_owned()
-}
-
 fn rewrite(client: &mut Client) {
     let reply = client.line("BGREWRITEAOF").text();
     assert_eq!(reply, "Background append only file rewriting started");
-    until("it is written", SOON * 3, || info(client, "aof_rewrite_in_progress") == "0");
-    assert_eq!(info(client, "aof_last_bgrewrite_status"), "ok");
+    until("it is written", SOON * 3, || client.info("aof_rewrite_in_progress") == "0");
+    assert_eq!(client.info("aof_last_bgrewrite_status"), "ok");
 }
 
 fn manifest(server: &Server) -> String {
@@ -91,10 +85,10 @@ fn a_journal_that_has_grown_is_rewritten() {
     let value = "x".repeat(1_000);
     until("it is rewritten twice", SOON * 2, || {
         (0..100).for_each(|number| drop(client.line(&format!("SET key:{number} {value}"))));
-        info(&mut client, "aof_rewrites") == "2"
+        client.info("aof_rewrites") == "2"
     });
-    until("it is over", SOON, || info(&mut client, "aof_rewrite_in_progress") == "0");
-    let base: u64 = info(&mut client, "aof_base_size").parse().unwrap();
+    until("it is over", SOON, || client.info("aof_rewrite_in_progress") == "0");
+    let base: u64 = client.info("aof_base_size").parse().unwrap();
     assert!(base < 400_000, "{base} bytes for a hundred keys");
 }
 
@@ -109,7 +103,7 @@ fn without_a_journal_a_base_is_written_for_the_next_start() {
         let file = format!("file appendonly.aof.{number}.base.rdb seq {number} type b\n");
         assert_eq!(manifest(&server), file);
     }
-    assert_eq!(info(&mut client, "aof_enabled"), "0");
+    assert_eq!(client.info("aof_enabled"), "0");
     let before = digest(&server);
     server.kill();
     server.restart_with(&options.with("appendonly yes"));
@@ -133,7 +127,7 @@ fn a_snapshot_and_a_rewrite_do_not_get_in_the_way_of_each_other() {
         assert!(reply.contains(word), "{word} is not in {replies:?}");
     }
     until("both are written", SOON * 3, || {
-        info(&mut client, "rdb_saves") == "1" && info(&mut client, "rdb_bgsave_in_progress") == "0"
+        client.info("rdb_saves") == "1" && client.info("rdb_bgsave_in_progress") == "0"
     });
     let replies = client.pipeline(&[
         ["BGSAVE"].map(String::from).to_vec(),
@@ -142,8 +136,7 @@ fn a_snapshot_and_a_rewrite_do_not_get_in_the_way_of_each_other() {
     let replies: Vec<String> = replies.unwrap().iter().map(|it| format!("{it:?}")).collect();
     assert!(replies[1].contains("scheduled"), "{replies:?}");
     until("both are written", SOON * 3, || {
-        info(&mut client, "aof_rewrites") == "2"
-            && info(&mut client, "aof_rewrite_in_progress") == "0"
+        client.info("aof_rewrites") == "2" && client.info("aof_rewrite_in_progress") == "0"
     });
-    assert_eq!(info(&mut client, "aof_last_bgrewrite_status"), "ok");
+    assert_eq!(client.info("aof_last_bgrewrite_status"), "ok");
 }

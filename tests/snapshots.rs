@@ -16,15 +16,9 @@ fn options(shards: usize) -> Options {
     Options::shards(shards).debug().with("save ")
 }
 
-fn info(client: &mut Client, field: &str) -> String {
-    let text = client.line("INFO persistence").text();
-    let line = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
-    line.unwrap_or_default().trim().to_owned()
-}
-
 fn wait_saved(client: &mut Client) {
-    until("the snapshot is written", SOON * 6, || info(client, "rdb_bgsave_in_progress") == "0");
-    assert_eq!(info(client, "rdb_last_bgsave_status"), "ok");
+    until("the snapshot is written", SOON * 6, || client.info("rdb_bgsave_in_progress") == "0");
+    assert_eq!(client.info("rdb_last_bgsave_status"), "ok");
 }
 
 /// Keys of all types in three databases, small and large ones.
@@ -261,13 +255,13 @@ fn what_is_asked_of_snapshots_is_answered_as_by_valkey() {
     until("it is cancelled", SOON, || said("BGSAVE CANCEL") == none);
     assert!(!server.path("dump.rdb").exists(), "nothing is left of it");
     let mut client = server.client();
-    assert_eq!(info(&mut client, "rdb_last_bgsave_status"), "ok");
-    assert_ne!(info(&mut client, "rdb_changes_since_last_save"), "0");
+    assert_eq!(client.info("rdb_last_bgsave_status"), "ok");
+    assert_ne!(client.info("rdb_changes_since_last_save"), "0");
     assert!(client.line("SAVE").is_ok());
-    assert_eq!(info(&mut client, "rdb_changes_since_last_save"), "0");
-    assert_eq!(info(&mut client, "rdb_saves"), "1");
+    assert_eq!(client.info("rdb_changes_since_last_save"), "0");
+    assert_eq!(client.info("rdb_saves"), "1");
     let last = client.line("LASTSAVE").number().unwrap();
-    assert_eq!(last.to_string(), info(&mut client, "rdb_last_save_time"));
+    assert_eq!(last.to_string(), client.info("rdb_last_save_time"));
 }
 
 #[test]
@@ -275,7 +269,7 @@ fn a_snapshot_comes_after_changes_and_at_the_end() {
     let mut server = Options::shards(2).with("save 1 3").start();
     let mut client = server.client();
     client.line("MSET a 1 b 2 c 3");
-    until("it is saved", SOON * 2, || info(&mut client, "rdb_saves") == "1");
+    until("it is saved", SOON * 2, || client.info("rdb_saves") == "1");
     let first = fs::read(server.path("dump.rdb")).unwrap();
     client.line("SET last 1");
     server.stop();
@@ -283,6 +277,12 @@ fn a_snapshot_comes_after_changes_and_at_the_end() {
     assert!(last.len() > first.len(), "the end saves what there is");
     server.restart_with(&Options::shards(2).with("save "));
     let mut client = server.client();
+    fs::remove_file(server.path("dump.rdb")).unwrap();
+    client.send(&["SHUTDOWN", "SAVE"]).unwrap();
+    assert!(server.wait_end(SOON).success());
+    assert!(server.path("dump.rdb").exists());
+}
+
 /// A pause that a client has asked for ends in its time, though the server could not save and end.
 #[test]
 fn an_end_that_failed_leaves_a_pause_as_it_was() {
@@ -296,12 +296,6 @@ fn an_end_that_failed_leaves_a_pause_as_it_was() {
     }
 }
 
-    fs::remove_file(server.path("dump.rdb")).unwrap();
-    client.send(&["SHUTDOWN", "SAVE"]).unwrap();
-    assert!(server.wait_end(SOON).success());
-    assert!(server.path("dump.rdb").exists());
-}
-
 /// No file can take the place of a folder.
 #[test]
 fn writes_are_refused_after_a_failure() {
@@ -310,7 +304,7 @@ fn writes_are_refused_after_a_failure() {
     client.line("SET a 1");
     fs::create_dir(server.path("dump.rdb")).unwrap();
     assert!(client.line("SAVE").error().is_some());
-    assert_eq!(info(&mut client, "rdb_last_bgsave_status"), "err");
+    assert_eq!(client.info("rdb_last_bgsave_status"), "err");
     assert!(client.line("SET a 2").is_ok(), "nothing is to be saved now and then");
     assert!(client.call(&["CONFIG", "SET", "save", "3600 1000000"]).is_ok());
     let refused = client.line("SET a 3");
@@ -336,11 +330,11 @@ fn a_panic_costs_one_snapshot() {
         client.line("DEBUG POPULATE 200000 key 100");
         assert_eq!(client.line("BGSAVE").text(), "Background saving started");
         client.line(&format!("DEBUG {panic}"));
-        until("it has failed", SOON * 6, || info(&mut client, "rdb_last_bgsave_status") == "err");
+        until("it has failed", SOON * 6, || client.info("rdb_last_bgsave_status") == "err");
         until("shards serve again", SOON, || client.line("DBSIZE").number().is_some());
         assert!(!server.path("dump.rdb").exists(), "{panic}");
         assert!(client.line("SAVE").is_ok(), "{panic}");
-        assert_eq!(info(&mut client, "rdb_last_bgsave_status"), "ok");
+        assert_eq!(client.info("rdb_last_bgsave_status"), "ok");
         fs::remove_file(server.path("dump.rdb")).unwrap();
     }
 }

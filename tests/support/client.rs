@@ -198,6 +198,18 @@ impl Client {
         self.call(&words)
     }
 
+    /// The value of a field of INFO; panics when it is not there.
+    pub fn info(&mut self, field: &str) -> String {
+        let text = self.line("INFO everything").text();
+        info_field(&text, field).unwrap_or_else(|| panic!("no {field} in {text}")).to_owned()
+    }
+
+    /// The same of a number.
+    pub fn info_number(&mut self, field: &str) -> u64 {
+        let value = self.info(field);
+        value.parse().unwrap_or_else(|_| panic!("{field} is {value}"))
+    }
+
     /// All commands in one write, then all replies.
     pub fn pipeline<A: AsRef<[u8]>>(&mut self, commands: &[Vec<A>]) -> io::Result<Vec<Reply>> {
         let mut bytes = Vec::new();
@@ -217,6 +229,11 @@ impl Client {
             Ok(_) => Ok(rest),
         }
     }
+}
+
+/// The value of a field in the text of INFO, if it is there.
+pub fn info_field<'a>(text: &'a str, field: &str) -> Option<&'a str> {
+    text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))
 }
 
 /// A command for a message: words with blanks between, long ones cut.
