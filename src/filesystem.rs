@@ -7,7 +7,7 @@
 use std::ffi::OsString;
 use std::fmt::Debug;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The calls on names. Every error is the system's.
 pub trait FileSystem: Debug + Send {
@@ -42,4 +42,15 @@ pub trait OpenFile: Debug + Send {
     fn cut(&mut self, length: u64) -> io::Result<()>;
     /// Its length in bytes.
     fn length(&self) -> io::Result<u64>;
+}
+
+/// Where a file goes that is written beside its place, and put there when it is whole.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The directory.
+    pub directory: PathBuf,
+    /// The name of the file in it.
+    pub name: String,
+    /// What names of files begin with that are there for a while; of no other process.
+    pub temporary: String,
 }

@@ -29,10 +29,9 @@ use crate::aof::increment::Increment;
 use crate::aof::journal::Sizes;
 use crate::aof::load::first_bytes;
 use crate::aof::manifest::{self, MANIFEST_BYTES_MAX, Manifest};
-use crate::filesystem::FileSystem;
+use crate::filesystem::{FileSystem, Place};
 use crate::rdb;
 use crate::settings::Settings;
-use crate::snapshot::file::Place;
 
 /// Where the journal lives: the three settings of that name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,8 +59,8 @@ impl Location {
         self.dir.join(&self.appenddirname)
     }
 
-    /// Where in it a new base is written that is not listed yet. No start takes notice of it, nor of
-    /// what is there for a while: all of its names begin as that of the base.
+    /// Where in it a new base is written that is not listed yet. No start takes notice of it, nor
+    /// of what is there for a while: all of its names begin as that of the base.
     pub fn new_base(&self) -> Place {
         let name = new_base(&self.appendfilename);
         Place { directory: self.folder(), temporary: format!("{name}.part"), name }

@@ -13,14 +13,14 @@ use crate::commands::connection::login::REDIS_VERSION;
 use crate::commands::recreate::Commands;
 use crate::convert::{ConvertError, Target, Wish};
 use crate::data::Collection as _;
-use crate::filesystem::FileSystem;
+use crate::filesystem::{FileSystem, Place};
 use crate::keyspace::entry::Entry;
 use crate::keyspace::object::Object;
 use crate::keyspace::saving::{Format, Pieces};
 use crate::rdb::{Dialect, Records, put_function};
 use crate::resp::encode;
 use crate::shard::snapshot::Begun;
-use crate::snapshot::file::{About, Place, SnapshotFile};
+use crate::snapshot::file::{About, SnapshotFile};
 
 /// Bytes that are written at a time, or those of one key where they are more.
 const BUFFER: usize = 256 * 1024;

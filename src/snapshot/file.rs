@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use crate::filesystem::{FileSystem, OpenFile};
+use crate::filesystem::{FileSystem, OpenFile, Place};
 use crate::keyspace::saving::{Chunk, Pieces};
 use crate::rdb::{Checksum, Dialect, head, put_aux, put_end, put_function, put_sizes};
 use crate::shard::snapshot::Begun;
@@ -32,17 +32,6 @@ const SYNC_EVERY: u64 = 4 << 20;
 
 /// Bytes that are read at a time.
 const BLOCK: usize = 64 * 1024;
-
-/// Where a snapshot goes.
-#[derive(Clone, Debug)]
-pub struct Place {
-    /// The directory.
-    pub directory: PathBuf,
-    /// The name of the file in it.
-    pub name: String,
-    /// What names of files begin with that are there for a while; of no other process.
-    pub temporary: String,
-}
 
 /// What a file says of itself.
 #[derive(Clone, Debug)]

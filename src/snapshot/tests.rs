@@ -4,12 +4,13 @@ use std::path::Path;
 
 use super::*;
 use crate::aof::disk::{Disk, Plan};
+use crate::filesystem::Place;
 use crate::keyspace::saving::Pieces;
 use crate::rdb::{Checksum, Decoder, Dialect, Record};
 use crate::settings::Settings;
 use crate::shard::SLICE_NS;
 use crate::shard::snapshot::{Begun, moment, moment_of};
-use crate::snapshot::file::{About, Place};
+use crate::snapshot::file::About;
 use crate::testing::{Shards, Stepping};
 
 const DIRECTORY: &str = "/data";

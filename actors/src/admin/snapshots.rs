@@ -13,6 +13,7 @@ use troupe::base::millis::Millis;
 use troupe::commands::action::Save;
 use troupe::commands::connection::login::REDIS_VERSION;
 use troupe::commands::error::CommandError;
+use troupe::filesystem::Place;
 use troupe::hook::answer::Answer;
 use troupe::keyspace::saving::{Form, Moment};
 use troupe::question::{Detail, Question};
@@ -21,7 +22,7 @@ use troupe::resp::Reply;
 use troupe::settings::Settings;
 use troupe::shard::letter::Letter;
 use troupe::shard::snapshot;
-use troupe::snapshot::file::{About, Place, SnapshotFile};
+use troupe::snapshot::file::{About, SnapshotFile};
 use troupe::snapshot::{Outcome, Snapshot};
 use troupe::stats::facts::SnapshotFacts;
 

@@ -10,8 +10,7 @@ use super::{Directory, Increments, Location};
 use crate::aof::disk::{Disk, Plan};
 use crate::aof::increment::Increment;
 use crate::aof::storage::Storage;
-use crate::filesystem::FileSystem as _;
-use crate::snapshot::file::Place;
+use crate::filesystem::{FileSystem as _, Place};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
