@@ -17,6 +17,22 @@ pub struct Home {
     pub connection: u32,
 }
 
+impl Home {
+    /// As bytes, for an answer between threads.
+    pub fn to_bytes(self) -> Vec<u8> {
+        [&self.thread.to_be_bytes()[..], &self.connection.to_be_bytes()].concat()
+    }
+
+    /// From such bytes.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Home> {
+        let (thread, connection) = bytes.split_at_checked(2)?;
+        Some(Home {
+            thread: u16::from_be_bytes(thread.try_into().ok()?),
+            connection: u32::from_be_bytes(connection.try_into().ok()?),
+        })
+    }
+}
+
 /// The number of a shard, from 0.
 pub type ShardId = u16;
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::base::millis::Millis;
 use crate::commands::command::Command;
 use crate::keyspace::watched::Watches;
-use crate::pubsub::Subscribed;
+use crate::pubsub::{Kind, Message, Subscribed, Told, Tracking};
 use crate::route::Home;
 use crate::transaction::Transaction;
 
@@ -60,6 +60,8 @@ pub struct Session {
     pub watches: Watches,
     /// What it subscribes to.
     pub subscribed: Subscribed,
+    /// How keys are tracked for it.
+    pub tracking: Option<Box<Tracking>>,
 }
 
 /// Both ends of a connection.
@@ -133,6 +135,7 @@ impl Session {
             transaction: None,
             watches: Watches::default(),
             subscribed: Subscribed::default(),
+            tracking: None,
         }
     }
 
@@ -140,6 +143,28 @@ impl Session {
     #[inline]
     pub fn only_subscribes(&self) -> bool {
         !self.resp3 && !self.subscribed.is_empty()
+    }
+
+    /// Who gets a message about keys that is for this client.
+    pub fn told(&self, message: &Message) -> Told {
+        let Some(tracking) = &self.tracking else { return Told::Nobody };
+        let prefix = message.channel();
+        match message.kind() == Kind::Prefix && !self.subscribed.has(Kind::Prefix, prefix) {
+            true => Told::Nobody,
+            false => tracking.told(message, self.id, self.resp3),
+        }
+    }
+
+    /// Its last command is over: what CLIENT CACHING has said was for it, unless that is a
+    /// transaction, or about clients.
+    #[inline]
+    pub fn end_caching(&mut self) {
+        if let Some(tracking) = &mut self.tracking
+            && self.transaction.is_none()
+            && !self.last.is_some_and(|command| command.name.as_str().starts_with("client|"))
+        {
+            tracking.is_said = false;
+        }
     }
 
     /// True where the command is queued: the client has said MULTI.

@@ -14,6 +14,7 @@ use crate::commands::run::Run;
 use crate::keyspace::effect::Suspended;
 use crate::keyspace::key::KeyAt;
 use crate::keyspace::keys::AwaitedKey;
+use crate::keyspace::tracked::Invalidations;
 use crate::resp::Span;
 
 /// Bytes that spans can tell apart.
@@ -58,6 +59,8 @@ pub(crate) struct Exec {
     pub(crate) effects: Suspended,
     /// Keys that they have changed, and for which somebody waits.
     pub(crate) awaited: VecDeque<AwaitedKey>,
+    /// Keys that they have changed, and that clients have cached.
+    pub(crate) invalidations: Invalidations,
 }
 
 impl Exec {
@@ -71,6 +74,7 @@ impl Exec {
             databases: Vec::new(),
             effects: Suspended::default(),
             awaited: VecDeque::new(),
+            invalidations: Invalidations::default(),
         }
     }
 }
@@ -116,7 +120,7 @@ impl Transaction {
         }
         self.writes |= command.writes();
         self.needs_tables |= command.run.needs_tables();
-        self.needs_server |= matches!(command.run, Run::Server(_) | Run::Held(_));
+        self.needs_server |= matches!(command.run, Run::Server(_)) || command.run.may_ask();
         self.needs_all |= matches!(command.run, Run::All(_) | Run::Steps(_) | Run::Walk(_))
             || positions::are_anywhere(command, spans, bytes);
         self.queued.push(Queued {

@@ -46,3 +46,4 @@ mod supervision;
 mod support;
 mod tidy;
 mod tools;
+mod tracking;

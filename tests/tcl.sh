@@ -19,7 +19,7 @@ logs=$dir/logs
 
 external="unit/type/string unit/type/incr unit/bitops unit/bitfield unit/hyperloglog unit/dump
   unit/keyspace unit/scan unit/expire unit/protocol unit/introspection
-  unit/introspection-2 unit/other unit/quit unit/slowlog unit/latency-monitor unit/info-command unit/pause
+  unit/introspection-2 unit/other unit/quit unit/slowlog unit/latency-monitor unit/info-command unit/pause unit/tracking
   unit/lazyfree unit/sort unit/geo unit/pubsub unit/type/list unit/type/list-2 unit/type/list-3
   unit/type/zset unit/type/hash unit/type/stream unit/type/stream-cgroups unit/multi unit/violations
   unit/type/set"
@@ -32,7 +32,7 @@ own="unit/auth unit/dump unit/multi unit/protocol unit/limits unit/introspection
 packed="unit/keyspace unit/scan unit/sort unit/type/list unit/type/list-2 unit/type/list-3 unit/type/set"
 # unit/violations and unit/type/set stand last: they change settings outside of any test, and leave them so.
 # Left out whole, because what they test is not there (README, the first table): unit/aofrw, integration/dismiss-mem;
-# unit/scripting, unit/functions; unit/tracking; unit/acl, unit/acl-v2; unit/maxmemory,
+# unit/scripting, unit/functions; unit/acl, unit/acl-v2; unit/maxmemory,
 # unit/client-eviction; unit/tls; unit/cluster*; unit/wait, unit/pendingquerybuf, and what else in integration/ is about
 # replicas. Besides: unit/querybuf and unit/replybufsize look into buffers that only Redis has (ours go back to their thread
 # when a client rests), integration/logging into its crash reports, integration/corrupt-dump and its fuzzer for the words of

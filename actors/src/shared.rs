@@ -158,6 +158,8 @@ pub struct Traffic {
     pub watching: Counter,
     /// Clients that subscribe to something now.
     pub subscribing: Counter,
+    /// Clients for which keys are tracked now.
+    pub tracking: Counter,
 }
 
 impl Traffic {

@@ -102,6 +102,16 @@ pub trait Line {
     /// same.
     fn deliver(&self, message: &Arc<Message>, pattern: Option<&Name>, settings: &Settings);
 
+    /// A message about keys that the client has cached. The same.
+    fn outdated(&self, message: &Arc<Message>, settings: &Settings);
+
+    /// A message about keys that another client has cached, which has named this one. The same.
+    fn redirected(&self, message: &Arc<Message>, settings: &Settings);
+
+    /// The client with this number has gone, which is told of keys in the place of this one. The
+    /// same.
+    fn redirect_broken(&self, named: u64, settings: &Settings);
+
     /// Whether nobody has said so since it was flushed last: the caller flushes it, then.
     fn has_to_flush(&self) -> bool;
 
@@ -383,17 +393,26 @@ impl Thread {
         let shard = self.shard.borrow();
         let (settings, register) = (shard.settings().clone(), shard.register());
         let mut lines: Vec<Rc<dyn Line>> = Vec::new();
+        let mut letters = Vec::new();
         let mut give = |place, client, to: &dyn Fn(&dyn Line)| {
-            let Some(line) = self.line(place, client) else { return };
+            let Some(line) = self.line(place, client) else { return false };
             to(&*line);
             if line.has_to_flush() {
                 lines.push(line);
             }
+            true
         };
         for push in pushes {
             match push {
                 Push::Bytes { to, client, bytes } => {
                     give(to.connection, client, &|line| line.push(&bytes, &settings));
+                }
+                Push::Message { message, .. } if message.is_of_keys() => {
+                    register.receivers(&message, |receiver, _| {
+                        give(receiver.connection, receiver.client, &|line| {
+                            line.outdated(&message, &settings);
+                        });
+                    });
                 }
                 Push::Message { message, .. } => {
                     register.receivers(&message, |receiver, pattern| {
@@ -402,15 +421,38 @@ impl Thread {
                         });
                     });
                 }
+                Push::Outdated { to, client, message } => {
+                    give(to.connection, client, &|line| line.outdated(&message, &settings));
+                }
+                Push::Redirected { to, of: (home, client), message } => {
+                    let is_there = give(to.home.connection, to.client, &|line| {
+                        line.redirected(&message, &settings);
+                    });
+                    if !is_there {
+                        let broken = Push::RedirectBroken { to: home, client, named: to.client };
+                        letters.push((home.thread, Letter::Push(broken)));
+                    }
+                }
+                Push::RedirectBroken { to, client, named } => {
+                    give(to.connection, client, &|line| line.redirect_broken(named, &settings));
+                }
             }
         }
         drop(shard);
+        self.post.send(letters);
         lines.iter().for_each(|line| line.flush());
     }
 
     fn send_home(&self, batch: Box<Batch>, now: Millis) {
         if let Some(line) = self.line(batch.home.connection, batch.session.id) {
             line.came_home(batch, now);
+        }
+    }
+
+    /// Sends what a client that has cached keys has somebody else told.
+    pub fn redirect(&self, pushes: Vec<Push>) {
+        if !pushes.is_empty() {
+            self.post.send(pushes.into_iter().map(|push| (push.thread(), Letter::Push(push))));
         }
     }
 

@@ -1,13 +1,13 @@
 //! One client as one line of CLIENT LIST.
 //!
-//! The line has every field of Valkey 9.1, in its order. What this server does not have is said by
-//! its neutral value: no redirection.
+//! The line has every field of Valkey 9.1, in its order.
 
 use std::sync::Arc;
 
 use crate::base::millis::Millis;
 use crate::commands::command::Command;
-use crate::pubsub::Kind;
+use crate::pubsub::{Kind, Mode};
+use crate::route::Home;
 use crate::session::{Names, Peer, Session};
 
 /// What a client's connection says of itself.
@@ -15,6 +15,8 @@ use crate::session::{Names, Peer, Session};
 pub struct Row {
     /// The client's number.
     pub id: u64,
+    /// Where its connection is.
+    pub home: Home,
     /// Both ends of its connection.
     pub peer: Arc<Peer>,
     /// What it calls itself.
@@ -45,6 +47,8 @@ pub struct Row {
     pub watches: usize,
     /// What it subscribes to: channels, patterns, channels of shards; and their memory in bytes.
     pub subscribed: ([usize; 3], usize),
+    /// Who is told of the keys that are tracked for it, by number: 0 for itself; none where none are.
+    pub told: Option<u64>,
     /// What it can do.
     pub capabilities: &'static str,
     /// Memory that the connection holds.
@@ -84,6 +88,7 @@ impl Row {
     pub fn new(session: &Session) -> Row {
         let mut row = Row {
             id: session.id,
+            home: session.home,
             peer: session.peer.clone(),
             names: Names::default(),
             user: session.user.clone(),
@@ -99,6 +104,7 @@ impl Row {
             queued: None,
             watches: 0,
             subscribed: ([0; 3], 0),
+            told: None,
             capabilities: "",
             buffers: Buffers::default(),
             traffic: Traffic::default(),
@@ -125,10 +131,13 @@ impl Row {
         self.watches = session.watches.len();
         self.subscribed = match session.subscribed.is_empty() {
             true => ([0; 3], 0),
-            false => {
-                (Kind::ALL.map(|kind| session.subscribed.count(kind)), session.subscribed.memory())
-            }
+            false => (
+                Kind::LISTENED.map(|kind| session.subscribed.count(kind)),
+                session.subscribed.memory(),
+            ),
         };
+        let tracking = session.tracking.as_deref();
+        self.told = tracking.map(|tracking| tracking.redirect.map_or(0, |to| to.client));
         self.capabilities = if session.redirects { "r" } else { "" };
         self.flags.clear();
         let flags = [
@@ -136,6 +145,9 @@ impl Row {
             (self.subscribes(), b'P'),
             (session.transaction.is_some(), b'x'),
             (self.is_blocked, b'b'),
+            (tracking.is_some(), b't'),
+            (tracking.is_some_and(|tracking| tracking.is_broken), b'R'),
+            (tracking.is_some_and(|tracking| tracking.mode == Mode::Broadcast), b'B'),
             (session.watches.have_failed(), b'd'),
             (session.closing, b'c'),
             (session.peer.unix, b'U'),
@@ -194,7 +206,8 @@ impl Row {
         line.text(" events=r cmd=");
         line.text(self.command.map_or("NULL", |command| command.name.as_str()));
         line.bytes(" user=", self.user.as_bytes());
-        line.text(if self.resp3 { " redir=-1 resp=3" } else { " redir=-1 resp=2" });
+        line.number(" redir=", self.told.map_or(-1, u64::cast_signed));
+        line.text(if self.resp3 { " resp=3" } else { " resp=2" });
         line.bytes(" lib-name=", &self.names.library);
         line.bytes(" lib-ver=", &self.names.version);
         line.number(" tot-net-in=", self.traffic.received);

@@ -47,6 +47,9 @@ pub enum Action {
         /// With an error instead of a timeout.
         with_error: bool,
     },
+    /// Where the client with this number is: [`Home::to_bytes`](crate::route::Home::to_bytes) of
+    /// that, or nothing where there is none.
+    FindClient(u64),
     /// Show every command to this client from now on.
     Monitor,
     /// Write a snapshot, or no more of it.

@@ -31,6 +31,7 @@ impl Reach {
             Run::All(_) | Run::Steps(_) => Reach::Everything,
             Run::Session(_)
             | Run::PubSub(_)
+            | Run::Asks(_)
             | Run::Walk(_)
             | Run::Exec
             | Run::Server(_)

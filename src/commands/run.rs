@@ -23,6 +23,8 @@ pub enum Run {
     Session(fn(&Call<'_>, &mut Session, &mut Reply<'_>) -> Result<(), CommandError>),
     /// The same, and on the register of who subscribes to what.
     PubSub(fn(&Call<'_>, &mut Session, &mut Register, &mut Reply<'_>) -> Result<(), CommandError>),
+    /// The same. It may ask for an action, and runs again when the answer is in the walk.
+    Asks(MayAskAtHome),
     /// On the slots of its keys: on one shard, or lent.
     Keys(fn(&Call<'_>, &mut Keys<'_>, &mut Reply<'_>) -> Result<(), CommandError>),
     /// The same, on the session as well.
@@ -50,6 +52,15 @@ pub enum Run {
 /// The handler of a command that may ask for something while it keeps its slots.
 pub(crate) type MayAsk =
     fn(&Call<'_>, &mut Keys<'_>, &mut Walk, &mut Reply<'_>) -> Result<Option<Action>, CommandError>;
+
+/// The handler of a command that may ask for something and keeps nothing meanwhile.
+pub(crate) type MayAskAtHome = fn(
+    &Call<'_>,
+    &mut Session,
+    &mut Register,
+    &mut Walk,
+    &mut Reply<'_>,
+) -> Result<Option<Action>, CommandError>;
 
 /// A command that waits for its keys.
 #[derive(Clone, Copy)]
@@ -142,11 +153,21 @@ impl Run {
         matches!(self, Run::Keys(_) | Run::SessionAndKeys(_) | Run::Blocking(_) | Run::Held(_))
     }
 
+    /// True when it may run again, with the answer to what it has asked for.
+    pub const fn may_ask(self) -> bool {
+        matches!(self, Run::Asks(_) | Run::Held(_))
+    }
+
     /// True when it looks at tables of a shard: at those of its keys, or at all.
     pub const fn needs_tables(self) -> bool {
         !matches!(
             self,
-            Run::Container | Run::Session(_) | Run::PubSub(_) | Run::Exec | Run::Server(_)
+            Run::Container
+                | Run::Session(_)
+                | Run::PubSub(_)
+                | Run::Asks(_)
+                | Run::Exec
+                | Run::Server(_)
         )
     }
 }
@@ -157,6 +178,7 @@ impl fmt::Debug for Run {
             Run::Container => "Container",
             Run::Session(_) => "Session",
             Run::PubSub(_) => "PubSub",
+            Run::Asks(_) => "Asks",
             Run::Keys(_) => "Keys",
             Run::SessionAndKeys(_) => "SessionAndKeys",
             Run::Blocking(_) => "Blocking",

@@ -31,6 +31,7 @@ use crate::batch::{Batch, Home};
 use crate::clients::Row;
 use crate::commands::action::Action;
 use crate::parked::Outcome;
+use crate::pubsub::Tracking;
 use crate::resp::limits::{self, QUERY_BEFORE_LOGIN};
 use crate::resp::{Limits, ProtocolError};
 use crate::session::Session;
@@ -138,6 +139,8 @@ pub struct Connection {
     /// Its client subscribes to something, as far as it knows while the batch is away.
     subscribes: bool,
     pushes: Pushes,
+    /// How keys are tracked for its client, as far as it knows while the batch is away.
+    tracking: Option<Box<Tracking>>,
     row: Rc<RefCell<Row>>,
 }
 
@@ -152,6 +155,7 @@ impl Connection {
     ) -> Connection {
         let mut batch = Box::new(Batch::new(home, session));
         batch.companion = companion;
+        row.borrow_mut().home = home;
         Connection {
             batch: Some(batch),
             performs: false,
@@ -168,6 +172,7 @@ impl Connection {
             is_monitor: false,
             subscribes: false,
             pushes: Pushes::default(),
+            tracking: None,
             row,
         }
     }
@@ -378,6 +383,7 @@ impl Connection {
         }
         self.is_monitor = batch.session.monitors;
         self.subscribes = !batch.session.subscribed.is_empty();
+        self.tracking.clone_from(&batch.session.tracking);
         // Before an action, which may have to describe this very client.
         let mut row = self.row.borrow_mut();
         row.is_blocked = batch.parked.is_some();
@@ -435,6 +441,11 @@ impl Connection {
     /// Its client subscribes to something.
     pub fn subscribes(&self) -> bool {
         self.subscribes
+    }
+
+    /// It is told of keys that it has cached.
+    pub fn is_tracking(&self) -> bool {
+        self.tracking.is_some()
     }
 
     /// It gets every command that the server runs.

@@ -10,24 +10,37 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::output::Output;
 use super::{Connection, Reason};
+use crate::base::millis::Millis;
 use crate::batch::Batch;
-use crate::pubsub::{Message, Name};
+use crate::hook::push::Push;
+use crate::pubsub::{Message, Name, Redirect, Told, Tracking};
+use crate::resp::Reply;
 use crate::session::Session;
 use crate::settings::Settings;
+
+/// What a client gets that hears that another one has gone, at most.
+const BROKEN_BYTES: usize = 64;
 
 /// Something that waits for the batch.
 #[derive(Debug)]
 enum Held {
     Bytes(Bytes),
     Message(Arc<Message>, Option<Name>),
+    /// About keys.
+    Outdated(Arc<Message>),
+    /// Of another client, about keys that it has cached.
+    Redirected(Arc<Message>),
+    /// The client with this number has gone, which is told of keys in the place of this one.
+    Broken(u64),
 }
 
 /// What waits for the batch, and how much that is.
 #[derive(Debug, Default)]
 pub(super) struct Pushes {
     held: Vec<Held>,
+    /// What goes to other clients.
+    redirected: Vec<Push>,
     /// It was too much.
     pub(super) cut: Option<Reason>,
 }
@@ -57,6 +70,104 @@ impl Connection {
             }
             None => self.hold(Held::Message(Arc::clone(message), pattern.cloned()), size),
         }
+    }
+
+    /// A message about keys that the client has cached.
+    pub fn outdated(&mut self, message: &Arc<Message>, settings: &Settings) {
+        // The reply to the command that has changed them comes first.
+        let is_own =
+            |batch: &Box<Batch>| batch.parked.is_some() && message.from() == batch.session.id;
+        let is_served = self.batch.as_ref().is_some_and(is_own);
+        let told = match self.at_home().filter(|_| !is_served) {
+            Some(session) => session.told(message),
+            None => match self.tracking.as_ref().and_then(|tracking| tracking.redirect) {
+                // Nothing holds up somebody else's news.
+                Some(_) => self.told_away(message),
+                None => {
+                    let size = message.size(None);
+                    if self.takes(size, settings) {
+                        self.hold(Held::Outdated(Arc::clone(message)), size);
+                    }
+                    return;
+                }
+            },
+        };
+        match told {
+            Told::Nobody => {}
+            Told::Other(to) => self.redirect(to, message),
+            Told::Itself => {
+                if self.takes(message.size(None), settings) {
+                    message.write(None, true, self.output.bytes());
+                }
+            }
+        }
+    }
+
+    /// A message about keys that another client has cached, which has named this one.
+    pub fn redirected(&mut self, message: &Arc<Message>, settings: &Settings) {
+        let size = message.size(None);
+        if !self.takes(size, settings) {
+            return;
+        }
+        match self.at_home() {
+            Some(session) => {
+                let (is_heard, resp3) = (hears_of_keys(session), session.resp3);
+                if is_heard {
+                    message.write(None, resp3, self.output.bytes());
+                }
+            }
+            None => self.hold(Held::Redirected(Arc::clone(message)), size),
+        }
+    }
+
+    /// The client with this number has gone, which is told of keys in the place of this one.
+    pub fn redirect_broken(&mut self, named: u64, settings: &Settings) {
+        if !self.takes(BROKEN_BYTES, settings) {
+            return;
+        }
+        match self.batch.take_if(|batch| batch.action.is_none()) {
+            Some(mut batch) => {
+                self.note_broken(&mut batch.session, named);
+                self.batch = Some(batch);
+            }
+            None => self.hold(Held::Broken(named), BROKEN_BYTES),
+        }
+    }
+
+    /// The client with this number has gone, which was told of keys in the place of this one.
+    fn note_broken(&mut self, session: &mut Session, named: u64) {
+        let is_named =
+            |tracking: &&mut Box<Tracking>| tracking.redirect.is_some_and(|to| to.client == named);
+        let Some(tracking) = session.tracking.as_mut().filter(is_named) else { return };
+        tracking.is_broken = true;
+        self.row.borrow_mut().update(session, Millis::default());
+        if session.resp3 {
+            let mut reply = Reply::new(self.output.bytes(), true);
+            reply.push(2);
+            reply.bulk(b"tracking-redir-broken");
+            reply.int(named.cast_signed());
+        }
+    }
+
+    /// Takes what goes to other clients.
+    #[inline]
+    pub fn take_redirected(&mut self) -> Vec<Push> {
+        std::mem::take(&mut self.pushes.redirected)
+    }
+
+    /// Who gets a message while the batch is away, by what the client had asked for before.
+    fn told_away(&self, message: &Message) -> Told {
+        let row = self.row.borrow();
+        let told = |tracking: &Box<Tracking>| tracking.told(message, row.id, row.resp3);
+        self.tracking.as_ref().map_or(Told::Nobody, told)
+    }
+
+    fn redirect(&mut self, to: Redirect, message: &Arc<Message>) {
+        let of = {
+            let row = self.row.borrow();
+            (row.home, row.id)
+        };
+        self.pushes.redirected.push(Push::Redirected { to, of, message: Arc::clone(message) });
     }
 
     /// Something waits for the batch.
@@ -92,7 +203,7 @@ impl Connection {
         self.output.held = 0;
         let (held, session) = (std::mem::take(&mut self.pushes.held), &batch.session);
         let has_ended = |held: &Held| match held {
-            Held::Bytes(_) => false,
+            Held::Bytes(_) | Held::Outdated(_) | Held::Redirected(_) | Held::Broken(_) => false,
             Held::Message(message, of) => !session.subscribed.wants(message, of.as_deref()),
         };
         let (ahead, behind): (Vec<Held>, Vec<Held>) = if session.subscribed.has_begun() {
@@ -103,17 +214,33 @@ impl Connection {
             let behind = ahead.split_off(ended);
             (ahead, behind)
         };
-        ahead.iter().for_each(|held| held.write(session.resp3, &mut self.output));
+        ahead.iter().for_each(|held| self.give(held, &mut batch.session));
         self.output.append(&mut batch.replies);
-        behind.iter().for_each(|held| held.write(batch.session.resp3, &mut self.output));
+        behind.iter().for_each(|held| self.give(held, &mut batch.session));
+    }
+
+    /// Gives the client what was held, or whom it has named.
+    fn give(&mut self, held: &Held, session: &mut Session) {
+        let (resp3, output) = (session.resp3, &mut self.output);
+        match held {
+            Held::Bytes(bytes) => output.push(bytes),
+            Held::Message(message, of) => message.write(of.as_deref(), resp3, output.bytes()),
+            Held::Outdated(message) => match session.told(message) {
+                Told::Nobody => {}
+                Told::Itself => message.write(None, resp3, output.bytes()),
+                Told::Other(to) => self.redirect(to, message),
+            },
+            Held::Redirected(message) if hears_of_keys(session) => {
+                message.write(None, resp3, output.bytes());
+            }
+            Held::Redirected(_) => {}
+            Held::Broken(named) => self.note_broken(session, *named),
+        }
     }
 }
 
-impl Held {
-    fn write(&self, resp3: bool, output: &mut Output) {
-        match self {
-            Held::Bytes(bytes) => output.push(bytes),
-            Held::Message(message, of) => message.write(of.as_deref(), resp3, output.bytes()),
-        }
-    }
+/// Whether a client can be told of keys in the place of another one: in version 2 of the protocol
+/// it has to expect messages.
+fn hears_of_keys(session: &Session) -> bool {
+    session.resp3 || !session.subscribed.is_empty()
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::batch::Home;
-use crate::pubsub::Message;
+use crate::pubsub::{Message, Redirect};
 use crate::route::ShardId;
 
 /// Something for clients outside their own replies.
@@ -27,14 +27,44 @@ pub enum Push {
         /// The message.
         message: Arc<Message>,
     },
+    /// A message about keys, for a client that has cached them.
+    Outdated {
+        /// Where the client is.
+        to: Home,
+        /// Its number.
+        client: u64,
+        /// The message.
+        message: Arc<Message>,
+    },
+    /// The same, for the client that another one has named for that.
+    Redirected {
+        /// Who gets it.
+        to: Redirect,
+        /// Where the other one is, and its number.
+        of: (Home, u64),
+        /// The message.
+        message: Arc<Message>,
+    },
+    /// The client that this one has named, with that number, has gone.
+    RedirectBroken {
+        /// Where the client is.
+        to: Home,
+        /// Its number.
+        client: u64,
+        /// The number of the one that it has named.
+        named: u64,
+    },
 }
 
 impl Push {
     /// The thread that it goes to.
     pub fn thread(&self) -> ShardId {
         match self {
-            Push::Bytes { to, .. } => to.thread,
+            Push::Bytes { to, .. }
+            | Push::Outdated { to, .. }
+            | Push::RedirectBroken { to, .. } => to.thread,
             Push::Message { thread, .. } => *thread,
+            Push::Redirected { to, .. } => to.home.thread,
         }
     }
 }

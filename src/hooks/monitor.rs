@@ -105,7 +105,7 @@ mod tests {
         monitor.called(&sample::ran(&call, &session, 3), &mut pushes);
         let bytes = |push| match push {
             Push::Bytes { bytes, .. } => bytes,
-            Push::Message { .. } => panic!("nobody publishes"),
+            push => panic!("nobody publishes: {push:?}"),
         };
         String::from_utf8(pushes.into_iter().flat_map(bytes).collect()).unwrap()
     }
@@ -121,7 +121,7 @@ mod tests {
             store.shard.end_turn(0, true, &mut ready);
             let client = |push| match push {
                 Push::Bytes { client, .. } => client,
-                Push::Message { .. } => panic!("nobody publishes"),
+                push => panic!("nobody publishes: {push:?}"),
             };
             ready.pushes.into_iter().map(client).collect::<Vec<_>>()
         };

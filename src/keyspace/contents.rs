@@ -79,9 +79,7 @@ impl Keys<'_> {
     pub fn take_in(&mut self, contents: Contents, present: Present) -> Result<(), StaysAway> {
         let Contents(slots) = contents;
         if present == Present::Goes {
-            for db in self.databases() {
-                self.in_db(db, |keys| keys.clear());
-            }
+            self.clear_all();
             self.space.fill(slots);
             return Ok(());
         }

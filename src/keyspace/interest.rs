@@ -1,8 +1,9 @@
-//! Who cares for the keys of a slot: those that watch them, and those that wait for them.
+//! Who cares for the keys of a slot: those that watch them, those that wait for them, and those that
+//! have cached them.
 //!
 //! It stands with the slot and goes wherever that goes, by database number: SWAPDB does not move
 //! it. A slot for which nobody cares has none. Nobody says that a watch or a wait is over: that is
-//! found out when others come, so what is kept has at most twice the size of what is needed.
+//! found out when others come, so what is kept of them has at most twice the size of what is needed.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use std::sync::{Arc, Weak};
 
 use crate::keyspace::key::Key;
 use crate::keyspace::listener::Event;
+use crate::keyspace::tracked::{Invalidations, Tracker, Trackers};
 use crate::keyspace::watched::Version;
 
 /// Entries below which nothing is looked through for what is over.
@@ -76,6 +78,8 @@ struct OfKey {
     version: Option<Arc<Version>>,
     /// Those that wait for it, by what they wait for.
     waiters: Option<Box<[Waiters; 4]>>,
+    /// Those that have cached it.
+    trackers: Trackers,
 }
 
 fn is_waiting(waiter: &Weak<dyn Waiter>) -> bool {
@@ -109,7 +113,8 @@ impl OfKey {
         }
         self.waiters.take_if(|waiters| waiters.iter().all(BTreeMap::is_empty));
         let waiters = self.waiters.iter().flat_map(|waiters| waiters.iter());
-        usize::from(self.is_watched()) + waiters.map(BTreeMap::len).sum::<usize>()
+        let waiters = waiters.map(BTreeMap::len).sum::<usize>();
+        usize::from(self.is_watched()) + waiters + self.trackers.len()
     }
 
     /// The key has changed. Returns true where somebody waits for it.
@@ -131,6 +136,10 @@ pub struct Cares {
     pub awaited: usize,
     /// Those for whose end somebody waits as well.
     pub awaited_gone: usize,
+    /// Those that somebody has cached.
+    pub tracked: usize,
+    /// How many clients have cached them, each key by itself.
+    pub trackers: usize,
 }
 
 impl Cares {
@@ -139,6 +148,8 @@ impl Cares {
         self.watched += other.watched;
         self.awaited += other.awaited;
         self.awaited_gone += other.awaited_gone;
+        self.tracked += other.tracked;
+        self.trackers += other.trackers;
     }
 }
 
@@ -150,11 +161,13 @@ pub(crate) struct Interest {
     entries: usize,
     /// With so many, those that are over are dropped.
     sweeps_at: usize,
+    /// Keys that somebody has cached.
+    tracked: usize,
 }
 
 impl Default for Interest {
     fn default() -> Interest {
-        Interest { of_db: BTreeMap::new(), entries: 0, sweeps_at: SWEPT_MIN }
+        Interest { of_db: BTreeMap::new(), entries: 0, sweeps_at: SWEPT_MIN, tracked: 0 }
     }
 }
 
@@ -180,6 +193,41 @@ impl Interest {
         self.make_room();
         let waiters = self.of_key(db, name).waiters.get_or_insert_default();
         waiters[what as usize].insert(rank, waiter);
+    }
+
+    /// A client has cached a key.
+    pub(super) fn track(&mut self, db: u32, name: &[u8], tracker: Tracker) {
+        let known = self.of_db.get(&db).and_then(|keys| keys.get(name));
+        if known.is_some_and(|of_key| of_key.trackers.has(tracker.client)) {
+            return;
+        }
+        self.make_room();
+        let trackers = &mut self.of_key(db, name).trackers;
+        trackers.add(tracker);
+        let is_first = trackers.len() == 1;
+        self.tracked += usize::from(is_first);
+    }
+
+    /// How many keys somebody has cached.
+    pub(super) fn tracked(&self) -> usize {
+        self.tracked
+    }
+
+    /// Forgets who has cached some keys, so many at most, and notes those keys.
+    pub(super) fn forget_trackers(&mut self, most: usize, invalidations: &mut Invalidations) {
+        let keys = self.of_db.values_mut().flat_map(BTreeMap::iter_mut);
+        for (name, of_key) in keys.filter(|(_, of_key)| of_key.trackers.len() > 0).take(most) {
+            invalidations.forget(name, of_key.trackers.take());
+            self.tracked -= 1;
+        }
+    }
+
+    /// Forgets who has cached any key.
+    pub(super) fn flush_trackers(&mut self) {
+        for of_key in self.of_db.values_mut().flat_map(BTreeMap::values_mut) {
+            of_key.trackers.take();
+        }
+        self.tracked = 0;
     }
 
     /// The highest number among those that wait for a key.
@@ -244,21 +292,32 @@ impl Interest {
 
     /// For how many keys somebody cares.
     pub(crate) fn counts(&self) -> Cares {
-        let count = |is: fn(&OfKey) -> bool| {
-            let keys = self.of_db.values().flat_map(BTreeMap::values);
-            keys.filter(|of_key| is(of_key)).count()
-        };
+        let of_keys = || self.of_db.values().flat_map(BTreeMap::values);
+        let count = |is: fn(&OfKey) -> bool| of_keys().filter(|of_key| is(of_key)).count();
         Cares {
             watched: count(OfKey::is_watched),
             awaited: count(OfKey::is_awaited),
             awaited_gone: count(OfKey::is_awaited_gone),
+            tracked: self.tracked,
+            trackers: of_keys().map(|of_key| of_key.trackers.len()).sum(),
         }
     }
 
-    /// A key has changed. Returns true where somebody waits for it.
-    pub(super) fn changed(&mut self, db: u32, name: &[u8], event: Event) -> bool {
+    /// A key has changed: notes who had cached it. Returns true where somebody waits for it.
+    pub(super) fn changed(
+        &mut self,
+        db: u32,
+        name: &[u8],
+        event: Event,
+        invalidations: &mut Invalidations,
+    ) -> bool {
         let of_key = self.of_db.get_mut(&db).and_then(|keys| keys.get_mut(name));
-        of_key.is_some_and(|of_key| of_key.changed(event))
+        let Some(of_key) = of_key else { return false };
+        if of_key.trackers.len() > 0 && !event.is_aside() {
+            invalidations.add(name, event, of_key.trackers.take());
+            self.tracked -= 1;
+        }
+        of_key.changed(event)
     }
 
     /// All keys of a database are about to be gone, or to be those of another one. Returns those

@@ -25,6 +25,7 @@ use crate::keyspace::notices::Notices;
 use crate::keyspace::saving::Saving;
 use crate::keyspace::slot::Table;
 use crate::keyspace::space::Keyspace;
+use crate::keyspace::tracked::Invalidations;
 use crate::keyspace::watched::Watches;
 
 /// What a shard keeps from call to call beside its keys, and lends to each command that it runs.
@@ -44,6 +45,8 @@ pub struct Tools {
     pub listeners: Listeners,
     /// Which of them clients may hear of.
     pub notices: Notices,
+    /// Which of them make what clients have cached invalid.
+    pub invalidations: Invalidations,
     /// Keys for which somebody waits and that have changed.
     pub(crate) awaited: VecDeque<AwaitedKey>,
     /// The snapshot that is being written, if one is.
@@ -164,12 +167,13 @@ impl<'a> Keys<'a> {
         self.owed.touched(self.db, key);
         if !self.is_replay() {
             self.tools.notices.note(self.db, key, event);
+            self.tools.invalidations.note(key, event);
         }
         if !self.tools.listeners.is_empty() && !self.is_replay() {
             self.tell(key, event);
         }
-        if self.space.has_interest() && self.space.tell_interested(self.db, key, event) {
-            self.tools.awaited.push_back(AwaitedKey::of(self.db, key));
+        if self.space.has_interest() {
+            self.tell_interested(key, event);
         }
     }
 
@@ -178,6 +182,14 @@ impl<'a> Keys<'a> {
     pub(super) fn touch_vanished(&mut self, key: Key<'_>) {
         if self.owed.take_vanished(self.db, key) {
             self.touch(key, Event::DEL);
+        }
+    }
+
+    #[cold]
+    fn tell_interested(&mut self, key: Key<'_>, event: Event) {
+        let Keys { space, tools, db, .. } = self;
+        if space.tell_interested(*db, key, event, &mut tools.invalidations) {
+            tools.awaited.push_back(AwaitedKey::of(*db, key));
         }
     }
 
@@ -520,8 +532,17 @@ impl<'a> Keys<'a> {
         if self.space.has_interest() {
             self.tell_replaced(self.db, None);
         }
+        self.flush_cached();
         let Tools { discarded, saving, .. } = &mut *self.tools;
         discarded.take_tables(self.space.clear(self.db, saving.as_deref()));
+    }
+
+    /// Empties all databases.
+    pub fn clear_all(&mut self) {
+        for db in self.databases() {
+            self.in_db(db, |keys| keys.clear());
+        }
+        self.flush_cached();
     }
 
     /// The keys of a database are about to be gone, or to be those of another.
@@ -532,12 +553,21 @@ impl<'a> Keys<'a> {
         });
     }
 
+    /// Nothing is any more what clients have cached of any database, as in Redis.
+    fn flush_cached(&mut self) {
+        if !self.is_replay() {
+            self.space.flush_trackers();
+            self.tools.invalidations.flush();
+        }
+    }
+
     /// Exchanges two databases.
     pub fn swap(&mut self, a: u32, b: u32) {
         if self.space.has_interest() {
             self.tell_replaced(a, Some(b));
             self.tell_replaced(b, Some(a));
         }
+        self.flush_cached();
         self.space.swap(a, b, self.tools.saving.as_deref());
         if !self.is_replay() {
             self.tools.listeners.each(|listener| listener.swapped(a, b));

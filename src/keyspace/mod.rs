@@ -19,4 +19,5 @@ pub mod scan;
 mod shape;
 pub mod slot;
 pub mod space;
+pub mod tracked;
 pub mod watched;

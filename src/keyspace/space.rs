@@ -19,9 +19,13 @@ use crate::keyspace::key::Key;
 use crate::keyspace::listener::Event;
 use crate::keyspace::saving::Saving;
 use crate::keyspace::slot::{Slot, Table};
+use crate::keyspace::tracked::{Invalidations, Tracker};
 
 /// Keys that [`Keyspace::warm`] takes at a time.
 pub const WARMED: usize = 16;
+
+/// Keys of which it is forgotten at a time who has cached them.
+const FORGOTTEN_MAX: usize = 1_000;
 
 /// What [`Keyspace::warm`] goes by.
 #[derive(Clone, Copy, Debug, Default)]
@@ -48,6 +52,8 @@ struct Book {
     deadlines: BTreeSet<(Millis, u16)>,
     /// Slots for whose keys somebody may care.
     interested: BTreeSet<u16>,
+    /// Keys that somebody has cached.
+    tracked: usize,
 }
 
 /// All slots of one shard, on loan.
@@ -156,8 +162,9 @@ impl Keyspace {
         let book = self.book_of(number);
         book.slots -= 1;
         book.deadlines.remove(&(slot.filed, number));
-        if slot.interest.is_some() {
+        if let Some(interest) = &slot.interest {
             book.interested.remove(&number);
+            book.tracked -= interest.tracked();
         }
         for (db, table) in slot.tables() {
             book.of_db(db).sub(table.counts());
@@ -176,8 +183,9 @@ impl Keyspace {
         if slot.filed != NEVER {
             book.deadlines.insert((slot.filed, number));
         }
-        if slot.interest.is_some() {
+        if let Some(interest) = &slot.interest {
             book.interested.insert(number);
+            book.tracked += interest.tracked();
         }
         self.slots[usize::from(number)] = Some(slot);
     }
@@ -208,12 +216,77 @@ impl Keyspace {
         self.books.iter().any(|book| !book.interested.is_empty())
     }
 
-    /// A key has changed, for which somebody may care. Returns true where somebody waits for it.
-    #[cold]
-    pub(super) fn tell_interested(&mut self, db: u32, key: Key<'_>, event: Event) -> bool {
-        let slot = self.slots[usize::from(key.slot)].as_deref_mut();
-        let interest = slot.and_then(|slot| slot.interest.as_deref_mut());
-        interest.is_some_and(|interest| interest.changed(db, key.name, event))
+    /// A key has changed, for which somebody may care: notes who had cached it. Returns true where
+    /// somebody waits for it.
+    pub(super) fn tell_interested(
+        &mut self,
+        db: u32,
+        key: Key<'_>,
+        event: Event,
+        invalidations: &mut Invalidations,
+    ) -> bool {
+        self.with_interest(key.slot, |interest| {
+            interest.changed(db, key.name, event, invalidations)
+        })
+        .unwrap_or_default()
+    }
+
+    /// Changes who cares for the keys of a slot, where that is here and somebody does.
+    fn with_interest<R>(
+        &mut self,
+        number: u16,
+        change: impl FnOnce(&mut Interest) -> R,
+    ) -> Option<R> {
+        let slot = self.slots[usize::from(number)].as_deref_mut()?;
+        let interest = slot.interest.as_deref_mut()?;
+        let before = interest.tracked();
+        let result = change(interest);
+        let after = interest.tracked();
+        let tracked = &mut self.book_of(number).tracked;
+        *tracked = *tracked - before + after;
+        Some(result)
+    }
+
+    /// A client has cached a key, where its slot is here.
+    pub(crate) fn track(&mut self, db: u32, key: Key<'_>, tracker: Tracker) {
+        if self.interest(key.slot).is_some() {
+            self.with_interest(key.slot, |interest| interest.track(db, key.name, tracker));
+        }
+    }
+
+    /// How many keys that are here somebody has cached.
+    #[inline]
+    pub(crate) fn tracked(&self) -> usize {
+        self.books.iter().map(|book| book.tracked).sum()
+    }
+
+    /// Forgets who has cached some keys, of slots from `first` on, until so many are left, and
+    /// notes those keys; a thousand at most.
+    pub(crate) fn forget_trackers(
+        &mut self,
+        left: usize,
+        first: u16,
+        invalidations: &mut Invalidations,
+    ) {
+        let mut most = self.tracked().saturating_sub(left).min(FORGOTTEN_MAX);
+        let numbers: Vec<u16> = self.interested().collect();
+        let (below, above): (Vec<u16>, Vec<u16>) = numbers.iter().partition(|slot| **slot < first);
+        for number in above.into_iter().chain(below) {
+            if most == 0 {
+                return;
+            }
+            let before = self.tracked();
+            self.with_interest(number, |interest| interest.forget_trackers(most, invalidations));
+            most -= before - self.tracked();
+        }
+    }
+
+    /// Forgets who has cached any key.
+    pub(super) fn flush_trackers(&mut self) {
+        let numbers: Vec<u16> = self.interested().collect();
+        for number in numbers {
+            self.with_interest(number, Interest::flush_trackers);
+        }
     }
 
     /// The keys of a database are about to be gone at `now`, or to be those of `other`. Calls

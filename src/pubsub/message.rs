@@ -8,38 +8,85 @@ use crate::resp::Reply;
 /// What a receiver gets beside the channel and the message: an estimate in bytes.
 const HEAD_BYTES: usize = 24;
 
+/// What a receiver gets beside the keys, at most.
+const KEYS_HEAD_BYTES: usize = 56;
+
+/// The channel on which clients that speak version 2 of the protocol are told of keys.
+const INVALIDATE: &[u8] = b"__redis__:invalidate";
+
 /// A message, shared by all who receive it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Message {
-    is_of_shard: bool,
+    kind: Kind,
     from: u64,
-    /// The channel and the message, in RESP.
+    /// The channel and the message, in RESP; or keys in RESP, then their prefix.
     body: Vec<u8>,
+    /// How much of that is written.
+    written: usize,
     channel: Range<usize>,
 }
 
 impl Message {
     /// A message on a channel, published by the client with this number, 0 for nobody.
-    pub fn new(is_of_shard: bool, channel: &[u8], message: &[u8], from: u64) -> Message {
+    pub fn new(kind: Kind, channel: &[u8], message: &[u8], from: u64) -> Message {
         let mut body = Vec::with_capacity(channel.len() + message.len() + HEAD_BYTES);
         let mut reply = Reply::new(&mut body, false);
         reply.bulk(channel);
         let end = reply.mark() - 2;
         reply.bulk(message);
-        Message { is_of_shard, from, body, channel: end - channel.len()..end }
+        let written = body.len();
+        Message { kind, from, body, written, channel: end - channel.len()..end }
     }
 
-    /// Its channel.
+    /// That keys have changed which begin with this prefix, by this client, 0 for nobody.
+    pub fn changed<'k>(
+        prefix: &[u8],
+        keys: impl ExactSizeIterator<Item = &'k [u8]>,
+        from: u64,
+    ) -> Message {
+        let mut message = Message::outdated(keys, from);
+        message.kind = Kind::Prefix;
+        message.body.extend_from_slice(prefix);
+        message.channel = message.written..message.body.len();
+        message
+    }
+
+    /// That keys are not any more what a client has cached, changed by this client, 0 for nobody.
+    pub fn outdated<'k>(keys: impl ExactSizeIterator<Item = &'k [u8]>, from: u64) -> Message {
+        let mut body = Vec::new();
+        let mut reply = Reply::new(&mut body, false);
+        reply.array(keys.len());
+        keys.for_each(|key| reply.bulk(key));
+        let written = body.len();
+        Message { kind: Kind::Cached, from, body, written, channel: 0..0 }
+    }
+
+    /// That nothing is any more what clients have cached.
+    pub fn flushed() -> Message {
+        Message { kind: Kind::Cached, from: 0, body: Vec::new(), written: 0, channel: 0..0 }
+    }
+
+    /// Its channel, or prefix.
     pub fn channel(&self) -> &[u8] {
         &self.body[self.channel.clone()]
     }
 
     /// The kind of its channel.
     pub fn kind(&self) -> Kind {
-        if self.is_of_shard { Kind::Shard } else { Kind::Channel }
+        self.kind
     }
 
-    /// Who published it, and has its own copy already.
+    /// It is about keys that clients have cached.
+    pub fn is_of_keys(&self) -> bool {
+        matches!(self.kind, Kind::Prefix | Kind::Cached)
+    }
+
+    /// It tells of everything that a client has cached.
+    pub fn is_of_all(&self) -> bool {
+        self.kind == Kind::Cached && self.written == 0
+    }
+
+    /// Who published it, and has its own copy already; or who has changed its keys.
     pub fn from(&self) -> u64 {
         self.from
     }
@@ -47,25 +94,43 @@ impl Message {
     /// How many bytes a receiver gets at most, about.
     #[inline]
     pub fn size(&self, pattern: Option<&[u8]>) -> usize {
-        HEAD_BYTES + self.body.len() + pattern.map_or(0, |pattern| HEAD_BYTES + pattern.len())
+        let head = if self.is_of_keys() { KEYS_HEAD_BYTES } else { HEAD_BYTES };
+        head + self.written + pattern.map_or(0, |pattern| HEAD_BYTES + pattern.len())
     }
 
     /// Writes it for a client that subscribes to its channel, or to a pattern.
     #[inline]
     pub fn write(&self, pattern: Option<&[u8]>, resp3: bool, out: &mut Vec<u8>) {
         let mut reply = Reply::new(out, resp3);
-        match pattern {
-            None => {
-                reply.push(3);
-                reply.bulk(if self.is_of_shard { b"smessage" } else { b"message" });
-            }
-            Some(pattern) => {
+        match (self.kind, pattern) {
+            (Kind::Prefix | Kind::Cached, _) => return self.write_keys(&mut reply),
+            (_, Some(pattern)) => {
                 reply.push(4);
                 reply.bulk(b"pmessage");
                 reply.bulk(pattern);
             }
+            (kind, None) => {
+                reply.push(3);
+                reply.bulk(if kind == Kind::Shard { b"smessage" } else { b"message" });
+            }
         }
         reply.raw(&self.body);
+    }
+
+    /// Writes the keys that it tells of, for a client that is told of them.
+    fn write_keys(&self, reply: &mut Reply<'_>) {
+        if reply.is_resp3() {
+            reply.push(2);
+            reply.bulk(b"invalidate");
+        } else {
+            reply.push(3);
+            reply.bulk(b"message");
+            reply.bulk(INVALIDATE);
+        }
+        match self.written {
+            0 => reply.null(),
+            written => reply.raw(&self.body[..written]),
+        }
     }
 }
 
@@ -82,7 +147,7 @@ mod tests {
 
     #[test]
     fn each_receiver_gets_its_own_form_of_the_same_bytes() {
-        let message = Message::new(false, b"news", b"hello", 7);
+        let message = Message::new(Kind::Channel, b"news", b"hello", 7);
         assert_eq!(
             (message.channel(), message.kind(), message.from()),
             (&b"news"[..], Kind::Channel, 7)
@@ -92,8 +157,24 @@ mod tests {
         assert_eq!(written(&message, None, true), format!(">3\r\n$7\r\nmessage\r\n{body}"));
         let of_pattern = format!(">4\r\n$8\r\npmessage\r\n$2\r\nn*\r\n{body}");
         assert_eq!(written(&message, Some(b"n*"), true), of_pattern);
-        let message = Message::new(true, b"news", b"hello", 0);
+        let message = Message::new(Kind::Shard, b"news", b"hello", 0);
         assert_eq!(written(&message, None, false), format!("*3\r\n$8\r\nsmessage\r\n{body}"));
         assert_eq!(message.kind(), Kind::Shard);
+    }
+
+    #[test]
+    fn keys_are_told_of_in_the_dialect_of_each_receiver() {
+        let keys = || [&b"ab"[..], b"ac"].into_iter();
+        let message = Message::changed(b"a", keys(), 7);
+        assert_eq!((message.channel(), message.kind()), (&b"a"[..], Kind::Prefix));
+        let body = "*2\r\n$2\r\nab\r\n$2\r\nac\r\n";
+        assert_eq!(written(&message, None, true), format!(">2\r\n$10\r\ninvalidate\r\n{body}"));
+        let head = "*3\r\n$7\r\nmessage\r\n$20\r\n__redis__:invalidate\r\n";
+        assert_eq!(written(&message, None, false), format!("{head}{body}"));
+        assert_eq!(written(&Message::outdated(keys(), 7), None, false), format!("{head}{body}"));
+        let flushed = Message::flushed();
+        assert!(flushed.is_of_all() && !message.is_of_all());
+        assert_eq!(written(&flushed, None, true), ">2\r\n$10\r\ninvalidate\r\n_\r\n");
+        assert_eq!(written(&flushed, None, false), format!("{head}$-1\r\n"));
     }
 }

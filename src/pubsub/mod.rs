@@ -25,10 +25,21 @@
 //! publisher's own copy stands behind the reply to its command.
 //!
 //! A thread that does not keep up holds up who publishes to it: [`Register::behind`].
+//!
+//! # Client-side caching
+//!
+//! A client with CLIENT TRACKING has [`Tracking`] in its session. Which keys it has cached stands
+//! with their slots ([`tracked`](crate::keyspace::tracked)); where one changes, a message goes to
+//! the client. Prefixes of BCAST are subscribed to as channels are, and so is that everything is
+//! gone (FLUSHALL, a rebuild). So CLIENT TRACKING is answered when all threads know of it.
+//!
+//! What becomes of such a message is decided at the connection of the client that has cached: it
+//! may have named another one for that, which may be on another thread.
 
 mod message;
 mod register;
 mod subscriptions;
+mod tracking;
 
 use std::sync::Arc;
 
@@ -37,6 +48,7 @@ use crate::route::{Home, ShardId};
 pub use message::Message;
 pub use register::{Receiver, Register};
 pub use subscriptions::{Subscribed, Subscriptions};
+pub use tracking::{Mode, Redirect, Told, Tracking};
 
 /// The name of a channel, or a pattern: shared by all that know it.
 pub type Name = Arc<[u8]>;
@@ -50,11 +62,19 @@ pub enum Kind {
     Pattern,
     /// A channel of a shard of a cluster.
     Shard,
+    /// Keys whose names begin so: a client is told of all that change ([`Tracking`]).
+    Prefix,
+    /// What a client may have cached; its one name is empty. It is told when all of that is gone.
+    Cached,
 }
 
 impl Kind {
     /// All.
-    pub const ALL: [Kind; 3] = [Kind::Channel, Kind::Pattern, Kind::Shard];
+    pub const ALL: [Kind; 5] =
+        [Kind::Channel, Kind::Pattern, Kind::Shard, Kind::Prefix, Kind::Cached];
+
+    /// What clients listen to; the others are how they are told of keys.
+    pub const LISTENED: [Kind; 3] = [Kind::Channel, Kind::Pattern, Kind::Shard];
 }
 
 /// A client begins to subscribe to a name, or subscribes to it no longer.

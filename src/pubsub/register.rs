@@ -87,7 +87,7 @@ pub struct Register {
     shards: ShardId,
     farewell: Arc<dyn Farewell>,
     /// By kind, by name.
-    audiences: [HashMap<Name, Audience, Hasher>; 3],
+    audiences: [HashMap<Name, Audience, Hasher>; Kind::ALL.len()],
     /// Somebody may have to wait for others.
     is_stirred: bool,
     /// What a call has changed, of which others have to be told.
@@ -223,8 +223,6 @@ impl Register {
         publisher: Option<&mut Subscribed>,
     ) -> u64 {
         let Register { own, audiences, published, ways, .. } = self;
-        let [channels, patterns, of_shards] = audiences;
-        let by_name = if message.kind() == Kind::Shard { of_shards } else { channels };
         let mut publisher = publisher.and_then(|subscribed| subscribed.0.as_deref_mut());
         let (mut count, mut threads) = (0, Vec::new());
         let mut add = |audience: &Audience, pattern: Option<&[u8]>| {
@@ -244,11 +242,11 @@ impl Register {
                 message.write(pattern, resp3, &mut publisher.own);
             }
         };
-        if let Some(audience) = by_name.get(message.channel()) {
+        if let Some(audience) = audiences[message.kind() as usize].get(message.channel()) {
             add(audience, None);
         }
         if message.kind() == Kind::Channel {
-            for (pattern, audience) in patterns {
+            for (pattern, audience) in &audiences[Kind::Pattern as usize] {
                 if glob::matches(pattern, message.channel(), false) {
                     add(audience, Some(pattern));
                 }
@@ -263,8 +261,8 @@ impl Register {
     /// Whether anybody subscribes to channels, by name or by pattern.
     #[inline]
     pub fn has_receivers(&self) -> bool {
-        let [channels, patterns, _] = &self.audiences;
-        !channels.is_empty() || !patterns.is_empty()
+        !self.audiences[Kind::Channel as usize].is_empty()
+            || !self.audiences[Kind::Pattern as usize].is_empty()
     }
 
     /// Something was published in this turn.
@@ -279,10 +277,11 @@ impl Register {
     }
 
     /// Calls `each` with every client of the own thread that receives a message, and the pattern
-    /// that it receives it for.
+    /// that it receives it for. Whoever has published it has its own copy, but of one about keys.
     pub fn receivers(&self, message: &Message, mut each: impl FnMut(Receiver, Option<&Name>)) {
         let mut tell = |audience: &Audience, pattern: Option<&Name>| {
-            let others = audience.own.iter().filter(|own| own.client != message.from());
+            let is_own = |own: &&Receiver| own.client == message.from() && !message.is_of_keys();
+            let others = audience.own.iter().filter(|own| !is_own(own));
             others.for_each(|own| each(*own, pattern));
         };
         if let Some(audience) = self.audiences[message.kind() as usize].get(message.channel()) {
@@ -381,19 +380,19 @@ mod tests {
         let news = news(&mut here, 7);
         assert_eq!(news.changes.len(), 2, "each once");
         home.hear(&news);
-        let message = || Message::new(false, b"c", b"m", 9);
+        let message = || Message::new(Kind::Channel, b"c", b"m", 9);
         for register in [&mut here, &mut home] {
             assert_eq!(register.publish(message(), false, None), 2);
             let to: Vec<ShardId> = register.take_published().map(|(thread, _)| thread).collect();
             assert_eq!(to, [1], "one for all who are there");
             assert_eq!(register.count(Kind::Channel, b"c"), 1);
             assert_eq!(register.names(Kind::Pattern, None), [Name::from(&b"c*"[..])]);
-            assert_eq!(register.publish(Message::new(true, b"c", b"m", 9), false, None), 0);
+            assert_eq!(register.publish(Message::new(Kind::Shard, b"c", b"m", 9), false, None), 0);
         }
         assert_eq!(received(&here, &message()), []);
         let expected = [(7, None), (7, Some(Name::from(&b"c*"[..])))];
         assert_eq!(received(&home, &message()), expected);
-        assert_eq!(received(&home, &Message::new(false, b"c", b"m", 7)), [], "its own");
+        assert_eq!(received(&home, &Message::new(Kind::Channel, b"c", b"m", 7)), [], "its own");
     }
 
     #[test]
@@ -414,7 +413,7 @@ mod tests {
             registers[usize::from(to)].hear(&news);
         }
         let left = registers.map(|register| Kind::ALL.map(|kind| register.len(kind)));
-        assert_eq!(left, [[0; 3]; 2]);
+        assert_eq!(left, [[0; 5]; 2]);
     }
 
     #[test]
@@ -422,7 +421,7 @@ mod tests {
         let mut register = register(1, &Arc::default());
         let mut subscribed = Subscribed::default();
         register.subscribe(7, HOME, &mut subscribed, Kind::Channel, b"c");
-        let message = Message::new(false, b"c", b"m", 7);
+        let message = Message::new(Kind::Channel, b"c", b"m", 7);
         assert_eq!(register.publish(message, true, Some(&mut subscribed)), 1);
         let mut replies = b":1\r\n".to_vec();
         subscribed.append_own(&mut replies);
@@ -438,7 +437,7 @@ mod tests {
         register.subscribe(7, HOME, &mut subscribed, Kind::Channel, b"c");
         let half = vec![b'x'; ON_THE_WAY_MAX as usize / 2];
         let mut publish = || {
-            register.publish(Message::new(false, b"c", &half, 9), false, None);
+            register.publish(Message::new(Kind::Channel, b"c", &half, 9), false, None);
             register.behind()
         };
         assert_eq!(publish(), None);

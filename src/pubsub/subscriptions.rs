@@ -24,10 +24,12 @@ impl Subscribed {
         self.0.as_ref().map_or(0, |all| all.of(kind).len())
     }
 
-    /// It subscribes to nothing.
+    /// It listens to nothing.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.0.as_ref().is_none_or(|all| all.names.iter().all(BTreeSet::is_empty))
+        let is_empty =
+            |all: &Subscriptions| Kind::LISTENED.iter().all(|kind| all.of(*kind).is_empty());
+        self.0.as_deref().is_none_or(is_empty)
     }
 
     /// Whether the client subscribes to a name.
@@ -81,7 +83,7 @@ pub struct Subscriptions {
     pub(super) home: Home,
     pub(super) client: u64,
     /// By kind.
-    names: [BTreeSet<Name>; 3],
+    names: [BTreeSet<Name>; Kind::ALL.len()],
     /// What they take in memory, about.
     bytes: usize,
     /// See [`Subscribed::has_begun`].

@@ -84,6 +84,7 @@ impl Batch {
             self.refused = Some(error.of_the_rest());
         }
         self.session.subscribed.append_own(&mut self.replies);
+        self.session.end_caching();
         self.walk = None;
         self.forget_keys();
         self.rank = None;
@@ -187,7 +188,7 @@ impl Engine {
             return self.performed_in_exec(env, batch, mark, nanos, result);
         }
         let Some(command) = batch.routed[batch.next].command else { return };
-        if let Run::Held(_) = command.run {
+        if command.run.may_ask() {
             return batch.take_answer(mark, nanos, result);
         }
         let marks = self.marks(mark);

@@ -196,6 +196,9 @@ impl Engine {
                 Ended::Panicked
             }
         };
+        if around.session.tracking.is_some() && !matches!(ended, Ended::Lacks) {
+            self.note_reads(call, around.session);
+        }
         let mut nanos = end - start;
         if let Some(walk) = around.walk {
             nanos += walk.nanos;
@@ -211,6 +214,10 @@ impl Engine {
         if self.tools.notices.len() > 0 {
             let is_own = origin.is_client() || origin == Origin::Transaction;
             self.publish_notices(is_own.then_some(&mut *around.session));
+        }
+        // EXEC tells of all its commands at once.
+        if !self.tools.invalidations.is_empty() && origin != Origin::Transaction {
+            self.tell_outdated(around.session.id);
         }
         (ended, end)
     }
@@ -314,7 +321,21 @@ impl Engine {
             }
             // Whom it was for has had it.
             Run::PubSub(_) if origin == Origin::Journal => Ended::Ran,
-            Run::PubSub(run) => Ended::of(run(call, session, &mut self.register, &mut reply)),
+            Run::PubSub(run) => {
+                let ended = Ended::of(run(call, session, &mut self.register, &mut reply));
+                self.listen_to_prefixes();
+                ended
+            }
+            Run::Asks(run) => {
+                let walk = walk.get_or_insert_default();
+                let ended = match run(call, session, &mut self.register, walk, &mut reply) {
+                    Ok(Some(action)) => Ended::Asks(Box::new(action)),
+                    Ok(None) => Ended::Ran,
+                    Err(error) => Ended::of(Err(error)),
+                };
+                self.listen_to_prefixes();
+                ended
+            }
             Run::Server(run) => match run(call, session) {
                 Ok(asked) => {
                     session.last = Some(call.command);

@@ -32,6 +32,9 @@ impl Shard {
         if self.engine.tools.notices.len() > 0 {
             self.engine.publish_notices(None);
         }
+        if !self.engine.tools.invalidations.is_empty() {
+            self.engine.tell_outdated(0);
+        }
         self.engine.serve(&self.env, now, clock);
         more
     }

@@ -129,6 +129,7 @@ pub mod snapshot;
 mod subscribers;
 #[cfg(test)]
 mod tests;
+mod tracking;
 mod transaction;
 pub mod turn;
 mod visit;
@@ -153,6 +154,7 @@ use crate::keyspace::keys::{Figures, Tools};
 use crate::keyspace::listener::Listeners;
 use crate::keyspace::notices::{Classes, Notices};
 use crate::keyspace::space::Keyspace;
+use crate::keyspace::tracked::Invalidations;
 use crate::lending::{Lent, Nowhere, Post, Returned};
 use crate::parked::Parked;
 use crate::pubsub::{Farewell, Kind, Register};
@@ -172,6 +174,9 @@ use crate::shard::subscribers::Telling;
 use crate::shard::turn::{Held, Outbox};
 use crate::shard::waiting::Waiting;
 use crate::stream::credit::Credit;
+
+/// What a shard reports of who subscribes to what: names of these kinds.
+const SUBSCRIBED: [Kind; 4] = [Kind::Channel, Kind::Pattern, Kind::Shard, Kind::Prefix];
 
 /// How long a shard works before it gives its thread back, in nanoseconds.
 pub const SLICE_NS: u64 = 1_000_000;
@@ -271,6 +276,7 @@ impl Shard {
             discarded: Discarded::default(),
             listeners: Listeners::new(parts.listeners),
             notices: Notices::default(),
+            invalidations: Invalidations::default(),
             awaited: VecDeque::new(),
             saving: None,
         };
@@ -374,6 +380,7 @@ impl Shard {
             for shard in (0..self.env.map.shards()).filter(|shard| *shard != self.id) {
                 self.outbox.letters.push((shard, Letter::Rebuilt(self.id)));
             }
+            self.flush_cached();
         }
         // Without a journal it goes on with what it has, and what that is nobody knows.
         self.fail_snapshot();
@@ -475,6 +482,7 @@ impl Shard {
             || !self.engine.tools.discarded.is_empty()
             || !self.engine.tools.awaited.is_empty()
             || self.engine.phase == Phase::Suspect
+            || self.tracks_too_many()
     }
 
     /// What holds the shard may be half changed: nothing here is trusted any more.
@@ -513,7 +521,7 @@ impl Shard {
                 databases: space.databases().iter().map(|db| (*db, space.counts(*db))).collect(),
                 figures: tools.figures,
                 cares: space.cared_for(),
-                subscribed: Kind::ALL.map(|kind| register.len(kind)),
+                subscribed: SUBSCRIBED.map(|kind| register.len(kind)),
                 statistics: counters.counted(*detail),
                 waiting: self.waiting.len() + self.ready.len() + self.set_aside.len(),
                 held_back: self.set_aside.len(),

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::batch::Batch;
 use crate::hook::push::Push;
 use crate::keyspace::notices::{Classes, Notice};
-use crate::pubsub::{Message, News, Register};
+use crate::pubsub::{Kind, Message, News, Register};
 use crate::session::Session;
 use crate::shard::Shard;
 use crate::shard::execute::Engine;
@@ -47,7 +47,7 @@ impl Engine {
         }
         let (from, resp3) = client.as_ref().map_or((0, false), |client| (client.id, client.resp3));
         let mut publish = |channel: &[u8], message: &[u8]| {
-            let message = Message::new(false, channel, message, from);
+            let message = Message::new(Kind::Channel, channel, message, from);
             register.publish(message, resp3, client.as_mut().map(|client| &mut client.subscribed));
         };
         for Notice { db, key, event } in notices {
@@ -99,6 +99,7 @@ impl Shard {
     /// Another thread has changed something about the subscriptions of a client.
     pub(super) fn hear_of_subscribers(&mut self, news: &News, wait: Option<Wait>) {
         self.engine.register.hear(news);
+        self.engine.listen_to_prefixes();
         self.has_heard(wait);
     }
 

@@ -14,7 +14,7 @@ use crate::base::millis::Millis;
 use crate::batch::Batch;
 use crate::commands::action::Action;
 use crate::commands::call::Call;
-use crate::commands::command::{Command, Flags, Run};
+use crate::commands::command::{Command, Flags};
 use crate::commands::error::CommandError;
 use crate::hook::Phase;
 use crate::resp::Reply;
@@ -111,6 +111,9 @@ impl Engine {
         let marks = self.marks(reply);
         let (call, mut around) = batch.split(command, env);
         self.close(&call, &mut around, &ended, marks, before + end - start);
+        if !self.tools.invalidations.is_empty() {
+            self.tell_outdated(batch.session.id);
+        }
         batch.advance(ended.error());
         Ran { end, panicked: matches!(ended, Ended::Panicked), lacks: false }
     }
@@ -179,6 +182,7 @@ impl Engine {
         let mark = self.tools.effects.len();
         self.tools.effects.resume(std::mem::take(&mut exec.effects));
         self.tools.awaited.append(&mut exec.awaited);
+        self.tools.invalidations.resume(std::mem::take(&mut exec.invalidations));
         let ran = catch_unwind(AssertUnwindSafe(|| {
             while exec.next < exec.transaction.len() {
                 if let Some(action) = self.run_next_queued(env, batch, exec, clock) {
@@ -191,6 +195,7 @@ impl Engine {
         match ran {
             Ok(Some(action)) => {
                 exec.effects = self.tools.effects.suspend(mark);
+                exec.invalidations = self.tools.invalidations.take();
                 batch.action = Some(*action);
                 None
             }
@@ -265,7 +270,7 @@ impl Engine {
     ) {
         let Some(mut exec) = batch.exec.take() else { return };
         if let Some(queue) = exec.transaction.get(exec.next) {
-            if let Run::Held(_) = queue.command.run {
+            if queue.command.run.may_ask() {
                 batch.take_answer(mark, nanos, result);
                 batch.exec = Some(exec);
                 return;

@@ -154,6 +154,7 @@ impl Shard {
             self.ready.append(&mut self.set_aside);
         }
         self.engine.serve(&self.env, now, clock);
+        self.forget_tracked();
         self.move_out();
         let start = clock.nanos();
         let mut at = start;
@@ -196,7 +197,10 @@ impl Shard {
             },
             (Run::Held(_), _) => self.held_runs_at(command, batch),
             (Run::Exec, _) => self.exec_runs_at(command, batch),
-            (Run::Session(_) | Run::PubSub(_) | Run::Server(_) | Run::Container, _) => RunsAt::Here,
+            (
+                Run::Session(_) | Run::PubSub(_) | Run::Asks(_) | Run::Server(_) | Run::Container,
+                _,
+            ) => RunsAt::Here,
         }
     }
 

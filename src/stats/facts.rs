@@ -78,6 +78,8 @@ pub struct Clients {
     pub watching: u64,
     /// Those that subscribe to something.
     pub subscribing: u64,
+    /// Clients for which keys are tracked.
+    pub tracking: u64,
     /// Those that wait for keys.
     pub blocked: u64,
     /// Those of them whose wait ends by itself.

@@ -20,7 +20,7 @@ pub struct Totals {
     /// For how many keys somebody cares.
     pub cares: Cares,
     /// How many channels, patterns and channels of shards any client subscribes to.
-    pub subscribed: [usize; 3],
+    pub subscribed: [usize; 4],
     /// What the shards counted of their commands.
     pub statistics: Statistics,
     /// Entries of tables that still have to be dropped.

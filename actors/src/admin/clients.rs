@@ -8,7 +8,7 @@ use troupe::base::millis::Millis;
 use troupe::clients::{self, MonitorClient, Pause, Row};
 use troupe::commands::action::PauseMode;
 use troupe::commands::error::CommandError;
-use troupe::commands::filter::Filter;
+use troupe::commands::filter::{Condition, Filter, Property};
 use troupe::question::Question;
 use troupe::resp::Reply;
 use troupe::shard::letter::Letter;
@@ -45,6 +45,14 @@ impl Admin {
             (false, killed) => reply.int(killed as i64),
         }
         Ok(())
+    }
+
+    /// Where a client is, as bytes; none where there is no such client.
+    pub(super) async fn find_client(&self, id: u64) -> Vec<u8> {
+        let mut filter = Filter::default();
+        filter.add(Condition { property: Property::Id(vec![id]), wanted: true });
+        let rows = self.ask_clients(ClientsQuestion::List(filter)).await;
+        rows.first().map_or_else(Vec::new, |row| row.home.to_bytes())
     }
 
     /// Ends the wait of a client. Returns whether it did wait.

@@ -103,6 +103,7 @@ impl Admin {
                 timed: self.parts.shared.sum(|traffic| &traffic.timed),
                 watching: self.parts.shared.sum(|traffic| &traffic.watching),
                 subscribing: self.parts.shared.sum(|traffic| &traffic.subscribing),
+                tracking: self.parts.shared.sum(|traffic| &traffic.tracking),
                 paused: self.paused().map(|p| (p.until, p.mode == PauseMode::All)),
                 ..Clients::default()
             },

@@ -262,6 +262,7 @@ impl Actions for Admin {
                 Action::ClientUnblock { id, with_error } => {
                     reply.int(i64::from(self.client_unblock(id, with_error).await));
                 }
+                Action::FindClient(id) => return Ok(self.find_client(id).await),
                 Action::Monitor => {
                     self.add_monitor(MonitorClient { home, client: id }).await;
                     reply.ok();

@@ -107,6 +107,19 @@ impl thread::Line for Line {
         self.tell(|core| core.deliver(message, pattern, settings));
     }
 
+    fn outdated(&self, message: &Arc<Message>, settings: &Settings) {
+        self.tell(|core| core.outdated(message, settings));
+        self.conversation.borrow_mut().redirect();
+    }
+
+    fn redirected(&self, message: &Arc<Message>, settings: &Settings) {
+        self.tell(|core| core.redirected(message, settings));
+    }
+
+    fn redirect_broken(&self, named: u64, settings: &Settings) {
+        self.tell(|core| core.redirect_broken(named, settings));
+    }
+
     fn has_to_flush(&self) -> bool {
         !self.is_flushed.replace(true)
     }

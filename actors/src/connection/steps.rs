@@ -69,6 +69,7 @@ struct Counted {
     is_timed: bool,
     is_watching: bool,
     is_subscribing: bool,
+    is_tracking: bool,
 }
 
 /// How often a client that waits for the journal looks how far that has come, in milliseconds.
@@ -132,6 +133,7 @@ impl Conversation {
     pub(super) fn came_home(&mut self, batch: Box<Batch>, now: Millis) {
         let was_monitor = self.core.is_monitor();
         self.core.came_home(batch, now);
+        self.redirect();
         self.count();
         if self.waits_for_journal() {
             self.marks = self.thread.shared.sent_to_journal();
@@ -140,6 +142,11 @@ impl Conversation {
         if was_monitor && !self.core.is_monitor() {
             self.actions.remove_monitor(self.id);
         }
+    }
+
+    /// Sends what others are told in the place of the client.
+    pub(super) fn redirect(&mut self) {
+        self.thread.redirect(self.core.take_redirected());
     }
 
     fn waits_for_journal(&self) -> bool {
@@ -165,6 +172,7 @@ impl Conversation {
             is_timed: parked.is_some_and(|parked| parked.until.is_some()),
             is_watching: self.core.is_watching(),
             is_subscribing: self.core.subscribes(),
+            is_tracking: self.core.is_tracking(),
         });
     }
 
@@ -179,6 +187,7 @@ impl Conversation {
             (&traffic.timed, before.is_timed, now.is_timed),
             (&traffic.watching, before.is_watching, now.is_watching),
             (&traffic.subscribing, before.is_subscribing, now.is_subscribing),
+            (&traffic.tracking, before.is_tracking, now.is_tracking),
         ] {
             counter.sub(u64::from(before));
             counter.add(u64::from(now));

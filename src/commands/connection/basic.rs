@@ -131,6 +131,7 @@ fn reset(
     reply: &mut Reply<'_>,
 ) -> Result<(), CommandError> {
     register.unsubscribe_all(&mut session.subscribed);
+    session.tracking = None;
     session.db = 0;
     session.resp3 = false;
     session.user = "default".into();

@@ -1,22 +1,47 @@
 //! CLIENT TRACKING, TRACKINGINFO, GETREDIR, CACHING: client-side caching.
 //!
-//! There is no tracking yet. Switching it off succeeds, asking about it tells that it is off, and
-//! switching it on is an error, so that a client falls back instead of trusting a cache that
-//! nobody invalidates.
+//! What is asked for here stands in the session ([`Tracking`]). Options take effect in Valkey's
+//! order of checks: a client that is named and is not there is noticed where it is named.
 
+use crate::commands::action::Action;
 use crate::commands::call::Call;
 use crate::commands::command::{Arg, Arity, Command, Group, Name, Run};
 use crate::commands::connection::client::{ANY_TIME, ANYWHERE, on_or_off};
-use crate::commands::error::CommandError;
+use crate::commands::error::{CommandError, quoting};
+use crate::commands::walk::Walk;
+use crate::pubsub::{Kind, Mode, Redirect, Register, Tracking};
 use crate::resp::Reply;
+use crate::route::Home;
 use crate::session::Session;
 
 const NOT_TRACKING: CommandError = CommandError::Text(
     "ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or \
      OPTOUT mode enabled",
 );
-const NOT_YET: CommandError =
-    CommandError::Text("ERR client tracking is not supported by this version of Troupe");
+const NOT_OPTIN: CommandError = CommandError::Text(
+    "ERR CLIENT CACHING YES is only valid when tracking is enabled in OPTIN mode.",
+);
+const NOT_OPTOUT: CommandError = CommandError::Text(
+    "ERR CLIENT CACHING NO is only valid when tracking is enabled in OPTOUT mode.",
+);
+const TWICE: CommandError =
+    CommandError::Text("ERR A client can only redirect to a single other client");
+const NOBODY: CommandError =
+    CommandError::Text("ERR The client ID you want redirect to does not exist");
+const NO_BCAST: CommandError =
+    CommandError::Text("ERR PREFIX option requires BCAST mode to be enabled");
+const OTHER_BCAST: CommandError = CommandError::Text(
+    "ERR You can't switch BCAST mode on/off before disabling tracking for this client, and then \
+     re-enabling it with a different mode.",
+);
+const BCAST_AND_OPT: CommandError =
+    CommandError::Text("ERR OPTIN and OPTOUT are not compatible with BCAST");
+const BOTH: CommandError =
+    CommandError::Text("ERR You can't specify both OPTIN mode and OPTOUT mode");
+const OTHER_OPT: CommandError = CommandError::Text(
+    "ERR You can't switch OPTIN/OPTOUT mode before disabling tracking for this client, and then \
+     re-enabling it with a different mode.",
+);
 
 pub(super) const CACHING: Command = Command {
     name: Name("client|caching"),
@@ -58,7 +83,7 @@ pub(super) const TRACKING: Command = Command {
         Arg::word("optout", "OPTOUT").optional(),
         Arg::word("noloop", "NOLOOP").optional(),
     ],
-    run: Run::Session(tracking),
+    run: Run::Asks(tracking),
     ..Command::BASE
 };
 
@@ -73,62 +98,344 @@ pub(super) const TRACKINGINFO: Command = Command {
     ..Command::BASE
 };
 
-fn caching(_: &Call<'_>, _: &mut Session, _: &mut Reply<'_>) -> Result<(), CommandError> {
-    Err(NOT_TRACKING)
-}
-
-fn getredir(_: &Call<'_>, _: &mut Session, reply: &mut Reply<'_>) -> Result<(), CommandError> {
-    reply.int(-1);
-    Ok(())
-}
-
-fn tracking(call: &Call<'_>, _: &mut Session, reply: &mut Reply<'_>) -> Result<(), CommandError> {
-    let mut options = call.options(3);
-    while let Some(option) = options.take() {
-        match &option.to_ascii_lowercase()[..] {
-            b"redirect" => drop(options.integer()?),
-            b"prefix" => drop(options.value()?),
-            b"bcast" | b"optin" | b"optout" | b"noloop" => {}
-            _ => return Err(CommandError::Syntax),
-        }
-    }
-    if on_or_off(call, 2)? {
-        return Err(NOT_YET);
+fn caching(
+    call: &Call<'_>,
+    session: &mut Session,
+    reply: &mut Reply<'_>,
+) -> Result<(), CommandError> {
+    let tracking = session.tracking.as_deref_mut().ok_or(NOT_TRACKING)?;
+    match (call.is(2, "yes"), call.is(2, "no")) {
+        (true, _) if tracking.mode != Mode::OptIn => return Err(NOT_OPTIN),
+        (_, true) if tracking.mode != Mode::OptOut => return Err(NOT_OPTOUT),
+        (false, false) => return Err(CommandError::Syntax),
+        _ => tracking.is_said = true,
     }
     reply.ok();
     Ok(())
 }
 
-fn trackinginfo(_: &Call<'_>, _: &mut Session, reply: &mut Reply<'_>) -> Result<(), CommandError> {
+/// The number of the client that is told in the place of this one: 0 for itself, -1 for nobody.
+fn told(session: &Session) -> i64 {
+    let redirect = |tracking: &Tracking| tracking.redirect.map_or(0, |to| to.client.cast_signed());
+    session.tracking.as_deref().map_or(-1, redirect)
+}
+
+fn getredir(
+    _: &Call<'_>,
+    session: &mut Session,
+    reply: &mut Reply<'_>,
+) -> Result<(), CommandError> {
+    reply.int(told(session));
+    Ok(())
+}
+
+fn trackinginfo(
+    _: &Call<'_>,
+    session: &mut Session,
+    reply: &mut Reply<'_>,
+) -> Result<(), CommandError> {
+    let mut flags = Vec::new();
+    match session.tracking.as_deref() {
+        None => flags.push("off"),
+        Some(tracking) => {
+            flags.push("on");
+            flags.extend(match tracking.mode {
+                Mode::Read => &[][..],
+                Mode::Broadcast => &["bcast"],
+                Mode::OptIn => &["optin", "caching-yes"][..1 + usize::from(tracking.is_said)],
+                Mode::OptOut => &["optout", "caching-no"][..1 + usize::from(tracking.is_said)],
+            });
+            flags.extend(tracking.skips_own.then_some("noloop"));
+            flags.extend(tracking.is_broken.then_some("broken_redirect"));
+        }
+    }
     reply.map(3);
     reply.bulk(b"flags");
-    reply.set(1);
-    reply.bulk(b"off");
+    reply.set(flags.len());
+    flags.iter().for_each(|flag| reply.bulk(flag.as_bytes()));
     reply.bulk(b"redirect");
-    reply.int(-1);
+    reply.int(told(session));
     reply.bulk(b"prefixes");
-    reply.array(0);
+    let prefixes = session.subscribed.names(Kind::Prefix);
+    reply.array(prefixes.len());
+    prefixes.iter().for_each(|prefix| reply.bulk(prefix));
     Ok(())
+}
+
+/// The words of CLIENT TRACKING.
+#[derive(Debug, Default)]
+struct Words<'a> {
+    redirect: Option<Redirect>,
+    prefixes: Vec<&'a [u8]>,
+    bcast: bool,
+    optin: bool,
+    optout: bool,
+    noloop: bool,
+}
+
+/// What has been read of them.
+enum Parsed<'a> {
+    All(Words<'a>),
+    /// Whether there is a client with this number has to be known first.
+    Needs(u64),
+}
+
+impl<'a> Words<'a> {
+    /// Reads them. `found` is where the client is that they name, once that is known.
+    fn parse(call: &Call<'a>, found: Option<Option<Home>>) -> Result<Parsed<'a>, CommandError> {
+        let mut words = Words::default();
+        let mut options = call.options(3);
+        while let Some(option) = options.take() {
+            match &option.to_ascii_lowercase()[..] {
+                b"redirect" if options.left() > 0 => {
+                    if words.redirect.is_some() {
+                        return Err(TWICE);
+                    }
+                    let client = u64::try_from(options.integer()?).map_err(|_| NOBODY)?;
+                    let Some(found) = found else { return Ok(Parsed::Needs(client)) };
+                    words.redirect = Some(Redirect { client, home: found.ok_or(NOBODY)? });
+                }
+                b"prefix" if options.left() > 0 => words.prefixes.push(options.value()?),
+                b"bcast" => words.bcast = true,
+                b"optin" => words.optin = true,
+                b"optout" => words.optout = true,
+                b"noloop" => words.noloop = true,
+                _ => return Err(CommandError::Syntax),
+            }
+        }
+        Ok(Parsed::All(words))
+    }
+
+    /// Checks what they ask for against each other, and against what is tracked already.
+    fn check(&self, session: &Session) -> Result<Mode, CommandError> {
+        let before = session.tracking.as_ref().map(|tracking| tracking.mode);
+        if !self.bcast && !self.prefixes.is_empty() {
+            return Err(NO_BCAST);
+        }
+        if before.is_some_and(|mode| (mode == Mode::Broadcast) != self.bcast) {
+            return Err(OTHER_BCAST);
+        }
+        if self.bcast && (self.optin || self.optout) {
+            return Err(BCAST_AND_OPT);
+        }
+        let mode = match (self.bcast, self.optin, self.optout) {
+            (true, ..) => Mode::Broadcast,
+            (_, true, true) => return Err(BOTH),
+            (_, true, _) => Mode::OptIn,
+            (_, _, true) => Mode::OptOut,
+            (false, false, false) => Mode::Read,
+        };
+        if matches!(
+            (before, mode),
+            (Some(Mode::OptIn), Mode::OptOut) | (Some(Mode::OptOut), Mode::OptIn)
+        ) {
+            return Err(OTHER_OPT);
+        }
+        self.check_prefixes(session)?;
+        Ok(mode)
+    }
+
+    /// No prefix of a client may begin with another one.
+    fn check_prefixes(&self, session: &Session) -> Result<(), CommandError> {
+        let overlap = |a: &[u8], b: &[u8]| a.starts_with(b) || b.starts_with(a);
+        let known = session.subscribed.names(Kind::Prefix);
+        for (at, prefix) in self.prefixes.iter().enumerate() {
+            if let Some(other) = known.iter().find(|other| overlap(prefix, other)) {
+                return Err(quoting(
+                    "ERR Prefix '{}' overlaps with an existing prefix '{}'. Prefixes for a single \
+                     client must not overlap.",
+                    &[prefix, other],
+                ));
+            }
+            if let Some(other) = self.prefixes[at + 1..].iter().find(|other| overlap(prefix, other))
+            {
+                return Err(quoting(
+                    "ERR Prefix '{}' overlaps with another provided prefix '{}'. Prefixes for a \
+                     single client must not overlap.",
+                    &[prefix, other],
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn tracking(
+    call: &Call<'_>,
+    session: &mut Session,
+    register: &mut Register,
+    walk: &mut Walk,
+    reply: &mut Reply<'_>,
+) -> Result<Option<Action>, CommandError> {
+    let found = walk.answer.take().transpose()?;
+    let words = match Words::parse(call, found.map(|answer| Home::from_bytes(&answer)))? {
+        Parsed::All(words) => words,
+        Parsed::Needs(client) => return Ok(Some(Action::FindClient(client))),
+    };
+    if on_or_off(call, 2)? {
+        let mode = words.check(session)?;
+        begin(&words, mode, session, register);
+    } else {
+        end(session, register);
+    }
+    reply.ok();
+    Ok(None)
+}
+
+fn begin(words: &Words<'_>, mode: Mode, session: &mut Session, register: &mut Register) {
+    let Session { id, home, subscribed, tracking, .. } = session;
+    let mut subscribe = |kind, name| register.subscribe(*id, *home, subscribed, kind, name);
+    subscribe(Kind::Cached, b"");
+    if mode == Mode::Broadcast && words.prefixes.is_empty() {
+        subscribe(Kind::Prefix, b"");
+    }
+    words.prefixes.iter().for_each(|prefix| subscribe(Kind::Prefix, prefix));
+    let is_said = tracking.as_ref().is_some_and(|before| before.is_said);
+    *tracking = Some(Box::new(Tracking {
+        mode,
+        skips_own: words.noloop,
+        redirect: words.redirect,
+        is_broken: false,
+        is_said,
+    }));
+}
+
+/// Nothing is tracked for the client any more.
+pub(super) fn end(session: &mut Session, register: &mut Register) {
+    let Session { subscribed, tracking, .. } = session;
+    *tracking = None;
+    for kind in [Kind::Prefix, Kind::Cached] {
+        for name in subscribed.names(kind) {
+            register.unsubscribe(subscribed, kind, &name);
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::Store;
+    use crate::testing::{Store, dialogue};
 
     #[test]
-    fn tracking_is_off() {
+    fn what_is_asked_for_is_shown_until_it_is_over() {
         let mut store = Store::new();
-        assert_eq!(store.run("CLIENT GETREDIR"), "(integer) -1");
-        assert_eq!(
-            store.run("CLIENT TRACKINGINFO"),
-            "1) \"flags\"\n2) 1) \"off\"\n3) \"redirect\"\n4) (integer) -1\n5) \"prefixes\"\n6) \
-             (empty array)"
+        dialogue(
+            &mut store,
+            r#"
+            > CLIENT GETREDIR
+            (integer) -1
+            > CLIENT TRACKINGINFO
+            1) "flags"
+            2) 1) "off"
+            3) "redirect"
+            4) (integer) -1
+            5) "prefixes"
+            6) (empty array)
+            > CLIENT TRACKING off
+            OK
+            > CLIENT TRACKING on OPTIN NOLOOP
+            OK
+            > CLIENT CACHING yes
+            OK
+            > CLIENT TRACKINGINFO
+            1) "flags"
+            2) 1) "on"
+               2) "optin"
+               3) "caching-yes"
+               4) "noloop"
+            3) "redirect"
+            4) (integer) 0
+            5) "prefixes"
+            6) (empty array)
+            > PING
+            PONG
+            > CLIENT TRACKING on OPTIN
+            OK
+            > CLIENT TRACKINGINFO
+            1) "flags"
+            2) 1) "on"
+               2) "optin"
+            3) "redirect"
+            4) (integer) 0
+            5) "prefixes"
+            6) (empty array)
+            > RESET
+            RESET
+            > CLIENT TRACKING on BCAST PREFIX b PREFIX a
+            OK
+            > CLIENT TRACKING on BCAST PREFIX c
+            OK
+            > CLIENT TRACKINGINFO
+            1) "flags"
+            2) 1) "on"
+               2) "bcast"
+            3) "redirect"
+            4) (integer) 0
+            5) "prefixes"
+            6) 1) "a"
+               2) "b"
+               3) "c"
+            > CLIENT TRACKING off
+            OK
+            > CLIENT GETREDIR
+            (integer) -1
+            "#,
         );
-        assert_eq!(store.run("CLIENT TRACKING off"), "OK");
-        assert_eq!(store.run("CLIENT TRACKING x"), "(error) ERR syntax error");
-        assert_eq!(store.run("CLIENT TRACKING on foo"), "(error) ERR syntax error");
-        let refused = "(error) ERR client tracking is not supported by this version of Troupe";
-        assert_eq!(store.run("CLIENT TRACKING on BCAST PREFIX a"), refused);
-        assert!(store.run("CLIENT CACHING yes").starts_with("(error) ERR CLIENT CACHING can be"));
+        assert!(store.session.subscribed.names(super::Kind::Cached).is_empty());
+    }
+
+    #[test]
+    fn what_does_not_go_together_is_refused() {
+        let mut store = Store::new();
+        dialogue(
+            &mut store,
+            r#"
+            > CLIENT TRACKING x
+            (error) ERR syntax error
+            > CLIENT TRACKING on foo
+            (error) ERR syntax error
+            > CLIENT TRACKING on REDIRECT
+            (error) ERR syntax error
+            > CLIENT TRACKING on REDIRECT x
+            (error) ERR value is not an integer or out of range
+            > CLIENT TRACKING off REDIRECT -1
+            (error) ERR The client ID you want redirect to does not exist
+            > CLIENT TRACKING on PREFIX a
+            (error) ERR PREFIX option requires BCAST mode to be enabled
+            > CLIENT TRACKING on BCAST OPTIN
+            (error) ERR OPTIN and OPTOUT are not compatible with BCAST
+            > CLIENT TRACKING on OPTIN OPTOUT
+            (error) ERR You can't specify both OPTIN mode and OPTOUT mode
+            > CLIENT TRACKING on BCAST PREFIX FOO PREFIX FO
+            (error) ERR Prefix 'FOO' overlaps with another provided prefix 'FO'. Prefixes for a single client must not overlap.
+            > CLIENT CACHING yes
+            (error) ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled
+            > CLIENT TRACKING on OPTIN
+            OK
+            > CLIENT TRACKING on OPTOUT
+            (error) ERR You can't switch OPTIN/OPTOUT mode before disabling tracking for this client, and then re-enabling it with a different mode.
+            > CLIENT TRACKING on BCAST
+            (error) ERR You can't switch BCAST mode on/off before disabling tracking for this client, and then re-enabling it with a different mode.
+            > CLIENT CACHING no
+            (error) ERR CLIENT CACHING NO is only valid when tracking is enabled in OPTOUT mode.
+            > CLIENT CACHING foo
+            (error) ERR syntax error
+            > CLIENT TRACKING on
+            OK
+            > CLIENT CACHING yes
+            (error) ERR CLIENT CACHING YES is only valid when tracking is enabled in OPTIN mode.
+            > CLIENT TRACKING off
+            OK
+            > CLIENT TRACKING on BCAST PREFIX a
+            OK
+            > CLIENT TRACKING on BCAST PREFIX aa
+            (error) ERR Prefix 'aa' overlaps with an existing prefix 'a'. Prefixes for a single client must not overlap.
+            "#,
+        );
+    }
+
+    #[test]
+    fn who_is_named_is_looked_for() {
+        let mut store = Store::new();
+        assert_eq!(store.run("CLIENT TRACKING on BCAST REDIRECT 7"), "(action) FindClient(7)");
     }
 }

@@ -23,7 +23,7 @@ pub(crate) const COMMANDS: &[Command] = &[
         flags: OF_PUBSUB.and(Flags::FAST).and(Flags::MAY_REPLICATE),
         args: &[Arg::string("channel"), Arg::string("message")],
         run: Run::PubSub(|call, session, register, reply| {
-            send(call, session, register, reply, false)
+            send(call, session, register, reply, Kind::Channel)
         }),
         ..BASE
     },
@@ -111,7 +111,7 @@ pub(crate) const COMMANDS: &[Command] = &[
         keys: &[KeySpec::one(1, Access::NOT_KEY)],
         args: &[Arg::string("shardchannel"), Arg::string("message")],
         run: Run::PubSub(|call, session, register, reply| {
-            send(call, session, register, reply, true)
+            send(call, session, register, reply, Kind::Shard)
         }),
         ..BASE
     },
@@ -145,9 +145,9 @@ fn send(
     session: &mut Session,
     register: &mut Register,
     reply: &mut Reply<'_>,
-    is_of_shard: bool,
+    kind: Kind,
 ) -> Result<(), CommandError> {
-    let message = Message::new(is_of_shard, call.arg(1), call.arg(2), session.id);
+    let message = Message::new(kind, call.arg(1), call.arg(2), session.id);
     let receivers = register.publish(message, session.resp3, Some(&mut session.subscribed));
     reply.int(receivers.cast_signed());
     Ok(())

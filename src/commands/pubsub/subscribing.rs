@@ -148,6 +148,6 @@ fn confirm(
     }
     reply.int(match kind {
         Kind::Channel | Kind::Pattern => count(Kind::Channel) + count(Kind::Pattern),
-        Kind::Shard => count(Kind::Shard),
+        kind => count(kind),
     } as i64);
 }

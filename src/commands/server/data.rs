@@ -85,9 +85,7 @@ fn flushall(
     reply: &mut Reply<'_>,
 ) -> Result<(), CommandError> {
     check_how_to_flush(call)?;
-    for db in keys.databases() {
-        keys.in_db(db, |keys| keys.clear());
-    }
+    keys.clear_all();
     journal_anyhow(keys);
     reply.ok();
     Ok(())

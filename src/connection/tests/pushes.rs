@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::pubsub::Message;
+use crate::hook::push::Push;
+use crate::pubsub::{Kind, Message, Mode, Redirect, Tracking};
 
 /// A message on the channel `c` or another for a client that subscribes to it.
 fn deliver(client: &mut Client, channel: &str, text: &str) {
     let settings = client.store.shard.settings().clone();
-    let message = Arc::new(Message::new(false, channel.as_bytes(), text.as_bytes(), 0));
+    let message = Arc::new(Message::new(Kind::Channel, channel.as_bytes(), text.as_bytes(), 0));
     client.connection.deliver(&message, None, &settings);
 }
 
@@ -57,4 +58,94 @@ fn what_waits_for_the_batch_counts_against_the_limit_of_subscribers() {
     assert_eq!(client.run(), None);
     deliver(&mut client, "c", &"x".repeat(60));
     assert!(matches!(client.run(), Some(Reason::OutputLimit(151..))));
+}
+
+/// A message about a key that the client has cached, changed by the client with this number.
+fn outdated(client: &mut Client, key: &str, by: u64) {
+    let settings = client.store.shard.settings().clone();
+    let message = Arc::new(Message::outdated([key.as_bytes()].into_iter(), by));
+    client.connection.outdated(&message, &settings);
+}
+
+/// The keys that the client was told of, and its replies of one line, in their order.
+fn keys_and_replies(client: &mut Client) -> Vec<String> {
+    client.run();
+    let said = client.said();
+    let words = said.split("\r\n").filter(|word| !word.starts_with(['>', '$', '*', '%', '~']));
+    let words = words.filter(|word| !word.is_empty() && *word != "invalidate");
+    words.map(str::to_owned).collect()
+}
+
+#[test]
+fn keys_are_told_of_behind_the_replies_of_a_batch_that_is_away() {
+    let mut client = Client::new();
+    client.send("HELLO 3\r\nCLIENT TRACKING ON NOLOOP\r\n");
+    client.run();
+    client.said();
+    outdated(&mut client, "a", 7);
+    outdated(&mut client, "own", 1);
+    assert_eq!(keys_and_replies(&mut client), ["a"]);
+    client.stays_away = true;
+    client.send("PING\r\n");
+    outdated(&mut client, "b", 7);
+    outdated(&mut client, "own", 1);
+    assert_eq!(keys_and_replies(&mut client), [""; 0]);
+    client.let_home();
+    assert_eq!(keys_and_replies(&mut client), ["+PONG", "b"]);
+    client.send("CLIENT TRACKING OFF\r\n");
+    outdated(&mut client, "c", 7);
+    client.let_home();
+    assert_eq!(keys_and_replies(&mut client), ["+OK"], "it has cached nothing any more");
+}
+
+#[test]
+fn somebody_else_is_told_at_once() {
+    let mut client = Client::new();
+    client.send("PING\r\n");
+    client.run();
+    client.said();
+    let named = Redirect { client: 8, home: Home { thread: 1, connection: 3 } };
+    let tracking = |client: &mut Client| {
+        let tracking = Tracking {
+            mode: Mode::Read,
+            skips_own: false,
+            redirect: Some(named),
+            is_broken: false,
+            is_said: false,
+        };
+        let batch = client.connection.batch.as_mut().expect("it is at home");
+        batch.session.tracking = Some(Box::new(tracking));
+    };
+    tracking(&mut client);
+    outdated(&mut client, "a", 7);
+    assert_eq!(client.connection.take_redirected().len(), 1);
+    client.send("PING\r\n");
+    client.run();
+    client.said();
+    client.stays_away = true;
+    client.send("PING\r\n");
+    outdated(&mut client, "b", 7);
+    let redirected = client.connection.take_redirected();
+    let [Push::Redirected { to, of, .. }] = &redirected[..] else { panic!("{redirected:?}") };
+    assert_eq!((*to, of.1), (named, 1));
+    let settings = client.store.shard.settings().clone();
+    client.connection.redirect_broken(9, &settings);
+    client.connection.redirect_broken(8, &settings);
+    client.let_home();
+    let row = client.row.borrow().flags.clone();
+    assert_eq!(row, b"tR", "it has heard of the one that it has named");
+}
+
+#[test]
+fn in_version_2_who_is_named_has_to_expect_messages() {
+    let mut client = Client::new();
+    let settings = client.store.shard.settings().clone();
+    let message = Arc::new(Message::outdated([&b"a"[..]].into_iter(), 7));
+    client.connection.redirected(&message, &settings);
+    client.send("SUBSCRIBE c\r\n");
+    client.run();
+    client.said();
+    client.connection.redirected(&message, &settings);
+    client.run();
+    assert!(client.said().starts_with("*3\r\n$7\r\nmessage\r\n$20\r\n__redis__:invalidate"));
 }

@@ -19,6 +19,7 @@ fn with_keys(test: impl FnOnce(&mut Keys<'_>, Key<'_>)) {
         discarded: Discarded::default(),
         listeners: Listeners::default(),
         notices: Notices::default(),
+        invalidations: Invalidations::default(),
         awaited: VecDeque::new(),
         saving: None,
     };

@@ -36,8 +36,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         .doc("Checks payloads of RESTORE in full."),
     long("tracking-table-max-keys", "1000000", Unit::None)
         .runtime()
-        .accepted("there is no client tracking yet")
-        .doc("Keys remembered for client tracking."),
+        .doc("Keys of which is remembered which clients have cached them; 0 for any number."),
     Setting::of(Kind::Special(Special::Users), "user", "")
         .file_only()
         .secret()

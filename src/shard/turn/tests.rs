@@ -33,6 +33,7 @@ fn said(pushes: &[Push]) -> Vec<&[u8]> {
         match push {
             Push::Bytes { bytes, .. } => bytes,
             Push::Message { message, .. } => message.channel(),
+            push => panic!("nobody caches keys: {push:?}"),
         }
     }
     pushes.iter().map(bytes).collect()

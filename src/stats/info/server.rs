@@ -70,7 +70,7 @@ pub(super) fn clients(source: &Source<'_>, lines: &mut Lines<'_>) {
     lines.field("client_recent_max_output_buffer", clients.output_max_bytes);
     let cares = source.totals.cares;
     lines.field("blocked_clients", clients.blocked + source.totals.held_back as u64);
-    lines.field("tracking_clients", 0);
+    lines.field("tracking_clients", clients.tracking);
     lines.field("pubsub_clients", clients.subscribing);
     lines.field("watching_clients", clients.watching);
     lines.field("clients_in_timeout_table", clients.timed);

@@ -43,7 +43,8 @@ pub(super) fn stats(source: &Source<'_>, lines: &mut Lines<'_>) {
     ]);
     lines.field("keyspace_hits", totals.figures.hits);
     lines.field("keyspace_misses", totals.figures.misses);
-    for (name, count) in SUBSCRIBED.into_iter().zip(totals.subscribed) {
+    let [channels, patterns, of_shards, prefixes] = totals.subscribed;
+    for (name, count) in SUBSCRIBED.into_iter().zip([channels, patterns, of_shards]) {
         lines.field(name, count);
     }
     lines.zeros(&[
@@ -57,11 +58,11 @@ pub(super) fn stats(source: &Source<'_>, lines: &mut Lines<'_>) {
         "active_defrag_key_misses",
         "total_active_defrag_time",
         "current_active_defrag_time",
-        "tracking_total_keys",
-        "tracking_total_items",
-        "tracking_total_prefixes",
-        "unexpected_error_replies",
     ]);
+    lines.field("tracking_total_keys", totals.cares.tracked);
+    lines.field("tracking_total_items", totals.cares.trackers);
+    lines.field("tracking_total_prefixes", prefixes);
+    lines.field("unexpected_error_replies", 0);
     lines.field("total_error_replies", totals.statistics.errors.total());
     lines.field("dump_payload_sanitizations", 0);
     lines.field("total_reads_processed", network.reads);

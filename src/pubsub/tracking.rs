@@ -1,0 +1,78 @@
+//! What a client has asked for with CLIENT TRACKING: part of its session.
+
+use crate::pubsub::{Kind, Message};
+use crate::route::Home;
+
+/// Which keys a client is told of when they change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Those that it has read.
+    Read,
+    /// Those that a command read which stood behind CLIENT CACHING YES.
+    OptIn,
+    /// Those that it has read, but for those of a command behind CLIENT CACHING NO.
+    OptOut,
+    /// All whose names begin with its prefixes.
+    Broadcast,
+}
+
+/// The client that is told in the place of another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Redirect {
+    /// Its number.
+    pub client: u64,
+    /// Where it is.
+    pub home: Home,
+}
+
+/// How keys are tracked for a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tracking {
+    /// Which keys it is told of.
+    pub mode: Mode,
+    /// It is not told of what it has changed itself.
+    pub skips_own: bool,
+    /// Who is told in its place.
+    pub redirect: Option<Redirect>,
+    /// Whoever that was has gone.
+    pub is_broken: bool,
+    /// CLIENT CACHING was said for the next command.
+    pub is_said: bool,
+}
+
+/// What becomes of a message about keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// Nobody gets it.
+    Nobody,
+    /// The client itself gets it.
+    Itself,
+    /// Somebody else gets it.
+    Other(Redirect),
+}
+
+impl Tracking {
+    /// Whether the keys are noted that a command reads which runs now.
+    pub fn notes_reads(&self) -> bool {
+        match self.mode {
+            Mode::Read => true,
+            Mode::OptIn => self.is_said,
+            Mode::OptOut => !self.is_said,
+            Mode::Broadcast => false,
+        }
+    }
+
+    /// Who gets a message that is for the client with this number, which speaks that version of the
+    /// protocol: in version 2 nothing tells a message from a reply.
+    pub fn told(&self, message: &Message, client: u64, resp3: bool) -> Told {
+        let is_own = message.from() == client;
+        let is_late =
+            self.mode == Mode::Broadcast && message.kind() == Kind::Cached && !message.is_of_all();
+        match self.redirect {
+            _ if is_late || is_own && self.skips_own => Told::Nobody,
+            Some(redirect) => Told::Other(redirect),
+            None if resp3 => Told::Itself,
+            None => Told::Nobody,
+        }
+    }
+}
