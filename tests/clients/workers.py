@@ -1,7 +1,7 @@
 """RQ's worker against a running Troupe: `workers.py PORT`. Ends non-zero at the first surprise.
 
 The worker takes jobs, and obeys the commands that it hears on its channel: it stops the job that it runs,
-and ends. Celery's worker is not there: its broker wants scripts.
+kills the process that runs one, and ends. Its scheduler and Celery's worker are not there: they want scripts.
 """
 
 import multiprocessing
@@ -10,7 +10,7 @@ import time
 
 import redis
 from rq import Queue, Worker
-from rq.command import send_shutdown_command, send_stop_job_command
+from rq.command import send_kill_horse_command, send_shutdown_command, send_stop_job_command
 from rq.job import JobStatus
 
 PORT = int(sys.argv[1])
@@ -19,7 +19,7 @@ SOON = 30
 
 
 def work():
-    Worker(["default"], connection=redis.Redis(port=PORT), name="worker").work(logging_level="WARNING")
+    Worker(["default"], connection=redis.Redis(port=PORT), name="worker").work(logging_level="ERROR")
 
 
 def until(what, ask):
@@ -43,6 +43,11 @@ def rq():
     assert after.return_value() == 3
     send_stop_job_command(connection, endless.id)
     until("it is stopped", lambda: endless.get_status(refresh=True) == JobStatus.STOPPED)
+    doomed = queue.enqueue("time.sleep", 1000)
+    until("the next one runs", lambda: doomed.get_status(refresh=True) == JobStatus.STARTED)
+    send_kill_horse_command(connection, "worker")
+    until("it has failed", lambda: doomed.get_status(refresh=True) == JobStatus.FAILED)
+    assert set(queue.failed_job_registry.get_job_ids()) == {endless.id, doomed.id}
     send_shutdown_command(connection, "worker")
     worker.join(SOON)
     assert worker.exitcode == 0, worker.exitcode
