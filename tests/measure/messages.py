@@ -54,12 +54,13 @@ TRACKED_MOST = 20_000
 VALUE = "x" * 64
 CHANNEL = "channel:1"
 NAME = b"key:"
-# CPU microseconds that a command takes by itself, by pipeline, and of one more receiver; roughly. How
-# many commands make up --seconds follows from these.
+# CPU microseconds that a command takes by itself, by pipeline, a message to one receiver, and a write to
+# it, which holds what all writers have on their way; roughly. How many commands make up --seconds
+# follows from these.
 COMMAND_US = {1: 12, 16: 2}
 COMMAND_US_ABOVE = 1.5
-RECEIVER_US = 0.5
-# One client alone waits for the way to and fro, in which the server is idle.
+MESSAGE_US, WRITE_US = 0.5, 10
+# One client alone leaves the server idle between its commands, which costs a waking.
 ALONE = 3
 # No more than this of a socket at a time, so that each receiver has its turn.
 PART = 1 << 18
@@ -206,8 +207,9 @@ class Load:
 
     def count(self, seconds):
         """How many commands are about so many seconds of CPU time: a multiple of the pipeline."""
-        one = COMMAND_US.get(self.pipeline, COMMAND_US_ABOVE) + self.receivers * RECEIVER_US
-        one *= ALONE if self.writers == 1 and self.pipeline == 1 else 1
+        together = self.writers * self.pipeline
+        one = COMMAND_US.get(self.pipeline, COMMAND_US_ABOVE) * (ALONE if together == 1 else 1)
+        one += self.receivers * (MESSAGE_US + WRITE_US / together)
         return max(int(seconds * 1e6 / one) // self.pipeline, 1) * self.pipeline
 
     def close(self):
