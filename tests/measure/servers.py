@@ -1,5 +1,7 @@
-"""What the measuring scripts share: a client that pipelines, and what /proc says of a server."""
+"""What the measuring scripts share: a client that pipelines, settings for a while, and what /proc says
+of a server."""
 
+import contextlib
 import os
 import re
 import socket
@@ -50,6 +52,10 @@ class Client:
         self.socket = socket.create_connection(("127.0.0.1", port))
         self.file = self.socket.makefile("rb")
 
+    def close(self):
+        self.file.close()
+        self.socket.close()
+
     def call(self, *words):
         self.socket.sendall(encode(words))
         return self.read()
@@ -78,6 +84,20 @@ class Client:
         if kind == b"$":
             length = int(rest)
             return None if length < 0 else self.file.read(length + 2)[:-2]
-        if kind == b"*":
+        if kind in b"*>":
             return [self.read() for _ in range(int(rest))]
+        if kind == b"%":
+            return {self.read(): self.read() for _ in range(int(rest))}
         return rest
+
+
+@contextlib.contextmanager
+def setting(port, name, value):
+    """A setting of a server for a while; what it was before afterwards."""
+    client = Client(port)
+    before = client.call("CONFIG", "GET", name)[1]
+    client.call("CONFIG", "SET", name, value)
+    try:
+        yield
+    finally:
+        client.call("CONFIG", "SET", name, before)
