@@ -89,6 +89,8 @@ pub struct Batch {
     pub companion: Option<Box<dyn Any + Send>>,
     /// A call of it has changed something.
     pub has_written: bool,
+    /// The turn of its thread's shard in which it began to run; 0 while it has not.
+    pub(crate) began: u64,
     pub(crate) routed: Vec<Routed>,
     pub(crate) next: usize,
     /// Calls before this one have their keys in the cache of the shard that has the batch.
@@ -126,6 +128,7 @@ impl Batch {
             action: None,
             companion: None,
             has_written: false,
+            began: 0,
             routed: Vec::new(),
             next: 0,
             warmed: 0,

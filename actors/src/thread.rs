@@ -19,11 +19,10 @@ use tracing::error;
 use troupe::base::millis::Millis;
 use troupe::batch::Batch;
 use troupe::commands::error::CommandError;
-use troupe::connection::Pool;
+use troupe::connection::{Arrival, Pool};
 use troupe::hook::push::Push;
 use troupe::parked::{Outcome, Parked, Served};
-use troupe::pubsub::{Message, Name};
-use troupe::settings::Settings;
+use troupe::pubsub::{Message, Name, Redirected};
 use troupe::shard::Shard;
 use troupe::shard::letter::Letter;
 use troupe::shard::turn::Ready;
@@ -96,21 +95,21 @@ pub trait Line {
     fn came_home(&self, batch: Box<Batch>, now: Millis);
 
     /// Bytes for the client outside its own replies. They are written when it is flushed.
-    fn push(&self, bytes: &Bytes, settings: &Settings);
+    fn push(&self, bytes: &Bytes, at: Arrival<'_>);
 
     /// A message for the client, which subscribes to this pattern, or else to its channel. The
     /// same.
-    fn deliver(&self, message: &Arc<Message>, pattern: Option<&Name>, settings: &Settings);
+    fn deliver(&self, message: &Arc<Message>, pattern: Option<&Name>, at: Arrival<'_>);
 
     /// A message about keys that the client has cached. The same.
-    fn outdated(&self, message: &Arc<Message>, settings: &Settings);
+    fn outdated(&self, message: &Arc<Message>, at: Arrival<'_>);
 
     /// A message about keys that another client has cached, which has named this one. The same.
-    fn redirected(&self, message: &Arc<Message>, settings: &Settings);
+    fn redirected(&self, message: &Arc<Message>, at: Arrival<'_>);
 
     /// The client with this number has gone, which is told of keys in the place of this one. The
     /// same.
-    fn redirect_broken(&self, named: u64, settings: &Settings);
+    fn redirect_broken(&self, named: u64, at: Arrival<'_>);
 
     /// Whether nobody has said so since it was flushed last: the caller flushes it, then.
     fn has_to_flush(&self) -> bool;
@@ -392,6 +391,7 @@ impl Thread {
         }
         let shard = self.shard.borrow();
         let (settings, register) = (shard.settings().clone(), shard.register());
+        let at = Arrival { settings: &settings, turns: shard.turns() };
         let mut lines: Vec<Rc<dyn Line>> = Vec::new();
         let mut letters = Vec::new();
         let mut give = |place, client, to: &dyn Fn(&dyn Line)| {
@@ -405,28 +405,28 @@ impl Thread {
         for push in pushes {
             match push {
                 Push::Bytes { to, client, bytes } => {
-                    give(to.connection, client, &|line| line.push(&bytes, &settings));
+                    give(to.connection, client, &|line| line.push(&bytes, at));
                 }
                 Push::Message { message, .. } if message.is_of_keys() => {
                     register.receivers(&message, |receiver, _| {
                         give(receiver.connection, receiver.client, &|line| {
-                            line.outdated(&message, &settings);
+                            line.outdated(&message, at);
                         });
                     });
                 }
                 Push::Message { message, .. } => {
                     register.receivers(&message, |receiver, pattern| {
                         give(receiver.connection, receiver.client, &|line| {
-                            line.deliver(&message, pattern, &settings);
+                            line.deliver(&message, pattern, at);
                         });
                     });
                 }
                 Push::Outdated { to, client, message } => {
-                    give(to.connection, client, &|line| line.outdated(&message, &settings));
+                    give(to.connection, client, &|line| line.outdated(&message, at));
                 }
-                Push::Redirected { to, of: (home, client), message } => {
+                Push::Redirected(Redirected { to, of: (home, client), message }) => {
                     let is_there = give(to.home.connection, to.client, &|line| {
-                        line.redirected(&message, &settings);
+                        line.redirected(&message, at);
                     });
                     if !is_there {
                         let broken = Push::RedirectBroken { to: home, client, named: to.client };
@@ -434,7 +434,7 @@ impl Thread {
                     }
                 }
                 Push::RedirectBroken { to, client, named } => {
-                    give(to.connection, client, &|line| line.redirect_broken(named, &settings));
+                    give(to.connection, client, &|line| line.redirect_broken(named, at));
                 }
             }
         }
@@ -450,9 +450,10 @@ impl Thread {
     }
 
     /// Sends what a client that has cached keys has somebody else told.
-    pub fn redirect(&self, pushes: Vec<Push>) {
-        if !pushes.is_empty() {
-            self.post.send(pushes.into_iter().map(|push| (push.thread(), Letter::Push(push))));
+    pub fn redirect(&self, redirected: Vec<Redirected>) {
+        if !redirected.is_empty() {
+            let pushes = redirected.into_iter().map(Push::Redirected);
+            self.post.send(pushes.map(|push| (push.thread(), Letter::Push(push))));
         }
     }
 

@@ -5,9 +5,9 @@
 use std::sync::Arc;
 
 use crate::base::millis::Millis;
+use crate::batch::Home;
 use crate::commands::command::Command;
 use crate::pubsub::{Kind, Mode};
-use crate::route::Home;
 use crate::session::{Names, Peer, Session};
 
 /// What a client's connection says of itself.
@@ -47,7 +47,8 @@ pub struct Row {
     pub watches: usize,
     /// What it subscribes to: channels, patterns, channels of shards; and their memory in bytes.
     pub subscribed: ([usize; 3], usize),
-    /// Who is told of the keys that are tracked for it, by number: 0 for itself; none where none are.
+    /// Who is told of the keys that are tracked for it, by number, 0 being itself; none where no
+    /// keys are tracked.
     pub told: Option<u64>,
     /// What it can do.
     pub capabilities: &'static str,

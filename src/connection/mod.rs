@@ -42,6 +42,7 @@ use ends::Ends;
 use input::Input;
 use output::Output;
 pub use pool::Pool;
+pub use pushes::Arrival;
 use pushes::Pushes;
 
 /// A client that has not logged in and does not take its replies is not waited for.
@@ -284,6 +285,7 @@ impl Connection {
     /// The batch is on its way.
     fn send_out(&mut self, mut batch: Box<Batch>, pool: &mut Pool) -> Box<Batch> {
         self.row.borrow_mut().waits = true;
+        batch.began = 0;
         if batch.replies.capacity() == 0 {
             batch.replies = pool.take_replies();
         }
@@ -386,6 +388,7 @@ impl Connection {
         self.tracking.clone_from(&batch.session.tracking);
         // Before an action, which may have to describe this very client.
         let mut row = self.row.borrow_mut();
+        let spoke_resp3 = row.resp3;
         row.is_blocked = batch.parked.is_some();
         row.update(&batch.session, now);
         if batch.action.is_none() {
@@ -394,7 +397,7 @@ impl Connection {
         drop(row);
         if batch.action.is_none() {
             match self.holds_pushes() {
-                true => self.release(&mut batch),
+                true => self.release(&mut batch, spoke_resp3),
                 false => self.output.append(&mut batch.replies),
             }
             batch.session.subscribed.is_known();

@@ -1,10 +1,11 @@
 //! What a client gets that did not ask for it, and its place among the replies.
 //!
 //! While the batch is away its replies are being made, somewhere else: what is pushed meanwhile is
-//! held, shared with all who get the same, and follows them. A message of a subscription that the
-//! batch has ended goes ahead of them, and what was held before it too, unless the batch has begun
-//! others. What is held counts against the limit of the client's output, and that is looked at
-//! before anything is copied.
+//! held, shared with all who get the same, and follows them; but what had come before the batch
+//! began to run goes ahead, since its client may know of that already. A message of a subscription
+//! that the batch has ended goes ahead of them, and what was held before it too, unless the batch
+//! has begun others. What is held counts against the limit of the client's output, and that is
+//! looked at before anything is copied.
 
 use std::sync::Arc;
 
@@ -13,8 +14,7 @@ use bytes::Bytes;
 use super::{Connection, Reason};
 use crate::base::millis::Millis;
 use crate::batch::Batch;
-use crate::hook::push::Push;
-use crate::pubsub::{Message, Name, Redirect, Told, Tracking};
+use crate::pubsub::{Message, Name, Redirect, Redirected, Told, Tracking};
 use crate::resp::Reply;
 use crate::session::Session;
 use crate::settings::Settings;
@@ -38,42 +38,53 @@ enum Held {
 /// What waits for the batch, and how much that is.
 #[derive(Debug, Default)]
 pub(super) struct Pushes {
-    held: Vec<Held>,
+    /// With the turns of the thread's shard that had begun when it came.
+    held: Vec<(u64, Held)>,
     /// What goes to other clients.
-    redirected: Vec<Push>,
+    redirected: Vec<Redirected>,
     /// It was too much.
     pub(super) cut: Option<Reason>,
 }
 
+/// What a push finds when it comes.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival<'a> {
+    /// The settings in force.
+    pub settings: &'a Settings,
+    /// How many turns of the thread's shard have begun
+    /// ([`Shard::turns`](crate::shard::Shard::turns)).
+    pub turns: u64,
+}
+
 impl Connection {
     /// Bytes for the client outside its own replies.
-    pub fn push(&mut self, bytes: &Bytes, settings: &Settings) {
-        if !self.takes(bytes.len(), settings) {
+    pub fn push(&mut self, bytes: &Bytes, at: Arrival<'_>) {
+        if !self.takes(bytes.len(), at) {
             return;
         }
         match self.at_home() {
             Some(_) => self.output.push(bytes),
-            None => self.hold(Held::Bytes(bytes.clone()), bytes.len()),
+            None => self.hold(at, Held::Bytes(bytes.clone()), bytes.len()),
         }
     }
 
     /// A message for the client, which subscribes to this pattern, or else to its channel.
-    pub fn deliver(&mut self, message: &Arc<Message>, pattern: Option<&Name>, settings: &Settings) {
+    pub fn deliver(&mut self, message: &Arc<Message>, pattern: Option<&Name>, at: Arrival<'_>) {
         self.subscribes = true;
         let size = message.size(pattern.map(AsRef::as_ref));
-        if !self.takes(size, settings) {
+        if !self.takes(size, at) {
             return;
         }
         match self.at_home().map(|session| session.resp3) {
             Some(resp3) => {
                 message.write(pattern.map(AsRef::as_ref), resp3, self.output.bytes());
             }
-            None => self.hold(Held::Message(Arc::clone(message), pattern.cloned()), size),
+            None => self.hold(at, Held::Message(Arc::clone(message), pattern.cloned()), size),
         }
     }
 
     /// A message about keys that the client has cached.
-    pub fn outdated(&mut self, message: &Arc<Message>, settings: &Settings) {
+    pub fn outdated(&mut self, message: &Arc<Message>, at: Arrival<'_>) {
         // The reply to the command that has changed them comes first.
         let is_own =
             |batch: &Box<Batch>| batch.parked.is_some() && message.from() == batch.session.id;
@@ -85,8 +96,8 @@ impl Connection {
                 Some(_) => self.told_away(message),
                 None => {
                     let size = message.size(None);
-                    if self.takes(size, settings) {
-                        self.hold(Held::Outdated(Arc::clone(message)), size);
+                    if self.takes(size, at) {
+                        self.hold(at, Held::Outdated(Arc::clone(message)), size);
                     }
                     return;
                 }
@@ -96,7 +107,7 @@ impl Connection {
             Told::Nobody => {}
             Told::Other(to) => self.redirect(to, message),
             Told::Itself => {
-                if self.takes(message.size(None), settings) {
+                if self.takes(message.size(None), at) {
                     message.write(None, true, self.output.bytes());
                 }
             }
@@ -104,9 +115,9 @@ impl Connection {
     }
 
     /// A message about keys that another client has cached, which has named this one.
-    pub fn redirected(&mut self, message: &Arc<Message>, settings: &Settings) {
+    pub fn redirected(&mut self, message: &Arc<Message>, at: Arrival<'_>) {
         let size = message.size(None);
-        if !self.takes(size, settings) {
+        if !self.takes(size, at) {
             return;
         }
         match self.at_home() {
@@ -116,13 +127,13 @@ impl Connection {
                     message.write(None, resp3, self.output.bytes());
                 }
             }
-            None => self.hold(Held::Redirected(Arc::clone(message)), size),
+            None => self.hold(at, Held::Redirected(Arc::clone(message)), size),
         }
     }
 
     /// The client with this number has gone, which is told of keys in the place of this one.
-    pub fn redirect_broken(&mut self, named: u64, settings: &Settings) {
-        if !self.takes(BROKEN_BYTES, settings) {
+    pub fn redirect_broken(&mut self, named: u64, at: Arrival<'_>) {
+        if !self.takes(BROKEN_BYTES, at) {
             return;
         }
         match self.batch.take_if(|batch| batch.action.is_none()) {
@@ -130,7 +141,7 @@ impl Connection {
                 self.note_broken(&mut batch.session, named);
                 self.batch = Some(batch);
             }
-            None => self.hold(Held::Broken(named), BROKEN_BYTES),
+            None => self.hold(at, Held::Broken(named), BROKEN_BYTES),
         }
     }
 
@@ -151,7 +162,7 @@ impl Connection {
 
     /// Takes what goes to other clients.
     #[inline]
-    pub fn take_redirected(&mut self) -> Vec<Push> {
+    pub fn take_redirected(&mut self) -> Vec<Redirected> {
         std::mem::take(&mut self.pushes.redirected)
     }
 
@@ -167,7 +178,7 @@ impl Connection {
             let row = self.row.borrow();
             (row.home, row.id)
         };
-        self.pushes.redirected.push(Push::Redirected { to, of, message: Arc::clone(message) });
+        self.pushes.redirected.push(Redirected { to, of, message: Arc::clone(message) });
     }
 
     /// Something waits for the batch.
@@ -182,39 +193,46 @@ impl Connection {
     }
 
     /// Whether the client gets so many bytes more. It is cut off where that is too much.
-    fn takes(&mut self, more: usize, settings: &Settings) -> bool {
+    fn takes(&mut self, more: usize, at: Arrival<'_>) -> bool {
         if !self.ends.takes_replies() || self.pushes.cut.is_some() {
             return false;
         }
         let bytes = self.output.len() + more;
-        if self.output_limit(settings).is_passed_by(bytes) {
+        if self.output_limit(at.settings).is_passed_by(bytes) {
             self.pushes.cut = Some(Reason::OutputLimit(bytes));
         }
         self.pushes.cut.is_none()
     }
 
-    fn hold(&mut self, held: Held, size: usize) {
-        self.pushes.held.push(held);
+    fn hold(&mut self, at: Arrival<'_>, held: Held, size: usize) {
+        self.pushes.held.push((at.turns, held));
         self.output.held += size;
     }
 
-    /// The batch is home, and its replies with it: they and what was held go to the output.
-    pub(super) fn release(&mut self, batch: &mut Batch) {
+    /// The batch is home, and its replies with it: they and what was held go to the output. What
+    /// goes ahead of them is in the protocol that the client spoke when the batch left.
+    pub(super) fn release(&mut self, batch: &mut Batch, spoke_resp3: bool) {
         self.output.held = 0;
-        let (held, session) = (std::mem::take(&mut self.pushes.held), &batch.session);
+        let mut held = std::mem::take(&mut self.pushes.held);
+        let late = held.split_off(held.partition_point(|(turns, _)| *turns < batch.began));
+        let late: Vec<Held> = late.into_iter().map(|(_, held)| held).collect();
+        let session = &batch.session;
         let has_ended = |held: &Held| match held {
-            Held::Bytes(_) | Held::Outdated(_) | Held::Redirected(_) | Held::Broken(_) => false,
             Held::Message(message, of) => !session.subscribed.wants(message, of.as_deref()),
+            Held::Bytes(_) | Held::Outdated(_) | Held::Redirected(_) | Held::Broken(_) => false,
         };
-        let (ahead, behind): (Vec<Held>, Vec<Held>) = if session.subscribed.has_begun() {
-            held.into_iter().partition(has_ended)
+        let (ended, behind): (Vec<Held>, Vec<Held>) = if session.subscribed.has_begun() {
+            late.into_iter().partition(has_ended)
         } else {
-            let ended = held.iter().rposition(has_ended).map_or(0, |last| last + 1);
-            let mut ahead = held;
+            let ended = late.iter().rposition(has_ended).map_or(0, |last| last + 1);
+            let mut ahead = late;
             let behind = ahead.split_off(ended);
             (ahead, behind)
         };
-        ahead.iter().for_each(|held| self.give(held, &mut batch.session));
+        let resp3 = std::mem::replace(&mut batch.session.resp3, spoke_resp3);
+        let ahead = held.into_iter().map(|(_, held)| held).chain(ended);
+        ahead.for_each(|held| self.give(&held, &mut batch.session));
+        batch.session.resp3 = resp3;
         self.output.append(&mut batch.replies);
         behind.iter().for_each(|held| self.give(held, &mut batch.session));
     }

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 
 use super::pool::LARGE_BYTES;
-use super::{Connection, LIMITED_BYTES, Pool, Reason, Resp, Step};
+use super::{Arrival, Connection, LIMITED_BYTES, Pool, Reason, Resp, Step};
 use crate::base::millis::Millis;
 use crate::batch::{Batch, Home};
 use crate::clients::Row;
@@ -18,6 +18,7 @@ use crate::hooks::auth::Auth;
 use crate::hooks::silence::Silence;
 use crate::resp::limits::{BULK_BEFORE_LOGIN, QUERY_BEFORE_LOGIN};
 use crate::session::{Peer, Session};
+use crate::settings::Settings;
 use crate::shard::REPLIES_MARK;
 use crate::testing::{START, Still, Store};
 
@@ -96,7 +97,12 @@ impl Client {
     /// Gives the client something that it did not ask for.
     fn push(&mut self, bytes: &[u8]) {
         let settings = self.store.shard.settings().clone();
-        self.connection.push(&Bytes::copy_from_slice(bytes), &settings);
+        self.connection.push(&Bytes::copy_from_slice(bytes), self.arrival(&settings));
+    }
+
+    /// A push comes now.
+    fn arrival<'a>(&self, settings: &'a Settings) -> Arrival<'a> {
+        Arrival { settings, turns: self.store.shard.turns() }
     }
 
     /// Takes steps for as long as there are any. The reason where the connection closes.

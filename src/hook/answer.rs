@@ -37,7 +37,8 @@ pub struct Report {
     pub figures: Figures,
     /// For how many of its keys somebody cares.
     pub cares: Cares,
-    /// How many channels, patterns, channels of shards and prefixes of keys any client subscribes to.
+    /// How many channels, patterns, channels of shards and prefixes of keys any client subscribes
+    /// to.
     pub subscribed: [usize; 4],
     /// What it counted of its commands.
     pub statistics: Statistics,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::batch::Home;
-use crate::pubsub::{Message, Redirect};
+use crate::pubsub::{Message, Redirected};
 use crate::route::ShardId;
 
 /// Something for clients outside their own replies.
@@ -37,14 +37,7 @@ pub enum Push {
         message: Arc<Message>,
     },
     /// The same, for the client that another one has named for that.
-    Redirected {
-        /// Who gets it.
-        to: Redirect,
-        /// Where the other one is, and its number.
-        of: (Home, u64),
-        /// The message.
-        message: Arc<Message>,
-    },
+    Redirected(Redirected),
     /// The client that this one has named, with that number, has gone.
     RedirectBroken {
         /// Where the client is.
@@ -64,7 +57,7 @@ impl Push {
             | Push::Outdated { to, .. }
             | Push::RedirectBroken { to, .. } => to.thread,
             Push::Message { thread, .. } => *thread,
-            Push::Redirected { to, .. } => to.home.thread,
+            Push::Redirected(redirected) => redirected.to.home.thread,
         }
     }
 }

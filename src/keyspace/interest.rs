@@ -1,9 +1,10 @@
-//! Who cares for the keys of a slot: those that watch them, those that wait for them, and those that
-//! have cached them.
+//! Who cares for the keys of a slot: those that watch them, those that wait for them, and those
+//! that have cached them.
 //!
 //! It stands with the slot and goes wherever that goes, by database number: SWAPDB does not move
 //! it. A slot for which nobody cares has none. Nobody says that a watch or a wait is over: that is
-//! found out when others come, so what is kept of them has at most twice the size of what is needed.
+//! found out when others come, so what is kept of them has at most twice the size of what is
+//! needed.
 
 use std::any::Any;
 use std::collections::BTreeMap;

@@ -19,13 +19,10 @@ use crate::keyspace::key::Key;
 use crate::keyspace::listener::Event;
 use crate::keyspace::saving::Saving;
 use crate::keyspace::slot::{Slot, Table};
-use crate::keyspace::tracked::{Invalidations, Tracker};
+use crate::keyspace::tracked::Invalidations;
 
 /// Keys that [`Keyspace::warm`] takes at a time.
 pub const WARMED: usize = 16;
-
-/// Keys of which it is forgotten at a time who has cached them.
-const FORGOTTEN_MAX: usize = 1_000;
 
 /// What [`Keyspace::warm`] goes by.
 #[derive(Clone, Copy, Debug, Default)]
@@ -232,7 +229,7 @@ impl Keyspace {
     }
 
     /// Changes who cares for the keys of a slot, where that is here and somebody does.
-    fn with_interest<R>(
+    pub(super) fn with_interest<R>(
         &mut self,
         number: u16,
         change: impl FnOnce(&mut Interest) -> R,
@@ -247,46 +244,10 @@ impl Keyspace {
         Some(result)
     }
 
-    /// A client has cached a key, where its slot is here.
-    pub(crate) fn track(&mut self, db: u32, key: Key<'_>, tracker: Tracker) {
-        if self.interest(key.slot).is_some() {
-            self.with_interest(key.slot, |interest| interest.track(db, key.name, tracker));
-        }
-    }
-
     /// How many keys that are here somebody has cached.
     #[inline]
     pub(crate) fn tracked(&self) -> usize {
         self.books.iter().map(|book| book.tracked).sum()
-    }
-
-    /// Forgets who has cached some keys, of slots from `first` on, until so many are left, and
-    /// notes those keys; a thousand at most.
-    pub(crate) fn forget_trackers(
-        &mut self,
-        left: usize,
-        first: u16,
-        invalidations: &mut Invalidations,
-    ) {
-        let mut most = self.tracked().saturating_sub(left).min(FORGOTTEN_MAX);
-        let numbers: Vec<u16> = self.interested().collect();
-        let (below, above): (Vec<u16>, Vec<u16>) = numbers.iter().partition(|slot| **slot < first);
-        for number in above.into_iter().chain(below) {
-            if most == 0 {
-                return;
-            }
-            let before = self.tracked();
-            self.with_interest(number, |interest| interest.forget_trackers(most, invalidations));
-            most -= before - self.tracked();
-        }
-    }
-
-    /// Forgets who has cached any key.
-    pub(super) fn flush_trackers(&mut self) {
-        let numbers: Vec<u16> = self.interested().collect();
-        for number in numbers {
-            self.with_interest(number, Interest::flush_trackers);
-        }
     }
 
     /// The keys of a database are about to be gone at `now`, or to be those of `other`. Calls
@@ -320,7 +281,7 @@ impl Keyspace {
         }
     }
 
-    fn interested(&self) -> impl Iterator<Item = u16> {
+    pub(super) fn interested(&self) -> impl Iterator<Item = u16> {
         self.books.iter().flat_map(|book| book.interested.iter().copied())
     }
 

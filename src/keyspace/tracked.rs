@@ -5,8 +5,13 @@
 //! gone, or caches nothing any more, is not taken out ahead of that. So how many keys are kept is
 //! bounded (`tracking-table-max-keys`): of more than that some are told of as if they had changed.
 
+use crate::keyspace::interest::Interest;
 use crate::keyspace::key::Key;
 use crate::keyspace::listener::Event;
+use crate::keyspace::space::Keyspace;
+
+/// Keys of which it is forgotten at a time who has cached them.
+const FORGOTTEN_MAX: usize = 1_000;
 
 /// A client that caches keys, and where its connection is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,5 +132,43 @@ impl Invalidations {
     /// The keys that are noted, each as often as it has changed.
     pub(crate) fn noted(&mut self) -> &mut Vec<Invalidation> {
         &mut self.noted
+    }
+}
+
+impl Keyspace {
+    /// A client has cached a key, where its slot is here.
+    pub(crate) fn track(&mut self, db: u32, key: Key<'_>, tracker: Tracker) {
+        if self.interest(key.slot).is_some() {
+            self.with_interest(key.slot, |interest| interest.track(db, key.name, tracker));
+        }
+    }
+
+    /// Forgets who has cached some keys, of slots from `first` on, until so many are left, and
+    /// notes those keys; a thousand at most.
+    pub(crate) fn forget_trackers(
+        &mut self,
+        left: usize,
+        first: u16,
+        invalidations: &mut Invalidations,
+    ) {
+        let mut most = self.tracked().saturating_sub(left).min(FORGOTTEN_MAX);
+        let numbers: Vec<u16> = self.interested().collect();
+        let (below, above): (Vec<u16>, Vec<u16>) = numbers.iter().partition(|slot| **slot < first);
+        for number in above.into_iter().chain(below) {
+            if most == 0 {
+                return;
+            }
+            let before = self.tracked();
+            self.with_interest(number, |interest| interest.forget_trackers(most, invalidations));
+            most -= before - self.tracked();
+        }
+    }
+
+    /// Forgets who has cached any key.
+    pub(super) fn flush_trackers(&mut self) {
+        let numbers: Vec<u16> = self.interested().collect();
+        for number in numbers {
+            self.with_interest(number, Interest::flush_trackers);
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! What a client has asked for with CLIENT TRACKING: part of its session.
 
+use std::sync::Arc;
+
 use crate::pubsub::{Kind, Message};
 use crate::route::Home;
 
@@ -23,6 +25,17 @@ pub struct Redirect {
     pub client: u64,
     /// Where it is.
     pub home: Home,
+}
+
+/// A message about keys, for the client that another one has named for that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Redirected {
+    /// Who gets it.
+    pub to: Redirect,
+    /// Where the other one is, and its number.
+    pub of: (Home, u64),
+    /// The message.
+    pub message: Arc<Message>,
 }
 
 /// How keys are tracked for a client.

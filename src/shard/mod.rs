@@ -240,6 +240,7 @@ pub struct Shard {
     ready: VecDeque<Box<Batch>>,
     set_aside: VecDeque<Box<Batch>>,
     longest_slice_ns: u64,
+    turns: u64,
     rebuilt: Rebuilt,
     leaving: Vec<(u16, ShardId)>,
     /// Commands over everything for which no slot leaves. Letters of two shards may come in any
@@ -310,6 +311,7 @@ impl Shard {
             ready: VecDeque::new(),
             set_aside: VecDeque::new(),
             longest_slice_ns: 0,
+            turns: 0,
             rebuilt: Rebuilt::default(),
             leaving: Vec::new(),
             moves_held: 0,
@@ -346,6 +348,11 @@ impl Shard {
     /// The settings in force.
     pub fn settings(&self) -> &Arc<Settings> {
         &self.env.settings
+    }
+
+    /// How many turns have begun.
+    pub fn turns(&self) -> u64 {
+        self.turns
     }
 
     /// The map that it goes by.

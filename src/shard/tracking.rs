@@ -1,9 +1,9 @@
-//! Client-side caching where commands run: which keys a call has read, and who is told of those that
-//! have changed.
+//! Client-side caching where commands run: which keys a call has read, and who is told of those
+//! that have changed.
 //!
-//! What a call changes is told of when it is over, and EXEC when all of it is over, by pushes of the
-//! turn. So nobody who learns of a change, from whomever, can still find the old value in a cache
-//! that was told. The client that has changed a key has its push behind its replies.
+//! What a call changes is told of when it is over, and EXEC when all of it is over, by pushes of
+//! the turn. So nobody who learns of a change, from whomever, can still find the old value in a
+//! cache that was told. The client that has changed a key has its push behind its replies.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -57,6 +57,9 @@ impl Shard {
         if self.broken.any() {
             self.break_promises(&mut batch);
         }
+        if batch.began == 0 {
+            batch.began = self.turns;
+        }
         // What a command holds that runs in steps must not leave with a batch that goes home.
         while !batch.is_done()
             && batch.action.is_none()
@@ -149,6 +152,7 @@ impl Shard {
 
     /// Works off what is ready at `now`, for one slice. Returns true when there is more.
     pub fn work(&mut self, now: Millis, clock: &mut dyn Ticks) -> bool {
+        self.turns += 1;
         if self.engine.pause.is_some_and(|pause| pause.until <= now) {
             self.engine.pause = None;
             self.ready.append(&mut self.set_aside);

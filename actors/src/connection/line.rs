@@ -13,10 +13,9 @@ use bytes::Bytes;
 use tracing::error;
 use troupe::base::millis::Millis;
 use troupe::batch::Batch;
-use troupe::connection::{Connection as Core, Reason};
+use troupe::connection::{Arrival, Connection as Core, Reason};
 use troupe::parked::{Outcome, Parked};
 use troupe::pubsub::{Message, Name};
-use troupe::settings::Settings;
 
 use crate::connection::steps::Conversation;
 use crate::fault::panic_text;
@@ -99,25 +98,25 @@ impl thread::Line for Line {
         self.go_on(|conversation| conversation.came_home(batch, now));
     }
 
-    fn push(&self, bytes: &Bytes, settings: &Settings) {
-        self.tell(|core| core.push(bytes, settings));
+    fn push(&self, bytes: &Bytes, at: Arrival<'_>) {
+        self.tell(|core| core.push(bytes, at));
     }
 
-    fn deliver(&self, message: &Arc<Message>, pattern: Option<&Name>, settings: &Settings) {
-        self.tell(|core| core.deliver(message, pattern, settings));
+    fn deliver(&self, message: &Arc<Message>, pattern: Option<&Name>, at: Arrival<'_>) {
+        self.tell(|core| core.deliver(message, pattern, at));
     }
 
-    fn outdated(&self, message: &Arc<Message>, settings: &Settings) {
-        self.tell(|core| core.outdated(message, settings));
+    fn outdated(&self, message: &Arc<Message>, at: Arrival<'_>) {
+        self.tell(|core| core.outdated(message, at));
         self.conversation.borrow_mut().redirect();
     }
 
-    fn redirected(&self, message: &Arc<Message>, settings: &Settings) {
-        self.tell(|core| core.redirected(message, settings));
+    fn redirected(&self, message: &Arc<Message>, at: Arrival<'_>) {
+        self.tell(|core| core.redirected(message, at));
     }
 
-    fn redirect_broken(&self, named: u64, settings: &Settings) {
-        self.tell(|core| core.redirect_broken(named, settings));
+    fn redirect_broken(&self, named: u64, at: Arrival<'_>) {
+        self.tell(|core| core.redirect_broken(named, at));
     }
 
     fn has_to_flush(&self) -> bool {

@@ -3,14 +3,13 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::hook::push::Push;
-use crate::pubsub::{Kind, Message, Mode, Redirect, Tracking};
+use crate::pubsub::{Kind, Message, Mode, Redirect, Redirected, Tracking};
 
 /// A message on the channel `c` or another for a client that subscribes to it.
 fn deliver(client: &mut Client, channel: &str, text: &str) {
     let settings = client.store.shard.settings().clone();
     let message = Arc::new(Message::new(Kind::Channel, channel.as_bytes(), text.as_bytes(), 0));
-    client.connection.deliver(&message, None, &settings);
+    client.connection.deliver(&message, None, client.arrival(&settings));
 }
 
 /// What the client got since it was last asked, the last word of each message or confirmation.
@@ -47,6 +46,23 @@ fn a_message_never_comes_before_its_subscription_nor_after_its_end() {
 }
 
 #[test]
+fn what_came_before_the_batch_began_to_run_goes_ahead_of_its_replies() {
+    let mut client = Client::new();
+    client.send("SUBSCRIBE c d\r\n");
+    client.run();
+    client.said();
+    client.stays_away = true;
+    client.send("SUBSCRIBE d\r\n");
+    deliver(&mut client, "c", "early");
+    client.away.as_mut().expect("it is away").began = 1;
+    let settings = client.store.shard.settings().clone();
+    let late = Arc::new(Message::new(Kind::Channel, b"d", b"late", 0));
+    client.connection.deliver(&late, None, Arrival { settings: &settings, turns: 1 });
+    client.let_home();
+    assert_eq!(last_words(&mut client), ["early", ":2", "late"]);
+}
+
+#[test]
 fn what_waits_for_the_batch_counts_against_the_limit_of_subscribers() {
     let mut client = Client::new();
     client.store.configure("client-output-buffer-limit", "normal 10 0 0 pubsub 150 0 0");
@@ -64,7 +80,7 @@ fn what_waits_for_the_batch_counts_against_the_limit_of_subscribers() {
 fn outdated(client: &mut Client, key: &str, by: u64) {
     let settings = client.store.shard.settings().clone();
     let message = Arc::new(Message::outdated([key.as_bytes()].into_iter(), by));
-    client.connection.outdated(&message, &settings);
+    client.connection.outdated(&message, client.arrival(&settings));
 }
 
 /// The keys that the client was told of, and its replies of one line, in their order.
@@ -126,11 +142,11 @@ fn somebody_else_is_told_at_once() {
     client.send("PING\r\n");
     outdated(&mut client, "b", 7);
     let redirected = client.connection.take_redirected();
-    let [Push::Redirected { to, of, .. }] = &redirected[..] else { panic!("{redirected:?}") };
+    let [Redirected { to, of, .. }] = &redirected[..] else { panic!("{redirected:?}") };
     assert_eq!((*to, of.1), (named, 1));
     let settings = client.store.shard.settings().clone();
-    client.connection.redirect_broken(9, &settings);
-    client.connection.redirect_broken(8, &settings);
+    client.connection.redirect_broken(9, client.arrival(&settings));
+    client.connection.redirect_broken(8, client.arrival(&settings));
     client.let_home();
     let row = client.row.borrow().flags.clone();
     assert_eq!(row, b"tR", "it has heard of the one that it has named");
@@ -141,11 +157,11 @@ fn in_version_2_who_is_named_has_to_expect_messages() {
     let mut client = Client::new();
     let settings = client.store.shard.settings().clone();
     let message = Arc::new(Message::outdated([&b"a"[..]].into_iter(), 7));
-    client.connection.redirected(&message, &settings);
+    client.connection.redirected(&message, client.arrival(&settings));
     client.send("SUBSCRIBE c\r\n");
     client.run();
     client.said();
-    client.connection.redirected(&message, &settings);
+    client.connection.redirected(&message, client.arrival(&settings));
     client.run();
     assert!(client.said().starts_with("*3\r\n$7\r\nmessage\r\n$20\r\n__redis__:invalidate"));
 }
