@@ -151,7 +151,7 @@ impl Session {
         let prefix = message.channel();
         match message.kind() == Kind::Prefix && !self.subscribed.has(Kind::Prefix, prefix) {
             true => Told::Nobody,
-            false => tracking.told(message, self.id, self.resp3),
+            false => tracking.told(message, self.resp3),
         }
     }
 

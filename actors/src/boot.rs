@@ -23,6 +23,7 @@ use troupe::commands::action::Shutdown;
 use troupe::hooks::slowlog::LogIds;
 use troupe::route::{Map, ShardId};
 use troupe::settings::Settings;
+use troupe::shard::tracking::Tracked;
 use troupe::shard::{self, Parts};
 
 use crate::admin::{self, Admin, Current, Reach};
@@ -240,7 +241,7 @@ fn start_shards(
     mails: &Mails,
 ) -> anyhow::Result<(Vec<Arbiter>, ShardActors)> {
     let mut random = fastrand::Rng::new();
-    let ids = LogIds::default();
+    let (ids, tracked) = (LogIds::default(), Tracked::default());
     let hasher = Hasher::with_seeds(std::array::from_fn(|_| random.u64(..)));
     let (mut arbiters, mut actors) = (Vec::new(), Vec::new());
     for id in 0..map.shards() {
@@ -251,14 +252,23 @@ fn start_shards(
         let (settings, map, shared) = (settings.clone(), map.clone(), shared.clone());
         let (guardian, clock, hasher) = (guardian.clone(), clock.clone(), hasher.clone());
         let (seed, ids, post) = (random.u64(..), ids.clone(), post.clone());
-        let mails = mails.clone();
+        let (mails, tracked) = (mails.clone(), tracked.clone());
         arbiter.spawn_fn(move || {
             let (gates, sinks) = (layers::gates(), layers::sinks(ids));
             let listeners = layers::listeners();
-            let for_loans = post.clone();
-            let parts =
-                Parts { id, map, settings, hasher, seed, gates, sinks, listeners, post: for_loans };
-            let thread = Thread::new(id, shard::Shard::new(parts), clock, shared, post, mails);
+            let shard = shard::Shard::new(Parts {
+                id,
+                map,
+                settings,
+                hasher,
+                seed,
+                gates,
+                sinks,
+                listeners,
+                post: post.clone(),
+                tracked,
+            });
+            let thread = Thread::new(id, shard, clock, shared, post, mails);
             THREAD.with(|own| {
                 let is_first = own.set(thread.clone()).is_ok();
                 assert!(is_first, "a thread has one shard");

@@ -86,14 +86,16 @@ impl Connection {
     /// A message about keys that the client has cached.
     pub fn outdated(&mut self, message: &Arc<Message>, at: Arrival<'_>) {
         // The reply to the command that has changed them comes first.
-        let is_own =
-            |batch: &Box<Batch>| batch.parked.is_some() && message.from() == batch.session.id;
+        let is_own = |batch: &Box<Batch>| batch.parked.is_some() && message.is_of(batch.session.id);
         let is_served = self.batch.as_ref().is_some_and(is_own);
-        let told = match self.at_home().filter(|_| !is_served) {
-            Some(session) => session.told(message),
-            None => match self.tracking.as_ref().and_then(|tracking| tracking.redirect) {
-                // Nothing holds up somebody else's news.
-                Some(_) => self.told_away(message),
+        let tracking = match self.at_home().filter(|_| !is_served) {
+            Some(session) => session.tracking.as_deref().map(|own| (*own, session.told(message))),
+            // Nothing holds up somebody else's news.
+            None => match self.tracking.as_deref().filter(|own| own.redirect.is_some()) {
+                Some(tracking) => {
+                    let told = tracking.told(message, self.row.borrow().resp3);
+                    Some((*tracking, told))
+                }
                 None => {
                     let size = message.size(None);
                     if self.takes(size, at) {
@@ -103,12 +105,15 @@ impl Connection {
                 }
             },
         };
+        let Some((tracking, told)) = tracking else { return };
+        let client = self.row.borrow().id;
+        let Some(wanted) = tracking.wanted(message, client) else { return };
         match told {
             Told::Nobody => {}
-            Told::Other(to) => self.redirect(to, message),
+            Told::Other(to) => self.redirect(to, wanted),
             Told::Itself => {
-                if self.takes(message.size(None), at) {
-                    message.write(None, true, self.output.bytes());
+                if self.takes(wanted.size(None), at) {
+                    wanted.write(None, true, self.output.bytes());
                 }
             }
         }
@@ -166,19 +171,12 @@ impl Connection {
         std::mem::take(&mut self.pushes.redirected)
     }
 
-    /// Who gets a message while the batch is away, by what the client had asked for before.
-    fn told_away(&self, message: &Message) -> Told {
-        let row = self.row.borrow();
-        let told = |tracking: &Box<Tracking>| tracking.told(message, row.id, row.resp3);
-        self.tracking.as_ref().map_or(Told::Nobody, told)
-    }
-
-    fn redirect(&mut self, to: Redirect, message: &Arc<Message>) {
+    fn redirect(&mut self, to: Redirect, message: Arc<Message>) {
         let of = {
             let row = self.row.borrow();
             (row.home, row.id)
         };
-        self.pushes.redirected.push(Redirected { to, of, message: Arc::clone(message) });
+        self.pushes.redirected.push(Redirected { to, of, message });
     }
 
     /// Something waits for the batch.
@@ -243,11 +241,15 @@ impl Connection {
         match held {
             Held::Bytes(bytes) => output.push(bytes),
             Held::Message(message, of) => message.write(of.as_deref(), resp3, output.bytes()),
-            Held::Outdated(message) => match session.told(message) {
-                Told::Nobody => {}
-                Told::Itself => message.write(None, resp3, output.bytes()),
-                Told::Other(to) => self.redirect(to, message),
-            },
+            Held::Outdated(message) => {
+                let tracking = session.tracking.as_ref();
+                let wanted = tracking.and_then(|tracking| tracking.wanted(message, session.id));
+                match (session.told(message), wanted) {
+                    (Told::Itself, Some(wanted)) => wanted.write(None, resp3, output.bytes()),
+                    (Told::Other(to), Some(wanted)) => self.redirect(to, wanted),
+                    (_, None) | (Told::Nobody, _) => {}
+                }
+            }
             Held::Redirected(message) if hears_of_keys(session) => {
                 message.write(None, resp3, output.bytes());
             }

@@ -10,9 +10,6 @@ use crate::keyspace::key::Key;
 use crate::keyspace::listener::Event;
 use crate::keyspace::space::Keyspace;
 
-/// Keys of which it is forgotten at a time who has cached them.
-const FORGOTTEN_MAX: usize = 1_000;
-
 /// A client that caches keys, and where its connection is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tracker {
@@ -143,24 +140,22 @@ impl Keyspace {
         }
     }
 
-    /// Forgets who has cached some keys, of slots from `first` on, until so many are left, and
-    /// notes those keys; a thousand at most.
+    /// Forgets who has cached some keys, so many of slots from `first` on, and notes those keys.
     pub(crate) fn forget_trackers(
         &mut self,
-        left: usize,
+        mut count: usize,
         first: u16,
         invalidations: &mut Invalidations,
     ) {
-        let mut most = self.tracked().saturating_sub(left).min(FORGOTTEN_MAX);
         let numbers: Vec<u16> = self.interested().collect();
         let (below, above): (Vec<u16>, Vec<u16>) = numbers.iter().partition(|slot| **slot < first);
         for number in above.into_iter().chain(below) {
-            if most == 0 {
+            if count == 0 {
                 return;
             }
             let before = self.tracked();
-            self.with_interest(number, |interest| interest.forget_trackers(most, invalidations));
-            most -= before - self.tracked();
+            self.with_interest(number, |interest| interest.forget_trackers(count, invalidations));
+            count -= before - self.tracked();
         }
     }
 

@@ -1,6 +1,7 @@
 //! A message on its way, as its receivers get it.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::pubsub::Kind;
 use crate::resp::Reply;
@@ -24,6 +25,8 @@ pub struct Message {
     /// How much of that is written.
     written: usize,
     channel: Range<usize>,
+    /// Where each of the keys stands, with the client that has changed it, 0 for nobody.
+    parts: Vec<(u64, Range<usize>)>,
 }
 
 impl Message {
@@ -35,35 +38,60 @@ impl Message {
         let end = reply.mark() - 2;
         reply.bulk(message);
         let written = body.len();
-        Message { kind, from, body, written, channel: end - channel.len()..end }
+        Message { kind, from, body, written, channel: end - channel.len()..end, parts: Vec::new() }
     }
 
-    /// That keys have changed which begin with this prefix, by this client, 0 for nobody.
-    pub fn changed<'k>(
-        prefix: &[u8],
-        keys: impl ExactSizeIterator<Item = &'k [u8]>,
-        from: u64,
-    ) -> Message {
-        let mut message = Message::outdated(keys, from);
-        message.kind = Kind::Prefix;
+    /// That keys have changed which begin with this prefix, each by a client, 0 for nobody.
+    pub fn changed(prefix: &[u8], keys: &[(&[u8], u64)]) -> Message {
+        let mut message = Message::of_keys(Kind::Prefix, keys);
         message.body.extend_from_slice(prefix);
         message.channel = message.written..message.body.len();
         message
     }
 
-    /// That keys are not any more what a client has cached, changed by this client, 0 for nobody.
-    pub fn outdated<'k>(keys: impl ExactSizeIterator<Item = &'k [u8]>, from: u64) -> Message {
+    /// That a key is not any more what clients have cached, changed by this one, 0 for nobody.
+    pub fn outdated(key: &[u8], from: u64) -> Message {
+        Message::of_keys(Kind::Cached, &[(key, from)])
+    }
+
+    fn of_keys(kind: Kind, keys: &[(&[u8], u64)]) -> Message {
         let mut body = Vec::new();
         let mut reply = Reply::new(&mut body, false);
         reply.array(keys.len());
-        keys.for_each(|key| reply.bulk(key));
+        let mut parts = Vec::with_capacity(keys.len());
+        for (key, from) in keys {
+            reply.bulk(key);
+            let end = reply.mark() - 2;
+            parts.push((*from, end - key.len()..end));
+        }
         let written = body.len();
-        Message { kind: Kind::Cached, from, body, written, channel: 0..0 }
+        Message { kind, from: 0, body, written, channel: 0..0, parts }
+    }
+
+    /// The same without keys that this client has changed; nothing where it has changed all.
+    pub fn without(self: &Arc<Message>, client: u64) -> Option<Arc<Message>> {
+        if self.parts.iter().all(|(from, _)| *from != client) {
+            return Some(Arc::clone(self));
+        }
+        let others = self.parts.iter().filter(|(from, _)| *from != client);
+        let others: Vec<(&[u8], u64)> =
+            others.map(|(from, key)| (&self.body[key.clone()], *from)).collect();
+        let message = || match self.kind {
+            Kind::Prefix => Message::changed(self.channel(), &others),
+            kind => Message::of_keys(kind, &others),
+        };
+        (!others.is_empty()).then(|| Arc::new(message()))
+    }
+
+    /// Whether this client has changed a key that it tells of.
+    pub fn is_of(&self, client: u64) -> bool {
+        self.parts.iter().any(|(from, _)| *from == client)
     }
 
     /// That nothing is any more what clients have cached.
     pub fn flushed() -> Message {
-        Message { kind: Kind::Cached, from: 0, body: Vec::new(), written: 0, channel: 0..0 }
+        let (kind, body, parts) = (Kind::Cached, Vec::new(), Vec::new());
+        Message { kind, from: 0, body, written: 0, channel: 0..0, parts }
     }
 
     /// Its channel, or prefix.
@@ -86,7 +114,7 @@ impl Message {
         self.kind == Kind::Cached && self.written == 0
     }
 
-    /// Who published it, and has its own copy already; or who has changed its keys.
+    /// Who published it, and has its own copy already; 0 for one about keys.
     pub fn from(&self) -> u64 {
         self.from
     }
@@ -164,14 +192,21 @@ mod tests {
 
     #[test]
     fn keys_are_told_of_in_the_dialect_of_each_receiver() {
-        let keys = || [&b"ab"[..], b"ac"].into_iter();
-        let message = Message::changed(b"a", keys(), 7);
+        let message = Arc::new(Message::changed(b"a", &[(b"ab", 7), (b"ac", 0)]));
         assert_eq!((message.channel(), message.kind()), (&b"a"[..], Kind::Prefix));
         let body = "*2\r\n$2\r\nab\r\n$2\r\nac\r\n";
         assert_eq!(written(&message, None, true), format!(">2\r\n$10\r\ninvalidate\r\n{body}"));
         let head = "*3\r\n$7\r\nmessage\r\n$20\r\n__redis__:invalidate\r\n";
         assert_eq!(written(&message, None, false), format!("{head}{body}"));
-        assert_eq!(written(&Message::outdated(keys(), 7), None, false), format!("{head}{body}"));
+        let left = message.without(7).expect("one key is left");
+        assert_eq!(written(&left, None, false), format!("{head}*1\r\n$2\r\nac\r\n"));
+        assert_eq!((left.channel(), message.without(9)), (&b"a"[..], Some(message.clone())));
+        let outdated = Arc::new(Message::outdated(b"ab", 7));
+        assert_eq!(written(&outdated, None, false), format!("{head}*1\r\n$2\r\nab\r\n"));
+        assert_eq!(
+            (outdated.without(7), outdated.is_of(7), outdated.is_of(0)),
+            (None, true, false)
+        );
         let flushed = Message::flushed();
         assert!(flushed.is_of_all() && !message.is_of_all());
         assert_eq!(written(&flushed, None, true), ">2\r\n$10\r\ninvalidate\r\n_\r\n");

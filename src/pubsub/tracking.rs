@@ -75,14 +75,18 @@ impl Tracking {
         }
     }
 
-    /// Who gets a message that is for the client with this number, which speaks that version of the
-    /// protocol: in version 2 nothing tells a message from a reply.
-    pub fn told(&self, message: &Message, client: u64, resp3: bool) -> Told {
-        let is_own = message.from() == client;
+    /// What the client with this number wants to hear of a message.
+    pub fn wanted(&self, message: &Arc<Message>, client: u64) -> Option<Arc<Message>> {
+        if self.skips_own { message.without(client) } else { Some(Arc::clone(message)) }
+    }
+
+    /// Who gets a message that is for a client, which speaks that version of the protocol: in
+    /// version 2 nothing tells a message from a reply.
+    pub fn told(&self, message: &Message, resp3: bool) -> Told {
         let is_late =
             self.mode == Mode::Broadcast && message.kind() == Kind::Cached && !message.is_of_all();
         match self.redirect {
-            _ if is_late || is_own && self.skips_own => Told::Nobody,
+            _ if is_late => Told::Nobody,
             Some(redirect) => Told::Other(redirect),
             None if resp3 => Told::Itself,
             None => Told::Nobody,

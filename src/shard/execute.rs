@@ -7,6 +7,7 @@
 //! what it recorded is taken back too.
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use crate::clients::Pause;
@@ -39,6 +40,9 @@ pub(super) struct Engine {
     pub(super) sinks: Sinks,
     /// Who subscribes to what, and what was published in this turn.
     pub(super) register: Register,
+    /// Keys that have changed in this turn, where somebody wants to hear of all with a prefix; each
+    /// with the client that has changed it, 0 for nobody or several.
+    pub(super) changed: BTreeMap<Box<[u8]>, u64>,
     /// To clients that did not ask: they leave at the end of the turn.
     pub(super) pushes: Vec<Push>,
     /// What came of the waits of clients: it leaves at the end of the turn as well.

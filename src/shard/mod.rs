@@ -129,7 +129,7 @@ pub mod snapshot;
 mod subscribers;
 #[cfg(test)]
 mod tests;
-mod tracking;
+pub mod tracking;
 mod transaction;
 pub mod turn;
 mod visit;
@@ -171,6 +171,7 @@ use crate::shard::replay::Rebuilt;
 use crate::shard::sinks::Sinks;
 use crate::shard::snapshot::Snapshots;
 use crate::shard::subscribers::Telling;
+use crate::shard::tracking::Tracked;
 use crate::shard::turn::{Held, Outbox};
 use crate::shard::waiting::Waiting;
 use crate::stream::credit::Credit;
@@ -211,6 +212,8 @@ pub struct Parts {
     pub listeners: Vec<Box<dyn Listener>>,
     /// The way home for loans whose batch is lost.
     pub post: Arc<dyn Post>,
+    /// How many keys clients have cached; the same in all shards.
+    pub tracked: Tracked,
 }
 
 impl Parts {
@@ -226,6 +229,7 @@ impl Parts {
             sinks: Vec::new(),
             listeners: Vec::new(),
             post: Arc::new(Nowhere),
+            tracked: Tracked::default(),
         }
     }
 }
@@ -259,6 +263,9 @@ pub struct Shard {
     /// Its account with the journal, while there is one.
     credit: Option<Credit>,
     snapshots: Snapshots,
+    tracked: Tracked,
+    /// How many of them are here, as it was said last.
+    own_tracked: usize,
     telling: Telling,
     /// What leaves at the end of the turn.
     pub(crate) outbox: Outbox,
@@ -290,6 +297,7 @@ impl Shard {
             counters: Counters::default(),
             sinks: Sinks::new(parts.sinks),
             register,
+            changed: BTreeMap::new(),
             pushes: Vec::new(),
             served: Vec::new(),
             waits: 0,
@@ -323,6 +331,8 @@ impl Shard {
             monitors: Arc::default(),
             credit: None,
             snapshots: Snapshots::default(),
+            tracked: parts.tracked,
+            own_tracked: 0,
             telling: Telling::default(),
             outbox: Outbox::default(),
         };

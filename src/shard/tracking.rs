@@ -2,11 +2,13 @@
 //! that have changed.
 //!
 //! What a call changes is told of when it is over, and EXEC when all of it is over, by pushes of
-//! the turn. So nobody who learns of a change, from whomever, can still find the old value in a
-//! cache that was told. The client that has changed a key has its push behind its replies.
+//! the turn; who wants to hear of all keys with a prefix gets one push for the whole turn. So
+//! nobody who learns of a change, from whomever, can still find the old value in a cache that was
+//! told. The client that has changed a key has its push behind its replies.
 
-use std::collections::BTreeSet;
+use std::ops::Bound;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::batch::Home;
 use crate::commands::call::Call;
@@ -15,9 +17,11 @@ use crate::hook::push::Push;
 use crate::keyspace::tracked::{Invalidation, Tracker};
 use crate::pubsub::{Kind, Message};
 use crate::session::Session;
-use crate::settings::Settings;
 use crate::shard::Shard;
 use crate::shard::execute::Engine;
+
+/// Keys of which it is forgotten at a time who has cached them.
+const FORGOTTEN_MAX: usize = 1_000;
 
 impl Engine {
     /// A call of this client was run, in part perhaps: notes the keys that it has read.
@@ -51,7 +55,7 @@ impl Engine {
                 continue;
             }
             let from = if *is_nobodys { 0 } else { by };
-            let message = Arc::new(Message::outdated([&key[..]].into_iter(), from));
+            let message = Arc::new(Message::outdated(key, from));
             self.pushes.extend(trackers.drain(..).map(|tracker| Push::Outdated {
                 to: Home { thread: tracker.thread, connection: tracker.connection },
                 client: tracker.client,
@@ -59,68 +63,109 @@ impl Engine {
             }));
         }
         if self.register.len(Kind::Prefix) > 0 {
-            self.broadcast(taken.noted(), by);
+            for Invalidation { key, is_nobodys, .. } in taken.noted().drain(..) {
+                let from = if is_nobodys { 0 } else { by };
+                let before = self.changed.entry(key).or_insert(from);
+                if *before != from {
+                    *before = 0;
+                }
+            }
         }
     }
 
-    /// Tells those that want to hear of all keys with a prefix. What the client has changed stands
-    /// in a message of its own, which it may not want.
-    fn broadcast(&mut self, changed: &[Invalidation], by: u64) {
-        let of_nobody: BTreeSet<&[u8]> =
-            changed.iter().filter(|key| key.is_nobodys).map(|of| &*of.key).collect();
-        let all: BTreeSet<&[u8]> = changed.iter().map(|of| &*of.key).collect();
-        let of_client: BTreeSet<&[u8]> = all.difference(&of_nobody).copied().collect();
+    /// Tells those that want to hear of all keys with a prefix of those that have changed in this
+    /// turn.
+    #[cold]
+    pub(super) fn publish_changed(&mut self) {
+        let changed = std::mem::take(&mut self.changed);
         for prefix in self.register.names(Kind::Prefix, None) {
-            for (keys, from) in [(&of_client, by), (&of_nobody, 0)] {
-                let keys = keys.iter().copied().filter(|key| key.starts_with(&prefix));
-                let keys: Vec<&[u8]> = keys.collect();
-                if !keys.is_empty() {
-                    let message = Message::changed(&prefix, keys.into_iter(), from);
-                    self.register.publish(message, false, None);
-                }
+            let keys = changed.range::<[u8], _>((Bound::Included(&*prefix), Bound::Unbounded));
+            let keys = keys.take_while(|(key, _)| key.starts_with(&prefix));
+            let keys: Vec<(&[u8], u64)> = keys.map(|(key, from)| (&**key, *from)).collect();
+            if !keys.is_empty() {
+                self.register.publish(Message::changed(&prefix, &keys), false, None);
             }
         }
     }
 }
 
-impl Shard {
-    /// How many keys it may remember that somebody has cached.
-    fn tracked_max(&self) -> usize {
-        share_of(&self.env.settings, self.id, self.env.map.shards())
+/// How many keys clients have cached, over all shards: each adds up its own. No shard waits for
+/// another.
+#[derive(Clone, Debug, Default)]
+pub struct Tracked(Arc<AtomicUsize>);
+
+impl Tracked {
+    /// A shard has so many now, which had so many before.
+    fn update(&self, before: usize, now: usize) {
+        match now.checked_sub(before) {
+            Some(more) => self.0.fetch_add(more, Ordering::Relaxed),
+            None => self.0.fetch_sub(before - now, Ordering::Relaxed),
+        };
     }
 
-    /// More keys are remembered than there is room for.
+    /// How many there are over `most`.
+    fn over(&self, most: usize) -> usize {
+        self.0.load(Ordering::Relaxed).saturating_sub(most)
+    }
+
+    /// Takes away what is over `most`, so much of it at the most as a shard has. Returns how much:
+    /// whatever shards do at the same time, `most` stay.
+    fn take_over(&self, most: usize, own: usize) -> usize {
+        let mut taken = 0;
+        let take = |all: usize| {
+            taken = all.saturating_sub(most).min(own);
+            (taken > 0).then(|| all - taken)
+        };
+        match self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take) {
+            Ok(_) => taken,
+            Err(_) => 0,
+        }
+    }
+}
+
+impl Shard {
+    /// How many keys are remembered that somebody has cached, in the whole server.
+    fn tracked_max(&self) -> usize {
+        match self.env.settings.tracking_table_max_keys as usize {
+            0 => usize::MAX,
+            most => most,
+        }
+    }
+
+    /// More keys are remembered than there is room for, and some of them are here.
     #[inline]
     pub(super) fn tracks_too_many(&self) -> bool {
-        let tracked = self.engine.space.tracked();
-        tracked > 0 && tracked > self.tracked_max()
+        self.own_tracked > 0 && self.tracked.over(self.tracked_max()) > 0
     }
 
-    /// Forgets some keys that somebody has cached, where there are too many.
+    /// Adds up how many keys somebody has cached, and forgets some where there are too many.
     #[inline]
-    pub(super) fn forget_tracked(&mut self) {
-        if self.tracks_too_many() {
-            let left = self.tracked_max();
-            let first = self.engine.tools.random.u16(..);
-            let Engine { space, tools, .. } = &mut self.engine;
-            space.forget_trackers(left, first, &mut tools.invalidations);
-            self.engine.tell_outdated(0);
+    pub(super) fn count_tracked(&mut self) {
+        let tracked = self.engine.space.tracked();
+        if tracked != self.own_tracked {
+            self.tracked.update(self.own_tracked, tracked);
+            self.own_tracked = tracked;
         }
+        if self.tracks_too_many() {
+            self.forget_tracked();
+        }
+    }
+
+    #[cold]
+    fn forget_tracked(&mut self) {
+        let most = self.own_tracked.min(FORGOTTEN_MAX);
+        let count = self.tracked.take_over(self.tracked_max(), most);
+        self.own_tracked -= count;
+        let first = self.engine.tools.random.u16(..);
+        let Engine { space, tools, .. } = &mut self.engine;
+        space.forget_trackers(count, first, &mut tools.invalidations);
+        self.engine.tell_outdated(0);
     }
 
     /// What the shard holds from now on is not what clients have cached.
     pub(super) fn flush_cached(&mut self) {
         self.engine.tools.invalidations.flush();
         self.engine.tell_outdated(0);
-    }
-}
-
-/// A shard's share of `tracking-table-max-keys`. The shares of all make the whole.
-fn share_of(settings: &Settings, shard: u16, shards: u16) -> usize {
-    let (shard, shards) = (usize::from(shard), usize::from(shards));
-    match settings.tracking_table_max_keys as usize {
-        0 => usize::MAX,
-        all => all / shards + usize::from(shard < all % shards),
     }
 }
 
@@ -229,11 +274,12 @@ mod tests {
         store.configure("tracking-table-max-keys", "3");
         store.run("CLIENT TRACKING on");
         (0..10).for_each(|number| drop(store.run(&format!("GET k{number}"))));
-        assert!(store.shard.has_leftovers());
         store.shard.work(store.now, &mut crate::testing::Still);
         assert_eq!((told(&mut store).len(), store.shard.engine.space.tracked()), (7, 3));
         assert!(!store.shard.has_leftovers());
-        let settings = Settings::default();
-        assert_eq!((0..3).map(|shard| share_of(&settings, shard, 3)).sum::<usize>(), 1_000_000);
+        let tracked = Tracked::default();
+        tracked.update(0, 250);
+        assert_eq!((tracked.take_over(1, 120), tracked.take_over(1, 130)), (120, 129));
+        assert_eq!((tracked.over(1), tracked.take_over(1, 1)), (0, 0));
     }
 }

@@ -164,6 +164,7 @@ impl Shard {
             && self.engine.served.is_empty()
             && arrived.is_empty()
             && !self.engine.register.has_published()
+            && self.engine.changed.is_empty()
             && !self.has_news();
         !is_empty || !self.engine.tools.effects.is_empty() || !self.engine.pushes.is_empty()
     }
@@ -194,6 +195,9 @@ impl Shard {
                 Held::Push(push) => ready.pushes.push(push),
                 Held::Served(served) => ready.served.push(served),
             }
+        }
+        if !self.engine.changed.is_empty() {
+            self.engine.publish_changed();
         }
         if self.engine.register.has_published() {
             self.push_published();

@@ -158,7 +158,6 @@ impl Shard {
             self.ready.append(&mut self.set_aside);
         }
         self.engine.serve(&self.env, now, clock);
-        self.forget_tracked();
         self.move_out();
         let start = clock.nanos();
         let mut at = start;
@@ -172,6 +171,7 @@ impl Shard {
                 break;
             }
         }
+        self.count_tracked();
         !self.ready.is_empty()
     }
 

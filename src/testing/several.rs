@@ -21,6 +21,7 @@ use crate::session::{Peer, Session};
 use crate::settings::Settings;
 use crate::shard::letter::Letter;
 use crate::shard::replay::Records;
+use crate::shard::tracking::Tracked;
 use crate::shard::{Parts, Shard};
 use crate::testing::{START, Still, printed, records_of};
 
@@ -71,6 +72,7 @@ impl Shards {
     pub(crate) fn new(count: ShardId) -> Shards {
         let map = Arc::new(Map::new(count));
         let posted = Arc::new(Posted::default());
+        let tracked = Tracked::default();
         let shards = (0..count).map(|id| {
             let mut shard = Shard::new(Parts {
                 id,
@@ -82,6 +84,7 @@ impl Shards {
                 sinks: Vec::new(),
                 listeners: Vec::new(),
                 post: Arc::clone(&posted) as Arc<dyn Post>,
+                tracked: tracked.clone(),
             });
             shard.effects().listen(true);
             shard.serve();

@@ -25,6 +25,7 @@ use troupe::question::{Detail, Question};
 use troupe::route::{Map, ShardId};
 use troupe::shard::letter::Letter;
 use troupe::shard::load::Applied;
+use troupe::shard::tracking::Tracked;
 use troupe::shard::turn::Ready;
 use troupe::shard::{Parts, SLICE_NS, Shard, Ticks};
 
@@ -103,6 +104,7 @@ impl Thread {
             sinks: vec![Box::new(witness.clone()), Box::new(fuse.clone())],
             listeners: vec![Box::new(witness), Box::new(fuse.clone())],
             post: context.lost.clone(),
+            tracked: Tracked::default(),
         });
         let longest = if context.plan.has(Fault::ShortSlices) { SLICE_NS / 2 } else { 200 };
         let looks = Looks { rng: context.plan.rng(Stream::Clock), nanos: 0, longest };

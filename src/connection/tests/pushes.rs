@@ -79,7 +79,7 @@ fn what_waits_for_the_batch_counts_against_the_limit_of_subscribers() {
 /// A message about a key that the client has cached, changed by the client with this number.
 fn outdated(client: &mut Client, key: &str, by: u64) {
     let settings = client.store.shard.settings().clone();
-    let message = Arc::new(Message::outdated([key.as_bytes()].into_iter(), by));
+    let message = Arc::new(Message::outdated(key.as_bytes(), by));
     client.connection.outdated(&message, client.arrival(&settings));
 }
 
@@ -156,7 +156,7 @@ fn somebody_else_is_told_at_once() {
 fn in_version_2_who_is_named_has_to_expect_messages() {
     let mut client = Client::new();
     let settings = client.store.shard.settings().clone();
-    let message = Arc::new(Message::outdated([&b"a"[..]].into_iter(), 7));
+    let message = Arc::new(Message::outdated(b"a", 7));
     client.connection.redirected(&message, client.arrival(&settings));
     client.send("SUBSCRIBE c\r\n");
     client.run();
