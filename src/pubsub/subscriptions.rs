@@ -53,14 +53,24 @@ impl Subscribed {
 
     /// It has begun to subscribe to something since it was last at home.
     pub fn has_begun(&self) -> bool {
-        self.0.as_ref().is_some_and(|all| all.has_begun)
+        self.0.as_ref().is_some_and(|all| !all.begun.is_empty())
+    }
+
+    /// The subscription has begun since then for which it was sent a message.
+    pub fn has_begun_for(&self, message: &Message, pattern: Option<&[u8]>) -> bool {
+        let (kind, name) = match pattern {
+            Some(pattern) => (Kind::Pattern, pattern),
+            None => (message.kind(), message.channel()),
+        };
+        let begun = |all: &Subscriptions| all.begun.contains(&(kind as usize, Name::from(name)));
+        self.0.as_deref().is_some_and(begun)
     }
 
     /// It is at home.
     #[inline]
     pub fn is_known(&mut self) {
         if let Some(all) = &mut self.0 {
-            all.has_begun = false;
+            all.begun = BTreeSet::new();
         }
     }
 
@@ -86,8 +96,8 @@ pub struct Subscriptions {
     names: [BTreeSet<Name>; Kind::ALL.len()],
     /// What they take in memory, about.
     bytes: usize,
-    /// See [`Subscribed::has_begun`].
-    has_begun: bool,
+    /// What has begun since the client was last at home, by kind, whether it has ended or not.
+    begun: BTreeSet<(usize, Name)>,
     /// Messages of the client itself that follow the reply to its command.
     pub(super) own: Vec<u8>,
     shards: ShardId,
@@ -107,7 +117,7 @@ impl Subscriptions {
             client,
             names: Default::default(),
             bytes: 0,
-            has_begun: false,
+            begun: BTreeSet::new(),
             own: Vec::new(),
             shards,
             farewell,
@@ -122,7 +132,7 @@ impl Subscriptions {
     /// Adds a name that is not there.
     pub(super) fn add(&mut self, kind: Kind, name: Name) {
         self.bytes += memory_of(&name);
-        self.has_begun = true;
+        self.begun.insert((kind as usize, Arc::clone(&name)));
         self.names[kind as usize].insert(name);
     }
 

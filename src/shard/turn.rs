@@ -65,7 +65,8 @@ impl Held {
         }
     }
 
-    /// It must never be shown. A batch still goes home, to close its connection; a push is dropped.
+    /// It must never be shown. A batch still goes home, to close its connection; a push is dropped,
+    /// unless it is about keys: it shows no value, and what is cached of them stays old without it.
     pub fn abandon(self) -> Option<Held> {
         match self {
             Held::Batch(mut batch) => {
@@ -73,7 +74,7 @@ impl Held {
                 Some(Held::Batch(batch))
             }
             Held::Served(served) => Some(Held::Served(Served { outcome: Outcome::Lost, ..served })),
-            Held::Push(_) => None,
+            Held::Push(push) => push.is_of_keys().then_some(Held::Push(push)),
         }
     }
 }
