@@ -82,6 +82,11 @@ impl Subscribed {
         }
     }
 
+    /// Takes what the last call has changed and others have to be told.
+    pub fn take_untold(&mut self) -> Vec<Change> {
+        self.0.as_mut().map_or_else(Vec::new, |all| std::mem::take(&mut all.untold))
+    }
+
     /// What the names take in memory, in bytes, about.
     pub fn memory(&self) -> usize {
         self.0.as_ref().map_or(0, |all| all.bytes)
@@ -98,6 +103,9 @@ pub struct Subscriptions {
     bytes: usize,
     /// What has begun since the client was last at home, by kind, whether it has ended or not.
     begun: BTreeSet<(usize, Name)>,
+    /// What has changed and only this thread knows: whose call it was may go before others are told.
+    untold: Vec<Change>,
+    untold_at: ShardId,
     /// Messages of the client itself that follow the reply to its command.
     pub(super) own: Vec<u8>,
     shards: ShardId,
@@ -118,6 +126,8 @@ impl Subscriptions {
             names: Default::default(),
             bytes: 0,
             begun: BTreeSet::new(),
+            untold: Vec::new(),
+            untold_at: 0,
             own: Vec::new(),
             shards,
             farewell,
@@ -134,6 +144,21 @@ impl Subscriptions {
         self.bytes += memory_of(&name);
         self.begun.insert((kind as usize, Arc::clone(&name)));
         self.names[kind as usize].insert(name);
+    }
+
+    /// Something has changed, and only this thread knows.
+    pub(super) fn note_untold(&mut self, at: ShardId, change: Change) {
+        self.untold.push(change);
+        self.untold_at = at;
+    }
+
+    /// That all which a thread knows of has ended.
+    fn end(&self) -> Arc<News> {
+        let all =
+            Kind::ALL.into_iter().flat_map(|kind| self.of(kind).iter().map(move |n| (kind, n)));
+        let changes =
+            all.map(|(kind, name)| Change { kind, name: Arc::clone(name), begins: false });
+        Arc::new(News { home: self.home, client: self.client, changes: changes.collect() })
     }
 
     /// Takes a name away, if it is there.
@@ -157,15 +182,19 @@ impl fmt::Debug for Subscriptions {
 impl Drop for Subscriptions {
     /// The client has gone, or its batch was lost.
     fn drop(&mut self) {
-        let mut changes = Vec::new();
-        for kind in Kind::ALL {
-            let names = std::mem::take(&mut self.names[kind as usize]).into_iter();
-            changes.extend(names.map(|name| Change { kind, name, begins: false }));
+        let known_here = self.end();
+        for Change { kind, name, begins } in std::mem::take(&mut self.untold).into_iter().rev() {
+            match begins {
+                true => drop(self.take(kind, &name)),
+                false => self.add(kind, name),
+            }
         }
-        if changes.is_empty() {
-            return;
+        let known = self.end();
+        for shard in 0..self.shards {
+            let news = if shard == self.untold_at { &known_here } else { &known };
+            if !news.changes.is_empty() {
+                self.farewell.farewell(shard, Arc::clone(news));
+            }
         }
-        let news = Arc::new(News { home: self.home, client: self.client, changes });
-        (0..self.shards).for_each(|shard| self.farewell.farewell(shard, Arc::clone(&news)));
     }
 }

@@ -76,6 +76,9 @@ pub struct Post {
     /// By sender and receiver; of those to the writer there is one.
     edges: Vec<VecDeque<Posted>>,
     is_slow: bool,
+    /// Letters to a thread stand in one inbox, in the order in which they were sent. What is pushed
+    /// needs that; nothing else does, so that other runs have more orders.
+    has_inboxes: bool,
 }
 
 /// Mail that has arrived.
@@ -92,7 +95,12 @@ impl Post {
     pub fn new(threads: ShardId, is_slow: bool) -> Post {
         let threads = usize::from(threads);
         let edges = (0..(threads + OTHERS) * (threads + OTHERS)).map(|_| VecDeque::new()).collect();
-        Post { threads, edges, is_slow }
+        Post { threads, edges, is_slow, has_inboxes: false }
+    }
+
+    /// The same, with one inbox for all letters to a thread.
+    pub fn with_inboxes(self, has_inboxes: bool) -> Post {
+        Post { has_inboxes, ..self }
     }
 
     /// Sends mail at a time.
@@ -103,7 +111,9 @@ impl Post {
             true => rng.u64(..2_000),
         };
         // The writer has one queue, which it shares with nobody, and so has who saves.
-        let from = if matches!(to, Address::Writer | Address::Saver) { to } else { from };
+        let is_one = matches!(to, Address::Writer | Address::Saver)
+            || (self.has_inboxes && matches!(mail, Mail::Letter(_)));
+        let from = if is_one { to } else { from };
         let edge = self.number(from) * (self.threads + OTHERS) + self.number(to);
         let edge = &mut self.edges[edge];
         // Nothing overtakes.
@@ -134,6 +144,16 @@ impl Post {
     pub fn take(&mut self, edge: usize) -> Option<Arrived> {
         let posted = self.edges[edge].pop_front()?;
         Some(Arrived { to: self.receiver(edge), mail: posted.mail })
+    }
+
+    /// Takes the letters in a thread's inbox, up to the last that is a push.
+    pub fn take_pushed(&mut self, thread: ShardId) -> Vec<Mail> {
+        let own = Address::Thread(thread);
+        let inbox = self.number(own) * (self.threads + OTHERS) + self.number(own);
+        let is_push = |posted: &Posted| matches!(posted.mail, Mail::Letter(Letter::Push(_)));
+        let inbox = &mut self.edges[inbox];
+        let count = inbox.iter().rposition(is_push).map_or(0, |last| last + 1);
+        inbox.drain(..count).map(|posted| posted.mail).collect()
     }
 
     /// Throws all mail away.
