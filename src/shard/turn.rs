@@ -87,6 +87,11 @@ impl Finished for Held {
             Held::Served(served) => served.has_written,
         }
     }
+
+    /// What is published later must not be there first, nor who knows of a change that is told of.
+    fn keeps_order(&self) -> bool {
+        matches!(self, Held::Push(_))
+    }
 }
 
 /// What a shard has collected to send in this turn, beside effects and pushes.
@@ -164,9 +169,16 @@ impl Shard {
             && rebuilt.is_empty()
             && self.engine.served.is_empty()
             && arrived.is_empty()
-            && !self.engine.register.has_published()
             && !self.has_news();
-        !is_empty || !self.engine.tools.effects.is_empty() || !self.engine.pushes.is_empty()
+        !is_empty || !self.engine.tools.effects.is_empty() || self.has_pushes()
+    }
+
+    /// Whether the turn so far has anything for clients that did not ask. Where it ends with
+    /// `is_durable`, all letters that had come when that was asked are to be taken in first: what
+    /// was held of an earlier push is among them.
+    #[inline]
+    pub fn has_pushes(&self) -> bool {
+        self.engine.register.has_published() || !self.engine.pushes.is_empty()
     }
 
     /// Takes the pushes that have come for clients of this thread. They are given to them before
