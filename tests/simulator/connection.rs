@@ -14,6 +14,7 @@ use troupe::parked::{Outcome, Parked};
 use troupe::pubsub::{Name, Redirected};
 use troupe::session::{Peer, Session};
 
+use crate::checks::pushes;
 use crate::context::{Context, Ticket};
 use crate::rare::Rare;
 use crate::socket::{Read, Socket};
@@ -170,6 +171,9 @@ impl Connection {
     ) {
         self.is_woken = true;
         let held = self.core.holds_pushes();
+        if let Push::Message { message, .. } | Push::Outdated { message, .. } = push {
+            context.note(format_args!("{} is pushed {:?}", self.id, pushes::said(message)));
+        }
         if let Push::Message { message, .. } | Push::Outdated { message, .. } = push {
             context.history.borrow_mut().pushes.given(self.id, message);
         }

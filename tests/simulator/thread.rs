@@ -287,6 +287,10 @@ impl Thread {
 
     fn end_turn(&mut self, is_idle: bool, context: &mut Context) {
         let is_durable = context.mark.is_durable();
+        if is_durable && self.shard.has_pushes() {
+            let letters = context.post.take_pushed(self.number);
+            letters.into_iter().for_each(|mail| self.receive(mail, context));
+        }
         let mut ready = Ready::default();
         self.shard.end_turn(context.steady_ms(), is_durable, &mut ready);
         let is_given_back =
