@@ -94,9 +94,8 @@ impl Connection {
     /// A message about keys that the client has cached.
     pub fn outdated(&mut self, message: &Arc<Message>, at: Arrival<'_>) {
         // The reply to the command that has changed them comes first.
-        let is_own =
-            |batch: &Box<Batch>| batch.parked.is_some() && message.from() == batch.session.id;
-        let is_served = self.batch.as_ref().is_some_and(is_own);
+        let is_own = |batch: &Batch| batch.parked.is_some() && message.from() == batch.session.id;
+        let is_served = self.batch.as_deref().is_some_and(is_own);
         let told = match self.at_home().filter(|_| !is_served) {
             Some(session) => session.told(message),
             None => match self.tracking.as_ref().and_then(|tracking| tracking.redirect) {
@@ -177,8 +176,8 @@ impl Connection {
     /// Who gets a message while the batch is away, by what the client had asked for before.
     fn told_away(&self, message: &Message) -> Told {
         let row = self.row.borrow();
-        let told = |tracking: &Box<Tracking>| tracking.told(message, row.id, row.resp3);
-        self.tracking.as_ref().map_or(Told::Nobody, told)
+        let told = |tracking: &Tracking| tracking.told(message, row.id, row.resp3);
+        self.tracking.as_deref().map_or(Told::Nobody, told)
     }
 
     fn redirect(&mut self, to: Redirect, message: &Arc<Message>) {

@@ -103,7 +103,7 @@ pub struct Subscriptions {
     bytes: usize,
     /// What has begun since the client was last at home, by kind, whether it has ended or not.
     begun: BTreeSet<(usize, Name)>,
-    /// What has changed and only this thread knows: whose call it was may go before others are told.
+    /// What has changed and only this thread knows: the client may go before others are told.
     untold: Vec<Change>,
     untold_at: ShardId,
     /// Messages of the client itself that follow the reply to its command.

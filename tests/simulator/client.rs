@@ -3,7 +3,7 @@
 use fastrand::Rng;
 
 use crate::checks::caches::Cache;
-use crate::checks::history;
+use crate::checks::pushes;
 use crate::checks::waits::Waits;
 use crate::context::Context;
 use crate::plan::{Fault, Stream};
@@ -239,7 +239,7 @@ impl Client {
         // What they say was looked at when they left, but for the lists that only grow.
         while let Ok(Some((reply, len))) = Reply::take(&self.rest[at..]) {
             at += len;
-            if history::is_unasked(&reply) {
+            if pushes::is_unasked(&reply) {
                 context.note(format_args!("the client of {id} hears {reply:?}"));
                 self.cache.pushed(&reply);
                 continue;

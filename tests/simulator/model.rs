@@ -318,6 +318,20 @@ fn number(word: &str) -> Result<i64, &'static str> {
     word.parse().map_err(|_| "ERR value is not an integer or out of range")
 }
 
+/// The key that the last of these effects takes something from.
+pub fn popped(effects: &[u8]) -> Option<String> {
+    let (mut at, mut key) = (0, None);
+    while let Ok(Some((Reply::List(words), len))) = Reply::take(&effects[at..]) {
+        at += len;
+        if let [Reply::Bulk(name), Reply::Bulk(first), ..] = &words[..]
+            && matches!(name.as_str(), "LPOP" | "RPOP")
+        {
+            key = Some(first.clone());
+        }
+    }
+    key
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

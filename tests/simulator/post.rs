@@ -185,7 +185,32 @@ impl Post {
 
 #[cfg(test)]
 mod tests {
+    use troupe::batch::Home;
+    use troupe::hook::push::Push;
+
     use super::*;
+
+    #[test]
+    fn letters_to_a_thread_stand_in_one_inbox_where_it_has_one() {
+        let (mut post, mut rng) = (Post::new(3, true).with_inboxes(true), Rng::with_seed(1));
+        let push = |named| {
+            let to = Home { thread: 2, connection: 0 };
+            Letter::Push(Push::RedirectBroken { to, client: 1, named })
+        };
+        for (from, letter) in
+            [(0, push(0)), (1, Letter::Heard(1)), (0, push(2)), (1, Letter::Heard(3))]
+        {
+            let (from, to) = (Address::Thread(from), Address::Thread(2));
+            post.send(from, to, Mail::Letter(letter), 0, &mut rng);
+        }
+        let taken = post.take_pushed(2).into_iter().map(|mail| match mail {
+            Mail::Letter(Letter::Push(Push::RedirectBroken { named, .. })) => named,
+            Mail::Letter(Letter::Heard(number)) => number,
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(taken.collect::<Vec<_>>(), [0, 1, 2]);
+        assert!(post.take_pushed(2).is_empty() && post.longest() == 1);
+    }
 
     #[test]
     fn an_edge_keeps_its_order_and_edges_do_not_wait_for_each_other() {

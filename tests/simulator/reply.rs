@@ -1,5 +1,5 @@
-//! Replies and pushes as clients read them, in both versions of the protocol, and when one is what a
-//! model expects.
+//! Replies and pushes as clients read them, in both versions of the protocol, and when one is what
+//! a model expects.
 
 /// A reply.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

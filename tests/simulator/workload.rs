@@ -7,6 +7,9 @@
 //!
 //! Some calls come in sequences: what is watched, MULTI, what is queued, EXEC. Pipelines cut them
 //! anywhere. Calls that wait do so on lists, for a short time, and others push.
+//!
+//! In runs with pushes each client has a [`Role`]: what it says of itself first, whether it
+//! subscribes, and whether it reads more than others, to cache it.
 
 use std::collections::VecDeque;
 
@@ -466,6 +469,22 @@ mod tests {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         assert_eq!(names, expected);
         assert!((5_000..5_020).contains(&calls), "{calls}: a transaction may be under way");
+    }
+
+    #[test]
+    fn a_client_with_a_role_publishes_and_subscribes_where_it_may() {
+        let names = |role: Role| {
+            let mut workload = Workload::new(3, 2_000, false, Rng::with_seed(1));
+            workload = workload.with_role(Some(role));
+            let mut calls = role.first_calls();
+            while !workload.is_over() {
+                calls.extend(workload.pipeline());
+            }
+            let names = ["HELLO", "CLIENT", "PUBLISH", "SUBSCRIBE", "UNSUBSCRIBE"];
+            names.map(|name| calls.iter().any(|call| call.name() == name))
+        };
+        assert_eq!(names(Role::default()), [false, false, true, false, false]);
+        assert_eq!(names(Role { resp3: true, tracking: Some("ON") }), [true; 5]);
     }
 
     #[test]

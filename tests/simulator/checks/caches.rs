@@ -57,8 +57,8 @@ impl Versions {
         keys.unwrap_or(&KEYS).iter().map(version).collect()
     }
 
-    /// A reply leaves that shows these. From then on they are known, if `is_known` says so: while the
-    /// journal is lost others see what clients that cache it cannot be told of.
+    /// A reply leaves that shows these. From then on they are known, if `is_known` says so: while
+    /// the journal is lost others see what clients that cache it cannot be told of.
     pub fn told(&mut self, connection: u64, versions: OfKeys, is_known: bool) {
         if !self.is_on {
             return;

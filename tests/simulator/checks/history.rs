@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, VecDeque};
 use super::Broken;
 use super::caches::{OfKeys, Versions};
 use super::durability::{ChangeId, Durability, What};
-use super::pushes::Pushes;
+use super::pushes::{Pushes, is_unasked};
 use super::watched::Watches;
 use crate::model::{self, Entry, Model};
 use crate::rare::Rare;
@@ -578,7 +578,7 @@ impl History {
         }
         self.met.extend(is_elsewhere.then_some(Rare::ServedElsewhere));
         let first = self.model.ready(&call, now).map(str::to_owned);
-        let key = popped(told.effects).filter(|key| call.awaited().contains(&key.as_str()));
+        let key = model::popped(told.effects).filter(|key| call.awaited().contains(&key.as_str()));
         let key = if call.awaited().len() == 1 { first.clone() } else { key };
         if key.is_none() || (first != key && !self.may_be_late(&wait)) {
             let broken = format!("{call} of {connection} has {key:?}, and {first:?} is first");
@@ -691,26 +691,6 @@ impl History {
         let log = self.connections.get(&connection);
         log.is_some_and(|log| !log.sent.is_empty() || !log.ran.is_empty())
     }
-}
-
-/// Whether nobody has asked for it: a push that confirms no subscription.
-pub fn is_unasked(said: &Reply) -> bool {
-    let words = said.push_words();
-    words.is_some_and(|words| !matches!(words[..], ["subscribe" | "unsubscribe", ..]))
-}
-
-/// The key that the last of these effects takes something from.
-fn popped(effects: &[u8]) -> Option<String> {
-    let (mut at, mut key) = (0, None);
-    while let Ok(Some((Reply::List(words), len))) = Reply::take(&effects[at..]) {
-        at += len;
-        if let [Reply::Bulk(name), Reply::Bulk(first), ..] = &words[..]
-            && matches!(name.as_str(), "LPOP" | "RPOP")
-        {
-            key = Some(first.clone());
-        }
-    }
-    key
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
-//! Pushes as they leave for clients: each was made by somebody, stands between whole replies, and is
-//! of a subscription that has been confirmed and whose end has not; messages of one publisher come
-//! in its order, each once.
+//! Pushes as they leave for clients: each was made by somebody, stands between whole replies, and
+//! is of a subscription that has been confirmed and whose end has not; messages of one publisher
+//! come in its order, each once.
 //!
 //! What a push tells of is known where its turn ends: the last change of the keys that it names, or
 //! the last change of whoever has published it. Under `always` that must outlive a crash, as what a
@@ -70,6 +70,12 @@ pub fn said(message: &Message) -> Reply {
     let mut bytes = Vec::new();
     message.write(None, true, &mut bytes);
     Reply::take(&bytes).ok().flatten().map_or(Reply::Nil, |(said, _)| said)
+}
+
+/// Whether nobody has asked for it: a push that confirms no subscription.
+pub fn is_unasked(said: &Reply) -> bool {
+    let words = said.push_words();
+    words.is_some_and(|words| !matches!(words[..], ["subscribe" | "unsubscribe", ..]))
 }
 
 /// The keys that a push about keys names.
