@@ -150,7 +150,7 @@ fn everything_is_told_to_all_when_everything_goes() {
                 assert_eq!(reader.told(), ["*"], "{ends}, {shards} shards");
             }
             // A shard that was rebuilt has forgotten its own.
-            let left = i64::from(ends.starts_with("DEBUG"));
+            let left = u64::from(ends.starts_with("DEBUG"));
             assert!(writer.info_number("tracking_total_keys") <= left, "{ends}");
         }
     }

@@ -22,9 +22,19 @@ pub struct Receiver {
     pub connection: u32,
 }
 
-/// Who subscribes to a name: never nobody.
+/// Who subscribes to a name: never nobody. Most names have one client, so that takes least room.
+#[derive(Debug)]
+enum Audience {
+    /// One client of the own thread, with its connection's place.
+    One { client: u64, connection: u32 },
+    /// So many clients of one other thread.
+    Elsewhere { thread: ShardId, count: u32 },
+    /// Any.
+    Several(Box<Several>),
+}
+
 #[derive(Debug, Default)]
-struct Audience {
+struct Several {
     /// Clients of the own thread, by number.
     own: Vec<Receiver>,
     /// How many clients other threads have. The news of one client may overtake those of another,
@@ -33,40 +43,76 @@ struct Audience {
 }
 
 impl Audience {
+    /// The first client of a name: one of the own thread, or of another.
+    fn first(own: ShardId, client: u64, home: Home) -> Audience {
+        match home.thread {
+            thread if thread == own => Audience::One { client, connection: home.connection },
+            thread => Audience::Elsewhere { thread, count: 1 },
+        }
+    }
+
+    /// Clients of the own thread, by number.
+    fn own(&self) -> impl Iterator<Item = Receiver> {
+        let (one, several) = match *self {
+            Audience::One { client, connection } => (Some(Receiver { client, connection }), None),
+            Audience::Elsewhere { .. } => (None, None),
+            Audience::Several(ref several) => (None, Some(&several.own)),
+        };
+        one.into_iter().chain(several.into_iter().flatten().copied())
+    }
+
+    /// How many clients other threads have.
+    fn others(&self) -> impl Iterator<Item = (ShardId, u32)> {
+        let (one, several) = match *self {
+            Audience::One { .. } => (None, None),
+            Audience::Elsewhere { thread, count } => (Some((thread, count)), None),
+            Audience::Several(ref several) => (None, Some(&several.others)),
+        };
+        one.into_iter().chain(several.into_iter().flatten().copied())
+    }
+
     fn count(&self) -> u64 {
-        let others = self.others.iter().map(|(_, count)| u64::from(*count));
-        self.own.len() as u64 + others.sum::<u64>()
+        self.own().count() as u64 + self.others().map(|(_, count)| u64::from(count)).sum::<u64>()
     }
 
     fn is_empty(&self) -> bool {
-        self.own.is_empty() && self.others.is_empty()
+        self.own().next().is_none() && self.others().next().is_none()
+    }
+
+    /// Room for any number of clients.
+    fn several(&mut self) -> &mut Several {
+        if !matches!(self, Audience::Several(_)) {
+            let several = Several { own: self.own().collect(), others: self.others().collect() };
+            *self = Audience::Several(Box::new(several));
+        }
+        match self {
+            Audience::Several(several) => several,
+            Audience::One { .. } | Audience::Elsewhere { .. } => {
+                unreachable!("it has just been made room for several")
+            }
+        }
     }
 
     fn change_own(&mut self, receiver: Receiver, begins: bool) {
-        let at = self.own.binary_search_by_key(&receiver.client, |own| own.client);
+        let own = &mut self.several().own;
+        let at = own.binary_search_by_key(&receiver.client, |own| own.client);
         match (at, begins) {
-            (Err(at), true) => {
-                // Most names have one client.
-                self.own.reserve_exact(usize::from(self.own.is_empty()));
-                self.own.insert(at, receiver);
-            }
-            (Ok(at), false) => drop(self.own.remove(at)),
+            (Err(at), true) => own.insert(at, receiver),
+            (Ok(at), false) => drop(own.remove(at)),
             (Ok(_), true) | (Err(_), false) => {}
         }
     }
 
     fn change_of(&mut self, thread: ShardId, begins: bool) {
-        let at = self.others.iter().position(|(other, _)| *other == thread);
+        let others = &mut self.several().others;
+        let at = others.iter().position(|(other, _)| *other == thread);
         match (at, begins) {
-            (Some(at), true) => self.others[at].1 += 1,
-            (None, true) => {
-                self.others.reserve_exact(usize::from(self.others.is_empty()));
-                self.others.push((thread, 1));
-            }
+            (Some(at), true) => others[at].1 += 1,
+            (None, true) => others.push((thread, 1)),
             (Some(at), false) => {
-                self.others[at].1 -= 1;
-                if self.others[at].1 == 0 {
-                    self.others.swap_remove(at);
+                others[at].1 -= 1;
+                if others[at].1 == 0 {
+                    others.swap_remove(at);
                 }
             }
             (None, false) => {}
@@ -187,10 +233,12 @@ impl Register {
 
     fn change(&mut self, client: u64, home: Home, change: &Change) {
         let audiences = &mut self.audiences[change.kind as usize];
-        let audience = match audiences.get_mut(&change.name) {
-            Some(audience) => audience,
-            None if !change.begins => return,
-            None => audiences.entry(Arc::clone(&change.name)).or_default(),
+        let Some(audience) = audiences.get_mut(&change.name) else {
+            if change.begins {
+                let first = Audience::first(self.own, client, home);
+                audiences.insert(Arc::clone(&change.name), first);
+            }
+            return;
         };
         if home.thread == self.own {
             audience.change_own(Receiver { client, connection: home.connection }, change.begins);
@@ -218,8 +266,8 @@ impl Register {
         let (mut count, mut threads) = (0, Vec::new());
         let mut add = |audience: &Audience, pattern: Option<&[u8]>| {
             count += audience.count();
-            let clients = (*own, audience.own.len() as u64);
-            let others = audience.others.iter().map(|(thread, count)| (*thread, u64::from(*count)));
+            let clients = (*own, audience.own().count() as u64);
+            let others = audience.others().map(|(thread, count)| (thread, u64::from(count)));
             for (thread, clients) in others.chain([clients]).filter(|(_, clients)| *clients > 0) {
                 ways[usize::from(thread)].sent += clients * message.size(pattern) as u64;
                 if !threads.contains(&thread) {
@@ -271,16 +319,17 @@ impl Register {
     /// that it receives it for. Whoever has published it has its own copy, but of one about keys.
     pub fn receivers(&self, message: &Message, mut each: impl FnMut(Receiver, Option<&Name>)) {
         let mut tell = |audience: &Audience, pattern: Option<&Name>| {
-            let is_own = |own: &&Receiver| own.client == message.from() && !message.is_of_keys();
-            let others = audience.own.iter().filter(|own| !is_own(own));
-            others.for_each(|own| each(*own, pattern));
+            let is_own = |own: &Receiver| own.client == message.from() && !message.is_of_keys();
+            audience.own().filter(|own| !is_own(own)).for_each(|own| each(own, pattern));
         };
         if let Some(audience) = self.audiences[message.kind() as usize].get(message.channel()) {
             tell(audience, None);
         }
         if message.kind() == Kind::Channel {
             for (pattern, audience) in &self.audiences[Kind::Pattern as usize] {
-                if !audience.own.is_empty() && glob::matches(pattern, message.channel(), false) {
+                if audience.own().next().is_some()
+                    && glob::matches(pattern, message.channel(), false)
+                {
                     tell(audience, Some(pattern));
                 }
             }
@@ -326,6 +375,9 @@ impl Way {
         self.sent - self.arrived > ON_THE_WAY_MAX
     }
 }
+
+const _: () =
+    assert!(size_of::<Audience>() == 16, "a hundred thousand of them stand in each shard");
 
 #[cfg(test)]
 mod tests {
