@@ -344,6 +344,10 @@ impl Thread {
             return;
         }
         let (now_ms, is_durable) = (self.clock.steady_ms(), self.shared.journal.is_durable());
+        // What was held and is not any more goes first.
+        if is_durable && self.shard.borrow().has_pushes() && !self.inbox().is_empty() {
+            self.take_letters();
+        }
         let mut ready = self.ready.borrow_mut();
         self.shard.borrow_mut().end_turn(now_ms, is_durable, &mut ready);
         self.apply(&mut ready);

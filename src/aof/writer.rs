@@ -40,7 +40,7 @@ pub enum Task<F, A, R> {
     UndoBase,
     /// Read the journal back to who asked, up to this length of the increment.
     Rebuild(R, u64),
-    /// So many appends with records are durable, counted from the first one.
+    /// So many appends that count ([`Append::is_counted`]) are durable, from the first one on.
     MadeDurable(u64),
     /// Send this to whom it concerns.
     Tell(News<F>),
@@ -75,7 +75,7 @@ pub struct Writer<F, A, R> {
     doing: Doing,
     /// Something came in of which the tasks do not tell yet.
     is_changed: bool,
-    /// Appends with records so far.
+    /// Appends that count, so far.
     taken: u64,
     rebuilds: Vec<R>,
     /// Who wants a base to be listed: the snapshot that it is, or none where there is no journal.
@@ -127,7 +127,7 @@ impl<F: Finished, A, R> Writer<F, A, R> {
     pub fn append(&mut self, append: Append<F>, now_ms: u64) {
         self.is_changed = true;
         let has_records = !append.bytes.is_empty();
-        self.taken += u64::from(has_records);
+        self.taken += u64::from(append.is_counted());
         let mut finished = append.feed(&mut [&mut self.journal], now_ms);
         if !self.journal.is_listed() {
             let reads = finished.extract_if(.., |finished| !finished.shows_writes(has_records));

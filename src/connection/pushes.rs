@@ -4,8 +4,10 @@
 //! held, shared with all who get the same, and follows them; but what had come before the batch
 //! began to run goes ahead, since its client may know of that already. A message of a subscription
 //! that the batch has ended goes ahead of them, and what was held before it too, unless the batch
-//! has begun others. What is held counts against the limit of the client's output, and that is
-//! looked at before anything is copied.
+//! has begun others; but what tells of keys stays behind, since the batch may have read them. A
+//! message of a subscription that the batch has both begun and ended has no place ahead of the
+//! replies nor behind them, and is dropped. What is held counts against the limit of the client's
+//! output, and that is looked at before anything is copied.
 
 use std::sync::Arc;
 
@@ -33,6 +35,12 @@ enum Held {
     Redirected(Arc<Message>),
     /// The client with this number has gone, which is told of keys in the place of this one.
     Broken(u64),
+}
+
+impl Held {
+    fn is_of_keys(&self) -> bool {
+        matches!(self, Held::Outdated(_) | Held::Redirected(_))
+    }
 }
 
 /// What waits for the batch, and how much that is.
@@ -86,8 +94,8 @@ impl Connection {
     /// A message about keys that the client has cached.
     pub fn outdated(&mut self, message: &Arc<Message>, at: Arrival<'_>) {
         // The reply to the command that has changed them comes first.
-        let is_own = |batch: &Box<Batch>| batch.parked.is_some() && message.is_of(batch.session.id);
-        let is_served = self.batch.as_ref().is_some_and(is_own);
+        let is_own = |batch: &Batch| batch.parked.is_some() && message.is_of(batch.session.id);
+        let is_served = self.batch.as_deref().is_some_and(is_own);
         let tracking = match self.at_home().filter(|_| !is_served) {
             Some(session) => session.tracking.as_deref().map(|own| (*own, session.told(message))),
             // Nothing holds up somebody else's news.
@@ -219,20 +227,26 @@ impl Connection {
             Held::Message(message, of) => !session.subscribed.wants(message, of.as_deref()),
             Held::Bytes(_) | Held::Outdated(_) | Held::Redirected(_) | Held::Broken(_) => false,
         };
-        let (ended, behind): (Vec<Held>, Vec<Held>) = if session.subscribed.has_begun() {
-            late.into_iter().partition(has_ended)
-        } else {
-            let ended = late.iter().rposition(has_ended).map_or(0, |last| last + 1);
-            let mut ahead = late;
-            let behind = ahead.split_off(ended);
-            (ahead, behind)
+        let is_of_both = |held: &Held| match held {
+            Held::Message(message, of) => session.subscribed.has_begun_for(message, of.as_deref()),
+            _ => false,
         };
+        let has_place = |held: &Held| !(has_ended(held) && is_of_both(held));
+        let (has_begun, last) = (session.subscribed.has_begun(), late.iter().rposition(has_ended));
+        // The client may have read the keys in this batch: then their replies come first.
+        let goes_ahead = |(at, held): &(usize, Held)| match has_begun {
+            true => has_ended(held),
+            false => last.is_some_and(|last| *at <= last) && !held.is_of_keys(),
+        };
+        let late = late.into_iter().filter(has_place).enumerate();
+        let (ended, behind): (Vec<_>, Vec<_>) = late.partition(goes_ahead);
         let resp3 = std::mem::replace(&mut batch.session.resp3, spoke_resp3);
-        let ahead = held.into_iter().map(|(_, held)| held).chain(ended);
+        let ahead =
+            held.into_iter().map(|(_, held)| held).chain(ended.into_iter().map(|(_, held)| held));
         ahead.for_each(|held| self.give(&held, &mut batch.session));
         batch.session.resp3 = resp3;
         self.output.append(&mut batch.replies);
-        behind.iter().for_each(|held| self.give(held, &mut batch.session));
+        behind.iter().for_each(|(_, held)| self.give(held, &mut batch.session));
     }
 
     /// Gives the client what was held, or whom it has named.

@@ -50,6 +50,15 @@ pub enum Push {
 }
 
 impl Push {
+    /// It tells clients of keys that they have cached.
+    pub fn is_of_keys(&self) -> bool {
+        match self {
+            Push::Message { message, .. } => message.is_of_keys(),
+            Push::Outdated { .. } | Push::Redirected(_) => true,
+            Push::Bytes { .. } | Push::RedirectBroken { .. } => false,
+        }
+    }
+
     /// The thread that it goes to.
     pub fn thread(&self) -> ShardId {
         match self {

@@ -136,8 +136,6 @@ pub struct Register {
     audiences: [HashMap<Name, Audience, Hasher>; Kind::ALL.len()],
     /// Somebody may have to wait for others.
     is_stirred: bool,
-    /// What a call has changed, of which others have to be told.
-    changes: Vec<Change>,
     /// What was published in this turn, by thread.
     published: Vec<(ShardId, Arc<Message>)>,
     /// By thread.
@@ -158,7 +156,6 @@ impl Register {
             farewell,
             audiences: std::array::from_fn(|_| HashMap::with_hasher(hasher.clone())),
             is_stirred: false,
-            changes: Vec::new(),
             published: Vec::new(),
             ways: vec![Way::default(); usize::from(shards)],
         }
@@ -200,15 +197,14 @@ impl Register {
         let new = || Subscriptions::new(home, client, self.shards, Arc::clone(&self.farewell));
         let all = subscribed.0.get_or_insert_with(|| Box::new(new()));
         all.add(kind, Arc::clone(&name));
-        self.note(client, home, Change { kind, name, begins: true });
+        self.note(all, Change { kind, name, begins: true });
     }
 
     /// A client subscribes to a name no longer. Returns whether it did.
     pub fn unsubscribe(&mut self, subscribed: &mut Subscribed, kind: Kind, name: &[u8]) -> bool {
         let Some(all) = &mut subscribed.0 else { return false };
         let Some(name) = all.take(kind, name) else { return false };
-        let (client, home) = (all.client, all.home);
-        self.note(client, home, Change { kind, name, begins: false });
+        self.note(all, Change { kind, name, begins: false });
         true
     }
 
@@ -222,10 +218,10 @@ impl Register {
     }
 
     /// Notes a change of a client, to be told to others.
-    fn note(&mut self, client: u64, home: Home, change: Change) {
-        self.change(client, home, &change);
+    fn note(&mut self, of: &mut Subscriptions, change: Change) {
+        self.change(of.client, of.home, &change);
         if self.shards > 1 {
-            self.changes.push(change);
+            of.note_untold(self.own, change);
             self.is_stirred = true;
         }
     }
@@ -255,11 +251,6 @@ impl Register {
                 audiences.shrink_to_fit();
             }
         }
-    }
-
-    /// Takes what the last call has changed and others have to be told.
-    pub fn take_changes(&mut self) -> Vec<Change> {
-        std::mem::take(&mut self.changes)
     }
 
     /// Publishes a message. Returns how many clients receive it. The copy of the publisher itself
@@ -410,8 +401,8 @@ mod tests {
         Register::new(own, 2, &Hasher::with_seeds([1, 2, 3, 4]), Arc::clone(kept) as _)
     }
 
-    fn news(register: &mut Register, client: u64) -> News {
-        News { home: HOME, client, changes: register.take_changes() }
+    fn news(subscribed: &mut Subscribed, client: u64) -> News {
+        News { home: HOME, client, changes: subscribed.take_untold() }
     }
 
     fn received(register: &Register, message: &Message) -> Vec<(u64, Option<Name>)> {
@@ -429,7 +420,7 @@ mod tests {
         here.subscribe(7, HOME, &mut subscribed, Kind::Channel, b"c");
         here.subscribe(7, HOME, &mut subscribed, Kind::Pattern, b"c*");
         assert!(here.was_stirred() && !here.was_stirred());
-        let news = news(&mut here, 7);
+        let news = news(&mut subscribed, 7);
         assert_eq!(news.changes.len(), 2, "each once");
         home.hear(&news);
         let message = || Message::new(Kind::Channel, b"c", b"m", 9);
@@ -456,7 +447,7 @@ mod tests {
         registers[1].subscribe(7, HOME, &mut subscribed, Kind::Shard, b"c");
         assert!(registers[1].unsubscribe(&mut subscribed, Kind::Shard, b"c"));
         assert!(!registers[1].unsubscribe(&mut subscribed, Kind::Shard, b"c"));
-        let news = news(&mut registers[1], 7);
+        let news = news(&mut subscribed, 7);
         registers[0].hear(&news);
         assert!(subscribed.clone().is_empty(), "a copy is nobody's");
         assert_eq!((subscribed.count(Kind::Channel), subscribed.memory() > 0), (1, true));
@@ -466,6 +457,31 @@ mod tests {
         }
         let left = registers.map(|register| Kind::ALL.map(|kind| register.len(kind)));
         assert_eq!(left, [[0; 5]; 2]);
+    }
+
+    #[test]
+    fn who_goes_before_others_are_told_is_taken_out_only_where_he_is_known() {
+        let kept = Arc::<Kept>::default();
+        let mut registers = [register(0, &kept), register(1, &kept)];
+        let mut all = [Subscribed::default(), Subscribed::default()];
+        for (client, subscribed) in (7..).zip(&mut all) {
+            registers[1].subscribe(client, HOME, subscribed, Kind::Channel, b"told");
+            registers[0].hear(&news(subscribed, client));
+        }
+        let [mut goes, stays] = all;
+        registers[1].unsubscribe(&mut goes, Kind::Channel, b"told");
+        registers[1].subscribe(7, HOME, &mut goes, Kind::Channel, b"untold");
+        registers[0].subscribe(9, HOME, &mut Subscribed::default(), Kind::Channel, b"untold");
+        kept.0.lock().expect("nobody panics").clear();
+        drop(goes);
+        for (to, news) in kept.0.lock().expect("nobody panics").drain(..) {
+            registers[usize::from(to)].hear(&news);
+        }
+        let counts = |register: &Register| {
+            [&b"told"[..], b"untold"].map(|name| register.count(Kind::Channel, name))
+        };
+        assert_eq!(registers.each_ref().map(counts), [[1, 1], [1, 0]]);
+        drop(stays);
     }
 
     #[test]

@@ -53,14 +53,24 @@ impl Subscribed {
 
     /// It has begun to subscribe to something since it was last at home.
     pub fn has_begun(&self) -> bool {
-        self.0.as_ref().is_some_and(|all| all.has_begun)
+        self.0.as_ref().is_some_and(|all| !all.begun.is_empty())
+    }
+
+    /// The subscription has begun since then for which it was sent a message.
+    pub fn has_begun_for(&self, message: &Message, pattern: Option<&[u8]>) -> bool {
+        let (kind, name) = match pattern {
+            Some(pattern) => (Kind::Pattern, pattern),
+            None => (message.kind(), message.channel()),
+        };
+        let begun = |all: &Subscriptions| all.begun.contains(&(kind as usize, Name::from(name)));
+        self.0.as_deref().is_some_and(begun)
     }
 
     /// It is at home.
     #[inline]
     pub fn is_known(&mut self) {
         if let Some(all) = &mut self.0 {
-            all.has_begun = false;
+            all.begun = BTreeSet::new();
         }
     }
 
@@ -70,6 +80,11 @@ impl Subscribed {
         if let Some(all) = &mut self.0 {
             replies.append(&mut all.own);
         }
+    }
+
+    /// Takes what the last call has changed and others have to be told.
+    pub fn take_untold(&mut self) -> Vec<Change> {
+        self.0.as_mut().map_or_else(Vec::new, |all| std::mem::take(&mut all.untold))
     }
 
     /// What the names take in memory, in bytes, about.
@@ -86,8 +101,11 @@ pub struct Subscriptions {
     names: [BTreeSet<Name>; Kind::ALL.len()],
     /// What they take in memory, about.
     bytes: usize,
-    /// See [`Subscribed::has_begun`].
-    has_begun: bool,
+    /// What has begun since the client was last at home, by kind, whether it has ended or not.
+    begun: BTreeSet<(usize, Name)>,
+    /// What has changed and only this thread knows: the client may go before others are told.
+    untold: Vec<Change>,
+    untold_at: ShardId,
     /// Messages of the client itself that follow the reply to its command.
     pub(super) own: Vec<u8>,
     shards: ShardId,
@@ -107,7 +125,9 @@ impl Subscriptions {
             client,
             names: Default::default(),
             bytes: 0,
-            has_begun: false,
+            begun: BTreeSet::new(),
+            untold: Vec::new(),
+            untold_at: 0,
             own: Vec::new(),
             shards,
             farewell,
@@ -122,8 +142,23 @@ impl Subscriptions {
     /// Adds a name that is not there.
     pub(super) fn add(&mut self, kind: Kind, name: Name) {
         self.bytes += memory_of(&name);
-        self.has_begun = true;
+        self.begun.insert((kind as usize, Arc::clone(&name)));
         self.names[kind as usize].insert(name);
+    }
+
+    /// Something has changed, and only this thread knows.
+    pub(super) fn note_untold(&mut self, at: ShardId, change: Change) {
+        self.untold.push(change);
+        self.untold_at = at;
+    }
+
+    /// That all which a thread knows of has ended.
+    fn end(&self) -> Arc<News> {
+        let all =
+            Kind::ALL.into_iter().flat_map(|kind| self.of(kind).iter().map(move |n| (kind, n)));
+        let changes =
+            all.map(|(kind, name)| Change { kind, name: Arc::clone(name), begins: false });
+        Arc::new(News { home: self.home, client: self.client, changes: changes.collect() })
     }
 
     /// Takes a name away, if it is there.
@@ -147,15 +182,19 @@ impl fmt::Debug for Subscriptions {
 impl Drop for Subscriptions {
     /// The client has gone, or its batch was lost.
     fn drop(&mut self) {
-        let mut changes = Vec::new();
-        for kind in Kind::ALL {
-            let names = std::mem::take(&mut self.names[kind as usize]).into_iter();
-            changes.extend(names.map(|name| Change { kind, name, begins: false }));
+        let known_here = self.end();
+        for Change { kind, name, begins } in std::mem::take(&mut self.untold).into_iter().rev() {
+            match begins {
+                true => drop(self.take(kind, &name)),
+                false => self.add(kind, name),
+            }
         }
-        if changes.is_empty() {
-            return;
+        let known = self.end();
+        for shard in 0..self.shards {
+            let news = if shard == self.untold_at { &known_here } else { &known };
+            if !news.changes.is_empty() {
+                self.farewell.farewell(shard, Arc::clone(news));
+            }
         }
-        let news = Arc::new(News { home: self.home, client: self.client, changes });
-        (0..self.shards).for_each(|shard| self.farewell.farewell(shard, Arc::clone(&news)));
     }
 }

@@ -65,8 +65,8 @@ impl Engine {
 impl Shard {
     /// The next call of the batch was run. Keeps the batch where it has to wait for others; returns
     /// it where it goes on.
-    pub(super) fn tell_others(&mut self, batch: Box<Batch>) -> Option<Box<Batch>> {
-        let changes = self.engine.register.take_changes();
+    pub(super) fn tell_others(&mut self, mut batch: Box<Batch>) -> Option<Box<Batch>> {
+        let changes = batch.session.subscribed.take_untold();
         if !changes.is_empty() {
             let (home, client) = (batch.home, batch.session.id);
             let news = Arc::new(News { home, client, changes });
@@ -186,7 +186,7 @@ mod tests {
         let mut subscribe = |client| {
             let mut subscribed = Subscribed::default();
             register.subscribe(client, home, &mut subscribed, Kind::Channel, b"c");
-            register.take_changes();
+            subscribed.take_untold();
             subscribed
         };
         let subscribed: Vec<Subscribed> = (10..110).map(&mut subscribe).collect();

@@ -14,6 +14,7 @@ use crate::hook::push::Push;
 use crate::parked::{Outcome, Served};
 use crate::route::ShardId;
 use crate::shard::Shard;
+use crate::shard::execute::Engine;
 use crate::shard::letter::Letter;
 use crate::shard::snapshot::News;
 use crate::stream::credit::Credit;
@@ -65,7 +66,8 @@ impl Held {
         }
     }
 
-    /// It must never be shown. A batch still goes home, to close its connection; a push is dropped.
+    /// It must never be shown. A batch still goes home, to close its connection; a push is dropped,
+    /// unless it is about keys: it shows no value, and what is cached of them stays old without it.
     pub fn abandon(self) -> Option<Held> {
         match self {
             Held::Batch(mut batch) => {
@@ -73,7 +75,7 @@ impl Held {
                 Some(Held::Batch(batch))
             }
             Held::Served(served) => Some(Held::Served(Served { outcome: Outcome::Lost, ..served })),
-            Held::Push(_) => None,
+            Held::Push(push) => push.is_of_keys().then_some(Held::Push(push)),
         }
     }
 }
@@ -85,6 +87,11 @@ impl Finished for Held {
             Held::Push(_) => has_records,
             Held::Served(served) => served.has_written,
         }
+    }
+
+    /// What is published later must not be there first, nor who knows of a change that is told of.
+    fn keeps_order(&self) -> bool {
+        matches!(self, Held::Push(_))
     }
 }
 
@@ -163,10 +170,17 @@ impl Shard {
             && rebuilt.is_empty()
             && self.engine.served.is_empty()
             && arrived.is_empty()
-            && !self.engine.register.has_published()
-            && self.engine.changed.is_empty()
             && !self.has_news();
-        !is_empty || !self.engine.tools.effects.is_empty() || !self.engine.pushes.is_empty()
+        !is_empty || !self.engine.tools.effects.is_empty() || self.has_pushes()
+    }
+
+    /// Whether the turn so far has anything for clients that did not ask. Where it ends with
+    /// `is_durable`, all letters that had come when that was asked are to be taken in first: what
+    /// was held of an earlier push is among them.
+    #[inline]
+    pub fn has_pushes(&self) -> bool {
+        let Engine { register, changed, pushes, .. } = &self.engine;
+        register.has_published() || !changed.is_empty() || !pushes.is_empty()
     }
 
     /// Takes the pushes that have come for clients of this thread. They are given to them before

@@ -5,7 +5,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::Append;
+use super::{Append, Finished};
 
 /// Whether everything that was appended is durable. Atomics, no lock.
 #[derive(Debug, Default)]
@@ -21,14 +21,15 @@ impl Mark {
         self.durable.store(0, Ordering::Release);
     }
 
-    /// This append is about to be sent. One without effects has nothing to lose and counts nothing.
-    pub fn appended<F>(&self, append: &Append<F>) {
-        if !append.bytes.is_empty() {
+    /// This append is about to be sent. One that has nothing to lose, and nothing that might be
+    /// overtaken, counts nothing.
+    pub fn appended<F: Finished>(&self, append: &Append<F>) {
+        if append.is_counted() {
             self.appended.fetch_add(1, Ordering::AcqRel);
         }
     }
 
-    /// The first `count` appends that have effects are durable. Said only after all that waited for
+    /// The first `count` appends that count are durable. Said only after all that waited for
     /// them was sent on its way, so that what is released next does not overtake it.
     pub fn made_durable(&self, count: u64) {
         self.durable.store(count, Ordering::Release);
@@ -44,7 +45,20 @@ impl Mark {
 mod tests {
     use super::*;
 
-    fn append(bytes: &[u8]) -> Append<()> {
+    /// Something that waits, whether it keeps its order or not.
+    struct Waits(bool);
+
+    impl Finished for Waits {
+        fn shows_writes(&self, _: bool) -> bool {
+            false
+        }
+
+        fn keeps_order(&self) -> bool {
+            self.0
+        }
+    }
+
+    fn append(bytes: &[u8]) -> Append<Waits> {
         Append {
             shard: 0,
             runs: Vec::new(),
@@ -66,7 +80,11 @@ mod tests {
         mark.made_durable(2);
         assert!(mark.is_durable());
         mark.appended(&append(b""));
+        mark.appended(&Append { finished: vec![Waits(false)], ..append(b"") });
         assert!(mark.is_durable(), "it has nothing to lose");
+        mark.appended(&Append { finished: vec![Waits(true)], ..append(b"") });
+        assert!(!mark.is_durable(), "it might be overtaken");
+        mark.made_durable(3);
         mark.appended(&append(b"three"));
         mark.reset();
         assert!(mark.is_durable());

@@ -72,4 +72,16 @@ pub trait Finished {
     /// True when it may show what was written in its turn, which `has_records` or not; false when
     /// it only shows what was there before.
     fn shows_writes(&self, has_records: bool) -> bool;
+
+    /// Nothing that is not held may leave ahead of it, from whichever shard.
+    fn keeps_order(&self) -> bool {
+        false
+    }
+}
+
+impl<F: Finished> Append<F> {
+    /// There is something to lose, or to overtake: nothing leaves by itself until it is dealt with.
+    pub fn is_counted(&self) -> bool {
+        !self.bytes.is_empty() || self.finished.iter().any(F::keeps_order)
+    }
 }

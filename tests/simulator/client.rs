@@ -2,13 +2,15 @@
 
 use fastrand::Rng;
 
+use crate::checks::caches::Cache;
+use crate::checks::pushes;
 use crate::checks::waits::Waits;
 use crate::context::Context;
 use crate::plan::{Fault, Stream};
 use crate::rare::Rare;
 use crate::reply::Reply;
 use crate::socket::Socket;
-use crate::workload::{Call, Workload};
+use crate::workload::{Call, Role, Workload};
 
 /// A client.
 #[derive(Debug)]
@@ -32,6 +34,16 @@ pub struct Client {
     leaves_us: Option<u64>,
     /// How long it waits.
     pub waits: Waits,
+    role: Role,
+    /// What it calls first on this connection.
+    first: Vec<Call>,
+    /// What it has cached.
+    pub cache: Cache,
+    /// When it has called all it stays, to be told of keys.
+    stays: bool,
+    /// It has given up what it watched, and is about to rest.
+    is_about_to_rest: bool,
+    rests: bool,
 }
 
 /// What a client did.
@@ -51,7 +63,11 @@ impl Client {
         let workload =
             Workload::new(number, plan.calls, plan.has(Fault::CommandPanics), rng.fork());
         let workload = workload.with_appends(plan.appends);
-        Client::of(workload, Vec::new(), rng)
+        let role = plan.pushes.then(|| Role::of(&mut rng));
+        let client = Client::of(workload.with_role(role), Vec::new(), rng);
+        let role = role.unwrap_or_default();
+        let (cache, stays) = (Cache::new(role.tracking), role.tracking.is_some());
+        Client { role, cache, stays, ..client }
     }
 
     /// A client that asks these things, and no more.
@@ -74,19 +90,31 @@ impl Client {
             slow_until_us: 0,
             leaves_us: None,
             waits: Waits::default(),
+            role: Role::default(),
+            first: Vec::new(),
+            cache: Cache::default(),
+            stays: false,
+            is_about_to_rest: false,
+            rests: false,
         }
     }
 
-    /// True when it has called all that it wanted and has left.
+    /// It does not stay any longer.
+    pub fn leave(&mut self) {
+        (self.stays, self.rests) = (false, false);
+    }
+
+    /// True when it has called all that it wanted, and has left or rests.
     pub fn is_done(&self) -> bool {
-        self.connection.is_none() && self.workload.is_over() && self.last.is_empty()
+        (self.connection.is_none() || self.rests) && self.workload.is_over() && self.last.is_empty()
     }
 
     /// When it does something next, in microseconds; none where it waits for the server.
     pub fn wake_us(&self, socket: Option<&Socket>) -> Option<u64> {
         let Some(socket) = socket else { return (!self.is_done()).then_some(self.wake_us) };
         let hears = !socket.down.is_empty() || socket.is_down_ended;
-        let speaks = !self.unsent.is_empty() || (self.wanted == 0 && !self.has_ended);
+        let speaks =
+            !self.unsent.is_empty() || (self.wanted == 0 && !self.has_ended && !self.rests);
         match (hears, speaks) {
             (_, true) => Some(self.wake_us),
             (true, false) => Some(self.wake_us.max(self.slow_until_us)),
@@ -98,6 +126,7 @@ impl Client {
     pub fn connected(&mut self, connection: u64) {
         self.connection = Some(connection);
         self.has_ended = false;
+        self.first = self.role.first_calls();
     }
 
     /// The server is gone.
@@ -107,6 +136,8 @@ impl Client {
         self.rest.clear();
         self.wanted = 0;
         self.leaves_us = None;
+        self.cache.clear();
+        (self.is_about_to_rest, self.rests) = (false, false);
         self.waits.over();
         self.wake_us = context.now_us + self.rng.u64(..20_000);
     }
@@ -136,7 +167,7 @@ impl Client {
             self.disconnected(context);
             return Did::Left;
         }
-        if self.unsent.is_empty() && self.wanted == 0 && !self.has_ended {
+        if self.unsent.is_empty() && self.wanted == 0 && !self.has_ended && !self.rests {
             self.call(id, socket, context);
         }
         if !self.unsent.is_empty() {
@@ -147,10 +178,10 @@ impl Client {
 
     /// Begins another pipeline, or the end.
     fn call(&mut self, id: u64, socket: &mut Socket, context: &mut Context) {
-        let calls = match self.workload.is_over() {
-            false => self.workload.pipeline(),
-            true => std::mem::take(&mut self.last),
-        };
+        let calls = self.next_calls();
+        if self.rests {
+            return;
+        }
         if calls.is_empty() {
             socket.is_up_ended = true;
             self.has_ended = true;
@@ -160,11 +191,27 @@ impl Client {
         context.note(format_args!("{id} calls {}", lines.join("; ")));
         context.history.borrow_mut().sent(id, &calls);
         context.cycles.asked(id, context.now_us, &calls);
+        self.cache.asked(&calls, context.history.borrow().versions.known());
         self.unsent = calls.iter().flat_map(Call::encoded).collect();
         self.wanted = calls.len();
         let may_wait = context.plan.has(Fault::Ends) && calls.iter().any(Call::may_wait);
         let leaves = may_wait && self.rng.u32(..8) == 0;
         self.leaves_us = leaves.then(|| context.now_us + self.rng.u64(..200_000));
+    }
+
+    /// What it calls next, if anything.
+    fn next_calls(&mut self) -> Vec<Call> {
+        if !self.first.is_empty() {
+            return std::mem::take(&mut self.first);
+        }
+        if !self.workload.is_over() {
+            return self.workload.pipeline();
+        }
+        if self.stays {
+            self.rests = std::mem::replace(&mut self.is_about_to_rest, true);
+            return ["DISCARD", "UNWATCH"].map(Call::of).into();
+        }
+        std::mem::take(&mut self.last)
     }
 
     fn send(&mut self, socket: &mut Socket, context: &mut Context) {
@@ -191,8 +238,17 @@ impl Client {
         context.cycles.doubt(context.history.borrow().is_journal_lost);
         // What they say was looked at when they left, but for the lists that only grow.
         while let Ok(Some((reply, len))) = Reply::take(&self.rest[at..]) {
-            context.cycles.answered(id, context.now_us, &reply);
             at += len;
+            if pushes::is_unasked(&reply) {
+                context.note(format_args!("the client of {id} hears {reply:?}"));
+                self.cache.pushed(&reply);
+                continue;
+            }
+            context.cycles.answered(id, context.now_us, &reply);
+            let versions = context.history.borrow_mut().versions.read(id);
+            if let Err(broken) = self.cache.answered(&reply, &versions) {
+                context.fail(format!("the client of {id}: {broken}"));
+            }
             self.wanted = self.wanted.saturating_sub(1);
         }
         self.rest.drain(..at);

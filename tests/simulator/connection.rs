@@ -8,10 +8,13 @@ use bytes::Bytes;
 use troupe::base::millis::Millis;
 use troupe::batch::{Batch, Home};
 use troupe::clients::Row;
-use troupe::connection::{Connection as Core, Pool, Reason, Resp, Step};
+use troupe::connection::{Arrival, Connection as Core, Pool, Reason, Resp, Step};
+use troupe::hook::push::Push;
 use troupe::parked::{Outcome, Parked};
+use troupe::pubsub::{Name, Redirected};
 use troupe::session::{Peer, Session};
 
+use crate::checks::pushes;
 use crate::context::{Context, Ticket};
 use crate::rare::Rare;
 use crate::socket::{Read, Socket};
@@ -135,6 +138,13 @@ impl Connection {
                 }
                 Step::Wait => {
                     self.watch(socket);
+                    if self.core.holds_pushes() {
+                        let stalls = self.core.write_stalls(&settings, context.steady_ms());
+                        match stalls {
+                            Ok(alarm_ms) => self.alarm_ms = alarm_ms,
+                            Err(reason) => return self.close(reason, socket, context),
+                        }
+                    }
                     return Asked::Rest;
                 }
                 Step::Yield => {
@@ -149,6 +159,44 @@ impl Connection {
     /// The wait of its client, while it waits.
     pub fn parked(&self) -> Option<&Arc<Parked>> {
         self.core.parked()
+    }
+
+    /// Takes what its client did not ask for.
+    pub fn push(
+        &mut self,
+        push: &Push,
+        pattern: Option<&Name>,
+        at: Arrival<'_>,
+        context: &mut Context,
+    ) {
+        self.is_woken = true;
+        let held = self.core.holds_pushes();
+        if let Push::Message { message, .. } | Push::Outdated { message, .. } = push {
+            context.note(format_args!("{} is pushed {:?}", self.id, pushes::said(message)));
+        }
+        if let Push::Message { message, .. } | Push::Outdated { message, .. } = push {
+            context.history.borrow_mut().pushes.given(self.id, message);
+        }
+        match push {
+            Push::Bytes { bytes, .. } => self.core.push(bytes, at),
+            Push::Message { message, .. } if message.is_of_keys() => {
+                self.core.outdated(message, at);
+            }
+            Push::Message { message, .. } => self.core.deliver(message, pattern, at),
+            Push::Outdated { message, .. } => {
+                self.core.outdated(message, at);
+                if !held && self.core.holds_pushes() {
+                    context.met(Rare::PushHeld);
+                }
+            }
+            Push::Redirected(redirected) => self.core.redirected(&redirected.message, at),
+            Push::RedirectBroken { named, .. } => self.core.redirect_broken(*named, at),
+        }
+    }
+
+    /// What goes to clients that its own has named.
+    pub fn take_redirected(&mut self) -> Vec<Redirected> {
+        self.core.take_redirected()
     }
 
     /// Writes some of the pending output. False where the socket takes nothing for now.

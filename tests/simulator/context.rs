@@ -112,15 +112,20 @@ impl Context {
             false => &["normal", "0", "0", "0"],
         };
         settings.set("client-output-buffer-limit", limit).expect("that is a limit");
+        if plan.pushes {
+            settings.set("notify-keyspace-events", &["K$gx"]).expect("these are events");
+        }
         settings.set("enable-debug-command", &["yes"]).expect("that is a choice");
         Context {
             plan: plan.clone(),
             rng: plan.rng(Stream::Schedule),
             now_us: 0,
-            post: Post::new(plan.shards, plan.has(Fault::Delays)),
+            post: Post::new(plan.shards, plan.has(Fault::Delays)).with_inboxes(plan.pushes),
             trace: Trace::new(is_printed),
             rare: Rc::default(),
-            history: Rc::new(RefCell::new(History::new(Default::default(), plan.shards))),
+            history: Rc::new(RefCell::new(
+                History::new(Default::default(), plan.shards).with_caches(plan.pushes),
+            )),
             cycles: Cycles::default(),
             dropped: Dropped::default(),
             crashes: 0,

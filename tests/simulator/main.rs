@@ -6,8 +6,11 @@
 //! the same run, to the last byte of its trace. What must hold is in `checks`. A run that breaks a
 //! promise is made smaller, and the command is printed that replays it with a trace.
 //!
-//! Left out, since the core leaves it to the shell or has it not yet: TLS, pub/sub, scripts,
-//! replicas, and commands that the server performs.
+//! In half of the runs clients publish and subscribe, and most of them cache keys and are told when
+//! those change. Patterns, channels of shards, CLIENT CACHING and REDIRECT are not called for.
+//!
+//! Left out, since the core leaves it to the shell or has it not yet: TLS, scripts, replicas, and
+//! commands that the server performs.
 //!
 //! Environment:
 //! - `TROUPE_SIMULATOR_SEEDS`: how many seeds (20);

@@ -44,6 +44,7 @@ impl Model {
             "GET" | "SET" | "APPEND" | "INCR" | "MSET" | "MGET" => self.on_strings(&words, now),
             "LPUSH" | "RPUSH" | "RPOP" | "LRANGE" | "LMOVE" | "SORT" => self.on_lists(&words, now),
             "BLPOP" | "BRPOP" | "BLMPOP" | "BLMOVE" => self.on_awaited(call, &words, now),
+            "PUBLISH" | "HELLO" | "CLIENT" => Ok(Reply::Any),
             "SADD" | "SMEMBERS" | "SINTERSTORE" => self.on_sets(&words, now),
             _ => self.on_keys(&words, now),
         };
@@ -315,6 +316,20 @@ pub fn has_no_order(call: &Call) -> bool {
 
 fn number(word: &str) -> Result<i64, &'static str> {
     word.parse().map_err(|_| "ERR value is not an integer or out of range")
+}
+
+/// The key that the last of these effects takes something from.
+pub fn popped(effects: &[u8]) -> Option<String> {
+    let (mut at, mut key) = (0, None);
+    while let Ok(Some((Reply::List(words), len))) = Reply::take(&effects[at..]) {
+        at += len;
+        if let [Reply::Bulk(name), Reply::Bulk(first), ..] = &words[..]
+            && matches!(name.as_str(), "LPOP" | "RPOP")
+        {
+            key = Some(first.clone());
+        }
+    }
+    key
 }
 
 #[cfg(test)]

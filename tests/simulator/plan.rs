@@ -103,6 +103,8 @@ pub struct Plan {
     pub faults: u32,
     /// Clients have lists that only grow.
     pub appends: bool,
+    /// Clients publish, subscribe, and track keys that they cache.
+    pub pushes: bool,
 }
 
 impl Plan {
@@ -127,6 +129,7 @@ impl Plan {
             faults,
             // What is lost under the other policies may have been seen.
             appends: policy == Policy::Always && rng.u8(..3) == 0,
+            pushes: rng.bool(),
         }
     }
 

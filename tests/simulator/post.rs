@@ -76,6 +76,9 @@ pub struct Post {
     /// By sender and receiver; of those to the writer there is one.
     edges: Vec<VecDeque<Posted>>,
     is_slow: bool,
+    /// Letters to a thread stand in one inbox, in the order in which they were sent. What is pushed
+    /// needs that; nothing else does, so that other runs have more orders.
+    has_inboxes: bool,
 }
 
 /// Mail that has arrived.
@@ -92,7 +95,12 @@ impl Post {
     pub fn new(threads: ShardId, is_slow: bool) -> Post {
         let threads = usize::from(threads);
         let edges = (0..(threads + OTHERS) * (threads + OTHERS)).map(|_| VecDeque::new()).collect();
-        Post { threads, edges, is_slow }
+        Post { threads, edges, is_slow, has_inboxes: false }
+    }
+
+    /// The same, with one inbox for all letters to a thread.
+    pub fn with_inboxes(self, has_inboxes: bool) -> Post {
+        Post { has_inboxes, ..self }
     }
 
     /// Sends mail at a time.
@@ -103,7 +111,9 @@ impl Post {
             true => rng.u64(..2_000),
         };
         // The writer has one queue, which it shares with nobody, and so has who saves.
-        let from = if matches!(to, Address::Writer | Address::Saver) { to } else { from };
+        let is_one = matches!(to, Address::Writer | Address::Saver)
+            || (self.has_inboxes && matches!(mail, Mail::Letter(_)));
+        let from = if is_one { to } else { from };
         let edge = self.number(from) * (self.threads + OTHERS) + self.number(to);
         let edge = &mut self.edges[edge];
         // Nothing overtakes.
@@ -136,6 +146,16 @@ impl Post {
         Some(Arrived { to: self.receiver(edge), mail: posted.mail })
     }
 
+    /// Takes the letters in a thread's inbox, up to the last that is a push.
+    pub fn take_pushed(&mut self, thread: ShardId) -> Vec<Mail> {
+        let own = Address::Thread(thread);
+        let inbox = self.number(own) * (self.threads + OTHERS) + self.number(own);
+        let is_push = |posted: &Posted| matches!(posted.mail, Mail::Letter(Letter::Push(_)));
+        let inbox = &mut self.edges[inbox];
+        let count = inbox.iter().rposition(is_push).map_or(0, |last| last + 1);
+        inbox.drain(..count).map(|posted| posted.mail).collect()
+    }
+
     /// Throws all mail away.
     pub fn clear(&mut self) {
         self.edges.iter_mut().for_each(VecDeque::clear);
@@ -165,7 +185,32 @@ impl Post {
 
 #[cfg(test)]
 mod tests {
+    use troupe::batch::Home;
+    use troupe::hook::push::Push;
+
     use super::*;
+
+    #[test]
+    fn letters_to_a_thread_stand_in_one_inbox_where_it_has_one() {
+        let (mut post, mut rng) = (Post::new(3, true).with_inboxes(true), Rng::with_seed(1));
+        let push = |named| {
+            let to = Home { thread: 2, connection: 0 };
+            Letter::Push(Push::RedirectBroken { to, client: 1, named })
+        };
+        for (from, letter) in
+            [(0, push(0)), (1, Letter::Heard(1)), (0, push(2)), (1, Letter::Heard(3))]
+        {
+            let (from, to) = (Address::Thread(from), Address::Thread(2));
+            post.send(from, to, Mail::Letter(letter), 0, &mut rng);
+        }
+        let taken = post.take_pushed(2).into_iter().map(|mail| match mail {
+            Mail::Letter(Letter::Push(Push::RedirectBroken { named, .. })) => named,
+            Mail::Letter(Letter::Heard(number)) => number,
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(taken.collect::<Vec<_>>(), [0, 1, 2]);
+        assert!(post.take_pushed(2).is_empty() && post.longest() == 1);
+    }
 
     #[test]
     fn an_edge_keeps_its_order_and_edges_do_not_wait_for_each_other() {

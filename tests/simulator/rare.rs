@@ -56,6 +56,9 @@ rare! {
     RewriteFailed "a rewrite of the journal failed",
     Healing "a journal that had failed was rewritten",
     BaseAtCrash "the process ended while the journal was rewritten",
+    PushHeld "an invalidation was held while its client's batch was away",
+    MovedSinceRead "a key was told of whose slot had moved since it was read",
+    CachesFlushed "caches were flushed because a shard was rebuilt",
     GaveUp "the process ended because a shard could not be rebuilt",
 }
 

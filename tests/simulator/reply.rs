@@ -1,4 +1,5 @@
-//! Replies as clients read them (RESP2), and when one is what a model expects.
+//! Replies and pushes as clients read them, in both versions of the protocol, and when one is what
+//! a model expects.
 
 /// A reply.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -15,6 +16,10 @@ pub enum Reply {
     Nil,
     /// Several.
     List(Vec<Reply>),
+    /// Several that belong to no reply, or that confirm a subscription.
+    Push(Vec<Reply>),
+    /// Whatever it is: for what the model does not know.
+    Any,
 }
 
 impl Reply {
@@ -44,6 +49,28 @@ impl Reply {
         }
     }
 
+    /// Whether `said` is what this one expects.
+    pub fn allows(&self, said: &Reply) -> bool {
+        match (self, said) {
+            (Reply::Any, said) => !matches!(said, Reply::Push(_)),
+            (Reply::List(each), Reply::List(all)) => {
+                each.len() == all.len() && each.iter().zip(all).all(|(one, said)| one.allows(said))
+            }
+            (one, said) => one == said,
+        }
+    }
+
+    /// Its words, where it is a push.
+    pub fn push_words(&self) -> Option<Vec<&str>> {
+        let Reply::Push(elements) = self else { return None };
+        // What follows the words is numbers or lists.
+        let words = elements.iter().map_while(|element| match element {
+            Reply::Bulk(text) => Some(text.as_str()),
+            _ => None,
+        });
+        Some(words.collect())
+    }
+
     /// Takes the first whole reply off the front of `bytes`: it, and how long it was. None where
     /// there is no whole one.
     ///
@@ -67,18 +94,21 @@ impl Reply {
                     (Reply::Bulk(text), at + len + 2)
                 }
             },
-            "*" => {
+            "_" => (Reply::Nil, at),
+            "*" | "~" | "%" | ">" => {
                 let mut at = at;
                 let mut elements = Vec::new();
                 let Ok(count) = usize::try_from(number()?) else {
                     return Ok(Some((Reply::Nil, at)));
                 };
+                let count = if kind == "%" { 2 * count } else { count };
                 for _ in 0..count {
                     let Some((element, len)) = Reply::take(&bytes[at..])? else { return Ok(None) };
                     elements.push(element);
                     at += len;
                 }
-                (Reply::List(elements), at)
+                let is_push = kind == ">";
+                (if is_push { Reply::Push(elements) } else { Reply::List(elements) }, at)
             }
             _ => return Err(format!("no reply: {line}")),
         }))
@@ -100,5 +130,19 @@ mod tests {
         assert!(cut.into_iter().all(|reply| reply == Ok(None)), "a part of one is none");
         assert_eq!(Reply::take(b"*-1\r\n"), Ok(Some((Reply::Nil, 5))));
         assert!(Reply::take(b"OK\r\n").is_err());
+    }
+
+    #[test]
+    fn version_3_has_pushes_sets_maps_and_a_null_of_its_own() {
+        let bytes = b">2\r\n$10\r\ninvalidate\r\n*1\r\n$1\r\na\r\n~1\r\n:1\r\n%1\r\n+a\r\n_\r\n";
+        let (push, at) = Reply::take(bytes).unwrap().unwrap();
+        assert_eq!(push.push_words(), Some(vec!["invalidate"]));
+        let (set, more) = Reply::take(&bytes[at..]).unwrap().unwrap();
+        assert_eq!((set.push_words(), &set), (None, &Reply::List(vec![Reply::Int(1)])));
+        let (map, _) = Reply::take(&bytes[at + more..]).unwrap().unwrap();
+        let expected = Reply::List(vec![Reply::Status("a".to_owned()), Reply::Nil]);
+        assert_eq!(map, expected);
+        assert!(Reply::List(vec![Reply::Any, Reply::Nil]).allows(&map));
+        assert!(!Reply::Any.allows(&push) && !expected.allows(&set));
     }
 }

@@ -13,20 +13,22 @@ use fastrand::Rng;
 use troupe::base::hash::Hasher;
 use troupe::base::millis::Millis;
 use troupe::batch::Home;
-use troupe::connection::Pool;
+use troupe::connection::{Arrival, Pool};
 use troupe::hook::Phase;
 use troupe::hook::answer::{Answer, Report};
+use troupe::hook::push::Push;
 use troupe::hooks::journal::JournalWrites;
 use troupe::hooks::loading::Loading;
 use troupe::hooks::pause::Paused;
 use troupe::hooks::permission::Permitted;
 use troupe::parked::Served;
+use troupe::pubsub::{Kind, Name, Redirected};
 use troupe::question::{Detail, Question};
 use troupe::route::{Map, ShardId};
 use troupe::shard::letter::Letter;
 use troupe::shard::load::Applied;
 use troupe::shard::tracking::Tracked;
-use troupe::shard::turn::Ready;
+use troupe::shard::turn::{Held, Ready};
 use troupe::shard::{Parts, SLICE_NS, Shard, Ticks};
 
 use crate::checks::history::History;
@@ -80,6 +82,8 @@ pub struct Thread {
     part: usize,
     load: u64,
     is_rebuilt: bool,
+    /// A batch was filed since its last turn.
+    pub has_filed: bool,
 }
 
 impl Thread {
@@ -122,6 +126,7 @@ impl Thread {
             part: 0,
             load: 0,
             is_rebuilt: false,
+            has_filed: false,
         }
     }
 
@@ -192,6 +197,8 @@ impl Thread {
                     context.met(Rare::WaitedAgain);
                 }
                 self.guarded(context, |thread| thread.shard.receive(letter));
+                let pushes = self.shard.take_arrived();
+                self.push(pushes, context);
             }
             Mail::Progress(progress) => {
                 self.shard.progressed(Some(progress), context.steady_ms());
@@ -212,6 +219,9 @@ impl Thread {
                 context.note(format_args!("shard {} is rebuilt", self.number));
                 self.shard.end_replay();
                 self.is_rebuilt = self.shard.phase() != Phase::Serving;
+                if !self.is_rebuilt && self.shard.register().len(Kind::Cached) > 0 {
+                    context.met(Rare::CachesFlushed);
+                }
             }
             Mail::Replay(..) | Mail::Loaded(_) => {}
             other => context.fail(format!("a thread has no use for {other:?}")),
@@ -221,6 +231,7 @@ impl Thread {
     /// One turn of the shard.
     pub fn turn(&mut self, context: &mut Context) {
         self.is_woken = false;
+        self.has_filed = false;
         let now = context.now();
         let began = self.looks.nanos;
         if self.alarm <= now {
@@ -278,6 +289,10 @@ impl Thread {
 
     fn end_turn(&mut self, is_idle: bool, context: &mut Context) {
         let is_durable = context.mark.is_durable();
+        if is_durable && self.shard.has_pushes() {
+            let letters = context.post.take_pushed(self.number);
+            letters.into_iter().for_each(|mail| self.receive(mail, context));
+        }
         let mut ready = Ready::default();
         self.shard.end_turn(context.steady_ms(), is_durable, &mut ready);
         let is_given_back =
@@ -296,6 +311,20 @@ impl Thread {
         let Ready { append, snapshots, pushes, letters, moved, homes, performs, served, rebuilt } =
             ready;
         let (own, now) = (Address::Thread(self.number), context.now());
+        let held =
+            append.iter().flat_map(|append| &append.finished).filter_map(|held| match held {
+                Held::Push(push) => Some(push),
+                _ => None,
+            });
+        let sent = letters.iter().filter_map(|(_, letter)| match letter {
+            Letter::Push(push) => Some(push),
+            _ => None,
+        });
+        for push in pushes.iter().chain(held).chain(sent) {
+            let mut history = context.history.borrow_mut();
+            let History { pushes, durability, .. } = &mut *history;
+            pushes.made(push, durability);
+        }
         if let Some(append) = append {
             context.mark.appended(&append);
             if !append.bytes.is_empty() {
@@ -306,9 +335,7 @@ impl Thread {
         for news in snapshots {
             context.send(own, Address::Saver, Mail::News(self.number, news));
         }
-        if !pushes.is_empty() {
-            context.fail("a client gets what it did not ask for".to_owned());
-        }
+        self.push(pushes, context);
         for _ in letters.iter().filter(|(_, letter)| matches!(letter, Letter::HoldMoves(1))) {
             context.met(Rare::MovesHeld);
         }
@@ -331,6 +358,55 @@ impl Thread {
         for batch in homes {
             let (place, client) = (batch.home.connection, batch.session.id);
             self.hear(place, client, Heard::Home(batch), now);
+        }
+    }
+
+    /// Gives clients what they did not ask for.
+    fn push(&mut self, pushes: Vec<Push>, context: &mut Context) {
+        let settings = self.shard.settings().clone();
+        let at = Arrival { settings: &settings, turns: self.shard.turns() };
+        let mut letters = Vec::new();
+        for push in pushes {
+            let receivers = self.receivers(&push);
+            for (place, client, pattern) in receivers {
+                let connection = self.connections.get_mut(&place);
+                let Some(connection) = connection.filter(|there| there.id == client) else {
+                    if let Push::Redirected(Redirected { to, of: (home, client), .. }) = &push {
+                        let (to, client, named) = (*home, *client, to.client);
+                        let broken = Push::RedirectBroken { to, client, named };
+                        letters.push((home.thread, Letter::Push(broken)));
+                    }
+                    continue;
+                };
+                connection.push(&push, pattern.as_ref(), at, context);
+                if let Push::Outdated { message, .. } = &push {
+                    let map = self.shard.map();
+                    let moved = context.history.borrow().pushes.has_moved(client, message, map);
+                    moved.then(|| context.met(Rare::MovedSinceRead));
+                }
+            }
+        }
+        let own = Address::Thread(self.number);
+        context.send_letters(own, letters);
+    }
+
+    /// The clients of the thread that a push is for: their places and numbers, and the patterns for
+    /// which they get it.
+    fn receivers(&self, push: &Push) -> Vec<(u32, u64, Option<Name>)> {
+        match push {
+            Push::Message { message, .. } => {
+                let mut receivers = Vec::new();
+                self.shard.register().receivers(message, |receiver, pattern| {
+                    receivers.push((receiver.connection, receiver.client, pattern.cloned()));
+                });
+                receivers
+            }
+            Push::Bytes { to, client, .. }
+            | Push::Outdated { to, client, .. }
+            | Push::RedirectBroken { to, client, .. } => vec![(to.connection, *client, None)],
+            Push::Redirected(redirected) => {
+                vec![(redirected.to.home.connection, redirected.to.client, None)]
+            }
         }
     }
 
@@ -375,7 +451,7 @@ impl Thread {
                         batch.route(bytes, context.now(), self.shard.hasher(), renames);
                     }
                     self.shard.file(batch);
-                    self.is_woken = true;
+                    (self.is_woken, self.has_filed) = (true, true);
                 }
                 Asked::Unpark(mut batch, outcome) => {
                     // The batch is lost where that panics.
@@ -383,11 +459,15 @@ impl Thread {
                         thread.shard.unpark(&mut batch, outcome);
                         thread.shard.file(batch);
                     });
-                    self.is_woken = true;
+                    (self.is_woken, self.has_filed) = (true, true);
                 }
             }
         }
+        let redirected = connection.take_redirected();
         self.connections.insert(place, connection);
+        let letter = |push: Push| (push.thread(), Letter::Push(push));
+        let letters: Vec<_> = redirected.into_iter().map(Push::Redirected).map(letter).collect();
+        context.send_letters(Address::Thread(self.number), letters);
     }
 
     /// Spoils the shard, as a bug may at its worst, and panics.

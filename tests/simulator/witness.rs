@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use troupe::base::slot;
 use troupe::commands::call::Call;
+use troupe::commands::command::Flags;
 use troupe::commands::error::CommandError;
 use troupe::hook::push::Push;
 use troupe::hook::{Called, Gate, Listener, Outcome, Sink, Standing};
@@ -45,6 +46,18 @@ impl Witness {
             self.rare.borrow_mut().met(Rare::ExecOverShards);
         }
     }
+
+    /// Notes where the keys are that a client may cache now.
+    fn note_owners(&self, called: &Called<'_>) {
+        if called.session.tracking.is_some() && called.call.command.flags.has(Flags::READONLY) {
+            let mut history = self.history.borrow_mut();
+            for key in called.call.declared_keys() {
+                let owner = called.call.map.owner(key.slot);
+                let name = String::from_utf8_lossy(key.name).into_owned();
+                history.pushes.cached_at(called.session.id, name, owner);
+            }
+        }
+    }
 }
 
 impl Sink for Witness {
@@ -78,6 +91,7 @@ impl Sink for Witness {
             has_waited: called.has_waited,
         };
         self.history.borrow_mut().ran(told);
+        self.note_owners(called);
         self.note_exec(called);
     }
 

@@ -7,6 +7,9 @@
 //!
 //! Some calls come in sequences: what is watched, MULTI, what is queued, EXEC. Pipelines cut them
 //! anywhere. Calls that wait do so on lists, for a short time, and others push.
+//!
+//! In runs with pushes each client has a [`Role`]: what it says of itself first, whether it
+//! subscribes, and whether it reads more than others, to cache it.
 
 use std::collections::VecDeque;
 
@@ -22,6 +25,9 @@ pub const KEYS: [&str; 34] = [
 
 /// So many of them, the last ones, are lists that only grow.
 const APPENDED: usize = 3;
+
+/// Channels that are published to.
+const CHANNELS: [&str; 5] = ["h0", "h1", "h2", "__keyspace@0__:s0", "__keyspace@0__:m0"];
 
 /// Calls of one pipeline, at most.
 const PIPELINE_MAX: u32 = 20;
@@ -61,7 +67,8 @@ impl Call {
             "MGET" | "DEL" | "SINTERSTORE" | "WATCH" => {
                 words[1..].iter().map(String::as_str).collect()
             }
-            "MULTI" | "EXEC" | "DISCARD" | "UNWATCH" => Vec::new(),
+            "MULTI" | "EXEC" | "DISCARD" | "UNWATCH" | "HELLO" | "CLIENT" | "PUBLISH"
+            | "SUBSCRIBE" | "UNSUBSCRIBE" => Vec::new(),
             "BLPOP" | "BRPOP" => words[1..words.len() - 1].iter().map(String::as_str).collect(),
             "BLMPOP" => {
                 let count: usize = words[2].parse().unwrap_or(0);
@@ -120,6 +127,37 @@ impl std::fmt::Display for Call {
     }
 }
 
+/// What a client of a run with pushes is like.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Role {
+    /// It speaks version 3 of the protocol, and so may subscribe as it goes.
+    pub resp3: bool,
+    /// The words with which it asks to be told of keys that it has cached, where it does.
+    pub tracking: Option<&'static str>,
+}
+
+impl Role {
+    /// One by chance.
+    pub fn of(rng: &mut Rng) -> Role {
+        let tracking = match rng.u8(..8) {
+            0 => return Role::default(),
+            1 => None,
+            2 => Some("ON NOLOOP"),
+            3 => Some("ON BCAST PREFIX s PREFIX {t}"),
+            4 => Some("ON BCAST NOLOOP"),
+            _ => Some("ON"),
+        };
+        Role { resp3: true, tracking }
+    }
+
+    /// What it calls first on every connection.
+    pub fn first_calls(&self) -> Vec<Call> {
+        let hello = self.resp3.then(|| Call::of("HELLO 3"));
+        let tracking = self.tracking.map(|words| Call::of(&format!("CLIENT TRACKING {words}")));
+        hello.into_iter().chain(tracking).collect()
+    }
+}
+
 /// What one client calls.
 #[derive(Debug)]
 pub struct Workload {
@@ -135,13 +173,20 @@ pub struct Workload {
     panics: u32,
     /// There are lists that only grow, so nothing is emptied.
     appends: bool,
+    role: Option<Role>,
 }
 
 impl Workload {
     /// What a client calls in a run.
     pub fn new(client: u32, calls: u32, has_panics: bool, rng: Rng) -> Workload {
         let (pending, panics) = (VecDeque::new(), u32::from(has_panics));
-        Workload { rng, client, values: 0, left: calls, pending, panics, appends: false }
+        let (appends, role) = (false, None);
+        Workload { rng, client, values: 0, left: calls, pending, panics, appends, role }
+    }
+
+    /// The same, of a client that is like that in a run with pushes.
+    pub fn with_role(self, role: Option<Role>) -> Workload {
+        Workload { role, ..self }
     }
 
     /// The same, with lists that only grow.
@@ -166,6 +211,11 @@ impl Workload {
         while calls.len() < count as usize && !self.is_over() {
             if self.pending.is_empty() && self.rng.u32(..TRANSACTION_EVERY) == 0 {
                 self.transaction();
+            }
+            if self.pending.is_empty()
+                && let Some(call) = self.on_subscriptions()
+            {
+                calls.push(call);
             }
             let next = self.pending.pop_front();
             calls.push(next.unwrap_or_else(|| self.call()));
@@ -232,6 +282,15 @@ impl Workload {
             let (a, b) = (self.any_key(), self.any_key());
             return Call::of(&format!("DEBUG PANIC-LENT {a} {b}"));
         }
+        if let Some(role) = self.role {
+            match self.rng.u8(..16) {
+                0 => return Call::of(&format!("PUBLISH {} {}", self.channel(), self.value())),
+                1..4 if role.tracking.is_some() => {
+                    return Call::of(&format!("GET {}", self.any_key()));
+                }
+                _ => {}
+            }
+        }
         if self.appends && self.rng.u8(..3) == 0 {
             return Call::of(&self.on_appended());
         }
@@ -244,6 +303,20 @@ impl Workload {
             _ => self.on_everything(),
         };
         Call::of(&line)
+    }
+
+    /// Some subscription begins or ends.
+    fn on_subscriptions(&mut self) -> Option<Call> {
+        if !self.role?.resp3 || self.rng.u8(..12) > 0 {
+            return None;
+        }
+        let name = if self.rng.u8(..3) == 0 { "UNSUBSCRIBE" } else { "SUBSCRIBE" };
+        Some(Call::of(&format!("{name} {}", self.channel())))
+    }
+
+    /// A channel, of events of a key perhaps.
+    fn channel(&mut self) -> &'static str {
+        CHANNELS[self.rng.usize(..CHANNELS.len())]
     }
 
     fn on_strings(&mut self) -> String {
@@ -396,6 +469,22 @@ mod tests {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         assert_eq!(names, expected);
         assert!((5_000..5_020).contains(&calls), "{calls}: a transaction may be under way");
+    }
+
+    #[test]
+    fn a_client_with_a_role_publishes_and_subscribes_where_it_may() {
+        let names = |role: Role| {
+            let mut workload = Workload::new(3, 2_000, false, Rng::with_seed(1));
+            workload = workload.with_role(Some(role));
+            let mut calls = role.first_calls();
+            while !workload.is_over() {
+                calls.extend(workload.pipeline());
+            }
+            let names = ["HELLO", "CLIENT", "PUBLISH", "SUBSCRIBE", "UNSUBSCRIBE"];
+            names.map(|name| calls.iter().any(|call| call.name() == name))
+        };
+        assert_eq!(names(Role::default()), [false, false, true, false, false]);
+        assert_eq!(names(Role { resp3: true, tracking: Some("ON") }), [true; 5]);
     }
 
     #[test]

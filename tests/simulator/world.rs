@@ -152,6 +152,9 @@ impl World {
     fn run(&mut self) {
         self.run_until(|world| world.clients.iter().all(Client::is_done));
         self.is_quiet = true;
+        self.settle(World::check_caches);
+        self.clients.iter_mut().for_each(Client::leave);
+        self.run_until(|world| world.clients.iter().all(Client::is_done));
         self.rest();
         self.ask_for_everything();
         self.crash(false);
@@ -173,6 +176,17 @@ impl World {
 
     /// Lets everything come to rest, for which there is time.
     fn rest(&mut self) {
+        self.settle(World::look);
+    }
+
+    /// What clients hold that are still there is what the store holds.
+    fn check_caches(&mut self) -> Result<(), Broken> {
+        let (history, now) = (self.context.history.borrow(), self.context.now().0);
+        self.clients.iter().try_for_each(|client| client.cache.check(&history.model, now))
+    }
+
+    /// Waits until nothing happens and `check` has nothing to say, for which there is time.
+    fn settle(&mut self, check: fn(&mut World) -> Result<(), Broken>) {
         let last_us = self.context.now_us + REST_MAX_US;
         loop {
             let until = self.context.now_us + QUIET_US;
@@ -180,7 +194,7 @@ impl World {
             if self.context.history.borrow().broken.is_some() {
                 return;
             }
-            match self.look() {
+            match check(self) {
                 Err(_) if self.context.now_us < last_us => {}
                 looked => return looked.err().into_iter().for_each(|b| self.context.fail(b)),
             }
@@ -213,7 +227,10 @@ impl World {
         let choice = self.choices[self.context.rng.usize(..self.choices.len())];
         match choice {
             Choice::Deliver(edge) => self.deliver(edge),
-            Choice::Turn(thread) => self.threads[thread].turn(&mut self.context),
+            Choice::Turn(thread) => {
+                self.take_pushed(thread);
+                self.threads[thread].turn(&mut self.context);
+            }
             Choice::Pump(thread, place) => {
                 self.threads[thread].pump(place, &mut self.sockets, &mut self.context);
             }
@@ -314,6 +331,19 @@ impl World {
                 self.router.moved(&slots, to, &mut self.context);
             }
             (to, mail) => self.context.fail(format!("{to:?} has no use for {mail:?}")),
+        }
+    }
+
+    /// What was pushed before a batch was sent is there before the batch runs.
+    fn take_pushed(&mut self, thread: usize) {
+        if !self.context.plan.pushes || !self.threads[thread].has_filed {
+            return;
+        }
+        let number = thread as u16;
+        for mail in self.context.post.take_pushed(number) {
+            if !self.is_lost(number, &mail) {
+                self.threads[thread].receive(mail, &mut self.context);
+            }
         }
     }
 
@@ -504,7 +534,8 @@ impl World {
         }
         let mut history = self.context.history.borrow_mut();
         self.calls += history.calls;
-        let next = History::new(found, self.context.plan.shards);
+        let plan = &self.context.plan;
+        let next = History::new(found, plan.shards).with_caches(plan.pushes);
         let before = std::mem::replace(&mut *history, next);
         (history.now, history.durability.now) = (before.now, before.now);
         history.broken = before.broken;

@@ -46,6 +46,21 @@ fn a_message_never_comes_before_its_subscription_nor_after_its_end() {
 }
 
 #[test]
+fn a_message_of_a_subscription_that_one_batch_has_begun_and_ended_has_no_place() {
+    let mut client = Client::new();
+    client.send("SUBSCRIBE d\r\n");
+    client.run();
+    client.said();
+    client.stays_away = true;
+    client.send("SUBSCRIBE c\r\nUNSUBSCRIBE c\r\nUNSUBSCRIBE d\r\n");
+    for (channel, text) in [("c", "in between"), ("d", "before the end")] {
+        deliver(&mut client, channel, text);
+    }
+    client.let_home();
+    assert_eq!(last_words(&mut client), ["before the end", ":2", ":1", ":0"]);
+}
+
+#[test]
 fn what_came_before_the_batch_began_to_run_goes_ahead_of_its_replies() {
     let mut client = Client::new();
     client.send("SUBSCRIBE c d\r\n");
@@ -112,6 +127,21 @@ fn keys_are_told_of_behind_the_replies_of_a_batch_that_is_away() {
     outdated(&mut client, "c", 7);
     client.let_home();
     assert_eq!(keys_and_replies(&mut client), ["+OK"], "it has cached nothing any more");
+}
+
+#[test]
+fn keys_are_told_of_behind_the_replies_though_a_subscription_has_ended() {
+    let mut client = Client::new();
+    client.send("HELLO 3\r\nCLIENT TRACKING ON\r\nSUBSCRIBE c\r\n");
+    client.run();
+    client.said();
+    client.stays_away = true;
+    client.send("PING\r\nUNSUBSCRIBE c\r\n");
+    outdated(&mut client, "a", 7);
+    deliver(&mut client, "c", "before the end");
+    client.let_home();
+    let expected = ["message", "c", "before the end", "+PONG", "unsubscribe", "c", ":0", "a"];
+    assert_eq!(keys_and_replies(&mut client), expected);
 }
 
 #[test]

@@ -19,7 +19,9 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::Broken;
+use super::caches::{OfKeys, Versions};
 use super::durability::{ChangeId, Durability, What};
+use super::pushes::{Pushes, is_unasked};
 use super::watched::Watches;
 use crate::model::{self, Entry, Model};
 use crate::rare::Rare;
@@ -72,12 +74,15 @@ struct Expected {
     is_write: bool,
     /// The changes that the reply shows.
     shows: Vec<ChangeId>,
+    /// The versions of its keys.
+    versions: OfKeys,
 }
 
 impl Expected {
     /// One that shows nothing.
     fn plain(call: Call, reply: Reply) -> Expected {
-        Expected { call, nested: Vec::new(), reply, is_write: false, shows: Vec::new() }
+        let (nested, shows, versions) = Default::default();
+        Expected { call, nested, reply, is_write: false, shows, versions }
     }
 
     /// A reply to it, with what has no order put into one.
@@ -138,6 +143,8 @@ struct Connection {
     watches: Watches,
     /// The next call waits.
     wait: Option<Wait>,
+    /// The last change of its client.
+    changed: Option<ChangeId>,
     is_closed: bool,
 }
 
@@ -148,6 +155,10 @@ pub struct History {
     pub model: Model,
     /// What of it is durable.
     pub durability: Durability,
+    /// What clients got that did not ask.
+    pub pushes: Pushes,
+    /// What they know of keys.
+    pub versions: Versions,
     connections: BTreeMap<u64, Connection>,
     /// The journal has failed for good: reads show what is not durable.
     pub is_journal_lost: bool,
@@ -181,6 +192,8 @@ impl History {
         History {
             durability: Durability::new(model.clone(), shards),
             model,
+            pushes: Pushes::default(),
+            versions: Versions::default(),
             connections: BTreeMap::new(),
             is_journal_lost: false,
             calls: 0,
@@ -195,6 +208,13 @@ impl History {
             moved: None,
             exec_keys: Vec::new(),
         }
+    }
+
+    /// The same, of a process whose clients cache keys if `is_on` says so.
+    pub fn with_caches(mut self, is_on: bool) -> History {
+        self.versions.is_on = is_on;
+        self.versions.look(&self.model);
+        self
     }
 
     /// A thread has taken in a client.
@@ -340,6 +360,7 @@ impl History {
         self.notes.extend(told.error.as_ref().map(|error| format!("its error: {error}")));
         let expected = match call.name() {
             "MULTI" | "EXEC" | "DISCARD" | "WATCH" | "UNWATCH" => self.ran_around(call, &told),
+            "SUBSCRIBE" | "UNSUBSCRIBE" => self.ran_subscription(call, &told),
             _ if has_waited => self.ran_after_wait(call, &told),
             _ => {
                 let expected = self.ran_plainly(call, &told);
@@ -350,9 +371,35 @@ impl History {
                 expected
             }
         };
-        let log = self.connections.entry(connection).or_default();
-        log.ran.push_back(expected);
         self.look();
+        let versions = self.versions_of(&expected, &told);
+        let log = self.connections.entry(connection).or_default();
+        log.ran.push_back(Expected { versions, ..expected });
+    }
+
+    /// What the reply to a call that was run tells of keys.
+    fn versions_of(&self, expected: &Expected, told: &Told<'_>) -> OfKeys {
+        let Expected { call, nested, reply, .. } = expected;
+        // Whose time is over hears nothing of the shards of its keys.
+        let is_over = call.may_wait() && *reply == Reply::Nil;
+        if told.ended != Ended::Ran || is_over {
+            return OfKeys::new();
+        }
+        let keys = nested.iter().chain([call]).map(Call::keys);
+        let keys = keys.collect::<Option<Vec<_>>>().map(|keys| keys.concat());
+        self.versions.of(keys.as_deref())
+    }
+
+    /// A subscription begins or ends.
+    fn ran_subscription(&mut self, call: Call, told: &Told<'_>) -> Expected {
+        if let Ended::Refused(error) | Ended::Panicked(error) = &told.ended {
+            return Expected::plain(call, Reply::Error(error.clone()));
+        }
+        let begins = call.name() == "SUBSCRIBE";
+        let count = self.pushes.subscribes(told.connection, &call.0[1], begins);
+        let words = [call.name().to_lowercase(), call.0[1].clone()].map(Reply::Bulk);
+        let reply = words.into_iter().chain([Reply::Int(count as i64)]).collect();
+        Expected::plain(call, Reply::Push(reply))
     }
 
     /// One of the commands around a transaction.
@@ -444,7 +491,7 @@ impl History {
                 let shows = self.durability.seen(keys.as_deref());
                 self.exec_keys.extend(keys.iter().flatten().map(|key| (*key).to_owned()));
                 let (nested, reply) = (multi.queued, Reply::List(exec.replies));
-                return Expected { call, nested, reply, is_write, shows };
+                return Expected { nested, is_write, shows, ..Expected::plain(call, reply) };
             }
             (Ended::Ran, Some(multi), None) if multi.queued.is_empty() => Reply::List(Vec::new()),
             (Ended::Ran, Some(_), None) => {
@@ -470,9 +517,14 @@ impl History {
                 let keys = call.keys();
                 if is_write {
                     let what = What::Call(call.clone(), now);
-                    self.durability.changed(shard, what, keys.as_deref());
+                    let id = self.durability.changed(shard, what, keys.as_deref());
+                    self.connections.entry(connection).or_default().changed = Some(id);
                     let logs = self.connections.values_mut();
                     logs.for_each(|log| log.watches.touched(keys.as_deref()));
+                }
+                if call.name() == "PUBLISH" {
+                    let last = self.connections.get(&connection).and_then(|log| log.changed);
+                    self.pushes.published(connection, &call.0[2], last);
                 }
                 if self.exec.is_none() {
                     self.expired.remove(&shard);
@@ -526,7 +578,7 @@ impl History {
         }
         self.met.extend(is_elsewhere.then_some(Rare::ServedElsewhere));
         let first = self.model.ready(&call, now).map(str::to_owned);
-        let key = popped(told.effects).filter(|key| call.awaited().contains(&key.as_str()));
+        let key = model::popped(told.effects).filter(|key| call.awaited().contains(&key.as_str()));
         let key = if call.awaited().len() == 1 { first.clone() } else { key };
         if key.is_none() || (first != key && !self.may_be_late(&wait)) {
             let broken = format!("{call} of {connection} has {key:?}, and {first:?} is first");
@@ -542,6 +594,7 @@ impl History {
     /// Something has happened: who watches or waits is to know.
     fn look(&mut self) {
         self.tick += 1;
+        self.versions.look(&self.model);
         let (model, tick, now, is_whole) = (&self.model, self.tick, self.now, self.exec.is_none());
         for log in self.connections.values_mut() {
             log.watches.look(model, tick);
@@ -587,11 +640,19 @@ impl History {
         let (mut at, mut count) = (0, 0);
         while let Some((reply, len)) = Reply::take(&log.rest[at..])? {
             at += len;
+            if is_unasked(&reply) {
+                let shows = self.pushes.left(connection, &reply)?;
+                if !self.is_journal_lost {
+                    self.durability.shown(&shows);
+                }
+                continue;
+            }
             count += 1;
+            self.pushes.confirmed(connection, &reply);
             let expected = log.ran.pop_front();
             let expected = expected.ok_or_else(|| format!("a reply to no call: {reply:?}"))?;
             let reply = expected.ordered(reply);
-            if reply != expected.reply {
+            if !expected.reply.allows(&reply) {
                 let Expected { call, reply: wanted, .. } = expected;
                 return Err(format!("{call} was answered {reply:?}; the model says {wanted:?}"));
             }
@@ -599,6 +660,9 @@ impl History {
             if expected.is_write || !self.is_journal_lost {
                 self.durability.shown(&expected.shows);
             }
+            // Nor does he say anything of what others have been told.
+            let is_known = !self.is_journal_lost;
+            self.versions.told(connection, expected.versions, is_known);
         }
         log.rest.drain(..at);
         Ok(count)
@@ -627,20 +691,6 @@ impl History {
         let log = self.connections.get(&connection);
         log.is_some_and(|log| !log.sent.is_empty() || !log.ran.is_empty())
     }
-}
-
-/// The key that the last of these effects takes something from.
-fn popped(effects: &[u8]) -> Option<String> {
-    let (mut at, mut key) = (0, None);
-    while let Ok(Some((Reply::List(words), len))) = Reply::take(&effects[at..]) {
-        at += len;
-        if let [Reply::Bulk(name), Reply::Bulk(first), ..] = &words[..]
-            && matches!(name.as_str(), "LPOP" | "RPOP")
-        {
-            key = Some(first.clone());
-        }
-    }
-    key
 }
 
 #[cfg(test)]

@@ -2,9 +2,11 @@
 //! fail.
 
 pub mod bounds;
+pub mod caches;
 pub mod cycles;
 pub mod durability;
 pub mod history;
+pub mod pushes;
 pub mod quiet;
 pub mod waits;
 pub mod watched;
