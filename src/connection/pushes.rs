@@ -3,11 +3,11 @@
 //! While the batch is away its replies are being made, somewhere else: what is pushed meanwhile is
 //! held, shared with all who get the same, and follows them; but what had come before the batch
 //! began to run goes ahead, since its client may know of that already. A message of a subscription
-//! that the batch has ended goes ahead of them, and what was held before it too, unless the batch
-//! has begun others; but what tells of keys stays behind, since the batch may have read them. A
-//! message of a subscription that the batch has both begun and ended has no place ahead of the
-//! replies nor behind them, and is dropped. What is held counts against the limit of the client's
-//! output, and that is looked at before anything is copied.
+//! that the batch has ended goes ahead of them, and what was held before it too, but messages of
+//! subscriptions that the batch has begun. What tells of keys stays behind, since the batch may
+//! have read them. A message of a subscription that the batch has both begun and ended has no place
+//! ahead of the replies nor behind them, and is dropped. What is held counts against the limit of
+//! the client's output, and that is looked at before anything is copied.
 
 use std::sync::Arc;
 
@@ -227,18 +227,18 @@ impl Connection {
             Held::Message(message, of) => !session.subscribed.wants(message, of.as_deref()),
             Held::Bytes(_) | Held::Outdated(_) | Held::Redirected(_) | Held::Broken(_) => false,
         };
-        let is_of_both = |held: &Held| match held {
+        let has_begun = |held: &Held| match held {
             Held::Message(message, of) => session.subscribed.has_begun_for(message, of.as_deref()),
             _ => false,
         };
-        let has_place = |held: &Held| !(has_ended(held) && is_of_both(held));
-        let (has_begun, last) = (session.subscribed.has_begun(), late.iter().rposition(has_ended));
+        let has_place = |held: &Held| !(has_ended(held) && has_begun(held));
+        let late: Vec<Held> = late.into_iter().filter(has_place).collect();
+        let last = late.iter().rposition(has_ended);
         // The client may have read the keys in this batch: then their replies come first.
-        let goes_ahead = |(at, held): &(usize, Held)| match has_begun {
-            true => has_ended(held),
-            false => last.is_some_and(|last| *at <= last) && !held.is_of_keys(),
+        let goes_ahead = |(at, held): &(usize, Held)| {
+            last.is_some_and(|last| *at <= last) && !held.is_of_keys() && !has_begun(held)
         };
-        let late = late.into_iter().filter(has_place).enumerate();
+        let late = late.into_iter().enumerate();
         let (ended, behind): (Vec<_>, Vec<_>) = late.partition(goes_ahead);
         let resp3 = std::mem::replace(&mut batch.session.resp3, spoke_resp3);
         let ahead =

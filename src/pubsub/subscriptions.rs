@@ -51,12 +51,7 @@ impl Subscribed {
         }
     }
 
-    /// It has begun to subscribe to something since it was last at home.
-    pub fn has_begun(&self) -> bool {
-        self.0.as_ref().is_some_and(|all| !all.begun.is_empty())
-    }
-
-    /// The subscription has begun since then for which it was sent a message.
+    /// The subscription has begun since it was last at home for which it was sent a message.
     pub fn has_begun_for(&self, message: &Message, pattern: Option<&[u8]>) -> bool {
         let (kind, name) = match pattern {
             Some(pattern) => (Kind::Pattern, pattern),

@@ -89,6 +89,12 @@ fn keys_of(push: &Reply) -> Vec<&str> {
     }
 }
 
+/// Whether a push is the rest of a message about keys, without those that its client has changed.
+fn has_keys_of(message: &Reply, push: &Reply) -> bool {
+    let (all, keys) = (keys_of(message), keys_of(push));
+    !keys.is_empty() && keys.iter().all(|key| all.contains(key))
+}
+
 fn text_of(reply: &Reply) -> Option<&str> {
     match reply {
         Reply::Bulk(text) => Some(text),
@@ -170,7 +176,10 @@ impl Pushes {
                 }
             }
         }
-        match client.given.iter().position(|(given, _)| given == push) {
+        let given = |is: fn(&Reply, &Reply) -> bool| {
+            client.given.iter().position(|(given, _)| is(given, push))
+        };
+        match given(|given, push| given == push).or_else(|| given(has_keys_of)) {
             Some(at) => Ok(client.given.remove(at).map_or_else(Vec::new, |(_, shows)| shows)),
             // It follows the reply to the command that has caused it.
             None if is_own => Ok(Vec::new()),
