@@ -111,7 +111,11 @@ impl Admin {
         if let Some((name, why)) = moved {
             self.open_doors(settings).await.map_err(|()| failed(name, why))?;
         }
-        let switched = self.switch_journal(settings).await;
+        // Another change may be about to switch the journal: what it has done already is not undone.
+        let switched = match changed.iter().any(|setting| setting.name == "appendonly") {
+            true => self.switch_journal(settings).await,
+            false => Ok(()),
+        };
         if let Some(listener) = self.listener.get().filter(|_| moved.is_some()) {
             listener.settle.do_send(Settle { takes: switched.is_ok() });
         }
