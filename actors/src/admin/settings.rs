@@ -111,7 +111,7 @@ impl Admin {
         if let Some((name, why)) = moved {
             self.open_doors(settings).await.map_err(|()| failed(name, why))?;
         }
-        // Another change may be about to switch the journal: what it has done already is not undone.
+        // Another change may be switching the journal: what it has done is not undone here.
         let switched = match changed.iter().any(|setting| setting.name == "appendonly") {
             true => self.switch_journal(settings).await,
             false => Ok(()),
