@@ -6,28 +6,13 @@
 "use strict";
 const assert = require("node:assert");
 const { createServer } = require("node:http");
-const { setTimeout: pause } = require("node:timers/promises");
 const { createAdapter, createShardedAdapter } = require("@socket.io/redis-adapter");
-const Redis = require("ioredis");
 const { Server } = require("socket.io");
 const { io: open } = require("socket.io-client");
+const { connect, disconnectAll, until } = require("./connections");
 
 const MESSAGES = 200;
 const CLIENTS = 3;
-const opened = [];
-
-function connect() {
-  opened.push(new Redis(Number(process.argv[2]), "127.0.0.1"));
-  return opened.at(-1);
-}
-
-async function until(what, ask) {
-  const end = Date.now() + 20_000;
-  while (!(await ask())) {
-    assert(Date.now() < end, `waited in vain: ${what}`);
-    await pause(1);
-  }
-}
 
 // A server, with so many clients; each notes what it hears.
 async function serve(adapter) {
@@ -149,7 +134,7 @@ main()
     process.exitCode = 1;
   })
   .finally(() => {
-    opened.forEach((redis) => redis.disconnect());
+    disconnectAll();
     // The adapter keeps a timer for answers that have all come.
     process.exit();
   });

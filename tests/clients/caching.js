@@ -5,30 +5,16 @@
 // `__redis__:invalidate` and is told instead of it. Others write.
 "use strict";
 const assert = require("node:assert");
-const { setTimeout: pause } = require("node:timers/promises");
-const Redis = require("ioredis");
+const { connect, disconnectAll, until } = require("./connections");
 
 const KEYS = 300;
 const WRITES = 200;
-const opened = [];
-
-function connect(protocol) {
-  opened.push(new Redis(Number(process.argv[2]), "127.0.0.1", { protocol }));
-  return opened.at(-1);
-}
-
-async function until(what, ask) {
-  const end = Date.now() + 20_000;
-  while (!(await ask())) {
-    assert(Date.now() < end, `waited in vain: ${what}`);
-    await pause(1);
-  }
-}
 
 class Cache {
   static async open(...options) {
     const cache = new Cache();
-    [cache.reader, cache.listener, cache.values, cache.asked] = [connect(2), connect(2), new Map(), 0];
+    [cache.reader, cache.listener] = [connect({ protocol: 2 }), connect({ protocol: 2 })];
+    [cache.values, cache.asked] = [new Map(), 0];
     // The message is a list of keys, or null where all are gone: only as a buffer it is told as it is.
     cache.listener.on("messageBuffer", (_channel, keys) => {
       if (keys === null) cache.values.clear();
@@ -124,7 +110,7 @@ async function broadcast(redis) {
 }
 
 async function main() {
-  const redis = connect(3);
+  const redis = connect({ protocol: 3 });
   await redis.flushall();
   const cache = await Cache.open();
   for (const check of [changes, many, together]) await check(cache, redis);
@@ -138,4 +124,4 @@ main()
     console.error(error);
     process.exitCode = 1;
   })
-  .finally(() => opened.forEach((redis) => redis.disconnect()));
+  .finally(disconnectAll);

@@ -5,23 +5,7 @@
 // connection is lost.
 "use strict";
 const assert = require("node:assert");
-const { setTimeout: pause } = require("node:timers/promises");
-const Redis = require("ioredis");
-
-const opened = [];
-
-function connect(options) {
-  opened.push(new Redis(Number(process.argv[2]), "127.0.0.1", options));
-  return opened.at(-1);
-}
-
-async function until(what, ask) {
-  const end = Date.now() + 20_000;
-  while (!(await ask())) {
-    assert(Date.now() < end, `waited in vain: ${what}`);
-    await pause(1);
-  }
-}
+const { connect, disconnectAll, until } = require("./connections");
 
 async function main() {
   const [publisher, subscriber] = [connect(), connect({ retryStrategy: () => 10 })];
@@ -65,4 +49,4 @@ main()
     console.error(error);
     process.exitCode = 1;
   })
-  .finally(() => opened.forEach((redis) => redis.disconnect()));
+  .finally(disconnectAll);

@@ -5,24 +5,9 @@
 // transactions of others, on all shards.
 "use strict";
 const assert = require("node:assert");
-const { setTimeout: pause } = require("node:timers/promises");
-const Redis = require("ioredis");
+const { connect, disconnectAll, until } = require("./connections");
 
 const ITEMS = 100;
-const opened = [];
-
-function connect() {
-  opened.push(new Redis(Number(process.argv[2]), "127.0.0.1"));
-  return opened.at(-1);
-}
-
-async function until(what, ask) {
-  const end = Date.now() + 20_000;
-  while (!(await ask())) {
-    assert(Date.now() < end, `waited in vain: ${what}`);
-    await pause(1);
-  }
-}
 
 function untilBlocked(redis, count) {
   const says = async () => (await redis.info("clients")).includes(`blocked_clients:${count}\r\n`);
@@ -140,7 +125,7 @@ async function main() {
   const redis = connect();
   await redis.flushall();
   for (const check of [stations, order, conflicts, times, groups]) await check(redis);
-  opened.forEach((connection) => connection.disconnect());
+  disconnectAll();
   console.log("ioredis, waits: ok");
 }
 
