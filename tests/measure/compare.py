@@ -36,7 +36,7 @@ import statistics
 import subprocess
 import sys
 
-from servers import Client, cores, cpu_seconds, pid_of
+from servers import Client, cpu_seconds, opponents, pid_of
 
 KEYS = 1_000_000
 CLIENTS = "50"
@@ -166,9 +166,7 @@ def arguments():
 
 def main():
     options = arguments()
-    ports = {"peer": options.peer, "ours": options.ours}
-    if cores(pid_of(options.peer)) != cores(pid_of(options.ours)):
-        sys.exit("pin both servers to the same cores (taskset)")
+    ports = opponents(options)
     for port in ports.values():
         fill(port)
     rows, failed = [], False

@@ -43,7 +43,7 @@ import statistics
 import sys
 import time
 
-from servers import Client, cores, cpu_seconds, encode, pid_of, setting
+from servers import Client, cpu_seconds, encode, opponents, pid_of, setting
 
 CLIENTS = 50
 KEYS = 100_000
@@ -382,9 +382,7 @@ def arguments():
 
 def main():
     options = arguments()
-    ports = {"peer": options.peer, "ours": options.ours}
-    if cores(pid_of(options.peer)) != cores(pid_of(options.ours)):
-        sys.exit("pin both servers to the same cores (taskset)")
+    ports = opponents(options)
     os.sched_setaffinity(0, {options.client_core})
     print(
         "| workload | writers | pipeline | by | peer us | ours us | CPU ratio | peer /s | ours /s |\n"

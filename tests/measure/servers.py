@@ -37,6 +37,13 @@ def cores(pid):
     return set().union(*(os.sched_getaffinity(int(task)) for task in tasks))
 
 
+def opponents(options):
+    """The ports of the two servers, which have to stand on the same cores."""
+    if cores(pid_of(options.peer)) != cores(pid_of(options.ours)):
+        sys.exit("pin both servers to the same cores (taskset)")
+    return {"peer": options.peer, "ours": options.ours}
+
+
 def encode(words):
     out = [b"*%d\r\n" % len(words)]
     for word in words:

@@ -22,7 +22,7 @@ import socket
 import statistics
 import time
 
-from servers import Client, cores, cpu_seconds, encode, pid_of
+from servers import Client, cpu_seconds, encode, opponents, pid_of
 
 CLIENTS = 50
 KEYS = 1_000_000
@@ -128,9 +128,7 @@ def main():
     parser.add_argument("--count", type=int, default=60_000, help="transactions or hand-overs a round")
     parser.add_argument("--client-core", type=int, default=1, help="where the load comes from")
     options = parser.parse_args()
-    ports = {"peer": options.peer, "ours": options.ours}
-    if cores(pid_of(options.peer)) != cores(pid_of(options.ours)):
-        raise SystemExit("pin both servers to the same cores (taskset)")
+    ports = opponents(options)
     os.sched_setaffinity(0, {options.client_core})
     print(
         "| load | peer us | ours us | CPU ratio | peer /s | ours /s | peer p50, p99 | ours p50, p99 |\n"
