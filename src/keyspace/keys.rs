@@ -525,6 +525,19 @@ impl<'a> Keys<'a> {
 
     /// Empties the database; what it held is dropped bit by bit.
     pub fn clear(&mut self) {
+        self.empty();
+        self.flush_cached();
+    }
+
+    /// Empties all databases.
+    pub fn clear_all(&mut self) {
+        for db in self.databases() {
+            self.in_db(db, |keys| keys.empty());
+        }
+        self.flush_cached();
+    }
+
+    fn empty(&mut self) {
         self.changes += self.count() as u64;
         if !self.is_replay() {
             self.tools.listeners.each(|listener| listener.flushed(self.db));
@@ -532,17 +545,8 @@ impl<'a> Keys<'a> {
         if self.space.has_interest() {
             self.tell_replaced(self.db, None);
         }
-        self.flush_cached();
         let Tools { discarded, saving, .. } = &mut *self.tools;
         discarded.take_tables(self.space.clear(self.db, saving.as_deref()));
-    }
-
-    /// Empties all databases.
-    pub fn clear_all(&mut self) {
-        for db in self.databases() {
-            self.in_db(db, |keys| keys.clear());
-        }
-        self.flush_cached();
     }
 
     /// The keys of a database are about to be gone, or to be those of another.
@@ -556,7 +560,9 @@ impl<'a> Keys<'a> {
     /// Nothing is any more what clients have cached of any database, as in Redis.
     fn flush_cached(&mut self) {
         if !self.is_replay() {
-            self.space.flush_trackers();
+            if self.space.tracked() > 0 {
+                self.space.flush_trackers();
+            }
             self.tools.invalidations.flush();
         }
     }
