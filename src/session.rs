@@ -146,12 +146,12 @@ impl Session {
     }
 
     /// Who gets a message about keys that is for this client.
-    pub fn told(&self, message: &Message) -> Told {
+    pub fn told(&self, message: &Arc<Message>) -> Told {
         let Some(tracking) = &self.tracking else { return Told::Nobody };
         let prefix = message.channel();
         match message.kind() == Kind::Prefix && !self.subscribed.has(Kind::Prefix, prefix) {
             true => Told::Nobody,
-            false => tracking.told(message, self.resp3),
+            false => tracking.told(message, self.id, self.resp3),
         }
     }
 

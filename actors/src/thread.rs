@@ -411,17 +411,13 @@ impl Thread {
                 Push::Bytes { to, client, bytes } => {
                     give(to.connection, client, &|line| line.push(&bytes, at));
                 }
-                Push::Message { message, .. } if message.is_of_keys() => {
-                    register.receivers(&message, |receiver, _| {
-                        give(receiver.connection, receiver.client, &|line| {
-                            line.outdated(&message, at);
-                        });
-                    });
-                }
                 Push::Message { message, .. } => {
                     register.receivers(&message, |receiver, pattern| {
-                        give(receiver.connection, receiver.client, &|line| {
-                            line.deliver(&message, pattern, at);
+                        give(receiver.connection, receiver.client, &|line| match message
+                            .is_of_keys()
+                        {
+                            true => line.outdated(&message, at),
+                            false => line.deliver(&message, pattern, at),
                         });
                     });
                 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::base::millis::Millis;
 use crate::batch::Home;
 use crate::commands::command::Command;
-use crate::pubsub::{Kind, Mode};
+use crate::pubsub::{Kind, Mode, Tracking};
 use crate::session::{Names, Peer, Session};
 
 /// What a client's connection says of itself.
@@ -138,7 +138,7 @@ impl Row {
             ),
         };
         let tracking = session.tracking.as_deref();
-        self.told = tracking.map(|tracking| tracking.redirect.map_or(0, |to| to.client));
+        self.told = tracking.map(Tracking::told_client);
         self.capabilities = if session.redirects { "r" } else { "" };
         self.flags.clear();
         let flags = [

@@ -96,13 +96,13 @@ impl Connection {
         // The reply to the command that has changed them comes first.
         let is_own = |batch: &Batch| batch.parked.is_some() && message.is_of(batch.session.id);
         let is_served = self.batch.as_deref().is_some_and(is_own);
-        let tracking = match self.at_home().filter(|_| !is_served) {
-            Some(session) => session.tracking.as_deref().map(|own| (*own, session.told(message))),
+        let told = match self.at_home().filter(|_| !is_served) {
+            Some(session) => session.told(message),
             // Nothing holds up somebody else's news.
             None => match self.tracking.as_deref().filter(|own| own.redirect.is_some()) {
                 Some(tracking) => {
-                    let told = tracking.told(message, self.row.borrow().resp3);
-                    Some((*tracking, told))
+                    let row = self.row.borrow();
+                    tracking.told(message, row.id, row.resp3)
                 }
                 None => {
                     let size = message.size(None);
@@ -113,15 +113,12 @@ impl Connection {
                 }
             },
         };
-        let Some((tracking, told)) = tracking else { return };
-        let client = self.row.borrow().id;
-        let Some(wanted) = tracking.wanted(message, client) else { return };
         match told {
             Told::Nobody => {}
-            Told::Other(to) => self.redirect(to, wanted),
-            Told::Itself => {
-                if self.takes(wanted.size(None), at) {
-                    wanted.write(None, true, self.output.bytes());
+            Told::Other(to, message) => self.redirect(to, message),
+            Told::Itself(message) => {
+                if self.takes(message.size(None), at) {
+                    message.write(None, true, self.output.bytes());
                 }
             }
         }
@@ -219,34 +216,31 @@ impl Connection {
     /// goes ahead of them is in the protocol that the client spoke when the batch left.
     pub(super) fn release(&mut self, batch: &mut Batch, spoke_resp3: bool) {
         self.output.held = 0;
-        let mut held = std::mem::take(&mut self.pushes.held);
-        let late = held.split_off(held.partition_point(|(turns, _)| *turns < batch.began));
-        let late: Vec<Held> = late.into_iter().map(|(_, held)| held).collect();
-        let session = &batch.session;
+        let (session, began) = (&batch.session, batch.began);
         let has_ended = |held: &Held| match held {
             Held::Message(message, of) => !session.subscribed.wants(message, of.as_deref()),
             Held::Bytes(_) | Held::Outdated(_) | Held::Redirected(_) | Held::Broken(_) => false,
         };
         let has_begun = |held: &Held| match held {
             Held::Message(message, of) => session.subscribed.has_begun_for(message, of.as_deref()),
-            _ => false,
+            Held::Bytes(_) | Held::Outdated(_) | Held::Redirected(_) | Held::Broken(_) => false,
         };
-        let has_place = |held: &Held| !(has_ended(held) && has_begun(held));
-        let late: Vec<Held> = late.into_iter().filter(has_place).collect();
-        let last = late.iter().rposition(has_ended);
+        let has_place =
+            |(turns, held): &(u64, Held)| *turns < began || !(has_ended(held) && has_begun(held));
+        let held = std::mem::take(&mut self.pushes.held).into_iter();
+        let held: Vec<(u64, Held)> = held.filter(has_place).collect();
+        let last = held.iter().rposition(|(_, held)| has_ended(held));
         // The client may have read the keys in this batch: then their replies come first.
-        let goes_ahead = |(at, held): &(usize, Held)| {
-            last.is_some_and(|last| *at <= last) && !held.is_of_keys() && !has_begun(held)
+        let goes_ahead = |(at, (turns, held)): &(usize, (u64, Held))| {
+            let is_before_an_end = last.is_some_and(|last| *at <= last);
+            *turns < began || is_before_an_end && !held.is_of_keys() && !has_begun(held)
         };
-        let late = late.into_iter().enumerate();
-        let (ended, behind): (Vec<_>, Vec<_>) = late.partition(goes_ahead);
+        let (ahead, behind): (Vec<_>, Vec<_>) = held.into_iter().enumerate().partition(goes_ahead);
         let resp3 = std::mem::replace(&mut batch.session.resp3, spoke_resp3);
-        let ahead =
-            held.into_iter().map(|(_, held)| held).chain(ended.into_iter().map(|(_, held)| held));
-        ahead.for_each(|held| self.give(&held, &mut batch.session));
+        ahead.iter().for_each(|(_, (_, held))| self.give(held, &mut batch.session));
         batch.session.resp3 = resp3;
         self.output.append(&mut batch.replies);
-        behind.iter().for_each(|(_, held)| self.give(held, &mut batch.session));
+        behind.iter().for_each(|(_, (_, held))| self.give(held, &mut batch.session));
     }
 
     /// Gives the client what was held, or whom it has named.
@@ -255,19 +249,16 @@ impl Connection {
         match held {
             Held::Bytes(bytes) => output.push(bytes),
             Held::Message(message, of) => message.write(of.as_deref(), resp3, output.bytes()),
-            Held::Outdated(message) => {
-                let tracking = session.tracking.as_ref();
-                let wanted = tracking.and_then(|tracking| tracking.wanted(message, session.id));
-                match (session.told(message), wanted) {
-                    (Told::Itself, Some(wanted)) => wanted.write(None, resp3, output.bytes()),
-                    (Told::Other(to), Some(wanted)) => self.redirect(to, wanted),
-                    (_, None) | (Told::Nobody, _) => {}
+            Held::Outdated(message) => match session.told(message) {
+                Told::Nobody => {}
+                Told::Itself(message) => message.write(None, resp3, output.bytes()),
+                Told::Other(to, message) => self.redirect(to, message),
+            },
+            Held::Redirected(message) => {
+                if hears_of_keys(session) {
+                    message.write(None, resp3, output.bytes());
                 }
             }
-            Held::Redirected(message) if hears_of_keys(session) => {
-                message.write(None, resp3, output.bytes());
-            }
-            Held::Redirected(_) => {}
             Held::Broken(named) => self.note_broken(session, *named),
         }
     }

@@ -22,8 +22,6 @@ pub struct Message {
     from: u64,
     /// The channel and the message, in RESP; or keys in RESP, then their prefix.
     body: Vec<u8>,
-    /// How much of that is written.
-    written: usize,
     channel: Range<usize>,
     /// Where each of the keys stands, with the client that has changed it, 0 for nobody.
     parts: Vec<(u64, Range<usize>)>,
@@ -37,15 +35,15 @@ impl Message {
         reply.bulk(channel);
         let end = reply.mark() - 2;
         reply.bulk(message);
-        let written = body.len();
-        Message { kind, from, body, written, channel: end - channel.len()..end, parts: Vec::new() }
+        Message { kind, from, body, channel: end - channel.len()..end, parts: Vec::new() }
     }
 
     /// That keys have changed which begin with this prefix, each by a client, 0 for nobody.
     pub fn changed(prefix: &[u8], keys: &[(&[u8], u64)]) -> Message {
         let mut message = Message::of_keys(Kind::Prefix, keys);
+        let keys = message.body.len();
         message.body.extend_from_slice(prefix);
-        message.channel = message.written..message.body.len();
+        message.channel = keys..message.body.len();
         message
     }
 
@@ -64,8 +62,7 @@ impl Message {
             let end = reply.mark() - 2;
             parts.push((*from, end - key.len()..end));
         }
-        let written = body.len();
-        Message { kind, from: 0, body, written, channel: 0..0, parts }
+        Message { kind, from: 0, body, channel: 0..0, parts }
     }
 
     /// The same without keys that this client has changed; nothing where it has changed all.
@@ -91,7 +88,7 @@ impl Message {
     /// That nothing is any more what clients have cached.
     pub fn flushed() -> Message {
         let (kind, body, parts) = (Kind::Cached, Vec::new(), Vec::new());
-        Message { kind, from: 0, body, written: 0, channel: 0..0, parts }
+        Message { kind, from: 0, body, channel: 0..0, parts }
     }
 
     /// Its channel, or prefix.
@@ -111,7 +108,7 @@ impl Message {
 
     /// It tells of everything that a client has cached.
     pub fn is_of_all(&self) -> bool {
-        self.kind == Kind::Cached && self.written == 0
+        self.kind == Kind::Cached && self.parts.is_empty()
     }
 
     /// Who published it, and has its own copy already; 0 for one about keys.
@@ -119,11 +116,19 @@ impl Message {
         self.from
     }
 
+    /// What of the body its receivers get.
+    fn written(&self) -> &[u8] {
+        match self.kind {
+            Kind::Prefix => &self.body[..self.channel.start],
+            Kind::Channel | Kind::Pattern | Kind::Shard | Kind::Cached => &self.body,
+        }
+    }
+
     /// How many bytes a receiver gets at most, about.
     #[inline]
     pub fn size(&self, pattern: Option<&[u8]>) -> usize {
         let head = if self.is_of_keys() { KEYS_HEAD_BYTES } else { HEAD_BYTES };
-        head + self.written + pattern.map_or(0, |pattern| HEAD_BYTES + pattern.len())
+        head + self.written().len() + pattern.map_or(0, |pattern| HEAD_BYTES + pattern.len())
     }
 
     /// Writes it for a client that subscribes to its channel, or to a pattern.
@@ -142,7 +147,7 @@ impl Message {
                 reply.bulk(if kind == Kind::Shard { b"smessage" } else { b"message" });
             }
         }
-        reply.raw(&self.body);
+        reply.raw(self.written());
     }
 
     /// Writes the keys that it tells of, for a client that is told of them.
@@ -155,9 +160,9 @@ impl Message {
             reply.bulk(b"message");
             reply.bulk(INVALIDATE);
         }
-        match self.written {
-            0 => reply.null(),
-            written => reply.raw(&self.body[..written]),
+        match self.is_of_all() {
+            true => reply.null(),
+            false => reply.raw(self.written()),
         }
     }
 }

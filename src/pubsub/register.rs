@@ -316,11 +316,11 @@ impl Register {
     }
 
     /// Calls `each` with every client of the own thread that receives a message, and the pattern
-    /// that it receives it for. Whoever has published it has its own copy, but of one about keys.
+    /// that it receives it for. Whoever has published it has its own copy.
     pub fn receivers(&self, message: &Message, mut each: impl FnMut(Receiver, Option<&Name>)) {
         let mut tell = |audience: &Audience, pattern: Option<&Name>| {
-            let is_own = |own: &Receiver| own.client == message.from() && !message.is_of_keys();
-            audience.own().filter(|own| !is_own(own)).for_each(|own| each(own, pattern));
+            let others = audience.own().filter(|own| own.client != message.from());
+            others.for_each(|own| each(own, pattern));
         };
         if let Some(audience) = self.audiences[message.kind() as usize].get(message.channel()) {
             tell(audience, None);

@@ -54,14 +54,14 @@ pub struct Tracking {
 }
 
 /// What becomes of a message about keys.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Told {
     /// Nobody gets it.
     Nobody,
-    /// The client itself gets it.
-    Itself,
-    /// Somebody else gets it.
-    Other(Redirect),
+    /// The client itself gets this of it.
+    Itself(Arc<Message>),
+    /// Somebody else gets this of it.
+    Other(Redirect, Arc<Message>),
 }
 
 impl Tracking {
@@ -75,21 +75,25 @@ impl Tracking {
         }
     }
 
-    /// What the client with this number wants to hear of a message.
-    pub fn wanted(&self, message: &Arc<Message>, client: u64) -> Option<Arc<Message>> {
-        if self.skips_own { message.without(client) } else { Some(Arc::clone(message)) }
+    /// The number of the client that is told: 0 for the client itself.
+    pub fn told_client(&self) -> u64 {
+        self.redirect.map_or(0, |to| to.client)
     }
 
-    /// Who gets a message that is for a client, which speaks that version of the protocol: in
-    /// version 2 nothing tells a message from a reply.
-    pub fn told(&self, message: &Message, resp3: bool) -> Told {
+    /// Who gets a message that is for the client with this number, which speaks that version of the
+    /// protocol: in version 2 nothing tells a message from a reply.
+    pub fn told(&self, message: &Arc<Message>, client: u64, resp3: bool) -> Told {
         let is_late =
             self.mode == Mode::Broadcast && message.kind() == Kind::Cached && !message.is_of_all();
-        match self.redirect {
-            _ if is_late => Told::Nobody,
-            Some(redirect) => Told::Other(redirect),
-            None if resp3 => Told::Itself,
-            None => Told::Nobody,
+        let wanted = match self.skips_own {
+            _ if is_late => None,
+            true => message.without(client),
+            false => Some(Arc::clone(message)),
+        };
+        match (wanted, self.redirect) {
+            (Some(message), Some(redirect)) => Told::Other(redirect, message),
+            (Some(message), None) if resp3 => Told::Itself(message),
+            (Some(_) | None, _) => Told::Nobody,
         }
     }
 }

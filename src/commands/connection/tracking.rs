@@ -116,8 +116,7 @@ fn caching(
 
 /// The number of the client that is told in the place of this one: 0 for itself, -1 for nobody.
 fn told(session: &Session) -> i64 {
-    let redirect = |tracking: &Tracking| tracking.redirect.map_or(0, |to| to.client.cast_signed());
-    session.tracking.as_deref().map_or(-1, redirect)
+    session.tracking.as_deref().map_or(-1, |tracking| tracking.told_client().cast_signed())
 }
 
 fn getredir(
@@ -301,7 +300,7 @@ fn begin(words: &Words<'_>, mode: Mode, session: &mut Session, register: &mut Re
 }
 
 /// Nothing is tracked for the client any more.
-pub(super) fn end(session: &mut Session, register: &mut Register) {
+fn end(session: &mut Session, register: &mut Register) {
     let Session { subscribed, tracking, .. } = session;
     *tracking = None;
     for kind in [Kind::Prefix, Kind::Cached] {
