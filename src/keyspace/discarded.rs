@@ -3,16 +3,18 @@
 use crate::data::table::Table;
 use crate::keyspace::entry::Entry;
 use crate::keyspace::object::Object;
+use crate::keyspace::tracked::Cached;
 
 /// Collections of more elements count among what is freed out of everybody's way, as in Redis.
 const LARGE: usize = 64;
 
-/// Tables and values on their way out.
+/// Tables, values and what was known of caches on their way out.
 #[derive(Debug, Default)]
 pub struct Discarded {
     /// As they were given: what moves is never more than one.
     tables: Vec<Vec<Table<Entry>>>,
     objects: Vec<Object>,
+    cached: Vec<Cached>,
     /// Large collections and keys of tables that have come here since the last reset.
     taken: u64,
 }
@@ -20,7 +22,7 @@ pub struct Discarded {
 impl Discarded {
     /// True when there is nothing left to drop.
     pub fn is_empty(&self) -> bool {
-        self.tables.is_empty() && self.objects.is_empty()
+        self.tables.is_empty() && self.objects.is_empty() && self.cached.is_empty()
     }
 
     /// Keys and elements left to drop.
@@ -48,6 +50,11 @@ impl Discarded {
         if !tables.is_empty() {
             self.tables.push(tables);
         }
+    }
+
+    /// Takes what clients had cached of slots.
+    pub(super) fn take_cached(&mut self, mut cached: Vec<Cached>) {
+        self.cached.append(&mut cached);
     }
 
     /// Takes an entry that left its table.
@@ -81,6 +88,10 @@ impl Discarded {
                 tables.push(table);
             }
             self.tables.pop_if(|tables| tables.is_empty());
+        } else if let Some(mut cached) = self.cached.pop()
+            && cached.drop_some()
+        {
+            self.cached.push(cached);
         }
         !self.is_empty()
     }

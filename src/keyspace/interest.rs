@@ -14,7 +14,7 @@ use std::sync::{Arc, Weak};
 
 use crate::keyspace::key::Key;
 use crate::keyspace::listener::Event;
-use crate::keyspace::tracked::{Invalidations, Tracker, Trackers};
+use crate::keyspace::tracked::{Cached, Invalidations};
 use crate::keyspace::watched::Version;
 
 /// Entries below which nothing is looked through for what is over.
@@ -72,15 +72,13 @@ pub(super) enum There {
     Yes,
 }
 
-/// Who cares for a key.
+/// Who watches a key or waits for it.
 #[derive(Debug, Default)]
 struct OfKey {
     /// Those that watch it hold it as well.
     version: Option<Arc<Version>>,
     /// Those that wait for it, by what they wait for.
     waiters: Option<Box<[Waiters; 4]>>,
-    /// Those that have cached it.
-    trackers: Trackers,
 }
 
 fn is_waiting(waiter: &Weak<dyn Waiter>) -> bool {
@@ -115,7 +113,7 @@ impl OfKey {
         self.waiters.take_if(|waiters| waiters.iter().all(BTreeMap::is_empty));
         let waiters = self.waiters.iter().flat_map(|waiters| waiters.iter());
         let waiters = waiters.map(BTreeMap::len).sum::<usize>();
-        usize::from(self.is_watched()) + waiters + self.trackers.len()
+        usize::from(self.is_watched()) + waiters
     }
 
     /// The key has changed. Returns true where somebody waits for it.
@@ -162,13 +160,19 @@ pub(crate) struct Interest {
     entries: usize,
     /// With so many, those that are over are dropped.
     sweeps_at: usize,
-    /// Keys that somebody has cached.
-    tracked: usize,
+    /// Those that clients have cached. They are no entries: there may be very many of them, and
+    /// they are found by name alone.
+    pub(super) cached: Cached,
 }
 
 impl Default for Interest {
     fn default() -> Interest {
-        Interest { of_db: BTreeMap::new(), entries: 0, sweeps_at: SWEPT_MIN, tracked: 0 }
+        Interest {
+            of_db: BTreeMap::new(),
+            entries: 0,
+            sweeps_at: SWEPT_MIN,
+            cached: Cached::default(),
+        }
     }
 }
 
@@ -194,41 +198,6 @@ impl Interest {
         self.make_room();
         let waiters = self.of_key(db, name).waiters.get_or_insert_default();
         waiters[what as usize].insert(rank, waiter);
-    }
-
-    /// A client has cached a key.
-    pub(super) fn track(&mut self, db: u32, name: &[u8], tracker: Tracker) {
-        let known = self.of_db.get(&db).and_then(|keys| keys.get(name));
-        if known.is_some_and(|of_key| of_key.trackers.has(tracker.client)) {
-            return;
-        }
-        self.make_room();
-        let trackers = &mut self.of_key(db, name).trackers;
-        trackers.add(tracker);
-        let is_first = trackers.len() == 1;
-        self.tracked += usize::from(is_first);
-    }
-
-    /// How many keys somebody has cached.
-    pub(super) fn tracked(&self) -> usize {
-        self.tracked
-    }
-
-    /// Forgets who has cached some keys, so many at most, and notes those keys.
-    pub(super) fn forget_trackers(&mut self, most: usize, invalidations: &mut Invalidations) {
-        let keys = self.of_db.values_mut().flat_map(BTreeMap::iter_mut);
-        for (name, of_key) in keys.filter(|(_, of_key)| of_key.trackers.len() > 0).take(most) {
-            invalidations.forget(name, of_key.trackers.take());
-            self.tracked -= 1;
-        }
-    }
-
-    /// Forgets who has cached any key.
-    pub(super) fn flush_trackers(&mut self) {
-        for of_key in self.of_db.values_mut().flat_map(BTreeMap::values_mut) {
-            of_key.trackers.take();
-        }
-        self.tracked = 0;
     }
 
     /// The highest number among those that wait for a key.
@@ -299,8 +268,8 @@ impl Interest {
             watched: count(OfKey::is_watched),
             awaited: count(OfKey::is_awaited),
             awaited_gone: count(OfKey::is_awaited_gone),
-            tracked: self.tracked,
-            trackers: of_keys().map(|of_key| of_key.trackers.len()).sum(),
+            tracked: self.cached.len(),
+            trackers: self.cached.trackers(),
         }
     }
 
@@ -312,13 +281,13 @@ impl Interest {
         event: Event,
         invalidations: &mut Invalidations,
     ) -> bool {
-        let of_key = self.of_db.get_mut(&db).and_then(|keys| keys.get_mut(name));
-        let Some(of_key) = of_key else { return false };
-        if of_key.trackers.len() > 0 && !event.is_aside() {
-            invalidations.add(name, event, of_key.trackers.take());
-            self.tracked -= 1;
+        if !event.is_aside()
+            && let Some(trackers) = self.cached.take(db, name)
+        {
+            invalidations.add(name, event, trackers);
         }
-        of_key.changed(event)
+        let of_key = self.of_db.get_mut(&db).and_then(|keys| keys.get_mut(name));
+        of_key.is_some_and(|of_key| of_key.changed(event))
     }
 
     /// All keys of a database are about to be gone, or to be those of another one. Returns those

@@ -561,7 +561,7 @@ impl<'a> Keys<'a> {
     fn flush_cached(&mut self) {
         if !self.is_replay() {
             if self.space.tracked() > 0 {
-                self.space.flush_trackers();
+                self.tools.discarded.take_cached(self.space.flush_trackers());
             }
             self.tools.invalidations.flush();
         }

@@ -161,7 +161,7 @@ impl Keyspace {
         book.deadlines.remove(&(slot.filed, number));
         if let Some(interest) = &slot.interest {
             book.interested.remove(&number);
-            book.tracked -= interest.tracked();
+            book.tracked -= interest.cached.len();
         }
         for (db, table) in slot.tables() {
             book.of_db(db).sub(table.counts());
@@ -182,7 +182,7 @@ impl Keyspace {
         }
         if let Some(interest) = &slot.interest {
             book.interested.insert(number);
-            book.tracked += interest.tracked();
+            book.tracked += interest.cached.len();
         }
         self.slots[usize::from(number)] = Some(slot);
     }
@@ -236,9 +236,9 @@ impl Keyspace {
     ) -> Option<R> {
         let slot = self.slots[usize::from(number)].as_deref_mut()?;
         let interest = slot.interest.as_deref_mut()?;
-        let before = interest.tracked();
+        let before = interest.cached.len();
         let result = change(interest);
-        let after = interest.tracked();
+        let after = interest.cached.len();
         let tracked = &mut self.book_of(number).tracked;
         *tracked = *tracked - before + after;
         Some(result)

@@ -5,7 +5,8 @@
 //! gone, or caches nothing any more, is not taken out ahead of that. So how many keys are kept is
 //! bounded (`tracking-table-max-keys`): of more than that some are told of as if they had changed.
 
-use crate::keyspace::interest::Interest;
+use std::collections::BTreeMap;
+
 use crate::keyspace::key::Key;
 use crate::keyspace::listener::Event;
 use crate::keyspace::space::Keyspace;
@@ -21,35 +22,76 @@ pub struct Tracker {
     pub connection: u32,
 }
 
-/// The clients that have cached one key, by number.
-#[derive(Debug, Default)]
-pub(super) struct Trackers(Vec<Tracker>);
+/// Clients dropped at once.
+const PIECE: usize = 64;
 
-impl Trackers {
-    /// A client has cached the key.
-    pub(super) fn add(&mut self, tracker: Tracker) {
-        if let Err(at) = self.place_of(tracker.client) {
-            // Most keys are cached by one client.
-            self.0.reserve_exact(usize::from(self.0.is_empty()));
-            self.0.insert(at, tracker);
+/// The keys of a slot that clients have cached.
+#[derive(Debug, Default)]
+pub(crate) struct Cached {
+    /// For each key its clients, by number.
+    of_db: BTreeMap<u32, BTreeMap<Box<[u8]>, Vec<Tracker>>>,
+    keys: usize,
+    trackers: usize,
+}
+
+impl Cached {
+    /// How many keys there are.
+    pub(super) fn len(&self) -> usize {
+        self.keys
+    }
+
+    /// How many clients have cached them, each key by itself.
+    pub(super) fn trackers(&self) -> usize {
+        self.trackers
+    }
+
+    /// A client has cached a key.
+    pub(super) fn add(&mut self, db: u32, name: &[u8], tracker: Tracker) {
+        let keys = self.of_db.entry(db).or_default();
+        let Some(trackers) = keys.get_mut(name) else {
+            // Most keys are cached by one client: `vec!` asks for no room beyond it.
+            keys.insert(name.into(), vec![tracker]);
+            self.keys += 1;
+            self.trackers += 1;
+            return;
+        };
+        if let Err(at) = trackers.binary_search_by_key(&tracker.client, |there| there.client) {
+            trackers.insert(at, tracker);
+            self.trackers += 1;
         }
     }
 
-    pub(super) fn has(&self, client: u64) -> bool {
-        self.place_of(client).is_ok()
+    /// Takes the clients that have cached a key.
+    pub(super) fn take(&mut self, db: u32, name: &[u8]) -> Option<Vec<Tracker>> {
+        let trackers = self.of_db.get_mut(&db)?.remove(name)?;
+        self.taken(&trackers);
+        Some(trackers)
     }
 
-    fn place_of(&self, client: u64) -> Result<usize, usize> {
-        self.0.binary_search_by_key(&client, |there| there.client)
+    /// Takes any key.
+    fn take_any(&mut self) -> Option<(Box<[u8]>, Vec<Tracker>)> {
+        loop {
+            let mut keys = self.of_db.first_entry()?;
+            match keys.get_mut().pop_first() {
+                Some((name, trackers)) => {
+                    self.taken(&trackers);
+                    return Some((name, trackers));
+                }
+                None => drop(keys.remove()),
+            }
+        }
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
+    fn taken(&mut self, trackers: &[Tracker]) {
+        self.keys -= 1;
+        self.trackers -= trackers.len();
     }
 
-    /// Takes all.
-    pub(super) fn take(&mut self) -> Vec<Tracker> {
-        std::mem::take(&mut self.0)
+    /// Drops a piece. Returns true when there is more.
+    pub(super) fn drop_some(&mut self) -> bool {
+        let left = self.trackers.saturating_sub(PIECE);
+        while self.trackers > left && self.take_any().is_some() {}
+        self.keys > 0
     }
 }
 
@@ -94,8 +136,8 @@ impl Invalidations {
     }
 
     /// There is no room to remember who has cached a key.
-    pub(super) fn forget(&mut self, name: &[u8], trackers: Vec<Tracker>) {
-        self.noted.push(Invalidation { key: name.into(), is_nobodys: true, trackers });
+    fn forget(&mut self, key: Box<[u8]>, trackers: Vec<Tracker>) {
+        self.noted.push(Invalidation { key, is_nobodys: true, trackers });
     }
 
     /// Nothing is any more what clients have cached.
@@ -136,7 +178,7 @@ impl Keyspace {
     /// A client has cached a key, where its slot is here.
     pub(crate) fn track(&mut self, db: u32, key: Key<'_>, tracker: Tracker) {
         if self.interest(key.slot).is_some() {
-            self.with_interest(key.slot, |interest| interest.track(db, key.name, tracker));
+            self.with_interest(key.slot, |interest| interest.cached.add(db, key.name, tracker));
         }
     }
 
@@ -150,20 +192,77 @@ impl Keyspace {
         let numbers: Vec<u16> = self.interested().collect();
         let (below, above): (Vec<u16>, Vec<u16>) = numbers.iter().partition(|slot| **slot < first);
         for number in above.into_iter().chain(below) {
-            if count == 0 {
-                return;
-            }
-            let before = self.tracked();
-            self.with_interest(number, |interest| interest.forget_trackers(count, invalidations));
-            count -= before - self.tracked();
+            self.with_interest(number, |interest| {
+                while count > 0
+                    && let Some((name, trackers)) = interest.cached.take_any()
+                {
+                    invalidations.forget(name, trackers);
+                    count -= 1;
+                }
+            });
         }
     }
 
-    /// Forgets who has cached any key.
-    pub(super) fn flush_trackers(&mut self) {
+    /// Forgets who has cached any key. Returns what was known.
+    pub(super) fn flush_trackers(&mut self) -> Vec<Cached> {
         let numbers: Vec<u16> = self.interested().collect();
-        for number in numbers {
-            self.with_interest(number, Interest::flush_trackers);
+        let flushed = numbers.into_iter().filter_map(|number| {
+            self.with_interest(number, |interest| std::mem::take(&mut interest.cached))
+        });
+        flushed.filter(|cached| cached.len() > 0).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tracker(client: u64) -> Tracker {
+        Tracker { client, thread: 0, connection: 0 }
+    }
+
+    fn counts(cached: &Cached) -> (usize, usize) {
+        let keys = cached.of_db.values().map(BTreeMap::len).sum();
+        let trackers = cached.of_db.values().flat_map(BTreeMap::values).map(Vec::len).sum();
+        assert_eq!((cached.len(), cached.trackers()), (keys, trackers));
+        (keys, trackers)
+    }
+
+    #[test]
+    fn a_key_is_taken_with_all_its_clients() {
+        let mut cached = Cached::default();
+        for client in [3, 1, 2, 1, 3] {
+            cached.add(0, b"a", tracker(client));
         }
+        cached.add(1, b"a", tracker(1));
+        cached.add(0, b"b", tracker(1));
+        assert_eq!(counts(&cached), (3, 5));
+        let clients = |taken: Vec<Tracker>| taken.iter().map(|of| of.client).collect::<Vec<u64>>();
+        assert_eq!(cached.take(0, b"a").map(clients), Some(vec![1, 2, 3]));
+        assert_eq!(cached.take(0, b"a"), None);
+        assert_eq!(cached.take(2, b"a"), None);
+        assert_eq!(counts(&cached), (2, 2));
+        assert_eq!(cached.take_any().map(|(name, _)| name), Some((*b"b").into()));
+        assert_eq!(cached.take_any().map(|(name, _)| name), Some((*b"a").into()));
+        assert_eq!(cached.take_any().map(|(name, _)| name), None);
+        assert_eq!(counts(&cached), (0, 0));
+    }
+
+    #[test]
+    fn they_are_dropped_in_pieces() {
+        let mut cached = Cached::default();
+        for number in 0_u64..1000 {
+            let name = (number / 3).to_be_bytes();
+            cached.add((number % 2) as u32, &name, tracker(number));
+        }
+        let mut pieces = 1;
+        let mut before = cached.trackers();
+        while cached.drop_some() {
+            let (_, left) = counts(&cached);
+            assert!((PIECE..PIECE + 2).contains(&(before - left)), "{before} {left}");
+            before = left;
+            pieces += 1;
+        }
+        assert_eq!((counts(&cached), pieces), ((0, 0), 1000 / PIECE + 1));
     }
 }

@@ -9,7 +9,7 @@ use crate::commands::command::{Arg, Arity, Command, Group, Name, Run};
 use crate::commands::connection::client::{ANY_TIME, ANYWHERE, on_or_off};
 use crate::commands::error::{CommandError, quoting};
 use crate::commands::walk::Walk;
-use crate::pubsub::{Kind, Mode, Redirect, Register, Tracking};
+use crate::pubsub::{self, Kind, Mode, Redirect, Register, Tracking};
 use crate::resp::Reply;
 use crate::route::Home;
 use crate::session::Session;
@@ -236,27 +236,58 @@ impl<'a> Words<'a> {
 
     /// No prefix of a client may begin with another one.
     fn check_prefixes(&self, session: &Session) -> Result<(), CommandError> {
-        let overlap = |a: &[u8], b: &[u8]| a.starts_with(b) || b.starts_with(a);
         let known = session.subscribed.names(Kind::Prefix);
+        let among_themselves = first_overlap(&self.prefixes);
         for (at, prefix) in self.prefixes.iter().enumerate() {
-            if let Some(other) = known.iter().find(|other| overlap(prefix, other)) {
+            if let Some(other) = overlap_with_known(&known, prefix) {
                 return Err(quoting(
                     "ERR Prefix '{}' overlaps with an existing prefix '{}'. Prefixes for a single \
                      client must not overlap.",
                     &[prefix, other],
                 ));
             }
-            if let Some(other) = self.prefixes[at + 1..].iter().find(|other| overlap(prefix, other))
-            {
+            if let Some((_, other)) = among_themselves.filter(|(first, _)| *first == at) {
                 return Err(quoting(
                     "ERR Prefix '{}' overlaps with another provided prefix '{}'. Prefixes for a \
                      single client must not overlap.",
-                    &[prefix, other],
+                    &[prefix, self.prefixes[other]],
                 ));
             }
         }
         Ok(())
     }
+}
+
+fn overlap(a: &[u8], b: &[u8]) -> bool {
+    a.starts_with(b) || b.starts_with(a)
+}
+
+/// The first of these with which a prefix overlaps. They are in order, and do not overlap but for
+/// the empty one.
+fn overlap_with_known<'a>(known: &'a [pubsub::Name], prefix: &[u8]) -> Option<&'a [u8]> {
+    let after = known.partition_point(|other| **other <= *prefix);
+    let last_before = after.saturating_sub(1);
+    let near = known.first().into_iter().chain(known[last_before..].iter().take(2));
+    near.map(|other| &**other).find(|other| overlap(prefix, other))
+}
+
+/// The first of these that overlaps with a later one, and that one.
+fn first_overlap(prefixes: &[&[u8]]) -> Option<(usize, usize)> {
+    let mut sorted: Vec<(&[u8], usize)> = prefixes.iter().copied().zip(0..).collect();
+    sorted.sort_unstable();
+    // In this order a prefix stands ahead of all that begin with it, without others in between.
+    let mut root = sorted.first()?;
+    let mut first = None;
+    for one in &sorted[1..] {
+        if one.0.starts_with(root.0) {
+            first = first.into_iter().chain([root.1, one.1]).min();
+        } else {
+            root = one;
+        }
+    }
+    let first = first?;
+    let other = (first + 1..prefixes.len()).find(|at| overlap(prefixes[first], prefixes[*at]))?;
+    Some((first, other))
 }
 
 fn tracking(
@@ -312,6 +343,7 @@ fn end(session: &mut Session, register: &mut Register) {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::testing::{Store, dialogue};
 
     #[test]
@@ -379,7 +411,7 @@ mod tests {
             (integer) -1
             "#,
         );
-        assert!(store.session.subscribed.names(super::Kind::Cached).is_empty());
+        assert!(store.session.subscribed.names(Kind::Cached).is_empty());
     }
 
     #[test]
@@ -430,6 +462,37 @@ mod tests {
             (error) ERR Prefix 'aa' overlaps with an existing prefix 'a'. Prefixes for a single client must not overlap.
             "#,
         );
+    }
+
+    #[test]
+    fn overlaps_are_those_that_a_comparison_of_all_finds() {
+        let mut random = fastrand::Rng::with_seed(1);
+        for _ in 0..20_000 {
+            let names: Vec<Vec<u8>> = (0..random.usize(..6))
+                .map(|_| (0..random.usize(..4)).map(|_| random.u8(b'a'..=b'b')).collect())
+                .collect();
+            let prefixes: Vec<&[u8]> = names.iter().map(|name| &name[..]).collect();
+            let pairs =
+                (0..prefixes.len()).flat_map(|a| (a + 1..prefixes.len()).map(move |b| (a, b)));
+            let expected = pairs.into_iter().find(|(a, b)| overlap(prefixes[*a], prefixes[*b]));
+            assert_eq!(first_overlap(&prefixes), expected, "{prefixes:?}");
+
+            let mut known: Vec<pubsub::Name> = Vec::new();
+            for name in &prefixes {
+                if name.is_empty()
+                    || known.iter().all(|other| other.is_empty() || !overlap(other, name))
+                {
+                    known.push((*name).into());
+                }
+            }
+            known.sort_unstable();
+            known.dedup();
+            for prefix in [&b""[..], b"a", b"b", b"ab", b"aba", b"bbbb"] {
+                let expected =
+                    known.iter().find(|other| overlap(other, prefix)).map(|other| &**other);
+                assert_eq!(overlap_with_known(&known, prefix), expected, "{known:?} {prefix:?}");
+            }
+        }
     }
 
     #[test]
