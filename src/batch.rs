@@ -89,6 +89,8 @@ pub struct Batch {
     pub companion: Option<Box<dyn Any + Send>>,
     /// A call of it has changed something.
     pub has_written: bool,
+    /// A call of it has published something, or one that ran shortly before it has.
+    pub has_published: bool,
     /// The turn of its thread's shard in which it began to run; 0 while it has not.
     pub(crate) began: u64,
     pub(crate) routed: Vec<Routed>,
@@ -128,6 +130,7 @@ impl Batch {
             action: None,
             companion: None,
             has_written: false,
+            has_published: false,
             began: 0,
             routed: Vec::new(),
             next: 0,
@@ -173,6 +176,7 @@ impl Batch {
         self.refused = None;
         self.forget_keys();
         self.has_written = false;
+        self.has_published = false;
         self.routed.clear();
         let (frames, input) = (&self.frames, &self.input);
         let mut finder = Finder::new(renames);

@@ -30,7 +30,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::storage::{Fault, Work};
 use crate::stream::credit::REPORT_BYTES;
-use crate::stream::{Consumer, Policy, Progress, Records, Selected};
+use crate::stream::{Consumer, Finished, Policy, Progress, Records, Selected};
 
 /// Time between two tries of a write that failed.
 pub const RETRY_MS: u64 = 1_000;
@@ -202,6 +202,8 @@ pub struct Journal<F> {
     synced: u64,
     /// Batches and the position that must be durable before they leave; ascending.
     waiting: VecDeque<(u64, Vec<F>)>,
+    /// That of the last among them that nothing may overtake.
+    in_order_until: Option<u64>,
     /// When the oldest effect in the buffer came in.
     buffered_since_ms: Option<u64>,
     /// When the oldest effect on its way to the file or in it came in that no sync covers, and that
@@ -213,7 +215,7 @@ pub struct Journal<F> {
     news: Vec<News<F>>,
 }
 
-impl<F> Journal<F> {
+impl<F: Finished> Journal<F> {
     /// A journal over files that hold so much already, all of it whole.
     pub fn new(policy: Policy, sizes: Sizes) -> Self {
         Self { file: File::Listed, sizes, base_size: sizes.total, ..Self::that_begins(policy) }
@@ -239,6 +241,7 @@ impl<F> Journal<F> {
             written: 0,
             synced: 0,
             waiting: VecDeque::new(),
+            in_order_until: None,
             buffered_since_ms: None,
             unsynced_since_ms: None,
             accounts: Vec::new(),
@@ -253,12 +256,28 @@ impl<F> Journal<F> {
         let is_durable = self.is_listed() && self.synced == self.appended;
         if finished.is_empty() {
         } else if self.policy != Policy::Always && self.waiting.is_empty() || is_durable {
-            self.news.push(News::Release(finished));
+            self.release(finished);
         } else {
+            if finished.iter().any(F::keeps_order) {
+                self.in_order_until = Some(self.appended);
+            }
             match self.waiting.back_mut() {
                 Some((position, waiting)) if *position == self.appended => waiting.extend(finished),
                 _ => self.waiting.push_back((self.appended, finished)),
             }
+        }
+    }
+
+    /// Whether anything waits that nothing may overtake.
+    pub fn holds_in_order(&self) -> bool {
+        let first = self.waiting.front().map(|(position, _)| *position);
+        first.is_some_and(|first| self.in_order_until.is_some_and(|last| first <= last))
+    }
+
+    /// Lets go what does not wait, behind what was let go before.
+    pub fn release(&mut self, finished: Vec<F>) {
+        if !finished.is_empty() {
+            self.news.push(News::Release(finished));
         }
     }
 
@@ -633,7 +652,7 @@ impl<F> Journal<F> {
     }
 }
 
-impl<F> Consumer for Journal<F> {
+impl<F: Finished> Consumer for Journal<F> {
     /// The bytes are copied once.
     fn take_in(&mut self, records: Records<'_>, now_ms: u64) {
         let len = records.len() as u64;

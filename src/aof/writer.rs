@@ -123,24 +123,22 @@ impl<F: Finished, A, R> Writer<F, A, R> {
         self.rounds.next_ms().filter(|_| !self.is_over)
     }
 
-    /// Takes in what a shard did. While no file can be trusted, nobody is held back who only reads.
+    /// Takes in what a shard did. While no file can be trusted, nobody is held back who only reads,
+    /// unless he would overtake what waits.
     pub fn append(&mut self, append: Append<F>, now_ms: u64) {
         self.is_changed = true;
         let has_records = !append.bytes.is_empty();
         self.taken += u64::from(append.is_counted());
         let mut finished = append.feed(&mut [&mut self.journal], now_ms);
         if !self.journal.is_listed() {
-            let reads = finished.extract_if(.., |finished| !finished.shows_writes(has_records));
-            let reads: Vec<F> = reads.collect();
-            self.release(reads);
+            let keeps_order = self.journal.holds_in_order()
+                || finished.iter().any(|one| one.keeps_order() && one.shows_writes(has_records));
+            let reads = finished.extract_if(.., |one| {
+                !one.shows_writes(has_records) && !(keeps_order && one.keeps_order())
+            });
+            self.journal.release(reads.collect());
         }
         self.journal.hold(finished);
-    }
-
-    fn release(&mut self, finished: Vec<F>) {
-        if !finished.is_empty() {
-            self.tasks.push_back(Task::Tell(News::Release(finished)));
-        }
     }
 
     /// Takes up a change of `appendfsync`.
@@ -300,7 +298,8 @@ impl<F: Finished, A, R> Writer<F, A, R> {
         self.is_over = true;
         let waiting = self.journal.take_waiting();
         match result {
-            Ok(()) => self.release(waiting),
+            Ok(()) if waiting.is_empty() => {}
+            Ok(()) => self.tasks.push_back(Task::Tell(News::Release(waiting))),
             Err(_) => self.tasks.push_back(Task::Abandon(waiting)),
         }
         self.tasks.push_back(Task::Show(JournalFigures::default()));

@@ -144,16 +144,22 @@ impl Engine {
                 return Ran { lacks: true, ..ran(end) };
             }
             Ended::Waits(wait) => {
-                batch.has_written |= self.tools.effects.len() > effects;
+                self.note_done(batch, effects);
                 self.park(env, batch, command, *wait, end - start);
             }
             Ended::Asks(action) => batch.action = Some(*action),
             Ended::Ran | Ended::Failed(_) | Ended::Refused(_) | Ended::Panicked => {
-                batch.has_written |= self.tools.effects.len() > effects;
+                self.note_done(batch, effects);
                 batch.advance(ended.error());
             }
         }
         Ran { panicked, ..ran(end) }
+    }
+
+    /// Notes what a call of the batch has done, ahead of which there were so many effects.
+    pub(super) fn note_done(&self, batch: &mut Batch, effects: usize) {
+        batch.has_written |= self.tools.effects.len() > effects;
+        batch.has_published |= self.register.has_published();
     }
 
     /// The next call is refused with this error. Returns the time after it.

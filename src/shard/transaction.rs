@@ -201,7 +201,7 @@ impl Engine {
             }
             Ok(None) => {
                 self.tools.effects.close();
-                batch.has_written |= self.tools.effects.len() > mark;
+                self.note_done(batch, mark);
                 Some(Ended::Ran)
             }
             Err(panic) => {

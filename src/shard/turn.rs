@@ -89,9 +89,14 @@ impl Finished for Held {
         }
     }
 
-    /// What is published later must not be there first, nor who knows of a change that is told of.
+    /// What is published later must not be there first, nor the reply of who has published, nor who
+    /// knows of a change that is told of.
     fn keeps_order(&self) -> bool {
-        matches!(self, Held::Push(_))
+        match self {
+            Held::Batch(batch) => batch.has_published,
+            Held::Push(_) => true,
+            Held::Served(_) => false,
+        }
     }
 }
 

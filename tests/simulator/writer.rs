@@ -238,9 +238,7 @@ impl Writer {
     /// Decides how a piece of work goes, and how long it takes.
     fn begin(&mut self, work: &Work, context: &Context) -> u64 {
         let is_sync = matches!(work, Work::Sync);
-        // A push that a failed sync has held up comes behind later ones: that is not mended yet.
-        let fails = context.plan.has(Fault::SyncErrors) && !context.plan.pushes;
-        if is_sync && fails && self.rng.u32(..1_000) == 0 {
+        if is_sync && context.plan.has(Fault::SyncErrors) && self.rng.u32(..1_000) == 0 {
             self.disk.set(DiskPlan::LoseSync);
         }
         if !is_sync && context.plan.has(Fault::WriteErrors) && self.rng.u32(..40) == 0 {

@@ -48,6 +48,12 @@ impl Storage for Disk {
     }
 }
 
+impl Finished for &'static str {
+    fn shows_writes(&self, _: bool) -> bool {
+        true
+    }
+}
+
 fn fault(operation: &'static str) -> Fault {
     Fault { operation, path: "x".into(), reason: "No space left on device".into() }
 }

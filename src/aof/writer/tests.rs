@@ -5,13 +5,17 @@ use crate::aof::journal::{RETRY_MS, Sizes};
 use crate::keyspace::effect::{Mark, Run};
 use crate::stream::rounds::ROUND_MS;
 
-/// Something that waits: its name, and whether it has written.
+/// Something that waits: its name, and whether it has written. What is called a push is one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Waits(&'static str, bool);
 
 impl Finished for Waits {
     fn shows_writes(&self, _: bool) -> bool {
         self.1
+    }
+
+    fn keeps_order(&self) -> bool {
+        self.0.starts_with("push")
     }
 }
 
@@ -204,6 +208,29 @@ fn a_lost_journal_lets_readers_go_and_has_writers_wait_for_a_base() {
     let all = released(&["a", "c", "d"]);
     assert_eq!(tasks, [answer, Task::Tell(News::Resume), all, Task::MadeDurable(3)]);
     assert_eq!(rig.did[5..], ["list both"]);
+}
+
+#[test]
+fn nobody_overtakes_a_push_that_waits_for_a_base() {
+    let mut rig = Rig::new(Policy::Always);
+    rig.work();
+    rig.fails = vec!["sync"];
+    rig.write("a");
+    rig.work();
+    rig.read("push 1");
+    rig.read("b");
+    let free = ["push 1", "b"].map(|name| Task::Tell(News::Release(vec![Waits(name, false)])));
+    assert_eq!(rig.work(), free, "only a write waits");
+    rig.write("push 2");
+    rig.read("push 3");
+    rig.read("c");
+    assert_eq!(rig.work(), [Task::Tell(News::Release(vec![Waits("c", false)]))]);
+    rig.fails.clear();
+    rig.moment(7);
+    rig.writer.list_base(Some(7), "change");
+    let all = [Waits("a", true), Waits("push 2", true), Waits("push 3", false)];
+    assert!(rig.work().contains(&Task::Tell(News::Release(all.to_vec()))));
+    assert!(!rig.writer.journal.holds_in_order());
 }
 
 #[test]
