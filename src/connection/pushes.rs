@@ -3,11 +3,10 @@
 //! While the batch is away its replies are being made, somewhere else: what is pushed meanwhile is
 //! held, shared with all who get the same, and follows them; but what had come before the batch
 //! began to run goes ahead, since its client may know of that already. A message of a subscription
-//! that the batch has ended goes ahead of them, and what was held before it too, but messages of
-//! subscriptions that the batch has begun. What tells of keys stays behind, since the batch may
-//! have read them. A message of a subscription that the batch has both begun and ended has no place
-//! ahead of the replies nor behind them, and is dropped. What is held counts against the limit of
-//! the client's output, and that is looked at before anything is copied.
+//! that the batch has ended goes ahead of the reply that says so, and what was held before it too,
+//! but behind the reply that confirms a subscription. What tells of keys stays behind all, since
+//! the batch may have read them. What is held counts against the limit of the client's output, and
+//! that is looked at before anything is copied.
 
 use std::sync::Arc;
 
@@ -16,7 +15,7 @@ use bytes::Bytes;
 use super::{Connection, Reason};
 use crate::base::millis::Millis;
 use crate::batch::Batch;
-use crate::pubsub::{Message, Name, Redirect, Redirected, Told, Tracking};
+use crate::pubsub::{Message, Name, Redirect, Redirected, ReplyEnd, Told, Tracking};
 use crate::resp::Reply;
 use crate::session::Session;
 use crate::settings::Settings;
@@ -35,12 +34,6 @@ enum Held {
     Redirected(Arc<Message>),
     /// The client with this number has gone, which is told of keys in the place of this one.
     Broken(u64),
-}
-
-impl Held {
-    fn is_of_keys(&self) -> bool {
-        matches!(self, Held::Outdated(_) | Held::Redirected(_))
-    }
 }
 
 /// What waits for the batch, and how much that is.
@@ -216,31 +209,24 @@ impl Connection {
     /// goes ahead of them is in the protocol that the client spoke when the batch left.
     pub(super) fn release(&mut self, batch: &mut Batch, spoke_resp3: bool) {
         self.output.held = 0;
-        let (session, began) = (&batch.session, batch.began);
-        let has_ended = |held: &Held| match held {
-            Held::Message(message, of) => !session.subscribed.wants(message, of.as_deref()),
-            Held::Bytes(_) | Held::Outdated(_) | Held::Redirected(_) | Held::Broken(_) => false,
-        };
-        let has_begun = |held: &Held| match held {
-            Held::Message(message, of) => session.subscribed.has_begun_for(message, of.as_deref()),
-            Held::Bytes(_) | Held::Outdated(_) | Held::Redirected(_) | Held::Broken(_) => false,
-        };
-        let has_place =
-            |(turns, held): &(u64, Held)| *turns < began || !(has_ended(held) && has_begun(held));
-        let held = std::mem::take(&mut self.pushes.held).into_iter();
-        let held: Vec<(u64, Held)> = held.filter(has_place).collect();
-        let last = held.iter().rposition(|(_, held)| has_ended(held));
-        // The client may have read the keys in this batch: then their replies come first.
-        let goes_ahead = |(at, (turns, held)): &(usize, (u64, Held))| {
-            let is_before_an_end = last.is_some_and(|last| *at <= last);
-            *turns < began || is_before_an_end && !held.is_of_keys() && !has_begun(held)
-        };
-        let (ahead, behind): (Vec<_>, Vec<_>) = held.into_iter().enumerate().partition(goes_ahead);
-        let resp3 = std::mem::replace(&mut batch.session.resp3, spoke_resp3);
-        ahead.iter().for_each(|(_, (_, held))| self.give(held, &mut batch.session));
+        let held = std::mem::take(&mut self.pushes.held);
+        let mut placed = place(held, batch, spoke_resp3);
+        // By the place alone: all else stays in its order.
+        placed.sort_by_key(|(place, _)| place.at);
+        let resp3 = batch.session.resp3;
+        let behind = placed.partition_point(|(place, _)| place.at < batch.replies.len());
+        let behind = placed.split_off(behind);
+        let mut given = 0;
+        for (place, held) in placed {
+            self.output.push(&batch.replies[given..place.at]);
+            given = place.at;
+            batch.session.resp3 = place.resp3;
+            self.give(&held, &mut batch.session);
+        }
         batch.session.resp3 = resp3;
+        batch.replies.drain(..given);
         self.output.append(&mut batch.replies);
-        behind.iter().for_each(|(_, (_, held))| self.give(held, &mut batch.session));
+        behind.iter().for_each(|(_, held)| self.give(held, &mut batch.session));
     }
 
     /// Gives the client what was held, or whom it has named.
@@ -262,6 +248,42 @@ impl Connection {
             Held::Broken(named) => self.note_broken(session, *named),
         }
     }
+}
+
+/// Finds the places among the replies of a batch of what was held meanwhile: the last that the ends
+/// of subscriptions allow without changing the order.
+fn place(held: Vec<(u64, Held)>, batch: &Batch, spoke_resp3: bool) -> Vec<(ReplyEnd, Held)> {
+    let subscribed = &batch.session.subscribed;
+    let start = ReplyEnd { at: 0, resp3: spoke_resp3 };
+    let end = ReplyEnd { at: batch.replies.len(), resp3: batch.session.resp3 };
+    let behind = |calls: usize| match calls.checked_sub(1) {
+        None => start,
+        Some(last) => subscribed.calls().get(last).copied().unwrap_or(end).min(end),
+    };
+    let mut latest = end;
+    let mut placed = Vec::with_capacity(held.len());
+    for (turns, held) in held.into_iter().rev() {
+        let place = match &held {
+            _ if turns < batch.began => {
+                latest = start;
+                start
+            }
+            // The client may have read the keys in this batch.
+            Held::Outdated(_) | Held::Redirected(_) => end,
+            Held::Bytes(_) | Held::Broken(_) => latest,
+            Held::Message(message, of) => {
+                let room = subscribed.room(message, of.as_deref());
+                if room.until.is_some_and(|until| until < room.from) {
+                    continue;
+                }
+                latest = room.until.map_or(latest, |until| behind(until).min(latest));
+                latest.max(behind(room.from))
+            }
+        };
+        placed.push((place, held));
+    }
+    placed.reverse();
+    placed
 }
 
 /// Whether a client can be told of keys in the place of another one: in version 2 of the protocol

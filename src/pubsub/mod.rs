@@ -47,7 +47,7 @@ use crate::route::{Home, ShardId};
 
 pub use message::Message;
 pub use register::{Receiver, Register};
-pub use subscriptions::{Subscribed, Subscriptions};
+pub use subscriptions::{ReplyEnd, Room, Subscribed, Subscriptions};
 pub use tracking::{Mode, Redirect, Redirected, Told, Tracking};
 
 /// The name of a channel, or a pattern: shared by all that know it.

@@ -222,8 +222,8 @@ impl Register {
         self.change(of.client, of.home, &change);
         if self.shards > 1 {
             of.note_untold(self.own, change);
-            self.is_stirred = true;
         }
+        self.is_stirred = true;
     }
 
     /// Takes up what another thread has told.

@@ -1,6 +1,6 @@
 //! What one client subscribes to: part of its session.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -42,30 +42,40 @@ impl Subscribed {
         self.0.as_ref().map_or_else(Vec::new, |all| all.of(kind).iter().cloned().collect())
     }
 
-    /// Whether the client still wants a message that it was sent for this pattern, or else for its
-    /// channel.
-    pub fn wants(&self, message: &Message, pattern: Option<&[u8]>) -> bool {
-        match pattern {
-            Some(pattern) => self.has(Kind::Pattern, pattern),
-            None => self.has(message.kind(), message.channel()),
-        }
-    }
-
-    /// The subscription has begun since it was last at home for which it was sent a message.
-    pub fn has_begun_for(&self, message: &Message, pattern: Option<&[u8]>) -> bool {
+    /// Where a message may stand that the client was sent for this pattern, or else for its
+    /// channel: behind the reply that confirms the subscription, and ahead of the one that confirms
+    /// its end.
+    pub fn room(&self, message: &Message, pattern: Option<&[u8]>) -> Room {
         let (kind, name) = match pattern {
             Some(pattern) => (Kind::Pattern, pattern),
             None => (message.kind(), message.channel()),
         };
-        let begun = |all: &Subscriptions| all.begun.contains(&(kind as usize, Name::from(name)));
-        self.0.as_deref().is_some_and(begun)
+        let Some(all) = &self.0 else { return Room::default() };
+        let changed = all.lately.changed.get(&(kind as usize, Name::from(name)));
+        let Lasts { begun, ended } = changed.copied().unwrap_or_default();
+        Room { from: begun, until: (!self.has(kind, name)).then(|| ended.saturating_sub(1)) }
+    }
+
+    /// A call is over that may have changed something; its replies end at this place.
+    pub fn called(&mut self, end: ReplyEnd) {
+        if let Some(all) = &mut self.0
+            && std::mem::take(&mut all.lately.changes)
+        {
+            all.lately.calls.push(end);
+        }
+    }
+
+    /// Where the replies ended to the calls that have changed something since the client was last
+    /// at home.
+    pub fn calls(&self) -> &[ReplyEnd] {
+        self.0.as_ref().map_or(&[], |all| &all.lately.calls)
     }
 
     /// It is at home.
     #[inline]
     pub fn is_known(&mut self) {
         if let Some(all) = &mut self.0 {
-            all.begun = BTreeSet::new();
+            all.lately = Lately::default();
         }
     }
 
@@ -88,6 +98,52 @@ impl Subscribed {
     }
 }
 
+/// A place among the replies of a batch, behind a whole one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ReplyEnd {
+    /// Bytes ahead of it.
+    pub at: usize,
+    /// The client speaks RESP3 there.
+    pub resp3: bool,
+}
+
+/// Between which calls of a batch that change subscriptions a message may stand: behind `from` of
+/// them, and behind `until` at most where its subscription has ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Room {
+    /// So many calls are ahead of it at least.
+    pub from: usize,
+    /// So many at most.
+    pub until: Option<usize>,
+}
+
+/// The last calls that have begun and ended a subscription, counted from 1.
+#[derive(Clone, Copy, Debug, Default)]
+struct Lasts {
+    begun: usize,
+    ended: usize,
+}
+
+/// What has changed since a client was last at home.
+#[derive(Debug, Default)]
+struct Lately {
+    /// The calls that have changed something.
+    calls: Vec<ReplyEnd>,
+    /// The next one of them has begun.
+    changes: bool,
+    /// By kind.
+    changed: BTreeMap<(usize, Name), Lasts>,
+}
+
+impl Lately {
+    fn change(&mut self, kind: Kind, name: &Name, begins: bool) {
+        self.changes = true;
+        let number = self.calls.len() + 1;
+        let lasts = self.changed.entry((kind as usize, Arc::clone(name))).or_default();
+        *(if begins { &mut lasts.begun } else { &mut lasts.ended }) = number;
+    }
+}
+
 /// What a client subscribes to. When it is dropped every thread is told.
 pub struct Subscriptions {
     pub(super) home: Home,
@@ -96,8 +152,7 @@ pub struct Subscriptions {
     names: [BTreeSet<Name>; Kind::ALL.len()],
     /// What they take in memory, about.
     bytes: usize,
-    /// What has begun since the client was last at home, by kind, whether it has ended or not.
-    begun: BTreeSet<(usize, Name)>,
+    lately: Lately,
     /// What has changed and only this thread knows: the client may go before others are told.
     untold: Vec<Change>,
     untold_at: ShardId,
@@ -120,7 +175,7 @@ impl Subscriptions {
             client,
             names: Default::default(),
             bytes: 0,
-            begun: BTreeSet::new(),
+            lately: Lately::default(),
             untold: Vec::new(),
             untold_at: 0,
             own: Vec::new(),
@@ -137,7 +192,7 @@ impl Subscriptions {
     /// Adds a name that is not there.
     pub(super) fn add(&mut self, kind: Kind, name: Name) {
         self.bytes += memory_of(&name);
-        self.begun.insert((kind as usize, Arc::clone(&name)));
+        self.lately.change(kind, &name, true);
         self.names[kind as usize].insert(name);
     }
 
@@ -160,6 +215,7 @@ impl Subscriptions {
     pub(super) fn take(&mut self, kind: Kind, name: &[u8]) -> Option<Name> {
         let name = self.names[kind as usize].take(name)?;
         self.bytes -= memory_of(&name);
+        self.lately.change(kind, &name, false);
         Some(name)
     }
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::batch::Batch;
 use crate::hook::push::Push;
 use crate::keyspace::notices::{Classes, Notice};
-use crate::pubsub::{Kind, Message, News, Register};
+use crate::pubsub::{Kind, Message, News, Register, ReplyEnd};
 use crate::session::Session;
 use crate::shard::Shard;
 use crate::shard::execute::Engine;
@@ -66,6 +66,11 @@ impl Shard {
     /// The next call of the batch was run. Keeps the batch where it has to wait for others; returns
     /// it where it goes on.
     pub(super) fn tell_others(&mut self, mut batch: Box<Batch>) -> Option<Box<Batch>> {
+        // Nothing stands inside the reply to EXEC.
+        if batch.exec.is_none() {
+            let end = ReplyEnd { at: batch.replies.len(), resp3: batch.session.resp3 };
+            batch.session.subscribed.called(end);
+        }
         let changes = batch.session.subscribed.take_untold();
         if !changes.is_empty() {
             let (home, client) = (batch.home, batch.session.id);

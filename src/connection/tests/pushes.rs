@@ -46,18 +46,20 @@ fn a_message_never_comes_before_its_subscription_nor_after_its_end() {
 }
 
 #[test]
-fn a_message_of_a_subscription_that_one_batch_has_begun_and_ended_has_no_place() {
+fn a_message_stands_between_the_replies_that_begin_and_end_its_subscription() {
     let mut client = Client::new();
     client.send("SUBSCRIBE d\r\n");
     client.run();
     client.said();
     client.stays_away = true;
-    client.send("SUBSCRIBE c\r\nUNSUBSCRIBE c\r\nUNSUBSCRIBE d\r\n");
-    for (channel, text) in [("c", "in between"), ("d", "before the end")] {
+    client.send("SUBSCRIBE c\r\nUNSUBSCRIBE c\r\nPING\r\nUNSUBSCRIBE d\r\nSUBSCRIBE e\r\n");
+    for (channel, text) in [("d", "1"), ("c", "2"), ("d", "3"), ("e", "4")] {
         deliver(&mut client, channel, text);
     }
     client.let_home();
-    assert_eq!(last_words(&mut client), ["before the end", ":2", ":1", ":0"]);
+    let pong = "$0";
+    let expected = [":2", "1", "2", ":1", "3", pong, ":0", ":1", "4"];
+    assert_eq!(last_words(&mut client), expected);
 }
 
 #[test]
