@@ -176,10 +176,9 @@ impl Pushes {
                 }
             }
         }
-        let given = |is: fn(&Reply, &Reply) -> bool| {
-            client.given.iter().position(|(given, _)| is(given, push))
-        };
-        match given(|given, push| given == push).or_else(|| given(has_keys_of)) {
+        // The first that fits: so none is taken for another that came behind it.
+        let fits = |given: &Reply| given == push || has_keys_of(given, push);
+        match client.given.iter().position(|(given, _)| fits(given)) {
             Some(at) => Ok(client.given.remove(at).map_or_else(Vec::new, |(_, shows)| shows)),
             // It follows the reply to the command that has caused it.
             None if is_own => Ok(Vec::new()),
@@ -249,6 +248,19 @@ mod tests {
         let [first, second] = ["a", "b"].map(|text| publish(&mut pushes, text, None));
         assert!(pushes.left(CLIENT, &second).is_ok());
         assert!(pushes.left(CLIENT, &first).is_err() && pushes.left(CLIENT, &second).is_err());
+    }
+
+    #[test]
+    fn what_is_left_of_a_message_is_not_taken_for_a_later_one() {
+        let mut pushes = Pushes::default();
+        let of = |keys: &[&'static [u8]]| {
+            Message::changed(b"", &keys.iter().map(|key| (*key, 0)).collect::<Vec<_>>())
+        };
+        give(&mut pushes, of(&[b"a", b"b"]));
+        give(&mut pushes, of(&[b"b"]));
+        let [left, rest] = [b"b", b"a"].map(|key| said(&of(&[key])));
+        assert!(pushes.left(CLIENT, &left).is_ok() && pushes.left(CLIENT, &left).is_ok());
+        assert!(pushes.left(CLIENT, &rest).is_err());
     }
 
     #[test]
