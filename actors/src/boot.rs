@@ -9,6 +9,7 @@ mod load;
 
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, RwLock};
 
@@ -17,7 +18,7 @@ use anyhow::{Context as _, anyhow, bail};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::{info, warn};
-use troupe::aof::journal::JournalFigures;
+use troupe::aof::figures::JournalFigures;
 use troupe::base::hash::Hasher;
 use troupe::commands::action::Shutdown;
 use troupe::hooks::slowlog::LogIds;
@@ -98,6 +99,7 @@ pub async fn start(launch: Launch) -> anyhow::Result<Server> {
     info!("PID: {}. Server initialized", std::process::id());
     let shared = Arc::new(Shared::new(usize::from(shards)));
     shared.loading.begin(clock.now(), 0);
+    shared.notes_time.store(settings.aof_timestamp_enabled, Ordering::Relaxed);
     let records = Records::default();
     let current: Current = Arc::new(RwLock::new(settings.clone()));
     let in_force = current.clone();

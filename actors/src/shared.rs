@@ -16,6 +16,8 @@ pub struct Shared {
     pub journal: Mark,
     /// How far each shard's part of it has come.
     pub journaled: Vec<Journaled>,
+    /// The journal notes the time (`aof-timestamp-enabled`).
+    pub notes_time: AtomicBool,
     /// How far the data set is loaded.
     pub loading: Loading,
     /// Sources of libraries of functions that came with the data set.

@@ -28,6 +28,7 @@ use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 
+use super::figures::JournalFigures;
 use super::storage::{Fault, Work};
 use crate::stream::credit::REPORT_BYTES;
 use crate::stream::{Consumer, Finished, Policy, Progress, Records, Selected};
@@ -53,49 +54,6 @@ pub enum News<F> {
     Refuse(Fault),
     /// Writes are taken again.
     Resume,
-}
-
-/// Figures for INFO.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct JournalFigures {
-    /// `aof_current_size`: bytes in all files of the journal.
-    pub current_size: u64,
-    /// `aof_base_size`: bytes in all files at the start, or when the last base was listed.
-    pub base_size: u64,
-    /// `aof_buffer_length`: bytes that are not written.
-    pub buffer_length: u64,
-    /// `aof_pending_bio_fsync`
-    pub pending_syncs: u64,
-    /// `aof_delayed_fsync`
-    pub delayed_syncs: u64,
-    /// `aof_last_write_status`: ok or err.
-    pub is_write_ok: bool,
-    /// Why writes are refused, if they are.
-    pub fault: Option<Fault>,
-    /// Only a base heals that.
-    pub needs_base: bool,
-    /// Syncs that were done.
-    pub syncs: u64,
-    /// Batches that wait for a sync.
-    pub waiting: u64,
-}
-
-impl Default for JournalFigures {
-    /// Those of no journal.
-    fn default() -> JournalFigures {
-        JournalFigures {
-            current_size: 0,
-            base_size: 0,
-            buffer_length: 0,
-            pending_syncs: 0,
-            delayed_syncs: 0,
-            is_write_ok: true,
-            fault: None,
-            needs_base: false,
-            syncs: 0,
-            waiting: 0,
-        }
-    }
 }
 
 /// What the files hold when the journal takes over.
@@ -204,6 +162,10 @@ pub struct Journal<F> {
     waiting: VecDeque<(u64, Vec<F>)>,
     /// That of the last among them that nothing may overtake.
     in_order_until: Option<u64>,
+    /// Unix time in seconds at which records come in, where that is noted.
+    time: Option<i64>,
+    /// The time that stands in the increment last.
+    noted_time: Option<i64>,
     /// When the oldest effect in the buffer came in.
     buffered_since_ms: Option<u64>,
     /// When the oldest effect on its way to the file or in it came in that no sync covers, and that
@@ -242,6 +204,8 @@ impl<F: Finished> Journal<F> {
             synced: 0,
             waiting: VecDeque::new(),
             in_order_until: None,
+            time: None,
+            noted_time: None,
             buffered_since_ms: None,
             unsynced_since_ms: None,
             accounts: Vec::new(),
@@ -266,6 +230,12 @@ impl<F: Finished> Journal<F> {
                 _ => self.waiting.push_back((self.appended, finished)),
             }
         }
+    }
+
+    /// From now on records come in at this unix time in seconds, where that is noted: ahead of the
+    /// first of each second stands an annotation. No record needs it.
+    pub fn tell_time(&mut self, time: Option<i64>) {
+        self.time = time;
     }
 
     /// Whether anything waits that nothing may overtake.
@@ -666,6 +636,10 @@ impl<F: Finished> Consumer for Journal<F> {
             return;
         }
         let before = self.buffer.len();
+        if let Some(time) = self.time.filter(|_| self.time != self.noted_time) {
+            self.buffer.extend_from_slice(format!("#TS:{time}\r\n").as_bytes());
+            self.noted_time = self.time;
+        }
         self.selected.write(records, &mut self.buffer);
         self.appended += (self.buffer.len() - before) as u64;
         self.account(records.shard).appended += len;
@@ -680,6 +654,7 @@ impl<F: Finished> Consumer for Journal<F> {
             self.given_up = None;
         }
         self.selected = Selected::default();
+        self.noted_time = None;
         (self.moment, self.boundary) = (Some(snapshot), Some(self.appended));
         for account in &mut self.accounts {
             account.bounded = account.appended;

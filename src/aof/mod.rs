@@ -11,17 +11,19 @@
 //! - `loader`: blocks in, parcels for shards out; what goes where, and when.
 //! - `apart`: a file loaded while the shards go on.
 //! - `journal`: the file as a consumer of the stream; group commit, policies, failures.
+//! - `figures`: what INFO says of it.
 //! - `writer`: the journal, and whoever asks something of it.
 //! - `change`: how a journal begins, and ends, while the server runs.
 //! - `storage`: the few disk calls that both sides know.
 //!
 //! Nothing here reads a clock, or reaches a disk but through `crate::filesystem`: the simulator
-//! runs this same code on a disk of its own. Left out: the rewrite.
+//! runs this same code on a disk of its own.
 
 pub mod apart;
 pub mod change;
 pub mod directory;
 pub mod error;
+pub mod figures;
 pub mod find;
 pub mod increment;
 pub mod journal;

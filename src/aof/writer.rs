@@ -17,7 +17,8 @@
 use std::collections::VecDeque;
 
 use super::directory::Increments;
-use super::journal::{Journal, JournalFigures, Listing, News, Sizes};
+use super::figures::JournalFigures;
+use super::journal::{Journal, Listing, News, Sizes};
 use super::storage::{Fault, Work};
 use crate::stream::rounds::Rounds;
 use crate::stream::{Append, Finished, Policy};
@@ -123,6 +124,11 @@ impl<F: Finished, A, R> Writer<F, A, R> {
         self.rounds.next_ms().filter(|_| !self.is_over)
     }
 
+    /// What is appended from now on comes in at this unix time in seconds, where that is noted.
+    pub fn tell_time(&mut self, time: Option<i64>) {
+        self.journal.tell_time(time);
+    }
+
     /// Takes in what a shard did. While no file can be trusted, nobody is held back who only reads,
     /// unless he would overtake what waits.
     pub fn append(&mut self, append: Append<F>, now_ms: u64) {
@@ -133,9 +139,8 @@ impl<F: Finished, A, R> Writer<F, A, R> {
         if !self.journal.is_listed() {
             let keeps_order = self.journal.holds_in_order()
                 || finished.iter().any(|one| one.keeps_order() && one.shows_writes(has_records));
-            let reads = finished.extract_if(.., |one| {
-                !one.shows_writes(has_records) && !(keeps_order && one.keeps_order())
-            });
+            let waits = |one: &F| one.shows_writes(has_records) || keeps_order && one.keeps_order();
+            let reads = finished.extract_if(.., |one| !waits(one));
             self.journal.release(reads.collect());
         }
         self.journal.hold(finished);

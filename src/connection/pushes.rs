@@ -87,7 +87,8 @@ impl Connection {
     /// A message about keys that the client has cached.
     pub fn outdated(&mut self, message: &Arc<Message>, at: Arrival<'_>) {
         // The reply to the command that has changed them comes first.
-        let is_own = |batch: &Batch| batch.parked.is_some() && message.is_of(batch.session.id);
+        let is_own =
+            |batch: &Batch| batch.parked.is_some() && message.is_of_served(batch.session.id);
         let is_served = self.batch.as_deref().is_some_and(is_own);
         let told = match self.at_home().filter(|_| !is_served) {
             Some(session) => session.told(message),

@@ -15,6 +15,31 @@ const KEYS_HEAD_BYTES: usize = 56;
 /// The channel on which clients that speak version 2 of the protocol are told of keys.
 const INVALIDATE: &[u8] = b"__redis__:invalidate";
 
+/// Who has changed a key: a client, by its number, in a call that had waited perhaps, or nobody.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Author(u64);
+
+impl Author {
+    /// No client.
+    pub const NOBODY: Author = Author(0);
+    /// Numbers of clients do not come so far.
+    const SERVED: u64 = 1 << 63;
+
+    /// The client with this number.
+    pub fn client(number: u64) -> Author {
+        Author(number)
+    }
+
+    /// The client with this number, whose call had waited and was served.
+    pub fn served(number: u64) -> Author {
+        Author(number | Author::SERVED)
+    }
+
+    fn is(self, client: u64) -> bool {
+        self.0 & !Author::SERVED == client
+    }
+}
+
 /// A message, shared by all who receive it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Message {
@@ -23,8 +48,8 @@ pub struct Message {
     /// The channel and the message, in RESP; or keys in RESP, then their prefix.
     body: Vec<u8>,
     channel: Range<usize>,
-    /// Where each of the keys stands, with the client that has changed it, 0 for nobody.
-    parts: Vec<(u64, Range<usize>)>,
+    /// Where each of the keys stands, with who has changed it.
+    parts: Vec<(Author, Range<usize>)>,
 }
 
 impl Message {
@@ -38,8 +63,8 @@ impl Message {
         Message { kind, from, body, channel: end - channel.len()..end, parts: Vec::new() }
     }
 
-    /// That keys have changed which begin with this prefix, each by a client, 0 for nobody.
-    pub fn changed(prefix: &[u8], keys: &[(&[u8], u64)]) -> Message {
+    /// That keys have changed which begin with this prefix.
+    pub fn changed(prefix: &[u8], keys: &[(&[u8], Author)]) -> Message {
         let mut message = Message::of_keys(Kind::Prefix, keys);
         let keys = message.body.len();
         message.body.extend_from_slice(prefix);
@@ -47,12 +72,12 @@ impl Message {
         message
     }
 
-    /// That a key is not any more what clients have cached, changed by this one, 0 for nobody.
-    pub fn outdated(key: &[u8], from: u64) -> Message {
+    /// That a key is not any more what clients have cached.
+    pub fn outdated(key: &[u8], from: Author) -> Message {
         Message::of_keys(Kind::Cached, &[(key, from)])
     }
 
-    fn of_keys(kind: Kind, keys: &[(&[u8], u64)]) -> Message {
+    fn of_keys(kind: Kind, keys: &[(&[u8], Author)]) -> Message {
         let mut body = Vec::new();
         let mut reply = Reply::new(&mut body, false);
         reply.array(keys.len());
@@ -67,11 +92,11 @@ impl Message {
 
     /// The same without keys that this client has changed; nothing where it has changed all.
     pub fn without(self: &Arc<Message>, client: u64) -> Option<Arc<Message>> {
-        if self.parts.iter().all(|(from, _)| *from != client) {
+        if self.parts.iter().all(|(from, _)| !from.is(client)) {
             return Some(Arc::clone(self));
         }
-        let others = self.parts.iter().filter(|(from, _)| *from != client);
-        let others: Vec<(&[u8], u64)> =
+        let others = self.parts.iter().filter(|(from, _)| !from.is(client));
+        let others: Vec<(&[u8], Author)> =
             others.map(|(from, key)| (&self.body[key.clone()], *from)).collect();
         let message = || match self.kind {
             Kind::Prefix => Message::changed(self.channel(), &others),
@@ -80,9 +105,9 @@ impl Message {
         (!others.is_empty()).then(|| Arc::new(message()))
     }
 
-    /// Whether this client has changed a key that it tells of.
-    pub fn is_of(&self, client: u64) -> bool {
-        self.parts.iter().any(|(from, _)| *from == client)
+    /// Whether this client has changed a key that it tells of in a call that had waited.
+    pub fn is_of_served(&self, client: u64) -> bool {
+        self.parts.iter().any(|(from, _)| *from == Author::served(client))
     }
 
     /// That nothing is any more what clients have cached.
@@ -197,7 +222,10 @@ mod tests {
 
     #[test]
     fn keys_are_told_of_in_the_dialect_of_each_receiver() {
-        let message = Arc::new(Message::changed(b"a", &[(b"ab", 7), (b"ac", 0)]));
+        let message = Arc::new(Message::changed(
+            b"a",
+            &[(b"ab", Author::client(7)), (b"ac", Author::NOBODY)],
+        ));
         assert_eq!((message.channel(), message.kind()), (&b"a"[..], Kind::Prefix));
         let body = "*2\r\n$2\r\nab\r\n$2\r\nac\r\n";
         assert_eq!(written(&message, None, true), format!(">2\r\n$10\r\ninvalidate\r\n{body}"));
@@ -206,10 +234,10 @@ mod tests {
         let left = message.without(7).expect("one key is left");
         assert_eq!(written(&left, None, false), format!("{head}*1\r\n$2\r\nac\r\n"));
         assert_eq!((left.channel(), message.without(9)), (&b"a"[..], Some(message.clone())));
-        let outdated = Arc::new(Message::outdated(b"ab", 7));
+        let outdated = Arc::new(Message::outdated(b"ab", Author::served(7)));
         assert_eq!(written(&outdated, None, false), format!("{head}*1\r\n$2\r\nab\r\n"));
         assert_eq!(
-            (outdated.without(7), outdated.is_of(7), outdated.is_of(0)),
+            (outdated.without(7), outdated.is_of_served(7), outdated.is_of_served(0)),
             (None, true, false)
         );
         let flushed = Message::flushed();

@@ -45,7 +45,7 @@ use std::sync::Arc;
 
 use crate::route::{Home, ShardId};
 
-pub use message::Message;
+pub use message::{Author, Message};
 pub use register::{Receiver, Register};
 pub use subscriptions::{ReplyEnd, Room, Subscribed, Subscriptions};
 pub use tracking::{Mode, Redirect, Redirected, Told, Tracking};

@@ -24,7 +24,7 @@ use crate::keyspace::key::Key;
 use crate::keyspace::keys::{Keys, Tools};
 use crate::keyspace::space::Keyspace;
 use crate::parked::Served;
-use crate::pubsub::Register;
+use crate::pubsub::{Author, Register};
 use crate::resp::Reply;
 use crate::session::Session;
 use crate::shard::Ticks;
@@ -41,8 +41,8 @@ pub(super) struct Engine {
     /// Who subscribes to what, and what was published in this turn.
     pub(super) register: Register,
     /// Keys that have changed in this turn, where somebody wants to hear of all with a prefix; each
-    /// with the client that has changed it, 0 for nobody or several.
-    pub(super) changed: BTreeMap<Box<[u8]>, u64>,
+    /// with who has changed it, where that was one.
+    pub(super) changed: BTreeMap<Box<[u8]>, Author>,
     /// To clients that did not ask: they leave at the end of the turn.
     pub(super) pushes: Vec<Push>,
     /// What came of the waits of clients: it leaves at the end of the turn as well.
@@ -221,7 +221,9 @@ impl Engine {
         }
         // EXEC tells of all its commands at once.
         if !self.tools.invalidations.is_empty() && origin != Origin::Transaction {
-            self.tell_outdated(around.session.id);
+            let client = around.session.id;
+            let is_served = origin == Origin::Served;
+            self.tell_outdated(if is_served { Author::served } else { Author::client }(client));
         }
         (ended, end)
     }

@@ -15,6 +15,7 @@ use crate::commands::call::Call;
 use crate::hook::Phase;
 use crate::keyspace::key::Key;
 use crate::keyspace::keys::Keys;
+use crate::pubsub::Author;
 use crate::shard::execute::Engine;
 use crate::shard::{SLICE_NS, Shard, Ticks};
 
@@ -33,7 +34,7 @@ impl Shard {
             self.engine.publish_notices(None);
         }
         if !self.engine.tools.invalidations.is_empty() {
-            self.engine.tell_outdated(0);
+            self.engine.tell_outdated(Author::NOBODY);
         }
         self.engine.serve(&self.env, now, clock);
         more

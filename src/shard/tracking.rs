@@ -15,7 +15,7 @@ use crate::commands::call::Call;
 use crate::commands::command::Flags;
 use crate::hook::push::Push;
 use crate::keyspace::tracked::{Invalidation, Tracker};
-use crate::pubsub::{Kind, Message};
+use crate::pubsub::{Author, Kind, Message};
 use crate::session::Session;
 use crate::shard::Shard;
 use crate::shard::execute::Engine;
@@ -42,10 +42,10 @@ impl Engine {
         self.tools.invalidations.note_all(has_any);
     }
 
-    /// Tells those that have cached them of the keys that have changed, by the client with this
-    /// number if one has changed them.
+    /// Tells those that have cached them of the keys that have changed, by this client unless it was
+    /// nobody.
     #[cold]
-    pub(super) fn tell_outdated(&mut self, by: u64) {
+    pub(super) fn tell_outdated(&mut self, by: Author) {
         let mut taken = self.tools.invalidations.take();
         if taken.has_flushed() && self.register.len(Kind::Cached) > 0 {
             self.register.publish(Message::flushed(), false, None);
@@ -54,7 +54,7 @@ impl Engine {
             if trackers.is_empty() {
                 continue;
             }
-            let from = if *is_nobodys { 0 } else { by };
+            let from = if *is_nobodys { Author::NOBODY } else { by };
             let message = Arc::new(Message::outdated(key, from));
             self.pushes.extend(trackers.drain(..).map(|tracker| Push::Outdated {
                 to: Home { thread: tracker.thread, connection: tracker.connection },
@@ -64,10 +64,10 @@ impl Engine {
         }
         if self.register.len(Kind::Prefix) > 0 {
             for Invalidation { key, is_nobodys, .. } in taken.noted().drain(..) {
-                let from = if is_nobodys { 0 } else { by };
+                let from = if is_nobodys { Author::NOBODY } else { by };
                 let before = self.changed.entry(key).or_insert(from);
                 if *before != from {
-                    *before = 0;
+                    *before = Author::NOBODY;
                 }
             }
         }
@@ -81,7 +81,7 @@ impl Engine {
         for prefix in self.register.names(Kind::Prefix, None) {
             let keys = changed.range::<[u8], _>((Bound::Included(&*prefix), Bound::Unbounded));
             let keys = keys.take_while(|(key, _)| key.starts_with(&prefix));
-            let keys: Vec<(&[u8], u64)> = keys.map(|(key, from)| (&**key, *from)).collect();
+            let keys: Vec<(&[u8], Author)> = keys.map(|(key, from)| (&**key, *from)).collect();
             if !keys.is_empty() {
                 self.register.publish(Message::changed(&prefix, &keys), false, None);
             }
@@ -159,13 +159,13 @@ impl Shard {
         let first = self.engine.tools.random.u16(..);
         let Engine { space, tools, .. } = &mut self.engine;
         space.forget_trackers(count, first, &mut tools.invalidations);
-        self.engine.tell_outdated(0);
+        self.engine.tell_outdated(Author::NOBODY);
     }
 
     /// What the shard holds from now on is not what clients have cached.
     pub(super) fn flush_cached(&mut self) {
         self.engine.tools.invalidations.flush();
-        self.engine.tell_outdated(0);
+        self.engine.tell_outdated(Author::NOBODY);
     }
 }
 

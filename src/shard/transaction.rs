@@ -17,6 +17,7 @@ use crate::commands::call::Call;
 use crate::commands::command::{Command, Flags};
 use crate::commands::error::CommandError;
 use crate::hook::Phase;
+use crate::pubsub::Author;
 use crate::resp::Reply;
 use crate::session::Session;
 use crate::shard::Ticks;
@@ -112,7 +113,7 @@ impl Engine {
         let (call, mut around) = batch.split(command, env);
         self.close(&call, &mut around, &ended, marks, before + end - start);
         if !self.tools.invalidations.is_empty() {
-            self.tell_outdated(batch.session.id);
+            self.tell_outdated(Author::client(batch.session.id));
         }
         batch.advance(ended.error());
         Ran { end, panicked: matches!(ended, Ended::Panicked), lacks: false }

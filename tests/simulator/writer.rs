@@ -4,8 +4,9 @@ use std::collections::VecDeque;
 
 use fastrand::Rng;
 use troupe::aof::directory::Directory;
+use troupe::aof::figures::JournalFigures;
 use troupe::aof::increment::Increment;
-use troupe::aof::journal::{Journal, JournalFigures, News, Sizes};
+use troupe::aof::journal::{Journal, News, Sizes};
 use troupe::aof::load::Reader;
 use troupe::aof::loader::{Loader, Step};
 use troupe::aof::storage::{Storage as _, Work};

@@ -9,7 +9,7 @@ use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use troupe::aof::journal::JournalFigures;
+use troupe::aof::figures::JournalFigures;
 use troupe::base::millis::Millis;
 use troupe::commands::action::PauseMode;
 use troupe::settings::{Settings, Supervision};

@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::{error, info, warn};
 use troupe::aof::change::{Change, Event, Step};
 use troupe::aof::directory::Location;
-use troupe::aof::journal::JournalFigures;
+use troupe::aof::figures::JournalFigures;
 use troupe::base::millis::Millis;
 use troupe::commands::error::CommandError;
 use troupe::hook::Phase;

@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
 use actix::Recipient;
 use tokio::sync::{mpsc, oneshot};
-use troupe::aof::journal::JournalFigures;
+use troupe::aof::figures::JournalFigures;
 use troupe::batch::Home;
 use troupe::clients::{MonitorClient, Pause};
 use troupe::commands::action::{Action, Gathered, Shutdown};

@@ -6,6 +6,7 @@
 //! in the inbox then is taken in after it, as mail is.
 
 use std::pin::Pin;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
@@ -15,8 +16,9 @@ use actix::{Actor, Arbiter, AsyncContext, Context, Handler, Recipient, Supervise
 use tokio::time::{Sleep, sleep};
 use tracing::{error, info, warn};
 use troupe::aof::directory::Directory;
+use troupe::aof::figures::JournalFigures;
 use troupe::aof::increment::Increment;
-use troupe::aof::journal::{Journal, JournalFigures, News};
+use troupe::aof::journal::{Journal, News};
 use troupe::aof::storage::Work;
 use troupe::aof::writer::{self, Task};
 use troupe::shard::letter::Letter;
@@ -96,6 +98,8 @@ impl AofWriter {
     /// Takes in what has been appended. Returns true when anything had.
     fn take_in(&mut self) -> bool {
         let now_ms = self.parts.clock.steady_ms();
+        let notes_time = self.parts.shared.notes_time.load(Ordering::Relaxed);
+        self.core.tell_time(notes_time.then(|| self.parts.clock.now().0 / 1_000));
         let appends = std::iter::from_fn(|| self.parts.appends.take());
         appends.map(|append| self.core.append(append, now_ms)).count() > 0
     }

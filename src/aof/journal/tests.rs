@@ -151,6 +151,21 @@ fn what_comes_in_during_a_sync_waits_for_the_next_one() {
 }
 
 #[test]
+fn the_time_stands_ahead_of_the_first_record_of_each_second() {
+    let (mut journal, mut disk) = (Journal::new(Policy::Always, Sizes::default()), Disk::default());
+    for time in [None, Some(70), Some(70), Some(71), None] {
+        journal.tell_time(time);
+        append(&mut journal, incr(0, 0, "a"), 0);
+        drive(&mut journal, &mut disk, 0);
+    }
+    let text =
+        String::from_utf8_lossy(&disk.bytes).replace("*2\r\n$4\r\nINCR\r\n$1\r\na\r\n", "a ");
+    assert_eq!(text, "*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\na #TS:70\r\na a #TS:71\r\na a ");
+    assert_eq!(released(&journal.take_news()).len(), 5);
+    assert!(journal.is_durable());
+}
+
+#[test]
 fn everysec_releases_at_once_and_syncs_each_second() {
     let mut journal = Journal::new(Policy::EverySecond, Sizes::default());
     let mut disk = Disk::default();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::pubsub::{Kind, Message, Mode, Redirect, Redirected, Tracking};
+use crate::pubsub::{Author, Kind, Message, Mode, Redirect, Redirected, Tracking};
 
 /// A message on the channel `c` or another for a client that subscribes to it.
 fn deliver(client: &mut Client, channel: &str, text: &str) {
@@ -96,7 +96,7 @@ fn what_waits_for_the_batch_counts_against_the_limit_of_subscribers() {
 /// A message about a key that the client has cached, changed by the client with this number.
 fn outdated(client: &mut Client, key: &str, by: u64) {
     let settings = client.store.shard.settings().clone();
-    let message = Arc::new(Message::outdated(key.as_bytes(), by));
+    let message = Arc::new(Message::outdated(key.as_bytes(), Author::client(by)));
     client.connection.outdated(&message, client.arrival(&settings));
 }
 
@@ -188,7 +188,7 @@ fn somebody_else_is_told_at_once() {
 fn in_version_2_who_is_named_has_to_expect_messages() {
     let mut client = Client::new();
     let settings = client.store.shard.settings().clone();
-    let message = Arc::new(Message::outdated(b"a", 7));
+    let message = Arc::new(Message::outdated(b"a", Author::client(7)));
     client.connection.redirected(&message, client.arrival(&settings));
     client.send("SUBSCRIBE c\r\n");
     client.run();

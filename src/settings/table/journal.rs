@@ -21,8 +21,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         .doc("Makes a rewritten journal durable a little at a time."),
     flag("aof-timestamp-enabled", "no")
         .runtime()
-        .accepted("the journal carries no times yet")
-        .doc("Notes the time in the journal."),
+        .doc("Notes in the journal at which second its records came in."),
     flag("aof-use-rdb-preamble", "yes")
         .runtime()
         .doc("Writes the base of the journal in the format of a snapshot."),

@@ -45,7 +45,7 @@ struct Client {
     wants: BTreeSet<String>,
     /// What it has been told that it subscribes to.
     told: BTreeSet<String>,
-    /// What has come to its connection; some of it is for nobody.
+    /// What has come to its connection, key by key; some of it is for nobody.
     given: VecDeque<(Reply, Vec<ChangeId>)>,
     /// The number of the last message of each publisher.
     last: BTreeMap<u64, u64>,
@@ -89,10 +89,13 @@ fn keys_of(push: &Reply) -> Vec<&str> {
     }
 }
 
-/// Whether a push is the rest of a message about keys, without those that its client has changed.
-fn has_keys_of(message: &Reply, push: &Reply) -> bool {
-    let (all, keys) = (keys_of(message), keys_of(push));
-    !keys.is_empty() && keys.iter().all(|key| all.contains(key))
+/// What a push tells of, one by one: a client may get a message about keys without those that it
+/// has changed itself.
+fn parts(push: &Reply) -> Vec<Reply> {
+    match &keys_of(push)[..] {
+        [] => vec![push.clone()],
+        keys => keys.iter().map(|key| Reply::Bulk((*key).to_owned())).collect(),
+    }
 }
 
 fn text_of(reply: &Reply) -> Option<&str> {
@@ -131,7 +134,7 @@ impl Pushes {
     pub fn given(&mut self, connection: u64, message: &Arc<Message>) {
         if let Some(Made { said, shows, .. }) = self.made.get(&place(message)) {
             let client = self.clients.entry(connection).or_default();
-            client.given.push_back((said.clone(), shows.clone()));
+            client.given.extend(parts(said).into_iter().map(|part| (part, shows.clone())));
         }
     }
 
@@ -176,14 +179,16 @@ impl Pushes {
                 }
             }
         }
-        // The first that fits: so none is taken for another that came behind it.
-        let fits = |given: &Reply| given == push || has_keys_of(given, push);
-        match client.given.iter().position(|(given, _)| fits(given)) {
-            Some(at) => Ok(client.given.remove(at).map_or_else(Vec::new, |(_, shows)| shows)),
-            // It follows the reply to the command that has caused it.
-            None if is_own => Ok(Vec::new()),
-            None => Err(format!("{connection} gets what nobody has sent it: {push:?}")),
+        let mut shown = Vec::new();
+        for part in parts(push) {
+            match client.given.iter().position(|(given, _)| *given == part) {
+                Some(at) => shown.extend(client.given.remove(at).into_iter().flat_map(|of| of.1)),
+                // It follows the reply to the command that has caused it.
+                None if is_own => {}
+                None => return Err(format!("{connection} gets what nobody has sent it: {push:?}")),
+            }
         }
+        Ok(shown)
     }
 
     /// A client may have cached a key that belongs to this shard.
@@ -204,7 +209,7 @@ impl Pushes {
 
 #[cfg(test)]
 mod tests {
-    use troupe::pubsub::Kind;
+    use troupe::pubsub::{Author, Kind};
 
     use super::*;
 
@@ -251,22 +256,23 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_of_a_message_is_not_taken_for_a_later_one() {
+    fn each_key_that_was_sent_may_come_once_in_any_order() {
         let mut pushes = Pushes::default();
         let of = |keys: &[&'static [u8]]| {
-            Message::changed(b"", &keys.iter().map(|key| (*key, 0)).collect::<Vec<_>>())
+            let keys: Vec<_> = keys.iter().map(|key| (*key, Author::NOBODY)).collect();
+            Message::changed(b"", &keys)
         };
         give(&mut pushes, of(&[b"a", b"b"]));
         give(&mut pushes, of(&[b"b"]));
-        let [left, rest] = [b"b", b"a"].map(|key| said(&of(&[key])));
-        assert!(pushes.left(CLIENT, &left).is_ok() && pushes.left(CLIENT, &left).is_ok());
-        assert!(pushes.left(CLIENT, &rest).is_err());
+        let [one, both] = [said(&of(&[b"b"])), said(&of(&[b"a", b"b"]))];
+        assert!(pushes.left(CLIENT, &one).is_ok() && pushes.left(CLIENT, &both).is_ok());
+        assert!(pushes.left(CLIENT, &one).is_err());
     }
 
     #[test]
     fn what_nobody_has_sent_does_not_come() {
         let mut pushes = Pushes::default();
-        let message = || Message::outdated(b"k", 0);
+        let message = || Message::outdated(b"k", Author::NOBODY);
         assert!(pushes.left(CLIENT, &said(&message())).is_err());
         let said = give(&mut pushes, message());
         assert!(pushes.left(CLIENT, &said).is_ok() && pushes.left(CLIENT, &said).is_err());
