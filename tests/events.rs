@@ -5,9 +5,10 @@
 //! `TROUPE_BLESS=1` writes it. All events are recorded, those too that a client asks for by letters
 //! of their own: `new` (n) and `keymiss` (m).
 //!
-//! Left out: commands that Valkey has not (`commands-redis-8.tsv`, `commands-troupe.tsv`), and what
-//! a client gets that waited.
+//! What Redis 8 has beside them is in `events/beyond.rs`. Left out: commands that Valkey has not
+//! (`commands-redis-8.tsv`, `commands-troupe.tsv`), and what a client gets that waited.
 
+mod beyond;
 mod samples;
 mod watched;
 
@@ -32,16 +33,23 @@ const MARK: &str = "mark";
 struct Recorder {
     caller: Client,
     listener: Client,
+    /// The channels that it listens to, by the beginning of their names.
+    channels: &'static str,
 }
 
 impl Recorder {
-    fn start(mut caller: Client, mut listener: Client) -> Recorder {
-        assert!(caller.line("CONFIG SET notify-keyspace-events KEAmn").is_ok());
-        listener.line("PSUBSCRIBE __keyevent@*__:*");
-        Recorder { caller, listener }
+    fn start(
+        mut caller: Client,
+        mut listener: Client,
+        letters: &str,
+        channels: &'static str,
+    ) -> Recorder {
+        assert!(caller.line(&format!("CONFIG SET notify-keyspace-events {letters}")).is_ok());
+        listener.line(&format!("PSUBSCRIBE {channels}@*__:*"));
+        Recorder { caller, listener, channels }
     }
 
-    /// The events of a sample, as they stand in the file.
+    /// The events of a sample: of each the name, what it says and the database.
     fn events(&mut self, sample: &str) -> String {
         let (setup, calls) = sample.split_once(" | ").unwrap_or(("", sample));
         set_up(&mut self.caller, setup);
@@ -53,22 +61,22 @@ impl Recorder {
     }
 
     fn mark(&mut self) {
-        self.caller.line(&format!("PUBLISH __keyevent@0__:{MARK} x"));
+        self.caller.line(&format!("PUBLISH {}@0__:{MARK} x", self.channels));
     }
 
-    /// Event, key and database of what came before the next mark.
+    /// What came before the next mark.
     fn until_mark(&mut self) -> Vec<String> {
         let mut events = Vec::new();
         loop {
             let message = self.listener.read().unwrap();
-            let [_, _, channel, key] = message.members() else { panic!("no event: {message:?}") };
+            let [_, _, channel, said] = message.members() else { panic!("no event: {message:?}") };
             let channel = channel.text();
             let (place, event) = channel.split_once(':').unwrap();
             if event == MARK {
                 return events;
             }
             let db = place.trim_matches(|letter: char| !letter.is_ascii_digit());
-            events.push(format!("{event} {} {db}", key.text()));
+            events.push(format!("{event} {} {db}", said.text()));
         }
     }
 }
@@ -109,7 +117,7 @@ fn millis(caller: &mut Client) -> i64 {
 #[test]
 fn events_of_valkey_are_as_recorded() {
     let Some(oracle) = Oracle::Valkey.start() else { return };
-    let mut recorder = Recorder::start(oracle.client(), oracle.client());
+    let mut recorder = Recorder::start(oracle.client(), oracle.client(), "KEAmn", "__keyevent");
     let mut lines = vec![
         "# Keyspace events of Valkey 9.1.2, recorded: a sample of tests/events/samples.rs; event, \
          key and database of each in order."
@@ -141,7 +149,7 @@ const OURS: &[(&str, &str)] = &[
 fn events_of_troupe_are_those_of_valkey() {
     for shards in [1, 2, 4] {
         let server = Options::shards(shards).debug().start();
-        let mut recorder = Recorder::start(server.client(), server.client());
+        let mut recorder = Recorder::start(server.client(), server.client(), "KEAmn", "__keyevent");
         let recorded = fs::read_to_string(tests_folder().join(RECORDED)).unwrap();
         let mut compared = 0;
         for line in recorded.lines().filter(|line| !line.starts_with('#')) {

@@ -196,7 +196,7 @@ fn set<T: Expiring>(
         answers.resize(names.len(), GONE);
     }
     let event = if deletes { T::EVENTS.expired } else { T::EVENTS.expire };
-    keys.changed(key, event, changed.len());
+    keys.changed_fields(key, event, changed.len(), changed.iter().copied());
     if deletes {
         keys.tools.figures.expired_elements += changed.len() as u64;
         record_removal::<T>(keys, key, &changed);
@@ -231,7 +231,9 @@ fn persist_elements<T: Expiring>(
         answers.resize(names.len(), GONE);
     }
     let persisted = answers.iter().filter(|answer| **answer == SET).count();
-    keys.changed(key, T::EVENTS.persist, persisted);
+    let persisted_names =
+        names.zip(&answers).filter(|(_, answer)| **answer == SET).map(|(name, _)| name);
+    keys.changed_fields(key, T::EVENTS.persist, persisted, persisted_names);
     reply_all(reply, &answers);
     Ok(())
 }

@@ -182,7 +182,7 @@ impl Keys<'_> {
             self.file_anew(key);
         }
         if !gone.is_empty() {
-            self.touch(key, event);
+            self.touch_fields(key, event, gone.iter().map(Vec::as_slice));
             self.touch_vanished(key);
             let mut record = vec![removal, key.name];
             record.extend(gone.iter().map(Vec::as_slice));

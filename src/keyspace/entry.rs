@@ -139,6 +139,12 @@ impl Entry {
         shape.is_object().then(|| unsafe { View::new(self.tag(shape), self.pointer(shape)) })
     }
 
+    /// The name of the value's type, as TYPE gives it.
+    #[inline]
+    pub fn type_name(&self) -> &'static str {
+        self.object().map_or("string", |object| object.type_name())
+    }
+
     /// Changes the collection, where the value is one.
     ///
     /// The caller files the entry anew where [`Member::next_deadline`] changed.

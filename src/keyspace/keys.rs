@@ -326,10 +326,31 @@ impl<'a> Keys<'a> {
 
     /// Stores a value, whatever the key held before.
     pub fn set(&mut self, key: Key<'_>, value: NewValue<'_>, deadline: Deadline, event: Event) {
+        let Some(was) = self.store(key, value, deadline) else { return };
+        self.note_overwritten(key, was);
+        self.changed(key, event, 1);
+    }
+
+    /// Stores the number to which a key has counted: its value was not overwritten.
+    pub fn set_sum(&mut self, key: Key<'_>, sum: NewValue<'_>, deadline: Deadline, event: Event) {
+        if self.store(key, sum, deadline).is_some() {
+            self.changed(key, event, 1);
+        }
+    }
+
+    /// Stores a value; the event is the caller's. Returns nothing where the slot is not here, or
+    /// the type of what the key held before.
+    fn store(
+        &mut self,
+        key: Key<'_>,
+        value: NewValue<'_>,
+        deadline: Deadline,
+    ) -> Option<Option<&'static str>> {
         self.expire_if_needed(key);
         self.ahead(key);
         let (clock, now, untouched) = (self.tools.clock, self.now, self.untouched);
         let Tools { random, discarded, .. } = &mut *self.tools;
+        let mut was = None;
         let stored = self.space.change(self.db, key, |table, hasher| {
             table.upsert(key.in_table(), hasher, |there| match there {
                 Some(entry) => {
@@ -338,6 +359,7 @@ impl<'a> Keys<'a> {
                         Deadline::Keep => entry.deadline(),
                         Deadline::At(time) => Some(time),
                     };
+                    was = Some(entry.type_name());
                     if let Some(object) = entry.take_object() {
                         discarded.take_object(object);
                     }
@@ -358,11 +380,10 @@ impl<'a> Keys<'a> {
                 }
             })
         });
-        let Some(is_new) = stored else { return };
-        if is_new {
+        if stored? {
             self.touch(key, Event::NEW);
         }
-        self.changed(key, event, 1);
+        Some(was)
     }
 
     /// Stores a value under a key that was looked for in order to change it, and is not there.
@@ -490,17 +511,19 @@ impl<'a> Keys<'a> {
     }
 
     /// Puts an entry in, over what may be there under its name: the end of RENAME, COPY and MOVE,
-    /// which say so themselves.
+    /// which say so themselves. Returns the type of what was there.
     ///
     /// # Panics
     /// In tests, when the entry has another name than `key`.
-    pub fn put(&mut self, key: Key<'_>, entry: Entry) {
+    pub fn put(&mut self, key: Key<'_>, entry: Entry) -> Option<&'static str> {
         debug_assert_eq!(key.name, entry.key());
         self.ahead(key);
         let discarded = &mut self.tools.discarded;
+        let mut was = None;
         let put = self.space.change(self.db, key, |table, hasher| {
             table.upsert(key.in_table(), hasher, |there| match there {
                 Some(there) => {
+                    was = Some(there.type_name());
                     discarded.take_entry(std::mem::replace(there, entry));
                     None
                 }
@@ -511,6 +534,7 @@ impl<'a> Keys<'a> {
             Some(_) => self.changed(key, Event::NEW, 1),
             None => self.note_absent(key.slot),
         }
+        was
     }
 
     /// Number of keys in the database, over the slots that are here.

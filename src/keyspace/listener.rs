@@ -17,6 +17,8 @@ use crate::keyspace::notices::Classes;
 pub struct Event {
     name: &'static str,
     class: Classes,
+    /// Whether its notice may name fields.
+    has_fields: bool,
     /// For those that watch the key it is as it was.
     is_aside: bool,
 }
@@ -55,6 +57,7 @@ impl Event {
     pub const MOVE_FROM: Event = Event::named("move_from", Classes::GENERIC);
     pub const MOVE_TO: Event = Event::named("move_to", Classes::GENERIC);
     pub const NEW: Event = Event::named("new", Classes::NEW);
+    pub const OVERWRITTEN: Event = Event::named("overwritten", Classes::OVERWRITTEN);
     pub const PERSIST: Event = Event::named("persist", Classes::GENERIC);
     pub const PFADD: Event = Event::named("pfadd", Classes::STRING);
     pub const RENAME_FROM: Event = Event::named("rename_from", Classes::GENERIC);
@@ -75,6 +78,7 @@ impl Event {
     pub const SPOP: Event = Event::named("spop", Classes::SET);
     pub const SREM: Event = Event::named("srem", Classes::SET);
     pub const SUNIONSTORE: Event = Event::named("sunionstore", Classes::SET);
+    pub const TYPE_CHANGED: Event = Event::named("type_changed", Classes::TYPE_CHANGED);
     pub const XADD: Event = Event::named("xadd", Classes::STREAM);
     pub const XDEL: Event = Event::named("xdel", Classes::STREAM);
     pub const XGROUP_CREATE: Event = Event::aside("xgroup-create", Classes::STREAM);
@@ -101,11 +105,11 @@ impl Event {
     pub const ZUNIONSTORE: Event = Event::named("zunionstore", Classes::ZSET);
 
     const fn named(name: &'static str, class: Classes) -> Event {
-        Event { name, class, is_aside: false }
+        Event { name, class, has_fields: class.has(Classes::HASH), is_aside: false }
     }
 
     const fn aside(name: &'static str, class: Classes) -> Event {
-        Event { name, class, is_aside: true }
+        Event { name, class, has_fields: false, is_aside: true }
     }
 
     /// The same, where time alone has caused it.
@@ -121,6 +125,11 @@ impl Event {
     /// Its name, empty where it has none.
     pub const fn name(self) -> &'static str {
         self.name
+    }
+
+    /// Whether clients may hear which fields it was about: only with hashes, as in Redis.
+    pub(super) const fn has_fields(self) -> bool {
+        self.has_fields
     }
 
     /// It leaves the key as it was for those that watch it.

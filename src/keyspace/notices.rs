@@ -2,17 +2,24 @@
 //!
 //! Every change has a name (`Event`), and each name a class. Those of the classes that somebody has
 //! asked for (`notify-keyspace-events`) are noted here while a call runs, and published when it is
-//! over.
+//! over. Two kinds of events stand beside the changes:
+//!
+//! - Events of fields say which fields of a hash a change was about. They have channels of their
+//!   own, and follow the event of the key. Nobody collects a field that nobody has asked for.
+//! - `overwritten` and `type_changed` say that a value replaced another one as a whole. What is
+//!   counted on, appended to or edited in place is not overwritten.
 
+use crate::keyspace::entry::Entry;
 use crate::keyspace::key::Key;
+use crate::keyspace::keys::Keys;
 use crate::keyspace::listener::Event;
 
 /// Classes of events, and by which channels they are told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Classes(u16);
+pub struct Classes(u32);
 
 /// Each class and its letter.
-const LETTERS: [(Classes, u8); 14] = [
+const LETTERS: [(Classes, u8); 20] = [
     (Classes::BY_KEY, b'K'),
     (Classes::BY_EVENT, b'E'),
     (Classes::GENERIC, b'g'),
@@ -27,6 +34,12 @@ const LETTERS: [(Classes, u8); 14] = [
     (Classes::MODULE, b'd'),
     (Classes::MISSED, b'm'),
     (Classes::NEW, b'n'),
+    (Classes::OVERWRITTEN, b'o'),
+    (Classes::TYPE_CHANGED, b'c'),
+    (Classes::FIELDS_BY_KEY, b'S'),
+    (Classes::FIELDS_BY_EVENT, b'T'),
+    (Classes::FIELDS_BY_FIELD, b'I'),
+    (Classes::FIELDS_BY_BOTH, b'V'),
 ];
 
 /// The letters that `A` stands for.
@@ -49,18 +62,40 @@ impl Classes {
     pub const MODULE: Classes = Classes(1 << 11);
     pub const MISSED: Classes = Classes(1 << 12);
     pub const NEW: Classes = Classes(1 << 13);
+    pub const OVERWRITTEN: Classes = Classes(1 << 14);
+    pub const TYPE_CHANGED: Classes = Classes(1 << 15);
+    pub const FIELDS_BY_KEY: Classes = Classes(1 << 16);
+    pub const FIELDS_BY_EVENT: Classes = Classes(1 << 17);
+    pub const FIELDS_BY_FIELD: Classes = Classes(1 << 18);
+    /// By key and event.
+    pub const FIELDS_BY_BOTH: Classes = Classes(1 << 19);
+
+    /// The channels of events of keys.
+    const OF_KEYS: Classes = Classes::BY_KEY.and(Classes::BY_EVENT);
+    /// The channels of events of fields.
+    const OF_FIELDS: Classes = Classes::FIELDS_BY_KEY
+        .and(Classes::FIELDS_BY_EVENT)
+        .and(Classes::FIELDS_BY_FIELD)
+        .and(Classes::FIELDS_BY_BOTH);
+    /// What is heard of a key that was overwritten.
+    const OF_OVERWRITTEN: Classes = Classes::OVERWRITTEN.and(Classes::TYPE_CHANGED);
 
     /// The classes that these letters stand for.
     pub fn of(letters: &str) -> Classes {
         let mut classes = Classes::NONE;
         for letter in letters.bytes() {
             if letter == b'A' {
-                classes.0 |= Classes::of(OF_A).0;
+                classes = classes.and(Classes::of(OF_A));
             }
             let known = LETTERS.iter().find(|(_, known)| *known == letter);
-            classes.0 |= known.map_or(0, |(class, _)| class.0);
+            classes = classes.and(known.map_or(Classes::NONE, |(class, _)| *class));
         }
         classes
+    }
+
+    /// Those of both.
+    const fn and(self, other: Classes) -> Classes {
+        Classes(self.0 | other.0)
     }
 
     /// Whether one of the other classes is among them.
@@ -70,44 +105,53 @@ impl Classes {
     }
 }
 
-/// An event of a key.
+/// An event of a key, or of fields of it.
 #[derive(Debug)]
 pub(crate) struct Notice {
     pub(crate) db: u32,
     pub(crate) key: Box<[u8]>,
     pub(crate) event: &'static str,
+    /// The fields, as often as they were named; none where the event is that of the key.
+    pub(crate) fields: Vec<Box<[u8]>>,
 }
 
 /// What has happened and is not published yet.
 #[derive(Debug, Default)]
 pub struct Notices {
-    classes: Classes,
+    /// What was asked for.
+    asked: Classes,
+    /// The classes of which events of keys are noted.
+    noted_of_keys: Classes,
+    /// Whether events of fields are noted.
+    notes_fields: bool,
     noted: Vec<Notice>,
 }
 
 impl Notices {
-    /// From now on events of these classes are noted.
+    /// From now on events of these classes are noted, where the channels are among them.
     pub(crate) fn listen(&mut self, classes: Classes) {
-        let is_told = classes.has(Classes(Classes::BY_KEY.0 | Classes::BY_EVENT.0));
-        self.classes = if is_told { classes } else { Classes::NONE };
+        let is_told = classes.has(Classes::OF_KEYS);
+        self.asked = classes;
+        self.noted_of_keys = if is_told { classes } else { Classes::NONE };
+        self.notes_fields = classes.has(Classes::OF_FIELDS) && classes.has(Classes::HASH);
     }
 
-    /// The classes that are noted.
-    pub(crate) fn classes(&self) -> Classes {
-        self.classes
+    /// What was asked for: the channels that are published to are among it.
+    pub(crate) fn asked(&self) -> Classes {
+        self.asked
     }
 
     /// Something has happened to a key.
     #[inline]
     pub(crate) fn note(&mut self, db: u32, key: Key<'_>, event: Event) {
-        if self.classes.has(event.class()) {
-            self.add(db, key, event);
+        if self.noted_of_keys.has(event.class()) {
+            self.add(db, key, event, Vec::new());
         }
     }
 
     #[cold]
-    fn add(&mut self, db: u32, key: Key<'_>, event: Event) {
-        self.noted.push(Notice { db, key: key.name.into(), event: event.name() });
+    fn add(&mut self, db: u32, key: Key<'_>, event: Event, fields: Vec<Box<[u8]>>) {
+        self.noted.push(Notice { db, key: key.name.into(), event: event.name(), fields });
     }
 
     /// How many are noted.
@@ -127,6 +171,65 @@ impl Notices {
     }
 }
 
+impl Keys<'_> {
+    /// Whether it matters to somebody which fields an event is about.
+    #[inline]
+    pub fn names_fields(&self, event: Event) -> bool {
+        self.tools.notices.notes_fields && event.has_fields() && !self.is_replay()
+    }
+
+    /// As [`Keys::touch`], with what names the fields that the event is about.
+    #[inline]
+    pub fn touch_fields<'f>(
+        &mut self,
+        key: Key<'_>,
+        event: Event,
+        fields: impl IntoIterator<Item = &'f [u8]>,
+    ) {
+        self.touch(key, event);
+        if self.names_fields(event) {
+            let fields: Vec<_> = fields.into_iter().map(Box::from).collect();
+            if !fields.is_empty() {
+                self.tools.notices.add(self.db, key, event, fields);
+            }
+        }
+    }
+
+    /// As [`Keys::changed`], with what names the fields that have changed.
+    pub fn changed_fields<'f>(
+        &mut self,
+        key: Key<'_>,
+        event: Event,
+        times: usize,
+        fields: impl IntoIterator<Item = &'f [u8]>,
+    ) {
+        if times > 0 {
+            self.touch_fields(key, event, fields);
+            self.touch_vanished(key);
+            self.changes += times as u64;
+        }
+    }
+
+    /// The key holds another value than one of the type `was`. That is the change of which others
+    /// hear by the event of the call, so nobody is told of it beside clients that ask for it.
+    #[inline]
+    pub fn note_overwritten(&mut self, key: Key<'_>, was: Option<&'static str>) {
+        if self.tools.notices.noted_of_keys.has(Classes::OF_OVERWRITTEN) && !self.is_replay() {
+            self.add_overwritten(key, was);
+        }
+    }
+
+    #[cold]
+    fn add_overwritten(&mut self, key: Key<'_>, was: Option<&'static str>) {
+        let there = self.space.table(self.db, key.slot).and_then(|t| t.get(key.in_table()));
+        let (Some(was), Some(is)) = (was, there.map(Entry::type_name)) else { return };
+        self.tools.notices.note(self.db, key, Event::OVERWRITTEN);
+        if was != is {
+            self.tools.notices.note(self.db, key, Event::TYPE_CHANGED);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -140,15 +243,21 @@ mod tests {
         let classes = Classes::of("Kx");
         assert!(classes.has(Event::EXPIRED.class()) && !classes.has(Event::HEXPIRED.class()));
         assert!(classes.has(Event::HEXPIRED.by_time().class()));
-        assert!(!Classes::of("AKEnm").has(Event::SILENT.class()));
+        assert!(!Classes::of("AKEnmocSTIV").has(Event::SILENT.class()));
+        let of_a = Classes::of("A");
+        assert!(!of_a.has(Classes::OF_FIELDS) && !of_a.has(Classes::OF_OVERWRITTEN));
+        assert!(Classes::of("o").has(Event::OVERWRITTEN.class()));
+        assert!(Classes::of("c").has(Event::TYPE_CHANGED.class()));
     }
 
     #[test]
     fn nothing_is_noted_where_nobody_says_by_which_channels() {
         let mut notices = Notices::default();
         notices.listen(Classes::of("Anm"));
-        assert_eq!(notices.classes(), Classes::NONE);
-        notices.listen(Classes::of("K$"));
-        assert!(notices.classes().has(Event::SET.class()));
+        assert_eq!((notices.noted_of_keys, notices.notes_fields), (Classes::NONE, false));
+        notices.listen(Classes::of("K$T"));
+        assert!(notices.noted_of_keys.has(Event::SET.class()) && !notices.notes_fields);
+        notices.listen(Classes::of("Th"));
+        assert_eq!((notices.noted_of_keys, notices.notes_fields), (Classes::NONE, true));
     }
 }

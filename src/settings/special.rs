@@ -3,8 +3,8 @@
 //! Each `check_*` gives the canonical text as CONFIG GET prints it; each reader beside it takes
 //! that text apart again for [`super::Fields`]. Error texts are Redis's.
 //!
-//! A divergence: Redis forgets to print the event class `n` beside `A`, so that a rewritten file
-//! loses it. Here it is always printed.
+//! A divergence: Redis forgets to print the event classes `n`, `o` and `c` beside `A`, so that a
+//! rewritten file loses them. Here they are always printed.
 
 use std::ops::RangeInclusive;
 
@@ -47,7 +47,7 @@ pub enum Special {
 pub(super) const BUFFER_CLASSES: [&str; 3] = ["normal", "slave", "pubsub"];
 
 const EVENTS_OF_A: &str = "g$lshzxetd";
-const EVENTS_BESIDE_A: &str = "nKEm";
+const EVENTS_BESIDE_A: &str = "nocKEmSTIV";
 
 /// Whether lines of the setting add up in a file. (Only specials do.)
 pub(super) fn adds_up(name: &str) -> bool {
@@ -178,7 +178,9 @@ fn check_events(word: &str) -> Result<String, SettingError> {
         class == 'A' || EVENTS_OF_A.contains(class) || EVENTS_BESIDE_A.contains(class)
     };
     if !word.chars().all(known) {
-        return Err(SettingError::Special("Invalid event class character. Use 'Ag$lshzxeKEtmdn'."));
+        return Err(SettingError::Special(
+            "Invalid event class character. Use 'Ag$lshzxeKEtmdnocSTIV'.",
+        ));
     }
     let all = word.contains('A') || EVENTS_OF_A.chars().all(|class| word.contains(class));
     let mut canonical = String::new();
@@ -284,7 +286,7 @@ mod tests {
         assert_eq!(said(Special::Events, "Ex", ""), "xE");
         assert_eq!(
             said(Special::Events, "q", ""),
-            "Invalid event class character. Use 'Ag$lshzxeKEtmdn'."
+            "Invalid event class character. Use 'Ag$lshzxeKEtmdnocSTIV'."
         );
     }
 

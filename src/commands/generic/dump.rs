@@ -177,8 +177,9 @@ fn restore(
         }
     } else {
         clock.start_as(&mut entry, now, words.idle_seconds, words.frequency);
-        keys.put(key, entry);
+        let was = keys.put(key, entry);
         keys.touch(key, Event::RESTORE);
+        keys.note_overwritten(key, was);
         record(call, keys, key, words, deadline);
     }
     reply.ok();

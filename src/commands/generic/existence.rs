@@ -112,17 +112,12 @@ fn type_of_key(
     reply: &mut Reply<'_>,
 ) -> Result<(), CommandError> {
     keys.untouched = true;
-    reply.simple(keys.read(call.key(1)).map_or("none", type_name));
+    reply.simple(keys.read(call.key(1)).map_or("none", Entry::type_name));
     Ok(())
 }
 
 /// The names of all types of Redis, whether there are values of them here or not.
 pub(super) const TYPES: &[&str] = &["string", "list", "set", "zset", "hash", "stream"];
-
-/// The name of a value's type, as TYPE gives it and SCAN takes it.
-pub(crate) fn type_name(entry: &Entry) -> &'static str {
-    entry.object().map_or("string", |object| object.type_name())
-}
 
 #[cfg(test)]
 mod tests {

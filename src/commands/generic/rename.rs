@@ -123,9 +123,10 @@ fn rename_over(call: &Call<'_>, keys: &mut Keys<'_>, replaces: bool) -> Result<b
             recreate::record(effects, db, to.name, &entry);
         });
     }
-    keys.put(to, entry);
+    let was = keys.put(to, entry);
     keys.touch(from, Event::RENAME_FROM);
     keys.touch(to, Event::RENAME_TO);
+    keys.note_overwritten(to, was);
     Ok(true)
 }
 
@@ -171,8 +172,9 @@ fn put_copy(
         return false;
     }
     keys.tools.clock.start(&mut entry, keys.now);
-    keys.put(to, entry);
+    let was = keys.put(to, entry);
     keys.touch(to, Event::COPY_TO);
+    keys.note_overwritten(to, was);
     if from.slot != to.slot {
         recreate::rewrite(keys, to);
     }

@@ -17,7 +17,7 @@ use crate::commands::call::Call;
 use crate::commands::command::{Arg, Arity, Categories, Command, Flags, Group, Name, Run};
 use crate::commands::error::{CommandError, quoting};
 use crate::commands::generic::elements::{self, Filter, unknown_option};
-use crate::commands::generic::existence::{TYPES, type_name};
+use crate::commands::generic::existence::TYPES;
 use crate::commands::walk::{Step, Walk};
 use crate::data::table::SCAN_BITS;
 use crate::keyspace::entry::Entry;
@@ -288,7 +288,7 @@ impl<'a> Wanted<'a> {
     }
 
     fn matches(&self, entry: &Entry) -> bool {
-        self.kind.is_none_or(|kind| type_name(entry) == kind) && self.filter.matches(entry.key())
+        self.kind.is_none_or(|kind| entry.type_name() == kind) && self.filter.matches(entry.key())
     }
 
     /// The slot in which the cursor stands, after moving it to where there is something to find;

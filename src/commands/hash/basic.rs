@@ -157,10 +157,13 @@ pub(crate) const COMMANDS: &[Command] = &[
 
 fn hdel(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
     let (key, names) = (call.key(1), call.args_from(2));
-    let gone =
-        keys.edit_as(key, |hash: &mut Hash, _| names.filter(|name| hash.remove(name)).count())?;
+    let (has_names, mut named) = (keys.names_fields(Event::HDEL), Vec::new());
+    let gone = keys.edit_as(key, |hash: &mut Hash, _| {
+        let gone = names.filter(|name| hash.remove(name));
+        gone.inspect(|name| named.extend(has_names.then_some(*name))).count()
+    })?;
     let gone = gone.unwrap_or(0);
-    keys.changed(key, Event::HDEL, gone);
+    keys.changed_fields(key, Event::HDEL, gone, named);
     reply.int(gone as i64);
     Ok(())
 }
@@ -219,6 +222,7 @@ fn set(call: &Call<'_>, keys: &mut Keys<'_>) -> Result<usize, CommandError> {
         return Err(CommandError::WrongArity(call.command.name.as_str()));
     }
     let (limits, pairs) = (limits(call), words.len() / 2);
+    let names = words.clone().step_by(2);
     let added = keys.edit_or_new(key, |hash: &mut Hash, _| {
         if pairs > limits.entries {
             hash.enlarge(call.hasher);
@@ -229,7 +233,7 @@ fn set(call: &Call<'_>, keys: &mut Keys<'_>) -> Result<usize, CommandError> {
         }
         added
     })?;
-    keys.changed(key, Event::HSET, pairs);
+    keys.changed_fields(key, Event::HSET, pairs, names);
     Ok(added)
 }
 
@@ -238,7 +242,7 @@ fn hsetnx(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result
     let is_new = keys.edit_or_new(key, |hash: &mut Hash, _| {
         hash.get(name).is_none() && hash.set(name, call.arg(3), None, limits(call), call.hasher)
     })?;
-    keys.changed(key, Event::HSET, usize::from(is_new));
+    keys.changed_fields(key, Event::HSET, usize::from(is_new), [name]);
     reply.int(i64::from(is_new));
     Ok(())
 }

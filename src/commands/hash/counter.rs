@@ -70,7 +70,7 @@ fn hincrby(
         hash.set(name, text.as_bytes(), deadline, limits(call), call.hasher);
         Ok::<_, CommandError>(sum)
     })??;
-    keys.changed(key, Event::HINCRBY, 1);
+    keys.changed_fields(key, Event::HINCRBY, 1, [name]);
     reply.int(sum);
     Ok(())
 }
@@ -102,7 +102,7 @@ fn hincrbyfloat(
         hash.set(name, &text, deadline, limits(call), call.hasher);
         Ok(deadline)
     })??;
-    keys.changed(key, Event::HINCRBYFLOAT, 1);
+    keys.changed_fields(key, Event::HINCRBYFLOAT, 1, [name]);
     let effects = &mut keys.tools.effects;
     match deadline {
         None => effects.rewrite(keys.db, &[b"HSET", key.name, name, &text]),

@@ -123,7 +123,7 @@ fn hgetdel(
     match edited {
         None => names.for_each(|_| reply.null()),
         Some(gone) => {
-            keys.changed(key, Event::HDEL, gone.len());
+            keys.changed_fields(key, Event::HDEL, gone.len(), gone.iter().copied());
             record_removal::<Hash>(keys, key, &gone);
         }
     }
@@ -171,7 +171,7 @@ fn hgetex(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result
         Some(Deadline::At(_)) => Event::HEXPIRE,
         _ => Event::HPERSIST,
     };
-    keys.changed(key, event, changed.len());
+    keys.changed_fields(key, event, changed.len(), changed.iter().copied());
     match deadline {
         Some(Deadline::At(_)) if deletes => {
             keys.tools.figures.expired_elements += changed.len() as u64;
@@ -260,7 +260,8 @@ fn hsetex(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result
     Ok(())
 }
 
-/// Deletes fields, in the place of a call that would have set them.
+/// Deletes fields, in the place of a call that would have set them. All its events name those that
+/// were there.
 fn delete<'a>(
     call: &Call<'a>,
     keys: &mut Keys<'_>,
@@ -274,10 +275,10 @@ fn delete<'a>(
     })?;
     let gone = gone.unwrap_or_default();
     if !gone.is_empty() {
-        keys.touch(key, Event::HSET);
-        keys.touch(key, Event::HEXPIRE);
+        keys.touch_fields(key, Event::HSET, gone.iter().copied());
+        keys.touch_fields(key, Event::HEXPIRE, gone.iter().copied());
     }
-    keys.changed(key, Event::HEXPIRED, gone.len());
+    keys.changed_fields(key, Event::HEXPIRED, gone.len(), gone.iter().copied());
     // As Valkey counts: each field that would have been set is one that expired.
     keys.tools.figures.expired_elements += given;
     record_removal::<Hash>(keys, key, &gone);
@@ -292,7 +293,7 @@ fn store<'a>(
     deadline: Option<Deadline>,
 ) -> Result<(), CommandError> {
     let (key, limits) = (call.key(1), limits(call));
-    let pairs = words.len() / 2;
+    let (names, pairs) = (words.clone().step_by(2), words.len() / 2);
     keys.edit_or_new(key, |hash: &mut Hash, _| {
         let mut words = words.clone();
         while let (Some(name), Some(value)) = (words.next(), words.next()) {
@@ -304,9 +305,9 @@ fn store<'a>(
             hash.set(name, value, time, limits, call.hasher);
         }
     })?;
-    keys.changed(key, Event::HSET, pairs);
+    keys.changed_fields(key, Event::HSET, pairs, names.clone());
     if let Some(Deadline::At(time)) = deadline {
-        keys.touch(key, Event::HEXPIRE);
+        keys.touch_fields(key, Event::HEXPIRE, names);
         let (time, number) = (time.to_string(), pairs.to_string());
         let head: [&[u8]; 6] =
             [b"HSETEX", key.name, b"PXAT", time.as_bytes(), b"FIELDS", number.as_bytes()];

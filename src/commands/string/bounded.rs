@@ -265,7 +265,7 @@ impl<'a> Asked<'a> {
         match deadline {
             Deadline::At(time) if keys.is_past(time) => keys.delete_past(key),
             _ => {
-                keys.set(key, value, deadline, event);
+                keys.set_sum(key, value, deadline, event);
                 if let Deadline::At(_) = deadline {
                     keys.touch(key, Event::EXPIRE);
                 }

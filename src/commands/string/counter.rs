@@ -134,7 +134,7 @@ fn incrbyfloat(
     }
     let mut text = Vec::new();
     sum.write(&mut text);
-    keys.set(key, NewValue::Bytes(&text), Deadline::Keep, Event::INCRBYFLOAT);
+    keys.set_sum(key, NewValue::Bytes(&text), Deadline::Keep, Event::INCRBYFLOAT);
     keys.tools.effects.rewrite(keys.db, &[b"SET", key.name, &text, b"KEEPTTL"]);
     reply.bulk(&text);
     Ok(())
