@@ -222,7 +222,7 @@ impl Connection {
 
     /// Output is pending, perhaps more than the client may have.
     fn write(&self, settings: &Settings) -> Step {
-        let unsent = self.output.unsent().len();
+        let unsent = self.output.unsent_len();
         let may_be_over = unsent > LIMITED_BYTES && self.output.is_untouched();
         if may_be_over && self.output.is_over(&self.output_limit(settings)) {
             return Step::Close(Reason::OutputLimit(unsent));
@@ -422,7 +422,7 @@ impl Connection {
 
 /// What it has and what it is.
 impl Connection {
-    /// Pending output.
+    /// Pending output from its first byte on, some of it; none where none is pending.
     #[inline]
     pub fn unsent(&self) -> &[u8] {
         self.output.unsent()

@@ -78,7 +78,7 @@ impl Connection {
         }
         match self.at_home().map(|session| session.resp3) {
             Some(resp3) => {
-                message.write(pattern.map(AsRef::as_ref), resp3, self.output.bytes());
+                self.output.push_message(message, pattern.map(AsRef::as_ref), resp3);
             }
             None => self.hold(at, Held::Message(Arc::clone(message), pattern.cloned()), size),
         }
@@ -112,7 +112,7 @@ impl Connection {
             Told::Other(to, message) => self.redirect(to, message),
             Told::Itself(message) => {
                 if self.takes(message.size(None), at) {
-                    message.write(None, true, self.output.bytes());
+                    self.output.push_message(&message, None, true);
                 }
             }
         }
@@ -128,7 +128,7 @@ impl Connection {
             Some(session) => {
                 let (is_heard, resp3) = (hears_of_keys(session), session.resp3);
                 if is_heard {
-                    message.write(None, resp3, self.output.bytes());
+                    self.output.push_message(message, None, resp3);
                 }
             }
             None => self.hold(at, Held::Redirected(Arc::clone(message)), size),
@@ -235,15 +235,15 @@ impl Connection {
         let (resp3, output) = (session.resp3, &mut self.output);
         match held {
             Held::Bytes(bytes) => output.push(bytes),
-            Held::Message(message, of) => message.write(of.as_deref(), resp3, output.bytes()),
+            Held::Message(message, of) => output.push_message(message, of.as_deref(), resp3),
             Held::Outdated(message) => match session.told(message) {
                 Told::Nobody => {}
-                Told::Itself(message) => message.write(None, resp3, output.bytes()),
+                Told::Itself(message) => output.push_message(&message, None, resp3),
                 Told::Other(to, message) => self.redirect(to, message),
             },
             Held::Redirected(message) => {
                 if hears_of_keys(session) {
-                    message.write(None, resp3, output.bytes());
+                    output.push_message(message, None, resp3);
                 }
             }
             Held::Broken(named) => self.note_broken(session, *named),

@@ -141,8 +141,9 @@ impl Message {
         self.from
     }
 
-    /// What of the body its receivers get.
-    fn written(&self) -> &[u8] {
+    /// What is the same for all its receivers.
+    #[inline]
+    pub fn tail(&self) -> &[u8] {
         match self.kind {
             Kind::Prefix => &self.body[..self.channel.start],
             Kind::Channel | Kind::Pattern | Kind::Shard | Kind::Cached => &self.body,
@@ -153,15 +154,22 @@ impl Message {
     #[inline]
     pub fn size(&self, pattern: Option<&[u8]>) -> usize {
         let head = if self.is_of_keys() { KEYS_HEAD_BYTES } else { HEAD_BYTES };
-        head + self.written().len() + pattern.map_or(0, |pattern| HEAD_BYTES + pattern.len())
+        head + self.tail().len() + pattern.map_or(0, |pattern| HEAD_BYTES + pattern.len())
     }
 
     /// Writes it for a client that subscribes to its channel, or to a pattern.
     #[inline]
     pub fn write(&self, pattern: Option<&[u8]>, resp3: bool, out: &mut Vec<u8>) {
+        self.write_head(pattern, resp3, out);
+        out.extend_from_slice(self.tail());
+    }
+
+    /// Writes what is ahead of its tail.
+    #[inline]
+    pub fn write_head(&self, pattern: Option<&[u8]>, resp3: bool, out: &mut Vec<u8>) {
         let mut reply = Reply::new(out, resp3);
         match (self.kind, pattern) {
-            (Kind::Prefix | Kind::Cached, _) => return self.write_keys(&mut reply),
+            (Kind::Prefix | Kind::Cached, _) => self.write_head_of_keys(&mut reply),
             (_, Some(pattern)) => {
                 reply.push(4);
                 reply.bulk(b"pmessage");
@@ -172,11 +180,9 @@ impl Message {
                 reply.bulk(if kind == Kind::Shard { b"smessage" } else { b"message" });
             }
         }
-        reply.raw(self.written());
     }
 
-    /// Writes the keys that it tells of, for a client that is told of them.
-    fn write_keys(&self, reply: &mut Reply<'_>) {
+    fn write_head_of_keys(&self, reply: &mut Reply<'_>) {
         if reply.is_resp3() {
             reply.push(2);
             reply.bulk(b"invalidate");
@@ -185,9 +191,8 @@ impl Message {
             reply.bulk(b"message");
             reply.bulk(INVALIDATE);
         }
-        match self.is_of_all() {
-            true => reply.null(),
-            false => reply.raw(self.written()),
+        if self.is_of_all() {
+            reply.null();
         }
     }
 }
