@@ -42,8 +42,8 @@ impl Engine {
         self.tools.invalidations.note_all(has_any);
     }
 
-    /// Tells those that have cached them of the keys that have changed, by this client unless it was
-    /// nobody.
+    /// Tells those that have cached them of the keys that have changed, by this client unless it
+    /// was nobody.
     #[cold]
     pub(super) fn tell_outdated(&mut self, by: Author) {
         let mut taken = self.tools.invalidations.take();
