@@ -100,6 +100,28 @@ fn messages_come_in_the_order_of_their_publisher_and_behind_its_writes() {
     }
 }
 
+/// More than are written to in one turn.
+#[test]
+fn all_of_many_subscribers_hear_all_in_order() {
+    for shards in [1, 2] {
+        let server = Options::shards(shards).start();
+        let mut subscribers: Vec<Client> = (0..300).map(|_| server.client()).collect();
+        for subscriber in &mut subscribers {
+            subscriber.call(&["SUBSCRIBE", "c"]);
+        }
+        let mut publisher = server.client();
+        for number in 0..20 {
+            publisher.send(&["PUBLISH", "c", &number.to_string()]).unwrap();
+        }
+        for _ in 0..20 {
+            assert_eq!(publisher.read().unwrap().number(), Some(300));
+        }
+        for subscriber in &mut subscribers {
+            (0..20).for_each(|number| assert_eq!(next(subscriber), number.to_string()));
+        }
+    }
+}
+
 #[test]
 fn under_always_what_a_subscriber_has_heard_outlasts_a_kill() {
     let mut server = Options::shards(2).journal("always").start();

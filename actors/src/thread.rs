@@ -5,6 +5,7 @@
 //! when is decided in the core ([`troupe::shard::turn`]); here it is sent.
 
 use std::cell::{Cell, RefCell, RefMut};
+use std::collections::VecDeque;
 use std::mem::take;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::{Rc, Weak};
@@ -43,6 +44,9 @@ const FRESH_NS: u64 = 100_000;
 /// A batch of so many calls runs without waiting for those of other clients.
 const ENOUGH_CALLS: usize = 8;
 
+/// Clients that are written to at a time what was pushed to them: a fraction of a millisecond.
+const FLUSHED_AT_ONCE: usize = 64;
+
 /// A thread's shard, clients and mail.
 pub struct Thread {
     /// The number of the thread and of its shard.
@@ -61,6 +65,8 @@ pub struct Thread {
     writer: RefCell<Option<aof::Appends>>,
     /// What the last turn came to: empty, but for its room.
     ready: RefCell<Ready>,
+    /// Clients to which something was pushed that is not written, each once.
+    to_flush: RefCell<VecDeque<Rc<dyn Line>>>,
     clients: RefCell<Slab<Client>>,
     pool: RefCell<Pool>,
     runner: RefCell<Option<Waker>>,
@@ -155,6 +161,7 @@ impl Thread {
             router: RefCell::default(),
             writer: RefCell::default(),
             ready: RefCell::default(),
+            to_flush: RefCell::default(),
             clients: RefCell::default(),
             pool: RefCell::default(),
             runner: RefCell::default(),
@@ -396,13 +403,12 @@ impl Thread {
         let shard = self.shard.borrow();
         let (settings, register) = (shard.settings().clone(), shard.register());
         let at = Arrival { settings: &settings, turns: shard.turns() };
-        let mut lines: Vec<Rc<dyn Line>> = Vec::new();
         let mut letters = Vec::new();
-        let mut give = |place, client, to: &dyn Fn(&dyn Line)| {
+        let give = |place, client, to: &dyn Fn(&dyn Line)| {
             let Some(line) = self.line(place, client) else { return false };
             to(&*line);
             if line.has_to_flush() {
-                lines.push(line);
+                self.to_flush.borrow_mut().push_back(line);
             }
             true
         };
@@ -440,7 +446,19 @@ impl Thread {
         }
         drop(shard);
         self.post.send(letters);
-        lines.iter().for_each(|line| line.flush());
+        if self.flush_some() {
+            self.wake();
+        }
+    }
+
+    /// Writes to some of the clients to which something was pushed. Returns true where there are
+    /// more: other clients have their turn first.
+    pub fn flush_some(&self) -> bool {
+        for _ in 0..FLUSHED_AT_ONCE {
+            let Some(line) = self.to_flush.borrow_mut().pop_front() else { return false };
+            line.flush();
+        }
+        !self.to_flush.borrow().is_empty()
     }
 
     fn send_home(&self, batch: Box<Batch>, now: Millis) {
