@@ -52,9 +52,8 @@ impl Watches {
             if there == watch.last.as_ref() {
                 continue;
             }
-            let is_first = watch.changed.is_none() && !watch.is_touched;
             // One that was past its deadline was only taken out.
-            if there.is_some() || !(watch.was_absent && is_first) {
+            if there.is_some() || !watch.was_absent {
                 watch.changed.get_or_insert(tick);
             }
             watch.last = there.cloned();
@@ -134,6 +133,12 @@ mod tests {
         assert!(watches.must_fail(50).is_none(), "it had expired before");
         let watches = watched(&["SET k 1 PX 5"], &["DEL k"]);
         assert!(!watches.may_fail(50), "what had expired was taken out");
+        let (mut model, mut watches) = (Model::default(), Watches::default());
+        model.run(&Call::of("SET k 1 PX 5"), 0);
+        watches.begin("k", &model, 10);
+        watches.touched(None);
+        watches.look(&Model::default(), 1);
+        assert!(watches.must_fail(50).is_none(), "a shard was rebuilt, and so it was taken out");
     }
 
     #[test]
