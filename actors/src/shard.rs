@@ -212,13 +212,14 @@ impl ActorFuture<Shard> for Runner {
         actor.thread.set_runner(task.waker());
         self.rest.turns += 1;
         actor.thread.take_letters();
-        let has_more = actor.load_one() | actor.thread.flush_some();
+        let loads_more = actor.load_one();
         let more = actor.guarded(Shard::turn);
+        let flushes_more = actor.thread.flush_some();
         if actor.thread.with_shard(|shard| shard.phase() == Phase::Suspect) {
             ctx.stop();
             return Poll::Ready(());
         }
-        if more == Some(true) || has_more {
+        if more == Some(true) || loads_more || flushes_more {
             self.yields = Some(Box::pin(tokio::task::yield_now()));
         }
         if let Some(yields) = &mut self.yields

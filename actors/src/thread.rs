@@ -76,6 +76,8 @@ pub struct Thread {
     alarm: Cell<Option<Millis>>,
     /// The number of the client whose batch was filed last.
     last: Cell<u64>,
+    /// It had filed the one before as well.
+    is_alone: Cell<bool>,
     /// What is filed runs at once.
     runs_now: Cell<bool>,
     /// The time, and when it was read, in nanoseconds.
@@ -168,6 +170,7 @@ impl Thread {
             is_woken: Cell::default(),
             alarm: Cell::default(),
             last: Cell::default(),
+            is_alone: Cell::default(),
             runs_now: Cell::default(),
             read: Cell::default(),
             looked: Cell::default(),
@@ -243,6 +246,7 @@ impl Thread {
     pub fn file(&self, batch: Box<Batch>) {
         let client = batch.session.id;
         let is_alone = self.last.replace(client) == client;
+        self.is_alone.set(is_alone);
         let is_enough = is_alone || batch.left() >= ENOUGH_CALLS;
         self.shard.borrow_mut().file(batch);
         if is_enough {
@@ -262,6 +266,7 @@ impl Thread {
         if has_come {
             let pushes = self.with_shard(Shard::take_arrived);
             self.push(pushes.into_iter());
+            self.flush_soon();
         }
     }
 
@@ -389,13 +394,15 @@ impl Thread {
         performs.drain(..).for_each(|batch| self.perform(batch));
         let now = self.now();
         homes.drain(..).for_each(|batch| self.send_home(batch, now));
+        // Behind the replies: it stands ahead of what its own clients get later, and that is enough.
+        self.flush_soon();
         // Who has filed another batch meanwhile does not look after it.
         if self.runs_now.take() {
             self.wake();
         }
     }
 
-    /// Gives clients what they did not ask for. Each is written to once, for all that it gets.
+    /// Gives clients what they did not ask for; it is written later.
     fn push(&self, pushes: impl ExactSizeIterator<Item = Push>) {
         if pushes.len() == 0 {
             return;
@@ -446,7 +453,13 @@ impl Thread {
         }
         drop(shard);
         self.post.send(letters);
-        if self.flush_some() {
+    }
+
+    /// Sees to it that what was pushed is written. Where others run as well, that waits for them,
+    /// and each client is written to for all that it gets of them.
+    fn flush_soon(&self) {
+        let has_some = !self.to_flush.borrow().is_empty();
+        if has_some && (!self.is_alone.get() || self.flush_some()) {
             self.wake();
         }
     }
