@@ -394,7 +394,7 @@ impl Thread {
         performs.drain(..).for_each(|batch| self.perform(batch));
         let now = self.now();
         homes.drain(..).for_each(|batch| self.send_home(batch, now));
-        // Behind the replies: it stands ahead of what its own clients get later, and that is enough.
+        // Behind the replies: ahead of what its own clients get later is where it has to be.
         self.flush_soon();
         // Who has filed another batch meanwhile does not look after it.
         if self.runs_now.take() {
