@@ -30,6 +30,8 @@
 //! **The end.** The snapshot is whole, or it has failed: so it has for all when one shard cannot
 //! trust its slots any more. What slots have noted of it is void then by its number.
 
+use std::any::Any;
+
 use crate::base::millis::Millis;
 use crate::base::slot::SLOTS;
 use crate::batch::{Batch, Everywhere};
@@ -61,8 +63,9 @@ const COPIES_FLOOR: usize = 32 << 20;
 /// What a shard has to tell of snapshots, in order.
 #[derive(Debug)]
 pub enum News {
-    /// All shards know the moment now, or will before they have their slots back.
-    Begun(Begun),
+    /// All shards know the moment now, or will before they have their slots back. It comes with
+    /// the companion of the batch that has begun it: that the batch is gone is told behind this.
+    Begun(Begun, Option<Box<dyn Any + Send>>),
     /// There was no moment at which all slots could be had. The number can be used no more.
     NotBegun(u32),
     /// What the shard has written.
@@ -156,7 +159,10 @@ impl Shard {
     pub(super) fn take_moment(&mut self, batch: &mut Batch, moment: Moment) {
         let begun = self.with_all_slots(batch, |engine, _| Begun::of(moment, &engine.space));
         let is_begun = begun.is_some();
-        let news = begun.map_or(News::NotBegun(moment.number), News::Begun);
+        let news = match begun {
+            Some(begun) => News::Begun(begun, batch.companion.take()),
+            None => News::NotBegun(moment.number),
+        };
         self.outbox.snapshots.push(news);
         if is_begun {
             for shard in (0..self.env.map.shards()).filter(|shard| *shard != self.id) {

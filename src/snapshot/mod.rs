@@ -59,7 +59,7 @@ impl Snapshot {
         let state = std::mem::replace(&mut self.state, State::Over(Err(String::new())));
         let mut written = None;
         self.state = match (state, news) {
-            (State::Begins(mut file), News::Begun(begun)) if begun.number == self.number => {
+            (State::Begins(mut file), News::Begun(begun, _)) if begun.number == self.number => {
                 match file.begin(&begun) {
                     Ok(()) => State::Writes(file, 0),
                     Err(fault) => State::Over(Err(fault.to_string())),

@@ -229,7 +229,7 @@ fn it_fails_with_a_shard_or_where_it_cannot_begin() {
     let failed = || News::Pieces(Pieces { number: 4, has_failed: true, ..Pieces::default() });
     let begun = || {
         let databases = Vec::new();
-        News::Begun(Begun { number: 4, databases, has_deadlines_inside: false })
+        News::Begun(Begun { number: 4, databases, has_deadlines_inside: false }, None)
     };
     let of_other =
         || News::Pieces(Pieces { number: 3, slots: u32::from(SLOTS), ..Pieces::default() });

@@ -88,7 +88,7 @@ impl File {
 
     fn take(&mut self, shard: usize, news: News) {
         match news {
-            News::Begun(begun) => self.begun = Some(begun),
+            News::Begun(begun, _) => self.begun = Some(begun),
             News::NotBegun(number) => panic!("{number} could not begin"),
             News::Pieces(pieces) => {
                 *self.from.entry(shard).or_default() += pieces.len() as u64;
