@@ -256,8 +256,8 @@ pub struct Shard {
     ever_rebuilt: BTreeSet<ShardId>,
     /// Where slots went that have left since the first rebuild.
     moved_on: BTreeMap<u16, ShardId>,
-    /// Waits that begin again when slots are back.
-    wait_later: Vec<Weak<Parked>>,
+    /// Waits that begin again when slots are back, by client.
+    wait_later: BTreeMap<u64, Weak<Parked>>,
     /// Clients that have called MONITOR.
     monitors: Arc<[MonitorClient]>,
     /// Its account with the journal, while there is one.
@@ -327,7 +327,7 @@ impl Shard {
             post: parts.post,
             ever_rebuilt: BTreeSet::new(),
             moved_on: BTreeMap::new(),
-            wait_later: Vec::new(),
+            wait_later: BTreeMap::new(),
             monitors: Arc::default(),
             credit: None,
             snapshots: Snapshots::default(),

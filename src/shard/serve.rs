@@ -7,6 +7,7 @@
 //! of anybody's next call. A waiter that needs other slots as well (BLMOVE) gets them ahead: the
 //! call that changes its key takes them along (`Engine::lacks_for_waiters`).
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};
 
 use crate::base::millis::Millis;
@@ -297,31 +298,42 @@ impl Shard {
     }
 
     /// Somebody whose wait was lost here, in a rebuild, waits again.
-    pub(super) fn wait_again(&mut self, parked: &Weak<Parked>) {
-        let Some(parked) = parked.upgrade().filter(|parked| !parked.is_over()) else { return };
-        let Run::Blocking(Blocking { awaited, .. }) = parked.command.run else { return };
-        self.engine.let_wait(&parked, awaited);
-        let db = parked.session.db;
+    pub(super) fn wait_again(&mut self, lost: &Weak<Parked>) {
+        let Some(parked) = lost.upgrade().filter(|parked| !parked.is_over()) else { return };
+        if self.wait_here(&parked) {
+            self.wait_later.insert(parked.session.id, Weak::clone(lost));
+        }
+        let gone = parked.awaited().filter(|key| !self.engine.space.has(key.slot));
+        let next: BTreeSet<ShardId> =
+            gone.filter_map(|key| self.moved_on.get(&key.slot).copied()).collect();
+        // Each letter comes behind the one with the slot.
+        let again = |to| (to, Letter::WaitAgain(Weak::clone(lost)));
+        self.outbox.letters.extend(next.into_iter().map(again));
+    }
+
+    /// Somebody waits again for those of the keys that are here. Returns true where the slot of one
+    /// belongs here and is away.
+    fn wait_here(&mut self, parked: &Arc<Parked>) -> bool {
+        let Run::Blocking(Blocking { awaited, .. }) = parked.command.run else { return false };
+        self.engine.let_wait(parked, awaited);
         let mut is_away = false;
         for key in parked.awaited() {
             if self.engine.space.has(key.slot) {
-                self.engine.tools.awaited.push_back(AwaitedKey::of(db, key));
-            } else if let Some(to) = self.moved_on.get(&key.slot) {
-                // The letter comes behind the one with the slot.
-                self.outbox.letters.push((*to, Letter::WaitAgain(Arc::downgrade(&parked))));
-            } else {
+                self.engine.tools.awaited.push_back(AwaitedKey::of(parked.session.db, key));
+            } else if !self.moved_on.contains_key(&key.slot) {
                 is_away |= self.env.map.owner(key.slot) == self.id;
             }
         }
-        if is_away {
-            self.wait_later.push(Arc::downgrade(&parked));
-        }
+        is_away
     }
 
     /// Slots have come, for which somebody may have to wait again.
     pub(super) fn wait_now(&mut self) {
-        for parked in std::mem::take(&mut self.wait_later) {
-            self.wait_again(&parked);
+        for (client, lost) in std::mem::take(&mut self.wait_later) {
+            let Some(parked) = lost.upgrade().filter(|parked| !parked.is_over()) else { continue };
+            if self.wait_here(&parked) {
+                self.wait_later.insert(client, lost);
+            }
         }
     }
 }
