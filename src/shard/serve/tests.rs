@@ -140,6 +140,29 @@ fn a_slot_leaves_only_when_those_are_served_who_wait_there_again() {
     assert!(store.shards[0].keyspace().has(slot), "it has left");
 }
 
+/// Else two shards to which slots move could fill each other's mailboxes with it.
+#[test]
+fn a_wait_for_several_keys_is_passed_on_and_kept_once() {
+    let mut store = Shards::new(2);
+    let own = |name: &String| store.shards[0].map().owner(slot::of(name.as_bytes())) == 0;
+    let names = (0..).map(|number| format!("k{number}")).filter(own);
+    let names: Vec<String> = names.take(4).collect();
+    let slots: Vec<u16> = names.iter().map(|name| slot::of(name.as_bytes())).collect();
+    let waits = wait(&mut store, 2, &format!("BLPOP {} 0", names.join(" ")));
+    let lost = Arc::downgrade(waits.parked.as_ref().expect("it waits"));
+    let shard = &mut store.shards[0];
+    // Two have moved on, two are lent.
+    slots.iter().for_each(|slot| drop(shard.engine.space.take(*slot)));
+    shard.moved_on.extend(slots[..2].iter().map(|slot| (*slot, 1)));
+    for _ in 0..3 {
+        shard.receive(Letter::WaitAgain(lost.clone()));
+        let again = |(_, letter): &(ShardId, Letter)| matches!(letter, Letter::WaitAgain(_));
+        assert_eq!(shard.outbox.letters.drain(..).filter(again).count(), 1);
+        shard.wait_now();
+        assert_eq!((shard.outbox.letters.len(), shard.wait_later.len()), (0, 1));
+    }
+}
+
 #[test]
 fn who_waits_twice_waits_from_its_second_time_on() {
     let mut store = Shards::new(2);
