@@ -340,6 +340,7 @@ impl<'a> Keys<'a> {
 
     /// Stores a value; the event is the caller's. Returns nothing where the slot is not here, or
     /// the type of what the key held before.
+    #[inline]
     fn store(
         &mut self,
         key: Key<'_>,
@@ -359,8 +360,9 @@ impl<'a> Keys<'a> {
                         Deadline::Keep => entry.deadline(),
                         Deadline::At(time) => Some(time),
                     };
-                    was = Some(entry.type_name());
+                    was = Some("string");
                     if let Some(object) = entry.take_object() {
+                        was = Some(object.type_name());
                         discarded.take_object(object);
                     }
                     entry.replace(value, deadline);
