@@ -396,7 +396,11 @@ impl Thread {
         homes.drain(..).for_each(|batch| self.send_home(batch, now));
         // Behind the replies: ahead of what its own clients get later is where it has to be.
         self.flush_soon();
-        // Who has filed another batch meanwhile does not look after it.
+        self.look_after_filed();
+    }
+
+    /// Who has filed another batch in somebody else's turn does not look after it.
+    fn look_after_filed(&self) {
         if self.runs_now.take() {
             self.wake();
         }
@@ -468,9 +472,10 @@ impl Thread {
     /// more: other clients have their turn first.
     pub fn flush_some(&self) -> bool {
         for _ in 0..FLUSHED_AT_ONCE {
-            let Some(line) = self.to_flush.borrow_mut().pop_front() else { return false };
+            let Some(line) = self.to_flush.borrow_mut().pop_front() else { break };
             line.flush();
         }
+        self.look_after_filed();
         !self.to_flush.borrow().is_empty()
     }
 

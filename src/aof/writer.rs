@@ -217,13 +217,17 @@ impl<F: Finished, A, R> Writer<F, A, R> {
     }
 
     fn note_news(&mut self) {
-        let news = self.journal.take_news();
-        self.tasks.extend(news.into_iter().map(Task::Tell));
+        self.tell_news();
         if self.journal.is_durable() {
             // Behind what is released: nothing that need not wait any more may overtake that.
             self.tasks.push_back(Task::MadeDurable(self.taken));
         }
         self.tasks.push_back(Task::Show(self.journal.figures()));
+    }
+
+    fn tell_news(&mut self) {
+        let news = self.journal.take_news();
+        self.tasks.extend(news.into_iter().map(Task::Tell));
     }
 
     /// Lists a base that waits for it, if it is time, whatever else there is to write. Returns true
@@ -303,10 +307,10 @@ impl<F: Finished, A, R> Writer<F, A, R> {
         self.is_over = true;
         let waiting = self.journal.take_waiting();
         match result {
-            Ok(()) if waiting.is_empty() => {}
-            Ok(()) => self.tasks.push_back(Task::Tell(News::Release(waiting))),
+            Ok(()) => self.journal.release(waiting),
             Err(_) => self.tasks.push_back(Task::Abandon(waiting)),
         }
+        self.tell_news();
         self.tasks.push_back(Task::Show(JournalFigures::default()));
         let asks = self.closing.take();
         self.tasks.extend(asks.map(|asks| Task::Answer(asks, result)));

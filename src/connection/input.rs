@@ -25,10 +25,8 @@ pub(super) struct Input {
     bytes: BytesMut,
     /// Bytes of the buffer; 0 where there is none.
     size: usize,
-    /// Bytes that the next read asks for.
-    room: usize,
-    /// With room for so many the buffer will do.
-    least: usize,
+    /// Bytes that are known to come; 0 where that is not known.
+    wanted: usize,
     /// Reads that still ask for much.
     large_reads: u8,
 }
@@ -49,17 +47,24 @@ impl Input {
     /// The next read asks for `wanted` bytes at least. Returns for how many.
     #[inline]
     pub(super) fn wants(&mut self, wanted: usize) -> usize {
-        let usual = if self.large_reads > 0 { LARGE_READ_BYTES } else { READ_BYTES };
-        self.room = usual.max(wanted);
-        self.least = if wanted > 0 { usual.min(wanted) } else { usual };
-        self.room
+        self.wanted = wanted;
+        self.usual().max(wanted)
+    }
+
+    /// Bytes that a read asks for where nothing is known.
+    #[inline]
+    fn usual(&self) -> usize {
+        if self.large_reads > 0 { LARGE_READ_BYTES } else { READ_BYTES }
     }
 
     /// Makes room for the next read.
     #[inline]
     pub(super) fn make_room(&mut self, pool: &mut Pool) {
-        if !self.bytes.try_reclaim(self.least) {
-            let (mut other, size) = pool.take_input(self.bytes.len() + self.room);
+        let usual = self.usual();
+        let least = if self.wanted > 0 { usual.min(self.wanted) } else { usual };
+        if !self.bytes.try_reclaim(least) {
+            let room = usual.max(self.wanted);
+            let (mut other, size) = pool.take_input(self.bytes.len() + room);
             other.extend_from_slice(&self.bytes);
             self.give_back(pool);
             (self.bytes, self.size) = (other, size);
