@@ -13,6 +13,9 @@ use std::path::{Path, PathBuf};
 pub trait FileSystem: Debug + Send {
     /// Makes a directory.
     fn create_directory(&self, path: &Path) -> io::Result<()>;
+    /// Takes the lock that a file of this name stands for, until the process ends; it may have it.
+    /// Returns false when another process has it.
+    fn lock(&self, path: &Path) -> io::Result<bool>;
     /// Makes durable which names a directory holds.
     fn sync_directory(&self, path: &Path) -> io::Result<()>;
     /// The names that a directory holds, in any order.

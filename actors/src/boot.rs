@@ -176,9 +176,8 @@ pub async fn start(launch: Launch) -> anyhow::Result<Server> {
     }
     let serve = || shards.iter().for_each(|shard| shard.do_send(Loaded { load: 0 }));
     if begins {
-        info!("The append only file has records over several shards and is written anew");
         let begun = admin.begin_journal_before_writes(&settings, serve).await;
-        begun.map_err(|()| anyhow!("the append only file cannot be written anew"))?;
+        begun.map_err(|()| anyhow!("the append only file cannot be begun"))?;
     } else {
         serve();
     }

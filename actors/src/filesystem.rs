@@ -4,16 +4,22 @@
 //! They block: they are made on threads of their own, never on a shard's. What they are for is
 //! decided in `troupe::aof` and in `troupe::snapshot`.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use troupe::filesystem::{FileSystem, OpenFile};
 
 /// The operating system's.
 #[derive(Debug, Clone, Copy)]
 pub struct Os;
+
+/// The files whose locks this process has, by device and number.
+static LOCKED: Mutex<BTreeMap<(u64, u64), File>> = Mutex::new(BTreeMap::new());
 
 /// A file of the operating system that is open for appending, so that a write after a cut goes to
 /// the new end.
@@ -23,6 +29,28 @@ struct OsFile(File);
 impl FileSystem for Os {
     fn create_directory(&self, path: &Path) -> io::Result<()> {
         fs::create_dir(path)
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<bool> {
+        let file = File::options().append(true).create(true).open(path)?;
+        let metadata = file.metadata()?;
+        let mut locked = LOCKED.lock().unwrap_or_else(PoisonError::into_inner);
+        let number = (metadata.dev(), metadata.ino());
+        if locked.contains_key(&number) {
+            return Ok(true);
+        }
+        match file.try_lock() {
+            Ok(()) => {
+                locked.insert(number, file);
+                Ok(true)
+            }
+            Err(TryLockError::WouldBlock) => Ok(false),
+            // Some file systems of networks have no locks.
+            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
+                Ok(true)
+            }
+            Err(TryLockError::Error(error)) => Err(error),
+        }
     }
 
     fn sync_directory(&self, path: &Path) -> io::Result<()> {
@@ -162,6 +190,6 @@ mod tests {
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect();
         names.sort();
-        assert_eq!(names, ["a.2.base.aof", "a.2.incr.aof", "a.manifest"]);
+        assert_eq!(names, ["a.2.base.aof", "a.2.incr.aof", "a.lock", "a.manifest"]);
     }
 }

@@ -18,8 +18,10 @@
 //!
 //! A new directory has one empty increment and no base: redis-check-aof and redis-server 7.0 take
 //! that for an empty keyspace. A single AOF file of Redis before 7 is adopted as the base, in the
-//! order in which Redis does it: listed first, then moved in. Left out: a lock against a second
-//! server on the same directory.
+//! order in which Redis does it: listed first, then moved in.
+//!
+//! One process at a time has the lock of a journal, which is a file beside the others that no
+//! server of the family knows. Nothing is changed without it.
 
 use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
@@ -57,6 +59,11 @@ impl Location {
     /// The directory of the journal.
     pub fn folder(&self) -> PathBuf {
         self.dir.join(&self.appenddirname)
+    }
+
+    /// The manifest of the journal.
+    pub fn manifest(&self) -> PathBuf {
+        self.folder().join(Manifest::file_name(&self.appendfilename))
     }
 
     /// Where in it a new base is written that is not listed yet. No start takes notice of it, nor
@@ -153,6 +160,10 @@ impl Directory {
         match system.create_directory(&path) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
             made => made.map_err(AofError::io("mkdir", &path))?,
+        }
+        let lock = path.join(format!("{}.lock", place.appendfilename));
+        if !system.lock(&lock).map_err(AofError::io("lock", &lock))? {
+            return Err(AofError::Locked { lock });
         }
         let mut directory = Self {
             system,

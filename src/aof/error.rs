@@ -65,6 +65,15 @@ pub enum AofError {
         /// Its value.
         value: String,
     },
+    /// Another process writes the journal.
+    #[error(
+        "{} is locked: another server writes this journal; stop that one, or give this one another \
+         dir, appenddirname or appendfilename", lock.display()
+    )]
+    Locked {
+        /// The file of the lock.
+        lock: PathBuf,
+    },
     /// A listed file is not there.
     #[error(
         "{} is listed in {}: No such file or directory; restore it from a backup, or take its line \

@@ -54,8 +54,8 @@ pub enum Action {
     Monitor,
     /// Write a snapshot, or no more of it.
     Save(Save),
-    /// BGREWRITEAOF.
-    RewriteJournal,
+    /// Write the journal anew.
+    RewriteJournal(Begins),
     /// Exchange bytes with another server.
     Exchange(Exchange),
     /// End the server.
@@ -69,6 +69,15 @@ pub enum Action {
 }
 
 impl Action {
+    /// The same, asked inside EXEC: what is written in the background begins behind that.
+    pub fn inside_exec(self) -> Action {
+        match self {
+            Action::RewriteJournal(_) => Action::RewriteJournal(Begins::Later),
+            Action::Save(Save::Background | Save::Scheduled) => Action::Save(Save::Later),
+            action => action,
+        }
+    }
+
     /// True where it is over only when slots have moved or have all been seen: a transaction that
     /// holds some cannot wait for that.
     pub fn needs_slots(&self) -> bool {
@@ -82,6 +91,15 @@ impl Action {
             _ => false,
         }
     }
+}
+
+/// When something begins to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begins {
+    /// Now, unless something else is being written.
+    Now,
+    /// A moment later.
+    Later,
 }
 
 /// Which commands a pause holds back.
@@ -139,6 +157,8 @@ pub enum Save {
     Background,
     /// The same; later, where something else is written now.
     Scheduled,
+    /// One, a moment later, unless one is being written.
+    Later,
     /// None any more.
     Cancel,
 }

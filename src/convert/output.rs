@@ -82,6 +82,7 @@ impl Output {
             used_memory: 0,
             is_base: is_directory,
             is_rdb,
+            notes_time: false,
             syncs_as_it_grows: true,
             has_checksum: true,
             timed,
@@ -95,7 +96,7 @@ impl Output {
         let file = SnapshotFile::new(Box::new(system.clone()), place, about);
         let pieces = Pieces::default();
         let mut output = Output { file, format, is_rdb, dialect, pieces, db: None, directory };
-        output.file.begin(&Begun { number: 0, databases: vec![], has_deadlines_inside: false })?;
+        output.file.begin(&Begun::default())?;
         Ok(output)
     }
 

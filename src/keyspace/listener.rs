@@ -29,6 +29,8 @@ impl Event {
     pub const SILENT: Event = Event::named("", Classes::NONE);
     /// A change without an event of what groups of a stream keep.
     pub const OF_GROUP: Event = Event::aside("", Classes::NONE);
+    /// A string is longer than before, by zeros, and that is all.
+    pub const GROWN: Event = Event::aside("", Classes::NONE);
 
     pub const APPEND: Event = Event::named("append", Classes::STRING);
     pub const COPY_TO: Event = Event::named("copy_to", Classes::GENERIC);

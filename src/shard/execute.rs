@@ -345,7 +345,8 @@ impl Engine {
             Run::Server(run) => match run(call, session) {
                 Ok(asked) => {
                     session.last = Some(call.command);
-                    Ended::Asks(Box::new(asked))
+                    let is_inside = origin == Origin::Transaction;
+                    Ended::Asks(Box::new(if is_inside { asked.inside_exec() } else { asked }))
                 }
                 Err(error) => Ended::of(Err(error)),
             },

@@ -73,7 +73,7 @@ pub enum News {
 }
 
 /// What there was at the moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Begun {
     /// The number of the snapshot.
     pub number: u32,

@@ -22,9 +22,12 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use crate::base::millis::Millis;
+use crate::commands::connection::login::REDIS_VERSION;
 use crate::filesystem::{FileSystem, OpenFile, Place};
 use crate::keyspace::saving::{Chunk, Pieces};
 use crate::rdb::{Checksum, Dialect, head, put_aux, put_end, put_function, put_sizes};
+use crate::settings::Settings;
 use crate::shard::snapshot::Begun;
 
 /// Bytes after which a file is made durable that is made so as it grows.
@@ -46,6 +49,8 @@ pub struct About {
     pub is_base: bool,
     /// It is RDB; else there is nothing in it but the commands that make the keys.
     pub is_rdb: bool,
+    /// One that is made of commands says when ahead of them.
+    pub notes_time: bool,
     /// It is made durable as it grows, so that the disk is never given all of it at once.
     pub syncs_as_it_grows: bool,
     /// It ends in a checksum; else zero stands there.
@@ -56,6 +61,36 @@ pub struct About {
     pub plain: Dialect,
     /// Sources of libraries of functions.
     pub functions: Vec<Vec<u8>>,
+}
+
+impl About {
+    /// A snapshot of a server with these settings.
+    pub fn snapshot(settings: &Settings, now: Millis) -> About {
+        About {
+            version: REDIS_VERSION,
+            seconds: now.as_secs(),
+            used_memory: 0,
+            is_base: false,
+            is_rdb: true,
+            notes_time: false,
+            syncs_as_it_grows: settings.rdb_save_incremental_fsync,
+            has_checksum: settings.rdbchecksum,
+            timed: Dialect::timed(settings.rdb_version),
+            plain: Dialect::COMMON,
+            functions: Vec::new(),
+        }
+    }
+
+    /// The base of a journal of such a server.
+    pub fn base(settings: &Settings, now: Millis) -> About {
+        About {
+            is_base: true,
+            is_rdb: settings.aof_use_rdb_preamble,
+            notes_time: settings.aof_timestamp_enabled,
+            syncs_as_it_grows: settings.aof_rewrite_incremental_fsync,
+            ..About::snapshot(settings, now)
+        }
+    }
 }
 
 /// The disk has failed.
@@ -114,8 +149,13 @@ impl SnapshotFile {
     /// [`FileFault`].
     pub fn begin(&mut self, begun: &Begun) -> Result<(), FileFault> {
         if !self.about.is_rdb {
-            self.written = Some(self.create(".aof")?);
-            return Ok(());
+            let mut written = self.create(".aof")?;
+            let result = match self.about.notes_time {
+                true => written.append(format!("#TS:{}\r\n", self.about.seconds).as_bytes()),
+                false => Ok(()),
+            };
+            self.written = Some(written);
+            return result;
         }
         self.dialect = self.format(begun.has_deadlines_inside);
         let About { version, seconds, used_memory, is_base, functions, .. } = &self.about;

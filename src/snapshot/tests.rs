@@ -32,6 +32,7 @@ fn file_with(disk: &Disk, has_checksum: bool, functions: Vec<Vec<u8>>) -> Snapsh
         used_memory: 5,
         is_base: false,
         is_rdb: true,
+        notes_time: false,
         syncs_as_it_grows: true,
         has_checksum,
         timed: Dialect::TIMED,

@@ -81,6 +81,7 @@ pub(super) const SAMPLES: &[&str] = &[
     "BITFIELD k GET u8 0",
     "BITFIELD k SET u8 0 5 INCRBY u8 0 1 INCRBY u8 8 1",
     "SET k v | BITFIELD k OVERFLOW FAIL INCRBY u8 0 1000",
+    "SET k v | BITFIELD k OVERFLOW FAIL INCRBY u8 80 1000",
     "SET a 1; SET b 2 | BITOP AND d a b",
     "SET d 1 | BITOP AND d a b",
     "BITOP NOT d a",

@@ -182,6 +182,7 @@ impl Saver {
             used_memory: 0,
             is_base: true,
             is_rdb: form != Form::Commands,
+            notes_time: false,
             syncs_as_it_grows: true,
             has_checksum: true,
             timed: Dialect::TIMED,

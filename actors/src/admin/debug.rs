@@ -11,6 +11,7 @@ use troupe::router::Order;
 use troupe::settings::Extent;
 
 use super::Admin;
+use super::reload::Source;
 use crate::message::control::Panic;
 use crate::message::router::Move;
 use crate::message::shard::Disturb;
@@ -41,8 +42,11 @@ impl Admin {
             Debug::SetActiveExpire(on) => self.disturb_all(Disturb::ActiveExpire(on)).await,
             Debug::BreakOrder(on) => self.disturb_all(Disturb::BreakOrder(on)).await,
             Debug::BreakAtomicity(on) => self.disturb_all(Disturb::BreakAtomicity(on)).await,
-            Debug::LoadJournal => self.load_journal().await?,
-            Debug::Reload(asked) => self.reload(asked, thread).await?,
+            Debug::LoadJournal if self.writer().is_none() => {
+                self.reload(Source::Journal, thread).await?;
+            }
+            Debug::LoadJournal => self.load_journal().await,
+            Debug::Reload(asked) => self.reload(Source::Snapshot(asked), thread).await?,
             Debug::MoveSlots(moves) => {
                 let (done, receiver) = oneshot::channel();
                 let moves = moves.into_iter().collect();
@@ -90,18 +94,12 @@ impl Admin {
     }
 
     /// Every shard empties its tables and reads the journal again.
-    async fn load_journal(&self) -> Result<(), CommandError> {
-        if self.writer().is_none() {
-            return Err(CommandError::Text(
-                "ERR there is nothing to load from: the append only file is off",
-            ));
-        }
+    async fn load_journal(&self) {
         for shard in &self.parts.shards {
             shard.disturb.do_send(Disturb::Reload);
         }
         while !self.all_serve().await {
             tokio::time::sleep(POLL).await;
         }
-        Ok(())
     }
 }

@@ -17,6 +17,7 @@ use troupe::aof::change::{Change, Event, Step};
 use troupe::aof::directory::Location;
 use troupe::aof::figures::JournalFigures;
 use troupe::base::millis::Millis;
+use troupe::commands::action::Begins;
 use troupe::commands::error::CommandError;
 use troupe::hook::Phase;
 use troupe::hook::answer::Answer;
@@ -218,12 +219,13 @@ impl Admin {
     /// BGREWRITEAOF.
     pub(super) fn rewrite_journal(
         self: &Arc<Admin>,
+        begins: Begins,
         reply: &mut Reply<'_>,
     ) -> Result<(), CommandError> {
         if self.rewrites().since.is_some() {
             return Err(REWRITE_IN_PROGRESS);
         }
-        if self.claim_rewrite() {
+        if begins == Begins::Now && self.claim_rewrite() {
             self.clone().rewrite();
             reply.simple("Background append only file rewriting started");
         } else {

@@ -268,7 +268,7 @@ impl Actions for Admin {
                     reply.ok();
                 }
                 Action::Save(asked) => self.save(asked, &mut reply).await?,
-                Action::RewriteJournal => self.rewrite_journal(&mut reply)?,
+                Action::RewriteJournal(begins) => self.rewrite_journal(begins, &mut reply)?,
                 Action::Exchange(asked) => return exchange::perform(asked).await,
                 Action::Shutdown(asked) => self.shutdown(asked).await?,
                 Action::MemoryPurge => {

@@ -11,13 +11,11 @@ use tokio::sync::oneshot;
 use tracing::{info, warn};
 use troupe::base::millis::Millis;
 use troupe::commands::action::Save;
-use troupe::commands::connection::login::REDIS_VERSION;
 use troupe::commands::error::CommandError;
 use troupe::filesystem::Place;
 use troupe::hook::answer::Answer;
-use troupe::keyspace::saving::{Form, Moment};
+use troupe::keyspace::saving::Moment;
 use troupe::question::{Detail, Question};
-use troupe::rdb::Dialect;
 use troupe::resp::Reply;
 use troupe::settings::Settings;
 use troupe::shard::letter::Letter;
@@ -158,6 +156,14 @@ impl Admin {
             Save::Background => {
                 self.begin_snapshot().await?;
                 reply.simple("Background saving started");
+            }
+            Save::Later => {
+                let mut saves = self.saves();
+                if saves.is_writing() {
+                    return Err(IN_PROGRESS);
+                }
+                saves.is_scheduled = true;
+                reply.simple("Background saving scheduled");
             }
             Save::Scheduled => match self.begin_snapshot().await {
                 Err(OTHER_CHILD) => {
@@ -356,20 +362,11 @@ impl Admin {
     }
 
     fn about(&self, settings: &Settings, now: Millis, moment: Moment) -> About {
+        let about = if moment.is_base { About::base } else { About::snapshot };
         About {
-            version: REDIS_VERSION,
-            seconds: now.as_secs(),
             used_memory: allocator::counters().allocated,
-            is_base: moment.is_base,
-            is_rdb: moment.form != Form::Commands,
-            syncs_as_it_grows: match moment.is_base {
-                true => settings.aof_rewrite_incremental_fsync,
-                false => settings.rdb_save_incremental_fsync,
-            },
-            has_checksum: settings.rdbchecksum,
-            timed: Dialect::timed(settings.rdb_version),
-            plain: Dialect::COMMON,
             functions: self.parts.shared.functions.get().cloned().unwrap_or_default(),
+            ..about(settings, now)
         }
     }
 

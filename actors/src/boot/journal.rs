@@ -7,12 +7,14 @@ use actix::{Addr, Arbiter, Recipient, Supervisor};
 use anyhow::Context as _;
 use tokio::sync::oneshot;
 use tracing::{info, warn};
-use troupe::aof::directory::{Directory, Location, Origin};
+use troupe::aof::directory::{Directory, Increments, Location, Origin};
 use troupe::aof::figures::JournalFigures;
 use troupe::aof::journal::Journal;
 use troupe::rdb::Rules;
 use troupe::route::Map;
 use troupe::settings::Settings;
+use troupe::shard::snapshot::Begun;
+use troupe::snapshot::file::{About, SnapshotFile};
 use troupe::stream::Policy;
 
 use crate::admin::{Started, Writer};
@@ -48,7 +50,9 @@ impl Starter {
         }
         if directory.origin() == Origin::New {
             self.warn_of_snapshot(settings);
+            self.begin_empty(&mut directory, settings)?;
         } else if self.read_journal(&directory, settings).await? {
+            info!("The append only file has records over several shards and is written anew");
             return Ok(None);
         }
         directory.delete_history().iter().for_each(|leftover| warn!("{leftover}"));
@@ -64,6 +68,18 @@ impl Starter {
             shard.do_send(Begin { appends, rebuild, policy });
         }
         Ok(Some(writer))
+    }
+
+    /// Gives a journal that begins with nothing its base.
+    fn begin_empty(&self, directory: &mut Directory, settings: &Settings) -> anyhow::Result<()> {
+        let about = About::base(settings, self.clock.now());
+        let mut base = SnapshotFile::new(Box::new(Os), Location::of(settings).new_base(), about);
+        base.begin(&Begun::default())?;
+        base.finish()?;
+        let mut increment = directory.create_unlisted()?;
+        let (_, leftovers) = directory.list_base(Increments::Unlisted, Some(&mut increment))?;
+        leftovers.iter().for_each(|leftover| warn!("{leftover}"));
+        Ok(())
     }
 
     /// Tells whether the journal has to be written anew.

@@ -108,13 +108,14 @@ fn bitfield(
     let key = call.key(1);
     let len = operations.iter().filter_map(|operation| operation.written_len()).max();
     let Some(len) = len else { return read_all(&operations, call, keys, reply) };
-    keys.look_string(key)?;
+    let grows = keys.look_string(key)?.is_none_or(|value| value.len() < len);
+    let before = keys.changes;
     reply.array(operations.len());
+    if grows {
+        // It does so even where all numbers are refused, of which nobody is told.
+        keys.edit_string(key, Event::GROWN, |bytes| (bytes.resize(len, 0), true));
+    }
     let changes = keys.edit_string(key, Event::SETBIT, |bytes| {
-        let grows = bytes.len() < len;
-        if grows {
-            bytes.resize(len, 0);
-        }
         let mut changes = 0;
         for operation in &operations {
             let (answer, changed) = operation.run(bytes);
@@ -125,10 +126,9 @@ fn bitfield(
                 None => reply.null(),
             }
         }
-        (changes, changes > 0 || grows)
+        (changes, changes > 0)
     });
-    // One change is counted already.
-    keys.changes += changes.saturating_sub(1);
+    keys.changes = before + changes.max(u64::from(grows));
     Ok(())
 }
 

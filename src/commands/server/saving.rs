@@ -3,7 +3,7 @@
 //!
 //! A divergence: SAVE holds nobody up but its client, since no process is forked for BGSAVE either.
 
-use crate::commands::action::{Action, Save};
+use crate::commands::action::{Action, Begins, Save};
 use crate::commands::call::Call;
 use crate::commands::command::{Arg, Arity, Command, Flags, Group, Name, Run};
 use crate::commands::error::CommandError;
@@ -20,7 +20,7 @@ pub(crate) const COMMANDS: &[Command] = &[
         summary: "Writes the journal anew while others go on.",
         arity: Arity::Exactly(1),
         flags: ADMIN,
-        run: Run::Server(|_, _| Ok(Action::RewriteJournal)),
+        run: Run::Server(|_, _| Ok(Action::RewriteJournal(Begins::Now))),
         ..Command::BASE
     },
     Command {

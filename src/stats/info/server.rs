@@ -1,10 +1,8 @@
 //! INFO server, tls, clients, replication, cpu, cluster, scriptingengines, and our own: actors.
 
 use super::{Lines, Source};
+use crate::commands::connection::login::REDIS_VERSION;
 use crate::hook::Phase;
-
-/// The version of Redis that clients may take this server for.
-const REDIS_VERSION: &str = "7.2.4";
 
 /// What stands for no id.
 const NO_ID: &str = "0000000000000000000000000000000000000000";
