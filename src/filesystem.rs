@@ -8,14 +8,15 @@ use std::ffi::OsString;
 use std::fmt::Debug;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The calls on names. Every error is the system's.
 pub trait FileSystem: Debug + Send {
     /// Makes a directory.
     fn create_directory(&self, path: &Path) -> io::Result<()>;
-    /// Takes the lock that a file of this name stands for, until the process ends; it may have it.
-    /// Returns false when another process has it.
-    fn lock(&self, path: &Path) -> io::Result<bool>;
+    /// Takes the lock that a file of this name stands for, which this process may have already. It
+    /// ends with what is returned, or with the process. None when another process has it.
+    fn lock(&self, path: &Path) -> io::Result<Option<Lock>>;
     /// Makes durable which names a directory holds.
     fn sync_directory(&self, path: &Path) -> io::Result<()>;
     /// The names that a directory holds, in any order.
@@ -34,6 +35,9 @@ pub trait FileSystem: Debug + Send {
     /// Removes a file, if there is one of that name.
     fn remove(&self, path: &Path) -> io::Result<()>;
 }
+
+/// A lock of this process.
+pub type Lock = Arc<dyn Debug + Send + Sync>;
 
 /// A file that is open for appending.
 pub trait OpenFile: Debug + Send {

@@ -139,8 +139,12 @@ fn a_journal_that_cannot_begin_leaves_all_as_it_was() {
         .map(|file| file.unwrap().file_name().to_string_lossy().into_owned())
         .collect();
     files.sort();
-    let names =
-        ["appendonly.aof.1.base.rdb", "appendonly.aof.1.incr.aof", "appendonly.aof.manifest"];
+    let names = [
+        "appendonly.aof.1.base.rdb",
+        "appendonly.aof.1.incr.aof",
+        "appendonly.aof.lock",
+        "appendonly.aof.manifest",
+    ];
     assert_eq!(files, names);
 }
 

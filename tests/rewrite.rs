@@ -57,7 +57,7 @@ fn a_rewritten_journal_is_loaded_here_and_by_redis() {
         under_load(server.port, &mut writers, || (0..3).for_each(|_| rewrite(&mut client)));
         let end = if preamble == "yes" { "rdb" } else { "aof" };
         let files = format!(
-            "file appendonly.aof.3.base.{end} seq 3 type b\n\
+            "file appendonly.aof.4.base.{end} seq 4 type b\n\
              file appendonly.aof.4.incr.aof seq 4 type i\n"
         );
         assert_eq!(manifest(&server), files);
@@ -73,6 +73,65 @@ fn a_rewritten_journal_is_loaded_here_and_by_redis() {
         let other = Options::program(&[redis]).with(&format!("dir {}", server.folder().display()));
         let other = other.with("appendonly yes").with("enable-debug-command yes").start();
         assert_eq!(digest(&other), before, "{shards} shards, preamble {preamble}");
+    }
+}
+
+/// As Redis has it, whatever the form.
+#[test]
+fn a_journal_that_begins_has_an_empty_base() {
+    for (preamble, end) in [("yes", "rdb"), ("no", "aof")] {
+        let options = Options::shards(2).journal("always").debug();
+        let options = options.with(&format!("aof-use-rdb-preamble {preamble}"));
+        let mut server = options.with("aof-timestamp-enabled yes").start();
+        let files = format!(
+            "file appendonly.aof.1.base.{end} seq 1 type b\n\
+             file appendonly.aof.1.incr.aof seq 1 type i\n"
+        );
+        assert_eq!(manifest(&server), files);
+        assert_eq!(server.client().info("aof_rewrites"), "0");
+        let base = fs::read(server.path(&format!("appendonlydir/appendonly.aof.1.base.{end}")));
+        let head: &[u8] = if preamble == "yes" { b"REDIS0010" } else { b"#TS:" };
+        assert!(base.unwrap().starts_with(head), "{preamble}");
+        assert!(server.client().line("SET a 1").is_ok());
+        server.kill();
+        server.restart();
+        assert_eq!(server.client().line("GET a").text(), "1");
+        assert_eq!(manifest(&server), files);
+    }
+}
+
+#[test]
+fn a_journal_is_written_by_one_server() {
+    let options = Options::shards(1).journal("always").debug();
+    let mut server = options.start();
+    let folder = format!("dir {}", server.folder().display());
+    let beside = Options::shards(1).journal("always").with(&folder);
+    let mut other = beside.launch();
+    assert!(!other.wait_end(SOON).success());
+    assert!(other.log().contains("another server writes this journal"), "{}", other.log());
+    let apart = Options::shards(1).journal("always").with(&folder).with("appendfilename other");
+    assert!(apart.start().client().line("SET a 1").is_ok());
+    server.client().line("CONFIG SET appendonly no");
+    assert!(beside.start().client().line("SET a 1").is_ok());
+    server.kill();
+    server.restart();
+    assert_eq!(server.client().line("GET a").text(), "1");
+}
+
+/// What EXEC has written in the background begins behind it.
+#[test]
+fn inside_a_transaction_both_are_scheduled() {
+    let server = Options::shards(2).journal("everysec").debug().with("save ").start();
+    let mut client = server.client();
+    for (command, name, count) in
+        [("BGREWRITEAOF", "file rewriting", "aof_rewrites"), ("BGSAVE", "saving", "rdb_saves")]
+    {
+        for line in ["MULTI", "SET a 1", command] {
+            client.line(line);
+        }
+        let replies = client.line("EXEC").printed();
+        assert!(replies.contains(&format!("{name} scheduled")), "{replies}");
+        until("it is written", SOON, || client.info(count) == "1");
     }
 }
 

@@ -175,7 +175,7 @@ fn a_torn_tail_is_cut_only_when_somebody_agrees() {
             (status, &report["worst"], &report["mendable"]),
             (1, &"torn".into(), &true.into())
         );
-        let finding = &report["files"][1]["findings"][0];
+        let finding = &report["files"][2]["findings"][0];
         assert_eq!(finding["offset"], whole.len());
         assert_eq!(finding["cut"]["drops"], tail.len());
         for (answer, line) in [("n\n", "check --fix ."), ("", "check --fix ."), ("y\n", "check .")]
@@ -204,7 +204,7 @@ fn damage_inside_is_named_and_cut_with_all_behind_it_where_that_is_asked_for() {
     fs::write(&path, &bytes).unwrap();
     let (status, report) = json(server.folder(), "check --json appendonlydir");
     assert_eq!((status, &report["worst"]), (1, &"damaged".into()));
-    let finding = &report["files"][1]["findings"][0];
+    let finding = &report["files"][2]["findings"][0];
     let kept = finding["cut"]["to"].as_u64().unwrap();
     assert!(kept > 0 && kept < set_b as u64, "{finding:#}");
     assert_eq!(kept + finding["cut"]["drops"].as_u64().unwrap(), bytes.len() as u64);

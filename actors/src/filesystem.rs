@@ -10,16 +10,17 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use troupe::filesystem::{FileSystem, OpenFile};
+use troupe::filesystem::{FileSystem, Lock, OpenFile};
 
 /// The operating system's.
 #[derive(Debug, Clone, Copy)]
 pub struct Os;
 
-/// The files whose locks this process has, by device and number.
-static LOCKED: Mutex<BTreeMap<(u64, u64), File>> = Mutex::new(BTreeMap::new());
+/// The files whose locks this process has, by device and number: the system would refuse a second
+/// one to the same process as well.
+static LOCKED: Mutex<BTreeMap<(u64, u64), Weak<File>>> = Mutex::new(BTreeMap::new());
 
 /// A file of the operating system that is open for appending, so that a write after a cut goes to
 /// the new end.
@@ -31,26 +32,25 @@ impl FileSystem for Os {
         fs::create_dir(path)
     }
 
-    fn lock(&self, path: &Path) -> io::Result<bool> {
+    fn lock(&self, path: &Path) -> io::Result<Option<Lock>> {
         let file = File::options().append(true).create(true).open(path)?;
         let metadata = file.metadata()?;
         let mut locked = LOCKED.lock().unwrap_or_else(PoisonError::into_inner);
+        locked.retain(|_, lock| lock.strong_count() > 0);
         let number = (metadata.dev(), metadata.ino());
-        if locked.contains_key(&number) {
-            return Ok(true);
+        if let Some(lock) = locked.get(&number).and_then(Weak::upgrade) {
+            return Ok(Some(lock));
         }
         match file.try_lock() {
-            Ok(()) => {
-                locked.insert(number, file);
-                Ok(true)
-            }
-            Err(TryLockError::WouldBlock) => Ok(false),
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(None),
             // Some file systems of networks have no locks.
-            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
-                Ok(true)
-            }
-            Err(TryLockError::Error(error)) => Err(error),
+            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {}
+            Err(TryLockError::Error(error)) => return Err(error),
         }
+        let lock = Arc::new(file);
+        locked.insert(number, Arc::downgrade(&lock));
+        Ok(Some(lock))
     }
 
     fn sync_directory(&self, path: &Path) -> io::Result<()> {

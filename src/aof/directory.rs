@@ -20,8 +20,8 @@
 //! that for an empty keyspace. A single AOF file of Redis before 7 is adopted as the base, in the
 //! order in which Redis does it: listed first, then moved in.
 //!
-//! One process at a time has the lock of a journal, which is a file beside the others that no
-//! server of the family knows. Nothing is changed without it.
+//! Nothing is changed by two processes at a time: one of them has the lock, which stands in a file
+//! beside the others that no server of the family knows.
 
 use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
@@ -31,7 +31,7 @@ use crate::aof::increment::Increment;
 use crate::aof::journal::Sizes;
 use crate::aof::load::first_bytes;
 use crate::aof::manifest::{self, MANIFEST_BYTES_MAX, Manifest};
-use crate::filesystem::{FileSystem, Place};
+use crate::filesystem::{FileSystem, Lock, Place};
 use crate::rdb;
 use crate::settings::Settings;
 
@@ -121,6 +121,8 @@ pub struct Directory {
     appendfilename: String,
     manifest: Manifest,
     origin: Origin,
+    /// Nobody else changes anything as long as this is there.
+    _lock: Lock,
 }
 
 /// How the directory came about.
@@ -162,15 +164,16 @@ impl Directory {
             made => made.map_err(AofError::io("mkdir", &path))?,
         }
         let lock = path.join(format!("{}.lock", place.appendfilename));
-        if !system.lock(&lock).map_err(AofError::io("lock", &lock))? {
+        let Some(lock) = system.lock(&lock).map_err(AofError::io("lock", &lock))? else {
             return Err(AofError::Locked { lock });
-        }
+        };
         let mut directory = Self {
             system,
             path,
             appendfilename: place.appendfilename.clone(),
             manifest: Manifest::default(),
             origin: Origin::New,
+            _lock: lock,
         };
         // Who made what is there may have ended before it was durable.
         directory.sync(&directory.path)?;

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use fastrand::Rng;
-use troupe::filesystem::{FileSystem, OpenFile};
+use troupe::filesystem::{FileSystem, Lock, OpenFile};
 
 /// Bytes that are written whole or not at all.
 const SECTOR: usize = 512;
@@ -353,8 +353,8 @@ impl FileSystem for Disk {
     }
 
     /// There is one process.
-    fn lock(&self, _path: &Path) -> io::Result<bool> {
-        Ok(true)
+    fn lock(&self, _path: &Path) -> io::Result<Option<Lock>> {
+        Ok(Some(Arc::new(())))
     }
 
     fn sync_directory(&self, path: &Path) -> io::Result<()> {
