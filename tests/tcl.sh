@@ -23,7 +23,7 @@ external="unit/type/string unit/type/incr unit/bitops unit/bitfield unit/hyperlo
   unit/lazyfree unit/sort unit/geo unit/pubsub unit/type/list unit/type/list-2 unit/type/list-3
   unit/type/zset unit/type/hash unit/type/stream unit/type/stream-cgroups unit/multi unit/violations
   unit/type/set"
-own="unit/auth unit/dump unit/multi unit/protocol unit/limits unit/introspection unit/introspection-2 unit/info unit/slowlog
+own="unit/auth unit/aofrw unit/dump unit/multi unit/protocol unit/limits unit/introspection unit/introspection-2 unit/info unit/slowlog
   unit/oom-score-adj unit/obuf-limits unit/pubsub unit/pubsubshard unit/shutdown unit/networking
   integration/rdb integration/convert-zipmap-hash-on-load integration/convert-ziplist-hash-on-load
   integration/convert-ziplist-zset-on-load
@@ -31,7 +31,7 @@ own="unit/auth unit/dump unit/multi unit/protocol unit/limits unit/introspection
 # Their encodings are not compared: since 7.2, as in Valkey, small lists and sets are packed. tests/scripts compares them.
 packed="unit/keyspace unit/scan unit/sort unit/type/list unit/type/list-2 unit/type/list-3 unit/type/set"
 # unit/violations and unit/type/set stand last: they change settings outside of any test, and leave them so.
-# Left out whole, because what they test is not there (README, the first table): unit/aofrw, integration/dismiss-mem;
+# Left out whole, because what they test is not there (README, the first table): integration/dismiss-mem;
 # unit/scripting, unit/functions; unit/acl, unit/acl-v2; unit/maxmemory,
 # unit/client-eviction; unit/tls; unit/cluster*; unit/wait, unit/pendingquerybuf, and what else in integration/ is about
 # replicas. Besides: unit/querybuf and unit/replybufsize look into buffers that only Redis has (ours go back to their thread

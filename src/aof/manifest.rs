@@ -12,7 +12,7 @@ use std::fmt::Write as _;
 
 use thiserror::Error;
 
-use crate::base::quotes::unquote;
+use crate::base::quotes::{self, unquote};
 
 /// Longest line that is read, in bytes, as in Redis.
 pub const LINE_BYTES_MAX: usize = 1024;
@@ -276,18 +276,11 @@ fn quote(name: &str) -> String {
     if name.bytes().all(is_plain) {
         return name.to_owned();
     }
-    let mut text = String::from("\"");
-    for byte in name.bytes() {
-        match byte {
-            b'"' | b'\\' => text.extend(['\\', char::from(byte)]),
-            b' ' => text.push(' '),
-            _ if byte.is_ascii_graphic() => text.push(char::from(byte)),
-            // Writing to a String cannot fail.
-            _ => drop(write!(text, "\\x{byte:02x}")),
-        }
-    }
-    text.push('"');
-    text
+    let mut text = b"\"".to_vec();
+    name.bytes().for_each(|byte| quotes::put(byte, &mut text));
+    text.push(b'"');
+    // All that stands in it is ASCII.
+    String::from_utf8_lossy(&text).into_owned()
 }
 
 #[cfg(test)]

@@ -26,6 +26,20 @@ pub fn unquote<'a>(mark: u8, mut rest: &'a [u8], word: &mut Vec<u8>) -> Option<&
     }
 }
 
+/// Appends a byte as it stands in double quotes.
+pub fn put(byte: u8, text: &mut Vec<u8>) {
+    match byte {
+        b'\\' | b'"' => text.extend_from_slice(&[b'\\', byte]),
+        b'\n' => text.extend_from_slice(b"\\n"),
+        b'\r' => text.extend_from_slice(b"\\r"),
+        b'\t' => text.extend_from_slice(b"\\t"),
+        0x07 => text.extend_from_slice(b"\\a"),
+        0x08 => text.extend_from_slice(b"\\b"),
+        b' '..=b'~' => text.push(byte),
+        _ => text.extend_from_slice(format!("\\x{byte:02x}").as_bytes()),
+    }
+}
+
 fn escape(byte: u8) -> u8 {
     match byte {
         b'n' => b'\n',
@@ -66,5 +80,19 @@ mod tests {
         check(b'"', "", None);
         check(b'"', r#"a\""#, None);
         check(b'\'', r"a\'", None);
+    }
+
+    #[test]
+    fn every_byte_comes_back() {
+        let all: Vec<u8> = (0..=255).collect();
+        let mut text = Vec::new();
+        all.iter().for_each(|byte| put(*byte, &mut text));
+        text.push(b'"');
+        assert!(
+            text.is_ascii() && text.starts_with(br"\x00") && text[28..].starts_with(br"\a\b\t\n")
+        );
+        let mut word = Vec::new();
+        assert_eq!(unquote(b'"', &text, &mut word), Some(&b""[..]));
+        assert_eq!(word, all);
     }
 }

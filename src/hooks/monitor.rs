@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::base::quotes;
 use crate::clients::MonitorClient;
 use crate::commands::command::Flags;
 use crate::counted::log::shown;
@@ -65,24 +66,11 @@ fn line(called: &Called<'_>) -> Vec<u8> {
     let mut line = head.into_bytes();
     for index in 0..call.len() {
         line.extend_from_slice(b" \"");
-        shown(call, index).iter().for_each(|byte| escape(*byte, &mut line));
+        shown(call, index).iter().for_each(|byte| quotes::put(*byte, &mut line));
         line.push(b'"');
     }
     line.extend_from_slice(b"\r\n");
     line
-}
-
-fn escape(byte: u8, line: &mut Vec<u8>) {
-    match byte {
-        b'\\' | b'"' => line.extend_from_slice(&[b'\\', byte]),
-        b'\n' => line.extend_from_slice(b"\\n"),
-        b'\r' => line.extend_from_slice(b"\\r"),
-        b'\t' => line.extend_from_slice(b"\\t"),
-        0x07 => line.extend_from_slice(b"\\a"),
-        0x08 => line.extend_from_slice(b"\\b"),
-        b' '..=b'~' => line.push(byte),
-        _ => line.extend_from_slice(format!("\\x{byte:02x}").as_bytes()),
-    }
 }
 
 #[cfg(test)]
