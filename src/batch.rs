@@ -103,6 +103,8 @@ pub struct Batch {
     pub(crate) wider: Vec<u16>,
     /// The next call is over everything and had to start again, because slots moved.
     pub(crate) starts_again: bool,
+    /// How often it had to, because slots were away for long.
+    pub(crate) turned_back: u32,
     pub(crate) errand: Option<Box<Errand>>,
     pub(crate) walk: Option<Box<Walk>>,
     pub(crate) refused: Option<CommandError>,
@@ -138,6 +140,7 @@ impl Batch {
             keys: Vec::new(),
             wider: Vec::new(),
             starts_again: false,
+            turned_back: 0,
             errand: None,
             walk: None,
             refused: None,
@@ -280,7 +283,7 @@ impl Batch {
     pub(crate) fn forget_keys(&mut self) {
         self.keys.clear();
         self.wider.clear();
-        self.starts_again = false;
+        (self.starts_again, self.turned_back) = (false, 0);
         if self.keys.capacity() > KEYS_KEPT {
             self.keys = Vec::new();
         }

@@ -36,12 +36,14 @@ pub(crate) struct Loan {
     wholes: Option<Wholes>,
     /// The shards below this number have been told to keep their slots.
     holds_moves: ShardId,
+    /// Its lenders have been told that it lasts.
+    lasts: bool,
 }
 
 impl Loan {
     /// A loan of nothing so far.
     pub(crate) fn new(post: Arc<dyn Post>) -> Loan {
-        Loan { post, slots: Vec::new(), wholes: None, holds_moves: 0 }
+        Loan { post, slots: Vec::new(), wholes: None, holds_moves: 0, lasts: false }
     }
 
     /// True when it holds something of a shard.
@@ -73,6 +75,20 @@ impl Loan {
     /// any more.
     pub(crate) fn hold_moves(&mut self, shards: ShardId) {
         self.holds_moves = shards;
+    }
+
+    /// It is not home soon. Returns its lenders, which have to be told, and are told when it is;
+    /// none where they know.
+    pub(crate) fn lasts(&mut self) -> Vec<ShardId> {
+        match std::mem::replace(&mut self.lasts, true) {
+            true => Vec::new(),
+            false => self.lenders().collect(),
+        }
+    }
+
+    fn lenders(&self) -> impl Iterator<Item = ShardId> {
+        let of_wholes = self.wholes.iter().flat_map(|wholes| wholes.lenders.iter().copied());
+        self.slots.iter().map(|(lender, _)| *lender).chain(of_wholes)
     }
 
     /// Puts what it holds where a command sees it, until the guard is dropped.
@@ -109,6 +125,8 @@ impl Loan {
 
     /// Parts with all that it holds, by `send`: to each shard what is its own.
     pub(crate) fn give_back(&mut self, torn: bool, mut send: impl FnMut(ShardId, GivenBack)) {
+        let lasted = std::mem::take(&mut self.lasts);
+        let lenders: Vec<ShardId> = self.lenders().filter(|_| lasted).collect();
         for (owner, places) in self.slots.drain(..) {
             let slots: Slots =
                 places.into_iter().filter_map(|(n, slot)| Some((n, slot?))).collect();
@@ -119,6 +137,7 @@ impl Loan {
                 send(owner, GivenBack::Slots(Returned { slots: Lent::Whole(whole), torn }));
             }
         }
+        lenders.into_iter().for_each(|lender| send(lender, GivenBack::Lasted));
         for shard in 0..std::mem::take(&mut self.holds_moves) {
             send(shard, GivenBack::Moves);
         }
@@ -136,11 +155,12 @@ impl Drop for Loan {
 
 impl fmt::Debug for Loan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Loan { slots, wholes, holds_moves, .. } = self;
+        let Loan { slots, wholes, holds_moves, lasts, .. } = self;
         f.debug_struct("Loan")
             .field("slots", slots)
             .field("wholes", wholes)
             .field("holds_moves", holds_moves)
+            .field("lasts", lasts)
             .finish_non_exhaustive()
     }
 }

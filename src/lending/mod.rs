@@ -40,6 +40,8 @@ pub enum GivenBack {
     Slots(Returned),
     /// The shard has one reason less to keep its slots.
     Moves,
+    /// A loan of the shard that lasted is home.
+    Lasted,
 }
 
 /// Slots on their way back to their owner.

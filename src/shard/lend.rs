@@ -64,6 +64,17 @@ impl Shard {
         });
     }
 
+    /// What the batch holds is away until something outside is done.
+    pub(super) fn tell_lenders(&mut self, batch: &mut Batch) {
+        let Some(errand) = &mut batch.errand else { return };
+        for lender in errand.loan.lasts() {
+            match lender == self.id {
+                true => self.receive(Letter::Lasts(1)),
+                false => self.outbox.letters.push((lender, Letter::Lasts(1))),
+            }
+        }
+    }
+
     /// From now on no slot leaves its shard until the loan is given back.
     pub(super) fn hold_moves(&mut self, loan: &mut Loan) {
         let shards = self.env.map.shards();

@@ -47,6 +47,8 @@ pub enum Letter {
     },
     /// No slot leaves from now on (1), or one reason for that is gone (-1).
     HoldMoves(i32),
+    /// A loan of the shard lasts (1), or one that did is home (-1).
+    Lasts(i32),
     /// A slot that moves here; the map that says so comes later.
     MoveIn(u16, Box<Slot>),
     /// A snapshot has begun. The slots of the shard come behind it.
@@ -86,6 +88,7 @@ impl From<GivenBack> for Letter {
         match given_back {
             GivenBack::Slots(returned) => Letter::Return(returned),
             GivenBack::Moves => Letter::HoldMoves(-1),
+            GivenBack::Lasted => Letter::Lasts(-1),
         }
     }
 }

@@ -459,6 +459,10 @@ impl Shard {
                 self.moves_held += change;
                 self.move_out();
             }
+            Letter::Lasts(change) => {
+                self.ready.extend(self.waiting.loans_last(change));
+                self.serve_waiting();
+            }
             Letter::MoveIn(slot, tables) => {
                 self.rebuilt.spare(slot);
                 self.engine.space.put(slot, tables);

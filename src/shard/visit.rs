@@ -17,6 +17,7 @@ use crate::route::Map;
 use crate::shard::execute::Engine;
 use crate::shard::lend::is_met;
 use crate::shard::letter::Letter;
+use crate::shard::waiting::TURNED_BACK_MAX;
 use crate::shard::{REPLIES_MARK, SLICE_NS, Shard, Ticks};
 
 /// Slots beside those of its keys that a call takes one by one; with more of them, it takes all.
@@ -34,6 +35,8 @@ pub(super) enum RunsAt {
     Shard(u16),
     /// Here, when these slots are back.
     Wait(Need),
+    /// Here again, when no loan of the shard lasts.
+    Patient,
     /// Here, when writes have credit or a pause is over.
     Aside,
 }
@@ -89,6 +92,10 @@ impl Shard {
                     self.waiting.push(batch, need);
                     return None;
                 }
+                RunsAt::Patient => {
+                    self.waiting.push_patient(batch);
+                    return None;
+                }
                 RunsAt::Aside => {
                     self.set_aside.push_back(batch);
                     return None;
@@ -96,6 +103,7 @@ impl Shard {
             }
         }
         if batch.exec.is_some() || batch.errand.is_some() {
+            self.tell_lenders(&mut batch);
             self.outbox.performs.push(batch);
             return None;
         }
@@ -305,6 +313,12 @@ impl Shard {
             }
             let Some(Stop { need, .. }) = errand.stop() else { return RunsAt::Here };
             let is_here = is_met(need, &self.engine.space, &self.env.map, self.id);
+            let is_away = !is_here && *need == Need::Whole && self.waiting.has_lasting();
+            if is_away && batch.turned_back < TURNED_BACK_MAX {
+                batch.turned_back += 1;
+                self.turn_back(batch);
+                return RunsAt::Patient;
+            }
             if !is_here || self.waiting.wants_any(need) {
                 return RunsAt::Wait(need.clone());
             }

@@ -6,6 +6,11 @@
 //! [`OVERTAKEN_MAX`] times. That makes no deadlock, since whoever holds nothing waits only for
 //! those that are further on in the order of the shards. There is at most one batch a connection,
 //! so the number of connections bounds the queue.
+//!
+//! Some loans last: who holds them waits for something outside, a server to which keys migrate or a
+//! disk. What goes over everything gives back all that it holds when it meets one, waits in nobody's
+//! way until it is home, and starts again. It does so [`TURNED_BACK_MAX`] times, then it holds what
+//! it has: else loans that last, one behind the other, would keep it away for ever.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -14,6 +19,9 @@ use crate::lending::errand::Need;
 
 /// How often a batch that holds nothing lets one that holds something go first.
 const OVERTAKEN_MAX: u32 = 16;
+
+/// How often a batch starts again because of loans that last.
+pub(super) const TURNED_BACK_MAX: u32 = 16;
 
 #[derive(Debug)]
 struct Waiter {
@@ -28,12 +36,42 @@ pub(crate) struct Waiting {
     queue: VecDeque<Waiter>,
     wanted: HashMap<u16, u32>,
     whole: u32,
+    /// Loans of the shard that last. Letters of two shards may come in any order, so it may be
+    /// below zero for a moment.
+    lasting: i32,
+    /// Who waits until none does.
+    patient: VecDeque<Box<Batch>>,
 }
 
 impl Waiting {
     /// Number of batches.
     pub(crate) fn len(&self) -> usize {
-        self.queue.len()
+        self.queue.len() + self.patient.len()
+    }
+
+    /// True while a loan of the shard lasts.
+    pub(crate) fn has_lasting(&self) -> bool {
+        self.lasting > 0
+    }
+
+    /// A loan lasts (1), or one that did is home (-1). Returns who has to look again.
+    pub(crate) fn loans_last(&mut self, change: i32) -> VecDeque<Box<Batch>> {
+        self.lasting += change;
+        if !self.has_lasting() {
+            return std::mem::take(&mut self.patient);
+        }
+        let mut looks = VecDeque::new();
+        for at in (0..self.queue.len()).rev() {
+            if self.queue[at].need == Need::Whole {
+                looks.extend(self.remove(at));
+            }
+        }
+        looks.into_iter().rev().collect()
+    }
+
+    /// Lets a batch that holds nothing wait until no loan lasts.
+    pub(crate) fn push_patient(&mut self, batch: Box<Batch>) {
+        self.patient.push_back(batch);
     }
 
     /// True when somebody who waits wants the slot: whoever comes later waits behind.
@@ -94,7 +132,8 @@ impl Waiting {
     pub(crate) fn drain(&mut self) -> impl Iterator<Item = Box<Batch>> + use<> {
         self.wanted.clear();
         self.whole = 0;
-        std::mem::take(&mut self.queue).into_iter().map(|waiter| waiter.batch)
+        let queue = std::mem::take(&mut self.queue).into_iter().map(|waiter| waiter.batch);
+        queue.chain(std::mem::take(&mut self.patient))
     }
 
     fn remove(&mut self, at: usize) -> Option<Box<Batch>> {

@@ -185,3 +185,25 @@ fn a_batch_that_is_lost_gives_its_slots_back() {
     assert_eq!(here, usize::from(slot::SLOTS));
     assert!(shards.shards.iter().any(|shard| shard.phase() == Phase::Suspect));
 }
+
+/// It waits for the slots that are away without any of its own, wherever it is.
+#[test]
+fn who_wants_everything_is_in_nobodys_way_meanwhile() {
+    for count in [1, 2, 4] {
+        for line in ["DBSIZE", "FLUSHALL", "KEYS *"] {
+            let mut shards = filled(count);
+            let asked = ask(&mut shards, "MIGRATE host 7 \"\" 0 10 KEYS a b");
+            shards.send(&[line]);
+            assert!(shards.settle().is_none(), "{line}: two slots are away");
+            for number in 0..50 {
+                let reply = shards.run(&format!("SET key:{number} 1"));
+                assert_eq!(reply, "OK", "{line}, {count} shards");
+            }
+            assert!(shards.shards.iter().all(|shard| shard.waiting.len() <= 1));
+            let got = answer_all(&mut shards, asked, b"+OK\r\n+OK\r\n+OK\r\n");
+            assert_eq!(got.len(), 2, "{line} is answered too: {got:?}");
+            let left = if line == "FLUSHALL" { 0 } else { 52 };
+            assert_eq!(shards.run("DBSIZE"), format!("(integer) {left}"));
+        }
+    }
+}
