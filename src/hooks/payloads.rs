@@ -3,13 +3,14 @@
 //!
 //! It sees no calls, and hears of those that fail.
 
+use std::fmt;
+
 use crate::commands::error::CommandError;
 use crate::hook::{Published, Sees, Sink};
-use crate::rdb::RdbError;
 use crate::session::Session;
 
 /// Where it goes: the client, and what is wrong.
-pub type Log = fn(u64, &RdbError);
+pub type Log = fn(u64, &dyn fmt::Display);
 
 /// Logs the payloads that a shard refuses.
 #[derive(Debug)]

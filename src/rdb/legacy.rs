@@ -170,7 +170,7 @@ impl<'a> Iterator for Zipmap<'a> {
 
 /// The numbers of an intset: the bytes of each, how many there are, and they, ascending.
 pub(super) fn intset(bytes: &[u8]) -> Result<Vec<i64>, Fault> {
-    let damaged = Fault::Damaged("its numbers are not what its head says");
+    let damaged = Fault::Damaged("its head or its numbers are damaged");
     let (width, rest) = bytes.split_first_chunk().ok_or(damaged)?;
     let (count, rest) = rest.split_first_chunk().ok_or(damaged)?;
     let (width, count) = (u32::from_le_bytes(*width) as usize, u32::from_le_bytes(*count) as usize);

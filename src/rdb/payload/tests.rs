@@ -155,7 +155,7 @@ fn what_is_damaged_is_named() {
         ("12010100", "a node of a list that is one item has an empty one"),
         (
             "0b080200000001000000",
-            "Intset integrity check failed: its numbers are not what its head says",
+            "Intset integrity check failed: its head or its numbers are damaged",
         ),
         (TWO_OF_A_NAME, "Duplicate stream consumer detected"),
         (TWO_OWNERS, "Stream consumer PEL entry already has a consumer assigned"),
