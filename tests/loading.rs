@@ -203,7 +203,7 @@ fn keys_that_have_expired_are_left_out_of_a_snapshot_and_kept_from_a_base() {
     assert_eq!(client.info("rdb_last_load_keys_expired"), "1");
     let log = server.log();
     let said = "Done loading RDB, keys loaded: 1, keys expired: 1, empty keys skipped: 1.";
-    assert!(log.contains(said) && log.contains("key 's' of database 0"), "{log}");
+    assert!(log.contains(said) && log.contains("skipping empty key: s of database 0"), "{log}");
     let name = "appendonly.aof.1.base.rdb".to_owned();
     let increment = "appendonly.aof.1.incr.aof".to_owned();
     let manifest = format!("file {name} seq 1 type b\nfile {increment} seq 1 type i\n");
@@ -222,7 +222,10 @@ fn files_that_are_not_to_be_loaded_end_the_start_with_place_and_remedy() {
     let module = b"\x07\x01m\x81\x44\x97\x89\x70\xbf\x88\x00\x00\x05\x01x\x00";
     let sound = file(&[b"\x00\x01a\x01v"]);
     for (snapshot, wanted) in [
-        (flipped.clone(), "offset 15: the checksum does not match; restore it from a backup, or"),
+        (
+            flipped.clone(),
+            "offset 15: RDB CRC error: the checksum does not match; restore it from a backup, or",
+        ),
         (
             sound[..12].to_vec(),
             "offset 12: it ends too early, in the key 'a' of database 0; restore it",
@@ -235,7 +238,7 @@ fn files_that_are_not_to_be_loaded_end_the_start_with_place_and_remedy() {
             "offset 14: key 'a' of database 0: a key with this name stands there twice",
         ),
         (file(&[module]), "key 'm' of database 0: a value of the type "),
-        (file(&[b"\x0b\x01s\x02xx"]), "key 's' of database 0: an intset is damaged"),
+        (file(&[b"\x0b\x01s\x02xx"]), "key 's' of database 0: Intset integrity check failed: "),
     ] {
         for shards in [1, 4] {
             let mut server = launch(&Options::shards(shards), &snapshot);

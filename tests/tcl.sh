@@ -23,10 +23,11 @@ external="unit/type/string unit/type/incr unit/bitops unit/bitfield unit/hyperlo
   unit/lazyfree unit/sort unit/geo unit/pubsub unit/type/list unit/type/list-2 unit/type/list-3
   unit/type/zset unit/type/hash unit/type/stream unit/type/stream-cgroups unit/multi unit/violations
   unit/type/set"
-own="unit/auth unit/aofrw unit/dump unit/multi unit/protocol unit/limits unit/introspection unit/introspection-2 unit/info unit/slowlog
-  unit/oom-score-adj unit/obuf-limits unit/pubsub unit/pubsubshard unit/shutdown unit/networking
+own="unit/auth unit/aofrw unit/dump unit/multi unit/protocol unit/limits unit/introspection unit/introspection-2 unit/info
+  unit/slowlog unit/oom-score-adj unit/obuf-limits unit/pubsub unit/pubsubshard unit/shutdown unit/networking
   integration/rdb integration/convert-zipmap-hash-on-load integration/convert-ziplist-hash-on-load
   integration/convert-ziplist-zset-on-load
+  integration/corrupt-dump integration/corrupt-dump-fuzzer
   integration/aof integration/aof-multi-part integration/redis-cli integration/redis-benchmark"
 # Their encodings are not compared: since 7.2, as in Valkey, small lists and sets are packed. tests/scripts compares them.
 packed="unit/keyspace unit/scan unit/sort unit/type/list unit/type/list-2 unit/type/list-3 unit/type/set"
@@ -35,9 +36,9 @@ packed="unit/keyspace unit/scan unit/sort unit/type/list unit/type/list-2 unit/t
 # unit/scripting, unit/functions; unit/acl, unit/acl-v2; unit/maxmemory,
 # unit/client-eviction; unit/tls; unit/cluster*; unit/wait, unit/pendingquerybuf, and what else in integration/ is about
 # replicas. Besides: unit/querybuf and unit/replybufsize look into buffers that only Redis has (ours go back to their thread
-# when a client rests), integration/logging into its crash reports, integration/corrupt-dump and its fuzzer for the words of
-# its log; unit/printver has no tests; unit/memefficiency is about active defragmentation, and about ten thousand keys in a
-# fresh server, nearly each of which pays here for the table of its slot.
+# when a client rests), integration/logging into its crash reports; unit/printver has no tests; unit/memefficiency is about
+# active defragmentation, and about ten thousand keys in a fresh server, nearly each of which pays here for the table of its
+# slot.
 
 fetch() {
   [ ! -d "$suite/tests" ] || return 0

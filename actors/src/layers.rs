@@ -1,6 +1,6 @@
 //! The layers around every command, in order: the one place where they are listed.
 
-use tracing::info;
+use tracing::{info, warn};
 use troupe::hook::{Gate, Listener, Sink};
 use troupe::hooks::auth::Auth;
 use troupe::hooks::journal::JournalWrites;
@@ -8,6 +8,7 @@ use troupe::hooks::loading::Loading;
 use troupe::hooks::logging::{CommandLine, CommandLog, SampledLog};
 use troupe::hooks::monitor::Monitor;
 use troupe::hooks::pause::Paused;
+use troupe::hooks::payloads::RefusedPayloads;
 use troupe::hooks::permission::Permitted;
 use troupe::hooks::silence::Silence;
 use troupe::hooks::slowlog::{CommandLogs, LogIds};
@@ -40,6 +41,9 @@ pub fn sinks(ids: LogIds) -> Vec<Box<dyn Sink>> {
         Box::new(SlowCommands::default()),
         Box::new(SampledLog::new(Box::new(ToTracing))),
         Box::new(Monitor::default()),
+        Box::new(RefusedPayloads::new(|client, error| {
+            warn!(client, "A payload is refused: {error}");
+        })),
         Box::new(Silence),
     ]
 }

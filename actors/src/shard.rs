@@ -405,6 +405,7 @@ impl Handler<Disturb> for Shard {
                 self.thread.wake();
             }
             Disturb::ActiveExpire(on) => self.thread.with_shard(|s| s.set_active_expire(on)),
+            Disturb::AnyChecksum(on) => self.thread.with_shard(|s| s.take_any_checksum(on)),
             Disturb::BreakOrder(on) => self.thread.with_shard(|s| s.break_order(on)),
             Disturb::BreakAtomicity(on) => self.thread.with_shard(|s| s.break_atomicity(on)),
             Disturb::Stall(millis) => stall(millis),

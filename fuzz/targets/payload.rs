@@ -13,9 +13,9 @@ fuzz_target!(|body: &[u8]| {
     let forms = Forms::of(&settings, &hasher);
     let mut payload = body.to_vec();
     payload.extend(crc64(body).to_le_bytes());
-    let Ok(loaded) = restore(&payload, forms) else { return };
+    let Ok(loaded) = restore(&payload, false, forms) else { return };
     let entry = loaded.into_entry(b"k", None);
     // Deadlines of members, say, have no place in a payload.
     let Ok(again) = dump(&entry, true, Dialect::TIMED) else { return };
-    restore(&again, forms).expect("what is dumped can be restored");
+    restore(&again, false, forms).expect("what is dumped can be restored");
 });

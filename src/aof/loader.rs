@@ -119,7 +119,7 @@ impl fmt::Display for LeftOut {
             Refused::Record { offset, refusal } => {
                 write!(f, "{path}: the record at offset {offset} is left out: {refusal}")
             }
-            Refused::Key(fault) => write!(f, "{path}: a key is left out: {fault}"),
+            Refused::Key(fault) => write!(f, "{path}: skipping empty key: {}", fault.key()),
         }
     }
 }

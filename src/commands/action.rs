@@ -221,6 +221,9 @@ pub enum Debug {
     },
     /// Whether keys are taken out when they expire, or only when they are looked at.
     SetActiveExpire(bool),
+    /// Whether RESTORE takes payloads with a wrong checksum. It does not when a journal is read
+    /// that has one, unless it is told so again.
+    TakeAnyChecksum(bool),
     /// Whether calls of a batch run shard by shard, out of their order.
     BreakOrder(bool),
     /// Whether MSET runs key by key.

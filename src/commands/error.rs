@@ -6,6 +6,7 @@
 use thiserror::Error;
 
 use crate::keyspace::error::KeyError;
+use crate::rdb::RdbError;
 use crate::resp::Reply;
 use crate::settings::ConfigSetError;
 
@@ -41,6 +42,9 @@ pub enum CommandError {
     OffsetOutOfRange,
     #[error("ERR invalid numkeys value or out of range")]
     InvalidNumkeys,
+    /// A client is not told what of it: that goes to the log.
+    #[error("ERR Bad data format")]
+    BadPayload(Box<RdbError>),
     #[error("ERR no such key")]
     NoSuchKey,
     #[error("ERR source and destination objects are the same")]

@@ -180,6 +180,9 @@ pub trait Sink {
     /// `pushes`.
     fn called(&mut self, _called: &Called<'_>, _pushes: &mut Vec<Push>) {}
 
+    /// A command ran and failed. The sink is told of each, whichever calls it has to see.
+    fn failed(&mut self, _session: &Session, _error: &CommandError) {}
+
     /// A command begins to wait for its keys. It is told of as one that has ended when the wait is
     /// over; no outcome, time nor effects of it are known here.
     fn waits(&mut self, _called: &Called<'_>, _pushes: &mut Vec<Push>) {}

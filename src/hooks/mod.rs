@@ -4,7 +4,7 @@
 //! wires the server. Gates, in this order: [`auth`], [`permission`], [`loading`], [`journal`],
 //! [`snapshot`], [`subscriber`], [`pause`].
 //! Sinks, in any order: [`slowlog`], [`spikes`], [`logging`], [`monitor`],
-//! [`silence`].
+//! [`payloads`], [`silence`].
 
 pub mod auth;
 pub mod journal;
@@ -12,6 +12,7 @@ pub mod loading;
 pub mod logging;
 pub mod monitor;
 pub mod pause;
+pub mod payloads;
 pub mod permission;
 pub mod silence;
 pub mod slowlog;

@@ -51,6 +51,8 @@ pub struct Tools {
     pub(crate) awaited: VecDeque<AwaitedKey>,
     /// The snapshot that is being written, if one is.
     pub(crate) saving: Option<Box<Saving>>,
+    /// RESTORE does not look at the checksum of a payload.
+    pub(crate) takes_any_checksum: bool,
 }
 
 /// A key for which somebody waits.

@@ -1,4 +1,7 @@
 //! What can be wrong with RDB bytes, and where.
+//!
+//! The texts hold the words of Redis where it has any for the same fault: logs are searched for
+//! them.
 
 use thiserror::Error;
 
@@ -25,7 +28,7 @@ pub enum Fault {
     #[error("it ends too early")]
     Truncated,
     /// The checksum at the end is another.
-    #[error("the checksum does not match")]
+    #[error("RDB CRC error: the checksum does not match")]
     Checksum,
     /// It does not begin as an RDB file.
     #[error("this is no RDB file")]
@@ -48,9 +51,14 @@ pub enum Fault {
     /// A value without elements, which no server keeps.
     #[error("a collection without elements")]
     Empty,
-    /// An element that a collection has once stands in it twice.
-    #[error("{0} stands there twice")]
-    Twice(&'static str),
+    /// Something that cannot be in a packed form of this name.
+    #[error("{form} integrity check failed: {what}")]
+    Packed {
+        /// The form.
+        form: &'static str,
+        /// What cannot be.
+        what: &'static str,
+    },
     /// Anything else that cannot be.
     #[error("{0}")]
     Damaged(&'static str),
@@ -60,6 +68,14 @@ impl Fault {
     /// The fault with its place.
     pub fn at(self, offset: usize) -> RdbError {
         RdbError { offset, fault: self }
+    }
+
+    /// The fault as that of a packed form of this name.
+    pub(super) fn within(self, form: &'static str) -> Fault {
+        match self {
+            Fault::Damaged(what) => Fault::Packed { form, what },
+            other => other,
+        }
     }
 
     /// What helps where it stands in a file.

@@ -29,7 +29,7 @@ const UNCOUNTED: u16 = u16::MAX;
 
 impl<'a> Ziplist<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Result<Ziplist<'a>, Fault> {
-        let damaged = Fault::Damaged("the head or the end of a ziplist is damaged");
+        let damaged = Fault::Damaged("its head or its end is damaged");
         let (len, rest) = bytes.split_first_chunk().ok_or(damaged)?;
         let (tail, rest) = rest.split_first_chunk().ok_or(damaged)?;
         let (count, rest) = rest.split_first_chunk().ok_or(damaged)?;
@@ -91,13 +91,13 @@ impl<'a> Iterator for Ziplist<'a> {
     fn next(&mut self) -> Option<Result<Value<'a>, Fault>> {
         if self.rest.is_empty() {
             let is_counted = self.due.take().is_none_or(|due| due == 0);
-            return (!is_counted).then_some(Err(Fault::Damaged("a ziplist has too few items")));
+            return (!is_counted).then_some(Err(Fault::Damaged("it has too few items")));
         }
         let item = self.item();
         if item.is_none() {
             (self.rest, self.due) = (&[], None);
         }
-        Some(item.ok_or(Fault::Damaged("an item of a ziplist is damaged")))
+        Some(item.ok_or(Fault::Damaged("an item is damaged")))
     }
 }
 
@@ -117,11 +117,12 @@ pub(super) struct Zipmap<'a> {
 
 impl<'a> Zipmap<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Result<Zipmap<'a>, Fault> {
-        let damaged = Fault::Damaged("the head or the end of a zipmap is damaged");
+        let damaged = Fault::Damaged("its head or its end is damaged");
         let (count, rest) = bytes.split_first().ok_or(damaged)?;
         let (end, rest) = rest.split_last().ok_or(damaged)?;
         let due = (*count < LONG).then_some(*count);
-        (*end == END).then_some(Zipmap { rest, due, is_value: false }).ok_or(damaged)
+        let is_whole = *end == END && *count > 0;
+        is_whole.then_some(Zipmap { rest, due, is_value: false }).ok_or(damaged)
     }
 
     fn item(&mut self) -> Option<Value<'a>> {
@@ -129,7 +130,9 @@ impl<'a> Zipmap<'a> {
             (&END, _) => return None,
             (&LONG, rest) => {
                 let (len, rest) = rest.split_first_chunk()?;
-                (u32::from_le_bytes(*len) as usize, rest)
+                let len = u32::from_le_bytes(*len) as usize;
+                // A length that one byte can hold stands in one.
+                (Some(len).filter(|len| *len >= LONG.into())?, rest)
             }
             (short, rest) => (usize::from(*short), rest),
         };
@@ -155,19 +158,19 @@ impl<'a> Iterator for Zipmap<'a> {
     fn next(&mut self) -> Option<Result<Value<'a>, Fault>> {
         if self.rest.is_empty() {
             let is_counted = self.due.take().is_none_or(|due| due == 0);
-            return (!is_counted).then_some(Err(Fault::Damaged("a zipmap has too few fields")));
+            return (!is_counted).then_some(Err(Fault::Damaged("it has too few fields")));
         }
         let item = self.item();
         if item.is_none() {
             (self.rest, self.due) = (&[], None);
         }
-        Some(item.ok_or(Fault::Damaged("an item of a zipmap is damaged")))
+        Some(item.ok_or(Fault::Damaged("an item is damaged")))
     }
 }
 
 /// The numbers of an intset: the bytes of each, how many there are, and they, ascending.
 pub(super) fn intset(bytes: &[u8]) -> Result<Vec<i64>, Fault> {
-    let damaged = Fault::Damaged("an intset is damaged");
+    let damaged = Fault::Damaged("its head or its numbers are damaged");
     let (width, rest) = bytes.split_first_chunk().ok_or(damaged)?;
     let (count, rest) = rest.split_first_chunk().ok_or(damaged)?;
     let (width, count) = (u32::from_le_bytes(*width) as usize, u32::from_le_bytes(*count) as usize);
@@ -266,10 +269,26 @@ mod tests {
             assert!(Zipmap::new(&whole[..at]).and_then(texts).is_err(), "{at}");
         }
         assert!(Zipmap::new(b"\x03\x01a\x01\x00b\xff").and_then(texts).is_err());
+        assert!(Zipmap::new(b"\x00\xff").is_err());
         assert_eq!(
             Zipmap::new(b"\xfe\x01a\x01\x00b\xff").and_then(texts).map(|it| it.len()),
             Ok(2)
         );
+    }
+
+    /// A length has one form: five bytes from 254 on.
+    #[test]
+    fn lengths_of_a_zipmap_have_one_form() {
+        for len in [0, 1, 253, 254, 255, 70_000] {
+            let long = [&[LONG][..], &(len as u32).to_le_bytes()].concat();
+            let text = vec![b'x'; len];
+            let of_name = [b"\x01", &long[..], &text, b"\x01\x00v\xff"].concat();
+            let of_value = [b"\x01\x01f", &long[..], b"\x00", &text, b"\xff"].concat();
+            for bytes in [of_name, of_value] {
+                let read = Zipmap::new(&bytes).and_then(texts);
+                assert_eq!(read.is_ok(), len >= 254, "{len}: {read:?}");
+            }
+        }
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub(super) struct Listpack<'a> {
 
 impl<'a> Listpack<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Result<Listpack<'a>, Fault> {
-        let damaged = Fault::Damaged("the head or the end of a listpack is damaged");
+        let damaged = Fault::Damaged("its head or its end is damaged");
         let (head, rest) = bytes.split_at_checked(HEAD).ok_or(damaged)?;
         let (len, count) = head.split_first_chunk::<4>().ok_or(damaged)?;
         let (end, rest) = rest.split_last().ok_or(damaged)?;
@@ -62,7 +62,7 @@ impl<'a> Iterator for Listpack<'a> {
     fn next(&mut self) -> Option<Result<Value<'a>, Fault>> {
         if self.rest.is_empty() {
             let is_counted = self.due.take().is_none_or(|due| due == 0);
-            return (!is_counted).then_some(Err(Fault::Damaged("a listpack has too few items")));
+            return (!is_counted).then_some(Err(Fault::Damaged("it has too few items")));
         }
         let item = item(self.rest).and_then(|(value, rest)| {
             self.due = match self.due {
@@ -75,7 +75,7 @@ impl<'a> Iterator for Listpack<'a> {
         if item.is_none() {
             (self.rest, self.due) = (&[], None);
         }
-        Some(item.ok_or(Fault::Damaged("an item of a listpack is damaged")))
+        Some(item.ok_or(Fault::Damaged("an item is damaged")))
     }
 }
 

@@ -43,17 +43,22 @@ fn seal(out: &mut Vec<u8>, dialect: Dialect) {
     out.extend(checksum.to_le_bytes());
 }
 
-/// The value in a payload. What stands between it and the end is nobody's.
+/// The value in a payload, and with `takes_any_checksum` also where that is wrong. What stands
+/// between it and the end is nobody's.
 ///
 /// # Errors
 /// [`PayloadError`].
-pub fn restore(payload: &[u8], forms: Forms<'_>) -> Result<Loaded, PayloadError> {
+pub fn restore(
+    payload: &[u8],
+    takes_any_checksum: bool,
+    forms: Forms<'_>,
+) -> Result<Loaded, PayloadError> {
     let short = PayloadError::Foot(Fault::Truncated);
     let (sealed, checksum) = payload.split_last_chunk::<8>().ok_or(short)?;
     let (body, version) = sealed.split_last_chunk::<2>().ok_or(short)?;
     let dialect = Dialect::of_version(u16::from_le_bytes(*version).into());
     let dialect = dialect.map_err(PayloadError::Foot)?;
-    if crc64(sealed) != u64::from_le_bytes(*checksum) {
+    if !takes_any_checksum && crc64(sealed) != u64::from_le_bytes(*checksum) {
         return Err(PayloadError::Foot(Fault::Checksum));
     }
     Ok(read::typed(&mut Source::new(body), dialect, forms)?)

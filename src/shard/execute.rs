@@ -467,6 +467,7 @@ impl Engine {
                     _ => {
                         self.counters.ran(call.command, nanos, tracks_latency);
                         self.counters.failed(call.command, error);
+                        self.sinks.failed(session, error);
                         Outcome::Failed(error)
                     }
                 }

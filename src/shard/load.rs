@@ -47,7 +47,7 @@ pub struct KeyFault {
     fault: Fault,
 }
 
-const TWICE: Fault = Fault::Twice("a key with this name");
+const TWICE: Fault = Fault::Damaged("a key with this name stands there twice");
 
 /// A key with its value, to be put in.
 struct Made<'a> {
@@ -69,6 +69,12 @@ impl KeyFault {
         self.fault != Fault::Empty
     }
 
+    /// Its key, and where that stands.
+    pub fn key(&self) -> String {
+        let KeyFault { offset, db, name, .. } = self;
+        format!("{} of database {db}, at offset {offset}", shown(name))
+    }
+
     /// Where the file stops making sense.
     pub fn offset(&self) -> usize {
         self.offset
@@ -83,9 +89,13 @@ impl KeyFault {
 impl fmt::Display for KeyFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let KeyFault { offset, db, name, fault } = self;
-        let shown = name.get(..SHOWN_MAX).unwrap_or(name).escape_ascii();
-        write!(f, "offset {offset}: key '{shown}' of database {db}: {fault}")
+        write!(f, "offset {offset}: key '{}' of database {db}: {fault}", shown(name))
     }
+}
+
+/// So much of the name of a key as the log has room for.
+fn shown(name: &[u8]) -> std::slice::EscapeAscii<'_> {
+    name.get(..SHOWN_MAX).unwrap_or(name).escape_ascii()
 }
 
 impl Shard {
@@ -251,7 +261,9 @@ mod tests {
             ("\"v\"".into(), "(integer) 0".into())
         );
         let said = load(&mut Store::new(), &[b"\x0b\x01s\x02xx", b"\x00\x01k\x01v"]);
-        assert_eq!(said, ["offset 12: key 's' of database 0: an intset is damaged"]);
+        let wanted = "offset 12: key 's' of database 0: Intset integrity check failed: \
+                      its head or its numbers are damaged";
+        assert_eq!(said, [wanted]);
     }
 
     /// The deadlines of a key, of fields and of members: a file may say any number.

@@ -287,6 +287,7 @@ impl Shard {
             invalidations: Invalidations::default(),
             awaited: VecDeque::new(),
             saving: None,
+            takes_any_checksum: false,
         };
         let farewell: Arc<dyn Farewell> = parts.post.clone();
         let register = Register::new(parts.id, parts.map.shards(), &parts.hasher, farewell);
@@ -410,6 +411,11 @@ impl Shard {
     /// Whether keys are taken out when they expire, or only when they are looked at.
     pub fn set_active_expire(&mut self, on: bool) {
         self.active_expire = on;
+    }
+
+    /// Whether RESTORE takes payloads with a wrong checksum.
+    pub fn take_any_checksum(&mut self, on: bool) {
+        self.engine.tools.takes_any_checksum = on;
     }
 
     /// The connection performed the action of the batch's next call; its reply begins at `mark`.

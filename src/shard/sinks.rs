@@ -2,6 +2,7 @@
 //! three comparisons.
 
 use crate::commands::call::Call;
+use crate::commands::error::CommandError;
 use crate::hook::answer::Answer;
 use crate::hook::push::Push;
 use crate::hook::{Called, Published, Sees, Sink};
@@ -46,6 +47,12 @@ impl Sinks {
                 sink.called(called, pushes);
             }
         }
+    }
+
+    /// A command ran and failed.
+    #[cold]
+    pub(super) fn failed(&mut self, session: &Session, error: &CommandError) {
+        self.each.iter_mut().for_each(|(_, sink)| sink.failed(session, error));
     }
 
     /// A command begins to wait.

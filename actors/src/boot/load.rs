@@ -6,7 +6,7 @@ use std::sync::Arc;
 use actix::Addr;
 use anyhow::Context as _;
 use tokio::sync::oneshot;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 use troupe::aof::directory::Listed;
 use troupe::aof::load::{self, Reader};
 use troupe::rdb::Rules;
@@ -24,7 +24,8 @@ impl Starter {
         let Some(snapshot) = load::find_snapshot(&Os, &path)? else { return Ok(()) };
         let began = self.clock.nanos();
         let rules = Rules::of(settings, Some(self.clock.now()));
-        self.read(vec![snapshot], rules, settings).await?;
+        let loaded = self.read(vec![snapshot], rules, settings).await;
+        loaded.context("Terminating server after rdb file reading failure")?;
         let seconds = (self.clock.nanos() - began) as f64 / 1e9;
         info!("DB loaded from disk: {seconds:.3} seconds");
         Ok(())
@@ -68,7 +69,9 @@ impl Starter {
             // The starter waits for it.
             let _ = sender.send(start.load_all(Reader::new(Box::new(Os), files, None, rules)));
         })?;
-        let mut loaded = receiver.await.context("the loader ended without a word")??;
+        let loaded = receiver.await.context("the loader ended without a word")?;
+        // What follows from that is said later, by who ends the start.
+        let mut loaded = loaded.inspect_err(|why| error!("{why}"))?;
         self.tell(&mut loaded);
         Ok(loaded)
     }

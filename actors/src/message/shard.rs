@@ -94,6 +94,8 @@ pub enum Disturb {
     Stall(u64),
     /// Whether keys are taken out when they expire.
     ActiveExpire(bool),
+    /// Whether RESTORE takes payloads with a wrong checksum.
+    AnyChecksum(bool),
     /// Whether calls run out of their order.
     BreakOrder(bool),
     /// Whether MSET runs key by key.

@@ -162,11 +162,12 @@ fn restore(
     }
     let deadline = deadline(call, words, keys.is_replay())?;
     let forms = Forms::of(call.settings, call.hasher);
-    let loaded = rdb::restore(call.arg(3), forms).map_err(|error| match error {
+    let restored = rdb::restore(call.arg(3), keys.tools.takes_any_checksum, forms);
+    let loaded = restored.map_err(|error| match error {
         PayloadError::Foot(_) => {
             CommandError::Text("ERR DUMP payload version or checksum are wrong")
         }
-        PayloadError::Value(_) => CommandError::Text("ERR Bad data format"),
+        PayloadError::Value(error) => CommandError::BadPayload(Box::new(error)),
     })?;
     let mut entry = loaded.into_entry(key.name, deadline);
     let (clock, now) = (keys.tools.clock, keys.now);

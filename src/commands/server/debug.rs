@@ -79,7 +79,6 @@ const HARMLESS: &[(&str, usize)] = &[
     ("quicklist-packed-threshold", 3),
     ("replybuffer", 4),
     ("set-disable-deny-scripts", 3),
-    ("set-skip-checksum-validation", 3),
 ];
 
 fn debug(call: &Call<'_>, _session: &Session) -> Result<Action, CommandError> {
@@ -87,6 +86,9 @@ fn debug(call: &Call<'_>, _session: &Session) -> Result<Action, CommandError> {
     let asked = match () {
         () if is("sleep", 3) => Debug::Sleep(sleep_ms(call.arg(2))),
         () if is("set-active-expire", 3) => Debug::SetActiveExpire(leading(call.arg(2)) != 0),
+        () if is("set-skip-checksum-validation", 3) => {
+            Debug::TakeAnyChecksum(leading(call.arg(2)) != 0)
+        }
         () if is("panic-shard", 3) => Debug::PanicShard(shard(call, 2)?),
         () if is("panic-visit", 3) => Debug::PanicVisit(shard(call, 2)?),
         () if is("panic-actor", 3) => {
@@ -315,6 +317,8 @@ mod tests {
             (action) Gather(Nothing, Ok)
             > debug set-active-expire 0
             (action) Debug(SetActiveExpire(false))
+            > debug set-skip-checksum-validation 1
+            (action) Debug(TakeAnyChecksum(true))
             > debug protocol map
             1) (integer) 0
             2) (integer) 0

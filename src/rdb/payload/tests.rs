@@ -14,7 +14,7 @@ fn seal_as(body: &[u8], version: u32) -> Vec<u8> {
 
 fn load(payload: &[u8]) -> Result<Entry, PayloadError> {
     let hasher = hasher();
-    restore(payload, forms(&hasher)).map(|loaded| loaded.into_entry(b"k", None))
+    restore(payload, false, forms(&hasher)).map(|loaded| loaded.into_entry(b"k", None))
 }
 
 pub(in crate::rdb) fn unhex(text: &str) -> Vec<u8> {
@@ -110,6 +110,59 @@ fn the_foot_is_looked_at_first() {
         load(&seal_as(b"\x00\x01v", 79)),
         Err(PayloadError::Foot(Fault::Version(79)))
     ));
+}
+
+/// The version says how to read what follows: that is never wrong.
+#[test]
+fn any_checksum_is_taken_where_that_is_wanted() {
+    let hasher = hasher();
+    let mut flipped = seal_as(b"\x00\x01v", 10);
+    flipped[2] = b'w';
+    let text = restore(&flipped, true, forms(&hasher));
+    assert!(matches!(text, Ok(Loaded::String(text)) if text == b"w"));
+    let wrong = |bytes: &[u8]| restore(bytes, true, forms(&hasher)).expect_err("it is wrong");
+    assert_eq!(wrong(&flipped[..9]), PayloadError::Foot(Fault::Truncated));
+    let unknown = seal_as(b"\x00\x01v", 79);
+    assert_eq!(wrong(&unknown), PayloadError::Foot(Fault::Version(79)));
+    flipped[1] = 2;
+    assert_eq!(wrong(&flipped), PayloadError::Value(Fault::Truncated.at(3)));
+}
+
+/// A stream without entries whose group has a consumer twice.
+const TWO_OF_A_NAME: &str =
+    "0f00000000010167000000020163000000000000000000016300000000000000000000";
+
+/// A stream without entries whose group has a pending entry that two consumers have.
+const TWO_OWNERS: &str = concat!(
+    "0f0000000001016700000100000000000000010000000000000000000000000000000001",
+    "020161000000000000000001000000000000000100000000000000000162000000000000000001",
+    "00000000000000010000000000000000",
+);
+
+/// What stands in the log for those who look for what Redis says.
+#[test]
+fn what_is_damaged_is_named() {
+    for (hex, wanted) in [
+        ("0a03616263", "List ziplist integrity check failed: its head or its end is damaged"),
+        (
+            "0e010b0b0000000a0000000100ff",
+            "Quicklist ziplist integrity check failed: it has too few items",
+        ),
+        (
+            "1201020b0b000000010081ff02ffff",
+            "Quicklist listpack integrity check failed: an item is damaged",
+        ),
+        ("12010100", "a node of a list that is one item has an empty one"),
+        (
+            "0b080200000001000000",
+            "Intset integrity check failed: its head or its numbers are damaged",
+        ),
+        (TWO_OF_A_NAME, "Duplicate stream consumer detected"),
+        (TWO_OWNERS, "Stream consumer PEL entry already has a consumer assigned"),
+    ] {
+        let error = load(&seal_as(&unhex(hex), 10)).expect_err(hex).to_string();
+        assert!(error.ends_with(wanted), "{hex}: {error}");
+    }
 }
 
 #[test]

@@ -18,16 +18,18 @@ use crate::rdb::{PACKED_NODE, PLAIN_NODE};
 /// The items of some packed form.
 type Items<'a> = dyn Iterator<Item = Result<Value<'a>, Fault>> + 'a;
 
-/// Reads the string that holds a packed collection, and gives its items to `read`. What is wrong
-/// inside has the place of the string.
+/// Reads the string that holds a packed collection of this name, and gives its items to `read`.
+/// What is wrong inside has the place of the string.
 pub(super) fn packed<R>(
     source: &mut Source<'_>,
+    name: &'static str,
     form: Packed,
     read: impl FnOnce(&mut Items<'_>) -> Result<R, Fault>,
 ) -> Result<R, RdbError> {
     let start = source.place();
     let blob = source.string()?;
-    form.items(&blob).and_then(|mut items| read(&mut items)).map_err(|fault| fault.at(start))
+    let result = form.items(&blob).and_then(|mut items| read(&mut items));
+    result.map_err(|fault| fault.within(name).at(start))
 }
 
 /// A packed form.
@@ -92,7 +94,7 @@ pub(super) fn list(source: &mut Source<'_>, forms: Forms<'_>) -> Result<List, Rd
 
 pub(super) fn list_of_ziplist(source: &mut Source<'_>, forms: Forms<'_>) -> Result<List, RdbError> {
     let mut list = Growing::new(forms);
-    packed(source, Packed::Ziplist, |items| list.push_all(items))?;
+    packed(source, "List ziplist", Packed::Ziplist, |items| list.push_all(items))?;
     list.done(source)
 }
 
@@ -103,10 +105,13 @@ pub(super) fn list_of_ziplists(
 ) -> Result<List, RdbError> {
     let mut list = Growing::new(forms);
     for _ in 0..source.count(1)? {
-        packed(source, Packed::Ziplist, |items| list.push_all(items))?;
+        packed(source, "Quicklist ziplist", Packed::Ziplist, |items| list.push_all(items))?;
     }
     list.done(source)
 }
+
+/// Such a node is for items that are too long for any other.
+const EMPTY_NODE: &str = "a node of a list that is one item has an empty one";
 
 /// The quicklist of Redis 7.0 and later: nodes are one item, or a listpack.
 pub(super) fn list_of_nodes(source: &mut Source<'_>, forms: Forms<'_>) -> Result<List, RdbError> {
@@ -114,9 +119,14 @@ pub(super) fn list_of_nodes(source: &mut Source<'_>, forms: Forms<'_>) -> Result
     for _ in 0..source.count(2)? {
         let start = source.place();
         match source.length()? {
-            PLAIN_NODE => list.push(&source.element()?),
+            PLAIN_NODE => match source.element()? {
+                item if item.is_empty() => return Err(Fault::Damaged(EMPTY_NODE).at(start)),
+                item => list.push(&item),
+            },
             PACKED_NODE => {
-                packed(source, Packed::Listpack, |items| list.push_all(items))?;
+                packed(source, "Quicklist listpack", Packed::Listpack, |items| {
+                    list.push_all(items)
+                })?;
             }
             _ => return Err(Fault::Damaged("a node of a list has an unknown form").at(start)),
         }
@@ -128,7 +138,9 @@ fn add(set: &mut Set, member: &[u8], forms: Forms<'_>) -> Result<(), Fault> {
     if member.len() > ELEMENT_MAX {
         return Err(Fault::Damaged("a member of a set is too long"));
     }
-    set.add(member, forms.set).then_some(()).ok_or(Fault::Twice("a member of a set"))
+    set.add(member, forms.set)
+        .then_some(())
+        .ok_or(Fault::Damaged("a member of a set stands there twice"))
 }
 
 pub(super) fn set(source: &mut Source<'_>, forms: Forms<'_>) -> Result<Set, RdbError> {
@@ -146,7 +158,7 @@ pub(super) fn set(source: &mut Source<'_>, forms: Forms<'_>) -> Result<Set, RdbE
 pub(super) fn set_of_ints(source: &mut Source<'_>, forms: Forms<'_>) -> Result<Set, RdbError> {
     let start = source.place();
     let blob = source.string()?;
-    let numbers = intset(&blob).map_err(|fault| fault.at(start))?;
+    let numbers = intset(&blob).map_err(|fault| fault.within("Intset").at(start))?;
     let mut set = Set::default();
     set.expect(numbers.len(), forms.set);
     for number in numbers {
@@ -158,7 +170,7 @@ pub(super) fn set_of_ints(source: &mut Source<'_>, forms: Forms<'_>) -> Result<S
 
 pub(super) fn set_listpack(source: &mut Source<'_>, forms: Forms<'_>) -> Result<Set, RdbError> {
     let mut set = Set::packed();
-    packed(source, Packed::Listpack, |items| {
+    packed(source, "Set listpack", Packed::Listpack, |items| {
         for member in items {
             member?.with(|member| add(&mut set, member, forms))?;
         }
@@ -174,7 +186,10 @@ fn put(zset: &mut Zset, member: &[u8], score: f64, forms: Forms<'_>) -> Result<(
     let update = zset.update(member, forms.zset, forms.hasher, |old| {
         if old.is_some() { None } else { Some(score) }
     });
-    update.added().then_some(()).ok_or(Fault::Twice("a member of a sorted set"))
+    update
+        .added()
+        .then_some(())
+        .ok_or(Fault::Damaged("a member of a sorted set stands there twice"))
 }
 
 pub(super) fn zset(
@@ -210,16 +225,21 @@ fn score_text(source: &mut Source<'_>) -> Result<f64, RdbError> {
 }
 
 pub(super) fn zset_ziplist(source: &mut Source<'_>, forms: Forms<'_>) -> Result<Zset, RdbError> {
-    zset_packed(source, Packed::Ziplist, forms)
+    zset_packed(source, "Zset ziplist", Packed::Ziplist, forms)
 }
 
 pub(super) fn zset_listpack(source: &mut Source<'_>, forms: Forms<'_>) -> Result<Zset, RdbError> {
-    zset_packed(source, Packed::Listpack, forms)
+    zset_packed(source, "Zset listpack", Packed::Listpack, forms)
 }
 
-fn zset_packed(source: &mut Source<'_>, form: Packed, forms: Forms<'_>) -> Result<Zset, RdbError> {
+fn zset_packed(
+    source: &mut Source<'_>,
+    name: &'static str,
+    form: Packed,
+    forms: Forms<'_>,
+) -> Result<Zset, RdbError> {
     let mut zset = Zset::default();
-    packed(source, form, |items| {
+    packed(source, name, form, |items| {
         while let Some(member) = items.next() {
             let score = match items.next().ok_or(Fault::Damaged("a member has no score"))?? {
                 Value::Integer(number) => Some(number as f64),

@@ -11,6 +11,8 @@ use crate::rdb::source::{ELEMENT_MAX, Source};
 /// What Valkey writes where a field has no deadline.
 pub(in crate::rdb) const NO_DEADLINE: i64 = -1;
 
+const HASH_LISTPACK: &str = "Hash listpack";
+
 fn set(
     hash: &mut Hash,
     name: &[u8],
@@ -22,7 +24,7 @@ fn set(
         return Err(Fault::Damaged("a field of a hash is too long"));
     }
     let is_new = hash.set(name, value, deadline, forms.hash, forms.hasher);
-    is_new.then_some(()).ok_or(Fault::Twice("a field of a hash"))
+    is_new.then_some(()).ok_or(Fault::Damaged("a field of a hash stands there twice"))
 }
 
 /// An empty hash for so many fields.
@@ -99,20 +101,25 @@ pub(super) fn of_redis(
 }
 
 pub(super) fn zipmap(source: &mut Source<'_>, forms: Forms<'_>) -> Result<Hash, RdbError> {
-    packed_pairs(source, Packed::Zipmap, forms)
+    packed_pairs(source, "Zipmap", Packed::Zipmap, forms)
 }
 
 pub(super) fn ziplist(source: &mut Source<'_>, forms: Forms<'_>) -> Result<Hash, RdbError> {
-    packed_pairs(source, Packed::Ziplist, forms)
+    packed_pairs(source, "Hash ziplist", Packed::Ziplist, forms)
 }
 
 pub(super) fn listpack(source: &mut Source<'_>, forms: Forms<'_>) -> Result<Hash, RdbError> {
-    packed_pairs(source, Packed::Listpack, forms)
+    packed_pairs(source, HASH_LISTPACK, Packed::Listpack, forms)
 }
 
-fn packed_pairs(source: &mut Source<'_>, form: Packed, forms: Forms<'_>) -> Result<Hash, RdbError> {
+fn packed_pairs(
+    source: &mut Source<'_>,
+    name: &'static str,
+    form: Packed,
+    forms: Forms<'_>,
+) -> Result<Hash, RdbError> {
     let mut hash = Hash::default();
-    packed(source, form, |items| {
+    packed(source, name, form, |items| {
         while let Some(name) = items.next() {
             let value = items.next().ok_or(Fault::Damaged("a field has no value"))?;
             let (name, value) = (text(name?), text(value?));
@@ -131,7 +138,7 @@ pub(super) fn listpack_of_redis(
     // Known from the fields themselves.
     let _least = if has_least { source.long()? } else { 0 };
     let mut hash = Hash::default();
-    packed(source, Packed::Listpack, |items| {
+    packed(source, HASH_LISTPACK, Packed::Listpack, |items| {
         while let Some(name) = items.next() {
             let value = items.next().ok_or(Fault::Damaged("a field has no value"))?;
             let time = items.next().ok_or(Fault::Damaged("a field has no deadline"))??;

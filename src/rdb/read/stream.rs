@@ -66,7 +66,7 @@ pub(super) fn stream(source: &mut Source<'_>, form: StreamForm) -> Result<Object
         let name = source.element()?;
         let group = group(source, &stream, form)?;
         if !stream.add_group(&name, group) {
-            return Err(Fault::Twice("a group of a stream").at(start));
+            return Err(Fault::Damaged("a group of a stream stands there twice").at(start));
         }
     }
     Ok(stream.into_object())
@@ -94,7 +94,7 @@ fn node(source: &mut Source<'_>, stream: &mut Stream) -> Result<(), RdbError> {
     let key = key.ok_or(Fault::Damaged("a node of a stream has no id").at(start))?;
     let start = source.place();
     let blob = source.string()?;
-    entries(&blob, raw_id(key), stream).map_err(|fault| fault.at(start))
+    entries(&blob, raw_id(key), stream).map_err(|fault| fault.within("Stream listpack").at(start))
 }
 
 /// Reads numbers and strings out of a listpack, and counts them.
@@ -106,19 +106,19 @@ struct Items<'a> {
 impl<'a> Items<'a> {
     fn value(&mut self) -> Result<Value<'a>, Fault> {
         self.read += 1;
-        self.listpack.next().unwrap_or(Err(Fault::Damaged("a node of a stream ends too early")))
+        self.listpack.next().unwrap_or(Err(Fault::Damaged("it ends too early")))
     }
 
     fn number(&mut self) -> Result<i64, Fault> {
         match self.value()? {
             Value::Integer(number) => Ok(number),
-            Value::Bytes(_) => Err(Fault::Damaged("a string stands for a number in a stream")),
+            Value::Bytes(_) => Err(Fault::Damaged("a string stands for a number")),
         }
     }
 
     fn count(&mut self) -> Result<u64, Fault> {
         let count = u64::try_from(self.number()?);
-        count.map_err(|_| Fault::Damaged("a number in a stream is below zero"))
+        count.map_err(|_| Fault::Damaged("a number is below zero"))
     }
 }
 
@@ -134,7 +134,7 @@ impl Words {
         value.with(|text| self.bytes.extend_from_slice(text));
         self.ends.push(self.bytes.len());
         let fits = self.bytes.len() <= ELEMENT_MAX;
-        fits.then_some(()).ok_or(Fault::Damaged("an entry of a stream is too long"))
+        fits.then_some(()).ok_or(Fault::Damaged("an entry is too long"))
     }
 
     fn clear(&mut self) {
@@ -161,7 +161,7 @@ fn entries(blob: &[u8], key: Id, stream: &mut Stream) -> Result<(), Fault> {
         names.add(items.value()?)?;
     }
     if items.number()? != 0 {
-        return Err(Fault::Damaged("the names of a node of a stream have no end"));
+        return Err(Fault::Damaged("the names have no end"));
     }
     let mut limits = NEW_NODE;
     while !items.listpack.is_empty() {
@@ -179,7 +179,7 @@ fn entries(blob: &[u8], key: Id, stream: &mut Stream) -> Result<(), Fault> {
         }
         let read = items.read;
         if items.number()? != read {
-            return Err(Fault::Damaged("an entry of a stream has another length than it says"));
+            return Err(Fault::Damaged("an entry has another length than it says"));
         }
         if flags & DELETED != 0 {
             deleted = deleted.checked_sub(1).ok_or(COUNTS)?;
@@ -192,13 +192,13 @@ fn entries(blob: &[u8], key: Id, stream: &mut Stream) -> Result<(), Fault> {
             own.iter().collect()
         };
         if words.is_empty() {
-            return Err(Fault::Damaged("an entry of a stream has no fields"));
+            return Err(Fault::Damaged("an entry has no fields"));
         }
         if id <= stream.last_id {
-            return Err(Fault::Damaged("the ids of a stream do not ascend"));
+            return Err(Fault::Damaged("the ids do not ascend"));
         }
         if Stream::is_too_large(&words) {
-            return Err(Fault::Damaged("an entry of a stream is too long"));
+            return Err(Fault::Damaged("an entry is too long"));
         }
         stream.push(id, &words, limits);
         limits = SAME_NODE;
@@ -206,7 +206,7 @@ fn entries(blob: &[u8], key: Id, stream: &mut Stream) -> Result<(), Fault> {
     (live == 0 && deleted == 0).then_some(()).ok_or(COUNTS)
 }
 
-const COUNTS: Fault = Fault::Damaged("a node of a stream has another number of entries");
+const COUNTS: Fault = Fault::Damaged("it has another number of entries");
 
 fn group(source: &mut Source<'_>, stream: &Stream, form: StreamForm) -> Result<Group, RdbError> {
     let last_id = id(source)?;
@@ -225,7 +225,7 @@ fn group(source: &mut Source<'_>, stream: &Stream, form: StreamForm) -> Result<G
         let delivered = Millis(source.long()?);
         let count = source.length()? as i64;
         if group.pending_at(id).is_some() {
-            return Err(Fault::Twice("a pending entry").at(start));
+            return Err(Fault::Damaged("a pending entry stands there twice").at(start));
         }
         group.deliver(id, Pending { owner: NOBODY, delivered, count });
     }
@@ -239,6 +239,8 @@ fn group(source: &mut Source<'_>, stream: &Stream, form: StreamForm) -> Result<G
     Ok(group)
 }
 
+const TWO_OWNERS: &str = "Stream consumer PEL entry already has a consumer assigned";
+
 /// Reads a consumer. Returns how many entries it has.
 fn consumer(
     source: &mut Source<'_>,
@@ -251,7 +253,7 @@ fn consumer(
     let active = if form >= StreamForm::Active { source.long()? } else { seen.0 };
     let (number, is_new) = group.hear(&name, seen);
     if !is_new {
-        return Err(Fault::Twice("a consumer").at(start));
+        return Err(Fault::Damaged("Duplicate stream consumer detected").at(start));
     }
     if active != NEVER_ACTIVE {
         group.note_active(number, Millis(active));
@@ -260,9 +262,11 @@ fn consumer(
     for _ in 0..count {
         let start = source.place();
         let id = raw_id(source.array()?);
-        let pending = group.pending_at(id).filter(|pending| pending.owner == NOBODY);
-        let damaged = Fault::Damaged("a consumer has an entry that is not for it alone");
-        let pending = pending.ok_or(damaged.at(start))?;
+        let unknown = Fault::Damaged("a consumer has an entry that is not pending");
+        let pending = group.pending_at(id).ok_or(unknown.at(start))?;
+        if pending.owner != NOBODY {
+            return Err(Fault::Damaged(TWO_OWNERS).at(start));
+        }
         group.deliver(id, Pending { owner: number, ..pending });
     }
     Ok(count as usize)
