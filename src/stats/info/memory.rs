@@ -25,7 +25,7 @@ impl Derived {
     pub(in crate::stats) fn of(source: &Source<'_>) -> Derived {
         let memory = &source.facts.memory;
         let overhead = memory.startup
-            + source.facts.clients.buffer_bytes
+            + source.facts.clients.bytes
             + source.facts.journal.buffer_bytes
             + source.totals.table_bytes as u64;
         let dataset = memory.allocated.saturating_sub(overhead);
@@ -81,7 +81,7 @@ pub(super) fn memory(source: &Source<'_>, lines: &mut Lines<'_>) {
         "mem_replicas_repl_buffer",
         "mem_clients_slaves",
     ]);
-    lines.field("mem_clients_normal", facts.clients.buffer_bytes);
+    lines.field("mem_clients_normal", facts.clients.bytes);
     lines.zeros(&["mem_cluster_links", "mem_cluster_slot_import", "mem_cluster_slot_export"]);
     lines.field("mem_aof_buffer", facts.journal.buffer_bytes);
     lines.field("mem_allocator", memory.allocator);
@@ -131,7 +131,7 @@ pub(in crate::stats) fn memory_stats(source: &Source<'_>, reply: &mut Reply<'_>)
             ("replication.backlog", 0),
             ("replicas.repl.buffer", 0),
             ("clients.slaves", 0),
-            ("clients.normal", count(facts.clients.buffer_bytes)),
+            ("clients.normal", count(facts.clients.bytes)),
             ("cluster.links", 0),
             ("cluster.slot_import", 0),
             ("cluster.slot_export", 0),
