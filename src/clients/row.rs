@@ -46,7 +46,8 @@ pub struct Row {
     pub queued: Option<(usize, usize)>,
     /// Keys that it watches, and their memory in bytes.
     pub watches: (usize, usize),
-    /// What it subscribes to: channels, patterns, channels of shards; and their memory in bytes.
+    /// What it subscribes to: channels, patterns, channels of shards; and the memory of these and
+    /// of the prefixes that are tracked for it, in bytes.
     pub subscribed: ([usize; 3], usize),
     /// Who is told of the keys that are tracked for it, by number, 0 being itself; none where no
     /// keys are tracked.
@@ -148,13 +149,12 @@ impl Row {
         self.commands = session.commands;
         self.queued = session.transaction.as_ref().map(|queue| (queue.len(), queue.memory()));
         self.watches = (session.watches.len(), session.watches.memory());
-        self.subscribed = match session.subscribed.is_empty() {
-            true => ([0; 3], 0),
-            false => (
-                Kind::LISTENED.map(|kind| session.subscribed.count(kind)),
-                session.subscribed.memory(),
-            ),
+        let subscribed = &session.subscribed;
+        let counts = match subscribed.is_empty() {
+            true => [0; 3],
+            false => Kind::LISTENED.map(|kind| subscribed.count(kind)),
         };
+        self.subscribed = (counts, subscribed.memory());
         let tracking = session.tracking.as_deref();
         self.told = tracking.map(Tracking::told_client);
         self.capabilities = if session.redirects { "r" } else { "" };
