@@ -1,5 +1,6 @@
 //! A connection with bytes for a socket, and a store of one shard beside it.
 
+mod memory;
 mod pushes;
 mod waiting;
 
