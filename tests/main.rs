@@ -18,6 +18,7 @@
 mod blocking;
 mod bounds;
 mod changes;
+mod client_eviction;
 mod clients;
 mod configuration;
 mod daemon;

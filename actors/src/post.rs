@@ -52,6 +52,11 @@ impl Post {
         self.inboxes.iter().for_each(|inbox| inbox.send(letter(), true));
     }
 
+    /// Wakes the runner of a shard, without a letter.
+    pub fn wake(&self, shard: usize) {
+        self.inboxes[shard].announce(true);
+    }
+
     /// The server ends: what is lent from now on need not come home.
     pub fn close(&self) {
         self.is_closed.store(true, Ordering::Relaxed);

@@ -212,6 +212,7 @@ impl ActorFuture<Shard> for Runner {
         actor.thread.set_runner(task.waker());
         self.rest.turns += 1;
         actor.thread.take_letters();
+        actor.thread.evict_clients();
         let loads_more = actor.load_one();
         let more = actor.guarded(Shard::turn);
         let flushes_more = actor.thread.flush_some();
@@ -239,7 +240,7 @@ impl Runner {
     fn set_alarm(&mut self, actor: &Shard, task: &mut TaskContext<'_>) {
         if self.alarm.take_if(|(_, sleep)| sleep.is_elapsed()).is_some() {
             actor.thread.progressed(None);
-            actor.thread.close_idle();
+            actor.thread.look_after_clients();
             if self.rest.rang(actor.thread.traffic().commands.get()) {
                 actor.thread.pool().clear();
                 allocator::flush();
@@ -290,21 +291,27 @@ impl Handler<AskClients> for Shard {
     type Result = ();
 
     fn handle(&mut self, ask: AskClients, _: &mut Context<Shard>) {
+        self.thread.take_letters();
+        self.thread.evict_clients();
         let mut rows = Vec::new();
         self.thread.each_client(|client| {
-            let row = client.row.borrow();
-            match &ask.question {
-                ClientsQuestion::List(filter) if row.matches(filter) => rows.push(row.clone()),
-                ClientsQuestion::Kill(filter, asker) if row.matches(filter) => {
-                    rows.push(row.clone());
-                    client.line.kill(client.id == *asker);
+            let is_meant = match &ask.question {
+                ClientsQuestion::List(filter) => client.row.borrow().matches(filter),
+                ClientsQuestion::Kill(filter, asker) => {
+                    let matches = client.row.borrow().matches(filter);
+                    if matches {
+                        client.line.kill(client.id == *asker);
+                    }
+                    matches
                 }
-                ClientsQuestion::Unblock { id, with_error }
-                    if client.id == *id && client.line.unblock(*with_error) =>
-                {
-                    rows.push(row.clone());
+                ClientsQuestion::Unblock { id, with_error } => {
+                    client.id == *id && client.line.unblock(*with_error)
                 }
-                _ => {}
+                ClientsQuestion::Evict => false,
+            };
+            if is_meant {
+                client.line.weigh();
+                rows.push(client.row.borrow().clone());
             }
         });
         let _ = ask.answer.send(rows);

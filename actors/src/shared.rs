@@ -1,9 +1,10 @@
 //! What all threads see: counters, and how far the journal has come. Atomics, read rarely.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use troupe::base::millis::Millis;
+use troupe::clients::{Sum, whose_turn};
 use troupe::stats::facts::LoadProgress;
 use troupe::stream::mark::Mark;
 
@@ -34,6 +35,10 @@ pub struct Shared {
     pub cut_for_input: AtomicU64,
     /// Connections cut off because they did not read.
     pub cut_for_output: AtomicU64,
+    /// Connections closed because all clients together held too much memory.
+    pub evicted: AtomicU64,
+    /// The memory of each thread's clients.
+    pub memory: Vec<ClientMemory>,
     /// The most that was ever seen allocated, in bytes.
     pub peak: AtomicU64,
 }
@@ -45,6 +50,7 @@ impl Shared {
             threads: (0..threads).map(|_| AtomicUsize::new(0)).collect(),
             traffic: (0..threads).map(|_| Traffic::default()).collect(),
             journaled: (0..threads).map(|_| Journaled::default()).collect(),
+            memory: (0..threads).map(|_| ClientMemory::default()).collect(),
             next_client: AtomicU64::new(1),
             ..Shared::default()
         }
@@ -52,13 +58,19 @@ impl Shared {
 
     /// Forgets what CONFIG RESETSTAT forgets; its traffic each thread forgets itself.
     pub fn reset(&self) {
-        let counters = [&self.accepted, &self.rejected, &self.cut_for_input, &self.cut_for_output];
-        counters.iter().for_each(|counter| counter.store(0, Ordering::Relaxed));
+        let cut = [&self.cut_for_input, &self.cut_for_output, &self.evicted];
+        let counters = [&self.accepted, &self.rejected].into_iter().chain(cut);
+        counters.for_each(|counter| counter.store(0, Ordering::Relaxed));
     }
 
     /// A figure of the traffic of all threads.
     pub fn sum(&self, figure: impl Fn(&Traffic) -> &Counter) -> u64 {
         self.traffic.iter().map(|traffic| figure(traffic).get()).sum()
+    }
+
+    /// The number of the thread that has to close clients, where all hold more than `limit`.
+    pub fn whose_turn(&self, limit: u64) -> Option<usize> {
+        whose_turn(self.memory.iter().map(ClientMemory::sum), limit)
     }
 
     /// How far the journal has to be durable for all that was sent to it until now.
@@ -173,6 +185,32 @@ impl Traffic {
     }
 }
 
+/// The memory of one thread's clients, published by it.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub struct ClientMemory {
+    bytes: AtomicU64,
+    largest: AtomicU32,
+    /// The largest input that waited for a client lately, in bytes.
+    pub input_peak: Counter,
+    /// The largest output.
+    pub output_peak: Counter,
+}
+
+impl ClientMemory {
+    /// They hold so much. Who sees that none is as large as before sees that they hold less, too.
+    pub fn publish(&self, sum: Sum) {
+        self.bytes.store(sum.bytes, Ordering::Relaxed);
+        self.largest.store(sum.largest, Ordering::Release);
+    }
+
+    /// What was published.
+    pub fn sum(&self) -> Sum {
+        let largest = self.largest.load(Ordering::Acquire);
+        Sum { bytes: self.bytes.load(Ordering::Relaxed), largest }
+    }
+}
+
 /// How far a shard's part of the journal has come, in bytes that the shard has sent.
 #[derive(Debug, Default)]
 pub struct Journaled {
@@ -205,7 +243,9 @@ impl Counter {
         self.set(self.get().wrapping_sub(less));
     }
 
-    fn set(&self, value: u64) {
+    /// It is this now; to be called by the one thread that writes.
+    #[inline]
+    pub fn set(&self, value: u64) {
         self.0.store(value, Ordering::Relaxed);
     }
 

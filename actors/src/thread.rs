@@ -4,6 +4,8 @@
 //! shard of its own thread, and gets it back at the end of a turn, without mail. What has to leave
 //! when is decided in the core ([`troupe::shard::turn`]); here it is sent.
 
+mod clients;
+
 use std::cell::{Cell, RefCell, RefMut};
 use std::collections::VecDeque;
 use std::mem::take;
@@ -19,6 +21,7 @@ use slab::Slab;
 use tracing::error;
 use troupe::base::millis::Millis;
 use troupe::batch::Batch;
+use troupe::clients::{Peaks, Weight, Weights};
 use troupe::commands::error::CommandError;
 use troupe::connection::{Arrival, Pool};
 use troupe::hook::push::Push;
@@ -82,7 +85,14 @@ pub struct Thread {
     runs_now: Cell<bool>,
     /// The time, and when it was read, in nanoseconds.
     read: Cell<(Millis, u64)>,
-    looked: Cell<Millis>,
+    /// When the thread last looked after some of its clients, and the place of the next.
+    looked: Cell<(Millis, usize)>,
+    /// The memory of its clients.
+    weights: RefCell<Weights>,
+    /// What all clients may hold together, in bytes; none where that has no limit.
+    clients_max: Cell<Option<u64>>,
+    /// The largest input and output of its clients lately.
+    peaks: Cell<[Peaks; 2]>,
     /// The longest time for which the shard held the thread.
     pub slices: Slices,
 }
@@ -137,6 +147,15 @@ pub trait Line {
     /// Close: at once, or, for a client that asked for its own end, after its reply.
     fn kill(&self, after_reply: bool);
 
+    /// Counts the memory of the client anew, and returns it.
+    fn weigh(&self) -> Weight;
+
+    /// Forgets how much its buffer of replies has held.
+    fn forget_peak(&self);
+
+    /// Close: all clients together hold too much memory.
+    fn evict(&self);
+
     /// Panic, for tests.
     fn panic(&self);
 }
@@ -174,6 +193,9 @@ impl Thread {
             runs_now: Cell::default(),
             read: Cell::default(),
             looked: Cell::default(),
+            weights: RefCell::default(),
+            clients_max: Cell::default(),
+            peaks: Cell::default(),
             slices: Slices::default(),
         })
     }
@@ -520,22 +542,6 @@ impl Thread {
     /// Calls `each` with every client of the thread.
     pub fn each_client(&self, mut each: impl FnMut(&Client)) {
         self.clients.borrow().iter().for_each(|(_, client)| each(client));
-    }
-
-    /// Closes the clients that have been silent for longer than `timeout` and wait for nothing.
-    /// Asked for each tick; looks once a second.
-    pub fn close_idle(&self) {
-        let timeout = i64::from(self.shard.borrow().settings().timeout);
-        let now = self.clock.now();
-        if timeout == 0 || now.since(self.looked.get()) < 1_000 {
-            return;
-        }
-        self.looked.set(now);
-        self.each_client(|client| {
-            if client.row.borrow().is_overdue(now, timeout) {
-                client.line.kill(false);
-            }
-        });
     }
 
     /// Panics in the actor of one of the thread's clients.

@@ -1,13 +1,17 @@
 //! The clients as a directory: how each is described, which match a filter, who is paused,
-//! who has called MONITOR.
+//! who has called MONITOR, and what memory they hold.
 //!
 //! Each thread keeps the rows of its own connections; a question goes to all threads, and the
 //! connection that asked puts the rows together.
 
 mod matching;
+mod peaks;
 mod row;
+mod weights;
 
+pub use peaks::Peaks;
 pub use row::{Buffers, Row, Traffic};
+pub use weights::{Sum, Weight, Weights, whose_turn};
 
 use crate::base::millis::Millis;
 use crate::batch::Home;

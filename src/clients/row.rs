@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::base::millis::Millis;
 use crate::batch::Home;
+use crate::clients::Weight;
 use crate::commands::command::Command;
 use crate::pubsub::{Kind, Mode, Tracking};
 use crate::session::{Names, Peer, Session};
@@ -43,9 +44,10 @@ pub struct Row {
     pub flags: Vec<u8>,
     /// The commands that it has queued since MULTI, and their memory in bytes.
     pub queued: Option<(usize, usize)>,
-    /// Keys that it watches.
-    pub watches: usize,
-    /// What it subscribes to: channels, patterns, channels of shards; and their memory in bytes.
+    /// Keys that it watches, and their memory in bytes.
+    pub watches: (usize, usize),
+    /// What it subscribes to: channels, patterns, channels of shards; and the memory of these and
+    /// of the prefixes that are tracked for it, in bytes.
     pub subscribed: ([usize; 3], usize),
     /// Who is told of the keys that are tracked for it, by number, 0 being itself; none where no
     /// keys are tracked.
@@ -61,18 +63,35 @@ pub struct Row {
 /// Memory that a connection holds, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Buffers {
-    /// Requests that were read and have not run.
+    /// Requests that were read and are not taken apart: of one that has not come whole, the
+    /// argument that is coming.
     pub query: usize,
     /// Room left in the buffer of requests.
     pub query_free: usize,
-    /// The arguments of the command that runs.
+    /// Requests that are taken apart and have not all run, and what has come of the next one.
     pub arguments: usize,
     /// The size of the buffer of replies.
     pub replies: usize,
     /// The most that it held lately.
     pub replies_peak: usize,
-    /// Replies that wait for the socket.
+    /// What it holds for the socket.
+    pub replied: usize,
+    /// Pieces for the socket beside it: large ones, and what waits for the batch to come home.
+    pub pieces: usize,
+    /// Their bytes.
     pub output: usize,
+}
+
+impl Buffers {
+    /// What came from the client.
+    pub fn input_bytes(&self) -> usize {
+        self.query + self.query_free + self.arguments
+    }
+
+    /// What is for the client.
+    pub fn output_bytes(&self) -> usize {
+        self.replies + self.output
+    }
 }
 
 /// Bytes that went over the wire.
@@ -103,7 +122,7 @@ impl Row {
             commands: 0,
             flags: Vec::new(),
             queued: None,
-            watches: 0,
+            watches: (0, 0),
             subscribed: ([0; 3], 0),
             told: None,
             capabilities: "",
@@ -129,14 +148,13 @@ impl Row {
         self.command = session.last;
         self.commands = session.commands;
         self.queued = session.transaction.as_ref().map(|queue| (queue.len(), queue.memory()));
-        self.watches = session.watches.len();
-        self.subscribed = match session.subscribed.is_empty() {
-            true => ([0; 3], 0),
-            false => (
-                Kind::LISTENED.map(|kind| session.subscribed.count(kind)),
-                session.subscribed.memory(),
-            ),
+        self.watches = (session.watches.len(), session.watches.memory());
+        let subscribed = &session.subscribed;
+        let counts = match subscribed.is_empty() {
+            true => [0; 3],
+            false => Kind::LISTENED.map(|kind| subscribed.count(kind)),
         };
+        self.subscribed = (counts, subscribed.memory());
         let tracking = session.tracking.as_deref();
         self.told = tracking.map(Tracking::told_client);
         self.capabilities = if session.redirects { "r" } else { "" };
@@ -200,9 +218,9 @@ impl Row {
             line.number(name, count);
         }
         // In Valkey a client that watches keys has a queue, of no commands.
-        let none_queued = if self.watches > 0 { 0 } else { -1 };
+        let none_queued = if self.watches.0 > 0 { 0 } else { -1 };
         line.number(" multi=", self.queued.map_or(none_queued, |(commands, _)| commands as i64));
-        line.number(" watch=", self.watches);
+        line.number(" watch=", self.watches.0);
         self.write_memory(&mut line);
         line.text(" events=r cmd=");
         line.text(self.command.map_or("NULL", |command| command.name.as_str()));
@@ -236,7 +254,8 @@ impl Row {
         line.number(" multi-mem=", self.queued_bytes());
         line.number(" rbs=", buffers.replies);
         line.number(" rbp=", buffers.replies_peak);
-        line.number(" obl=0 oll=", u8::from(buffers.output > 0));
+        line.number(" obl=", buffers.replied);
+        line.number(" oll=", buffers.pieces);
         line.number(" omem=", buffers.output);
         line.number(" tot-mem=", self.memory());
     }
@@ -247,11 +266,15 @@ impl Row {
 
     /// Memory of the client, in bytes.
     pub fn memory(&self) -> usize {
-        let Buffers { query, query_free, arguments, replies, output, .. } = self.buffers;
         let names = self.names.client.len() + self.names.library.len() + self.names.version.len();
-        let buffers = query + query_free + arguments + replies + output;
-        let subscribed = self.subscribed.1;
-        size_of::<Session>() + size_of::<Row>() + names + buffers + self.queued_bytes() + subscribed
+        let buffers = self.buffers.input_bytes() + self.buffers.output_bytes();
+        let kept = self.queued_bytes() + self.watches.1 + self.subscribed.1;
+        size_of::<Session>() + size_of::<Row>() + names + buffers + kept
+    }
+
+    /// What counts of it against the memory of all clients: CLIENT NO-EVICT spares it.
+    pub fn weight(&self) -> Weight {
+        Weight { bytes: self.memory(), may_go: !self.flags.contains(&b'e') }
     }
 }
 
@@ -297,7 +320,18 @@ mod tests {
         session.commands = 132;
         let mut row = Row::new(&session);
         row.traffic = Traffic { received: 5, sent: 7 };
-        row.buffers.output = 9;
+        row.buffers = Buffers {
+            query: 1,
+            query_free: 2,
+            arguments: 3,
+            replies: 4,
+            replies_peak: 5,
+            replied: 6,
+            pieces: 7,
+            output: 8,
+        };
+        assert_eq!(row.memory() - Row::new(&session).memory(), 1 + 2 + 3 + 4 + 8);
+        assert_eq!(row.weight(), Weight { bytes: row.memory(), may_go: false });
         let mut line = Vec::new();
         row.write(Millis(63_999), &mut line);
         let line = String::from_utf8(line).unwrap();
@@ -305,8 +339,8 @@ mod tests {
         assert_eq!(
             line,
             "id=6 addr=127.0.0.1:48502 laddr=127.0.0.1:6379 fd=9 name=me age=62 idle=62 flags=reT \
-             capa=r db=0 sub=0 psub=0 ssub=0 multi=-1 watch=0 qbuf=0 qbuf-free=0 argv-mem=0 \
-             multi-mem=0 rbs=0 rbp=0 obl=0 oll=1 omem=9 tot-mem=1 events=r cmd=NULL user=default \
+             capa=r db=0 sub=0 psub=0 ssub=0 multi=-1 watch=0 qbuf=1 qbuf-free=2 argv-mem=3 \
+             multi-mem=0 rbs=4 rbp=5 obl=6 oll=7 omem=8 tot-mem=1 events=r cmd=NULL user=default \
              redir=-1 resp=3 lib-name= lib-ver= tot-net-in=5 tot-net-out=7 tot-cmds=132"
         );
         assert_eq!(row.ip(), "127.0.0.1");
@@ -340,11 +374,12 @@ mod tests {
         };
         let (fields, _, idle) = shown("PING");
         assert_eq!(fields, "flags=N multi=-1 watch=0");
-        assert_eq!(shown("WATCH a b").0, "flags=N multi=0 watch=2");
+        let (fields, _, watching) = shown("WATCH a b");
+        assert_eq!((&fields[..], watching > idle), ("flags=N multi=0 watch=2", true));
         assert_eq!(shown("MULTI").0, "flags=x multi=0 watch=2");
         let (fields, has_bytes, memory) = shown("GET a");
         assert_eq!((&fields[..], has_bytes), ("flags=x multi=1 watch=2", true));
-        assert!(memory > idle + "GET a".len());
+        assert!(memory > watching + "GET a".len());
         assert_eq!(shown("DISCARD").0, "flags=N multi=-1 watch=0");
         shown("WATCH a");
         assert_eq!(shown("SET a v").0, "flags=d multi=0 watch=1");

@@ -23,6 +23,9 @@ pub trait Codec {
 
     /// How many more bytes the request under way is known to need.
     fn wanted(&self) -> usize;
+
+    /// How many of its bytes are taken apart.
+    fn begun(&self) -> usize;
 }
 
 /// RESP.
@@ -55,5 +58,9 @@ impl Codec for Resp {
 
     fn wanted(&self) -> usize {
         self.decoder.wanted()
+    }
+
+    fn begun(&self) -> usize {
+        self.decoder.begun()
     }
 }

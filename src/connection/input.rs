@@ -29,6 +29,9 @@ pub(super) struct Input {
     wanted: usize,
     /// Reads that still ask for much.
     large_reads: u8,
+    /// Bytes at the front that are taken apart: of the request under way, what stands ahead of the
+    /// argument that is coming.
+    pub(super) begun: usize,
 }
 
 impl Input {
@@ -42,6 +45,11 @@ impl Input {
     #[inline]
     pub(super) fn len(&self) -> usize {
         self.bytes.len()
+    }
+
+    /// How many bytes the buffer has; 0 where there is none.
+    pub(super) fn size(&self) -> usize {
+        self.size
     }
 
     /// The next read asks for `wanted` bytes at least. Returns for how many.

@@ -112,6 +112,9 @@ pub enum Reason {
     /// So many bytes are unsent, more than `client-output-buffer-limit` allows.
     #[error("closing a client that does not take its replies: {0} bytes are unsent")]
     OutputLimit(usize),
+    /// All clients together hold more memory than `maxmemory-clients` allows.
+    #[error("Evicting client")]
+    Evicted,
 }
 
 /// One client's connection.
@@ -122,6 +125,8 @@ pub struct Connection {
     /// The batch is away to have an action performed.
     performs: bool,
     input: Input,
+    /// Bytes of the requests of the batch.
+    requests: usize,
     /// Bytes received since its client was last logged in.
     before_login: usize,
     output: Output,
@@ -161,6 +166,7 @@ impl Connection {
             batch: Some(batch),
             performs: false,
             input: Input::default(),
+            requests: 0,
             before_login: 0,
             output: Output::default(),
             ends: Ends::default(),
@@ -241,7 +247,10 @@ impl Connection {
         if self.input.len() > 0 || codec.has_more() {
             let limits = limits_of(settings, &batch.session);
             match codec.decode(self.input.bytes(), &limits, &mut batch.frames) {
-                Ok(Some(bytes)) => return Step::Route(self.send_out(batch, pool), bytes),
+                Ok(Some(bytes)) => {
+                    (self.requests, self.input.begun) = (bytes.len(), 0);
+                    return Step::Route(self.send_out(batch, pool), bytes);
+                }
                 Ok(None) => {}
                 Err(error) => {
                     batch.session.closing = true;
@@ -261,6 +270,7 @@ impl Connection {
         let queued = queued + batch.session.watches.memory();
         // Its requests have run: their room can be read into.
         batch.input = Bytes::new();
+        (self.requests, self.input.begun) = (0, codec.begun());
         self.batch = Some(batch);
         self.read(query_bytes, queued, codec.wanted())
     }
@@ -316,9 +326,7 @@ impl Connection {
         if self.output.unsent().is_empty() {
             self.clear();
         }
-        let mut row = self.row.borrow_mut();
-        row.traffic.sent += count as u64;
-        row.buffers.output = 0;
+        self.row.borrow_mut().traffic.sent += count as u64;
     }
 
     /// Nothing can be written at `now`, in milliseconds on a clock that never goes back. Returns
@@ -329,7 +337,6 @@ impl Connection {
     /// may ever have.
     pub fn write_stalls(&mut self, settings: &Settings, now: u64) -> Result<Option<u64>, Reason> {
         let unsent = self.output.len();
-        self.row.borrow_mut().buffers.output = unsent;
         let limit = self.output_limit(settings);
         self.output.stall(&limit, now).map_err(|output::Over| Reason::OutputLimit(unsent))
     }
@@ -376,6 +383,7 @@ impl Connection {
         self.performs = false;
         if batch.parked.is_some() {
             batch.detach();
+            self.requests = batch.input.len();
         }
         if self.closes_after_reply {
             batch.end();
@@ -422,6 +430,32 @@ impl Connection {
 
 /// What it has and what it is.
 impl Connection {
+    /// Notes in the client's row what memory the connection holds.
+    pub fn weigh(&mut self) {
+        let mut row = self.row.borrow_mut();
+        let buffers = &mut row.buffers;
+        self.output.describe(buffers);
+        // Those of a client that waits are a copy; else they stand in the buffer that was read into.
+        let shared = if self.parked().is_some() { 0 } else { self.requests };
+        let length = self.input.len();
+        buffers.query = length.saturating_sub(self.input.begun);
+        buffers.query_free = self.input.size().saturating_sub(length + shared);
+        buffers.arguments = self.input.begun + self.requests;
+        if let Some(batch) = &self.batch {
+            buffers.replies += batch.replies.capacity();
+        }
+    }
+
+    /// Forgets how much its buffer of replies has held.
+    pub fn forget_peak(&mut self) {
+        self.output.forget_peak();
+    }
+
+    /// The row of its client.
+    pub fn row(&self) -> &RefCell<Row> {
+        &self.row
+    }
+
     /// Pending output from its first byte on, some of it; none where none is pending.
     #[inline]
     pub fn unsent(&self) -> &[u8] {

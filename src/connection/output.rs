@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use crate::clients::Buffers;
 use crate::pubsub::Message;
 use crate::settings::BufferLimit;
 
@@ -44,6 +45,8 @@ pub(super) struct Output {
     is_begun: bool,
     /// Bytes that wait elsewhere to follow.
     pub(super) held: usize,
+    /// The most that the last part held when it was written, since that was asked last.
+    peak: usize,
     /// Until when more may be unsent than the soft limit allows; none while it is not.
     patience: Option<u64>,
 }
@@ -149,12 +152,34 @@ impl Output {
     #[inline]
     pub(super) fn clear(&mut self, room: Option<&mut Vec<u8>>) {
         self.patience = None;
+        self.peak = self.peak.max(self.bytes.len());
         self.whole.clear();
         (self.whole_bytes, self.written, self.is_begun) = (0, 0, false);
         self.bytes.clear();
         if let Some(room) = room {
             std::mem::swap(&mut self.bytes, room);
         }
+    }
+
+    /// Notes what memory it is: the last part is the buffer of replies, unless it is so large that
+    /// it gets no more.
+    pub(super) fn describe(&self, buffers: &mut Buffers) {
+        (buffers.pieces, buffers.output) = (self.whole.len(), self.whole_bytes + self.held);
+        (buffers.replies, buffers.replied) = (0, 0);
+        if self.bytes.len() < PART_BYTES {
+            let written = if self.whole.is_empty() { self.written } else { 0 };
+            (buffers.replies, buffers.replied) =
+                (self.bytes.capacity(), self.bytes.len() - written);
+        } else {
+            buffers.pieces += 1;
+            buffers.output += self.bytes.capacity();
+        }
+        buffers.replies_peak = self.peak.max(buffers.replied);
+    }
+
+    /// Forgets how much the buffer of replies has held.
+    pub(super) fn forget_peak(&mut self) {
+        self.peak = 0;
     }
 
     /// More is unsent than a client may ever have.

@@ -1,5 +1,6 @@
 //! A connection with bytes for a socket, and a store of one shard beside it.
 
+mod memory;
 mod pushes;
 mod waiting;
 
@@ -12,7 +13,7 @@ use super::pool::LARGE_BYTES;
 use super::{Arrival, Connection, LIMITED_BYTES, Pool, Reason, Resp, Step};
 use crate::base::millis::Millis;
 use crate::batch::{Batch, Home};
-use crate::clients::Row;
+use crate::clients::{Buffers, Row};
 use crate::commands::action::Action;
 use crate::hooks::auth::Auth;
 use crate::hooks::silence::Silence;
@@ -228,6 +229,12 @@ impl Client {
         self.run()
     }
 
+    /// What memory the connection holds.
+    fn buffers(&mut self) -> Buffers {
+        self.connection.weigh();
+        self.row.borrow().buffers
+    }
+
     /// What the client got since it was last asked.
     fn said(&mut self) -> String {
         String::from_utf8(std::mem::take(&mut self.got)).expect("these replies are text")
@@ -414,11 +421,11 @@ fn the_soft_limit_ends_a_client_after_its_time_unless_it_reads() {
     client.socket = Socket::TakesUpTo(0);
     client.now = 1_000;
     assert_eq!(client.send("PING a-long-word\r\n"), None);
-    assert_eq!((client.until, client.row.borrow().buffers.output), (Some(6_000), 18));
+    assert_eq!((client.until, client.buffers().replied), (Some(6_000), 18));
     client.now = 5_999;
     client.socket = Socket::TakesUpTo(10);
     assert_eq!(client.run(), None);
-    assert_eq!((client.until, client.row.borrow().buffers.output), (None, 8));
+    assert_eq!((client.until, client.buffers().replied), (None, 8));
     client.push(b"+more\r\n");
     client.now = 7_000;
     assert_eq!(client.run(), None);

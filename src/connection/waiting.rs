@@ -89,7 +89,7 @@ impl Connection {
 
     /// Its client watches keys.
     pub fn is_watching(&self) -> bool {
-        self.row.borrow().watches > 0
+        self.row.borrow().watches.0 > 0
     }
 
     /// The wait of its client, while the batch is here.

@@ -111,10 +111,17 @@ impl Decoder {
     }
 
     /// How many bytes to make room for before the next read: what the argument being received still
-    /// lacks, zero if unknown. Never more than the request has already brought, or 256 KiB, so that
-    /// a client cannot make the server allocate by announcing.
+    /// lacks, zero if unknown. Never more than the request has already brought and 256 KiB, so that a
+    /// client cannot make the server allocate by announcing; but a rest of less than that is not
+    /// left over.
     pub fn wanted(&self) -> usize {
         self.wanted
+    }
+
+    /// How many bytes at the front of the buffer belong to a multibulk request and stand ahead of
+    /// the argument that is coming.
+    pub fn begun(&self) -> usize {
+        self.progress.map_or(0, |progress| progress.at)
     }
 
     /// True if the front of the buffer holds part of a multibulk request.
@@ -279,7 +286,9 @@ impl Decoder {
             return Err(ProtocolError::InvalidBulkLength);
         }
         progress.bulk = Some(length);
-        self.wanted = (length + 2 - present).min(RESERVE_ON_TRUST.max(before + present));
+        let lacks = length + 2 - present;
+        let trusted = RESERVE_ON_TRUST.max(before + present);
+        self.wanted = if lacks <= trusted + RESERVE_ON_TRUST { lacks } else { trusted };
         Ok(false)
     }
 

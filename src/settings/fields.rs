@@ -52,6 +52,23 @@ pub enum MemoryShare {
     Percent(u32),
 }
 
+impl MemoryShare {
+    /// Bytes below which no limit is: a server that can take no requests could not be asked to
+    /// raise it.
+    const LEAST_BYTES: u64 = 128 << 10;
+
+    /// The limit in bytes, where `maxmemory` is so much; none where there is no limit.
+    pub fn limit(self, maxmemory: u64) -> Option<u64> {
+        let bytes = match self {
+            MemoryShare::Bytes(bytes) => bytes,
+            MemoryShare::Percent(percent) => {
+                (u128::from(maxmemory) * u128::from(percent) / 100) as u64
+            }
+        };
+        (bytes > 0).then(|| bytes.max(MemoryShare::LEAST_BYTES))
+    }
+}
+
 /// The typed settings.
 #[derive(Clone, PartialEq)]
 #[expect(missing_docs, reason = "each field is documented in the table under its own name")]
@@ -285,6 +302,11 @@ mod tests {
         assert_eq!(settings.client_output_buffer_limit.pubsub.hard_bytes, 32 << 20);
         settings.set("maxmemory-clients", &["5%"]).expect("a share");
         assert_eq!(settings.maxmemory_clients, MemoryShare::Percent(5));
+        assert_eq!(settings.maxmemory_clients.limit(1 << 30), Some((1 << 30) / 20));
+        assert_eq!(settings.maxmemory_clients.limit(0), None);
+        assert_eq!(MemoryShare::Percent(100).limit(u64::MAX), Some(u64::MAX));
+        let limits = [0, 1, 1 << 20].map(|bytes| MemoryShare::Bytes(bytes).limit(7));
+        assert_eq!(limits, [None, Some(128 << 10), Some(1 << 20)]);
         settings.set("unixsocketperm", &["770"]).expect("bits");
         assert_eq!(settings.unixsocketperm, 0o770);
         settings.set("shutdown-on-sigterm", &["now", "save"]).expect("options");

@@ -88,8 +88,10 @@ pub struct Clients {
     pub input_max_bytes: u64,
     /// The largest output that waited for a client lately, in bytes.
     pub output_max_bytes: u64,
-    /// Memory of all their buffers, in bytes.
-    pub buffer_bytes: u64,
+    /// Memory of all, in bytes.
+    pub bytes: u64,
+    /// Those that were closed since all together held too much.
+    pub evicted: u64,
     /// Until when CLIENT PAUSE holds, and whether it holds all commands; none if nothing is paused.
     pub paused: Option<(Millis, bool)>,
 }

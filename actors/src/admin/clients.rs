@@ -19,6 +19,17 @@ use crate::message::shard::{AskClients, ClientsQuestion};
 /// How long the end of the server waits for clients to take their last replies.
 const GOODBYE: Duration = Duration::from_millis(500);
 
+/// How often a thread may have its turn while clients are closed: it has closed all of one size
+/// then.
+const TURNS: usize = 64;
+
+/// Means one client.
+fn of_client(id: u64) -> Filter {
+    let mut filter = Filter::default();
+    filter.add(Condition { property: Property::Id(vec![id]), wanted: true });
+    filter
+}
+
 impl Admin {
     pub(super) async fn client_list(&self, filter: Filter, reply: &mut Reply<'_>) {
         let rows = self.ask_clients(ClientsQuestion::List(filter)).await;
@@ -26,8 +37,7 @@ impl Admin {
     }
 
     pub(super) async fn client_info(&self, id: u64, reply: &mut Reply<'_>) {
-        let rows = self.ask_clients(ClientsQuestion::List(Filter::default())).await;
-        let own = rows.into_iter().filter(|row| row.id == id).collect();
+        let own = self.ask_clients(ClientsQuestion::List(of_client(id))).await;
         reply.verbatim(b"txt", &clients::list(own, self.parts.clock.now()));
     }
 
@@ -49,9 +59,7 @@ impl Admin {
 
     /// Where a client is, as bytes; none where there is no such client.
     pub(super) async fn find_client(&self, id: u64) -> Vec<u8> {
-        let mut filter = Filter::default();
-        filter.add(Condition { property: Property::Id(vec![id]), wanted: true });
-        let rows = self.ask_clients(ClientsQuestion::List(filter)).await;
+        let rows = self.ask_clients(ClientsQuestion::List(of_client(id))).await;
         rows.first().map_or_else(Vec::new, |row| row.home.to_bytes())
     }
 
@@ -118,6 +126,19 @@ impl Admin {
                 return;
             }
             tokio::time::sleep(GOODBYE / 50).await;
+        }
+    }
+
+    /// Every thread knows of another limit for the memory of all clients: who has to go, goes. The
+    /// threads give each other the turn, a bounded number of times.
+    pub(super) async fn evict_clients(&self) {
+        let settings = self.settings();
+        let Some(limit) = settings.maxmemory_clients.limit(settings.maxmemory) else { return };
+        for _ in 0..TURNS * self.parts.shards.len() {
+            self.ask_clients(ClientsQuestion::Evict).await;
+            if self.parts.shared.whose_turn(limit).is_none() {
+                return;
+            }
         }
     }
 

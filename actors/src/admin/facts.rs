@@ -19,6 +19,7 @@ use troupe::stats::rates::{Counters, EVERY_MS, Rates};
 
 use super::Admin;
 use crate::allocator;
+use crate::shared::{ClientMemory, Counter};
 
 /// For how long what the kernel says of the process is good enough, in milliseconds.
 const USAGE_MS: u64 = 100;
@@ -93,6 +94,10 @@ impl Admin {
         let settings = self.settings();
         let process =
             Process { listeners: listeners(&settings), ..self.parts.origin.process.clone() };
+        let memory = &self.parts.shared.memory;
+        let peak = |figure: fn(&ClientMemory) -> &Counter| {
+            memory.iter().map(|thread| figure(thread).get()).max().unwrap_or(0)
+        };
         Facts {
             now,
             settings,
@@ -104,8 +109,11 @@ impl Admin {
                 watching: self.parts.shared.sum(|traffic| &traffic.watching),
                 subscribing: self.parts.shared.sum(|traffic| &traffic.subscribing),
                 tracking: self.parts.shared.sum(|traffic| &traffic.tracking),
+                input_max_bytes: peak(|memory| &memory.input_peak),
+                output_max_bytes: peak(|memory| &memory.output_peak),
+                bytes: memory.iter().map(|thread| thread.sum().bytes).sum(),
+                evicted: self.parts.shared.evicted.load(Ordering::Relaxed),
                 paused: self.paused().map(|p| (p.until, p.mode == PauseMode::All)),
-                ..Clients::default()
             },
             memory: if needs.memory { self.memory() } else { Memory::default() },
             network: self.network(),

@@ -34,6 +34,9 @@ const OF_DOORS: &[(&str, &str)] = &[
 /// Settings of the score that the system has of this process.
 const OF_SCORE: &[&str] = &["oom-score-adj", "oom-score-adj-values"];
 
+/// Settings that say what memory all clients may hold together.
+const OF_CLIENTS: &[&str] = &["maxmemory", "maxmemory-clients"];
+
 impl Admin {
     /// Carries CONFIG SET out to its end, even when the client goes meanwhile.
     pub(super) async fn config_set(
@@ -93,6 +96,9 @@ impl Admin {
         warn_of(&applied.changed);
         self.take_up(&settings);
         self.tell_all(|| Letter::Settings(settings.clone())).await;
+        if applied.changed.iter().any(|setting| OF_CLIENTS.contains(&setting.name)) {
+            self.evict_clients().await;
+        }
         Ok(())
     }
 

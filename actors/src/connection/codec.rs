@@ -65,4 +65,8 @@ impl connection::Codec for Codec {
     fn wanted(&self) -> usize {
         self.resp.wanted()
     }
+
+    fn begun(&self) -> usize {
+        self.resp.begun()
+    }
 }

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use tracing::error;
 use troupe::base::millis::Millis;
 use troupe::batch::Batch;
+use troupe::clients::Weight;
 use troupe::connection::{Arrival, Connection as Core, Reason};
 use troupe::parked::{Outcome, Parked};
 use troupe::pubsub::{Message, Name};
@@ -144,6 +145,19 @@ impl thread::Line for Line {
 
     fn kill(&self, after_reply: bool) {
         self.conversation.borrow_mut().core.kill(after_reply);
+        self.wake();
+    }
+
+    fn weigh(&self) -> Weight {
+        self.conversation.borrow_mut().weigh()
+    }
+
+    fn forget_peak(&self) {
+        self.conversation.borrow_mut().core.forget_peak();
+    }
+
+    fn evict(&self) {
+        self.conversation.borrow_mut().end(Reason::Evicted);
         self.wake();
     }
 

@@ -11,9 +11,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::{Sleep, sleep};
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 use troupe::base::millis::Millis;
 use troupe::batch::Batch;
+use troupe::clients::Weight;
 use troupe::connection::{Connection as Core, Reason, Step};
 use troupe::parked::Outcome;
 use troupe::resp::ProtocolError;
@@ -57,6 +58,8 @@ pub(super) struct Conversation {
     ended: Option<Reason>,
     /// Among whom the client is counted.
     counted: Counted,
+    /// With how much memory it is counted.
+    weight: Weight,
     /// How far the journal has to be durable for all that a client has written that waits for it.
     marks: Vec<u64>,
 }
@@ -95,6 +98,7 @@ impl Conversation {
             is_heard: false,
             ended: None,
             counted: Counted::default(),
+            weight: Weight::default(),
             marks: Vec::new(),
         }
     }
@@ -126,6 +130,26 @@ impl Conversation {
     /// The connection closes in the actor's next turn.
     pub(super) fn end(&mut self, reason: Reason) {
         self.ended = Some(reason);
+        self.weigh_as(Weight::default());
+    }
+
+    /// Counts the client's memory anew. One that is to close holds none: who looks for somebody to
+    /// close finds others.
+    pub(super) fn weigh(&mut self) -> Weight {
+        self.core.weigh();
+        let weight = match self.ended {
+            Some(_) => Weight::default(),
+            None => self.core.row().borrow().weight(),
+        };
+        self.weigh_as(weight);
+        weight
+    }
+
+    fn weigh_as(&mut self, now: Weight) {
+        let before = std::mem::replace(&mut self.weight, now);
+        if before != now {
+            self.thread.change_weight(before, now);
+        }
     }
 
     /// The batch is home. A client that was a monitor and is none any more is shown no more
@@ -196,6 +220,16 @@ impl Conversation {
 
     /// Takes all steps that can be taken now. Ready when the connection closes.
     fn pump(&mut self, task: &mut TaskContext<'_>) -> Poll<Reason> {
+        let reason = self.take_steps(task);
+        if reason.is_ready() {
+            self.weigh_as(Weight::default());
+        } else if self.thread.limits_clients() {
+            self.weigh();
+        }
+        reason
+    }
+
+    fn take_steps(&mut self, task: &mut TaskContext<'_>) -> Poll<Reason> {
         loop {
             self.poll_action(task);
             match self.next() {
@@ -204,7 +238,12 @@ impl Conversation {
                         return Poll::Ready(reason);
                     }
                 }
-                Step::Read => ready!(self.poll_read(task)),
+                Step::Read => {
+                    ready!(self.poll_read(task));
+                    if self.is_too_much() {
+                        return Poll::Ready(Reason::Evicted);
+                    }
+                }
                 Step::ReadRest(at_most) => self.read_rest(at_most),
                 Step::Route(batch, bytes) => self.route(batch, bytes),
                 Step::Run(batch) => self.thread.file(batch),
@@ -352,6 +391,15 @@ impl Conversation {
         }
     }
 
+    /// All clients together hold too much, and none that may go holds more than this one: what was
+    /// read does not run any more.
+    fn is_too_much(&mut self) -> bool {
+        self.thread.limits_clients() && {
+            let weight = self.weigh();
+            self.thread.goes_first(weight)
+        }
+    }
+
     fn received(&mut self, count: usize) {
         let traffic = self.thread.traffic();
         traffic.reads.add(1);
@@ -412,11 +460,17 @@ impl Conversation {
         match reason {
             Reason::QueryLimit => shared.cut_for_input.fetch_add(1, Ordering::Relaxed),
             Reason::OutputLimit(_) => shared.cut_for_output.fetch_add(1, Ordering::Relaxed),
+            Reason::Evicted => shared.evicted.fetch_add(1, Ordering::Relaxed),
             _ => 0,
         };
         match reason {
             Reason::Done | Reason::Killed | Reason::Protocol(_) => {
                 debug!(client = self.id, "{reason}");
+            }
+            Reason::Evicted => {
+                let mut row = Vec::new();
+                self.core.row().borrow().write(self.thread.clock.now(), &mut row);
+                info!("{reason}: {}", String::from_utf8_lossy(&row));
             }
             Reason::Attack | Reason::QueryLimit | Reason::OutputLimit(_) => {
                 warn!(client = self.id, "{reason}");
@@ -428,6 +482,7 @@ impl Conversation {
 impl Drop for Conversation {
     fn drop(&mut self) {
         self.count_as(Counted::default());
+        self.weigh_as(Weight::default());
         if self.core.is_monitor() {
             self.actions.remove_monitor(self.id);
         }

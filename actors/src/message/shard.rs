@@ -36,6 +36,8 @@ pub enum ClientsQuestion {
     List(troupe::commands::filter::Filter),
     /// Close those that match; the answer describes them.
     Kill(troupe::commands::filter::Filter, u64),
+    /// Close those that have to go since all hold too much, as with every question; describe none.
+    Evict,
     /// End the wait of this client; the answer describes it where it did wait.
     Unblock {
         /// Its number.

@@ -18,10 +18,10 @@ pub(super) const SETTINGS: &[Setting] = &[
     memory("client-query-buffer-limit", "1073741824", 1 << 20)
         .runtime()
         .doc("Bytes of one client's requests that may wait to be run."),
-    Setting::of(Kind::MemoryOrPercent, "maxmemory-clients", "0")
-        .runtime()
-        .accepted("clients are bounded one by one, by their buffer limits")
-        .doc("Bytes, or share of maxmemory, of all client buffers together; 0 for no limit."),
+    Setting::of(Kind::MemoryOrPercent, "maxmemory-clients", "0").runtime().doc(
+        "Bytes, or share of maxmemory, of all clients together: the largest are closed; 0 for \
+             no limit.",
+    ),
     memory("proto-max-bulk-len", "536870912", 1 << 20)
         .runtime()
         .doc("Longest single string in a request."),

@@ -1,8 +1,8 @@
 //! INFO memory, and MEMORY STATS and DOCTOR, which tell the same.
 //!
 //! `used_memory` is what the program asked the allocator for. What of it is overhead is computed
-//! plainly: what was there at the start, the buffers of clients and journal, and the tables without
-//! their entries; the rest is data.
+//! plainly: what was there at the start, the clients, the buffer of the journal, and the tables
+//! without their entries; the rest is data.
 
 use super::{Human, Lines, Source, ratio};
 use crate::keyspace::slot::Table;
@@ -25,7 +25,7 @@ impl Derived {
     pub(in crate::stats) fn of(source: &Source<'_>) -> Derived {
         let memory = &source.facts.memory;
         let overhead = memory.startup
-            + source.facts.clients.buffer_bytes
+            + source.facts.clients.bytes
             + source.facts.journal.buffer_bytes
             + source.totals.table_bytes as u64;
         let dataset = memory.allocated.saturating_sub(overhead);
@@ -81,7 +81,7 @@ pub(super) fn memory(source: &Source<'_>, lines: &mut Lines<'_>) {
         "mem_replicas_repl_buffer",
         "mem_clients_slaves",
     ]);
-    lines.field("mem_clients_normal", facts.clients.buffer_bytes);
+    lines.field("mem_clients_normal", facts.clients.bytes);
     lines.zeros(&["mem_cluster_links", "mem_cluster_slot_import", "mem_cluster_slot_export"]);
     lines.field("mem_aof_buffer", facts.journal.buffer_bytes);
     lines.field("mem_allocator", memory.allocator);
@@ -131,7 +131,7 @@ pub(in crate::stats) fn memory_stats(source: &Source<'_>, reply: &mut Reply<'_>)
             ("replication.backlog", 0),
             ("replicas.repl.buffer", 0),
             ("clients.slaves", 0),
-            ("clients.normal", count(facts.clients.buffer_bytes)),
+            ("clients.normal", count(facts.clients.bytes)),
             ("cluster.links", 0),
             ("cluster.slot_import", 0),
             ("cluster.slot_export", 0),
@@ -194,6 +194,7 @@ pub(in crate::stats) fn doctor(source: &Source<'_>) -> String {
     const SMALL: u64 = 5 << 20;
     const FRAGMENTED: f64 = 1.4;
     const PEAKED: f64 = 1.5;
+    const LARGE_CLIENT: u64 = 200 << 10;
     let memory = &source.facts.memory;
     if memory.allocated < SMALL {
         return "This instance is empty or uses very little memory: there is nothing to diagnose \
@@ -219,6 +220,15 @@ pub(in crate::stats) fn doctor(source: &Source<'_>) -> String {
             found.push(format!("{name}: {} for {}.", Human(large), Human(small)));
         }
     }
+    let clients = &source.facts.clients;
+    let per_client = clients.bytes.checked_div(clients.connected).unwrap_or(0);
+    if per_client > LARGE_CLIENT {
+        found.push(format!(
+            "Clients: {} each on average. Some may not take their replies, or send more than is \
+             run; CLIENT LIST shows which.",
+            Human(per_client),
+        ));
+    }
     if found.is_empty() {
         return "No memory problem was found in this instance.\n".to_owned();
     }
@@ -229,7 +239,7 @@ pub(in crate::stats) fn doctor(source: &Source<'_>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stats::facts::{Facts, Memory};
+    use crate::stats::facts::{Clients, Facts, Memory};
     use crate::stats::totals::Totals;
 
     fn with<R>(memory: Memory, read: impl FnOnce(&Source<'_>) -> R) -> R {
@@ -267,5 +277,18 @@ mod tests {
         let holes = Memory { active: 300 << 20, resident: 300 << 20, rss: 300 << 20, ..fine };
         assert!(with(holes, doctor).contains("Fragmentation inside the allocator: 300.00M"));
         assert!(with(Memory::default(), doctor).contains("very little memory"));
+    }
+
+    #[test]
+    fn clients_count_as_overhead_and_the_doctor_sees_large_ones() {
+        let memory = Memory { allocated: 100 << 20, ..Memory::default() };
+        let clients = Clients { connected: 10, bytes: 20 << 20, ..Clients::default() };
+        let facts = Facts { memory, clients, ..Facts::default() };
+        let source = Source { facts: &facts, totals: &Totals::default() };
+        assert_eq!(Derived::of(&source).overhead, 20 << 20);
+        assert!(doctor(&source).contains(" * Clients: 2.00M each on average."));
+        let facts = Facts { clients: Clients { connected: 1_000, ..facts.clients }, ..facts };
+        let source = Source { facts: &facts, totals: &Totals::default() };
+        assert!(doctor(&source).starts_with("No memory problem"));
     }
 }

@@ -36,7 +36,9 @@ pub(super) fn stats(source: &Source<'_>, lines: &mut Lines<'_>) {
         "expired_time_cap_reached_count",
         "expire_cycle_cpu_milliseconds",
         "evicted_keys",
-        "evicted_clients",
+    ]);
+    lines.field("evicted_clients", source.facts.clients.evicted);
+    lines.zeros(&[
         "evicted_scripts",
         "total_eviction_exceeded_time",
         "current_eviction_exceeded_time",
