@@ -13,6 +13,9 @@ use crate::settings::BufferLimit;
 /// Bytes from which on a part gets no more, and a message is shared.
 const PART_BYTES: usize = 64 * 1024;
 
+/// Unsent bytes from which on CLIENT LIST has them as output, and not in the buffer of replies.
+const REPLY_BYTES: usize = 16 * 1024;
+
 /// Some of the bytes for a client.
 #[derive(Debug)]
 enum Part {
@@ -161,17 +164,15 @@ impl Output {
         }
     }
 
-    /// Notes what memory it is: the last part is the buffer of replies, unless it is so large that
-    /// it gets no more.
+    /// Notes what memory it is: little is the buffer of replies, more counts as output, all of it.
     pub(super) fn describe(&self, buffers: &mut Buffers) {
         (buffers.pieces, buffers.output) = (self.whole.len(), self.whole_bytes + self.held);
         (buffers.replies, buffers.replied) = (0, 0);
-        if self.bytes.len() < PART_BYTES {
-            let written = if self.whole.is_empty() { self.written } else { 0 };
+        if self.whole.is_empty() && self.bytes.len() < REPLY_BYTES {
             (buffers.replies, buffers.replied) =
-                (self.bytes.capacity(), self.bytes.len() - written);
+                (self.bytes.capacity(), self.bytes.len() - self.written);
         } else {
-            buffers.pieces += 1;
+            buffers.pieces += usize::from(!self.bytes.is_empty());
             buffers.output += self.bytes.capacity();
         }
         buffers.replies_peak = self.peak.max(buffers.replied);
