@@ -85,8 +85,9 @@ pub struct Thread {
     runs_now: Cell<bool>,
     /// The time, and when it was read, in nanoseconds.
     read: Cell<(Millis, u64)>,
-    /// When the thread last looked after some of its clients, and the place of the next.
-    looked: Cell<(Millis, usize)>,
+    /// When the thread last looked after some of its clients, in milliseconds of the steady clock,
+    /// and the place of the next.
+    looked: Cell<(u64, usize)>,
     /// The memory of its clients.
     weights: RefCell<Weights>,
     /// What all clients may hold together, in bytes; none where that has no limit.

@@ -435,7 +435,7 @@ impl Connection {
         let mut row = self.row.borrow_mut();
         let buffers = &mut row.buffers;
         self.output.describe(buffers);
-        // Those of a client that waits are a copy; else they stand in the buffer that was read into.
+        // Those of a client that waits are a copy; else they stand in the buffer of the input.
         let shared = if self.parked().is_some() { 0 } else { self.requests };
         let length = self.input.len();
         buffers.query = length.saturating_sub(self.input.begun);

@@ -111,9 +111,9 @@ impl Decoder {
     }
 
     /// How many bytes to make room for before the next read: what the argument being received still
-    /// lacks, zero if unknown. Never more than the request has already brought and 256 KiB, so that a
-    /// client cannot make the server allocate by announcing; but a rest of less than that is not
-    /// left over.
+    /// lacks, zero if unknown. Never more than the request has already brought and 256 KiB, so that
+    /// a client cannot make the server allocate by announcing; but where little more than that
+    /// would do, all of it.
     pub fn wanted(&self) -> usize {
         self.wanted
     }

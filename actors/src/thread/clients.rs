@@ -2,15 +2,15 @@
 //! when all clients of the process together hold more than they may.
 //!
 //! While that has a limit, each connection counts itself anew when it has done what it could, and
-//! when it has read; else it is enough to do so now and then. The sum of each thread and the size
-//! of its largest client are published ([`troupe::clients::whose_turn`]), so no thread asks another.
+//! when it has read; else it is enough to do so now and then. Each thread publishes the sum and the
+//! size of its largest client ([`troupe::clients::whose_turn`]), so that none asks another.
 
 use troupe::clients::Weight;
 
 use super::{Client, Thread};
 
 /// Each client is looked after at least once in so many looks, which are a second.
-const LOOKS: i64 = 10;
+const LOOKS: u64 = 10;
 
 /// How much a buffer of replies has held is forgotten after so many seconds.
 const PEAK_SECONDS: u64 = 5;
@@ -20,12 +20,12 @@ impl Thread {
     /// those that have been silent for longer than `timeout` and wait for nothing, and counts what
     /// the others hold. Asked for each tick.
     pub fn look_after_clients(&self) {
-        let (now, (looked, mut place)) = (self.clock.now(), self.looked.get());
-        if now.since(looked) < 1_000 / LOOKS {
+        let (steady, (looked, mut place)) = (self.clock.steady_ms(), self.looked.get());
+        if steady - looked < 1_000 / LOOKS {
             return;
         }
         let timeout = i64::from(self.shard.borrow().settings().timeout);
-        let second = now.as_secs().cast_unsigned();
+        let (now, second) = (self.clock.now(), steady / 1_000);
         let clients = self.clients.borrow();
         let mut peaks = self.peaks.get();
         for _ in 0..clients.capacity().div_ceil(LOOKS as usize) {
@@ -42,7 +42,7 @@ impl Thread {
                 line.kill(false);
             }
         }
-        self.looked.set((now, place));
+        self.looked.set((steady, place));
         self.peaks.set(peaks);
         let published = &self.shared.memory[usize::from(self.number)];
         published.input_peak.set(peaks[0].most(second) as u64);
