@@ -19,12 +19,16 @@ use crate::support::server::{Options, Server};
 const SHOWN: usize = 40;
 
 /// Payloads by their keys, with the deadlines.
-type Payloads = BTreeMap<Vec<u8>, (Vec<u8>, i64)>;
+pub(crate) type Payloads = BTreeMap<Vec<u8>, (Vec<u8>, i64)>;
 
 /// The payloads of all keys of a server.
 fn dump_all(client: &mut Client) -> Payloads {
     let reply = client.line("KEYS *");
-    let names = reply.members().iter().filter_map(Reply::bytes);
+    dump(client, reply.members().iter().filter_map(Reply::bytes))
+}
+
+/// The payloads of these keys.
+pub(crate) fn dump<'a>(client: &mut Client, names: impl Iterator<Item = &'a [u8]>) -> Payloads {
     let mut payloads = Payloads::new();
     for name in names {
         let payload = client.call(&[b"DUMP", name]);
@@ -36,7 +40,7 @@ fn dump_all(client: &mut Client) -> Payloads {
 }
 
 /// Restores them. Returns the keys that were refused, each with the error.
-fn restore_all(client: &mut Client, payloads: &Payloads) -> Vec<(Vec<u8>, String)> {
+pub(crate) fn restore_all(client: &mut Client, payloads: &Payloads) -> Vec<(Vec<u8>, String)> {
     let mut refused = Vec::new();
     for (name, (payload, deadline)) in payloads {
         let time = deadline.max(&0).to_string();

@@ -36,7 +36,7 @@ fn launch(options: &Options, snapshot: &[u8]) -> Server {
 }
 
 /// A server that has loaded this snapshot.
-fn load(options: &Options, snapshot: &[u8]) -> Server {
+pub(crate) fn load(options: &Options, snapshot: &[u8]) -> Server {
     let server = launch(options, snapshot);
     server.wait_ready();
     server

@@ -32,20 +32,42 @@ struct Held {
 impl Contents {
     /// All that the server has.
     pub(crate) fn of(client: &mut Client) -> Contents {
-        let mut contents = BTreeMap::new();
+        let mut contents = Contents(BTreeMap::new());
         for db in 0..super::DATABASES {
             client.line(&format!("SELECT {db}"));
-            let time = client.line("TIME").members()[0].text().parse::<i64>().unwrap() * 1000;
             let reply = client.line("KEYS *");
             let keys: Vec<&[u8]> = reply.members().iter().filter_map(Reply::bytes).collect();
-            for some in keys.chunks(AT_ONCE) {
-                for (key, held) in some.iter().zip(held(client, some, time)) {
-                    contents.insert((db, key.to_vec()), held);
-                }
-            }
+            contents.add(client, db, &keys);
         }
         client.line("SELECT 0");
-        Contents(contents)
+        contents
+    }
+
+    /// Of these keys of each database those that the server has.
+    pub(crate) fn of_keys(client: &mut Client, keys: &[(usize, Vec<Vec<u8>>)]) -> Contents {
+        let mut contents = Contents(BTreeMap::new());
+        for (db, keys) in keys {
+            client.line(&format!("SELECT {db}"));
+            let mut keys: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
+            keys.retain(|key| client.call(&[b"EXISTS", *key]) == Reply::Integer(1));
+            contents.add(client, *db, &keys);
+        }
+        client.line("SELECT 0");
+        contents
+    }
+
+    /// How many keys it has.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn add(&mut self, client: &mut Client, db: usize, keys: &[&[u8]]) {
+        let time = client.line("TIME").members()[0].text().parse::<i64>().unwrap() * 1000;
+        for some in keys.chunks(AT_ONCE) {
+            for (key, held) in some.iter().zip(held(client, some, time)) {
+                self.0.insert((db, key.to_vec()), held);
+            }
+        }
     }
 }
 

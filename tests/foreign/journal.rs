@@ -1,7 +1,7 @@
 //! A peer that keeps a journal, and what it leaves: files, which ours is then started on.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::contents::Contents;
 use crate::support::client::encode;
@@ -52,27 +52,31 @@ impl Author {
 
     /// What it has written so far. A reply leaves it only when its write is in the file.
     pub(crate) fn files(&self) -> Files {
-        let entries = fs::read_dir(&self.folder).unwrap().map(|entry| entry.unwrap());
-        let file = |entry: fs::DirEntry| {
-            (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap())
-        };
-        entries.map(file).collect()
+        files_in(&self.folder)
     }
 
     /// What it has when it has read its files itself: what they say, as it means it.
     pub(crate) fn read_back(&self) -> Contents {
-        let mut client = self.server.client();
-        let reply = client.line("DEBUG LOADAOF");
+        self.reload();
+        Contents::of(&mut self.server.client())
+    }
+
+    /// Has it read its files in place of what it has.
+    pub(crate) fn reload(&self) {
+        let reply = self.server.client().line("DEBUG LOADAOF");
         assert!(reply.is_ok(), "{reply:?}");
-        Contents::of(&mut client)
     }
 
     /// Has it load these records in place of what it has.
     pub(crate) fn load(&self, records: &[u8]) {
         let (name, _) = self.files().into_iter().find(|it| it.0.ends_with(".incr.aof")).unwrap();
-        fs::write(self.folder.join(name), records).unwrap();
-        let reply = self.server.client().line("DEBUG LOADAOF");
-        assert!(reply.is_ok(), "{reply:?}");
+        self.load_files(&vec![(name, records.to_vec())]);
+    }
+
+    /// Has it load these files, each in the place of its own one of that name.
+    pub(crate) fn load_files(&self, files: &Files) {
+        files.iter().for_each(|(name, bytes)| fs::write(self.folder.join(name), bytes).unwrap());
+        self.reload();
     }
 
     /// Has it write its files anew, from the data set alone.
@@ -91,6 +95,15 @@ impl Drop for Author {
         drop(fs::remove_dir_all(&self.folder));
         drop(fs::remove_file(&self.snapshot));
     }
+}
+
+/// The files of a journal in this folder.
+pub(crate) fn files_in(folder: &Path) -> Files {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
+    let file = |entry: fs::DirEntry| {
+        (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap())
+    };
+    entries.map(file).collect()
 }
 
 /// One increment of these lines, as a peer would have written it.

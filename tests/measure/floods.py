@@ -40,7 +40,6 @@ ours does not keep that. Of a peer it is only printed.
 """
 
 import argparse
-import multiprocessing
 import os
 import random
 import re
@@ -52,7 +51,7 @@ import time
 import zlib
 from collections import Counter
 
-from servers import Client, encode, pid_of, rss_bytes, setting
+from servers import PATIENCE, Child, Client, encode, pid_of, quantile, rss_bytes, setting
 
 MIB = 1 << 20
 # What the load reads and writes.
@@ -71,8 +70,6 @@ NAMES, NAME_BYTES = 1_024, 1_000
 NAME = re.compile(rb"name:(\d{6})\.")
 MESSAGES_A_SECOND, MESSAGES = 20, 60
 LARGE, LARGE_COUNT, LARGE_LIMIT = 64 * MIB, 10, 256 * MIB
-# Seconds for what has no pace of its own.
-PATIENCE = 60
 # A buffer that grows is there twice while it is copied, and may be twice as large as what is in it.
 GROWTH = 3
 # What else a part may take: its other clients, and what an earlier one has left.
@@ -133,42 +130,6 @@ def pump(readers, until):
                 if not reading[descriptor].is_open:
                     poll.unregister(descriptor)
     return True
-
-
-class Child:
-    """A process of its own, which a client that reads does not hold up. Its function gets a pipe."""
-
-    def __init__(self, function, *arguments):
-        self.pipe, end = multiprocessing.Pipe()
-        arguments = (function, end, *arguments)
-        self.process = multiprocessing.Process(target=self.run, args=arguments, daemon=True)
-        self.process.start()
-
-    @staticmethod
-    def run(function, pipe, *arguments):
-        try:
-            function(pipe, *arguments)
-        except (RuntimeError, OSError) as error:
-            pipe.send(error)
-
-    def has_said(self):
-        return self.pipe.poll()
-
-    def hear(self):
-        if not self.pipe.poll(PATIENCE):
-            raise RuntimeError(f"no answer within {PATIENCE} s")
-        said = self.pipe.recv()
-        if isinstance(said, Exception):
-            raise RuntimeError(f"connection of the load or of who publishes: {said}")
-        return said
-
-    def ask(self, question=None):
-        self.pipe.send(question)
-        return self.hear()
-
-    def end(self):
-        self.process.terminate()
-        self.process.join()
 
 
 def load(pipe, port, rate):
@@ -311,13 +272,12 @@ class Server:
         self.tidy()
         time.sleep(self.options.settle)
         after = self.grown()
-        at = lambda share: latencies[min(int(len(latencies) * share), len(latencies) - 1)]
-        p99 = at(0.99)
+        p50, p99 = quantile(latencies, 0.5), quantile(latencies, 0.99)
         self.base_p99 = self.base_p99 or p99
         if bound is not None:
             self.promise(peak < bound, f"{peak / MIB:.0f} MiB more, {bound / MIB:.0f} are the bound")
         print(
-            f"| {self.name} | {part} | {len(latencies) / seconds:.0f} | {at(0.5):.2f} | {p99:.2f} "
+            f"| {self.name} | {part} | {len(latencies) / seconds:.0f} | {p50:.2f} | {p99:.2f} "
             f"| {p99 / self.base_p99:.1f} | {latencies[-1]:.1f} | {peak / MIB:.0f} | {after / MIB:.0f} | {said} |",
             flush=True,
         )

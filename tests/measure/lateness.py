@@ -28,7 +28,7 @@ import select
 import sys
 import time
 
-from servers import Client, cpu_seconds, encode, pid_of, setting
+from servers import Client, cpu_seconds, encode, pid_of, quantile, setting
 
 CHANNEL = "__keyevent@0__:expired"
 # What the load reads and writes.
@@ -145,7 +145,7 @@ def main():
             print(f"{name} failed: no event arrived", flush=True)
             failed = True
             continue
-        at = lambda share: lags[min(int(len(lags) * share), len(lags) - 1)]
+        at = lambda share: quantile(lags, share)
         missing = options.keys - len(lags)
         print(
             f"| {name} | {len(lags)} | {missing} | {at(0.5):.1f} | {at(0.99):.1f} | {lags[-1]:.1f} "

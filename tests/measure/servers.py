@@ -1,12 +1,16 @@
-"""What the measuring scripts share: a client that pipelines, settings for a while, and what /proc says
-of a server."""
+"""What the measuring scripts share: a client that pipelines, processes beside the script,
+settings for a while, and what /proc says of a server."""
 
 import contextlib
+import multiprocessing
 import os
 import re
 import socket
 import subprocess
 import sys
+
+# Seconds for what has no pace of its own.
+PATIENCE = 60
 
 
 def pid_of(port):
@@ -29,6 +33,26 @@ def rss_bytes(pid):
     """Resident memory of a process."""
     with open(f"/proc/{pid}/statm") as statm:
         return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def children(pid):
+    """The processes that a process has forked."""
+    found = []
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        # It may be gone meanwhile.
+        with contextlib.suppress(OSError), open(f"/proc/{name}/stat") as stat:
+            if int(stat.read().rsplit(")", 1)[1].split()[1]) == pid:
+                found.append(int(name))
+    return found
+
+
+def pss_bytes(pid):
+    """Memory of a process and of those that it has forked: of a page that they share each has its part."""
+    total = 0
+    for each in [pid, *children(pid)]:
+        with contextlib.suppress(OSError), open(f"/proc/{each}/smaps_rollup") as rollup:
+            total += int(re.search(r"^Pss:\s*(\d+) kB", rollup.read(), re.M)[1]) * 1024
+    return total
 
 
 def cores(pid):
@@ -96,6 +120,47 @@ class Client:
         if kind == b"%":
             return {self.read(): self.read() for _ in range(int(rest))}
         return rest
+
+
+class Child:
+    """A process of its own, which nothing else that a script does holds up. Its function gets a pipe."""
+
+    def __init__(self, function, *arguments):
+        self.pipe, end = multiprocessing.Pipe()
+        arguments = (function, end, *arguments)
+        self.process = multiprocessing.Process(target=self.run, args=arguments, daemon=True)
+        self.process.start()
+
+    @staticmethod
+    def run(function, pipe, *arguments):
+        try:
+            function(pipe, *arguments)
+        except (RuntimeError, OSError) as error:
+            pipe.send(error)
+
+    def has_said(self):
+        return self.pipe.poll()
+
+    def hear(self, patience=PATIENCE):
+        if not self.pipe.poll(patience):
+            raise RuntimeError(f"no answer within {patience} s")
+        said = self.pipe.recv()
+        if isinstance(said, Exception):
+            raise RuntimeError(f"a connection of the clients: {said}")
+        return said
+
+    def ask(self, question=None):
+        self.pipe.send(question)
+        return self.hear()
+
+    def end(self):
+        self.process.terminate()
+        self.process.join()
+
+
+def quantile(figures, share):
+    """Of sorted figures the one that so large a share of them stands below."""
+    return figures[min(int(len(figures) * share), len(figures) - 1)]
 
 
 @contextlib.contextmanager
