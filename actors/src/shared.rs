@@ -7,6 +7,8 @@ use troupe::base::millis::Millis;
 use troupe::stats::facts::LoadProgress;
 use troupe::stream::mark::Mark;
 
+use crate::memory::Ledger;
+
 /// What all threads share.
 #[derive(Debug, Default)]
 pub struct Shared {
@@ -36,6 +38,8 @@ pub struct Shared {
     pub cut_for_output: AtomicU64,
     /// The most that was ever seen allocated, in bytes.
     pub peak: AtomicU64,
+    /// What each thread uses of it.
+    pub memory: Arc<Ledger>,
 }
 
 impl Shared {
@@ -45,6 +49,7 @@ impl Shared {
             threads: (0..threads).map(|_| AtomicUsize::new(0)).collect(),
             traffic: (0..threads).map(|_| Traffic::default()).collect(),
             journaled: (0..threads).map(|_| Journaled::default()).collect(),
+            memory: Arc::new(Ledger::new(threads)),
             next_client: AtomicU64::new(1),
             ..Shared::default()
         }

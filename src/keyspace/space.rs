@@ -420,6 +420,11 @@ impl Keyspace {
         counts
     }
 
+    /// Figures of databases over some of the slots each.
+    pub(super) fn each_counts(&self) -> impl Iterator<Item = &Counts> {
+        self.books.iter().flat_map(|book| book.counts.values())
+    }
+
     /// The databases that have figures, ascending.
     pub fn databases(&self) -> BTreeSet<u32> {
         self.books.iter().flat_map(|book| book.counts.keys().copied()).collect()

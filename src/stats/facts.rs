@@ -109,6 +109,8 @@ pub struct Memory {
     pub peak: u64,
     /// What was allocated when the server had started and was empty.
     pub startup: u64,
+    /// What of `allocated` does not count for `maxmemory`.
+    pub uncounted: u64,
     /// What of the process is in memory.
     pub rss: u64,
     /// Name and version of the allocator.

@@ -19,6 +19,7 @@ use crate::resp::{Decoder, Frames, Limits, encode};
 use crate::route::{Map, ShardId};
 use crate::session::{Peer, Session};
 use crate::settings::Settings;
+use crate::shard::evict::{Unmeasured, Worths};
 use crate::shard::letter::Letter;
 use crate::shard::replay::Records;
 use crate::shard::tracking::Tracked;
@@ -72,7 +73,7 @@ impl Shards {
     pub(crate) fn new(count: ShardId) -> Shards {
         let map = Arc::new(Map::new(count));
         let posted = Arc::new(Posted::default());
-        let tracked = Tracked::default();
+        let (tracked, worths) = (Tracked::default(), Worths::new(count));
         let shards = (0..count).map(|id| {
             let mut shard = Shard::new(Parts {
                 id,
@@ -85,6 +86,8 @@ impl Shards {
                 listeners: Vec::new(),
                 post: Arc::clone(&posted) as Arc<dyn Post>,
                 tracked: tracked.clone(),
+                gauge: Box::new(Unmeasured),
+                worths: worths.clone(),
             });
             shard.effects().listen(true);
             shard.serve();

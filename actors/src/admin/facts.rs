@@ -118,16 +118,18 @@ impl Admin {
 
     /// Takes samples for as long as the server lives.
     pub async fn take_samples(self: Arc<Admin>) {
-        loop {
+        for number in 0.. {
+            self.sample(number);
             tokio::time::sleep(Duration::from_millis(EVERY_MS)).await;
-            self.sample();
         }
     }
 
     /// Notes how far the counters are and how much memory is in use.
-    fn sample(&self) {
+    fn sample(&self, number: usize) {
         self.rates().sample(self.parts.clock.steady_ms(), self.counters());
-        self.parts.shared.peak.fetch_max(allocator::counters().allocated, Ordering::Relaxed);
+        let allocated = allocator::counters().allocated;
+        self.parts.shared.peak.fetch_max(allocated, Ordering::Relaxed);
+        self.parts.shared.memory.settle(allocated, number);
     }
 
     fn counters(&self) -> Counters {
@@ -146,7 +148,8 @@ impl Admin {
 
     fn memory(&self) -> Memory {
         let startup = self.parts.origin.startup_bytes;
-        let memory = Memory { startup, rss: self.usage().rss, ..allocator::counters() };
+        let (rss, uncounted) = (self.usage().rss, self.parts.shared.memory.uncounted());
+        let memory = Memory { startup, rss, uncounted, ..allocator::counters() };
         let peak = self.parts.shared.peak.fetch_max(memory.allocated, Ordering::Relaxed);
         Memory { peak: peak.max(memory.allocated), ..memory }
     }

@@ -74,7 +74,7 @@ pub(super) fn memory(source: &Source<'_>, lines: &mut Lines<'_>) {
         lines.field(&format!("{name}_ratio"), format_args!("{ratio:.2}"));
         lines.field(&format!("{name}_bytes"), bytes);
     }
-    lines.field("mem_not_counted_for_evict", facts.journal.buffer_bytes);
+    lines.field("mem_not_counted_for_evict", memory.uncounted);
     lines.zeros(&[
         "mem_replication_backlog",
         "mem_total_replication_buffers",
