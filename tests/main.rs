@@ -28,6 +28,7 @@ mod durability;
 mod edges;
 mod ends;
 mod events;
+mod eviction;
 mod faults;
 mod foreign;
 mod loading;

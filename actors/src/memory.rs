@@ -4,27 +4,33 @@
 //! own counters as any of its memory: no lock, no atomic, no call. The difference may be below
 //! zero, since memory goes from thread to thread, but the sum over all threads is what is in use.
 //! So each thread that allocates much publishes its own, shards once a turn, and adds up those of
-//! others. What is left, other threads and what the allocator has handed out ahead, follows from
-//! the allocator's own sum, which takes long to ask for: somebody does so now and then.
+//! others. What other threads use follows from the allocator's own sum, which takes long to ask
+//! for: somebody does so now and then. It never counts twice what a thread has allocated in a long
+//! turn and not published yet.
 //!
 //! What is on its way to the journal or to a snapshot does not count.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 
 use tikv_jemalloc_ctl::thread::{ThreadLocal, allocatedp, deallocatedp};
 use troupe::shard::evict::Gauge;
 
-/// Times that the allocator was asked, the least of which counts: what a thread has allocated and
-/// not published yet must not be counted twice.
-const LATEST: usize = 4;
+/// What other threads use may grow by so many bytes at once. More than that has to be seen several
+/// times: it may be what threads have allocated in the turns of that moment.
+const PLAUSIBLE: i64 = 1 << 20;
+
+/// So many times.
+const DOUBTED: usize = 4;
 
 /// What threads use, each in its own cell.
 #[derive(Debug, Default)]
 pub struct Ledger {
     cells: Vec<Cell>,
-    /// What is in use beside the cells, as it was the latest times, in turn.
-    rest: [AtomicI64; LATEST],
+    /// What is in use beside the cells.
+    rest: AtomicI64,
+    /// Times that much more was seen.
+    doubts: AtomicUsize,
     /// Bytes that were sent to the journal, and those of them that are not in memory any more.
     sent: AtomicU64,
     settled: AtomicU64,
@@ -37,13 +43,18 @@ struct Cell {
     balance: AtomicI64,
     /// So much of it does not count.
     uncounted: AtomicU64,
+    /// Turns that have begun or ended: an odd number while the thread is in one.
+    turns: AtomicUsize,
+    /// The turns when the allocator was asked last.
+    seen: AtomicUsize,
 }
 
 impl Ledger {
     /// For so many shards, and the writers of the journal and of snapshots.
     pub fn new(shards: usize) -> Ledger {
         let cells = (0..shards + 2).map(|_| Cell::default()).collect();
-        Ledger { cells, ..Ledger::default() }
+        // What is seen first is taken as it is.
+        Ledger { cells, doubts: AtomicUsize::new(DOUBTED), ..Ledger::default() }
     }
 
     /// The meter of a shard's thread, which calls this.
@@ -61,11 +72,33 @@ impl Ledger {
         Meter::new(self.clone(), self.cells.len() - 1)
     }
 
-    /// So much is in use, as the allocator says; asked for the `count`th time.
-    pub fn settle(&self, allocated: u64, count: usize) {
-        let cells = self.cells.iter().map(|cell| cell.balance.load(Ordering::Relaxed));
-        let rest = allocated as i64 - cells.sum::<i64>();
-        self.rest[count % LATEST].store(rest, Ordering::Relaxed);
+    /// So much is in use, as the allocator says, without what it keeps ready. Nothing follows from that while a thread is in the
+    /// same turn as the last time.
+    pub fn settle(&self, allocated: u64) {
+        let is_in_one_turn = |cell: &Cell| {
+            let turns = cell.turns.load(Ordering::Relaxed);
+            cell.seen.swap(turns, Ordering::Relaxed) == turns && turns % 2 == 1
+        };
+        // Each cell is looked at.
+        if self.cells.iter().filter(|cell| is_in_one_turn(cell)).count() > 0 {
+            return;
+        }
+        let rest = allocated as i64 - self.published();
+        let grown = rest - self.rest.load(Ordering::Relaxed);
+        if grown > PLAUSIBLE && self.doubts.fetch_add(1, Ordering::Relaxed) + 1 < DOUBTED {
+            return;
+        }
+        self.rest.store(rest, Ordering::Relaxed);
+        self.doubts.store(0, Ordering::Relaxed);
+    }
+
+    /// Bytes in use.
+    pub fn in_use(&self) -> u64 {
+        (self.published() + self.rest.load(Ordering::Relaxed)).max(0) as u64
+    }
+
+    fn published(&self) -> i64 {
+        self.cells.iter().map(|cell| cell.balance.load(Ordering::Relaxed)).sum()
     }
 
     /// Bytes that do not count for `maxmemory`.
@@ -97,14 +130,13 @@ impl Ledger {
 
     /// What is in use, and counts, beside the cell at this place.
     fn beside(&self, own: usize) -> i64 {
-        let rest = self.rest.iter().map(|rest| rest.load(Ordering::Relaxed)).min();
         let counted = |cell: &Cell| {
             let uncounted = cell.uncounted.load(Ordering::Relaxed) as i64;
             cell.balance.load(Ordering::Relaxed) - uncounted
         };
         let cells = self.cells.iter().enumerate().filter(|(at, _)| *at != own);
         let cells = cells.map(|(_, cell)| counted(cell)).sum::<i64>();
-        cells + rest.unwrap_or_default() - self.unwritten() as i64
+        cells + self.rest.load(Ordering::Relaxed) - self.unwritten() as i64
     }
 }
 
@@ -157,8 +189,11 @@ impl OfShard {
 }
 
 impl Gauge for OfShard {
-    fn renew(&mut self, uncounted: u64) {
+    fn renew(&mut self, uncounted: u64, is_busy: bool) {
         self.meter.publish(uncounted);
+        let turns = &self.meter.ledger.cells[self.meter.cell].turns;
+        let now = turns.load(Ordering::Relaxed) + 1;
+        turns.store(now + usize::from((now % 2 == 1) != is_busy), Ordering::Relaxed);
         self.beside = self.meter.ledger.beside(self.meter.cell);
     }
 

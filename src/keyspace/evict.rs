@@ -322,15 +322,16 @@ impl Keyspace {
 }
 
 impl Keys<'_> {
-    /// Takes a key out to make room, and records its deletion.
-    pub(crate) fn evict(&mut self, key: Key<'_>) {
+    /// Takes a key out to make room, and records its deletion. Returns how many bytes it took.
+    pub(crate) fn evict(&mut self, key: Key<'_>) -> usize {
         self.ahead(key);
-        if let Some(entry) = self.take(key) {
-            self.touch(key, Event::EVICTED);
-            self.tools.discarded.take_entry(entry);
-            self.tools.figures.evicted += 1;
-            self.tools.effects.aside(self.db, &[b"DEL", key.name]);
-        }
+        let Some(entry) = self.take(key) else { return 0 };
+        let bytes = entry.memory();
+        self.touch(key, Event::EVICTED);
+        self.tools.discarded.take_entry(entry);
+        self.tools.figures.evicted += 1;
+        self.tools.effects.aside(self.db, &[b"DEL", key.name]);
+        bytes
     }
 
     /// A key has changed, and the access clock goes by changes.
@@ -343,3 +344,6 @@ impl Keys<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -58,8 +58,8 @@ const HEADROOM_SHIFT: u32 = 9;
 /// How much memory is in use, by the whole process, as far as it counts for `maxmemory`.
 pub trait Gauge {
     /// Tells the other shards what the thread of this one uses, of which so many bytes do not
-    /// count, and finds out what they use.
-    fn renew(&mut self, uncounted: u64);
+    /// count, and finds out what they use. A turn begins (`is_busy`) or has ended.
+    fn renew(&mut self, uncounted: u64, is_busy: bool);
 
     /// Bytes in use now, those of others as of the last time.
     fn used(&mut self, uncounted: u64) -> u64;
@@ -70,7 +70,7 @@ pub trait Gauge {
 pub struct Unmeasured;
 
 impl Gauge for Unmeasured {
-    fn renew(&mut self, _uncounted: u64) {}
+    fn renew(&mut self, _uncounted: u64, _is_busy: bool) {}
 
     fn used(&mut self, _uncounted: u64) -> u64 {
         0
@@ -225,7 +225,7 @@ impl Engine {
 impl Shard {
     /// A turn begins: makes room where there is too little.
     pub(super) fn keep_limit(&mut self, now: Millis, clock: &mut dyn Ticks) {
-        self.eviction.gauge.renew(self.engine.uncounted());
+        self.eviction.gauge.renew(self.engine.uncounted(), true);
         if !self.eviction.has_limit() {
             self.answer_askers(true);
             return self.set_room(Room::Enough, now);
@@ -240,7 +240,7 @@ impl Shard {
     pub(super) fn look_at_limit(&mut self) {
         let uncounted = self.engine.uncounted();
         let Eviction { limit, picker, gauge, asked, goes_on, .. } = &mut self.eviction;
-        gauge.renew(uncounted);
+        gauge.renew(uncounted, false);
         let may_evict = *limit > 0 && picker.is_some() && *asked == 0;
         if may_evict && self.engine.room == Room::Enough && self.engine.phase == Phase::Serving {
             *goes_on |= gauge.used(uncounted) > *limit;
@@ -355,14 +355,18 @@ impl Shard {
         self.eviction.gauge.used(self.engine.uncounted()) > goal
     }
 
+    /// Evicts keys until no more is in use than `goal`. What is freed is added up beside that: who
+    /// has to be told of a key takes memory until that is done, and no other key goes for it.
     fn evict(&mut self, goal: u64, now: Millis, clock: &mut dyn Ticks) -> Found {
+        let uncounted = self.engine.uncounted();
+        let mut left = self.eviction.gauge.used(uncounted).saturating_sub(goal);
         let mut has_begun = false;
         while self.is_over(goal) {
             // What keeps it up ends in a letter, or is looked at again with the next turn.
             if !self.engine.has_credit || self.engine.is_full() {
                 return Found::Some;
             }
-            if has_begun && clock.nanos() > self.eviction.ends_at {
+            if left == 0 || has_begun && clock.nanos() > self.eviction.ends_at {
                 self.eviction.goes_on = true;
                 return Found::Some;
             }
@@ -389,7 +393,7 @@ impl Shard {
             // What a snapshot has to write first goes later.
             let stays = keys.has_to_stay(key);
             if !stays {
-                keys.evict(key);
+                left = left.saturating_sub(keys.evict(key) as u64);
             }
             let worth = victim.worth;
             picker.gone(victim);
@@ -459,3 +463,6 @@ enum Found {
     /// Nothing that may go is left.
     Nothing,
 }
+
+#[cfg(test)]
+mod tests;

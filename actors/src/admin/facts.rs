@@ -19,6 +19,7 @@ use troupe::stats::rates::{Counters, EVERY_MS, Rates};
 
 use super::Admin;
 use crate::allocator;
+use crate::shared::Shared;
 
 /// For how long what the kernel says of the process is good enough, in milliseconds.
 const USAGE_MS: u64 = 100;
@@ -80,7 +81,8 @@ impl Origin {
             listeners: Vec::new(),
             system_memory: system_memory(),
         };
-        let startup_bytes = allocator::counters().allocated;
+        let counters = allocator::counters();
+        let startup_bytes = counters.allocated.saturating_sub(counters.cached);
         Origin { process, startup_bytes, main: Handle::current() }
     }
 }
@@ -118,18 +120,25 @@ impl Admin {
 
     /// Takes samples for as long as the server lives.
     pub async fn take_samples(self: Arc<Admin>) {
-        for number in 0.. {
-            self.sample(number);
+        loop {
+            self.sample();
             tokio::time::sleep(Duration::from_millis(EVERY_MS)).await;
         }
     }
 
     /// Notes how far the counters are and how much memory is in use.
-    fn sample(&self, number: usize) {
+    fn sample(&self) {
         self.rates().sample(self.parts.clock.steady_ms(), self.counters());
-        let allocated = allocator::counters().allocated;
-        self.parts.shared.peak.fetch_max(allocated, Ordering::Relaxed);
-        self.parts.shared.memory.settle(allocated, number);
+        self.settle();
+        let Shared { memory, peak, .. } = &*self.parts.shared;
+        peak.fetch_max(memory.in_use(), Ordering::Relaxed);
+    }
+
+    /// Asks the allocator, and settles with it what threads have published.
+    fn settle(&self) -> Memory {
+        let counters = allocator::counters();
+        self.parts.shared.memory.settle(counters.allocated.saturating_sub(counters.cached));
+        counters
     }
 
     fn counters(&self) -> Counters {
@@ -148,10 +157,12 @@ impl Admin {
 
     fn memory(&self) -> Memory {
         let startup = self.parts.origin.startup_bytes;
-        let (rss, uncounted) = (self.usage().rss, self.parts.shared.memory.uncounted());
-        let memory = Memory { startup, rss, uncounted, ..allocator::counters() };
-        let peak = self.parts.shared.peak.fetch_max(memory.allocated, Ordering::Relaxed);
-        Memory { peak: peak.max(memory.allocated), ..memory }
+        let counters = self.settle();
+        let Shared { memory, peak, .. } = &*self.parts.shared;
+        let (used, uncounted) = (memory.in_use(), memory.uncounted());
+        let peak = peak.fetch_max(used, Ordering::Relaxed).max(used);
+        let rss = self.usage().rss;
+        Memory { used, uncounted, peak, startup, rss, ..counters }
     }
 
     /// What the process uses.
