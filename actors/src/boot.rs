@@ -40,7 +40,7 @@ use crate::huge_pages;
 use crate::inbox;
 use crate::layers;
 use crate::listener::{Accepted, Listener};
-use crate::memory::OfShard;
+use crate::memory::{self, OfShard};
 use crate::message::control::Restarted;
 use crate::message::shard::Loaded;
 use crate::message::snapshot::Mails;
@@ -253,7 +253,8 @@ fn start_shards(
     let (mut arbiters, mut actors) = (Vec::new(), Vec::new());
     for id in 0..map.shards() {
         let inbox = post.inbox(id).clone();
-        let arbiter = Arbiter::try_with_tokio_rt(move || inbox::runtime(inbox));
+        let runtime = move || inbox::runtime(inbox, memory::sleeps, memory::wakes);
+        let arbiter = Arbiter::try_with_tokio_rt(runtime);
         let arbiter = arbiter.with_context(|| format!("there is no thread for shard {id}"))?;
         let (made, receiver) = mpsc::channel();
         let (settings, map, shared) = (settings.clone(), map.clone(), shared.clone());

@@ -3,25 +3,33 @@
 //! jemalloc counts for each thread what it has allocated and freed, exactly, and a thread reads its
 //! own counters as any of its memory: no lock, no atomic, no call. The difference may be below
 //! zero, since memory goes from thread to thread, but the sum over all threads is what is in use.
-//! So each thread that allocates much publishes its own, shards once a turn, and adds up those of
-//! others. What other threads use follows from the allocator's own sum, which takes long to ask
-//! for: somebody does so now and then. It never counts twice what a thread has allocated in a long
-//! turn and not published yet.
+//! So each thread that allocates much publishes its own, shards once a turn and when they sleep,
+//! and adds up those of others. What other threads use follows from the allocator's own sum, which
+//! takes long to ask for: somebody does so now and then ([`Ledger::settle`]).
 //!
 //! What is on its way to the journal or to a snapshot does not count.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 
 use tikv_jemalloc_ctl::thread::{ThreadLocal, allocatedp, deallocatedp};
 use troupe::shard::evict::Gauge;
 
+/// Where threads are awake, and have not published all that they use, the allocator is believed
+/// once so many times.
+const BUSY: usize = 10;
+
 /// What other threads use may grow by so many bytes at once. More than that has to be seen several
-/// times: it may be what threads have allocated in the turns of that moment.
+/// times: it may be what threads have allocated in a long turn, and will publish.
 const PLAUSIBLE: i64 = 1 << 20;
 
 /// So many times.
 const DOUBTED: usize = 4;
+
+thread_local! {
+    static OWN: OnceCell<Meter> = const { OnceCell::new() };
+}
 
 /// What threads use, each in its own cell.
 #[derive(Debug, Default)]
@@ -29,7 +37,9 @@ pub struct Ledger {
     cells: Vec<Cell>,
     /// What is in use beside the cells.
     rest: AtomicI64,
-    /// Times that much more was seen.
+    /// How often the allocator was not believed, since threads were awake.
+    busy: AtomicUsize,
+    /// How often much more was seen.
     doubts: AtomicUsize,
     /// Bytes that were sent to the journal, and those of them that are not in memory any more.
     sent: AtomicU64,
@@ -43,10 +53,8 @@ struct Cell {
     balance: AtomicI64,
     /// So much of it does not count.
     uncounted: AtomicU64,
-    /// Turns that have begun or ended: an odd number while the thread is in one.
-    turns: AtomicUsize,
-    /// The turns when the allocator was asked last.
-    seen: AtomicUsize,
+    /// The thread may have changed it, and not published that.
+    is_awake: AtomicBool,
 }
 
 impl Ledger {
@@ -54,12 +62,8 @@ impl Ledger {
     pub fn new(shards: usize) -> Ledger {
         let cells = (0..shards + 2).map(|_| Cell::default()).collect();
         // What is seen first is taken as it is.
-        Ledger { cells, doubts: AtomicUsize::new(DOUBTED), ..Ledger::default() }
-    }
-
-    /// The meter of a shard's thread, which calls this.
-    fn of_shard(self: &Arc<Ledger>, shard: u16) -> Meter {
-        Meter::new(self.clone(), usize::from(shard))
+        let (busy, doubts) = (AtomicUsize::new(BUSY), AtomicUsize::new(DOUBTED));
+        Ledger { cells, busy, doubts, ..Ledger::default() }
     }
 
     /// The meter of the thread that writes the journal, which calls this.
@@ -72,20 +76,20 @@ impl Ledger {
         Meter::new(self.clone(), self.cells.len() - 1)
     }
 
-    /// So much is in use, as the allocator says, without what it keeps ready. Nothing follows from that while a thread is in the
-    /// same turn as the last time.
+    /// So much is in use, as the allocator says, without what it keeps ready.
     pub fn settle(&self, allocated: u64) {
-        let is_in_one_turn = |cell: &Cell| {
-            let turns = cell.turns.load(Ordering::Relaxed);
-            cell.seen.swap(turns, Ordering::Relaxed) == turns && turns % 2 == 1
-        };
-        // Each cell is looked at.
-        if self.cells.iter().filter(|cell| is_in_one_turn(cell)).count() > 0 {
+        OWN.with(|own| own.get().into_iter().for_each(Meter::publish_balance));
+        let own = OWN.with(|own| own.get().map(|meter| meter.cell));
+        let mut others = self.cells.iter().enumerate().filter(|(at, _)| Some(*at) != own);
+        let is_busy = others.any(|(_, cell)| cell.is_awake.load(Ordering::Relaxed));
+        if is_busy && self.busy.fetch_add(1, Ordering::Relaxed) < BUSY {
             return;
         }
         let rest = allocated as i64 - self.published();
         let grown = rest - self.rest.load(Ordering::Relaxed);
-        if grown > PLAUSIBLE && self.doubts.fetch_add(1, Ordering::Relaxed) + 1 < DOUBTED {
+        let is_doubtful = is_busy && grown > PLAUSIBLE;
+        self.busy.store(0, Ordering::Relaxed);
+        if is_doubtful && self.doubts.fetch_add(1, Ordering::Relaxed) < DOUBTED {
             return;
         }
         self.rest.store(rest, Ordering::Relaxed);
@@ -140,7 +144,25 @@ impl Ledger {
     }
 }
 
+/// The thread of a shard is about to sleep, having nothing to do.
+pub fn sleeps() {
+    OWN.with(|own| {
+        let Some(meter) = own.get() else { return };
+        meter.publish_balance();
+        meter.own().is_awake.store(false, Ordering::Relaxed);
+    });
+}
+
+/// It is awake again.
+pub fn wakes() {
+    OWN.with(|own| {
+        let Some(meter) = own.get() else { return };
+        meter.own().is_awake.store(true, Ordering::Relaxed);
+    });
+}
+
 /// Measures what its own thread uses.
+#[derive(Clone)]
 pub struct Meter {
     ledger: Arc<Ledger>,
     cell: usize,
@@ -155,9 +177,12 @@ impl Meter {
     fn new(ledger: Arc<Ledger>, cell: usize) -> Meter {
         let (allocated, freed) = (allocatedp::read().ok(), deallocatedp::read().ok());
         let mut meter = Meter { ledger, cell, allocated, freed, before: 0 };
-        let there = meter.ledger.cells[cell].balance.load(Ordering::Relaxed);
-        meter.before = there - meter.balance();
+        meter.before = meter.own().balance.load(Ordering::Relaxed) - meter.balance();
         meter
+    }
+
+    fn own(&self) -> &Cell {
+        &self.ledger.cells[self.cell]
     }
 
     /// What the thread has allocated and not freed.
@@ -166,11 +191,9 @@ impl Meter {
         self.before + count(self.allocated).wrapping_sub(count(self.freed)) as i64
     }
 
-    /// Tells the others; so many bytes of it do not count.
-    pub fn publish(&self, uncounted: u64) {
-        let cell = &self.ledger.cells[self.cell];
-        cell.balance.store(self.balance(), Ordering::Relaxed);
-        cell.uncounted.store(uncounted, Ordering::Relaxed);
+    /// Tells the others.
+    pub fn publish_balance(&self) {
+        self.own().balance.store(self.balance(), Ordering::Relaxed);
     }
 }
 
@@ -184,16 +207,16 @@ pub struct OfShard {
 impl OfShard {
     /// On the thread of this shard.
     pub fn new(ledger: &Arc<Ledger>, shard: u16) -> OfShard {
-        OfShard { meter: ledger.of_shard(shard), beside: 0 }
+        let meter = Meter::new(ledger.clone(), usize::from(shard));
+        OWN.with(|own| drop(own.set(meter.clone())));
+        OfShard { meter, beside: 0 }
     }
 }
 
 impl Gauge for OfShard {
-    fn renew(&mut self, uncounted: u64, is_busy: bool) {
-        self.meter.publish(uncounted);
-        let turns = &self.meter.ledger.cells[self.meter.cell].turns;
-        let now = turns.load(Ordering::Relaxed) + 1;
-        turns.store(now + usize::from((now % 2 == 1) != is_busy), Ordering::Relaxed);
+    fn renew(&mut self, uncounted: u64) {
+        self.meter.publish_balance();
+        self.meter.own().uncounted.store(uncounted, Ordering::Relaxed);
         self.beside = self.meter.ledger.beside(self.meter.cell);
     }
 

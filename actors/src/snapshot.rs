@@ -52,7 +52,7 @@ impl SnapshotWriter {
         while let Some(mail) = self.mails.take() {
             self.take(mail);
             self.end_what_is_over();
-            self.meter.publish(0);
+            self.meter.publish_balance();
         }
     }
 

@@ -101,7 +101,8 @@ pub enum Pick {
     Nothing,
 }
 
-/// Chooses the keys that go.
+/// Chooses the keys that go. What it needs for that it has from the start, since later there may be
+/// no room.
 #[derive(Debug)]
 pub struct Picker {
     rule: Rule,
@@ -116,13 +117,18 @@ pub struct Picker {
 impl Picker {
     /// Chooses by this rule, among so many keys at a time.
     pub fn new(rule: Rule, samples: usize) -> Picker {
-        let samples = if rule.by == By::Chance { 1 } else { samples };
-        Picker { rule, samples, weights: Weights::new(), pool: Vec::new(), spare: Vec::new() }
+        let (weights, pool) = (Weights::new(), Vec::with_capacity(POOL));
+        let mut picker = Picker { rule, samples: 0, weights, pool, spare: Vec::new() };
+        picker.go_by(rule, samples);
+        picker
     }
 
-    /// The rule.
-    pub fn rule(&self) -> Rule {
-        self.rule
+    /// Goes by this rule from now on. What it has chosen by another is forgotten.
+    pub fn go_by(&mut self, rule: Rule, samples: usize) {
+        self.rule = rule;
+        self.samples = if rule.by == By::Chance { 1 } else { samples };
+        self.weights.clear();
+        self.pool.clear();
     }
 
     /// Chooses the next key that goes.
@@ -263,7 +269,8 @@ fn chosen_table<'a>(
 /// How many keys of each slot may go, as it was a while ago.
 #[derive(Debug)]
 struct Weights {
-    slots: Vec<u32>,
+    /// Very many count as fewer.
+    slots: Box<[u16]>,
     /// The sums of [`GROUP`] of them each.
     groups: [u64; SLOTS as usize / GROUP],
     /// The slot that is looked at next.
@@ -273,7 +280,12 @@ struct Weights {
 impl Weights {
     fn new() -> Weights {
         let groups = [0; SLOTS as usize / GROUP];
-        Weights { slots: vec![0; usize::from(SLOTS)], groups, next: 0 }
+        Weights { slots: vec![0; usize::from(SLOTS)].into(), groups, next: 0 }
+    }
+
+    fn clear(&mut self) {
+        self.slots.fill(0);
+        self.groups = [0; SLOTS as usize / GROUP];
     }
 
     /// Looks at the next slots anew.
@@ -283,11 +295,11 @@ impl Weights {
             self.next = (number + 1) % SLOTS;
             let tables = space.slot(number).into_iter().flat_map(|slot| slot.tables());
             let keys: usize = tables.map(|(_, table)| rule.count(table)).sum();
-            self.set(number, keys.try_into().unwrap_or(u32::MAX));
+            self.set(number, keys.try_into().unwrap_or(u16::MAX));
         }
     }
 
-    fn set(&mut self, slot: u16, weight: u32) {
+    fn set(&mut self, slot: u16, weight: u16) {
         let before = std::mem::replace(&mut self.slots[usize::from(slot)], weight);
         let group = &mut self.groups[usize::from(slot) / GROUP];
         *group = *group + u64::from(weight) - u64::from(before);

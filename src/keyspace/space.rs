@@ -396,6 +396,9 @@ impl Keyspace {
         let (before, bound_before) = (table.counts(), table.next_deadline());
         let result = change(table, &self.hasher);
         let (after, bound) = (table.counts(), table.next_deadline());
+        if db > 0 && after.len == 0 {
+            slot.forget(db);
+        }
         if after != before {
             let counts = self.book_of(number).of_db(db);
             counts.sub(before);

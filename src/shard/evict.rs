@@ -58,8 +58,8 @@ const HEADROOM_SHIFT: u32 = 9;
 /// How much memory is in use, by the whole process, as far as it counts for `maxmemory`.
 pub trait Gauge {
     /// Tells the other shards what the thread of this one uses, of which so many bytes do not
-    /// count, and finds out what they use. A turn begins (`is_busy`) or has ended.
-    fn renew(&mut self, uncounted: u64, is_busy: bool);
+    /// count, and finds out what they use.
+    fn renew(&mut self, uncounted: u64);
 
     /// Bytes in use now, those of others as of the last time.
     fn used(&mut self, uncounted: u64) -> u64;
@@ -70,7 +70,7 @@ pub trait Gauge {
 pub struct Unmeasured;
 
 impl Gauge for Unmeasured {
-    fn renew(&mut self, _uncounted: u64, _is_busy: bool) {}
+    fn renew(&mut self, _uncounted: u64) {}
 
     fn used(&mut self, _uncounted: u64) -> u64 {
         0
@@ -107,8 +107,9 @@ impl Worths {
 pub(super) struct Eviction {
     /// In bytes; 0 for none.
     limit: u64,
-    /// Who chooses what goes; none where nothing does.
-    picker: Option<Picker>,
+    /// Whether anything goes, and who chooses what.
+    evicts: bool,
+    picker: Picker,
     gauge: Box<dyn Gauge>,
     worths: Worths,
     /// What the last victims were worth, on average.
@@ -135,7 +136,8 @@ impl Eviction {
     pub(super) fn new(settings: &Settings, gauge: Box<dyn Gauge>, worths: Worths) -> Eviction {
         let mut eviction = Eviction {
             limit: 0,
-            picker: None,
+            evicts: false,
+            picker: Picker::new(Rule { only_timed: false, by: By::Chance }, 1),
             gauge,
             worths,
             worth: 0,
@@ -158,9 +160,10 @@ impl Eviction {
     pub(super) fn adapt(&mut self, settings: &Settings) {
         self.limit = settings.maxmemory;
         self.turn_ns = TENACITY_NS * u64::from(settings.maxmemory_eviction_tenacity);
-        let rule = rule_of(settings.maxmemory_policy).filter(|_| self.limit > 0);
+        let rule = rule_of(settings.maxmemory_policy);
+        self.evicts = rule.is_some();
         let samples = settings.maxmemory_samples as usize;
-        self.picker = rule.map(|rule| Picker::new(rule, samples));
+        rule.into_iter().for_each(|rule| self.picker.go_by(rule, samples));
         (self.worth, self.estimated, self.in_vain) = (0, Millis(0), None);
         self.goes_on = false;
     }
@@ -225,7 +228,7 @@ impl Engine {
 impl Shard {
     /// A turn begins: makes room where there is too little.
     pub(super) fn keep_limit(&mut self, now: Millis, clock: &mut dyn Ticks) {
-        self.eviction.gauge.renew(self.engine.uncounted(), true);
+        self.eviction.gauge.renew(self.engine.uncounted());
         if !self.eviction.has_limit() {
             self.answer_askers(true);
             return self.set_room(Room::Enough, now);
@@ -239,9 +242,9 @@ impl Shard {
     /// A turn ends: what it has added may be too much.
     pub(super) fn look_at_limit(&mut self) {
         let uncounted = self.engine.uncounted();
-        let Eviction { limit, picker, gauge, asked, goes_on, .. } = &mut self.eviction;
-        gauge.renew(uncounted, false);
-        let may_evict = *limit > 0 && picker.is_some() && *asked == 0;
+        let Eviction { limit, evicts, gauge, asked, goes_on, .. } = &mut self.eviction;
+        gauge.renew(uncounted);
+        let may_evict = *limit > 0 && *evicts && *asked == 0;
         if may_evict && self.engine.room == Room::Enough && self.engine.phase == Phase::Serving {
             *goes_on |= gauge.used(uncounted) > *limit;
         }
@@ -297,12 +300,11 @@ impl Shard {
     /// Finds out what the keys here are worth, now and then: others ask only who may have cheaper
     /// ones.
     fn estimate(&mut self, now: Millis) {
-        let Eviction { picker, estimated, .. } = &mut self.eviction;
-        if now.since(*estimated) < AGAIN_MS {
+        let Eviction { picker, evicts, estimated, .. } = &mut self.eviction;
+        if !*evicts || now.since(*estimated) < AGAIN_MS {
             return;
         }
         *estimated = now;
-        let Some(picker) = picker else { return };
         let Engine { space, tools, .. } = &mut self.engine;
         let worth = picker.estimate(space, tools.clock, &mut tools.random, now);
         self.eviction.note_worth(self.id, worth);
@@ -322,7 +324,7 @@ impl Shard {
             self.answer_askers(true);
             return Room::Enough;
         }
-        if self.eviction.picker.is_none() {
+        if !self.eviction.evicts {
             self.answer_askers(false);
             return if self.is_over(limit) { Room::Never } else { Room::Enough };
         }
@@ -376,7 +378,7 @@ impl Shard {
                 tools.discarded.drop_some();
                 continue;
             }
-            let Some(picker) = &mut self.eviction.picker else { return Found::Nothing };
+            let picker = &mut self.eviction.picker;
             let victim = match picker.pick(space, tools.clock, &mut tools.random, now) {
                 Pick::Key(victim) => victim,
                 Pick::Missed => {

@@ -25,7 +25,7 @@ impl Listener for Counted {
 }
 
 impl Gauge for Counted {
-    fn renew(&mut self, _uncounted: u64, _is_busy: bool) {}
+    fn renew(&mut self, _uncounted: u64) {}
 
     fn used(&mut self, _uncounted: u64) -> u64 {
         self.bytes()

@@ -116,7 +116,7 @@ impl AofWriter {
 
     /// Tells what is in memory because of the journal.
     fn publish(&self) {
-        self.meter.iter().for_each(|meter| meter.publish(0));
+        self.meter.iter().for_each(Meter::publish_balance);
         self.parts.shared.memory.settled(self.taken.saturating_sub(self.unwritten));
     }
 
