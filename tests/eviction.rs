@@ -285,3 +285,31 @@ fn who_listens_hears_of_what_goes() {
         assert_eq!(heard.collect::<BTreeSet<_>>(), keys, "{shards} shards");
     }
 }
+
+/// What clients have sent, and what they have not read, counts as well.
+#[test]
+fn buffers_of_clients_push_keys_out() {
+    for shards in SHARDS {
+        let (server, mut client, _) = limited(Options::shards(shards), "allkeys-lru", ROOM);
+        flood(&mut client, "k", 0..4_000, 2_000, "");
+        let evicted = figure(&mut client, "evicted_keys");
+        let value = "v".repeat(100_000);
+        client.line(&format!("SET large {value}"));
+        let mut readers: Vec<Client> = (0..20).map(|_| server.client()).collect();
+        let words = ["MGET"].into_iter().chain(std::iter::repeat_n("large", 50));
+        let request = words.collect::<Vec<_>>();
+        until("keys go for replies that nobody reads", SOON, || {
+            readers.iter_mut().for_each(|reader| reader.send(&request).unwrap());
+            figure(&mut client, "evicted_keys") > evicted + 100
+        });
+        drop(readers);
+        let evicted = figure(&mut client, "evicted_keys");
+        flood(&mut client, "again", 0..6_000, 2_000, "");
+        let mut senders: Vec<Client> = (0..40).map(|_| server.client()).collect();
+        let part = format!("*250\r\n{}", format!("$1000\r\n{}\r\n", "v".repeat(1_000)).repeat(249));
+        senders.iter_mut().for_each(|sender| sender.send_raw(part.as_bytes()).unwrap());
+        until("keys go for requests that never end", SOON, || {
+            figure(&mut client, "evicted_keys") > evicted + 100
+        });
+    }
+}

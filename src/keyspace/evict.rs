@@ -200,14 +200,12 @@ impl Picker {
         random: &mut fastrand::Rng,
         now: Millis,
     ) {
-        self.weights.follow(space, self.rule, WEIGHED);
         let (rule, mut left) = (self.rule, self.samples);
+        // At first, and where all that there is came since, all of them.
+        let count = if self.weights.is_empty() { usize::from(SLOTS) } else { WEIGHED };
+        self.weights.follow(space, rule, count);
         for _ in 0..SLOTS_TRIED {
-            let Some(number) = self.weights.choose(random) else {
-                // All that there is came since the weights were looked at.
-                self.weights.follow(space, rule, usize::from(SLOTS));
-                continue;
-            };
+            let Some(number) = self.weights.choose(random) else { break };
             let Some((db, table)) = chosen_table(space, number, rule, random) else {
                 self.weights.set(number, 0);
                 continue;
@@ -303,6 +301,10 @@ impl Weights {
         let before = std::mem::replace(&mut self.slots[usize::from(slot)], weight);
         let group = &mut self.groups[usize::from(slot) / GROUP];
         *group = *group + u64::from(weight) - u64::from(before);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.groups.iter().all(|weight| *weight == 0)
     }
 
     /// A slot, one with more keys more likely than another.

@@ -120,6 +120,8 @@ pub(super) struct Eviction {
     turn_ns: u64,
     /// There is more to evict, and nothing in the way.
     goes_on: bool,
+    /// Who is told of the keys that have gone takes more than they did: that comes first.
+    pauses: bool,
     /// Answers of other shards that are still to come.
     asked: u16,
     /// All others were asked, then, and none of them has made room so far.
@@ -145,6 +147,7 @@ impl Eviction {
             ends_at: 0,
             turn_ns: 0,
             goes_on: false,
+            pauses: false,
             asked: 0,
             in_vain: None,
             askers: Vec::new(),
@@ -228,29 +231,32 @@ impl Engine {
 impl Shard {
     /// A turn begins: makes room where there is too little.
     pub(super) fn keep_limit(&mut self, now: Millis, clock: &mut dyn Ticks) {
-        self.eviction.gauge.renew(self.engine.uncounted());
+        self.eviction.pauses = false;
         if !self.eviction.has_limit() {
             self.answer_askers(true);
             return self.set_room(Room::Enough, now);
         }
+        self.eviction.gauge.renew(self.engine.uncounted());
         self.eviction.ends_at = clock.nanos() + self.eviction.turn_ns;
         self.estimate(now);
-        let room = self.make_room(now, clock);
+        // All shards see what is over, and each works off its part of it.
+        let parts = u64::from(self.env.map.shards());
+        let room = self.make_room(parts, now, clock);
         self.set_room(room, now);
     }
 
     /// A turn ends: what it has added may be too much.
     pub(super) fn look_at_limit(&mut self) {
         let uncounted = self.engine.uncounted();
-        let Eviction { limit, evicts, gauge, asked, goes_on, .. } = &mut self.eviction;
+        let Eviction { limit, evicts, gauge, asked, goes_on, pauses, .. } = &mut self.eviction;
         gauge.renew(uncounted);
-        let may_evict = *limit > 0 && *evicts && *asked == 0;
+        let may_evict = *limit > 0 && *evicts && *asked == 0 && !*pauses;
         if may_evict && self.engine.room == Room::Enough && self.engine.phase == Phase::Serving {
             *goes_on |= gauge.used(uncounted) > *limit;
         }
     }
 
-    /// Whether the next call of a batch has to wait for memory. Where there is none it is refused.
+    /// Whether the next call of a batch has to wait for memory. Where it can get none it is refused.
     #[cold]
     pub(super) fn lacks_memory(&mut self, batch: &mut Batch, clock: &mut dyn Ticks) -> bool {
         // What has begun goes on: others wait for what it holds.
@@ -264,7 +270,7 @@ impl Shard {
         if !self.engine.ask_of_next(&self.env, batch, Engine::may_add) {
             return false;
         }
-        let room = self.make_room(batch.now, clock);
+        let room = self.make_room(1, batch.now, clock);
         self.set_room(room, batch.now);
         room == Room::Soon
     }
@@ -310,8 +316,9 @@ impl Shard {
         self.eviction.note_worth(self.id, worth);
     }
 
-    /// Evicts keys while more memory is in use than may be, for what is left of the turn's time.
-    fn make_room(&mut self, now: Millis, clock: &mut dyn Ticks) -> Room {
+    /// Evicts keys while more memory is in use than may be, for what is left of the turn's time:
+    /// one of so many parts of what is over.
+    fn make_room(&mut self, parts: u64, now: Millis, clock: &mut dyn Ticks) -> Room {
         self.eviction.goes_on = false;
         if self.engine.phase != Phase::Serving {
             self.answer_askers(false);
@@ -335,40 +342,59 @@ impl Shard {
             }
         }
         let evicted = self.engine.tools.figures.evicted;
-        let found = self.evict(goal, now, clock);
+        let before = self.used();
+        let mut freed = 0;
+        let found = self.evict(goal, (before - goal).div_ceil(parts), &mut freed, now, clock);
         if self.engine.tools.figures.evicted > evicted {
             self.eviction.has_evicted = true;
             self.tell_of_evicted(now, clock);
         }
-        let is_over = self.is_over(limit);
+        let used = self.used();
         match found {
-            Found::Enough => self.answer_askers(true),
+            Found::Part if used > limit && before.saturating_sub(used) < freed / 2 => {
+                self.eviction.pauses = true;
+                return Room::Enough;
+            }
+            Found::Part => self.eviction.goes_on = used > goal,
             Found::Some => {}
             Found::Nothing => self.answer_askers(self.eviction.has_evicted),
         }
+        if used <= goal {
+            self.answer_askers(true);
+        }
         match found {
-            _ if !is_over => Room::Enough,
+            _ if used <= limit => Room::Enough,
             Found::Nothing => self.ask_all(now),
-            Found::Enough | Found::Some => Room::Soon,
+            Found::Part | Found::Some => Room::Soon,
         }
     }
 
-    fn is_over(&mut self, goal: u64) -> bool {
-        self.eviction.gauge.used(self.engine.uncounted()) > goal
+    fn used(&mut self) -> u64 {
+        self.eviction.gauge.used(self.engine.uncounted())
     }
 
-    /// Evicts keys until no more is in use than `goal`. What is freed is added up beside that: who
-    /// has to be told of a key takes memory until that is done, and no other key goes for it.
-    fn evict(&mut self, goal: u64, now: Millis, clock: &mut dyn Ticks) -> Found {
-        let uncounted = self.engine.uncounted();
-        let mut left = self.eviction.gauge.used(uncounted).saturating_sub(goal);
+    fn is_over(&mut self, goal: u64) -> bool {
+        self.used() > goal
+    }
+
+    /// Evicts keys until no more is in use than `goal`, or so many bytes of keys have gone. That is
+    /// not the same: who has to be told of a key takes memory until it has been, be it more than
+    /// the key took. No other key goes for that.
+    fn evict(
+        &mut self,
+        goal: u64,
+        most: u64,
+        freed: &mut u64,
+        now: Millis,
+        clock: &mut dyn Ticks,
+    ) -> Found {
         let mut has_begun = false;
         while self.is_over(goal) {
             // What keeps it up ends in a letter, or is looked at again with the next turn.
             if !self.engine.has_credit || self.engine.is_full() {
                 return Found::Some;
             }
-            if left == 0 || has_begun && clock.nanos() > self.eviction.ends_at {
+            if has_begun && clock.nanos() > self.eviction.ends_at {
                 self.eviction.goes_on = true;
                 return Found::Some;
             }
@@ -377,6 +403,9 @@ impl Shard {
             if !tools.discarded.is_empty() {
                 tools.discarded.drop_some();
                 continue;
+            }
+            if *freed >= most {
+                break;
             }
             let picker = &mut self.eviction.picker;
             let victim = match picker.pick(space, tools.clock, &mut tools.random, now) {
@@ -395,7 +424,7 @@ impl Shard {
             // What a snapshot has to write first goes later.
             let stays = keys.has_to_stay(key);
             if !stays {
-                left = left.saturating_sub(keys.evict(key) as u64);
+                *freed += keys.evict(key) as u64;
             }
             let worth = victim.worth;
             picker.gone(victim);
@@ -405,7 +434,7 @@ impl Shard {
                 return Found::Some;
             }
         }
-        Found::Enough
+        Found::Part
     }
 
     /// Who listens, has cached or waits hears of the keys that are gone.
@@ -458,8 +487,8 @@ impl Shard {
 /// What became of an attempt.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Found {
-    /// What was wanted.
-    Enough,
+    /// The part that was wanted.
+    Part,
     /// Something, and there may be more.
     Some,
     /// Nothing that may go is left.

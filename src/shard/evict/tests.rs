@@ -29,7 +29,6 @@ fn there(store: &mut Store) -> Vec<usize> {
 fn after_two_more(policy: &str, mut prepare: impl FnMut(&mut Store, usize)) -> Vec<usize> {
     let (mut store, memory) = store(policy);
     (0..10).for_each(|number| prepare(&mut store, number));
-    for n in 0..10 {}
     limit(&mut store, &memory);
     let before = memory.bytes();
     for number in 0..2 {
