@@ -4,6 +4,7 @@
 //! clock but [`Store::tick`]. A command that asks something of its connection prints as that
 //! action. [`Store::effects`] gives what would have been journaled since it was last asked.
 
+mod counted;
 mod events;
 mod scripts;
 mod several;
@@ -18,6 +19,7 @@ use crate::base::hash::Hasher;
 use crate::base::millis::Millis;
 use crate::batch::{Batch, Home};
 use crate::hook::{Gate, Listener, Sink};
+use crate::hooks::memory_limit::MemoryLimit;
 use crate::keyspace::effect::Run;
 use crate::resp::inline::Words;
 use crate::resp::{Decoder, Frames, Limits, encode};
@@ -27,6 +29,7 @@ use crate::shard::letter::Letter;
 use crate::shard::replay::Records;
 use crate::shard::{Parts, SLICE_NS, Shard, Ticks};
 
+pub(crate) use counted::Counted;
 pub(crate) use several::Shards;
 
 /// What the clock of a new store shows.
@@ -115,6 +118,16 @@ impl Store {
         Store::of(Settings::default(), gates, sinks, Vec::new())
     }
 
+    /// An empty store that counts its memory, and refuses what has no room.
+    pub(crate) fn counted(memory: &Counted) -> Store {
+        let gates: Vec<Box<dyn Gate>> = vec![Box::new(MemoryLimit)];
+        let listeners: Vec<Box<dyn Listener>> = vec![Box::new(memory.clone())];
+        let hasher = Hasher::with_seeds([1, 2, 3, 4]);
+        let alone = Parts::alone(Arc::default(), hasher, 7);
+        let gauge = Box::new(memory.clone());
+        Store::around(Shard::new(Parts { gates, listeners, gauge, ..alone }))
+    }
+
     /// An empty store whose changes this listener hears.
     pub(crate) fn with_listener(listener: Box<dyn Listener>) -> Store {
         Store::of(Settings::default(), Vec::new(), Vec::new(), vec![listener])
@@ -128,7 +141,10 @@ impl Store {
     ) -> Store {
         let hasher = Hasher::with_seeds([1, 2, 3, 4]);
         let alone = Parts::alone(Arc::new(settings), hasher, 7);
-        let mut shard = Shard::new(Parts { gates, sinks, listeners, ..alone });
+        Store::around(Shard::new(Parts { gates, sinks, listeners, ..alone }))
+    }
+
+    fn around(mut shard: Shard) -> Store {
         shard.effects().listen(true);
         shard.serve();
         Store { shard, session: Session::new(1, Peer::default(), START, true), now: START }

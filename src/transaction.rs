@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 
 use crate::base::hash::Hasher;
-use crate::commands::command::Command;
+use crate::commands::command::{Command, Flags};
 use crate::commands::positions;
 use crate::commands::run::Run;
 use crate::keyspace::effect::Suspended;
@@ -38,6 +38,7 @@ pub struct Transaction {
     keys: Vec<KeyAt>,
     is_aborted: bool,
     writes: bool,
+    may_add: bool,
     needs_tables: bool,
     needs_all: bool,
     needs_server: bool,
@@ -119,6 +120,7 @@ impl Transaction {
             }
         }
         self.writes |= command.writes();
+        self.may_add |= command.flags.has(Flags::DENY_OOM);
         self.needs_tables |= command.run.needs_tables();
         self.needs_server |= matches!(command.run, Run::Server(_)) || command.run.may_ask();
         self.needs_all |= matches!(command.run, Run::All(_) | Run::Steps(_) | Run::Walk(_))
@@ -163,6 +165,11 @@ impl Transaction {
     /// One of them changes the data set.
     pub fn writes(&self) -> bool {
         self.writes
+    }
+
+    /// One of them may need memory.
+    pub fn may_add(&self) -> bool {
+        self.may_add
     }
 
     /// One of them looks at tables of a shard.

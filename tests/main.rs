@@ -30,6 +30,7 @@ mod durability;
 mod edges;
 mod ends;
 mod events;
+mod eviction;
 mod faults;
 mod files;
 mod foreign;

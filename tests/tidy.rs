@@ -161,7 +161,8 @@ const SHELL: &[(&str, &[&str])] = &[
     ("message", &["inbox"]),
     ("allocator", &[]),
     ("clock", &[]),
-    ("shared", &[]),
+    ("memory", &[]),
+    ("shared", &["memory"]),
     ("logging", &[]),
     ("descriptors", &[]),
     ("doors", &["watched"]),
@@ -204,6 +205,7 @@ const NO_ACTOR: &[&str] = &[
     "thread",
     "logging",
     "actions",
+    "memory",
 ];
 
 /// Where `unsafe` is allowed: what an entry and a blob look like in memory, and a call that has no

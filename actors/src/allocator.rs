@@ -5,7 +5,8 @@
 //! then. Left alone, that is each thread while it allocates, so a thread that is idle keeps them,
 //! and a busy one tells the kernel in the middle of a slice. So a thread of jemalloc's own does it.
 //!
-//! Two calls here have no safe wrapper: they take no value and give none back.
+//! Three calls here have no safe wrapper: two take no value and give none back, and one reads a
+//! counter.
 
 #![allow(unsafe_code)]
 
@@ -26,9 +27,18 @@ pub fn counters() -> Memory {
         active: read(stats::active::read()),
         resident: read(stats::resident::read()),
         metadata: read(stats::metadata::read()),
+        cached: read(cached()),
         allocator: "jemalloc-5.3.1",
         ..Memory::default()
     }
+}
+
+/// What threads have got from the allocator for their next allocations.
+fn cached() -> tikv_jemalloc_ctl::Result<usize> {
+    // The number stands for all arenas (MALLCTL_ARENAS_ALL).
+    let name = b"stats.arenas.4096.tcache_bytes\0";
+    // SAFETY: the control of this name gives a `size_t`.
+    unsafe { tikv_jemalloc_ctl::raw::read(name) }
 }
 
 /// The allocator's report, as text.
@@ -87,6 +97,8 @@ mod tests {
         let before = counters().allocated;
         let kept: Vec<u8> = std::hint::black_box(Vec::with_capacity(BYTES));
         assert!(counters().allocated >= before + BYTES as u64 / 2);
+        let used = counters();
+        assert!(used.cached > 0 && used.cached < used.allocated);
         drop(kept);
         assert!(purge() && flush());
         assert!(report().starts_with(b"___ Begin jemalloc"));

@@ -24,6 +24,7 @@ use troupe::commands::action::Shutdown;
 use troupe::hooks::slowlog::LogIds;
 use troupe::route::{Map, ShardId};
 use troupe::settings::Settings;
+use troupe::shard::evict::Worths;
 use troupe::shard::tracking::Tracked;
 use troupe::shard::{self, Parts};
 
@@ -39,6 +40,7 @@ use crate::huge_pages;
 use crate::inbox;
 use crate::layers;
 use crate::listener::{Accepted, Listener};
+use crate::memory::{self, OfShard};
 use crate::message::control::Restarted;
 use crate::message::shard::Loaded;
 use crate::message::snapshot::Mails;
@@ -109,7 +111,7 @@ pub async fn start(launch: Launch) -> anyhow::Result<Server> {
     let map = Arc::new(Map::new(shards));
     let post = Arc::new(Post::new(shards));
     let mails = Mails::default();
-    let (snapshots, its_writer) = start_snapshots(&mails, &post, &guardian)?;
+    let (snapshots, its_writer) = start_snapshots(&mails, &post, &guardian, &shared)?;
     let (arbiters, shards) =
         start_shards(&settings, &map, &shared, &guardian, &clock, &post, &mails)?;
     let router = start_router(&map, &arbiters, &post, &guardian, &clock)?;
@@ -221,11 +223,13 @@ fn start_snapshots(
     mails: &Mails,
     post: &Arc<Post>,
     guardian: &Recipient<Restarted>,
+    shared: &Arc<Shared>,
 ) -> anyhow::Result<(Arbiter, Addr<SnapshotWriter>)> {
     let arbiter = Arbiter::try_new().context("there is no thread for snapshots")?;
     let (mails, post, guardian) = (mails.clone(), post.clone(), guardian.clone());
+    let ledger = shared.memory.clone();
     let writer = Supervisor::start_in_arbiter(&arbiter.handle(), move |_| {
-        SnapshotWriter::new(mails, post, guardian)
+        SnapshotWriter::new(mails, post, guardian, ledger.of_snapshots())
     });
     Ok((arbiter, writer))
 }
@@ -243,17 +247,19 @@ fn start_shards(
 ) -> anyhow::Result<(Vec<Arbiter>, ShardActors)> {
     let mut random = fastrand::Rng::new();
     let (ids, tracked) = (LogIds::default(), Tracked::default());
+    let worths = Worths::new(map.shards());
     let hasher = Hasher::with_seeds(std::array::from_fn(|_| random.u64(..)));
     let (mut arbiters, mut actors) = (Vec::new(), Vec::new());
     for id in 0..map.shards() {
         let inbox = post.inbox(id).clone();
-        let arbiter = Arbiter::try_with_tokio_rt(move || inbox::runtime(inbox));
+        let runtime = move || inbox::runtime(inbox, memory::sleeps, memory::wakes);
+        let arbiter = Arbiter::try_with_tokio_rt(runtime);
         let arbiter = arbiter.with_context(|| format!("there is no thread for shard {id}"))?;
         let (made, receiver) = mpsc::channel();
         let (settings, map, shared) = (settings.clone(), map.clone(), shared.clone());
         let (guardian, clock, hasher) = (guardian.clone(), clock.clone(), hasher.clone());
         let (seed, ids, post) = (random.u64(..), ids.clone(), post.clone());
-        let (mails, tracked) = (mails.clone(), tracked.clone());
+        let (mails, tracked, worths) = (mails.clone(), tracked.clone(), worths.clone());
         arbiter.spawn_fn(move || {
             let (gates, sinks) = (layers::gates(), layers::sinks(ids));
             let listeners = layers::listeners();
@@ -268,6 +274,8 @@ fn start_shards(
                 listeners,
                 post: post.clone(),
                 tracked,
+                gauge: Box::new(OfShard::new(&shared.memory, id)),
+                worths,
             });
             let thread = Thread::new(id, shard, clock, shared, post, mails);
             THREAD.with(|own| {

@@ -114,20 +114,26 @@ impl<T> Inbox<T> {
 /// When nothing is left to run, tokio calls the hook below, asks once more whether anything has to
 /// run, and only then waits for events (`Context::park` of its scheduler of one thread): so a
 /// letter that the hook finds keeps the thread up. Waking the task from there is no system call,
-/// since the scheduler sees that it is its own thread.
+/// since the scheduler sees that it is its own thread. `sleeps` and `wakes` are called around that.
 ///
 /// # Errors
 /// The system refuses what a runtime needs.
-pub fn runtime<T: Send + 'static>(inbox: Arc<Inbox<T>>) -> io::Result<Runtime> {
+pub fn runtime<T: Send + 'static>(
+    inbox: Arc<Inbox<T>>,
+    sleeps: fn(),
+    wakes: fn(),
+) -> io::Result<Runtime> {
     let parking = inbox.clone();
     Builder::new_current_thread()
         .enable_all()
         .on_thread_park(move || {
+            sleeps();
             if !parking.sleep() {
                 parking.signal();
             }
         })
         .on_thread_unpark(move || {
+            wakes();
             inbox.wake();
         })
         .build()
@@ -211,7 +217,7 @@ mod tests {
     #[test]
     fn a_thread_that_would_sleep_looks_at_its_inbox_first() {
         let inbox = Arc::<Inbox<u32>>::default();
-        let runtime = runtime(inbox.clone()).unwrap();
+        let runtime = runtime(inbox.clone(), || {}, || {}).unwrap();
         let senders: Vec<_> = (0..4)
             .map(|_| {
                 let inbox = inbox.clone();

@@ -6,6 +6,7 @@ use troupe::hooks::auth::Auth;
 use troupe::hooks::journal::JournalWrites;
 use troupe::hooks::loading::Loading;
 use troupe::hooks::logging::{CommandLine, CommandLog, SampledLog};
+use troupe::hooks::memory_limit::MemoryLimit;
 use troupe::hooks::monitor::Monitor;
 use troupe::hooks::pause::Paused;
 use troupe::hooks::payloads::RefusedPayloads;
@@ -22,6 +23,7 @@ pub fn gates() -> Vec<Box<dyn Gate>> {
         Box::new(Auth),
         Box::new(Permitted),
         Box::new(Loading),
+        Box::new(MemoryLimit),
         Box::new(JournalWrites),
         Box::new(SnapshotWrites),
         Box::new(Subscriber),

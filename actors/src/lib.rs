@@ -34,6 +34,7 @@ pub mod inbox;
 pub mod layers;
 pub mod listener;
 pub mod logging;
+pub mod memory;
 pub mod message;
 pub mod post;
 pub mod router;

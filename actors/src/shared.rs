@@ -8,6 +8,8 @@ use troupe::clients::{Sum, whose_turn};
 use troupe::stats::facts::LoadProgress;
 use troupe::stream::mark::Mark;
 
+use crate::memory::Ledger;
+
 /// What all threads share.
 #[derive(Debug, Default)]
 pub struct Shared {
@@ -38,9 +40,11 @@ pub struct Shared {
     /// Connections closed because all clients together held too much memory.
     pub evicted: AtomicU64,
     /// The memory of each thread's clients.
-    pub memory: Vec<ClientMemory>,
+    pub client_memory: Vec<ClientMemory>,
     /// The most that was ever seen allocated, in bytes.
     pub peak: AtomicU64,
+    /// What each thread uses of it.
+    pub memory: Arc<Ledger>,
 }
 
 impl Shared {
@@ -50,7 +54,8 @@ impl Shared {
             threads: (0..threads).map(|_| AtomicUsize::new(0)).collect(),
             traffic: (0..threads).map(|_| Traffic::default()).collect(),
             journaled: (0..threads).map(|_| Journaled::default()).collect(),
-            memory: (0..threads).map(|_| ClientMemory::default()).collect(),
+            client_memory: (0..threads).map(|_| ClientMemory::default()).collect(),
+            memory: Arc::new(Ledger::new(threads)),
             next_client: AtomicU64::new(1),
             ..Shared::default()
         }
@@ -70,7 +75,7 @@ impl Shared {
 
     /// The number of the thread that has to close clients, where all hold more than `limit`.
     pub fn whose_turn(&self, limit: u64) -> Option<usize> {
-        whose_turn(self.memory.iter().map(ClientMemory::sum), limit)
+        whose_turn(self.client_memory.iter().map(ClientMemory::sum), limit)
     }
 
     /// How far the journal has to be durable for all that was sent to it until now.

@@ -17,6 +17,7 @@ use troupe::snapshot::{Outcome, Snapshot};
 
 use crate::fault::Vital;
 use crate::guard::{Guard, Guarded};
+use crate::memory::Meter;
 use crate::message::control::{Panic, Restarted};
 use crate::message::snapshot::{Mail, Mails};
 use crate::post::Post;
@@ -28,14 +29,22 @@ pub struct SnapshotWriter {
     /// The snapshot that is being written, and who is told how it ends.
     current: Option<(Box<Snapshot>, oneshot::Sender<Outcome>)>,
     guard: Guard,
+    /// What the thread uses: it frees what shards have allocated.
+    meter: Meter,
     _vital: Vital,
 }
 
 impl SnapshotWriter {
     /// A writer with this mail, and a way to the shards.
-    pub fn new(mails: Mails, post: Arc<Post>, guardian: Recipient<Restarted>) -> SnapshotWriter {
+    pub fn new(
+        mails: Mails,
+        post: Arc<Post>,
+        guardian: Recipient<Restarted>,
+        meter: Meter,
+    ) -> SnapshotWriter {
         let guard = Guard::new("snapshot-writer", guardian);
-        SnapshotWriter { mails, post, current: None, guard, _vital: Vital("the snapshot writer") }
+        let _vital = Vital("the snapshot writer");
+        SnapshotWriter { mails, post, current: None, guard, meter, _vital }
     }
 
     fn work(&mut self) {
@@ -43,6 +52,7 @@ impl SnapshotWriter {
         while let Some(mail) = self.mails.take() {
             self.take(mail);
             self.end_what_is_over();
+            self.meter.publish_balance();
         }
     }
 

@@ -394,6 +394,7 @@ impl Thread {
             ready;
         if let (Some(append), Some(writer)) = (append.take(), &*self.writer.borrow()) {
             self.shared.journal.appended(&append);
+            self.shared.memory.sent(append.bytes.capacity());
             self.publish_journaled();
             let is_urgent = append.is_urgent;
             writer.send(append, is_urgent);

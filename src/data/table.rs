@@ -19,6 +19,7 @@
 //! costs one comparison a group and no memory a member.
 
 mod positions;
+mod sample;
 #[cfg(test)]
 mod tests;
 

@@ -1,6 +1,7 @@
 //! What every shard answers to a [`Question`](crate::question::Question): figures, logs, slow
 //! events.
 
+use crate::base::millis::Millis;
 use crate::counted::Statistics;
 use crate::counted::log::LogEntry;
 use crate::counted::spikes::Spikes;
@@ -52,6 +53,9 @@ pub struct Report {
     pub discarded: usize,
     /// Large values and keys of tables that were dropped, out of everybody's way.
     pub freed: u64,
+    /// Since when there is too little room under `maxmemory`, and for how many milliseconds there
+    /// was before.
+    pub exceeded: (Option<Millis>, u64),
     /// Panics of commands.
     pub panics: u64,
     /// The longest time for which the shard held its thread, in nanoseconds of its CPU time.

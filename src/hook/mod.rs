@@ -15,7 +15,7 @@ use std::sync::Arc;
 use crate::base::millis::Millis;
 use crate::clients::{MonitorClient, Pause};
 use crate::commands::call::Call;
-use crate::commands::command::Run;
+use crate::commands::command::{Flags, Run};
 use crate::commands::error::CommandError;
 use crate::hook::answer::Answer;
 use crate::hook::push::Push;
@@ -38,6 +38,18 @@ pub enum Phase {
     Rebuilding,
 }
 
+/// Whether there is room under `maxmemory` for what commands may add.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Room {
+    /// There is, or there is no limit.
+    #[default]
+    Enough,
+    /// Some is being made.
+    Soon,
+    /// None can be made.
+    Never,
+}
+
 /// What gates may ask about the shard.
 #[derive(Clone, Copy, Debug)]
 pub struct Standing<'a> {
@@ -51,18 +63,22 @@ pub struct Standing<'a> {
     pub has_credit: bool,
     /// The pause in force.
     pub pause: Option<Pause>,
+    /// Whether there is room for what commands may add.
+    pub room: Room,
     /// The call was queued, and EXEC runs it.
     pub is_in_exec: bool,
 }
 
 impl Standing<'_> {
-    /// All is well: the shard serves, its journal takes writes and keeps up, and nobody pauses it.
+    /// All is well: the shard serves, its journal takes writes and keeps up, nobody pauses it, and
+    /// there is room.
     pub const WELL: Standing<'static> = Standing {
         phase: Phase::Serving,
         journal_failed: None,
         snapshot_failed: false,
         has_credit: true,
         pause: None,
+        room: Room::Enough,
         is_in_exec: false,
     };
 }
@@ -79,6 +95,13 @@ pub fn is_write(call: &Call<'_>, session: &Session) -> bool {
     let queued = session.transaction.as_deref();
     call.command.writes()
         || matches!(call.command.run, Run::Exec) && queued.is_some_and(Transaction::writes)
+}
+
+/// True for a call that may need memory: a transaction does if one of its commands does.
+pub fn may_add(call: &Call<'_>, session: &Session) -> bool {
+    let queued = session.transaction.as_deref();
+    call.command.flags.has(Flags::DENY_OOM)
+        || matches!(call.command.run, Run::Exec) && queued.is_some_and(Transaction::may_add)
 }
 
 /// True for a call that looks at tables of a shard: a transaction does if one of its commands does,

@@ -1,8 +1,8 @@
 //! The layers around commands: each file is one gate or one sink of [`crate::hook`].
 //!
 //! None knows another, and nothing below them names one: the shell lists them in order where it
-//! wires the server. Gates, in this order: [`auth`], [`permission`], [`loading`], [`journal`],
-//! [`snapshot`], [`subscriber`], [`pause`].
+//! wires the server. Gates, in this order: [`auth`], [`permission`], [`loading`],
+//! [`memory_limit`], [`journal`], [`snapshot`], [`subscriber`], [`pause`].
 //! Sinks, in any order: [`slowlog`], [`spikes`], [`logging`], [`monitor`],
 //! [`payloads`], [`silence`].
 
@@ -10,6 +10,7 @@ pub mod auth;
 pub mod journal;
 pub mod loading;
 pub mod logging;
+pub mod memory_limit;
 pub mod monitor;
 pub mod pause;
 pub mod payloads;

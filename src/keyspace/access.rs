@@ -1,6 +1,7 @@
 //! How accesses to a key are counted, in the 24 bits that each entry has for it.
 //!
-//! Under an LRU policy the bits are the time of the last access in seconds, modulo 2^24 (194 days).
+//! Under an LRU policy the bits are the time of the last access in seconds, modulo 2^24 (194 days);
+//! under an LRM policy that of the last change, and reads leave them alone.
 //! Under an LFU policy they are Redis's pair: the minutes of the last decrement (16 bits) and a
 //! logarithmic counter (8 bits) that grows with probability 1 / ((count - 5) * factor + 1) and
 //! falls by one each `decay` minutes.
@@ -18,6 +19,8 @@ const SECONDS_MASK: u32 = (1 << 24) - 1;
 pub enum AccessClock {
     /// The last access.
     Recency,
+    /// The last change.
+    Modification,
     /// How often, decaying.
     Frequency {
         /// lfu-log-factor: the higher, the more accesses saturate the counter.
@@ -32,12 +35,12 @@ impl AccessClock {
     #[inline]
     pub fn start(self, entry: &mut Entry, now: Millis) {
         match self {
-            AccessClock::Recency => entry.set_access(seconds(now)),
+            AccessClock::Recency | AccessClock::Modification => entry.set_access(seconds(now)),
             AccessClock::Frequency { .. } => entry.set_access(pack(minutes(now), LFU_START)),
         }
     }
 
-    /// An entry was read.
+    /// An entry was read, or is about to change.
     #[inline]
     pub fn touch(self, entry: &mut Entry, now: Millis, random: &mut fastrand::Rng) {
         match self {
@@ -47,6 +50,7 @@ impl AccessClock {
                     entry.set_access(seconds);
                 }
             }
+            AccessClock::Modification => {}
             AccessClock::Frequency { factor, .. } => {
                 let count = self.frequency(entry, now).unwrap_or(LFU_START);
                 let base = f64::from(count.saturating_sub(LFU_START));
@@ -66,7 +70,7 @@ impl AccessClock {
         frequency: Option<u8>,
     ) {
         match (self, idle_seconds, frequency) {
-            (AccessClock::Recency, Some(idle), _) => {
+            (AccessClock::Recency | AccessClock::Modification, Some(idle), _) => {
                 let idle = idle as u32 & SECONDS_MASK;
                 entry.set_access(seconds(now).wrapping_sub(idle) & SECONDS_MASK);
             }
@@ -77,10 +81,12 @@ impl AccessClock {
         }
     }
 
-    /// Seconds since the last access; none under an LFU policy.
+    /// Seconds since the last access, or the last change; none under an LFU policy.
     pub fn idle_seconds(self, entry: &Entry, now: Millis) -> Option<u32> {
         match self {
-            AccessClock::Recency => Some(seconds(now).wrapping_sub(entry.access()) & SECONDS_MASK),
+            AccessClock::Recency | AccessClock::Modification => {
+                Some(seconds(now).wrapping_sub(entry.access()) & SECONDS_MASK)
+            }
             AccessClock::Frequency { .. } => None,
         }
     }
@@ -117,6 +123,16 @@ mod tests {
         let mut entry = Entry::new(b"k", NewValue::Integer(1), None, 0);
         AccessClock::Recency.start(&mut entry, Millis(1_700_000_000_000));
         assert_eq!(AccessClock::Recency.idle_seconds(&entry, Millis(1_700_000_060_000)), Some(60));
+    }
+
+    #[test]
+    fn reads_leave_the_time_of_the_last_change() {
+        let mut entry = Entry::new(b"k", NewValue::Integer(1), None, 0);
+        let mut random = fastrand::Rng::with_seed(1);
+        let (clock, later) = (AccessClock::Modification, Millis(5_000));
+        clock.start(&mut entry, Millis(0));
+        clock.touch(&mut entry, later, &mut random);
+        assert_eq!(clock.idle_seconds(&entry, later), Some(5));
     }
 
     #[test]

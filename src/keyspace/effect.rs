@@ -78,6 +78,11 @@ impl Effects {
         self.bytes.len()
     }
 
+    /// Bytes that they take from the allocator.
+    pub(crate) fn memory(&self) -> usize {
+        self.bytes.capacity() + self.runs.capacity() * size_of::<Run>()
+    }
+
     /// The bytes recorded from `mark` (an earlier [`Effects::len`]) on.
     pub fn since(&self, mark: usize) -> &[u8] {
         self.bytes.get(mark..).unwrap_or(&[])

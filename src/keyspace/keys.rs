@@ -85,6 +85,8 @@ pub struct Figures {
     pub expired: u64,
     /// Expired elements of collections that were taken out.
     pub expired_elements: u64,
+    /// Keys that had to go since memory ran out.
+    pub evicted: u64,
     /// Changes of the data set.
     pub changes: u64,
 }
@@ -96,6 +98,7 @@ impl Figures {
         self.misses += other.misses;
         self.expired += other.expired;
         self.expired_elements += other.expired_elements;
+        self.evicted += other.evicted;
         self.changes += other.changes;
     }
 }
@@ -167,6 +170,9 @@ impl<'a> Keys<'a> {
     #[inline]
     pub fn touch(&mut self, key: Key<'_>, event: Event) {
         self.owed.touched(self.db, key);
+        if self.tools.clock == AccessClock::Modification {
+            self.note_change(key);
+        }
         if !self.is_replay() {
             self.tools.notices.note(self.db, key, event);
             self.tools.invalidations.note(key, event);

@@ -35,6 +35,7 @@ impl Event {
     pub const APPEND: Event = Event::named("append", Classes::STRING);
     pub const COPY_TO: Event = Event::named("copy_to", Classes::GENERIC);
     pub const DEL: Event = Event::named("del", Classes::GENERIC);
+    pub const EVICTED: Event = Event::named("evicted", Classes::EVICTED);
     pub const EXPIRE: Event = Event::named("expire", Classes::GENERIC);
     pub const EXPIRED: Event = Event::named("expired", Classes::EXPIRED);
     pub const GEORADIUSSTORE: Event = Event::named("georadiusstore", Classes::ZSET);

@@ -7,6 +7,7 @@ pub mod discarded;
 pub mod effect;
 pub mod entry;
 pub mod error;
+pub mod evict;
 pub mod interest;
 pub mod key;
 pub mod keys;

@@ -39,7 +39,7 @@ impl Default for Slot {
 }
 
 impl Slot {
-    /// The table of a database, if it ever held a key.
+    /// The table of a database, if it may hold a key.
     #[inline]
     pub fn table(&self, db: u32) -> Option<&Table> {
         if db == 0 {
@@ -48,7 +48,7 @@ impl Slot {
         self.others.iter().find(|(number, _)| *number == db).map(|(_, table)| table)
     }
 
-    /// The table of a database, if it ever held a key.
+    /// The table of a database, if it may hold a key.
     #[inline]
     pub fn table_mut(&mut self, db: u32) -> Option<&mut Table> {
         if db == 0 {
@@ -66,6 +66,7 @@ impl Slot {
         let at = match self.others.iter().position(|(number, _)| *number == db) {
             Some(at) => at,
             None => {
+                self.others.reserve_exact(1);
                 self.others.push((db, Table::default()));
                 self.others.len() - 1
             }
@@ -82,6 +83,13 @@ impl Slot {
             Some(at) => self.others.swap_remove(at).1,
             None => Table::default(),
         }
+    }
+
+    /// Gives the room of a database's table back, which is empty.
+    #[cold]
+    pub(super) fn forget(&mut self, db: u32) {
+        self.others.retain(|(number, _)| *number != db);
+        self.others.shrink_to_fit();
     }
 
     /// Puts a table in the place of a database's.

@@ -396,6 +396,9 @@ impl Keyspace {
         let (before, bound_before) = (table.counts(), table.next_deadline());
         let result = change(table, &self.hasher);
         let (after, bound) = (table.counts(), table.next_deadline());
+        if db > 0 && after.len == 0 {
+            slot.forget(db);
+        }
         if after != before {
             let counts = self.book_of(number).of_db(db);
             counts.sub(before);
@@ -418,6 +421,11 @@ impl Keyspace {
         let mut counts = Counts::default();
         self.books.iter().filter_map(|book| book.counts.get(&db)).for_each(|of| counts.add(*of));
         counts
+    }
+
+    /// Figures of databases over some of the slots each.
+    pub(super) fn each_counts(&self) -> impl Iterator<Item = &Counts> {
+        self.books.iter().flat_map(|book| book.counts.values())
     }
 
     /// The databases that have figures, ascending.

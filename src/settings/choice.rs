@@ -123,6 +123,8 @@ pub enum EvictionPolicy {
     VolatileLru,
     /// Of the keys with a deadline, those used least often.
     VolatileLfu,
+    /// Of the keys with a deadline, those not changed for longest.
+    VolatileLrm,
     /// Of the keys with a deadline, any.
     VolatileRandom,
     /// Of the keys with a deadline, those nearest to it.
@@ -131,17 +133,12 @@ pub enum EvictionPolicy {
     AllkeysLru,
     /// Of all keys, those used least often.
     AllkeysLfu,
+    /// Of all keys, those not changed for longest.
+    AllkeysLrm,
     /// Of all keys, any.
     AllkeysRandom,
     /// None: writes are refused.
     NoEviction,
-}
-
-impl EvictionPolicy {
-    /// Whether it goes by how often keys are used.
-    pub fn counts_frequency(self) -> bool {
-        matches!(self, EvictionPolicy::VolatileLfu | EvictionPolicy::AllkeysLfu)
-    }
 }
 
 impl Choice for EvictionPolicy {
@@ -150,9 +147,11 @@ impl Choice for EvictionPolicy {
         ("volatile-lfu", EvictionPolicy::VolatileLfu),
         ("volatile-random", EvictionPolicy::VolatileRandom),
         ("volatile-ttl", EvictionPolicy::VolatileTtl),
+        ("volatile-lrm", EvictionPolicy::VolatileLrm),
         ("allkeys-lru", EvictionPolicy::AllkeysLru),
         ("allkeys-lfu", EvictionPolicy::AllkeysLfu),
         ("allkeys-random", EvictionPolicy::AllkeysRandom),
+        ("allkeys-lrm", EvictionPolicy::AllkeysLrm),
         ("noeviction", EvictionPolicy::NoEviction),
     ];
 }

@@ -19,7 +19,7 @@ use crate::commands::run::{Blocking, Wait};
 use crate::commands::walk::{Step, Walk};
 use crate::counted::counters::Counters;
 use crate::hook::push::Push;
-use crate::hook::{Called, Outcome, Phase, Standing, is_plain};
+use crate::hook::{Called, Outcome, Phase, Room, Standing, is_plain};
 use crate::keyspace::key::Key;
 use crate::keyspace::keys::{Keys, Tools};
 use crate::keyspace::space::Keyspace;
@@ -54,6 +54,7 @@ pub(super) struct Engine {
     pub(super) snapshot_failed: bool,
     pub(super) has_credit: bool,
     pub(super) pause: Option<Pause>,
+    pub(super) room: Room,
     pub(super) panics: u64,
     pub(super) last_panic: String,
     pub(super) has_journal: bool,
@@ -262,18 +263,21 @@ impl Engine {
     #[inline]
     fn is_well(&self) -> bool {
         let is_kept = self.journal_failed.is_none() && !self.snapshot_failed;
-        let takes_writes = self.has_credit && is_kept;
+        let takes_writes = self.has_credit && is_kept && self.room == Room::Enough;
         takes_writes && self.phase == Phase::Serving && self.pause.is_none()
     }
 
     fn gates(&mut self) -> (&mut Gates, Standing<'_>) {
-        let Engine { gates, phase, journal_failed, snapshot_failed, has_credit, pause, .. } = self;
+        let Engine {
+            gates, phase, journal_failed, snapshot_failed, has_credit, pause, room, ..
+        } = self;
         let standing = Standing {
             phase: *phase,
             journal_failed: journal_failed.as_deref(),
             snapshot_failed: *snapshot_failed,
             has_credit: *has_credit,
             pause: *pause,
+            room: *room,
             is_in_exec: false,
         };
         (gates, standing)

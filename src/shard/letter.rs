@@ -64,6 +64,10 @@ pub enum Letter {
     SnapshotOver(u32),
     /// Whether the last snapshot failed.
     SnapshotFailed(bool),
+    /// Too much memory is in use: evict, and tell this shard.
+    Evict(ShardId),
+    /// One that was asked to has made room (or there is some), or can make none.
+    Evicted(bool),
     /// New settings.
     Settings(Arc<Settings>),
     /// A pause begins, changes or ends.

@@ -114,6 +114,7 @@
 pub mod arrival;
 mod broken;
 mod call;
+pub mod evict;
 mod execute;
 mod expire;
 mod gates;
@@ -146,7 +147,7 @@ use crate::clients::MonitorClient;
 use crate::commands::error::CommandError;
 use crate::counted::counters::Counters;
 use crate::hook::answer::{Answer, Report};
-use crate::hook::{Gate, Listener, Phase, Published, Sink};
+use crate::hook::{Gate, Listener, Phase, Published, Room, Sink};
 use crate::keyspace::access::AccessClock;
 use crate::keyspace::discarded::Discarded;
 use crate::keyspace::effect::Effects;
@@ -161,9 +162,10 @@ use crate::pubsub::{Farewell, Kind, Register};
 use crate::question::Question;
 use crate::resp::ProtocolError;
 use crate::route::{Map, ShardId};
-use crate::settings::Settings;
+use crate::settings::{EvictionPolicy, Settings};
 use crate::shard::broken::Broken;
 use crate::shard::call::Environment;
+use crate::shard::evict::{Eviction, Gauge, Unmeasured, Worths};
 use crate::shard::execute::Engine;
 use crate::shard::gates::Gates;
 use crate::shard::letter::Letter;
@@ -214,6 +216,10 @@ pub struct Parts {
     pub post: Arc<dyn Post>,
     /// How many keys clients have cached; the same in all shards.
     pub tracked: Tracked,
+    /// How much memory is in use.
+    pub gauge: Box<dyn Gauge>,
+    /// What the keys of each shard are worth; the same in all shards.
+    pub worths: Worths,
 }
 
 impl Parts {
@@ -230,6 +236,8 @@ impl Parts {
             listeners: Vec::new(),
             post: Arc::new(Nowhere),
             tracked: Tracked::default(),
+            gauge: Box::new(Unmeasured),
+            worths: Worths::new(1),
         }
     }
 }
@@ -267,6 +275,7 @@ pub struct Shard {
     /// How many of them are here, as it was said last.
     own_tracked: usize,
     telling: Telling,
+    eviction: Eviction,
     /// What leaves at the end of the turn.
     pub(crate) outbox: Outbox,
 }
@@ -307,10 +316,12 @@ impl Shard {
             snapshot_failed: false,
             has_credit: true,
             pause: None,
+            room: Room::Enough,
             panics: 0,
             last_panic: String::new(),
             has_journal: false,
         };
+        let eviction = Eviction::new(&parts.settings, parts.gauge, parts.worths);
         let mut shard = Shard {
             id: parts.id,
             env: Environment { map: parts.map, settings: parts.settings, hasher: parts.hasher },
@@ -335,6 +346,7 @@ impl Shard {
             tracked: parts.tracked,
             own_tracked: 0,
             telling: Telling::default(),
+            eviction,
             outbox: Outbox::default(),
         };
         shard.publish();
@@ -482,8 +494,11 @@ impl Shard {
             Letter::SnapshotWritten { number, bytes } => self.snapshot_written(number, bytes),
             Letter::SnapshotOver(number) => self.end_snapshot(number),
             Letter::SnapshotFailed(has_failed) => self.engine.snapshot_failed = has_failed,
+            Letter::Evict(from) => self.is_asked_to_evict(from),
+            Letter::Evicted(has_room) => self.others_have_evicted(has_room),
             Letter::Settings(settings) => {
                 self.engine.tools.clock = access_clock(&settings);
+                self.eviction.adapt(&settings);
                 self.env.settings = settings;
                 self.publish();
             }
@@ -510,6 +525,7 @@ impl Shard {
             || !self.engine.tools.awaited.is_empty()
             || self.engine.phase == Phase::Suspect
             || self.tracks_too_many()
+            || self.eviction.goes_on()
     }
 
     /// What holds the shard may be half changed: nothing here is trusted any more.
@@ -554,6 +570,7 @@ impl Shard {
                 held_back: self.set_aside.len(),
                 discarded: tools.discarded.len(),
                 freed: tools.discarded.freed(),
+                exceeded: self.eviction.exceeded(),
                 panics: *panics,
                 longest_slice_ns: self.longest_slice_ns,
             })),
@@ -562,6 +579,7 @@ impl Shard {
                 let changes = tools.figures.changes;
                 tools.figures = Figures { changes, ..Figures::default() };
                 tools.discarded.reset();
+                self.eviction.reset();
                 counters.reset();
                 self.longest_slice_ns = 0;
                 Answer::Done
@@ -636,12 +654,12 @@ impl Shard {
 }
 
 fn access_clock(settings: &Settings) -> AccessClock {
-    if settings.maxmemory_policy.counts_frequency() {
-        AccessClock::Frequency {
+    match settings.maxmemory_policy {
+        EvictionPolicy::VolatileLfu | EvictionPolicy::AllkeysLfu => AccessClock::Frequency {
             factor: settings.lfu_log_factor,
             decay_minutes: settings.lfu_decay_time,
-        }
-    } else {
-        AccessClock::Recency
+        },
+        EvictionPolicy::VolatileLrm | EvictionPolicy::AllkeysLrm => AccessClock::Modification,
+        _ => AccessClock::Recency,
     }
 }

@@ -75,6 +75,10 @@ impl Shard {
                 self.ready.push_back(batch);
                 return None;
             }
+            if self.eviction.has_limit() && self.lacks_memory(&mut batch, clock) {
+                self.set_aside.push_back(batch);
+                return None;
+            }
             self.warm(&mut batch);
             match self.runs_at(&mut batch) {
                 RunsAt::Here => {
@@ -165,6 +169,7 @@ impl Shard {
             self.engine.pause = None;
             self.ready.append(&mut self.set_aside);
         }
+        self.keep_limit(now, clock);
         self.engine.serve(&self.env, now, clock);
         self.move_out();
         let start = clock.nanos();
@@ -180,7 +185,8 @@ impl Shard {
             }
         }
         self.count_tracked();
-        !self.ready.is_empty()
+        self.look_at_limit();
+        !self.ready.is_empty() || self.eviction.goes_on()
     }
 
     fn runs_at(&mut self, batch: &mut Batch) -> RunsAt {

@@ -99,18 +99,24 @@ pub struct Clients {
 /// Memory, in bytes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Memory {
-    /// What the program asked the allocator for.
+    /// What is in use.
+    pub used: u64,
+    /// What the program asked the allocator for, as that says, with what it keeps for each thread.
     pub allocated: u64,
+    /// What it keeps for threads.
+    pub cached: u64,
     /// In pages that hold some of it.
     pub active: u64,
     /// In pages that the allocator holds in memory.
     pub resident: u64,
     /// What the allocator needs for itself.
     pub metadata: u64,
-    /// The most that was ever allocated.
+    /// The most that was ever in use.
     pub peak: u64,
-    /// What was allocated when the server had started and was empty.
+    /// What was in use when the server had started and was empty.
     pub startup: u64,
+    /// What of `used` does not count for `maxmemory`.
+    pub uncounted: u64,
     /// What of the process is in memory.
     pub rss: u64,
     /// Name and version of the allocator.

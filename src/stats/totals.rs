@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::base::millis::Millis;
 use crate::counted::Statistics;
 use crate::data::table::Counts;
 use crate::hook::Phase;
@@ -27,6 +28,9 @@ pub struct Totals {
     pub discarded: usize,
     /// Large values and keys of tables that were dropped, out of everybody's way.
     pub freed: u64,
+    /// Since when there is too little room under `maxmemory`, and for how many milliseconds there
+    /// was before: the limit is one for all, so the longest that a shard knows of.
+    pub exceeded: (Option<Millis>, u64),
     /// Batches that wait for the end of a pause or for the journal.
     pub held_back: usize,
     /// Bytes of the tables, without what they hold.
@@ -83,6 +87,9 @@ impl Totals {
         self.statistics.merge(&report.statistics);
         self.discarded += report.discarded;
         self.freed += report.freed;
+        let (since, total_ms) = report.exceeded;
+        self.exceeded.0 = self.exceeded.0.into_iter().chain(since).min();
+        self.exceeded.1 = self.exceeded.1.max(total_ms);
         self.held_back += report.held_back;
         self.shards.push(ShardRow {
             phase: report.phase,

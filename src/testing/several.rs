@@ -10,6 +10,8 @@ use bytes::Bytes;
 use crate::base::hash::Hasher;
 use crate::base::millis::Millis;
 use crate::batch::{Batch, Home};
+use crate::hook::{Gate, Listener};
+use crate::hooks::memory_limit::MemoryLimit;
 use crate::keyspace::effect::Run;
 use crate::lending::{GivenBack, Post};
 use crate::parked::Served;
@@ -19,11 +21,12 @@ use crate::resp::{Decoder, Frames, Limits, encode};
 use crate::route::{Map, ShardId};
 use crate::session::{Peer, Session};
 use crate::settings::Settings;
+use crate::shard::evict::{Gauge, Unmeasured, Worths};
 use crate::shard::letter::Letter;
 use crate::shard::replay::Records;
 use crate::shard::tracking::Tracked;
 use crate::shard::{Parts, Shard};
-use crate::testing::{START, Still, printed, records_of};
+use crate::testing::{Counted, START, Still, printed, records_of};
 
 /// Letters that one request may cause before the test gives up on it.
 const LETTERS_MAX: usize = 10_000;
@@ -70,9 +73,29 @@ impl Post for Posted {
 impl Shards {
     /// An empty store on this many shards.
     pub(crate) fn new(count: ShardId) -> Shards {
+        Shards::with(count, &|| Vec::new(), &|| Vec::new(), &|| Box::new(Unmeasured))
+    }
+
+    /// The same; the shards count their memory together, and refuse what has no room.
+    pub(crate) fn counted(count: ShardId, memory: &Counted) -> Shards {
+        Shards::with(
+            count,
+            &|| vec![Box::new(MemoryLimit)],
+            &|| vec![Box::new(memory.clone())],
+            &|| Box::new(memory.clone()),
+        )
+    }
+
+    /// The same, with these gates and listeners around each shard.
+    fn with(
+        count: ShardId,
+        gates: &dyn Fn() -> Vec<Box<dyn Gate>>,
+        listeners: &dyn Fn() -> Vec<Box<dyn Listener>>,
+        gauge: &dyn Fn() -> Box<dyn Gauge>,
+    ) -> Shards {
         let map = Arc::new(Map::new(count));
         let posted = Arc::new(Posted::default());
-        let tracked = Tracked::default();
+        let (tracked, worths) = (Tracked::default(), Worths::new(count));
         let shards = (0..count).map(|id| {
             let mut shard = Shard::new(Parts {
                 id,
@@ -80,11 +103,13 @@ impl Shards {
                 settings: Arc::new(Settings::default()),
                 hasher: Hasher::with_seeds([1, 2, 3, 4]),
                 seed: u64::from(id) + 7,
-                gates: Vec::new(),
+                gates: gates(),
                 sinks: Vec::new(),
-                listeners: Vec::new(),
+                listeners: listeners(),
                 post: Arc::clone(&posted) as Arc<dyn Post>,
                 tracked: tracked.clone(),
+                gauge: gauge(),
+                worths: worths.clone(),
             });
             shard.effects().listen(true);
             shard.serve();
@@ -97,6 +122,14 @@ impl Shards {
             letters: 0,
             posted,
         }
+    }
+
+    /// Changes a setting everywhere.
+    pub(crate) fn configure(&mut self, name: &str, value: &str) {
+        let mut settings = (**self.shards[0].settings()).clone();
+        settings.set(name, &[value]).expect("the setting takes the value");
+        let settings = Arc::new(settings);
+        self.shards.iter_mut().for_each(|it| it.receive(Letter::Settings(settings.clone())));
     }
 
     /// Runs one line, quoted as redis-cli has it, from the first shard's thread; the reply as

@@ -25,6 +25,7 @@ use troupe::parked::Served;
 use troupe::pubsub::{Kind, Name, Redirected};
 use troupe::question::{Detail, Question};
 use troupe::route::{Map, ShardId};
+use troupe::shard::evict::{Unmeasured, Worths};
 use troupe::shard::letter::Letter;
 use troupe::shard::load::Applied;
 use troupe::shard::tracking::Tracked;
@@ -109,6 +110,8 @@ impl Thread {
             listeners: vec![Box::new(witness), Box::new(fuse.clone())],
             post: context.lost.clone(),
             tracked: Tracked::default(),
+            gauge: Box::new(Unmeasured),
+            worths: Worths::default(),
         });
         let longest = if context.plan.has(Fault::ShortSlices) { SLICE_NS / 2 } else { 200 };
         let looks = Looks { rng: context.plan.rng(Stream::Clock), nanos: 0, longest };

@@ -19,7 +19,7 @@ use troupe::stats::rates::{Counters, EVERY_MS, Rates};
 
 use super::Admin;
 use crate::allocator;
-use crate::shared::{ClientMemory, Counter};
+use crate::shared::{ClientMemory, Counter, Shared};
 
 /// For how long what the kernel says of the process is good enough, in milliseconds.
 const USAGE_MS: u64 = 100;
@@ -81,7 +81,8 @@ impl Origin {
             listeners: Vec::new(),
             system_memory: system_memory(),
         };
-        let startup_bytes = allocator::counters().allocated;
+        let counters = allocator::counters();
+        let startup_bytes = counters.allocated.saturating_sub(counters.cached);
         Origin { process, startup_bytes, main: Handle::current() }
     }
 }
@@ -94,7 +95,7 @@ impl Admin {
         let settings = self.settings();
         let process =
             Process { listeners: listeners(&settings), ..self.parts.origin.process.clone() };
-        let memory = &self.parts.shared.memory;
+        let memory = &self.parts.shared.client_memory;
         let peak = |figure: fn(&ClientMemory) -> &Counter| {
             memory.iter().map(|thread| figure(thread).get()).max().unwrap_or(0)
         };
@@ -127,15 +128,24 @@ impl Admin {
     /// Takes samples for as long as the server lives.
     pub async fn take_samples(self: Arc<Admin>) {
         loop {
-            tokio::time::sleep(Duration::from_millis(EVERY_MS)).await;
             self.sample();
+            tokio::time::sleep(Duration::from_millis(EVERY_MS)).await;
         }
     }
 
     /// Notes how far the counters are and how much memory is in use.
     fn sample(&self) {
         self.rates().sample(self.parts.clock.steady_ms(), self.counters());
-        self.parts.shared.peak.fetch_max(allocator::counters().allocated, Ordering::Relaxed);
+        self.settle();
+        let Shared { memory, peak, .. } = &*self.parts.shared;
+        peak.fetch_max(memory.in_use(), Ordering::Relaxed);
+    }
+
+    /// Asks the allocator, and settles with it what threads have published.
+    fn settle(&self) -> Memory {
+        let counters = allocator::counters();
+        self.parts.shared.memory.settle(counters.allocated.saturating_sub(counters.cached));
+        counters
     }
 
     fn counters(&self) -> Counters {
@@ -154,9 +164,12 @@ impl Admin {
 
     fn memory(&self) -> Memory {
         let startup = self.parts.origin.startup_bytes;
-        let memory = Memory { startup, rss: self.usage().rss, ..allocator::counters() };
-        let peak = self.parts.shared.peak.fetch_max(memory.allocated, Ordering::Relaxed);
-        Memory { peak: peak.max(memory.allocated), ..memory }
+        let counters = self.settle();
+        let Shared { memory, peak, .. } = &*self.parts.shared;
+        let (used, uncounted) = (memory.in_use(), memory.uncounted());
+        let peak = peak.fetch_max(used, Ordering::Relaxed).max(used);
+        let rss = self.usage().rss;
+        Memory { used, uncounted, peak, startup, rss, ..counters }
     }
 
     /// What the process uses.

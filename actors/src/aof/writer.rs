@@ -28,6 +28,7 @@ use crate::aof::loader;
 use crate::clock::Clock;
 use crate::fault::{Vital, give_up};
 use crate::guard::{Guard, Guarded};
+use crate::memory::Meter;
 use crate::message::aof::{
     Appends, Asks, Close, ForgetBase, ListBase, Rebuild, SetPolicy, SyncAll,
 };
@@ -63,6 +64,11 @@ pub struct AofWriter {
     parts: Parts,
     guard: Guard,
     panics_next: bool,
+    /// What the thread uses: it frees what shards have allocated. None until it has started.
+    meter: Option<Meter>,
+    /// Bytes that were sent to the journal and taken in, and those of them that are not written.
+    taken: u64,
+    unwritten: u64,
     _vital: Vital,
 }
 
@@ -77,7 +83,19 @@ impl AofWriter {
         let _vital = Vital("the AOF writer");
         let guard = Guard::new("aof-writer", parts.guardian.clone());
         let core = writer::Writer::new(journal);
-        AofWriter { core, directory, increment, parts, guard, panics_next: false, _vital }
+        AofWriter {
+            core,
+            directory,
+            increment,
+            guard,
+            panics_next: false,
+            meter: None,
+            // Whatever was sent before went to another one.
+            taken: parts.shared.memory.all_sent(),
+            unwritten: 0,
+            parts,
+            _vital,
+        }
     }
 
     /// Carries out everything that there is to do.
@@ -92,7 +110,14 @@ impl AofWriter {
         }
         while let Some(task) = self.core.next(self.parts.clock.steady_ms()) {
             self.carry_out(task);
+            self.publish();
         }
+    }
+
+    /// Tells what is in memory because of the journal.
+    fn publish(&self) {
+        self.meter.iter().for_each(Meter::publish_balance);
+        self.parts.shared.memory.settled(self.taken.saturating_sub(self.unwritten));
     }
 
     /// Takes in what has been appended. Returns true when anything had.
@@ -100,8 +125,13 @@ impl AofWriter {
         let now_ms = self.parts.clock.steady_ms();
         let notes_time = self.parts.shared.notes_time.load(Ordering::Relaxed);
         self.core.tell_time(notes_time.then(|| self.parts.clock.now().0 / 1_000));
-        let appends = std::iter::from_fn(|| self.parts.appends.take());
-        appends.map(|append| self.core.append(append, now_ms)).count() > 0
+        let mut found = false;
+        while let Some(append) = self.parts.appends.take() {
+            found = true;
+            self.taken += append.bytes.capacity() as u64;
+            self.core.append(append, now_ms);
+        }
+        found
     }
 
     /// Files mail, behind what was appended before it was sent.
@@ -153,6 +183,7 @@ impl AofWriter {
                 self.send_home(waiting.into_iter().filter_map(Held::abandon).collect());
             }
             Task::Show(figures) => {
+                self.unwritten = figures.buffer_length;
                 let mut shown =
                     self.parts.figures.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
                 *shown = figures;
@@ -219,6 +250,7 @@ impl Actor for AofWriter {
     type Context = Context<AofWriter>;
 
     fn started(&mut self, ctx: &mut Context<AofWriter>) {
+        self.meter.get_or_insert_with(|| self.parts.shared.memory.of_journal());
         ctx.spawn(Runner { alarm: None });
     }
 }

@@ -44,7 +44,7 @@ impl Thread {
         }
         self.looked.set((steady, place));
         self.peaks.set(peaks);
-        let published = &self.shared.memory[usize::from(self.number)];
+        let published = &self.shared.client_memory[usize::from(self.number)];
         published.input_peak.set(peaks[0].most(second) as u64);
         published.output_peak.set(peaks[1].most(second) as u64);
     }
@@ -60,7 +60,7 @@ impl Thread {
     pub fn change_weight(&self, before: Weight, now: Weight) {
         let mut weights = self.weights.borrow_mut();
         weights.change(before, now);
-        self.shared.memory[usize::from(self.number)].publish(weights.sum());
+        self.shared.client_memory[usize::from(self.number)].publish(weights.sum());
         if self.clients_max.get().is_some_and(|limit| self.shared.whose_turn(limit).is_some()) {
             self.wake();
         }
@@ -70,7 +70,7 @@ impl Thread {
     pub fn goes_first(&self, weight: Weight) -> bool {
         let Some(limit) = self.clients_max.get() else { return false };
         let turn = self.shared.whose_turn(limit);
-        let is_largest = |turn: usize| self.shared.memory[turn].sum().largest <= weight.class();
+        let is_largest = |turn: usize| self.shared.client_memory[turn].sum().largest <= weight.class();
         weight.may_go && turn.is_some_and(is_largest)
     }
 

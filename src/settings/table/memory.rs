@@ -6,17 +6,17 @@ use crate::settings::setting::{choice, count, flag, memory, number};
 
 const BY_PIECES: &str = "what is let go is always freed a little at a time";
 const NO_DEFRAG: &str = "memory is not defragmented";
-const NO_LIMIT: &str = "memory has no limit yet, since keys are not evicted";
-const NO_EVICTION: &str = "keys are not evicted yet";
 
 const POLICIES: &[&str] = &[
     "volatile-lru",
     "volatile-lfu",
     "volatile-random",
     "volatile-ttl",
+    "volatile-lrm",
     "allkeys-lru",
     "allkeys-lfu",
     "allkeys-random",
+    "allkeys-lrm",
     "noeviction",
 ];
 
@@ -88,19 +88,15 @@ pub(super) const SETTINGS: &[Setting] = &[
         .doc("How slowly the count of a key's uses grows."),
     Setting::of(Kind::Memory { min: 0, max: u64::MAX }, "maxmemory", "0")
         .runtime()
-        .accepted(NO_LIMIT)
         .doc("Memory from which keys are evicted or writes refused; 0 for no limit."),
     number("maxmemory-eviction-tenacity", "10", 0, 100, Unit::None)
         .runtime()
-        .accepted(NO_EVICTION)
         .doc("How long one command may be held up by eviction."),
     choice("maxmemory-policy", "noeviction", POLICIES)
         .runtime()
-        .accepted(NO_EVICTION)
         .doc("Keys that are evicted over maxmemory."),
     number("maxmemory-samples", "5", 1, 64, Unit::None)
         .runtime()
-        .accepted(NO_EVICTION)
         .doc("Keys that are compared to choose one for eviction."),
     choice("oom-score-adj", "no", &["no", "yes", "relative", "absolute"])
         .runtime()

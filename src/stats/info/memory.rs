@@ -1,8 +1,8 @@
 //! INFO memory, and MEMORY STATS and DOCTOR, which tell the same.
 //!
-//! `used_memory` is what the program asked the allocator for. What of it is overhead is computed
-//! plainly: what was there at the start, the clients, the buffer of the journal, and the tables
-//! without their entries; the rest is data.
+//! `used_memory` is what the program asked the allocator for, by the same account as `maxmemory`.
+//! What of it is overhead is computed plainly: what was there at the start, the clients, the buffer
+//! of the journal, and the tables without their entries; the rest is data.
 
 use super::{Human, Lines, Source, ratio};
 use crate::keyspace::slot::Table;
@@ -28,15 +28,15 @@ impl Derived {
             + source.facts.clients.bytes
             + source.facts.journal.buffer_bytes
             + source.totals.table_bytes as u64;
-        let dataset = memory.allocated.saturating_sub(overhead);
-        let grown = memory.allocated.saturating_sub(memory.startup);
-        let peak = memory.peak.max(memory.allocated);
+        let dataset = memory.used.saturating_sub(overhead);
+        let grown = memory.used.saturating_sub(memory.startup);
+        let peak = memory.peak.max(memory.used);
         Derived {
-            overhead: overhead.min(memory.allocated),
+            overhead: overhead.min(memory.used),
             dataset,
             dataset_percent: (ratio(dataset, grown) * 100.0).min(100.0),
             peak,
-            peak_percent: ratio(memory.allocated, peak) * 100.0,
+            peak_percent: ratio(memory.used, peak) * 100.0,
         }
     }
 }
@@ -48,7 +48,7 @@ fn loss(large: u64, small: u64) -> Loss {
 
 pub(super) fn memory(source: &Source<'_>, lines: &mut Lines<'_>) {
     let (facts, memory, derived) = (source.facts, &source.facts.memory, Derived::of(source));
-    lines.bytes("used_memory", memory.allocated);
+    lines.bytes("used_memory", memory.used);
     lines.bytes("used_memory_rss", memory.rss);
     lines.bytes("used_memory_peak", derived.peak);
     lines.field("used_memory_peak_perc", format_args!("{:.2}%", derived.peak_percent));
@@ -69,12 +69,12 @@ pub(super) fn memory(source: &Source<'_>, lines: &mut Lines<'_>) {
         ("allocator_frag", loss(memory.active, memory.allocated)),
         ("allocator_rss", loss(memory.resident, memory.active)),
         ("rss_overhead", loss(memory.rss, memory.resident)),
-        ("mem_fragmentation", loss(memory.rss, memory.allocated)),
+        ("mem_fragmentation", loss(memory.rss, memory.used)),
     ] {
         lines.field(&format!("{name}_ratio"), format_args!("{ratio:.2}"));
         lines.field(&format!("{name}_bytes"), bytes);
     }
-    lines.field("mem_not_counted_for_evict", facts.journal.buffer_bytes);
+    lines.field("mem_not_counted_for_evict", memory.uncounted);
     lines.zeros(&[
         "mem_replication_backlog",
         "mem_total_replication_buffers",
@@ -114,7 +114,7 @@ pub(in crate::stats) fn memory_stats(source: &Source<'_>, reply: &mut Reply<'_>)
     let databases = source.totals.databases.iter();
     let filled: Vec<_> = databases.filter(|(_, counts)| counts.len > 0).collect();
     let keys = source.totals.keys() as u64;
-    let grown = memory.allocated.saturating_sub(memory.startup);
+    let grown = memory.used.saturating_sub(memory.startup);
     reply.map(34 + filled.len());
     let whole = |reply: &mut Reply<'_>, pairs: &[(&str, i64)]| {
         for (name, number) in pairs {
@@ -126,7 +126,7 @@ pub(in crate::stats) fn memory_stats(source: &Source<'_>, reply: &mut Reply<'_>)
         reply,
         &[
             ("peak.allocated", count(derived.peak)),
-            ("total.allocated", count(memory.allocated)),
+            ("total.allocated", count(memory.used)),
             ("startup.allocated", count(memory.startup)),
             ("replication.backlog", 0),
             ("replicas.repl.buffer", 0),
@@ -184,7 +184,7 @@ pub(in crate::stats) fn memory_stats(source: &Source<'_>, reply: &mut Reply<'_>)
         fraction(reply, &format!("{name}.ratio"), ratio);
         whole(reply, &[(&format!("{name}.bytes"), bytes)]);
     }
-    let (ratio, bytes) = loss(memory.rss, memory.allocated);
+    let (ratio, bytes) = loss(memory.rss, memory.used);
     fraction(reply, "fragmentation", ratio);
     whole(reply, &[("fragmentation.bytes", bytes)]);
 }
@@ -196,19 +196,19 @@ pub(in crate::stats) fn doctor(source: &Source<'_>) -> String {
     const PEAKED: f64 = 1.5;
     const LARGE_CLIENT: u64 = 200 << 10;
     let memory = &source.facts.memory;
-    if memory.allocated < SMALL {
+    if memory.used < SMALL {
         return "This instance is empty or uses very little memory: there is nothing to diagnose \
                 yet. Ask again when it holds data.\n"
             .to_owned();
     }
     let mut found = Vec::new();
-    let peak = memory.peak.max(memory.allocated);
-    if ratio(peak, memory.allocated) > PEAKED {
+    let peak = memory.peak.max(memory.used);
+    if ratio(peak, memory.used) > PEAKED {
         found.push(format!(
             "Peak memory: {} were in use once, {} are now. The allocator may keep some of the \
              rest; MEMORY PURGE gives it back.",
             Human(peak),
-            Human(memory.allocated),
+            Human(memory.used),
         ));
     }
     for (name, large, small) in [
@@ -249,7 +249,7 @@ mod tests {
 
     #[test]
     fn the_data_set_is_what_is_no_overhead() {
-        let memory = Memory { allocated: 1_000, startup: 200, peak: 2_000, ..Memory::default() };
+        let memory = Memory { used: 1_000, startup: 200, peak: 2_000, ..Memory::default() };
         let derived = with(memory, Derived::of);
         assert_eq!((derived.overhead, derived.dataset, derived.peak), (200, 800, 2_000));
         assert_eq!((derived.dataset_percent, derived.peak_percent), (100.0, 50.0));
@@ -267,6 +267,7 @@ mod tests {
     #[test]
     fn the_doctor_sees_fragmentation() {
         let fine = Memory {
+            used: 100 << 20,
             allocated: 100 << 20,
             active: 101 << 20,
             resident: 102 << 20,
@@ -281,7 +282,7 @@ mod tests {
 
     #[test]
     fn clients_count_as_overhead_and_the_doctor_sees_large_ones() {
-        let memory = Memory { allocated: 100 << 20, ..Memory::default() };
+        let memory = Memory { used: 100 << 20, ..Memory::default() };
         let clients = Clients { connected: 10, bytes: 20 << 20, ..Clients::default() };
         let facts = Facts { memory, clients, ..Facts::default() };
         let source = Source { facts: &facts, totals: &Totals::default() };

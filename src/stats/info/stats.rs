@@ -32,17 +32,14 @@ pub(super) fn stats(source: &Source<'_>, lines: &mut Lines<'_>) {
     lines.field("expired_fields", totals.figures.expired_elements);
     lines.field("expired_stale_perc", "0.00");
     lines.field("expired_keys_with_volatile_items_stale_perc", "0.00");
-    lines.zeros(&[
-        "expired_time_cap_reached_count",
-        "expire_cycle_cpu_milliseconds",
-        "evicted_keys",
-    ]);
+    lines.zeros(&["expired_time_cap_reached_count", "expire_cycle_cpu_milliseconds"]);
+    lines.field("evicted_keys", totals.figures.evicted);
     lines.field("evicted_clients", source.facts.clients.evicted);
-    lines.zeros(&[
-        "evicted_scripts",
-        "total_eviction_exceeded_time",
-        "current_eviction_exceeded_time",
-    ]);
+    lines.field("evicted_scripts", 0);
+    let (since, total_ms) = totals.exceeded;
+    let now_ms = since.map_or(0, |since| source.facts.now.since(since).max(0) as u64);
+    lines.field("total_eviction_exceeded_time", total_ms + now_ms);
+    lines.field("current_eviction_exceeded_time", now_ms);
     lines.field("keyspace_hits", totals.figures.hits);
     lines.field("keyspace_misses", totals.figures.misses);
     let [channels, patterns, of_shards, prefixes] = totals.subscribed;
