@@ -108,7 +108,10 @@ const CORE: &[(&str, &[&str])] = &[
         "aof",
         &["base", "filesystem", "resp", "settings", "keyspace", "rdb", "route", "stream", "shard"],
     ),
-    ("snapshot", &["base", "filesystem", "keyspace", "rdb", "route", "shard"]),
+    (
+        "snapshot",
+        &["base", "filesystem", "settings", "keyspace", "rdb", "commands", "route", "shard"],
+    ),
     ("check", &["base", "filesystem", "settings", "rdb", "commands", "shard", "aof"]),
     (
         "convert",
@@ -138,7 +141,7 @@ const CORE: &[(&str, &[&str])] = &[
             "parked",
         ],
     ),
-    ("hooks", &["question", "commands", "session", "clients", "counted", "hook"]),
+    ("hooks", &["base", "question", "commands", "session", "clients", "counted", "hook"]),
     (
         "stats",
         &[

@@ -322,7 +322,7 @@ mod tests {
         }
     }
 
-    /// It may end anywhere: behind a key as well, and behind what says the database of the next one.
+    /// It may end anywhere: behind a key as well, and behind the database of the next one.
     #[test]
     fn a_file_that_comes_in_two_parts_is_the_same() {
         let (records, mut file) =

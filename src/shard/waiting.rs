@@ -7,10 +7,10 @@
 //! those that are further on in the order of the shards. There is at most one batch a connection,
 //! so the number of connections bounds the queue.
 //!
-//! Some loans last: who holds them waits for something outside, a server to which keys migrate or a
-//! disk. What goes over everything gives back all that it holds when it meets one, waits in nobody's
-//! way until it is home, and starts again. It does so [`TURNED_BACK_MAX`] times, then it holds what
-//! it has: else loans that last, one behind the other, would keep it away for ever.
+//! Some loans last: who holds them waits for something outside, as for a server to which keys
+//! migrate. What goes over everything gives back all that it holds when it meets one, waits in
+//! nobody's way until it is home, and starts again. It does so [`TURNED_BACK_MAX`] times, then it
+//! holds what it has: else loans that last, one behind the other, would keep it away for ever.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 

@@ -70,7 +70,8 @@ impl Thread {
     pub fn goes_first(&self, weight: Weight) -> bool {
         let Some(limit) = self.clients_max.get() else { return false };
         let turn = self.shared.whose_turn(limit);
-        let is_largest = |turn: usize| self.shared.client_memory[turn].sum().largest <= weight.class();
+        let largest = |turn: usize| self.shared.client_memory[turn].sum().largest;
+        let is_largest = |turn| largest(turn) <= weight.class();
         weight.may_go && turn.is_some_and(is_largest)
     }
 
