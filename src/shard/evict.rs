@@ -256,7 +256,7 @@ impl Shard {
         }
     }
 
-    /// Whether the next call of a batch has to wait for memory. Where it can get none it is refused.
+    /// Whether the next call of a batch has to wait for memory. Where there is none it is refused.
     #[cold]
     pub(super) fn lacks_memory(&mut self, batch: &mut Batch, clock: &mut dyn Ticks) -> bool {
         // What has begun goes on: others wait for what it holds.

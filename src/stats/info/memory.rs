@@ -1,8 +1,8 @@
 //! INFO memory, and MEMORY STATS and DOCTOR, which tell the same.
 //!
-//! `used_memory` is what the program asked the allocator for, by the same account as `maxmemory`. What of it is overhead is computed
-//! plainly: what was there at the start, the buffers of clients and journal, and the tables without
-//! their entries; the rest is data.
+//! `used_memory` is what the program asked the allocator for, by the same account as `maxmemory`.
+//! What of it is overhead is computed plainly: what was there at the start, the buffers of clients
+//! and journal, and the tables without their entries; the rest is data.
 
 use super::{Human, Lines, Source, ratio};
 use crate::keyspace::slot::Table;
