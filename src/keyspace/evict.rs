@@ -26,7 +26,10 @@ const POOL: usize = 16;
 const SLOTS_TRIED: usize = 16;
 
 /// Slots whose weight is looked at anew with each choice.
-const WEIGHED: usize = 2;
+const WEIGHED: u16 = 2;
+
+/// The same, where many keys have come or gone since the weights were looked at.
+const WEIGHED_MANY: u16 = 1_024;
 
 /// Slots whose weights are added up together.
 const GROUP: usize = 128;
@@ -72,10 +75,14 @@ impl Rule {
         }
     }
 
+    /// How many keys may go, of those that are counted here.
+    fn of(self, counts: &Counts) -> usize {
+        if self.only_timed { counts.expires } else { counts.len }
+    }
+
     /// How many keys of a table may go.
     fn count(self, table: &Table) -> usize {
-        let counts = table.counts();
-        if self.only_timed { counts.expires } else { counts.len }
+        self.of(&table.counts())
     }
 }
 
@@ -139,9 +146,12 @@ impl Picker {
         random: &mut fastrand::Rng,
         now: Millis,
     ) -> Pick {
-        if !space.has_any(self.rule) {
+        let rule = self.rule;
+        let keys: usize = space.each_counts().map(|counts| rule.of(counts)).sum();
+        if keys == 0 {
             return Pick::Nothing;
         }
+        self.weights.follow(space, rule, keys as u64);
         self.fill(space, clock, random, now);
         while let Some(candidate) = self.pool.pop() {
             if self.is_as_cheap(&candidate, space, clock, now) {
@@ -201,9 +211,6 @@ impl Picker {
         now: Millis,
     ) {
         let (rule, mut left) = (self.rule, self.samples);
-        // At first, and where all that there is came since, all of them.
-        let count = if self.weights.is_empty() { usize::from(SLOTS) } else { WEIGHED };
-        self.weights.follow(space, rule, count);
         for _ in 0..SLOTS_TRIED {
             let Some(number) = self.weights.choose(random) else { break };
             let Some((db, table)) = chosen_table(space, number, rule, random) else {
@@ -286,15 +293,31 @@ impl Weights {
         self.groups = [0; SLOTS as usize / GROUP];
     }
 
-    /// Looks at the next slots anew.
-    fn follow(&mut self, space: &Keyspace, rule: Rule, count: usize) {
-        for _ in 0..count {
-            let number = self.next;
-            self.next = (number + 1) % SLOTS;
-            let tables = space.slot(number).into_iter().flat_map(|slot| slot.tables());
-            let keys: usize = tables.map(|(_, table)| rule.count(table)).sum();
-            self.set(number, keys.try_into().unwrap_or(u16::MAX));
+    /// Looks at the next slots anew: at more of them the less is known of the keys.
+    fn follow(&mut self, space: &Keyspace, rule: Rule, keys: u64) {
+        let is_far = self.sum().abs_diff(keys) > keys / 8;
+        for _ in 0..if is_far { WEIGHED_MANY } else { WEIGHED } {
+            self.look_at_next(space, rule);
         }
+        for _ in 0..SLOTS {
+            if self.sum() > 0 {
+                break;
+            }
+            self.look_at_next(space, rule);
+        }
+    }
+
+    fn look_at_next(&mut self, space: &Keyspace, rule: Rule) {
+        let number = self.next;
+        self.next = (number + 1) % SLOTS;
+        let tables = space.slot(number).into_iter().flat_map(|slot| slot.tables());
+        let keys: usize = tables.map(|(_, table)| rule.count(table)).sum();
+        self.set(number, keys.try_into().unwrap_or(u16::MAX));
+    }
+
+    /// The keys of all slots.
+    fn sum(&self) -> u64 {
+        self.groups.iter().sum()
     }
 
     fn set(&mut self, slot: u16, weight: u16) {
@@ -303,13 +326,9 @@ impl Weights {
         *group = *group + u64::from(weight) - u64::from(before);
     }
 
-    fn is_empty(&self) -> bool {
-        self.groups.iter().all(|weight| *weight == 0)
-    }
-
     /// A slot, one with more keys more likely than another.
     fn choose(&self, random: &mut fastrand::Rng) -> Option<u16> {
-        let sum: u64 = self.groups.iter().sum();
+        let sum = self.sum();
         if sum == 0 {
             return None;
         }
@@ -323,15 +342,6 @@ impl Weights {
         let slots = &self.slots[group * GROUP..(group + 1) * GROUP];
         let at = slots.iter().position(|weight| is_in(u64::from(*weight)))?;
         u16::try_from(group * GROUP + at).ok()
-    }
-}
-
-impl Keyspace {
-    /// Whether any key here may go.
-    fn has_any(&self, rule: Rule) -> bool {
-        let may_go =
-            |counts: &Counts| if rule.only_timed { counts.expires > 0 } else { counts.len > 0 };
-        self.each_counts().any(may_go)
     }
 }
 
