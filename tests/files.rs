@@ -109,6 +109,8 @@ impl Keys {
     fn ours(self, shards: usize) -> Options {
         let version = if self.timed == Timed::AsInRedis { 12 } else { 10 };
         let options = Options::shards(shards).debug().with("save ");
+        // The files stay as they are while they are copied.
+        let options = options.with("auto-aof-rewrite-percentage 0");
         options.with(&format!("rdb-version {version}"))
     }
 }

@@ -33,6 +33,7 @@ impl Author {
         let server = options
             .with("appendonly yes")
             .with("appendfsync no")
+            .with("auto-aof-rewrite-percentage 0")
             .with(&format!("aof-use-rdb-preamble {preamble}"))
             .with("aof-timestamp-enabled yes")
             .with(&format!("appenddirname {name}"))

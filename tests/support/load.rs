@@ -1,6 +1,7 @@
 //! Writers that know what they were promised: each keeps, for every key of its own, the newest
 //! value that was acknowledged and the newest that was sent. After a crash the value must lie
-//! between.
+//! between. Where a crash may cost what was acknowledged, what is there must be what the first so
+//! many commands of the connection have made, and how old the oldest lost reply is, is known.
 //!
 //! One round is one pipeline: single keys, a pair that is written as one command over two slots, a
 //! counter, a token renamed to and fro and one moved between two sets, and a collection of every
@@ -10,15 +11,24 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use super::client::Client;
 use super::reply::Reply;
 
-/// What is known of one number in the store.
-#[derive(Clone, Copy, Debug, Default)]
+/// What is known of one number in the store: the round that wrote it, or of a counter how often it
+/// was counted up.
+#[derive(Clone, Copy, Debug)]
 struct Known {
     acked: i64,
     sent: i64,
+    /// What it was when the store was last looked at.
+    base: i64,
+    /// A round that writes it, and by how many it is apart from the next one.
+    round: i64,
+    every: i64,
+    /// The place of its command in the round.
+    place: usize,
 }
 
 /// An error reply, and the key of the command that it answers.
@@ -36,10 +46,11 @@ pub struct Refused {
 pub struct Writer {
     id: usize,
     round: i64,
+    /// The round after which the store was last looked at.
+    start: i64,
     keys: BTreeMap<String, Known>,
-    pair: Known,
-    counter: Known,
-    rows: [Known; ROWS.len()],
+    /// When the run began, and when each round since the start was answered.
+    answered: Vec<Instant>,
     /// Error replies since the writer was made.
     pub refused: Vec<Refused>,
     /// Acknowledged commands since the writer was made.
@@ -58,28 +69,21 @@ const ROWS: [&str; 5] = ["RPUSH", "HSET", "SADD", "ZADD", "XADD"];
 impl Writer {
     /// The writer of that number; its keys are `w<id>:...`.
     pub fn new(id: usize) -> Writer {
-        let (pair, counter) = (Known::default(), Known::default());
-        let (keys, refused) = (BTreeMap::new(), Vec::new());
-        let rows = [Known::default(); ROWS.len()];
-        Writer { id, round: 0, keys, pair, counter, rows, refused, acknowledged: 0 }
+        let (keys, answered, refused) = (BTreeMap::new(), Vec::new(), Vec::new());
+        Writer { id, round: 0, start: 0, keys, answered, refused, acknowledged: 0 }
     }
 
     fn commands(&mut self) -> Vec<Vec<String>> {
         let (id, round) = (self.id, self.round);
         let mut lines = Vec::new();
         for step in 0..BURST {
-            let key = format!("w{id}:{}", (round * BURST + step) % KEYS);
-            self.keys.entry(key.clone()).or_default().sent = round;
-            lines.push(format!("SET {key} {round}"));
+            lines.push(format!("SET w{id}:{} {round}", (round * BURST + step) % KEYS));
         }
-        self.pair.sent = round;
-        self.counter.sent += 1;
         lines.push(format!("MSET w{id}:left {round} w{id}:right {round}"));
         lines.push(format!("INCR w{id}:count"));
         let (from, to) = if round % 2 == 0 { ("even", "odd") } else { ("odd", "even") };
         lines.push(format!("RENAME w{id}:{from} w{id}:{to}"));
         lines.push(format!("SMOVE w{id}:in-{from} w{id}:in-{to} token"));
-        self.rows.iter_mut().for_each(|known| known.sent = round);
         lines.push(format!("RPUSH w{id}:RPUSH {round}"));
         lines.push(format!("LTRIM w{id}:RPUSH -{KEPT} -1"));
         lines.push(format!("HSET w{id}:HSET last {round} {} {round}", round % KEPT));
@@ -87,7 +91,15 @@ impl Writer {
         lines.push(format!("SREM w{id}:SADD {}", round - KEPT));
         lines.push(format!("ZADD w{id}:ZADD {round} {}", round % KEPT));
         lines.push(format!("XADD w{id}:XADD MAXLEN = {KEPT} {round}-1 round {round}"));
-        lines.iter().map(|line| line.split(' ').map(String::from).collect()).collect()
+        let split = |line: &String| line.split(' ').map(String::from).collect();
+        let commands: Vec<Vec<String>> = lines.iter().map(split).collect();
+        for (place, command) in commands.iter().enumerate().filter(|it| is_known(it.1)) {
+            let every = if command[0] == "SET" { KEYS / BURST } else { 1 };
+            let unknown = Known { acked: 0, sent: 0, base: 0, round, every, place };
+            let known = self.keys.entry(command[1].clone()).or_insert(unknown);
+            known.sent = if command[0] == "INCR" { known.sent + 1 } else { round };
+        }
+        commands
     }
 
     /// Puts the tokens down, once, before the first run.
@@ -98,6 +110,7 @@ impl Writer {
 
     /// Writes until told to stop (then `Ok`), or until the connection fails.
     pub fn run(&mut self, client: &mut Client, stop: &AtomicBool) -> io::Result<()> {
+        self.answered = vec![Instant::now()];
         while !stop.load(Ordering::Relaxed) {
             self.round += 1;
             let commands = self.commands();
@@ -112,6 +125,7 @@ impl Writer {
                 self.note(command, reply, blamed);
                 blamed |= self.refused.last().is_some_and(|refused| refused.round == self.round);
             }
+            self.answered.push(Instant::now());
         }
         Ok(())
     }
@@ -128,33 +142,82 @@ impl Writer {
             return;
         }
         self.acknowledged += 1;
-        match command[0].as_str() {
-            "SET" => self.keys.entry(command[1].clone()).or_default().acked = self.round,
-            "MSET" => self.pair.acked = self.round,
-            "INCR" => self.counter.acked += 1,
-            name => {
-                if let Some(row) = ROWS.iter().position(|row| *row == name) {
-                    self.rows[row].acked = self.round;
-                }
-            }
+        if let Some(known) = self.keys.get_mut(&command[1]).filter(|_| is_known(command)) {
+            known.acked = if command[0] == "INCR" { known.acked + 1 } else { self.round };
         }
     }
 
     /// Compares the store with what was promised, and takes what is there as the new start.
     pub fn verify(&mut self, client: &mut Client) -> Result<(), String> {
+        let found = self.found(client)?;
+        for (key, value) in &found {
+            let acked = self.keys[key].acked;
+            if *value < acked {
+                return Err(format!("{key}: {acked} was acknowledged, {value} is there"));
+            }
+        }
+        self.start_from(&found);
+        Ok(())
+    }
+
+    /// The same where what came last may be lost: what is there has to be what the first so many
+    /// commands have made. Returns by when the first reply had come whose command is lost.
+    pub fn verify_first(&mut self, client: &mut Client) -> Result<Option<Instant>, String> {
+        let found = self.found(client)?;
+        let (mut there, mut missing) = ((0, 0, ""), (i64::MAX, 0, ""));
+        let mut lost = None;
+        for (key, value) in &found {
+            let known = &self.keys[key];
+            let round = if is_counter(key) { self.start + value - known.base } else { *value };
+            let next = known.next_round(round.max(self.start));
+            if round > self.start {
+                there = there.max((round, known.place, key));
+            }
+            missing = missing.min((next, known.place, key));
+            if *value < known.acked {
+                lost = Some(lost.map_or(next, |first: i64| first.min(next)));
+            }
+        }
+        if there >= missing {
+            return Err(format!(
+                "{there:?} is there, though {missing:?} is not: round, place, key"
+            ));
+        }
+        // It had come behind all replies of the round before.
+        let lost = lost.map(|round| self.answered[(round - self.start - 1) as usize]);
+        self.start_from(&found);
+        Ok(lost)
+    }
+
+    fn start_from(&mut self, found: &BTreeMap<String, i64>) {
+        for (key, value) in found {
+            let known = self.keys.get_mut(key).unwrap();
+            (known.acked, known.sent, known.base) = (*value, *value, *value);
+        }
+        self.start = self.round;
+        self.answered.clear();
+    }
+
+    /// What is there of each key: nothing half, and nothing that was not sent.
+    fn found(&self, client: &mut Client) -> Result<BTreeMap<String, i64>, String> {
         let id = self.id;
-        for (key, known) in &mut self.keys {
-            let value = client.line(&format!("GET {key}")).number().unwrap_or(0);
-            known.check(key, value)?;
+        let mut found = BTreeMap::new();
+        for (key, known) in &self.keys {
+            let row = ROWS.iter().find(|row| key.ends_with(*row));
+            let value = match row {
+                Some(row) => newest(client, key, row)?,
+                None => client.line(&format!("GET {key}")).number().unwrap_or(0),
+            };
+            if value > known.sent {
+                return Err(format!("{key}: {value} is there, only {} was sent", known.sent));
+            }
+            found.insert(key.clone(), value);
         }
         let pair = client.line(&format!("MGET w{id}:left w{id}:right"));
         let (left, right) = (pair.members()[0].number(), pair.members()[1].number());
         if left != right {
             return Err(format!("w{id}: half an MSET is there: {left:?} and {right:?}"));
         }
-        self.pair.check(&format!("w{id}:left"), left.unwrap_or(0))?;
-        let count = client.line(&format!("GET w{id}:count")).number().unwrap_or(0);
-        self.counter.check(&format!("w{id}:count"), count)?;
         let tokens = client.line(&format!("EXISTS w{id}:even w{id}:odd"));
         if tokens != Reply::Integer(1) {
             return Err(format!("w{id}: half a RENAME is there: {tokens:?} tokens"));
@@ -163,12 +226,18 @@ impl Writer {
         if tokens.members().len() != 1 {
             return Err(format!("w{id}: half an SMOVE is there: {tokens:?}"));
         }
-        for (name, known) in ROWS.iter().zip(&mut self.rows) {
-            known
-                .check(&format!("w{id}:{name}"), newest(client, &format!("w{id}:{name}"), name)?)?;
-        }
-        Ok(())
+        Ok(found)
     }
+}
+
+/// Whether it is known what the key of a command must hold behind it.
+fn is_known(command: &[String]) -> bool {
+    let name = command[0].as_str();
+    ["SET", "MSET", "INCR"].contains(&name) || ROWS.contains(&name)
+}
+
+fn is_counter(key: &str) -> bool {
+    key.ends_with(":count")
 }
 
 /// The newest round that a collection knows of; its rounds must be in order, none twice.
@@ -203,15 +272,9 @@ fn newest(client: &mut Client, key: &str, command: &str) -> Result<i64, String> 
 }
 
 impl Known {
-    fn check(&mut self, key: &str, value: i64) -> Result<(), String> {
-        if value < self.acked {
-            return Err(format!("{key}: {} was acknowledged, {value} is there", self.acked));
-        }
-        if value > self.sent {
-            return Err(format!("{key}: {value} is there, only {} was sent", self.sent));
-        }
-        *self = Known { acked: value, sent: value };
-        Ok(())
+    /// The first round behind another that writes it.
+    fn next_round(&self, behind: i64) -> i64 {
+        behind + 1 + (self.round - behind - 1).rem_euclid(self.every)
     }
 }
 
