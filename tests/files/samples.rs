@@ -75,7 +75,7 @@ fn commands(number: u64, has_timed_fields: bool) -> Vec<Words> {
         _ => stream(count, random),
     };
     let later = LATER + random.u64(..1_000_000);
-    all.extend((later % 5 == 0).then(|| words(&format!("PEXPIREAT KEY {later}"))));
+    all.extend(later.is_multiple_of(5).then(|| words(&format!("PEXPIREAT KEY {later}"))));
     for word in all.iter_mut().flatten().filter(|word| *word == b"KEY") {
         *word = name(number);
     }
@@ -128,7 +128,7 @@ fn score(random: &mut fastrand::Rng) -> Vec<u8> {
 fn hash(count: usize, random: &mut fastrand::Rng, has_timed_fields: bool) -> Vec<Words> {
     let mut all = vec![row("HSET KEY", count, random, |random| [text(random), text(random)])];
     let later = LATER + random.u64(..1_000_000);
-    if has_timed_fields && later % 2 == 0 {
+    if has_timed_fields && later.is_multiple_of(2) {
         let field = all[0][2].clone();
         all.push([words(&format!("HPEXPIREAT KEY {later} FIELDS 1")), vec![field]].concat());
     }
