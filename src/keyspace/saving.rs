@@ -205,7 +205,12 @@ impl Saving {
     pub(crate) fn take(&mut self) -> Pieces {
         self.taken += self.len as u64;
         (self.len, self.db) = (0, None);
-        std::mem::replace(&mut self.pieces, Pieces { number: self.number, ..Pieces::default() })
+        let next = Pieces { number: self.number, ..Pieces::default() };
+        let mut taken = std::mem::replace(&mut self.pieces, next);
+        // Room to grow is not counted, and they may wait for the disk.
+        taken.records.shrink_to_fit();
+        taken.chunks.iter_mut().for_each(|chunk| chunk.bytes.shrink_to_fit());
+        taken
     }
 
     /// The snapshot cannot become whole.
