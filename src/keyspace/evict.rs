@@ -40,6 +40,9 @@ pub const PRICELESS: u64 = u64::MAX;
 /// What an age of nothing is worth: the older, the less.
 const YOUNG: u64 = 1 << 52;
 
+/// Seconds for which no key has been idle: the clock has gone round.
+const AHEAD: u32 = (1 << 24) - 60;
+
 /// Which keys may go, and which of them first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rule {
@@ -65,6 +68,8 @@ impl Rule {
     fn worth(self, entry: &Entry, clock: AccessClock, now: Millis) -> u64 {
         match self.by {
             By::Access => match clock.idle_seconds(entry, now) {
+                // By the clock of another thread it may have been used in the next second.
+                Some(AHEAD..) => YOUNG,
                 Some(idle) => YOUNG / (u64::from(idle) + 1),
                 None => u64::from(clock.frequency(entry, now).unwrap_or_default()) + 1,
             },
@@ -181,9 +186,10 @@ impl Picker {
         }
     }
 
-    /// The key has gone; what is left of it is used again.
-    pub fn gone(&mut self, candidate: Candidate) {
+    /// The key has gone from its slot; what is left of it is used again.
+    pub fn gone(&mut self, candidate: Candidate, slot: u16) {
         self.spare = candidate.name;
+        self.weights.count_off(slot);
     }
 
     /// A key may have been used, changed or taken out since it was chosen.
@@ -295,7 +301,7 @@ impl Weights {
 
     /// Looks at the next slots anew: at more of them the less is known of the keys.
     fn follow(&mut self, space: &Keyspace, rule: Rule, keys: u64) {
-        let is_far = self.sum().abs_diff(keys) > keys / 8;
+        let is_far = self.sum().abs_diff(keys) > keys / 16;
         for _ in 0..if is_far { WEIGHED_MANY } else { WEIGHED } {
             self.look_at_next(space, rule);
         }
@@ -307,17 +313,28 @@ impl Weights {
         }
     }
 
+    /// Looks at the next slot that is here, unless that is far.
     fn look_at_next(&mut self, space: &Keyspace, rule: Rule) {
-        let number = self.next;
-        self.next = (number + 1) % SLOTS;
-        let tables = space.slot(number).into_iter().flat_map(|slot| slot.tables());
-        let keys: usize = tables.map(|(_, table)| rule.count(table)).sum();
-        self.set(number, keys.try_into().unwrap_or(u16::MAX));
+        for _ in 0..GROUP {
+            let number = self.next;
+            self.next = (number + 1) % SLOTS;
+            let Some(slot) = space.slot(number) else {
+                self.set(number, 0);
+                continue;
+            };
+            let keys: usize = slot.tables().map(|(_, table)| rule.count(table)).sum();
+            return self.set(number, keys.try_into().unwrap_or(u16::MAX));
+        }
     }
 
     /// The keys of all slots.
     fn sum(&self) -> u64 {
         self.groups.iter().sum()
+    }
+
+    /// A key of a slot has gone.
+    fn count_off(&mut self, slot: u16) {
+        self.set(slot, self.slots[usize::from(slot)].saturating_sub(1));
     }
 
     fn set(&mut self, slot: u16, weight: u16) {

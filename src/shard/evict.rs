@@ -313,6 +313,8 @@ impl Shard {
         *estimated = now;
         let Engine { space, tools, .. } = &mut self.engine;
         let worth = picker.estimate(space, tools.clock, &mut tools.random, now);
+        // What it was a while ago counts only among victims.
+        self.eviction.worth = 0;
         self.eviction.note_worth(self.id, worth);
     }
 
@@ -422,17 +424,14 @@ impl Shard {
             let key = Key::new(&victim.name, &self.env.hasher);
             let mut keys = Keys::new(space, tools, victim.db, now);
             // What a snapshot has to write first goes later.
-            let stays = keys.has_to_stay(key);
-            if !stays {
-                *freed += keys.evict(key) as u64;
-            }
-            let worth = victim.worth;
-            picker.gone(victim);
-            self.eviction.note_worth(self.id, worth);
-            if stays {
+            if keys.has_to_stay(key) {
                 self.eviction.goes_on = true;
                 return Found::Some;
             }
+            *freed += keys.evict(key) as u64;
+            let (worth, slot) = (victim.worth, key.slot);
+            picker.gone(victim, slot);
+            self.eviction.note_worth(self.id, worth);
         }
         Found::Part
     }

@@ -39,7 +39,8 @@ fn picked(space: &mut Keyspace, rule: Rule, samples: usize, count: usize) -> Vec
             Pick::Key(candidate) => {
                 assert!(take(space, &candidate), "it was there");
                 names.push(String::from_utf8_lossy(&candidate.name).into_owned());
-                picker.gone(candidate);
+                let slot = Key::new(&candidate.name, space.hasher()).slot;
+                picker.gone(candidate, slot);
             }
             Pick::Missed => {
                 missed += 1;

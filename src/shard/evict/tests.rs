@@ -281,3 +281,33 @@ fn ages_are_compared_with_a_margin() {
     worths.publish(0, PRICELESS);
     assert_eq!([0, 1, 2].map(|shard| worths.cheaper_than(shard)), [Some(2), None, None]);
 }
+
+/// Whoever has a turn while there is too much evicts; what goes is the oldest nevertheless.
+#[test]
+fn what_is_used_stays_on_one_shard_and_on_several() {
+    const HOT: usize = 500;
+    let value = "x".repeat(60);
+    for count in [1, 4] {
+        let memory = Counted::default();
+        let mut shards = Shards::counted(count, &memory);
+        shards.configure("maxmemory-policy", "allkeys-lru");
+        shards.configure("maxmemory", "1000000");
+        (0..HOT).for_each(|number| drop(shards.run(&format!("SET hot:{number} {value}"))));
+        for phase in 0..5 {
+            shards.now = shards.now.saturating_add(1_000);
+            (0..HOT).for_each(|number| drop(shards.run(&format!("GET hot:{number}"))));
+            shards.now = shards.now.saturating_add(6_000);
+            for number in 0..4_000 {
+                shards.now = shards.now.saturating_add(i64::from(number % 50 == 0));
+                shards.run(&format!("SET cold:{phase}:{number} {value}"));
+            }
+        }
+        let is_there = |number: &usize| shards.run(&format!("EXISTS hot:{number}")).ends_with('1');
+        let hot = (0..HOT).filter(is_there).count();
+        assert!(hot > HOT - 5, "{hot} of those that are used are there, on {count} shards");
+        let keys = shards.shards.iter().map(|shard| shard.keyspace().counts(0).len);
+        let keys: Vec<usize> = keys.collect();
+        let mean = keys.iter().sum::<usize>() / keys.len();
+        assert!(keys.iter().all(|keys| keys.abs_diff(mean) < mean / 4), "{keys:?}");
+    }
+}
