@@ -301,16 +301,13 @@ impl Weights {
 
     /// Looks at the next slots anew: at more of them the less is known of the keys.
     fn follow(&mut self, space: &Keyspace, rule: Rule, keys: u64) {
-        let is_far = self.sum().abs_diff(keys) > keys / 16;
-        for _ in 0..if is_far { WEIGHED_MANY } else { WEIGHED } {
-            self.look_at_next(space, rule);
-        }
-        for _ in 0..SLOTS {
-            if self.sum() > 0 {
-                break;
-            }
-            self.look_at_next(space, rule);
-        }
+        let count = match self.sum() {
+            // At first, and where all that there is has come since, all of them.
+            0 => SLOTS,
+            sum if sum.abs_diff(keys) > keys / 16 => WEIGHED_MANY,
+            _ => WEIGHED,
+        };
+        (0..count).for_each(|_| self.look_at_next(space, rule));
     }
 
     /// Looks at the next slot that is here, unless that is far.
