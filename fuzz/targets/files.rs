@@ -12,7 +12,7 @@ use libfuzzer_sys::fuzz_target;
 use troupe::base::hash::Hasher;
 use troupe::check::check;
 use troupe::check::report::Report;
-use troupe::filesystem::{FileSystem, OpenFile};
+use troupe::filesystem::{FileSystem, Lock, OpenFile};
 
 /// A directory with one file, which nobody can change.
 #[derive(Clone, Debug)]
@@ -27,6 +27,10 @@ fn refused<T>() -> io::Result<T> {
 
 impl FileSystem for One {
     fn create_directory(&self, _: &Path) -> io::Result<()> {
+        refused()
+    }
+
+    fn lock(&self, _: &Path) -> io::Result<Option<Lock>> {
         refused()
     }
 
