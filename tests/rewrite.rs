@@ -118,6 +118,29 @@ fn a_journal_is_written_by_one_server() {
     assert_eq!(server.client().line("GET a").text(), "1");
 }
 
+/// Files out of use stay, on the list as well, while `aof-disable-auto-gc` is on.
+#[test]
+fn files_out_of_use_are_kept_when_told() {
+    let mut server = Options::shards(2).journal("always").with("aof-disable-auto-gc yes").start();
+    let mut client = server.client();
+    client.line("SET a 1");
+    rewrite(&mut client);
+    let kept = "file appendonly.aof.1.base.rdb seq 1 type h\n\
+                file appendonly.aof.1.incr.aof seq 1 type h\n";
+    let is_there = |server: &Server, name: &str| server.path(&format!("appendonlydir/{name}")).exists();
+    assert!(manifest(&server).contains(kept), "{}", manifest(&server));
+    server.kill();
+    server.restart();
+    let mut client = server.client();
+    assert_eq!(client.line("GET a").text(), "1");
+    assert!(manifest(&server).contains(kept), "{}", manifest(&server));
+    assert!(is_there(&server, "appendonly.aof.1.incr.aof"));
+    client.line("CONFIG SET aof-disable-auto-gc no");
+    rewrite(&mut client);
+    assert!(!manifest(&server).contains("type h"), "{}", manifest(&server));
+    assert!(!is_there(&server, "appendonly.aof.1.incr.aof"));
+}
+
 /// What EXEC has written in the background begins behind it.
 #[test]
 fn inside_a_transaction_both_are_scheduled() {

@@ -9,7 +9,6 @@ mod load;
 
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, RwLock};
 
@@ -101,7 +100,7 @@ pub async fn start(launch: Launch) -> anyhow::Result<Server> {
     info!("PID: {}. Server initialized", std::process::id());
     let shared = Arc::new(Shared::new(usize::from(shards)));
     shared.loading.begin(clock.now(), 0);
-    shared.notes_time.store(settings.aof_timestamp_enabled, Ordering::Relaxed);
+    shared.take_up(&settings);
     let records = Records::default();
     let current: Current = Arc::new(RwLock::new(settings.clone()));
     let in_force = current.clone();

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use troupe::base::millis::Millis;
 use troupe::clients::{Sum, whose_turn};
+use troupe::settings::Settings;
 use troupe::stats::facts::LoadProgress;
 use troupe::stream::mark::Mark;
 
@@ -21,6 +22,8 @@ pub struct Shared {
     pub journaled: Vec<Journaled>,
     /// The journal notes the time (`aof-timestamp-enabled`).
     pub notes_time: AtomicBool,
+    /// The journal keeps files that are out of use (`aof-disable-auto-gc`).
+    pub keeps_history: AtomicBool,
     /// How far the data set is loaded.
     pub loading: Loading,
     /// Sources of libraries of functions that came with the data set.
@@ -66,6 +69,12 @@ impl Shared {
         let cut = [&self.cut_for_input, &self.cut_for_output, &self.evicted];
         let counters = [&self.accepted, &self.rejected].into_iter().chain(cut);
         counters.for_each(|counter| counter.store(0, Ordering::Relaxed));
+    }
+
+    /// What the journal's writer goes by.
+    pub fn take_up(&self, settings: &Settings) {
+        self.notes_time.store(settings.aof_timestamp_enabled, Ordering::Relaxed);
+        self.keeps_history.store(settings.aof_disable_auto_gc, Ordering::Relaxed);
     }
 
     /// A figure of the traffic of all threads.

@@ -121,6 +121,7 @@ pub struct Directory {
     appendfilename: String,
     manifest: Manifest,
     origin: Origin,
+    keeps_history: bool,
     /// Nobody else changes anything as long as this is there.
     _lock: Lock,
 }
@@ -173,6 +174,7 @@ impl Directory {
             appendfilename: place.appendfilename.clone(),
             manifest: Manifest::default(),
             origin: Origin::New,
+            keeps_history: false,
             _lock: lock,
         };
         // Who made what is there may have ended before it was durable.
@@ -371,11 +373,20 @@ impl Directory {
         self.sync(&self.path)
     }
 
-    /// Deletes the files out of use, and takes them off the list. One that cannot be deleted stays
-    /// on the list for the next time, which the log is to say: nothing waits for it.
+    /// Whether files out of use stay, and on the list, from now on: `aof-disable-auto-gc`.
+    pub fn keep_history(&mut self, is_kept: bool) {
+        self.keeps_history = is_kept;
+    }
+
+    /// Deletes the files out of use, and takes them off the list, unless they are kept. One that
+    /// cannot be deleted stays on the list for the next time, which the log is to say: nothing
+    /// waits for it.
     #[must_use = "the log is to say what is left"]
     pub fn delete_history(&mut self) -> Vec<Leftover> {
         let mut leftovers = Vec::new();
+        if self.keeps_history {
+            return leftovers;
+        }
         let mut manifest = self.manifest.clone();
         manifest.history.retain(|file| {
             let removed = self.remove(&self.path.join(&file.name));

@@ -73,6 +73,7 @@ impl MemoryShare {
 #[derive(Clone, PartialEq)]
 #[expect(missing_docs, reason = "each field is documented in the table under its own name")]
 pub struct Fields {
+    pub aof_disable_auto_gc: bool,
     pub aof_load_skip_refused: bool,
     pub aof_load_truncated: bool,
     pub aof_rewrite_incremental_fsync: bool,
@@ -173,6 +174,7 @@ impl Fields {
             aof_load_truncated: values.flag("aof-load-truncated"),
             aof_rewrite_incremental_fsync: values.flag("aof-rewrite-incremental-fsync"),
             aof_timestamp_enabled: values.flag("aof-timestamp-enabled"),
+            aof_disable_auto_gc: values.flag("aof-disable-auto-gc"),
             aof_use_rdb_preamble: values.flag("aof-use-rdb-preamble"),
             auto_aof_rewrite_min_size: values.number("auto-aof-rewrite-min-size"),
             auto_aof_rewrite_percentage: values.number("auto-aof-rewrite-percentage"),

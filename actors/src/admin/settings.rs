@@ -6,7 +6,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use tokio::sync::oneshot;
 use tracing::{info, warn};
@@ -158,7 +157,7 @@ impl Admin {
     fn take_up(&self, settings: &Settings) {
         logging::set_level(logging::filter(settings.loglevel));
         allocator::give_back_in_background(settings.jemalloc_bg_thread);
-        self.parts.shared.notes_time.store(settings.aof_timestamp_enabled, Ordering::Relaxed);
+        self.parts.shared.take_up(settings);
         let policy = Policy::from(settings.appendfsync);
         if let Some(writer) = self.writer() {
             writer.policy.do_send(SetPolicy(policy));

@@ -161,6 +161,8 @@ impl AofWriter {
             Task::Disk(work) => self.do_on_disk(&work),
             Task::BeginIncrement { is_listed } => self.begin_increment(is_listed),
             Task::ListBase(increments) => {
+                let keeps_history = self.parts.shared.keeps_history.load(Ordering::Relaxed);
+                self.directory.keep_history(keeps_history);
                 let listed = self.directory.list_base(increments, self.increment.as_mut());
                 let listed = listed.map(|(sizes, leftovers)| {
                     leftovers.iter().for_each(|leftover| warn!("{leftover}"));

@@ -55,6 +55,7 @@ impl Starter {
             info!("The append only file has records over several shards and is written anew");
             return Ok(None);
         }
+        directory.keep_history(settings.aof_disable_auto_gc);
         directory.delete_history().iter().for_each(|leftover| warn!("{leftover}"));
         let (increment, sizes) = directory.open_increment()?;
         let policy = Policy::from(settings.appendfsync);

@@ -136,6 +136,23 @@ fn deletes_history_and_names_strays() {
 }
 
 #[test]
+fn keeps_history_when_told() {
+    let disk = Disk::with(Path::new(DIR));
+    started(&disk);
+    let text = manifest_text(&disk);
+    put(&disk, MANIFEST, &format!("file h seq 1 type h\n{text}"));
+    put(&disk, "h", "x");
+    let mut directory = open(&disk).unwrap();
+    directory.keep_history(true);
+    assert!(directory.delete_history().is_empty());
+    assert!(disk.bytes(&inside("h")).is_some());
+    assert_eq!(manifest_text(&disk), format!("file h seq 1 type h\n{text}"));
+    directory.keep_history(false);
+    assert!(directory.delete_history().is_empty());
+    assert_eq!(disk.bytes(&inside("h")), None);
+}
+
+#[test]
 fn history_that_cannot_be_deleted_stays_on_the_list() {
     let disk = Disk::with(Path::new(DIR));
     started(&disk);

@@ -7,7 +7,6 @@ use crate::settings::setting::{choice, count, file_name, flag, memory, number};
 pub(super) const SETTINGS: &[Setting] = &[
     flag("aof-disable-auto-gc", "no")
         .runtime()
-        .accepted("they are always removed")
         .doc("Keeps files of the journal that are no longer needed."),
     flag("aof-load-skip-refused", "no").ours().doc(
         "Goes on without records of another server's journal that cannot be applied, with a \
