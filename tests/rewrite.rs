@@ -127,7 +127,8 @@ fn files_out_of_use_are_kept_when_told() {
     rewrite(&mut client);
     let kept = "file appendonly.aof.1.base.rdb seq 1 type h\n\
                 file appendonly.aof.1.incr.aof seq 1 type h\n";
-    let is_there = |server: &Server, name: &str| server.path(&format!("appendonlydir/{name}")).exists();
+    let is_there =
+        |server: &Server, name: &str| server.path(&format!("appendonlydir/{name}")).exists();
     assert!(manifest(&server).contains(kept), "{}", manifest(&server));
     server.kill();
     server.restart();

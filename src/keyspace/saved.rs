@@ -143,18 +143,28 @@ impl Rest {
         self.saved.insert(start, end);
     }
 
+    /// The tables of the moment, with the numbers that their databases had.
+    fn tables<'a>(&'a self, slot: &'a Slot) -> impl Iterator<Item = (u32, &'a Table)> {
+        let now = slot.tables().map(|(db, table)| (self.at_the_moment(db), table));
+        now.chain(self.flushed.iter().map(|(db, table)| (*db, table)))
+    }
+
+    /// Asks for what is in the bucket at this position: waiting for each key in turn takes longer
+    /// than writing them.
+    fn warm_around(&self, slot: &Slot, position: u64) {
+        self.tables(slot).for_each(|(_, table)| table.warm_around(position));
+    }
+
     /// Saves what is in the bucket at this position, in all databases.
     fn save_around(&mut self, slot: &Slot, position: u64, hasher: &Hasher, saving: &mut Saving) {
         let Some(mut positions) = self.gap(position) else { return };
-        let now = slot.tables().map(|(db, table)| (self.at_the_moment(db), table));
-        let flushed = self.flushed.iter().map(|(db, table)| (*db, table));
-        let tables: Vec<(u32, &Table)> = now.chain(flushed).collect();
-        for (_, table) in &tables {
+        self.warm_around(slot, position);
+        for (_, table) in self.tables(slot) {
             let around = table.positions_around(position);
             positions = positions.start.max(around.start)..positions.end.min(around.end);
         }
         let mut large = Vec::new();
-        for (db, table) in tables {
+        for (db, table) in self.tables(slot) {
             for entry in table.within(&positions, hasher) {
                 if entry.memory() > saving.large {
                     large.push(Queued::new(db, entry.key()));
@@ -292,6 +302,7 @@ impl Keyspace {
         let saved = self.with_rest(number, saving, |slot, rest, hasher, saving| {
             let position = rest.first_gap()?;
             rest.save_around(slot, position, hasher, saving);
+            rest.first_gap().into_iter().for_each(|next| rest.warm_around(slot, next));
             Some(())
         });
         saved.flatten().is_some()

@@ -22,7 +22,8 @@ const GROWTH_MAX: usize = REPEAT_MAX / 3;
 const BELIEVED: usize = 1 << 20;
 
 /// Places of earlier bytes that are remembered, in bits of their number.
-const MEMORY_BITS: std::ops::RangeInclusive<u32> = 6..=14;
+const BITS_MIN: u32 = 8;
+const BITS_MAX: u32 = 14;
 
 /// What `bytes` say, if it has `len` bytes exactly.
 pub(super) fn expand(bytes: &[u8], len: usize) -> Option<Vec<u8>> {
@@ -63,11 +64,19 @@ fn repeat(out: &mut Vec<u8>, start: usize, count: usize) {
 
 /// The bytes in a shorter form; none where there is none that saves anything.
 pub(super) fn compress(bytes: &[u8]) -> Option<Vec<u8>> {
-    let bits = bytes.len().checked_ilog2()?.clamp(*MEMORY_BITS.start(), *MEMORY_BITS.end());
+    let bits = bytes.len().checked_ilog2()?.clamp(BITS_MIN, BITS_MAX);
     // Where three bytes of this hash were seen last, counted from one.
-    let mut seen = vec![0u32; 1 << bits];
+    let (mut few, mut many) = ([0u32; 1 << BITS_MIN], Vec::new());
+    let seen = match bits {
+        BITS_MIN => &mut few[..],
+        _ => {
+            many.resize(1 << bits, 0);
+            &mut many[..]
+        }
+    };
     let most = u32::try_from(bytes.len()).ok()?;
-    let mut out = Vec::with_capacity(bytes.len());
+    // Most short strings repeat nothing, and take no memory.
+    let mut out = Vec::new();
     let (mut at, mut plain) = (0, 0);
     while at + REPEAT_MIN <= bytes.len() && out.len() + (at - plain) < most as usize {
         let three = [bytes[at], bytes[at + 1], bytes[at + 2]];
@@ -81,6 +90,9 @@ pub(super) fn compress(bytes: &[u8]) -> Option<Vec<u8>> {
             at += 1;
             continue;
         }
+        if plain == 0 {
+            out.reserve(bytes.len());
+        }
         put_plain(&mut out, &bytes[plain..at]);
         let back = at - earlier.unwrap_or(at) - 1;
         let (high, low) = ((back >> 8) as u8, back as u8);
@@ -91,6 +103,9 @@ pub(super) fn compress(bytes: &[u8]) -> Option<Vec<u8>> {
         out.push(low);
         at += repeated;
         plain = at;
+    }
+    if plain == 0 {
+        return None;
     }
     put_plain(&mut out, &bytes[plain..]);
     (out.len() < bytes.len()).then_some(out)

@@ -54,6 +54,9 @@ use crate::shard::{SLICE_NS, Shard, Ticks};
 /// Bytes of a snapshot in one turn.
 const BYTES_A_TURN: usize = 256 * 1024;
 
+/// How long the walk goes on in one turn of a shard that has commands to run, in nanoseconds.
+const BESIDE_NS: u64 = SLICE_NS / 4;
+
 /// Bytes on their way to the file with which the walk stops.
 const WALK_MAX: usize = 4 << 20;
 
@@ -92,6 +95,8 @@ pub(super) struct Snapshots {
     next: u16,
     /// Slots may have something left of a snapshot that has failed.
     has_leftovers: bool,
+    /// Commands ran when the shard looked for some the last time.
+    pub(super) is_beside_commands: bool,
 }
 
 impl Engine {
@@ -218,12 +223,13 @@ impl Shard {
         self.engine.tools.saving.as_ref().map(|saving| saving.number)
     }
 
-    /// Saves some more of the slots that are here, for one slice. Returns true when there is more,
-    /// and room for it.
+    /// Saves some more of the slots that are here, for one slice, beside commands for a part of
+    /// one. Returns true when there is more, and room for it.
     pub fn write_snapshot(&mut self, clock: &mut dyn Ticks) -> bool {
         if self.engine.phase != Phase::Serving {
             return false;
         }
+        let slice = if self.snapshots.is_beside_commands { BESIDE_NS } else { SLICE_NS };
         let start = clock.nanos();
         while let Some(number) = self.next_unsaved() {
             let Engine { space, tools, .. } = &mut self.engine;
@@ -232,7 +238,7 @@ impl Shard {
                 return false;
             }
             let mut goes_on =
-                |saving: &Saving| saving.len() <= BYTES_A_TURN && clock.nanos() - start <= SLICE_NS;
+                |saving: &Saving| saving.len() <= BYTES_A_TURN && clock.nanos() - start <= slice;
             let is_whole = space.save_slot(number, saving, discarded, &mut goes_on);
             if !is_whole || !goes_on(saving) {
                 return true;

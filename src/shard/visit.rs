@@ -174,6 +174,7 @@ impl Shard {
         self.move_out();
         let start = clock.nanos();
         let mut at = start;
+        self.snapshots.is_beside_commands = !self.ready.is_empty();
         for _ in 0..TURN_BATCHES {
             self.warm_ready();
             let Some(batch) = self.ready.pop_front() else { break };

@@ -24,6 +24,12 @@ impl<T: Member> Table<T> {
         start..start + (1 << width)
     }
 
+    /// Asks for the members in the bucket at this position.
+    pub(crate) fn warm_around(&self, position: u64) {
+        let bucket = self.at(position).map(|(index, _)| index).into_iter();
+        bucket.flat_map(|index| self.buckets.members(index)).for_each(Member::prefetch);
+    }
+
     /// The members at these positions, which are those of one bucket or fewer, in no order.
     pub fn within<'a>(
         &'a self,
