@@ -152,7 +152,7 @@ impl Keys<'_> {
 
     fn has_expired_elements(&self, key: Key<'_>) -> bool {
         let now = self.now;
-        !self.expiry.keeps()
+        self.expiry.ends_elements()
             && self.peek(key).is_some_and(|entry| entry.next_element_deadline() <= now)
     }
 

@@ -2,9 +2,9 @@
 //!
 //! As a rule they are not there, and the first look takes them out. While a journal is loaded they
 //! stay, since what follows in it finds them. In import mode (the setting `import-mode`) another
-//! server says when they go: the client through which it does so finds them as they were, and
-//! nobody else finds them. Reads leave expired keys where they are then; a write of any other client
-//! takes them out, and so does every look at a collection with its expired elements.
+//! server says when keys go: the client through which it does so finds them as they were, and
+//! nobody else finds them. Where others read them they stay; where others write them they go.
+//! Expired elements are there for everybody then.
 
 use crate::base::millis::Millis;
 use crate::keyspace::entry::Entry;
@@ -22,9 +22,10 @@ pub(crate) enum Expiry {
     Replay,
     /// It is there: the server is in import mode, and the client is what data comes from.
     ImportSource,
-    /// In import mode, a read of any other client: keys are not there, and stay.
+    /// In import mode, a command of any other client that only reads: keys are not there, and stay.
     ImportRead,
-    /// In import mode, any other call of such a client: it is not there, and goes.
+    /// In import mode, any other command of such a client: keys are not there, and go, unless they
+    /// are only read.
     ImportWrite,
 }
 
@@ -38,15 +39,27 @@ impl Expiry {
         }
     }
 
-    /// What has expired is there.
+    /// Keys that have expired are there.
     pub(super) fn keeps(self) -> bool {
         matches!(self, Expiry::Replay | Expiry::ImportSource)
     }
 
-    /// Keys that have expired are not there, and stay.
+    /// Keys that have expired and are looked at are not there, and stay.
     #[inline]
     pub(super) fn hides(self) -> bool {
         self == Expiry::ImportRead
+    }
+
+    /// The same of those that are read.
+    #[inline]
+    pub(super) fn hides_from_reads(self) -> bool {
+        matches!(self, Expiry::ImportRead | Expiry::ImportWrite)
+    }
+
+    /// Elements that have expired are not there, and go.
+    #[inline]
+    pub(super) fn ends_elements(self) -> bool {
+        self == Expiry::Usual
     }
 }
 
@@ -70,6 +83,17 @@ impl Keys<'_> {
     /// Takes a key out if it has expired, or its expired elements, and records their deletion.
     #[inline]
     pub fn expire_if_needed(&mut self, key: Key<'_>) {
+        self.expire_unless(key, self.expiry.hides());
+    }
+
+    /// The same ahead of a read.
+    #[inline]
+    pub(super) fn expire_ahead_of_read(&mut self, key: Key<'_>) {
+        self.expire_unless(key, self.expiry.hides_from_reads());
+    }
+
+    #[inline]
+    fn expire_unless(&mut self, key: Key<'_>, stays: bool) {
         let Some(table) = self.space.table(self.db, key.slot) else {
             return self.note_absent(key.slot);
         };
@@ -78,10 +102,10 @@ impl Keys<'_> {
         }
         let Some(entry) = table.get(key.in_table()) else { return };
         if entry.is_expired(self.now) {
-            if !self.expiry.hides() {
+            if !stays {
                 self.expire(key);
             }
-        } else if entry.next_element_deadline() <= self.now {
+        } else if self.expiry.ends_elements() && entry.next_element_deadline() <= self.now {
             self.expire_all_elements(key);
         }
     }
@@ -145,9 +169,12 @@ mod tests {
     #[test]
     fn reads_of_others_find_nothing_and_leave_it() {
         let mut store = importing();
+        assert_eq!(store.run("CLIENT IMPORT-SOURCE off"), "OK");
+        assert_eq!(store.run("HGET h f"), "\"v\"", "elements are there for everybody");
+        assert_eq!(store.run("HSET h g w"), "(integer) 1");
+        assert_eq!(store.run("HLEN h"), "(integer) 2");
         store.run("DEL h");
         store.effects();
-        assert_eq!(store.run("CLIENT IMPORT-SOURCE off"), "OK");
         for (line, wanted) in [
             ("GET k", "(nil)"),
             ("TTL k", "(integer) -2"),
@@ -156,6 +183,7 @@ mod tests {
             ("DUMP k", "(nil)"),
             ("KEYS *", "(empty array)"),
             ("SCAN 0", "1) \"0\"\n2) (empty array)"),
+            ("COPY k copy", "(integer) 0"),
             ("DBSIZE", "(integer) 1"),
             ("RANDOMKEY", "\"k\""),
         ] {

@@ -258,7 +258,7 @@ impl<'a> Keys<'a> {
 
     /// Reads a key: counts a hit or a miss and moves its access clock.
     pub fn read(&mut self, key: Key<'_>) -> Option<&Entry> {
-        self.expire_if_needed(key);
+        self.expire_ahead_of_read(key);
         self.read_there(key)
     }
 
@@ -266,7 +266,7 @@ impl<'a> Keys<'a> {
     /// elements, perhaps very many, stay where they are, and the caller sees through them.
     pub fn read_through(&mut self, key: Key<'_>) -> Option<&Entry> {
         if self.peek(key).is_none() {
-            self.expire_if_needed(key);
+            self.expire_ahead_of_read(key);
         }
         self.read_there(key)
     }
@@ -276,7 +276,7 @@ impl<'a> Keys<'a> {
         let (clock, now, expiry) = (self.tools.clock, self.now, self.expiry);
         let entry =
             self.space.table_mut(self.db, key.slot).and_then(|table| table.get_mut(key.in_table()));
-        match entry.filter(|entry| !expiry.hides() || !entry.is_expired(now)) {
+        match entry.filter(|entry| !expiry.hides_from_reads() || !entry.is_expired(now)) {
             Some(entry) => {
                 self.tools.figures.hits += 1;
                 if !untouched {

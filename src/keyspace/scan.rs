@@ -60,14 +60,11 @@ impl Keys<'_> {
             if expiry.hides() && is_expired && left > 0 {
                 continue;
             }
-            if expiry.keeps() || expiry.hides() && is_expired {
-                return Choice::Name(name);
-            }
-            if is_expired {
+            if is_expired && !expiry.keeps() && !expiry.hides() {
                 self.expire(Key::new(&name, self.space.hasher()));
                 return Choice::Expired;
             }
-            if are_elements {
+            if are_elements && expiry.ends_elements() {
                 self.expire_elements(Key::new(&name, self.space.hasher()));
                 return Choice::Expired;
             }

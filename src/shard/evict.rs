@@ -25,7 +25,7 @@
 //! what a snapshot has to have written first. Values that are let go count until they are dropped,
 //! so they are dropped before another key goes.
 //!
-//! Nothing is evicted inside EXEC, nor while the data set is loaded.
+//! Nothing is evicted inside EXEC, nor while the data set is loaded, nor in import mode.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -176,7 +176,7 @@ impl Eviction {
         self.limit = settings.maxmemory;
         self.turn_ns = TENACITY_NS * u64::from(settings.maxmemory_eviction_tenacity);
         let rule = rule_of(settings.maxmemory_policy);
-        self.evicts = rule.is_some();
+        self.evicts = rule.is_some() && !settings.import_mode;
         let samples = settings.maxmemory_samples as usize;
         rule.into_iter().for_each(|rule| self.picker.go_by(rule, samples));
         (self.worth, self.estimated, self.in_vain) = (0, Millis(0), None);
