@@ -8,7 +8,8 @@
 //!     |  nothing here may go                          worth less: it is asked to evict, and
 //!     v                                               writes go on meanwhile, a little over
 //!   ask all others: Letter::Evict ----------------->  each evicts in its turns
-//!     |  writes wait, reads never do
+//!     |  writes wait, and those who cache keys;
+//!     |  other reads never do
 //!     |<---------------- Letter::Evicted -----------  there is room, or nothing may go there
 //!     v
 //!   nobody could: -OOM until there is room again
@@ -228,9 +229,10 @@ fn rule_of(policy: EvictionPolicy) -> Option<Rule> {
 }
 
 impl Engine {
-    /// Whether a call may add something to what is in use.
-    fn may_add(&mut self, call: &Call<'_>, session: &Session) -> bool {
-        hook::may_add(call, session)
+    /// Whether a call has to wait while others make room: it may add something to what is in use,
+    /// or its client has cached keys, and is told of those that go ahead of its next reply.
+    fn waits_for_room(&mut self, call: &Call<'_>, session: &Session) -> bool {
+        hook::may_add(call, session) || session.tracking.is_some()
     }
 
     /// Bytes that are in use only until journal and snapshot have them.
@@ -279,7 +281,7 @@ impl Shard {
         if batch.routed[batch.next].key.is_some_and(|key| is_elsewhere(key.slot)) {
             return false;
         }
-        if !self.engine.ask_of_next(&self.env, batch, Engine::may_add) {
+        if !self.engine.ask_of_next(&self.env, batch, Engine::waits_for_room) {
             return false;
         }
         let room = self.make_room(1, batch.now, clock);
