@@ -243,6 +243,11 @@ impl Engine {
 }
 
 impl Shard {
+    /// Whether there is a limit, so that keys may have to go.
+    pub fn has_limit(&self) -> bool {
+        self.eviction.has_limit()
+    }
+
     /// A turn begins: makes room where there is too little.
     pub(super) fn keep_limit(&mut self, now: Millis, clock: &mut dyn Ticks) {
         self.eviction.pauses = false;
