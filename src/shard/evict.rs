@@ -28,8 +28,6 @@
 //!
 //! Nothing is evicted inside EXEC, nor while the data set is loaded, nor in import mode.
 
-mod told;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -44,7 +42,6 @@ use crate::pubsub::Author;
 use crate::route::ShardId;
 use crate::session::Session;
 use crate::settings::{EvictionPolicy, Settings};
-use crate::shard::evict::told::Told;
 use crate::shard::execute::Engine;
 use crate::shard::letter::Letter;
 use crate::shard::{Shard, Ticks};
@@ -138,8 +135,6 @@ pub(super) struct Eviction {
     /// Nothing more goes in this turn: who is told of the keys that have gone takes more than they
     /// did, and that comes first; or all is blessed.
     pauses: bool,
-    /// What clients are told of keys that have gone.
-    told: Told,
     /// Answers of other shards that are still to come.
     asked: u16,
     /// All others were asked, then, and none of them has made room so far.
@@ -166,7 +161,6 @@ impl Eviction {
             turn_ns: 0,
             goes_on: false,
             pauses: false,
-            told: Told::default(),
             asked: 0,
             in_vain: None,
             askers: Vec::new(),
@@ -208,11 +202,6 @@ impl Eviction {
     /// There is more to evict, and nothing in the way.
     pub(super) fn goes_on(&self) -> bool {
         self.goes_on
-    }
-
-    /// So much is on its way to clients that are told of keys that have gone that no other goes.
-    fn tells_much(&mut self, now: Millis) -> bool {
-        self.told.bytes(now) > self.limit >> SLACK_SHIFT
     }
 
     /// The next victim is worth so much.
@@ -431,10 +420,6 @@ impl Shard {
                 return Found::Some;
             }
             has_begun = true;
-            if self.eviction.tells_much(now) {
-                self.eviction.goes_on = true;
-                return Found::Some;
-            }
             let Engine { space, tools, .. } = &mut self.engine;
             if !tools.discarded.is_empty() {
                 tools.discarded.drop_some();
@@ -469,13 +454,7 @@ impl Shard {
             *freed += keys.evict(key) as u64;
             let (worth, slot) = (victim.worth, key.slot);
             picker.gone(victim, slot);
-            let is_told = !tools.invalidations.is_empty();
             self.eviction.note_worth(self.id, worth);
-            // Clients hear of it before the next key goes.
-            if is_told {
-                self.eviction.goes_on = true;
-                return Found::Some;
-            }
         }
         Found::Part
     }
@@ -486,9 +465,7 @@ impl Shard {
             self.engine.publish_notices(None);
         }
         if !self.engine.tools.invalidations.is_empty() {
-            let before = self.engine.pushes.len();
             self.engine.tell_outdated(Author::NOBODY);
-            self.eviction.told.add(&self.engine.pushes[before..], now);
         }
         self.engine.serve(&self.env, now, clock);
     }
