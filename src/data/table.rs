@@ -18,6 +18,7 @@
 //! Each group of buckets knows a lower bound of its deadlines, so that looking for what has expired
 //! costs one comparison a group and no memory a member.
 
+mod counts;
 mod positions;
 mod sample;
 #[cfg(test)]
@@ -33,6 +34,8 @@ use crate::data::NEVER;
 use crate::data::bucket::{self, Bucket, Buckets};
 use crate::data::marked::MARK_BITS;
 
+pub use counts::Counts;
+use counts::Special;
 pub use positions::ALL as ALL_POSITIONS;
 
 /// Members a bucket holds on average before the table grows by one bucket.
@@ -173,90 +176,6 @@ impl Place {
 /// The position at which a scan meets what has this hash.
 fn position_of(hash: u64) -> u64 {
     (hash >> BUCKET_SHIFT).reverse_bits() >> (u64::BITS - SCAN_BITS)
-}
-
-/// What a table holds, in figures.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Members.
-    pub len: usize,
-    /// Members with a deadline.
-    pub expires: usize,
-    /// Members that hold anything with a deadline.
-    pub timed: usize,
-    /// Sum of the deadlines, in milliseconds of unix time: their mean is what INFO shows.
-    pub deadline_sum: i128,
-    /// Members that are blessed.
-    pub blessed: usize,
-    /// Members that are blessed and have a deadline.
-    pub blessed_expires: usize,
-    /// Buckets of the table.
-    pub buckets: usize,
-}
-
-impl Counts {
-    /// Adds `other`.
-    pub fn add(&mut self, other: Counts) {
-        self.len += other.len;
-        self.expires += other.expires;
-        self.timed += other.timed;
-        self.deadline_sum += other.deadline_sum;
-        self.blessed += other.blessed;
-        self.blessed_expires += other.blessed_expires;
-        self.buckets += other.buckets;
-    }
-
-    /// Takes `other` off.
-    pub fn sub(&mut self, other: Counts) {
-        self.len -= other.len;
-        self.expires -= other.expires;
-        self.timed -= other.timed;
-        self.deadline_sum -= other.deadline_sum;
-        self.blessed -= other.blessed;
-        self.blessed_expires -= other.blessed_expires;
-        self.buckets -= other.buckets;
-    }
-}
-
-/// What a table counts of members that are something special: the fields of [`Counts`] with these
-/// names.
-#[derive(Clone, Copy, Debug, Default)]
-struct Special {
-    expires: usize,
-    timed: usize,
-    deadline_sum: i128,
-    blessed: usize,
-    blessed_expires: usize,
-}
-
-impl Special {
-    /// A member had one deadline and has another.
-    fn change(&mut self, old: Option<Millis>, new: Option<Millis>) {
-        if let Some(old) = old {
-            self.expires -= 1;
-            self.deadline_sum -= i128::from(old.0);
-        }
-        if let Some(new) = new {
-            self.expires += 1;
-            self.deadline_sum += i128::from(new.0);
-        }
-    }
-
-    /// A member is blessed, with a deadline or without.
-    fn bless(&mut self, has_deadline: bool) {
-        self.blessed += 1;
-        self.blessed_expires += usize::from(has_deadline);
-    }
-
-    /// It is so no more, or it has gone.
-    fn unbless(&mut self, has_deadline: bool) {
-        self.blessed -= 1;
-        self.blessed_expires -= usize::from(has_deadline);
-    }
-
-    fn any_deadline(&self) -> bool {
-        self.expires > 0 || self.timed > 0
-    }
 }
 
 /// A table of members, each found by its name. What looks and insertions need fills the first cache

@@ -1,8 +1,9 @@
 //! What a command sees: the keys of one database, at one time, and nothing of shards.
 //!
 //! A key that is past its deadline is not there: the first look at it takes it out and records its
-//! deletion, but for calls that keep it ([`Expiry`]). Reads count hits and misses and move the access clock; looks on behalf of a write do
-//! not count. Every change goes through here, so that what changed is known ([`Keys::changes`]).
+//! deletion, but for calls that keep it ([`Expiry`]). Reads count hits and misses and move the
+//! access clock; looks on behalf of a write do not count. Every change goes through here, so that
+//! what changed is known ([`Keys::changes`]).
 //!
 //! A key whose slot is not here is never taken for missing: the slot is noted ([`Keys::absent`]),
 //! and the call runs again when it is here. So a call looks at all that it needs before it changes

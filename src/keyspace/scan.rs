@@ -47,8 +47,8 @@ impl Keys<'_> {
         (self.tools.figures.expired_elements - before) as usize
     }
 
-    /// Chooses a key of this shard, any as likely as another. A read in import mode may get one that
-    /// has expired, where it comes upon no other, as in Valkey.
+    /// Chooses a key of this shard, any as likely as another. A read in import mode may get one
+    /// that has expired, where it comes upon no other, as in Valkey.
     pub fn choose(&mut self) -> Choice {
         let mut left = if self.expiry.hides() { CHOICES_OF_HIDDEN } else { 1 };
         loop {

@@ -15,8 +15,8 @@
 //!   nobody could: -OOM until there is room again
 //! ```
 //!
-//! **Blessed keys** never go. Where nothing but those would have to go, a quarter more than the limit
-//! is tolerated before writes are refused.
+//! **Blessed keys** never go. Where nothing but those would have to go, a quarter more than the
+//! limit is tolerated before writes are refused.
 //!
 //! **One limit for all shards.** Each sees what all use ([`Gauge`]), and works off what is over in
 //! its turns, whoever has caused it. In the long run what goes is worth the same everywhere: each

@@ -1,8 +1,8 @@
 //! Keys that never go to make room for others: BLESS SET, CLEAR, GET and SCAN (Redis 8.12).
 //!
-//! What is said of a key here is the key's and not its value's: it stays whatever the key is set to,
-//! and ends when the key is deleted or expires. A rename carries it to the new name, a copy and a
-//! move take it along; a payload of DUMP does not have it.
+//! What is said of a key here is the key's and not its value's: it stays whatever the key is set
+//! to, and ends when the key is deleted or expires. A rename carries it to the new name, a copy
+//! and a move take it along; a payload of DUMP does not have it.
 //!
 //! SCAN goes from slot to slot as that of all keys does, and passes over slots that have no such
 //! key.
@@ -62,8 +62,8 @@ pub(crate) const COMMANDS: &[Command] = &[Command {
         },
         Command {
             name: Name("bless|scan"),
-            complexity: "O(1) for each call, O(N) for all calls together, with N keys in those slots \
-                         that have a key of the kind.",
+            complexity: "O(1) for each call, O(N) for all calls together, with N keys in the \
+                         slots that have such a key.",
             summary: "Lists the keys that are kept from being evicted piece by piece.",
             arity: Arity::AtLeast(4),
             flags: Flags::READONLY,

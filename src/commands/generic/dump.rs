@@ -4,8 +4,8 @@
 //! most servers can read it. RESTORE reads those of Redis 5 to 8 and of Valkey up to 9.2, also
 //! where Valkey refuses versions of Redis; what is wrong with a payload is always an error.
 //!
-//! RESTORE is journaled with its payload, and its deadline as a point in time. No payload says that a
-//! key is blessed; a key whose place RESTORE takes stays so.
+//! RESTORE is journaled with its payload, and its deadline as a point in time. No payload says
+//! that a key is blessed; a key whose place RESTORE takes stays so.
 
 use crate::base::millis::Millis;
 use crate::commands::call::Call;
