@@ -36,6 +36,8 @@ pub struct Session {
     pub no_evict: bool,
     /// CLIENT NO-TOUCH.
     pub no_touch: bool,
+    /// CLIENT IMPORT-SOURCE: in import mode, data comes from it.
+    pub imports: bool,
     /// CLIENT CAPA REDIRECT: it can be sent elsewhere.
     pub redirects: bool,
     /// READONLY: it would read from a replica of a cluster.
@@ -123,6 +125,7 @@ impl Session {
             replies: Replies::On,
             no_evict: false,
             no_touch: false,
+            imports: false,
             redirects: false,
             monitors: false,
             reads_replicas: false,

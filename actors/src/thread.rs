@@ -484,10 +484,12 @@ impl Thread {
     }
 
     /// Sees to it that what was pushed is written. Where others run as well, that waits for them,
-    /// and each client is written to for all that it gets of them.
+    /// and each client is written to for all that it gets of them; but not where keys may be
+    /// evicted: what clients are told of some would make others go.
     fn flush_soon(&self) {
         let has_some = !self.to_flush.borrow().is_empty();
-        if has_some && (!self.is_alone.get() || self.flush_some()) {
+        let at_once = self.is_alone.get() || self.shard.borrow().has_limit();
+        if has_some && (!at_once || self.flush_some()) {
             self.wake();
         }
     }

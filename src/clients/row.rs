@@ -173,6 +173,7 @@ impl Row {
             (session.reads_replicas, b'r'),
             (session.no_evict, b'e'),
             (session.no_touch, b'T'),
+            (session.imports, b'I'),
         ];
         self.flags.extend(flags.iter().filter(|(is_set, _)| *is_set).map(|(_, letter)| letter));
         if self.flags.is_empty() {

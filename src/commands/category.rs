@@ -33,7 +33,6 @@ impl Group {
         match self {
             Group::Bitmap => Categories::BITMAP,
             Group::Connection => Categories::CONNECTION,
-            Group::Generic => Categories::KEYSPACE,
             Group::Geo => Categories::GEO,
             Group::Hash => Categories::HASH,
             Group::HyperLogLog => Categories::HYPERLOGLOG,
@@ -46,6 +45,8 @@ impl Group {
             Group::Transactions => Categories::TRANSACTION,
             // That follows from a flag.
             Group::PubSub => Categories::NONE,
+            // Those of keys say it: not all have one.
+            Group::Generic => Categories::NONE,
             Group::Cluster | Group::Module | Group::Server => Categories::NONE,
         }
     }

@@ -27,6 +27,7 @@ pub static FAMILIES: &[&[Command]] = &[
     connection::client::COMMANDS,
     connection::login::COMMANDS,
     connection::waiting::COMMANDS,
+    generic::bless::COMMANDS,
     generic::dump::COMMANDS,
     generic::existence::COMMANDS,
     generic::expire::COMMANDS,

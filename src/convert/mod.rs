@@ -250,7 +250,7 @@ impl Converter {
                         return Err(LoadError::Key { path: from.path, fault }.into());
                     }
                 };
-                self.write(at.db, &value.into_entry(&key.name, key.deadline))?;
+                self.write(at.db, &key.with(value))?;
             }
             reached(self.reader.position());
         }

@@ -20,6 +20,7 @@ use crate::commands::walk::{Step, Walk};
 use crate::counted::counters::Counters;
 use crate::hook::push::Push;
 use crate::hook::{Called, Outcome, Phase, Room, Standing, is_plain};
+use crate::keyspace::expiry::Expiry;
 use crate::keyspace::key::Key;
 use crate::keyspace::keys::{Keys, Tools};
 use crate::keyspace::space::Keyspace;
@@ -143,10 +144,19 @@ impl Ended {
 }
 
 /// Something that goes ahead of a call. Returns true when the call has to wait for more of it.
-type Ahead = fn(&mut Engine, &Call<'_>, db: u32) -> bool;
+type Ahead = fn(&mut Engine, &Call<'_>, &Session) -> bool;
 
 /// What goes ahead of a client's call, in order.
 const AHEAD: [Ahead; 2] = [Engine::save_ahead_of, Engine::expire_ahead_of];
+
+/// What a client's call finds of what has expired.
+#[inline]
+pub(super) fn expiry_of(call: &Call<'_>, session: &Session) -> Expiry {
+    match call.settings.import_mode {
+        true => Expiry::of_import(session.imports, call.command.writes()),
+        false => Expiry::Usual,
+    }
+}
 
 impl AsMut<Keyspace> for Engine {
     fn as_mut(&mut self) -> &mut Keyspace {
@@ -157,8 +167,8 @@ impl AsMut<Keyspace> for Engine {
 impl Engine {
     /// Lets happen what goes ahead of a call. Returns true when it has to wait for more of that.
     #[inline]
-    pub(super) fn goes_ahead(&mut self, call: &Call<'_>, db: u32) -> bool {
-        AHEAD.iter().any(|ahead| ahead(self, call, db))
+    pub(super) fn goes_ahead(&mut self, call: &Call<'_>, session: &Session) -> bool {
+        AHEAD.iter().any(|ahead| ahead(self, call, session))
     }
 
     /// Runs a call whose declared keys are here. `start` is the time now; returns how it ended, and
@@ -174,7 +184,7 @@ impl Engine {
         clock: &mut dyn Ticks,
     ) -> (Ended, u64) {
         let db = around.session.db;
-        if origin.is_client() && self.goes_ahead(call, db) {
+        if origin.is_client() && self.goes_ahead(call, around.session) {
             return (Ended::GoesOn, clock.nanos());
         }
         // One that is refused never sets out for what it lacks.
@@ -393,7 +403,10 @@ impl Engine {
         let db = session.db;
         let mut keys = Keys::new(&mut self.space, &mut self.tools, db, call.now);
         keys.untouched = session.no_touch;
-        keys.keeps_expired = origin == Origin::Journal;
+        keys.expiry = match origin {
+            Origin::Journal => Expiry::Replay,
+            _ => expiry_of(call, session),
+        };
         keys.is_served = origin == Origin::Served;
         let result = run(session, &mut keys);
         let changes = keys.changes;

@@ -102,7 +102,7 @@ pub(super) struct Snapshots {
 impl Engine {
     /// Saves what a call may change, and what it may take out since that has expired. Returns true
     /// when it wrote a piece of a large value: the call has to wait.
-    pub(super) fn save_ahead_of(&mut self, call: &Call<'_>, _db: u32) -> bool {
+    pub(super) fn save_ahead_of(&mut self, call: &Call<'_>, _: &Session) -> bool {
         let Engine { space, tools, phase, .. } = self;
         let Some(saving) = tools.saving.as_deref_mut() else { return false };
         if *phase != Phase::Serving || !call.command.run.is_on_keys() {

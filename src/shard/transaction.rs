@@ -148,10 +148,10 @@ impl Engine {
             Reply::new(around.replies, around.session.resp3).null_array();
             return Err(Ended::Ran);
         }
-        let db = around.session.db;
+        let session = &*around.session;
         let calls = (0..).map_while(|index| queued.get(index)).map(|queue| env.call(queue, now));
         let waits = self.phase == Phase::Serving
-            && calls.fold(false, |waits, call| waits | self.goes_ahead(&call, db));
+            && calls.fold(false, |waits, call| waits | self.goes_ahead(&call, session));
         if waits {
             return Err(Ended::GoesOn);
         }

@@ -75,6 +75,11 @@ impl Totals {
         self.databases.values().map(|counts| counts.len).sum()
     }
 
+    /// Those of them that are blessed.
+    pub fn blessed(&self) -> usize {
+        self.databases.values().map(|counts| counts.blessed).sum()
+    }
+
     fn add(&mut self, report: &Report) {
         for (db, counts) in &report.databases {
             self.databases.entry(*db).or_default().add(*counts);

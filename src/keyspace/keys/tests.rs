@@ -91,7 +91,7 @@ fn keys_of_one_slot_are_found_while_their_table_grows() {
 fn nothing_is_past_while_the_journal_is_loaded() {
     with_keys(|keys, _| {
         assert!(keys.is_past(NOW) && !keys.is_past(NOW.saturating_add(1)));
-        keys.keeps_expired = true;
+        keys.expiry = Expiry::Replay;
         assert!(!keys.is_past(NOW));
     });
 }

@@ -143,10 +143,15 @@ pub(in crate::stats) fn memory_stats(source: &Source<'_>, reply: &mut Reply<'_>)
     for (db, counts) in &filled {
         let bytes = counts.buckets * Table::BUCKET_BYTES;
         reply.bulk(format!("db.{db}").as_bytes());
-        reply.map(2);
+        reply.map(3);
+        // A deadline and the flag of a blessed key stand with the key.
         whole(
             reply,
-            &[("overhead.hashtable.main", bytes as i64), ("overhead.hashtable.expires", 0)],
+            &[
+                ("overhead.hashtable.main", bytes as i64),
+                ("overhead.hashtable.expires", 0),
+                ("overhead.hashtable.blessed", 0),
+            ],
         );
     }
     whole(

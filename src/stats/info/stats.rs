@@ -40,6 +40,7 @@ pub(super) fn stats(source: &Source<'_>, lines: &mut Lines<'_>) {
     let now_ms = since.map_or(0, |since| source.facts.now.since(since).max(0) as u64);
     lines.field("total_eviction_exceeded_time", total_ms + now_ms);
     lines.field("current_eviction_exceeded_time", now_ms);
+    lines.field("blessed_keys", totals.blessed());
     lines.field("keyspace_hits", totals.figures.hits);
     lines.field("keyspace_misses", totals.figures.misses);
     let [channels, patterns, of_shards, prefixes] = totals.subscribed;
