@@ -99,6 +99,7 @@ async fn live(
     actix::spawn(heartbeat());
     actix::spawn(server.admin().clone().take_samples());
     actix::spawn(server.admin().clone().save_now_and_then());
+    actix::spawn(server.admin().clone().tend_replicas());
     loop {
         let cause = causes.wait().await;
         info!("{}", cause.words());

@@ -37,6 +37,7 @@ pub mod logging;
 pub mod memory;
 pub mod message;
 pub mod post;
+pub mod replicas;
 pub mod router;
 pub mod settings;
 pub mod shard;

@@ -9,6 +9,7 @@ use troupe::stats::facts::LoadProgress;
 use troupe::stream::mark::Mark;
 
 use crate::memory::Ledger;
+use crate::replicas::Replicas;
 
 /// What all threads share.
 #[derive(Debug, Default)]
@@ -21,6 +22,8 @@ pub struct Shared {
     pub journaled: Vec<Journaled>,
     /// The journal notes the time (`aof-timestamp-enabled`).
     pub notes_time: AtomicBool,
+    /// The stream of replication, and who takes from it.
+    pub replicas: Replicas,
     /// How far the data set is loaded.
     pub loading: Loading,
     /// Sources of libraries of functions that came with the data set.

@@ -63,6 +63,7 @@ pub static FAMILIES: &[&[Command]] = &[
     server::latency::COMMANDS,
     server::logs::COMMANDS,
     server::memory::COMMANDS,
+    server::replication::COMMANDS,
     server::saving::COMMANDS,
     set::algebra::COMMANDS,
     set::basic::COMMANDS,

@@ -15,6 +15,7 @@ pub mod monitor;
 pub mod pause;
 pub mod payloads;
 pub mod permission;
+pub mod replicas;
 pub mod silence;
 pub mod slowlog;
 pub mod snapshot;

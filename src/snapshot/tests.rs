@@ -37,6 +37,7 @@ fn file_with(disk: &Disk, has_checksum: bool, functions: Vec<Vec<u8>>) -> Snapsh
         has_checksum,
         timed: Dialect::TIMED,
         plain: Dialect::COMMON,
+        replication: None,
         functions,
     };
     SnapshotFile::new(Box::new(disk.clone()), place, about)

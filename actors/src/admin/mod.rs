@@ -11,6 +11,7 @@ mod facts;
 mod journal;
 mod oom;
 mod reload;
+mod replication;
 mod settings;
 mod snapshots;
 
@@ -38,7 +39,7 @@ use crate::allocator;
 use crate::clock::Clock;
 use crate::descriptors::Descriptors;
 use crate::fault::Records;
-use crate::message::aof::{Begin, BeginBase, End, SetPolicy};
+use crate::message::aof::{Begin, BeginBase, End, Replicate, SetPolicy};
 use crate::message::control::Panic;
 use crate::message::listener::{Open, Settle};
 use crate::message::router::Move;
@@ -77,6 +78,8 @@ pub struct Reach {
     pub begin: Recipient<Begin>,
     /// It ends.
     pub end: Recipient<End>,
+    /// Whether effects are recorded for replicas.
+    pub replicate: Recipient<Replicate>,
 }
 
 /// What an [`Admin`] is made of.
@@ -121,6 +124,7 @@ pub struct Admin {
     actors: Mutex<Vec<(&'static str, Recipient<Panic>)>>,
     writer: Mutex<Option<Writer>>,
     starter: OnceLock<Starter>,
+    stream: OnceLock<Writer>,
     rewrites: Mutex<Rewrites>,
     listener: OnceLock<Doorkeeper>,
     changing: tokio::sync::Mutex<()>,
@@ -142,6 +146,7 @@ impl Admin {
             actors: Mutex::default(),
             writer: Mutex::default(),
             starter: OnceLock::new(),
+            stream: OnceLock::new(),
             rewrites: Mutex::default(),
             listener: OnceLock::new(),
             changing: tokio::sync::Mutex::default(),
@@ -231,6 +236,14 @@ impl Actions for Admin {
         thread: Rc<Thread>,
     ) -> Performing {
         let (id, resp3, is_local) = (session.id, session.resp3, session.peer.is_local());
+        let now_ms = self.parts.clock.steady_ms();
+        match &action {
+            Action::Replicate(request) => self.attach(request.clone(), session),
+            Action::Acknowledge { applied, journaled } => {
+                self.parts.shared.replicas.acknowledge(id, *applied, *journaled, now_ms);
+            }
+            _ => {}
+        }
         Box::pin(async move {
             let mut out = Vec::new();
             let mut reply = Reply::new(&mut out, resp3);
@@ -269,6 +282,8 @@ impl Actions for Admin {
                 }
                 Action::Save(asked) => self.save(asked, &mut reply).await?,
                 Action::RewriteJournal(begins) => self.rewrite_journal(begins, &mut reply)?,
+                // They are not answered.
+                Action::Replicate(_) | Action::Acknowledge { .. } => {}
                 Action::Exchange(asked) => return exchange::perform(asked).await,
                 Action::Shutdown(asked) => self.shutdown(asked).await?,
                 Action::MemoryPurge => {

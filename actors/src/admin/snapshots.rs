@@ -14,6 +14,7 @@ use troupe::commands::action::Save;
 use troupe::commands::error::CommandError;
 use troupe::filesystem::Place;
 use troupe::hook::answer::Answer;
+use troupe::keyspace::effect::Purpose;
 use troupe::keyspace::saving::Moment;
 use troupe::question::{Detail, Question};
 use troupe::resp::Reply;
@@ -91,6 +92,11 @@ impl Saves {
     /// Whether one is being written.
     pub(super) fn is_writing(&self) -> bool {
         self.since.is_some()
+    }
+
+    /// One is being made for replicas.
+    pub(super) fn claim(&mut self, now: Millis) {
+        self.since = Some(now);
     }
 
     /// How many changes make a snapshot due now, if any number does.
@@ -264,8 +270,17 @@ impl Admin {
         place: Place,
         settings: &Settings,
     ) -> oneshot::Receiver<Outcome> {
+        let about = self.about(settings, self.parts.clock.now(), moment);
+        self.take_snapshot_to(moment, SnapshotFile::new(Box::new(Os), place, about))
+    }
+
+    /// The same, into this file.
+    pub(super) fn take_snapshot_to(
+        &self,
+        moment: Moment,
+        file: SnapshotFile,
+    ) -> oneshot::Receiver<Outcome> {
         let now = self.parts.clock.now();
-        let file = SnapshotFile::new(Box::new(Os), place, self.about(settings, now, moment));
         let snapshot = Snapshot::new(moment.number, self.parts.shards.len() as u16, file);
         let (ended, outcome) = oneshot::channel();
         self.parts.snapshots.send(Mail::Begin(Box::new(snapshot), ended), true);
@@ -362,12 +377,18 @@ impl Admin {
     }
 
     fn about(&self, settings: &Settings, now: Millis, moment: Moment) -> About {
-        let about = if moment.is_base { About::base } else { About::snapshot };
+        let is_base = moment.purpose == Purpose::Base;
+        let about = if is_base { About::base } else { About::snapshot };
         About {
             used_memory: allocator::counters().allocated,
-            functions: self.parts.shared.functions.get().cloned().unwrap_or_default(),
+            functions: self.functions(),
             ..about(settings, now)
         }
+    }
+
+    /// Sources of libraries of functions that came with the data set.
+    pub(super) fn functions(&self) -> Vec<Vec<u8>> {
+        self.parts.shared.functions.get().cloned().unwrap_or_default()
     }
 
     pub(super) fn saves(&self) -> MutexGuard<'_, Saves> {

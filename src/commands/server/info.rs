@@ -53,17 +53,6 @@ pub(crate) const COMMANDS: &[Command] = &[
         ..Command::BASE
     },
     Command {
-        name: Name("role"),
-        group: Group::Server,
-        since: "2.8.12",
-        summary: "Tells the part of the server in replication.",
-        arity: Arity::Exactly(1),
-        flags: Flags::NO_SCRIPT.and(Flags::LOADING).and(Flags::STALE).and(Flags::FAST),
-        categories: Categories::ADMIN.and(Categories::DANGEROUS),
-        run: Run::Session(role),
-        ..Command::BASE
-    },
-    Command {
         name: Name("time"),
         group: Group::Server,
         since: "2.6.0",
@@ -90,18 +79,6 @@ fn info(call: &Call<'_>, _session: &Session) -> Result<Action, CommandError> {
 
 fn lastsave(_call: &Call<'_>, _session: &Session) -> Result<Action, CommandError> {
     Ok(Action::Gather(Question::Nothing, Gathered::LastSave))
-}
-
-fn role(
-    _call: &Call<'_>,
-    _session: &mut Session,
-    reply: &mut Reply<'_>,
-) -> Result<(), CommandError> {
-    reply.array(3);
-    reply.bulk(b"master");
-    reply.int(0);
-    reply.array(0);
-    Ok(())
 }
 
 fn time(

@@ -1,0 +1,1 @@
+//! Each rule of a primary, with its replicas played.
