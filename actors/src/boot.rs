@@ -164,11 +164,9 @@ pub async fn start(launch: Launch) -> anyhow::Result<Server> {
         guardian,
         clock,
     };
-    let loaded = if settings.appendonly {
-        starter.load(&settings).await?
-    } else {
-        starter.load_snapshot(&settings).await?;
-        None
+    let (loaded, stream) = match settings.appendonly {
+        true => (starter.load(&settings).await?, None),
+        false => (None, starter.load_snapshot(&settings).await?),
     };
     let begins = settings.appendonly && loaded.is_none();
     let (writer, aof) = match loaded {
@@ -179,6 +177,9 @@ pub async fn start(launch: Launch) -> anyhow::Result<Server> {
         None => starter.start()?,
     };
     admin.met_stream(writer.clone());
+    if let Some((id, offset)) = stream {
+        admin.go_on_from(id, offset).await;
+    }
     admin.met_starter(Box::new(move |settings| journal::Starter::begin(&writer, settings)));
     let shards = starter.shards;
     let serve = || shards.iter().for_each(|shard| shard.do_send(Loaded { load: 0 }));

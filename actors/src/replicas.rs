@@ -195,6 +195,11 @@ impl Replicas {
         }
     }
 
+    /// A replica has said something, if only that it lives.
+    pub fn hear(&self, client: u64, now_ms: u64) {
+        self.lock().primary.hear(client, now_ms);
+    }
+
     /// A replica says how far it has come.
     pub fn acknowledge(&self, client: u64, applied: u64, journaled: Option<u64>, now_ms: u64) {
         let mut state = self.lock();
@@ -306,11 +311,6 @@ impl Replicas {
         for client in state.primary.sync_failed(number) {
             state.cut(client);
         }
-    }
-
-    /// Goes on under another id.
-    pub fn change_id(&self) {
-        self.lock().primary.change_id(digits());
     }
 
     /// The data set is that of another run, whose stream had this id and has ended here.

@@ -16,11 +16,9 @@ pub struct Figures {
     pub first: u64,
     /// Bytes in the backlog.
     pub length: u64,
-    /// Memory of the backlog, and what of it stays only for replicas that lag, in bytes.
+    /// Memory of the backlog, and of what stays for replicas that lag, in bytes.
     pub memory: u64,
-    /// The latter.
-    pub memory_beyond: u64,
-    /// Full syncs, and PSYNCs that were granted and refused.
+    /// Full syncs.
     pub full_syncs: u64,
     /// Partial resyncs.
     pub partial_syncs: u64,

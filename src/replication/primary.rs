@@ -109,6 +109,8 @@ pub struct Tick {
     pub is_ping_due: bool,
     /// The stream is not recorded any more.
     pub ends: bool,
+    /// Bytes that are kept only for replicas that lag.
+    pub lagging: u64,
 }
 
 /// A full sync under way.
@@ -189,12 +191,6 @@ impl Primary {
         self.asked = None;
         self.syncs.clear();
         self.replicas.iter().map(|replica| replica.client).collect()
-    }
-
-    /// Goes on under another id. Who knows the one before may go on as well.
-    pub fn change_id(&mut self, id: String) {
-        let before = std::mem::replace(&mut self.id, id);
-        self.second = Some((before, self.backlog.end() + 1));
     }
 
     /// Whether the stream is recorded.
@@ -480,6 +476,12 @@ impl Primary {
         });
     }
 
+    /// A replica has said something, if only that it lives.
+    pub fn hear(&mut self, client: u64, now_ms: u64) {
+        let replica = self.replicas.iter_mut().find(|replica| replica.client == client);
+        replica.into_iter().for_each(|replica| replica.acked_ms = now_ms);
+    }
+
     /// A replica says how far it has come, and how far its journal has.
     pub fn acknowledge(&mut self, client: u64, offset: u64, journaled: Option<u64>, now_ms: u64) {
         let end = self.backlog.end();
@@ -589,7 +591,7 @@ impl Primary {
         for replica in &mut self.replicas {
             let since = match replica.state {
                 State::Online if replica.is_old => now_ms,
-                State::Online | State::Acks => replica.acked_ms.max(replica.took_ms),
+                State::Online | State::Acks => replica.acked_ms,
                 State::Receives(..) => replica.took_ms,
                 State::Waits | State::Prepares(_) | State::Done | State::Cut => now_ms,
             };
@@ -611,7 +613,8 @@ impl Primary {
         if is_ping_due {
             self.pinged_ms = now_ms;
         }
-        Tick { cut, is_ping_due, ends: self.is_on && is_left }
+        let lagging = self.backlog.len().saturating_sub(limits.backlog_bytes);
+        Tick { cut, is_ping_due, ends: self.is_on && is_left, lagging }
     }
 
     /// The id of the stream, and the offset behind its last byte.
@@ -632,7 +635,6 @@ impl Primary {
                 false => 0,
             },
         };
-        let memory = self.backlog.memory();
         Figures {
             id: self.id.clone(),
             second: self.second.clone(),
@@ -640,8 +642,7 @@ impl Primary {
             is_on: self.is_on,
             first: self.backlog.first(),
             length: self.backlog.len().min(limits.backlog_bytes),
-            memory,
-            memory_beyond: self.backlog.len().saturating_sub(limits.backlog_bytes),
+            memory: self.backlog.memory(),
             full_syncs: self.full_syncs,
             partial_syncs: self.partial_syncs,
             refused_syncs: self.refused_syncs,

@@ -25,16 +25,22 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use crate::base::integer;
 use crate::base::millis::Millis;
 use crate::commands::connection::login::REDIS_VERSION;
 use crate::filesystem::{FileSystem, OpenFile, Place};
 use crate::keyspace::saving::{Chunk, Pieces};
-use crate::rdb::{Checksum, Dialect, head, put_aux, put_end, put_function, put_sizes};
+use crate::rdb::{
+    Checksum, Decoder, Dialect, Record, head, put_aux, put_end, put_function, put_sizes,
+};
 use crate::settings::Settings;
 use crate::shard::snapshot::Begun;
 
 /// Bytes after which a file is made durable that is made so as it grows.
 const SYNC_EVERY: u64 = 4 << 20;
+
+/// Digits of the id of a stream.
+const ID_LEN: usize = 40;
 
 /// In the place of a path, for what goes to replicas.
 const REPLICAS: &str = "replicas";
@@ -134,6 +140,28 @@ impl About {
         bytes.extend(if self.has_checksum { checksum.bytes() } else { [0; 8] });
         bytes
     }
+}
+
+/// The stream of replication that a file goes on from, as its first bytes say: its id, and how many
+/// bytes of it make the data set.
+pub fn replication_of(bytes: &[u8]) -> Option<(String, u64)> {
+    let (mut decoder, mut rest) = (Decoder::unchecked(), bytes);
+    let (mut id, mut offset) = (None, None);
+    while let Ok(Some((record, length))) = decoder.next(rest, u64::MAX / 2) {
+        match record {
+            Record::Head(_) => {}
+            Record::Aux(name, value) => match &*name {
+                b"repl-id" => id = String::from_utf8(value.into_owned()).ok(),
+                b"repl-offset" => {
+                    offset = integer::parse(&value).and_then(|number| u64::try_from(number).ok());
+                }
+                _ => {}
+            },
+            _ => break,
+        }
+        rest = rest.get(length..)?;
+    }
+    id.filter(|id| id.len() == ID_LEN).zip(offset)
 }
 
 /// The disk has failed.

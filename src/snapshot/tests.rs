@@ -258,3 +258,17 @@ fn it_fails_with_a_shard_or_where_it_cannot_begin() {
     assert_eq!(snapshot.outcome(), Some(&Err("it was cancelled".to_owned())));
     assert!(disk.listing(Path::new(DIRECTORY)).is_empty());
 }
+
+#[test]
+fn a_file_says_which_stream_it_goes_on_from() {
+    let mut about = About::snapshot(&crate::settings::Settings::default(), Millis(0));
+    assert_eq!(replication_of(&about.without_keys()), None);
+    let stream = ("0123456789".repeat(4), 77);
+    about.replication = Some(stream.clone());
+    let bytes = about.without_keys();
+    assert_eq!(replication_of(&bytes), Some(stream));
+    for length in 0..bytes.len() - 20 {
+        // A part of it says nothing, or the same.
+        assert!(replication_of(&bytes[..length]).is_none_or(|(_, offset)| offset == 77));
+    }
+}

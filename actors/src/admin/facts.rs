@@ -100,12 +100,14 @@ impl Admin {
         let peak = |figure: fn(&ClientMemory) -> &Counter| {
             memory.iter().map(|thread| figure(thread).get()).max().unwrap_or(0)
         };
+        let replication = self.replication();
+        let replicas = replication.replicas.len();
         Facts {
             now,
             settings,
             process,
             clients: Clients {
-                connected: self.parts.shared.clients() as u64,
+                connected: self.parts.shared.clients().saturating_sub(replicas) as u64,
                 blocked: self.parts.shared.sum(|traffic| &traffic.blocked),
                 timed: self.parts.shared.sum(|traffic| &traffic.timed),
                 watching: self.parts.shared.sum(|traffic| &traffic.watching),
@@ -121,7 +123,7 @@ impl Admin {
             network: self.network(),
             journal: self.journal(now),
             snapshots: self.saves().facts(now),
-            replication: self.replication(),
+            replication,
             cpu: if needs.cpu { self.usage().cpu } else { Cpu::default() },
             actors: self.actors(),
         }

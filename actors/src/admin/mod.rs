@@ -16,10 +16,11 @@ mod settings;
 mod snapshots;
 
 use std::rc::Rc;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
 use actix::Recipient;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use troupe::aof::figures::JournalFigures;
 use troupe::batch::Home;
 use troupe::clients::{MonitorClient, Pause};
@@ -135,6 +136,9 @@ pub struct Admin {
     rates: Mutex<Rates>,
     usage: Mutex<Usage>,
     saves: Mutex<Saves>,
+    /// The end waits for replicas, and is called off.
+    waits_to_end: AtomicBool,
+    stays: Notify,
 }
 
 impl Admin {
@@ -157,6 +161,8 @@ impl Admin {
             rates: Mutex::default(),
             usage: Mutex::default(),
             saves,
+            waits_to_end: AtomicBool::new(false),
+            stays: Notify::new(),
         }
     }
 
@@ -214,11 +220,16 @@ impl Admin {
         self.parts.settings.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
     }
 
-    async fn shutdown(self: &Arc<Admin>, asked: Shutdown) -> Result<(), CommandError> {
+    async fn shutdown(
+        self: &Arc<Admin>,
+        asked: Shutdown,
+        reply: &mut Reply<'_>,
+    ) -> Result<(), CommandError> {
         if asked.abort {
-            return Err(CommandError::Text("ERR No shutdown in progress."));
+            let none = CommandError::Text("ERR No shutdown in progress.");
+            return self.abort_shutdown().then(|| reply.ok()).ok_or(none);
         }
-        let may_end = self.may_end(asked.save, asked.force).await;
+        let may_end = self.may_end(asked.save, asked.force, asked.now).await;
         if !may_end || self.parts.shutdown.send(asked).is_err() {
             return Err(CommandError::Text("ERR Errors trying to SHUTDOWN. Check logs."));
         }
@@ -285,7 +296,7 @@ impl Actions for Admin {
                 // They are not answered.
                 Action::Replicate(_) | Action::Acknowledge { .. } => {}
                 Action::Exchange(asked) => return exchange::perform(asked).await,
-                Action::Shutdown(asked) => self.shutdown(asked).await?,
+                Action::Shutdown(asked) => self.shutdown(asked, &mut reply).await?,
                 Action::MemoryPurge => {
                     purge().await?;
                     reply.ok();

@@ -5,6 +5,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -30,6 +31,12 @@ use crate::shared::Shared;
 
 /// How often replicas are looked after.
 const EVERY: Duration = Duration::from_millis(100);
+
+/// How often is looked whether replicas have all.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// In the place of a client.
+const NOBODY: u64 = 0;
 
 /// Bytes of a file that are read at a time.
 const BLOCK: usize = 64 * 1024;
@@ -76,6 +83,7 @@ impl Admin {
             self.record_stream(true).await;
         }
         let (tick, good) = replicas.tick(&settings, self.paused().is_some(), now_ms);
+        self.parts.shared.memory.lags(tick.lagging);
         for (client, why) in &tick.cut {
             warn!("Replica {client} is disconnected: {why}");
         }
@@ -94,6 +102,66 @@ impl Admin {
             actix_rt::spawn(async move { admin.full_sync(&settings).await });
         }
         good
+    }
+
+    /// The data set is that of another run, whose stream of replication had this id and has ended
+    /// here. To be called before anything is changed.
+    pub async fn go_on_from(&self, id: String, offset: u64) {
+        self.record_stream(true).await;
+        self.parts.shared.replicas.go_on_from(id, offset, self.parts.clock.steady_ms());
+    }
+
+    /// Waits until replicas have all that was written until now, as long as `shutdown-timeout`
+    /// says. To be called while no write is let in. Returns false where somebody has called that
+    /// off.
+    pub(super) async fn wait_for_replicas(&self) -> bool {
+        let replicas = &self.parts.shared.replicas;
+        if !replicas.are_any() {
+            return true;
+        }
+        let patience = Duration::from_secs(self.settings().shutdown_timeout.into());
+        let all_have_all = async {
+            replicas.ask(NOBODY);
+            self.stream_place().await;
+            while !replicas.all_have_all() {
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        info!("Waiting for replicas before shutting down.");
+        self.waits_to_end.store(true, Ordering::Release);
+        let waited = tokio::select! {
+            waited = tokio::time::timeout(patience, all_have_all) => Some(waited),
+            () = self.stays.notified() => None,
+        };
+        self.waits_to_end.store(false, Ordering::Release);
+        match waited {
+            Some(Ok(())) => info!("All replicas are in sync when shutting down."),
+            Some(Err(_)) => warn!("Some replicas lag when shutting down."),
+            None => info!("Shutdown was aborted"),
+        }
+        waited.is_some()
+    }
+
+    /// SHUTDOWN ABORT.
+    pub(super) fn abort_shutdown(&self) -> bool {
+        let waits = self.waits_to_end.load(Ordering::Acquire);
+        if waits {
+            self.stays.notify_one();
+        }
+        waits
+    }
+
+    /// The id of the stream, and its offset behind all that was appended until now, while it is
+    /// recorded.
+    pub(super) async fn stream_place(&self) -> Option<(String, u64)> {
+        let replicas = &self.parts.shared.replicas;
+        if replicas.is_on()
+            && let Some(stream) = self.stream.get()
+        {
+            // It is on: that is answered behind what was appended.
+            let _ = ask(&stream.listen, |asks| Listen(true, asks)).await;
+        }
+        replicas.place()
     }
 
     /// Has effects recorded for replicas, or no more. Returns when it is so.

@@ -458,6 +458,9 @@ impl Conversation {
         let traffic = self.thread.traffic();
         traffic.reads.add(1);
         traffic.bytes_in.add(count as u64);
+        if self.is_replica {
+            self.thread.shared.replicas.hear(self.id, self.thread.clock.steady_ms());
+        }
         self.core.received(count);
     }
 

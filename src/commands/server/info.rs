@@ -1,4 +1,4 @@
-//! What the server says of itself: INFO, TIME, ROLE, LASTSAVE, LOLWUT.
+//! What the server says of itself: INFO, TIME, LASTSAVE, LOLWUT. ROLE is with replication.
 //!
 //! A divergence: TIME shows the time of the batch, which has milliseconds; its microseconds end in
 //! three zeros.
@@ -146,9 +146,7 @@ mod tests {
             > lastsave
             (action) Gather(Nothing, LastSave)
             > role
-            1) "master"
-            2) (integer) 0
-            3) (empty array)
+            (action) Gather(Nothing, Role)
             > time
             1) "1700000000"
             2) "0"
