@@ -43,6 +43,7 @@ mod pauses;
 mod pubsub;
 mod regressions;
 mod reload;
+mod replication;
 mod rewrite;
 mod scripts;
 mod snapshots;

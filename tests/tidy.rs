@@ -132,6 +132,7 @@ const CORE: &[(&str, &[&str])] = &[
             "snapshot",
         ],
     ),
+    ("replication", &["resp", "settings", "keyspace", "rdb", "commands", "session", "stream"]),
     ("restarts", &[]),
     ("router", &["base", "route", "shard"]),
     (
@@ -155,7 +156,7 @@ const CORE: &[(&str, &[&str])] = &[
 const CIRCLE: (&str, &str) = ("commands", "session");
 
 /// Modules at the end of [`CORE`] that none imports.
-const SIDE_LAYERS: usize = 7;
+const SIDE_LAYERS: usize = 8;
 
 /// What each module of the shell may import. An actor knows messages and what belongs to no actor,
 /// never another actor's module; `boot` alone knows them all, and only the process starts it.
@@ -165,7 +166,8 @@ const SHELL: &[(&str, &[&str])] = &[
     ("allocator", &[]),
     ("clock", &[]),
     ("memory", &[]),
-    ("shared", &["memory"]),
+    ("replicas", &["message"]),
+    ("shared", &["memory", "replicas"]),
     ("logging", &[]),
     ("descriptors", &[]),
     ("doors", &["watched"]),
@@ -209,6 +211,7 @@ const NO_ACTOR: &[&str] = &[
     "logging",
     "actions",
     "memory",
+    "replicas",
 ];
 
 /// Where `unsafe` is allowed: what an entry and a blob look like in memory, and a call that has no

@@ -387,6 +387,15 @@ impl Handler<aof::Begin> for Shard {
     }
 }
 
+impl Handler<aof::Replicate> for Shard {
+    type Result = ();
+
+    fn handle(&mut self, replicate: aof::Replicate, _: &mut Context<Shard>) {
+        self.thread.take_letters();
+        self.thread.replicate(replicate.appends, replicate.on);
+    }
+}
+
 impl Handler<aof::SetPolicy> for Shard {
     type Result = ();
 

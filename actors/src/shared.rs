@@ -10,6 +10,7 @@ use troupe::stats::facts::LoadProgress;
 use troupe::stream::mark::Mark;
 
 use crate::memory::Ledger;
+use crate::replicas::Replicas;
 
 /// What all threads share.
 #[derive(Debug, Default)]
@@ -24,6 +25,8 @@ pub struct Shared {
     pub notes_time: AtomicBool,
     /// The journal keeps files that are out of use (`aof-disable-auto-gc`).
     pub keeps_history: AtomicBool,
+    /// The stream of replication, and who takes from it.
+    pub replicas: Replicas,
     /// How far the data set is loaded.
     pub loading: Loading,
     /// Sources of libraries of functions that came with the data set.

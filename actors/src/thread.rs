@@ -222,8 +222,15 @@ impl Thread {
         self.end_turn();
         self.shard.borrow_mut().end_journal();
         self.publish_journaled();
-        *self.writer.borrow_mut() = None;
         self.wake();
+    }
+
+    /// From now on effects are recorded for replicas, or no more.
+    pub fn replicate(&self, writer: aof::Appends, on: bool) {
+        self.end_turn();
+        *self.writer.borrow_mut() = Some(writer);
+        self.shard.borrow_mut().replicate(on);
+        self.publish_journaled();
     }
 
     /// What this thread counts of its clients' sockets.

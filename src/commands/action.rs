@@ -56,6 +56,15 @@ pub enum Action {
     Save(Save),
     /// Write the journal anew.
     RewriteJournal(Begins),
+    /// Send the client the stream of replication from now on: it is a replica.
+    Replicate(SyncRequest),
+    /// The client, a replica, has so much of it.
+    Acknowledge {
+        /// Bytes of the stream that it has applied.
+        applied: u64,
+        /// Those of them that are in its journal, where it says so.
+        journaled: Option<u64>,
+    },
     /// Exchange bytes with another server.
     Exchange(Exchange),
     /// End the server.
@@ -120,6 +129,8 @@ pub enum Gathered {
     Info(Vec<Vec<u8>>),
     /// LASTSAVE.
     LastSave,
+    /// ROLE.
+    Role,
     /// The newest entries of a log.
     LogGet(LogKind, usize),
     /// The length of a log.
@@ -161,6 +172,20 @@ pub enum Save {
     Later,
     /// None any more.
     Cancel,
+}
+
+/// What of the stream of replication a replica asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SyncRequest {
+    /// SYNC: all. It never says how far it has come.
+    All,
+    /// PSYNC: what follows in the stream with this id, or all.
+    From {
+        /// The id of the stream that it knows, or `?`.
+        id: Vec<u8>,
+        /// The number of the first byte that it lacks, from 1 on.
+        number: i64,
+    },
 }
 
 /// Bytes for another server, and how many lines it answers. What there is of them is the reply.

@@ -86,6 +86,8 @@ pub enum CommandError {
          RDB error."
     )]
     SnapshotFailed,
+    #[error("NOREPLICAS Not enough good replicas to write.")]
+    TooFewReplicas,
     #[error("OOM command not allowed when used memory > 'maxmemory'.")]
     OutOfMemory,
     #[error("ERR internal error: the command failed and its shard is being rebuilt")]

@@ -64,6 +64,7 @@ pub static FAMILIES: &[&[Command]] = &[
     server::latency::COMMANDS,
     server::logs::COMMANDS,
     server::memory::COMMANDS,
+    server::replication::COMMANDS,
     server::saving::COMMANDS,
     set::algebra::COMMANDS,
     set::basic::COMMANDS,

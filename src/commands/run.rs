@@ -115,16 +115,26 @@ pub enum Nil {
     One,
     /// In the place of an array.
     Array,
-    /// Of replicas that have something.
-    Zero,
-    /// Of journals that have something on disk: this server's, and those of replicas; with which
-    /// of them would end the wait.
-    Copies {
-        /// This server's.
-        here: bool,
-        /// Those of replicas.
-        replicas: bool,
-    },
+    /// Of replicas that have something; so many of them end the wait.
+    Replicas(u64),
+    /// Of journals that have something on disk; these end the wait.
+    Journals(Copies),
+}
+
+/// Where there is a copy of what a client has written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Copies {
+    /// In the journal of this server, on disk.
+    pub here: bool,
+    /// At so many replicas.
+    pub replicas: u64,
+}
+
+impl Copies {
+    /// Whether these are all that are wanted.
+    pub fn have(self, wanted: Copies) -> bool {
+        (self.here || !wanted.here) && self.replicas >= wanted.replicas
+    }
 }
 
 impl Nil {
@@ -133,17 +143,28 @@ impl Nil {
         match self {
             Nil::One => reply.null(),
             Nil::Array => reply.null_array(),
-            Nil::Zero => reply.int(0),
-            Nil::Copies { .. } => reply_copies(reply, false),
+            Nil::Replicas(_) | Nil::Journals(_) => self.reply_copies(Copies::default(), reply),
         }
     }
-}
 
-/// Answers WAITAOF: whether this server's journal has it on disk; there are no replicas.
-pub(crate) fn reply_copies(reply: &mut Reply<'_>, is_durable: bool) {
-    reply.array(2);
-    reply.int(i64::from(is_durable));
-    reply.int(0);
+    /// The copies that end a wait for them.
+    pub fn wanted(self) -> Option<Copies> {
+        match self {
+            Nil::Replicas(replicas) => Some(Copies { here: false, replicas }),
+            Nil::Journals(copies) => Some(copies),
+            Nil::One | Nil::Array => None,
+        }
+    }
+
+    /// Answers a wait for copies with those that there are.
+    pub fn reply_copies(self, copies: Copies, reply: &mut Reply<'_>) {
+        let replicas = i64::try_from(copies.replicas).unwrap_or(i64::MAX);
+        if let Nil::Journals(_) = self {
+            reply.array(2);
+            reply.int(i64::from(copies.here));
+        }
+        reply.int(replicas);
+    }
 }
 
 impl Run {

@@ -65,13 +65,15 @@ pub struct Standing<'a> {
     pub pause: Option<Pause>,
     /// Whether there is room for what commands may add.
     pub room: Room,
+    /// Fewer replicas keep up than writes need.
+    pub lacks_replicas: bool,
     /// The call was queued, and EXEC runs it.
     pub is_in_exec: bool,
 }
 
 impl Standing<'_> {
-    /// All is well: the shard serves, its journal takes writes and keeps up, nobody pauses it, and
-    /// there is room.
+    /// All is well: the shard serves, its journal and replicas keep up, nobody pauses it, and there
+    /// is room.
     pub const WELL: Standing<'static> = Standing {
         phase: Phase::Serving,
         journal_failed: None,
@@ -79,6 +81,7 @@ impl Standing<'_> {
         has_credit: true,
         pause: None,
         room: Room::Enough,
+        lacks_replicas: false,
         is_in_exec: false,
     };
 }

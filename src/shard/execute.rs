@@ -13,7 +13,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use crate::clients::Pause;
 use crate::commands::action::Action;
 use crate::commands::call::Call;
-use crate::commands::command::{Command, Run};
+use crate::commands::command::{Command, Flags, Run};
 use crate::commands::error::CommandError;
 use crate::commands::run::{Blocking, Wait};
 use crate::commands::walk::{Step, Walk};
@@ -56,6 +56,7 @@ pub(super) struct Engine {
     pub(super) has_credit: bool,
     pub(super) pause: Option<Pause>,
     pub(super) room: Room,
+    pub(super) lacks_replicas: bool,
     pub(super) panics: u64,
     pub(super) last_panic: String,
     pub(super) has_journal: bool,
@@ -272,14 +273,23 @@ impl Engine {
     /// What gates are told is [`Standing::WELL`].
     #[inline]
     fn is_well(&self) -> bool {
-        let is_kept = self.journal_failed.is_none() && !self.snapshot_failed;
+        let is_kept =
+            self.journal_failed.is_none() && !self.snapshot_failed && !self.lacks_replicas;
         let takes_writes = self.has_credit && is_kept && self.room == Room::Enough;
         takes_writes && self.phase == Phase::Serving && self.pause.is_none()
     }
 
     fn gates(&mut self) -> (&mut Gates, Standing<'_>) {
         let Engine {
-            gates, phase, journal_failed, snapshot_failed, has_credit, pause, room, ..
+            gates,
+            phase,
+            journal_failed,
+            snapshot_failed,
+            has_credit,
+            pause,
+            room,
+            lacks_replicas,
+            ..
         } = self;
         let standing = Standing {
             phase: *phase,
@@ -288,6 +298,7 @@ impl Engine {
             has_credit: *has_credit,
             pause: *pause,
             room: *room,
+            lacks_replicas: *lacks_replicas,
             is_in_exec: false,
         };
         (gates, standing)
@@ -343,6 +354,9 @@ impl Engine {
             Run::PubSub(_) if origin == Origin::Journal => Ended::Ran,
             Run::PubSub(run) => {
                 let ended = Ended::of(run(call, session, &mut self.register, &mut reply));
+                if call.command.flags.has(Flags::MAY_REPLICATE) {
+                    self.tools.effects.publish(call.raw);
+                }
                 self.listen_to_prefixes();
                 ended
             }

@@ -72,6 +72,8 @@ pub enum Letter {
     Settings(Arc<Settings>),
     /// A pause begins, changes or ends.
     Pause(Option<Pause>),
+    /// So many replicas keep up.
+    GoodReplicas(u32),
     /// The clients that have called MONITOR.
     Monitors(Arc<[MonitorClient]>),
     /// The journal failed, with its reason, or works again.

@@ -268,8 +268,13 @@ pub struct Shard {
     wait_later: BTreeMap<u64, Weak<Parked>>,
     /// Clients that have called MONITOR.
     monitors: Arc<[MonitorClient]>,
-    /// Its account with the journal, while there is one.
+    /// Its account with who reads the stream, since it is recorded.
     credit: Option<Credit>,
+    /// Effects are recorded for a journal, and for replicas.
+    is_journaled: bool,
+    is_replicated: bool,
+    /// Replicas that keep up.
+    good_replicas: u32,
     snapshots: Snapshots,
     tracked: Tracked,
     /// How many of them are here, as it was said last.
@@ -317,6 +322,7 @@ impl Shard {
             has_credit: true,
             pause: None,
             room: Room::Enough,
+            lacks_replicas: false,
             panics: 0,
             last_panic: String::new(),
             has_journal: false,
@@ -342,6 +348,9 @@ impl Shard {
             wait_later: BTreeMap::new(),
             monitors: Arc::default(),
             credit: None,
+            is_journaled: false,
+            is_replicated: false,
+            good_replicas: 0,
             snapshots: Snapshots::default(),
             tracked: parts.tracked,
             own_tracked: 0,
@@ -349,6 +358,7 @@ impl Shard {
             eviction,
             outbox: Outbox::default(),
         };
+        shard.look_for_replicas();
         shard.publish();
         shard
     }
@@ -500,8 +510,10 @@ impl Shard {
                 self.engine.tools.clock = access_clock(&settings);
                 self.eviction.adapt(&settings);
                 self.env.settings = settings;
+                self.look_for_replicas();
                 self.publish();
             }
+            Letter::GoodReplicas(count) => self.count_replicas(count),
             Letter::Monitors(monitors) => {
                 self.monitors = monitors;
                 self.publish();

@@ -19,8 +19,8 @@
 //! does one that would take out a large value, or elements of it, since they have expired. Keys
 //! that expire by themselves stay until they are written.
 //!
-//! **Bases.** A snapshot may be the base of a journal, which goes on with another increment at the
-//! moment. What any shard had recorded before is on its way to the journal's writer by then, since
+//! **The moment in the stream.** A snapshot may be the base of a journal, which goes on with another
+//! increment at the moment, or what replicas begin with. What any shard had recorded before is on its way to the journal's writer by then, since
 //! effects leave ahead of slots. So the shard that takes the moment marks it among its own effects.
 //!
 //! **Bounds.** The walk goes on only while few bytes are on their way to the file. Commands may
@@ -40,6 +40,7 @@ use crate::commands::command::Run;
 use crate::commands::recreate::Commands;
 use crate::data::table::Counts;
 use crate::hook::Phase;
+use crate::keyspace::effect::Purpose;
 use crate::keyspace::keys::Tools;
 use crate::keyspace::saving::{Form, Format, Moment, Pieces, Saving};
 use crate::keyspace::space::Keyspace;
@@ -149,8 +150,10 @@ impl Begun {
 pub fn moment_of(number: u32, settings: &Settings, used_memory: u64, shards: ShardId) -> Moment {
     let share = used_memory / 100 * u64::from(settings.snapshot_copies_max);
     let copies = usize::try_from(share).unwrap_or(usize::MAX).max(COPIES_FLOOR);
-    let form = Form::Rdb { compresses: settings.rdbcompression, version: settings.rdb_version };
-    Moment { number, form, is_base: false, copies_max: copies / usize::from(shards.max(1)) }
+    let version = Dialect::timed(settings.rdb_version).version;
+    let form = Form::Rdb { compresses: settings.rdbcompression, version };
+    let purpose = Purpose::File;
+    Moment { number, form, purpose, copies_max: copies / usize::from(shards.max(1)) }
 }
 
 /// A batch that begins a snapshot; to be filed with any shard.
@@ -174,8 +177,8 @@ impl Shard {
                 self.outbox.letters.push((shard, Letter::Snapshot(moment)));
             }
             self.begin_snapshot(moment);
-            if moment.is_base {
-                self.effects().mark_moment(moment.number);
+            if moment.purpose != Purpose::File {
+                self.effects().mark_moment(moment.number, moment.purpose);
             }
         }
     }
@@ -191,7 +194,8 @@ impl Shard {
         self.snapshots.next = 0;
         let format: Box<dyn Format> = match moment.form {
             Form::Rdb { compresses, version } => {
-                Box::new(Records::new(compresses, Dialect::timed(version)))
+                let timed = Dialect::of_version(version).unwrap_or(Dialect::COMMON);
+                Box::new(Records::new(compresses, timed))
             }
             Form::Commands => Box::new(Commands),
         };

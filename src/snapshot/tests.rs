@@ -37,6 +37,7 @@ fn file_with(disk: &Disk, has_checksum: bool, functions: Vec<Vec<u8>>) -> Snapsh
         has_checksum,
         timed: Dialect::TIMED,
         plain: Dialect::COMMON,
+        replication: None,
         functions,
     };
     SnapshotFile::new(Box::new(disk.clone()), place, about)
@@ -256,4 +257,18 @@ fn it_fails_with_a_shard_or_where_it_cannot_begin() {
     snapshot.give_up("it was cancelled");
     assert_eq!(snapshot.outcome(), Some(&Err("it was cancelled".to_owned())));
     assert!(disk.listing(Path::new(DIRECTORY)).is_empty());
+}
+
+#[test]
+fn a_file_says_which_stream_it_goes_on_from() {
+    let mut about = About::snapshot(&crate::settings::Settings::default(), Millis(0));
+    assert_eq!(replication_of(&about.without_keys()), None);
+    let stream = ("0123456789".repeat(4), 77);
+    about.replication = Some(stream.clone());
+    let bytes = about.without_keys();
+    assert_eq!(replication_of(&bytes), Some(stream));
+    for length in 0..bytes.len() - 20 {
+        // A part of it says nothing, or the same.
+        assert!(replication_of(&bytes[..length]).is_none_or(|(_, offset)| offset == 77));
+    }
 }

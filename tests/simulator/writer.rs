@@ -168,7 +168,7 @@ impl Writer {
             if !append.bytes.is_empty() {
                 context.history.borrow_mut().durability.taken(append.shard);
             }
-            self.core.append(append, context.steady_ms());
+            self.core.append(append, None, context.steady_ms());
         }
         found
     }

@@ -75,12 +75,9 @@ pub(super) fn memory(source: &Source<'_>, lines: &mut Lines<'_>) {
         lines.field(&format!("{name}_bytes"), bytes);
     }
     lines.field("mem_not_counted_for_evict", memory.uncounted);
-    lines.zeros(&[
-        "mem_replication_backlog",
-        "mem_total_replication_buffers",
-        "mem_replicas_repl_buffer",
-        "mem_clients_slaves",
-    ]);
+    lines.field("mem_replication_backlog", facts.replication.length);
+    lines.field("mem_total_replication_buffers", facts.replication.memory);
+    lines.zeros(&["mem_replicas_repl_buffer", "mem_clients_slaves"]);
     lines.field("mem_clients_normal", facts.clients.bytes);
     lines.zeros(&["mem_cluster_links", "mem_cluster_slot_import", "mem_cluster_slot_export"]);
     lines.field("mem_aof_buffer", facts.journal.buffer_bytes);
@@ -128,7 +125,7 @@ pub(in crate::stats) fn memory_stats(source: &Source<'_>, reply: &mut Reply<'_>)
             ("peak.allocated", count(derived.peak)),
             ("total.allocated", count(memory.used)),
             ("startup.allocated", count(memory.startup)),
-            ("replication.backlog", 0),
+            ("replication.backlog", count(facts.replication.length)),
             ("replicas.repl.buffer", 0),
             ("clients.slaves", 0),
             ("clients.normal", count(facts.clients.bytes)),

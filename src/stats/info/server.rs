@@ -1,11 +1,8 @@
-//! INFO server, tls, clients, replication, cpu, cluster, scriptingengines, and our own: actors.
+//! INFO server, tls, clients, cpu, cluster, scriptingengines, and our own: actors.
 
 use super::{Lines, Source};
 use crate::commands::connection::login::REDIS_VERSION;
 use crate::hook::Phase;
-
-/// What stands for no id.
-const NO_ID: &str = "0000000000000000000000000000000000000000";
 
 pub(super) fn server(source: &Source<'_>, lines: &mut Lines<'_>) {
     let facts = source.facts;
@@ -85,19 +82,6 @@ pub(super) fn clients(source: &Source<'_>, lines: &mut Lines<'_>) {
     lines.field("paused_actions", actions);
     let left = paused.map_or(0, |(until, _)| until.since(facts.now));
     lines.field("paused_timeout_milliseconds", left);
-}
-
-pub(super) fn replication(source: &Source<'_>, lines: &mut Lines<'_>) {
-    lines.field("role", "master");
-    lines.zeros(&["connected_slaves", "replicas_waiting_psync"]);
-    lines.field("master_failover_state", "no-failover");
-    lines.field("master_replid", &source.facts.process.replication_id);
-    lines.field("master_replid2", NO_ID);
-    lines.field("master_repl_offset", 0);
-    lines.field("second_repl_offset", -1);
-    lines.field("repl_backlog_active", 0);
-    lines.field("repl_backlog_size", source.facts.settings.shown("repl-backlog-size"));
-    lines.zeros(&["repl_backlog_first_byte_offset", "repl_backlog_histlen"]);
 }
 
 pub(super) fn cpu(source: &Source<'_>, lines: &mut Lines<'_>) {

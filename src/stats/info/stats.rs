@@ -27,7 +27,10 @@ pub(super) fn stats(source: &Source<'_>, lines: &mut Lines<'_>) {
     lines.field("instantaneous_input_repl_kbps", "0.00");
     lines.field("instantaneous_output_repl_kbps", "0.00");
     lines.field("rejected_connections", network.rejected);
-    lines.zeros(&["sync_full", "sync_partial_ok", "sync_partial_err"]);
+    let replication = &source.facts.replication;
+    lines.field("sync_full", replication.full_syncs);
+    lines.field("sync_partial_ok", replication.partial_syncs);
+    lines.field("sync_partial_err", replication.refused_syncs);
     lines.field("expired_keys", totals.figures.expired);
     lines.field("expired_fields", totals.figures.expired_elements);
     lines.field("expired_stale_perc", "0.00");
