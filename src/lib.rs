@@ -22,6 +22,8 @@ pub mod pubsub;
 
 pub mod question;
 
+pub mod script;
+
 pub mod commands;
 
 pub mod session;

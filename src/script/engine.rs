@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::error::ScriptError;
 use super::libraries::{Function, Library};
 use super::scripts::Script;
 
@@ -133,7 +134,7 @@ pub trait Engine {
         keys: Vec<Bytes>,
         arguments: Vec<Bytes>,
         facts: Facts,
-    ) -> Result<Box<dyn Run>, ScriptError>;
+    ) -> Box<dyn Run>;
 
     /// Begins a run of a function of a library. Nothing of it has run before the first step.
     fn call(
@@ -143,8 +144,11 @@ pub trait Engine {
         keys: Vec<Bytes>,
         arguments: Vec<Bytes>,
         facts: Facts,
-    ) -> Result<Box<dyn Run>, ScriptError>;
+    ) -> Box<dyn Run>;
 
-    /// Bytes that its virtual machines hold.
+    /// Bytes that its virtual machines hold that have no run.
     fn memory(&self) -> usize;
+
+    /// Runs that have begun and not ended. Each holds a virtual machine, some hundred kilobytes.
+    fn running(&self) -> usize;
 }

@@ -68,7 +68,4 @@ pub enum ScriptError {
     /// There is no library of that name.
     #[error("ERR Library not found")]
     NoLibrary,
-    /// The engine has no memory for another virtual machine, or too many wait already.
-    #[error("ERR No virtual machine is free for the script")]
-    NoMachine,
 }

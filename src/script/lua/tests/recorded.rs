@@ -1,0 +1,1 @@
+//! Scripts whose replies were recorded from Valkey.
