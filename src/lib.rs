@@ -20,9 +20,9 @@ pub mod route;
 
 pub mod pubsub;
 
-pub mod question;
-
 pub mod script;
+
+pub mod question;
 
 pub mod commands;
 

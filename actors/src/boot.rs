@@ -23,6 +23,7 @@ use troupe::base::hash::Hasher;
 use troupe::commands::action::Shutdown;
 use troupe::hooks::slowlog::LogIds;
 use troupe::route::{Map, ShardId};
+use troupe::script::{Limits, LuaEngine};
 use troupe::settings::Settings;
 use troupe::shard::evict::Worths;
 use troupe::shard::tracking::Tracked;
@@ -274,6 +275,7 @@ fn start_shards(
                 listeners,
                 post: post.clone(),
                 tracked,
+                scripts: Box::new(LuaEngine::new(Limits::default())),
                 gauge: Box::new(OfShard::new(&shared.memory, id)),
                 worths,
             });

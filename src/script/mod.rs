@@ -17,6 +17,8 @@ pub mod engine;
 mod error;
 mod flags;
 mod libraries;
+#[cfg(test)]
+pub(crate) mod listed;
 mod lua;
 mod scripts;
 mod stack;

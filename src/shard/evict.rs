@@ -218,7 +218,7 @@ fn rule_of(policy: EvictionPolicy) -> Option<Rule> {
 impl Engine {
     /// Whether a call may add something to what is in use.
     fn may_add(&mut self, call: &Call<'_>, session: &Session) -> bool {
-        hook::may_add(call, session)
+        hook::may_add(call, session) || hook::may_write(call, session)
     }
 
     /// Bytes that are in use only until journal and snapshot have them.

@@ -27,6 +27,7 @@ use crate::commands::connection::login::REDIS_VERSION;
 use crate::filesystem::{FileSystem, OpenFile, Place};
 use crate::keyspace::saving::{Chunk, Pieces};
 use crate::rdb::{Checksum, Dialect, head, put_aux, put_end, put_function, put_sizes};
+use crate::resp::encode;
 use crate::settings::Settings;
 use crate::shard::snapshot::Begun;
 
@@ -59,8 +60,6 @@ pub struct About {
     pub timed: Dialect,
     /// The format of one without.
     pub plain: Dialect,
-    /// Sources of libraries of functions.
-    pub functions: Vec<Vec<u8>>,
 }
 
 impl About {
@@ -77,7 +76,6 @@ impl About {
             has_checksum: settings.rdbchecksum,
             timed: Dialect::timed(settings.rdb_version),
             plain: Dialect::COMMON,
-            functions: Vec::new(),
         }
     }
 
@@ -154,11 +152,16 @@ impl SnapshotFile {
                 true => written.append(format!("#TS:{}\r\n", self.about.seconds).as_bytes()),
                 false => Ok(()),
             };
+            let mut bytes = Vec::new();
+            for source in &begun.functions {
+                encode::command(&mut bytes, &[b"FUNCTION", b"LOAD", source]);
+            }
+            let result = result.and_then(|()| written.append(&bytes));
             self.written = Some(written);
             return result;
         }
         self.dialect = self.format(begun.has_deadlines_inside);
-        let About { version, seconds, used_memory, is_base, functions, .. } = &self.about;
+        let About { version, seconds, used_memory, is_base, .. } = &self.about;
         let mut bytes = head(self.dialect).to_vec();
         for (name, value) in [
             ("redis-ver", (*version).to_owned()),
@@ -169,7 +172,7 @@ impl SnapshotFile {
         ] {
             put_aux(&mut bytes, name.as_bytes(), value.as_bytes());
         }
-        functions.iter().for_each(|source| put_function(&mut bytes, source));
+        begun.functions.iter().for_each(|source| put_function(&mut bytes, source));
         for (db, keys, timed) in &begun.databases {
             put_sizes(&mut bytes, *db, *keys, *timed);
         }

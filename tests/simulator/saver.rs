@@ -187,7 +187,6 @@ impl Saver {
             has_checksum: true,
             timed: Dialect::TIMED,
             plain: Dialect::COMMON,
-            functions: Vec::new(),
         };
         let file = SnapshotFile::new(Box::new(self.disk.clone()), location().new_base(), about);
         self.snapshot = Some(Snapshot::new(number, context.plan.shards, file));

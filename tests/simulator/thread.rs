@@ -25,6 +25,7 @@ use troupe::parked::Served;
 use troupe::pubsub::{Kind, Name, Redirected};
 use troupe::question::{Detail, Question};
 use troupe::route::{Map, ShardId};
+use troupe::script::{Limits, LuaEngine};
 use troupe::shard::evict::{Unmeasured, Worths};
 use troupe::shard::letter::Letter;
 use troupe::shard::load::Applied;
@@ -110,6 +111,7 @@ impl Thread {
             listeners: vec![Box::new(witness), Box::new(fuse.clone())],
             post: context.lost.clone(),
             tracked: Tracked::default(),
+            scripts: Box::new(LuaEngine::new(Limits::default())),
             gauge: Box::new(Unmeasured),
             worths: Worths::default(),
         });

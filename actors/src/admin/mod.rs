@@ -11,6 +11,7 @@ mod facts;
 mod journal;
 mod oom;
 mod reload;
+mod scripts;
 mod settings;
 mod snapshots;
 
@@ -265,6 +266,14 @@ impl Actions for Admin {
                 Action::FindClient(id) => return Ok(self.find_client(id).await),
                 Action::Monitor => {
                     self.add_monitor(MonitorClient { home, client: id }).await;
+                    reply.ok();
+                }
+                Action::ChangeScripts(change) => {
+                    self.tell_all(|| Letter::Scripts(change.clone())).await;
+                }
+                Action::FindScript(sha) => self.find_script(sha).await,
+                Action::KillScripts(kind) => {
+                    self.kill_scripts(kind).await?;
                     reply.ok();
                 }
                 Action::Save(asked) => self.save(asked, &mut reply).await?,

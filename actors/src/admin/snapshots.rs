@@ -363,11 +363,7 @@ impl Admin {
 
     fn about(&self, settings: &Settings, now: Millis, moment: Moment) -> About {
         let about = if moment.is_base { About::base } else { About::snapshot };
-        About {
-            used_memory: allocator::counters().allocated,
-            functions: self.parts.shared.functions.get().cloned().unwrap_or_default(),
-            ..about(settings, now)
-        }
+        About { used_memory: allocator::counters().allocated, ..about(settings, now) }
     }
 
     pub(super) fn saves(&self) -> MutexGuard<'_, Saves> {

@@ -73,7 +73,10 @@ fn whatever_is_killed_ends_at_once() {
         };
         let Step::Done { reply, failed } = ended else { panic!("{body}: {ended:?}") };
         let reply = String::from_utf8(reply).unwrap();
-        assert!(failed && reply.starts_with("-ERR Script killed by user with SCRIPT KILL."), "{reply}");
+        assert!(
+            failed && reply.starts_with("-ERR Script killed by user with SCRIPT KILL."),
+            "{reply}"
+        );
         assert!(reply.contains(" script: on @user_script:1."), "{body}: {reply}");
         assert_eq!(bench.eval("return 1"), ":1\r\n");
     }
@@ -88,17 +91,29 @@ const BOMBS: &[(&str, &str)] = &[
     ("local function f() return 1 + f() end return f()", "stack overflow"),
     ("local function f() pcall(f) error('x') end f()", "x"),
     ("local t = {} t[1] = t return cjson.encode(t)", "excessive nesting"),
-    ("cjson.encode_max_depth(100000000) local t = {} t[1] = t return cjson.encode(t)", "excessive nesting"),
-    ("cjson.decode_max_depth(100000000) return cjson.decode(string.rep('[', 100000))", "too many nested"),
+    (
+        "cjson.encode_max_depth(100000000) local t = {} t[1] = t return cjson.encode(t)",
+        "excessive nesting",
+    ),
+    (
+        "cjson.decode_max_depth(100000000) return cjson.decode(string.rep('[', 100000))",
+        "too many nested",
+    ),
     ("return cmsgpack.unpack(string.rep(string.char(0x91), 100000))", "too many return values"),
     ("return cmsgpack.unpack(string.rep(string.char(1), 100000))", "too many return values"),
     ("local t = {} for i = 1, 10000 do t[i] = i end return unpack(t)", "too many results"),
-    ("local s = string.rep('x', 1000000) return redis.call('echo', s, s, s, s, s, s, s, s, s, s)", "too long"),
+    (
+        "local s = string.rep('x', 1000000) return redis.call('echo', s, s, s, s, s, s, s, s, s, s)",
+        "too long",
+    ),
     ("local s = string.rep('x', 1000000) return {s, s, s, s, s, s, s, s, s, s}", "too long"),
     ("local t = setmetatable({}, {}) getmetatable(t).__index = t return t.x", "loop"),
     ("local c c = coroutine.wrap(function() c() end) c()", "cannot resume"),
     ("local function f() coroutine.wrap(f)() end f()", "stack overflow"),
-    ("local function f() return cjson.encode(setmetatable({}, {__index = f})) end return f() .. x", "nonexistent"),
+    (
+        "local function f() return cjson.encode(setmetatable({}, {__index = f})) end return f() .. x",
+        "nonexistent",
+    ),
     ("return string.format('%1000s', 'x')", "invalid format"),
     ("return table.concat({}, 'x', 1, 1e9)", "invalid value"),
 ];
@@ -123,7 +138,17 @@ fn programs_that_nest_too_deep_are_refused() {
         format!("return {}1{}", open.repeat(times), close.repeat(times))
     };
     for times in [100, 900, 100_000] {
-        for (open, close) in [("(", ")"), ("{", "}"), ("-", ""), ("not ", ""), ("function() return ", " end"), ("1 + (", ")"), ("1 .. ", ""), ("f{", "}"), ("2^", "")] {
+        for (open, close) in [
+            ("(", ")"),
+            ("{", "}"),
+            ("-", ""),
+            ("not ", ""),
+            ("function() return ", " end"),
+            ("1 + (", ")"),
+            ("1 .. ", ""),
+            ("f{", "}"),
+            ("2^", ""),
+        ] {
             let body = nested(open, close, times);
             let said = bench.eval(&body);
             assert!(said.len() < 100_000, "{open}");

@@ -38,7 +38,10 @@ fn values_become_replies() {
 fn errors_say_what_and_where() {
     let mut bench = Bench::new();
     for (body, said) in [
-        ("return foo", "ERR user_script:1: Script attempted to access nonexistent global variable 'foo'"),
+        (
+            "return foo",
+            "ERR user_script:1: Script attempted to access nonexistent global variable 'foo'",
+        ),
         ("foo = 1", "ERR user_script:1: Attempt to modify a readonly table"),
         ("error('x')", "ERR user_script:1: x"),
         ("error({err='My Err'})", "My Err"),
@@ -49,13 +52,23 @@ fn errors_say_what_and_where() {
         ("return 1 + nil", "ERR user_script:1: attempt to perform arithmetic on a nil value"),
         ("return {} < 1", "ERR user_script:1: attempt to compare table with number"),
         ("redis.x = 1", "ERR user_script:1: Attempt to modify a readonly table"),
-        ("return cjson.decode('x')", "ERR user_script:1: Expected value but found invalid token at character 1"),
+        (
+            "return cjson.decode('x')",
+            "ERR user_script:1: Expected value but found invalid token at character 1",
+        ),
         ("redis.setresp(5)", "ERR RESP version must be 2 or 3."),
-        ("return redis.acl_check_cmd('no')", "ERR Invalid command passed to server.acl_check_cmd()"),
+        (
+            "return redis.acl_check_cmd('no')",
+            "ERR Invalid command passed to server.acl_check_cmd()",
+        ),
     ] {
         assert_eq!(bench.eval(body), format!("-{said} {PLACE}"), "{body}");
     }
-    assert!(bench.eval("return (").starts_with("-ERR Error compiling script (new function): user_script:1: "));
+    assert!(
+        bench
+            .eval("return (")
+            .starts_with("-ERR Error compiling script (new function): user_script:1: ")
+    );
     assert_eq!(bench.eval("return {pcall(redis.call, 'nosuch')}"), "*1\r\n$-1\r\n");
     let reply = bench.eval("local _, e = pcall(redis.call, 'nosuch') return e");
     assert_eq!(reply, "$38\r\nERR Unknown command called from script\r\n");
@@ -115,8 +128,10 @@ fn nothing_is_left_for_the_next_run() {
     assert_eq!(bench.eval("return tostring(math.random())"), first);
     assert_eq!(bench.eval_with("return #KEYS", &["a"], &[]), ":1\r\n");
     assert_eq!(bench.eval("return #KEYS"), ":0\r\n");
-    for hidden in ["buffer", "vector", "utf8", "bit32", "debug", "require", "getfenv", "newproxy",
-        "typeof", "print", "dofile", "loadfile"] {
+    for hidden in [
+        "buffer", "vector", "utf8", "bit32", "debug", "require", "getfenv", "newproxy", "typeof",
+        "print", "dofile", "loadfile",
+    ] {
         let said = bench.eval(&format!("return {hidden}"));
         assert!(said.contains("nonexistent global"), "{hidden}: {said}");
     }
@@ -158,12 +173,30 @@ fn a_library_that_fails_is_refused() {
     let mut bench = Bench::new();
     for (code, said) in [
         ("return 1", "No functions registered"),
-        ("redis.call('ping')", "Error registering functions: user_function:2: Script attempted to access nonexistent global variable 'call'"),
-        ("x = 1", "Error registering functions: user_function:2: Attempt to modify a readonly table"),
-        ("redis.register_function('f')", "Error registering functions: ERR calling server.register_function with a single argument is only applicable to Lua table (representing named arguments)."),
-        ("redis.register_function('f', 1)", "Error registering functions: ERR second argument to server.register_function must be a function"),
-        ("redis.register_function{function_name='f', flags={'x'}, callback=function() end}", "Error registering functions: ERR unknown flag given"),
-        ("redis.register_function('f', function() end) redis.register_function('f', function() end)", "Error registering functions: ERR Function already exists in the library"),
+        (
+            "redis.call('ping')",
+            "Error registering functions: user_function:2: Script attempted to access nonexistent global variable 'call'",
+        ),
+        (
+            "x = 1",
+            "Error registering functions: user_function:2: Attempt to modify a readonly table",
+        ),
+        (
+            "redis.register_function('f')",
+            "Error registering functions: ERR calling server.register_function with a single argument is only applicable to Lua table (representing named arguments).",
+        ),
+        (
+            "redis.register_function('f', 1)",
+            "Error registering functions: ERR second argument to server.register_function must be a function",
+        ),
+        (
+            "redis.register_function{function_name='f', flags={'x'}, callback=function() end}",
+            "Error registering functions: ERR unknown flag given",
+        ),
+        (
+            "redis.register_function('f', function() end) redis.register_function('f', function() end)",
+            "Error registering functions: ERR Function already exists in the library",
+        ),
     ] {
         let refused = bench.load(&format!("#!lua name=lib\n{code}")).unwrap_err();
         assert!(refused.contains(said), "{code}: {refused}");
@@ -192,10 +225,16 @@ fn code_of_5_1_runs() {
         ("table.concat({1e15, 2, 'x'}, ',')", "1e+15,2,x"),
         ("string.format('%s %d %s', 2^53, 3.7, 'x')", "9.007199254741e+15 3 x"),
         ("tostring(math.mod(7, 4))", "3"),
-        ("(function() local n = 0 for _ in string.gfind('aXbX', 'X') do n = n + 1 end return tostring(n) end)()", "2"),
+        (
+            "(function() local n = 0 for _ in string.gfind('aXbX', 'X') do n = n + 1 end return tostring(n) end)()",
+            "2",
+        ),
         ("(function(...) return tostring(arg.n) .. arg[1] end)('a', nil)", "2a"),
         ("tostring(loadstring('return 1 + 1')())", "2"),
-        ("tostring(load(coroutine.wrap(function() coroutine.yield('return ') coroutine.yield('5') end))())", "5"),
+        (
+            "tostring(load(coroutine.wrap(function() coroutine.yield('return ') coroutine.yield('5') end))())",
+            "5",
+        ),
         ("'\\x41'", "x41"),
         ("_VERSION", "Lua 5.1"),
         ("type(collectgarbage('count'))", "number"),
