@@ -33,6 +33,7 @@ const CORE: &[(&str, &[&str])] = &[
     ("route", &["base"]),
     ("pubsub", &["base", "resp", "route"]),
     ("question", &["settings"]),
+    ("script", &["base", "resp"]),
     (
         "commands",
         &[
@@ -222,6 +223,7 @@ const UNSAFE: &[&str] = &[
     "src/keyspace/entry.rs",
     "src/keyspace/object.rs",
     "src/base/prefetch.rs",
+    "src/script/stack.rs",
     "actors/src/allocator.rs",
     "actors/src/huge_pages.rs",
     "actors/src/watched.rs",
