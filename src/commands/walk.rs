@@ -5,6 +5,7 @@
 //! A walk starts with no place; its handler says where to go, and is called again there.
 
 use crate::commands::error::CommandError;
+use crate::route::ShardId;
 
 /// The state of a walk.
 #[derive(Debug, Default)]
@@ -25,6 +26,8 @@ pub struct Walk {
     pub found: Vec<Vec<u8>>,
     /// Where the random numbers of a script begin, which runs again with the same.
     pub seed: Option<u64>,
+    /// The shard where a script first lacked a slot.
+    pub first: Option<ShardId>,
     /// The number of the script that stands still, where the call runs one.
     pub run: Option<u64>,
     /// What came of the action that the command asked for.

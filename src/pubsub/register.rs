@@ -161,6 +161,11 @@ impl Register {
         }
     }
 
+    /// The number of its thread.
+    pub(crate) fn own(&self) -> ShardId {
+        self.own
+    }
+
     /// How many names of a kind somebody subscribes to.
     pub fn len(&self, kind: Kind) -> usize {
         self.audiences[kind as usize].len()

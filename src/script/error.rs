@@ -56,6 +56,15 @@ pub enum ScriptError {
     /// A library that registers nothing.
     #[error("ERR No functions registered")]
     NoFunctions,
+    /// The name of a function is none.
+    #[error(
+        "ERR Function names can only contain letters, numbers, or underscores(_) and must be at \
+         least one character long"
+    )]
+    FunctionName,
+    /// A library registers two functions of one name.
+    #[error("ERR Function already exists in the library")]
+    FunctionTwice,
     /// There is a library of that name.
     #[error("ERR Library '{0}' already exists")]
     LibraryExists(String),

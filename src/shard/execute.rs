@@ -34,6 +34,7 @@ use crate::shard::Ticks;
 use crate::shard::gates::Gates;
 use crate::shard::script::counting::Uncounted;
 use crate::shard::script::kill::Runs;
+use crate::shard::script::needs::KnownNeeds;
 use crate::shard::sinks::Sinks;
 
 /// How long a library may take to register its functions, in nanoseconds, as in Valkey; and how
@@ -74,6 +75,8 @@ pub(super) struct Engine {
     pub(super) libraries_changed: bool,
     /// Scripts that stand still.
     pub(super) runs: Runs,
+    /// What scripts have turned out to need.
+    pub(super) known_needs: KnownNeeds,
     /// What the script that runs has called and is not counted yet.
     pub(super) uncounted: Vec<Uncounted>,
 }

@@ -72,9 +72,11 @@ impl Shard {
         }
     }
 
-    /// Tells the other shards of the libraries, where they have changed. They learn of it ahead of
-    /// everything that comes of the change.
-    pub(super) fn tell_libraries(&mut self) {
+    /// Tells other shards what the call that was run has left to tell of scripts: of libraries ahead
+    /// of everything that comes of their change.
+    #[inline]
+    pub(super) fn tell_of_scripts(&mut self) {
+        self.tell_needs();
         if std::mem::take(&mut self.engine.libraries_changed) {
             let libraries = Arc::new(self.engine.scripting.libraries.clone());
             for shard in (0..self.env.map.shards()).filter(|shard| *shard != self.id) {

@@ -15,6 +15,7 @@ use crate::question::KillKind;
 use crate::route::{Map, ShardId};
 use crate::script::Libraries;
 use crate::settings::Settings;
+use crate::shard::script::needs::Needs;
 
 /// A letter to a shard.
 #[derive(Debug)]
@@ -79,6 +80,8 @@ pub enum Letter {
     Pause(Option<Pause>),
     /// A change of the scripts that are known.
     Scripts(ScriptChange),
+    /// What a script has turned out to need that began here.
+    Needs(Needs),
     /// The libraries of functions.
     Libraries(Arc<Libraries>),
     /// The clients that have called MONITOR.

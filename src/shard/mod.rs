@@ -124,7 +124,7 @@ pub mod load;
 pub mod placement;
 pub mod refusal;
 pub mod replay;
-mod script;
+pub mod script;
 mod serve;
 mod sinks;
 pub mod snapshot;
@@ -174,6 +174,7 @@ use crate::shard::gates::Gates;
 use crate::shard::letter::Letter;
 use crate::shard::replay::Rebuilt;
 use crate::shard::script::kill::Runs;
+use crate::shard::script::needs::KnownNeeds;
 use crate::shard::sinks::Sinks;
 use crate::shard::snapshot::Snapshots;
 use crate::shard::subscribers::Telling;
@@ -333,6 +334,7 @@ impl Shard {
             scripting: Scripting::new(parts.scripts),
             libraries_changed: false,
             runs: Runs::default(),
+            known_needs: KnownNeeds::default(),
             uncounted: Vec::new(),
         };
         let eviction = Eviction::new(&parts.settings, parts.gauge, parts.worths);
@@ -527,6 +529,7 @@ impl Shard {
                 self.env.settings = settings;
                 self.publish();
             }
+            Letter::Needs(needs) => self.learn_needs(needs),
             Letter::Scripts(change) => self.engine.scripting.change(change),
             Letter::Libraries(libraries) => {
                 self.engine.scripting.libraries = Arc::unwrap_or_clone(libraries);

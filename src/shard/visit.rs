@@ -145,7 +145,7 @@ impl Shard {
             if batch.stands_still() {
                 self.hold(batch);
             }
-            self.tell_libraries();
+            self.tell_of_scripts();
             return end;
         };
         let next = batch.next;
@@ -166,7 +166,7 @@ impl Shard {
                 self.hold(batch);
             }
         } else {
-            self.tell_libraries();
+            self.tell_of_scripts();
             self.give_back(*errand, torn);
         }
         ran.unwrap_or_else(|panic| resume_unwind(panic)).end
@@ -223,7 +223,10 @@ impl Shard {
             (Run::Keys(_) | Run::SessionAndKeys(_) | Run::Blocking(_), None) => {
                 self.keys_run_at(command, batch)
             }
-            (Run::Script(_), _) => self.keys_run_at(command, batch),
+            (Run::Script(_), _) => {
+                self.add_known_needs(batch);
+                self.keys_run_at(command, batch)
+            }
             (Run::All(_) | Run::Libraries(_), _) => self.errand_runs_at(batch, Errand::for_all),
             (Run::Steps(_), _) => self.errand_runs_at(batch, Errand::for_steps),
             (Run::Walk(_), _) => match batch.walk.as_ref().and_then(|walk| walk.at) {

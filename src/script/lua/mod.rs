@@ -37,6 +37,7 @@ mod source;
 mod structs;
 
 use std::cell::RefCell;
+use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -141,9 +142,7 @@ impl Engine for LuaEngine {
         let sha = Sha::of(code);
         let mut run = self.run(Job::Load { sha, program: program.clone() });
         let functions = run.load(is_over).map_err(ScriptError::Registering)?;
-        if functions.is_empty() {
-            return Err(ScriptError::NoFunctions);
-        }
+        check_names(&functions)?;
         Ok(Library { name, code: Bytes::copy_from_slice(code), functions, sha, program })
     }
 
@@ -313,6 +312,20 @@ impl Drop for LuaRun {
             }
         }
     }
+}
+
+/// Refuses what a library must not register.
+fn check_names(functions: &[Function]) -> Result<(), ScriptError> {
+    let mut names = HashSet::new();
+    for function in functions {
+        if !flags::is_name(function.name.as_bytes()) {
+            return Err(ScriptError::FunctionName);
+        }
+        if !names.insert(&function.name) {
+            return Err(ScriptError::FunctionTwice);
+        }
+    }
+    if names.is_empty() { Err(ScriptError::NoFunctions) } else { Ok(()) }
 }
 
 /// Compiles on a stack of its own: how deep a program nests is bounded for one of a certain size,

@@ -69,9 +69,6 @@ impl Natives {
         let Some(known) = registering.as_mut() else {
             return Err("server.register_function can only be called on FUNCTION LOAD command");
         };
-        if known.iter().any(|known| known.about.name == registered.about.name) {
-            return Err("Function already exists in the library");
-        }
         if known.len() >= FUNCTIONS_MAX {
             return Err("too many functions in the library");
         }

@@ -69,6 +69,11 @@ local function text_of(value)
   return engine_tostring(value)
 end
 
+-- Whether C takes a value for a string.
+local function is_text(value)
+  return type(value) == "string" or type(value) == "number"
+end
+
 local function to_string(...)
   if select("#", ...) == 0 then error("bad argument #1 to 'tostring' (value expected)", 2) end
   return text_of((...))
@@ -360,20 +365,20 @@ function eval_server.replicate_commands() return true end
 -- What is registered is read in Rust; only the function itself stays here.
 local function read_named(named, registered)
   for key, value in next, named do
-    if type(key) ~= "string" then
+    if not is_text(key) then
       return "named argument key given to server.register_function is not a string"
     end
     key = string.lower(key)
     if key == "function_name" then
-      if type(value) ~= "string" then
+      if not is_text(value) then
         return "function_name argument given to server.register_function must be a string"
       end
-      registered.name = value
+      registered.name = text_of(value)
     elseif key == "description" then
-      if type(value) ~= "string" then
+      if not is_text(value) then
         return "description argument given to server.register_function must be a string"
       end
-      registered.description = value
+      registered.description = text_of(value)
     elseif key == "callback" then
       if type(value) ~= "function" then
         return "callback argument given to server.register_function must be a function"
@@ -402,12 +407,12 @@ local function register_function(...)
       .. "(representing named arguments)."
   elseif count == 1 then
     problem = read_named(first, registered)
-  elseif type(first) ~= "string" then
+  elseif not is_text(first) then
     problem = "first argument to server.register_function must be a string"
   elseif type(second) ~= "function" then
     problem = "second argument to server.register_function must be a function"
   else
-    registered.name, registered.callback = first, second
+    registered.name, registered.callback = text_of(first), second
   end
   problem = problem or native.register(registered.name, registered.callback, registered.description, registered.flags)
   if problem then raise(problem) end

@@ -11,7 +11,7 @@ use super::control::Control;
 use super::natives::{Natives, Registered, described};
 use crate::base::{float, integer};
 use crate::script::engine::{Level, Propagation, Protocol, Step};
-use crate::script::flags::{Flag, Flags, is_name};
+use crate::script::flags::{Flag, Flags};
 use crate::script::scripts::Sha;
 
 /// The versions that scripts are told: those of the server whose scripting this follows.
@@ -184,12 +184,6 @@ fn registered(
     let (Value::String(name), Value::Function(callback)) = (name, callback) else {
         return Err("wrong number of arguments to server.register_function");
     };
-    if !is_name(&name.as_bytes()) {
-        return Err(
-            "Library names can only contain letters, numbers, or underscores(_) and must be at \
-             least one character long",
-        );
-    }
     let name = String::from_utf8_lossy(&name.as_bytes()).into_owned();
     let description = description.map(|text| Bytes::copy_from_slice(&text.as_bytes()));
     let flags = flags.map_or(Some(Flags::NONE), |flags| read_flags(&flags));

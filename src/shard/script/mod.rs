@@ -28,6 +28,7 @@ mod call;
 pub(super) mod counting;
 mod emitted;
 pub(super) mod kill;
+pub mod needs;
 #[cfg(test)]
 mod tests;
 
@@ -238,6 +239,7 @@ impl Engine {
                 if running.is_killed {
                     self.undo(running, outer, around.session);
                 } else {
+                    self.note_needs(&running, call, around);
                     self.commit(&mut running, outer, around.session);
                 }
                 self.count_all(call.settings.latency_tracking);
@@ -247,6 +249,7 @@ impl Engine {
                 let walk = around.walk.get_or_insert_default();
                 walk.seed = Some(running.seed);
                 walk.spent += 1;
+                walk.first = walk.first.or(Some(self.register.own()));
                 self.uncounted.clear();
                 let missing = running.met.iter().any(|slot| !self.space.has(*slot));
                 around.wider.clear();

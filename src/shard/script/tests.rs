@@ -123,6 +123,23 @@ fn a_rerun_sees_the_same_random_numbers_and_counts_once() {
 }
 
 #[test]
+fn what_a_script_has_turned_out_to_need_is_known_the_next_time() {
+    let mut store = Shards::new(4);
+    let keys = keys(&store);
+    let others: Vec<String> = keys.iter().map(|of| format!("INCR {}", of[1])).collect();
+    let lines: Vec<&str> = others.iter().map(String::as_str).collect();
+    let line = eval(&lines, &format!("1 {}", keys[0][0]));
+    let mut rounds = || {
+        let before = store.letters;
+        assert!(store.run(&line).starts_with("(integer)"));
+        store.letters - before
+    };
+    let (first, second, third) = (rounds(), rounds(), rounds());
+    assert!(second < first && third == second, "{first} {second} {third}");
+    assert_eq!(store.run(&format!("MGET {}", keys[2][1])), "1) \"3\"");
+}
+
+#[test]
 fn what_is_over_everything_runs_where_everything_is() {
     let mut store = Shards::new(3);
     let keys = keys(&store);
