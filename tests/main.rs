@@ -44,6 +44,7 @@ mod pubsub;
 mod regressions;
 mod reload;
 mod rewrite;
+mod scripting;
 mod scripts;
 mod snapshots;
 mod supervision;

@@ -61,12 +61,7 @@ impl KnownNeeds {
 
 impl Engine {
     /// A run has ended that had to run again, for the first time at the shard of the walk.
-    pub(super) fn note_needs(
-        &mut self,
-        running: &Running,
-        call: &Call<'_>,
-        around: &Around<'_>,
-    ) {
+    pub(super) fn note_needs(&mut self, running: &Running, call: &Call<'_>, around: &Around<'_>) {
         let Some(first) = around.walk.as_ref().and_then(|walk| walk.first) else { return };
         let few = running.met.len() <= SLOTS_MAX;
         if let Some(of) = ScriptOfKey::of(call).filter(|_| few) {
