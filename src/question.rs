@@ -130,13 +130,15 @@ pub enum KillKind {
     Scripts,
     /// Functions.
     Functions,
+    /// Both, whether they have run long or not: the server ends.
+    All,
 }
 
 impl KillKind {
     /// The command that ends it, without its last word.
     pub const fn container(self) -> &'static str {
         match self {
-            KillKind::Scripts => "SCRIPT",
+            KillKind::Scripts | KillKind::All => "SCRIPT",
             KillKind::Functions => "FUNCTION",
         }
     }

@@ -209,6 +209,21 @@ fn without_undo_a_script_that_has_written_goes_on() {
     assert_eq!(client.line("EXISTS a").number(), Some(0));
 }
 
+/// The snapshot at the end does not wait for it.
+#[test]
+fn the_end_of_the_server_is_that_of_its_scripts() {
+    let options = Options::shards(2).with("save 3600 1");
+    let mut server = options.start();
+    let (mut client, mut looping) = (server.client(), server.client());
+    client.line("SET a old");
+    let script = "redis.call('SET', KEYS[1], 'new') while true do end";
+    looping.send(&["EVAL", script, "1", "a"]).unwrap();
+    until("it runs", SOON, || error(&client.line("FUNCTION STATS")).starts_with("BUSY"));
+    server.stop();
+    server.restart();
+    assert_eq!(server.client().line("GET a").text(), "old");
+}
+
 /// Two scripts without a common slot run at once: one loops, the other ends.
 #[test]
 fn a_script_that_loops_holds_up_none_of_other_keys() {

@@ -15,7 +15,7 @@ use troupe::commands::error::CommandError;
 use troupe::filesystem::Place;
 use troupe::hook::answer::Answer;
 use troupe::keyspace::saving::Moment;
-use troupe::question::{Detail, Question};
+use troupe::question::{Detail, KillKind, Question};
 use troupe::resp::Reply;
 use troupe::settings::Settings;
 use troupe::shard::letter::Letter;
@@ -343,6 +343,10 @@ impl Admin {
     /// Returns false where the server has to live on: there is none, and the end is not forced.
     pub async fn may_end(self: &Arc<Admin>, save: Option<bool>, is_forced: bool) -> bool {
         let saves = save.unwrap_or_else(|| !self.settings().save.is_empty());
+        if saves {
+            // A snapshot needs the slots that they hold.
+            self.ask_all(Question::KillScripts(KillKind::All)).await;
+        }
         !saves || self.save_at_end().await.is_ok() || is_forced
     }
 

@@ -21,6 +21,7 @@ const SCRIPT_KILLED: &str = "ERR Error running script (call to user_script): Scr
                              with SCRIPT KILL...";
 const FUNCTION_KILLED: &str =
     "ERR Error running script (call to function): Script killed by user with FUNCTION KILL.";
+const SERVER_ENDS: &str = "ERR the server ends, and the script with it";
 const TOO_LONG: &str = "ERR the script has run longer than script-max-run-ms allows";
 
 /// The runs of a shard that stand still, by number.
@@ -97,8 +98,12 @@ impl Engine {
         let error = match kind {
             KillKind::Scripts => SCRIPT_KILLED,
             KillKind::Functions => FUNCTION_KILLED,
+            KillKind::All => SERVER_ENDS,
         };
-        let slow = |running: &&mut Box<Running>| running.is_slow && running.kind() == kind;
+        let slow = |running: &&mut Box<Running>| match kind {
+            KillKind::All => true,
+            kind => running.is_slow && running.kind() == kind,
+        };
         for running in self.runs.still.values_mut().filter(slow) {
             let undo = running.emitted.undo();
             let has_changes = undo.is_some_and(Undo::has_changes);

@@ -145,6 +145,9 @@ impl Engine {
         around: &mut Around<'_>,
     ) -> Result<Box<Running>, Ended> {
         let failed = |error| Ended::of(Err(error));
+        if around.walk.is_none() {
+            self.show_script(call, around);
+        }
         let answer = around.walk.as_mut().and_then(|walk| walk.answer.take());
         let was_done = answer.is_some();
         answer.transpose().map_err(failed)?;
@@ -154,7 +157,6 @@ impl Engine {
         };
         self.may_run(&asked).map_err(failed)?;
         let seed = around.walk.as_ref().and_then(|walk| walk.seed);
-        let is_again = seed.is_some();
         let seed = seed.unwrap_or_else(|| self.tools.random.u64(..));
         let protocol = if around.session.resp3 { Protocol::Three } else { Protocol::Two };
         if self.scripting.engine.running() >= RUNS_MAX {
@@ -163,9 +165,6 @@ impl Engine {
             ))));
         }
         let run = self.scripting.begin(call, &asked, Facts { protocol, seed });
-        if !is_again {
-            self.show_script(call, around);
-        }
         let (is_function, name) = match &asked.program {
             Program::Script(_) => (false, String::new()),
             Program::Function(_, function) => (true, function.name.clone()),

@@ -43,10 +43,10 @@ fn an_error_ends_a_script_and_leaves_its_writes() {
     assert_eq!(store.run(&eval(&["?LPUSH a 1", "SET b 2"], "0")), "OK");
     for (line, error) in [
         ("NOSUCH a", "ERR Unknown command called from script"),
-        ("CONFIG NOSUCH", "ERR Unknown command called from script"),
+        ("CONFIG NOSUCH", "ERR unknown subcommand 'NOSUCH'. Try CONFIG HELP."),
         ("GET", "ERR Wrong number of args calling command from script"),
-        ("EVAL x 0", "ERR This command is not allowed from script"),
-        ("MULTI", "ERR This command is not allowed from script"),
+        ("EVAL x 0", "ERR This Valkey command is not allowed from script"),
+        ("MULTI", "ERR This Valkey command is not allowed from script"),
     ] {
         assert_eq!(store.run(&eval(&[line], "0")), format!("(error) {error}"), "{line}");
     }
