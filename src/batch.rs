@@ -294,6 +294,11 @@ impl Batch {
         self.errand.as_ref().is_some_and(|errand| errand.loan.holds())
     }
 
+    /// The script that its next call runs stands still, with all that it has changed.
+    pub(crate) fn stands_still(&self) -> bool {
+        self.walk.as_ref().is_some_and(|walk| walk.run.is_some())
+    }
+
     /// True where it is no client's.
     pub(crate) fn is_nobodys(&self) -> bool {
         self.everywhere.is_some()

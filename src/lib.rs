@@ -20,6 +20,8 @@ pub mod route;
 
 pub mod pubsub;
 
+pub mod script;
+
 pub mod question;
 
 pub mod commands;

@@ -45,6 +45,7 @@ mod regressions;
 mod reload;
 mod replication;
 mod rewrite;
+mod scripting;
 mod scripts;
 mod snapshots;
 mod supervision;

@@ -22,6 +22,7 @@ use troupe::base::hash::Hasher;
 use troupe::commands::action::Shutdown;
 use troupe::hooks::slowlog::LogIds;
 use troupe::route::{Map, ShardId};
+use troupe::script::{Limits, LuaEngine};
 use troupe::settings::Settings;
 use troupe::shard::evict::Worths;
 use troupe::shard::tracking::Tracked;
@@ -280,6 +281,7 @@ fn start_shards(
                 listeners,
                 post: post.clone(),
                 tracked,
+                scripts: Box::new(LuaEngine::new(Limits::default())),
                 gauge: Box::new(OfShard::new(&shared.memory, id)),
                 worths,
             });

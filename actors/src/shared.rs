@@ -1,7 +1,7 @@
 //! What all threads see: counters, and how far the journal has come. Atomics, read rarely.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
 
 use troupe::base::millis::Millis;
 use troupe::clients::{Sum, whose_turn};
@@ -29,8 +29,6 @@ pub struct Shared {
     pub replicas: Replicas,
     /// How far the data set is loaded.
     pub loading: Loading,
-    /// Sources of libraries of functions that came with the data set.
-    pub functions: OnceLock<Vec<Vec<u8>>>,
     /// The number of the next client.
     pub next_client: AtomicU64,
     /// Connections accepted since the start.

@@ -8,8 +8,10 @@ use bytes::Bytes;
 
 use crate::base::millis::Millis;
 use crate::commands::filter::Filter;
+use crate::commands::scripting::ScriptChange;
 use crate::keyspace::contents::Present;
-use crate::question::{Event, LogKind, Question};
+use crate::question::{Event, KillKind, LogKind, Question};
+use crate::script::Sha;
 
 /// Something for the connection to do before the batch goes on.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,6 +54,12 @@ pub enum Action {
     FindClient(u64),
     /// Show every command to this client from now on.
     Monitor,
+    /// Change the scripts that are known; answered when every thread has.
+    ChangeScripts(ScriptChange),
+    /// Look for a script that the thread does not know, and make it known to all threads.
+    FindScript(Sha),
+    /// End the scripts or functions that have run too long.
+    KillScripts(KillKind),
     /// Write a snapshot, or no more of it.
     Save(Save),
     /// Write the journal anew.
@@ -143,6 +151,8 @@ pub enum Gathered {
     LatencyHistory(Option<Event>),
     /// LATENCY GRAPH of an event.
     LatencyGraph(Event),
+    /// FUNCTION STATS.
+    FunctionStats,
     /// How many events were forgotten.
     LatencyReset,
     /// LATENCY DOCTOR.

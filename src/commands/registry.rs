@@ -11,8 +11,8 @@ use crate::commands::error::{
     CommandError, unknown_command, unknown_subcommand, unknown_subcommand_or_arity,
 };
 use crate::commands::{
-    bitmap, connection, generic, geo, hash, hyperloglog, list, pubsub, server, set, stream, string,
-    transactions, zset,
+    bitmap, connection, generic, geo, hash, hyperloglog, list, pubsub, scripting, server, set,
+    stream, string, transactions, zset,
 };
 use crate::resp::Span;
 use crate::settings::Renames;
@@ -54,6 +54,9 @@ pub static FAMILIES: &[&[Command]] = &[
     list::read::COMMANDS,
     pubsub::publishing::COMMANDS,
     pubsub::subscribing::COMMANDS,
+    scripting::eval::COMMANDS,
+    scripting::function::COMMANDS,
+    scripting::script::COMMANDS,
     server::absent::COMMANDS,
     server::config::COMMANDS,
     server::control::COMMANDS,

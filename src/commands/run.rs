@@ -6,6 +6,7 @@ use crate::base::millis::Millis;
 use crate::commands::action::Action;
 use crate::commands::call::Call;
 use crate::commands::error::CommandError;
+use crate::commands::scripting::{Begin, Scripting};
 use crate::commands::walk::{Step, Walk};
 use crate::keyspace::interest::Awaited;
 use crate::keyspace::keys::Keys;
@@ -45,9 +46,32 @@ pub enum Run {
     /// On the slots of its keys, which it keeps while the action is performed that it asks for. It
     /// runs again when the answer is in the walk.
     Held(MayAsk),
+    /// A script or a function, on the slots of its keys and on those that it touches beside them
+    /// (`crate::shard::script`).
+    Script(MayBegin),
+    /// On what its thread knows of scripts, wherever the batch stands. It may ask for an action, and
+    /// runs again when the answer is in the walk.
+    Scripts(
+        fn(
+            &Call<'_>,
+            &mut Scripting,
+            &mut Walk,
+            &mut Reply<'_>,
+        ) -> Result<Option<Action>, CommandError>,
+    ),
+    /// On every slot, and on the libraries of functions, which every thread has.
+    Libraries(ChangesLibraries),
     /// At home: the connection performs the action that comes back.
     Server(fn(&Call<'_>, &Session) -> Result<Action, CommandError>),
 }
+
+/// The handler of a command that runs a script: it finds what runs. It is told whether what it has
+/// asked for was done.
+pub(crate) type MayBegin = fn(&Call<'_>, &mut Scripting, bool) -> Result<Begin, CommandError>;
+
+/// The handler of a command that changes libraries. It is told when loading one has taken too long.
+pub(crate) type ChangesLibraries =
+    fn(&Call<'_>, &mut Scripting, &dyn Fn() -> bool, &mut Reply<'_>) -> Result<(), CommandError>;
 
 /// The handler of a command that may ask for something while it keeps its slots.
 pub(crate) type MayAsk =
@@ -176,7 +200,7 @@ impl Run {
 
     /// True when it may run again, with the answer to what it has asked for.
     pub const fn may_ask(self) -> bool {
-        matches!(self, Run::Asks(_) | Run::Held(_))
+        matches!(self, Run::Asks(_) | Run::Held(_) | Run::Script(_) | Run::Scripts(_))
     }
 
     /// True when it looks at tables of a shard: at those of its keys, or at all.
@@ -188,6 +212,7 @@ impl Run {
                 | Run::PubSub(_)
                 | Run::Asks(_)
                 | Run::Exec
+                | Run::Scripts(_)
                 | Run::Server(_)
         )
     }
@@ -208,6 +233,9 @@ impl fmt::Debug for Run {
             Run::Walk(_) => "Walk",
             Run::Exec => "Exec",
             Run::Held(_) => "Held",
+            Run::Script(_) => "Script",
+            Run::Scripts(_) => "Scripts",
+            Run::Libraries(_) => "Libraries",
             Run::Server(_) => "Server",
         })
     }

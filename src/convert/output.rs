@@ -88,7 +88,6 @@ impl Output {
             timed,
             plain,
             replication: None,
-            functions: Vec::new(),
         };
         let format: Box<dyn Format> = match is_rdb {
             true => Box::new(Records::new(true, timed)),

@@ -21,6 +21,9 @@ const ROOM_MAX: usize = 64 * 1024;
 /// Runs that the next turn has room for at the most.
 const RUNS_MAX: usize = 64;
 
+/// What begins records that belong together.
+const MULTI: &[u8] = b"*1\r\n$5\r\nMULTI\r\n";
+
 /// The effects of one turn.
 #[derive(Debug, Default)]
 pub struct Effects {
@@ -32,6 +35,8 @@ pub struct Effects {
     depth: u32,
     /// Where the MULTI of the open brackets stands. It is written ahead of their first record.
     multi: Option<usize>,
+    /// How many records stand behind it.
+    bracketed: usize,
     moment: Option<Mark>,
     /// There are replicas, which want to know what is published.
     is_for_replicas: bool,
@@ -86,6 +91,7 @@ pub(crate) struct Suspended {
     bytes: Vec<u8>,
     runs: Vec<Run>,
     published: Vec<u8>,
+    records: usize,
 }
 
 impl Effects {
@@ -218,24 +224,40 @@ impl Effects {
         }
     }
 
+    /// The same of what needs no brackets where it is one record, as what a script did.
+    pub(crate) fn close_unless_one(&mut self) {
+        self.depth -= 1;
+        if self.depth > 0 {
+            return;
+        }
+        let alone = self.multi.filter(|_| self.bracketed == 1);
+        let Some(at) = alone else { return self.end_records() };
+        self.multi = None;
+        self.bytes.drain(at..at + MULTI.len());
+        let behind = self.runs.iter_mut().filter(|run| run.end > at);
+        behind.for_each(|run| run.end -= MULTI.len());
+    }
+
     /// Takes out what was recorded since [`Effects::resume`] at `mark`: it is not whole yet, and
     /// others record meanwhile.
     pub(crate) fn suspend(&mut self, mark: usize) -> Suspended {
         let runs = self.runs.iter().filter(|run| run.end > mark);
         let runs = runs.map(|run| Run { end: run.end - mark, ..*run }).collect();
         let bytes = self.since(mark).to_vec();
+        let records = if bytes.is_empty() { 0 } else { self.bracketed };
         self.depth -= 1;
         self.rewind(mark);
-        Suspended { bytes, runs, published: std::mem::take(&mut self.published) }
+        let published = std::mem::take(&mut self.published);
+        Suspended { bytes, runs, published, records }
     }
 
     /// What is recorded from here on belongs together with what was recorded of it before.
-    pub(crate) fn resume(&mut self, Suspended { bytes, runs, published }: Suspended) {
+    pub(crate) fn resume(&mut self, Suspended { bytes, runs, published, records }: Suspended) {
         let start = self.bytes.len();
         self.published.extend_from_slice(&published);
         self.depth += 1;
-        if !bytes.is_empty() {
-            self.multi = Some(start);
+        if !bytes.is_empty() && self.multi.is_none() {
+            (self.multi, self.bracketed) = (Some(start), records);
         }
         self.bytes.extend_from_slice(&bytes);
         for Run { db, end, .. } in runs {
@@ -251,11 +273,15 @@ impl Effects {
     /// The first record in brackets stands behind their MULTI.
     #[inline]
     fn begin_record(&mut self, db: u32) {
-        if self.depth > 0 && self.multi.is_none() {
-            self.multi = Some(self.bytes.len());
-            encode::command(&mut self.bytes, &[b"MULTI"]);
+        if self.depth == 0 {
+            return;
+        }
+        if self.multi.is_none() {
+            (self.multi, self.bracketed) = (Some(self.bytes.len()), 0);
+            self.bytes.extend_from_slice(MULTI);
             self.close_run(db);
         }
+        self.bracketed += 1;
     }
 
     /// The last bracket is closed: EXEC stands in the database of the last record.
@@ -370,6 +396,25 @@ mod tests {
         effects.rewrite_together(&[(0, &[b"A"])]);
         effects.end_call(0, b"raw");
         assert_eq!(recorded(&mut effects), "0: MULTI A EXEC");
+    }
+
+    #[test]
+    fn one_record_of_a_script_stands_alone() {
+        let mut effects = listening();
+        effects.aside(0, &[b"A"]);
+        effects.resume(Suspended::default());
+        let (mark, script) = (effects.len(), |effects: &mut Effects| effects.aside(3, &[b"B"]));
+        script(&mut effects);
+        let taken = effects.suspend(mark);
+        effects.aside(0, &[b"OTHER"]);
+        effects.resume(taken);
+        effects.close_unless_one();
+        for records in 0..3 {
+            effects.resume(Suspended::default());
+            (0..records).for_each(|_| script(&mut effects));
+            effects.close_unless_one();
+        }
+        assert_eq!(recorded(&mut effects), "0: A OTHER 3: B B MULTI B B EXEC");
     }
 
     #[test]

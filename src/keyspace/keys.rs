@@ -29,6 +29,7 @@ use crate::keyspace::saving::Saving;
 use crate::keyspace::slot::Table;
 use crate::keyspace::space::Keyspace;
 use crate::keyspace::tracked::Invalidations;
+use crate::keyspace::undo::Undo;
 use crate::keyspace::watched::Watches;
 
 /// What a shard keeps from call to call beside its keys, and lends to each command that it runs.
@@ -54,6 +55,8 @@ pub struct Tools {
     pub(crate) awaited: VecDeque<AwaitedKey>,
     /// The snapshot that is being written, if one is.
     pub(crate) saving: Option<Box<Saving>>,
+    /// What the script that runs has changed, if one runs.
+    pub(crate) undo: Option<Box<Undo>>,
     /// RESTORE does not look at the checksum of a payload.
     pub(crate) takes_any_checksum: bool,
 }
@@ -163,6 +166,9 @@ impl<'a> Keys<'a> {
         self.owed.ahead(self.db, key);
         if self.tools.saving.is_some() {
             self.save_ahead(key);
+        }
+        if self.tools.undo.is_some() {
+            self.keep_for_undo(key);
         }
         if !self.tools.listeners.is_empty() && !self.is_replay() {
             self.tell_ahead(key);
@@ -588,6 +594,7 @@ impl<'a> Keys<'a> {
         if self.space.has_interest() {
             self.tell_replaced(self.db, None);
         }
+        self.empty_for_undo();
         let Tools { discarded, saving, .. } = &mut *self.tools;
         discarded.take_tables(self.space.clear(self.db, saving.as_deref()));
     }
@@ -617,6 +624,7 @@ impl<'a> Keys<'a> {
             self.tell_replaced(b, Some(a));
         }
         self.flush_cached();
+        self.swap_for_undo(a, b);
         self.space.swap(a, b, self.tools.saving.as_deref());
         if !self.is_replay() {
             self.tools.listeners.each(|listener| listener.swapped(a, b));

@@ -23,4 +23,5 @@ mod shape;
 pub mod slot;
 pub mod space;
 pub mod tracked;
+pub(crate) mod undo;
 pub mod watched;

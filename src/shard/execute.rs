@@ -7,6 +7,7 @@
 //! what it recorded is taken back too.
 
 use std::any::Any;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
@@ -15,7 +16,8 @@ use crate::commands::action::Action;
 use crate::commands::call::Call;
 use crate::commands::command::{Command, Flags, Run};
 use crate::commands::error::CommandError;
-use crate::commands::run::{Blocking, Wait};
+use crate::commands::run::{Blocking, ChangesLibraries, Wait};
+use crate::commands::scripting::Scripting;
 use crate::commands::walk::{Step, Walk};
 use crate::counted::counters::Counters;
 use crate::hook::push::Push;
@@ -27,10 +29,19 @@ use crate::keyspace::space::Keyspace;
 use crate::parked::Served;
 use crate::pubsub::{Author, Register};
 use crate::resp::Reply;
+use crate::script::ScriptError;
 use crate::session::Session;
 use crate::shard::Ticks;
 use crate::shard::gates::Gates;
+use crate::shard::script::counting::Uncounted;
+use crate::shard::script::kill::Runs;
+use crate::shard::script::needs::KnownNeeds;
 use crate::shard::sinks::Sinks;
+
+/// How long a library may take to register its functions, in nanoseconds, as in Valkey; and how
+/// often it is asked at the most whether that is over.
+const LOAD_MAX_NS: u64 = 500_000_000;
+const LOAD_MAX_ASKED: u32 = 10_000_000;
 
 /// What runs calls: the keys, the layers around them, and whether they can be trusted.
 pub(super) struct Engine {
@@ -60,6 +71,16 @@ pub(super) struct Engine {
     pub(super) panics: u64,
     pub(super) last_panic: String,
     pub(super) has_journal: bool,
+    /// What is known of scripts and functions.
+    pub(super) scripting: Scripting,
+    /// The libraries have changed, and other shards have not been told.
+    pub(super) libraries_changed: bool,
+    /// Scripts that stand still.
+    pub(super) runs: Runs,
+    /// What scripts have turned out to need.
+    pub(super) known_needs: KnownNeeds,
+    /// What the script that runs has called and is not counted yet.
+    pub(super) uncounted: Vec<Uncounted>,
 }
 
 /// On whose behalf a call runs.
@@ -74,6 +95,11 @@ pub(super) enum Origin {
     Served,
     /// A client's, inside its EXEC, whose panic it is as well.
     Transaction,
+    /// That of a script, whose panic it is as well.
+    Script {
+        /// It runs whether there is memory for it or not.
+        allows_oom: bool,
+    },
     /// The journal's: it was let in once, and what it did is written down.
     Journal,
 }
@@ -81,6 +107,15 @@ pub(super) enum Origin {
 impl Origin {
     fn is_client(self) -> bool {
         matches!(self, Origin::Client { .. })
+    }
+
+    fn is_script(self) -> bool {
+        matches!(self, Origin::Script { .. })
+    }
+
+    /// It was begun by a call whose panic it is, and whose end is told of for all.
+    fn is_inside(self) -> bool {
+        self == Origin::Transaction || self.is_script()
     }
 
     /// The call has waited for its keys, as sinks were told then.
@@ -96,6 +131,13 @@ pub(super) struct Around<'a> {
     pub(super) walk: &'a mut Option<Box<Walk>>,
     /// Slots that the call met and that are not here.
     pub(super) wider: &'a mut Vec<u16>,
+}
+
+impl Around<'_> {
+    /// The script that the call runs stands still.
+    pub(super) fn stands_still(&self) -> bool {
+        self.walk.as_ref().is_some_and(|walk| walk.run.is_some())
+    }
 }
 
 /// How a call ended. It goes through several hands, so it is small.
@@ -198,13 +240,11 @@ impl Engine {
         let reply = around.walk.as_ref().map_or(around.replies.len(), |walk| walk.reply);
         let effects = self.tools.effects.len();
         let notices = self.tools.notices.len();
-        let ran = catch_unwind(AssertUnwindSafe(|| self.dispatch(call, around, origin)));
+        let ran = catch_unwind(AssertUnwindSafe(|| self.dispatch(call, around, origin, clock)));
         let end = clock.nanos();
         let ended = match ran {
             Ok(ended) => ended,
-            Err(panic) if matches!(origin, Origin::Transaction | Origin::Journal) => {
-                resume_unwind(panic)
-            }
+            Err(panic) if origin == Origin::Journal || origin.is_inside() => resume_unwind(panic),
             Err(panic) => {
                 self.tools.effects.rewind(effects);
                 self.tools.notices.truncate(notices);
@@ -224,15 +264,19 @@ impl Engine {
             around.replies.truncate(reply);
             self.tools.notices.truncate(notices);
         } else if origin != Origin::Journal && ended.is_over() {
-            let marks = Marks { reply, effects, has_waited: origin.has_waited() };
-            self.close(call, around, &ended, marks, nanos);
+            let (has_waited, in_script) = (origin.has_waited(), origin.is_script());
+            let marks = Marks { reply, effects, has_waited, in_script };
+            match origin.is_script() {
+                true => self.close_in_script(call, around, &ended, marks, nanos),
+                false => self.close(call, around, &ended, marks, nanos),
+            }
         }
         if self.tools.notices.len() > 0 {
-            let is_own = origin.is_client() || origin == Origin::Transaction;
+            let is_own = origin.is_client() || origin.is_inside();
             self.publish_notices(is_own.then_some(&mut *around.session));
         }
-        // EXEC tells of all its commands at once.
-        if !self.tools.invalidations.is_empty() && origin != Origin::Transaction {
+        // EXEC and scripts tell of all their commands at once.
+        if !self.tools.invalidations.is_empty() && !origin.is_inside() {
             let client = around.session.id;
             let is_served = origin == Origin::Served;
             self.tell_outdated(if is_served { Author::served } else { Author::client }(client));
@@ -304,12 +348,22 @@ impl Engine {
         (gates, standing)
     }
 
-    fn dispatch(&mut self, call: &Call<'_>, around: &mut Around<'_>, origin: Origin) -> Ended {
-        if (origin.is_client() || origin == Origin::Transaction)
-            && let Err(error) = self.admit_in(call, around.session, origin == Origin::Transaction)
+    fn dispatch(
+        &mut self,
+        call: &Call<'_>,
+        around: &mut Around<'_>,
+        origin: Origin,
+        clock: &mut dyn Ticks,
+    ) -> Ended {
+        let has_room = matches!(origin, Origin::Transaction | Origin::Script { allows_oom: true });
+        if (origin.is_client() || origin.is_inside())
+            && let Err(error) = self.admit_in(call, around.session, has_room)
             && !self.has_answer(around)
         {
             return Ended::Refused(Box::new(error));
+        }
+        if let Run::Script(begin) = call.command.run {
+            return self.script(begin, call, around, clock);
         }
         let Around { session, replies, walk, wider } = around;
         let mut reply = Reply::new(replies, session.resp3);
@@ -370,10 +424,21 @@ impl Engine {
                 self.listen_to_prefixes();
                 ended
             }
+            Run::Scripts(run) => {
+                let walk = walk.get_or_insert_default();
+                match run(call, &mut self.scripting, walk, &mut reply) {
+                    Ok(Some(action)) => Ended::Asks(Box::new(action)),
+                    Ok(None) => Ended::Ran,
+                    Err(error) => Ended::of(Err(error)),
+                }
+            }
+            Run::Libraries(run) => {
+                self.on_libraries(run, call, session.db, origin, &mut reply, clock)
+            }
             Run::Server(run) => match run(call, session) {
                 Ok(asked) => {
                     session.last = Some(call.command);
-                    let is_inside = origin == Origin::Transaction;
+                    let is_inside = origin.is_inside();
                     Ended::Asks(Box::new(if is_inside { asked.inside_exec() } else { asked }))
                 }
                 Err(error) => Ended::of(Err(error)),
@@ -390,10 +455,42 @@ impl Engine {
                 });
                 if goes_on { Ended::GoesOn } else { ended }
             }
-            Run::Exec | Run::Container => {
+            Run::Exec | Run::Script(_) | Run::Container => {
                 Ended::of(Err(CommandError::WrongArity(call.command.name.as_str())))
             }
         }
+    }
+
+    /// Runs a call that changes libraries. All slots are here.
+    fn on_libraries(
+        &mut self,
+        run: ChangesLibraries,
+        call: &Call<'_>,
+        db: u32,
+        origin: Origin,
+        reply: &mut Reply<'_>,
+        clock: &mut dyn Ticks,
+    ) -> Ended {
+        let (start, clock, asked) = (clock.nanos(), RefCell::new(clock), Cell::new(0));
+        // Where nobody has a clock, so often is too often.
+        let is_over = || {
+            asked.set(asked.get() + 1);
+            let nanos = clock.borrow_mut().nanos().saturating_sub(start);
+            nanos > LOAD_MAX_NS || asked.get() > LOAD_MAX_ASKED
+        };
+        self.tools.effects.begin_call();
+        let result = run(call, &mut self.scripting, &is_over, reply);
+        if result.is_ok() && origin != Origin::Journal {
+            self.libraries_changed = true;
+            self.tools.figures.changes += 1;
+            self.tools.effects.end_call(db, call.raw);
+        }
+        // A server that skips what fails may have journaled it.
+        let is_gone = result == Err(ScriptError::NoLibrary.into());
+        Ended::of(result.or_else(|error| match is_gone && origin == Origin::Journal {
+            true => Ok(()),
+            false => Err(error),
+        }))
     }
 
     /// True where a call has been let in before, and what it asked for was done meanwhile.
@@ -466,7 +563,8 @@ impl Engine {
     /// The marks of a call whose reply begins here, and that has no effects yet.
     #[inline]
     pub(super) fn marks(&self, reply: usize) -> Marks {
-        Marks { reply, effects: self.tools.effects.len(), has_waited: false }
+        let effects = self.tools.effects.len();
+        Marks { reply, effects, has_waited: false, in_script: false }
     }
 
     /// The call is over: writes the error, if it is one, counts the call and tells the sinks, and
@@ -515,7 +613,7 @@ impl Engine {
 
     /// Tells the sinks of a call that is over.
     #[cold]
-    fn show(
+    pub(super) fn show(
         &mut self,
         call: &Call<'_>,
         around: &mut Around<'_>,
@@ -524,9 +622,9 @@ impl Engine {
         nanos: u64,
     ) {
         let Around { session, replies, .. } = around;
-        let Marks { effects, has_waited, .. } = marks;
+        let Marks { effects, has_waited, in_script, .. } = marks;
         let (now, effects) = (call.now, self.tools.effects.since(effects));
-        let called = Called { call, session, now, nanos, outcome, effects, has_waited };
+        let called = Called { call, session, now, nanos, outcome, effects, has_waited, in_script };
         let others = self.pushes.len();
         self.sinks.called(&called, &mut self.pushes);
         // What concerns the caller itself stands behind its reply, as in Redis.
@@ -547,6 +645,8 @@ pub(super) struct Marks {
     pub(super) effects: usize,
     /// It has waited for its keys.
     pub(super) has_waited: bool,
+    /// A script has called it.
+    pub(super) in_script: bool,
 }
 
 fn text_of(panic: &(dyn Any + Send)) -> &str {

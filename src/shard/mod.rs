@@ -124,6 +124,7 @@ pub mod load;
 pub mod placement;
 pub mod refusal;
 pub mod replay;
+pub mod script;
 mod serve;
 mod sinks;
 pub mod snapshot;
@@ -145,6 +146,7 @@ use crate::base::slot::SLOTS;
 use crate::batch::Batch;
 use crate::clients::MonitorClient;
 use crate::commands::error::CommandError;
+use crate::commands::scripting::Scripting;
 use crate::counted::counters::Counters;
 use crate::hook::answer::{Answer, Report};
 use crate::hook::{Gate, Listener, Phase, Published, Room, Sink};
@@ -159,9 +161,10 @@ use crate::keyspace::tracked::Invalidations;
 use crate::lending::{Lent, Nowhere, Post, Returned};
 use crate::parked::Parked;
 use crate::pubsub::{Farewell, Kind, Register};
-use crate::question::Question;
+use crate::question::{KillKind, Question};
 use crate::resp::ProtocolError;
 use crate::route::{Map, ShardId};
+use crate::script::{Engine as ScriptEngine, Libraries, Limits, LuaEngine};
 use crate::settings::{EvictionPolicy, Settings};
 use crate::shard::broken::Broken;
 use crate::shard::call::Environment;
@@ -170,6 +173,8 @@ use crate::shard::execute::Engine;
 use crate::shard::gates::Gates;
 use crate::shard::letter::Letter;
 use crate::shard::replay::Rebuilt;
+use crate::shard::script::kill::Runs;
+use crate::shard::script::needs::KnownNeeds;
 use crate::shard::sinks::Sinks;
 use crate::shard::snapshot::Snapshots;
 use crate::shard::subscribers::Telling;
@@ -216,6 +221,8 @@ pub struct Parts {
     pub post: Arc<dyn Post>,
     /// How many keys clients have cached; the same in all shards.
     pub tracked: Tracked,
+    /// Runs its scripts.
+    pub scripts: Box<dyn ScriptEngine>,
     /// How much memory is in use.
     pub gauge: Box<dyn Gauge>,
     /// What the keys of each shard are worth; the same in all shards.
@@ -236,6 +243,7 @@ impl Parts {
             listeners: Vec::new(),
             post: Arc::new(Nowhere),
             tracked: Tracked::default(),
+            scripts: Box::new(LuaEngine::new(Limits::default())),
             gauge: Box::new(Unmeasured),
             worths: Worths::new(1),
         }
@@ -258,6 +266,8 @@ pub struct Shard {
     /// Commands over everything for which no slot leaves. Letters of two shards may come in any
     /// order, so it may be below zero for a moment.
     moves_held: i32,
+    /// Slots of the shard that a script keeps for long.
+    held_long: BTreeMap<u16, KillKind>,
     broken: Broken,
     post: Arc<dyn Post>,
     /// Shards that were rebuilt since the start, as far as it knows.
@@ -301,6 +311,7 @@ impl Shard {
             invalidations: Invalidations::default(),
             awaited: VecDeque::new(),
             saving: None,
+            undo: None,
             takes_any_checksum: false,
         };
         let farewell: Arc<dyn Farewell> = parts.post.clone();
@@ -326,6 +337,11 @@ impl Shard {
             panics: 0,
             last_panic: String::new(),
             has_journal: false,
+            scripting: Scripting::new(parts.scripts),
+            libraries_changed: false,
+            runs: Runs::default(),
+            known_needs: KnownNeeds::default(),
+            uncounted: Vec::new(),
         };
         let eviction = Eviction::new(&parts.settings, parts.gauge, parts.worths);
         let mut shard = Shard {
@@ -341,6 +357,7 @@ impl Shard {
             rebuilt: Rebuilt::default(),
             leaving: Vec::new(),
             moves_held: 0,
+            held_long: BTreeMap::new(),
             broken: Broken::default(),
             post: parts.post,
             ever_rebuilt: BTreeSet::new(),
@@ -396,6 +413,11 @@ impl Shard {
     /// The keys that are here.
     pub fn keyspace(&self) -> &Keyspace {
         &self.engine.space
+    }
+
+    /// The libraries of functions.
+    pub fn libraries(&self) -> &Libraries {
+        &self.engine.scripting.libraries
     }
 
     /// How keys are hashed.
@@ -487,6 +509,11 @@ impl Shard {
                 self.moves_held += change;
                 self.move_out();
             }
+            Letter::HeldLong(slots, kind) => {
+                let away = slots.iter().filter(|slot| !self.engine.space.has(**slot));
+                self.held_long.extend(away.map(|slot| (*slot, kind)));
+                self.ready.extend(self.waiting.drain());
+            }
             Letter::Lasts(change) => {
                 self.ready.extend(self.waiting.loans_last(change));
                 self.serve_waiting();
@@ -514,6 +541,11 @@ impl Shard {
                 self.publish();
             }
             Letter::GoodReplicas(count) => self.count_replicas(count),
+            Letter::Needs(needs) => self.learn_needs(needs),
+            Letter::Scripts(change) => self.engine.scripting.change(change),
+            Letter::Libraries(libraries) => {
+                self.engine.scripting.libraries = Arc::unwrap_or_clone(libraries);
+            }
             Letter::Monitors(monitors) => {
                 self.monitors = monitors;
                 self.publish();
@@ -568,7 +600,8 @@ impl Shard {
         if let Some(answer) = self.engine.sinks.answer(question) {
             return answer;
         }
-        let Engine { space, tools, phase, panics, counters, register, .. } = &mut self.engine;
+        let Engine { space, tools, phase, panics, counters, register, scripting, .. } =
+            &mut self.engine;
         match question {
             Question::Report(detail) => Answer::Report(Box::new(Report {
                 phase: *phase,
@@ -583,9 +616,21 @@ impl Shard {
                 discarded: tools.discarded.len(),
                 freed: tools.discarded.freed(),
                 exceeded: self.eviction.exceeded(),
+                scripts: scripting.figures(),
                 panics: *panics,
                 longest_slice_ns: self.longest_slice_ns,
             })),
+            Question::Script(sha) => match self.engine.scripting.scripts.get(*sha) {
+                Some(script) => Answer::Script(Arc::clone(script)),
+                None => Answer::Done,
+            },
+            Question::Libraries => Answer::Libraries(self.engine.scripting.libraries.sources()),
+            Question::RunningScript => {
+                Answer::Running(self.engine.runs.running(), self.engine.scripting.figures())
+            }
+            Question::KillScripts(kind) => {
+                Answer::Killed(self.engine.kill_slow(*kind, &self.env.settings))
+            }
             Question::ResetStatistics => {
                 // What has changed since the last snapshot is no statistic.
                 let changes = tools.figures.changes;
@@ -613,12 +658,16 @@ impl Shard {
                 let first = slots.iter().map(|(number, _)| *number).min();
                 for (number, slot) in slots {
                     self.rebuilt.spare(number);
+                    self.held_long.remove(&number);
                     self.engine.space.put(number, slot);
                 }
                 first
             }
             Lent::Whole(whole) => {
-                whole.numbers().for_each(|number| self.rebuilt.spare(number));
+                for number in whole.numbers() {
+                    self.rebuilt.spare(number);
+                    self.held_long.remove(&number);
+                }
                 self.engine.space.put_back(whole);
                 Some(0)
             }

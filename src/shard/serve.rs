@@ -89,6 +89,7 @@ impl Engine {
                 outcome,
                 effects: b"",
                 has_waited,
+                in_script: false,
             };
             self.sinks.waits(&called, &mut self.pushes);
         }

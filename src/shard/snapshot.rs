@@ -32,6 +32,8 @@
 
 use std::any::Any;
 
+use bytes::Bytes;
+
 use crate::base::millis::Millis;
 use crate::base::slot::SLOTS;
 use crate::batch::{Batch, Everywhere};
@@ -46,6 +48,7 @@ use crate::keyspace::saving::{Form, Format, Moment, Pieces, Saving};
 use crate::keyspace::space::Keyspace;
 use crate::rdb::{Dialect, Records};
 use crate::route::ShardId;
+use crate::script::Libraries;
 use crate::session::Session;
 use crate::settings::Settings;
 use crate::shard::execute::Engine;
@@ -85,6 +88,8 @@ pub struct Begun {
     pub databases: Vec<(u32, u64, u64)>,
     /// Elements of some collections have deadlines.
     pub has_deadlines_inside: bool,
+    /// The sources of libraries of functions.
+    pub functions: Vec<Bytes>,
 }
 
 /// What a shard knows of snapshots beside what it has written.
@@ -135,13 +140,14 @@ impl Engine {
 }
 
 impl Begun {
-    fn of(moment: Moment, space: &Keyspace) -> Begun {
+    fn of(moment: Moment, space: &Keyspace, libraries: &Libraries) -> Begun {
         let counts = space.databases().into_iter().map(|db| (db, space.counts(db)));
         let counts: Vec<_> = counts.filter(|(_, counts)| counts.len > 0).collect();
         let has_deadlines_inside = counts.iter().any(|(_, counts)| counts.timed > 0);
         let sizes = |(db, of): (u32, Counts)| (db, of.len as u64, of.expires as u64);
         let databases = counts.into_iter().map(sizes).collect();
-        Begun { number: moment.number, databases, has_deadlines_inside }
+        let functions = libraries.sources();
+        Begun { number: moment.number, databases, has_deadlines_inside, functions }
     }
 }
 
@@ -165,7 +171,9 @@ impl Shard {
     /// All slots stand in one keyspace: the snapshot begins. The slots go home behind the letter
     /// that says so.
     pub(super) fn take_moment(&mut self, batch: &mut Batch, moment: Moment) {
-        let begun = self.with_all_slots(batch, |engine, _| Begun::of(moment, &engine.space));
+        let begun = self.with_all_slots(batch, |engine, _| {
+            Begun::of(moment, &engine.space, &engine.scripting.libraries)
+        });
         let is_begun = begun.is_some();
         let news = match begun {
             Some(begun) => News::Begun(begun, batch.companion.take()),

@@ -23,6 +23,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
 use thiserror::Error;
 
 use crate::base::integer;
@@ -74,8 +75,6 @@ pub struct About {
     /// The id of the stream of replication, and how many bytes of it make the data set, where
     /// another run is to go on from there.
     pub replication: Option<(String, u64)>,
-    /// Sources of libraries of functions.
-    pub functions: Vec<Vec<u8>>,
 }
 
 impl About {
@@ -93,7 +92,6 @@ impl About {
             timed: Dialect::timed(settings.rdb_version),
             plain: Dialect::COMMON,
             replication: None,
-            functions: Vec::new(),
         }
     }
 
@@ -127,13 +125,13 @@ impl About {
             put_aux(&mut bytes, b"repl-id", id.as_bytes());
             put_aux(&mut bytes, b"repl-offset", offset.to_string().as_bytes());
         }
-        self.functions.iter().for_each(|source| put_function(&mut bytes, source));
         bytes
     }
 
-    /// A whole snapshot without keys.
-    pub fn without_keys(&self) -> Vec<u8> {
+    /// A whole snapshot without keys: of nothing but libraries of functions, by their sources.
+    pub fn without_keys(&self, functions: &[Bytes]) -> Vec<u8> {
         let mut bytes = self.head(Dialect::COMMON);
+        functions.iter().for_each(|source| put_function(&mut bytes, source));
         put_end(&mut bytes);
         let mut checksum = Checksum::default();
         checksum.add(&bytes);
@@ -242,11 +240,17 @@ impl SnapshotFile {
                 true => written.append(format!("#TS:{}\r\n", self.about.seconds).as_bytes()),
                 false => Ok(()),
             };
+            let mut bytes = Vec::new();
+            for source in &begun.functions {
+                encode::command(&mut bytes, &[b"FUNCTION", b"LOAD", source]);
+            }
+            let result = result.and_then(|()| written.append(&bytes));
             self.written = Some(written);
             return result;
         }
         self.dialect = self.format(begun.has_deadlines_inside);
         let mut bytes = self.about.head(self.dialect);
+        begun.functions.iter().for_each(|source| put_function(&mut bytes, source));
         for (db, keys, timed) in &begun.databases {
             put_sizes(&mut bytes, *db, *keys, *timed);
         }

@@ -17,10 +17,6 @@ const DIRECTORY: &str = "/data";
 const PLACE: &str = "/data/dump.rdb";
 
 fn file(disk: &Disk, has_checksum: bool) -> SnapshotFile {
-    file_with(disk, has_checksum, Vec::new())
-}
-
-fn file_with(disk: &Disk, has_checksum: bool, functions: Vec<Vec<u8>>) -> SnapshotFile {
     let place = Place {
         directory: DIRECTORY.into(),
         name: "dump.rdb".to_owned(),
@@ -38,7 +34,6 @@ fn file_with(disk: &Disk, has_checksum: bool, functions: Vec<Vec<u8>>) -> Snapsh
         timed: Dialect::TIMED,
         plain: Dialect::COMMON,
         replication: None,
-        functions,
     };
     SnapshotFile::new(Box::new(disk.clone()), place, about)
 }
@@ -109,11 +104,14 @@ fn read(bytes: &[u8]) -> (Vec<String>, usize) {
 #[test]
 fn functions_stand_in_the_file() {
     let disk = Disk::with(Path::new(DIRECTORY));
-    let functions = vec![b"one".to_vec(), b"two".to_vec()];
-    save(&mut filled(&[]), 1, file_with(&disk, true, functions)).expect("no call fails");
+    let sources = ["#!lua name=one\nPING", "#!lua name=two\nPING"];
+    let mut shards = filled(&[]);
+    for source in sources {
+        shards.run(&format!("FUNCTION LOAD \"{}\"", source.replace('\n', "\\n")));
+    }
+    save(&mut shards, 1, file(&disk, true)).expect("no call fails");
     let (said, keys) = read(&disk.bytes(Path::new(PLACE)).expect("it is there"));
-    let wanted =
-        ["one", "two"].map(|source| format!("{:?}", Record::Function(source.as_bytes().into())));
+    let wanted = sources.map(|source| format!("{:?}", Record::Function(source.as_bytes().into())));
     assert_eq!((&said[6..8], keys), (&wanted[..], 202));
     assert!(said[8].starts_with("Sizes("), "{said:?}");
 }
@@ -213,7 +211,7 @@ fn a_disk_that_forgets_is_found_out() {
     let disk = Disk::with(Path::new(DIRECTORY));
     disk.put(Path::new(PLACE), b"old");
     let mut file = file(&disk, true);
-    let begun = Begun { number: 1, databases: vec![(0, 1, 0)], has_deadlines_inside: false };
+    let begun = Begun { number: 1, databases: vec![(0, 1, 0)], ..Begun::default() };
     file.begin(&begun).expect("nothing fails");
     let name = disk.listing(Path::new(DIRECTORY)).into_iter().find(|name| name != "dump.rdb");
     let path = Path::new(DIRECTORY).join(name.expect("there is one beside it"));
@@ -231,7 +229,7 @@ fn it_fails_with_a_shard_or_where_it_cannot_begin() {
     let failed = || News::Pieces(Pieces { number: 4, has_failed: true, ..Pieces::default() });
     let begun = || {
         let databases = Vec::new();
-        News::Begun(Begun { number: 4, databases, has_deadlines_inside: false }, None)
+        News::Begun(Begun { number: 4, databases, ..Begun::default() }, None)
     };
     let of_other =
         || News::Pieces(Pieces { number: 3, slots: u32::from(SLOTS), ..Pieces::default() });

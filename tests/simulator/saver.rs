@@ -189,7 +189,6 @@ impl Saver {
             timed: Dialect::TIMED,
             plain: Dialect::COMMON,
             replication: None,
-            functions: Vec::new(),
         };
         let file = SnapshotFile::new(Box::new(self.disk.clone()), location().new_base(), about);
         self.snapshot = Some(Snapshot::new(number, context.plan.shards, file));

@@ -26,6 +26,7 @@ use troupe::parked::Served;
 use troupe::pubsub::{Kind, Name, Redirected};
 use troupe::question::{Detail, Question};
 use troupe::route::{Map, ShardId};
+use troupe::script::{Limits, LuaEngine};
 use troupe::shard::letter::Letter;
 use troupe::shard::load::Applied;
 use troupe::shard::tracking::Tracked;
@@ -115,6 +116,7 @@ impl Thread {
             ],
             post: context.lost.clone(),
             tracked: Tracked::default(),
+            scripts: Box::new(LuaEngine::new(Limits::default())),
             gauge: Box::new(context.memory.clone()),
             worths: context.worths.clone(),
         });

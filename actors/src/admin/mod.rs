@@ -12,6 +12,7 @@ mod journal;
 mod oom;
 mod reload;
 mod replication;
+mod scripts;
 mod settings;
 mod snapshots;
 
@@ -249,7 +250,7 @@ impl Actions for Admin {
         let (id, resp3, is_local) = (session.id, session.resp3, session.peer.is_local());
         let now_ms = self.parts.clock.steady_ms();
         match &action {
-            Action::Replicate(request) => self.attach(request.clone(), session),
+            Action::Replicate(request) => self.attach(request.clone(), session).await,
             Action::Acknowledge { applied, journaled } => {
                 self.parts.shared.replicas.acknowledge(id, *applied, *journaled, now_ms);
             }
@@ -289,6 +290,14 @@ impl Actions for Admin {
                 Action::FindClient(id) => return Ok(self.find_client(id).await),
                 Action::Monitor => {
                     self.add_monitor(MonitorClient { home, client: id }).await;
+                    reply.ok();
+                }
+                Action::ChangeScripts(change) => {
+                    self.tell_all(|| Letter::Scripts(change.clone())).await;
+                }
+                Action::FindScript(sha) => self.find_script(sha).await,
+                Action::KillScripts(kind) => {
+                    self.kill_scripts(kind).await?;
                     reply.ok();
                 }
                 Action::Save(asked) => self.save(asked, &mut reply).await?,

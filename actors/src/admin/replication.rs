@@ -43,16 +43,17 @@ const BLOCK: usize = 64 * 1024;
 
 impl Admin {
     /// PSYNC and SYNC: the client is a replica from now on.
-    pub(super) fn attach(&self, request: SyncRequest, session: &Session) {
+    pub(super) async fn attach(&self, request: SyncRequest, session: &Session) {
         let presented = session.presented.as_deref().cloned().unwrap_or_default();
         let settings = self.settings();
-        let stub = presented.is_without_data.then(|| {
-            let mut about = self.about_sync(&settings, Dialect::COMMON);
-            if presented.is_without_functions {
-                about.functions.clear();
+        let stub = match presented.is_without_data {
+            true => {
+                let wants_functions = !presented.is_without_functions;
+                let functions = if wants_functions { self.functions().await } else { Vec::new() };
+                Some(self.about_sync(&settings, Dialect::COMMON).without_keys(&functions))
             }
-            about.without_keys()
-        });
+            false => None,
+        };
         let address = session.peer.address.rsplit_once(':').map_or("", |(address, _)| address);
         let address = address.trim_start_matches('[').trim_end_matches(']').to_owned();
         info!("Replica {address}:{} asks for synchronization", presented.port);
@@ -238,7 +239,7 @@ impl Admin {
 
     fn about_sync(&self, settings: &Settings, timed: Dialect) -> About {
         let about = About::snapshot(settings, self.parts.clock.now());
-        About { timed, functions: self.functions(), ..about }
+        About { timed, ..about }
     }
 
     /// A snapshot begins to be made, unless something else is. Returns false then.

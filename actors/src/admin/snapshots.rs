@@ -16,7 +16,7 @@ use troupe::filesystem::Place;
 use troupe::hook::answer::Answer;
 use troupe::keyspace::effect::Purpose;
 use troupe::keyspace::saving::Moment;
-use troupe::question::{Detail, Question};
+use troupe::question::{Detail, KillKind, Question};
 use troupe::resp::Reply;
 use troupe::settings::Settings;
 use troupe::shard::letter::Letter;
@@ -372,6 +372,10 @@ impl Admin {
             return true;
         }
         let before = self.pause_writes().await;
+        if saves {
+            // A snapshot needs the slots that they hold.
+            self.ask_all(Question::KillScripts(KillKind::All)).await;
+        }
         let ends = (is_now || self.wait_for_replicas().await)
             && (!saves || self.save_at_end().await.is_ok() || is_forced);
         if !ends {
@@ -399,15 +403,9 @@ impl Admin {
         let about = if is_base { About::base } else { About::snapshot };
         About {
             used_memory: allocator::counters().allocated,
-            functions: self.functions(),
             replication: self.saves().stream.clone(),
             ..about(settings, now)
         }
-    }
-
-    /// Sources of libraries of functions that came with the data set.
-    pub(super) fn functions(&self) -> Vec<Vec<u8>> {
-        self.parts.shared.functions.get().cloned().unwrap_or_default()
     }
 
     pub(super) fn saves(&self) -> MutexGuard<'_, Saves> {

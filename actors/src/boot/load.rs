@@ -98,22 +98,13 @@ impl Starter {
         Ok(loaded)
     }
 
-    /// Tells of RDB files what they held, and keeps their functions.
+    /// Tells of RDB files what they held.
     fn tell(&self, loaded: &mut Loaded) {
         let Loaded { read, empty_keys, .. } = loaded;
         let keys = read.keys - *empty_keys;
         self.shared.loading.loaded(keys, read.expired);
         for name in &read.modules {
             warn!("Data of the module type {name} are not kept: there are no modules");
-        }
-        if !read.functions.is_empty() {
-            let count = read.functions.len();
-            warn!(
-                "{count} libraries of functions are kept for snapshots: they cannot be called yet, \
-                 and a journal that is written anew has none of them"
-            );
-            // There is one load at the start.
-            let _ = self.shared.functions.set(std::mem::take(&mut read.functions));
         }
         if read.keys + read.expired > 0 {
             let expired = read.expired;

@@ -22,6 +22,7 @@ fn with_keys(test: impl FnOnce(&mut Keys<'_>, Key<'_>)) {
         invalidations: Invalidations::default(),
         awaited: VecDeque::new(),
         saving: None,
+        undo: None,
         takes_any_checksum: false,
     };
     test(&mut Keys::new(&mut space, &mut tools, 0, NOW), key);

@@ -103,9 +103,15 @@ pub(super) fn cluster(_source: &Source<'_>, lines: &mut Lines<'_>) {
     lines.field("cluster_enabled", 0);
 }
 
-/// There are no scripts yet.
-pub(super) fn scripting_engines(_source: &Source<'_>, lines: &mut Lines<'_>) {
-    lines.zeros(&["engines_count", "engines_total_used_memory", "engines_total_memory_overhead"]);
+/// The one engine that there is.
+pub(super) fn scripting_engines(source: &Source<'_>, lines: &mut Lines<'_>) {
+    let used = source.totals.scripts.machine_bytes;
+    lines.field("engines_count", 1);
+    lines.field("engines_total_used_memory", used);
+    lines.field("engines_total_memory_overhead", 0);
+    let engine =
+        format_args!("name=LUA,module=lua,used_memory={used},memory_overhead=0").to_string();
+    lines.field("engine_0", engine);
 }
 
 /// The actors, then the shards, a line each.

@@ -38,7 +38,7 @@ pub(super) fn stats(source: &Source<'_>, lines: &mut Lines<'_>) {
     lines.zeros(&["expired_time_cap_reached_count", "expire_cycle_cpu_milliseconds"]);
     lines.field("evicted_keys", totals.figures.evicted);
     lines.field("evicted_clients", source.facts.clients.evicted);
-    lines.field("evicted_scripts", 0);
+    lines.field("evicted_scripts", totals.scripts.evicted);
     let (since, total_ms) = totals.exceeded;
     let now_ms = since.map_or(0, |since| source.facts.now.since(since).max(0) as u64);
     lines.field("total_eviction_exceeded_time", total_ms + now_ms);
