@@ -205,16 +205,19 @@ function tables.concat(list, separator, from, to)
   if type(list) ~= "table" then return concat(list, separator, from, to) end
   local first, last = from or 1, to or #list
   if type(first) ~= "number" or type(last) ~= "number" then return concat(list, separator, from, to) end
+  local is_odd = false
   for at = first, last do
     local value = rawget(list, at)
-    if type(value) == "number" and not is_plain(value) then
-      local texts = {}
-      for copied = first, last do
-        local value = rawget(list, copied)
-        texts[copied] = if type(value) == "number" then text_of(value) else value
-      end
-      return concat(texts, separator, first, last)
+    if type(value) == "number" then
+      is_odd = is_odd or not is_plain(value)
+    elseif type(value) ~= "string" then
+      error("invalid value (" .. type(value) .. ") at index " .. text_of(at) .. " in table for 'concat'", 2)
     end
+  end
+  if is_odd then
+    local texts = {}
+    for at = first, last do texts[at] = text_of(rawget(list, at)) end
+    list = texts
   end
   return concat(list, separator, from, to)
 end
