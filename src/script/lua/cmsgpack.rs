@@ -235,7 +235,8 @@ impl Reader<'_> {
             Marker::U8 => Value::Number(f64::from(u8::from_be_bytes(self.take()?))),
             Marker::U16 => Value::Number(f64::from(u16::from_be_bytes(self.take()?))),
             Marker::U32 => Value::Number(f64::from(u32::from_be_bytes(self.take()?))),
-            Marker::U64 => Value::Number(u64::from_be_bytes(self.take()?) as f64),
+            // As there, one beyond the signed numbers is negative.
+            Marker::U64 => Value::Number(i64::from_be_bytes(self.take()?) as f64),
             Marker::I8 => Value::Number(f64::from(i8::from_be_bytes(self.take()?))),
             Marker::I16 => Value::Number(f64::from(i16::from_be_bytes(self.take()?))),
             Marker::I32 => Value::Number(f64::from(i32::from_be_bytes(self.take()?))),

@@ -25,8 +25,10 @@ local function say(problem)
   problem = gsub(problem, "invalid argument (#%d+ to ')", "bad argument %1")
   problem = gsub(problem, "missing argument (#%d+ to '[^']*') %((.-) expected%)",
     "bad argument %1 (%2 expected, got no value)")
+  problem = gsub(problem, "(%(string/function/table expected), got [^)]*%)", "%1)")
   problem = gsub(problem, "attempt to perform arithmetic %(%a+%) on (%a+) and (%a+)$", function(one, other)
-    return "attempt to perform arithmetic on a " .. (other == "number" and one or other) .. " value"
+    local takes_other = one == "number" or one == "string" and other ~= "number" and other ~= "string"
+    return "attempt to perform arithmetic on a " .. (takes_other and other or one) .. " value"
   end)
   problem = gsub(problem, "attempt to perform arithmetic %(%a+%) on (%a+)$",
     "attempt to perform arithmetic on a %1 value")
@@ -104,6 +106,19 @@ local function xpcall(body, handler)
   return engine_xpcall(body, function(problem) return handler(say(problem)) end)
 end
 
+-- What the engine raises on behalf of a function that stands in for its own, and so without the
+-- place of the script.
+local UNPLACED = { "^bad argument #", "^wrong number of arguments", "^malformed pattern", "^invalid option '" }
+
+local function placed(problem, place)
+  if type(problem) == "string" then
+    for _, start in next, UNPLACED do
+      if find(problem, start) then return place .. problem end
+    end
+  end
+  return problem
+end
+
 -- What ends a run: an error becomes a table with its text and where it was raised.
 local function err_handler(problem)
   local level, source, line = 2, debug_info(2, "sl")
@@ -112,7 +127,8 @@ local function err_handler(problem)
     source, line = debug_info(level, "sl")
   end
   if type(problem) ~= "table" then
-    problem = { err = "ERR " .. text_of(say(problem)) }
+    local place = source and source .. ":" .. line .. ": " or ""
+    problem = { err = "ERR " .. text_of(placed(say(problem), place)) }
   end
   if source then
     problem.source = "@" .. source
@@ -170,6 +186,7 @@ end
 
 -- The engine looks for a plain text in a way that takes the product of both lengths.
 function strings.find(text, pattern, from, is_plain_text)
+  if type(from) == "number" and type(text) == "string" and from > #text + 1 then from = #text + 1 end
   if type(text) == "string" and #text > LARGE and type(pattern) == "string"
     and (is_plain_text or not find(pattern, "[%^%$%*%+%?%.%(%[%%%-]")) then
     native.pause()
