@@ -83,7 +83,11 @@ impl Libraries {
     ///
     /// # Errors
     /// If one is there that may not be replaced, or a function would have two libraries.
-    pub fn restore(&mut self, libraries: Vec<Arc<Library>>, how: Restore) -> Result<(), ScriptError> {
+    pub fn restore(
+        &mut self,
+        libraries: Vec<Arc<Library>>,
+        how: Restore,
+    ) -> Result<(), ScriptError> {
         let mut new = if how == Restore::Flush { Libraries::default() } else { self.clone() };
         for library in libraries {
             let old = new.known.get(&library.name);

@@ -76,7 +76,9 @@ impl Machine {
         let natives = Rc::new(Natives::default());
         let table = native::table(&lua, &control, &natives, limits)?;
         let prelude = lua
-            .load(&native::compiler().set_debug_level(0).compile(include_bytes!("prelude.lua"))?[..])
+            .load(
+                &native::compiler().set_debug_level(0).compile(include_bytes!("prelude.lua"))?[..],
+            )
             .set_mode(ChunkMode::Binary)
             .set_name("=prelude")
             .into_function()?;
@@ -139,7 +141,12 @@ impl Machine {
         output
     }
 
-    fn eval(&self, script: &Script, keys: &[Bytes], arguments: &[Bytes]) -> mlua::Result<(bool, Value)> {
+    fn eval(
+        &self,
+        script: &Script,
+        keys: &[Bytes],
+        arguments: &[Bytes],
+    ) -> mlua::Result<(bool, Value)> {
         let known = self.scripts.borrow().get(&script.sha).cloned();
         let function = match known {
             Some(function) => function,

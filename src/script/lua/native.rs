@@ -145,10 +145,8 @@ pub(super) fn table(
             compile_named(lua, &text.as_bytes(), &name.as_bytes())
         })?,
     )?;
-    native.set(
-        "kilobytes",
-        lua.create_function(|lua, ()| Ok(lua.used_memory() as f64 / 1024.0))?,
-    )?;
+    native
+        .set("kilobytes", lua.create_function(|lua, ()| Ok(lua.used_memory() as f64 / 1024.0))?)?;
     native.set("find", lua.create_function(find)?)?;
     native.set("SOURCE_BYTES_MAX", SOURCE_BYTES_MAX as f64)?;
     Ok(native)

@@ -83,6 +83,10 @@ impl Natives {
 }
 
 /// What a function says about itself, from what it was registered with.
-pub(super) fn described(name: String, description: Option<Bytes>, flags: crate::script::Flags) -> Function {
+pub(super) fn described(
+    name: String,
+    description: Option<Bytes>,
+    flags: crate::script::Flags,
+) -> Function {
     Function { name, description, flags }
 }

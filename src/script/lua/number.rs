@@ -67,9 +67,8 @@ pub(super) fn general(number: f64, digits: usize) -> String {
 pub(super) fn prefix(text: &[u8]) -> Option<(f64, usize)> {
     let sign = usize::from(matches!(text.first(), Some(b'+' | b'-')));
     let body = &text[sign..];
-    let starts = |word: &[u8]| {
-        body.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word))
-    };
+    let starts =
+        |word: &[u8]| body.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word));
     let (number, len) = if starts(b"infinity") {
         (f64::INFINITY, 8)
     } else if starts(b"inf") {

@@ -128,11 +128,7 @@ fn error(lua: &Lua, text: &str, is_raised: bool) -> mlua::Result<(Value, bool)> 
 }
 
 /// The arguments of a command: strings as they are, numbers as commands read them.
-fn arguments(
-    _: &Lua,
-    values: &MultiValue,
-    limits: Limits,
-) -> Result<Vec<Vec<u8>>, &'static str> {
+fn arguments(_: &Lua, values: &MultiValue, limits: Limits) -> Result<Vec<Vec<u8>>, &'static str> {
     if values.is_empty() {
         return Err("Please specify at least one argument for this call");
     }

@@ -19,7 +19,8 @@ const ARG: &[u8] = b" local arg={n=select(\"#\",...),...}";
 pub(super) fn rewrite(program: &[u8]) -> Result<Cow<'_, [u8]>, String> {
     let has = |word: &[u8]| memchr::memmem::find(program, word).is_some();
     let speaks_of_arg = has(b"arg") && has(b"...");
-    let is_plain = !speaks_of_arg && !has(b"`") && ![b"\\x", b"\\u", b"\\z"].into_iter().any(|e| has(e));
+    let is_plain =
+        !speaks_of_arg && !has(b"`") && ![b"\\x", b"\\u", b"\\z"].into_iter().any(|e| has(e));
     if is_plain {
         return Ok(Cow::Borrowed(program));
     }
@@ -214,11 +215,14 @@ mod tests {
     #[test]
     fn no_program_is_too_odd_to_scan() {
         let mut random = fastrand::Rng::with_seed(7);
-        let pieces = ["'", "\"", "\\x", "\\", "[[", "]]", "[=[", "--", "\n", "function", "(", "...",
-            ")", "arg", " ", "a"];
+        let pieces = [
+            "'", "\"", "\\x", "\\", "[[", "]]", "[=[", "--", "\n", "function", "(", "...", ")",
+            "arg", " ", "a",
+        ];
         for _ in 0..20_000 {
             let picks = random.usize(..12);
-            let program: String = (0..picks).map(|_| pieces[random.usize(..pieces.len())]).collect();
+            let program: String =
+                (0..picks).map(|_| pieces[random.usize(..pieces.len())]).collect();
             assert!(rewrite(program.as_bytes()).is_ok());
         }
     }

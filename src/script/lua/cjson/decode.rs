@@ -118,8 +118,11 @@ impl Decoder<'_> {
     }
 
     fn word(&mut self) -> Token {
-        let words =
-            [("true", Token::Boolean(true)), ("false", Token::Boolean(false)), ("null", Token::Null)];
+        let words = [
+            ("true", Token::Boolean(true)),
+            ("false", Token::Boolean(false)),
+            ("null", Token::Null),
+        ];
         for (word, token) in words {
             if self.rest().starts_with(word.as_bytes()) {
                 self.at += word.len();
@@ -254,8 +257,7 @@ impl Decoder<'_> {
         self.depth += 1;
         if self.depth > self.set.decode_depth.min(DEPTH_MAX) {
             let (depth, at) = (self.depth, self.at);
-            let text =
-                format!("Found too many nested data structures ({depth}) at character {at}");
+            let text = format!("Found too many nested data structures ({depth}) at character {at}");
             return Err(text.into());
         }
         Ok(())

@@ -150,9 +150,8 @@ fn encode_sparse_array(context: &Context<'_>, mut values: MultiValue) -> Outcome
     at_most(&values, 3, name)?;
     let json = &context.natives.json;
     let options = &BOOLEAN;
-    let converts = json.change(at, |set| {
-        choose(&mut set.converts_sparse, values.front(), 1, name, options)
-    })?;
+    let converts =
+        json.change(at, |set| choose(&mut set.converts_sparse, values.front(), 1, name, options))?;
     let ratio = json.change(at, |set| {
         number_between(context, &mut set.sparse_ratio, values.get(1), 2, name, (0, MOST))
     })?;
@@ -196,9 +195,10 @@ fn within(
     let mut values = values.clone();
     let at = index(&mut values);
     at_most(&values, 1, name)?;
-    let number = context.natives.json.change(at, |set| {
-        number_between(context, field(set), values.front(), 1, name, bounds)
-    })?;
+    let number = context
+        .natives
+        .json
+        .change(at, |set| number_between(context, field(set), values.front(), 1, name, bounds))?;
     one(Value::Number(number as f64))
 }
 

@@ -46,7 +46,8 @@ impl Bench {
     }
 
     fn begin(&mut self, body: &str, keys: &[&str], args: &[&str]) -> Result<Box<dyn Run>, String> {
-        let script = self.engine.compile(body.as_bytes()).map_err(|error| format!("-{error}\r\n"))?;
+        let script =
+            self.engine.compile(body.as_bytes()).map_err(|error| format!("-{error}\r\n"))?;
         let bytes = |items: &[&str]| {
             items.iter().map(|item| Bytes::copy_from_slice(item.as_bytes())).collect()
         };

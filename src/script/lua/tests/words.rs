@@ -98,8 +98,10 @@ fn nothing_is_left_for_the_next_run() {
     assert_eq!(bench.eval("return tostring(math.random())"), first);
     assert_eq!(bench.eval_with("return #KEYS", &["a"], &[]), ":1\r\n");
     assert_eq!(bench.eval("return #KEYS"), ":0\r\n");
-    for hidden in ["buffer", "vector", "utf8", "bit32", "debug", "require", "getfenv", "newproxy",
-        "typeof", "print", "dofile", "loadfile"] {
+    for hidden in [
+        "buffer", "vector", "utf8", "bit32", "debug", "require", "getfenv", "newproxy", "typeof",
+        "print", "dofile", "loadfile",
+    ] {
         let said = bench.eval(&format!("return {hidden}"));
         assert!(said.contains("nonexistent global"), "{hidden}: {said}");
     }
