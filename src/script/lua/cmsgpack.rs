@@ -83,7 +83,7 @@ fn put(
             out.extend_from_slice(&text);
         }
         Value::Boolean(truth) => out.push(if *truth { 0xc3 } else { 0xc2 }),
-        Value::Integer(number) => written(encode::write_sint(out, *number as i64))?,
+        Value::Integer(number) => written(encode::write_sint(out, *number))?,
         Value::Number(number) => put_number(out, *number)?,
         Value::Table(table) if nesting < NESTING_MAX => put_table(context, out, table, nesting)?,
         _ => out.push(0xc0),

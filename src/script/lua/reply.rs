@@ -86,7 +86,7 @@ impl Writer<'_> {
         let mut reply = Reply::new(out, self.client == Protocol::Three);
         match value {
             Value::String(string) => reply.bulk(&string.as_bytes()),
-            Value::Integer(number) => reply.int(*number as i64),
+            Value::Integer(number) => reply.int(*number),
             Value::Number(number) => reply.int(number::truncated(*number)),
             Value::Boolean(truth) if self.script == Protocol::Three => reply.bool(*truth),
             Value::Boolean(true) => reply.int(1),

@@ -145,7 +145,7 @@ fn arguments(_: &Lua, values: &MultiValue, limits: Limits) -> Result<Vec<Vec<u8>
                 }
                 text.extend_from_slice(&string);
             }
-            Value::Integer(number) => integer::write(&mut text, *number as i64),
+            Value::Integer(number) => integer::write(&mut text, *number),
             Value::Number(number) => match whole(*number) {
                 Some(whole) => integer::write(&mut text, whole),
                 None if number.is_nan() => text.extend_from_slice(general(*number, 1).as_bytes()),
