@@ -34,6 +34,7 @@ use crate::keyspace::saving::{Chunk, Pieces};
 use crate::rdb::{
     Checksum, Decoder, Dialect, Record, head, put_aux, put_end, put_function, put_sizes,
 };
+use crate::resp::encode;
 use crate::settings::Settings;
 use crate::shard::snapshot::Begun;
 
