@@ -159,9 +159,11 @@ fn exec_runs_scripts_among_its_commands() {
         let sets = eval(&["SET KEYS1 1", "INCR n"], "1 a");
         store.run("SCRIPT LOAD PING");
         let said = store.pipeline(&["MULTI", "SET b 1", &sets, "INCR n", "EXEC"]);
-        if shards == 1 {
-            assert!(said.ends_with("1) OK\n2) (integer) 1\n3) (integer) 2"), "{said}");
-        }
+        assert!(said.ends_with("1) OK\n2) (integer) 1\n3) (integer) 2"), "{said}");
+        let failing = eval(&["LPUSH b 1"], "0");
+        let said = store.pipeline(&["GET b", &failing, "GET n"]);
+        let lines: Vec<&str> = said.lines().collect();
+        assert_eq!((lines[0], lines[2]), ("\"1\"", "\"2\""), "{said}");
     }
 }
 
