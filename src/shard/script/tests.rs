@@ -68,7 +68,7 @@ fn the_words_of_a_call_are_checked_first() {
         ("EVAL PING x", "ERR value is not an integer or out of range"),
         ("EVAL PING 2 a", "ERR Number of keys can't be greater than number of args"),
         ("EVAL PING -1 a", "ERR Number of keys can't be negative"),
-        ("EVALSHA nothing 0", "NOSCRIPT No matching script. Please use EVAL."),
+        ("EVALSHA nothing 0", "NOSCRIPT No matching script."),
         ("FCALL nothing 0", "ERR Function not found"),
     ] {
         assert_eq!(store.run(line), format!("(error) {error}"), "{line}");
