@@ -54,7 +54,7 @@ fn every_thread_knows_what_was_answered() {
         assert!(clients[0].line("SCRIPT FLUSH").is_ok());
         for client in &mut clients {
             let said = client.call(&["EVALSHA", &"0".repeat(40), "0"]);
-            assert_eq!(error(&said), "NOSCRIPT No matching script. Please use EVAL.");
+            assert_eq!(error(&said), "NOSCRIPT No matching script.");
         }
         let loaded = clients[0].call(&["FUNCTION", "LOAD", LIBRARY]);
         assert_eq!(loaded.text(), "lib");

@@ -13,7 +13,7 @@ use crate::commands::error::CommandError;
 use crate::commands::scripting::{Asked, Begin, Program, ScriptChange, Scripting, keys_of};
 use crate::script::Sha;
 
-const NOSCRIPT: CommandError = CommandError::Text("NOSCRIPT No matching script. Please use EVAL.");
+const NOSCRIPT: CommandError = CommandError::Text("NOSCRIPT No matching script.");
 const NO_FUNCTION: CommandError = CommandError::Text("ERR Function not found");
 const BAD_KEYS: CommandError = CommandError::Text("ERR Bad number of keys provided");
 

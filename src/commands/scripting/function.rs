@@ -293,7 +293,7 @@ fn describe(library: &Library, with_code: bool, reply: &mut Reply<'_>) {
         reply.bulk(b"flags");
         let flags: Vec<&str> = function.flags.names().collect();
         reply.set(flags.len());
-        flags.iter().for_each(|flag| reply.bulk(flag.as_bytes()));
+        flags.iter().for_each(|flag| reply.simple(flag));
     }
     if with_code {
         reply.bulk(b"library_code");

@@ -153,7 +153,11 @@ impl Engine {
         answer.transpose().map_err(failed)?;
         let asked = match begin(call, &mut self.scripting, was_done).map_err(failed)? {
             Begin::Runs(asked) => asked,
-            Begin::Asks(action) => return Err(Ended::Asks(Box::new(action))),
+            Begin::Asks(action) => {
+                // Its reply begins where it does now.
+                around.walk.get_or_insert_default();
+                return Err(Ended::Asks(Box::new(action)));
+            }
         };
         self.may_run(&asked).map_err(failed)?;
         let seed = around.walk.as_ref().and_then(|walk| walk.seed);
