@@ -170,8 +170,6 @@ pub enum Question {
     ResetStatistics,
     /// The script of this digest.
     Script(Sha),
-    /// The sources of all libraries of functions.
-    Libraries,
     /// End the scripts or functions that have run too long.
     KillScripts(KillKind),
     /// What runs that has given its thread back.

@@ -3,8 +3,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use crate::base::millis::Millis;
 use crate::commands::scripting::ScriptFigures;
 use crate::counted::Statistics;
@@ -31,8 +29,6 @@ pub enum Answer {
     Forgotten(Events),
     /// The script that was asked for.
     Script(Arc<Script>),
-    /// The sources of all libraries of functions.
-    Libraries(Vec<Bytes>),
     /// A script that runs, or none; and how many are known.
     Running(Option<Box<RunningScript>>, ScriptFigures),
     /// The scripts that were to be ended.

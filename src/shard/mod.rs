@@ -624,7 +624,6 @@ impl Shard {
                 Some(script) => Answer::Script(Arc::clone(script)),
                 None => Answer::Done,
             },
-            Question::Libraries => Answer::Libraries(self.engine.scripting.libraries.sources()),
             Question::RunningScript => {
                 Answer::Running(self.engine.runs.running(), self.engine.scripting.figures())
             }

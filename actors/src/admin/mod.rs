@@ -250,7 +250,7 @@ impl Actions for Admin {
         let (id, resp3, is_local) = (session.id, session.resp3, session.peer.is_local());
         let now_ms = self.parts.clock.steady_ms();
         match &action {
-            Action::Replicate(request) => self.attach(request.clone(), session).await,
+            Action::Replicate(request) => self.attach(request.clone(), session, &thread),
             Action::Acknowledge { applied, journaled } => {
                 self.parts.shared.replicas.acknowledge(id, *applied, *journaled, now_ms);
             }

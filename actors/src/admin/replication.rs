@@ -28,6 +28,7 @@ use super::snapshots::next_number;
 use crate::filesystem::Os;
 use crate::message::aof::{Listen, Replicate};
 use crate::shared::Shared;
+use crate::thread::Thread;
 
 /// How often replicas are looked after.
 const EVERY: Duration = Duration::from_millis(100);
@@ -43,17 +44,16 @@ const BLOCK: usize = 64 * 1024;
 
 impl Admin {
     /// PSYNC and SYNC: the client is a replica from now on.
-    pub(super) async fn attach(&self, request: SyncRequest, session: &Session) {
+    pub(super) fn attach(&self, request: SyncRequest, session: &Session, thread: &Thread) {
         let presented = session.presented.as_deref().cloned().unwrap_or_default();
         let settings = self.settings();
-        let stub = match presented.is_without_data {
-            true => {
-                let wants_functions = !presented.is_without_functions;
-                let functions = if wants_functions { self.functions().await } else { Vec::new() };
-                Some(self.about_sync(&settings, Dialect::COMMON).without_keys(&functions))
-            }
-            false => None,
-        };
+        let stub = presented.is_without_data.then(|| {
+            let functions = match presented.is_without_functions {
+                true => Vec::new(),
+                false => thread.with_shard(|shard| shard.libraries().sources()),
+            };
+            self.about_sync(&settings, Dialect::COMMON).without_keys(&functions)
+        });
         let address = session.peer.address.rsplit_once(':').map_or("", |(address, _)| address);
         let address = address.trim_start_matches('[').trim_end_matches(']').to_owned();
         info!("Replica {address}:{} asks for synchronization", presented.port);

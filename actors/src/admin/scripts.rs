@@ -1,6 +1,5 @@
 //! What is asked of all threads about scripts.
 
-use bytes::Bytes;
 use troupe::commands::error::CommandError;
 use troupe::commands::scripting::ScriptChange;
 use troupe::hook::answer::{Answer, Killed};
@@ -28,16 +27,6 @@ impl Admin {
         if let Some(script) = found {
             self.tell_all(|| Letter::Scripts(ScriptChange::Evaluate(script.clone()))).await;
         }
-    }
-
-    /// The sources of all libraries of functions, as some thread knows them.
-    pub(super) async fn functions(&self) -> Vec<Bytes> {
-        let answers = self.ask_all(Question::Libraries).await;
-        let found = answers.into_iter().find_map(|answer| match answer {
-            Answer::Libraries(sources) => Some(sources),
-            _ => None,
-        });
-        found.unwrap_or_default()
     }
 
     /// Ends the scripts, or functions, that have run too long.

@@ -28,6 +28,7 @@ use troupe::stats::facts::SnapshotFacts;
 use super::Admin;
 use crate::allocator;
 use crate::filesystem::Os;
+use crate::message::shard::Disturb;
 use crate::message::snapshot::{Mail, Mails};
 
 /// Numbers of snapshots: each is above those before.
@@ -376,12 +377,22 @@ impl Admin {
             // A snapshot needs the slots that they hold.
             self.ask_all(Question::KillScripts(KillKind::All)).await;
         }
+        // What expires behind the last snapshot would be news to replicas.
+        self.expire_actively(false).await;
         let ends = (is_now || self.wait_for_replicas().await)
             && (!saves || self.save_at_end().await.is_ok() || is_forced);
         if !ends {
+            self.expire_actively(true).await;
             self.end_write_pause(before).await;
         }
         ends
+    }
+
+    /// Whether keys are taken out when they expire, or only when they are looked at.
+    async fn expire_actively(&self, on: bool) {
+        let shards = &self.parts.shards;
+        shards.iter().for_each(|shard| shard.disturb.do_send(Disturb::ActiveExpire(on)));
+        self.ask_all(Question::Nothing).await;
     }
 
     /// Writes the last snapshot, which says where replicas can go on. No write is let in.
