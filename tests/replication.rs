@@ -104,9 +104,7 @@ fn under_writes<R>(primary: &Server, seed: u64, work: impl FnOnce() -> R) -> R {
 /// Waits until a replica holds what the primary holds.
 fn wait_equal(primary: &Server, replica: &Server) {
     let (mut one, mut other) = (primary.client(), replica.client());
-    until("the replica is equal", LATER, || {
-        one.line("DEBUG DIGEST") == other.line("DEBUG DIGEST")
-    });
+    until("the replica is equal", LATER, || one.line("DEBUG DIGEST") == other.line("DEBUG DIGEST"));
     let keys = one.info("db0");
     assert!(keys.contains("keys="), "there is something to compare");
     assert_eq!(

@@ -145,12 +145,7 @@ impl<F: Finished, A, R> Writer<F, A, R> {
 
     /// Takes in what a shard did, which goes to another reader as well. While no file can be trusted, nobody is held back who only reads,
     /// unless he would overtake what waits.
-    pub fn append(
-        &mut self,
-        append: Append<F>,
-        other: Option<&mut dyn Consumer>,
-        now_ms: u64,
-    ) {
+    pub fn append(&mut self, append: Append<F>, other: Option<&mut dyn Consumer>, now_ms: u64) {
         self.is_changed = true;
         let has_records = !append.bytes.is_empty();
         self.taken += u64::from(append.is_counted());

@@ -232,9 +232,7 @@ impl Engine {
     /// Whether a call has to wait while others make room: it may add something to what is in use,
     /// or its client has cached keys, and is told of those that go ahead of its next reply.
     fn waits_for_room(&mut self, call: &Call<'_>, session: &Session) -> bool {
-        hook::may_add(call, session)
-            || hook::may_write(call, session)
-            || session.tracking.is_some()
+        hook::may_add(call, session) || hook::may_write(call, session) || session.tracking.is_some()
     }
 
     /// Bytes that are in use only until journal and snapshot have them.
