@@ -2,8 +2,8 @@
 //!
 //! A run never borrows the shard. Where it calls a command, or where its slice ends, it hands a
 //! [`Step`] to its host and stands still, in the middle of whatever it does, until the host goes
-//! on with it. The host may leave it standing as long as it likes, and may end it at any step. A run
-//! that is dropped before its end is killed first.
+//! on with it. The host may leave it standing as long as it likes, and may end it at any step. A
+//! run that is dropped before its end is killed first.
 //!
 //! Clocks are the host's: how long a slice may be is asked of the closure that each step is given.
 

@@ -120,6 +120,7 @@ impl Scripts {
             self.evict();
         }
         self.evaluated += 1;
+        self.uses += 1;
         let used = Some(self.uses);
         self.insert(script, used);
     }

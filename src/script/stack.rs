@@ -21,7 +21,8 @@ use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 
 /// Bytes of a stack, of which memory is taken only as far as it is used. A parser of C++ that goes
-/// a thousand levels deep, and two hundred calls between Lua and Rust below it, need less than half.
+/// a thousand levels deep, and two hundred calls between Lua and Rust below it, need less than
+/// half.
 const STACK_BYTES: usize = 8 * 1024 * 1024;
 
 thread_local! {

@@ -32,11 +32,11 @@ fn at(context: &Context<'_>, values: &MultiValue, at: usize, name: &str) -> Resu
 }
 
 /// The lowest 32 bits of a number, rounded to the nearest integer, to even where two are as near.
+/// Adding this makes them the lowest bits of the mantissa, and so it is done for numbers too large
+/// to have any.
 fn bits(number: f64) -> i32 {
-    if !number.is_finite() {
-        return 0;
-    }
-    number.round_ties_even().rem_euclid(2f64.powi(32)) as u32 as i32
+    const MAGIC: f64 = 6_755_399_441_055_744.0;
+    (number + MAGIC).to_bits() as u32 as i32
 }
 
 fn whole(bits: i32) -> Outcome {

@@ -83,7 +83,7 @@ fn put(
             out.extend_from_slice(&text);
         }
         Value::Boolean(truth) => out.push(if *truth { 0xc3 } else { 0xc2 }),
-        Value::Integer(number) => written(encode::write_sint(out, *number as i64))?,
+        Value::Integer(number) => written(encode::write_sint(out, *number))?,
         Value::Number(number) => put_number(out, *number)?,
         Value::Table(table) if nesting < NESTING_MAX => put_table(context, out, table, nesting)?,
         _ => out.push(0xc0),
@@ -235,7 +235,8 @@ impl Reader<'_> {
             Marker::U8 => Value::Number(f64::from(u8::from_be_bytes(self.take()?))),
             Marker::U16 => Value::Number(f64::from(u16::from_be_bytes(self.take()?))),
             Marker::U32 => Value::Number(f64::from(u32::from_be_bytes(self.take()?))),
-            Marker::U64 => Value::Number(u64::from_be_bytes(self.take()?) as f64),
+            // As there, one beyond the signed numbers is negative.
+            Marker::U64 => Value::Number(i64::from_be_bytes(self.take()?) as f64),
             Marker::I8 => Value::Number(f64::from(i8::from_be_bytes(self.take()?))),
             Marker::I16 => Value::Number(f64::from(i16::from_be_bytes(self.take()?))),
             Marker::I32 => Value::Number(f64::from(i32::from_be_bytes(self.take()?))),

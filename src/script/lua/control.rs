@@ -88,6 +88,13 @@ impl Control {
         Control { pause, shared, left: Cell::new(SAFEPOINTS), work: Cell::new(0) }
     }
 
+    /// A job begins, with the bytes that its machine holds.
+    pub(super) fn begin(&self, memory: usize) {
+        self.left.set(SAFEPOINTS);
+        self.work.set(0);
+        self.shared.memory.set(memory);
+    }
+
     pub(super) fn shared(&self) -> &Shared {
         &self.shared
     }

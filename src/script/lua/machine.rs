@@ -123,6 +123,7 @@ impl Machine {
     /// Runs a job to its end.
     fn take(&self, job: Job) -> Output {
         self.natives.reset();
+        self.control.begin(self.lua.used_memory());
         let output = match job {
             Job::Eval { script, keys, arguments, facts } => {
                 self.natives.seed(facts.seed);

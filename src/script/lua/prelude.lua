@@ -9,7 +9,8 @@ local native = ...
 
 local type, select, error, rawget, rawset = type, select, error, rawget, rawset
 local next, floor, format, find, gsub = next, math.floor, string.format, string.find, string.gsub
-local gmatch, concat, insert, remove, sort = string.gmatch, table.concat, table.insert, table.remove, table.sort
+local gmatch, concat, sort = string.gmatch, table.concat, table.sort
+local insert, remove = table.insert, table.remove
 local engine_tostring, engine_pcall, engine_xpcall = tostring, pcall, xpcall
 local debug_info, invoke = debug.info, native.call
 
@@ -21,12 +22,17 @@ local LARGE = 16384
 local function say(problem)
   if type(problem) == "userdata" then problem = engine_tostring(problem) end
   if type(problem) ~= "string" or #problem > 4096 then return problem end
-  problem = gsub(problem, "attempt to modify a readonly table", "Attempt to modify a readonly table")
+  problem = gsub(problem, "attempt to modify a readonly", "Attempt to modify a readonly")
   problem = gsub(problem, "invalid argument (#%d+ to ')", "bad argument %1")
   problem = gsub(problem, "missing argument (#%d+ to '[^']*') %((.-) expected%)",
     "bad argument %1 (%2 expected, got no value)")
-  problem = gsub(problem, "attempt to perform arithmetic %(%a+%) on (%a+) and (%a+)$", function(one, other)
-    return "attempt to perform arithmetic on a " .. (other == "number" and one or other) .. " value"
+  problem = gsub(problem, "(%(string/function/table expected), got [^)]*%)", "%1)")
+  local two_operands = "attempt to perform arithmetic %(%a+%) on (%a+) and (%a+)$"
+  problem = gsub(problem, two_operands, function(one, other)
+    -- The first that is no number. A string may be one; it is more often so than not.
+    local is_other_wrong = other ~= "number" and other ~= "string"
+    local takes_other = one == "number" or one == "string" and is_other_wrong
+    return "attempt to perform arithmetic on a " .. (takes_other and other or one) .. " value"
   end)
   problem = gsub(problem, "attempt to perform arithmetic %(%a+%) on (%a+)$",
     "attempt to perform arithmetic on a %1 value")
@@ -104,6 +110,21 @@ local function xpcall(body, handler)
   return engine_xpcall(body, function(problem) return handler(say(problem)) end)
 end
 
+-- What the engine raises on behalf of a function that stands in for its own, and so without the
+-- place of the script.
+local UNPLACED = {
+  "^bad argument #", "^wrong number of arguments", "^malformed pattern", "^invalid option '",
+}
+
+local function placed(problem, place)
+  if type(problem) == "string" then
+    for _, start in next, UNPLACED do
+      if find(problem, start) then return place .. problem end
+    end
+  end
+  return problem
+end
+
 -- What ends a run: an error becomes a table with its text and where it was raised.
 local function err_handler(problem)
   local level, source, line = 2, debug_info(2, "sl")
@@ -112,7 +133,8 @@ local function err_handler(problem)
     source, line = debug_info(level, "sl")
   end
   if type(problem) ~= "table" then
-    problem = { err = "ERR " .. text_of(say(problem)) }
+    local place = source and source .. ":" .. line .. ": " or ""
+    problem = { err = "ERR " .. text_of(placed(say(problem), place)) }
   end
   if source then
     problem.source = "@" .. source
@@ -128,12 +150,16 @@ end
 -------------------------------------------------------------------------------------- builtins
 
 local function load_text(text, name)
-  if type(text) ~= "string" then wrong_argument(1, "loadstring", "string expected, got " .. type(text)) end
+  if type(text) ~= "string" then
+    wrong_argument(1, "loadstring", "string expected, got " .. type(text))
+  end
   return native.compile(text, type(name) == "string" and name or text)
 end
 
 local function load_pieces(piece, name)
-  if type(piece) ~= "function" then wrong_argument(1, "load", "function expected, got " .. type(piece)) end
+  if type(piece) ~= "function" then
+    wrong_argument(1, "load", "function expected, got " .. type(piece))
+  end
   local pieces, bytes = {}, 0
   while true do
     local text = piece()
@@ -159,7 +185,8 @@ end
 ---------------------------------------------------------------------------------------- string
 
 local strings = {}
-for _, name in next, { "byte", "char", "gmatch", "gsub", "len", "lower", "match", "reverse", "sub", "upper", "rep" } do
+for _, name in next, { "byte", "char", "gmatch", "gsub", "len", "lower", "match", "rep", "reverse",
+  "sub", "upper" } do
   strings[name] = string[name]
 end
 strings.gfind = gmatch
@@ -170,6 +197,9 @@ end
 
 -- The engine looks for a plain text in a way that takes the product of both lengths.
 function strings.find(text, pattern, from, is_plain_text)
+  if type(from) == "number" and type(text) == "string" and from > #text + 1 then
+    from = #text + 1
+  end
   if type(text) == "string" and #text > LARGE and type(pattern) == "string"
     and (is_plain_text or not find(pattern, "[%^%$%*%+%?%.%(%[%%%-]")) then
     native.pause()
@@ -179,7 +209,9 @@ function strings.find(text, pattern, from, is_plain_text)
 end
 
 function strings.format(pattern, ...)
-  if type(pattern) ~= "string" or not find(pattern, "%%[-+ #0-9.]*s") then return format(pattern, ...) end
+  if type(pattern) ~= "string" or not find(pattern, "%%[-+ #0-9.]*s") then
+    return format(pattern, ...)
+  end
   local count, values, at = select("#", ...), { ... }, 0
   for kind in gmatch(pattern, "%%[-+ #0-9.]*(.)") do
     if kind ~= "%" then
@@ -204,17 +236,23 @@ end
 function tables.concat(list, separator, from, to)
   if type(list) ~= "table" then return concat(list, separator, from, to) end
   local first, last = from or 1, to or #list
-  if type(first) ~= "number" or type(last) ~= "number" then return concat(list, separator, from, to) end
+  if type(first) ~= "number" or type(last) ~= "number" then
+    return concat(list, separator, from, to)
+  end
+  local is_odd = false
   for at = first, last do
     local value = rawget(list, at)
-    if type(value) == "number" and not is_plain(value) then
-      local texts = {}
-      for copied = first, last do
-        local value = rawget(list, copied)
-        texts[copied] = if type(value) == "number" then text_of(value) else value
-      end
-      return concat(texts, separator, first, last)
+    if type(value) == "number" then
+      is_odd = is_odd or not is_plain(value)
+    elseif type(value) ~= "string" then
+      local place = ") at index " .. text_of(at) .. " in table for 'concat'"
+      error("invalid value (" .. type(value) .. place, 2)
     end
+  end
+  if is_odd then
+    local texts = {}
+    for at = first, last do texts[at] = text_of(rawget(list, at)) end
+    list = texts
   end
   return concat(list, separator, from, to)
 end
@@ -240,8 +278,8 @@ end
 
 local maths = {}
 for _, name in next, { "abs", "acos", "asin", "atan", "atan2", "ceil", "cos", "cosh", "deg", "exp",
-  "floor", "fmod", "frexp", "huge", "ldexp", "log", "log10", "max", "min", "modf", "pi", "pow", "rad",
-  "sin", "sinh", "sqrt", "tan", "tanh" } do
+  "floor", "fmod", "frexp", "huge", "ldexp", "log", "log10", "max", "min", "modf", "pi", "pow",
+  "rad", "sin", "sinh", "sqrt", "tan", "tanh" } do
   maths[name] = math[name]
 end
 maths.mod = math.fmod
@@ -321,7 +359,7 @@ end
 function server.sha1hex(...)
   if select("#", ...) ~= 1 then raise("wrong number of arguments") end
   local text = ...
-  return native.sha1hex(if type(text) == "number" then text_of(text) elseif type(text) == "string" then text else "")
+  return native.sha1hex(is_text(text) and text_of(text) or "")
 end
 
 function server.log(...)
@@ -332,7 +370,7 @@ function server.log(...)
   if level < 0 or level > 3 then raise("Invalid log level.") end
   local words = {}
   for _, value in next, { select(2, ...) } do
-    if type(value) == "string" or type(value) == "number" then words[#words + 1] = text_of(value) end
+    if is_text(value) then words[#words + 1] = text_of(value) end
   end
   native.log(level, concat(words, " "))
 end
@@ -360,7 +398,7 @@ function eval_server.breakpoint() return false end
 function eval_server.debug() end
 function eval_server.replicate_commands() return true end
 
------------------------------------------------------------------------------------ register_function
+------------------------------------------------------------------------------ register_function
 
 -- What is registered is read in Rust; only the function itself stays here.
 local function read_named(named, registered)
@@ -386,15 +424,20 @@ local function read_named(named, registered)
       registered.callback = value
     elseif key == "flags" then
       if type(value) ~= "table" then
-        return "flags argument to server.register_function must be a table representing function flags"
+        return "flags argument to server.register_function must be a table representing "
+          .. "function flags"
       end
       registered.flags = value
     else
       return "unknown argument given to server.register_function"
     end
   end
-  if not registered.name then return "server.register_function must get a function name argument" end
-  if not registered.callback then return "server.register_function must get a callback argument" end
+  if not registered.name then
+    return "server.register_function must get a function name argument"
+  end
+  if not registered.callback then
+    return "server.register_function must get a callback argument"
+  end
 end
 
 local function register_function(...)
@@ -403,8 +446,8 @@ local function register_function(...)
   if count < 1 or count > 2 then
     problem = "wrong number of arguments to server.register_function"
   elseif count == 1 and type(first) ~= "table" then
-    problem = "calling server.register_function with a single argument is only applicable to Lua table "
-      .. "(representing named arguments)."
+    problem = "calling server.register_function with a single argument is only applicable to Lua "
+      .. "table (representing named arguments)."
   elseif count == 1 then
     problem = read_named(first, registered)
   elseif not is_text(first) then
@@ -414,7 +457,8 @@ local function register_function(...)
   else
     registered.name, registered.callback = text_of(first), second
   end
-  problem = problem or native.register(registered.name, registered.callback, registered.description, registered.flags)
+  problem = problem or native.register(registered.name, registered.callback,
+    registered.description, registered.flags)
   if problem then raise(problem) end
 end
 
@@ -453,14 +497,15 @@ local function globals(api)
     string = strings, table = tables, math = maths, os = { clock = os.clock },
     cjson = cjson, cmsgpack = cmsgpack, struct = struct, bit = bit,
     coroutine = {}, server = api, redis = api,
-    tostring = to_string, pcall = pcall, xpcall = xpcall, load = load_pieces, loadstring = load_text,
+    tostring = to_string, pcall = pcall, xpcall = xpcall,
+    load = load_pieces, loadstring = load_text,
     collectgarbage = collectgarbage, gcinfo = native.kilobytes, _VERSION = "Lua 5.1",
   }
   for _, name in next, { "create", "resume", "running", "status", "wrap", "yield" } do
     seen.coroutine[name] = coroutine[name]
   end
-  for _, name in next, { "assert", "error", "getmetatable", "ipairs", "next", "pairs", "rawequal", "rawget",
-    "rawset", "select", "setmetatable", "tonumber", "type", "unpack" } do
+  for _, name in next, { "assert", "error", "getmetatable", "ipairs", "next", "pairs", "rawequal",
+    "rawget", "rawset", "select", "setmetatable", "tonumber", "type", "unpack" } do
     seen[name] = getfenv()[name]
   end
   seen._G = seen

@@ -8,6 +8,7 @@
 use mlua::{Lua, LuaString, Table, Value};
 
 use super::control::Control;
+use super::number;
 use crate::resp::Reply;
 use crate::script::engine::Protocol;
 
@@ -85,8 +86,8 @@ impl Writer<'_> {
         let mut reply = Reply::new(out, self.client == Protocol::Three);
         match value {
             Value::String(string) => reply.bulk(&string.as_bytes()),
-            Value::Integer(number) => reply.int(*number as i64),
-            Value::Number(number) => reply.int(truncated(*number)),
+            Value::Integer(number) => reply.int(*number),
+            Value::Number(number) => reply.int(number::truncated(*number)),
             Value::Boolean(truth) if self.script == Protocol::Three => reply.bool(*truth),
             Value::Boolean(true) => reply.int(1),
             Value::Boolean(false) => reply.null(),
@@ -103,11 +104,14 @@ impl Writer<'_> {
         if let Value::String(text) = table.raw_get(&names.err)? {
             reply.error_bytes(without_line_end(&text.as_bytes()));
         } else if let Value::String(text) = table.raw_get(&names.ok)? {
-            reply.simple(&one_line(&text.as_bytes()));
-        } else if let Some(number) = number(&table.raw_get(&names.double)?) {
+            out.push(b'+');
+            put_line(out, &text.as_bytes());
+        } else if let Some(number) = number_of(&table.raw_get(&names.double)?) {
             reply.double(number);
         } else if let Value::String(digits) = table.raw_get(&names.big_number)? {
-            reply.big_number(&one_line(&digits.as_bytes()));
+            reply.big_number(
+                &String::from_utf8_lossy(&digits.as_bytes()).replace(['\r', '\n'], " "),
+            );
         } else if let Some((format, text)) = self.verbatim(table)? {
             reply.verbatim(&format, &text.as_bytes());
         } else if let Value::Table(map) = table.raw_get(&names.map)? {
@@ -179,18 +183,14 @@ fn without_line_end(text: &[u8]) -> &[u8] {
     &text[..end]
 }
 
-/// A text that fits in a line. It need not be UTF-8, but a status line is written as text.
-fn one_line(text: &[u8]) -> String {
-    String::from_utf8_lossy(text).replace(['\r', '\n'], " ")
+/// Appends a text as a line, whatever it holds.
+fn put_line(out: &mut Vec<u8>, text: &[u8]) {
+    let shown = |byte: &u8| if matches!(byte, b'\r' | b'\n') { b' ' } else { *byte };
+    out.extend(text.iter().map(shown));
+    out.extend_from_slice(b"\r\n");
 }
 
-/// A number without its fraction, as C makes an integer of it: what fits none is the least.
-fn truncated(number: f64) -> i64 {
-    let fits = number >= -(2f64.powi(63)) && number < 2f64.powi(63);
-    if fits { number as i64 } else { i64::MIN }
-}
-
-fn number(value: &Value) -> Option<f64> {
+fn number_of(value: &Value) -> Option<f64> {
     match value {
         Value::Integer(number) => Some(*number as f64),
         Value::Number(number) => Some(*number),

@@ -9,6 +9,7 @@ use super::Limits;
 use super::answer::{Reader, error_text};
 use super::control::Control;
 use super::natives::{Natives, Registered, described};
+use super::number::general;
 use crate::base::{float, integer};
 use crate::script::engine::{Level, Propagation, Protocol, Step};
 use crate::script::flags::{Flag, Flags};
@@ -144,9 +145,10 @@ fn arguments(_: &Lua, values: &MultiValue, limits: Limits) -> Result<Vec<Vec<u8>
                 }
                 text.extend_from_slice(&string);
             }
-            Value::Integer(number) => integer::write(&mut text, *number as i64),
+            Value::Integer(number) => integer::write(&mut text, *number),
             Value::Number(number) => match whole(*number) {
                 Some(whole) => integer::write(&mut text, whole),
+                None if number.is_nan() => text.extend_from_slice(general(*number, 1).as_bytes()),
                 None => text.extend_from_slice(float::Text::with_few_digits(*number).as_bytes()),
             },
             _ => return Err("Command arguments must be strings or integers"),

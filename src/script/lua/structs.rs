@@ -137,10 +137,21 @@ fn number(
     place: usize,
     name: &str,
 ) -> Result<f64, Failure> {
-    let value = values.get(place - 1);
+    let value = values.get(place - 1).or(Some(&Value::Nil));
     value.and_then(|value| number::of(context.lua, value)).ok_or_else(|| {
         bad_argument(place, name, &format!("number expected, got {}", number::kind(value)))
     })
+}
+
+/// The integer of a number as the processor makes it: what fits none is zero, or the least.
+fn bits(number: f64) -> u64 {
+    if number >= 2f64.powi(64) {
+        0
+    } else if number >= 0.0 {
+        number as u64
+    } else {
+        number::truncated(number) as u64
+    }
 }
 
 fn pack(context: &Context<'_>, values: MultiValue) -> Outcome {
@@ -153,8 +164,7 @@ fn pack(context: &Context<'_>, values: MultiValue) -> Outcome {
         match option {
             b'b' | b'B' | b'h' | b'H' | b'l' | b'L' | b'T' | b'i' | b'I' => {
                 let number = number(context, &values, place, "pack")?;
-                let bits = if number < 0.0 { number as i64 as u64 } else { number as u64 };
-                let mut bytes = bits.to_le_bytes().to_vec();
+                let mut bytes = bits(number).to_le_bytes().to_vec();
                 bytes.resize(size, 0);
                 out.extend(ordered(bytes, is_big));
                 place += 1;

@@ -43,7 +43,9 @@ fn whatever_is_killed_ends_at_once() {
         let Step::Done { reply, failed } = ended else { panic!("{body}: {ended:?}") };
         let reply = String::from_utf8(reply).unwrap();
         assert!(failed && reply.starts_with("-ERR Script killed by user"), "{reply}");
-        assert!(reply.contains(" script: on @user_script:1."), "{body}: {reply}");
+        // Where the reply was being written, the script is nowhere.
+        let has_place = reply.contains(" script: on @user_script:1.");
+        assert!(has_place || body.ends_with("return t"), "{body}: {reply}");
         assert_eq!(bench.eval("return 1"), ":1\r\n");
     }
 }
@@ -96,7 +98,7 @@ fn programs_that_nest_too_deep_are_refused() {
 fn a_run_that_is_given_up_ends() {
     let mut bench = Bench::new();
     let mut run = bench.begin("redis.call('ping') while true do end", &[], &[]).unwrap();
-    assert!(matches!(run.resume(&|| true), Step::Call { .. }));
+    assert!(matches!(run.resume(&|| false), Step::Call { .. }));
     assert_eq!(bench.engine.running(), 1);
     drop(run);
     let unbegun = bench.begin("return 1", &[], &[]).unwrap();

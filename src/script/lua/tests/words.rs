@@ -35,7 +35,6 @@ fn values_become_replies() {
 #[test]
 fn a_command_that_fails_fails_the_script() {
     let mut bench = Bench::new();
-    assert_eq!(bench.eval("return {pcall(redis.call, 'nosuch')}"), "*1\r\n$-1\r\n");
     let reply = bench.eval("local _, e = pcall(redis.call, 'nosuch') return e");
     assert_eq!(reply, "$38\r\nERR Unknown command called from script\r\n");
     let reply = bench.eval("return redis.pcall('nosuch')");
@@ -99,8 +98,10 @@ fn nothing_is_left_for_the_next_run() {
     assert_eq!(bench.eval("return tostring(math.random())"), first);
     assert_eq!(bench.eval_with("return #KEYS", &["a"], &[]), ":1\r\n");
     assert_eq!(bench.eval("return #KEYS"), ":0\r\n");
-    for hidden in ["buffer", "vector", "utf8", "bit32", "debug", "require", "getfenv", "newproxy",
-        "typeof", "print", "dofile", "loadfile"] {
+    for hidden in [
+        "buffer", "vector", "utf8", "bit32", "debug", "require", "getfenv", "newproxy", "typeof",
+        "print", "dofile", "loadfile",
+    ] {
         let said = bench.eval(&format!("return {hidden}"));
         assert!(said.contains("nonexistent global"), "{hidden}: {said}");
     }
