@@ -1,7 +1,8 @@
 //! A command that a script calls.
 //!
 //! It is looked up, checked and run as a client's is; errors that only scripts get are here. What
-//! waits does not wait here, and what asks for something of the server stands still until it has it.
+//! waits does not wait here, and what asks for something of the server stands still until it has
+//! it.
 
 use std::cell::RefCell;
 
@@ -24,7 +25,8 @@ use crate::shard::script::Running;
 const UNKNOWN: CommandError = CommandError::Text("ERR Unknown command called from script");
 const ARITY: CommandError =
     CommandError::Text("ERR Wrong number of args calling command from script");
-const NOT_ALLOWED: CommandError = CommandError::Text("ERR This Valkey command is not allowed from script");
+const NOT_ALLOWED: CommandError =
+    CommandError::Text("ERR This Valkey command is not allowed from script");
 const READS_ONLY: CommandError =
     CommandError::Text("ERR Write commands are not allowed from read-only scripts.");
 const TOO_LARGE: CommandError = CommandError::Text("ERR the command of the script is too large");
