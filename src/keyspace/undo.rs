@@ -1,7 +1,7 @@
 //! What keys held before a script changed them, so that all that it did can be taken back.
 //!
-//! The first change of a key, in a database, keeps a copy of what was there. The copies are put back
-//! in reverse order, so a key that was kept twice ends as it was first. Putting back tells nobody:
+//! The first change of a key, in a database, keeps a copy of what was there. The copies are put
+//! back in reverse order, so a key that was kept twice ends as it was first. Putting back tells nobody:
 //! what the script had emitted is dropped by whoever undoes it. Only what is true of the keys
 //! follows: counts, deadlines, bytes.
 //!

@@ -72,8 +72,8 @@ impl Shard {
         }
     }
 
-    /// Tells other shards what the call that was run has left to tell of scripts: of libraries ahead
-    /// of everything that comes of their change.
+    /// Tells other shards what the call that was run has left to tell of scripts: of libraries
+    /// ahead of everything that comes of their change.
     #[inline]
     pub(super) fn tell_of_scripts(&mut self) {
         self.tell_needs();

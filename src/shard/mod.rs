@@ -111,6 +111,7 @@
 //! while the batch keeps the slots; what was recorded so far is kept with it, out of the journal.
 //! MIGRATE waits for another server in the same way: its answer comes back as a second run.
 
+mod answers;
 pub mod arrival;
 mod broken;
 mod call;
@@ -148,7 +149,6 @@ use crate::clients::MonitorClient;
 use crate::commands::error::CommandError;
 use crate::commands::scripting::Scripting;
 use crate::counted::counters::Counters;
-use crate::hook::answer::{Answer, Report};
 use crate::hook::{Gate, Listener, Phase, Published, Room, Sink};
 use crate::keyspace::access::AccessClock;
 use crate::keyspace::discarded::Discarded;
@@ -160,8 +160,8 @@ use crate::keyspace::space::Keyspace;
 use crate::keyspace::tracked::Invalidations;
 use crate::lending::{Lent, Nowhere, Post, Returned};
 use crate::parked::Parked;
-use crate::pubsub::{Farewell, Kind, Register};
-use crate::question::{KillKind, Question};
+use crate::pubsub::{Farewell, Register};
+use crate::question::KillKind;
 use crate::resp::ProtocolError;
 use crate::route::{Map, ShardId};
 use crate::script::{Engine as ScriptEngine, Libraries, Limits, LuaEngine};
@@ -182,9 +182,6 @@ use crate::shard::tracking::Tracked;
 use crate::shard::turn::{Held, Outbox};
 use crate::shard::waiting::Waiting;
 use crate::stream::credit::Credit;
-
-/// What a shard reports of who subscribes to what: names of these kinds.
-const SUBSCRIBED: [Kind; 4] = [Kind::Channel, Kind::Pattern, Kind::Shard, Kind::Prefix];
 
 /// How long a shard works before it gives its thread back, in nanoseconds.
 pub const SLICE_NS: u64 = 1_000_000;
@@ -593,55 +590,6 @@ impl Shard {
     /// Whether there is a journal to rebuild from.
     pub fn rebuilds(&mut self, from_journal: bool) {
         self.engine.has_journal = from_journal;
-    }
-
-    /// Answers a question.
-    pub fn answer(&mut self, question: &Question) -> Answer {
-        if let Some(answer) = self.engine.sinks.answer(question) {
-            return answer;
-        }
-        let Engine { space, tools, phase, panics, counters, register, scripting, .. } =
-            &mut self.engine;
-        match question {
-            Question::Report(detail) => Answer::Report(Box::new(Report {
-                phase: *phase,
-                slots: space.slots_here(),
-                databases: space.databases().iter().map(|db| (*db, space.counts(*db))).collect(),
-                figures: tools.figures,
-                cares: space.cared_for(),
-                subscribed: SUBSCRIBED.map(|kind| register.len(kind)),
-                statistics: counters.counted(*detail),
-                waiting: self.waiting.len() + self.ready.len() + self.set_aside.len(),
-                held_back: self.set_aside.len(),
-                discarded: tools.discarded.len(),
-                freed: tools.discarded.freed(),
-                exceeded: self.eviction.exceeded(),
-                scripts: scripting.figures(),
-                panics: *panics,
-                longest_slice_ns: self.longest_slice_ns,
-            })),
-            Question::Script(sha) => match self.engine.scripting.scripts.get(*sha) {
-                Some(script) => Answer::Script(Arc::clone(script)),
-                None => Answer::Done,
-            },
-            Question::RunningScript => {
-                Answer::Running(self.engine.runs.running(), self.engine.scripting.figures())
-            }
-            Question::KillScripts(kind) => {
-                Answer::Killed(self.engine.kill_slow(*kind, &self.env.settings))
-            }
-            Question::ResetStatistics => {
-                // What has changed since the last snapshot is no statistic.
-                let changes = tools.figures.changes;
-                tools.figures = Figures { changes, ..Figures::default() };
-                tools.discarded.reset();
-                self.eviction.reset();
-                counters.reset();
-                self.longest_slice_ns = 0;
-                Answer::Done
-            }
-            _ => Answer::Done,
-        }
     }
 
     /// Tells the sinks what is published.

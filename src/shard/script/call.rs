@@ -1,7 +1,8 @@
 //! A command that a script calls.
 //!
 //! It is looked up, checked and run as a client's is; errors that only scripts get are here. What
-//! waits does not wait here, and what asks for something of the server stands still until it has it.
+//! waits does not wait here, and what asks for something of the server stands still until it has
+//! it.
 
 use std::cell::RefCell;
 

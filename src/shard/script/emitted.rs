@@ -1,8 +1,8 @@
 //! What a script has caused, and nobody has seen: it is kept back until the script ends, or is
 //! dropped with what the script has changed.
 //!
-//! While the script runs, what it causes is collected where every call's is; what others have caused
-//! before, in the same turn or in the same transaction, is put aside meanwhile ([`Outer`]).
+//! While the script runs, what it causes is collected where every call's is; what others have
+//! caused before, in the same turn or in the same transaction, is put aside meanwhile ([`Outer`]).
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -150,8 +150,8 @@ impl Engine {
         }
     }
 
-    /// The run has panicked: drops the keys that it had changed, where no journal can tell what they
-    /// held.
+    /// The run has panicked: drops the keys that it had changed, where no journal can tell what
+    /// they held.
     pub(super) fn drop_changed(&mut self) {
         let Some(undo) = self.tools.undo.take() else { return };
         if !self.has_journal {

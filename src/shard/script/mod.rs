@@ -9,8 +9,8 @@
 //! that it has changed is taken back ([`Undo`](crate::keyspace::undo::Undo)), ahead of any slot's
 //! way home, and it runs again where the slots are that it is known to need. It sees the same time
 //! and the same random numbers then. That set only grows, and after [`RERUNS_MAX`] times it is
-//! everything: so reruns end. Errands go upwards whatever a script needs: so no two of them wait for
-//! each other.
+//! everything: so reruns end. Errands go upwards whatever a script needs: so no two of them wait
+//! for each other.
 //!
 //! ```text
 //!  client    thread 0, shard 0                  thread 1, shard 1

@@ -2,8 +2,8 @@
 //!
 //! A script is known by what its call names it by, and by its first key: scripts of a queue, say,
 //! build the names of all their keys from one prefix. It is a guess and no more. A run with a slot
-//! too many holds it for nothing, one that lacks some runs again. The shard where a run first lacked
-//! a slot learns of it, since the next one begins there.
+//! too many holds it for nothing, one that lacks some runs again. The shard where a run first
+//! lacked a slot learns of it, since the next one begins there.
 
 use std::collections::HashMap;
 
@@ -72,8 +72,8 @@ impl Engine {
 }
 
 impl Shard {
-    /// Adds to what the next call of a batch needs, which runs a script, what its script is known to
-    /// need.
+    /// Adds to what the next call of a batch needs, which runs a script, what its script is known
+    /// to need.
     pub(in crate::shard) fn add_known_needs(&mut self, batch: &mut Batch) {
         let is_first = batch.walk.is_none() && batch.errand.is_none() && batch.wider.is_empty();
         if !is_first || self.engine.known_needs.slots.is_empty() {
