@@ -19,7 +19,9 @@ impl Gate for Paused {
     fn holds_back(&mut self, call: &Call<'_>, session: &Session, standing: &Standing<'_>) -> bool {
         let replicates = || is_write(call, session) || call.command.flags.has(Flags::MAY_REPLICATE);
         standing.pause.is_some_and(|pause| {
-            !session.is_replica && call.now < pause.until && (pause.mode == PauseMode::All || replicates())
+            !session.is_replica
+                && call.now < pause.until
+                && (pause.mode == PauseMode::All || replicates())
         })
     }
 }

@@ -296,9 +296,8 @@ impl Primary {
         settings: &Settings,
     ) -> Option<FullSync> {
         let timed = self.waiting().next()?.dialect();
-        let is_meant = |replica: &Replica| {
-            replica.state == State::Waits && replica.dialect() == timed
-        };
+        let is_meant =
+            |replica: &Replica| replica.state == State::Waits && replica.dialect() == timed;
         let take_mark = |replica: &Replica| replica.presented.takes_mark;
         let mut meant = self.replicas.iter().filter(|replica| is_meant(replica));
         let is_streamed = settings.repl_diskless_sync && meant.all(take_mark);
@@ -373,9 +372,7 @@ impl Primary {
 
     /// Some bytes of the snapshot with this number.
     pub fn push(&mut self, number: u32, bytes: &Bytes) -> Pushed {
-        let is_wanted = |replica: &Replica| {
-            matches!(replica.state, State::Receives(it, _) | State::Prepares(it) if it == number)
-        };
+        let is_wanted = |replica: &Replica| matches!(replica.state, State::Receives(it, _) | State::Prepares(it) if it == number);
         let sync = self.syncs.iter_mut().find(|sync| sync.about.number == number);
         let Some(sync) = sync.filter(|_| self.replicas.iter().any(is_wanted)) else {
             return Pushed::Unwanted;
@@ -587,7 +584,8 @@ impl Primary {
     pub fn tick(&mut self, limits: &Limits, is_paused: bool, now_ms: u64) -> Tick {
         const OVER: &str = "it lags more than client-output-buffer-limit allows";
         const SILENT: &str = "it has been silent for longer than repl-timeout";
-        let mut cut: Vec<_> = self.overdue(limits, now_ms).into_iter().map(|it| (it, OVER)).collect();
+        let mut cut: Vec<_> =
+            self.overdue(limits, now_ms).into_iter().map(|it| (it, OVER)).collect();
         for replica in &mut self.replicas {
             let since = match replica.state {
                 State::Online if replica.is_old => now_ms,

@@ -4,13 +4,14 @@ use std::path::Path;
 
 use super::*;
 use crate::aof::disk::{Disk, Plan};
+use crate::base::millis::Millis;
 use crate::filesystem::Place;
 use crate::keyspace::saving::Pieces;
 use crate::rdb::{Checksum, Decoder, Dialect, Record};
 use crate::settings::Settings;
 use crate::shard::SLICE_NS;
 use crate::shard::snapshot::{Begun, moment, moment_of};
-use crate::snapshot::file::About;
+use crate::snapshot::file::{About, replication_of};
 use crate::testing::{Shards, Stepping};
 
 const DIRECTORY: &str = "/data";
@@ -261,7 +262,7 @@ fn it_fails_with_a_shard_or_where_it_cannot_begin() {
 
 #[test]
 fn a_file_says_which_stream_it_goes_on_from() {
-    let mut about = About::snapshot(&crate::settings::Settings::default(), Millis(0));
+    let mut about = About::snapshot(&Settings::default(), Millis(0));
     assert_eq!(replication_of(&about.without_keys()), None);
     let stream = ("0123456789".repeat(4), 77);
     about.replication = Some(stream.clone());

@@ -31,8 +31,8 @@ use troupe::stream::Policy;
 use super::Admin;
 use super::snapshots::{EVERY, next_number};
 use crate::message::aof::{
-    Appends, Asks, Begin, BeginBase, Close, End, ForgetBase, ListBase, Listen, Open, Put,
-    Rebuild, Reports, SetPolicy, SyncAll,
+    Appends, Asks, Begin, BeginBase, Close, End, ForgetBase, ListBase, Listen, Open, Put, Rebuild,
+    Reports, SetPolicy, SyncAll,
 };
 use crate::message::control::Panic;
 use crate::message::snapshot::Mail;
@@ -157,7 +157,10 @@ impl Writer {
 }
 
 /// Asks the writer for something, and waits until it says how that went.
-pub(super) async fn ask<M>(writer: &Recipient<M>, mail: impl FnOnce(Asks) -> M) -> Result<(), String>
+pub(super) async fn ask<M>(
+    writer: &Recipient<M>,
+    mail: impl FnOnce(Asks) -> M,
+) -> Result<(), String>
 where
     M: actix::Message<Result = ()> + Send + 'static,
 {

@@ -161,11 +161,7 @@ fn acknowledge(
 }
 
 /// Notes what a replica says of itself.
-fn present(
-    presented: &mut Presented,
-    option: &[u8],
-    value: &[u8],
-) -> Result<(), CommandError> {
+fn present(presented: &mut Presented, option: &[u8], value: &[u8]) -> Result<(), CommandError> {
     let flag = || match integer::parse(value) {
         None => Err(CommandError::NotAnInteger),
         Some(0) => Ok(false),
@@ -252,7 +248,10 @@ mod tests {
         let mut store = Store::new();
         for (line, error) in [
             ("REPLCONF capa", "ERR syntax error"),
-            ("REPLCONF set-cluster-node-id x", "ERR Unrecognized REPLCONF option: set-cluster-node-id"),
+            (
+                "REPLCONF set-cluster-node-id x",
+                "ERR Unrecognized REPLCONF option: set-cluster-node-id",
+            ),
             ("REPLCONF version 9", "ERR Unrecognized version format: 9"),
             ("REPLCONF rdb-only 2", "ERR value is out of range, value must between 0 and 1"),
             ("REPLCONF listening-port x", "ERR value is not an integer or out of range"),

@@ -34,8 +34,12 @@ impl Rig {
     }
 
     fn attach(&mut self, client: u64, id: &str, number: i64) {
-        let presented =
-            Presented { takes_mark: true, takes_new_ids: true, port: 7_001, ..Presented::default() };
+        let presented = Presented {
+            takes_mark: true,
+            takes_new_ids: true,
+            port: 7_001,
+            ..Presented::default()
+        };
         let id = id.as_bytes().to_vec();
         self.attach_as(client, SyncRequest::From { id, number }, presented);
     }
