@@ -19,7 +19,9 @@ use crate::support::wait::{SOON, until};
 const LATER: Duration = Duration::from_secs(60);
 
 fn primary(shards: usize) -> Options {
-    Options::shards(shards).debug().with("repl-diskless-sync-delay 0")
+    // What is written while a link is cut fits into the backlog, however slow the machine is.
+    let options = Options::shards(shards).debug().with("repl-backlog-size 256mb");
+    options.with("repl-diskless-sync-delay 0").with("client-output-buffer-limit replica 0 0 0")
 }
 
 /// A replica of this server, where that program is here.
@@ -53,17 +55,18 @@ fn any_write(rng: &mut Rng) -> String {
         16 => format!("SELECT {}", number % 3),
         17 => format!("PUBLISH channel {number}"),
         18 => format!("SUNIONSTORE set{s} set{s} set{t}"),
-        19 if number % 100 == 0 => "FLUSHDB".to_owned(),
+        19 if number.is_multiple_of(100) => "FLUSHDB".to_owned(),
         20 => format!("GETEX {s} PX {number}"),
         _ => format!("APPEND {s} {number}"),
     }
 }
 
-/// Writes until it is told to stop, some of it in transactions. Returns how many commands.
-fn write(port: u16, mut rng: Rng, stop: &AtomicBool) -> u64 {
+/// Writes until it is told to stop, and some thousand commands at least, some of it in
+/// transactions.
+fn write(port: u16, mut rng: Rng, stop: &AtomicBool) {
     let mut client = Client::connect(port).unwrap();
     let mut count = 0;
-    while !stop.load(Ordering::Relaxed) {
+    while count < 3_000 || !stop.load(Ordering::Relaxed) {
         let mut lines: Vec<String> = (0..20).map(|_| any_write(&mut rng)).collect();
         if rng.bool() {
             lines.insert(0, "MULTI".to_owned());
@@ -71,9 +74,17 @@ fn write(port: u16, mut rng: Rng, stop: &AtomicBool) -> u64 {
         }
         let words = |line: &String| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
         let commands: Vec<_> = lines.iter().map(words).collect();
-        count += client.pipeline(&commands).unwrap().len() as u64;
+        count += client.pipeline(&commands).unwrap().len();
     }
-    count
+}
+
+/// Stops those who write, also when what they write under has failed.
+struct Stops<'a>(&'a AtomicBool);
+
+impl Drop for Stops<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Runs `work` while clients write. Afterwards nothing expires any more by itself.
@@ -87,10 +98,10 @@ fn under_writes<R>(primary: &Server, seed: u64, work: impl FnOnce() -> R) -> R {
                 scope.spawn(move || write(primary.port, rng, stop))
             })
             .collect();
+        let stops = Stops(&stop);
         let done = work();
-        stop.store(true, Ordering::Relaxed);
-        let count: u64 = writers.into_iter().map(|writer| writer.join().unwrap()).sum();
-        assert!(count > 100, "{count} commands are no load");
+        drop(stops);
+        writers.into_iter().for_each(|writer| writer.join().unwrap());
         done
     });
     let mut client = primary.client();
@@ -112,6 +123,12 @@ fn wait_equal(primary: &Server, replica: &Server) {
         other.info("db0").split(',').next().unwrap(),
         "as many keys"
     );
+}
+
+/// Waits until a replica has loaded what it was sent, and follows.
+fn wait_up(replica: &Server) {
+    let mut client = replica.client();
+    until("its link is up", LATER, || client.info("master_link_status") == "up");
 }
 
 fn wait_online(primary: &Server, replicas: u64) {
@@ -137,6 +154,10 @@ fn follows(oracle: Oracle, shards: usize) {
         wait_online(&primary, 1);
         for _ in 0..3 {
             let mut killer = primary.client();
+            wait_up(&replica);
+            // It has got some of the stream, so that it knows where to go on.
+            killer.line("SET marker 1");
+            assert_eq!(killer.line("WAIT 1 60000").printed(), "(integer) 1");
             assert_eq!(killer.line("CLIENT KILL TYPE replica").printed(), "(integer) 1");
             until("it is back", LATER, || killer.line("ROLE").printed().contains("127.0.0.1"));
         }

@@ -3,8 +3,8 @@
 //! The shell hands its mail over, asks `next` for tasks until there is none, and carries each out
 //! before it asks again. It feeds the stream to the journal's file and to whoever else reads it,
 //! and knows who waits for what: `F` is what waits until records are durable, `A` is a way to
-//! answer who asked, and `R` is a way to read the journal back to a shard; only the shell knows what
-//! those are.
+//! answer who asked, and `R` is a way to read the journal back to a shard; only the shell knows
+//! what those are.
 //!
 //! Invariants:
 //! - a shard is read back only what is written, and all that it sent before it asked;
@@ -143,8 +143,8 @@ impl<F: Finished, A, R> Writer<F, A, R> {
         self.journal.policy() != Policy::Always || self.journal.is_durable()
     }
 
-    /// Takes in what a shard did, which goes to another reader as well. While no file can be trusted, nobody is held back who only reads,
-    /// unless he would overtake what waits.
+    /// Takes in what a shard did, which goes to another reader as well. While no file can be
+    /// trusted, nobody is held back who only reads, unless he would overtake what waits.
     pub fn append(&mut self, append: Append<F>, other: Option<&mut dyn Consumer>, now_ms: u64) {
         self.is_changed = true;
         let has_records = !append.bytes.is_empty();

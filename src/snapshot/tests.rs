@@ -260,7 +260,7 @@ fn it_fails_with_a_shard_or_where_it_cannot_begin() {
 
 #[test]
 fn a_file_says_which_stream_it_goes_on_from() {
-    let mut about = About::snapshot(&crate::settings::Settings::default(), Millis(0));
+    let mut about = About::snapshot(&Settings::default(), Millis(0));
     assert_eq!(replication_of(&about.without_keys(&[])), None);
     let stream = ("0123456789".repeat(4), 77);
     about.replication = Some(stream.clone());
