@@ -249,6 +249,7 @@ const UNSAFE: &[&str] = &[
     "src/keyspace/entry.rs",
     "src/keyspace/object.rs",
     "src/base/prefetch.rs",
+    "src/script/lua/interrupt.rs",
     "src/script/stack.rs",
     "actors/src/allocator.rs",
     "actors/src/huge_pages.rs",

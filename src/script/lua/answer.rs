@@ -11,6 +11,7 @@
 
 use mlua::{Lua, Table, Value};
 
+use super::native::Context;
 use crate::base::{float, integer};
 
 /// How deep replies may nest; no command comes near.
@@ -21,21 +22,23 @@ const ROOM_MAX: usize = 1 << 16;
 
 /// What is left of a reply.
 pub(super) struct Reader<'a> {
+    context: &'a Context<'a>,
     rest: &'a [u8],
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(reply: &'a [u8]) -> Reader<'a> {
-        Reader { rest: reply }
+    pub(super) fn new(context: &'a Context<'a>, reply: &'a [u8]) -> Reader<'a> {
+        Reader { context, rest: reply }
     }
 
     /// The next value.
-    pub(super) fn value(&mut self, lua: &Lua) -> mlua::Result<Value> {
-        Ok(self.next(lua, DEPTH_MAX)?.unwrap_or(Value::Nil))
+    pub(super) fn value(&mut self) -> mlua::Result<Value> {
+        Ok(self.next(self.context.lua, DEPTH_MAX)?.unwrap_or(Value::Nil))
     }
 
     /// The next value; none where the reply is malformed.
     fn next(&mut self, lua: &Lua, depth: usize) -> mlua::Result<Option<Value>> {
+        self.context.work(32)?;
         let (Some((kind, line)), true) = (self.line(), depth > 0) else { return Ok(None) };
         let value = match kind {
             b'+' => field(lua, "ok", lua.create_string(line)?)?,

@@ -71,14 +71,14 @@ fn put(
     value: &Value,
     nesting: usize,
 ) -> Result<(), Failure> {
-    context.control.work(32)?;
+    context.work(32)?;
     if out.len() > context.limits.memory_bytes {
         return Err("not enough memory".into());
     }
     match value {
         Value::String(text) => {
             let text = text.as_bytes();
-            context.control.work(text.len())?;
+            context.work(text.len())?;
             written(encode::write_str_len(out, text.len() as u32))?;
             out.extend_from_slice(&text);
         }
@@ -110,7 +110,7 @@ fn put_table(
 ) -> Result<(), Failure> {
     let (mut count, mut most, mut is_array) = (0u32, 0.0f64, true);
     for pair in table.pairs::<Value, Value>() {
-        context.control.work(16)?;
+        context.work(16)?;
         match number_of(&pair?.0) {
             Some(key) if key >= 1.0 && key.floor() == key => most = most.max(key),
             _ => is_array = false,
@@ -227,7 +227,7 @@ impl Reader<'_> {
     }
 
     fn value(&mut self, depth: usize) -> Result<Value, Failure> {
-        self.context.control.work(32)?;
+        self.context.work(32)?;
         let [first] = self.take()?;
         Ok(match Marker::from_u8(first) {
             Marker::FixPos(number) => Value::Number(f64::from(number)),
@@ -284,7 +284,7 @@ impl Reader<'_> {
     fn text(&mut self, len: usize) -> Result<Value, Failure> {
         let (text, rest) = self.rest.split_at_checked(len).ok_or(MISSING)?;
         self.rest = rest;
-        self.context.control.work(len)?;
+        self.context.work(len)?;
         Ok(Value::String(self.context.lua.create_string(text)?))
     }
 

@@ -14,9 +14,10 @@ use mlua::{Function, Lua, LuaOptions, StdLib, Table, Value, VmState};
 
 use super::control::{Control, Shared};
 use super::job::{Input, Job, Output};
+use super::native::Hold;
 use super::natives::{Natives, Registered};
 use super::reply::{self, Names, NoReply, Writer};
-use super::{Limits, native};
+use super::{Limits, interrupt, native};
 use crate::script::engine::{Facts, Step};
 use crate::script::libraries::Library;
 use crate::script::scripts::{Script, Sha};
@@ -74,7 +75,8 @@ impl Machine {
             | StdLib::DEBUG;
         let lua = Lua::new_with(libraries, LuaOptions::default())?;
         let natives = Rc::new(Natives::default());
-        let table = native::table(&lua, &control, &natives, limits)?;
+        let hold = Hold { control: control.clone(), natives: natives.clone(), limits };
+        let table = native::table(&lua, &hold)?;
         let prelude = lua
             .load(
                 &native::compiler().set_debug_level(0).compile(include_bytes!("prelude.lua"))?[..],
@@ -96,13 +98,13 @@ impl Machine {
         let names = Names::new(&lua)?;
         let interrupts = control.clone();
         lua.set_interrupt(move |lua| {
-            let passed = interrupts.safepoint(lua.used_memory());
+            let passed = interrupts.pulse();
             passed.inspect_err(|_| note_line(lua, &interrupts))?;
             Ok(VmState::Continue)
         });
+        interrupt::install(&lua);
         lua.gc_collect()?;
         let empty_bytes = lua.used_memory();
-        lua.set_memory_limit(empty_bytes + limits.memory_bytes)?;
         Ok(Machine {
             run: made.get("run")?,
             names,
@@ -123,7 +125,7 @@ impl Machine {
     /// Runs a job to its end.
     fn take(&self, job: Job) -> Output {
         self.natives.reset();
-        self.control.begin(self.lua.used_memory());
+        self.control.begin();
         let output = match job {
             Job::Eval { script, keys, arguments, facts } => {
                 self.natives.seed(facts.seed);
@@ -162,7 +164,7 @@ impl Machine {
         };
         let (keys, arguments) = (self.array(keys)?, self.array(arguments)?);
         self.set_keys(Some((keys, arguments)))?;
-        self.run.call(function)
+        self.limited(|| self.run.call(function))
     }
 
     fn call(
@@ -182,7 +184,16 @@ impl Machine {
         drop(libraries);
         let missing = || mlua::Error::runtime("the library did not register the function again");
         let function = found.ok_or_else(missing)?;
-        self.run.call((function, self.array(keys)?, self.array(arguments)?))
+        let (keys, arguments) = (self.array(keys)?, self.array(arguments)?);
+        self.limited(|| self.run.call((function, keys, arguments)))
+    }
+
+    /// Runs code of a script, with the limit on memory that it has and Rust has not.
+    fn limited<T>(&self, run: impl FnOnce() -> mlua::Result<T>) -> mlua::Result<T> {
+        self.lua.set_memory_limit(self.empty_bytes + self.limits.memory_bytes)?;
+        let result = run();
+        self.lua.set_memory_limit(0)?;
+        result
     }
 
     /// Loads a library for the first time.
@@ -220,7 +231,7 @@ impl Machine {
         let chunk = native::function(&self.lua, program, "@user_function")?;
         chunk.set_environment(globals)?;
         self.natives.begin_registering();
-        let outcome = self.run.call::<(bool, Value)>(chunk);
+        let outcome = self.limited(|| self.run.call::<(bool, Value)>(chunk));
         let registered = self.natives.end_registering();
         lookup.set_readonly(false);
         lookup.raw_set("__index", &self.function_globals)?;

@@ -3,7 +3,7 @@
 //! ```text
 //! mod        the engine: machines that wait, and runs
 //! job        what goes between a run's host and its machine
-//! control    where a run stands still, and how it is killed
+//! control    where a run stands still, and how it is killed; interrupt, the engine's own
 //! machine    one virtual machine on a stack of its own
 //! prelude    what scripts see, in Lua
 //! native     the functions of Rust behind it; server, cjson, cmsgpack, structs, bit
@@ -26,6 +26,7 @@ mod bit;
 mod cjson;
 mod cmsgpack;
 mod control;
+mod interrupt;
 mod job;
 mod machine;
 mod native;

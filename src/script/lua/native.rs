@@ -61,11 +61,52 @@ pub(super) fn one(value: Value) -> Outcome {
     Ok(MultiValue::from_iter([value]))
 }
 
-/// What a library's function works with.
+/// What a function of Rust works with while it is called.
+///
+/// Meanwhile the machine has no limit: with one, the binding calls whatever may allocate through a
+/// closure of its own, and each such step takes ten times as long. So the function looks itself
+/// whether the machine has grown too large, by [`Context::work`].
 pub(super) struct Context<'a> {
     pub(super) lua: &'a Lua,
     pub(super) control: &'a Control,
     pub(super) natives: &'a Natives,
+    pub(super) limits: Limits,
+    /// The limit of the machine, in bytes.
+    memory_max: usize,
+}
+
+impl<'a> Context<'a> {
+    pub(super) fn new(lua: &'a Lua, hold: &'a Hold) -> Context<'a> {
+        let Hold { control, natives, limits } = hold;
+        // There is always a limit that can be set: the machine is the binding's own.
+        let memory_max = lua.set_memory_limit(0).unwrap_or(0);
+        Context { lua, control, natives, limits: *limits, memory_max }
+    }
+
+    /// So many units of work.
+    ///
+    /// # Errors
+    /// If the run was killed meanwhile, or its machine has grown too large.
+    #[inline]
+    pub(super) fn work(&self, units: usize) -> mlua::Result<()> {
+        if self.control.work(units)? && self.lua.used_memory() > self.memory_max {
+            return Err(mlua::Error::MemoryError("not enough memory".to_owned()));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Context<'_> {
+    fn drop(&mut self) {
+        let _ = self.lua.set_memory_limit(self.memory_max);
+    }
+}
+
+/// What each function of Rust holds on to.
+#[derive(Clone)]
+pub(super) struct Hold {
+    pub(super) control: Rc<Control>,
+    pub(super) natives: Rc<Natives>,
     pub(super) limits: Limits,
 }
 
@@ -114,14 +155,9 @@ pub(super) fn message(error: &mlua::Error) -> String {
 }
 
 /// All natives, as the prelude takes them.
-pub(super) fn table(
-    lua: &Lua,
-    control: &Rc<Control>,
-    natives: &Rc<Natives>,
-    limits: Limits,
-) -> mlua::Result<Table> {
+pub(super) fn table(lua: &Lua, hold: &Hold) -> mlua::Result<Table> {
     let native = lua.create_table()?;
-    server::add(&native, lua, control, natives, limits)?;
+    server::add(&native, lua, hold)?;
     let libraries: [(&str, &[(&str, Native)]); 4] = [
         ("cjson", cjson::FUNCTIONS),
         ("cmsgpack", cmsgpack::FUNCTIONS),
@@ -131,38 +167,30 @@ pub(super) fn table(
     for (library, functions) in libraries {
         let table = lua.create_table()?;
         for (name, run) in functions {
-            table.set(*name, lift(lua, control, natives, limits, *run)?)?;
+            table.set(*name, lift(lua, hold.clone(), *run)?)?;
         }
         native.set(library, table)?;
     }
     native.set("cjson_constants", cjson::constants(lua)?)?;
     native.set("cmsgpack_constants", cmsgpack::constants(lua)?)?;
-    let compile_control = control.clone();
-    native.set(
-        "compile",
-        lua.create_function(move |lua, (text, name): (mlua::LuaString, mlua::LuaString)| {
-            compile_control.work(text.as_bytes().len().saturating_mul(16))?;
-            compile_named(lua, &text.as_bytes(), &name.as_bytes())
-        })?,
-    )?;
-    native
-        .set("kilobytes", lua.create_function(|lua, ()| Ok(lua.used_memory() as f64 / 1024.0))?)?;
+    let held = hold.clone();
+    let compile = move |lua: &Lua, (text, name): (mlua::LuaString, mlua::LuaString)| {
+        let context = Context::new(lua, &held);
+        context.work(text.as_bytes().len().saturating_mul(16))?;
+        compile_named(lua, &text.as_bytes(), &name.as_bytes())
+    };
+    native.set("compile", lua.create_function(compile)?)?;
+    let kilobytes = |lua: &Lua, ()| Ok(lua.used_memory() as f64 / 1024.0);
+    native.set("kilobytes", lua.create_function(kilobytes)?)?;
     native.set("find", lua.create_function(find)?)?;
     native.set("SOURCE_BYTES_MAX", SOURCE_BYTES_MAX as f64)?;
     Ok(native)
 }
 
 /// A function of a library for the prelude.
-fn lift(
-    lua: &Lua,
-    control: &Rc<Control>,
-    natives: &Rc<Natives>,
-    limits: Limits,
-    run: Native,
-) -> mlua::Result<Function> {
-    let (control, natives) = (control.clone(), natives.clone());
+fn lift(lua: &Lua, hold: Hold, run: Native) -> mlua::Result<Function> {
     lua.create_function(move |lua, arguments: MultiValue| {
-        let context = Context { lua, control: &control, natives: &natives, limits };
+        let context = Context::new(lua, &hold);
         match run(&context, arguments) {
             Ok(mut values) => {
                 values.push_front(Value::Boolean(true));

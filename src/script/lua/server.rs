@@ -7,7 +7,7 @@ use mlua::{Function, IntoLuaMulti, Lua, LuaString, MultiValue, Table, Value};
 
 use super::Limits;
 use super::answer::{Reader, error_text};
-use super::control::Control;
+use super::native::{Context, Hold};
 use super::natives::{Natives, Registered, described};
 use super::number::general;
 use crate::base::{float, integer};
@@ -22,19 +22,14 @@ const VERSION_NUMBERS: [(&str, u32); 2] =
     [("REDIS_VERSION_NUM", 0x07_02_04), ("VALKEY_VERSION_NUM", 0x09_01_02)];
 
 /// Adds what the prelude calls of it.
-pub(super) fn add(
-    native: &Table,
-    lua: &Lua,
-    control: &Rc<Control>,
-    natives: &Rc<Natives>,
-    limits: Limits,
-) -> mlua::Result<()> {
+pub(super) fn add(native: &Table, lua: &Lua, hold: &Hold) -> mlua::Result<()> {
+    let Hold { control, natives, .. } = hold;
     let versions = lua.create_table()?;
     VERSIONS.iter().try_for_each(|(name, text)| versions.set(*name, *text))?;
     VERSION_NUMBERS.iter().try_for_each(|(name, number)| versions.set(*name, *number))?;
     native.set("versions", versions)?;
-    native.set("call", call(lua, control.clone(), limits)?)?;
-    native.set("may_call", may_call(lua, control.clone(), limits)?)?;
+    native.set("call", call(lua, hold.clone())?)?;
+    native.set("may_call", may_call(lua, hold.clone())?)?;
     native.set("register", register(lua, natives.clone())?)?;
     let held = control.clone();
     let log = move |_: &Lua, (level, message): (f64, LuaString)| {
@@ -65,9 +60,10 @@ pub(super) fn add(
         Ok(())
     };
     native.set("set_repl", lua.create_function(set_repl)?)?;
-    let held = control.clone();
+    let held = hold.clone();
     let sha1hex = move |lua: &Lua, text: LuaString| {
-        held.work(text.as_bytes().len())?;
+        let context = Context::new(lua, &held);
+        context.work(text.as_bytes().len())?;
         lua.create_string(Sha::of(&text.as_bytes()).hex())
     };
     native.set("sha1hex", lua.create_function(sha1hex)?)?;
@@ -87,17 +83,17 @@ pub(super) fn add(
 }
 
 /// A command: its reply, and whether that is an error to be raised.
-fn call(lua: &Lua, control: Rc<Control>, limits: Limits) -> mlua::Result<Function> {
+fn call(lua: &Lua, hold: Hold) -> mlua::Result<Function> {
     lua.create_function(move |lua, mut values: MultiValue| {
+        let context = Context::new(lua, &hold);
         let protected = values.pop_front() == Some(Value::Boolean(true));
-        let arguments = match arguments(lua, &values, limits) {
+        let arguments = match arguments(&values, hold.limits) {
             Ok(arguments) => arguments,
             Err(text) => return error(lua, text, !protected),
         };
         drop(values);
-        let answer = control.ask(Step::Call { arguments, protected })?;
-        control.work(answer.len())?;
-        let reply = Reader::new(&answer).value(lua)?;
+        let answer = context.control.ask(Step::Call { arguments, protected })?;
+        let reply = Reader::new(&context, &answer).value()?;
         let is_error = answer.first() == Some(&b'-');
         if let (true, Value::Table(table)) = (is_error, &reply) {
             table.raw_set("ignore_error_stats_update", true)?;
@@ -107,13 +103,14 @@ fn call(lua: &Lua, control: Rc<Control>, limits: Limits) -> mlua::Result<Functio
 }
 
 /// Whether a command may be run: true or false, or an error to be raised.
-fn may_call(lua: &Lua, control: Rc<Control>, limits: Limits) -> mlua::Result<Function> {
+fn may_call(lua: &Lua, hold: Hold) -> mlua::Result<Function> {
     lua.create_function(move |lua, values: MultiValue| {
-        let arguments = match arguments(lua, &values, limits) {
+        let context = Context::new(lua, &hold);
+        let arguments = match arguments(&values, hold.limits) {
             Ok(arguments) => arguments,
             Err(text) => return error(lua, text, true),
         };
-        let answer = control.ask(Step::MayCall { arguments })?;
+        let answer = context.control.ask(Step::MayCall { arguments })?;
         match answer.first() {
             Some(b'-') => error(lua, "Invalid command passed to server.acl_check_cmd()", true),
             _ => Ok((Value::Boolean(answer.starts_with(b":1")), false)),
@@ -128,7 +125,7 @@ fn error(lua: &Lua, text: &str, is_raised: bool) -> mlua::Result<(Value, bool)> 
 }
 
 /// The arguments of a command: strings as they are, numbers as commands read them.
-fn arguments(_: &Lua, values: &MultiValue, limits: Limits) -> Result<Vec<Vec<u8>>, &'static str> {
+fn arguments(values: &MultiValue, limits: Limits) -> Result<Vec<Vec<u8>>, &'static str> {
     if values.is_empty() {
         return Err("Please specify at least one argument for this call");
     }

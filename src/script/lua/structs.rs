@@ -158,7 +158,7 @@ fn pack(context: &Context<'_>, values: MultiValue) -> Outcome {
     let format = text(&values, 1, "pack")?;
     let (mut format, mut out, mut place) = (Format::new(&format), Vec::new(), 2);
     while let Some((option, size)) = format.next()? {
-        context.control.work(32)?;
+        context.work(32)?;
         out.resize(out.len() + format.padding(out.len(), option, size), 0);
         let is_big = format.is_big;
         match option {
@@ -215,7 +215,7 @@ fn unpack(context: &Context<'_>, values: MultiValue) -> Outcome {
     let mut at = usize::try_from(from - 1).map_err(|_| short())?;
     let (mut format, mut results) = (Format::new(&format), MultiValue::new());
     while let Some((option, size)) = format.next()? {
-        context.control.work(32)?;
+        context.work(32)?;
         at = at.checked_add(format.padding(at, option, size)).ok_or_else(short)?;
         let rest = data.get(at..).ok_or_else(short)?;
         let field = rest.get(..size).ok_or_else(short)?;
@@ -281,7 +281,7 @@ fn size(context: &Context<'_>, values: MultiValue) -> Outcome {
     let format = text(&values, 1, "size")?;
     let (mut format, mut at) = (Format::new(&format), 0usize);
     while let Some((option, size)) = format.next()? {
-        context.control.work(32)?;
+        context.work(32)?;
         at += format.padding(at, option, size);
         match option {
             b's' => return Err(bad_argument(1, "size", "option 's' has no fixed size")),

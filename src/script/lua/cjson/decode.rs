@@ -172,7 +172,7 @@ impl Decoder<'_> {
             let plain = plain.unwrap_or(rest.len());
             string.extend_from_slice(&rest[..plain]);
             self.at += plain;
-            self.context.control.work(plain)?;
+            self.context.work(plain)?;
             match self.peek(0) {
                 b'"' => {
                     self.at += 1;
@@ -241,7 +241,7 @@ impl Decoder<'_> {
     }
 
     fn value(&mut self, token: Token) -> Result<Value, Failure> {
-        self.context.control.work(32)?;
+        self.context.work(32)?;
         Ok(match token {
             Token::String(text) => Value::String(self.context.lua.create_string(text)?),
             Token::Number(number) => Value::Number(number),

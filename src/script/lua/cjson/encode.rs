@@ -25,7 +25,7 @@ struct Encoder<'a> {
 
 impl Encoder<'_> {
     fn value(&mut self, value: &Value, depth: i64) -> Result<(), Failure> {
-        self.context.control.work(32)?;
+        self.context.work(32)?;
         if self.out.len() > self.context.limits.memory_bytes {
             return Err("not enough memory".into());
         }
@@ -67,7 +67,7 @@ impl Encoder<'_> {
     }
 
     fn string(&mut self, text: &[u8]) -> Result<(), Failure> {
-        self.context.control.work(text.len())?;
+        self.context.work(text.len())?;
         self.out.reserve(text.len() + 2);
         self.out.push(b'"');
         for byte in text {
@@ -100,7 +100,7 @@ impl Encoder<'_> {
     fn array_len(&self, table: &Table) -> Result<Option<f64>, Failure> {
         let (mut most, mut count) = (0.0, 0.0);
         for pair in table.pairs::<Value, Value>() {
-            self.context.control.work(16)?;
+            self.context.work(16)?;
             let key = match pair?.0 {
                 Value::Integer(key) => key as f64,
                 Value::Number(key) => key,
