@@ -32,13 +32,12 @@ const CORE: &[(&str, &[&str])] = &[
     ("rdb", &["base", "settings", "data", "keyspace"]),
     ("route", &["base"]),
     ("pubsub", &["base", "resp", "route"]),
-    ("script", &["base", "resp"]),
-    ("question", &["settings", "script"]),
+    ("question", &["settings"]),
     (
         "commands",
         &[
-            "base", "resp", "settings", "data", "keyspace", "rdb", "route", "pubsub", "script",
-            "question", "session",
+            "base", "resp", "settings", "data", "keyspace", "rdb", "route", "pubsub", "question",
+            "session",
         ],
     ),
     ("transaction", &["base", "resp", "keyspace", "commands"]),
@@ -59,7 +58,6 @@ const CORE: &[(&str, &[&str])] = &[
             "lending",
             "parked",
             "transaction",
-            "script",
         ],
     ),
     ("clients", &["base", "pubsub", "commands", "session", "batch"]),
@@ -80,7 +78,6 @@ const CORE: &[(&str, &[&str])] = &[
             "clients",
             "counted",
             "transaction",
-            "script",
         ],
     ),
     (
@@ -105,37 +102,15 @@ const CORE: &[(&str, &[&str])] = &[
             "hook",
             "parked",
             "transaction",
-            "script",
         ],
     ),
     (
         "aof",
-        &[
-            "base",
-            "filesystem",
-            "resp",
-            "settings",
-            "keyspace",
-            "rdb",
-            "route",
-            "stream",
-            "script",
-            "shard",
-        ],
+        &["base", "filesystem", "resp", "settings", "keyspace", "rdb", "route", "stream", "shard"],
     ),
     (
         "snapshot",
-        &[
-            "base",
-            "filesystem",
-            "resp",
-            "settings",
-            "keyspace",
-            "rdb",
-            "commands",
-            "route",
-            "shard",
-        ],
+        &["base", "filesystem", "settings", "keyspace", "rdb", "commands", "route", "shard"],
     ),
     ("check", &["base", "filesystem", "settings", "rdb", "commands", "shard", "aof"]),
     (
@@ -157,7 +132,6 @@ const CORE: &[(&str, &[&str])] = &[
             "snapshot",
         ],
     ),
-    ("replication", &["resp", "settings", "keyspace", "rdb", "commands", "session", "stream"]),
     ("restarts", &[]),
     ("router", &["base", "route", "shard"]),
     (
@@ -181,7 +155,7 @@ const CORE: &[(&str, &[&str])] = &[
 const CIRCLE: (&str, &str) = ("commands", "session");
 
 /// Modules at the end of [`CORE`] that none imports.
-const SIDE_LAYERS: usize = 8;
+const SIDE_LAYERS: usize = 7;
 
 /// What each module of the shell may import. An actor knows messages and what belongs to no actor,
 /// never another actor's module; `boot` alone knows them all, and only the process starts it.
@@ -191,8 +165,7 @@ const SHELL: &[(&str, &[&str])] = &[
     ("allocator", &[]),
     ("clock", &[]),
     ("memory", &[]),
-    ("replicas", &["message"]),
-    ("shared", &["memory", "replicas"]),
+    ("shared", &["memory"]),
     ("logging", &[]),
     ("descriptors", &[]),
     ("doors", &["watched"]),
@@ -236,7 +209,6 @@ const NO_ACTOR: &[&str] = &[
     "logging",
     "actions",
     "memory",
-    "replicas",
 ];
 
 /// Where `unsafe` is allowed: what an entry and a blob look like in memory, and a call that has no
@@ -250,8 +222,6 @@ const UNSAFE: &[&str] = &[
     "src/keyspace/entry.rs",
     "src/keyspace/object.rs",
     "src/base/prefetch.rs",
-    "src/script/lua/interrupt.rs",
-    "src/script/stack.rs",
     "actors/src/allocator.rs",
     "actors/src/huge_pages.rs",
     "actors/src/watched.rs",

@@ -22,7 +22,6 @@ use troupe::base::hash::Hasher;
 use troupe::commands::action::Shutdown;
 use troupe::hooks::slowlog::LogIds;
 use troupe::route::{Map, ShardId};
-use troupe::script::{Limits, LuaEngine};
 use troupe::settings::Settings;
 use troupe::shard::evict::Worths;
 use troupe::shard::tracking::Tracked;
@@ -63,8 +62,8 @@ pub struct Server {
     admin: Arc<Admin>,
     listener: Option<Addr<Listener>>,
     arbiters: Vec<Arbiter>,
-    /// Those of the writers of the journal and of snapshots.
-    writers: [Arbiter; 2],
+    /// That of the writer of snapshots.
+    snapshots: Arbiter,
     post: Arc<Post>,
     unixsocket: PathBuf,
 }
@@ -164,24 +163,18 @@ pub async fn start(launch: Launch) -> anyhow::Result<Server> {
         guardian,
         clock,
     };
-    let (loaded, stream) = match settings.appendonly {
-        true => (starter.load(&settings).await?, None),
-        false => (None, starter.load_snapshot(&settings).await?),
+    let writer = if settings.appendonly {
+        starter.load(&settings).await?
+    } else {
+        starter.load_snapshot(&settings).await?;
+        None
     };
-    let begins = settings.appendonly && loaded.is_none();
-    let (writer, aof) = match loaded {
-        Some((writer, arbiter)) => {
-            admin.met_writer(writer.clone());
-            (writer, arbiter)
-        }
-        None => starter.start()?,
-    };
-    admin.met_stream(writer.clone());
-    if let Some((id, offset)) = stream {
-        admin.go_on_from(id, offset).await;
+    let begins = settings.appendonly && writer.is_none();
+    let shards = starter.shards.clone();
+    admin.met_starter(Box::new(move |settings| starter.begin(settings)));
+    if let Some(writer) = writer {
+        admin.met_writer(writer);
     }
-    admin.met_starter(Box::new(move |settings| journal::Starter::begin(&writer, settings)));
-    let shards = starter.shards;
     let serve = || shards.iter().for_each(|shard| shard.do_send(Loaded { load: 0 }));
     if begins {
         let begun = admin.begin_journal_before_writes(&settings, serve).await;
@@ -190,8 +183,7 @@ pub async fn start(launch: Launch) -> anyhow::Result<Server> {
         serve();
     }
     shared.loading.end();
-    let writers = [aof, snapshots];
-    Ok(Server { admin, listener: Some(listener), arbiters, writers, post, unixsocket })
+    Ok(Server { admin, listener: Some(listener), arbiters, snapshots, post, unixsocket })
 }
 
 /// Starts the router, and tells every thread where it is. Returns when all know it.
@@ -281,7 +273,6 @@ fn start_shards(
                 listeners,
                 post: post.clone(),
                 tracked,
-                scripts: Box::new(LuaEngine::new(Limits::default())),
                 gauge: Box::new(OfShard::new(&shared.memory, id)),
                 worths,
             });
@@ -352,7 +343,6 @@ impl Reach {
             begin_base: shard.clone().recipient(),
             begin: shard.clone().recipient(),
             end: shard.clone().recipient(),
-            replicate: shard.clone().recipient(),
         }
     }
 }
@@ -382,7 +372,7 @@ impl Server {
             warn!("{} could not be removed", self.unixsocket.display());
         }
         self.post.close();
-        for arbiter in self.arbiters.iter().chain(&self.writers) {
+        for arbiter in self.arbiters.iter().chain([&self.snapshots]) {
             arbiter.stop();
         }
         Ok(())

@@ -34,13 +34,9 @@ impl Row {
         }
     }
 
-    /// What kind of client it is.
+    /// What kind of client it is. There are no replicas yet.
     fn kind(&self) -> Kind {
-        match () {
-            () if self.is_replica() => Kind::Replica,
-            () if self.subscribes() => Kind::PubSub,
-            () => Kind::Normal,
-        }
+        if self.subscribes() { Kind::PubSub } else { Kind::Normal }
     }
 }
 

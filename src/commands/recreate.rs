@@ -41,22 +41,12 @@ pub(crate) fn rewrite(keys: &mut Keys<'_>, key: Key<'_>) {
     let effects = &mut keys.tools.effects;
     match entry {
         None => effects.rewrite(db, &[b"DEL", key.name]),
-        Some(entry) if entry.object().is_none() && !entry.is_blessed() => {
+        Some(entry) if entry.object().is_none() => {
             effects.suppress();
             record(effects, db, key.name, entry);
         }
         Some(entry) => effects.together(|effects| record(effects, db, key.name, entry)),
     }
-}
-
-/// As [`rewrite`], where a key took the place of another that was blessed.
-pub(crate) fn rewrite_replaced(keys: &mut Keys<'_>, key: Key<'_>) {
-    let db = keys.db;
-    let entry = keys.space.table(db, key.slot).and_then(|table| table.get(key.in_table()));
-    keys.tools.effects.together(|effects| {
-        effects.aside(db, &[b"DEL", key.name]);
-        entry.into_iter().for_each(|entry| record(effects, db, key.name, entry));
-    });
 }
 
 /// As [`rewrite`], where the keys of the call do not share one slot; else the call is recorded as
@@ -68,8 +58,7 @@ pub(crate) fn rewrite_over_slots(call: &Call<'_>, keys: &mut Keys<'_>, destinati
     }
 }
 
-/// Records the commands that give the key `name` what `entry` holds, whatever it held before. A key
-/// that was blessed and is so no more has to be deleted first.
+/// Records the commands that give the key `name` what `entry` holds, whatever it held before.
 pub(crate) fn record(effects: &mut Effects, db: u32, name: &[u8], entry: &Entry) {
     let mut next = Some(Point::Start);
     while let Some(from) = next {
@@ -95,7 +84,6 @@ pub(crate) fn record_piece(
             None => effects.aside(db, &[b"SET", name, bytes]),
             Some(time) => effects.aside(db, &[b"SET", name, bytes, b"PXAT", time.as_bytes()]),
         });
-        record_blessed(effects, db, name, entry);
         return None;
     }
     let object = entry.object()?;
@@ -114,20 +102,10 @@ pub(crate) fn record_piece(
             return Some(first(object));
         }
     };
-    if next.is_none() {
-        if let Some(time) = &deadline {
-            effects.aside(db, &[b"PEXPIREAT", name, time.as_bytes()]);
-        }
-        record_blessed(effects, db, name, entry);
+    if let (None, Some(time)) = (&next, &deadline) {
+        effects.aside(db, &[b"PEXPIREAT", name, time.as_bytes()]);
     }
     next
-}
-
-/// Records that a key is blessed, where it is.
-fn record_blessed(effects: &mut Effects, db: u32, name: &[u8], entry: &Entry) {
-    if entry.is_blessed() {
-        effects.aside(db, &[b"BLESS", b"SET", name, b"NO-EVICT"]);
-    }
 }
 
 /// Where the elements of a collection begin.
@@ -182,7 +160,6 @@ fn string_piece(effects: &mut Effects, entry: &Entry, bytes: &[u8], from: Point)
     if let Some(deadline) = entry.deadline() {
         effects.aside(0, &[b"PEXPIREAT", entry.key(), deadline.to_string().as_bytes()]);
     }
-    record_blessed(effects, 0, entry.key(), entry);
     None
 }
 

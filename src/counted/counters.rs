@@ -64,9 +64,7 @@ impl Counters {
     #[cold]
     pub fn failed(&mut self, command: &'static Command, error: &CommandError) {
         self.tally(command).failed += 1;
-        if !matches!(error, CommandError::Script { is_counted: true, .. }) {
-            self.count_error(error);
-        }
+        self.count_error(error);
     }
 
     /// A command was refused.

@@ -1,5 +1,4 @@
-//! The gate of CLIENT PAUSE: all commands wait until it is over, or all that a replica hears of. What
-//! replicas say is heard.
+//! The gate of CLIENT PAUSE: all commands wait until it is over, or all that a replica hears of.
 
 use crate::commands::action::PauseMode;
 use crate::commands::call::Call;
@@ -19,9 +18,7 @@ impl Gate for Paused {
     fn holds_back(&mut self, call: &Call<'_>, session: &Session, standing: &Standing<'_>) -> bool {
         let replicates = || is_write(call, session) || call.command.flags.has(Flags::MAY_REPLICATE);
         standing.pause.is_some_and(|pause| {
-            !session.is_replica
-                && call.now < pause.until
-                && (pause.mode == PauseMode::All || replicates())
+            call.now < pause.until && (pause.mode == PauseMode::All || replicates())
         })
     }
 }

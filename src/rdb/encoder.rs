@@ -3,7 +3,6 @@
 
 use crate::keyspace::entry::Entry;
 use crate::keyspace::saving::{Format, Point};
-use crate::rdb::beside;
 use crate::rdb::crc64;
 use crate::rdb::decoder::{
     AUX, DATABASE, DEADLINE_MS, END, FUNCTION, HEAD_LEN, REDIS, SIZES, VALKEY,
@@ -101,24 +100,13 @@ impl Format for Records {
     fn key(&self, out: &mut Vec<u8>, entry: &Entry) {
         put_deadline(out, entry);
         write::typed(out, Some(entry.key()), entry, self.compresses, self.timed);
-        put_blessed(out, entry);
     }
 
     fn piece(&self, out: &mut Vec<u8>, entry: &Entry, from: Point) -> Option<Point> {
         if from == Point::Start {
             put_deadline(out, entry);
         }
-        let next = write::piece(out, entry, from, self.piece, self.timed);
-        if next.is_none() {
-            put_blessed(out, entry);
-        }
-        next
-    }
-}
-
-fn put_blessed(out: &mut Vec<u8>, entry: &Entry) {
-    if entry.is_blessed() {
-        beside::put_blessed(out);
+        write::piece(out, entry, from, self.piece, self.timed)
     }
 }
 

@@ -4,7 +4,6 @@
 //! process knows comes in as [`facts`].
 
 pub mod facts;
-mod functions;
 pub mod gathered;
 pub mod info;
 pub mod latency;

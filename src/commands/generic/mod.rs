@@ -1,6 +1,5 @@
 //! Keys, whatever they hold.
 
-pub(super) mod bless;
 pub(super) mod dump;
 pub(super) mod elements;
 pub(super) mod existence;
