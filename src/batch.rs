@@ -27,6 +27,7 @@ use crate::lending::errand::Errand;
 use crate::parked::Parked;
 use crate::resp::{Decoder, Frames, Limits, Span, encode};
 pub use crate::route::Home;
+use crate::script::Libraries;
 use crate::session::{Peer, Session};
 use crate::settings::Renames;
 use crate::transaction::Exec;
@@ -59,8 +60,8 @@ pub(crate) struct Scattered {
 pub(crate) enum Everywhere {
     /// A snapshot begins.
     Moment(Moment),
-    /// Keys come.
-    Arrival(Box<Coming>),
+    /// Keys come, and libraries of functions.
+    Arrival(Box<Coming>, Libraries),
 }
 
 /// What goes over all shards for that. No client can name it.
@@ -292,6 +293,11 @@ impl Batch {
     /// True when it carries slots of other shards.
     pub(crate) fn holds(&self) -> bool {
         self.errand.as_ref().is_some_and(|errand| errand.loan.holds())
+    }
+
+    /// The script that its next call runs stands still, with all that it has changed.
+    pub(crate) fn stands_still(&self) -> bool {
+        self.walk.as_ref().is_some_and(|walk| walk.run.is_some())
     }
 
     /// True where it is no client's.

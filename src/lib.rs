@@ -1,7 +1,7 @@
 //! The store without concurrency: bytes in, replies and effects out.
 //!
 //! Layers, bottom first; each may use those above it in this list and never one below, but for a
-//! session, which knows the last command of its client. The last seven stand side by side.
+//! session, which knows the last command of its client. The last eight stand side by side.
 
 pub mod base;
 pub mod filesystem;
@@ -19,6 +19,8 @@ pub mod rdb;
 pub mod route;
 
 pub mod pubsub;
+
+pub mod script;
 
 pub mod question;
 
@@ -50,6 +52,7 @@ pub mod check;
 pub mod connection;
 pub mod convert;
 pub mod hooks;
+pub mod replication;
 pub mod restarts;
 pub mod router;
 pub mod stats;

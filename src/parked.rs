@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::base::millis::Millis;
 use crate::commands::command::Command;
+pub use crate::commands::run::Copies;
 use crate::commands::run::Nil;
 use crate::keyspace::interest::{Rank, Waiter};
 use crate::keyspace::key::{Key, KeyAt};
@@ -97,26 +98,15 @@ impl Parked {
 }
 
 impl Parked {
-    /// It waits for the journal; and whether that alone ends the wait, durable or not.
-    pub fn on_journal(&self) -> Option<OnJournal> {
-        match self.nil {
-            Nil::Copies { replicas: true, .. } => Some(OnJournal::ToTell),
-            Nil::Copies { here: true, .. } => Some(OnJournal::ToEnd),
-            Nil::Copies { .. } => Some(OnJournal::Over),
-            _ => None,
-        }
+    /// The copies of what its client has written that end the wait, where it waits for some.
+    pub fn wanted(&self) -> Option<Copies> {
+        self.nil.wanted()
     }
-}
 
-/// What the journal is to a wait.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnJournal {
-    /// Its state is told when the wait ends for another reason.
-    ToTell,
-    /// The wait ends when it is durable.
-    ToEnd,
-    /// The wait is over, and its state is told.
-    Over,
+    /// It waits for copies on disk.
+    pub fn is_on_journals(&self) -> bool {
+        matches!(self.nil, Nil::Journals(_))
+    }
 }
 
 impl Waiter for Parked {
@@ -158,8 +148,8 @@ pub enum Outcome {
     Lost,
     /// Its time is over.
     TimedOut,
-    /// What the client has written is on disk, or its time is over and it is not.
-    Durable(bool),
+    /// There are these copies of what the client has written, enough or not.
+    Copied(Copies),
     /// Somebody has called CLIENT UNBLOCK with ERROR.
     Unblocked,
 }

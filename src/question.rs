@@ -3,6 +3,7 @@
 //!
 //! A question changes nothing but figures, so that it needs no order among shards.
 
+use crate::script::Sha;
 use crate::settings::Settings;
 
 /// Which of the logs of remarkable commands.
@@ -122,6 +123,27 @@ impl Events {
     }
 }
 
+/// What runs that is to be ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KillKind {
+    /// Scripts.
+    Scripts,
+    /// Functions.
+    Functions,
+    /// Both, whether they have run long or not: the server ends.
+    All,
+}
+
+impl KillKind {
+    /// The command that ends it, without its last word.
+    pub const fn container(self) -> &'static str {
+        match self {
+            KillKind::Scripts | KillKind::All => "SCRIPT",
+            KillKind::Functions => "FUNCTION",
+        }
+    }
+}
+
 /// How much a report tells of commands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Detail {
@@ -146,6 +168,12 @@ pub enum Question {
     LogReset(LogKind),
     /// Forget the statistics.
     ResetStatistics,
+    /// The script of this digest.
+    Script(Sha),
+    /// End the scripts or functions that have run too long.
+    KillScripts(KillKind),
+    /// What runs that has given its thread back.
+    RunningScript,
     /// The slow events.
     Spikes,
     /// Forget these slow events.

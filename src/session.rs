@@ -36,10 +36,16 @@ pub struct Session {
     pub no_evict: bool,
     /// CLIENT NO-TOUCH.
     pub no_touch: bool,
+    /// CLIENT IMPORT-SOURCE: in import mode, data comes from it.
+    pub imports: bool,
     /// CLIENT CAPA REDIRECT: it can be sent elsewhere.
     pub redirects: bool,
     /// READONLY: it would read from a replica of a cluster.
     pub reads_replicas: bool,
+    /// What it has said of itself as a replica.
+    pub presented: Option<Box<Presented>>,
+    /// It is a replica: it gets the stream, and no replies.
+    pub is_replica: bool,
     /// The client asked for MONITOR.
     pub monitors: bool,
     /// The connection closes after the replies so far.
@@ -95,6 +101,29 @@ pub struct Names {
     pub version: Vec<u8>,
 }
 
+/// What a replica has said of itself (REPLCONF).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Presented {
+    /// The port that it serves.
+    pub port: u16,
+    /// The address that it wants to be known by; none where it is empty.
+    pub address: Vec<u8>,
+    /// It can find the end of a snapshot by its mark (`capa eof`).
+    pub takes_mark: bool,
+    /// It can go on with a stream under another id (`capa psync2`).
+    pub takes_new_ids: bool,
+    /// It is one of Redis 8 (`capa rdb-channel-repl`).
+    pub is_redis_8: bool,
+    /// The version of Valkey that it is, a byte each for its three numbers; 0 where it says none.
+    pub version: u32,
+    /// It wants a snapshot and no stream.
+    pub is_rdb_only: bool,
+    /// It wants no keys in its snapshot.
+    pub is_without_data: bool,
+    /// It wants no functions in its snapshot.
+    pub is_without_functions: bool,
+}
+
 /// CLIENT REPLY.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Replies {
@@ -123,7 +152,10 @@ impl Session {
             replies: Replies::On,
             no_evict: false,
             no_touch: false,
+            imports: false,
             redirects: false,
+            presented: None,
+            is_replica: false,
             monitors: false,
             reads_replicas: false,
             closing: false,

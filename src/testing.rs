@@ -23,6 +23,7 @@ use crate::hooks::memory_limit::MemoryLimit;
 use crate::keyspace::effect::Run;
 use crate::resp::inline::Words;
 use crate::resp::{Decoder, Frames, Limits, encode};
+use crate::script::listed::Listed;
 use crate::session::{Peer, Session};
 use crate::settings::Settings;
 use crate::shard::letter::Letter;
@@ -125,7 +126,13 @@ impl Store {
         let hasher = Hasher::with_seeds([1, 2, 3, 4]);
         let alone = Parts::alone(Arc::default(), hasher, 7);
         let gauge = Box::new(memory.clone());
-        Store::around(Shard::new(Parts { gates, listeners, gauge, ..alone }))
+        Store::around(Shard::new(Parts {
+            gates,
+            listeners,
+            gauge,
+            scripts: Box::new(Listed),
+            ..alone
+        }))
     }
 
     /// An empty store whose changes this listener hears.
@@ -141,7 +148,13 @@ impl Store {
     ) -> Store {
         let hasher = Hasher::with_seeds([1, 2, 3, 4]);
         let alone = Parts::alone(Arc::new(settings), hasher, 7);
-        Store::around(Shard::new(Parts { gates, sinks, listeners, ..alone }))
+        Store::around(Shard::new(Parts {
+            gates,
+            sinks,
+            listeners,
+            scripts: Box::new(Listed),
+            ..alone
+        }))
     }
 
     fn around(mut shard: Shard) -> Store {

@@ -38,6 +38,7 @@ pub struct Transaction {
     keys: Vec<KeyAt>,
     is_aborted: bool,
     writes: bool,
+    may_write: bool,
     may_add: bool,
     needs_tables: bool,
     needs_all: bool,
@@ -120,11 +121,16 @@ impl Transaction {
             }
         }
         self.writes |= command.writes();
+        self.may_write |= command.may_write();
         self.may_add |= command.flags.has(Flags::DENY_OOM);
         self.needs_tables |= command.run.needs_tables();
         self.needs_server |= matches!(command.run, Run::Server(_)) || command.run.may_ask();
-        self.needs_all |= matches!(command.run, Run::All(_) | Run::Steps(_) | Run::Walk(_))
-            || positions::are_anywhere(command, spans, bytes);
+        // What a script touches is known when it runs, and EXEC cannot begin again.
+        let runs_on_all = matches!(
+            command.run,
+            Run::All(_) | Run::Steps(_) | Run::Walk(_) | Run::Script(_) | Run::Libraries(_)
+        );
+        self.needs_all |= runs_on_all || positions::are_anywhere(command, spans, bytes);
         self.queued.push(Queued {
             command,
             raw: Span { start: start as u32, len: raw.len },
@@ -165,6 +171,11 @@ impl Transaction {
     /// One of them changes the data set.
     pub fn writes(&self) -> bool {
         self.writes
+    }
+
+    /// One of them may change the data set by what it calls.
+    pub fn may_write(&self) -> bool {
+        self.may_write
     }
 
     /// One of them may need memory.

@@ -321,3 +321,81 @@ fn buffers_of_clients_push_keys_out() {
         });
     }
 }
+
+/// Names that BLESS SCAN gives, over all its calls.
+fn blessed(client: &mut Client) -> BTreeSet<String> {
+    let (mut cursor, mut found) = ("0".to_owned(), BTreeSet::new());
+    loop {
+        let reply = client.line(&format!("BLESS SCAN {cursor} NO-EVICT COUNT 100"));
+        cursor = reply.members()[0].text();
+        found.extend(reply.members()[1].members().iter().map(|name| name.text()));
+        if cursor == "0" {
+            return found;
+        }
+    }
+}
+
+#[test]
+fn blessed_keys_outlive_a_flood_and_a_restart() {
+    for shards in SHARDS {
+        for preamble in ["yes", "no"] {
+            let options = Options::shards(shards)
+                .journal("everysec")
+                .with(&format!("aof-use-rdb-preamble {preamble}"));
+            let (mut server, mut client, limit) = limited(options, "allkeys-lru", ROOM);
+            flood(&mut client, "stays", 0..1_000, 1_000, "");
+            for number in 0..1_000 {
+                let line = format!("BLESS SET stays:{number} NO-EVICT");
+                assert_eq!(client.line(&line).number(), Some(1));
+            }
+            // Some are written to the base, the others stand behind it.
+            assert!(client.line("BGREWRITEAOF").error().is_none());
+            assert_eq!(flood(&mut client, "goes", 0..20_000, 2_000, ""), 0);
+            assert!(client.line("RENAME stays:0 moved").is_ok());
+            assert!(client.line("SET stays:1 again").is_ok());
+            assert_eq!(client.line("BLESS CLEAR stays:2 NO-EVICT").number(), Some(1));
+            let expected: BTreeSet<String> = (1..1_000)
+                .filter(|number| *number != 2)
+                .map(|number| format!("stays:{number}"))
+                .chain(["moved".to_owned()])
+                .collect();
+            assert_eq!(blessed(&mut client), expected);
+            assert_eq!(figure(&mut client, "blessed_keys"), 999);
+            assert!(figure(&mut client, "evicted_keys") > 5_000);
+            assert!(counted(&mut client) <= limit + limit / 50);
+            server.restart();
+            let mut client = server.client();
+            assert_eq!(blessed(&mut client), expected, "{shards} shards");
+            assert!(client.line("DEBUG RELOAD").is_ok());
+            assert_eq!(blessed(&mut client), expected, "{shards} shards");
+        }
+    }
+}
+
+/// Where nothing but blessed keys would have to go, a quarter more than the limit is taken.
+#[test]
+fn a_quarter_more_is_taken_for_blessed_keys() {
+    const KEYS: usize = 2_000;
+    for shards in SHARDS {
+        let (_server, mut client, _) = limited(Options::shards(shards), "allkeys-lru", 8 * ROOM);
+        let value = "v".repeat(10_000);
+        for number in 0..KEYS {
+            let name = format!("k:{number}");
+            assert!(client.call(&["SET", &name, &value]).is_ok());
+            assert_eq!(client.call(&["BLESS", "SET", &name, "NO-EVICT"]).number(), Some(1));
+        }
+        let limit = counted(&mut client);
+        assert!(client.line(&format!("CONFIG SET maxmemory {limit}")).is_ok());
+        let refused = (0..KEYS).find_map(|number| {
+            let reply = client.call(&["APPEND", &format!("k:{number}"), &value]);
+            reply.error().map(str::to_owned)
+        });
+        assert_eq!(refused.as_deref(), Some(OOM), "{shards} shards");
+        let used = counted(&mut client);
+        let (least, most) = (limit + limit / 5, limit + limit / 4 + limit / 50);
+        assert!(used > least && used < most, "{used} of {limit}, {shards} shards");
+        assert_eq!(there(&mut client, "k", KEYS), KEYS);
+        assert_eq!(client.line("BLESS SET k:0 NO-EVICT").error(), Some(OOM));
+        assert_eq!(client.line("BLESS CLEAR k:0 NO-EVICT").number(), Some(1));
+    }
+}

@@ -25,7 +25,7 @@ external="unit/type/string unit/type/incr unit/bitops unit/bitfield unit/hyperlo
   unit/type/set"
 own="unit/auth unit/aofrw unit/dump unit/multi unit/protocol unit/limits unit/introspection unit/introspection-2 unit/info
   unit/slowlog unit/oom-score-adj unit/obuf-limits unit/client-eviction unit/pubsub unit/pubsubshard unit/shutdown
-  unit/networking unit/maxmemory
+  unit/networking unit/maxmemory unit/scripting unit/functions
   integration/rdb integration/convert-zipmap-hash-on-load integration/convert-ziplist-hash-on-load
   integration/convert-ziplist-zset-on-load
   integration/corrupt-dump integration/corrupt-dump-fuzzer
@@ -34,7 +34,7 @@ own="unit/auth unit/aofrw unit/dump unit/multi unit/protocol unit/limits unit/in
 packed="unit/keyspace unit/scan unit/sort unit/type/list unit/type/list-2 unit/type/list-3 unit/type/set"
 # unit/violations and unit/type/set stand last: they change settings outside of any test, and leave them so.
 # Left out whole, because what they test is not there (README, the first table): integration/dismiss-mem;
-# unit/scripting, unit/functions; unit/acl, unit/acl-v2; unit/tls; unit/cluster*; unit/wait, unit/pendingquerybuf,
+# unit/acl, unit/acl-v2; unit/tls; unit/cluster*; unit/wait, unit/pendingquerybuf,
 # and what else in integration/ is about
 # replicas. Besides: unit/querybuf and unit/replybufsize look into buffers that only Redis has (ours go back to their thread
 # when a client rests), integration/logging into its crash reports; unit/printver has no tests; unit/memefficiency is about

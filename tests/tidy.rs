@@ -32,12 +32,13 @@ const CORE: &[(&str, &[&str])] = &[
     ("rdb", &["base", "settings", "data", "keyspace"]),
     ("route", &["base"]),
     ("pubsub", &["base", "resp", "route"]),
-    ("question", &["settings"]),
+    ("script", &["base", "resp"]),
+    ("question", &["settings", "script"]),
     (
         "commands",
         &[
-            "base", "resp", "settings", "data", "keyspace", "rdb", "route", "pubsub", "question",
-            "session",
+            "base", "resp", "settings", "data", "keyspace", "rdb", "route", "pubsub", "script",
+            "question", "session",
         ],
     ),
     ("transaction", &["base", "resp", "keyspace", "commands"]),
@@ -58,6 +59,7 @@ const CORE: &[(&str, &[&str])] = &[
             "lending",
             "parked",
             "transaction",
+            "script",
         ],
     ),
     ("clients", &["base", "pubsub", "commands", "session", "batch"]),
@@ -78,6 +80,7 @@ const CORE: &[(&str, &[&str])] = &[
             "clients",
             "counted",
             "transaction",
+            "script",
         ],
     ),
     (
@@ -102,15 +105,37 @@ const CORE: &[(&str, &[&str])] = &[
             "hook",
             "parked",
             "transaction",
+            "script",
         ],
     ),
     (
         "aof",
-        &["base", "filesystem", "resp", "settings", "keyspace", "rdb", "route", "stream", "shard"],
+        &[
+            "base",
+            "filesystem",
+            "resp",
+            "settings",
+            "keyspace",
+            "rdb",
+            "route",
+            "stream",
+            "script",
+            "shard",
+        ],
     ),
     (
         "snapshot",
-        &["base", "filesystem", "settings", "keyspace", "rdb", "commands", "route", "shard"],
+        &[
+            "base",
+            "filesystem",
+            "resp",
+            "settings",
+            "keyspace",
+            "rdb",
+            "commands",
+            "route",
+            "shard",
+        ],
     ),
     ("check", &["base", "filesystem", "settings", "rdb", "commands", "shard", "aof"]),
     (
@@ -132,6 +157,7 @@ const CORE: &[(&str, &[&str])] = &[
             "snapshot",
         ],
     ),
+    ("replication", &["resp", "settings", "keyspace", "rdb", "commands", "session", "stream"]),
     ("restarts", &[]),
     ("router", &["base", "route", "shard"]),
     (
@@ -155,7 +181,7 @@ const CORE: &[(&str, &[&str])] = &[
 const CIRCLE: (&str, &str) = ("commands", "session");
 
 /// Modules at the end of [`CORE`] that none imports.
-const SIDE_LAYERS: usize = 7;
+const SIDE_LAYERS: usize = 8;
 
 /// What each module of the shell may import. An actor knows messages and what belongs to no actor,
 /// never another actor's module; `boot` alone knows them all, and only the process starts it.
@@ -165,7 +191,8 @@ const SHELL: &[(&str, &[&str])] = &[
     ("allocator", &[]),
     ("clock", &[]),
     ("memory", &[]),
-    ("shared", &["memory"]),
+    ("replicas", &["message"]),
+    ("shared", &["memory", "replicas"]),
     ("logging", &[]),
     ("descriptors", &[]),
     ("doors", &["watched"]),
@@ -209,6 +236,7 @@ const NO_ACTOR: &[&str] = &[
     "logging",
     "actions",
     "memory",
+    "replicas",
 ];
 
 /// Where `unsafe` is allowed: what an entry and a blob look like in memory, and a call that has no
@@ -222,6 +250,8 @@ const UNSAFE: &[&str] = &[
     "src/keyspace/entry.rs",
     "src/keyspace/object.rs",
     "src/base/prefetch.rs",
+    "src/script/lua/interrupt.rs",
+    "src/script/stack.rs",
     "actors/src/allocator.rs",
     "actors/src/huge_pages.rs",
     "actors/src/watched.rs",

@@ -1,5 +1,5 @@
 //! What a request costs on its way through the core, station by station: decode, route, execute,
-//! encode, and the scan of a journal at the start.
+//! encode, a script, and the scan of a journal at the start.
 //!
 //! `cargo bench -p troupe-actors` runs them; a word behind `--` chooses (`-- execute/get`). Each
 //! works on a pipeline of [`PIPELINE`] requests, so a figure divided by that is the cost of one. No
@@ -20,6 +20,7 @@ use troupe::base::hash::Hasher;
 use troupe::base::millis::Millis;
 use troupe::batch::{Batch, Home};
 use troupe::resp::{Decoder, Frames, Limits, Reply, encode};
+use troupe::script::{Engine, Facts, LuaEngine, Step};
 use troupe::session::{Peer, Session};
 use troupe::settings::{Renames, Settings};
 use troupe::shard::{Parts, Shard, Ticks};
@@ -198,5 +199,32 @@ fn scan(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(path, decode, route, execute, encode_replies, scan);
+/// A script from its compiled text to its reply, with a host that answers at once.
+fn script(criterion: &mut Criterion) {
+    const LIMITER: &str = "local current = redis.call('get', KEYS[1]) \
+        if current and tonumber(current) >= tonumber(ARGV[1]) then return {0, current} end \
+        local count = redis.call('incr', KEYS[1]) \
+        if count == 1 then redis.call('pexpire', KEYS[1], ARGV[2]) end \
+        return {1, tonumber(ARGV[1]) - count}";
+    let mut group = criterion.benchmark_group("script");
+    let mut engine = LuaEngine::new(troupe::script::Limits::default());
+    let get = "return redis.call('get', KEYS[1])";
+    for (name, body) in [("constant", "return 1"), ("get", get), ("limiter", LIMITER)] {
+        let script = Arc::new(engine.compile(body.as_bytes()).unwrap());
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                let keys = vec![Bytes::from_static(b"key:1")];
+                let arguments = vec![Bytes::from_static(b"100"), Bytes::from_static(b"1000")];
+                let mut run = engine.eval(&script, keys, arguments, Facts::default());
+                let mut step = run.resume(&|| false);
+                while !matches!(step, Step::Done { .. }) {
+                    step = run.answer(b":1\r\n", &|| false);
+                }
+                step
+            });
+        });
+    }
+}
+
+criterion_group!(path, decode, route, execute, encode_replies, scan, script);
 criterion_main!(path);

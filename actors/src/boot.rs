@@ -22,6 +22,7 @@ use troupe::base::hash::Hasher;
 use troupe::commands::action::Shutdown;
 use troupe::hooks::slowlog::LogIds;
 use troupe::route::{Map, ShardId};
+use troupe::script::{Limits, LuaEngine};
 use troupe::settings::Settings;
 use troupe::shard::evict::Worths;
 use troupe::shard::tracking::Tracked;
@@ -62,8 +63,8 @@ pub struct Server {
     admin: Arc<Admin>,
     listener: Option<Addr<Listener>>,
     arbiters: Vec<Arbiter>,
-    /// That of the writer of snapshots.
-    snapshots: Arbiter,
+    /// Those of the writers of the journal and of snapshots.
+    writers: [Arbiter; 2],
     post: Arc<Post>,
     unixsocket: PathBuf,
 }
@@ -163,18 +164,24 @@ pub async fn start(launch: Launch) -> anyhow::Result<Server> {
         guardian,
         clock,
     };
-    let writer = if settings.appendonly {
-        starter.load(&settings).await?
-    } else {
-        starter.load_snapshot(&settings).await?;
-        None
+    let (loaded, stream) = match settings.appendonly {
+        true => (starter.load(&settings).await?, None),
+        false => (None, starter.load_snapshot(&settings).await?),
     };
-    let begins = settings.appendonly && writer.is_none();
-    let shards = starter.shards.clone();
-    admin.met_starter(Box::new(move |settings| starter.begin(settings)));
-    if let Some(writer) = writer {
-        admin.met_writer(writer);
+    let begins = settings.appendonly && loaded.is_none();
+    let (writer, aof) = match loaded {
+        Some((writer, arbiter)) => {
+            admin.met_writer(writer.clone());
+            (writer, arbiter)
+        }
+        None => starter.start()?,
+    };
+    admin.met_stream(writer.clone());
+    if let Some((id, offset)) = stream {
+        admin.go_on_from(id, offset).await;
     }
+    admin.met_starter(Box::new(move |settings| journal::Starter::begin(&writer, settings)));
+    let shards = starter.shards;
     let serve = || shards.iter().for_each(|shard| shard.do_send(Loaded { load: 0 }));
     if begins {
         let begun = admin.begin_journal_before_writes(&settings, serve).await;
@@ -183,7 +190,8 @@ pub async fn start(launch: Launch) -> anyhow::Result<Server> {
         serve();
     }
     shared.loading.end();
-    Ok(Server { admin, listener: Some(listener), arbiters, snapshots, post, unixsocket })
+    let writers = [aof, snapshots];
+    Ok(Server { admin, listener: Some(listener), arbiters, writers, post, unixsocket })
 }
 
 /// Starts the router, and tells every thread where it is. Returns when all know it.
@@ -273,6 +281,7 @@ fn start_shards(
                 listeners,
                 post: post.clone(),
                 tracked,
+                scripts: Box::new(LuaEngine::new(Limits::default())),
                 gauge: Box::new(OfShard::new(&shared.memory, id)),
                 worths,
             });
@@ -343,6 +352,7 @@ impl Reach {
             begin_base: shard.clone().recipient(),
             begin: shard.clone().recipient(),
             end: shard.clone().recipient(),
+            replicate: shard.clone().recipient(),
         }
     }
 }
@@ -372,7 +382,7 @@ impl Server {
             warn!("{} could not be removed", self.unixsocket.display());
         }
         self.post.close();
-        for arbiter in self.arbiters.iter().chain([&self.snapshots]) {
+        for arbiter in self.arbiters.iter().chain(&self.writers) {
             arbiter.stop();
         }
         Ok(())

@@ -99,6 +99,7 @@ async fn live(
     actix::spawn(heartbeat());
     actix::spawn(server.admin().clone().take_samples());
     actix::spawn(server.admin().clone().save_now_and_then());
+    actix::spawn(server.admin().clone().tend_replicas());
     loop {
         let cause = causes.wait().await;
         info!("{}", cause.words());
@@ -121,7 +122,7 @@ async fn may_end(server: &Server, cause: Cause) -> bool {
         Cause::Client => return true,
     };
     let save = options.save.then_some(true).or(options.nosave.then_some(false));
-    server.admin().may_end(save, options.force).await
+    server.admin().may_end(save, options.force, options.now).await
 }
 
 /// Ends cleanly, unless a second SIGINT comes meanwhile.

@@ -11,6 +11,7 @@ use troupe::hooks::monitor::Monitor;
 use troupe::hooks::pause::Paused;
 use troupe::hooks::payloads::RefusedPayloads;
 use troupe::hooks::permission::Permitted;
+use troupe::hooks::replicas::GoodReplicas;
 use troupe::hooks::silence::Silence;
 use troupe::hooks::slowlog::{CommandLogs, LogIds};
 use troupe::hooks::snapshot::SnapshotWrites;
@@ -26,6 +27,7 @@ pub fn gates() -> Vec<Box<dyn Gate>> {
         Box::new(MemoryLimit),
         Box::new(JournalWrites),
         Box::new(SnapshotWrites),
+        Box::new(GoodReplicas),
         Box::new(Subscriber),
         Box::new(Paused),
     ]

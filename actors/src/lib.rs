@@ -12,7 +12,8 @@
 //! ```
 //!
 //! N threads, each with one `Shard` and its share of the `Connection`s; `AofWriter` has a thread of
-//! its own; `Listener`, `Router` and `Guardian` share the main thread. Start and stop order are in
+//! its own, with a journal or without, since the stream of effects has its order there: those
+//! `Connection`s that are replicas take from it (`replicas`); `Listener`, `Router` and `Guardian` share the main thread. Start and stop order are in
 //! `boot`; what a panic means for each is in `supervise`, what they do about it in `guard`. An
 //! actor never imports another actor's module: it holds a `Recipient`. Only `boot` knows them all.
 
@@ -37,6 +38,7 @@ pub mod logging;
 pub mod memory;
 pub mod message;
 pub mod post;
+pub mod replicas;
 pub mod router;
 pub mod settings;
 pub mod shard;

@@ -7,7 +7,7 @@
 //! and adds up those of others. What other threads use follows from the allocator's own sum, which
 //! takes long to ask for: somebody does so now and then ([`Ledger::settle`]).
 //!
-//! What is on its way to the journal or to a snapshot does not count.
+//! What is on its way to the journal, to a snapshot or to replicas does not count.
 
 use std::cell::OnceCell;
 use std::sync::Arc;
@@ -44,6 +44,8 @@ pub struct Ledger {
     /// Bytes that were sent to the journal, and those of them that are not in memory any more.
     sent: AtomicU64,
     settled: AtomicU64,
+    /// Bytes that are kept only for replicas that lag.
+    lagging: AtomicU64,
 }
 
 /// What one thread uses. Each is apart in memory, so that no thread waits for another's.
@@ -108,7 +110,12 @@ impl Ledger {
     /// Bytes that do not count for `maxmemory`.
     pub fn uncounted(&self) -> u64 {
         let cells = self.cells.iter().map(|cell| cell.uncounted.load(Ordering::Relaxed));
-        cells.sum::<u64>() + self.unwritten()
+        cells.sum::<u64>() + self.unwritten() + self.lagging.load(Ordering::Relaxed)
+    }
+
+    /// So many bytes are kept only for replicas that lag.
+    pub fn lags(&self, bytes: u64) {
+        self.lagging.store(bytes, Ordering::Relaxed);
     }
 
     /// An append of so many bytes is sent to the journal.
@@ -140,7 +147,8 @@ impl Ledger {
         };
         let cells = self.cells.iter().enumerate().filter(|(at, _)| *at != own);
         let cells = cells.map(|(_, cell)| counted(cell)).sum::<i64>();
-        cells + self.rest.load(Ordering::Relaxed) - self.unwritten() as i64
+        let kept = self.unwritten() + self.lagging.load(Ordering::Relaxed);
+        cells + self.rest.load(Ordering::Relaxed) - kept as i64
     }
 }
 

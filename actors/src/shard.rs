@@ -387,6 +387,15 @@ impl Handler<aof::Begin> for Shard {
     }
 }
 
+impl Handler<aof::Replicate> for Shard {
+    type Result = ();
+
+    fn handle(&mut self, replicate: aof::Replicate, _: &mut Context<Shard>) {
+        self.thread.take_letters();
+        self.thread.replicate(replicate.appends, replicate.on);
+    }
+}
+
 impl Handler<aof::SetPolicy> for Shard {
     type Result = ();
 
@@ -412,6 +421,7 @@ impl Handler<Disturb> for Shard {
                 self.thread.wake();
             }
             Disturb::ActiveExpire(on) => self.thread.with_shard(|s| s.set_active_expire(on)),
+            Disturb::AllInScripts(on) => self.thread.with_shard(|s| s.allow_all_in_scripts(on)),
             Disturb::AnyChecksum(on) => self.thread.with_shard(|s| s.take_any_checksum(on)),
             Disturb::BreakOrder(on) => self.thread.with_shard(|s| s.break_order(on)),
             Disturb::BreakAtomicity(on) => self.thread.with_shard(|s| s.break_atomicity(on)),

@@ -1,7 +1,7 @@
 //! What all threads see: counters, and how far the journal has come. Atomics, read rarely.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
 
 use troupe::base::millis::Millis;
 use troupe::clients::{Sum, whose_turn};
@@ -10,6 +10,7 @@ use troupe::stats::facts::LoadProgress;
 use troupe::stream::mark::Mark;
 
 use crate::memory::Ledger;
+use crate::replicas::Replicas;
 
 /// What all threads share.
 #[derive(Debug, Default)]
@@ -24,10 +25,10 @@ pub struct Shared {
     pub notes_time: AtomicBool,
     /// The journal keeps files that are out of use (`aof-disable-auto-gc`).
     pub keeps_history: AtomicBool,
+    /// The stream of replication, and who takes from it.
+    pub replicas: Replicas,
     /// How far the data set is loaded.
     pub loading: Loading,
-    /// Sources of libraries of functions that came with the data set.
-    pub functions: OnceLock<Vec<Vec<u8>>>,
     /// The number of the next client.
     pub next_client: AtomicU64,
     /// Connections accepted since the start.

@@ -3,7 +3,7 @@
 //! | actor | a panic means | then |
 //! | --- | --- | --- |
 //! | `Shard` | its tables cannot be trusted | restarted, rebuilt from the journal |
-//! | `AofWriter` | nobody knows what reached the file | restarted, counts as a failed sync |
+//! | `AofWriter` | nobody knows what was written | restarted, a failed sync; replicas begin anew |
 //! | `SnapshotWriter` | the snapshot that is being written | restarted, counts as a failed disk |
 //! | `Listener` | nothing is lost | restarted, listens on |
 //! | `Router` | a move may be half done | restarted, the order is reported as failed |

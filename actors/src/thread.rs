@@ -222,8 +222,15 @@ impl Thread {
         self.end_turn();
         self.shard.borrow_mut().end_journal();
         self.publish_journaled();
-        *self.writer.borrow_mut() = None;
         self.wake();
+    }
+
+    /// From now on effects are recorded for replicas, or no more.
+    pub fn replicate(&self, writer: aof::Appends, on: bool) {
+        self.end_turn();
+        *self.writer.borrow_mut() = Some(writer);
+        self.shard.borrow_mut().replicate(on);
+        self.publish_journaled();
     }
 
     /// What this thread counts of its clients' sockets.
@@ -484,10 +491,12 @@ impl Thread {
     }
 
     /// Sees to it that what was pushed is written. Where others run as well, that waits for them,
-    /// and each client is written to for all that it gets of them.
+    /// and each client is written to for all that it gets of them; but not where keys may be
+    /// evicted: what clients are told of some would make others go.
     fn flush_soon(&self) {
         let has_some = !self.to_flush.borrow().is_empty();
-        if has_some && (!self.is_alone.get() || self.flush_some()) {
+        let at_once = self.is_alone.get() || self.shard.borrow().has_limit();
+        if has_some && (!at_once || self.flush_some()) {
             self.wake();
         }
     }

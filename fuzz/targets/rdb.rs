@@ -22,7 +22,7 @@ fuzz_target!(|file: &[u8]| {
                 for key in &raw.keys {
                     if let Ok((head, value)) = raw.read(key, forms) {
                         assert_eq!(*head.name, raw.name_of(key));
-                        drop(value.into_entry(&head.name, head.deadline));
+                        drop(head.with(value));
                     }
                 }
             }

@@ -7,6 +7,7 @@ use crate::aof::loader::{LeftOut, LoadError, Loader, Step};
 use crate::base::hash::Hasher;
 use crate::base::millis::Millis;
 use crate::keyspace::contents::Contents;
+use crate::script::Libraries;
 use crate::settings::Settings;
 use crate::shard::{Parts, Shard};
 
@@ -15,6 +16,8 @@ use crate::shard::{Parts, Shard};
 pub struct Apart {
     /// The keys.
     pub contents: Contents,
+    /// The libraries of functions.
+    pub libraries: Libraries,
     /// Keys that had no elements, and were left out.
     pub empty_keys: u64,
     /// Those of them that the log names.
@@ -39,7 +42,7 @@ pub fn load(
     loop {
         match loader.next_step() {
             Step::Read => {
-                match reader.next_block()? {
+                match reader.next_for_shards()? {
                     Some(block) => loader.take(block),
                     None => loader.end(),
                 }
@@ -53,6 +56,7 @@ pub fn load(
             Step::Done => break,
         }
     }
+    let libraries = shard.libraries().clone();
     let contents = shard.into_contents();
-    Ok(Apart { contents, empty_keys: loader.empty_keys(), left_out })
+    Ok(Apart { contents, libraries, empty_keys: loader.empty_keys(), left_out })
 }

@@ -30,6 +30,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::figures::JournalFigures;
 use super::storage::{Fault, Work};
+use crate::keyspace::effect::{Mark, Purpose};
 use crate::stream::credit::REPORT_BYTES;
 use crate::stream::{Consumer, Finished, Policy, Progress, Records, Selected};
 
@@ -418,6 +419,17 @@ impl<F: Finished> Journal<F> {
         }
     }
 
+    /// The journal has ended, and all that waited for it is let go: what is taken in goes nowhere
+    /// until there is another one.
+    pub fn leave(&mut self) {
+        self.skip_all();
+        self.policy = Policy::Never;
+        (self.doing, self.health, self.given_up) = (Doing::Nothing, Health::Well, None);
+        self.is_closing = false;
+        (self.sizes, self.base_size) = (Sizes::default(), 0);
+        self.in_order_until = None;
+    }
+
     /// Whether the increment that is written is listed. Else no file can be trusted to hold what
     /// was taken in.
     pub fn is_listed(&self) -> bool {
@@ -647,7 +659,10 @@ impl<F: Finished> Consumer for Journal<F> {
     }
 
     /// From here on records go to another increment.
-    fn meet_moment(&mut self, snapshot: u32) {
+    fn meet_moment(&mut self, moment: Mark) {
+        if moment.purpose != Purpose::Base {
+            return;
+        }
         if !self.is_listed() {
             self.buffer.clear();
             self.file = File::Unlisted;
@@ -655,7 +670,7 @@ impl<F: Finished> Consumer for Journal<F> {
         }
         self.selected = Selected::default();
         self.noted_time = None;
-        (self.moment, self.boundary) = (Some(snapshot), Some(self.appended));
+        (self.moment, self.boundary) = (Some(moment.snapshot), Some(self.appended));
         for account in &mut self.accounts {
             account.bounded = account.appended;
         }

@@ -98,6 +98,8 @@ pub struct Reader {
     read: Read,
     /// Bytes of the files that were read to their ends.
     behind: u64,
+    /// What stands behind libraries that were given as records.
+    held: Option<FromFile>,
 }
 
 /// The file that is being read.
@@ -155,6 +157,7 @@ impl Reader {
             open: None,
             chunk: vec![0; READ_BYTES],
             read: Read::default(),
+            held: None,
             behind: 0,
         }
     }
@@ -186,6 +189,25 @@ impl Reader {
     /// Bytes that were read so far.
     pub fn position(&self) -> u64 {
         self.behind + self.open.as_ref().map_or(0, |open| open.length)
+    }
+
+    /// As [`Reader::next_block`], for shards: what a snapshot holds of libraries of functions comes
+    /// as records that load them, ahead of what follows.
+    ///
+    /// # Errors
+    /// [`AofError`].
+    pub fn next_for_shards(&mut self) -> Result<Option<FromFile>, AofError> {
+        if let Some(held) = self.held.take() {
+            return Ok(Some(held));
+        }
+        let next = self.next_block()?;
+        let sources = self.take_functions();
+        if sources.is_empty() {
+            return Ok(next);
+        }
+        let path = next.as_ref().map_or_else(|| Path::new("").into(), |next| next.path.clone());
+        self.held = next;
+        Ok(Some(FromFile { path, content: Content::Records(Block::of_libraries(&sources)) }))
     }
 
     /// Sources of libraries of functions that were read since the last question.

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use crate::resp::Span;
+use crate::resp::{Span, encode};
 
 /// One write command of the journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +48,30 @@ pub struct Block {
 }
 
 impl Block {
+    /// Records that load libraries of functions with these sources, in the place of those that are
+    /// called so.
+    pub(super) fn of_libraries(sources: &[Vec<u8>]) -> Block {
+        let (mut bytes, mut block) = (Vec::new(), Block::default());
+        for source in sources {
+            let start = bytes.len() as u32;
+            let first = block.spans.len() as u32;
+            let words = [&b"FUNCTION"[..], b"LOAD", b"REPLACE", source];
+            encode::header(&mut bytes, b'*', words.len());
+            for word in words {
+                encode::bulk(&mut bytes, word);
+                let at = bytes.len() - word.len() - 2;
+                block.spans.push(Span { start: at as u32, len: word.len() as u32 });
+            }
+            let frame = Span { start, len: bytes.len() as u32 - start };
+            let number = block.records.len() as u32;
+            let args = first..block.spans.len() as u32;
+            block.records.push(Record { offset: 0, db: 0, frame, args });
+            block.units.push(Unit { offset: 0, records: number..number + 1, is_group: false });
+        }
+        block.bytes = Bytes::from(bytes);
+        block
+    }
+
     /// The records of a unit.
     pub fn records(&self, unit: &Unit) -> &[Record] {
         &self.records[unit.records.start as usize..unit.records.end as usize]

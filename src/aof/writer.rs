@@ -1,15 +1,16 @@
 //! What the AOF writer decides: mail in, tasks out.
 //!
 //! The shell hands its mail over, asks `next` for tasks until there is none, and carries each out
-//! before it asks again. It feeds the stream to the journal's file, and knows who waits for what:
-//! `F` is what waits until records are durable, `A` is a way to answer who asked, and `R` is a way
-//! to read the journal back to a shard; only the shell knows what those are.
+//! before it asks again. It feeds the stream to the journal's file and to whoever else reads it,
+//! and knows who waits for what: `F` is what waits until records are durable, `A` is a way to
+//! answer who asked, and `R` is a way to read the journal back to a shard; only the shell knows
+//! what those are.
 //!
 //! Invariants:
 //! - a shard is read back only what is written, and all that it sent before it asked;
 //! - a base is listed only with an increment that begins at its moment;
 //! - a writer that was started anew never trusts its file again;
-//! - nothing comes after [`Task::End`] or [`Task::GiveUp`].
+//! - nothing comes after [`Task::GiveUp`], nor after [`Task::End`] until [`Writer::left`].
 //!
 //! Bounded: each shard has one rebuild under way, and there is one change of the journal at a time
 //! (`change`), which asks one thing after the other.
@@ -21,7 +22,7 @@ use super::figures::JournalFigures;
 use super::journal::{Journal, Listing, News, Sizes};
 use super::storage::{Fault, Work};
 use crate::stream::rounds::Rounds;
-use crate::stream::{Append, Finished, Policy};
+use crate::stream::{Append, Consumer, Finished, Policy};
 
 /// What the shell has to do.
 #[derive(Debug, PartialEq, Eq)]
@@ -53,7 +54,7 @@ pub enum Task<F, A, R> {
     Answer(A, Result<(), String>),
     /// End the process, for this reason.
     GiveUp(String),
-    /// End the writer.
+    /// The journal has ended: close its files.
     End,
 }
 
@@ -129,13 +130,29 @@ impl<F: Finished, A, R> Writer<F, A, R> {
         self.journal.tell_time(time);
     }
 
-    /// Takes in what a shard did. While no file can be trusted, nobody is held back who only reads,
-    /// unless he would overtake what waits.
-    pub fn append(&mut self, append: Append<F>, now_ms: u64) {
+    /// There was a journal, and its files are closed. What is appended goes to no file until
+    /// another one begins.
+    pub fn left(&mut self) {
+        self.journal.leave();
+        self.is_over = false;
+    }
+
+    /// Whether what was taken in may be shown to others than clients, who wait for it themselves:
+    /// under `always` it may when it is durable.
+    pub fn may_show(&self) -> bool {
+        self.journal.policy() != Policy::Always || self.journal.is_durable()
+    }
+
+    /// Takes in what a shard did, which goes to another reader as well. While no file can be
+    /// trusted, nobody is held back who only reads, unless he would overtake what waits.
+    pub fn append(&mut self, append: Append<F>, other: Option<&mut dyn Consumer>, now_ms: u64) {
         self.is_changed = true;
         let has_records = !append.bytes.is_empty();
         self.taken += u64::from(append.is_counted());
-        let mut finished = append.feed(&mut [&mut self.journal], now_ms);
+        let mut finished = match other {
+            None => append.feed(&mut [&mut self.journal], now_ms),
+            Some(other) => append.feed(&mut [&mut self.journal, other], now_ms),
+        };
         if !self.journal.is_listed() {
             let keeps_order = self.journal.holds_in_order()
                 || finished.iter().any(|one| one.keeps_order() && one.shows_writes(has_records));

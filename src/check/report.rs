@@ -27,9 +27,6 @@ const DATABASES_MAX: u32 = 1024;
 const LIBRARIES_MAX: usize = 100;
 const LIBRARY_BYTES_MAX: usize = 128;
 
-/// What a record is counted under that no command here has the name of, and that changes nothing.
-const WITHOUT_EFFECT: &str = "others, without effect";
-
 /// What a record is counted under that would be refused.
 const REFUSED: &str = "others, refused";
 
@@ -198,15 +195,13 @@ impl FileReport {
             let (spans, renames) = (block.spans(record), Renames::default());
             let name = match registry::find_journaled(&block.bytes, spans, &renames) {
                 Found::Command(command) => command.name.as_str(),
-                Found::Nothing => match Refusal::of_unknown(spans, &block.bytes, &renames) {
-                    None => WITHOUT_EFFECT,
-                    Some(refusal) => {
-                        let path = self.path.display();
-                        let what = format!("{path}: offset {}: {refusal}", record.offset);
-                        self.note(Finding::new(Severity::Foreign, Some(record.offset), what));
-                        REFUSED
-                    }
-                },
+                Found::Nothing => {
+                    let refusal = Refusal::of_unknown(spans, &block.bytes, &renames);
+                    let path = self.path.display();
+                    let what = format!("{path}: offset {}: {refusal}", record.offset);
+                    self.note(Finding::new(Severity::Foreign, Some(record.offset), what));
+                    REFUSED
+                }
             };
             self.commands.entry(name).or_default().add(record.frame.len as usize);
         }

@@ -34,9 +34,13 @@ impl Row {
         }
     }
 
-    /// What kind of client it is. There are no replicas yet.
+    /// What kind of client it is.
     fn kind(&self) -> Kind {
-        if self.subscribes() { Kind::PubSub } else { Kind::Normal }
+        match () {
+            () if self.is_replica() => Kind::Replica,
+            () if self.subscribes() => Kind::PubSub,
+            () => Kind::Normal,
+        }
     }
 }
 

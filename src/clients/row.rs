@@ -160,6 +160,7 @@ impl Row {
         self.capabilities = if session.redirects { "r" } else { "" };
         self.flags.clear();
         let flags = [
+            (session.is_replica, b'S'),
             (session.monitors, b'O'),
             (self.subscribes(), b'P'),
             (session.transaction.is_some(), b'x'),
@@ -173,6 +174,7 @@ impl Row {
             (session.reads_replicas, b'r'),
             (session.no_evict, b'e'),
             (session.no_touch, b'T'),
+            (session.imports, b'I'),
         ];
         self.flags.extend(flags.iter().filter(|(is_set, _)| *is_set).map(|(_, letter)| letter));
         if self.flags.is_empty() {
@@ -190,15 +192,21 @@ impl Row {
         now.0.saturating_sub(self.active.0).max(0) / 1000
     }
 
+    /// It is a replica.
+    pub fn is_replica(&self) -> bool {
+        self.flags.contains(&b'S')
+    }
+
     /// It subscribes to something.
     pub fn subscribes(&self) -> bool {
         self.subscribed.0 != [0; 3]
     }
 
     /// It has been silent for more than `timeout` seconds, and nothing excuses that: that its
-    /// requests are on their way, that it has called MONITOR, or that it subscribes to something.
+    /// requests are on their way, that it has called MONITOR or PSYNC, or that it subscribes to
+    /// something.
     pub fn is_overdue(&self, now: Millis, timeout: i64) -> bool {
-        let listens = self.flags.contains(&b'O') || self.subscribes();
+        let listens = self.flags.contains(&b'O') || self.is_replica() || self.subscribes();
         self.idle_seconds(now) > timeout && !self.waits && !listens
     }
 
@@ -272,9 +280,11 @@ impl Row {
         size_of::<Session>() + size_of::<Row>() + names + buffers + kept
     }
 
-    /// What counts of it against the memory of all clients: CLIENT NO-EVICT spares it.
+    /// What counts of it against the memory of all clients: replicas and CLIENT NO-EVICT are
+    /// spared.
     pub fn weight(&self) -> Weight {
-        Weight { bytes: self.memory(), may_go: !self.flags.contains(&b'e') }
+        let may_go = !self.flags.contains(&b'e') && !self.is_replica();
+        Weight { bytes: self.memory(), may_go }
     }
 }
 

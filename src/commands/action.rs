@@ -8,8 +8,10 @@ use bytes::Bytes;
 
 use crate::base::millis::Millis;
 use crate::commands::filter::Filter;
+use crate::commands::scripting::ScriptChange;
 use crate::keyspace::contents::Present;
-use crate::question::{Event, LogKind, Question};
+use crate::question::{Event, KillKind, LogKind, Question};
+use crate::script::Sha;
 
 /// Something for the connection to do before the batch goes on.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,10 +54,25 @@ pub enum Action {
     FindClient(u64),
     /// Show every command to this client from now on.
     Monitor,
+    /// Change the scripts that are known; answered when every thread has.
+    ChangeScripts(ScriptChange),
+    /// Look for a script that the thread does not know, and make it known to all threads.
+    FindScript(Sha),
+    /// End the scripts or functions that have run too long.
+    KillScripts(KillKind),
     /// Write a snapshot, or no more of it.
     Save(Save),
     /// Write the journal anew.
     RewriteJournal(Begins),
+    /// Send the client the stream of replication from now on: it is a replica.
+    Replicate(SyncRequest),
+    /// The client, a replica, has so much of it.
+    Acknowledge {
+        /// Bytes of the stream that it has applied.
+        applied: u64,
+        /// Those of them that are in its journal, where it says so.
+        journaled: Option<u64>,
+    },
     /// Exchange bytes with another server.
     Exchange(Exchange),
     /// End the server.
@@ -120,6 +137,8 @@ pub enum Gathered {
     Info(Vec<Vec<u8>>),
     /// LASTSAVE.
     LastSave,
+    /// ROLE.
+    Role,
     /// The newest entries of a log.
     LogGet(LogKind, usize),
     /// The length of a log.
@@ -132,6 +151,8 @@ pub enum Gathered {
     LatencyHistory(Option<Event>),
     /// LATENCY GRAPH of an event.
     LatencyGraph(Event),
+    /// FUNCTION STATS.
+    FunctionStats,
     /// How many events were forgotten.
     LatencyReset,
     /// LATENCY DOCTOR.
@@ -161,6 +182,20 @@ pub enum Save {
     Later,
     /// None any more.
     Cancel,
+}
+
+/// What of the stream of replication a replica asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SyncRequest {
+    /// SYNC: all. It never says how far it has come.
+    All,
+    /// PSYNC: what follows in the stream with this id, or all.
+    From {
+        /// The id of the stream that it knows, or `?`.
+        id: Vec<u8>,
+        /// The number of the first byte that it lacks, from 1 on.
+        number: i64,
+    },
 }
 
 /// Bytes for another server, and how many lines it answers. What there is of them is the reply.
@@ -221,6 +256,8 @@ pub enum Debug {
     },
     /// Whether keys are taken out when they expire, or only when they are looked at.
     SetActiveExpire(bool),
+    /// Whether scripts may call what is not for them.
+    AllowAllInScripts(bool),
     /// Whether RESTORE takes payloads with a wrong checksum. It does not when a journal is read
     /// that has one, unless it is told so again.
     TakeAnyChecksum(bool),

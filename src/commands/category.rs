@@ -5,7 +5,8 @@ use crate::commands::command::{Categories, Command, Flags, Group, Run};
 impl Command {
     /// All ACL categories of the command. A container that only its subcommands run through is in
     /// none but `@slow`, as in Redis: what counts is the subcommand. A command over several types,
-    /// or about a connection, is in those categories and not in that of keys.
+    /// or about a connection, is in those categories and not in that of keys; and what runs scripts
+    /// is not in that of reads.
     pub fn acl_categories(&self) -> Categories {
         let is_container = matches!(self.run, Run::Container);
         let types = Categories::LIST.and(Categories::SET).and(Categories::SORTED_SET);
@@ -23,6 +24,7 @@ impl Command {
         ]
         .into_iter()
         .filter(|(flag, _)| self.flags.has(*flag))
+        .filter(|(flag, _)| self.group != Group::Scripting || *flag != Flags::READONLY)
         .fold(self.categories.and(group).and(speed), |all, (_, category)| all.and(category))
     }
 }
@@ -33,7 +35,6 @@ impl Group {
         match self {
             Group::Bitmap => Categories::BITMAP,
             Group::Connection => Categories::CONNECTION,
-            Group::Generic => Categories::KEYSPACE,
             Group::Geo => Categories::GEO,
             Group::Hash => Categories::HASH,
             Group::HyperLogLog => Categories::HYPERLOGLOG,
@@ -46,6 +47,8 @@ impl Group {
             Group::Transactions => Categories::TRANSACTION,
             // That follows from a flag.
             Group::PubSub => Categories::NONE,
+            // Those of keys say it: not all have one.
+            Group::Generic => Categories::NONE,
             Group::Cluster | Group::Module | Group::Server => Categories::NONE,
         }
     }

@@ -133,6 +133,11 @@ impl Command {
     pub const fn writes(&self) -> bool {
         self.flags.has(Flags::WRITE)
     }
+
+    /// True when it may call commands that change the data set.
+    pub const fn may_write(&self) -> bool {
+        matches!(self.run, Run::Script(_)) && !self.flags.has(Flags::READONLY)
+    }
 }
 
 /// What the words of a call tell, the name first.
@@ -314,6 +319,8 @@ bits! {
         NO_ASYNC_LOADING = 18, "no_async_loading";
         /// Its arguments never reach a log.
         SENSITIVE = 19, "sensitive";
+        /// May be called without any key.
+        NO_MANDATORY_KEYS = 20, "no_mandatory_keys";
     }
 }
 

@@ -76,6 +76,8 @@ pub enum CommandError {
     Aborted(String),
     #[error("LOADING Troupe is loading the dataset in memory")]
     Loading,
+    #[error("BUSY Troupe is busy running a script. You can only call {0} KILL or SHUTDOWN NOSAVE.")]
+    Busy(&'static str),
     #[error("MISCONF Errors writing to the AOF file: {0}")]
     JournalFailed(String),
     #[error(
@@ -86,8 +88,14 @@ pub enum CommandError {
          RDB error."
     )]
     SnapshotFailed,
+    #[error("NOREPLICAS Not enough good replicas to write.")]
+    TooFewReplicas,
     #[error("OOM command not allowed when used memory > 'maxmemory'.")]
     OutOfMemory,
+    /// What a script ends with. It may be the error of a command that it has called, which is
+    /// counted already.
+    #[error("{}", String::from_utf8_lossy(.text))]
+    Script { text: Vec<u8>, is_counted: bool },
     #[error("ERR internal error: the command failed and its shard is being rebuilt")]
     Internal,
     /// A text that only one command uses, whole with its prefix.
@@ -124,9 +132,9 @@ impl CommandError {
     /// Answers with the line.
     pub fn reply(&self, reply: &mut Reply<'_>) {
         match self {
-            CommandError::UnknownCommand { text, .. } | CommandError::QuotedBytes(text) => {
-                reply.error_bytes(text);
-            }
+            CommandError::UnknownCommand { text, .. }
+            | CommandError::QuotedBytes(text)
+            | CommandError::Script { text, .. } => reply.error_bytes(text),
             other => reply.error(other),
         }
     }
@@ -143,6 +151,7 @@ impl CommandError {
         matches!(
             self,
             CommandError::Loading
+                | CommandError::Busy(_)
                 | CommandError::JournalFailed(_)
                 | CommandError::SnapshotFailed
                 | CommandError::Internal

@@ -27,6 +27,7 @@ pub(crate) mod recreate;
 pub mod registry;
 pub mod renaming;
 pub(crate) mod run;
+pub mod scripting;
 pub mod server;
 pub mod set;
 pub mod stream;

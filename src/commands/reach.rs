@@ -28,12 +28,14 @@ impl Reach {
                     false => Reach::Keys,
                 }
             }
-            Run::All(_) | Run::Steps(_) => Reach::Everything,
+            Run::All(_) | Run::Steps(_) | Run::Libraries(_) => Reach::Everything,
             Run::Session(_)
             | Run::PubSub(_)
             | Run::Asks(_)
             | Run::Walk(_)
             | Run::Exec
+            | Run::Script(_)
+            | Run::Scripts(_)
             | Run::Server(_)
             | Run::Container => Reach::Nothing,
         }
@@ -44,7 +46,7 @@ impl Reach {
 /// shard can do its part. MSETNX is among them: where it set nothing it is not in a journal.
 pub fn splits(command: &Command) -> bool {
     match command.run {
-        Run::All(_) => true,
+        Run::All(_) | Run::Libraries(_) => true,
         _ => command.writes() && positions::step_of_rest(command).is_some(),
     }
 }
@@ -69,7 +71,21 @@ mod tests {
         let mut names: Vec<&str> = split.map(|command| command.name.as_str()).collect();
         names.sort_unstable();
         let for_tests = ["debug|panic-lent", "debug|populate"];
-        let served = ["del", "flushall", "flushdb", "mset", "msetnx", "swapdb", "unlink"];
-        assert_eq!(names, [&for_tests[..], &served].concat());
+        let served = [
+            "del",
+            "flushall",
+            "flushdb",
+            "function|delete",
+            "function|flush",
+            "function|load",
+            "function|restore",
+            "mset",
+            "msetnx",
+            "swapdb",
+            "unlink",
+        ];
+        let mut all = [&for_tests[..], &served].concat();
+        all.sort_unstable();
+        assert_eq!(names, all);
     }
 }

@@ -41,12 +41,22 @@ pub(crate) fn rewrite(keys: &mut Keys<'_>, key: Key<'_>) {
     let effects = &mut keys.tools.effects;
     match entry {
         None => effects.rewrite(db, &[b"DEL", key.name]),
-        Some(entry) if entry.object().is_none() => {
+        Some(entry) if entry.object().is_none() && !entry.is_blessed() => {
             effects.suppress();
             record(effects, db, key.name, entry);
         }
         Some(entry) => effects.together(|effects| record(effects, db, key.name, entry)),
     }
+}
+
+/// As [`rewrite`], where a key took the place of another that was blessed.
+pub(crate) fn rewrite_replaced(keys: &mut Keys<'_>, key: Key<'_>) {
+    let db = keys.db;
+    let entry = keys.space.table(db, key.slot).and_then(|table| table.get(key.in_table()));
+    keys.tools.effects.together(|effects| {
+        effects.aside(db, &[b"DEL", key.name]);
+        entry.into_iter().for_each(|entry| record(effects, db, key.name, entry));
+    });
 }
 
 /// As [`rewrite`], where the keys of the call do not share one slot; else the call is recorded as
@@ -58,7 +68,8 @@ pub(crate) fn rewrite_over_slots(call: &Call<'_>, keys: &mut Keys<'_>, destinati
     }
 }
 
-/// Records the commands that give the key `name` what `entry` holds, whatever it held before.
+/// Records the commands that give the key `name` what `entry` holds, whatever it held before. A key
+/// that was blessed and is so no more has to be deleted first.
 pub(crate) fn record(effects: &mut Effects, db: u32, name: &[u8], entry: &Entry) {
     let mut next = Some(Point::Start);
     while let Some(from) = next {
@@ -84,6 +95,7 @@ pub(crate) fn record_piece(
             None => effects.aside(db, &[b"SET", name, bytes]),
             Some(time) => effects.aside(db, &[b"SET", name, bytes, b"PXAT", time.as_bytes()]),
         });
+        record_blessed(effects, db, name, entry);
         return None;
     }
     let object = entry.object()?;
@@ -102,10 +114,20 @@ pub(crate) fn record_piece(
             return Some(first(object));
         }
     };
-    if let (None, Some(time)) = (&next, &deadline) {
-        effects.aside(db, &[b"PEXPIREAT", name, time.as_bytes()]);
+    if next.is_none() {
+        if let Some(time) = &deadline {
+            effects.aside(db, &[b"PEXPIREAT", name, time.as_bytes()]);
+        }
+        record_blessed(effects, db, name, entry);
     }
     next
+}
+
+/// Records that a key is blessed, where it is.
+fn record_blessed(effects: &mut Effects, db: u32, name: &[u8], entry: &Entry) {
+    if entry.is_blessed() {
+        effects.aside(db, &[b"BLESS", b"SET", name, b"NO-EVICT"]);
+    }
 }
 
 /// Where the elements of a collection begin.
@@ -160,6 +182,7 @@ fn string_piece(effects: &mut Effects, entry: &Entry, bytes: &[u8], from: Point)
     if let Some(deadline) = entry.deadline() {
         effects.aside(0, &[b"PEXPIREAT", entry.key(), deadline.to_string().as_bytes()]);
     }
+    record_blessed(effects, 0, entry.key(), entry);
     None
 }
 

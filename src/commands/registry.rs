@@ -11,8 +11,8 @@ use crate::commands::error::{
     CommandError, unknown_command, unknown_subcommand, unknown_subcommand_or_arity,
 };
 use crate::commands::{
-    bitmap, connection, generic, geo, hash, hyperloglog, list, pubsub, server, set, stream, string,
-    transactions, zset,
+    bitmap, connection, generic, geo, hash, hyperloglog, list, pubsub, scripting, server, set,
+    stream, string, transactions, zset,
 };
 use crate::resp::Span;
 use crate::settings::Renames;
@@ -27,6 +27,7 @@ pub static FAMILIES: &[&[Command]] = &[
     connection::client::COMMANDS,
     connection::login::COMMANDS,
     connection::waiting::COMMANDS,
+    generic::bless::COMMANDS,
     generic::dump::COMMANDS,
     generic::existence::COMMANDS,
     generic::expire::COMMANDS,
@@ -53,6 +54,9 @@ pub static FAMILIES: &[&[Command]] = &[
     list::read::COMMANDS,
     pubsub::publishing::COMMANDS,
     pubsub::subscribing::COMMANDS,
+    scripting::eval::COMMANDS,
+    scripting::function::COMMANDS,
+    scripting::script::COMMANDS,
     server::absent::COMMANDS,
     server::config::COMMANDS,
     server::control::COMMANDS,
@@ -63,6 +67,7 @@ pub static FAMILIES: &[&[Command]] = &[
     server::latency::COMMANDS,
     server::logs::COMMANDS,
     server::memory::COMMANDS,
+    server::replication::COMMANDS,
     server::saving::COMMANDS,
     set::algebra::COMMANDS,
     set::basic::COMMANDS,

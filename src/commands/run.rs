@@ -6,6 +6,7 @@ use crate::base::millis::Millis;
 use crate::commands::action::Action;
 use crate::commands::call::Call;
 use crate::commands::error::CommandError;
+use crate::commands::scripting::{Begin, Scripting};
 use crate::commands::walk::{Step, Walk};
 use crate::keyspace::interest::Awaited;
 use crate::keyspace::keys::Keys;
@@ -45,9 +46,32 @@ pub enum Run {
     /// On the slots of its keys, which it keeps while the action is performed that it asks for. It
     /// runs again when the answer is in the walk.
     Held(MayAsk),
+    /// A script or a function, on the slots of its keys and on those that it touches beside them
+    /// (`crate::shard::script`).
+    Script(MayBegin),
+    /// On what its thread knows of scripts, wherever the batch stands. It may ask for an action,
+    /// and runs again when the answer is in the walk.
+    Scripts(
+        fn(
+            &Call<'_>,
+            &mut Scripting,
+            &mut Walk,
+            &mut Reply<'_>,
+        ) -> Result<Option<Action>, CommandError>,
+    ),
+    /// On every slot, and on the libraries of functions, which every thread has.
+    Libraries(ChangesLibraries),
     /// At home: the connection performs the action that comes back.
     Server(fn(&Call<'_>, &Session) -> Result<Action, CommandError>),
 }
+
+/// The handler of a command that runs a script: it finds what runs. It is told whether what it has
+/// asked for was done.
+pub(crate) type MayBegin = fn(&Call<'_>, &mut Scripting, bool) -> Result<Begin, CommandError>;
+
+/// The handler of a command that changes libraries. It is told when loading one has taken too long.
+pub(crate) type ChangesLibraries =
+    fn(&Call<'_>, &mut Scripting, &dyn Fn() -> bool, &mut Reply<'_>) -> Result<(), CommandError>;
 
 /// The handler of a command that may ask for something while it keeps its slots.
 pub(crate) type MayAsk =
@@ -115,16 +139,26 @@ pub enum Nil {
     One,
     /// In the place of an array.
     Array,
-    /// Of replicas that have something.
-    Zero,
-    /// Of journals that have something on disk: this server's, and those of replicas; with which
-    /// of them would end the wait.
-    Copies {
-        /// This server's.
-        here: bool,
-        /// Those of replicas.
-        replicas: bool,
-    },
+    /// Of replicas that have something; so many of them end the wait.
+    Replicas(u64),
+    /// Of journals that have something on disk; these end the wait.
+    Journals(Copies),
+}
+
+/// Where there is a copy of what a client has written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Copies {
+    /// In the journal of this server, on disk.
+    pub here: bool,
+    /// At so many replicas.
+    pub replicas: u64,
+}
+
+impl Copies {
+    /// Whether these are all that are wanted.
+    pub fn have(self, wanted: Copies) -> bool {
+        (self.here || !wanted.here) && self.replicas >= wanted.replicas
+    }
 }
 
 impl Nil {
@@ -133,17 +167,28 @@ impl Nil {
         match self {
             Nil::One => reply.null(),
             Nil::Array => reply.null_array(),
-            Nil::Zero => reply.int(0),
-            Nil::Copies { .. } => reply_copies(reply, false),
+            Nil::Replicas(_) | Nil::Journals(_) => self.reply_copies(Copies::default(), reply),
         }
     }
-}
 
-/// Answers WAITAOF: whether this server's journal has it on disk; there are no replicas.
-pub(crate) fn reply_copies(reply: &mut Reply<'_>, is_durable: bool) {
-    reply.array(2);
-    reply.int(i64::from(is_durable));
-    reply.int(0);
+    /// The copies that end a wait for them.
+    pub fn wanted(self) -> Option<Copies> {
+        match self {
+            Nil::Replicas(replicas) => Some(Copies { here: false, replicas }),
+            Nil::Journals(copies) => Some(copies),
+            Nil::One | Nil::Array => None,
+        }
+    }
+
+    /// Answers a wait for copies with those that there are.
+    pub fn reply_copies(self, copies: Copies, reply: &mut Reply<'_>) {
+        let replicas = i64::try_from(copies.replicas).unwrap_or(i64::MAX);
+        if let Nil::Journals(_) = self {
+            reply.array(2);
+            reply.int(i64::from(copies.here));
+        }
+        reply.int(replicas);
+    }
 }
 
 impl Run {
@@ -153,9 +198,15 @@ impl Run {
         matches!(self, Run::Keys(_) | Run::SessionAndKeys(_) | Run::Blocking(_) | Run::Held(_))
     }
 
+    /// True when it runs a script, or is about those that are known.
+    #[inline]
+    pub const fn is_on_scripts(self) -> bool {
+        matches!(self, Run::Script(_) | Run::Scripts(_) | Run::Libraries(_))
+    }
+
     /// True when it may run again, with the answer to what it has asked for.
     pub const fn may_ask(self) -> bool {
-        matches!(self, Run::Asks(_) | Run::Held(_))
+        matches!(self, Run::Asks(_) | Run::Held(_) | Run::Script(_) | Run::Scripts(_))
     }
 
     /// True when it looks at tables of a shard: at those of its keys, or at all.
@@ -167,6 +218,7 @@ impl Run {
                 | Run::PubSub(_)
                 | Run::Asks(_)
                 | Run::Exec
+                | Run::Scripts(_)
                 | Run::Server(_)
         )
     }
@@ -187,6 +239,9 @@ impl fmt::Debug for Run {
             Run::Walk(_) => "Walk",
             Run::Exec => "Exec",
             Run::Held(_) => "Held",
+            Run::Script(_) => "Script",
+            Run::Scripts(_) => "Scripts",
+            Run::Libraries(_) => "Libraries",
             Run::Server(_) => "Server",
         })
     }

@@ -1,9 +1,11 @@
 //! What a command carries from step to step: SCAN and RANDOMKEY, which walk from shard to shard,
-//! KEYS, which stays where it has everything, and MIGRATE, which stays where it has its keys.
+//! KEYS, which stays where it has everything, MIGRATE, which stays where it has its keys, and
+//! scripts.
 //!
 //! A walk starts with no place; its handler says where to go, and is called again there.
 
 use crate::commands::error::CommandError;
+use crate::route::ShardId;
 
 /// The state of a walk.
 #[derive(Debug, Default)]
@@ -22,6 +24,12 @@ pub struct Walk {
     pub nanos: u64,
     /// What was found so far.
     pub found: Vec<Vec<u8>>,
+    /// Where the random numbers of a script begin, which runs again with the same.
+    pub seed: Option<u64>,
+    /// The shard where a script first lacked a slot.
+    pub first: Option<ShardId>,
+    /// The number of the script that stands still, where the call runs one.
+    pub run: Option<u64>,
     /// What came of the action that the command asked for.
     pub answer: Option<Result<Vec<u8>, CommandError>>,
 }

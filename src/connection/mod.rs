@@ -30,6 +30,7 @@ use crate::base::millis::Millis;
 use crate::batch::{Batch, Home};
 use crate::clients::Row;
 use crate::commands::action::Action;
+use crate::commands::run::Copies;
 use crate::parked::Outcome;
 use crate::pubsub::Tracking;
 use crate::resp::limits::{self, QUERY_BEFORE_LOGIN};
@@ -137,11 +138,13 @@ pub struct Connection {
     closing: Option<Reason>,
     /// How the wait of its client has ended; perhaps ahead of the batch.
     outcome: Option<Outcome>,
-    /// What its client has written is on disk, as was said last.
-    is_durable: bool,
+    /// The copies of what its client has written, as was said last.
+    copies: Copies,
     is_killed: bool,
     closes_after_reply: bool,
     is_monitor: bool,
+    /// Its client is a replica: it gets the stream of replication.
+    is_replica: bool,
     /// Its client subscribes to something, as far as it knows while the batch is away.
     subscribes: bool,
     pushes: Pushes,
@@ -173,10 +176,11 @@ impl Connection {
             yields: false,
             closing: None,
             outcome: None,
-            is_durable: false,
+            copies: Copies::default(),
             is_killed: false,
             closes_after_reply: false,
             is_monitor: false,
+            is_replica: false,
             subscribes: false,
             pushes: Pushes::default(),
             tracking: None,
@@ -222,6 +226,7 @@ impl Connection {
     fn begin_action(&mut self, mut batch: Box<Batch>) -> Box<Batch> {
         self.performs = true;
         batch.session.monitors |= batch.action == Some(Action::Monitor);
+        batch.session.is_replica |= matches!(batch.action, Some(Action::Replicate(_)));
         self.is_monitor = batch.session.monitors;
         batch
     }
@@ -313,7 +318,11 @@ impl Connection {
             return LIMIT_BEFORE_LOGIN;
         }
         let limits = &settings.client_output_buffer_limit;
-        if self.is_monitor || self.subscribes { limits.pubsub } else { limits.normal }
+        match () {
+            () if self.is_replica => limits.replica,
+            () if self.is_monitor || self.subscribes => limits.pubsub,
+            () => limits.normal,
+        }
     }
 }
 
@@ -392,6 +401,7 @@ impl Connection {
             self.closing = Some(Reason::Attack);
         }
         self.is_monitor = batch.session.monitors;
+        self.is_replica = batch.session.is_replica;
         self.subscribes = !batch.session.subscribed.is_empty();
         self.tracking.clone_from(&batch.session.tracking);
         // Before an action, which may have to describe this very client.
@@ -473,6 +483,17 @@ impl Connection {
     #[inline]
     pub fn may_send(&self) -> bool {
         self.ends == Ends::Open
+    }
+
+    /// Its client is a replica.
+    #[inline]
+    pub fn is_replica(&self) -> bool {
+        self.is_replica
+    }
+
+    /// Where more of the stream goes that its client gets: all that came before is written.
+    pub fn stream(&mut self) -> &mut Vec<u8> {
+        self.output.bytes()
     }
 
     /// Its client subscribes to something.

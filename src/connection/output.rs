@@ -46,6 +46,8 @@ pub(super) struct Output {
     written: usize,
     /// Something was written since there was nothing.
     is_begun: bool,
+    /// Something of it tells of keys that clients have cached.
+    tells_of_keys: bool,
     /// Bytes that wait elsewhere to follow.
     pub(super) held: usize,
     /// The most that the last part held when it was written, since that was asked last.
@@ -116,6 +118,7 @@ impl Output {
         pattern: Option<&[u8]>,
         resp3: bool,
     ) {
+        self.tells_of_keys |= message.is_of_keys();
         message.write_head(pattern, resp3, self.bytes());
         let tail = message.tail();
         if tail.len() < PART_BYTES {
@@ -151,7 +154,9 @@ impl Output {
         }
     }
 
-    /// All is written, or thrown away. The empty buffer goes where there is room for it.
+    /// All is written, or thrown away. The empty buffer goes where there is room for it, unless it
+    /// is a large one that told of keys: kept by all who were told of evicted keys, such buffers
+    /// would make others go.
     #[inline]
     pub(super) fn clear(&mut self, room: Option<&mut Vec<u8>>) {
         self.patience = None;
@@ -159,6 +164,9 @@ impl Output {
         self.whole.clear();
         (self.whole_bytes, self.written, self.is_begun) = (0, 0, false);
         self.bytes.clear();
+        if std::mem::take(&mut self.tells_of_keys) && self.bytes.capacity() > REPLY_BYTES {
+            self.bytes = Vec::new();
+        }
         if let Some(room) = room {
             std::mem::swap(&mut self.bytes, room);
         }

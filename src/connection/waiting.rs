@@ -9,7 +9,8 @@ use super::ends::Ends;
 use super::{Connection, Pool, Reason, Step};
 use crate::base::millis::Millis;
 use crate::batch::Batch;
-use crate::parked::{OnJournal, Outcome, Parked};
+use crate::commands::run::Copies;
+use crate::parked::{Outcome, Parked};
 
 /// Bytes that are read of a client that waits.
 const INPUT_MAX: usize = 64 * 1024;
@@ -63,22 +64,18 @@ impl Connection {
 
     /// The end of a wait that nobody has ended.
     fn nothing_came(&self) -> Outcome {
-        match self.parked().and_then(|parked| parked.on_journal()) {
-            Some(_) => Outcome::Durable(self.is_durable),
+        match self.parked().and_then(|parked| parked.wanted()) {
+            Some(_) => Outcome::Copied(self.copies),
             None => Outcome::TimedOut,
         }
     }
 
-    /// Whether what the client has written is on disk. Ends a wait for that.
-    pub fn told_durable(&mut self, is_durable: bool) {
-        self.is_durable = is_durable;
-        let ends = |parked: &&Arc<Parked>| match parked.on_journal() {
-            Some(OnJournal::Over) => true,
-            Some(OnJournal::ToEnd) => is_durable,
-            Some(OnJournal::ToTell) | None => false,
-        };
+    /// There are these copies of what the client has written. Ends a wait for as many.
+    pub fn told_copies(&mut self, copies: Copies) {
+        self.copies = copies;
+        let ends = |parked: &&Arc<Parked>| parked.wanted().is_some_and(|all| copies.have(all));
         if self.parked().filter(ends).is_some_and(|parked| parked.take()) {
-            self.outcome = Some(Outcome::Durable(is_durable));
+            self.outcome = Some(Outcome::Copied(copies));
         }
     }
 

@@ -250,7 +250,7 @@ impl Converter {
                         return Err(LoadError::Key { path: from.path, fault }.into());
                     }
                 };
-                self.write(at.db, &value.into_entry(&key.name, key.deadline))?;
+                self.write(at.db, &key.with(value))?;
             }
             reached(self.reader.position());
         }
@@ -266,7 +266,9 @@ impl Converter {
         let (settings, hasher) = (self.settings.clone(), self.hasher.clone());
         let loaded = apart::load(settings, hasher, &mut self.reader, now, reached)?;
         self.done.empty = loaded.empty_keys;
-        self.write_functions()?;
+        for library in loaded.libraries.sorted() {
+            self.write_function(&library.code)?;
+        }
         for (db, table) in loaded.contents.tables() {
             table.iter().try_for_each(|entry| self.write(db, entry))?;
         }
@@ -274,10 +276,12 @@ impl Converter {
     }
 
     fn write_functions(&mut self) -> Result<(), ConvertError> {
-        for source in self.reader.take_functions() {
-            self.output.function(&source)?;
-            self.done.libraries += 1;
-        }
+        self.reader.take_functions().iter().try_for_each(|source| self.write_function(source))
+    }
+
+    fn write_function(&mut self, source: &[u8]) -> Result<(), ConvertError> {
+        self.output.function(source)?;
+        self.done.libraries += 1;
         Ok(())
     }
 

@@ -87,7 +87,7 @@ impl Output {
             has_checksum: true,
             timed,
             plain,
-            functions: Vec::new(),
+            replication: None,
         };
         let format: Box<dyn Format> = match is_rdb {
             true => Box::new(Records::new(true, timed)),

@@ -81,7 +81,7 @@ fn keys(disk: &Disk, name: &str) -> (Keys, Option<Dialect>) {
                 for at in &raw.keys {
                     assert_eq!(at.slot, slot::of(&raw.name_of(at)));
                     let read = raw.read(at, Forms::of(&settings, &hasher)).expect("it is sound");
-                    let entry = read.1.into_entry(&read.0.name, read.0.deadline);
+                    let entry = read.0.with(read.1);
                     found.insert((at.db, raw.name_of(at)), contents(&entry));
                 }
             }

@@ -64,7 +64,9 @@ impl Counters {
     #[cold]
     pub fn failed(&mut self, command: &'static Command, error: &CommandError) {
         self.tally(command).failed += 1;
-        self.count_error(error);
+        if !matches!(error, CommandError::Script { is_counted: true, .. }) {
+            self.count_error(error);
+        }
     }
 
     /// A command was refused.

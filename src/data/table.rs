@@ -18,6 +18,7 @@
 //! Each group of buckets knows a lower bound of its deadlines, so that looking for what has expired
 //! costs one comparison a group and no memory a member.
 
+mod counts;
 mod positions;
 mod sample;
 #[cfg(test)]
@@ -33,6 +34,8 @@ use crate::data::NEVER;
 use crate::data::bucket::{self, Bucket, Buckets};
 use crate::data::marked::MARK_BITS;
 
+pub use counts::Counts;
+use counts::Special;
 pub use positions::ALL as ALL_POSITIONS;
 
 /// Members a bucket holds on average before the table grows by one bucket.
@@ -84,6 +87,12 @@ pub trait Member {
     /// True when it holds anything that has a deadline of its own.
     #[inline]
     fn is_timed(&self) -> bool {
+        false
+    }
+
+    /// True when it never goes to make room for others.
+    #[inline]
+    fn is_blessed(&self) -> bool {
         false
     }
 
@@ -169,73 +178,14 @@ fn position_of(hash: u64) -> u64 {
     (hash >> BUCKET_SHIFT).reverse_bits() >> (u64::BITS - SCAN_BITS)
 }
 
-/// What a table holds, in figures.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Members.
-    pub len: usize,
-    /// Members with a deadline.
-    pub expires: usize,
-    /// Members that hold anything with a deadline.
-    pub timed: usize,
-    /// Sum of the deadlines, in milliseconds of unix time: their mean is what INFO shows.
-    pub deadline_sum: i128,
-    /// Buckets of the table.
-    pub buckets: usize,
-}
-
-impl Counts {
-    /// Adds `other`.
-    pub fn add(&mut self, other: Counts) {
-        self.len += other.len;
-        self.expires += other.expires;
-        self.timed += other.timed;
-        self.deadline_sum += other.deadline_sum;
-        self.buckets += other.buckets;
-    }
-
-    /// Takes `other` off.
-    pub fn sub(&mut self, other: Counts) {
-        self.len -= other.len;
-        self.expires -= other.expires;
-        self.timed -= other.timed;
-        self.deadline_sum -= other.deadline_sum;
-        self.buckets -= other.buckets;
-    }
-}
-
-/// What a table counts of deadlines: the fields of [`Counts`] with these names.
-#[derive(Clone, Copy, Debug, Default)]
-struct Deadlines {
-    expires: usize,
-    timed: usize,
-    deadline_sum: i128,
-}
-
-impl Deadlines {
-    fn change(&mut self, old: Option<Millis>, new: Option<Millis>) {
-        if let Some(old) = old {
-            self.expires -= 1;
-            self.deadline_sum -= i128::from(old.0);
-        }
-        if let Some(new) = new {
-            self.expires += 1;
-            self.deadline_sum += i128::from(new.0);
-        }
-    }
-
-    fn any(&self) -> bool {
-        self.expires > 0 || self.timed > 0
-    }
-}
-
 /// A table of members, each found by its name. What looks and insertions need fills the first cache
 /// line; chunks of buckets beyond the first, which few tables have, and all that is about deadlines
-/// are behind it.
+/// and blessed members are behind it.
 #[derive(Clone, Debug)]
 #[repr(C)]
 pub struct Table<T> {
-    /// A lower bound of all deadlines. [`NEVER`] only where there is none: then nobody reads on.
+    /// A lower bound of all deadlines. [`NEVER`] only where there is none and no member is blessed:
+    /// then nobody reads on.
     next_deadline: Millis,
     /// Members.
     len: usize,
@@ -244,7 +194,7 @@ pub struct Table<T> {
     groups: Vec<Millis>,
     /// The group at which the next look for expired members begins.
     next_group: usize,
-    deadlines: Deadlines,
+    special: Special,
 }
 
 impl<T> Default for Table<T> {
@@ -255,7 +205,7 @@ impl<T> Default for Table<T> {
             buckets: Buckets::default(),
             groups: Vec::new(),
             next_group: 0,
-            deadlines: Deadlines::default(),
+            special: Special::default(),
         }
     }
 }
@@ -264,12 +214,13 @@ impl<T: Member> Table<T> {
     /// Bytes of a bucket, the members' own not counted.
     pub const BUCKET_BYTES: usize = size_of::<Bucket<T>>();
 
-    /// Members, members with deadline, sum of deadlines, buckets.
+    /// What it holds, in figures.
     #[inline]
     pub fn counts(&self) -> Counts {
-        let Deadlines { expires, timed, deadline_sum } =
-            if self.next_deadline == NEVER { Deadlines::default() } else { self.deadlines };
-        Counts { len: self.len, expires, timed, deadline_sum, buckets: self.buckets.len() }
+        let special = if self.next_deadline == NEVER { Special::default() } else { self.special };
+        let Special { expires, timed, deadline_sum, blessed, blessed_expires } = special;
+        let (len, buckets) = (self.len, self.buckets.len());
+        Counts { len, expires, timed, deadline_sum, blessed, blessed_expires, buckets }
     }
 
     /// The member with this name.
@@ -342,14 +293,14 @@ impl<T: Member> Table<T> {
         let index = self.index(name.hash);
         if let Some(member) = self.get_mut(name) {
             let (old, old_bound) = (member.deadline(), bound(member));
-            let was_timed = member.is_timed();
+            let (was_timed, was_blessed) = (member.is_timed(), member.is_blessed());
             let replaced = change(Some(member));
             debug_assert!(replaced.is_none(), "a member that is there is changed in place");
             if member.mark().is_none() {
                 member.set_mark(name.hash >> BUCKET_SHIFT);
             }
             let (new, new_bound) = (member.deadline(), bound(member));
-            let is_timed = member.is_timed();
+            let (is_timed, is_blessed) = (member.is_timed(), member.is_blessed());
             if old_bound != new_bound {
                 self.lower(index, new_bound);
             }
@@ -357,7 +308,15 @@ impl<T: Member> Table<T> {
                 self.count_timed(is_timed);
             }
             if old != new {
-                self.deadlines.change(old, new);
+                self.special.change(old, new);
+            }
+            if was_blessed {
+                self.special.unbless(old.is_some());
+            }
+            if is_blessed {
+                self.special.bless(new.is_some());
+            }
+            if old != new || was_blessed != is_blessed {
                 self.settle();
             }
             return false;
@@ -377,8 +336,12 @@ impl<T: Member> Table<T> {
         let deadline = bound(&member);
         if deadline != NEVER {
             self.lower(index, deadline);
-            self.deadlines.change(None, member.deadline());
-            self.deadlines.timed += usize::from(member.is_timed());
+            self.special.change(None, member.deadline());
+            self.special.timed += usize::from(member.is_timed());
+        }
+        if member.is_blessed() {
+            self.special.bless(member.deadline().is_some());
+            self.settle();
         }
         member.set_mark(name.hash >> BUCKET_SHIFT);
         self.buckets.insert(index, bucket::tag(name.hash), member);
@@ -395,8 +358,11 @@ impl<T: Member> Table<T> {
         let member = self.buckets.remove(index, name.hash, is_it)?;
         self.len -= 1;
         if self.next_deadline != NEVER {
-            self.deadlines.timed -= usize::from(member.is_timed());
-            self.deadlines.change(member.deadline(), None);
+            self.special.timed -= usize::from(member.is_timed());
+            self.special.change(member.deadline(), None);
+            if member.is_blessed() {
+                self.special.unbless(member.deadline().is_some());
+            }
             self.settle();
         }
         if self.len == 0 {
@@ -418,15 +384,15 @@ impl<T: Member> Table<T> {
     /// does no more.
     pub fn count_timed(&mut self, is_timed: bool) {
         if is_timed {
-            self.deadlines.timed += 1;
+            self.special.timed += 1;
             self.next_deadline = self.next_deadline.min(LATEST);
         } else {
-            self.deadlines.timed -= 1;
+            self.special.timed -= 1;
             self.settle();
         }
     }
 
-    /// A lower bound of all deadlines, [`NEVER`] where there is none.
+    /// A lower bound of all deadlines, [`NEVER`] where there is none and no member is blessed.
     pub fn next_deadline(&self) -> Millis {
         self.next_deadline
     }
@@ -461,7 +427,7 @@ impl<T: Member> Table<T> {
             }
         }
         self.next_deadline = self.groups.iter().copied().min().unwrap_or(NEVER);
-        if self.deadlines.any() {
+        if self.special.any_deadline() || self.special.blessed > 0 {
             // What was found goes only now.
             self.next_deadline = self.next_deadline.min(LATEST);
         }
@@ -619,12 +585,16 @@ impl<T: Member> Table<T> {
         }
     }
 
-    /// Some deadline may have gone: with the last one go all bounds.
+    /// Some deadline may have gone: with the last one go all bounds. Or a member is blessed, or is
+    /// so no more.
     fn settle(&mut self) {
-        if !self.deadlines.any() {
+        let is_any_blessed = self.special.blessed > 0;
+        if !self.special.any_deadline() {
             self.groups.clear();
             self.next_group = 0;
-            self.next_deadline = NEVER;
+            self.next_deadline = if is_any_blessed { LATEST } else { NEVER };
+        } else if is_any_blessed {
+            self.next_deadline = self.next_deadline.min(LATEST);
         }
     }
 

@@ -1,7 +1,10 @@
 //! What every shard answers to a [`Question`](crate::question::Question): figures, logs, slow
 //! events.
 
+use std::sync::Arc;
+
 use crate::base::millis::Millis;
+use crate::commands::scripting::ScriptFigures;
 use crate::counted::Statistics;
 use crate::counted::log::LogEntry;
 use crate::counted::spikes::Spikes;
@@ -10,7 +13,8 @@ use crate::hook::Phase;
 use crate::keyspace::interest::Cares;
 use crate::keyspace::keys::Figures;
 
-use crate::question::Events;
+use crate::question::{Events, KillKind};
+use crate::script::Script;
 
 /// One shard's answer.
 #[derive(Clone, Debug)]
@@ -23,8 +27,36 @@ pub enum Answer {
     Spikes(Box<Spikes>),
     /// The slow events that it forgot.
     Forgotten(Events),
+    /// The script that was asked for.
+    Script(Arc<Script>),
+    /// A script that runs, or none; and how many are known.
+    Running(Option<Box<RunningScript>>, ScriptFigures),
+    /// The scripts that were to be ended.
+    Killed(Killed),
     /// It is done.
     Done,
+}
+
+/// A script or a function that runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunningScript {
+    /// What it is.
+    pub kind: KillKind,
+    /// The name of the function.
+    pub name: String,
+    /// The words of the call.
+    pub words: Vec<Vec<u8>>,
+    /// When it was called.
+    pub since: Millis,
+}
+
+/// Scripts that have run too long.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Killed {
+    /// They are being ended.
+    pub ended: usize,
+    /// They go on, since what they have changed cannot be taken back.
+    pub kept: usize,
 }
 
 /// The figures of one shard.
@@ -56,6 +88,8 @@ pub struct Report {
     /// Since when there is too little room under `maxmemory`, and for how many milliseconds there
     /// was before.
     pub exceeded: (Option<Millis>, u64),
+    /// What is known of scripts and functions.
+    pub scripts: ScriptFigures,
     /// Panics of commands.
     pub panics: u64,
     /// The longest time for which the shard held its thread, in nanoseconds of its CPU time.

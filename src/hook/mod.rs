@@ -21,6 +21,7 @@ use crate::hook::answer::Answer;
 use crate::hook::push::Push;
 pub use crate::keyspace::listener::Listener;
 use crate::question::Question;
+use crate::script::Level;
 use crate::session::Session;
 use crate::settings::Settings;
 use crate::transaction::Transaction;
@@ -65,13 +66,15 @@ pub struct Standing<'a> {
     pub pause: Option<Pause>,
     /// Whether there is room for what commands may add.
     pub room: Room,
+    /// Fewer replicas keep up than writes need.
+    pub lacks_replicas: bool,
     /// The call was queued, and EXEC runs it.
     pub is_in_exec: bool,
 }
 
 impl Standing<'_> {
-    /// All is well: the shard serves, its journal takes writes and keeps up, nobody pauses it, and
-    /// there is room.
+    /// All is well: the shard serves, its journal and replicas keep up, nobody pauses it, and there
+    /// is room.
     pub const WELL: Standing<'static> = Standing {
         phase: Phase::Serving,
         journal_failed: None,
@@ -79,6 +82,7 @@ impl Standing<'_> {
         has_credit: true,
         pause: None,
         room: Room::Enough,
+        lacks_replicas: false,
         is_in_exec: false,
     };
 }
@@ -95,6 +99,14 @@ pub fn is_write(call: &Call<'_>, session: &Session) -> bool {
     let queued = session.transaction.as_deref();
     call.command.writes()
         || matches!(call.command.run, Run::Exec) && queued.is_some_and(Transaction::writes)
+}
+
+/// True for a call of which it shows only while it runs whether it changes the data set: a script
+/// that may write, or a transaction with one.
+pub fn may_write(call: &Call<'_>, session: &Session) -> bool {
+    let queued = session.transaction.as_deref();
+    call.command.may_write()
+        || matches!(call.command.run, Run::Exec) && queued.is_some_and(Transaction::may_write)
 }
 
 /// True for a call that may need memory: a transaction does if one of its commands does.
@@ -210,6 +222,12 @@ pub trait Sink {
     /// over; no outcome, time nor effects of it are known here.
     fn waits(&mut self, _called: &Called<'_>, _pushes: &mut Vec<Push>) {}
 
+    /// A script begins. It is told of as a command that has ended when it is over.
+    fn begins(&mut self, _called: &Called<'_>, _pushes: &mut Vec<Push>) {}
+
+    /// A script has written a line for the log.
+    fn logged(&mut self, _level: Level, _message: &[u8]) {}
+
     /// A command was queued behind MULTI. It is told of as one that has ended when EXEC has run it.
     fn queued(&mut self, _call: &Call<'_>, _session: &Session) {}
 
@@ -240,6 +258,8 @@ pub struct Called<'a> {
     pub effects: &'a [u8],
     /// It has waited for its keys before, as the sink was told then.
     pub has_waited: bool,
+    /// A script has called it.
+    pub in_script: bool,
 }
 
 /// What came of a command.

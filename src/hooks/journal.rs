@@ -6,7 +6,7 @@
 
 use crate::commands::call::Call;
 use crate::commands::error::CommandError;
-use crate::hook::{Gate, Standing, is_write};
+use crate::hook::{Gate, Standing, is_write, may_write};
 use crate::session::Session;
 
 /// Refuses writes while the journal takes none, and holds them back while it has no credit.
@@ -34,7 +34,7 @@ impl Gate for JournalWrites {
     }
 
     fn holds_back(&mut self, call: &Call<'_>, session: &Session, standing: &Standing<'_>) -> bool {
-        !standing.has_credit && is_write(call, session)
+        !standing.has_credit && (is_write(call, session) || may_write(call, session))
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! None knows another, and nothing below them names one: the shell lists them in order where it
 //! wires the server. Gates, in this order: [`auth`], [`permission`], [`loading`],
-//! [`memory_limit`], [`journal`], [`snapshot`], [`subscriber`], [`pause`].
+//! [`memory_limit`], [`journal`], [`snapshot`], [`replicas`], [`subscriber`], [`pause`].
 //! Sinks, in any order: [`slowlog`], [`spikes`], [`logging`], [`monitor`],
 //! [`payloads`], [`silence`].
 
@@ -15,6 +15,7 @@ pub mod monitor;
 pub mod pause;
 pub mod payloads;
 pub mod permission;
+pub mod replicas;
 pub mod silence;
 pub mod slowlog;
 pub mod snapshot;

@@ -36,6 +36,11 @@ impl Sink for Monitor {
     fn waits(&mut self, called: &Called<'_>, pushes: &mut Vec<Push>) {
         self.called(called, pushes);
     }
+
+    /// Ahead of the commands that it calls. That it hides itself is for its end.
+    fn begins(&mut self, called: &Called<'_>, pushes: &mut Vec<Push>) {
+        self.push(called, pushes);
+    }
 }
 
 impl Monitor {
@@ -45,6 +50,10 @@ impl Monitor {
         if is_hidden || matches!(called.outcome, Outcome::Refused(_)) {
             return;
         }
+        self.push(called, pushes);
+    }
+
+    fn push(&self, called: &Called<'_>, pushes: &mut Vec<Push>) {
         let bytes = Bytes::from(line(called));
         let session = called.session;
         // One that has just left is still published as a monitor.
@@ -60,8 +69,11 @@ impl Monitor {
 fn line(called: &Called<'_>) -> Vec<u8> {
     let (call, session) = (called.call, called.session);
     let (seconds, millis) = (called.now.as_secs(), called.now.0.rem_euclid(1_000));
-    let unix = if session.peer.unix { "unix:" } else { "" };
-    let address = session.peer.address.as_str();
+    let (unix, address) = match session.peer.address.as_str() {
+        _ if called.in_script => ("", "lua"),
+        address if session.peer.unix => ("unix:", address),
+        address => ("", address),
+    };
     let head = format!("+{seconds}.{millis:03}000 [{} {unix}{address}]", session.db);
     let mut line = head.into_bytes();
     for index in 0..call.len() {

@@ -1,4 +1,5 @@
-//! The gate of CLIENT PAUSE: all commands wait until it is over, or all that a replica hears of.
+//! The gate of CLIENT PAUSE: all commands wait until it is over, or all that a replica hears of. What
+//! replicas say is heard.
 
 use crate::commands::action::PauseMode;
 use crate::commands::call::Call;
@@ -18,7 +19,9 @@ impl Gate for Paused {
     fn holds_back(&mut self, call: &Call<'_>, session: &Session, standing: &Standing<'_>) -> bool {
         let replicates = || is_write(call, session) || call.command.flags.has(Flags::MAY_REPLICATE);
         standing.pause.is_some_and(|pause| {
-            call.now < pause.until && (pause.mode == PauseMode::All || replicates())
+            !session.is_replica
+                && call.now < pause.until
+                && (pause.mode == PauseMode::All || replicates())
         })
     }
 }

@@ -84,5 +84,6 @@ pub(crate) fn ran<'a>(call: &'a Call<'a>, session: &'a Session, micros: u64) -> 
         outcome,
         effects: b"",
         has_waited: false,
+        in_script: false,
     }
 }

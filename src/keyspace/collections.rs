@@ -46,7 +46,7 @@ impl Keys<'_> {
             self.note_absent(key.slot);
             return None;
         };
-        table.get(key.in_table()).filter(|entry| self.is_replay() || !entry.is_expired(self.now))
+        table.get(key.in_table()).filter(|entry| !self.is_gone(entry))
     }
 
     /// Changes a collection that is there. Returns nothing when there is none.
@@ -151,7 +151,9 @@ impl Keys<'_> {
     }
 
     fn has_expired_elements(&self, key: Key<'_>) -> bool {
-        self.peek(key).is_some_and(|entry| entry.next_element_deadline() <= self.now)
+        let now = self.now;
+        self.expiry.ends_elements()
+            && self.peek(key).is_some_and(|entry| entry.next_element_deadline() <= now)
     }
 
     /// Takes out expired elements of a key, some at a time, records their deletion, and files

@@ -7,6 +7,9 @@
 //! Records that belong together stand between MULTI and EXEC. Such brackets count their depth: one
 //! inside another writes nothing, so they never nest in a file. A bracket without a record writes
 //! nothing either, and one that panics takes back what was recorded in it.
+//!
+//! What is published concerns replicas, and no file: it stands in runs of its own. Inside brackets
+//! it waits for their end, so that a file never has brackets around nothing.
 
 use std::mem::replace;
 
@@ -17,6 +20,9 @@ const ROOM_MAX: usize = 64 * 1024;
 
 /// Runs that the next turn has room for at the most.
 const RUNS_MAX: usize = 64;
+
+/// What begins records that belong together.
+const MULTI: &[u8] = b"*1\r\n$5\r\nMULTI\r\n";
 
 /// The effects of one turn.
 #[derive(Debug, Default)]
@@ -29,7 +35,13 @@ pub struct Effects {
     depth: u32,
     /// Where the MULTI of the open brackets stands. It is written ahead of their first record.
     multi: Option<usize>,
+    /// How many records stand behind it.
+    bracketed: usize,
     moment: Option<Mark>,
+    /// There are replicas, which want to know what is published.
+    is_for_replicas: bool,
+    /// What was published inside the open brackets.
+    published: Vec<u8>,
 }
 
 /// Where in the effects of a turn the moment of a snapshot is.
@@ -39,6 +51,20 @@ pub struct Mark {
     pub at: usize,
     /// The number of the snapshot.
     pub snapshot: u32,
+    /// What it is for.
+    pub purpose: Purpose,
+}
+
+/// What a snapshot is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Purpose {
+    /// It is a file of its own.
+    #[default]
+    File,
+    /// A journal goes on with another increment at its moment, and has it for its base.
+    Base,
+    /// Replicas begin with it, and go on with what stands behind its moment in the stream.
+    FullSync,
 }
 
 /// Consecutive effects on one database.
@@ -48,6 +74,15 @@ pub struct Run {
     pub db: u32,
     /// Where the run ends in the bytes of the turn.
     pub end: usize,
+    /// It was published: replicas want to know it, and no file.
+    pub is_published: bool,
+}
+
+impl Run {
+    /// A run of what changed keys of a database.
+    pub fn new(db: u32, end: usize) -> Run {
+        Run { db, end, is_published: false }
+    }
 }
 
 /// Effects that are not whole yet, outside any turn.
@@ -55,12 +90,32 @@ pub struct Run {
 pub(crate) struct Suspended {
     bytes: Vec<u8>,
     runs: Vec<Run>,
+    published: Vec<u8>,
+    records: usize,
 }
 
 impl Effects {
     /// Whether anybody wants the effects.
     pub fn listen(&mut self, on: bool) {
         self.listened_to = on;
+    }
+
+    /// Whether there are replicas, which want to know what is published.
+    pub fn listen_for_replicas(&mut self, on: bool) {
+        self.is_for_replicas = on;
+    }
+
+    /// Records a command that publishes something, as it came.
+    pub(crate) fn publish(&mut self, raw: &[u8]) {
+        if !self.is_for_replicas {
+            return;
+        }
+        if self.depth > 0 {
+            self.published.extend_from_slice(raw);
+        } else {
+            self.bytes.extend_from_slice(raw);
+            self.close_published();
+        }
     }
 
     /// True when somebody wants the effects, so that it pays to put records together.
@@ -107,10 +162,10 @@ impl Effects {
         (replace(&mut self.bytes, bytes), replace(&mut self.runs, runs))
     }
 
-    /// This is the moment of a snapshot with which a journal goes on.
-    pub(crate) fn mark_moment(&mut self, snapshot: u32) {
+    /// This is the moment of a snapshot for a reader of the stream.
+    pub(crate) fn mark_moment(&mut self, snapshot: u32, purpose: Purpose) {
         if self.listened_to {
-            self.moment = Some(Mark { at: self.bytes.len(), snapshot });
+            self.moment = Some(Mark { at: self.bytes.len(), snapshot, purpose });
         }
     }
 
@@ -169,30 +224,44 @@ impl Effects {
         }
     }
 
+    /// The same of what needs no brackets where it is one record, as what a script did.
+    pub(crate) fn close_unless_one(&mut self) {
+        self.depth -= 1;
+        if self.depth > 0 {
+            return;
+        }
+        let alone = self.multi.filter(|_| self.bracketed == 1);
+        let Some(at) = alone else { return self.end_records() };
+        self.multi = None;
+        self.bytes.drain(at..at + MULTI.len());
+        let behind = self.runs.iter_mut().filter(|run| run.end > at);
+        behind.for_each(|run| run.end -= MULTI.len());
+    }
+
     /// Takes out what was recorded since [`Effects::resume`] at `mark`: it is not whole yet, and
     /// others record meanwhile.
     pub(crate) fn suspend(&mut self, mark: usize) -> Suspended {
         let runs = self.runs.iter().filter(|run| run.end > mark);
         let runs = runs.map(|run| Run { end: run.end - mark, ..*run }).collect();
         let bytes = self.since(mark).to_vec();
+        let records = if bytes.is_empty() { 0 } else { self.bracketed };
         self.depth -= 1;
         self.rewind(mark);
-        Suspended { bytes, runs }
+        let published = std::mem::take(&mut self.published);
+        Suspended { bytes, runs, published, records }
     }
 
     /// What is recorded from here on belongs together with what was recorded of it before.
-    pub(crate) fn resume(&mut self, Suspended { bytes, runs }: Suspended) {
+    pub(crate) fn resume(&mut self, Suspended { bytes, runs, published, records }: Suspended) {
         let start = self.bytes.len();
+        self.published.extend_from_slice(&published);
         self.depth += 1;
-        if !bytes.is_empty() {
-            self.multi = Some(start);
+        if !bytes.is_empty() && self.multi.is_none() {
+            (self.multi, self.bracketed) = (Some(start), records);
         }
         self.bytes.extend_from_slice(&bytes);
-        for Run { db, end } in runs {
-            match self.runs.last_mut() {
-                Some(run) if run.db == db => run.end = start + end,
-                _ => self.runs.push(Run { db, end: start + end }),
-            }
+        for Run { db, end, .. } in runs {
+            self.close_run_at(db, start + end);
         }
     }
 
@@ -204,11 +273,15 @@ impl Effects {
     /// The first record in brackets stands behind their MULTI.
     #[inline]
     fn begin_record(&mut self, db: u32) {
-        if self.depth > 0 && self.multi.is_none() {
-            self.multi = Some(self.bytes.len());
-            encode::command(&mut self.bytes, &[b"MULTI"]);
+        if self.depth == 0 {
+            return;
+        }
+        if self.multi.is_none() {
+            (self.multi, self.bracketed) = (Some(self.bytes.len()), 0);
+            self.bytes.extend_from_slice(MULTI);
             self.close_run(db);
         }
+        self.bracketed += 1;
     }
 
     /// The last bracket is closed: EXEC stands in the database of the last record.
@@ -217,13 +290,28 @@ impl Effects {
             encode::command(&mut self.bytes, &[b"EXEC"]);
             last.end = self.bytes.len();
         }
+        if !self.published.is_empty() {
+            self.bytes.append(&mut self.published);
+            self.close_published();
+        }
     }
 
     fn close_run(&mut self, db: u32) {
+        self.close_run_at(db, self.bytes.len());
+    }
+
+    fn close_run_at(&mut self, db: u32, end: usize) {
+        match self.runs.last_mut() {
+            Some(run) if run.db == db && !run.is_published => run.end = end,
+            _ => self.runs.push(Run::new(db, end)),
+        }
+    }
+
+    fn close_published(&mut self) {
         let end = self.bytes.len();
         match self.runs.last_mut() {
-            Some(run) if run.db == db => run.end = end,
-            _ => self.runs.push(Run { db, end }),
+            Some(run) if run.is_published => run.end = end,
+            _ => self.runs.push(Run { is_published: true, ..Run::new(0, end) }),
         }
     }
 }
@@ -276,7 +364,7 @@ mod tests {
         let mut said = Vec::new();
         let mut start = 0;
         for run in runs {
-            said.push(format!("{}:", run.db));
+            said.push(if run.is_published { "-:".to_owned() } else { format!("{}:", run.db) });
             let text = String::from_utf8_lossy(&bytes[start..run.end]).into_owned();
             assert!(!text.is_empty(), "a run without a record");
             let words = text.lines().filter(|line| !line.starts_with(['*', '$']));
@@ -308,6 +396,25 @@ mod tests {
         effects.rewrite_together(&[(0, &[b"A"])]);
         effects.end_call(0, b"raw");
         assert_eq!(recorded(&mut effects), "0: MULTI A EXEC");
+    }
+
+    #[test]
+    fn one_record_of_a_script_stands_alone() {
+        let mut effects = listening();
+        effects.aside(0, &[b"A"]);
+        effects.resume(Suspended::default());
+        let (mark, script) = (effects.len(), |effects: &mut Effects| effects.aside(3, &[b"B"]));
+        script(&mut effects);
+        let taken = effects.suspend(mark);
+        effects.aside(0, &[b"OTHER"]);
+        effects.resume(taken);
+        effects.close_unless_one();
+        for records in 0..3 {
+            effects.resume(Suspended::default());
+            (0..records).for_each(|_| script(&mut effects));
+            effects.close_unless_one();
+        }
+        assert_eq!(recorded(&mut effects), "0: A OTHER 3: B B MULTI B B EXEC");
     }
 
     #[test]
@@ -363,5 +470,23 @@ mod tests {
             effects.rewind(mark);
         });
         assert_eq!(recorded(&mut effects), "2: MULTI A EXEC");
+    }
+
+    #[test]
+    fn what_is_published_stands_behind_its_brackets_and_only_for_replicas() {
+        let mut effects = listening();
+        effects.publish(b"NOBODY\r\n");
+        effects.listen_for_replicas(true);
+        effects.aside(2, &[b"A"]);
+        effects.publish(b"P\r\n");
+        effects.together(|effects| effects.publish(b"ALONE\r\n"));
+        effects.aside(2, &[b"B"]);
+        effects.together(|effects| {
+            effects.publish(b"Q\r\n");
+            effects.aside(2, &[b"C"]);
+            effects.publish(b"R\r\n");
+        });
+        effects.aside(3, &[b"D"]);
+        assert_eq!(recorded(&mut effects), "2: A -: P ALONE 2: B MULTI C EXEC -: Q R 3: D");
     }
 }

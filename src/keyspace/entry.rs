@@ -25,7 +25,8 @@ use crate::data::table::Member;
 use crate::data::value::Value;
 use crate::keyspace::object::{Object, View};
 use crate::keyspace::shape::{
-    DEADLINE, KIND, Kind, LONG_BYTES, LONG_KEY, POINTER_BYTES, RAW, SHORT_KEY_MAX, Shape, TIMED,
+    BLESSED, DEADLINE, KIND, Kind, LONG_BYTES, LONG_KEY, POINTER_BYTES, RAW, SHORT_KEY_MAX, Shape,
+    TIMED,
 };
 
 /// Longest string kept beside its key, in bytes.
@@ -221,7 +222,8 @@ impl Entry {
     /// Replaces value and deadline; in place where the new ones take as much room as the old.
     pub fn replace(&mut self, value: NewValue<'_>, deadline: Option<Millis>) {
         let old = self.shape();
-        let new = shape_of(self.key(), &value, deadline);
+        let mut new = shape_of(self.key(), &value, deadline);
+        new.head |= old.head & BLESSED;
         let is_moved = old.size() != new.size() || old.key_at() != new.key_at();
         if let NewValue::Bytes(bytes) = value
             && !is_moved
@@ -286,7 +288,19 @@ impl Entry {
         if let Some(mark) = self.start.mark() {
             moved.start.set_mark(mark);
         }
+        moved.bless(self.is_blessed());
         *self = moved;
+    }
+
+    /// True when the key never goes to make room for others.
+    #[inline]
+    pub fn is_blessed(&self) -> bool {
+        self.shape().has(BLESSED)
+    }
+
+    /// Sets whether that is so.
+    pub fn bless(&mut self, is_blessed: bool) {
+        self.set_flag(BLESSED, is_blessed);
     }
 
     /// Changes a string in place; what `change` leaves is the new value, with encoding `raw`.
@@ -308,14 +322,15 @@ impl Entry {
         result
     }
 
-    /// The value with its deadline and access clock under another name; nothing long is copied.
+    /// The value with all that stands beside it under another name; nothing long is copied.
     pub fn renamed(mut self, name: &[u8]) -> Entry {
         let mut moved = Entry::new(name, NewValue::Integer(0), self.deadline(), self.access());
         moved.take_value_of(&mut self);
+        moved.bless(self.is_blessed());
         moved
     }
 
-    /// A copy under another name, with deadline and access clock.
+    /// A copy under another name, with all that stands beside the value.
     pub fn copied(&self, name: &[u8]) -> Entry {
         let value = match (self.string(), self.object()) {
             (Some(Value::Integer(number)), _) => NewValue::Integer(number),
@@ -324,7 +339,9 @@ impl Entry {
             (None, Some(object)) => NewValue::Object(object.clone()),
             (None, None) => unreachable!("a value is a string or an object"),
         };
-        Entry::new(name, value, self.deadline(), self.access())
+        let mut copy = Entry::new(name, value, self.deadline(), self.access());
+        copy.bless(self.is_blessed());
+        copy
     }
 
     /// The earliest deadline of an element, [`NEVER`] where none has one.
@@ -385,8 +402,14 @@ impl Entry {
     }
 
     fn mark_raw(&mut self, raw: bool) {
-        let head = self.shape().head & !RAW | if raw { RAW } else { 0 };
-        // SAFETY: the flag `RAW` moves no part of the allocation.
+        self.set_flag(RAW, raw);
+    }
+
+    /// Sets a flag that decides no place.
+    fn set_flag(&mut self, flag: u8, is_set: bool) {
+        debug_assert!(flag == RAW || flag == BLESSED);
+        let head = self.shape().head & !flag | if is_set { flag } else { 0 };
+        // SAFETY: these flags move no part of the allocation.
         unsafe { self.put(0, &[head]) };
     }
 
@@ -547,6 +570,11 @@ impl Member for Entry {
     }
 
     #[inline]
+    fn is_blessed(&self) -> bool {
+        self.is_blessed()
+    }
+
+    #[inline]
     fn mark(&self) -> Option<u64> {
         self.start.mark()
     }
@@ -591,6 +619,7 @@ impl fmt::Debug for Entry {
             .field("string", &self.string())
             .field("object", &self.object())
             .field("deadline", &self.deadline())
+            .field("is_blessed", &self.is_blessed())
             .finish()
     }
 }

@@ -37,6 +37,9 @@ const GROUP: usize = 128;
 /// What is worth so much never goes: there is nothing that may go.
 pub const PRICELESS: u64 = u64::MAX;
 
+/// The same: all that might go is blessed.
+pub const BLESSED: u64 = PRICELESS - 1;
+
 /// What an age of nothing is worth: the older, the less.
 const YOUNG: u64 = 1 << 52;
 
@@ -82,7 +85,15 @@ impl Rule {
 
     /// How many keys may go, of those that are counted here.
     fn of(self, counts: &Counts) -> usize {
-        if self.only_timed { counts.expires } else { counts.len }
+        match self.only_timed {
+            true => counts.expires - counts.blessed_expires,
+            false => counts.len - counts.blessed,
+        }
+    }
+
+    /// How many keys would have to go if they were not blessed.
+    fn spared(self, counts: &Counts) -> usize {
+        if self.only_timed { counts.blessed_expires } else { counts.blessed }
     }
 
     /// How many keys of a table may go.
@@ -111,6 +122,8 @@ pub enum Pick {
     Missed,
     /// There is none that may go.
     Nothing,
+    /// There is none, and some would have to go if they were not blessed.
+    Spared,
 }
 
 /// Chooses the keys that go. What it needs for that it has from the start, since later there may be
@@ -154,7 +167,8 @@ impl Picker {
         let rule = self.rule;
         let keys: usize = space.each_counts().map(|counts| rule.of(counts)).sum();
         if keys == 0 {
-            return Pick::Nothing;
+            let is_spared = space.each_counts().any(|counts| rule.spared(counts) > 0);
+            return if is_spared { Pick::Spared } else { Pick::Nothing };
         }
         self.weights.follow(space, rule, keys as u64);
         self.fill(space, clock, random, now);
@@ -167,7 +181,7 @@ impl Picker {
         Pick::Missed
     }
 
-    /// What the next key is worth that goes; [`PRICELESS`] where none may go.
+    /// What the next key is worth that goes; [`BLESSED`] or [`PRICELESS`] where none may go.
     pub fn estimate(
         &mut self,
         space: &Keyspace,
@@ -183,6 +197,7 @@ impl Picker {
             }
             Pick::Missed => 0,
             Pick::Nothing => PRICELESS,
+            Pick::Spared => BLESSED,
         }
     }
 
@@ -192,7 +207,7 @@ impl Picker {
         self.weights.count_off(slot);
     }
 
-    /// A key may have been used, changed or taken out since it was chosen.
+    /// A key may have been used, changed, blessed or taken out since it was chosen.
     fn is_as_cheap(
         &self,
         candidate: &Candidate,
@@ -203,8 +218,8 @@ impl Picker {
         let key = Key::new(&candidate.name, space.hasher());
         let entry = space.table(candidate.db, key.slot).and_then(|table| table.get(key.in_table()));
         entry.is_some_and(|entry| {
-            let may_go = !self.rule.only_timed || entry.deadline().is_some();
-            may_go && self.rule.worth(entry, clock, now) <= candidate.worth
+            let is_meant = !self.rule.only_timed || entry.deadline().is_some();
+            is_meant && !entry.is_blessed() && self.rule.worth(entry, clock, now) <= candidate.worth
         })
     }
 

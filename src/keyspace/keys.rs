@@ -1,8 +1,9 @@
 //! What a command sees: the keys of one database, at one time, and nothing of shards.
 //!
 //! A key that is past its deadline is not there: the first look at it takes it out and records its
-//! deletion. Reads count hits and misses and move the access clock; looks on behalf of a write do
-//! not count. Every change goes through here, so that what changed is known ([`Keys::changes`]).
+//! deletion, but for calls that keep it ([`Expiry`]). Reads count hits and misses and move the
+//! access clock; looks on behalf of a write do not count. Every change goes through here, so that
+//! what changed is known ([`Keys::changes`]).
 //!
 //! A key whose slot is not here is never taken for missing: the slot is noted ([`Keys::absent`]),
 //! and the call runs again when it is here. So a call looks at all that it needs before it changes
@@ -13,12 +14,14 @@ use std::collections::{BTreeSet, VecDeque};
 
 use crate::base::integer;
 use crate::base::millis::Millis;
+use crate::data::table::Counts;
 use crate::data::value::Value;
 use crate::keyspace::access::AccessClock;
 use crate::keyspace::discarded::Discarded;
 use crate::keyspace::effect::Effects;
 use crate::keyspace::entry::{Entry, NewValue};
 use crate::keyspace::error::KeyError;
+use crate::keyspace::expiry::Expiry;
 use crate::keyspace::key::Key;
 use crate::keyspace::listener::{Event, Listeners, Owed};
 use crate::keyspace::notices::Notices;
@@ -26,6 +29,7 @@ use crate::keyspace::saving::Saving;
 use crate::keyspace::slot::Table;
 use crate::keyspace::space::Keyspace;
 use crate::keyspace::tracked::Invalidations;
+use crate::keyspace::undo::Undo;
 use crate::keyspace::watched::Watches;
 
 /// What a shard keeps from call to call beside its keys, and lends to each command that it runs.
@@ -51,6 +55,8 @@ pub struct Tools {
     pub(crate) awaited: VecDeque<AwaitedKey>,
     /// The snapshot that is being written, if one is.
     pub(crate) saving: Option<Box<Saving>>,
+    /// What the script that runs has changed, if one runs.
+    pub(crate) undo: Option<Box<Undo>>,
     /// RESTORE does not look at the checksum of a payload.
     pub(crate) takes_any_checksum: bool,
 }
@@ -128,8 +134,8 @@ pub struct Keys<'a> {
     pub untouched: bool,
     /// How often the call changed the data set.
     pub changes: u64,
-    /// Expired keys stay: the journal is being loaded.
-    pub(crate) keeps_expired: bool,
+    /// What the call finds of what has expired.
+    pub(crate) expiry: Expiry,
     /// The call is that of a client that waited: keys that are not here have nothing for it.
     pub is_served: bool,
     /// Slots that the call met and that are not here.
@@ -147,7 +153,7 @@ impl<'a> Keys<'a> {
             now,
             untouched: false,
             changes: 0,
-            keeps_expired: false,
+            expiry: Expiry::Usual,
             is_served: false,
             absent: RefCell::default(),
             owed: Owed::default(),
@@ -160,6 +166,9 @@ impl<'a> Keys<'a> {
         self.owed.ahead(self.db, key);
         if self.tools.saving.is_some() {
             self.save_ahead(key);
+        }
+        if self.tools.undo.is_some() {
+            self.keep_for_undo(key);
         }
         if !self.tools.listeners.is_empty() && !self.is_replay() {
             self.tell_ahead(key);
@@ -256,7 +265,7 @@ impl<'a> Keys<'a> {
 
     /// Reads a key: counts a hit or a miss and moves its access clock.
     pub fn read(&mut self, key: Key<'_>) -> Option<&Entry> {
-        self.expire_if_needed(key);
+        self.expire_ahead_of_read(key);
         self.read_there(key)
     }
 
@@ -264,17 +273,17 @@ impl<'a> Keys<'a> {
     /// elements, perhaps very many, stay where they are, and the caller sees through them.
     pub fn read_through(&mut self, key: Key<'_>) -> Option<&Entry> {
         if self.peek(key).is_none() {
-            self.expire_if_needed(key);
+            self.expire_ahead_of_read(key);
         }
         self.read_there(key)
     }
 
     fn read_there(&mut self, key: Key<'_>) -> Option<&Entry> {
         let untouched = self.untouched;
-        let (clock, now) = (self.tools.clock, self.now);
+        let (clock, now, expiry) = (self.tools.clock, self.now, self.expiry);
         let entry =
             self.space.table_mut(self.db, key.slot).and_then(|table| table.get_mut(key.in_table()));
-        match entry {
+        match entry.filter(|entry| !expiry.hides_from_reads() || !entry.is_expired(now)) {
             Some(entry) => {
                 self.tools.figures.hits += 1;
                 if !untouched {
@@ -293,7 +302,8 @@ impl<'a> Keys<'a> {
     /// Looks at a key without a trace, but for taking it out when it has expired.
     pub fn look(&mut self, key: Key<'_>) -> Option<&Entry> {
         self.expire_if_needed(key);
-        self.space.table(self.db, key.slot)?.get(key.in_table())
+        let entry = self.space.table(self.db, key.slot)?.get(key.in_table());
+        entry.filter(|entry| !self.expiry.hides() || !entry.is_expired(self.now))
     }
 
     /// Begins to watch a key, which is left as it is.
@@ -547,9 +557,14 @@ impl<'a> Keys<'a> {
         was
     }
 
+    /// Figures of the database, over the slots that are here.
+    pub fn counts(&self) -> Counts {
+        self.space.counts(self.db)
+    }
+
     /// Number of keys in the database, over the slots that are here.
     pub fn count(&self) -> usize {
-        self.space.counts(self.db).len
+        self.counts().len
     }
 
     /// The databases that may hold keys, ascending.
@@ -579,6 +594,7 @@ impl<'a> Keys<'a> {
         if self.space.has_interest() {
             self.tell_replaced(self.db, None);
         }
+        self.empty_for_undo();
         let Tools { discarded, saving, .. } = &mut *self.tools;
         discarded.take_tables(self.space.clear(self.db, saving.as_deref()));
     }
@@ -608,6 +624,7 @@ impl<'a> Keys<'a> {
             self.tell_replaced(b, Some(a));
         }
         self.flush_cached();
+        self.swap_for_undo(a, b);
         self.space.swap(a, b, self.tools.saving.as_deref());
         if !self.is_replay() {
             self.tools.listeners.each(|listener| listener.swapped(a, b));
@@ -633,45 +650,6 @@ impl<'a> Keys<'a> {
     pub(super) fn take(&mut self, key: Key<'_>) -> Option<Entry> {
         self.space.table(self.db, key.slot)?;
         self.space.change(self.db, key, |table, _| table.remove(key.in_table())).flatten()
-    }
-
-    /// True while the journal is loaded: what it says was allowed once, whatever the settings now.
-    pub fn is_replay(&self) -> bool {
-        self.keeps_expired
-    }
-
-    /// True when a key with this deadline would be gone at once. Never so while the journal is
-    /// loaded, since what follows in it finds the key.
-    pub fn is_past(&self, deadline: Millis) -> bool {
-        deadline <= self.now && !self.keeps_expired
-    }
-
-    /// Takes a key out if it has expired, or its expired elements, and records their deletion.
-    #[inline]
-    pub fn expire_if_needed(&mut self, key: Key<'_>) {
-        let Some(table) = self.space.table(self.db, key.slot) else {
-            return self.note_absent(key.slot);
-        };
-        if table.next_deadline() > self.now || self.keeps_expired {
-            return;
-        }
-        let Some(entry) = table.get(key.in_table()) else { return };
-        if entry.is_expired(self.now) {
-            self.expire(key);
-        } else if entry.next_element_deadline() <= self.now {
-            self.expire_all_elements(key);
-        }
-    }
-
-    /// Takes out a key that is known to have expired, and records its deletion.
-    pub fn expire(&mut self, key: Key<'_>) {
-        self.ahead(key);
-        if let Some(entry) = self.take(key) {
-            self.touch(key, Event::EXPIRED);
-            self.tools.discarded.take_entry(entry);
-            self.tools.figures.expired += 1;
-            self.tools.effects.aside(self.db, &[b"DEL", key.name]);
-        }
     }
 }
 

@@ -33,6 +33,7 @@ impl Event {
     pub const GROWN: Event = Event::aside("", Classes::NONE);
 
     pub const APPEND: Event = Event::named("append", Classes::STRING);
+    pub const BLESS: Event = Event::named("bless", Classes::GENERIC);
     pub const COPY_TO: Event = Event::named("copy_to", Classes::GENERIC);
     pub const DEL: Event = Event::named("del", Classes::GENERIC);
     pub const EVICTED: Event = Event::named("evicted", Classes::EVICTED);
@@ -82,6 +83,7 @@ impl Event {
     pub const SREM: Event = Event::named("srem", Classes::SET);
     pub const SUNIONSTORE: Event = Event::named("sunionstore", Classes::SET);
     pub const TYPE_CHANGED: Event = Event::named("type_changed", Classes::TYPE_CHANGED);
+    pub const UNBLESS: Event = Event::named("unbless", Classes::GENERIC);
     pub const XADD: Event = Event::named("xadd", Classes::STREAM);
     pub const XDEL: Event = Event::named("xdel", Classes::STREAM);
     pub const XGROUP_CREATE: Event = Event::aside("xgroup-create", Classes::STREAM);

@@ -1,6 +1,7 @@
 //! One shard's keys: entries, tables, slots, and what a command sees of them.
 
 pub mod access;
+pub mod blessed;
 pub mod collections;
 pub mod contents;
 pub mod discarded;
@@ -8,6 +9,7 @@ pub mod effect;
 pub mod entry;
 pub mod error;
 pub mod evict;
+pub mod expiry;
 pub mod interest;
 pub mod key;
 pub mod keys;
@@ -21,4 +23,5 @@ mod shape;
 pub mod slot;
 pub mod space;
 pub mod tracked;
+pub(crate) mod undo;
 pub mod watched;

@@ -6,6 +6,7 @@ use std::fmt;
 use crate::data::Collection;
 use crate::data::stream::Id;
 use crate::data::table::Place;
+use crate::keyspace::effect::Purpose;
 use crate::keyspace::entry::Entry;
 use crate::keyspace::object::Object;
 
@@ -19,8 +20,8 @@ pub struct Moment {
     pub number: u32,
     /// As what its keys are written.
     pub form: Form,
-    /// A journal goes on with another increment here, and has the snapshot for its base.
-    pub is_base: bool,
+    /// What the snapshot is for.
+    pub purpose: Purpose,
     /// Bytes on their way to the file with which a shard's commands stop that would have more
     /// saved.
     pub copies_max: usize,
@@ -33,8 +34,8 @@ pub enum Form {
     Rdb {
         /// Values are compressed where that makes them shorter.
         compresses: bool,
-        /// The version of Redis whose format deadlines of fields are written in, where Redis had
-        /// one.
+        /// The version of the format in which deadlines of fields are written; they are left out
+        /// where it has no place for them.
         version: u32,
     },
     /// As the commands that make them.

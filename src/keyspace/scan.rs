@@ -8,6 +8,9 @@ use crate::keyspace::entry::Entry;
 use crate::keyspace::key::Key;
 use crate::keyspace::keys::Keys;
 
+/// Choices at the most where what has expired is hidden and stays.
+const CHOICES_OF_HIDDEN: usize = 100;
+
 /// What [`Keys::choose`] came upon.
 #[derive(Debug)]
 pub enum Choice {
@@ -44,11 +47,36 @@ impl Keys<'_> {
         (self.tools.figures.expired_elements - before) as usize
     }
 
-    /// Chooses a key of this shard, any as likely as another.
+    /// Chooses a key of this shard, any as likely as another. A read in import mode may get one
+    /// that has expired, where it comes upon no other, as in Valkey.
     pub fn choose(&mut self) -> Choice {
+        let mut left = if self.expiry.hides() { CHOICES_OF_HIDDEN } else { 1 };
+        loop {
+            let (now, expiry) = (self.now, self.expiry);
+            let Some(entry) = self.any_entry() else { return Choice::Nothing };
+            left -= 1;
+            let (name, is_expired) = (entry.key().to_vec(), entry.is_expired(now));
+            let are_elements = entry.next_element_deadline() <= now;
+            if expiry.hides() && is_expired && left > 0 {
+                continue;
+            }
+            if is_expired && !expiry.keeps() && !expiry.hides() {
+                self.expire(Key::new(&name, self.space.hasher()));
+                return Choice::Expired;
+            }
+            if are_elements && expiry.ends_elements() {
+                self.expire_elements(Key::new(&name, self.space.hasher()));
+                return Choice::Expired;
+            }
+            return Choice::Name(name);
+        }
+    }
+
+    /// An entry chosen at random, whether it has expired or not.
+    fn any_entry(&mut self) -> Option<&Entry> {
         let count = self.count();
         if count == 0 {
-            return Choice::Nothing;
+            return None;
         }
         let mut place = self.tools.random.usize(0..count);
         let table = self.space.tables(self.db).find(|table| {
@@ -57,19 +85,7 @@ impl Keys<'_> {
             place = place.saturating_sub(keys);
             is_in
         });
-        let Some(entry) = table.and_then(|table| table.random(&mut self.tools.random)) else {
-            return Choice::Nothing;
-        };
-        let name = entry.key().to_vec();
-        if entry.is_expired(self.now) {
-            self.expire(Key::new(&name, self.space.hasher()));
-            return Choice::Expired;
-        }
-        if entry.next_element_deadline() <= self.now {
-            self.expire_elements(Key::new(&name, self.space.hasher()));
-            return Choice::Expired;
-        }
-        Choice::Name(name)
+        table?.random(&mut self.tools.random)
     }
 }
 

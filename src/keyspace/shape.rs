@@ -20,6 +20,8 @@ pub(super) const DEADLINE: u8 = 1 << 3;
 pub(super) const RAW: u8 = 1 << 4;
 /// Elements of the object have deadlines of their own.
 pub(super) const TIMED: u8 = 1 << 5;
+/// The key never goes to make room for others. It stays so whatever its value is replaced by.
+pub(super) const BLESSED: u8 = 1 << 6;
 pub(super) const KIND: u8 = 0b11;
 
 pub(super) const LONG_BYTES: usize = size_of::<Vec<u8>>();

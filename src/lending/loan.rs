@@ -36,14 +36,14 @@ pub(crate) struct Loan {
     wholes: Option<Wholes>,
     /// The shards below this number have been told to keep their slots.
     holds_moves: ShardId,
-    /// Its lenders have been told that it lasts.
-    lasts: bool,
+    /// Those of its lenders that have been told that it lasts.
+    told: Vec<ShardId>,
 }
 
 impl Loan {
     /// A loan of nothing so far.
     pub(crate) fn new(post: Arc<dyn Post>) -> Loan {
-        Loan { post, slots: Vec::new(), wholes: None, holds_moves: 0, lasts: false }
+        Loan { post, slots: Vec::new(), wholes: None, holds_moves: 0, told: Vec::new() }
     }
 
     /// True when it holds something of a shard.
@@ -54,7 +54,11 @@ impl Loan {
     /// Takes these slots of a shard along, where they are there.
     pub(crate) fn take_slots(&mut self, lender: ShardId, numbers: &[u16], space: &mut Keyspace) {
         let take = |number: &u16| Some((*number, Some(space.take(*number)?)));
-        self.slots.push((lender, numbers.iter().filter_map(take).collect()));
+        let taken = numbers.iter().filter_map(take);
+        match self.slots.iter_mut().find(|(of, _)| *of == lender) {
+            Some((_, places)) => places.extend(taken),
+            None => self.slots.push((lender, taken.collect())),
+        }
     }
 
     /// Takes all slots of a shard along.
@@ -77,13 +81,20 @@ impl Loan {
         self.holds_moves = shards;
     }
 
-    /// It is not home soon. Returns its lenders, which have to be told, and are told when it is;
-    /// none where they know.
+    /// It is not home soon. Returns those of its lenders that do not know: they have to be told,
+    /// and are told when it is.
     pub(crate) fn lasts(&mut self) -> Vec<ShardId> {
-        match std::mem::replace(&mut self.lasts, true) {
-            true => Vec::new(),
-            false => self.lenders().collect(),
-        }
+        let new: Vec<ShardId> = self.lenders().filter(|of| !self.told.contains(of)).collect();
+        self.told.extend(&new);
+        new
+    }
+
+    /// What it holds, by lender; nothing where that is all that the lender has.
+    pub(crate) fn held(&self) -> impl Iterator<Item = (ShardId, Option<Vec<u16>>)> {
+        let numbers = |places: &Places| places.iter().map(|(number, _)| *number).collect();
+        let of_slots = self.slots.iter().map(move |(lender, of)| (*lender, Some(numbers(of))));
+        let of_wholes = self.wholes.iter().flat_map(|wholes| wholes.lenders.iter().copied());
+        of_slots.chain(of_wholes.map(|lender| (lender, None)))
     }
 
     fn lenders(&self) -> impl Iterator<Item = ShardId> {
@@ -125,8 +136,7 @@ impl Loan {
 
     /// Parts with all that it holds, by `send`: to each shard what is its own.
     pub(crate) fn give_back(&mut self, torn: bool, mut send: impl FnMut(ShardId, GivenBack)) {
-        let lasted = std::mem::take(&mut self.lasts);
-        let lenders: Vec<ShardId> = self.lenders().filter(|_| lasted).collect();
+        let told = std::mem::take(&mut self.told);
         for (owner, places) in self.slots.drain(..) {
             let slots: Slots =
                 places.into_iter().filter_map(|(n, slot)| Some((n, slot?))).collect();
@@ -137,7 +147,7 @@ impl Loan {
                 send(owner, GivenBack::Slots(Returned { slots: Lent::Whole(whole), torn }));
             }
         }
-        lenders.into_iter().for_each(|lender| send(lender, GivenBack::Lasted));
+        told.into_iter().for_each(|lender| send(lender, GivenBack::Lasted));
         for shard in 0..std::mem::take(&mut self.holds_moves) {
             send(shard, GivenBack::Moves);
         }
@@ -155,12 +165,12 @@ impl Drop for Loan {
 
 impl fmt::Debug for Loan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Loan { slots, wholes, holds_moves, lasts, .. } = self;
+        let Loan { slots, wholes, holds_moves, told, .. } = self;
         f.debug_struct("Loan")
             .field("slots", slots)
             .field("wholes", wholes)
             .field("holds_moves", holds_moves)
-            .field("lasts", lasts)
+            .field("told", told)
             .finish_non_exhaustive()
     }
 }

@@ -161,6 +161,11 @@ impl Register {
         }
     }
 
+    /// The number of its thread.
+    pub(crate) fn own(&self) -> ShardId {
+        self.own
+    }
+
     /// How many names of a kind somebody subscribes to.
     pub fn len(&self, kind: Kind) -> usize {
         self.audiences[kind as usize].len()
@@ -308,6 +313,22 @@ impl Register {
     #[inline]
     pub fn has_published(&self) -> bool {
         !self.published.is_empty()
+    }
+
+    /// How much was published in this turn.
+    pub(crate) fn published_len(&self) -> usize {
+        self.published.len()
+    }
+
+    /// Takes what was published in this turn behind so much.
+    pub(crate) fn take_published_from(&mut self, from: usize) -> Vec<(ShardId, Arc<Message>)> {
+        self.published.split_off(from)
+    }
+
+    /// What was taken is published after all, in this turn.
+    pub(crate) fn publish_again(&mut self, mut taken: Vec<(ShardId, Arc<Message>)>) {
+        self.is_stirred |= !taken.is_empty();
+        self.published.append(&mut taken);
     }
 
     /// Takes what was published in this turn, with the threads that it goes to.

@@ -79,6 +79,16 @@ impl Subscribed {
         }
     }
 
+    /// Bytes that the client has published to itself and that have not followed a reply yet.
+    pub(crate) fn own_len(&self) -> usize {
+        self.0.as_ref().map_or(0, |all| all.own.len())
+    }
+
+    /// Forgets those behind so many.
+    pub(crate) fn truncate_own(&mut self, len: usize) {
+        self.0.iter_mut().for_each(|all| all.own.truncate(len));
+    }
+
     /// What the client has published to itself follows the reply to its command.
     #[inline]
     pub fn append_own(&mut self, replies: &mut Vec<u8>) {

@@ -1,9 +1,11 @@
-//! What a file says beside a value, since no version of the format has a place for it: deadlines of
-//! members of sets and sorted sets, and entries of a stream that are pending with nobody.
+//! What a file says beside a value, since no version of the format has a place for it: that its key
+//! is blessed, deadlines of members of sets and sorted sets, and entries of a stream that are
+//! pending with nobody.
 //!
 //! It stands in auxiliary fields right behind the key, one or more. Other servers read over them.
 //!
 //! ```text
+//! troupe-blessed     flags of the key, as BLESS names them: NO-EVICT
 //! troupe-deadlines   member, deadline, member, deadline ...
 //! troupe-released    group, id, delivered, count, id, delivered, count ...
 //! ```
@@ -16,6 +18,7 @@ use crate::base::hash::Hasher;
 use crate::base::millis::Millis;
 use crate::data::stream::{Id, NOBODY, Pending};
 use crate::keyspace::object::Object;
+use crate::rdb::decoder::Key;
 use crate::rdb::encoder::put_aux;
 use crate::rdb::error::{Fault, RdbError};
 use crate::rdb::read::Loaded;
@@ -23,12 +26,43 @@ use crate::rdb::sink::{put_length, put_string};
 use crate::rdb::source::Source;
 use crate::rdb::write::raw_id;
 
+const BLESSED: &[u8] = b"troupe-blessed";
 const DEADLINES: &[u8] = b"troupe-deadlines";
 const RELEASED: &[u8] = b"troupe-released";
 
 /// Whether a field is about the key that it stands behind.
 pub(super) fn is_beside(field: &[u8]) -> bool {
-    field == DEADLINES || field == RELEASED
+    [BLESSED, DEADLINES, RELEASED].contains(&field)
+}
+
+/// The only flag of a blessed key that there is.
+const NO_EVICT: &[u8] = b"NO-EVICT";
+
+/// Appends the field of a key that is blessed.
+pub(super) fn put_blessed(out: &mut Vec<u8>) {
+    put_aux(out, BLESSED, NO_EVICT);
+}
+
+impl Key<'_> {
+    /// Takes up an auxiliary field that stands behind the key: it is about the key, or about its
+    /// value.
+    ///
+    /// # Errors
+    /// [`RdbError`], with offsets in the field, where what it says does not fit.
+    pub(super) fn add(
+        &mut self,
+        field: &[u8],
+        said: &[u8],
+        value: &mut Loaded,
+        hasher: &Hasher,
+    ) -> Result<(), RdbError> {
+        match field {
+            BLESSED if said == NO_EVICT => self.is_blessed = true,
+            BLESSED => return Err(Fault::Damaged("a key has a flag that is not known").at(0)),
+            _ => value.add(field, said, hasher)?,
+        }
+        Ok(())
+    }
 }
 
 /// Bytes of a field that has no room for more.
@@ -87,12 +121,7 @@ impl Loaded {
     ///
     /// # Errors
     /// [`RdbError`], with offsets in the field, where what it says does not fit the value.
-    pub(super) fn add(
-        &mut self,
-        field: &[u8],
-        value: &[u8],
-        hasher: &Hasher,
-    ) -> Result<(), RdbError> {
+    fn add(&mut self, field: &[u8], value: &[u8], hasher: &Hasher) -> Result<(), RdbError> {
         let mut source = Source::new(value);
         match (field, self) {
             (DEADLINES, Loaded::Object(object)) => add_deadlines(&mut source, object, hasher),

@@ -290,7 +290,7 @@ mod tests {
                     for key in &raw.keys {
                         assert_eq!(key.slot, slot::of(b"k"));
                         let (head, value) = raw.read(key, forms(&hasher))?;
-                        let entry = value.into_entry(&head.name, head.deadline);
+                        let entry = head.with(value);
                         said.push((key.db, contents(&entry)));
                     }
                 }
@@ -448,7 +448,7 @@ mod tests {
                     Some(Piece::Keys(raw)) => {
                         for key in &raw.keys {
                             let (head, value) = raw.read(key, forms(&hasher))?;
-                            drop(value.into_entry(&head.name, head.deadline));
+                            drop(head.with(value));
                             keys += 1;
                         }
                     }

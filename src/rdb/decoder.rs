@@ -11,6 +11,7 @@
 use std::borrow::Cow;
 
 use crate::base::millis::Millis;
+use crate::keyspace::entry::Entry;
 use crate::rdb::crc64;
 use crate::rdb::dialect::{Dialect, Family, Kind};
 use crate::rdb::error::{Fault, RdbError};
@@ -30,7 +31,7 @@ const UPDATE: u8 = 242;
 const SLOT_IMPORT_OR_KEY_META: u8 = 243;
 const SLOT_INFO: u8 = 244;
 pub(super) const FUNCTION: u8 = 245;
-const FUNCTION_BEFORE_7: u8 = 246;
+pub(super) const FUNCTION_BEFORE_7: u8 = 246;
 const MODULE_AUX: u8 = 247;
 const IDLE: u8 = 248;
 const FREQUENCY: u8 = 249;
@@ -55,7 +56,18 @@ pub struct Key<'a> {
     pub idle: Option<u64>,
     /// Its logarithmic counter of accesses, where that is told.
     pub frequency: Option<u8>,
+    /// It never goes to make room for others.
+    pub is_blessed: bool,
     kind: Kind,
+}
+
+impl Key<'_> {
+    /// The key with its value.
+    pub fn with(&self, value: Loaded) -> Entry {
+        let mut entry = value.into_entry(&self.name, self.deadline);
+        entry.bless(self.is_blessed);
+        entry
+    }
 }
 
 /// What a file says at one place.
@@ -244,7 +256,7 @@ pub fn read_key<'a>(
     forms: Forms<'_>,
 ) -> Result<(Key<'a>, Loaded), RdbError> {
     let mut source = Source::part(bytes, offset, 0);
-    let key = key(&mut source, dialect)?;
+    let mut key = key(&mut source, dialect)?;
     let mut value = read::value(&mut source, key.kind, forms)?;
     while !source.is_at_end() {
         let start = source.place();
@@ -252,7 +264,8 @@ pub fn read_key<'a>(
             return Err(Fault::Damaged("a value does not end where it should").at(start));
         }
         let (field, said) = (source.string()?, source.string()?);
-        value.add(&field, &said, forms.hasher).map_err(|error| error.fault.at(start))?;
+        let added = key.add(&field, &said, &mut value, forms.hasher);
+        added.map_err(|error| error.fault.at(start))?;
     }
     Ok((key, value))
 }
@@ -277,7 +290,7 @@ fn key<'a>(source: &mut Source<'a>, dialect: Dialect) -> Result<Key<'a>, RdbErro
             byte => {
                 let kind = dialect.kind(byte).map_err(|fault| fault.at(start))?;
                 let name = source.element()?;
-                return Ok(Key { name, deadline, idle, frequency, kind });
+                return Ok(Key { name, deadline, idle, frequency, is_blessed: false, kind });
             }
         }
     }

@@ -3,6 +3,7 @@
 
 use crate::keyspace::entry::Entry;
 use crate::keyspace::saving::{Format, Point};
+use crate::rdb::beside;
 use crate::rdb::crc64;
 use crate::rdb::decoder::{
     AUX, DATABASE, DEADLINE_MS, END, FUNCTION, HEAD_LEN, REDIS, SIZES, VALKEY,
@@ -100,13 +101,24 @@ impl Format for Records {
     fn key(&self, out: &mut Vec<u8>, entry: &Entry) {
         put_deadline(out, entry);
         write::typed(out, Some(entry.key()), entry, self.compresses, self.timed);
+        put_blessed(out, entry);
     }
 
     fn piece(&self, out: &mut Vec<u8>, entry: &Entry, from: Point) -> Option<Point> {
         if from == Point::Start {
             put_deadline(out, entry);
         }
-        write::piece(out, entry, from, self.piece, self.timed)
+        let next = write::piece(out, entry, from, self.piece, self.timed);
+        if next.is_none() {
+            put_blessed(out, entry);
+        }
+        next
+    }
+}
+
+fn put_blessed(out: &mut Vec<u8>, entry: &Entry) {
+    if entry.is_blessed() {
+        beside::put_blessed(out);
     }
 }
 

@@ -42,7 +42,7 @@ pub use decoder::{Decoder, Key, Record, opens_file, read_key};
 pub use dialect::{Dialect, Family};
 pub use encoder::{Checksum, Records, head, put_aux, put_end, put_function, put_sizes};
 pub use error::{Fault, RdbError};
-pub use payload::{PayloadError, dump, restore};
+pub use payload::{PayloadError, dump, dump_functions, restore, restore_functions};
 pub use read::{Forms, Loaded};
 pub use write::{NoPlace, without_place};
 

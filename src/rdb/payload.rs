@@ -1,11 +1,14 @@
 //! The payload of DUMP and RESTORE: a value behind its type, then two bytes of a version and eight
-//! of a checksum over all before it, the lowest first.
+//! of a checksum over all before it, the lowest first. That of FUNCTION DUMP has libraries of
+//! functions instead of a value.
 
 use thiserror::Error;
 
 use crate::keyspace::entry::Entry;
 use crate::rdb::crc64::crc64;
+use crate::rdb::decoder::{FUNCTION, FUNCTION_BEFORE_7};
 use crate::rdb::dialect::Dialect;
+use crate::rdb::encoder::put_function;
 use crate::rdb::error::{Fault, RdbError};
 use crate::rdb::read::{self, Forms, Loaded};
 use crate::rdb::source::Source;
@@ -53,6 +56,40 @@ pub fn restore(
     takes_any_checksum: bool,
     forms: Forms<'_>,
 ) -> Result<Loaded, PayloadError> {
+    let (body, dialect) = opened(payload, takes_any_checksum)?;
+    Ok(read::typed(&mut Source::new(body), dialect, forms)?)
+}
+
+/// The payload of libraries of functions, by their sources.
+pub fn dump_functions<'a>(sources: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
+    let mut out = Vec::new();
+    sources.for_each(|source| put_function(&mut out, source));
+    seal(&mut out, Dialect::COMMON);
+    out
+}
+
+/// The sources of the libraries in a payload.
+///
+/// # Errors
+/// [`PayloadError`]; [`Fault::UnknownType`] for anything but a library.
+pub fn restore_functions(payload: &[u8]) -> Result<Vec<Vec<u8>>, PayloadError> {
+    let (body, _) = opened(payload, false)?;
+    let (mut source, mut sources) = (Source::new(body), Vec::new());
+    while !source.is_at_end() {
+        match source.byte()? {
+            FUNCTION => sources.push(source.string()?.into_owned()),
+            FUNCTION_BEFORE_7 => {
+                let fault = Fault::Unsupported("a function of a Redis 7.0 to be");
+                return Err(source.fail(fault).into());
+            }
+            other => return Err(source.fail(Fault::UnknownType(other)).into()),
+        }
+    }
+    Ok(sources)
+}
+
+/// What stands in a payload before its foot, and in which format.
+fn opened(payload: &[u8], takes_any_checksum: bool) -> Result<(&[u8], Dialect), PayloadError> {
     let short = PayloadError::Foot(Fault::Truncated);
     let (sealed, checksum) = payload.split_last_chunk::<8>().ok_or(short)?;
     let (body, version) = sealed.split_last_chunk::<2>().ok_or(short)?;
@@ -61,7 +98,7 @@ pub fn restore(
     if !takes_any_checksum && crc64(sealed) != u64::from_le_bytes(*checksum) {
         return Err(PayloadError::Foot(Fault::Checksum));
     }
-    Ok(read::typed(&mut Source::new(body), dialect, forms)?)
+    Ok((body, dialect))
 }
 
 #[cfg(test)]

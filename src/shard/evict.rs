@@ -8,11 +8,15 @@
 //!     |  nothing here may go                          worth less: it is asked to evict, and
 //!     v                                               writes go on meanwhile, a little over
 //!   ask all others: Letter::Evict ----------------->  each evicts in its turns
-//!     |  writes wait, reads never do
+//!     |  writes wait, and those who cache keys;
+//!     |  other reads never do
 //!     |<---------------- Letter::Evicted -----------  there is room, or nothing may go there
 //!     v
 //!   nobody could: -OOM until there is room again
 //! ```
+//!
+//! **Blessed keys** never go. Where nothing but those would have to go, a quarter more than the
+//! limit is tolerated before writes are refused.
 //!
 //! **One limit for all shards.** Each sees what all use ([`Gauge`]), and works off what is over in
 //! its turns, whoever has caused it. In the long run what goes is worth the same everywhere: each
@@ -22,7 +26,7 @@
 //! what a snapshot has to have written first. Values that are let go count until they are dropped,
 //! so they are dropped before another key goes.
 //!
-//! Nothing is evicted inside EXEC, nor while the data set is loaded.
+//! Nothing is evicted inside EXEC, nor while the data set is loaded, nor in import mode.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -31,7 +35,7 @@ use crate::base::millis::Millis;
 use crate::batch::Batch;
 use crate::commands::call::Call;
 use crate::hook::{self, Phase, Room};
-use crate::keyspace::evict::{By, PRICELESS, Pick, Picker, Rule};
+use crate::keyspace::evict::{BLESSED, By, PRICELESS, Pick, Picker, Rule};
 use crate::keyspace::key::Key;
 use crate::keyspace::keys::Keys;
 use crate::pubsub::Author;
@@ -54,6 +58,9 @@ const SLACK_SHIFT: u32 = 8;
 
 /// Who is asked makes room for what comes next: one part in 512 of the limit.
 const HEADROOM_SHIFT: u32 = 9;
+
+/// What is tolerated over the limit for the sake of blessed keys: a quarter of it.
+const SPARED_SHIFT: u32 = 2;
 
 /// How much memory is in use, by the whole process, as far as it counts for `maxmemory`.
 pub trait Gauge {
@@ -94,6 +101,11 @@ impl Worths {
         }
     }
 
+    /// Whether a shard has keys that would have to go if they were not blessed, and no others.
+    fn has_spared(&self) -> bool {
+        self.0.iter().any(|worth| worth.load(Ordering::Relaxed) == BLESSED)
+    }
+
     /// The shard, other than this one, whose keys are worth the least, where that is clearly less.
     fn cheaper_than(&self, shard: ShardId) -> Option<ShardId> {
         let own = self.0.get(usize::from(shard))?.load(Ordering::Relaxed);
@@ -120,7 +132,8 @@ pub(super) struct Eviction {
     turn_ns: u64,
     /// There is more to evict, and nothing in the way.
     goes_on: bool,
-    /// Who is told of the keys that have gone takes more than they did: that comes first.
+    /// Nothing more goes in this turn: who is told of the keys that have gone takes more than they
+    /// did, and that comes first; or all is blessed.
     pauses: bool,
     /// Answers of other shards that are still to come.
     asked: u16,
@@ -164,7 +177,7 @@ impl Eviction {
         self.limit = settings.maxmemory;
         self.turn_ns = TENACITY_NS * u64::from(settings.maxmemory_eviction_tenacity);
         let rule = rule_of(settings.maxmemory_policy);
-        self.evicts = rule.is_some();
+        self.evicts = rule.is_some() && !settings.import_mode;
         let samples = settings.maxmemory_samples as usize;
         rule.into_iter().for_each(|rule| self.picker.go_by(rule, samples));
         (self.worth, self.estimated, self.in_vain) = (0, Millis(0), None);
@@ -193,7 +206,7 @@ impl Eviction {
 
     /// The next victim is worth so much.
     fn note_worth(&mut self, id: ShardId, worth: u64) {
-        let is_known = self.worth > 0 && self.worth < PRICELESS && worth < PRICELESS;
+        let is_known = self.worth > 0 && self.worth < BLESSED && worth < BLESSED;
         self.worth = if is_known { self.worth - self.worth / 8 + worth / 8 } else { worth };
         self.worths.publish(id, self.worth);
     }
@@ -216,9 +229,10 @@ fn rule_of(policy: EvictionPolicy) -> Option<Rule> {
 }
 
 impl Engine {
-    /// Whether a call may add something to what is in use.
-    fn may_add(&mut self, call: &Call<'_>, session: &Session) -> bool {
-        hook::may_add(call, session)
+    /// Whether a call has to wait while others make room: it may add something to what is in use,
+    /// or its client has cached keys, and is told of those that go ahead of its next reply.
+    fn waits_for_room(&mut self, call: &Call<'_>, session: &Session) -> bool {
+        hook::may_add(call, session) || hook::may_write(call, session) || session.tracking.is_some()
     }
 
     /// Bytes that are in use only until journal and snapshot have them.
@@ -229,6 +243,11 @@ impl Engine {
 }
 
 impl Shard {
+    /// Whether there is a limit, so that keys may have to go.
+    pub fn has_limit(&self) -> bool {
+        self.eviction.has_limit()
+    }
+
     /// A turn begins: makes room where there is too little.
     pub(super) fn keep_limit(&mut self, now: Millis, clock: &mut dyn Ticks) {
         self.eviction.pauses = false;
@@ -267,7 +286,7 @@ impl Shard {
         if batch.routed[batch.next].key.is_some_and(|key| is_elsewhere(key.slot)) {
             return false;
         }
-        if !self.engine.ask_of_next(&self.env, batch, Engine::may_add) {
+        if !self.engine.ask_of_next(&self.env, batch, Engine::waits_for_room) {
             return false;
         }
         let room = self.make_room(1, batch.now, clock);
@@ -416,6 +435,10 @@ impl Shard {
                     self.eviction.goes_on = true;
                     return Found::Some;
                 }
+                Pick::Spared => {
+                    self.eviction.note_worth(self.id, BLESSED);
+                    return Found::Nothing;
+                }
                 Pick::Nothing => {
                     self.eviction.note_worth(self.id, PRICELESS);
                     return Found::Nothing;
@@ -452,17 +475,28 @@ impl Shard {
         let others: Vec<ShardId> =
             (0..self.env.map.shards()).filter(|shard| *shard != self.id).collect();
         if others.is_empty() {
-            return Room::Never;
+            return self.without_victims();
         }
         if self.eviction.asked > 0 {
             return Room::Soon;
         }
         if self.eviction.in_vain.is_some_and(|then| now.since(then) < AGAIN_MS) {
-            return Room::Never;
+            return self.without_victims();
         }
         self.eviction.in_vain = Some(now);
         self.ask(&others);
         Room::Soon
+    }
+
+    /// No shard has keys that may go. Returns whether a little more is tolerated.
+    fn without_victims(&mut self) -> Room {
+        let limit = self.eviction.limit;
+        let tolerated = limit.saturating_add(limit >> SPARED_SHIFT);
+        if !self.eviction.worths.has_spared() || self.is_over(tolerated) {
+            return Room::Never;
+        }
+        self.eviction.pauses = true;
+        Room::Enough
     }
 
     /// Asks others to evict, unless some were asked and have not answered.

@@ -13,13 +13,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use crate::clients::Pause;
 use crate::commands::action::Action;
 use crate::commands::call::Call;
-use crate::commands::command::{Command, Run};
+use crate::commands::command::{Command, Flags, Run};
 use crate::commands::error::CommandError;
 use crate::commands::run::{Blocking, Wait};
+use crate::commands::scripting::Scripting;
 use crate::commands::walk::{Step, Walk};
 use crate::counted::counters::Counters;
 use crate::hook::push::Push;
 use crate::hook::{Called, Outcome, Phase, Room, Standing, is_plain};
+use crate::keyspace::expiry::Expiry;
 use crate::keyspace::key::Key;
 use crate::keyspace::keys::{Keys, Tools};
 use crate::keyspace::space::Keyspace;
@@ -29,6 +31,9 @@ use crate::resp::Reply;
 use crate::session::Session;
 use crate::shard::Ticks;
 use crate::shard::gates::Gates;
+use crate::shard::script::counting::Uncounted;
+use crate::shard::script::kill::Runs;
+use crate::shard::script::needs::KnownNeeds;
 use crate::shard::sinks::Sinks;
 
 /// What runs calls: the keys, the layers around them, and whether they can be trusted.
@@ -55,9 +60,22 @@ pub(super) struct Engine {
     pub(super) has_credit: bool,
     pub(super) pause: Option<Pause>,
     pub(super) room: Room,
+    pub(super) lacks_replicas: bool,
     pub(super) panics: u64,
     pub(super) last_panic: String,
     pub(super) has_journal: bool,
+    /// What is known of scripts and functions.
+    pub(super) scripting: Scripting,
+    /// The libraries have changed, and other shards have not been told.
+    pub(super) libraries_changed: bool,
+    /// Scripts that stand still.
+    pub(super) runs: Runs,
+    /// Scripts may call what is not for them: for tests.
+    pub(super) allows_all_in_scripts: bool,
+    /// What scripts have turned out to need.
+    pub(super) known_needs: KnownNeeds,
+    /// What the script that runs has called and is not counted yet.
+    pub(super) uncounted: Vec<Uncounted>,
 }
 
 /// On whose behalf a call runs.
@@ -72,6 +90,11 @@ pub(super) enum Origin {
     Served,
     /// A client's, inside its EXEC, whose panic it is as well.
     Transaction,
+    /// That of a script, whose panic it is as well.
+    Script {
+        /// It runs whether there is memory for it or not.
+        allows_oom: bool,
+    },
     /// The journal's: it was let in once, and what it did is written down.
     Journal,
 }
@@ -79,6 +102,15 @@ pub(super) enum Origin {
 impl Origin {
     fn is_client(self) -> bool {
         matches!(self, Origin::Client { .. })
+    }
+
+    fn is_script(self) -> bool {
+        matches!(self, Origin::Script { .. })
+    }
+
+    /// It was begun by a call whose panic it is, and whose end is told of for all.
+    fn is_inside(self) -> bool {
+        self == Origin::Transaction || self.is_script()
     }
 
     /// The call has waited for its keys, as sinks were told then.
@@ -94,6 +126,13 @@ pub(super) struct Around<'a> {
     pub(super) walk: &'a mut Option<Box<Walk>>,
     /// Slots that the call met and that are not here.
     pub(super) wider: &'a mut Vec<u16>,
+}
+
+impl Around<'_> {
+    /// The script that the call runs stands still.
+    pub(super) fn stands_still(&self) -> bool {
+        self.walk.as_ref().is_some_and(|walk| walk.run.is_some())
+    }
 }
 
 /// How a call ended. It goes through several hands, so it is small.
@@ -143,10 +182,19 @@ impl Ended {
 }
 
 /// Something that goes ahead of a call. Returns true when the call has to wait for more of it.
-type Ahead = fn(&mut Engine, &Call<'_>, db: u32) -> bool;
+type Ahead = fn(&mut Engine, &Call<'_>, &Session) -> bool;
 
 /// What goes ahead of a client's call, in order.
 const AHEAD: [Ahead; 2] = [Engine::save_ahead_of, Engine::expire_ahead_of];
+
+/// What a client's call finds of what has expired.
+#[inline]
+pub(super) fn expiry_of(call: &Call<'_>, session: &Session) -> Expiry {
+    match call.settings.import_mode {
+        true => Expiry::of_import(session.imports, call.command.writes()),
+        false => Expiry::Usual,
+    }
+}
 
 impl AsMut<Keyspace> for Engine {
     fn as_mut(&mut self) -> &mut Keyspace {
@@ -157,8 +205,8 @@ impl AsMut<Keyspace> for Engine {
 impl Engine {
     /// Lets happen what goes ahead of a call. Returns true when it has to wait for more of that.
     #[inline]
-    pub(super) fn goes_ahead(&mut self, call: &Call<'_>, db: u32) -> bool {
-        AHEAD.iter().any(|ahead| ahead(self, call, db))
+    pub(super) fn goes_ahead(&mut self, call: &Call<'_>, session: &Session) -> bool {
+        AHEAD.iter().any(|ahead| ahead(self, call, session))
     }
 
     /// Runs a call whose declared keys are here. `start` is the time now; returns how it ended, and
@@ -174,7 +222,7 @@ impl Engine {
         clock: &mut dyn Ticks,
     ) -> (Ended, u64) {
         let db = around.session.db;
-        if origin.is_client() && self.goes_ahead(call, db) {
+        if origin.is_client() && self.goes_ahead(call, around.session) {
             return (Ended::GoesOn, clock.nanos());
         }
         // One that is refused never sets out for what it lacks.
@@ -187,13 +235,11 @@ impl Engine {
         let reply = around.walk.as_ref().map_or(around.replies.len(), |walk| walk.reply);
         let effects = self.tools.effects.len();
         let notices = self.tools.notices.len();
-        let ran = catch_unwind(AssertUnwindSafe(|| self.dispatch(call, around, origin)));
+        let ran = catch_unwind(AssertUnwindSafe(|| self.dispatch(call, around, origin, clock)));
         let end = clock.nanos();
         let ended = match ran {
             Ok(ended) => ended,
-            Err(panic) if matches!(origin, Origin::Transaction | Origin::Journal) => {
-                resume_unwind(panic)
-            }
+            Err(panic) if origin == Origin::Journal || origin.is_inside() => resume_unwind(panic),
             Err(panic) => {
                 self.tools.effects.rewind(effects);
                 self.tools.notices.truncate(notices);
@@ -213,15 +259,19 @@ impl Engine {
             around.replies.truncate(reply);
             self.tools.notices.truncate(notices);
         } else if origin != Origin::Journal && ended.is_over() {
-            let marks = Marks { reply, effects, has_waited: origin.has_waited() };
-            self.close(call, around, &ended, marks, nanos);
+            let (has_waited, in_script) = (origin.has_waited(), origin.is_script());
+            let marks = Marks { reply, effects, has_waited, in_script };
+            match origin.is_script() {
+                true => self.close_in_script(call, around, &ended, marks, nanos),
+                false => self.close(call, around, &ended, marks, nanos),
+            }
         }
         if self.tools.notices.len() > 0 {
-            let is_own = origin.is_client() || origin == Origin::Transaction;
+            let is_own = origin.is_client() || origin.is_inside();
             self.publish_notices(is_own.then_some(&mut *around.session));
         }
-        // EXEC tells of all its commands at once.
-        if !self.tools.invalidations.is_empty() && origin != Origin::Transaction {
+        // EXEC and scripts tell of all their commands at once.
+        if !self.tools.invalidations.is_empty() && !origin.is_inside() {
             let client = around.session.id;
             let is_served = origin == Origin::Served;
             self.tell_outdated(if is_served { Author::served } else { Author::client }(client));
@@ -262,14 +312,23 @@ impl Engine {
     /// What gates are told is [`Standing::WELL`].
     #[inline]
     fn is_well(&self) -> bool {
-        let is_kept = self.journal_failed.is_none() && !self.snapshot_failed;
+        let is_kept =
+            self.journal_failed.is_none() && !self.snapshot_failed && !self.lacks_replicas;
         let takes_writes = self.has_credit && is_kept && self.room == Room::Enough;
         takes_writes && self.phase == Phase::Serving && self.pause.is_none()
     }
 
     fn gates(&mut self) -> (&mut Gates, Standing<'_>) {
         let Engine {
-            gates, phase, journal_failed, snapshot_failed, has_credit, pause, room, ..
+            gates,
+            phase,
+            journal_failed,
+            snapshot_failed,
+            has_credit,
+            pause,
+            room,
+            lacks_replicas,
+            ..
         } = self;
         let standing = Standing {
             phase: *phase,
@@ -278,17 +337,28 @@ impl Engine {
             has_credit: *has_credit,
             pause: *pause,
             room: *room,
+            lacks_replicas: *lacks_replicas,
             is_in_exec: false,
         };
         (gates, standing)
     }
 
-    fn dispatch(&mut self, call: &Call<'_>, around: &mut Around<'_>, origin: Origin) -> Ended {
-        if (origin.is_client() || origin == Origin::Transaction)
-            && let Err(error) = self.admit_in(call, around.session, origin == Origin::Transaction)
+    fn dispatch(
+        &mut self,
+        call: &Call<'_>,
+        around: &mut Around<'_>,
+        origin: Origin,
+        clock: &mut dyn Ticks,
+    ) -> Ended {
+        let has_room = matches!(origin, Origin::Transaction | Origin::Script { allows_oom: true });
+        if (origin.is_client() || origin.is_inside())
+            && let Err(error) = self.admit_in(call, around.session, has_room)
             && !self.has_answer(around)
         {
             return Ended::Refused(Box::new(error));
+        }
+        if call.command.run.is_on_scripts() {
+            return self.on_scripts(call, around, origin, clock);
         }
         let Around { session, replies, walk, wider } = around;
         let mut reply = Reply::new(replies, session.resp3);
@@ -333,6 +403,9 @@ impl Engine {
             Run::PubSub(_) if origin == Origin::Journal => Ended::Ran,
             Run::PubSub(run) => {
                 let ended = Ended::of(run(call, session, &mut self.register, &mut reply));
+                if call.command.flags.has(Flags::MAY_REPLICATE) {
+                    self.tools.effects.publish(call.raw);
+                }
                 self.listen_to_prefixes();
                 ended
             }
@@ -349,7 +422,7 @@ impl Engine {
             Run::Server(run) => match run(call, session) {
                 Ok(asked) => {
                     session.last = Some(call.command);
-                    let is_inside = origin == Origin::Transaction;
+                    let is_inside = origin.is_inside();
                     Ended::Asks(Box::new(if is_inside { asked.inside_exec() } else { asked }))
                 }
                 Err(error) => Ended::of(Err(error)),
@@ -366,7 +439,7 @@ impl Engine {
                 });
                 if goes_on { Ended::GoesOn } else { ended }
             }
-            Run::Exec | Run::Container => {
+            Run::Exec | Run::Script(_) | Run::Scripts(_) | Run::Libraries(_) | Run::Container => {
                 Ended::of(Err(CommandError::WrongArity(call.command.name.as_str())))
             }
         }
@@ -393,7 +466,10 @@ impl Engine {
         let db = session.db;
         let mut keys = Keys::new(&mut self.space, &mut self.tools, db, call.now);
         keys.untouched = session.no_touch;
-        keys.keeps_expired = origin == Origin::Journal;
+        keys.expiry = match origin {
+            Origin::Journal => Expiry::Replay,
+            _ => expiry_of(call, session),
+        };
         keys.is_served = origin == Origin::Served;
         let result = run(session, &mut keys);
         let changes = keys.changes;
@@ -439,7 +515,8 @@ impl Engine {
     /// The marks of a call whose reply begins here, and that has no effects yet.
     #[inline]
     pub(super) fn marks(&self, reply: usize) -> Marks {
-        Marks { reply, effects: self.tools.effects.len(), has_waited: false }
+        let effects = self.tools.effects.len();
+        Marks { reply, effects, has_waited: false, in_script: false }
     }
 
     /// The call is over: writes the error, if it is one, counts the call and tells the sinks, and
@@ -488,7 +565,7 @@ impl Engine {
 
     /// Tells the sinks of a call that is over.
     #[cold]
-    fn show(
+    pub(super) fn show(
         &mut self,
         call: &Call<'_>,
         around: &mut Around<'_>,
@@ -497,9 +574,9 @@ impl Engine {
         nanos: u64,
     ) {
         let Around { session, replies, .. } = around;
-        let Marks { effects, has_waited, .. } = marks;
+        let Marks { effects, has_waited, in_script, .. } = marks;
         let (now, effects) = (call.now, self.tools.effects.since(effects));
-        let called = Called { call, session, now, nanos, outcome, effects, has_waited };
+        let called = Called { call, session, now, nanos, outcome, effects, has_waited, in_script };
         let others = self.pushes.len();
         self.sinks.called(&called, &mut self.pushes);
         // What concerns the caller itself stands behind its reply, as in Redis.
@@ -520,6 +597,8 @@ pub(super) struct Marks {
     pub(super) effects: usize,
     /// It has waited for its keys.
     pub(super) has_waited: bool,
+    /// A script has called it.
+    pub(super) in_script: bool,
 }
 
 fn text_of(panic: &(dyn Any + Send)) -> &str {

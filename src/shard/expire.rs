@@ -2,7 +2,7 @@
 //!
 //! Both work in pieces, bounded by the slice. An expired key is taken out within milliseconds,
 //! because the keyspace files its slots by their earliest deadline; with the journal out of credit
-//! the keys wait, and are not there for anybody meanwhile.
+//! the keys wait, and are not there for anybody meanwhile. In import mode nothing is taken out.
 //!
 //! No command sees an expired element, and lengths count none. So a command on a key of which
 //! very many elements expire at once waits until they are taken out, in slices as well: others go
@@ -16,7 +16,8 @@ use crate::hook::Phase;
 use crate::keyspace::key::Key;
 use crate::keyspace::keys::Keys;
 use crate::pubsub::Author;
-use crate::shard::execute::Engine;
+use crate::session::Session;
+use crate::shard::execute::{Engine, expiry_of};
 use crate::shard::{SLICE_NS, Shard, Ticks};
 
 /// Keys taken out of one slot at a time.
@@ -91,19 +92,21 @@ impl Shard {
 
     fn expires(&self) -> bool {
         let has_room = self.engine.has_credit && !self.engine.is_full();
-        self.active_expire && has_room && self.engine.phase == Phase::Serving
+        let is_active = self.active_expire && !self.env.settings.import_mode;
+        is_active && has_room && self.engine.phase == Phase::Serving
     }
 }
 
 impl Engine {
     /// Takes out expired elements of the keys of a call, a few of each key, in all databases:
     /// MOVE and COPY look at two. Returns true when there are more: the call has to wait.
-    pub(super) fn expire_ahead_of(&mut self, call: &Call<'_>, db: u32) -> bool {
+    pub(super) fn expire_ahead_of(&mut self, call: &Call<'_>, session: &Session) -> bool {
         let any_expired = self.space.next_deadline().is_some_and(|first| first <= call.now);
         if !any_expired || self.phase != Phase::Serving || !call.command.run.is_on_keys() {
             return false;
         }
-        let mut keys = Keys::new(&mut self.space, &mut self.tools, db, call.now);
+        let mut keys = Keys::new(&mut self.space, &mut self.tools, session.db, call.now);
+        keys.expiry = expiry_of(call, session);
         let expire = |key| keys.expire_some_in_all(key);
         call.declared_keys().map(expire).fold(false, |more, has_more| more | has_more)
     }

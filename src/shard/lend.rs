@@ -5,6 +5,8 @@
 //! back by letter. Effects of the command leave before those letters, since a turn ends in that
 //! order: nobody can change a slot and be journaled ahead of the command that held it.
 
+use std::sync::Arc;
+
 use crate::base::slot::SLOTS;
 use crate::batch::Batch;
 use crate::hook::Phase;
@@ -37,6 +39,53 @@ impl Shard {
         *at += 1;
     }
 
+    /// The script of the batch's next call stands still: the slots that it has met leave the array,
+    /// so that nobody sees what it has done so far.
+    pub(super) fn hold(&mut self, batch: &mut Batch) {
+        let mut errand = batch.errand.take().unwrap_or_else(|| {
+            Box::new(Errand::for_slots(&[], &self.env.map, Arc::clone(&self.post)).takes_last())
+        });
+        errand.takes_last = true;
+        while errand.stop().is_some() {
+            self.lend(&mut errand);
+        }
+        let slots = batch.ascending_slots();
+        errand.loan.take_slots(self.id, &slots, &mut self.engine.space);
+        if let Some(kind) = self.engine.newly_slow(batch) {
+            let all = |lender| self.env.map.slots_of(lender).collect();
+            let held = errand.loan.held().map(|(of, slots)| (of, slots.unwrap_or_else(|| all(of))));
+            let letters: Vec<(ShardId, Letter)> =
+                held.map(|(of, slots)| (of, Letter::HeldLong(slots, kind))).collect();
+            self.send_or_take(letters);
+        }
+        batch.errand = Some(errand);
+        self.tell_lenders(batch);
+    }
+
+    /// Sends letters; those to the shard itself are taken at once.
+    fn send_or_take(&mut self, letters: Vec<(ShardId, Letter)>) {
+        for (to, letter) in letters {
+            match to == self.id {
+                true => self.receive(letter),
+                false => self.outbox.letters.push((to, letter)),
+            }
+        }
+    }
+
+    /// Tells other shards what the call that was run has left to tell of scripts: of libraries
+    /// ahead of everything that comes of their change.
+    #[inline]
+    pub(super) fn tell_of_scripts(&mut self) {
+        self.tell_needs();
+        if std::mem::take(&mut self.engine.libraries_changed) {
+            let libraries = Arc::new(self.engine.scripting.libraries.clone());
+            for shard in (0..self.env.map.shards()).filter(|shard| *shard != self.id) {
+                let letter = Letter::Libraries(Arc::clone(&libraries));
+                self.outbox.letters.push((shard, letter));
+            }
+        }
+    }
+
     /// Acts on the keyspace of all slots, which the batch has brought together. None where some are
     /// missing, or what they hold cannot be trusted.
     pub(super) fn with_all_slots<T>(
@@ -67,12 +116,9 @@ impl Shard {
     /// What the batch holds is away until something outside is done.
     pub(super) fn tell_lenders(&mut self, batch: &mut Batch) {
         let Some(errand) = &mut batch.errand else { return };
-        for lender in errand.loan.lasts() {
-            match lender == self.id {
-                true => self.receive(Letter::Lasts(1)),
-                false => self.outbox.letters.push((lender, Letter::Lasts(1))),
-            }
-        }
+        let lasts = errand.loan.lasts().into_iter().map(|lender| (lender, Letter::Lasts(1)));
+        let letters = lasts.collect();
+        self.send_or_take(letters);
     }
 
     /// From now on no slot leaves its shard until the loan is given back.

@@ -4,14 +4,18 @@ use std::sync::{Arc, Weak};
 
 use crate::batch::Batch;
 use crate::clients::{MonitorClient, Pause};
+use crate::commands::scripting::ScriptChange;
 use crate::hook::push::Push;
 use crate::keyspace::saving::Moment;
 use crate::keyspace::slot::Slot;
 use crate::lending::{GivenBack, Returned};
 use crate::parked::{Parked, Served};
 use crate::pubsub::News;
+use crate::question::KillKind;
 use crate::route::{Map, ShardId};
+use crate::script::Libraries;
 use crate::settings::Settings;
+use crate::shard::script::needs::Needs;
 
 /// A letter to a shard.
 #[derive(Debug)]
@@ -49,6 +53,8 @@ pub enum Letter {
     HoldMoves(i32),
     /// A loan of the shard lasts (1), or one that did is home (-1).
     Lasts(i32),
+    /// A script keeps these slots of the shard for long.
+    HeldLong(Vec<u16>, KillKind),
     /// A slot that moves here; the map that says so comes later.
     MoveIn(u16, Box<Slot>),
     /// A snapshot has begun. The slots of the shard come behind it.
@@ -72,6 +78,14 @@ pub enum Letter {
     Settings(Arc<Settings>),
     /// A pause begins, changes or ends.
     Pause(Option<Pause>),
+    /// So many replicas keep up.
+    GoodReplicas(u32),
+    /// A change of the scripts that are known.
+    Scripts(ScriptChange),
+    /// What a script has turned out to need that began here.
+    Needs(Needs),
+    /// The libraries of functions.
+    Libraries(Arc<Libraries>),
     /// The clients that have called MONITOR.
     Monitors(Arc<[MonitorClient]>),
     /// The journal failed, with its reason, or works again.

@@ -151,7 +151,7 @@ impl Shard {
         let read = raw.read(at, forms);
         let (key, value) =
             read.map_err(|error| KeyFault::new(raw, at, error.offset, error.fault))?;
-        let mut entry = value.into_entry(&key.name, key.deadline);
+        let mut entry = key.with(value);
         self.engine.tools.clock.start_as(&mut entry, now, key.idle, key.frequency);
         Ok(Made { at, hash: self.env.hasher.hash(&key.name), name: key.name, entry })
     }

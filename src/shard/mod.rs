@@ -111,6 +111,7 @@
 //! while the batch keeps the slots; what was recorded so far is kept with it, out of the journal.
 //! MIGRATE waits for another server in the same way: its answer comes back as a second run.
 
+mod answers;
 pub mod arrival;
 mod broken;
 mod call;
@@ -124,6 +125,7 @@ pub mod load;
 pub mod placement;
 pub mod refusal;
 pub mod replay;
+pub mod script;
 mod serve;
 mod sinks;
 pub mod snapshot;
@@ -145,8 +147,8 @@ use crate::base::slot::SLOTS;
 use crate::batch::Batch;
 use crate::clients::MonitorClient;
 use crate::commands::error::CommandError;
+use crate::commands::scripting::Scripting;
 use crate::counted::counters::Counters;
-use crate::hook::answer::{Answer, Report};
 use crate::hook::{Gate, Listener, Phase, Published, Room, Sink};
 use crate::keyspace::access::AccessClock;
 use crate::keyspace::discarded::Discarded;
@@ -158,10 +160,11 @@ use crate::keyspace::space::Keyspace;
 use crate::keyspace::tracked::Invalidations;
 use crate::lending::{Lent, Nowhere, Post, Returned};
 use crate::parked::Parked;
-use crate::pubsub::{Farewell, Kind, Register};
-use crate::question::Question;
+use crate::pubsub::{Farewell, Register};
+use crate::question::KillKind;
 use crate::resp::ProtocolError;
 use crate::route::{Map, ShardId};
+use crate::script::{Engine as ScriptEngine, Libraries, Limits, LuaEngine};
 use crate::settings::{EvictionPolicy, Settings};
 use crate::shard::broken::Broken;
 use crate::shard::call::Environment;
@@ -170,6 +173,8 @@ use crate::shard::execute::Engine;
 use crate::shard::gates::Gates;
 use crate::shard::letter::Letter;
 use crate::shard::replay::Rebuilt;
+use crate::shard::script::kill::Runs;
+use crate::shard::script::needs::KnownNeeds;
 use crate::shard::sinks::Sinks;
 use crate::shard::snapshot::Snapshots;
 use crate::shard::subscribers::Telling;
@@ -177,9 +182,6 @@ use crate::shard::tracking::Tracked;
 use crate::shard::turn::{Held, Outbox};
 use crate::shard::waiting::Waiting;
 use crate::stream::credit::Credit;
-
-/// What a shard reports of who subscribes to what: names of these kinds.
-const SUBSCRIBED: [Kind; 4] = [Kind::Channel, Kind::Pattern, Kind::Shard, Kind::Prefix];
 
 /// How long a shard works before it gives its thread back, in nanoseconds.
 pub const SLICE_NS: u64 = 1_000_000;
@@ -216,6 +218,8 @@ pub struct Parts {
     pub post: Arc<dyn Post>,
     /// How many keys clients have cached; the same in all shards.
     pub tracked: Tracked,
+    /// Runs its scripts.
+    pub scripts: Box<dyn ScriptEngine>,
     /// How much memory is in use.
     pub gauge: Box<dyn Gauge>,
     /// What the keys of each shard are worth; the same in all shards.
@@ -236,6 +240,7 @@ impl Parts {
             listeners: Vec::new(),
             post: Arc::new(Nowhere),
             tracked: Tracked::default(),
+            scripts: Box::new(LuaEngine::new(Limits::default())),
             gauge: Box::new(Unmeasured),
             worths: Worths::new(1),
         }
@@ -258,6 +263,8 @@ pub struct Shard {
     /// Commands over everything for which no slot leaves. Letters of two shards may come in any
     /// order, so it may be below zero for a moment.
     moves_held: i32,
+    /// Slots of the shard that a script keeps for long.
+    held_long: BTreeMap<u16, KillKind>,
     broken: Broken,
     post: Arc<dyn Post>,
     /// Shards that were rebuilt since the start, as far as it knows.
@@ -268,8 +275,13 @@ pub struct Shard {
     wait_later: BTreeMap<u64, Weak<Parked>>,
     /// Clients that have called MONITOR.
     monitors: Arc<[MonitorClient]>,
-    /// Its account with the journal, while there is one.
+    /// Its account with who reads the stream, since it is recorded.
     credit: Option<Credit>,
+    /// Effects are recorded for a journal, and for replicas.
+    is_journaled: bool,
+    is_replicated: bool,
+    /// Replicas that keep up.
+    good_replicas: u32,
     snapshots: Snapshots,
     tracked: Tracked,
     /// How many of them are here, as it was said last.
@@ -296,6 +308,7 @@ impl Shard {
             invalidations: Invalidations::default(),
             awaited: VecDeque::new(),
             saving: None,
+            undo: None,
             takes_any_checksum: false,
         };
         let farewell: Arc<dyn Farewell> = parts.post.clone();
@@ -317,9 +330,16 @@ impl Shard {
             has_credit: true,
             pause: None,
             room: Room::Enough,
+            lacks_replicas: false,
             panics: 0,
             last_panic: String::new(),
             has_journal: false,
+            scripting: Scripting::new(parts.scripts),
+            libraries_changed: false,
+            runs: Runs::default(),
+            known_needs: KnownNeeds::default(),
+            allows_all_in_scripts: false,
+            uncounted: Vec::new(),
         };
         let eviction = Eviction::new(&parts.settings, parts.gauge, parts.worths);
         let mut shard = Shard {
@@ -335,6 +355,7 @@ impl Shard {
             rebuilt: Rebuilt::default(),
             leaving: Vec::new(),
             moves_held: 0,
+            held_long: BTreeMap::new(),
             broken: Broken::default(),
             post: parts.post,
             ever_rebuilt: BTreeSet::new(),
@@ -342,6 +363,9 @@ impl Shard {
             wait_later: BTreeMap::new(),
             monitors: Arc::default(),
             credit: None,
+            is_journaled: false,
+            is_replicated: false,
+            good_replicas: 0,
             snapshots: Snapshots::default(),
             tracked: parts.tracked,
             own_tracked: 0,
@@ -349,6 +373,7 @@ impl Shard {
             eviction,
             outbox: Outbox::default(),
         };
+        shard.look_for_replicas();
         shard.publish();
         shard
     }
@@ -388,6 +413,11 @@ impl Shard {
         &self.engine.space
     }
 
+    /// The libraries of functions.
+    pub fn libraries(&self) -> &Libraries {
+        &self.engine.scripting.libraries
+    }
+
     /// How keys are hashed.
     pub fn hasher(&self) -> &Hasher {
         &self.env.hasher
@@ -423,6 +453,11 @@ impl Shard {
     /// Whether keys are taken out when they expire, or only when they are looked at.
     pub fn set_active_expire(&mut self, on: bool) {
         self.active_expire = on;
+    }
+
+    /// Whether scripts may call what is not for them.
+    pub fn allow_all_in_scripts(&mut self, on: bool) {
+        self.engine.allows_all_in_scripts = on;
     }
 
     /// Whether RESTORE takes payloads with a wrong checksum.
@@ -477,6 +512,11 @@ impl Shard {
                 self.moves_held += change;
                 self.move_out();
             }
+            Letter::HeldLong(slots, kind) => {
+                let away = slots.iter().filter(|slot| !self.engine.space.has(**slot));
+                self.held_long.extend(away.map(|slot| (*slot, kind)));
+                self.ready.extend(self.waiting.drain());
+            }
             Letter::Lasts(change) => {
                 self.ready.extend(self.waiting.loans_last(change));
                 self.serve_waiting();
@@ -500,7 +540,14 @@ impl Shard {
                 self.engine.tools.clock = access_clock(&settings);
                 self.eviction.adapt(&settings);
                 self.env.settings = settings;
+                self.look_for_replicas();
                 self.publish();
+            }
+            Letter::GoodReplicas(count) => self.count_replicas(count),
+            Letter::Needs(needs) => self.learn_needs(needs),
+            Letter::Scripts(change) => self.engine.scripting.change(change),
+            Letter::Libraries(libraries) => {
+                self.engine.scripting.libraries = Arc::unwrap_or_clone(libraries);
             }
             Letter::Monitors(monitors) => {
                 self.monitors = monitors;
@@ -551,43 +598,6 @@ impl Shard {
         self.engine.has_journal = from_journal;
     }
 
-    /// Answers a question.
-    pub fn answer(&mut self, question: &Question) -> Answer {
-        if let Some(answer) = self.engine.sinks.answer(question) {
-            return answer;
-        }
-        let Engine { space, tools, phase, panics, counters, register, .. } = &mut self.engine;
-        match question {
-            Question::Report(detail) => Answer::Report(Box::new(Report {
-                phase: *phase,
-                slots: space.slots_here(),
-                databases: space.databases().iter().map(|db| (*db, space.counts(*db))).collect(),
-                figures: tools.figures,
-                cares: space.cared_for(),
-                subscribed: SUBSCRIBED.map(|kind| register.len(kind)),
-                statistics: counters.counted(*detail),
-                waiting: self.waiting.len() + self.ready.len() + self.set_aside.len(),
-                held_back: self.set_aside.len(),
-                discarded: tools.discarded.len(),
-                freed: tools.discarded.freed(),
-                exceeded: self.eviction.exceeded(),
-                panics: *panics,
-                longest_slice_ns: self.longest_slice_ns,
-            })),
-            Question::ResetStatistics => {
-                // What has changed since the last snapshot is no statistic.
-                let changes = tools.figures.changes;
-                tools.figures = Figures { changes, ..Figures::default() };
-                tools.discarded.reset();
-                self.eviction.reset();
-                counters.reset();
-                self.longest_slice_ns = 0;
-                Answer::Done
-            }
-            _ => Answer::Done,
-        }
-    }
-
     /// Tells the sinks what is published.
     fn publish(&mut self) {
         let Shard { engine, env, monitors, .. } = self;
@@ -601,12 +611,16 @@ impl Shard {
                 let first = slots.iter().map(|(number, _)| *number).min();
                 for (number, slot) in slots {
                     self.rebuilt.spare(number);
+                    self.held_long.remove(&number);
                     self.engine.space.put(number, slot);
                 }
                 first
             }
             Lent::Whole(whole) => {
-                whole.numbers().for_each(|number| self.rebuilt.spare(number));
+                for number in whole.numbers() {
+                    self.rebuilt.spare(number);
+                    self.held_long.remove(&number);
+                }
                 self.engine.space.put_back(whole);
                 Some(0)
             }

@@ -92,7 +92,7 @@ mod tests {
             ("GEORADIUS a 15 37 200 km STORE b", Placement::Across(None)),
             ("ZUNIONSTORE a 2 b c", Placement::Across(None)),
             ("PFCOUNT a b", Placement::Across(None)),
-            ("FUNCTION FLUSH", Placement::At(0)),
+            ("FUNCTION FLUSH", Placement::Split),
             ("NOCOMMAND a b", Placement::At(0)),
         ] {
             assert_eq!(place(line), placement, "{line}");

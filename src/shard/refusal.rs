@@ -1,8 +1,6 @@
 //! A record of the journal that is not applied: which command it is, why, and what helps.
 //!
-//! Nothing that a record does is dropped in silence. What changes no data is no refusal: commands
-//! that other servers write to a journal, and that are about functions or scripts, where there are
-//! none.
+//! Nothing that a record does is dropped in silence.
 
 use std::fmt;
 
@@ -14,16 +12,6 @@ use crate::settings::Renames;
 
 /// How much of a record's words is shown, in bytes.
 const SHOWN_MAX: usize = 128;
-
-/// First words of commands that this server does not have, and that change no data here.
-const WITHOUT_EFFECT: &[&[&str]] = &[&["function", "delete"], &["script", "flush"]];
-
-/// Commands about what cannot be kept or run yet.
-const NOT_YET: &[(&[&str], &str, Remedy)] = &[
-    (&["function"], "there are no functions yet", Remedy::DropFunctions),
-    (&["fcall"], "there are no functions yet", Remedy::Rewrite),
-    (&["eval", "evalsha", "script"], "there are no scripts yet", Remedy::Rewrite),
-];
 
 /// Why a record is not applied. `Display` says it all, save where the record stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,8 +27,6 @@ pub struct Refusal {
 enum Remedy {
     /// A rewritten file has the values alone.
     Rewrite,
-    /// A rewritten file still has the functions.
-    DropFunctions,
     /// More databases.
     Databases,
 }
@@ -51,10 +37,6 @@ impl Remedy {
             Remedy::Rewrite => {
                 "load the file with the server that wrote it and have it rewritten there \
                  (BGREWRITEAOF, aof-use-rdb-preamble no)"
-            }
-            Remedy::DropFunctions => {
-                "load the file with the server that wrote it, drop its functions (FUNCTION FLUSH), \
-                 and have it rewritten there (BGREWRITEAOF, aof-use-rdb-preamble no)"
             }
             Remedy::Databases => "set databases as high as it was where the file was written",
         }
@@ -86,27 +68,16 @@ impl Refusal {
         Refusal { command, why: error.to_string(), remedy }
     }
 
-    /// No command is called so. None where it changes no data all the same.
-    pub fn of_unknown(spans: &[Span], bytes: &[u8], renames: &Renames) -> Option<Refusal> {
-        let is = |at: usize, name: &str| {
-            let word: Option<&Span> = spans.get(at);
-            word.is_some_and(|word| word.of(bytes).eq_ignore_ascii_case(name.as_bytes()))
-        };
-        let begins = |names: &&[&str]| names.iter().enumerate().all(|(at, name)| is(at, name));
-        if WITHOUT_EFFECT.iter().any(begins) {
-            return None;
-        }
-        let not_yet = NOT_YET.iter().find(|(names, ..)| names.iter().any(|name| is(0, name)));
-        let (why, remedy) = match (not_yet, registry::refusal(bytes, spans, renames)) {
-            (Some((_, why, remedy)), _) => ((*why).to_owned(), *remedy),
-            (None, CommandError::UnknownCommand { name, .. }) => {
-                let why = format!("Unknown command '{name}' reading the append only file");
-                (why, Remedy::Rewrite)
+    /// No command is called so.
+    pub fn of_unknown(spans: &[Span], bytes: &[u8], renames: &Renames) -> Refusal {
+        let why = match registry::refusal(bytes, spans, renames) {
+            CommandError::UnknownCommand { name, .. } => {
+                format!("Unknown command '{name}' reading the append only file")
             }
-            (None, error) => (error.to_string(), Remedy::Rewrite),
+            error => error.to_string(),
         };
         let command = shown(spans.iter().take(2), bytes);
-        Some(Refusal { command, why, remedy })
+        Refusal { command, why, remedy: Remedy::Rewrite }
     }
 }
 

@@ -32,6 +32,11 @@ use crate::shard::placement::Placement;
 use crate::shard::refusal::Refusal;
 use crate::shard::{Shard, Ticks};
 
+/// Servers before Redis 7 could write scripts to a journal. What one does depends on what is there,
+/// over all shards, when it runs.
+const NOT_BY_EFFECTS: CommandError =
+    CommandError::Text("a script is journaled by what it changes, and not as it was called");
+
 /// Records of the journal, in order.
 #[derive(Clone, Debug, Default)]
 pub struct Records {
@@ -156,9 +161,15 @@ impl Shard {
     ) -> Result<(), Refusal> {
         let renames = &self.env.settings.rename_command;
         let Found::Command(command) = registry::find_journaled(bytes, spans, renames) else {
-            return Refusal::of_unknown(spans, bytes, renames).map_or(Ok(()), Err);
+            return Err(Refusal::of_unknown(spans, bytes, renames));
         };
-        if !matches!(command.run, Run::All(_)) && !command.run.is_on_keys() {
+        if matches!(command.run, Run::Script(_)) {
+            return Err(Refusal::failed(command, spans, bytes, &NOT_BY_EFFECTS));
+        }
+        // Libraries are whole while a shard is rebuilt: they are in no slot.
+        let is_on_libraries = matches!(command.run, Run::Libraries(_)) && !self.rebuilt.runs;
+        let is_on_all = matches!(command.run, Run::All(_)) || is_on_libraries;
+        if !is_on_all && !command.run.is_on_keys() {
             return Ok(());
         }
         let Scratch { own, keys, session, replies } = scratch;

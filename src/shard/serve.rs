@@ -15,7 +15,7 @@ use crate::batch::Batch;
 use crate::commands::call::Call;
 use crate::commands::command::{Command, Run};
 use crate::commands::error::CommandError;
-use crate::commands::run::{Blocking, Wait, reply_copies};
+use crate::commands::run::{Blocking, Wait};
 use crate::hook::{self, Called, Phase};
 use crate::keyspace::interest::{Awaited, Rank, Waiter};
 use crate::keyspace::key::Key;
@@ -89,6 +89,7 @@ impl Engine {
                 outcome,
                 effects: b"",
                 has_waited,
+                in_script: false,
             };
             self.sinks.waits(&called, &mut self.pushes);
         }
@@ -240,8 +241,9 @@ impl Engine {
                 parked.nil.reply(&mut Reply::new(&mut batch.replies, batch.session.resp3));
                 Ended::Ran
             }
-            Outcome::Durable(is) => {
-                reply_copies(&mut Reply::new(&mut batch.replies, batch.session.resp3), is);
+            Outcome::Copied(copies) => {
+                let mut reply = Reply::new(&mut batch.replies, batch.session.resp3);
+                parked.nil.reply_copies(copies, &mut reply);
                 Ended::Ran
             }
             Outcome::Unblocked => Ended::Failed(Box::new(UNBLOCKED)),

@@ -7,6 +7,7 @@ use crate::hook::answer::Answer;
 use crate::hook::push::Push;
 use crate::hook::{Called, Published, Sees, Sink};
 use crate::question::Question;
+use crate::script::Level;
 use crate::session::{Replies, Session};
 
 /// What sees commands.
@@ -63,6 +64,22 @@ impl Sinks {
                 sink.waits(called, pushes);
             }
         }
+    }
+
+    /// A script begins.
+    #[cold]
+    pub(super) fn begins(&mut self, called: &Called<'_>, pushes: &mut Vec<Push>) {
+        for (sees, sink) in &mut self.each {
+            if sees.include(0, called.call.raw.len(), 0) {
+                sink.begins(called, pushes);
+            }
+        }
+    }
+
+    /// A script has written a line for the log.
+    #[cold]
+    pub(super) fn logged(&mut self, level: Level, message: &[u8]) {
+        self.each.iter_mut().for_each(|(_, sink)| sink.logged(level, message));
     }
 
     /// A command was queued behind MULTI.

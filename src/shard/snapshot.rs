@@ -19,8 +19,8 @@
 //! does one that would take out a large value, or elements of it, since they have expired. Keys
 //! that expire by themselves stay until they are written.
 //!
-//! **Bases.** A snapshot may be the base of a journal, which goes on with another increment at the
-//! moment. What any shard had recorded before is on its way to the journal's writer by then, since
+//! **The moment in the stream.** A snapshot may be the base of a journal, which goes on with another
+//! increment at the moment, or what replicas begin with. What any shard had recorded before is on its way to the journal's writer by then, since
 //! effects leave ahead of slots. So the shard that takes the moment marks it among its own effects.
 //!
 //! **Bounds.** The walk goes on only while few bytes are on their way to the file. Commands may
@@ -32,6 +32,8 @@
 
 use std::any::Any;
 
+use bytes::Bytes;
+
 use crate::base::millis::Millis;
 use crate::base::slot::SLOTS;
 use crate::batch::{Batch, Everywhere};
@@ -40,11 +42,13 @@ use crate::commands::command::Run;
 use crate::commands::recreate::Commands;
 use crate::data::table::Counts;
 use crate::hook::Phase;
+use crate::keyspace::effect::Purpose;
 use crate::keyspace::keys::Tools;
 use crate::keyspace::saving::{Form, Format, Moment, Pieces, Saving};
 use crate::keyspace::space::Keyspace;
 use crate::rdb::{Dialect, Records};
 use crate::route::ShardId;
+use crate::script::Libraries;
 use crate::session::Session;
 use crate::settings::Settings;
 use crate::shard::execute::Engine;
@@ -84,6 +88,8 @@ pub struct Begun {
     pub databases: Vec<(u32, u64, u64)>,
     /// Elements of some collections have deadlines.
     pub has_deadlines_inside: bool,
+    /// The sources of libraries of functions.
+    pub functions: Vec<Bytes>,
 }
 
 /// What a shard knows of snapshots beside what it has written.
@@ -102,7 +108,7 @@ pub(super) struct Snapshots {
 impl Engine {
     /// Saves what a call may change, and what it may take out since that has expired. Returns true
     /// when it wrote a piece of a large value: the call has to wait.
-    pub(super) fn save_ahead_of(&mut self, call: &Call<'_>, _db: u32) -> bool {
+    pub(super) fn save_ahead_of(&mut self, call: &Call<'_>, _: &Session) -> bool {
         let Engine { space, tools, phase, .. } = self;
         let Some(saving) = tools.saving.as_deref_mut() else { return false };
         if *phase != Phase::Serving || !call.command.run.is_on_keys() {
@@ -134,13 +140,14 @@ impl Engine {
 }
 
 impl Begun {
-    fn of(moment: Moment, space: &Keyspace) -> Begun {
+    fn of(moment: Moment, space: &Keyspace, libraries: &Libraries) -> Begun {
         let counts = space.databases().into_iter().map(|db| (db, space.counts(db)));
         let counts: Vec<_> = counts.filter(|(_, counts)| counts.len > 0).collect();
         let has_deadlines_inside = counts.iter().any(|(_, counts)| counts.timed > 0);
         let sizes = |(db, of): (u32, Counts)| (db, of.len as u64, of.expires as u64);
         let databases = counts.into_iter().map(sizes).collect();
-        Begun { number: moment.number, databases, has_deadlines_inside }
+        let functions = libraries.sources();
+        Begun { number: moment.number, databases, has_deadlines_inside, functions }
     }
 }
 
@@ -149,8 +156,10 @@ impl Begun {
 pub fn moment_of(number: u32, settings: &Settings, used_memory: u64, shards: ShardId) -> Moment {
     let share = used_memory / 100 * u64::from(settings.snapshot_copies_max);
     let copies = usize::try_from(share).unwrap_or(usize::MAX).max(COPIES_FLOOR);
-    let form = Form::Rdb { compresses: settings.rdbcompression, version: settings.rdb_version };
-    Moment { number, form, is_base: false, copies_max: copies / usize::from(shards.max(1)) }
+    let version = Dialect::timed(settings.rdb_version).version;
+    let form = Form::Rdb { compresses: settings.rdbcompression, version };
+    let purpose = Purpose::File;
+    Moment { number, form, purpose, copies_max: copies / usize::from(shards.max(1)) }
 }
 
 /// A batch that begins a snapshot; to be filed with any shard.
@@ -162,7 +171,9 @@ impl Shard {
     /// All slots stand in one keyspace: the snapshot begins. The slots go home behind the letter
     /// that says so.
     pub(super) fn take_moment(&mut self, batch: &mut Batch, moment: Moment) {
-        let begun = self.with_all_slots(batch, |engine, _| Begun::of(moment, &engine.space));
+        let begun = self.with_all_slots(batch, |engine, _| {
+            Begun::of(moment, &engine.space, &engine.scripting.libraries)
+        });
         let is_begun = begun.is_some();
         let news = match begun {
             Some(begun) => News::Begun(begun, batch.companion.take()),
@@ -174,8 +185,8 @@ impl Shard {
                 self.outbox.letters.push((shard, Letter::Snapshot(moment)));
             }
             self.begin_snapshot(moment);
-            if moment.is_base {
-                self.effects().mark_moment(moment.number);
+            if moment.purpose != Purpose::File {
+                self.effects().mark_moment(moment.number, moment.purpose);
             }
         }
     }
@@ -191,7 +202,8 @@ impl Shard {
         self.snapshots.next = 0;
         let format: Box<dyn Format> = match moment.form {
             Form::Rdb { compresses, version } => {
-                Box::new(Records::new(compresses, Dialect::timed(version)))
+                let timed = Dialect::of_version(version).unwrap_or(Dialect::COMMON);
+                Box::new(Records::new(compresses, timed))
             }
             Form::Commands => Box::new(Commands),
         };

@@ -25,6 +25,16 @@ use crate::shard::call::{Environment, Ran};
 use crate::shard::execute::{Around, Ended, Engine, Origin};
 use crate::transaction::{Exec, Queue};
 
+/// What became of the next command of a transaction.
+enum Next {
+    /// It is over.
+    Done,
+    /// This has to be done first.
+    Asks(Box<Action>),
+    /// The script that it runs stands still.
+    StandsStill,
+}
+
 const EXEC: &str = "exec";
 const WITHOUT_MULTI: CommandError = CommandError::Text("ERR EXEC without MULTI");
 const ABORTED: CommandError =
@@ -148,10 +158,10 @@ impl Engine {
             Reply::new(around.replies, around.session.resp3).null_array();
             return Err(Ended::Ran);
         }
-        let db = around.session.db;
+        let session = &*around.session;
         let calls = (0..).map_while(|index| queued.get(index)).map(|queue| env.call(queue, now));
         let waits = self.phase == Phase::Serving
-            && calls.fold(false, |waits, call| waits | self.goes_ahead(&call, db));
+            && calls.fold(false, |waits, call| waits | self.goes_ahead(&call, session));
         if waits {
             return Err(Ended::GoesOn);
         }
@@ -166,7 +176,7 @@ impl Engine {
     }
 
     /// Runs the commands of a transaction from the next one on, whole or not at all. Returns how it
-    /// ended; nothing where the batch has an action to be performed first.
+    /// ended; nothing where it goes on later, or the batch has an action to be performed first.
     fn run_queued(
         &mut self,
         env: &Environment,
@@ -186,21 +196,23 @@ impl Engine {
         self.tools.invalidations.resume(std::mem::take(&mut exec.invalidations));
         let ran = catch_unwind(AssertUnwindSafe(|| {
             while exec.next < exec.transaction.len() {
-                if let Some(action) = self.run_next_queued(env, batch, exec, clock) {
-                    return Some(action);
+                match self.run_next_queued(env, batch, exec, clock) {
+                    Next::Done => exec.next += 1,
+                    stands => return stands,
                 }
-                exec.next += 1;
             }
-            None
+            Next::Done
         }));
         match ran {
-            Ok(Some(action)) => {
+            Ok(stands @ (Next::Asks(_) | Next::StandsStill)) => {
                 exec.effects = self.tools.effects.suspend(mark);
                 exec.invalidations = self.tools.invalidations.take();
-                batch.action = Some(*action);
+                if let Next::Asks(action) = stands {
+                    batch.action = Some(*action);
+                }
                 None
             }
-            Ok(None) => {
+            Ok(Next::Done) => {
                 self.tools.effects.close();
                 self.note_done(batch, mark);
                 Some(Ended::Ran)
@@ -216,16 +228,16 @@ impl Engine {
         }
     }
 
-    /// Runs the next command of a transaction. Returns the action that it asks for.
+    /// Runs the next command of a transaction, or goes on with it.
     fn run_next_queued(
         &mut self,
         env: &Environment,
         batch: &mut Batch,
         exec: &mut Exec,
         clock: &mut dyn Ticks,
-    ) -> Option<Box<Action>> {
+    ) -> Next {
         let Exec { transaction, next, databases, .. } = exec;
-        let queue = transaction.get(*next)?;
+        let Some(queue) = transaction.get(*next) else { return Next::Done };
         let Batch { session, replies, now, walk: kept, .. } = batch;
         if !databases.contains(&session.db) {
             databases.push(session.db);
@@ -240,11 +252,16 @@ impl Engine {
             let (ended, end) = self.execute(&call, &mut around, Origin::Transaction, at, clock);
             at = end;
             let error = match ended {
+                // A script gives its thread back.
+                Ended::GoesOn if around.stands_still() => {
+                    *kept = walk;
+                    return Next::StandsStill;
+                }
                 Ended::GoesOn => continue,
                 Ended::Asks(action) if *action == Action::Monitor => NO_MONITOR,
                 Ended::Asks(action) => {
                     *kept = walk;
-                    return Some(action);
+                    return Next::Asks(action);
                 }
                 // Its slots are all here: the shard is not trusted, or is rebuilt.
                 Ended::Lacks => CommandError::Loading,
@@ -252,11 +269,11 @@ impl Engine {
                 | Ended::Ran
                 | Ended::Failed(_)
                 | Ended::Refused(_)
-                | Ended::Panicked => return None,
+                | Ended::Panicked => return Next::Done,
             };
             let ended = Ended::Failed(Box::new(error));
             self.close(&call, &mut around, &ended, marks, end - start);
-            return None;
+            return Next::Done;
         }
     }
 

@@ -124,17 +124,46 @@ pub(crate) struct Outbox {
 impl Shard {
     /// From now on effects are recorded for a journal.
     pub fn begin_journal(&mut self, policy: Policy) {
+        self.is_journaled = true;
         self.effects().listen(true);
         self.credit.get_or_insert_with(|| Credit::new(policy)).set_policy(policy);
     }
 
-    /// There is no journal any more, and nobody waits for one. To be called between two turns.
+    /// There is no journal any more, and nobody waits for one. To be called between two turns. The
+    /// account stays: whoever reads the stream later goes on with its sums.
     pub fn end_journal(&mut self) {
-        self.credit = None;
-        self.effects().listen(false);
+        self.is_journaled = false;
+        self.set_policy(Policy::Never);
+        let is_replicated = self.is_replicated;
+        self.effects().listen(is_replicated);
         self.rebuilds(false);
         self.give_credit(true);
         self.receive(Letter::Journal(None));
+    }
+
+    /// Whether effects are recorded for replicas. To be called between two turns.
+    pub fn replicate(&mut self, on: bool) {
+        self.is_replicated = on;
+        let is_journaled = self.is_journaled;
+        self.effects().listen(on || is_journaled);
+        self.effects().listen_for_replicas(on);
+        if on {
+            self.credit.get_or_insert_with(|| Credit::new(Policy::Never));
+        }
+    }
+
+    /// So many replicas keep up.
+    pub fn count_replicas(&mut self, good: u32) {
+        self.good_replicas = good;
+        self.look_for_replicas();
+    }
+
+    /// Whether fewer replicas keep up than writes need.
+    pub(super) fn look_for_replicas(&mut self) {
+        let settings = &self.env.settings;
+        let is_wanted = settings.min_replicas_max_lag > 0;
+        let lacks = self.good_replicas < settings.min_replicas_to_write;
+        self.engine.lacks_replicas = is_wanted && lacks;
     }
 
     /// Takes up a change of `appendfsync`.

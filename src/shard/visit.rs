@@ -10,9 +10,11 @@ use std::sync::Arc;
 use crate::base::millis::Millis;
 use crate::batch::{Batch, Everywhere, Routed};
 use crate::commands::command::{Command, Run};
+use crate::commands::error::CommandError;
 use crate::hook::Phase;
 use crate::lending::Post;
 use crate::lending::errand::{Errand, Need, Stop};
+use crate::question::KillKind;
 use crate::route::Map;
 use crate::shard::execute::Engine;
 use crate::shard::lend::is_met;
@@ -39,6 +41,8 @@ pub(super) enum RunsAt {
     Patient,
     /// Here, when writes have credit or a pause is over.
     Aside,
+    /// Nowhere: a script keeps what it needs for long.
+    Busy(KillKind),
 }
 
 impl Shard {
@@ -104,6 +108,10 @@ impl Shard {
                     self.set_aside.push_back(batch);
                     return None;
                 }
+                RunsAt::Busy(kind) => {
+                    self.turn_back(&mut batch);
+                    batch.refused = Some(CommandError::Busy(kind.container()));
+                }
             }
         }
         if batch.exec.is_some() || batch.errand.is_some() {
@@ -123,7 +131,10 @@ impl Shard {
         if let Some(everywhere) = batch.everywhere.take() {
             match everywhere {
                 Everywhere::Moment(moment) => self.take_moment(batch, moment),
-                Everywhere::Arrival(coming) => self.take_arrival(batch, *coming, clock),
+                Everywhere::Arrival(coming, libraries) => {
+                    self.take_arrival(batch, *coming, libraries, clock);
+                    self.tell_of_scripts();
+                }
             }
             self.turn_back(batch);
             batch.next = batch.routed.len();
@@ -134,6 +145,10 @@ impl Shard {
             engine.warm_keys(batch);
             let end = engine.call(env, batch, now, clock).end;
             engine.serve_behind(env, batch, clock);
+            if batch.stands_still() {
+                self.hold(batch);
+            }
+            self.tell_of_scripts();
             return end;
         };
         let next = batch.next;
@@ -150,7 +165,11 @@ impl Shard {
         let lacks = ran.as_ref().is_ok_and(|ran| ran.lacks);
         if batch.next == next && batch.parked.is_none() && !torn && !lacks {
             batch.errand = Some(errand);
+            if batch.stands_still() {
+                self.hold(batch);
+            }
         } else {
+            self.tell_of_scripts();
             self.give_back(*errand, torn);
         }
         ran.unwrap_or_else(|panic| resume_unwind(panic)).end
@@ -208,7 +227,11 @@ impl Shard {
             (Run::Keys(_) | Run::SessionAndKeys(_) | Run::Blocking(_), None) => {
                 self.keys_run_at(command, batch)
             }
-            (Run::All(_), _) => self.errand_runs_at(batch, Errand::for_all),
+            (Run::Script(_), _) => {
+                self.add_known_needs(batch);
+                self.keys_run_at(command, batch)
+            }
+            (Run::All(_) | Run::Libraries(_), _) => self.errand_runs_at(batch, Errand::for_all),
             (Run::Steps(_), _) => self.errand_runs_at(batch, Errand::for_steps),
             (Run::Walk(_), _) => match batch.walk.as_ref().and_then(|walk| walk.at) {
                 Some(slot) => self.slot_runs_at(slot),
@@ -217,7 +240,12 @@ impl Shard {
             (Run::Held(_), _) => self.held_runs_at(command, batch),
             (Run::Exec, _) => self.exec_runs_at(command, batch),
             (
-                Run::Session(_) | Run::PubSub(_) | Run::Asks(_) | Run::Server(_) | Run::Container,
+                Run::Session(_)
+                | Run::PubSub(_)
+                | Run::Asks(_)
+                | Run::Scripts(_)
+                | Run::Server(_)
+                | Run::Container,
                 _,
             ) => RunsAt::Here,
         }
@@ -229,9 +257,19 @@ impl Shard {
             return RunsAt::Here;
         }
         match self.env.map.owner(slot) {
-            owner if owner == self.id => RunsAt::Wait(Need::Slots(vec![slot])),
+            owner if owner == self.id => self.waits_for(Need::Slots(vec![slot])),
             owner => RunsAt::Shard(owner),
         }
+    }
+
+    /// What a batch does that needs this from here, and some of it is away: it waits, unless a
+    /// script keeps it for long.
+    fn waits_for(&self, need: Need) -> RunsAt {
+        let kind = match &need {
+            Need::Slots(slots) => slots.iter().find_map(|slot| self.held_long.get(slot)),
+            Need::Whole => self.held_long.values().next(),
+        };
+        kind.map_or(RunsAt::Wait(need), |kind| RunsAt::Busy(*kind))
     }
 
     /// A command whose keys may lie in several slots, and in those that it met when it ran before.
@@ -282,7 +320,7 @@ impl Shard {
         }
         let slots = batch.ascending_slots();
         if slots.iter().all(|slot| self.env.map.owner(*slot) == self.id) {
-            return RunsAt::Wait(Need::Slots(slots));
+            return self.waits_for(Need::Slots(slots));
         }
         self.errand_runs_at(batch, |map, post| Errand::for_slots(&slots, map, post))
     }
@@ -303,6 +341,7 @@ impl Shard {
             }
             batch.errand = Some(Box::new(errand));
         }
+        let is_nobodys = batch.is_nobodys();
         loop {
             let errand = batch.errand.as_deref_mut().expect("it was there or was just made");
             let stop = errand.stop().filter(|stop| stop.shard != self.id);
@@ -310,7 +349,10 @@ impl Shard {
                 return RunsAt::Shard(stop.shard);
             }
             if self.engine.phase != Phase::Serving {
-                self.turn_back(batch);
+                // What a script has changed is taken back ahead of its slots' way home.
+                if !batch.stands_still() {
+                    self.turn_back(batch);
+                }
                 return RunsAt::Here;
             }
             if !errand.is_on_its_way(&self.env.map) {
@@ -320,6 +362,12 @@ impl Shard {
             }
             let Some(Stop { need, .. }) = errand.stop() else { return RunsAt::Here };
             let is_here = is_met(need, &self.engine.space, &self.env.map, self.id);
+            if !is_here
+                && !is_nobodys
+                && let RunsAt::Busy(kind) = self.waits_for(need.clone())
+            {
+                return RunsAt::Busy(kind);
+            }
             let is_away = !is_here && *need == Need::Whole && self.waiting.has_lasting();
             if is_away && batch.turned_back < TURNED_BACK_MAX {
                 batch.turned_back += 1;

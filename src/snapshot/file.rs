@@ -14,24 +14,38 @@
 //! need a later format than all else. At the start it is guessed, by whether any elements have
 //! deadlines at the moment. Where that was wrong, the file is copied behind another head.
 //!
+//! A snapshot for replicas may go to them as it is made. Then the guess has to do, and only spools
+//! are on the disk.
+//!
 //! Nothing of a file that does not become whole is left on the disk.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
 use thiserror::Error;
 
+use crate::base::integer;
 use crate::base::millis::Millis;
 use crate::commands::connection::login::REDIS_VERSION;
 use crate::filesystem::{FileSystem, OpenFile, Place};
 use crate::keyspace::saving::{Chunk, Pieces};
-use crate::rdb::{Checksum, Dialect, head, put_aux, put_end, put_function, put_sizes};
+use crate::rdb::{
+    Checksum, Decoder, Dialect, Record, head, put_aux, put_end, put_function, put_sizes,
+};
+use crate::resp::encode;
 use crate::settings::Settings;
 use crate::shard::snapshot::Begun;
 
 /// Bytes after which a file is made durable that is made so as it grows.
 const SYNC_EVERY: u64 = 4 << 20;
+
+/// Digits of the id of a stream.
+const ID_LEN: usize = 40;
+
+/// In the place of a path, for what goes to replicas.
+const REPLICAS: &str = "replicas";
 
 /// Bytes that are read at a time.
 const BLOCK: usize = 64 * 1024;
@@ -59,8 +73,9 @@ pub struct About {
     pub timed: Dialect,
     /// The format of one without.
     pub plain: Dialect,
-    /// Sources of libraries of functions.
-    pub functions: Vec<Vec<u8>>,
+    /// The id of the stream of replication, and how many bytes of it make the data set, where
+    /// another run is to go on from there.
+    pub replication: Option<(String, u64)>,
 }
 
 impl About {
@@ -77,7 +92,7 @@ impl About {
             has_checksum: settings.rdbchecksum,
             timed: Dialect::timed(settings.rdb_version),
             plain: Dialect::COMMON,
-            functions: Vec::new(),
+            replication: None,
         }
     }
 
@@ -91,6 +106,61 @@ impl About {
             ..About::snapshot(settings, now)
         }
     }
+}
+
+impl About {
+    /// What stands ahead of the sizes of the databases.
+    fn head(&self, dialect: Dialect) -> Vec<u8> {
+        let mut bytes = head(dialect).to_vec();
+        for (name, value) in [
+            ("redis-ver", self.version.to_owned()),
+            ("redis-bits", "64".to_owned()),
+            ("ctime", self.seconds.to_string()),
+            ("used-mem", self.used_memory.to_string()),
+            ("aof-base", u8::from(self.is_base).to_string()),
+        ] {
+            put_aux(&mut bytes, name.as_bytes(), value.as_bytes());
+        }
+        if let Some((id, offset)) = &self.replication {
+            put_aux(&mut bytes, b"repl-stream-db", b"0");
+            put_aux(&mut bytes, b"repl-id", id.as_bytes());
+            put_aux(&mut bytes, b"repl-offset", offset.to_string().as_bytes());
+        }
+        bytes
+    }
+
+    /// A whole snapshot without keys: of nothing but libraries of functions, by their sources.
+    pub fn without_keys(&self, functions: &[Bytes]) -> Vec<u8> {
+        let mut bytes = self.head(Dialect::COMMON);
+        functions.iter().for_each(|source| put_function(&mut bytes, source));
+        put_end(&mut bytes);
+        let mut checksum = Checksum::default();
+        checksum.add(&bytes);
+        bytes.extend(if self.has_checksum { checksum.bytes() } else { [0; 8] });
+        bytes
+    }
+}
+
+/// The stream of replication that a file goes on from, as its first bytes say: its id, and how many
+/// bytes of it make the data set.
+pub fn replication_of(bytes: &[u8]) -> Option<(String, u64)> {
+    let (mut decoder, mut rest) = (Decoder::unchecked(), bytes);
+    let (mut id, mut offset) = (None, None);
+    while let Ok(Some((record, length))) = decoder.next(rest, u64::MAX / 2) {
+        match record {
+            Record::Head(_) => {}
+            Record::Aux(name, value) => match &*name {
+                b"repl-id" => id = String::from_utf8(value.into_owned()).ok(),
+                b"repl-offset" => {
+                    offset = integer::parse(&value).and_then(|number| u64::try_from(number).ok());
+                }
+                _ => {}
+            },
+            _ => break,
+        }
+        rest = rest.get(length..)?;
+    }
+    id.filter(|id| id.len() == ID_LEN).zip(offset)
 }
 
 /// The disk has failed.
@@ -119,6 +189,9 @@ pub struct SnapshotFile {
     files: Box<dyn FileSystem>,
     place: Place,
     about: About,
+    /// Where it goes instead of a file, until it has begun.
+    stream: Option<Box<dyn OpenFile>>,
+    is_streamed: bool,
     /// What is written, once it has begun, in this format.
     written: Option<Written>,
     dialect: Dialect,
@@ -135,12 +208,26 @@ impl SnapshotFile {
             files,
             place,
             about,
+            stream: None,
+            is_streamed: false,
             written: None,
             dialect: Dialect::COMMON,
             has_timed_fields: false,
             spools: BTreeMap::new(),
             temporary: Vec::new(),
         }
+    }
+
+    /// One that goes to `stream` as it is made. Its spools stand in the directory of `place`.
+    pub fn to_stream(
+        stream: Box<dyn OpenFile>,
+        files: Box<dyn FileSystem>,
+        place: Place,
+        about: About,
+    ) -> SnapshotFile {
+        let mut file = SnapshotFile::new(files, place, about);
+        (file.stream, file.is_streamed) = (Some(stream), true);
+        file
     }
 
     /// Writes what stands ahead of the keys.
@@ -154,26 +241,24 @@ impl SnapshotFile {
                 true => written.append(format!("#TS:{}\r\n", self.about.seconds).as_bytes()),
                 false => Ok(()),
             };
+            let mut bytes = Vec::new();
+            for source in &begun.functions {
+                encode::command(&mut bytes, &[b"FUNCTION", b"LOAD", source]);
+            }
+            let result = result.and_then(|()| written.append(&bytes));
             self.written = Some(written);
             return result;
         }
         self.dialect = self.format(begun.has_deadlines_inside);
-        let About { version, seconds, used_memory, is_base, functions, .. } = &self.about;
-        let mut bytes = head(self.dialect).to_vec();
-        for (name, value) in [
-            ("redis-ver", (*version).to_owned()),
-            ("redis-bits", "64".to_owned()),
-            ("ctime", seconds.to_string()),
-            ("used-mem", used_memory.to_string()),
-            ("aof-base", u8::from(*is_base).to_string()),
-        ] {
-            put_aux(&mut bytes, name.as_bytes(), value.as_bytes());
-        }
-        functions.iter().for_each(|source| put_function(&mut bytes, source));
+        let mut bytes = self.about.head(self.dialect);
+        begun.functions.iter().for_each(|source| put_function(&mut bytes, source));
         for (db, keys, timed) in &begun.databases {
             put_sizes(&mut bytes, *db, *keys, *timed);
         }
-        let mut written = self.create(".rdb")?;
+        let mut written = match self.stream.take() {
+            Some(out) => Written::new(PathBuf::from(REPLICAS), out, None),
+            None => self.create(".rdb")?,
+        };
         let result = written.append(&bytes);
         self.written = Some(written);
         result
@@ -220,7 +305,7 @@ impl SnapshotFile {
     /// [`FileFault`].
     pub fn finish(mut self) -> Result<u64, FileFault> {
         let dialect = self.format(self.has_timed_fields);
-        if self.about.is_rdb && dialect != self.dialect {
+        if self.about.is_rdb && dialect != self.dialect && !self.is_streamed {
             self.copy_as(dialect)?;
         }
         let Some(written) = &mut self.written else { return Ok(0) };
@@ -233,6 +318,9 @@ impl SnapshotFile {
         }
         let checksum = written.checksum;
         written.append(&last)?;
+        if self.is_streamed {
+            return Ok(written.length);
+        }
         written.out.sync().map_err(failed("fsync", &written.path))?;
         let (path, length) = (written.path.clone(), written.length);
         let mut found = Checksum::default();
@@ -280,7 +368,7 @@ impl SnapshotFile {
         self.temporary.push(path.clone());
         let out = self.files.create(&path).map_err(failed("open", &path))?;
         let synced = self.about.syncs_as_it_grows.then_some(0);
-        Ok(Written { path, out, length: 0, synced, checksum: Checksum::default() })
+        Ok(Written::new(path, out, synced))
     }
 
     fn remove(&mut self, path: &Path) -> Result<(), FileFault> {
@@ -291,6 +379,10 @@ impl SnapshotFile {
 }
 
 impl Written {
+    fn new(path: PathBuf, out: Box<dyn OpenFile>, synced: Option<u64>) -> Written {
+        Written { path, out, length: 0, synced, checksum: Checksum::default() }
+    }
+
     fn append(&mut self, bytes: &[u8]) -> Result<(), FileFault> {
         self.out.append(bytes).map_err(failed("write", &self.path))?;
         self.length += bytes.len() as u64;

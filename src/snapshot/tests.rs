@@ -4,23 +4,20 @@ use std::path::Path;
 
 use super::*;
 use crate::aof::disk::{Disk, Plan};
+use crate::base::millis::Millis;
 use crate::filesystem::Place;
 use crate::keyspace::saving::Pieces;
 use crate::rdb::{Checksum, Decoder, Dialect, Record};
 use crate::settings::Settings;
 use crate::shard::SLICE_NS;
 use crate::shard::snapshot::{Begun, moment, moment_of};
-use crate::snapshot::file::About;
+use crate::snapshot::file::{About, replication_of};
 use crate::testing::{Shards, Stepping};
 
 const DIRECTORY: &str = "/data";
 const PLACE: &str = "/data/dump.rdb";
 
 fn file(disk: &Disk, has_checksum: bool) -> SnapshotFile {
-    file_with(disk, has_checksum, Vec::new())
-}
-
-fn file_with(disk: &Disk, has_checksum: bool, functions: Vec<Vec<u8>>) -> SnapshotFile {
     let place = Place {
         directory: DIRECTORY.into(),
         name: "dump.rdb".to_owned(),
@@ -37,7 +34,7 @@ fn file_with(disk: &Disk, has_checksum: bool, functions: Vec<Vec<u8>>) -> Snapsh
         has_checksum,
         timed: Dialect::TIMED,
         plain: Dialect::COMMON,
-        functions,
+        replication: None,
     };
     SnapshotFile::new(Box::new(disk.clone()), place, about)
 }
@@ -108,11 +105,14 @@ fn read(bytes: &[u8]) -> (Vec<String>, usize) {
 #[test]
 fn functions_stand_in_the_file() {
     let disk = Disk::with(Path::new(DIRECTORY));
-    let functions = vec![b"one".to_vec(), b"two".to_vec()];
-    save(&mut filled(&[]), 1, file_with(&disk, true, functions)).expect("no call fails");
+    let sources = ["#!lua name=one\nPING", "#!lua name=two\nPING"];
+    let mut shards = filled(&[]);
+    for source in sources {
+        shards.run(&format!("FUNCTION LOAD \"{}\"", source.replace('\n', "\\n")));
+    }
+    save(&mut shards, 1, file(&disk, true)).expect("no call fails");
     let (said, keys) = read(&disk.bytes(Path::new(PLACE)).expect("it is there"));
-    let wanted =
-        ["one", "two"].map(|source| format!("{:?}", Record::Function(source.as_bytes().into())));
+    let wanted = sources.map(|source| format!("{:?}", Record::Function(source.as_bytes().into())));
     assert_eq!((&said[6..8], keys), (&wanted[..], 202));
     assert!(said[8].starts_with("Sizes("), "{said:?}");
 }
@@ -212,7 +212,7 @@ fn a_disk_that_forgets_is_found_out() {
     let disk = Disk::with(Path::new(DIRECTORY));
     disk.put(Path::new(PLACE), b"old");
     let mut file = file(&disk, true);
-    let begun = Begun { number: 1, databases: vec![(0, 1, 0)], has_deadlines_inside: false };
+    let begun = Begun { number: 1, databases: vec![(0, 1, 0)], ..Begun::default() };
     file.begin(&begun).expect("nothing fails");
     let name = disk.listing(Path::new(DIRECTORY)).into_iter().find(|name| name != "dump.rdb");
     let path = Path::new(DIRECTORY).join(name.expect("there is one beside it"));
@@ -230,7 +230,7 @@ fn it_fails_with_a_shard_or_where_it_cannot_begin() {
     let failed = || News::Pieces(Pieces { number: 4, has_failed: true, ..Pieces::default() });
     let begun = || {
         let databases = Vec::new();
-        News::Begun(Begun { number: 4, databases, has_deadlines_inside: false }, None)
+        News::Begun(Begun { number: 4, databases, ..Begun::default() }, None)
     };
     let of_other =
         || News::Pieces(Pieces { number: 3, slots: u32::from(SLOTS), ..Pieces::default() });
@@ -256,4 +256,18 @@ fn it_fails_with_a_shard_or_where_it_cannot_begin() {
     snapshot.give_up("it was cancelled");
     assert_eq!(snapshot.outcome(), Some(&Err("it was cancelled".to_owned())));
     assert!(disk.listing(Path::new(DIRECTORY)).is_empty());
+}
+
+#[test]
+fn a_file_says_which_stream_it_goes_on_from() {
+    let mut about = About::snapshot(&Settings::default(), Millis(0));
+    assert_eq!(replication_of(&about.without_keys(&[])), None);
+    let stream = ("0123456789".repeat(4), 77);
+    about.replication = Some(stream.clone());
+    let bytes = about.without_keys(&[]);
+    assert_eq!(replication_of(&bytes), Some(stream));
+    for length in 0..bytes.len() - 20 {
+        // A part of it says nothing, or the same.
+        assert!(replication_of(&bytes[..length]).is_none_or(|(_, offset)| offset == 77));
+    }
 }

@@ -28,6 +28,8 @@ pub struct Facts {
     pub journal: JournalFacts,
     /// Its snapshots.
     pub snapshots: SnapshotFacts,
+    /// Its replicas.
+    pub replication: ReplicationFacts,
     /// Processor time that it took.
     pub cpu: Cpu,
     /// Its actors.
@@ -55,8 +57,6 @@ pub struct Process {
     pub supervised: &'static str,
     /// 40 hexadecimal digits, new at each start.
     pub run_id: String,
-    /// 40 hexadecimal digits, new at each start: what replicas would know the data set by.
-    pub replication_id: String,
     /// When it started.
     pub started: Millis,
     /// Path of the program.
@@ -200,6 +200,53 @@ pub struct SnapshotFacts {
     pub current_seconds: Option<u64>,
     /// How many were begun.
     pub count: u64,
+}
+
+/// Replication.
+#[derive(Clone, Debug, Default)]
+pub struct ReplicationFacts {
+    /// 40 hexadecimal digits: what replicas know the stream by.
+    pub id: String,
+    /// The id that it had before, and the number of the first byte that it has only under the new
+    /// one.
+    pub second: Option<(String, u64)>,
+    /// Bytes that the stream has had.
+    pub offset: u64,
+    /// The stream is recorded.
+    pub is_on: bool,
+    /// Bytes before the first one in the backlog.
+    pub first: u64,
+    /// Bytes in the backlog.
+    pub length: u64,
+    /// Memory of what replicas have still to get or may ask for, in bytes.
+    pub memory: u64,
+    /// Full syncs since the start.
+    pub full_syncs: u64,
+    /// Partial resyncs.
+    pub partial_syncs: u64,
+    /// Partial resyncs that could not be had.
+    pub refused_syncs: u64,
+    /// Replicas that keep up.
+    pub good: u32,
+    /// The replicas, in the order in which they came.
+    pub replicas: Vec<ReplicaFacts>,
+}
+
+/// A replica.
+#[derive(Clone, Debug, Default)]
+pub struct ReplicaFacts {
+    /// Its address.
+    pub address: String,
+    /// Its port.
+    pub port: u16,
+    /// What it is doing.
+    pub state: &'static str,
+    /// It follows the stream.
+    pub is_online: bool,
+    /// What it has, as it said last.
+    pub offset: u64,
+    /// Seconds since it said so.
+    pub lag_seconds: u64,
 }
 
 /// Loading, so far.

@@ -12,6 +12,7 @@ use crate::hook::answer::Answer;
 use crate::question::{Events, LogKind};
 use crate::resp::Reply;
 use crate::stats::facts::Facts;
+use crate::stats::functions;
 use crate::stats::info::{self, Source};
 use crate::stats::latency;
 use crate::stats::totals::Totals;
@@ -55,6 +56,7 @@ pub fn reply(
             reply.verbatim(b"txt", info::text(sections, &source).as_bytes());
         }
         Gathered::LastSave => reply.int(facts.snapshots.last_save.as_secs()),
+        Gathered::Role => info::replication::role(&facts.replication, reply),
         Gathered::LogGet(kind, most) => log_get(&entries(*kind, *most, answers, facts), reply),
         Gathered::LogLen(kind) => {
             reply.int(entries(*kind, usize::MAX, answers, facts).len() as i64);
@@ -73,6 +75,7 @@ pub fn reply(
             let picture = latency::graph(event.as_str(), series, facts.now);
             reply.verbatim(b"txt", picture.as_bytes());
         }
+        Gathered::FunctionStats => return functions::stats(answers, facts.now, reply),
         Gathered::LatencyReset => reply.int(forgotten(answers).len() as i64),
         Gathered::LatencyDoctor => {
             let threshold = facts.settings.latency_monitor_threshold;

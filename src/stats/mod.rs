@@ -4,6 +4,7 @@
 //! process knows comes in as [`facts`].
 
 pub mod facts;
+mod functions;
 pub mod gathered;
 pub mod info;
 pub mod latency;

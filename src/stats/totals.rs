@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::base::millis::Millis;
+use crate::commands::scripting::ScriptFigures;
 use crate::counted::Statistics;
 use crate::data::table::Counts;
 use crate::hook::Phase;
@@ -31,6 +32,8 @@ pub struct Totals {
     /// Since when there is too little room under `maxmemory`, and for how many milliseconds there
     /// was before: the limit is one for all, so the longest that a shard knows of.
     pub exceeded: (Option<Millis>, u64),
+    /// What is known of scripts and functions, of which every shard knows all.
+    pub scripts: ScriptFigures,
     /// Batches that wait for the end of a pause or for the journal.
     pub held_back: usize,
     /// Bytes of the tables, without what they hold.
@@ -75,6 +78,22 @@ impl Totals {
         self.databases.values().map(|counts| counts.len).sum()
     }
 
+    /// Those of them that are blessed.
+    pub fn blessed(&self) -> usize {
+        self.databases.values().map(|counts| counts.blessed).sum()
+    }
+
+    /// Each thread has its own copies and machines.
+    fn add_scripts(&mut self, of_shard: &ScriptFigures) {
+        let all = &mut self.scripts;
+        all.scripts = all.scripts.max(of_shard.scripts);
+        all.evicted = all.evicted.max(of_shard.evicted);
+        (all.libraries, all.functions) = (of_shard.libraries, of_shard.functions);
+        all.script_bytes += of_shard.script_bytes;
+        all.library_bytes += of_shard.library_bytes;
+        all.machine_bytes += of_shard.machine_bytes;
+    }
+
     fn add(&mut self, report: &Report) {
         for (db, counts) in &report.databases {
             self.databases.entry(*db).or_default().add(*counts);
@@ -87,6 +106,7 @@ impl Totals {
         self.statistics.merge(&report.statistics);
         self.discarded += report.discarded;
         self.freed += report.freed;
+        self.add_scripts(&report.scripts);
         let (since, total_ms) = report.exceeded;
         self.exceeded.0 = self.exceeded.0.into_iter().chain(since).min();
         self.exceeded.1 = self.exceeded.1.max(total_ms);

@@ -7,7 +7,7 @@
 use bytes::BytesMut;
 
 use super::Append;
-use crate::keyspace::effect::Run;
+use crate::keyspace::effect::{Mark, Run};
 use crate::resp::encode;
 
 /// What a shard did in one turn, as a consumer reads it: whole records, by database.
@@ -25,25 +25,46 @@ pub trait Consumer {
     /// the consumer begins to listen.
     fn take_in(&mut self, records: Records<'_>, now_ms: u64);
 
-    /// A snapshot with this number has its moment here: it holds what all records up to here make.
-    fn meet_moment(&mut self, snapshot: u32);
+    /// A snapshot has its moment here: it holds what all records up to here make.
+    fn meet_moment(&mut self, moment: Mark);
 }
 
 /// The database that is selected at the end of a copy of the stream.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Selected(Option<u32>);
+pub struct Selected {
+    db: Option<u32>,
+    /// The copy has what was published, too.
+    is_of_replicas: bool,
+}
 
 impl Selected {
+    /// That of a copy for replicas: it has what was published, too.
+    pub fn of_replicas() -> Selected {
+        Selected { db: None, is_of_replicas: true }
+    }
+
+    /// Whoever reads on from here knows of no database.
+    pub fn forget(&mut self) {
+        self.db = None;
+    }
+
     /// Copies records to the end of `copy`, each behind a SELECT where the database changes.
     pub fn write(&mut self, records: Records<'_>, copy: &mut BytesMut) {
         let mut start = 0;
         for run in records.runs {
-            if self.0 != Some(run.db) {
-                copy.extend_from_slice(&select(run.db));
-                self.0 = Some(run.db);
-            }
-            copy.extend_from_slice(&records.bytes[start..run.end]);
+            let bytes = &records.bytes[start..run.end];
             start = run.end;
+            if run.is_published {
+                if self.is_of_replicas {
+                    copy.extend_from_slice(bytes);
+                }
+                continue;
+            }
+            if self.db != Some(run.db) {
+                copy.extend_from_slice(&select(run.db));
+                self.db = Some(run.db);
+            }
+            copy.extend_from_slice(bytes);
         }
     }
 }
@@ -84,7 +105,7 @@ impl<F> Append<F> {
             let (bytes_before, bytes_after) = self.bytes.split_at(moment.at);
             let before = Records { runs: &before, bytes: bytes_before, ..records };
             before.go_to(&mut **consumer, now_ms);
-            consumer.meet_moment(moment.snapshot);
+            consumer.meet_moment(moment);
             let after = Records { runs: &after, bytes: bytes_after, ..records };
             after.go_to(&mut **consumer, now_ms);
         }
@@ -117,7 +138,7 @@ fn select(db: u32) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::keyspace::effect::Mark;
+    use crate::keyspace::effect::Purpose;
 
     /// A consumer that keeps a copy.
     #[derive(Default)]
@@ -131,9 +152,10 @@ mod tests {
             self.selected.write(records, &mut self.bytes);
         }
 
-        fn meet_moment(&mut self, snapshot: u32) {
-            self.selected = Selected::default();
-            self.bytes.extend_from_slice(format!("MOMENT\r\n{snapshot}\r\n").as_bytes());
+        fn meet_moment(&mut self, moment: Mark) {
+            self.selected.forget();
+            let text = format!("MOMENT\r\n{}\r\n", moment.snapshot);
+            self.bytes.extend_from_slice(text.as_bytes());
         }
     }
 
@@ -151,7 +173,7 @@ mod tests {
         let (mut bytes, mut runs) = (Vec::new(), Vec::new());
         for db in dbs {
             encode::command(&mut bytes, &[b"INCR", key.as_bytes()]);
-            runs.push(Run { db: *db, end: bytes.len() });
+            runs.push(Run::new(*db, bytes.len()));
         }
         Append { shard, runs, bytes, finished: vec!["batch"], moment: None, is_urgent: false }
     }
@@ -180,12 +202,24 @@ mod tests {
             (3, "SELECT 3 INCR a INCR a SELECT 0 INCR a MOMENT 9"),
         ] {
             let mut copy = Copy::default();
-            let moment = Some(Mark { at: count * record, snapshot: 9 });
-            let runs = vec![Run { db: 3, end: 2 * record }, Run { db: 0, end: 3 * record }];
+            let purpose = Purpose::Base;
+            let moment = Some(Mark { at: count * record, snapshot: 9, purpose });
+            let runs = vec![Run::new(3, 2 * record), Run::new(0, 3 * record)];
             let append = Append { moment, runs, ..incr(0, "a", &[3, 3, 0]) };
             append.feed(&mut [&mut copy], 0);
             assert_eq!(copy.words(), expected);
         }
+    }
+
+    #[test]
+    fn what_is_published_stands_in_the_copies_of_replicas_alone() {
+        let (mut file, mut replica) = (Copy::default(), Copy::default());
+        replica.selected = Selected::of_replicas();
+        let mut append = incr(0, "a", &[3, 4, 3]);
+        append.runs[1].is_published = true;
+        append.feed(&mut [&mut file, &mut replica], 0);
+        assert_eq!(file.words(), "SELECT 3 INCR a INCR a");
+        assert_eq!(replica.words(), "SELECT 3 INCR a INCR a INCR a");
     }
 
     #[test]

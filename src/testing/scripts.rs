@@ -56,7 +56,7 @@ struct Client {
 
 impl Core {
     fn new(count: ShardId) -> Core {
-        Core { count, shards: Shards::new(count), clients: BTreeMap::new() }
+        Core { count, shards: Shards::with_lua(count), clients: BTreeMap::new() }
     }
 
     fn configure(&mut self, pairs: &[(Vec<u8>, Vec<u8>)]) -> Reply {

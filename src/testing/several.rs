@@ -10,6 +10,7 @@ use bytes::Bytes;
 use crate::base::hash::Hasher;
 use crate::base::millis::Millis;
 use crate::batch::{Batch, Home};
+use crate::commands::action::Action;
 use crate::hook::{Gate, Listener};
 use crate::hooks::memory_limit::MemoryLimit;
 use crate::keyspace::effect::Run;
@@ -19,6 +20,8 @@ use crate::pubsub::{Farewell, News};
 use crate::resp::inline::Words;
 use crate::resp::{Decoder, Frames, Limits, encode};
 use crate::route::{Map, ShardId};
+use crate::script::listed::Listed;
+use crate::script::{self, Engine, LuaEngine};
 use crate::session::{Peer, Session};
 use crate::settings::Settings;
 use crate::shard::evict::{Gauge, Unmeasured, Worths};
@@ -73,7 +76,13 @@ impl Post for Posted {
 impl Shards {
     /// An empty store on this many shards.
     pub(crate) fn new(count: ShardId) -> Shards {
-        Shards::with(count, &|| Vec::new(), &|| Vec::new(), &|| Box::new(Unmeasured))
+        Shards::with(count, &|| Vec::new(), &|| Vec::new(), &|| Box::new(Unmeasured), &listed)
+    }
+
+    /// The same; their scripts are those of the server.
+    pub(crate) fn with_lua(count: ShardId) -> Shards {
+        let lua = || -> Box<dyn Engine> { Box::new(LuaEngine::new(script::Limits::default())) };
+        Shards::with(count, &|| Vec::new(), &|| Vec::new(), &|| Box::new(Unmeasured), &lua)
     }
 
     /// The same; the shards count their memory together, and refuse what has no room.
@@ -83,15 +92,17 @@ impl Shards {
             &|| vec![Box::new(MemoryLimit)],
             &|| vec![Box::new(memory.clone())],
             &|| Box::new(memory.clone()),
+            &listed,
         )
     }
 
-    /// The same, with these gates and listeners around each shard.
+    /// The same, with these gates, listeners and engines of scripts around each shard.
     fn with(
         count: ShardId,
         gates: &dyn Fn() -> Vec<Box<dyn Gate>>,
         listeners: &dyn Fn() -> Vec<Box<dyn Listener>>,
         gauge: &dyn Fn() -> Box<dyn Gauge>,
+        scripts: &dyn Fn() -> Box<dyn Engine>,
     ) -> Shards {
         let map = Arc::new(Map::new(count));
         let posted = Arc::new(Posted::default());
@@ -108,6 +119,7 @@ impl Shards {
                 listeners: listeners(),
                 post: Arc::clone(&posted) as Arc<dyn Post>,
                 tracked: tracked.clone(),
+                scripts: scripts(),
                 gauge: gauge(),
                 worths: worths.clone(),
             });
@@ -206,15 +218,21 @@ impl Shards {
         let (mut homes, mut served) = (Vec::new(), Vec::new());
         let mut letters = Vec::new();
         let mut passed = 0;
+        let count = self.shards.len() as ShardId;
         loop {
+            let mut changes = false;
             for shard in &mut self.shards {
                 while shard.work(self.now, &mut Still) {}
                 letters.append(&mut shard.outbox.letters);
                 homes.append(&mut shard.outbox.homes);
+                changes |= perform(&mut homes, shard, &mut letters, count);
+                let mut performs = std::mem::take(&mut shard.outbox.performs);
+                changes |= perform(&mut performs, shard, &mut letters, count);
+                shard.outbox.performs = performs;
                 served.append(&mut shard.take_served());
             }
             letters.append(&mut self.posted.take());
-            if letters.is_empty() {
+            if letters.is_empty() && !changes {
                 return (homes, served);
             }
             passed += letters.len();
@@ -244,4 +262,39 @@ impl Shards {
             assert_eq!(shard.replay(records, self.now), [], "what was journaled can be loaded");
         }
     }
+}
+
+fn listed() -> Box<dyn Engine> {
+    Box::new(Listed)
+}
+
+/// Performs the actions of batches that change the scripts which are known, as their thread would,
+/// and files them with the shard again; other batches stay. Returns whether there were some.
+#[expect(clippy::vec_box, reason = "batches stay where they are")]
+fn perform(
+    batches: &mut Vec<Box<Batch>>,
+    shard: &mut Shard,
+    letters: &mut Vec<(ShardId, Letter)>,
+    count: ShardId,
+) -> bool {
+    let mut has_any = false;
+    for mut batch in std::mem::take(batches) {
+        match batch.action.take() {
+            Some(Action::ChangeScripts(change)) => {
+                letters.extend((0..count).map(|to| (to, Letter::Scripts(change.clone()))));
+            }
+            // Every shard knows all that there are.
+            Some(Action::FindScript(_)) => {}
+            action => {
+                batch.action = action;
+                batches.push(batch);
+                continue;
+            }
+        }
+        let mark = batch.replies.len();
+        shard.performed(&mut batch, mark, 0, Ok(()));
+        shard.file(batch);
+        has_any = true;
+    }
+    has_any
 }

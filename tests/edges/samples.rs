@@ -194,6 +194,10 @@ pub(crate) const SAMPLES: &[&str] = &[
     "PFDEBUG ENCODING p",
     "PFMERGE p q",
     // Keys.
+    "BLESS CLEAR n NO-EVICT",
+    "BLESS GET n",
+    "BLESS SCAN 0 NO-EVICT COUNT 100",
+    "BLESS SET n NO-EVICT",
     "COPY n d DB 1 REPLACE",
     "DEL n t",
     "EXISTS n t",

@@ -12,11 +12,13 @@ use troupe::lending::{self, GivenBack};
 use troupe::pubsub::{Farewell, News};
 use troupe::route::ShardId;
 use troupe::settings::Settings;
+use troupe::shard::evict::Worths;
 use troupe::shard::letter::Letter;
 use troupe::stream::mark::Mark;
 
 use crate::checks::cycles::Cycles;
 use crate::checks::history::History;
+use crate::memory::{LIMIT, Memory};
 use crate::plan::{Fault, Plan, Stream};
 use crate::post::{Address, Mail, Post};
 use crate::rare::{Counts, Rare};
@@ -83,6 +85,10 @@ pub struct Context {
     pub mark: Arc<Mark>,
     /// The settings in force.
     pub settings: Arc<Settings>,
+    /// How much memory is in use.
+    pub memory: Memory,
+    /// What the next keys of the shards are worth that would be evicted.
+    pub worths: Worths,
 }
 
 /// Travels with a batch, and tells when it is dropped.
@@ -116,6 +122,10 @@ impl Context {
             settings.set("notify-keyspace-events", &["K$gx"]).expect("these are events");
         }
         settings.set("enable-debug-command", &["yes"]).expect("that is a choice");
+        if plan.has(Fault::Squeezes) {
+            settings.set("maxmemory", &[&LIMIT.to_string()]).expect("that is a limit");
+            settings.set("maxmemory-policy", &[plan.policy_of_memory]).expect("that is a policy");
+        }
         Context {
             plan: plan.clone(),
             rng: plan.rng(Stream::Schedule),
@@ -133,6 +143,8 @@ impl Context {
             lost: Arc::default(),
             mark: Arc::default(),
             settings: Arc::new(settings),
+            memory: Memory::default(),
+            worths: Worths::new(plan.shards),
         }
     }
 

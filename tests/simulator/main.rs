@@ -28,6 +28,7 @@ mod connection;
 mod context;
 #[allow(dead_code, reason = "unit tests of the core use it as well")]
 mod disk;
+mod memory;
 mod model;
 mod plan;
 mod post;

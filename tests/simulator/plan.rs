@@ -48,10 +48,12 @@ pub enum Fault {
     ShortSlices,
     /// The journal is rewritten.
     Rewrites,
+    /// Memory runs out.
+    Squeezes,
 }
 
 /// Every kind, with the word for it.
-pub const FAULTS: [(Fault, &str); 14] = [
+pub const FAULTS: [(Fault, &str); 15] = [
     (Fault::Delays, "delays"),
     (Fault::CommandPanics, "command-panics"),
     (Fault::ShardPanics, "shard-panics"),
@@ -66,6 +68,19 @@ pub const FAULTS: [(Fault, &str); 14] = [
     (Fault::Ends, "ends"),
     (Fault::ShortSlices, "short-slices"),
     (Fault::Rewrites, "rewrites"),
+    (Fault::Squeezes, "squeezes"),
+];
+
+/// What goes where memory runs out, by the setting `maxmemory-policy`.
+const POLICIES_OF_MEMORY: [&str; 8] = [
+    "allkeys-lru",
+    "allkeys-lfu",
+    "allkeys-lrm",
+    "allkeys-random",
+    "volatile-lru",
+    "volatile-random",
+    "volatile-ttl",
+    "noeviction",
 ];
 
 /// A source of random numbers of its own.
@@ -105,6 +120,8 @@ pub struct Plan {
     pub appends: bool,
     /// Clients publish, subscribe, and track keys that they cache.
     pub pushes: bool,
+    /// The setting `maxmemory-policy`.
+    pub policy_of_memory: &'static str,
 }
 
 impl Plan {
@@ -117,9 +134,10 @@ impl Plan {
             _ => Policy::Always,
         };
         // One run has some kinds and not others, so that each is met with and without the rest.
-        let faults = FAULTS.iter().filter(|_| rng.u32(..10) < 6);
+        let faults = FAULTS.iter().filter(|(fault, _)| *fault != Fault::Squeezes);
+        let faults = faults.filter(|_| rng.u32(..10) < 6);
         let faults = faults.fold(0, |bits, (fault, _)| bits | fault.bit());
-        Plan {
+        let mut plan = Plan {
             seed,
             salt: 0,
             clients: CLIENTS,
@@ -130,7 +148,14 @@ impl Plan {
             // What is lost under the other policies may have been seen.
             appends: policy == Policy::Always && rng.u8(..3) == 0,
             pushes: rng.bool(),
+            policy_of_memory: "noeviction",
+        };
+        // Lists that only grow never go.
+        if !plan.appends && rng.u8(..3) == 0 {
+            plan.faults |= Fault::Squeezes.bit();
+            plan.policy_of_memory = POLICIES_OF_MEMORY[rng.usize(..POLICIES_OF_MEMORY.len())];
         }
+        plan
     }
 
     /// Whether there is trouble of this kind.

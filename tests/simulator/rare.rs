@@ -41,6 +41,8 @@ rare! {
     UnackedKept "a write that nobody was told of outlived a crash",
     UnackedLost "a write that nobody was told of did not outlive a crash",
     Expired "a key expired",
+    Evicted "a key was evicted",
+    OutOfMemory "a write was refused because no key could be evicted",
     Loading "a call met a shard in rebuild",
     WatchFailed "EXEC ran nothing because a watched key had changed",
     ExecAborted "EXEC ran nothing because a command was not queued",

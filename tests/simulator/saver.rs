@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use troupe::aof::change::{Change, Event, Step};
 use troupe::aof::directory::Location;
+use troupe::keyspace::effect::Purpose;
 use troupe::keyspace::saving::{Form, Moment};
 use troupe::rdb::Dialect;
 use troupe::route::ShardId;
@@ -175,7 +176,7 @@ impl Saver {
         let number = self.number;
         let usual = snapshot::moment_of(number, &context.settings, 0, context.plan.shards);
         let form = if number.is_multiple_of(2) { Form::Commands } else { usual.form };
-        let moment = Moment { form, is_base: true, ..usual };
+        let moment = Moment { form, purpose: Purpose::Base, ..usual };
         let about = About {
             version: "7.0.15",
             seconds: 0,
@@ -187,7 +188,7 @@ impl Saver {
             has_checksum: true,
             timed: Dialect::TIMED,
             plain: Dialect::COMMON,
-            functions: Vec::new(),
+            replication: None,
         };
         let file = SnapshotFile::new(Box::new(self.disk.clone()), location().new_base(), about);
         self.snapshot = Some(Snapshot::new(number, context.plan.shards, file));

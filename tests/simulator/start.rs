@@ -92,7 +92,7 @@ fn load(
     let mut loader = Loader::of_all(map.clone(), renames, false);
     loop {
         match loader.next_step() {
-            Step::Read => match reader.next_block()? {
+            Step::Read => match reader.next_for_shards()? {
                 Some(block) => loader.take(block),
                 None => loader.end(),
             },

@@ -19,13 +19,14 @@ use troupe::hook::answer::{Answer, Report};
 use troupe::hook::push::Push;
 use troupe::hooks::journal::JournalWrites;
 use troupe::hooks::loading::Loading;
+use troupe::hooks::memory_limit::MemoryLimit;
 use troupe::hooks::pause::Paused;
 use troupe::hooks::permission::Permitted;
 use troupe::parked::Served;
 use troupe::pubsub::{Kind, Name, Redirected};
 use troupe::question::{Detail, Question};
 use troupe::route::{Map, ShardId};
-use troupe::shard::evict::{Unmeasured, Worths};
+use troupe::script::{Limits, LuaEngine};
 use troupe::shard::letter::Letter;
 use troupe::shard::load::Applied;
 use troupe::shard::tracking::Tracked;
@@ -103,15 +104,21 @@ impl Thread {
                 Box::new(Permitted),
                 Box::new(Loading),
                 Box::new(JournalWrites),
+                Box::new(MemoryLimit),
                 Box::new(Paused),
                 Box::new(witness.clone()),
             ],
             sinks: vec![Box::new(witness.clone()), Box::new(fuse.clone())],
-            listeners: vec![Box::new(witness), Box::new(fuse.clone())],
+            listeners: vec![
+                Box::new(witness),
+                Box::new(fuse.clone()),
+                Box::new(context.memory.clone()),
+            ],
             post: context.lost.clone(),
             tracked: Tracked::default(),
-            gauge: Box::new(Unmeasured),
-            worths: Worths::default(),
+            scripts: Box::new(LuaEngine::new(Limits::default())),
+            gauge: Box::new(context.memory.clone()),
+            worths: context.worths.clone(),
         });
         let longest = if context.plan.has(Fault::ShortSlices) { SLICE_NS / 2 } else { 200 };
         let looks = Looks { rng: context.plan.rng(Stream::Clock), nanos: 0, longest };

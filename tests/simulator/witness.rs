@@ -1,5 +1,5 @@
-//! Who stands beside a shard: tells the history what runs there and what expires, and makes it
-//! panic when that is wanted.
+//! Who stands beside a shard: tells the history what runs there, what expires and what is evicted,
+//! and makes it panic when that is wanted.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -73,6 +73,7 @@ impl Sink for Witness {
         if let Outcome::Refused(error) = called.outcome {
             let rare = match error {
                 CommandError::JournalFailed(_) => Rare::Misconf,
+                CommandError::OutOfMemory => Rare::OutOfMemory,
                 _ => Rare::Loading,
             };
             self.rare.borrow_mut().met(rare);
@@ -124,6 +125,10 @@ impl Listener for Witness {
             self.rare.borrow_mut().met(Rare::Expired);
             self.history.borrow_mut().expired(self.shard, &String::from_utf8_lossy(key.name));
         }
+        if event == Event::EVICTED {
+            self.rare.borrow_mut().met(Rare::Evicted);
+            self.history.borrow_mut().evicted(self.shard, &String::from_utf8_lossy(key.name));
+        }
     }
 }
 
@@ -146,7 +151,7 @@ pub struct Fuse(pub Rc<Cell<Lit>>);
 impl Listener for Fuse {
     fn touched(&mut self, _db: u32, _key: Key<'_>, event: Event, _bytes: i64) {
         // A shard that takes keys out on its own has no call that could fail.
-        if event == Event::EXPIRED {
+        if event == Event::EXPIRED || event == Event::EVICTED {
             return;
         }
         match self.0.get() {

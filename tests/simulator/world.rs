@@ -152,6 +152,7 @@ impl World {
     fn run(&mut self) {
         self.run_until(|world| world.clients.iter().all(Client::is_done));
         self.is_quiet = true;
+        self.context.memory.ease();
         self.settle(World::check_caches);
         self.clients.iter_mut().for_each(Client::leave);
         self.run_until(|world| world.clients.iter().all(Client::is_done));
@@ -460,6 +461,10 @@ impl World {
                 let is_power = self.context.rng.bool();
                 self.crash(is_power);
             }
+            22..30 if has(Fault::Squeezes) => match self.context.rng.bool() {
+                true => self.context.memory.squeeze(self.context.rng.u32(1..1_000)),
+                false => self.context.memory.ease(),
+            },
             _ => {}
         }
     }

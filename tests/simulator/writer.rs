@@ -168,7 +168,7 @@ impl Writer {
             if !append.bytes.is_empty() {
                 context.history.borrow_mut().durability.taken(append.shard);
             }
-            self.core.append(append, context.steady_ms());
+            self.core.append(append, None, context.steady_ms());
         }
         found
     }
@@ -264,7 +264,7 @@ impl Writer {
         let to = Address::Thread(shard);
         loop {
             match loader.next_step() {
-                Step::Read => match reader.next_block() {
+                Step::Read => match reader.next_for_shards() {
                     Ok(Some(block)) => loader.take(block),
                     Ok(None) => loader.end(),
                     Err(error) => return context.fail(format!("a rebuild cannot read: {error}")),

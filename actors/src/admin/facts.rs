@@ -12,13 +12,18 @@ use tokio::runtime::Handle;
 use troupe::aof::figures::JournalFigures;
 use troupe::base::millis::Millis;
 use troupe::commands::action::PauseMode;
+use troupe::replication::ReplicaRow;
 use troupe::settings::{Settings, Supervision};
-use troupe::stats::facts::{ActorRow, Clients, Cpu, Facts, JournalFacts, Memory, Network, Process};
+use troupe::stats::facts::{
+    ActorRow, Clients, Cpu, Facts, JournalFacts, Memory, Network, Process, ReplicaFacts,
+    ReplicationFacts,
+};
 use troupe::stats::gathered::Needs;
 use troupe::stats::rates::{Counters, EVERY_MS, Rates};
 
 use super::Admin;
 use crate::allocator;
+use crate::replicas::digits;
 use crate::shared::{ClientMemory, Counter, Shared};
 
 /// For how long what the kernel says of the process is good enough, in milliseconds.
@@ -49,9 +54,6 @@ impl Origin {
     /// # Panics
     /// Elsewhere than on the main thread's runtime.
     pub fn new(settings: &Settings, file: Option<&Path>, now: Millis) -> Origin {
-        let mut random = fastrand::Rng::new();
-        let mut digits =
-            || (0..40).map(|_| char::from_digit(random.u32(0..16), 16).unwrap_or('0')).collect();
         let uname = rustix::system::uname();
         let process = Process {
             version: env!("CARGO_PKG_VERSION"),
@@ -72,7 +74,6 @@ impl Origin {
                 _ => "no",
             },
             run_id: digits(),
-            replication_id: digits(),
             started: now,
             executable: std::env::current_exe()
                 .map(|path| path.display().to_string())
@@ -99,12 +100,14 @@ impl Admin {
         let peak = |figure: fn(&ClientMemory) -> &Counter| {
             memory.iter().map(|thread| figure(thread).get()).max().unwrap_or(0)
         };
+        let replication = self.replication();
+        let replicas = replication.replicas.len();
         Facts {
             now,
             settings,
             process,
             clients: Clients {
-                connected: self.parts.shared.clients() as u64,
+                connected: self.parts.shared.clients().saturating_sub(replicas) as u64,
                 blocked: self.parts.shared.sum(|traffic| &traffic.blocked),
                 timed: self.parts.shared.sum(|traffic| &traffic.timed),
                 watching: self.parts.shared.sum(|traffic| &traffic.watching),
@@ -120,6 +123,7 @@ impl Admin {
             network: self.network(),
             journal: self.journal(now),
             snapshots: self.saves().facts(now),
+            replication,
             cpu: if needs.cpu { self.usage().cpu } else { Cpu::default() },
             actors: self.actors(),
         }
@@ -222,6 +226,32 @@ impl Admin {
             rewrite_failed: rewrites.failures > 0,
             rewrites: rewrites.count,
             rewrite_failures: rewrites.failures,
+        }
+    }
+
+    fn replication(&self) -> ReplicationFacts {
+        let figures = self.parts.shared.replicas.figures(self.parts.clock.steady_ms());
+        let replica = |row: ReplicaRow| ReplicaFacts {
+            address: row.address,
+            port: row.port,
+            state: row.state,
+            is_online: row.is_online,
+            offset: row.offset,
+            lag_seconds: row.lag_seconds,
+        };
+        ReplicationFacts {
+            id: figures.id,
+            second: figures.second,
+            offset: figures.offset,
+            is_on: figures.is_on,
+            first: figures.first,
+            length: figures.length,
+            memory: figures.memory,
+            full_syncs: figures.full_syncs,
+            partial_syncs: figures.partial_syncs,
+            refused_syncs: figures.refused_syncs,
+            good: figures.good,
+            replicas: figures.replicas.into_iter().map(replica).collect(),
         }
     }
 

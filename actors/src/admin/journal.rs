@@ -21,6 +21,7 @@ use troupe::commands::action::Begins;
 use troupe::commands::error::CommandError;
 use troupe::hook::Phase;
 use troupe::hook::answer::Answer;
+use troupe::keyspace::effect::Purpose;
 use troupe::keyspace::saving::{Form, Moment};
 use troupe::question::{Detail, Question};
 use troupe::resp::Reply;
@@ -30,8 +31,8 @@ use troupe::stream::Policy;
 use super::Admin;
 use super::snapshots::{EVERY, next_number};
 use crate::message::aof::{
-    Appends, Asks, Begin, BeginBase, Close, End, ForgetBase, ListBase, Rebuild, Reports, SetPolicy,
-    SyncAll,
+    Appends, Asks, Begin, BeginBase, Close, End, ForgetBase, ListBase, Listen, Open, Put, Rebuild,
+    Reports, SetPolicy, SyncAll,
 };
 use crate::message::control::Panic;
 use crate::message::snapshot::Mail;
@@ -67,6 +68,12 @@ pub struct Writer {
     pub sync: Recipient<SyncAll>,
     /// The end of the journal.
     pub close: Recipient<Close>,
+    /// Whether the stream is read for replicas.
+    pub listen: Recipient<Listen>,
+    /// What is put into it.
+    pub put: Recipient<Put>,
+    /// The directory of a journal that begins.
+    pub open: Recipient<Open>,
     /// Panics, for tests.
     pub panic: Recipient<Panic>,
 }
@@ -150,7 +157,10 @@ impl Writer {
 }
 
 /// Asks the writer for something, and waits until it says how that went.
-async fn ask<M>(writer: &Recipient<M>, mail: impl FnOnce(Asks) -> M) -> Result<(), String>
+pub(super) async fn ask<M>(
+    writer: &Recipient<M>,
+    mail: impl FnOnce(Asks) -> M,
+) -> Result<(), String>
 where
     M: actix::Message<Result = ()> + Send + 'static,
 {
@@ -163,6 +173,13 @@ impl Admin {
     /// There is a journal.
     pub fn met_writer(&self, writer: Writer) {
         *self.lock_writer() = Some(writer);
+    }
+
+    /// Where the stream of effects has its order, with a journal or without.
+    pub fn met_stream(&self, stream: Writer) {
+        self.parts.shared.replicas.meet(stream.put.clone());
+        // There is one.
+        let _ = self.stream.set(stream);
     }
 
     /// How a journal is begun.
@@ -283,7 +300,7 @@ impl Admin {
     /// Has a base written for the journal.
     async fn save_base(&self, number: u32, settings: &Settings) -> Result<(), String> {
         let place = Location::of(settings).new_base();
-        let mut moment = Moment { is_base: true, ..self.moment(number, settings) };
+        let mut moment = Moment { purpose: Purpose::Base, ..self.moment(number, settings) };
         if !settings.aof_use_rdb_preamble {
             moment.form = Form::Commands;
         }

@@ -11,14 +11,17 @@ mod facts;
 mod journal;
 mod oom;
 mod reload;
+mod replication;
+mod scripts;
 mod settings;
 mod snapshots;
 
 use std::rc::Rc;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
 use actix::Recipient;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use troupe::aof::figures::JournalFigures;
 use troupe::batch::Home;
 use troupe::clients::{MonitorClient, Pause};
@@ -38,7 +41,7 @@ use crate::allocator;
 use crate::clock::Clock;
 use crate::descriptors::Descriptors;
 use crate::fault::Records;
-use crate::message::aof::{Begin, BeginBase, End, SetPolicy};
+use crate::message::aof::{Begin, BeginBase, End, Replicate, SetPolicy};
 use crate::message::control::Panic;
 use crate::message::listener::{Open, Settle};
 use crate::message::router::Move;
@@ -77,6 +80,8 @@ pub struct Reach {
     pub begin: Recipient<Begin>,
     /// It ends.
     pub end: Recipient<End>,
+    /// Whether effects are recorded for replicas.
+    pub replicate: Recipient<Replicate>,
 }
 
 /// What an [`Admin`] is made of.
@@ -121,6 +126,7 @@ pub struct Admin {
     actors: Mutex<Vec<(&'static str, Recipient<Panic>)>>,
     writer: Mutex<Option<Writer>>,
     starter: OnceLock<Starter>,
+    stream: OnceLock<Writer>,
     rewrites: Mutex<Rewrites>,
     listener: OnceLock<Doorkeeper>,
     changing: tokio::sync::Mutex<()>,
@@ -131,6 +137,9 @@ pub struct Admin {
     rates: Mutex<Rates>,
     usage: Mutex<Usage>,
     saves: Mutex<Saves>,
+    /// The end waits for replicas, and is called off.
+    waits_to_end: AtomicBool,
+    stays: Notify,
 }
 
 impl Admin {
@@ -142,6 +151,7 @@ impl Admin {
             actors: Mutex::default(),
             writer: Mutex::default(),
             starter: OnceLock::new(),
+            stream: OnceLock::new(),
             rewrites: Mutex::default(),
             listener: OnceLock::new(),
             changing: tokio::sync::Mutex::default(),
@@ -152,6 +162,8 @@ impl Admin {
             rates: Mutex::default(),
             usage: Mutex::default(),
             saves,
+            waits_to_end: AtomicBool::new(false),
+            stays: Notify::new(),
         }
     }
 
@@ -209,11 +221,16 @@ impl Admin {
         self.parts.settings.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
     }
 
-    async fn shutdown(self: &Arc<Admin>, asked: Shutdown) -> Result<(), CommandError> {
+    async fn shutdown(
+        self: &Arc<Admin>,
+        asked: Shutdown,
+        reply: &mut Reply<'_>,
+    ) -> Result<(), CommandError> {
         if asked.abort {
-            return Err(CommandError::Text("ERR No shutdown in progress."));
+            let none = CommandError::Text("ERR No shutdown in progress.");
+            return self.abort_shutdown().then(|| reply.ok()).ok_or(none);
         }
-        let may_end = self.may_end(asked.save, asked.force).await;
+        let may_end = self.may_end(asked.save, asked.force, asked.now).await;
         if !may_end || self.parts.shutdown.send(asked).is_err() {
             return Err(CommandError::Text("ERR Errors trying to SHUTDOWN. Check logs."));
         }
@@ -231,6 +248,14 @@ impl Actions for Admin {
         thread: Rc<Thread>,
     ) -> Performing {
         let (id, resp3, is_local) = (session.id, session.resp3, session.peer.is_local());
+        let now_ms = self.parts.clock.steady_ms();
+        match &action {
+            Action::Replicate(request) => self.attach(request.clone(), session, &thread),
+            Action::Acknowledge { applied, journaled } => {
+                self.parts.shared.replicas.acknowledge(id, *applied, *journaled, now_ms);
+            }
+            _ => {}
+        }
         Box::pin(async move {
             let mut out = Vec::new();
             let mut reply = Reply::new(&mut out, resp3);
@@ -267,10 +292,20 @@ impl Actions for Admin {
                     self.add_monitor(MonitorClient { home, client: id }).await;
                     reply.ok();
                 }
+                Action::ChangeScripts(change) => {
+                    self.tell_all(|| Letter::Scripts(change.clone())).await;
+                }
+                Action::FindScript(sha) => self.find_script(sha).await,
+                Action::KillScripts(kind) => {
+                    self.kill_scripts(kind).await?;
+                    reply.ok();
+                }
                 Action::Save(asked) => self.save(asked, &mut reply).await?,
                 Action::RewriteJournal(begins) => self.rewrite_journal(begins, &mut reply)?,
+                // They are not answered.
+                Action::Replicate(_) | Action::Acknowledge { .. } => {}
                 Action::Exchange(asked) => return exchange::perform(asked).await,
-                Action::Shutdown(asked) => self.shutdown(asked).await?,
+                Action::Shutdown(asked) => self.shutdown(asked, &mut reply).await?,
                 Action::MemoryPurge => {
                     purge().await?;
                     reply.ok();

@@ -161,7 +161,7 @@ impl Admin {
 
     /// Brings what was loaded to all shards.
     async fn bring(&self, apart: Apart, read: Read, present: Present) -> anyhow::Result<()> {
-        let Apart { contents, empty_keys, left_out } = apart;
+        let Apart { contents, libraries, empty_keys, left_out } = apart;
         left_out.iter().for_each(|what| warn!("{what}"));
         for name in &read.modules {
             warn!("Data of the module type {name} are not kept: there are no modules");
@@ -172,14 +172,10 @@ impl Admin {
             let _ = told.send(outcome);
         });
         let coming = Coming { contents, present, told };
-        let batch = arrival(coming, self.parts.clock.now());
+        let batch = arrival(coming, libraries, self.parts.clock.now());
         self.parts.post.send([(0, Letter::Visit(batch))]);
         came.await??;
         self.parts.shared.loading.loaded(read.keys - empty_keys, read.expired);
-        if !read.functions.is_empty() {
-            // Those that were loaded before stay.
-            let _ = self.parts.shared.functions.set(read.functions);
-        }
         Ok(())
     }
 

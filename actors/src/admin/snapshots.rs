@@ -14,8 +14,9 @@ use troupe::commands::action::Save;
 use troupe::commands::error::CommandError;
 use troupe::filesystem::Place;
 use troupe::hook::answer::Answer;
+use troupe::keyspace::effect::Purpose;
 use troupe::keyspace::saving::Moment;
-use troupe::question::{Detail, Question};
+use troupe::question::{Detail, KillKind, Question};
 use troupe::resp::Reply;
 use troupe::settings::Settings;
 use troupe::shard::letter::Letter;
@@ -27,6 +28,7 @@ use troupe::stats::facts::SnapshotFacts;
 use super::Admin;
 use crate::allocator;
 use crate::filesystem::Os;
+use crate::message::shard::Disturb;
 use crate::message::snapshot::{Mail, Mails};
 
 /// Numbers of snapshots: each is above those before.
@@ -59,6 +61,8 @@ pub(super) struct Saves {
     last_try: Option<Millis>,
     changes_at_last_save: u64,
     count: u64,
+    /// The next one is the last, and says that the stream of replication goes on from here.
+    stream: Option<(String, u64)>,
 }
 
 impl Saves {
@@ -73,6 +77,7 @@ impl Saves {
             last_try: None,
             changes_at_last_save: 0,
             count: 0,
+            stream: None,
         }
     }
 
@@ -91,6 +96,11 @@ impl Saves {
     /// Whether one is being written.
     pub(super) fn is_writing(&self) -> bool {
         self.since.is_some()
+    }
+
+    /// One is being made for replicas.
+    pub(super) fn claim(&mut self, now: Millis) {
+        self.since = Some(now);
     }
 
     /// How many changes make a snapshot due now, if any number does.
@@ -264,8 +274,17 @@ impl Admin {
         place: Place,
         settings: &Settings,
     ) -> oneshot::Receiver<Outcome> {
+        let about = self.about(settings, self.parts.clock.now(), moment);
+        self.take_snapshot_to(moment, SnapshotFile::new(Box::new(Os), place, about))
+    }
+
+    /// The same, into this file.
+    pub(super) fn take_snapshot_to(
+        &self,
+        moment: Moment,
+        file: SnapshotFile,
+    ) -> oneshot::Receiver<Outcome> {
         let now = self.parts.clock.now();
-        let file = SnapshotFile::new(Box::new(Os), place, self.about(settings, now, moment));
         let snapshot = Snapshot::new(moment.number, self.parts.shards.len() as u16, file);
         let (ended, outcome) = oneshot::channel();
         self.parts.snapshots.send(Mail::Begin(Box::new(snapshot), ended), true);
@@ -339,33 +358,63 @@ impl Admin {
         }
     }
 
-    /// Writes the last snapshot, where one is asked for, or nothing is said and `save` wants some.
-    /// Returns false where the server has to live on: there is none, and the end is not forced.
-    pub async fn may_end(self: &Arc<Admin>, save: Option<bool>, is_forced: bool) -> bool {
+    /// Waits for replicas, unless the end is to come now, and writes the last snapshot, where one
+    /// is asked for, or nothing is said and `save` wants some. No write is let in from then on.
+    /// Returns false where the server has to live on: there is no snapshot, and the end is not
+    /// forced, or somebody has called it off.
+    pub async fn may_end(
+        self: &Arc<Admin>,
+        save: Option<bool>,
+        is_forced: bool,
+        is_now: bool,
+    ) -> bool {
         let saves = save.unwrap_or_else(|| !self.settings().save.is_empty());
-        !saves || self.save_at_end().await.is_ok() || is_forced
+        if !saves && !self.parts.shared.replicas.are_any() {
+            return true;
+        }
+        let before = self.pause_writes().await;
+        if saves {
+            // A snapshot needs the slots that they hold.
+            self.ask_all(Question::KillScripts(KillKind::All)).await;
+        }
+        // What expires behind the last snapshot would be news to replicas.
+        self.expire_actively(false).await;
+        let ends = (is_now || self.wait_for_replicas().await)
+            && (!saves || self.save_at_end().await.is_ok() || is_forced);
+        if !ends {
+            self.expire_actively(true).await;
+            self.end_write_pause(before).await;
+        }
+        ends
     }
 
-    /// Writes the last snapshot. No write is let in from then on, unless it fails.
+    /// Whether keys are taken out when they expire, or only when they are looked at.
+    async fn expire_actively(&self, on: bool) {
+        let shards = &self.parts.shards;
+        shards.iter().for_each(|shard| shard.disturb.do_send(Disturb::ActiveExpire(on)));
+        self.ask_all(Question::Nothing).await;
+    }
+
+    /// Writes the last snapshot, which says where replicas can go on. No write is let in.
     ///
     /// # Errors
     /// When there is none; the log says why.
     async fn save_at_end(self: &Arc<Admin>) -> Result<(), ()> {
         info!("Saving the final RDB snapshot before exiting.");
-        let before = self.pause_writes().await;
         self.parts.snapshots.send(Mail::GiveUp(CANCELLED), true);
+        let stream = self.stream_place().await;
+        self.saves().stream = stream;
         let saved = self.save_when_free().await;
-        if saved.is_err() {
-            self.end_write_pause(before).await;
-        }
+        self.saves().stream = None;
         saved
     }
 
     fn about(&self, settings: &Settings, now: Millis, moment: Moment) -> About {
-        let about = if moment.is_base { About::base } else { About::snapshot };
+        let is_base = moment.purpose == Purpose::Base;
+        let about = if is_base { About::base } else { About::snapshot };
         About {
             used_memory: allocator::counters().allocated,
-            functions: self.parts.shared.functions.get().cloned().unwrap_or_default(),
+            replication: self.saves().stream.clone(),
             ..about(settings, now)
         }
     }

@@ -135,7 +135,7 @@ impl Driver {
         loop {
             match loader.next_step() {
                 Step::Read => {
-                    match reader.next_block()? {
+                    match reader.next_for_shards()? {
                         Some(block) => loader.take(block),
                         None => loader.end(),
                     }

@@ -1,5 +1,8 @@
 //! The AOF writer's actor: a thin shell around `troupe::aof::writer`, on a thread of its own.
 //!
+//! It is where the stream of effects has its one order, so it is there without a journal as well:
+//! then it reads the stream for replicas alone, or has nothing to do.
+//!
 //! What shards did comes through an inbox, and the core says when it is taken in; all else is mail,
 //! ahead of which the inbox is emptied. Handlers only file; one runner carries out the tasks that
 //! follow. A panic counts as a failed sync, since nobody can say what had reached the file; what is
@@ -12,7 +15,7 @@ use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
 use actix::fut::ActorFuture;
-use actix::{Actor, Arbiter, AsyncContext, Context, Handler, Recipient, Supervised};
+use actix::{Actor, AsyncContext, Context, Handler, Recipient, Supervised};
 use tokio::time::{Sleep, sleep};
 use tracing::{error, info, warn};
 use troupe::aof::directory::Directory;
@@ -21,8 +24,10 @@ use troupe::aof::increment::Increment;
 use troupe::aof::journal::{Journal, News};
 use troupe::aof::storage::Work;
 use troupe::aof::writer::{self, Task};
+use troupe::replication::Tap;
 use troupe::shard::letter::Letter;
 use troupe::shard::turn::Held;
+use troupe::stream::{Consumer, Policy};
 
 use crate::aof::loader;
 use crate::clock::Clock;
@@ -30,12 +35,14 @@ use crate::fault::{Vital, give_up};
 use crate::guard::{Guard, Guarded};
 use crate::memory::Meter;
 use crate::message::aof::{
-    Appends, Asks, Close, ForgetBase, ListBase, Rebuild, SetPolicy, SyncAll,
+    Appends, Asks, Close, ForgetBase, ListBase, Listen, Open, Put, Rebuild, SetPolicy, SyncAll,
 };
 use crate::message::control::{Panic, Restarted};
 use crate::message::shard::Progressed;
 use crate::post::Post;
 use crate::shared::Shared;
+
+const HAS_DIRECTORY: &str = "what is done to files is of a journal that has begun";
 
 /// What a writer is given beside its files.
 pub struct Parts {
@@ -58,9 +65,12 @@ pub struct Parts {
 /// The actor that owns the journal.
 pub struct AofWriter {
     core: writer::Writer<Held, Asks, Rebuild>,
-    directory: Directory,
+    /// None while there is no journal.
+    directory: Option<Directory>,
     /// None until the moment of the base with which the journal begins.
     increment: Option<Increment>,
+    /// What replicas get, while somebody wants it.
+    tap: Option<Tap>,
     parts: Parts,
     guard: Guard,
     panics_next: bool,
@@ -73,10 +83,24 @@ pub struct AofWriter {
 }
 
 impl AofWriter {
-    /// A writer over an open increment, or of a journal that begins.
+    /// A writer without a journal.
+    pub fn without_journal(parts: Parts) -> AofWriter {
+        AofWriter::of(Journal::that_begins(Policy::Never), None, None, parts)
+    }
+
+    /// A writer over an open increment.
     pub fn new(
         journal: Journal<Held>,
         directory: Directory,
+        increment: Increment,
+        parts: Parts,
+    ) -> AofWriter {
+        AofWriter::of(journal, Some(directory), Some(increment), parts)
+    }
+
+    fn of(
+        journal: Journal<Held>,
+        directory: Option<Directory>,
         increment: Option<Increment>,
         parts: Parts,
     ) -> AofWriter {
@@ -87,6 +111,7 @@ impl AofWriter {
             core,
             directory,
             increment,
+            tap: None,
             guard,
             panics_next: false,
             meter: None,
@@ -129,9 +154,24 @@ impl AofWriter {
         while let Some(append) = self.parts.appends.take() {
             found = true;
             self.taken += append.bytes.capacity() as u64;
-            self.core.append(append, now_ms);
+            let tap = self.tap.as_mut().map(|tap| tap as &mut dyn Consumer);
+            self.core.append(append, tap, now_ms);
         }
+        self.feed_replicas();
         found
+    }
+
+    /// Hands on what replicas may see.
+    fn feed_replicas(&mut self) {
+        if let Some(tap) = self.tap.as_mut().filter(|_| self.core.may_show()) {
+            let fed = tap.take();
+            self.parts.shared.replicas.feed(&fed, self.parts.clock.steady_ms());
+        }
+    }
+
+    /// The files of the journal.
+    fn directory(&mut self) -> &mut Directory {
+        self.directory.as_mut().expect(HAS_DIRECTORY)
     }
 
     /// Files mail, behind what was appended before it was sent.
@@ -162,8 +202,9 @@ impl AofWriter {
             Task::BeginIncrement { is_listed } => self.begin_increment(is_listed),
             Task::ListBase(increments) => {
                 let keeps_history = self.parts.shared.keeps_history.load(Ordering::Relaxed);
-                self.directory.keep_history(keeps_history);
-                let listed = self.directory.list_base(increments, self.increment.as_mut());
+                let directory = self.directory.as_mut().expect(HAS_DIRECTORY);
+                directory.keep_history(keeps_history);
+                let listed = directory.list_base(increments, self.increment.as_mut());
                 let listed = listed.map(|(sizes, leftovers)| {
                     leftovers.iter().for_each(|leftover| warn!("{leftover}"));
                     sizes
@@ -172,14 +213,17 @@ impl AofWriter {
                 self.core.listed(listed.map_err(|error| error.to_string()), now_ms);
             }
             Task::UndoBase => {
-                let undone = self.directory.undo_unfinished();
+                let undone = self.directory().undo_unfinished();
                 self.core.undone(undone.map_err(|error| error.to_string()));
             }
-            Task::Rebuild(rebuild, up_to) => match self.directory.files() {
+            Task::Rebuild(rebuild, up_to) => match self.directory().files() {
                 Ok(files) => loader::spawn_rebuild(files, up_to, rebuild),
                 Err(fault) => self.core.cannot_rebuild(&fault.to_string()),
             },
-            Task::MadeDurable(count) => self.parts.shared.journal.made_durable(count),
+            Task::MadeDurable(count) => {
+                self.parts.shared.journal.made_durable(count);
+                self.feed_replicas();
+            }
             Task::Tell(news) => self.tell(news),
             Task::Abandon(waiting) => {
                 self.send_home(waiting.into_iter().filter_map(Held::abandon).collect());
@@ -193,19 +237,25 @@ impl AofWriter {
             // Who asked may have gone meanwhile.
             Task::Answer(asks, result) => drop(asks.send(result)),
             Task::GiveUp(why) => give_up(&why),
-            Task::End => drop(Arbiter::current().stop()),
+            Task::End => {
+                (self.directory, self.increment) = (None, None);
+                self.core.left();
+                self.feed_replicas();
+            }
         }
     }
 
     fn begin_increment(&mut self, is_listed: bool) {
         let begun = match is_listed {
-            true => self.directory.add_increment(),
-            false => self.directory.create_unlisted(),
+            true => self.directory().add_increment(),
+            false => self.directory().create_unlisted(),
         };
         let begun = begun.map(|increment| self.increment = Some(increment)).map_err(|fault| {
             error!("The AOF cannot go on with another file: {fault}");
             let current = self.increment.as_ref().filter(|_| is_listed);
-            let is_last = current.is_some_and(|current| self.directory.ends_with(current));
+            let directory = self.directory.as_mut();
+            let both = current.zip(directory);
+            let is_last = both.is_some_and(|(current, directory)| directory.ends_with(current));
             (fault.into_fault(), is_last)
         });
         self.core.begun(begun);
@@ -275,6 +325,12 @@ impl Supervised for AofWriter {
         self.guard.restarted();
         let path = self.increment.as_ref().map(|increment| increment.path().display().to_string());
         self.core.restarted(path.unwrap_or_default());
+        if self.tap.is_some() {
+            // What was being taken in may be missing in the stream of replicas.
+            self.tap = Some(Tap::default());
+            self.parts.shared.replicas.end();
+            self.parts.shared.replicas.begin(self.parts.clock.steady_ms());
+        }
     }
 }
 
@@ -366,6 +422,44 @@ impl Handler<Close> for AofWriter {
 
     fn handle(&mut self, close: Close, ctx: &mut Context<AofWriter>) {
         self.file(ctx, |writer| writer.core.close(close.0));
+    }
+}
+
+impl Handler<Open> for AofWriter {
+    type Result = ();
+
+    fn handle(&mut self, open: Open, ctx: &mut Context<AofWriter>) {
+        self.file(ctx, |writer| writer.directory = Some(open.0));
+    }
+}
+
+impl Handler<Put> for AofWriter {
+    type Result = ();
+
+    fn handle(&mut self, put: Put, ctx: &mut Context<AofWriter>) {
+        self.file(ctx, |writer| {
+            writer.tap.iter_mut().for_each(|tap| tap.put(put.0.clone()));
+            writer.feed_replicas();
+        });
+    }
+}
+
+impl Handler<Listen> for AofWriter {
+    type Result = ();
+
+    fn handle(&mut self, listen: Listen, ctx: &mut Context<AofWriter>) {
+        self.file(ctx, |writer| {
+            let replicas = &writer.parts.shared.replicas;
+            if listen.0 && writer.tap.is_none() {
+                writer.tap = Some(Tap::default());
+                replicas.begin(writer.parts.clock.steady_ms());
+            } else if !listen.0 {
+                writer.tap = None;
+                replicas.end();
+            }
+            // Who asked may have gone meanwhile.
+            let _ = listen.1.send(Ok(()));
+        });
     }
 }
 

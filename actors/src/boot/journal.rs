@@ -1,5 +1,6 @@
 //! How the journal comes to its writer: read back at the start, or begun anew while the server
-//! runs. The files are opened on threads of their own, since no shard may wait for a disk.
+//! runs. The files are opened on threads of their own, since no shard may wait for a disk. The
+//! writer is there without a journal, too.
 
 use std::sync::{Arc, Mutex};
 
@@ -21,7 +22,7 @@ use crate::admin::{Started, Writer};
 use crate::aof::writer::{AofWriter, Parts};
 use crate::clock::Clock;
 use crate::filesystem::Os;
-use crate::message::aof::{Appends, Begin};
+use crate::message::aof::{Appends, Begin, Open};
 use crate::message::control::Restarted;
 use crate::post::Post;
 use crate::shard::Shard;
@@ -41,9 +42,21 @@ pub(super) struct Starter {
 }
 
 impl Starter {
+    /// Starts the writer where there is no journal, or one that has to be written anew.
+    pub(super) fn start(&self) -> anyhow::Result<(Writer, Arbiter)> {
+        let arbiter = Arbiter::try_new().context(NO_THREAD)?;
+        let (parts, appends) = self.parts();
+        let made = move |_: &mut _| AofWriter::without_journal(parts);
+        let writer = reach(&Supervisor::start_in_arbiter(&arbiter.handle(), made), appends);
+        Ok((writer, arbiter))
+    }
+
     /// Reads the journal to the shards, then starts the writer behind it; none where the journal
     /// has to be written anew.
-    pub(super) async fn load(&self, settings: &Settings) -> anyhow::Result<Option<Writer>> {
+    pub(super) async fn load(
+        &self,
+        settings: &Settings,
+    ) -> anyhow::Result<Option<(Writer, Arbiter)>> {
         let mut directory = Directory::open(Box::new(Os), &Location::of(settings))?;
         for stray in directory.strays()? {
             warn!("{} is not listed in the manifest and is left alone", stray.display());
@@ -62,13 +75,13 @@ impl Starter {
         let arbiter = Arbiter::try_new().context(NO_THREAD)?;
         let (parts, appends) = self.parts();
         let journal = Journal::new(policy, sizes);
-        let made = move |_: &mut _| AofWriter::new(journal, directory, Some(increment), parts);
+        let made = move |_: &mut _| AofWriter::new(journal, directory, increment, parts);
         let writer = reach(&Supervisor::start_in_arbiter(&arbiter.handle(), made), appends);
         for shard in &self.shards {
             let (appends, rebuild) = (writer.appends.clone(), writer.rebuild.clone());
             shard.do_send(Begin { appends, rebuild, policy });
         }
-        Ok(Some(writer))
+        Ok(Some((writer, arbiter)))
     }
 
     /// Gives a journal that begins with nothing its base.
@@ -106,32 +119,24 @@ impl Starter {
         Ok(loaded.is_foreign)
     }
 
-    /// Starts the writer of a journal that begins, or says why that is not possible.
-    pub(super) fn begin(&self, settings: &Settings) -> Started {
+    /// Gives the writer the directory of a journal that begins, or says why that is not possible.
+    pub(super) fn begin(writer: &Writer, settings: &Settings) -> Started {
         let (sender, receiver) = oneshot::channel();
         let place = Location::of(settings);
-        let open = move || Directory::open_anew(Box::new(Os), &place);
-        let arbiter = match Arbiter::try_new() {
-            Ok(arbiter) => arbiter,
-            Err(error) => {
-                // Who asked waits for it, here and below.
-                let _ = sender.send(Err(format!("{NO_THREAD}: {error}")));
-                return receiver;
-            }
+        let writer = writer.clone();
+        let begin = move || {
+            let opened = Directory::open_anew(Box::new(Os), &place);
+            let begun = opened.map(|directory| {
+                writer.open.do_send(Open(directory));
+                writer
+            });
+            // Who asked waits for it.
+            let _ = sender.send(begun.map_err(|error| error.to_string()));
         };
-        let (parts, appends) = self.parts();
-        self.shared.journal.reset();
-        arbiter.spawn_fn(move || match open() {
-            Ok(directory) => {
-                let journal = Journal::that_begins(Policy::Never);
-                let made = AofWriter::new(journal, directory, None, parts);
-                let _ = sender.send(Ok(reach(&Supervisor::start(move |_| made), appends)));
-            }
-            Err(error) => {
-                let _ = sender.send(Err(error.to_string()));
-                Arbiter::current().stop();
-            }
-        });
+        let thread = std::thread::Builder::new().name("aof-opener".to_owned());
+        if let Err(error) = thread.spawn(begin) {
+            warn!("{NO_THREAD}: {error}");
+        }
         receiver
     }
 
@@ -157,6 +162,9 @@ fn reach(writer: &Addr<AofWriter>, appends: Appends) -> Writer {
         forget: writer.clone().recipient(),
         sync: writer.clone().recipient(),
         close: writer.clone().recipient(),
+        listen: writer.clone().recipient(),
+        put: writer.clone().recipient(),
+        open: writer.clone().recipient(),
         panic: writer.clone().recipient(),
     }
 }

@@ -1,6 +1,8 @@
 //! How the data set comes to the shards at the start: what is read, and what the log and INFO are
 //! told of it.
 
+use std::io::{self, Read as _};
+use std::path::Path;
 use std::sync::Arc;
 
 use actix::Addr;
@@ -9,26 +11,46 @@ use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 use troupe::aof::directory::Listed;
 use troupe::aof::load::{self, Reader};
+use troupe::filesystem::FileSystem as _;
 use troupe::rdb::Rules;
 use troupe::settings::Settings;
+use troupe::snapshot::file::replication_of;
 
 use super::journal::Starter;
 use crate::aof::loader::{Loaded, LoadingShard, Start};
 use crate::filesystem::Os;
 use crate::shard::Shard;
 
+/// Bytes in which a file says what it goes on from.
+const HEAD: u64 = 4 * 1024;
+
+/// The first bytes of a file.
+fn head_of(path: &Path) -> io::Result<Vec<u8>> {
+    let mut head = Vec::new();
+    if let Some(file) = Os.read(path)? {
+        file.take(HEAD).read_to_end(&mut head)?;
+    }
+    Ok(head)
+}
+
 impl Starter {
-    /// Reads the snapshot to the shards, if there is one.
-    pub(super) async fn load_snapshot(&self, settings: &Settings) -> anyhow::Result<()> {
+    /// Reads the snapshot to the shards, if there is one. Returns the stream of replication that it
+    /// goes on from: replicas have to hear of keys that have expired meanwhile.
+    pub(super) async fn load_snapshot(
+        &self,
+        settings: &Settings,
+    ) -> anyhow::Result<Option<(String, u64)>> {
         let path = settings.dir.join(&settings.dbfilename);
-        let Some(snapshot) = load::find_snapshot(&Os, &path)? else { return Ok(()) };
+        let Some(snapshot) = load::find_snapshot(&Os, &path)? else { return Ok(None) };
         let began = self.clock.nanos();
-        let rules = Rules::of(settings, Some(self.clock.now()));
+        let stream = replication_of(&head_of(&path)?);
+        let expired_by = stream.is_none().then(|| self.clock.now());
+        let rules = Rules::of(settings, expired_by);
         let loaded = self.read(vec![snapshot], rules, settings).await;
         loaded.context("Terminating server after rdb file reading failure")?;
         let seconds = (self.clock.nanos() - began) as f64 / 1e9;
         info!("DB loaded from disk: {seconds:.3} seconds");
-        Ok(())
+        Ok(stream)
     }
 
     /// A journal begins: what a snapshot holds is in none.
@@ -76,22 +98,13 @@ impl Starter {
         Ok(loaded)
     }
 
-    /// Tells of RDB files what they held, and keeps their functions.
+    /// Tells of RDB files what they held.
     fn tell(&self, loaded: &mut Loaded) {
         let Loaded { read, empty_keys, .. } = loaded;
         let keys = read.keys - *empty_keys;
         self.shared.loading.loaded(keys, read.expired);
         for name in &read.modules {
             warn!("Data of the module type {name} are not kept: there are no modules");
-        }
-        if !read.functions.is_empty() {
-            let count = read.functions.len();
-            warn!(
-                "{count} libraries of functions are kept for snapshots: they cannot be called yet, \
-                 and a journal that is written anew has none of them"
-            );
-            // There is one load at the start.
-            let _ = self.shared.functions.set(std::mem::take(&mut read.functions));
         }
         if read.keys + read.expired > 0 {
             let expired = read.expired;

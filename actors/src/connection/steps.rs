@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Context as TaskContext, Poll, ready};
+use std::task::{Context as TaskContext, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,7 +16,8 @@ use troupe::base::millis::Millis;
 use troupe::batch::Batch;
 use troupe::clients::Weight;
 use troupe::connection::{Connection as Core, Reason, Step};
-use troupe::parked::Outcome;
+use troupe::parked::{Copies, Outcome};
+use troupe::replication::Pulled;
 use troupe::resp::ProtocolError;
 use troupe::settings::Fsync;
 
@@ -62,6 +63,8 @@ pub(super) struct Conversation {
     weight: Weight,
     /// How far the journal has to be durable for all that a client has written that waits for it.
     marks: Vec<u64>,
+    /// The client is a replica, and gets the stream.
+    is_replica: bool,
 }
 
 /// What clients are counted by in INFO.
@@ -74,6 +77,10 @@ struct Counted {
     is_subscribing: bool,
     is_tracking: bool,
 }
+
+/// Bytes of the stream that a replica takes at a time, and how often before others go first.
+const PULLED_BYTES: usize = 64 * 1024;
+const PULLS_AT_ONCE: usize = 16;
 
 /// How often a client that waits for the journal looks how far that has come, in milliseconds.
 const LOOK_MS: i64 = 10;
@@ -100,6 +107,7 @@ impl Conversation {
             counted: Counted::default(),
             weight: Weight::default(),
             marks: Vec::new(),
+            is_replica: false,
         }
     }
 
@@ -159,9 +167,13 @@ impl Conversation {
         self.core.came_home(batch, now);
         self.redirect();
         self.count();
-        if self.waits_for_journal() {
+        self.is_replica = self.core.is_replica();
+        if let Some(wanted) = self.wanted_copies() {
             self.marks = self.thread.shared.sent_to_journal();
-            self.look_at_journal();
+            if wanted.replicas > 0 && self.thread.shared.replicas.is_on() {
+                self.thread.shared.replicas.ask(self.id);
+            }
+            self.look_for_copies(None);
         }
         if was_monitor && !self.core.is_monitor() {
             self.actions.remove_monitor(self.id);
@@ -173,19 +185,22 @@ impl Conversation {
         self.thread.redirect(self.core.take_redirected());
     }
 
-    fn waits_for_journal(&self) -> bool {
-        self.core.parked().is_some_and(|parked| parked.on_journal().is_some())
+    fn wanted_copies(&self) -> Option<Copies> {
+        self.core.parked().and_then(|parked| parked.wanted())
     }
 
-    /// Says whether what the client has written is on disk.
-    fn look_at_journal(&mut self) {
+    /// Says which copies there are of what the client has written. `waker` is woken when there may
+    /// be more.
+    fn look_for_copies(&mut self, waker: Option<&Waker>) {
+        let on_journals = self.core.parked().is_some_and(|parked| parked.is_on_journals());
         let (has_journal, is_always) = self.thread.with_shard(|shard| {
             let settings = shard.settings();
             (settings.appendonly, settings.appendfsync == Fsync::Always)
         });
         // Where replies wait for the disk, a batch that is home has nothing to wait for.
         let is_durable = is_always || self.thread.shared.is_durable_to(&self.marks);
-        self.core.told_durable(has_journal && is_durable);
+        let replicas = self.thread.shared.replicas.count_copies(self.id, on_journals, waker);
+        self.core.told_copies(Copies { here: has_journal && is_durable, replicas });
     }
 
     /// Counts the client anew.
@@ -230,6 +245,10 @@ impl Conversation {
     }
 
     fn take_steps(&mut self, task: &mut TaskContext<'_>) -> Poll<Reason> {
+        if self.is_replica && self.thread.shared.replicas.is_cut(self.id) {
+            return Poll::Ready(Reason::Killed);
+        }
+        let mut pulled = 0;
         loop {
             self.poll_action(task);
             match self.next() {
@@ -239,7 +258,12 @@ impl Conversation {
                     }
                 }
                 Step::Read => {
-                    ready!(self.poll_read(task));
+                    if self.poll_read(task).is_pending() {
+                        if let Err(reason) = ready!(self.poll_stream(task, &mut pulled)) {
+                            return Poll::Ready(reason);
+                        }
+                        continue;
+                    }
                     if self.is_too_much() {
                         return Poll::Ready(Reason::Evicted);
                     }
@@ -256,7 +280,10 @@ impl Conversation {
                 Step::Wait => {
                     self.poll_end(task);
                     if !self.core.holds_pushes() {
-                        return Poll::Pending;
+                        if let Err(reason) = ready!(self.poll_stream(task, &mut pulled)) {
+                            return Poll::Ready(reason);
+                        }
+                        continue;
                     }
                     if let Err(reason) = ready!(self.poll_patience(task)) {
                         return Poll::Ready(reason);
@@ -274,6 +301,30 @@ impl Conversation {
     fn next(&mut self) -> Step {
         let Conversation { core, codec, thread, .. } = self;
         thread.with_shard(|shard| core.next(shard.settings(), &mut thread.pool(), codec))
+    }
+
+    /// Takes more of the stream where the client is a replica. Pending when there is none, or when
+    /// it has had so much that others go first.
+    fn poll_stream(
+        &mut self,
+        task: &mut TaskContext<'_>,
+        pulled: &mut usize,
+    ) -> Poll<Result<(), Reason>> {
+        if !self.is_replica {
+            return Poll::Pending;
+        }
+        if *pulled == PULLS_AT_ONCE {
+            task.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        *pulled += 1;
+        let now_ms = self.thread.clock.steady_ms();
+        let (replicas, out) = (&self.thread.shared.replicas, self.core.stream());
+        match replicas.pull(self.id, task.waker(), PULLED_BYTES, out, now_ms) {
+            Pulled::Some => Poll::Ready(Ok(())),
+            Pulled::Nothing => Poll::Pending,
+            Pulled::End => Poll::Ready(Err(Reason::Done)),
+        }
     }
 
     /// Writes some of the pending output.
@@ -340,9 +391,9 @@ impl Conversation {
     /// sends meanwhile is read.
     fn poll_wait(&mut self, task: &mut TaskContext<'_>, until: Option<Millis>) -> Poll<()> {
         let now = self.thread.clock.now();
-        let looks = self.waits_for_journal();
+        let looks = self.wanted_copies().is_some();
         if looks {
-            self.look_at_journal();
+            self.look_for_copies(Some(task.waker()));
             if !self.core.is_waiting() {
                 return Poll::Ready(());
             }
@@ -369,6 +420,9 @@ impl Conversation {
     /// The client's wait has ended.
     fn unpark(&mut self, mut batch: Box<Batch>, outcome: Outcome) {
         self.count();
+        if matches!(outcome, Outcome::Copied(_)) {
+            self.thread.shared.replicas.waits_no_more(self.id);
+        }
         self.thread.with_shard(|shard| shard.unpark(&mut batch, outcome));
         // What sinks have to say of it leaves at the end of a turn.
         self.thread.wake();
@@ -404,6 +458,9 @@ impl Conversation {
         let traffic = self.thread.traffic();
         traffic.reads.add(1);
         traffic.bytes_in.add(count as u64);
+        if self.is_replica {
+            self.thread.shared.replicas.hear(self.id, self.thread.clock.steady_ms());
+        }
         self.core.received(count);
     }
 
@@ -483,6 +540,9 @@ impl Drop for Conversation {
     fn drop(&mut self) {
         self.count_as(Counted::default());
         self.weigh_as(Weight::default());
+        if self.is_replica || self.core.is_replica() || self.wanted_copies().is_some() {
+            self.thread.shared.replicas.forget(self.id, self.thread.clock.steady_ms());
+        }
         if self.core.is_monitor() {
             self.actions.remove_monitor(self.id);
         }

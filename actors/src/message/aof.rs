@@ -6,7 +6,9 @@ use actix::{Message, Recipient};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 use troupe::aof::change::Event;
+use troupe::aof::directory::Directory;
 use troupe::rdb::Rules;
+use troupe::replication::Fed;
 use troupe::route::ShardId;
 use troupe::shard::turn::Held;
 use troupe::stream::{self, Policy};
@@ -90,7 +92,32 @@ pub struct Begin {
     pub policy: Policy,
 }
 
-/// Write and sync everything, then say so and end.
+/// To a shard: effects are recorded for replicas from now on, or no more.
+#[derive(Message, Clone)]
+#[rtype(result = "()")]
+pub struct Replicate {
+    /// Where effects go.
+    pub appends: Appends,
+    /// Whether they are recorded.
+    pub on: bool,
+}
+
+/// All shards record effects for replicas: read the stream for them from here on; or no shard will.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Listen(pub bool, pub Asks);
+
+/// Put this into the stream of replication, behind what was appended before.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub struct Put(pub Fed);
+
+/// A journal begins in this directory, with the next base.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Open(pub Directory);
+
+/// Write and sync everything, then say so: the journal ends.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Close(pub Asks);

@@ -79,7 +79,7 @@ pub(super) fn run(words: &Words) -> u8 {
     let done = convert::convert(&Os, &words.from, &words.to, wish, &hasher(), &mut reached);
     drop(bar);
     match done {
-        Ok(done) => match print(&said(&done, target, &words.to)) {
+        Ok(done) => match print(&said(&done, &words.to)) {
             Ok(()) => SOUND,
             Err(error) => fail(&error, UNREADABLE),
         },
@@ -103,15 +103,12 @@ fn status(error: &ConvertError) -> u8 {
     }
 }
 
-fn said(done: &Done, target: Target, to: &Path) -> String {
+fn said(done: &Done, to: &Path) -> String {
     let Done { keys, libraries, empty, private, modules } = done;
     let mut text = format!(
         "{}: {keys} keys and {libraries} libraries of functions are written\n",
         to.display()
     );
-    if *libraries > 0 && !matches!(target, Target::Rdb(_)) {
-        text += "this server does not load functions from a journal: other servers do\n";
-    }
     if *empty > 0 {
         text += &format!("{empty} keys without elements are left out\n");
     }

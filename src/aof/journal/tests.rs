@@ -3,7 +3,7 @@
 use super::super::scan::{End, Scanner};
 use super::super::storage::Storage;
 use super::*;
-use crate::keyspace::effect::{Mark, Run};
+use crate::keyspace::effect::Run;
 use crate::stream::Append;
 
 /// A file in memory, and how much of it is durable.
@@ -61,7 +61,7 @@ fn fault(operation: &'static str) -> Fault {
 /// `INCR <text>` with a batch that is called the same.
 fn incr(shard: u16, db: u32, text: &'static str) -> Append<&'static str> {
     let bytes = format!("*2\r\n$4\r\nINCR\r\n${}\r\n{text}\r\n", text.len()).into_bytes();
-    let runs = vec![Run { db, end: bytes.len() }];
+    let runs = vec![Run::new(db, bytes.len())];
     Append { shard, runs, bytes, finished: vec![text], moment: None, is_urgent: false }
 }
 
@@ -238,7 +238,7 @@ fn selects_where_the_database_changes_and_first_in_a_file() {
         is_urgent: false,
     };
     both.bytes.extend(&two.bytes);
-    both.runs.push(Run { db: 3, end: both.bytes.len() });
+    both.runs.push(Run::new(3, both.bytes.len()));
     append(&mut journal, both, 0);
     drive(&mut journal, &mut disk, 0);
     assert_eq!(read(&disk.bytes).0, ["7:a", "7:a", "0:a", "12:a", "12:b", "3:c"]);
@@ -410,7 +410,7 @@ fn released_under_always_survives_a_cut_at_each_call() {
 /// A turn in which a record goes before the moment of a snapshot, and another behind it.
 fn around_a_moment(before: &'static str, after: &'static str) -> Append<&'static str> {
     let (mut one, two) = (incr(0, 3, before), incr(0, 3, after));
-    one.moment = Some(Mark { at: one.bytes.len(), snapshot: 7 });
+    one.moment = Some(Mark { at: one.bytes.len(), snapshot: 7, purpose: Purpose::Base });
     one.bytes.extend(two.bytes);
     one.runs[0].end = one.bytes.len();
     one

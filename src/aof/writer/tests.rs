@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::aof::journal::{RETRY_MS, Sizes};
-use crate::keyspace::effect::{Mark, Run};
+use crate::keyspace::effect::{Mark, Purpose, Run};
 use crate::stream::rounds::ROUND_MS;
 
 /// Something that waits: its name, and whether it has written. What is called a push is one.
@@ -52,20 +52,21 @@ impl Rig {
     /// A record of shard 0, and a batch that has written it.
     fn write(&mut self, name: &'static str) {
         let bytes = b"*1\r\n$4\r\nINCR\r\n".to_vec();
-        let runs = vec![Run { db: 0, end: bytes.len() }];
+        let runs = vec![Run::new(0, bytes.len())];
         let finished = vec![Waits(name, true)];
         self.writer.append(
             Append { shard: 0, runs, bytes, finished, moment: None, is_urgent: false },
+            None,
             self.now_ms,
         );
     }
 
     /// The moment of a snapshot, at shard 2.
     fn moment(&mut self, snapshot: u32) {
-        let moment = Some(Mark { at: 0, snapshot });
+        let moment = Some(Mark { at: 0, snapshot, purpose: Purpose::Base });
         let (runs, bytes, finished) = (Vec::new(), Vec::new(), Vec::new());
         let append = Append { shard: 2, runs, bytes, moment, finished, is_urgent: true };
-        self.writer.append(append, self.now_ms);
+        self.writer.append(append, None, self.now_ms);
     }
 
     /// A batch that has read.
@@ -79,7 +80,7 @@ impl Rig {
             moment: None,
             is_urgent: false,
         };
-        self.writer.append(append, self.now_ms);
+        self.writer.append(append, None, self.now_ms);
     }
 
     /// It panics, and does what follows.

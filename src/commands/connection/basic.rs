@@ -142,6 +142,7 @@ fn reset(
     session.watches.clear();
     session.no_evict = false;
     session.no_touch = false;
+    session.imports = false;
     session.reads_replicas = false;
     if session.replies != Replies::Skip {
         session.replies = Replies::On;

@@ -126,12 +126,13 @@ fn id(_: &Call<'_>, session: &mut Session, reply: &mut Reply<'_>) -> Result<(), 
 
 fn import_source(
     call: &Call<'_>,
-    _: &mut Session,
+    session: &mut Session,
     reply: &mut Reply<'_>,
 ) -> Result<(), CommandError> {
-    if !call.is(2, "off") {
+    if !call.settings.import_mode && !call.is(2, "off") {
         return Err(CommandError::Text("ERR Server is not in import mode"));
     }
+    session.imports = on_or_off(call, 2)?;
     reply.ok();
     Ok(())
 }

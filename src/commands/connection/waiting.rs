@@ -1,13 +1,13 @@
 //! Waiting for copies of what a client has written: WAIT, WAITAOF.
 //!
-//! There are no replicas yet: none of them has anything. Whether the journal has it, the client's
-//! connection says (`crate::connection`), since no shard alone knows.
+//! What replicas and the journal have, the client's connection says (`crate::connection`), since no
+//! shard alone knows. Inside EXEC nobody asks for it: there are no copies then.
 
 use crate::base::integer;
 use crate::commands::call::Call;
 use crate::commands::command::{Arg, Arity, Categories, Command, Flags, Name, Run};
 use crate::commands::error::CommandError;
-use crate::commands::run::{Blocking, MayWait, Nil, Wait};
+use crate::commands::run::{Blocking, Copies, MayWait, Nil, Wait};
 use crate::commands::time::end_of_wait;
 use crate::keyspace::interest::Awaited;
 use crate::keyspace::keys::Keys;
@@ -60,16 +60,12 @@ const fn without_keys(run: MayWait) -> Blocking {
 fn wait(
     call: &Call<'_>,
     _: &mut Keys<'_>,
-    reply: &mut Reply<'_>,
+    _: &mut Reply<'_>,
 ) -> Result<Option<Wait>, CommandError> {
-    let replicas = call.integer(1)?;
+    let replicas = u64::try_from(call.integer(1)?).unwrap_or(0);
     let until = end_of_wait(call.arg(2), call.now)?;
-    if replicas <= 0 {
-        reply.int(0);
-        return Ok(None);
-    }
     let until = Some(until).filter(|until| *until != call.now);
-    Ok(Some(Wait::new(until, Nil::Zero)))
+    Ok(Some(Wait::new(until, Nil::Replicas(replicas))))
 }
 
 fn waitaof(
@@ -83,15 +79,14 @@ fn waitaof(
         1 => true,
         _ => return Err(out_of_range),
     };
-    let replicas = integer::parse(call.arg(2)).filter(|replicas| *replicas >= 0);
+    let replicas = integer::parse(call.arg(2)).and_then(|replicas| u64::try_from(replicas).ok());
     let replicas = replicas.ok_or(CommandError::NotPositive)?;
     let until = end_of_wait(call.arg(3), call.now)?;
     if here && !call.settings.appendonly {
         return Err(WITHOUT_JOURNAL);
     }
     let until = Some(until).filter(|until| *until != call.now);
-    let nil = Nil::Copies { here, replicas: replicas > 0 };
-    Ok(Some(Wait::new(until, nil)))
+    Ok(Some(Wait::new(until, Nil::Journals(Copies { here, replicas }))))
 }
 
 #[cfg(test)]
@@ -111,8 +106,6 @@ mod tests {
     fn wrong_calls_are_refused_in_the_words_of_valkey() {
         let mut store = Store::new();
         for (line, reply) in [
-            ("WAIT 0 0", "(integer) 0"),
-            ("WAIT -1 10", "(integer) 0"),
             ("WAIT a 10", "(error) ERR value is not an integer or out of range"),
             ("WAIT 1 a", "(error) ERR timeout is not an integer or out of range"),
             ("WAIT 1 -1", "(error) ERR timeout is negative"),

@@ -4,7 +4,8 @@
 //! most servers can read it. RESTORE reads those of Redis 5 to 8 and of Valkey up to 9.2, also
 //! where Valkey refuses versions of Redis; what is wrong with a payload is always an error.
 //!
-//! RESTORE is journaled with its payload, and its deadline as a point in time.
+//! RESTORE is journaled with its payload, and its deadline as a point in time. No payload says
+//! that a key is blessed; a key whose place RESTORE takes stays so.
 
 use crate::base::millis::Millis;
 use crate::commands::call::Call;
@@ -157,7 +158,9 @@ fn restore(
     reply: &mut Reply<'_>,
 ) -> Result<(), CommandError> {
     let (key, words) = (call.key(1), Words::of(call)?);
-    if keys.look(key).is_some() && !words.replaces {
+    let there = keys.look(key);
+    let is_blessed = there.is_some_and(Entry::is_blessed);
+    if there.is_some() && !words.replaces {
         return Err(CommandError::Text("BUSYKEY Target key name already exists."));
     }
     let deadline = deadline(call, words, keys.is_replay())?;
@@ -170,6 +173,7 @@ fn restore(
         PayloadError::Value(error) => CommandError::BadPayload(Box::new(error)),
     })?;
     let mut entry = loaded.into_entry(key.name, deadline);
+    entry.bless(is_blessed);
     let (clock, now) = (keys.tools.clock, keys.now);
     if deadline.is_some_and(|deadline| keys.is_past(deadline)) {
         keys.tools.discarded.take_entry(entry);

@@ -60,17 +60,25 @@ impl Default for Filter<'_> {
 impl<'a> Filter<'a> {
     /// Takes the next option if it is one of the filter's.
     pub(crate) fn take(&mut self, options: &mut Options<'a>) -> Result<bool, CommandError> {
-        let has_value = options.left() > 1;
-        if has_value && options.take_word("COUNT") {
-            let count = usize::try_from(options.integer()?).ok().filter(|count| *count > 0);
-            self.count = count.ok_or(CommandError::Syntax)?;
-        } else if has_value && options.take_word("MATCH") {
+        if self.take_count(options)? {
+            return Ok(true);
+        }
+        let is_pattern = options.left() > 1 && options.take_word("MATCH");
+        if is_pattern {
             let pattern = options.value()?;
             self.pattern = (pattern != b"*").then_some(pattern);
-        } else {
-            return Ok(false);
         }
-        Ok(true)
+        Ok(is_pattern)
+    }
+
+    /// Takes the next option if it is COUNT.
+    pub(crate) fn take_count(&mut self, options: &mut Options<'a>) -> Result<bool, CommandError> {
+        let is_count = options.left() > 1 && options.take_word("COUNT");
+        if is_count {
+            let count = usize::try_from(options.integer()?).ok().filter(|count| *count > 0);
+            self.count = count.ok_or(CommandError::Syntax)?;
+        }
+        Ok(is_count)
     }
 
     /// True when the pattern lets `name` pass.

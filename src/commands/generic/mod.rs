@@ -1,5 +1,6 @@
 //! Keys, whatever they hold.
 
+pub(super) mod bless;
 pub(super) mod dump;
 pub(super) mod elements;
 pub(super) mod existence;

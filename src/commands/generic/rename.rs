@@ -3,6 +3,8 @@
 //! A journal record has to be replayable where the slots of its keys are. While source and
 //! destination share a slot, the command is recorded as it came; over two slots it is recorded by
 //! value, as the commands that give both slots what they hold now. MOVE stays in one slot always.
+//!
+//! The blessing of a key goes with it, and that of a key whose place it takes ends.
 
 use crate::base::integer;
 use crate::commands::call::Call;
@@ -114,12 +116,15 @@ fn rename_over(call: &Call<'_>, keys: &mut Keys<'_>, replaces: bool) -> Result<b
     if from.name == to.name || (!replaces && keys.look(to).is_some()) {
         return Ok(false);
     }
-    keys.expire_if_needed(to);
+    let ends_blessing = keys.look(to).is_some_and(Entry::is_blessed);
     let entry = keys.remove(from, Event::SILENT).ok_or(CommandError::NoSuchKey)?.renamed(to.name);
     if from.slot != to.slot {
         let db = keys.db;
         keys.tools.effects.together(|effects| {
             effects.aside(db, &[b"DEL", from.name]);
+            if ends_blessing {
+                effects.aside(db, &[b"DEL", to.name]);
+            }
             recreate::record(effects, db, to.name, &entry);
         });
     }
@@ -167,7 +172,9 @@ fn put_copy(
     mut entry: Entry,
     replaces: bool,
 ) -> bool {
-    if keys.look(to).is_some() && !replaces {
+    let there = keys.look(to);
+    let ends_blessing = there.is_some_and(Entry::is_blessed);
+    if there.is_some() && !replaces {
         keys.tools.discarded.take_entry(entry);
         return false;
     }
@@ -176,7 +183,10 @@ fn put_copy(
     keys.touch(to, Event::COPY_TO);
     keys.note_overwritten(to, was);
     if from.slot != to.slot {
-        recreate::rewrite(keys, to);
+        match ends_blessing {
+            true => recreate::rewrite_replaced(keys, to),
+            false => recreate::rewrite(keys, to),
+        }
     }
     true
 }

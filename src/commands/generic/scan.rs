@@ -1,4 +1,4 @@
-//! Keys that nobody named: KEYS, RANDOMKEY, SCAN.
+//! Keys that nobody named: KEYS, RANDOMKEY, SCAN, and the walk of BLESS SCAN.
 //!
 //! SCAN walks from slot to slot in the map's scan order, which stays as it is while the process
 //! lives. Its cursor is the rank of a slot in that order and a position in the slot's table, so
@@ -19,7 +19,7 @@ use crate::commands::error::{CommandError, quoting};
 use crate::commands::generic::elements::{self, Filter, unknown_option};
 use crate::commands::generic::existence::TYPES;
 use crate::commands::walk::{Step, Walk};
-use crate::data::table::SCAN_BITS;
+use crate::data::table::{Counts, SCAN_BITS};
 use crate::keyspace::entry::Entry;
 use crate::keyspace::key::Key;
 use crate::keyspace::keys::Keys;
@@ -115,7 +115,7 @@ fn list_keys(
         let next = keys.table(slot).and_then(|table| {
             table.scan(position, |entry| {
                 left = left.saturating_sub(KEY_COST);
-                let is_wanted = !entry.is_expired(keys.now) && is_named(entry);
+                let is_wanted = !keys.is_gone(entry) && is_named(entry);
                 if is_wanted && phase == WRITES {
                     reply.bulk(entry.key());
                 } else if is_wanted {
@@ -201,6 +201,32 @@ fn scan(
 ) -> Result<Step, CommandError> {
     let cursor = integer::parse_cursor(call.arg(1)).ok_or(CommandError::InvalidCursor)?;
     let wanted = Wanted::of(call)?;
+    walk_on(call, keys, walk, reply, cursor, &wanted)
+}
+
+/// Scans the blessed keys: slots that have none are passed over.
+pub(super) fn scan_blessed(
+    call: &Call<'_>,
+    keys: &mut Keys<'_>,
+    walk: &mut Walk,
+    reply: &mut Reply<'_>,
+    cursor: u64,
+    count: usize,
+) -> Result<Step, CommandError> {
+    let filter = Filter { count, ..Filter::default() };
+    let wanted = Wanted { filter, only: None, kind: None, only_blessed: true };
+    walk_on(call, keys, walk, reply, cursor, &wanted)
+}
+
+/// Goes on with a scan that began at `cursor`.
+fn walk_on(
+    call: &Call<'_>,
+    keys: &mut Keys<'_>,
+    walk: &mut Walk,
+    reply: &mut Reply<'_>,
+    cursor: u64,
+    wanted: &Wanted<'_>,
+) -> Result<Step, CommandError> {
     if walk.at.is_none() {
         walk.cursor = cursor;
     }
@@ -217,7 +243,7 @@ fn scan(
         let position = walk.cursor & POSITION;
         // It is no effort of the call's, which must not end where it began.
         match keys.expire_elements_at(slot, position, |entry| wanted.matches(entry)) {
-            0 => look_at(slot, keys, walk, &wanted, call),
+            0 => look_at(slot, keys, walk, wanted, call),
             some => expired += some,
         }
     }
@@ -235,9 +261,9 @@ fn scan(
 fn look_at(slot: u16, keys: &mut Keys<'_>, walk: &mut Walk, wanted: &Wanted<'_>, call: &Call<'_>) {
     let (rank, position) = (walk.cursor >> SCAN_BITS, walk.cursor & POSITION);
     let next_slot = (rank + 1) << SCAN_BITS;
-    let is_empty = keys.count() == 0;
+    let is_empty = wanted.of_these(&keys.counts()) == 0;
     let table = if is_empty { None } else { keys.table(slot) };
-    let Some(table) = table.filter(|table| table.counts().len > 0) else {
+    let Some(table) = table.filter(|table| wanted.of_these(&table.counts()) > 0) else {
         walk.cursor = next_slot;
         return;
     };
@@ -245,7 +271,7 @@ fn look_at(slot: u16, keys: &mut Keys<'_>, walk: &mut Walk, wanted: &Wanted<'_>,
     let next = table.scan(position, |entry| {
         looked_at += 1;
         if wanted.matches(entry) {
-            let names = if entry.is_expired(keys.now) { &mut expired } else { &mut walk.found };
+            let names = if keys.is_gone(entry) { &mut expired } else { &mut walk.found };
             names.push(entry.key().to_vec());
         }
     });
@@ -265,11 +291,13 @@ struct Wanted<'a> {
     /// The only slot in which names can match.
     only: Option<u16>,
     kind: Option<&'static str>,
+    only_blessed: bool,
 }
 
 impl<'a> Wanted<'a> {
     fn of(call: &Call<'a>) -> Result<Wanted<'a>, CommandError> {
-        let mut wanted = Wanted { filter: Filter::default(), only: None, kind: None };
+        let filter = Filter::default();
+        let mut wanted = Wanted { filter, only: None, kind: None, only_blessed: false };
         let mut options = call.options(2);
         while options.left() > 0 {
             if wanted.filter.take(&mut options)? {
@@ -288,7 +316,14 @@ impl<'a> Wanted<'a> {
     }
 
     fn matches(&self, entry: &Entry) -> bool {
-        self.kind.is_none_or(|kind| entry.type_name() == kind) && self.filter.matches(entry.key())
+        self.kind.is_none_or(|kind| entry.type_name() == kind)
+            && (!self.only_blessed || entry.is_blessed())
+            && self.filter.matches(entry.key())
+    }
+
+    /// How many keys may be wanted, of those that are counted here.
+    fn of_these(&self, counts: &Counts) -> usize {
+        if self.only_blessed { counts.blessed } else { counts.len }
     }
 
     /// The slot in which the cursor stands, after moving it to where there is something to find;

@@ -1,5 +1,4 @@
-//! What this server does not have, but clients and test suites ask about: cluster mode, modules,
-//! functions.
+//! What this server does not have, but clients and test suites ask about: cluster mode, modules.
 //!
 //! Each is answered as a Valkey answers that has it switched off, or has nothing of the kind
 //! loaded, so that a client goes on without it. What changes something is refused.
@@ -15,9 +14,6 @@ use crate::session::Session;
 const NO_CLUSTER: CommandError =
     CommandError::Text("ERR This instance has cluster support disabled");
 const NO_MODULES: CommandError = CommandError::Text("ERR modules are not supported by Troupe");
-const FLUSH_OPTION: CommandError =
-    CommandError::Text("ERR FUNCTION FLUSH only supports SYNC|ASYNC option");
-
 const CLUSTER: Command = Command {
     group: Group::Cluster,
     since: "3.0.0",
@@ -114,32 +110,6 @@ pub(crate) const COMMANDS: &[Command] = &[
         ..Command::BASE
     },
     Command {
-        name: Name("function"),
-        group: Group::Scripting,
-        since: "7.0.0",
-        complexity: "That of the subcommand",
-        summary: "Looks at and changes the functions that clients can call.",
-        arity: Arity::AtLeast(2),
-        subcommands: &[Command {
-            name: Name("function|flush"),
-            group: Group::Scripting,
-            since: "7.0.0",
-            complexity: "O(N), N being the number of functions",
-            summary: "Deletes all functions, of which there are none.",
-            arity: Arity::AtLeast(2),
-            flags: Flags::WRITE.and(Flags::NO_SCRIPT),
-            tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
-            args: &[Arg::one_of(
-                "flush-type",
-                &[Arg::word("async", "ASYNC"), Arg::word("sync", "SYNC")],
-            )
-            .optional()],
-            run: Run::Session(function_flush),
-            ..Command::BASE
-        }],
-        ..Command::BASE
-    },
-    Command {
         name: Name("module"),
         group: Group::Server,
         since: "4.0.0",
@@ -221,18 +191,6 @@ fn keyslot(call: &Call<'_>, _: &mut Session, reply: &mut Reply<'_>) -> Result<()
     Ok(())
 }
 
-fn function_flush(
-    call: &Call<'_>,
-    _: &mut Session,
-    reply: &mut Reply<'_>,
-) -> Result<(), CommandError> {
-    if call.len() > 3 || call.len() == 3 && !call.is(2, "sync") && !call.is(2, "async") {
-        return Err(FLUSH_OPTION);
-    }
-    reply.ok();
-    Ok(())
-}
-
 fn module_list(_: &Call<'_>, _: &mut Session, reply: &mut Reply<'_>) -> Result<(), CommandError> {
     reply.array(0);
     Ok(())
@@ -294,16 +252,5 @@ mod tests {
         for line in ["MODULE LOAD x", "MODULE LOADEX x CONFIG a b", "MODULE UNLOAD x"] {
             assert_eq!(store.run(line), "(error) ERR modules are not supported by Troupe");
         }
-    }
-
-    #[test]
-    fn there_are_no_functions_to_flush() {
-        let mut store = Store::new();
-        assert_eq!(store.run("FUNCTION FLUSH"), "OK");
-        assert_eq!(store.run("FUNCTION FLUSH async"), "OK");
-        assert_eq!(
-            store.run("FUNCTION FLUSH x"),
-            "(error) ERR FUNCTION FLUSH only supports SYNC|ASYNC option"
-        );
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! A digest is mixed from parts in order, or joined from parts in no order, by exclusive or; keys
 //! of one database are joined, so that neither their order nor their shards matter. Of a deadline
-//! only its presence counts.
+//! only its presence counts. That a key is blessed counts as well, in the digest of the key, not in
+//! that of its value.
 
 use std::fmt;
 
@@ -26,6 +27,9 @@ impl Digest {
     pub(super) fn of_key(entry: &Entry) -> Digest {
         let mut digest = Digest::default();
         digest.mix(entry.key());
+        if entry.is_blessed() {
+            digest.join_bytes(b"!!bless!!");
+        }
         digest.with_value(entry)
     }
 

@@ -1,4 +1,4 @@
-//! What the server says of itself: INFO, TIME, ROLE, LASTSAVE, LOLWUT.
+//! What the server says of itself: INFO, TIME, LASTSAVE, LOLWUT. ROLE is with replication.
 //!
 //! A divergence: TIME shows the time of the batch, which has milliseconds; its microseconds end in
 //! three zeros.
@@ -53,17 +53,6 @@ pub(crate) const COMMANDS: &[Command] = &[
         ..Command::BASE
     },
     Command {
-        name: Name("role"),
-        group: Group::Server,
-        since: "2.8.12",
-        summary: "Tells the part of the server in replication.",
-        arity: Arity::Exactly(1),
-        flags: Flags::NO_SCRIPT.and(Flags::LOADING).and(Flags::STALE).and(Flags::FAST),
-        categories: Categories::ADMIN.and(Categories::DANGEROUS),
-        run: Run::Session(role),
-        ..Command::BASE
-    },
-    Command {
         name: Name("time"),
         group: Group::Server,
         since: "2.6.0",
@@ -90,18 +79,6 @@ fn info(call: &Call<'_>, _session: &Session) -> Result<Action, CommandError> {
 
 fn lastsave(_call: &Call<'_>, _session: &Session) -> Result<Action, CommandError> {
     Ok(Action::Gather(Question::Nothing, Gathered::LastSave))
-}
-
-fn role(
-    _call: &Call<'_>,
-    _session: &mut Session,
-    reply: &mut Reply<'_>,
-) -> Result<(), CommandError> {
-    reply.array(3);
-    reply.bulk(b"master");
-    reply.int(0);
-    reply.array(0);
-    Ok(())
 }
 
 fn time(
@@ -169,9 +146,7 @@ mod tests {
             > lastsave
             (action) Gather(Nothing, LastSave)
             > role
-            1) "master"
-            2) (integer) 0
-            3) (empty array)
+            (action) Gather(Nothing, Role)
             > time
             1) "1700000000"
             2) "0"

@@ -248,7 +248,7 @@ fn keys_of<'a>(call: &Call<'a>) -> Result<Vec<(&'a [u8], Access)>, CommandError>
         return Err(CommandError::Text("ERR Invalid number of arguments specified for command"));
     }
     let keys = positions::keys_with_specs(command, spans, call.input);
-    if keys.is_empty() {
+    if keys.is_empty() && !command.flags.has(Flags::NO_MANDATORY_KEYS) {
         return Err(CommandError::Text("ERR Invalid arguments specified for command"));
     }
     let words: Vec<&[u8]> = spans.iter().map(|span| span.of(call.input)).collect();
@@ -306,6 +306,8 @@ mod tests {
         let mut store = Store::new();
         assert_eq!(store.run("COMMAND GETKEYS GET a"), "1) \"a\"");
         assert_eq!(store.run("COMMAND GETKEYS MSET a 1 b 2"), "1) \"a\"\n2) \"b\"");
+        assert_eq!(store.run("COMMAND GETKEYS EVAL x 2 a b c"), "1) \"a\"\n2) \"b\"");
+        assert_eq!(store.run("COMMAND GETKEYS EVAL x 0 c"), "(empty array)");
         assert_eq!(
             store.run("COMMAND GETKEYSANDFLAGS GET a"),
             "1) 1) \"a\"\n   2) 1) RO\n      2) access"

@@ -14,4 +14,5 @@ pub(super) mod introspection;
 pub(super) mod latency;
 pub(super) mod logs;
 pub(super) mod memory;
+pub(super) mod replication;
 pub(super) mod saving;

@@ -195,6 +195,61 @@ fn the_bound_is_never_only_where_nothing_has_a_deadline() {
     }
 }
 
+/// A member with a deadline or without, blessed or not.
+struct Kept(Vec<u8>, Option<Millis>, bool);
+
+impl Member for Kept {
+    fn name(&self) -> &[u8] {
+        &self.0
+    }
+
+    fn deadline(&self) -> Option<Millis> {
+        self.1
+    }
+
+    fn is_blessed(&self) -> bool {
+        self.2
+    }
+}
+
+#[test]
+fn blessed_members_are_counted_whatever_happens_to_them() {
+    let (hasher, mut random) = (hasher(), fastrand::Rng::with_seed(5));
+    let mut table: Table<Kept> = Table::default();
+    let mut model: BTreeMap<Vec<u8>, (Option<Millis>, bool)> = BTreeMap::new();
+    for now in 0..3_000 {
+        let name = name(random.usize(0..20));
+        let deadline = (random.u8(0..3) == 0).then(|| Millis(now + random.i64(0..40)));
+        let is_blessed = random.bool();
+        let in_table = Name::new(&name, &hasher);
+        match random.u8(0..4) {
+            0 => {
+                table.remove(in_table);
+                model.remove(&name);
+            }
+            1 => table.find_expired(Millis(now), 3, |_| {}),
+            _ => {
+                table.upsert(in_table, &hasher, |there| match there {
+                    Some(member) => {
+                        (member.1, member.2) = (deadline, is_blessed);
+                        None
+                    }
+                    None => Some(Kept(name.clone(), deadline, is_blessed)),
+                });
+                model.insert(name, (deadline, is_blessed));
+            }
+        }
+        let blessed = model.values().filter(|(_, is_blessed)| *is_blessed);
+        let timed = blessed.clone().filter(|(deadline, _)| deadline.is_some());
+        let counts = table.counts();
+        let counted = (counts.len, counts.blessed, counts.blessed_expires);
+        assert_eq!(counted, (model.len(), blessed.count(), timed.count()));
+        let is_plain =
+            |(deadline, is_blessed): &(Option<Millis>, bool)| deadline.is_none() && !is_blessed;
+        assert_eq!(table.next_deadline() == NEVER, model.values().all(is_plain));
+    }
+}
+
 /// A million that expire at once are found with as much work a member as a thousand are.
 #[test]
 fn a_look_for_expired_members_goes_on_where_the_last_one_stopped() {

@@ -37,13 +37,16 @@ fn objects_come_and_go() {
     assert_eq!((len(&entry), entry.string(), entry.memory()), (Some(1), None, 32));
     entry.edit_object(|object| *object = list(&[b"a", &[b'b'; 70]]));
     entry.set_deadline(Some(Millis(5)));
+    entry.bless(true);
     let mut copy = entry.copied(b"copy");
     let renamed = entry.renamed(&[b'n'; 300]);
+    assert!(copy.is_blessed() && renamed.is_blessed());
     assert_eq!((len(&renamed), renamed.deadline()), (Some(2), Some(Millis(5))));
     copy.replace(NewValue::Bytes(b"text"), None);
     assert_eq!((value_of(&copy), len(&copy)), (b"text".to_vec(), None));
     copy.replace(NewValue::Object(list(&[])), None);
     assert!(copy.take_object().is_some() && copy.take_object().is_none());
+    assert!(copy.is_blessed());
     assert_eq!((value_of(&copy).len(), copy.next_deadline()), (1, NEVER));
 }
 
@@ -80,8 +83,9 @@ fn random_changes_agree_with_a_plain_model() {
         let key: Vec<u8> = (0..random.usize(0..300)).map(|_| random.u8(..)).collect();
         let mut entry = Entry::new(&key, NewValue::Integer(1), None, 5);
         let mut model = (b"1".to_vec(), None);
+        let mut is_blessed = false;
         for _ in 0..30 {
-            match random.u8(0..5) {
+            match random.u8(0..6) {
                 0 => {
                     let number = random.i64(..);
                     model = (number.to_string().into_bytes(), model.1);
@@ -101,6 +105,10 @@ fn random_changes_agree_with_a_plain_model() {
                     entry.edit(|bytes| bytes.extend_from_slice(&more));
                     model.0.extend_from_slice(&more);
                 }
+                4 => {
+                    is_blessed = random.bool();
+                    entry.bless(is_blessed);
+                }
                 _ => entry.edit(|bytes| {
                     let half = bytes.len() / 2;
                     bytes.truncate(half);
@@ -109,6 +117,7 @@ fn random_changes_agree_with_a_plain_model() {
             }
             assert_eq!(value_of(&entry), model.0, "seed {seed}");
             assert_eq!((entry.deadline(), entry.key()), (model.1, &key[..]), "seed {seed}");
+            assert_eq!(entry.is_blessed(), is_blessed, "seed {seed}");
         }
         assert_eq!(entry.access(), 5);
     }

@@ -46,7 +46,7 @@ fn picked(space: &mut Keyspace, rule: Rule, samples: usize, count: usize) -> Vec
                 missed += 1;
                 assert!(missed < 10_000, "it finds them in the end");
             }
-            Pick::Nothing => break,
+            Pick::Nothing | Pick::Spared => break,
         }
     }
     names
@@ -113,6 +113,56 @@ fn who_was_used_since_is_spared() {
         panic!("there are keys");
     };
     assert_eq!(victim.name, b"b");
+}
+
+fn bless(space: &mut Keyspace, name: &str, is_blessed: bool) {
+    let hasher = space.hasher().clone();
+    let key = Key::new(name.as_bytes(), &hasher);
+    space.change(0, key, |table, hasher| {
+        table.upsert(key.in_table(), hasher, |there| {
+            there?.bless(is_blessed);
+            None
+        })
+    });
+}
+
+#[test]
+fn what_is_blessed_stays_and_the_few_others_are_found() {
+    for tag in ["", "{t}"] {
+        for only_timed in [false, true] {
+            let mut space = space();
+            for number in 0..10_000 {
+                let name = format!("{tag}{number}");
+                put(&mut space, 0, &name, number, Some(NOW.saturating_add(number)));
+                bless(&mut space, &name, number % 1_000 != 7);
+            }
+            let mut names = picked(&mut space, Rule { only_timed, ..LRU }, 5, usize::MAX);
+            assert_eq!(names.len(), 10, "and no other");
+            names.sort();
+            assert!(names.iter().all(|name| name.ends_with('7')), "{names:?}");
+            let counts = space.counts(0);
+            assert_eq!((counts.blessed, counts.blessed_expires), (9_990, 9_990));
+        }
+    }
+}
+
+#[test]
+fn who_was_blessed_since_is_spared() {
+    let mut space = space();
+    put(&mut space, 0, "a", 100, None);
+    let (clock, mut random) = (AccessClock::Recency, fastrand::Rng::with_seed(3));
+    let mut picker = Picker::new(LRU, 64);
+    assert_eq!(picker.estimate(&space, clock, &mut random, NOW), YOUNG / 101);
+    put(&mut space, 0, "b", 50, None);
+    bless(&mut space, "a", true);
+    let mut picks = (0..10).map(|_| picker.pick(&space, clock, &mut random, NOW));
+    let found = picks.find(|pick| !matches!(pick, Pick::Missed));
+    assert!(matches!(found, Some(Pick::Key(victim)) if victim.name == b"b"));
+    bless(&mut space, "b", true);
+    assert!(matches!(picker.pick(&space, clock, &mut random, NOW), Pick::Spared));
+    assert_eq!(picker.estimate(&space, clock, &mut random, NOW), BLESSED);
+    let mut picker = Picker::new(Rule { only_timed: true, ..LRU }, 64);
+    assert!(matches!(picker.pick(&space, clock, &mut random, NOW), Pick::Nothing));
 }
 
 #[test]

@@ -42,7 +42,7 @@ fn read(file: &[u8], step: usize) -> Result<Vec<Vec<String>>, RdbError> {
             Some((Record::Key(_), used)) => {
                 let dialect = Dialect::TIMED;
                 let (key, value) = read_key(&bytes[..used], offset, dialect, forms(&hasher))?;
-                keys.push(contents(&value.into_entry(&key.name, key.deadline)));
+                keys.push(contents(&key.with(value)));
             }
             Some((Record::Head(dialect), used)) => {
                 assert_eq!((dialect, used), (Dialect::TIMED, 9));

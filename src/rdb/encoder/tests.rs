@@ -25,7 +25,7 @@ fn read(bytes: &[u8], timed: Dialect) -> Result<Entry, RdbError> {
     let Some(Piece::Keys(raw)) = cutter.next_piece(0)? else { panic!("there is a key") };
     let [key] = raw.keys[..] else { panic!("there are several keys") };
     let (key, value) = raw.read(&key, forms(&hasher))?;
-    Ok(value.into_entry(b"k", key.deadline))
+    Ok(key.with(value))
 }
 
 /// A key as pieces make it, and how many there were.
@@ -48,10 +48,12 @@ fn check(entry: &Entry, least_pieces: usize) {
         records(timed).key(&mut whole, entry);
         let back = read(&whole, timed).expect("it is whole");
         assert_eq!(contents(&back), contents(entry));
+        assert_eq!(back.is_blessed(), entry.is_blessed());
         let (bytes, pieces) = in_pieces(entry, timed);
         assert!(pieces >= least_pieces, "{pieces} pieces");
         let back = read(&bytes, timed).expect("it is whole");
         assert_eq!(contents(&back), contents(entry));
+        assert_eq!(back.is_blessed(), entry.is_blessed());
     }
 }
 
@@ -62,6 +64,7 @@ fn keys_of_every_type_come_back_whole_and_from_pieces() {
         for count in [1, 5, 20, 40_000] {
             let mut entry = entry(value(kind, count, &mut random));
             entry.set_deadline(random.bool().then_some(Millis(1_700_000_000_000)));
+            entry.bless(random.bool());
             check(&entry, if count > 1_000 { 3 } else { 1 });
         }
     }
@@ -113,9 +116,24 @@ fn what_has_no_place_in_a_value_stands_beside_it() {
     let mut random = fastrand::Rng::with_seed(4);
     for count in [1, 30, 20_000] {
         for object in odd_ones(count, &mut random) {
-            check(&entry(object), if count > 1_000 { 5 } else { 1 });
+            let mut entry = entry(object);
+            entry.bless(random.bool());
+            check(&entry, if count > 1_000 { 5 } else { 1 });
         }
     }
+}
+
+#[test]
+fn a_flag_of_a_key_that_is_not_known_is_an_error() {
+    let mut entry = Entry::new(b"k", crate::keyspace::entry::NewValue::Integer(1), None, 0);
+    entry.bless(true);
+    let mut bytes = Vec::new();
+    records(Dialect::COMMON).key(&mut bytes, &entry);
+    assert!(read(&bytes, Dialect::COMMON).expect("it is sound").is_blessed());
+    let flag = bytes.windows(8).position(|part| part == b"NO-EVICT").expect("it is there");
+    bytes[flag + 3] = b'F';
+    let error = read(&bytes, Dialect::COMMON).expect_err("nobody knows it");
+    assert_eq!(error.fault, Fault::Damaged("a key has a flag that is not known"));
 }
 
 #[test]

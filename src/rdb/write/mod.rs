@@ -107,7 +107,7 @@ fn kind_of(entry: &Entry, timed: Dialect) -> (u8, Dialect) {
         Some(Object::Set(_)) => dialect::SET,
         Some(Object::Zset(Zset::Packed(_))) => dialect::ZSET_LISTPACK,
         Some(Object::Zset(_)) => dialect::ZSET,
-        Some(Object::Hash(hash)) if hash.is_timed() => {
+        Some(Object::Hash(hash)) if hash.is_timed() && timed.is_timed() => {
             let kind = match timed.family {
                 Family::Redis => dialect::HASH_OF_REDIS,
                 Family::Valkey => dialect::HASH_OF_VALKEY,
@@ -350,7 +350,7 @@ impl Writer<'_> {
     /// passed as well.
     fn deadlines(&self, hash: &Hash) -> FieldDeadlines {
         match self.timed.family {
-            _ if !hash.is_timed() => FieldDeadlines::None,
+            _ if !hash.is_timed() || !self.timed.is_timed() => FieldDeadlines::None,
             Family::Redis => FieldDeadlines::Ahead,
             Family::Valkey => FieldDeadlines::Behind,
         }

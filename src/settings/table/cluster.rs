@@ -136,8 +136,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         .doc("Counts the load of each slot."),
     flag("import-mode", "no")
         .runtime()
-        .accepted("keys expire as always")
-        .doc("Keeps expired keys while data is being imported."),
+        .doc("Keeps expired keys while data is imported from another server, and evicts none."),
     number("slot-migration-max-failover-repl-bytes", "0", -1, i64::MAX, Unit::Bytes)
         .runtime()
         .accepted(NONE)

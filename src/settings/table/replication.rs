@@ -1,15 +1,17 @@
-//! Replication, which Troupe does not have yet. What promises copies of the data is refused.
+//! Replication: as the primary it is served, as a replica it is not there yet.
 
 use crate::settings::Setting;
 use crate::settings::kind::Unit;
 use crate::settings::setting::{choice, count, flag, long, memory, number, port, text, words};
 
-const NONE: &str = "there is no replication yet";
+const NONE: &str = "Troupe cannot be a replica yet";
+const NOT_OFFERED: &str = "snapshots go over the connection of the stream";
+const LEFT_TO_SYSTEM: &str = "small packets are sent at once";
 
 pub(super) const SETTINGS: &[Setting] = &[
     flag("dual-channel-replication-enabled", "no")
         .runtime()
-        .accepted(NONE)
+        .accepted(NOT_OFFERED)
         .doc("Sends the snapshot of a full sync on a connection of its own."),
     text("masterauth", "")
         .also(&["primaryauth"])
@@ -25,12 +27,10 @@ pub(super) const SETTINGS: &[Setting] = &[
     count("min-replicas-max-lag", "10", Unit::Seconds)
         .also(&["min-slaves-max-lag"])
         .runtime()
-        .accepted(NONE)
         .doc("Silence after which a replica no longer counts."),
     count("min-replicas-to-write", "0", Unit::None)
         .also(&["min-slaves-to-write"])
         .runtime()
-        .refused("Troupe has no replicas yet, so every write would be refused: remove the line")
         .doc("Replicas below which writes are refused; 0 for none."),
     choice("propagation-error-behavior", "ignore", &["ignore", "panic", "panic-on-replicas"])
         .runtime()
@@ -38,15 +38,13 @@ pub(super) const SETTINGS: &[Setting] = &[
         .doc("What to do when a command from the primary fails."),
     memory("repl-backlog-size", "1048576", 1)
         .runtime()
-        .accepted(NONE)
         .doc("Writes kept for replicas that come back."),
     long("repl-backlog-ttl", "3600", Unit::Seconds)
         .runtime()
-        .accepted(NONE)
         .doc("Time without replicas after which the kept writes are let go; 0 for never."),
     flag("repl-disable-tcp-nodelay", "no")
         .runtime()
-        .accepted(NONE)
+        .accepted(LEFT_TO_SYSTEM)
         .doc("Lets the system join small packets to replicas."),
     choice(
         "repl-diskless-load",
@@ -58,25 +56,20 @@ pub(super) const SETTINGS: &[Setting] = &[
     .doc("Loads the snapshot of a full sync from the socket."),
     flag("repl-diskless-sync", "yes")
         .runtime()
-        .accepted(NONE)
         .doc("Sends the snapshot of a full sync without writing it to disk."),
     count("repl-diskless-sync-delay", "5", Unit::Seconds)
         .runtime()
-        .accepted(NONE)
         .doc("Wait for more replicas before a full sync starts."),
     count("repl-diskless-sync-max-replicas", "0", Unit::None)
         .runtime()
-        .accepted(NONE)
         .doc("Replicas with which a full sync starts at once; 0 for no such number."),
     flag("repl-mptcp", "no").accepted(NONE).doc("Reaches the primary with Multipath TCP."),
     number("repl-ping-replica-period", "10", 1, i32::MAX as i64, Unit::Seconds)
         .also(&["repl-ping-slave-period"])
         .runtime()
-        .accepted(NONE)
         .doc("Time between signs of life to replicas."),
     number("repl-timeout", "60", 1, i32::MAX as i64, Unit::Seconds)
         .runtime()
-        .accepted(NONE)
         .doc("Silence after which a replication link is given up."),
     text("replica-announce-ip", "")
         .also(&["slave-announce-ip"])

@@ -9,7 +9,6 @@ pub(super) const SETTINGS: &[Setting] = &[
     long("busy-reply-threshold", "5000", Unit::Millis)
         .also(&["lua-time-limit"])
         .runtime()
-        .accepted("there are no scripts yet")
         .doc("Duration from which other clients are told that a script keeps the server busy."),
     long("hash-max-listpack-entries", "512", Unit::None)
         .also(&["hash-max-ziplist-entries"])
@@ -55,6 +54,18 @@ pub(super) const SETTINGS: &[Setting] = &[
     Setting::of(Kind::Special(Special::Events), "notify-keyspace-events", "")
         .runtime()
         .doc("Classes of keyspace events that are sent; empty for none."),
+    long("script-max-run-ms", "0", Unit::Millis)
+        .ours()
+        .runtime()
+        .doc("Duration after which a script is ended by itself; 0 for never."),
+    flag("script-undo", "yes").ours().runtime().doc(
+        "SCRIPT KILL takes back what a script has changed. Without it a script that has changed \
+         something cannot be ended, as in Redis.",
+    ),
+    memory("script-undo-max", "268435456", 1024).ours().runtime().doc(
+        "What may be kept of keys that a script changes, to take the changes back; a script that \
+         changes more is ended, and all of it is taken back.",
+    ),
     long("set-max-intset-entries", "512", Unit::None)
         .runtime()
         .doc("Members up to which a set of integers is packed."),

@@ -117,6 +117,58 @@ fn keys_without_a_deadline_stay_under_a_volatile_policy() {
     assert_eq!(store.run("EXISTS stays goes"), "(integer) 1");
 }
 
+/// By every policy, with a deadline or without; what may go goes, and then a quarter more than the
+/// limit is tolerated.
+#[test]
+fn what_is_blessed_never_goes() {
+    for policy in ["allkeys-lru", "allkeys-lfu", "allkeys-random", "volatile-lru", "volatile-ttl"] {
+        let (mut store, memory) = store(policy);
+        (0..10).for_each(|number| drop(store.run(&format!("SET {{t}}{number} v EX 9999"))));
+        (0..8).for_each(|number| drop(store.run(&format!("BLESS SET {{t}}{number} NO-EVICT"))));
+        limit(&mut store, &memory);
+        let before = memory.bytes();
+        for number in 0..20 {
+            assert_eq!(store.run(&format!("SET {{t}}x{number} v EX 9999")), "OK", "{policy}");
+            store.shard.work(store.now, &mut crate::testing::Still);
+            assert!(memory.bytes() <= before, "{policy}");
+        }
+        assert_eq!(there(&mut store).into_iter().filter(|number| *number < 8).count(), 8);
+    }
+}
+
+#[test]
+fn a_quarter_more_is_tolerated_where_all_is_blessed() {
+    for count in [1, 2, 4] {
+        let memory = Counted::default();
+        let mut shards = Shards::counted(count, &memory);
+        shards.configure("maxmemory-policy", "allkeys-lru");
+        for number in 0..400 {
+            shards.run(&format!("SET k{number} v"));
+            shards.run(&format!("BLESS SET k{number} NO-EVICT"));
+        }
+        let limit = memory.bytes();
+        shards.configure("maxmemory", &limit.to_string());
+        let mut refused = None;
+        for number in 0..400 {
+            shards.now = shards.now.saturating_add(1);
+            let reply = shards.run(&format!("APPEND k{number} {}", "x".repeat(31)));
+            if reply == OOM {
+                refused = Some(memory.bytes());
+                break;
+            }
+        }
+        let at = refused.expect("it is refused in the end");
+        assert!(at > limit + limit / 4 && at <= limit + limit / 4 + 100, "{at} of {limit}");
+        let exist = (0..400).map(|number| format!("k{number}")).collect::<Vec<_>>().join(" ");
+        assert_eq!(shards.run(&format!("EXISTS {exist}")), "(integer) 400", "{count} shards");
+        assert_eq!(shards.run("BLESS SET k0 NO-EVICT"), OOM);
+        assert_eq!(shards.run("BLESS CLEAR k0 NO-EVICT"), "(integer) 1");
+        shards.now = shards.now.saturating_add(AGAIN_MS);
+        shards.configure("maxmemory-policy", "noeviction");
+        assert_eq!(shards.run("SET new v"), OOM, "nothing is tolerated where nothing ever goes");
+    }
+}
+
 #[test]
 fn a_transaction_is_let_in_as_a_whole() {
     let (mut store, _) = store("noeviction");

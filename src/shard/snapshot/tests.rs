@@ -128,7 +128,7 @@ impl File {
             for at in &raw.keys {
                 let forms = Forms::of(&settings, hasher);
                 let (key, value) = raw.read(at, forms).expect("it is sound");
-                let there = said(&value.into_entry(&key.name, key.deadline));
+                let there = said(&key.with(value));
                 let before = state.insert((at.db, key.name.to_vec()), there);
                 assert!(before.is_none(), "{} is there twice", key.name.escape_ascii());
             }

@@ -5,6 +5,7 @@
 //! of the journal, and the tables without their entries; the rest is data.
 
 use super::{Human, Lines, Source, ratio};
+use crate::commands::scripting::ScriptFigures;
 use crate::keyspace::slot::Table;
 use crate::resp::Reply;
 
@@ -62,7 +63,7 @@ pub(super) fn memory(source: &Source<'_>, lines: &mut Lines<'_>) {
     lines.field("allocator_metadata", memory.metadata);
     lines.field("allocator_muzzy", 0);
     lines.bytes("total_system_memory", facts.process.system_memory);
-    scripts(lines);
+    scripts(&source.totals.scripts, lines);
     lines.bytes("maxmemory", facts.settings.maxmemory);
     lines.field("maxmemory_policy", facts.settings.shown("maxmemory-policy"));
     for (name, (ratio, bytes)) in [
@@ -75,12 +76,9 @@ pub(super) fn memory(source: &Source<'_>, lines: &mut Lines<'_>) {
         lines.field(&format!("{name}_bytes"), bytes);
     }
     lines.field("mem_not_counted_for_evict", memory.uncounted);
-    lines.zeros(&[
-        "mem_replication_backlog",
-        "mem_total_replication_buffers",
-        "mem_replicas_repl_buffer",
-        "mem_clients_slaves",
-    ]);
+    lines.field("mem_replication_backlog", facts.replication.length);
+    lines.field("mem_total_replication_buffers", facts.replication.memory);
+    lines.zeros(&["mem_replicas_repl_buffer", "mem_clients_slaves"]);
     lines.field("mem_clients_normal", facts.clients.bytes);
     lines.zeros(&["mem_cluster_links", "mem_cluster_slot_import", "mem_cluster_slot_export"]);
     lines.field("mem_aof_buffer", facts.journal.buffer_bytes);
@@ -90,21 +88,20 @@ pub(super) fn memory(source: &Source<'_>, lines: &mut Lines<'_>) {
     lines.field("lazyfreed_objects", source.totals.freed);
 }
 
-/// There are no scripts yet.
-fn scripts(lines: &mut Lines<'_>) {
-    lines.field("used_memory_lua", 0);
-    lines.field("used_memory_vm_eval", 0);
-    lines.field("used_memory_lua_human", Human(0));
-    lines.zeros(&[
-        "used_memory_scripts_eval",
-        "number_of_cached_scripts",
-        "number_of_functions",
-        "number_of_libraries",
-        "used_memory_vm_functions",
-    ]);
-    lines.bytes("used_memory_vm_total", 0);
-    lines.field("used_memory_functions", 0);
-    lines.bytes("used_memory_scripts", 0);
+/// Scripts and functions have their machines in common, which are told of with scripts.
+fn scripts(scripts: &ScriptFigures, lines: &mut Lines<'_>) {
+    let machines = scripts.machine_bytes as u64;
+    lines.field("used_memory_lua", machines);
+    lines.field("used_memory_vm_eval", machines);
+    lines.field("used_memory_lua_human", Human(machines));
+    lines.field("used_memory_scripts_eval", scripts.script_bytes);
+    lines.field("number_of_cached_scripts", scripts.scripts);
+    lines.field("number_of_functions", scripts.functions);
+    lines.field("number_of_libraries", scripts.libraries);
+    lines.field("used_memory_vm_functions", 0);
+    lines.bytes("used_memory_vm_total", machines);
+    lines.field("used_memory_functions", scripts.library_bytes);
+    lines.bytes("used_memory_scripts", (scripts.script_bytes + scripts.library_bytes) as u64);
 }
 
 /// MEMORY STATS.
@@ -128,7 +125,7 @@ pub(in crate::stats) fn memory_stats(source: &Source<'_>, reply: &mut Reply<'_>)
             ("peak.allocated", count(derived.peak)),
             ("total.allocated", count(memory.used)),
             ("startup.allocated", count(memory.startup)),
-            ("replication.backlog", 0),
+            ("replication.backlog", count(facts.replication.length)),
             ("replicas.repl.buffer", 0),
             ("clients.slaves", 0),
             ("clients.normal", count(facts.clients.bytes)),
@@ -136,17 +133,22 @@ pub(in crate::stats) fn memory_stats(source: &Source<'_>, reply: &mut Reply<'_>)
             ("cluster.slot_import", 0),
             ("cluster.slot_export", 0),
             ("aof.buffer", count(facts.journal.buffer_bytes)),
-            ("lua.caches", 0),
-            ("functions.caches", 0),
+            ("lua.caches", source.totals.scripts.script_bytes as i64),
+            ("functions.caches", source.totals.scripts.library_bytes as i64),
         ],
     );
     for (db, counts) in &filled {
         let bytes = counts.buckets * Table::BUCKET_BYTES;
         reply.bulk(format!("db.{db}").as_bytes());
-        reply.map(2);
+        reply.map(3);
+        // A deadline and the flag of a blessed key stand with the key.
         whole(
             reply,
-            &[("overhead.hashtable.main", bytes as i64), ("overhead.hashtable.expires", 0)],
+            &[
+                ("overhead.hashtable.main", bytes as i64),
+                ("overhead.hashtable.expires", 0),
+                ("overhead.hashtable.blessed", 0),
+            ],
         );
     }
     whole(

@@ -7,6 +7,7 @@ mod commands;
 mod keyspace;
 pub(super) mod memory;
 mod persistence;
+pub(super) mod replication;
 mod server;
 mod stats;
 
@@ -52,7 +53,7 @@ const SECTIONS: &[Section] = &[
     section("memory", "Memory", true, memory::memory),
     section("persistence", "Persistence", true, persistence::persistence),
     section("stats", "Stats", true, stats::stats),
-    section("replication", "Replication", true, server::replication),
+    section("replication", "Replication", true, replication::replication),
     section("cpu", "CPU", true, server::cpu),
     section("modules", "Modules", true, |_, _| {}),
     section("commandstats", "Commandstats", false, commands::commandstats),

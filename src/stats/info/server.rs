@@ -1,11 +1,8 @@
-//! INFO server, tls, clients, replication, cpu, cluster, scriptingengines, and our own: actors.
+//! INFO server, tls, clients, cpu, cluster, scriptingengines, and our own: actors.
 
 use super::{Lines, Source};
 use crate::commands::connection::login::REDIS_VERSION;
 use crate::hook::Phase;
-
-/// What stands for no id.
-const NO_ID: &str = "0000000000000000000000000000000000000000";
 
 pub(super) fn server(source: &Source<'_>, lines: &mut Lines<'_>) {
     let facts = source.facts;
@@ -87,19 +84,6 @@ pub(super) fn clients(source: &Source<'_>, lines: &mut Lines<'_>) {
     lines.field("paused_timeout_milliseconds", left);
 }
 
-pub(super) fn replication(source: &Source<'_>, lines: &mut Lines<'_>) {
-    lines.field("role", "master");
-    lines.zeros(&["connected_slaves", "replicas_waiting_psync"]);
-    lines.field("master_failover_state", "no-failover");
-    lines.field("master_replid", &source.facts.process.replication_id);
-    lines.field("master_replid2", NO_ID);
-    lines.field("master_repl_offset", 0);
-    lines.field("second_repl_offset", -1);
-    lines.field("repl_backlog_active", 0);
-    lines.field("repl_backlog_size", source.facts.settings.shown("repl-backlog-size"));
-    lines.zeros(&["repl_backlog_first_byte_offset", "repl_backlog_histlen"]);
-}
-
 pub(super) fn cpu(source: &Source<'_>, lines: &mut Lines<'_>) {
     let cpu = &source.facts.cpu;
     for (name, seconds) in [
@@ -119,9 +103,15 @@ pub(super) fn cluster(_source: &Source<'_>, lines: &mut Lines<'_>) {
     lines.field("cluster_enabled", 0);
 }
 
-/// There are no scripts yet.
-pub(super) fn scripting_engines(_source: &Source<'_>, lines: &mut Lines<'_>) {
-    lines.zeros(&["engines_count", "engines_total_used_memory", "engines_total_memory_overhead"]);
+/// The one engine that there is.
+pub(super) fn scripting_engines(source: &Source<'_>, lines: &mut Lines<'_>) {
+    let used = source.totals.scripts.machine_bytes;
+    lines.field("engines_count", 1);
+    lines.field("engines_total_used_memory", used);
+    lines.field("engines_total_memory_overhead", 0);
+    let engine =
+        format_args!("name=LUA,module=lua,used_memory={used},memory_overhead=0").to_string();
+    lines.field("engine_0", engine);
 }
 
 /// The actors, then the shards, a line each.

@@ -27,7 +27,10 @@ pub(super) fn stats(source: &Source<'_>, lines: &mut Lines<'_>) {
     lines.field("instantaneous_input_repl_kbps", "0.00");
     lines.field("instantaneous_output_repl_kbps", "0.00");
     lines.field("rejected_connections", network.rejected);
-    lines.zeros(&["sync_full", "sync_partial_ok", "sync_partial_err"]);
+    let replication = &source.facts.replication;
+    lines.field("sync_full", replication.full_syncs);
+    lines.field("sync_partial_ok", replication.partial_syncs);
+    lines.field("sync_partial_err", replication.refused_syncs);
     lines.field("expired_keys", totals.figures.expired);
     lines.field("expired_fields", totals.figures.expired_elements);
     lines.field("expired_stale_perc", "0.00");
@@ -35,11 +38,12 @@ pub(super) fn stats(source: &Source<'_>, lines: &mut Lines<'_>) {
     lines.zeros(&["expired_time_cap_reached_count", "expire_cycle_cpu_milliseconds"]);
     lines.field("evicted_keys", totals.figures.evicted);
     lines.field("evicted_clients", source.facts.clients.evicted);
-    lines.field("evicted_scripts", 0);
+    lines.field("evicted_scripts", totals.scripts.evicted);
     let (since, total_ms) = totals.exceeded;
     let now_ms = since.map_or(0, |since| source.facts.now.since(since).max(0) as u64);
     lines.field("total_eviction_exceeded_time", total_ms + now_ms);
     lines.field("current_eviction_exceeded_time", now_ms);
+    lines.field("blessed_keys", totals.blessed());
     lines.field("keyspace_hits", totals.figures.hits);
     lines.field("keyspace_misses", totals.figures.misses);
     let [channels, patterns, of_shards, prefixes] = totals.subscribed;

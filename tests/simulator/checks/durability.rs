@@ -30,6 +30,8 @@ pub enum What {
     Call(Call, i64),
     /// A key that expired, at a time when its deadline had passed.
     Expired(String, i64),
+    /// A key that was evicted.
+    Evicted(String),
     /// A transaction, with all that changed in it.
     Transaction(Vec<What>),
     /// Nothing: it was taken back before its turn ended.
@@ -41,6 +43,7 @@ impl What {
         match self {
             What::Call(call, now) => drop(model.run(call, *now)),
             What::Expired(key, now) => drop(model.expire(key, *now)),
+            What::Evicted(key) => drop(model.entries.remove(key)),
             What::Transaction(all) => all.iter().for_each(|what| what.apply(model)),
             What::Nothing => {}
         }

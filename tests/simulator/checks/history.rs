@@ -16,6 +16,8 @@
 //! the call that brought something for it; where its time is over, there must be nothing for it. A
 //! shard that is rebuilt does not serve, and it takes a while until all wait there again.
 
+mod evicted;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use super::Broken;

@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::commands::recreate::Commands;
+use crate::keyspace::effect::Purpose;
 use crate::keyspace::saving::{Form, Format, Point};
 use crate::resp::encode;
 use crate::testing::decoded;
@@ -76,7 +77,7 @@ fn a_base_of_commands_and_what_follows_make_the_same_data_set() {
             let text = "y".repeat(random.usize(..12_000));
             shards.run(&format!("SET {tag}text {text} PXAT {}", shards.now.0 + 100_000));
         }
-        let base = Moment { form: Form::Commands, is_base: true, ..a_moment(1) };
+        let base = Moment { form: Form::Commands, purpose: Purpose::Base, ..a_moment(1) };
         shards.shards[0].file(moment(base, shards.now));
         shards.settle();
         let marks: Vec<_> =

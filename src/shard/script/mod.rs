@@ -1,0 +1,364 @@
+//! Scripts: one call that runs many.
+//!
+//! A run is stepped. Where it asks for a command, that goes through [`Engine::execute`] as every
+//! other does, on the same keys, at the same time. What its commands have caused is kept back to
+//! its end ([`Emitted`]): effects are one record then, and events, messages, what clients have
+//! cached and who waits for keys follow.
+//!
+//! A script may touch keys that it did not declare. One whose slot is not here ends the run: all
+//! that it has changed is taken back ([`Undo`](crate::keyspace::undo::Undo)), ahead of any slot's
+//! way home, and it runs again where the slots are that it is known to need. It sees the same time
+//! and the same random numbers then. That set only grows, and after [`RERUNS_MAX`] times it is
+//! everything: so reruns end. Errands go upwards whatever a script needs: so no two of them wait
+//! for each other.
+//!
+//! ```text
+//!  client    thread 0, shard 0                  thread 1, shard 1
+//!    | EVAL .. a  | runs: SET a 1, then GET b       |
+//!    |----------->|   b is not here: SET a is       |
+//!    |            |   taken back                    |
+//!    |            | errand: slot of a, slot of b    |
+//!    |            |- Visit(batch with the loan) --->| runs: SET a 1, then GET b
+//!    |            |<- Return(slot of a) ------------| append: SET a 1
+//! ```
+//!
+//! A run that takes long gives its thread back after each slice, and its batch keeps its slots.
+
+mod call;
+pub(super) mod counting;
+mod emitted;
+pub(super) mod kill;
+mod known;
+pub mod needs;
+#[cfg(test)]
+mod tests;
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+use crate::base::millis::Millis;
+use crate::base::slot::SLOTS;
+use crate::commands::action::Action;
+use crate::commands::call::Call;
+use crate::commands::error::CommandError;
+use crate::commands::run::MayBegin;
+use crate::commands::scripting::{Asked, Begin, Program};
+use crate::hook::{Phase, Room};
+use crate::keyspace::undo::Undo;
+use crate::question::KillKind;
+use crate::script::{Facts, Flag, Protocol, Run, Step};
+use crate::shard::execute::{Around, Ended, Engine};
+use crate::shard::script::call::{Asking, Called};
+use crate::shard::script::emitted::Emitted;
+use crate::shard::{SLICE_NS, Ticks};
+
+/// How often a script runs again with more slots; then it has all.
+const RERUNS_MAX: usize = 16;
+
+/// Runs of a shard that may stand still at a time. Each takes some hundred kilobytes.
+const RUNS_MAX: usize = 1_000;
+
+const OUT_OF_MEMORY: CommandError = CommandError::Text(
+    "OOM allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'",
+);
+const WRITES: CommandError =
+    CommandError::Text("ERR Can not execute a script with write flag using *_ro command.");
+
+/// A script or a function that runs.
+pub(super) struct Running {
+    run: Box<dyn Run>,
+    is_function: bool,
+    /// The name of the function, and the words of the call, for those who ask what runs.
+    name: String,
+    words: Vec<Vec<u8>>,
+    /// Its writes are refused.
+    reads_only: bool,
+    /// Memory or not, its commands run.
+    allows_oom: bool,
+    /// The database that it has selected.
+    db: u32,
+    /// Where its random numbers begin.
+    seed: u64,
+    /// What its commands have caused, while it stands still.
+    emitted: Emitted,
+    /// Slots that its commands have named.
+    met: BTreeSet<u16>,
+    /// The command that has asked for something, which has to be done before it is answered.
+    asking: Option<Asking>,
+    /// When it began, in milliseconds of unix time.
+    since: Millis,
+    /// How long it has run, in nanoseconds.
+    nanos: u64,
+    /// It has run for longer than `busy-reply-threshold`.
+    is_slow: bool,
+    /// The lenders of its slots know that.
+    is_told: bool,
+    /// It is being ended: what it has changed is taken back.
+    is_killed: bool,
+    /// The last error that one of its commands gave, as a line.
+    last_error: Option<Vec<u8>>,
+}
+
+/// Where a run stands still.
+enum Stands {
+    /// It has ended, with this reply.
+    Done { reply: Vec<u8>, failed: bool },
+    /// It needs slots that are not here.
+    Lacks,
+    /// Its slice is over.
+    Slice,
+    /// Something has to be done first.
+    Asks(Box<Action>),
+}
+
+impl Engine {
+    /// Runs a call that runs a script, or goes on with it.
+    pub(super) fn script(
+        &mut self,
+        begin: MayBegin,
+        call: &Call<'_>,
+        around: &mut Around<'_>,
+        clock: &mut dyn Ticks,
+    ) -> Ended {
+        let stands_still = around.walk.as_mut().and_then(|walk| walk.run.take());
+        let running = match stands_still.map(|number| self.runs.take(number)) {
+            Some(Some(mut running)) if self.phase != Phase::Serving => {
+                // The slots that it holds are whole, and stay so.
+                let outer = self.take_in(&mut running, around.session);
+                self.undo(running, outer, around.session);
+                Err(Ended::of(Err(CommandError::Loading)))
+            }
+            Some(running) => running.ok_or(Ended::of(Err(CommandError::Loading))),
+            None => self.begin_script(begin, call, around),
+        };
+        match running {
+            Ok(running) => self.go_on(running, call, around, clock),
+            Err(ended) => ended,
+        }
+    }
+
+    /// Begins a run.
+    fn begin_script(
+        &mut self,
+        begin: MayBegin,
+        call: &Call<'_>,
+        around: &mut Around<'_>,
+    ) -> Result<Box<Running>, Ended> {
+        let failed = |error| Ended::of(Err(error));
+        if around.walk.is_none() {
+            self.show_script(call, around);
+        }
+        let answer = around.walk.as_mut().and_then(|walk| walk.answer.take());
+        let was_done = answer.is_some();
+        answer.transpose().map_err(failed)?;
+        let asked = match begin(call, &mut self.scripting, was_done).map_err(failed)? {
+            Begin::Runs(asked) => asked,
+            Begin::Asks(action) => {
+                // Its reply begins where it does now.
+                around.walk.get_or_insert_default();
+                return Err(Ended::Asks(Box::new(action)));
+            }
+        };
+        self.may_run(&asked).map_err(failed)?;
+        let seed = around.walk.as_ref().and_then(|walk| walk.seed);
+        let seed = seed.unwrap_or_else(|| self.tools.random.u64(..));
+        let protocol = if around.session.resp3 { Protocol::Three } else { Protocol::Two };
+        if self.scripting.engine.running() >= RUNS_MAX {
+            return Err(Ended::Refused(Box::new(CommandError::Busy(
+                KillKind::Scripts.container(),
+            ))));
+        }
+        let run = self.scripting.begin(call, &asked, Facts { protocol, seed });
+        let (is_function, name) = match &asked.program {
+            Program::Script(_) => (false, String::new()),
+            Program::Function(_, function) => (true, function.name.clone()),
+        };
+        let has_all = self.space.slots_here() == usize::from(SLOTS);
+        let undo = Undo::new(call.settings.script_undo_max as usize, !has_all);
+        Ok(Box::new(Running {
+            run,
+            is_function,
+            name,
+            words: Vec::new(),
+            reads_only: asked.may_not_write(),
+            allows_oom: asked.program.flags().has(Flag::AllowOom),
+            db: around.session.db,
+            seed,
+            emitted: Emitted::new(undo, seed),
+            met: call.keys.iter().map(|key| key.slot).collect(),
+            asking: None,
+            since: call.now,
+            nanos: 0,
+            is_slow: false,
+            is_told: false,
+            is_killed: false,
+            last_error: None,
+        }))
+    }
+
+    /// Whether a program may run by what it declares.
+    fn may_run(&self, asked: &Asked) -> Result<(), CommandError> {
+        let flags = asked.program.flags();
+        if !flags.is_declared() || flags.has(Flag::NoWrites) {
+            return Ok(());
+        }
+        if asked.reads_only {
+            return Err(WRITES);
+        }
+        if self.room == Room::Never && !flags.has(Flag::AllowOom) {
+            return Err(OUT_OF_MEMORY);
+        }
+        match &self.journal_failed {
+            Some(why) => Err(CommandError::JournalFailed(why.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// Goes on with a run until it stands still.
+    fn go_on(
+        &mut self,
+        mut running: Box<Running>,
+        call: &Call<'_>,
+        around: &mut Around<'_>,
+        clock: &mut dyn Ticks,
+    ) -> Ended {
+        let start = clock.nanos();
+        let outer = self.take_in(&mut running, around.session);
+        let went =
+            catch_unwind(AssertUnwindSafe(|| self.step(&mut running, call, around, start, clock)));
+        running.nanos += clock.nanos().saturating_sub(start);
+        running.is_slow = running.nanos / 1_000_000 >= call.settings.busy_reply_threshold;
+        let stands = match went {
+            Ok(stands) => stands,
+            Err(panic) => {
+                self.drop_changed();
+                self.undo(running, outer, around.session);
+                resume_unwind(panic)
+            }
+        };
+        let ended = match stands {
+            Stands::Done { reply, failed } => {
+                let last_error = running.last_error.take();
+                if running.is_killed {
+                    self.undo(running, outer, around.session);
+                } else {
+                    self.note_needs(&running, call, around);
+                    self.commit(&mut running, outer, around.session);
+                }
+                self.count_all(call.settings.latency_tracking);
+                return answer_with(reply, failed, last_error.as_deref(), around);
+            }
+            Stands::Lacks => {
+                let walk = around.walk.get_or_insert_default();
+                walk.seed = Some(running.seed);
+                walk.spent += 1;
+                walk.first = walk.first.or(Some(self.register.own()));
+                self.uncounted.clear();
+                let missing = running.met.iter().any(|slot| !self.space.has(*slot));
+                around.wider.clear();
+                if walk.spent >= RERUNS_MAX || !missing {
+                    around.wider.extend(0..SLOTS);
+                } else {
+                    around.wider.extend(&running.met);
+                }
+                self.undo(running, outer, around.session);
+                return Ended::Lacks;
+            }
+            Stands::Slice => {
+                if running.words.is_empty() {
+                    running.words = call.args_from(0).map(<[u8]>::to_vec).collect();
+                }
+                running.kill_if_over(self.tools.undo.as_deref(), call.settings);
+                Ended::GoesOn
+            }
+            Stands::Asks(action) => Ended::Asks(action),
+        };
+        self.put_aside(&mut running, outer, around.session);
+        around.wider.clear();
+        around.wider.extend(&running.met);
+        around.walk.get_or_insert_default().run = Some(self.runs.put(running));
+        ended
+    }
+
+    /// Steps a run until it stands still, for one slice at the most, which began at `start`.
+    fn step(
+        &mut self,
+        running: &mut Running,
+        call: &Call<'_>,
+        around: &mut Around<'_>,
+        start: u64,
+        clock: &mut dyn Ticks,
+    ) -> Stands {
+        let clock = RefCell::new(clock);
+        let is_over = || clock.borrow_mut().nanos().saturating_sub(start) > SLICE_NS;
+        let mut reply = Vec::new();
+        let mut step = match running.asking.take() {
+            Some(asking) => {
+                let answer = around.walk.as_mut().and_then(|walk| walk.answer.take());
+                match self.answer_asking(running, asking, answer, call, around, &mut reply, &clock)
+                {
+                    Called::Answered => running.run.answer(&reply, &is_over),
+                    Called::Lacks => return Stands::Lacks,
+                    Called::Asks(action) => return Stands::Asks(action),
+                }
+            }
+            None => running.run.resume(&is_over),
+        };
+        loop {
+            step = match step {
+                Step::Done { reply, failed } => return Stands::Done { reply, failed },
+                Step::Slice => return Stands::Slice,
+                Step::Log { level, message } => {
+                    self.sinks.logged(level, &message);
+                    running.run.resume(&is_over)
+                }
+                Step::MayCall { arguments } => {
+                    reply.clear();
+                    call::may_call(&arguments, call.settings, &mut reply);
+                    running.run.answer(&reply, &is_over)
+                }
+                Step::Call { arguments, .. } => {
+                    reply.clear();
+                    let called = self.call_from_script(
+                        running, arguments, None, call, around, &mut reply, &clock,
+                    );
+                    match called {
+                        Called::Answered => {
+                            if let Some(line) = line_of_error(&reply) {
+                                running.last_error = Some(line.to_vec());
+                            }
+                            running.run.answer(&reply, &is_over)
+                        }
+                        Called::Lacks => return Stands::Lacks,
+                        Called::Asks(action) => return Stands::Asks(action),
+                    }
+                }
+            };
+            if self.tools.undo.as_ref().is_some_and(|undo| undo.is_full()) {
+                running.kill(kill::TOO_MUCH);
+            }
+        }
+    }
+}
+
+/// The run has ended: its reply is that of the call. An error that one of its commands gave is
+/// counted already.
+fn answer_with(
+    reply: Vec<u8>,
+    failed: bool,
+    last_error: Option<&[u8]>,
+    around: &mut Around<'_>,
+) -> Ended {
+    if let Some(line) = line_of_error(&reply).filter(|_| failed) {
+        let is_counted = last_error.is_some_and(|error| line.starts_with(error));
+        return Ended::of(Err(CommandError::Script { text: line.to_vec(), is_counted }));
+    }
+    around.replies.extend_from_slice(&reply);
+    Ended::Ran
+}
+
+/// The line of a reply that is an error.
+fn line_of_error(reply: &[u8]) -> Option<&[u8]> {
+    reply.strip_prefix(b"-")?.strip_suffix(b"\r\n")
+}

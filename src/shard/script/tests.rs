@@ -1,0 +1,310 @@
+//! Scripts on the bare core, as lists of commands ([`Listed`](crate::script::listed::Listed)).
+
+use crate::base::slot;
+use crate::keyspace::undo::{LARGE, Undo};
+use crate::testing::{Hasty, START, Shards, Store, printed};
+
+/// A request that runs these commands, a line each, on these keys and arguments.
+fn eval(lines: &[&str], rest: &str) -> String {
+    format!("EVAL \"{}\" {rest}", lines.join("\\n").replace('"', "\\\""))
+}
+
+/// Keys of each shard, some of each.
+fn keys(store: &Shards) -> Vec<Vec<String>> {
+    let map = store.shards[0].map().clone();
+    let mut keys = vec![Vec::new(); usize::from(map.shards())];
+    for number in 0..200 {
+        let key = format!("k{number}");
+        keys[usize::from(map.owner(slot::of(key.as_bytes())))].push(key);
+    }
+    keys
+}
+
+#[test]
+fn commands_of_a_script_are_one_record() {
+    let mut store = Store::new();
+    assert_eq!(store.run(&eval(&["SET KEYS1 ARGV1", "INCR n"], "1 a 7")), "(integer) 1");
+    assert_eq!(store.effects(), "MULTI\nSET a 7\nINCR n\nEXEC");
+    assert_eq!(store.run(&eval(&["GET a", "INCR n"], "0")), "(integer) 2");
+    assert_eq!(store.effects(), "INCR n");
+    assert_eq!(store.run(&eval(&["GET a"], "0")), "\"7\"");
+    assert_eq!(store.effects(), "");
+    assert_eq!(store.run(&eval(&["SET a 1", "quiet", "SET b 2"], "0")), "OK");
+    assert_eq!(store.effects(), "SET a 1");
+    assert_eq!(store.run("GET b"), "\"2\"");
+}
+
+#[test]
+fn an_error_ends_a_script_and_leaves_its_writes() {
+    let mut store = Store::new();
+    let wrong = "(error) WRONGTYPE Operation against a key holding the wrong kind of value";
+    assert_eq!(store.run(&eval(&["SET a 1", "LPUSH a 1", "SET b 2"], "0")), wrong);
+    assert_eq!(store.run("MGET a b"), "1) \"1\"\n2) (nil)");
+    assert_eq!(store.run(&eval(&["?LPUSH a 1", "SET b 2"], "0")), "OK");
+    for (line, error) in [
+        ("NOSUCH a", "ERR Unknown command called from script"),
+        ("CONFIG NOSUCH", "ERR unknown subcommand 'NOSUCH'. Try CONFIG HELP."),
+        ("GET", "ERR Wrong number of args calling command from script"),
+        ("EVAL x 0", "ERR This Valkey command is not allowed from script"),
+        ("MULTI", "ERR This Valkey command is not allowed from script"),
+    ] {
+        assert_eq!(store.run(&eval(&[line], "0")), format!("(error) {error}"), "{line}");
+    }
+    let refused = "(error) ERR Write commands are not allowed from read-only scripts.";
+    assert_eq!(store.run(&eval(&["SET a 1"], "0").replace("EVAL", "EVAL_RO")), refused);
+    assert_eq!(store.run(&eval(&["#!lua flags=no-writes", "SET a 1"], "0")), refused);
+    let declared = eval(&["#!lua", "SET a 1"], "0");
+    assert_eq!(store.run(&declared), "OK");
+    assert_eq!(
+        store.run(&declared.replace("EVAL", "EVAL_RO")),
+        "(error) ERR Can not execute a script with write flag using *_ro command."
+    );
+}
+
+#[test]
+fn the_words_of_a_call_are_checked_first() {
+    let mut store = Store::new();
+    for (line, error) in [
+        ("EVAL PING x", "ERR value is not an integer or out of range"),
+        ("EVAL PING 2 a", "ERR Number of keys can't be greater than number of args"),
+        ("EVAL PING -1 a", "ERR Number of keys can't be negative"),
+        ("EVALSHA nothing 0", "NOSCRIPT No matching script."),
+        ("FCALL nothing 0", "ERR Function not found"),
+    ] {
+        assert_eq!(store.run(line), format!("(error) {error}"), "{line}");
+    }
+    assert_eq!(store.run("EVAL PING 0"), "PONG");
+    let sha = store.run("SCRIPT LOAD PING").replace('"', "");
+    assert_eq!(store.run(&format!("EVALSHA {} 0", sha.to_uppercase())), "PONG");
+}
+
+#[test]
+fn a_script_has_its_own_database_and_protocol() {
+    let mut store = Store::new();
+    assert_eq!(store.run(&eval(&["SELECT 3", "SET a 1"], "0")), "OK");
+    assert_eq!(store.run("GET a"), "(nil)");
+    assert_eq!(store.run(&eval(&["HSET h f v", "resp3", "HGETALL h"], "0")), "1# \"f\" => \"v\"");
+    assert_eq!(store.run("HGETALL h"), "1) \"f\"\n2) \"v\"");
+    assert_eq!(store.run(&eval(&["BLPOP nothing 0"], "0")), "(nil)");
+}
+
+#[test]
+fn keys_that_are_not_declared_are_found_on_all_shards() {
+    let mut store = Shards::new(3);
+    let keys = keys(&store);
+    let [first, .., last] = [&keys[0], &keys[1], &keys[2]].map(|of| of[0].as_str());
+    store.run(&format!("SET pointer {last}"));
+    store.run(&format!("SET {last} end"));
+    for line in [
+        eval(&["INCR KEYS1", "GET pointer", "GET $"], &format!("1 {first}")),
+        eval(&["INCR ARGV1", "GET pointer", "GET $"], &format!("0 {first}")),
+    ] {
+        assert_eq!(store.run(&line), "\"end\"", "{line}");
+    }
+    assert_eq!(store.run(&format!("GET {first}")), "\"2\"", "it counts once a script");
+    let records = store.records();
+    let times = records.bytes.windows(4).filter(|bytes| bytes == b"INCR").count();
+    assert_eq!(times, 2, "and is journaled once");
+}
+
+#[test]
+fn a_rerun_sees_the_same_random_numbers_and_counts_once() {
+    let mut store = Shards::new(2);
+    let keys = keys(&store);
+    let (here, there) = (&keys[0][0], &keys[1][0]);
+    let members: Vec<String> = (0..100).map(|number| format!("m{number}")).collect();
+    store.run(&format!("SADD {here} {}", members.join(" ")));
+    let line = eval(&["SPOP KEYS1", "APPEND ARGV1 SEED"], &format!("1 {here} {there}"));
+    store.run(&line);
+    let seed = store.run(&format!("GET {there}"));
+    assert_eq!(store.run(&format!("SCARD {here}")), "(integer) 99", "one is gone");
+    store.run(&line);
+    assert!(store.run(&format!("GET {there}")) != seed, "each run has its own");
+}
+
+#[test]
+fn what_a_script_has_turned_out_to_need_is_known_the_next_time() {
+    let mut store = Shards::new(4);
+    let keys = keys(&store);
+    let others: Vec<String> = keys.iter().map(|of| format!("INCR {}", of[1])).collect();
+    let lines: Vec<&str> = others.iter().map(String::as_str).collect();
+    let line = eval(&lines, &format!("1 {}", keys[0][0]));
+    let mut rounds = || {
+        let before = store.letters;
+        assert!(store.run(&line).starts_with("(integer)"));
+        store.letters - before
+    };
+    let (first, second, third) = (rounds(), rounds(), rounds());
+    assert!(second < first && third == second, "{first} {second} {third}");
+    assert_eq!(store.run(&format!("MGET {}", keys[2][1])), "1) \"3\"");
+}
+
+#[test]
+fn what_is_over_everything_runs_where_everything_is() {
+    let mut store = Shards::new(3);
+    let keys = keys(&store);
+    let line = eval(&["SET ARGV1 x", "DBSIZE", "FLUSHALL", "SET ARGV2 y", "DBSIZE"], "0 k1 k2");
+    assert_eq!(store.run(&line), "(integer) 1");
+    assert_eq!(store.run("MGET k1 k2"), "1) (nil)\n2) \"y\"");
+    let many: Vec<String> = keys.iter().flatten().map(|key| format!("SET {key} v")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    assert_eq!(store.run(&eval(&many, "0")), "OK");
+    assert_eq!(store.run("DBSIZE"), "(integer) 200");
+}
+
+#[test]
+fn exec_runs_scripts_among_its_commands() {
+    for shards in [1, 3] {
+        let mut store = Shards::new(shards);
+        let sets = eval(&["SET KEYS1 1", "INCR n"], "1 a");
+        store.run("SCRIPT LOAD PING");
+        let said = store.pipeline(&["MULTI", "SET b 1", &sets, "INCR n", "EXEC"]);
+        assert!(said.ends_with("1) OK\n2) (integer) 1\n3) (integer) 2"), "{said}");
+        let failing = eval(&["LPUSH b 1"], "0");
+        let said = store.pipeline(&["GET b", &failing, "GET n"]);
+        let lines: Vec<&str> = said.lines().collect();
+        assert_eq!((lines[0], lines[2]), ("\"1\"", "\"2\""), "{said}");
+    }
+}
+
+#[test]
+fn waiters_are_served_once_behind_a_script() {
+    let mut store = Shards::new(1);
+    store.send(&["BLPOP l 0"]);
+    let waits = store.settle().expect("it waits at home");
+    assert!(waits.parked.is_some());
+    store.run(&eval(&["RPUSH l a", "RPUSH l b", "LPOP l"], "0"));
+    assert_eq!(store.run("LRANGE l 0 -1"), "(empty array)", "b is the waiter's");
+}
+
+#[test]
+fn a_run_that_stands_still_keeps_its_slots() {
+    let mut store = Store::new();
+    let script = eval(&["SET a 1", "pause", "GET b", "pause", "SET b 2"], "1 a");
+    let words: Vec<Vec<u8>> = {
+        let mut words = crate::resp::inline::Words::default();
+        words.split(script.as_bytes()).expect("it is well quoted");
+        words.iter().map(<[u8]>::to_vec).collect()
+    };
+    let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
+    let clock = &mut Hasty(0);
+    let batch = store.batch(&words);
+    assert!(store.shard.visit(batch, clock).is_none(), "its slice is over");
+    let reads = store.batch(&[b"GET", b"a"]);
+    assert!(store.shard.visit(reads, clock).is_none(), "its slot is held");
+    let others = store.batch(&[b"GET", b"other"]);
+    assert!(store.shard.visit(others, clock).is_some(), "other slots are not");
+    let flushes = store.batch(&[b"FLUSHALL"]);
+    assert!(store.shard.visit(flushes, clock).is_none());
+    while store.shard.work(store.now, clock) {}
+    let homes = std::mem::take(&mut store.shard.outbox.homes);
+    let replies: Vec<String> = homes.iter().map(|batch| printed(&batch.replies)).collect();
+    assert_eq!(replies, ["OK", "\"1\"", "OK"]);
+    assert_eq!(store.effects(), "MULTI\nSET a 1\nSET b 2\nEXEC\nFLUSHALL");
+}
+
+#[test]
+fn libraries_are_known_everywhere_and_journaled() {
+    let mut store = Shards::new(3);
+    let load = "FUNCTION LOAD \"#!lua name=lib\\nSET a 1\"";
+    assert_eq!(store.run(load), "\"lib\"");
+    assert_eq!(store.run("FCALL F_lib 1 a"), "OK");
+    assert_eq!(store.run("GET a"), "\"1\"");
+    assert_eq!(store.run(load), "(error) ERR Library 'lib' already exists");
+    for shard in &store.shards {
+        assert_eq!(shard.engine.scripting.libraries.len(), 1);
+    }
+    let records = store.records();
+    let mut other = Shards::new(2);
+    other.load(&records);
+    for shard in &mut other.shards {
+        shard.end_replay();
+        assert_eq!(shard.engine.scripting.libraries.len(), 1);
+    }
+    let dump = "FUNCTION LIST LIBRARYNAME l*";
+    assert!(store.run(dump).contains("\"lib\""), "{}", store.run(dump));
+    assert_eq!(store.run("FUNCTION DELETE lib"), "OK");
+    assert_eq!(store.run("FUNCTION DELETE lib"), "(error) ERR Library not found");
+    assert_eq!(store.run("FUNCTION LIST"), "(empty array)");
+}
+
+/// What all keys hold, with their deadlines.
+fn contents(store: &mut Store) -> String {
+    let mut said = String::new();
+    for db in [0, 1] {
+        store.run(&format!("SELECT {db}"));
+        let mut keys: Vec<String> = store.run("KEYS *").lines().map(str::to_owned).collect();
+        keys.sort_by_key(|line| line.split(' ').next_back().map(str::to_owned));
+        for line in keys.iter().filter_map(|line| line.split('"').nth(1)) {
+            said += &store.run(&format!("DUMP {line}"));
+            said += &store.run(&format!("PEXPIRETIME {line}"));
+        }
+    }
+    store.run("SELECT 0");
+    said
+}
+
+#[test]
+fn what_was_changed_is_as_it_was() {
+    let mut store = Store::new();
+    for line in [
+        "SET s 1 PX 50000",
+        "RPUSH l a b c",
+        "HSET h f v g w",
+        "ZADD z 1 a 2 b",
+        "SADD m 1 2 x",
+        "XADD x 5-1 f v",
+        "SET other v",
+        "SELECT 1",
+        "SET k one",
+        "SELECT 0",
+    ] {
+        store.run(line);
+    }
+    let before = contents(&mut store);
+    store.shard.engine.tools.undo = Some(Box::new(Undo::new(1 << 20, true)));
+    for line in [
+        "INCR s",
+        "PERSIST s",
+        "LPOP l 3",
+        "RPUSH l z",
+        "HDEL h f g",
+        "SET h string",
+        "ZREM z a",
+        "SADD m y",
+        "XADD x * f v",
+        "XDEL x 5-1",
+        "RENAME other another",
+        "SWAPDB 0 1",
+        "SET k two",
+        "DEL k",
+        "SET new v",
+        "MSET a 1 b 2",
+    ] {
+        assert!(!store.run(line).starts_with("(error)"), "{line}");
+    }
+    let undo = store.shard.engine.tools.undo.take().expect("it was put there");
+    assert!(undo.has_changes() && undo.is_whole() && !undo.is_full());
+    let engine = &mut store.shard.engine;
+    assert!(engine.space.undo(*undo, &mut engine.tools));
+    assert_eq!(contents(&mut store), before);
+    assert_eq!(store.shard.keyspace().next_deadline(), Some(START.saturating_add(50_000)));
+}
+
+#[test]
+fn what_is_too_large_or_emptied_is_said_to_stay() {
+    let mut store = Store::new();
+    store.run(&format!("SET large {}", "x".repeat(2 * LARGE)));
+    let mut undo_of = |undo: Undo, line: &str| {
+        store.shard.engine.tools.undo = Some(Box::new(undo));
+        store.run(line);
+        store.shard.engine.tools.undo.take().expect("it was put there")
+    };
+    let kept = undo_of(Undo::new(1 << 20, true), "APPEND large x");
+    assert!(kept.is_whole() && !kept.is_full());
+    assert!(undo_of(Undo::new(1 << 10, true), "APPEND large x").is_full());
+    let not_kept = undo_of(Undo::new(1 << 20, false), "APPEND large x");
+    assert!(not_kept.has_changes() && !not_kept.is_whole());
+    assert!(!undo_of(Undo::new(1 << 20, true), "FLUSHALL").is_whole());
+    assert!(!undo_of(Undo::new(1 << 20, true), "GET large").has_changes());
+}

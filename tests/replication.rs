@@ -1,0 +1,365 @@
+//! Troupe as the primary of stock replicas: full syncs under load, links that are cut, waits for
+//! replicas, restarts, and the tools that come as replicas.
+//!
+//! `TROUPE_SEED` replays a load.
+
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use fastrand::Rng;
+
+use crate::support::client::Client;
+use crate::support::oracle::{Oracle, on_path};
+use crate::support::seed;
+use crate::support::server::{Options, Server};
+use crate::support::wait::{SOON, until};
+
+/// How long a sync may take on a machine that is busy.
+const LATER: Duration = Duration::from_secs(60);
+
+fn primary(shards: usize) -> Options {
+    // What is written while a link is cut fits into the backlog, however slow the machine is.
+    let options = Options::shards(shards).debug().with("repl-backlog-size 256mb");
+    options.with("repl-diskless-sync-delay 0").with("client-output-buffer-limit replica 0 0 0")
+}
+
+/// A replica of this server, where that program is here.
+fn replica_of(primary: &Server, oracle: Oracle) -> Option<Server> {
+    let options = oracle.options()?;
+    Some(options.with(&format!("replicaof 127.0.0.1 {}", primary.port)).start())
+}
+
+/// What somebody writes next: keys of every type, over slots and databases.
+fn any_write(rng: &mut Rng) -> String {
+    let mut key = |kind: &str| format!("{kind}{}", rng.u32(..100));
+    let (s, t, h, l, z, x) = (key("s"), key("s"), key("h"), key("l"), key("z"), key("x"));
+    let number = rng.u32(1..2_000);
+    match rng.u32(..22) {
+        0 => format!("SET {s} {number}"),
+        1 => format!("SET {s} {number} PX {number}"),
+        2 => format!("HSET {h} f{} {number}", number % 20),
+        3 => format!("LPUSH {l} {number}"),
+        4 => format!("RPOP {l}"),
+        5 => format!("SADD set{s} {number}"),
+        6 => format!("SPOP set{s}"),
+        7 => format!("ZADD {z} {number} m{}", number % 50),
+        8 => format!("XADD {x} * f {number}"),
+        9 => format!("XGROUP CREATE {x} g 0"),
+        10 => format!("XREADGROUP GROUP g c COUNT 2 STREAMS {x} >"),
+        11 => format!("RENAME {s} {t}"),
+        12 => format!("COPY {s} {t} REPLACE"),
+        13 => format!("MSET {s} {number} {t} {number}"),
+        14 => format!("DEL {s} {h} {l}"),
+        15 => format!("PEXPIRE {h} {number}"),
+        16 => format!("SELECT {}", number % 3),
+        17 => format!("PUBLISH channel {number}"),
+        18 => format!("SUNIONSTORE set{s} set{s} set{t}"),
+        19 if number.is_multiple_of(100) => "FLUSHDB".to_owned(),
+        20 => format!("GETEX {s} PX {number}"),
+        _ => format!("APPEND {s} {number}"),
+    }
+}
+
+/// Writes until it is told to stop, and some thousand commands at least, some of it in
+/// transactions.
+fn write(port: u16, mut rng: Rng, stop: &AtomicBool) {
+    let mut client = Client::connect(port).unwrap();
+    let mut count = 0;
+    while count < 3_000 || !stop.load(Ordering::Relaxed) {
+        let mut lines: Vec<String> = (0..20).map(|_| any_write(&mut rng)).collect();
+        if rng.bool() {
+            lines.insert(0, "MULTI".to_owned());
+            lines.push("EXEC".to_owned());
+        }
+        let words = |line: &String| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        let commands: Vec<_> = lines.iter().map(words).collect();
+        count += client.pipeline(&commands).unwrap().len();
+    }
+}
+
+/// Stops those who write, also when what they write under has failed.
+struct Stops<'a>(&'a AtomicBool);
+
+impl Drop for Stops<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Runs `work` while clients write. Afterwards nothing expires any more by itself.
+fn under_writes<R>(primary: &Server, seed: u64, work: impl FnOnce() -> R) -> R {
+    let stop = AtomicBool::new(false);
+    let mut rng = Rng::with_seed(seed);
+    let done = std::thread::scope(|scope| {
+        let writers: Vec<_> = (0..3)
+            .map(|_| {
+                let (rng, stop) = (rng.fork(), &stop);
+                scope.spawn(move || write(primary.port, rng, stop))
+            })
+            .collect();
+        let stops = Stops(&stop);
+        let done = work();
+        drop(stops);
+        writers.into_iter().for_each(|writer| writer.join().unwrap());
+        done
+    });
+    let mut client = primary.client();
+    until("all deadlines have passed", SOON, || {
+        let text = client.line("INFO keyspace").text();
+        text.lines().filter(|line| line.starts_with("db")).all(|line| line.contains("expires=0"))
+    });
+    done
+}
+
+/// Waits until a replica holds what the primary holds.
+fn wait_equal(primary: &Server, replica: &Server) {
+    let (mut one, mut other) = (primary.client(), replica.client());
+    until("the replica is equal", LATER, || one.line("DEBUG DIGEST") == other.line("DEBUG DIGEST"));
+    let keys = one.info("db0");
+    assert!(keys.contains("keys="), "there is something to compare");
+    assert_eq!(
+        keys.split(',').next().unwrap(),
+        other.info("db0").split(',').next().unwrap(),
+        "as many keys"
+    );
+}
+
+/// Waits until a replica has loaded what it was sent, and follows.
+fn wait_up(replica: &Server) {
+    let mut client = replica.client();
+    until("its link is up", LATER, || client.info("master_link_status") == "up");
+}
+
+fn wait_online(primary: &Server, replicas: u64) {
+    let mut client = primary.client();
+    until("the replicas are online", LATER, || {
+        let text = client.line("INFO replication").text();
+        text.matches("state=online").count() as u64 == replicas
+    });
+}
+
+/// A full sync under load by each way, and links that are cut under load.
+fn follows(oracle: Oracle, shards: usize) {
+    let seed = seed("a_stock_replica_follows");
+    let primary = primary(shards).start();
+    let mut client = primary.client();
+    // A value that is saved in pieces.
+    client.line("DEBUG POPULATE 1000 filler 100");
+    for number in 0..5_000 {
+        client.line(&format!("HSET large f{number} {number}"));
+    }
+    let Some(replica) = under_writes(&primary, seed, || {
+        let replica = replica_of(&primary, oracle)?;
+        wait_online(&primary, 1);
+        for _ in 0..3 {
+            let mut killer = primary.client();
+            wait_up(&replica);
+            // It has got some of the stream, so that it knows where to go on.
+            killer.line("SET marker 1");
+            assert_eq!(killer.line("WAIT 1 60000").printed(), "(integer) 1");
+            assert_eq!(killer.line("CLIENT KILL TYPE replica").printed(), "(integer) 1");
+            until("it is back", LATER, || killer.line("ROLE").printed().contains("127.0.0.1"));
+        }
+        Some(replica)
+    }) else {
+        return;
+    };
+    wait_equal(&primary, &replica);
+    assert_eq!(client.info_number("sync_full"), 1);
+    assert_eq!(client.info_number("sync_partial_ok"), 3);
+    // By a file.
+    client.line("CONFIG SET repl-diskless-sync no");
+    let Some(second) = under_writes(&primary, seed + 1, || replica_of(&primary, oracle)) else {
+        return;
+    };
+    wait_online(&primary, 2);
+    wait_equal(&primary, &replica);
+    wait_equal(&primary, &second);
+    let left = std::fs::read_dir(primary.folder()).unwrap();
+    let left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
+    assert!(
+        !left.iter().any(|name| name.to_string_lossy().starts_with("temp-")),
+        "nothing stays of the snapshot: {left:?}"
+    );
+}
+
+#[test]
+fn valkey_follows_one_shard() {
+    follows(Oracle::Valkey, 1);
+}
+
+#[test]
+fn valkey_follows_four_shards() {
+    follows(Oracle::Valkey, 4);
+}
+
+#[test]
+fn redis_7_follows_two_shards() {
+    follows(Oracle::Redis, 2);
+}
+
+#[test]
+fn redis_8_follows_four_shards() {
+    follows(Oracle::Redis8, 4);
+}
+
+/// Deadlines of elements: those of fields as each replica can load them; where it cannot, the
+/// stream says when they are over.
+#[test]
+fn elements_with_deadlines_end_at_replicas_too() {
+    for oracle in [Oracle::Valkey, Oracle::Redis, Oracle::Redis8] {
+        let primary = primary(2).start();
+        let mut client = primary.client();
+        client.line("HSET h a 1 b 2 c 3");
+        client.line("HPEXPIRE h 100000000 FIELDS 1 a");
+        client.line("HPEXPIRE h 3000 FIELDS 1 b");
+        client.line("SADD s x y");
+        client.line("SPEXPIRE s 3000 MEMBERS 1 x");
+        let Some(replica) = replica_of(&primary, oracle) else { continue };
+        wait_online(&primary, 1);
+        let mut there = replica.client();
+        until("they are over", SOON, || {
+            there.line("HKEYS h").printed().matches('"').count() == 4
+                && there.line("SMEMBERS s").printed() == "1) \"y\""
+        });
+        if oracle != Oracle::Redis {
+            let time = there.line("HPEXPIRETIME h FIELDS 1 a").printed();
+            assert_eq!(time, client.line("HPEXPIRETIME h FIELDS 1 a").printed(), "{oracle:?}");
+        }
+    }
+}
+
+#[test]
+fn the_journal_comes_and_goes_without_a_break_in_the_stream() {
+    let primary = primary(2).start();
+    let Some(replica) = replica_of(&primary, Oracle::Valkey) else { return };
+    wait_online(&primary, 1);
+    under_writes(&primary, seed("the_journal_comes_and_goes"), || {
+        let mut client = primary.client();
+        for line in [
+            "CONFIG SET appendonly yes",
+            "CONFIG SET appendfsync always",
+            "CONFIG SET appendonly no",
+            "CONFIG SET appendonly yes",
+            "BGREWRITEAOF",
+        ] {
+            let reply = client.line(line).printed();
+            assert!(!reply.contains("error"), "{line}: {reply}");
+        }
+        until("it is rewritten", LATER, || client.info("aof_rewrite_in_progress") == "0");
+        client.line("DEBUG PANIC-SHARD 1");
+    });
+    wait_equal(&primary, &replica);
+    let mut client = primary.client();
+    assert_eq!(client.info_number("sync_full"), 1, "the replica has not noticed");
+    let before = client.line("DEBUG DIGEST");
+    client.line("DEBUG LOADAOF");
+    assert_eq!(client.line("DEBUG DIGEST"), before);
+}
+
+#[test]
+fn who_waits_for_replicas_hears_how_many_have_it() {
+    let primary = primary(2).start();
+    let Some(replica) = replica_of(&primary, Oracle::Valkey) else { return };
+    wait_online(&primary, 1);
+    let mut client = primary.client();
+    client.line("SET k v");
+    assert_eq!(client.line("WAIT 1 60000").printed(), "(integer) 1");
+    assert_eq!(client.line("WAIT 2 10").printed(), "(integer) 1");
+    assert_eq!(replica.client().line("GET k").printed(), "\"v\"");
+    replica.client().line("CONFIG SET appendonly yes");
+    client.line("SET k w");
+    let both = client.line("WAITAOF 0 1 60000").printed();
+    assert_eq!(both, "1) (integer) 0\n2) (integer) 1");
+    replica.signal("STOP");
+    client.line("SET k x");
+    assert_eq!(client.line("WAIT 1 50").printed(), "(integer) 0");
+    replica.signal("CONT");
+    assert_eq!(client.line("WAIT 1 60000").printed(), "(integer) 1");
+}
+
+#[test]
+fn writes_are_refused_while_too_few_replicas_keep_up() {
+    let primary = primary(2).with("min-replicas-to-write 1").start();
+    let mut client = primary.client();
+    let refused = "(error) NOREPLICAS Not enough good replicas to write.";
+    assert_eq!(client.line("SET k v").printed(), refused);
+    assert_eq!(client.line("GET k").printed(), "(nil)");
+    let Some(mut replica) = replica_of(&primary, Oracle::Valkey) else { return };
+    until("writes are taken", LATER, || client.line("SET k v").printed() == "OK");
+    replica.kill();
+    until("writes are refused", SOON, || client.line("SET k v").printed() == refused);
+    client.line("CONFIG SET min-replicas-to-write 0");
+    assert_eq!(client.line("SET k v").printed(), "OK");
+}
+
+#[test]
+fn a_replica_goes_on_behind_a_clean_restart() {
+    let options = primary(2).with("appendonly no");
+    let mut primary = options.start();
+    let Some(replica) = replica_of(&primary, Oracle::Valkey) else { return };
+    wait_online(&primary, 1);
+    under_writes(&primary, seed("a_clean_restart"), || wait_online(&primary, 1));
+    primary.client().line("SET last 1 PX 1");
+    let mut client = primary.client();
+    // The end waits for a replica that lags.
+    replica.signal("STOP");
+    client.line("SET behind 1");
+    client.send(&["SHUTDOWN", "SAVE"]).unwrap();
+    until("it waits", SOON, || primary.log().contains("Waiting for replicas"));
+    replica.signal("CONT");
+    assert!(primary.wait_end(LATER).success());
+    primary.respawn();
+    primary.wait_ready();
+    wait_online(&primary, 1);
+    assert_eq!(primary.client().info_number("sync_full"), 0);
+    under_writes(&primary, seed("a_clean_restart") + 1, || wait_online(&primary, 1));
+    wait_equal(&primary, &replica);
+    assert_eq!(primary.client().info_number("sync_partial_ok"), 1);
+    // An end that nobody has announced.
+    primary.kill();
+    primary.respawn();
+    primary.wait_ready();
+    wait_online(&primary, 1);
+    assert_eq!(primary.client().info_number("sync_full"), 1);
+    wait_equal(&primary, &replica);
+}
+
+#[test]
+fn a_shutdown_that_waits_can_be_called_off() {
+    let primary = primary(1).with("shutdown-timeout 1000").start();
+    let Some(replica) = replica_of(&primary, Oracle::Valkey) else { return };
+    wait_online(&primary, 1);
+    replica.signal("STOP");
+    let (mut client, mut other) = (primary.client(), primary.client());
+    client.line("SET k v");
+    client.send(&["SHUTDOWN"]).unwrap();
+    until("it waits", SOON, || primary.log().contains("Waiting for replicas"));
+    assert_eq!(other.line("SHUTDOWN ABORT").printed(), "OK");
+    let said = client.read().unwrap().printed();
+    assert_eq!(said, "(error) ERR Errors trying to SHUTDOWN. Check logs.");
+    assert_eq!(other.line("SET k w").printed(), "OK");
+    replica.signal("CONT");
+}
+
+#[test]
+fn tools_come_as_replicas() {
+    let Some(cli) = on_path("redis-cli") else { return };
+    let primary = primary(2).start();
+    let mut client = primary.client();
+    client.line("DEBUG POPULATE 5000 key 50");
+    let file = primary.path("copy.rdb");
+    let port = primary.port.to_string();
+    let mut copy = Command::new(cli);
+    copy.args(["-p", &port, "--rdb"]).arg(&file);
+    assert!(copy.output().unwrap().status.success());
+    let other = Options::shards(1).with("dbfilename copy.rdb").debug();
+    let mut loaded = other.launch();
+    loaded.kill();
+    std::fs::copy(&file, loaded.path("copy.rdb")).unwrap();
+    loaded.respawn();
+    loaded.wait_ready();
+    assert_eq!(loaded.client().line("DEBUG DIGEST"), client.line("DEBUG DIGEST"));
+    until("it has gone", SOON, || client.info("connected_slaves") == "0");
+}
