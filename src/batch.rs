@@ -27,6 +27,7 @@ use crate::lending::errand::Errand;
 use crate::parked::Parked;
 use crate::resp::{Decoder, Frames, Limits, Span, encode};
 pub use crate::route::Home;
+use crate::script::Libraries;
 use crate::session::{Peer, Session};
 use crate::settings::Renames;
 use crate::transaction::Exec;
@@ -59,8 +60,8 @@ pub(crate) struct Scattered {
 pub(crate) enum Everywhere {
     /// A snapshot begins.
     Moment(Moment),
-    /// Keys come.
-    Arrival(Box<Coming>),
+    /// Keys come, and libraries of functions.
+    Arrival(Box<Coming>, Libraries),
 }
 
 /// What goes over all shards for that. No client can name it.

@@ -59,6 +59,7 @@ const CORE: &[(&str, &[&str])] = &[
             "lending",
             "parked",
             "transaction",
+            "script",
         ],
     ),
     ("clients", &["base", "pubsub", "commands", "session", "batch"]),

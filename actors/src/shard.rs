@@ -412,6 +412,7 @@ impl Handler<Disturb> for Shard {
                 self.thread.wake();
             }
             Disturb::ActiveExpire(on) => self.thread.with_shard(|s| s.set_active_expire(on)),
+            Disturb::AllInScripts(on) => self.thread.with_shard(|s| s.allow_all_in_scripts(on)),
             Disturb::AnyChecksum(on) => self.thread.with_shard(|s| s.take_any_checksum(on)),
             Disturb::BreakOrder(on) => self.thread.with_shard(|s| s.break_order(on)),
             Disturb::BreakAtomicity(on) => self.thread.with_shard(|s| s.break_atomicity(on)),

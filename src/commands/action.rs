@@ -231,6 +231,8 @@ pub enum Debug {
     },
     /// Whether keys are taken out when they expire, or only when they are looked at.
     SetActiveExpire(bool),
+    /// Whether scripts may call what is not for them.
+    AllowAllInScripts(bool),
     /// Whether RESTORE takes payloads with a wrong checksum. It does not when a journal is read
     /// that has one, unless it is told so again.
     TakeAnyChecksum(bool),

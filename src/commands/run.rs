@@ -49,8 +49,8 @@ pub enum Run {
     /// A script or a function, on the slots of its keys and on those that it touches beside them
     /// (`crate::shard::script`).
     Script(MayBegin),
-    /// On what its thread knows of scripts, wherever the batch stands. It may ask for an action, and
-    /// runs again when the answer is in the walk.
+    /// On what its thread knows of scripts, wherever the batch stands. It may ask for an action,
+    /// and runs again when the answer is in the walk.
     Scripts(
         fn(
             &Call<'_>,
@@ -175,6 +175,12 @@ impl Run {
     #[inline]
     pub const fn is_on_keys(self) -> bool {
         matches!(self, Run::Keys(_) | Run::SessionAndKeys(_) | Run::Blocking(_) | Run::Held(_))
+    }
+
+    /// True when it runs a script, or is about those that are known.
+    #[inline]
+    pub const fn is_on_scripts(self) -> bool {
+        matches!(self, Run::Script(_) | Run::Scripts(_) | Run::Libraries(_))
     }
 
     /// True when it may run again, with the answer to what it has asked for.

@@ -33,7 +33,7 @@ pub enum StaysAway {
     #[error("a shard is being loaded or rebuilt")]
     NotServing,
     /// One has the name of a key that stays.
-    #[error("a key of the file is there already, which MERGE replaces")]
+    #[error("a key or a library of the file is there already, which MERGE replaces")]
     AlreadyThere,
 }
 

@@ -1,9 +1,9 @@
 //! What keys held before a script changed them, so that all that it did can be taken back.
 //!
 //! The first change of a key, in a database, keeps a copy of what was there. The copies are put
-//! back in reverse order, so a key that was kept twice ends as it was first. Putting back tells nobody:
-//! what the script had emitted is dropped by whoever undoes it. Only what is true of the keys
-//! follows: counts, deadlines, bytes.
+//! back in reverse order, so a key that was kept twice ends as it was first. Putting back tells
+//! nobody: what the script had emitted is dropped by whoever undoes it. Only what is true of the
+//! keys follows: counts, deadlines, bytes.
 //!
 //! A copy of a large value costs as much as the value. Where a run holds every slot it never has to
 //! run again, so it is undone only if somebody kills it: large values are not kept then, nor are
@@ -119,6 +119,11 @@ impl Undo {
 }
 
 impl Keys<'_> {
+    /// A script has made the call.
+    pub fn is_in_script(&self) -> bool {
+        self.tools.undo.is_some()
+    }
+
     /// The key is about to change: what is there is kept, where a script runs.
     #[cold]
     pub(super) fn keep_for_undo(&mut self, key: Key<'_>) {

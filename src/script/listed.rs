@@ -1,10 +1,11 @@
-//! An engine for tests: a script is a list of commands, a line each, in words as redis-cli has them.
+//! An engine for tests: a script is a list of commands, a line each, in words as redis-cli has
+//! them.
 //!
 //! What the last command answered is the reply. An error ends the run, unless its line begins with
 //! `?`. `KEYS1` and `ARGV1` stand for a key and an argument, `$` for the last string that was
 //! answered, `SEED` for the seed of the run. A line `loop` runs until it is killed, `pause` ends a
-//! slice, `resp3` asks for replies of RESP3, and `quiet` keeps the effects of what follows out of the
-//! journal.
+//! slice, `resp3` asks for replies of RESP3, and `quiet` keeps the effects of what follows out of
+//! the journal.
 
 use std::sync::Arc;
 

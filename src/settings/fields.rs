@@ -208,9 +208,7 @@ impl Fields {
             jemalloc_bg_thread: values.flag("jemalloc-bg-thread"),
             latency_monitor_threshold: values.number("latency-monitor-threshold"),
             latency_tracking: values.flag("latency-tracking"),
-            latency_tracking_info_percentiles: numbers(
-                values.text("latency-tracking-info-percentiles"),
-            ),
+            latency_tracking_info_percentiles: percentiles(values),
             lazyfree_lazy_eviction: values.flag("lazyfree-lazy-eviction"),
             lazyfree_lazy_expire: values.flag("lazyfree-lazy-expire"),
             lazyfree_lazy_server_del: values.flag("lazyfree-lazy-server-del"),
@@ -283,6 +281,10 @@ fn buffer_limits(text: &str) -> BufferLimits {
     };
     let [normal, replica, pubsub] = special::buffer_limits(text).map(limit);
     BufferLimits { normal, replica, pubsub }
+}
+
+fn percentiles(values: &Values) -> Vec<f64> {
+    numbers(values.text("latency-tracking-info-percentiles"))
 }
 
 fn numbers<N: std::str::FromStr>(text: &str) -> Vec<N> {

@@ -7,7 +7,6 @@
 //! what it recorded is taken back too.
 
 use std::any::Any;
-use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
@@ -16,7 +15,7 @@ use crate::commands::action::Action;
 use crate::commands::call::Call;
 use crate::commands::command::{Command, Run};
 use crate::commands::error::CommandError;
-use crate::commands::run::{Blocking, ChangesLibraries, Wait};
+use crate::commands::run::{Blocking, Wait};
 use crate::commands::scripting::Scripting;
 use crate::commands::walk::{Step, Walk};
 use crate::counted::counters::Counters;
@@ -28,7 +27,6 @@ use crate::keyspace::space::Keyspace;
 use crate::parked::Served;
 use crate::pubsub::{Author, Register};
 use crate::resp::Reply;
-use crate::script::ScriptError;
 use crate::session::Session;
 use crate::shard::Ticks;
 use crate::shard::gates::Gates;
@@ -36,11 +34,6 @@ use crate::shard::script::counting::Uncounted;
 use crate::shard::script::kill::Runs;
 use crate::shard::script::needs::KnownNeeds;
 use crate::shard::sinks::Sinks;
-
-/// How long a library may take to register its functions, in nanoseconds, as in Valkey; and how
-/// often it is asked at the most whether that is over.
-const LOAD_MAX_NS: u64 = 500_000_000;
-const LOAD_MAX_ASKED: u32 = 10_000_000;
 
 /// What runs calls: the keys, the layers around them, and whether they can be trusted.
 pub(super) struct Engine {
@@ -75,6 +68,8 @@ pub(super) struct Engine {
     pub(super) libraries_changed: bool,
     /// Scripts that stand still.
     pub(super) runs: Runs,
+    /// Scripts may call what is not for them: for tests.
+    pub(super) allows_all_in_scripts: bool,
     /// What scripts have turned out to need.
     pub(super) known_needs: KnownNeeds,
     /// What the script that runs has called and is not counted yet.
@@ -341,8 +336,8 @@ impl Engine {
         {
             return Ended::Refused(Box::new(error));
         }
-        if let Run::Script(begin) = call.command.run {
-            return self.script(begin, call, around, clock);
+        if call.command.run.is_on_scripts() {
+            return self.on_scripts(call, around, origin, clock);
         }
         let Around { session, replies, walk, wider } = around;
         let mut reply = Reply::new(replies, session.resp3);
@@ -400,17 +395,6 @@ impl Engine {
                 self.listen_to_prefixes();
                 ended
             }
-            Run::Scripts(run) => {
-                let walk = walk.get_or_insert_default();
-                match run(call, &mut self.scripting, walk, &mut reply) {
-                    Ok(Some(action)) => Ended::Asks(Box::new(action)),
-                    Ok(None) => Ended::Ran,
-                    Err(error) => Ended::of(Err(error)),
-                }
-            }
-            Run::Libraries(run) => {
-                self.on_libraries(run, call, session.db, origin, &mut reply, clock)
-            }
             Run::Server(run) => match run(call, session) {
                 Ok(asked) => {
                     session.last = Some(call.command);
@@ -431,42 +415,10 @@ impl Engine {
                 });
                 if goes_on { Ended::GoesOn } else { ended }
             }
-            Run::Exec | Run::Script(_) | Run::Container => {
+            Run::Exec | Run::Script(_) | Run::Scripts(_) | Run::Libraries(_) | Run::Container => {
                 Ended::of(Err(CommandError::WrongArity(call.command.name.as_str())))
             }
         }
-    }
-
-    /// Runs a call that changes libraries. All slots are here.
-    fn on_libraries(
-        &mut self,
-        run: ChangesLibraries,
-        call: &Call<'_>,
-        db: u32,
-        origin: Origin,
-        reply: &mut Reply<'_>,
-        clock: &mut dyn Ticks,
-    ) -> Ended {
-        let (start, clock, asked) = (clock.nanos(), RefCell::new(clock), Cell::new(0));
-        // Where nobody has a clock, so often is too often.
-        let is_over = || {
-            asked.set(asked.get() + 1);
-            let nanos = clock.borrow_mut().nanos().saturating_sub(start);
-            nanos > LOAD_MAX_NS || asked.get() > LOAD_MAX_ASKED
-        };
-        self.tools.effects.begin_call();
-        let result = run(call, &mut self.scripting, &is_over, reply);
-        if result.is_ok() && origin != Origin::Journal {
-            self.libraries_changed = true;
-            self.tools.figures.changes += 1;
-            self.tools.effects.end_call(db, call.raw);
-        }
-        // A server that skips what fails may have journaled it.
-        let is_gone = result == Err(ScriptError::NoLibrary.into());
-        Ended::of(result.or_else(|error| match is_gone && origin == Origin::Journal {
-            true => Ok(()),
-            false => Err(error),
-        }))
     }
 
     /// True where a call has been let in before, and what it asked for was done meanwhile.

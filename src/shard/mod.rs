@@ -332,6 +332,7 @@ impl Shard {
             libraries_changed: false,
             runs: Runs::default(),
             known_needs: KnownNeeds::default(),
+            allows_all_in_scripts: false,
             uncounted: Vec::new(),
         };
         let eviction = Eviction::new(&parts.settings, parts.gauge, parts.worths);
@@ -442,6 +443,11 @@ impl Shard {
     /// Whether keys are taken out when they expire, or only when they are looked at.
     pub fn set_active_expire(&mut self, on: bool) {
         self.active_expire = on;
+    }
+
+    /// Whether scripts may call what is not for them.
+    pub fn allow_all_in_scripts(&mut self, on: bool) {
+        self.engine.allows_all_in_scripts = on;
     }
 
     /// Whether RESTORE takes payloads with a wrong checksum.

@@ -131,7 +131,10 @@ impl Shard {
         if let Some(everywhere) = batch.everywhere.take() {
             match everywhere {
                 Everywhere::Moment(moment) => self.take_moment(batch, moment),
-                Everywhere::Arrival(coming) => self.take_arrival(batch, *coming, clock),
+                Everywhere::Arrival(coming, libraries) => {
+                    self.take_arrival(batch, *coming, libraries, clock);
+                    self.tell_of_scripts();
+                }
             }
             self.turn_back(batch);
             batch.next = batch.routed.len();

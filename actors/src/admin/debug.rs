@@ -40,6 +40,7 @@ impl Admin {
             Debug::PanicActor(name) => self.panic_actor(&name, thread)?,
             Debug::StallShard { shard, millis } => self.disturb(shard, Disturb::Stall(millis))?,
             Debug::SetActiveExpire(on) => self.disturb_all(Disturb::ActiveExpire(on)).await,
+            Debug::AllowAllInScripts(on) => self.disturb_all(Disturb::AllInScripts(on)).await,
             Debug::TakeAnyChecksum(on) => self.disturb_all(Disturb::AnyChecksum(on)).await,
             Debug::BreakOrder(on) => self.disturb_all(Disturb::BreakOrder(on)).await,
             Debug::BreakAtomicity(on) => self.disturb_all(Disturb::BreakAtomicity(on)).await,

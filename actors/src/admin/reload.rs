@@ -172,12 +172,10 @@ impl Admin {
             let _ = told.send(outcome);
         });
         let coming = Coming { contents, present, told };
-        let batch = arrival(coming, self.parts.clock.now());
+        let batch = arrival(coming, libraries, self.parts.clock.now());
         self.parts.post.send([(0, Letter::Visit(batch))]);
         came.await??;
         self.parts.shared.loading.loaded(read.keys - empty_keys, read.expired);
-        let libraries = Arc::new(libraries);
-        self.tell_all(|| Letter::Libraries(Arc::clone(&libraries))).await;
         Ok(())
     }
 

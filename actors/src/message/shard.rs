@@ -96,6 +96,8 @@ pub enum Disturb {
     Stall(u64),
     /// Whether keys are taken out when they expire.
     ActiveExpire(bool),
+    /// Whether scripts may call what is not for them.
+    AllInScripts(bool),
     /// Whether RESTORE takes payloads with a wrong checksum.
     AnyChecksum(bool),
     /// Whether calls run out of their order.

@@ -268,8 +268,9 @@ fn sorted(
     let Found { mut elements, is_ordered } = found.unwrap_or_default();
     let (start, count) = plan.part(elements.len());
     let (mut by, mut is_alpha) = (plan.by, plan.is_alpha);
-    if matches!(by, By::Nothing) && !is_ordered && plan.destination.is_some() {
-        // What is stored must not depend on how a set lies in memory.
+    let is_kept = plan.destination.is_some() || keys.is_in_script();
+    if matches!(by, By::Nothing) && !is_ordered && is_kept {
+        // What is stored, or what a script goes by, must not depend on how a set lies in memory.
         (by, is_alpha) = (By::Themselves, true);
     }
     if let By::Nothing = by {

@@ -9,7 +9,7 @@ use crate::base::glob;
 use crate::commands::action::{Action, Gathered};
 use crate::commands::call::Call;
 use crate::commands::command::{Arg, Arity, Command, Flags, Group, Name, Run};
-use crate::commands::error::CommandError;
+use crate::commands::error::{CommandError, unknown_subcommand_or_arity};
 use crate::commands::help;
 use crate::commands::scripting::Scripting;
 use crate::commands::scripting::script::FLUSH_TYPE;
@@ -175,8 +175,11 @@ fn flush(
     reply: &mut Reply<'_>,
 ) -> Result<(), CommandError> {
     let is_known = call.is(2, "ASYNC") || call.is(2, "SYNC");
-    if call.len() > 3 || call.len() == 3 && !is_known {
-        return Err(FLUSH_OPTION);
+    match call.len() {
+        2 => {}
+        3 if is_known => {}
+        3 => return Err(FLUSH_OPTION),
+        _ => return Err(unknown_subcommand_or_arity(call.arg(0), call.arg(1))),
     }
     scripting.libraries.flush();
     reply.ok();
@@ -219,12 +222,7 @@ fn restore(
         4 if call.is(3, "APPEND") => Restore::Append,
         4 if call.is(3, "REPLACE") => Restore::Replace,
         4 => return Err(RESTORE_POLICY),
-        _ => {
-            return Err(CommandError::Quoted(format!(
-                "ERR unknown subcommand or wrong number of arguments for '{}'. Try FUNCTION HELP.",
-                String::from_utf8_lossy(call.arg(1))
-            )));
-        }
+        _ => return Err(unknown_subcommand_or_arity(call.arg(0), call.arg(1))),
     };
     let sources = crate::rdb::restore_functions(call.arg(2)).map_err(|_| BAD_PAYLOAD)?;
     let load = |code: &Vec<u8>| scripting.engine.load(code, is_over).map(Arc::new);

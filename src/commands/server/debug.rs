@@ -78,7 +78,6 @@ const HARMLESS: &[(&str, usize)] = &[
     ("pause-cron", 3),
     ("quicklist-packed-threshold", 3),
     ("replybuffer", 4),
-    ("set-disable-deny-scripts", 3),
 ];
 
 fn debug(call: &Call<'_>, _session: &Session) -> Result<Action, CommandError> {
@@ -86,6 +85,9 @@ fn debug(call: &Call<'_>, _session: &Session) -> Result<Action, CommandError> {
     let asked = match () {
         () if is("sleep", 3) => Debug::Sleep(sleep_ms(call.arg(2))),
         () if is("set-active-expire", 3) => Debug::SetActiveExpire(leading(call.arg(2)) != 0),
+        () if is("set-disable-deny-scripts", 3) => {
+            Debug::AllowAllInScripts(leading(call.arg(2)) != 0)
+        }
         () if is("set-skip-checksum-validation", 3) => {
             Debug::TakeAnyChecksum(leading(call.arg(2)) != 0)
         }

@@ -4,6 +4,7 @@ use std::sync::mpsc;
 
 use super::*;
 use crate::keyspace::contents::Present;
+use crate::script::Libraries;
 use crate::testing::{Shards, Store};
 
 /// The keys that these lines make, with others in another database.
@@ -27,7 +28,7 @@ fn shards() -> Shards {
 
 fn come(shards: &mut Shards, lines: &[&str], present: Present) -> Option<Result<(), StaysAway>> {
     let (coming, outcome) = coming(lines, present);
-    shards.shards[1].file(arrival(coming, shards.now));
+    shards.shards[1].file(arrival(coming, Libraries::default(), shards.now));
     shards.settle();
     outcome.try_recv().ok()
 }

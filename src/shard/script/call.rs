@@ -84,11 +84,12 @@ impl Request {
     fn command(
         &self,
         settings: &Settings,
+        allows_all: bool,
     ) -> Result<&'static Command, (Option<&'static Command>, CommandError)> {
         let Request { bytes, spans } = self;
         let renames = &settings.rename_command;
         match registry::find(bytes, spans, renames) {
-            Found::Command(command) if command.flags.has(Flags::NO_SCRIPT) => {
+            Found::Command(command) if is_kept_out(command, allows_all) => {
                 Err((Some(command), NOT_ALLOWED))
             }
             Found::Command(command) => Ok(command),
@@ -158,7 +159,10 @@ impl Engine {
     ) -> Called {
         let resp3 = running.run.protocol() == Protocol::Three;
         let found = match Request::of(&words) {
-            Some(request) => request.command(outer.settings).map(|command| (command, request)),
+            Some(request) => {
+                let command = request.command(outer.settings, self.allows_all_in_scripts);
+                command.map(|command| (command, request))
+            }
             None => Err((None, TOO_LARGE)),
         };
         let found =
@@ -256,6 +260,12 @@ impl Engine {
     fn has_written(&self) -> bool {
         self.tools.undo.as_ref().is_some_and(|undo| undo.has_changes())
     }
+}
+
+/// Whether scripts may not call a command. None ever runs another.
+fn is_kept_out(command: &Command, allows_all: bool) -> bool {
+    let runs_others = matches!(command.run, Run::Script(_) | Run::Exec);
+    command.flags.has(Flags::NO_SCRIPT) && (runs_others || !allows_all)
 }
 
 /// Whether a command looks at the slots of its keys.

@@ -28,6 +28,7 @@ mod call;
 pub(super) mod counting;
 mod emitted;
 pub(super) mod kill;
+mod known;
 pub mod needs;
 #[cfg(test)]
 mod tests;
