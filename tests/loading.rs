@@ -188,10 +188,11 @@ fn a_file_of_old_that_begins_as_a_snapshot_is_adopted() {
 /// In a snapshot they are left out; what follows the base of a journal may need them.
 #[test]
 fn keys_that_have_expired_are_left_out_of_a_snapshot_and_kept_from_a_base() {
+    let library = [&[0xf5, 0x40, LIBRARY.len() as u8], LIBRARY.as_bytes()].concat();
     let records: [&[u8]; 4] = [
         b"\x00\x01a\x01v",
         b"\xfc\x05\0\0\0\0\0\0\0\x00\x01b\x01v",
-        b"\xf5\x03lib",
+        &library,
         b"\x02\x01s\x00",
     ];
     let snapshot = file(&records);

@@ -166,8 +166,10 @@ fn follows(oracle: Oracle, shards: usize) {
         return;
     };
     wait_equal(&primary, &replica);
-    assert_eq!(client.info_number("sync_full"), 1);
-    assert_eq!(client.info_number("sync_partial_ok"), 3);
+    let (full, partial) = (client.info_number("sync_full"), client.info_number("sync_partial_ok"));
+    assert_eq!(full + partial, 4);
+    // Redis 8 forgets where it was when its link is cut while it flushes.
+    assert!(partial == 3 || oracle == Oracle::Redis8, "{partial} of 3 links went on");
     // By a file.
     client.line("CONFIG SET repl-diskless-sync no");
     let Some(second) = under_writes(&primary, seed + 1, || replica_of(&primary, oracle)) else {

@@ -104,6 +104,8 @@ wanted() { [ $# -lt 2 ] || [[ " ${*:2} " == *" $1 "* ]]; }
 
 fetch
 link
+# There is no debugger of scripts; what begins it outside of any test would end the unit.
+sed -i '/^ *r script debug sync$/d' "$suite/tests/unit/scripting.tcl"
 mkdir -p "$logs"
 skips=$dir/skip.txt
 grep -v '^#' "$root/tests/tcl-skip.txt" | grep . >"$skips" || true

@@ -51,14 +51,7 @@ pub enum Run {
     Script(MayBegin),
     /// On what its thread knows of scripts, wherever the batch stands. It may ask for an action,
     /// and runs again when the answer is in the walk.
-    Scripts(
-        fn(
-            &Call<'_>,
-            &mut Scripting,
-            &mut Walk,
-            &mut Reply<'_>,
-        ) -> Result<Option<Action>, CommandError>,
-    ),
+    Scripts(OnScripts),
     /// On every slot, and on the libraries of functions, which every thread has.
     Libraries(ChangesLibraries),
     /// At home: the connection performs the action that comes back.
@@ -68,6 +61,14 @@ pub enum Run {
 /// The handler of a command that runs a script: it finds what runs. It is told whether what it has
 /// asked for was done.
 pub(crate) type MayBegin = fn(&Call<'_>, &mut Scripting, bool) -> Result<Begin, CommandError>;
+
+/// The handler of a command about the scripts that are known.
+pub(crate) type OnScripts = fn(
+    &Call<'_>,
+    &mut Scripting,
+    &mut Walk,
+    &mut Reply<'_>,
+) -> Result<Option<Action>, CommandError>;
 
 /// The handler of a command that changes libraries. It is told when loading one has taken too long.
 pub(crate) type ChangesLibraries =

@@ -45,7 +45,7 @@ pub(super) const UNREAD: &[&str] = &["0x10", " 1"];
 /// About everything, before and behind all others.
 pub(super) const AROUND: &[&str] = &[
     "SWAPDB 0 1",
-    "FUNCTION LOAD REPLACE \"#!lua name=lib\\nredis.register_function('f', function() return 1 end)\"",
+    "FUNCTION LOAD REPLACE \"#!lua name=lib\\nredis.register_function('f', tonumber)\"",
     "FUNCTION DELETE lib",
     "FUNCTION FLUSH",
     "SCRIPT FLUSH",

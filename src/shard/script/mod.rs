@@ -103,7 +103,7 @@ pub(super) struct Running {
 /// Where a run stands still.
 enum Stands {
     /// It has ended, with this reply.
-    Done { reply: Vec<u8>, failed: bool },
+    Done { reply: Vec<u8> },
     /// It needs slots that are not here.
     Lacks,
     /// Its slice is over.
@@ -238,7 +238,7 @@ impl Engine {
             }
         };
         let ended = match stands {
-            Stands::Done { reply, failed } => {
+            Stands::Done { reply } => {
                 let last_error = running.last_error.take();
                 if running.is_killed {
                     self.undo(running, outer, around.session);
@@ -247,7 +247,7 @@ impl Engine {
                     self.commit(&mut running, outer, around.session);
                 }
                 self.count_all(call.settings.latency_tracking);
-                return answer_with(reply, failed, last_error.as_deref(), around);
+                return answer_with(reply, last_error.as_deref(), around);
             }
             Stands::Lacks => {
                 let walk = around.walk.get_or_insert_default();
@@ -307,7 +307,7 @@ impl Engine {
         };
         loop {
             step = match step {
-                Step::Done { reply, failed } => return Stands::Done { reply, failed },
+                Step::Done { reply, .. } => return Stands::Done { reply },
                 Step::Slice => return Stands::Slice,
                 Step::Log { level, message } => {
                     self.sinks.logged(level, &message);
@@ -342,15 +342,10 @@ impl Engine {
     }
 }
 
-/// The run has ended: its reply is that of the call. An error that one of its commands gave is
-/// counted already.
-fn answer_with(
-    reply: Vec<u8>,
-    failed: bool,
-    last_error: Option<&[u8]>,
-    around: &mut Around<'_>,
-) -> Ended {
-    if let Some(line) = line_of_error(&reply).filter(|_| failed) {
+/// The run has ended: its reply is that of the call. An error counts as one whether the script has
+/// failed or returned it. One that its commands gave is counted already.
+fn answer_with(reply: Vec<u8>, last_error: Option<&[u8]>, around: &mut Around<'_>) -> Ended {
+    if let Some(line) = line_of_error(&reply) {
         let is_counted = last_error.is_some_and(|error| line.starts_with(error));
         return Ended::of(Err(CommandError::Script { text: line.to_vec(), is_counted }));
     }
