@@ -158,7 +158,9 @@ fn follows(oracle: Oracle, shards: usize) {
             // It has got some of the stream, so that it knows where to go on.
             killer.line("SET marker 1");
             assert_eq!(killer.line("WAIT 1 60000").printed(), "(integer) 1");
-            assert_eq!(killer.line("CLIENT KILL TYPE replica").printed(), "(integer) 1");
+            let listed = killer.line("CLIENT LIST").text();
+            let killed = killer.line("CLIENT KILL TYPE replica").printed();
+            assert_eq!(killed, "(integer) 1", "{listed}\n{}", killer.line("CLIENT LIST").text());
             until("it is back", LATER, || killer.line("ROLE").printed().contains("127.0.0.1"));
         }
         Some(replica)

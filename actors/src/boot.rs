@@ -176,10 +176,7 @@ pub async fn start(launch: Launch) -> anyhow::Result<Server> {
         }
         None => starter.start()?,
     };
-    admin.met_stream(writer.clone());
-    if let Some((id, offset)) = stream {
-        admin.go_on_from(id, offset).await;
-    }
+    admin.met_stream(writer.clone(), stream).await;
     admin.met_starter(Box::new(move |settings| journal::Starter::begin(&writer, settings)));
     let shards = starter.shards;
     let serve = || shards.iter().for_each(|shard| shard.do_send(Loaded { load: 0 }));

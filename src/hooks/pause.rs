@@ -1,5 +1,5 @@
-//! The gate of CLIENT PAUSE: all commands wait until it is over, or all that a replica hears of. What
-//! replicas say is heard.
+//! The gate of CLIENT PAUSE: all commands wait until it is over, or all that a replica hears of.
+//! What replicas say is heard.
 
 use crate::commands::action::PauseMode;
 use crate::commands::call::Call;

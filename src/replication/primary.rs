@@ -61,19 +61,20 @@ impl Limits {
     /// Those of a server with these settings.
     pub fn of(settings: &Settings) -> Limits {
         let ms = |seconds: u64| seconds.saturating_mul(1_000);
-        let kept = u64::try_from(settings.repl_backlog_ttl).unwrap_or(0);
+        let kept = u64::try_from(settings.replication.repl_backlog_ttl).unwrap_or(0);
         // A limit below the backlog's would cut off who has just come back.
         let mut output = settings.client_output_buffer_limit.replica;
         for bytes in [&mut output.hard_bytes, &mut output.soft_bytes] {
-            *bytes = if *bytes > 0 { (*bytes).max(settings.repl_backlog_size) } else { 0 };
+            *bytes =
+                if *bytes > 0 { (*bytes).max(settings.replication.repl_backlog_size) } else { 0 };
         }
         Limits {
-            backlog_bytes: settings.repl_backlog_size,
+            backlog_bytes: settings.replication.repl_backlog_size,
             backlog_ms: (kept > 0).then(|| ms(kept)),
             output,
-            silence_ms: ms(settings.repl_timeout.into()),
-            ping_ms: ms(settings.repl_ping_replica_period.into()),
-            lag_ms: ms(settings.min_replicas_max_lag.into()),
+            silence_ms: ms(settings.replication.repl_timeout.into()),
+            ping_ms: ms(settings.replication.repl_ping_replica_period.into()),
+            lag_ms: ms(settings.replication.min_replicas_max_lag.into()),
         }
     }
 }
@@ -274,11 +275,11 @@ impl Primary {
         let mut waiting = self.waiting().peekable();
         let Some(first) = waiting.peek() else { return false };
         let waited_ms = now_ms.saturating_sub(first.came_ms);
-        let most = settings.repl_diskless_sync_max_replicas as usize;
-        let is_streamed = settings.repl_diskless_sync;
+        let most = settings.replication.repl_diskless_sync_max_replicas as usize;
+        let is_streamed = settings.replication.repl_diskless_sync;
         self.is_on
             && (!is_streamed
-                || waited_ms >= u64::from(settings.repl_diskless_sync_delay) * 1_000
+                || waited_ms >= u64::from(settings.replication.repl_diskless_sync_delay) * 1_000
                 || most > 0 && waiting.count() >= most)
     }
 
@@ -300,7 +301,7 @@ impl Primary {
             |replica: &Replica| replica.state == State::Waits && replica.dialect() == timed;
         let take_mark = |replica: &Replica| replica.presented.takes_mark;
         let mut meant = self.replicas.iter().filter(|replica| is_meant(replica));
-        let is_streamed = settings.repl_diskless_sync && meant.all(take_mark);
+        let is_streamed = settings.replication.repl_diskless_sync && meant.all(take_mark);
         let about = FullSync { number, is_streamed, timed };
         for replica in self.replicas.iter_mut().filter(|replica| is_meant(replica)) {
             replica.state = State::Prepares(number);
@@ -372,7 +373,10 @@ impl Primary {
 
     /// Some bytes of the snapshot with this number.
     pub fn push(&mut self, number: u32, bytes: &Bytes) -> Pushed {
-        let is_wanted = |replica: &Replica| matches!(replica.state, State::Receives(it, _) | State::Prepares(it) if it == number);
+        let is_wanted = |replica: &Replica| match replica.state {
+            State::Receives(it, _) | State::Prepares(it) => it == number,
+            _ => false,
+        };
         let sync = self.syncs.iter_mut().find(|sync| sync.about.number == number);
         let Some(sync) = sync.filter(|_| self.replicas.iter().any(is_wanted)) else {
             return Pushed::Unwanted;

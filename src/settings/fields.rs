@@ -69,6 +69,37 @@ impl MemoryShare {
     }
 }
 
+/// Those of a primary.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each field is documented in the table under its own name")]
+pub struct Replication {
+    pub min_replicas_max_lag: u32,
+    pub min_replicas_to_write: u32,
+    pub repl_backlog_size: u64,
+    pub repl_backlog_ttl: i64,
+    pub repl_diskless_sync: bool,
+    pub repl_diskless_sync_delay: u32,
+    pub repl_diskless_sync_max_replicas: u32,
+    pub repl_ping_replica_period: u32,
+    pub repl_timeout: u32,
+}
+
+impl Replication {
+    fn of(values: &Values<'_>) -> Replication {
+        Replication {
+            min_replicas_max_lag: values.number("min-replicas-max-lag"),
+            min_replicas_to_write: values.number("min-replicas-to-write"),
+            repl_backlog_size: values.number("repl-backlog-size"),
+            repl_backlog_ttl: values.number("repl-backlog-ttl"),
+            repl_diskless_sync: values.flag("repl-diskless-sync"),
+            repl_diskless_sync_delay: values.number("repl-diskless-sync-delay"),
+            repl_diskless_sync_max_replicas: values.number("repl-diskless-sync-max-replicas"),
+            repl_ping_replica_period: values.number("repl-ping-replica-period"),
+            repl_timeout: values.number("repl-timeout"),
+        }
+    }
+}
+
 /// The typed settings.
 #[derive(Clone, PartialEq)]
 #[expect(missing_docs, reason = "each field is documented in the table under its own name")]
@@ -128,8 +159,6 @@ pub struct Fields {
     pub maxmemory_eviction_tenacity: u32,
     pub maxmemory_policy: EvictionPolicy,
     pub maxmemory_samples: u32,
-    pub min_replicas_max_lag: u32,
-    pub min_replicas_to_write: u32,
     pub no_appendfsync_on_rewrite: bool,
     pub notify_keyspace_events: String,
     pub tracking_table_max_keys: u64,
@@ -145,13 +174,7 @@ pub struct Fields {
     pub rdbchecksum: bool,
     pub rdbcompression: bool,
     pub rename_command: Renames,
-    pub repl_backlog_size: u64,
-    pub repl_backlog_ttl: i64,
-    pub repl_diskless_sync: bool,
-    pub repl_diskless_sync_delay: u32,
-    pub repl_diskless_sync_max_replicas: u32,
-    pub repl_ping_replica_period: u32,
-    pub repl_timeout: u32,
+    pub replication: Replication,
     pub restart_limit: u32,
     pub restart_window: u32,
     pub save: Vec<(u32, u32)>,
@@ -239,8 +262,6 @@ impl Fields {
             maxmemory_eviction_tenacity: values.number("maxmemory-eviction-tenacity"),
             maxmemory_policy: values.choice("maxmemory-policy"),
             maxmemory_samples: values.number("maxmemory-samples"),
-            min_replicas_max_lag: values.number("min-replicas-max-lag"),
-            min_replicas_to_write: values.number("min-replicas-to-write"),
             no_appendfsync_on_rewrite: values.flag("no-appendfsync-on-rewrite"),
             notify_keyspace_events: values.owned("notify-keyspace-events"),
             tracking_table_max_keys: values.number("tracking-table-max-keys"),
@@ -256,13 +277,7 @@ impl Fields {
             rdbchecksum: values.flag("rdbchecksum"),
             rdbcompression: values.flag("rdbcompression"),
             rename_command: Renames::of(values.text("rename-command")),
-            repl_backlog_size: values.number("repl-backlog-size"),
-            repl_backlog_ttl: values.number("repl-backlog-ttl"),
-            repl_diskless_sync: values.flag("repl-diskless-sync"),
-            repl_diskless_sync_delay: values.number("repl-diskless-sync-delay"),
-            repl_diskless_sync_max_replicas: values.number("repl-diskless-sync-max-replicas"),
-            repl_ping_replica_period: values.number("repl-ping-replica-period"),
-            repl_timeout: values.number("repl-timeout"),
+            replication: Replication::of(values),
             restart_limit: values.number("restart-limit"),
             restart_window: values.number("restart-window"),
             save: save_points(values.text("save")),

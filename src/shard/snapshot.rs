@@ -19,9 +19,10 @@
 //! does one that would take out a large value, or elements of it, since they have expired. Keys
 //! that expire by themselves stay until they are written.
 //!
-//! **The moment in the stream.** A snapshot may be the base of a journal, which goes on with another
-//! increment at the moment, or what replicas begin with. What any shard had recorded before is on its way to the journal's writer by then, since
-//! effects leave ahead of slots. So the shard that takes the moment marks it among its own effects.
+//! **The moment in the stream.** A snapshot may be the base of a journal, which goes on with
+//! another increment at the moment, or what replicas begin with. What any shard had recorded before
+//! is on its way to the journal's writer by then, since effects leave ahead of slots. So the shard
+//! that takes the moment marks it among its own effects.
 //!
 //! **Bounds.** The walk goes on only while few bytes are on their way to the file. Commands may
 //! pass that mark, up to the shard's part of `snapshot-copies-max`. Beyond it those wait outside

@@ -161,8 +161,8 @@ impl Shard {
     /// Whether fewer replicas keep up than writes need.
     pub(super) fn look_for_replicas(&mut self) {
         let settings = &self.env.settings;
-        let is_wanted = settings.min_replicas_max_lag > 0;
-        let lacks = self.good_replicas < settings.min_replicas_to_write;
+        let is_wanted = settings.replication.min_replicas_max_lag > 0;
+        let lacks = self.good_replicas < settings.replication.min_replicas_to_write;
         self.engine.lacks_replicas = is_wanted && lacks;
     }
 

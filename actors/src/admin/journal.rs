@@ -175,13 +175,6 @@ impl Admin {
         *self.lock_writer() = Some(writer);
     }
 
-    /// Where the stream of effects has its order, with a journal or without.
-    pub fn met_stream(&self, stream: Writer) {
-        self.parts.shared.replicas.meet(stream.put.clone());
-        // There is one.
-        let _ = self.stream.set(stream);
-    }
-
     /// How a journal is begun.
     pub fn met_starter(&self, starter: Starter) {
         // There is one.

@@ -23,7 +23,7 @@ use troupe::shard::letter::Letter;
 use troupe::snapshot::file::{About, SnapshotFile};
 
 use super::Admin;
-use super::journal::ask;
+use super::journal::{Writer, ask};
 use super::snapshots::next_number;
 use crate::filesystem::Os;
 use crate::message::aof::{Listen, Replicate};
@@ -92,7 +92,7 @@ impl Admin {
             replicas.ping();
         }
         if tick.ends {
-            info!("Replication backlog freed after {} s", settings.repl_backlog_ttl);
+            info!("Replication backlog freed after {} s", settings.replication.repl_backlog_ttl);
             self.record_stream(false).await;
         }
         if good != good_before {
@@ -105,11 +105,17 @@ impl Admin {
         good
     }
 
-    /// The data set is that of another run, whose stream of replication had this id and has ended
-    /// here. To be called before anything is changed.
-    pub async fn go_on_from(&self, id: String, offset: u64) {
-        self.record_stream(true).await;
-        self.parts.shared.replicas.go_on_from(id, offset, self.parts.clock.steady_ms());
+    /// Where the stream of effects has its order, with a journal or without. The data set may be
+    /// that of another run, whose stream of replication had this id and has ended at this offset.
+    /// To be called before anything is changed.
+    pub async fn met_stream(&self, writer: Writer, ended: Option<(String, u64)>) {
+        self.parts.shared.replicas.meet(writer.put.clone());
+        // There is one.
+        let _ = self.stream.set(writer);
+        if let Some((id, offset)) = ended {
+            self.record_stream(true).await;
+            self.parts.shared.replicas.go_on_from(id, offset, self.parts.clock.steady_ms());
+        }
     }
 
     /// Waits until replicas have all that was written until now, as long as `shutdown-timeout`

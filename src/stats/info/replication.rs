@@ -11,7 +11,9 @@ pub(super) fn replication(source: &Source<'_>, lines: &mut Lines<'_>) {
     let (facts, settings) = (&source.facts.replication, &source.facts.settings);
     lines.field("role", "master");
     lines.field("connected_slaves", facts.replicas.len());
-    if settings.min_replicas_to_write > 0 && settings.min_replicas_max_lag > 0 {
+    if settings.replication.min_replicas_to_write > 0
+        && settings.replication.min_replicas_max_lag > 0
+    {
         lines.field("min_slaves_good_slaves", facts.good);
     }
     for (number, replica) in facts.replicas.iter().enumerate() {
@@ -34,7 +36,7 @@ pub(super) fn replication(source: &Source<'_>, lines: &mut Lines<'_>) {
         None => lines.field("second_repl_offset", -1),
     }
     lines.flag("repl_backlog_active", facts.is_on);
-    lines.field("repl_backlog_size", settings.repl_backlog_size);
+    lines.field("repl_backlog_size", settings.replication.repl_backlog_size);
     let first = if facts.is_on { facts.first + 1 } else { 0 };
     lines.field("repl_backlog_first_byte_offset", first);
     lines.field("repl_backlog_histlen", facts.length);
