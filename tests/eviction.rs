@@ -363,6 +363,7 @@ fn blessed_keys_outlive_a_flood_and_a_restart() {
             assert_eq!(figure(&mut client, "blessed_keys"), 999);
             assert!(figure(&mut client, "evicted_keys") > 5_000);
             assert!(counted(&mut client) <= limit + limit / 50);
+            server.stop();
             server.restart();
             let mut client = server.client();
             assert_eq!(blessed(&mut client), expected, "{shards} shards");

@@ -90,7 +90,7 @@ fn load(server: &Server, is_over: &Arc<AtomicBool>) -> Vec<thread::JoinHandle<u6
 /// A peer that has loaded this file.
 pub fn peer_with(oracle: Oracle, file: &[u8]) -> Option<Server> {
     let peer = oracle.start()?;
-    let path = format!("/proc/{}/root/tmp/oracle-{}.rdb", peer.pid(), peer.port);
+    let path = peer.oracle_path();
     fs::write(&path, file).unwrap();
     let reply = peer.client().line("DEBUG RELOAD NOSAVE");
     drop(fs::remove_file(&path));
@@ -155,7 +155,7 @@ fn deadlines_of_fields_are_written_for_valkey() {
     let file = fs::read(server.path("dump.rdb")).unwrap();
     assert!(file.starts_with(b"VALKEY080"));
     let Some(peer) = Oracle::Valkey.start() else { return };
-    let path = format!("/proc/{}/root/tmp/oracle-{}.rdb", peer.pid(), peer.port);
+    let path = peer.oracle_path();
     fs::write(&path, file).unwrap();
     let mut theirs = peer.client();
     assert!(theirs.line("DEBUG RELOAD NOSAVE").is_ok());

@@ -100,6 +100,27 @@ impl Replication {
     }
 }
 
+/// Those of scripts and functions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each field is documented in the table under its own name")]
+pub struct Scripts {
+    pub busy_reply_threshold: u64,
+    pub script_max_run_ms: u64,
+    pub script_undo: bool,
+    pub script_undo_max: u64,
+}
+
+impl Scripts {
+    fn of(values: &Values<'_>) -> Scripts {
+        Scripts {
+            busy_reply_threshold: values.number("busy-reply-threshold"),
+            script_max_run_ms: values.number("script-max-run-ms"),
+            script_undo: values.flag("script-undo"),
+            script_undo_max: values.number("script-undo-max"),
+        }
+    }
+}
+
 /// The typed settings.
 #[derive(Clone, PartialEq)]
 #[expect(missing_docs, reason = "each field is documented in the table under its own name")]
@@ -117,7 +138,6 @@ pub struct Fields {
     pub appendfsync: Fsync,
     pub appendonly: bool,
     pub bind: Vec<String>,
-    pub busy_reply_threshold: u64,
     pub client_output_buffer_limit: BufferLimits,
     pub client_query_buffer_limit: u64,
     pub command_log_sample: u32,
@@ -178,9 +198,7 @@ pub struct Fields {
     pub restart_limit: u32,
     pub restart_window: u32,
     pub save: Vec<(u32, u32)>,
-    pub script_max_run_ms: u64,
-    pub script_undo: bool,
-    pub script_undo_max: u64,
+    pub scripts: Scripts,
     pub set_max_intset_entries: u64,
     pub set_max_listpack_entries: u64,
     pub set_max_listpack_value: u64,
@@ -220,7 +238,6 @@ impl Fields {
             appendfsync: values.choice("appendfsync"),
             appendonly: values.flag("appendonly"),
             bind: values.text("bind").split_ascii_whitespace().map(str::to_owned).collect(),
-            busy_reply_threshold: values.number("busy-reply-threshold"),
             client_output_buffer_limit: buffer_limits(values.text("client-output-buffer-limit")),
             client_query_buffer_limit: values.number("client-query-buffer-limit"),
             command_log_sample: values.number("command-log-sample"),
@@ -281,9 +298,7 @@ impl Fields {
             restart_limit: values.number("restart-limit"),
             restart_window: values.number("restart-window"),
             save: save_points(values.text("save")),
-            script_max_run_ms: values.number("script-max-run-ms"),
-            script_undo: values.flag("script-undo"),
-            script_undo_max: values.number("script-undo-max"),
+            scripts: Scripts::of(values),
             set_max_intset_entries: values.number("set-max-intset-entries"),
             set_max_listpack_entries: values.number("set-max-listpack-entries"),
             set_max_listpack_value: values.number("set-max-listpack-value"),

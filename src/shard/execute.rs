@@ -166,6 +166,11 @@ impl Ended {
         }
     }
 
+    /// The call has asked for something, and goes on with the answer.
+    pub(super) fn asks(action: Action) -> Ended {
+        Ended::Asks(Box::new(action))
+    }
+
     /// True when the call is answered.
     fn is_over(&self) -> bool {
         !matches!(self, Ended::GoesOn | Ended::Asks(_) | Ended::Waits(_) | Ended::Lacks)
@@ -395,7 +400,7 @@ impl Engine {
                     Ok(())
                 });
                 match (ended, asked) {
-                    (Ended::Ran, Some(action)) => Ended::Asks(Box::new(action)),
+                    (Ended::Ran, Some(action)) => Ended::asks(action),
                     (ended, _) => ended,
                 }
             }
@@ -412,7 +417,7 @@ impl Engine {
             Run::Asks(run) => {
                 let walk = walk.get_or_insert_default();
                 let ended = match run(call, session, &mut self.register, walk, &mut reply) {
-                    Ok(Some(action)) => Ended::Asks(Box::new(action)),
+                    Ok(Some(action)) => Ended::asks(action),
                     Ok(None) => Ended::Ran,
                     Err(error) => Ended::of(Err(error)),
                 };
@@ -422,8 +427,7 @@ impl Engine {
             Run::Server(run) => match run(call, session) {
                 Ok(asked) => {
                     session.last = Some(call.command);
-                    let is_inside = origin.is_inside();
-                    Ended::Asks(Box::new(if is_inside { asked.inside_exec() } else { asked }))
+                    Ended::asks(if origin.is_inside() { asked.inside_exec() } else { asked })
                 }
                 Err(error) => Ended::of(Err(error)),
             },

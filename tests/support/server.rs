@@ -159,11 +159,22 @@ impl Server {
         } else {
             // An oracle may live in a root of its own, where the test's folder does not exist.
             command.args(["--dir", "/tmp", "--save", "", "--appendonly", "no"]);
-            command.args(["--dbfilename", &format!("oracle-{}.rdb", self.port)]);
+            command.args(["--dbfilename", &self.oracle_file()]);
         }
         command.args(&self.options.args);
         command.envs(self.options.environment.iter().map(|(name, value)| (name, value)));
         command
+    }
+
+    /// The name of an oracle's snapshot. Another test, or another run, must not find it.
+    fn oracle_file(&self) -> String {
+        let folder = self.folder.path().file_name().unwrap_or_default();
+        format!("{}.rdb", folder.to_string_lossy())
+    }
+
+    /// Where a running oracle's snapshot is, seen from here.
+    pub fn oracle_path(&self) -> PathBuf {
+        format!("/proc/{}/root/tmp/{}", self.pid(), self.oracle_file()).into()
     }
 
     /// Starts the process; its output goes to the end of the log file.
@@ -310,6 +321,9 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        if self.child.is_some() && self.options.command.is_some() {
+            drop(fs::remove_file(self.oracle_path()));
+        }
         self.kill();
         if std::thread::panicking() {
             let log = self.log();

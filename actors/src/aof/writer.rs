@@ -429,7 +429,11 @@ impl Handler<Open> for AofWriter {
     type Result = ();
 
     fn handle(&mut self, open: Open, ctx: &mut Context<AofWriter>) {
-        self.file(ctx, |writer| writer.directory = Some(open.0));
+        self.file(ctx, |writer| {
+            writer.directory = Some(open.0);
+            // Who asked may have gone meanwhile.
+            let _ = open.1.send(Ok(()));
+        });
     }
 }
 

@@ -125,13 +125,9 @@ impl Starter {
         let place = Location::of(settings);
         let writer = writer.clone();
         let begin = move || {
-            let opened = Directory::open_anew(Box::new(Os), &place);
-            let begun = opened.map(|directory| {
-                writer.open.do_send(Open(directory));
-                writer
-            });
+            let begun = hand_over(&writer, &place).map(|()| writer);
             // Who asked waits for it.
-            let _ = sender.send(begun.map_err(|error| error.to_string()));
+            let _ = sender.send(begun);
         };
         let thread = std::thread::Builder::new().name("aof-opener".to_owned());
         if let Err(error) = thread.spawn(begin) {
@@ -151,6 +147,14 @@ impl Starter {
             Parts { appends: appends.clone(), post, progress, shared, figures, clock, guardian };
         (parts, appends)
     }
+}
+
+/// Opens the directory of a journal that begins, and waits until the writer has it.
+fn hand_over(writer: &Writer, place: &Location) -> Result<(), String> {
+    let directory = Directory::open_anew(Box::new(Os), place).map_err(|error| error.to_string())?;
+    let (asks, answered) = oneshot::channel();
+    writer.open.do_send(Open(directory, asks));
+    answered.blocking_recv().unwrap_or_else(|_| Err("its thread has ended".to_owned()))
 }
 
 fn reach(writer: &Addr<AofWriter>, appends: Appends) -> Writer {

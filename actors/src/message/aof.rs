@@ -112,10 +112,11 @@ pub struct Listen(pub bool, pub Asks);
 #[rtype(result = "()")]
 pub struct Put(pub Fed);
 
-/// A journal begins in this directory, with the next base.
+/// A journal begins in this directory, with the next base. Who asks waits for the answer: what
+/// shards append after it may come in ahead of mail.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Open(pub Directory);
+pub struct Open(pub Directory, pub Asks);
 
 /// Write and sync everything, then say so: the journal ends.
 #[derive(Message)]

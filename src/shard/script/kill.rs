@@ -71,7 +71,7 @@ impl Running {
 
     /// Ends it where it has run too long by the settings.
     pub(super) fn kill_if_over(&mut self, undo: Option<&Undo>, settings: &Settings) {
-        let most = settings.script_max_run_ms;
+        let most = settings.scripts.script_max_run_ms;
         if most > 0 && self.nanos / 1_000_000 >= most && can_be_undone(undo) {
             self.kill(TOO_LONG);
         }
@@ -107,7 +107,7 @@ impl Engine {
         for running in self.runs.still.values_mut().filter(slow) {
             let undo = running.emitted.undo();
             let has_changes = undo.is_some_and(Undo::has_changes);
-            if has_changes && (!settings.script_undo || !can_be_undone(undo)) {
+            if has_changes && (!settings.scripts.script_undo || !can_be_undone(undo)) {
                 killed.kept += 1;
             } else {
                 running.kill(error);

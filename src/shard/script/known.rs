@@ -32,7 +32,7 @@ impl Engine {
                 let Around { session, replies, walk, .. } = around;
                 let mut reply = Reply::new(replies, session.resp3);
                 match run(call, &mut self.scripting, walk.get_or_insert_default(), &mut reply) {
-                    Ok(Some(action)) => Ended::Asks(Box::new(action)),
+                    Ok(Some(action)) => Ended::asks(action),
                     Ok(None) => Ended::Ran,
                     Err(error) => Ended::of(Err(error)),
                 }

@@ -157,7 +157,7 @@ impl Engine {
             Begin::Asks(action) => {
                 // Its reply begins where it does now.
                 around.walk.get_or_insert_default();
-                return Err(Ended::Asks(Box::new(action)));
+                return Err(Ended::asks(action));
             }
         };
         self.may_run(&asked).map_err(failed)?;
@@ -175,7 +175,7 @@ impl Engine {
             Program::Function(_, function) => (true, function.name.clone()),
         };
         let has_all = self.space.slots_here() == usize::from(SLOTS);
-        let undo = Undo::new(call.settings.script_undo_max as usize, !has_all);
+        let undo = Undo::new(call.settings.scripts.script_undo_max as usize, !has_all);
         Ok(Box::new(Running {
             run,
             is_function,
@@ -228,7 +228,7 @@ impl Engine {
         let went =
             catch_unwind(AssertUnwindSafe(|| self.step(&mut running, call, around, start, clock)));
         running.nanos += clock.nanos().saturating_sub(start);
-        running.is_slow = running.nanos / 1_000_000 >= call.settings.busy_reply_threshold;
+        running.is_slow = running.nanos / 1_000_000 >= call.settings.scripts.busy_reply_threshold;
         let stands = match went {
             Ok(stands) => stands,
             Err(panic) => {
