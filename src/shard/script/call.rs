@@ -15,6 +15,7 @@ use crate::commands::positions;
 use crate::commands::registry::{self, Found};
 use crate::commands::walk::Walk;
 use crate::keyspace::key::KeyAt;
+use crate::keyspace::undo::LARGE;
 use crate::resp::{Reply, Span, encode};
 use crate::script::Protocol;
 use crate::settings::Settings;
@@ -188,7 +189,7 @@ impl Engine {
         }
         running.met.extend(keys.iter().map(|key| key.slot));
         let call = Call { command, input: bytes, spans, raw: bytes, keys: &keys, ..*outer };
-        if self.lacks_for_script(running, &call) {
+        if self.lacks_for_script(running, &call, around.session.db) {
             return Called::Lacks;
         }
         let is_journaled = running.run.propagation().journal;
@@ -204,7 +205,7 @@ impl Engine {
     }
 
     /// Whether slots are missing that a call of a script needs.
-    fn lacks_for_script(&mut self, running: &mut Running, call: &Call<'_>) -> bool {
+    fn lacks_for_script(&mut self, running: &mut Running, call: &Call<'_>, db: u32) -> bool {
         let needs_all = matches!(
             call.command.run,
             Run::All(_) | Run::Steps(_) | Run::Walk(_) | Run::Libraries(_)
@@ -219,7 +220,19 @@ impl Engine {
         let lacks = call.keys.iter().any(|key| !self.space.has(key.slot))
             || self.lacks_for_waiters(call, &mut waiters);
         running.met.extend(waiters);
-        lacks
+        lacks || self.changes_large_without_all(running, call, db)
+    }
+
+    /// Whether a call of a script changes a large value while slots are missing that the script may
+    /// still turn out to need: it would be copied whole, each time.
+    fn changes_large_without_all(&self, running: &mut Running, call: &Call<'_>, db: u32) -> bool {
+        let is_large = |key: &KeyAt| {
+            let name = call.key(key.position as usize).in_table();
+            let entry = self.space.table(db, key.slot).and_then(|table| table.get(name));
+            entry.is_some_and(|entry| entry.memory() > LARGE)
+        };
+        running.changes_large |= call.command.writes() && call.keys.iter().any(is_large);
+        running.changes_large && self.space.slots_here() < usize::from(SLOTS)
     }
 
     fn run_from_script(

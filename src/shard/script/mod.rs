@@ -9,7 +9,8 @@
 //! that it has changed is taken back ([`Undo`](crate::keyspace::undo::Undo)), ahead of any slot's
 //! way home, and it runs again where the slots are that it is known to need. It sees the same time
 //! and the same random numbers then. That set only grows, and after [`RERUNS_MAX`] times it is
-//! everything: so reruns end. Errands go upwards whatever a script needs: so no two of them wait
+//! everything: so reruns end. It is everything as well where a large value is about to change: a
+//! run that lacks nothing needs no copy of it. Errands go upwards whatever a script needs: so no two of them wait
 //! for each other.
 //!
 //! ```text
@@ -84,6 +85,8 @@ pub(super) struct Running {
     emitted: Emitted,
     /// Slots that its commands have named.
     met: BTreeSet<u16>,
+    /// One of them is about to change a large value, or has.
+    changes_large: bool,
     /// The command that has asked for something, which has to be done before it is answered.
     asking: Option<Asking>,
     /// When it began, in milliseconds of unix time.
@@ -187,6 +190,7 @@ impl Engine {
             seed,
             emitted: Emitted::new(undo, seed),
             met: call.keys.iter().map(|key| key.slot).collect(),
+            changes_large: false,
             asking: None,
             since: call.now,
             nanos: 0,

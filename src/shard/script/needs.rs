@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 
+use crate::base::slot::SLOTS;
 use crate::batch::Batch;
 use crate::commands::call::Call;
 use crate::route::ShardId;
@@ -20,6 +21,9 @@ const SCRIPTS_MAX: usize = 1_024;
 
 /// Slots that are kept of a script. One that needs more is not known.
 const SLOTS_MAX: usize = 64;
+
+/// How often a script is taken to need everything, until it has to show that again.
+const ALL_TIMES: u8 = 100;
 
 /// A script with its first key, by hashes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -39,13 +43,21 @@ impl ScriptOfKey {
 #[derive(Clone, Debug)]
 pub struct Needs {
     of: ScriptOfKey,
-    slots: Vec<u16>,
+    slots: Needed,
+}
+
+/// Slots that a script needs.
+#[derive(Clone, Debug)]
+enum Needed {
+    These(Vec<u16>),
+    /// Every one, for so many times more.
+    All(u8),
 }
 
 /// The needs of scripts, as far as a shard knows.
 #[derive(Debug, Default)]
 pub(in crate::shard) struct KnownNeeds {
-    slots: HashMap<ScriptOfKey, Vec<u16>>,
+    slots: HashMap<ScriptOfKey, Needed>,
     /// What another shard, or this one, is to know.
     learnt: Vec<(ShardId, Needs)>,
 }
@@ -57,15 +69,37 @@ impl KnownNeeds {
         }
         self.slots.insert(needs.of, needs.slots);
     }
+
+    /// How many scripts are known to need everything.
+    #[cfg(test)]
+    pub(super) fn needing_all(&self) -> usize {
+        self.slots.values().filter(|needed| matches!(needed, Needed::All(_))).count()
+    }
+
+    /// Adds to `slots` what a script is known to need.
+    fn add_to(&mut self, slots: &mut Vec<u16>, of: ScriptOfKey) {
+        match self.slots.get_mut(&of) {
+            None => {}
+            Some(Needed::These(known)) => slots.extend(known.iter()),
+            Some(Needed::All(0)) => drop(self.slots.remove(&of)),
+            Some(Needed::All(times)) => {
+                *times -= 1;
+                slots.extend(0..SLOTS);
+            }
+        }
+    }
 }
 
 impl Engine {
     /// A run has ended that had to run again, for the first time at the shard of the walk.
     pub(super) fn note_needs(&mut self, running: &Running, call: &Call<'_>, around: &Around<'_>) {
         let Some(first) = around.walk.as_ref().and_then(|walk| walk.first) else { return };
-        let few = running.met.len() <= SLOTS_MAX;
-        if let Some(of) = ScriptOfKey::of(call).filter(|_| few) {
-            let slots = running.met.iter().copied().collect();
+        let slots = match running.met.len() {
+            _ if running.changes_large => Needed::All(ALL_TIMES),
+            0..=SLOTS_MAX => Needed::These(running.met.iter().copied().collect()),
+            _ => return,
+        };
+        if let Some(of) = ScriptOfKey::of(call) {
             self.known_needs.learnt.push((first, Needs { of, slots }));
         }
     }
@@ -82,8 +116,9 @@ impl Shard {
         let Some(command) = batch.routed[batch.next].command else { return };
         batch.find_keys(command, &self.env.hasher);
         let (call, around) = batch.split(command, &self.env);
-        let known = ScriptOfKey::of(&call).and_then(|of| self.engine.known_needs.slots.get(&of));
-        around.wider.extend(known.into_iter().flatten());
+        if let Some(of) = ScriptOfKey::of(&call) {
+            self.engine.known_needs.add_to(around.wider, of);
+        }
     }
 
     /// Tells shards what they are to know of the needs of scripts.

@@ -108,6 +108,27 @@ fn keys_that_are_not_declared_are_found_on_all_shards() {
 }
 
 #[test]
+fn a_script_that_changes_a_large_value_holds_every_slot() {
+    let mut store = Shards::new(2);
+    let keys = keys(&store);
+    let (here, there) = (&keys[0][0], &keys[1][0]);
+    store.run(&format!("SET {here} {}", "x".repeat(2 * LARGE)));
+    let line = eval(&["INCR ARGV1", "APPEND KEYS1 x"], &format!("1 {here} {there}"));
+    let needing_all = |store: &Shards| -> usize {
+        store.shards.iter().map(|shard| shard.engine.known_needs.needing_all()).sum()
+    };
+    for times in 1..=200 {
+        assert_eq!(store.run(&line), format!("(integer) {}", 2 * LARGE + times));
+        assert_eq!(store.run(&format!("GET {there}")), format!("\"{times}\""));
+    }
+    assert_eq!(needing_all(&store), 1);
+    // It is forgotten after a while, and what the script needs is found out anew.
+    store.run(&format!("SET {here} x"));
+    (0..200).for_each(|_| drop(store.run(&line)));
+    assert_eq!(needing_all(&store), 0);
+}
+
+#[test]
 fn a_rerun_sees_the_same_random_numbers_and_counts_once() {
     let mut store = Shards::new(2);
     let keys = keys(&store);
