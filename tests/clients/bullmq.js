@@ -7,7 +7,7 @@ const assert = require("node:assert");
 const { FlowProducer, Queue, QueueEvents, UnrecoverableError, Worker } = require("bullmq");
 const { connect, disconnectAll, until } = require("./connections");
 
-const JOBS = 200;
+const JOBS = 100;
 const connection = { host: "127.0.0.1", port: Number(process.argv[2]), maxRetriesPerRequest: null };
 const opened = [];
 
