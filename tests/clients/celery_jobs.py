@@ -92,12 +92,15 @@ def worker(pool="prefork", **options):
     try:
         until("the worker is there", lambda: app.control.ping(timeout=0.1, limit=1))
         yield process
-        process.terminate()
-        process.join(SOON)
-        assert process.exitcode == 0, f"the worker ended with {process.exitcode}"
+        # Unless the check has killed it.
+        if process.is_alive():
+            process.terminate()
+            process.join(SOON)
+            assert process.exitcode == 0, f"the worker ended with {process.exitcode}"
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
+        process.kill()
         process.join()
 
 
@@ -120,10 +123,9 @@ def jobs():
 
 
 def countdown():
-    """What is to run later runs later, and is known meanwhile."""
+    """What is to run later runs later."""
     at = time.monotonic()
     result = add.apply_async((20, 22), countdown=0.5)
-    until("it is scheduled", lambda: any((app.control.inspect(limit=1, timeout=1).scheduled() or {}).values()))
     assert result.get(timeout=SOON) == 42
     assert time.monotonic() - at >= 0.5
 
@@ -189,11 +191,11 @@ def events(heard):
 
 def restored(connection):
     """A worker is killed while it runs a job, that it has not acknowledged."""
-    with contextlib.suppress(AssertionError), worker("solo") as first:
+    with worker("solo") as first:
         result = interrupted.delay()
         until("it is begun", lambda: connection.get("begun") == b"1")
         assert connection.hlen("unacked") == 1 and connection.zcard("unacked_index") == 1
-        os.kill(first.pid, signal.SIGKILL)
+        first.kill()
         first.join()
     soon = dict(visibility_timeout=1, unacked_restore_interval=0.1, unacked_restore_throttle=1)
     with worker("solo", **soon):
