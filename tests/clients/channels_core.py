@@ -1,8 +1,8 @@
 """The core channel layer of channels_redis, against a running Troupe: `channels_core.py PORT`. Ends non-zero
 at the first surprise.
 
-Messages wait in sorted sets. Scripts take back what was begun, send to groups and empty all; none declares all
-of its keys but the one for groups. Each layer stands for a process of its own.
+Messages wait in sorted sets. Scripts take back what was begun, send to groups and empty all; of these only the
+one for groups declares its keys. Each layer stands for a process of its own.
 """
 
 import asyncio

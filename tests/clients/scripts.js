@@ -85,7 +85,7 @@ async function redlock(redis) {
 async function limits(redis) {
   const limiter = new RateLimiterRedis({ storeClient: redis, points: 5, duration: 60, keyPrefix: "limits" });
   const results = await Promise.allSettled(Array.from({ length: 8 }, () => limiter.consume("client")));
-  const [granted, refused] = ["fulfilled", "rejected"].map((status) => results.filter((each) => each.status === status));
+  const [granted, refused] = ["fulfilled", "rejected"].map((how) => results.filter(({ status }) => status === how));
   assert.deepStrictEqual(granted.map(({ value }) => value.remainingPoints), [4, 3, 2, 1, 0]);
   assert(granted[0].value.isFirstInDuration && !granted[1].value.isFirstInDuration);
   assert.strictEqual(refused.length, 3);

@@ -21,7 +21,8 @@ function serve(client) {
     response.json({ id: request.sessionID, visits: request.session.visits });
   });
   app.get("/look", (request, response) => response.json(request.session.visits ?? null));
-  app.get("/leave", (request, response, next) => request.session.destroy((error) => (error ? next(error) : response.json(null))));
+  app.get("/leave", (request, response, next) =>
+    request.session.destroy((error) => (error ? next(error) : response.json(null))));
   app.get("/renew", (request, response, next) =>
     request.session.regenerate((error) => (error ? next(error) : response.json(request.sessionID))));
   app.get("/short", (request, response) => {

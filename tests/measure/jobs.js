@@ -4,12 +4,13 @@
 //     tests/peers.sh start valkey 7001                    # prints its process id
 //     taskset -pca 0 PID
 //     taskset -c 0 target/release/troupe --port 7002 --shards 1 --save ''
-//     NODE_PATH=target/ci/node/node_modules taskset -c 1 tests/measure/jobs.js valkey=7001 troupe=7002
+//     NODE_PATH=target/node/node_modules taskset -c 1 tests/measure/jobs.js valkey=7001 troupe=7002
 //
-// `add` is to add so many jobs, each by a call of its own, from a few clients that have up to 50 calls under way each;
-// `process` is to take and complete them all, by a few workers that each run up to 50 at once. Round after round the servers
-// are measured in turn, each empty at first. Printed are the medians: jobs a second, and user + system time of the server's
-// process a job, in microseconds, from /proc. The load comes from this program, on another core, and bounds the rate.
+// `add` is to add so many jobs, each by a call of its own, from a few clients that have up to 50 calls
+// under way each; `process` is to take and complete them all, by a few workers that each run up to 50 at
+// once. Round after round the servers are measured in turn, each empty at first. Printed are the medians:
+// jobs a second, and user + system time of the server's process a job, in microseconds, from /proc. The
+// load comes from this program, on another core, and bounds the rate.
 "use strict";
 const { execFileSync } = require("node:child_process");
 const { once } = require("node:events");
