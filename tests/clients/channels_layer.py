@@ -1,7 +1,7 @@
 """The channel layer of Django Channels on pub/sub, against a running Troupe: `channels_layer.py PORT`. Ends
 non-zero at the first surprise.
 
-Each layer stands for a process of its own. The other layer of channels_redis is not there: it wants scripts.
+Each layer stands for a process of its own. The core layer of channels_redis is in `channels_core.py`.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """Job queues of Python against a running Troupe: `producers.py PORT`. Ends non-zero at the first surprise.
 
-Of RQ and Celery those parts run that need no scripts: the producers, and what hands a job to a worker
-(BLMOVE of RQ, BRPOP of kombu). RQ's worker itself is in `workers.py`.
+Of RQ and Celery the producers run, and what hands a job to a worker (BLMOVE of RQ, BRPOP of kombu), step by
+step. The workers themselves are in `workers.py` and `celery_jobs.py`.
 """
 
 import base64

@@ -1,12 +1,14 @@
 """RQ's worker against a running Troupe: `workers.py PORT`. Ends non-zero at the first surprise.
 
 The worker takes jobs, and obeys the commands that it hears on its channel: it stops the job that it runs,
-kills the process that runs one, and ends. Its scheduler and Celery's worker are not there: they want scripts.
+kills the process that runs one, and ends. Its scheduler, in a process of its own, adds what is due; it
+gives its locks back by a script.
 """
 
 import multiprocessing
 import sys
 import time
+from datetime import timedelta
 
 import redis
 from rq import Queue, Worker
@@ -19,7 +21,8 @@ SOON = 30
 
 
 def work():
-    Worker(["default"], connection=redis.Redis(port=PORT), name="worker").work(logging_level="ERROR")
+    worker = Worker(["default"], connection=redis.Redis(port=PORT), name="worker")
+    worker.work(logging_level="ERROR", with_scheduler=True)
 
 
 def until(what, ask):
@@ -37,12 +40,14 @@ def rq():
     worker.start()
     jobs = [queue.enqueue("math.sqrt", number, result_ttl=100) for number in range(JOBS)]
     after = queue.enqueue("math.sqrt", 9, depends_on=jobs[-1])
+    later = queue.enqueue_in(timedelta(seconds=0.5), "math.sqrt", 16)
     endless = queue.enqueue("time.sleep", 1000, depends_on=after)
     until("the last job runs", lambda: endless.get_status(refresh=True) == JobStatus.STARTED)
     assert [job.return_value() for job in jobs] == [number**0.5 for number in range(JOBS)]
     assert after.return_value() == 3
     send_stop_job_command(connection, endless.id)
     until("it is stopped", lambda: endless.get_status(refresh=True) == JobStatus.STOPPED)
+    until("what was put off has run", lambda: later.return_value() == 4)
     doomed = queue.enqueue("time.sleep", 1000)
     until("the next one runs", lambda: doomed.get_status(refresh=True) == JobStatus.STARTED)
     send_kill_horse_command(connection, "worker")
@@ -51,6 +56,7 @@ def rq():
     send_shutdown_command(connection, "worker")
     worker.join(SOON)
     assert worker.exitcode == 0, worker.exitcode
+    assert connection.keys("rq:scheduler-lock:*") == []
     assert connection.pubsub_channels() == []
     connection.close()
 
