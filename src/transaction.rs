@@ -40,6 +40,7 @@ pub struct Transaction {
     writes: bool,
     may_write: bool,
     may_add: bool,
+    replicates: bool,
     needs_tables: bool,
     needs_all: bool,
     needs_server: bool,
@@ -176,6 +177,16 @@ impl Transaction {
     /// One of them may change the data set by what it calls.
     pub fn may_write(&self) -> bool {
         self.may_write
+    }
+
+    /// One of them has been queued that replicas may hear of.
+    pub(crate) fn queued_for_replicas(&mut self) {
+        self.replicates = true;
+    }
+
+    /// Replicas may hear of one of them.
+    pub(crate) fn replicates(&self) -> bool {
+        self.replicates
     }
 
     /// One of them may need memory.

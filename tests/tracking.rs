@@ -64,6 +64,24 @@ fn keys_of(push: &Reply) -> Vec<String> {
 }
 
 #[test]
+fn what_a_script_reads_is_noted_and_not_what_it_declares() {
+    for shards in SHARDS {
+        let server = Options::shards(shards).start();
+        let (mut reader, mut writer) = (Cache::new(&server, ""), server.client());
+        for (command, body, read) in [
+            ("EVAL", "redis.call('SET','c',1)", ""),
+            ("EVAL", "redis.call('GET','c')", "c"),
+            ("EVAL_RO", "redis.call('PING')", ""),
+            ("EVAL_RO", "redis.call('GET',KEYS[1])", "a"),
+        ] {
+            assert_eq!(reader.ask(&format!("{command} {body} 2 a b")), Reply::Nil);
+            assert!(writer.line("MSET a 1 b 1 c 1").is_ok());
+            assert_eq!(reader.told().join(" "), read, "{command} {body}, {shards} shards");
+        }
+    }
+}
+
+#[test]
 fn whoever_has_read_a_key_is_told_ahead_of_its_next_reply() {
     for (shards, journal) in [(1, None), (2, None), (4, None), (4, Some("always"))] {
         let options = Options::shards(shards);

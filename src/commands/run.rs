@@ -6,7 +6,7 @@ use crate::base::millis::Millis;
 use crate::commands::action::Action;
 use crate::commands::call::Call;
 use crate::commands::error::CommandError;
-use crate::commands::scripting::{Begin, Scripting};
+use crate::commands::scripting::{Named, Scripting};
 use crate::commands::walk::{Step, Walk};
 use crate::keyspace::interest::Awaited;
 use crate::keyspace::keys::Keys;
@@ -48,7 +48,7 @@ pub enum Run {
     Held(MayAsk),
     /// A script or a function, on the slots of its keys and on those that it touches beside them
     /// (`crate::shard::script`).
-    Script(MayBegin),
+    Script(Named),
     /// On what its thread knows of scripts, wherever the batch stands. It may ask for an action,
     /// and runs again when the answer is in the walk.
     Scripts(OnScripts),
@@ -57,10 +57,6 @@ pub enum Run {
     /// At home: the connection performs the action that comes back.
     Server(fn(&Call<'_>, &Session) -> Result<Action, CommandError>),
 }
-
-/// The handler of a command that runs a script: it finds what runs. It is told whether what it has
-/// asked for was done.
-pub(crate) type MayBegin = fn(&Call<'_>, &mut Scripting, bool) -> Result<Begin, CommandError>;
 
 /// The handler of a command about the scripts that are known.
 pub(crate) type OnScripts = fn(

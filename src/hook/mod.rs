@@ -70,6 +70,8 @@ pub struct Standing<'a> {
     pub lacks_replicas: bool,
     /// The call was queued, and EXEC runs it.
     pub is_in_exec: bool,
+    /// While there is a pause: replicas may hear of the call, or of one that it runs.
+    pub replicates: bool,
 }
 
 impl Standing<'_> {
@@ -84,6 +86,7 @@ impl Standing<'_> {
         room: Room::Enough,
         lacks_replicas: false,
         is_in_exec: false,
+        replicates: false,
     };
 }
 

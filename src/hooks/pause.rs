@@ -3,8 +3,7 @@
 
 use crate::commands::action::PauseMode;
 use crate::commands::call::Call;
-use crate::commands::command::Flags;
-use crate::hook::{Gate, Standing, is_write};
+use crate::hook::{Gate, Standing};
 use crate::session::Session;
 
 /// Holds commands back while clients are paused.
@@ -17,11 +16,10 @@ impl Gate for Paused {
     }
 
     fn holds_back(&mut self, call: &Call<'_>, session: &Session, standing: &Standing<'_>) -> bool {
-        let replicates = || is_write(call, session) || call.command.flags.has(Flags::MAY_REPLICATE);
         standing.pause.is_some_and(|pause| {
             !session.is_replica
                 && call.now < pause.until
-                && (pause.mode == PauseMode::All || replicates())
+                && (pause.mode == PauseMode::All || standing.replicates)
         })
     }
 }
@@ -30,19 +28,20 @@ impl Gate for Paused {
 mod tests {
     use super::*;
     use crate::clients::Pause;
+    use crate::commands::command::Flags;
     use crate::hooks::sample::{self, SERVING};
 
     #[test]
     fn a_pause_holds_what_it_says_until_it_is_over() {
-        let waits = |flags, mode, millis| {
-            let call = sample::call(sample::on_keys(flags));
+        let waits = |replicates, mode, millis| {
+            let call = sample::call(sample::on_keys(Flags::WRITE));
             let pause = Some(Pause { until: call.now.saturating_add(millis), mode });
-            Paused.holds_back(&call, &sample::session(), &Standing { pause, ..SERVING })
+            let standing = Standing { pause, replicates, ..SERVING };
+            Paused.holds_back(&call, &sample::session(), &standing)
         };
-        assert!(waits(Flags::WRITE, PauseMode::Write, 1));
-        assert!(!waits(Flags::READONLY, PauseMode::Write, 1));
-        assert!(waits(Flags::READONLY.and(Flags::MAY_REPLICATE), PauseMode::Write, 1));
-        assert!(waits(Flags::READONLY, PauseMode::All, 1));
-        assert!(!waits(Flags::WRITE, PauseMode::All, 0));
+        assert!(waits(true, PauseMode::Write, 1));
+        assert!(!waits(false, PauseMode::Write, 1));
+        assert!(waits(false, PauseMode::All, 1));
+        assert!(!waits(true, PauseMode::All, 0));
     }
 }

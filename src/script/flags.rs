@@ -40,6 +40,11 @@ impl Flags {
     /// A script with a shebang, or a function, that sets none.
     pub const NONE: Flags = Flags { bits: 0, declared: true };
 
+    /// What the shebang of a script declares. None where there is none that can be read.
+    pub fn of_script(body: &[u8]) -> Option<Flags> {
+        of_script(body).ok().map(|shebang| shebang.flags)
+    }
+
     /// Whether it has a flag.
     pub fn has(self, flag: Flag) -> bool {
         self.bits & (1 << flag as u8) != 0

@@ -35,6 +35,7 @@ use crate::shard::script::counting::Uncounted;
 use crate::shard::script::kill::Runs;
 use crate::shard::script::needs::KnownNeeds;
 use crate::shard::sinks::Sinks;
+use crate::transaction::Transaction;
 
 /// What runs calls: the keys, the layers around them, and whether they can be trusted.
 pub(super) struct Engine {
@@ -291,8 +292,21 @@ impl Engine {
 
     /// True when a gate holds the call back for now, and none refuses it.
     pub(super) fn holds_back(&mut self, call: &Call<'_>, session: &Session) -> bool {
+        let replicates = self.pause.is_some() && self.replicates(call, session);
         let (gates, standing) = self.gates();
+        let standing = Standing { replicates, ..standing };
         gates.hold_back(call, session, &standing) && !self.refuses(call, session)
+    }
+
+    /// Whether replicas may hear of a call, or of one that it runs.
+    pub(super) fn replicates(&self, call: &Call<'_>, session: &Session) -> bool {
+        let Command { run, flags, .. } = call.command;
+        let may = call.command.writes() || flags.has(Flags::MAY_REPLICATE);
+        match *run {
+            Run::Exec => session.transaction.as_deref().is_some_and(Transaction::replicates),
+            Run::Script(named) => may && !self.declares_no_writes(named, call),
+            _ => may,
+        }
     }
 
     pub(super) fn admit(&mut self, call: &Call<'_>, session: &Session) -> Result<(), CommandError> {
@@ -344,6 +358,7 @@ impl Engine {
             room: *room,
             lacks_replicas: *lacks_replicas,
             is_in_exec: false,
+            replicates: false,
         };
         (gates, standing)
     }

@@ -28,7 +28,9 @@ impl Engine {
     #[cold]
     pub(super) fn note_reads(&mut self, call: &Call<'_>, session: &Session) {
         let notes = session.tracking.as_ref().is_some_and(|tracking| tracking.notes_reads());
-        if !notes || !call.command.flags.has(Flags::READONLY) {
+        // What a script reads is noted where it calls a command.
+        let reads = call.command.flags.has(Flags::READONLY) && !call.command.run.is_on_scripts();
+        if !notes || !reads {
             return;
         }
         let Home { thread, connection } = session.home;

@@ -59,6 +59,7 @@ impl Engine {
             around.session.transaction.iter_mut().for_each(|queued| queued.abort());
             return self.refuse_next(env, batch, command, error, start, clock);
         }
+        let replicates = self.replicates(&call, around.session);
         let mark = batch.replies.len();
         let Batch { frames, input, session, replies, next, .. } = batch;
         let frame = &frames.frames[*next];
@@ -67,6 +68,7 @@ impl Engine {
         let queued = session.transaction.get_or_insert_default();
         let is_queued = queued.push(command, bytes, spans, frame.raw, &env.hasher);
         if is_queued {
+            replicates.then(|| queued.queued_for_replicas());
             reply.simple("QUEUED");
         } else {
             queued.abort();

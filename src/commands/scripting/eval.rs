@@ -10,8 +10,8 @@ use crate::commands::action::Action;
 use crate::commands::call::Call;
 use crate::commands::command::{Access, Arg, Arity, Command, Flags, Group, KeySpec, Name, Run};
 use crate::commands::error::CommandError;
-use crate::commands::scripting::{Asked, Begin, Program, ScriptChange, Scripting, keys_of};
-use crate::script::Sha;
+use crate::commands::scripting::{Asked, Begin, Named, Program, ScriptChange, Scripting, keys_of};
+use crate::script::{Flags as Declared, Sha};
 
 const NOSCRIPT: CommandError = CommandError::Text("NOSCRIPT No matching script.");
 const NO_FUNCTION: CommandError = CommandError::Text("ERR Function not found");
@@ -54,7 +54,7 @@ pub(crate) const COMMANDS: &[Command] = &[
         name: Name("eval"),
         summary: "Runs a script.",
         args: &[Arg::string("script"), NUMKEYS, KEYS, ARGUMENTS],
-        run: Run::Script(eval),
+        run: Run::Script(Named::ByText),
         ..EVAL
     },
     Command {
@@ -64,14 +64,14 @@ pub(crate) const COMMANDS: &[Command] = &[
         keys: READS,
         flags: FLAGS.except(Flags::MAY_REPLICATE).and(Flags::READONLY),
         args: &[Arg::string("script"), NUMKEYS, KEYS, ARGUMENTS],
-        run: Run::Script(eval_ro),
+        run: Run::Script(Named::ByText),
         ..EVAL
     },
     Command {
         name: Name("evalsha"),
         summary: "Runs a script that is known, by its digest.",
         args: &[Arg::string("sha1"), NUMKEYS, KEYS, ARGUMENTS],
-        run: Run::Script(evalsha),
+        run: Run::Script(Named::ByDigest),
         ..EVAL
     },
     Command {
@@ -81,7 +81,7 @@ pub(crate) const COMMANDS: &[Command] = &[
         keys: READS,
         flags: FLAGS.except(Flags::MAY_REPLICATE).and(Flags::READONLY),
         args: &[Arg::string("sha1"), NUMKEYS, KEYS, ARGUMENTS],
-        run: Run::Script(evalsha_ro),
+        run: Run::Script(Named::ByDigest),
         ..EVAL
     },
     Command {
@@ -90,7 +90,7 @@ pub(crate) const COMMANDS: &[Command] = &[
         complexity: "That of the function",
         summary: "Calls a function.",
         args: &[Arg::string("function"), NUMKEYS, KEYS, ARGUMENTS],
-        run: Run::Script(fcall),
+        run: Run::Script(Named::ByFunction),
         ..EVAL
     },
     Command {
@@ -101,99 +101,67 @@ pub(crate) const COMMANDS: &[Command] = &[
         keys: READS,
         flags: FLAGS.except(Flags::MAY_REPLICATE).and(Flags::READONLY),
         args: &[Arg::string("function"), NUMKEYS, KEYS, ARGUMENTS],
-        run: Run::Script(fcall_ro),
+        run: Run::Script(Named::ByFunction),
         ..EVAL
     },
 ];
 
-/// Whether what a call has asked for was done, whatever came of it.
-type WasDone = bool;
-
-fn eval(
+/// Begins what a call runs. It may ask for something first; `was_done` tells that this was done,
+/// whatever came of it.
+///
+/// # Errors
+/// Where there is no such program, it cannot be compiled, or the number of keys is none.
+pub(crate) fn begin(
+    named: Named,
     call: &Call<'_>,
     scripting: &mut Scripting,
-    was_done: WasDone,
+    was_done: bool,
 ) -> Result<Begin, CommandError> {
-    by_text(call, scripting, was_done, false)
-}
-
-fn eval_ro(
-    call: &Call<'_>,
-    scripting: &mut Scripting,
-    was_done: WasDone,
-) -> Result<Begin, CommandError> {
-    by_text(call, scripting, was_done, true)
-}
-
-fn by_text(
-    call: &Call<'_>,
-    scripting: &mut Scripting,
-    was_done: WasDone,
-    reads_only: bool,
-) -> Result<Begin, CommandError> {
-    let keys = keys_of(call, 2, CommandError::NotAnInteger)?;
-    let body = call.arg(1);
-    let runs = |program| Begin::Runs(Asked { program, keys, reads_only });
-    if let Some(script) = scripting.scripts.use_one(Sha::of(body)) {
-        return Ok(runs(Program::Script(Arc::clone(script))));
-    }
-    let script = Arc::new(scripting.engine.compile(body)?);
-    scripting.scripts.evaluate(Arc::clone(&script));
-    if was_done || call.map.shards() == 1 {
-        return Ok(runs(Program::Script(script)));
-    }
-    Ok(Begin::Asks(Action::ChangeScripts(ScriptChange::Evaluate(script))))
-}
-
-fn evalsha(
-    call: &Call<'_>,
-    scripting: &mut Scripting,
-    was_done: WasDone,
-) -> Result<Begin, CommandError> {
-    by_digest(call, scripting, was_done, false)
-}
-
-fn evalsha_ro(
-    call: &Call<'_>,
-    scripting: &mut Scripting,
-    was_done: WasDone,
-) -> Result<Begin, CommandError> {
-    by_digest(call, scripting, was_done, true)
-}
-
-fn by_digest(
-    call: &Call<'_>,
-    scripting: &mut Scripting,
-    was_done: WasDone,
-    reads_only: bool,
-) -> Result<Begin, CommandError> {
-    let keys = keys_of(call, 2, CommandError::NotAnInteger)?;
-    let sha = Sha::parse(call.arg(1)).ok_or(NOSCRIPT)?;
-    match scripting.scripts.use_one(sha) {
-        Some(script) => {
-            let program = Program::Script(Arc::clone(script));
-            Ok(Begin::Runs(Asked { program, keys, reads_only }))
+    let reads_only = call.command.flags.has(Flags::READONLY);
+    let is_alone = was_done || call.map.shards() == 1;
+    let runs = |program, keys| Ok(Begin::Runs(Asked { program, keys, reads_only }));
+    match named {
+        Named::ByText => {
+            let keys = keys_of(call, 2, CommandError::NotAnInteger)?;
+            let body = call.arg(1);
+            if let Some(script) = scripting.scripts.use_one(Sha::of(body)) {
+                return runs(Program::Script(Arc::clone(script)), keys);
+            }
+            let script = Arc::new(scripting.engine.compile(body)?);
+            scripting.scripts.evaluate(Arc::clone(&script));
+            match is_alone {
+                true => runs(Program::Script(script), keys),
+                false => Ok(Begin::Asks(Action::ChangeScripts(ScriptChange::Evaluate(script)))),
+            }
         }
-        None if was_done || call.map.shards() == 1 => Err(NOSCRIPT),
-        None => Ok(Begin::Asks(Action::FindScript(sha))),
+        Named::ByDigest => {
+            let keys = keys_of(call, 2, CommandError::NotAnInteger)?;
+            let sha = Sha::parse(call.arg(1)).ok_or(NOSCRIPT)?;
+            match scripting.scripts.use_one(sha) {
+                Some(script) => runs(Program::Script(Arc::clone(script)), keys),
+                None if is_alone => Err(NOSCRIPT),
+                None => Ok(Begin::Asks(Action::FindScript(sha))),
+            }
+        }
+        Named::ByFunction => {
+            let (library, function) =
+                scripting.libraries.function(call.arg(1)).ok_or(NO_FUNCTION)?;
+            let program = Program::Function(Arc::clone(library), function.clone());
+            runs(program, keys_of(call, 2, BAD_KEYS)?)
+        }
     }
 }
 
-fn fcall(call: &Call<'_>, scripting: &mut Scripting, _: WasDone) -> Result<Begin, CommandError> {
-    by_name(call, scripting, false)
-}
-
-fn fcall_ro(call: &Call<'_>, scripting: &mut Scripting, _: WasDone) -> Result<Begin, CommandError> {
-    by_name(call, scripting, true)
-}
-
-fn by_name(
-    call: &Call<'_>,
-    scripting: &Scripting,
-    reads_only: bool,
-) -> Result<Begin, CommandError> {
-    let (library, function) = scripting.libraries.function(call.arg(1)).ok_or(NO_FUNCTION)?;
-    let program = Program::Function(Arc::clone(library), function.clone());
-    let keys = keys_of(call, 2, BAD_KEYS)?;
-    Ok(Begin::Runs(Asked { program, keys, reads_only }))
+/// What the program declares that a call runs, as far as it is known here.
+pub(crate) fn declared(named: Named, call: &Call<'_>, scripting: &Scripting) -> Option<Declared> {
+    match named {
+        Named::ByText => Declared::of_script(call.arg(1)),
+        Named::ByDigest => {
+            let script = Sha::parse(call.arg(1)).and_then(|sha| scripting.scripts.get(sha));
+            script.map(|script| script.flags)
+        }
+        Named::ByFunction => {
+            scripting.libraries.function(call.arg(1)).map(|(_, function)| function.flags)
+        }
+    }
 }

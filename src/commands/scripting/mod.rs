@@ -147,6 +147,17 @@ impl Program {
     }
 }
 
+/// How a call names what it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Named {
+    /// It brings the text of a script.
+    ByText,
+    /// By the digest of a script.
+    ByDigest,
+    /// By the name of a function.
+    ByFunction,
+}
+
 /// A run that a call asks for.
 #[derive(Clone, Debug)]
 pub struct Asked {

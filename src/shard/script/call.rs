@@ -167,7 +167,7 @@ impl Engine {
             None => Err((None, TOO_LARGE)),
         };
         let found =
-            found.and_then(|(command, request)| match running.reads_only && command.writes() {
+            found.and_then(|(command, request)| match running.reads_only && changes(command) {
                 true => Err((Some(command), READS_ONLY)),
                 false => Ok((command, request)),
             });
@@ -273,6 +273,11 @@ impl Engine {
     fn has_written(&self) -> bool {
         self.tools.undo.as_ref().is_some_and(|undo| undo.has_changes())
     }
+}
+
+/// Whether a command counts as one that writes: those of which replicas may hear do, in scripts.
+fn changes(command: &Command) -> bool {
+    command.writes() || command.flags.has(Flags::MAY_REPLICATE)
 }
 
 /// Whether scripts may not call a command. None ever runs another.

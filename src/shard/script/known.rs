@@ -6,8 +6,9 @@ use crate::commands::call::Call;
 use crate::commands::command::Run;
 use crate::commands::error::CommandError;
 use crate::commands::run::ChangesLibraries;
+use crate::commands::scripting::{Named, eval};
 use crate::resp::Reply;
-use crate::script::ScriptError;
+use crate::script::{Flag, ScriptError};
 use crate::shard::Ticks;
 use crate::shard::execute::{Around, Ended, Engine, Origin};
 
@@ -17,6 +18,12 @@ const LOAD_MAX_NS: u64 = 500_000_000;
 const LOAD_MAX_ASKED: u32 = 10_000_000;
 
 impl Engine {
+    /// Whether the program that a call runs declares that it changes nothing.
+    pub(in crate::shard) fn declares_no_writes(&self, named: Named, call: &Call<'_>) -> bool {
+        let declared = eval::declared(named, call, &self.scripting);
+        declared.is_some_and(|flags| flags.has(Flag::NoWrites))
+    }
+
     /// Runs a call about scripts.
     pub(in crate::shard) fn on_scripts(
         &mut self,
@@ -26,7 +33,7 @@ impl Engine {
         clock: &mut dyn Ticks,
     ) -> Ended {
         match call.command.run {
-            Run::Script(begin) => self.script(begin, call, around, clock),
+            Run::Script(named) => self.script(named, call, around, clock),
             Run::Libraries(run) => self.on_libraries(run, call, around, origin, clock),
             Run::Scripts(run) => {
                 let Around { session, replies, walk, .. } = around;

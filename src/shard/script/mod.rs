@@ -43,8 +43,7 @@ use crate::base::slot::SLOTS;
 use crate::commands::action::Action;
 use crate::commands::call::Call;
 use crate::commands::error::CommandError;
-use crate::commands::run::MayBegin;
-use crate::commands::scripting::{Asked, Begin, Program};
+use crate::commands::scripting::{Asked, Begin, Named, Program, eval};
 use crate::hook::{Phase, Room};
 use crate::keyspace::undo::Undo;
 use crate::question::KillKind;
@@ -119,7 +118,7 @@ impl Engine {
     /// Runs a call that runs a script, or goes on with it.
     pub(super) fn script(
         &mut self,
-        begin: MayBegin,
+        named: Named,
         call: &Call<'_>,
         around: &mut Around<'_>,
         clock: &mut dyn Ticks,
@@ -133,7 +132,7 @@ impl Engine {
                 Err(Ended::of(Err(CommandError::Loading)))
             }
             Some(running) => running.ok_or(Ended::of(Err(CommandError::Loading))),
-            None => self.begin_script(begin, call, around),
+            None => self.begin_script(named, call, around),
         };
         match running {
             Ok(running) => self.go_on(running, call, around, clock),
@@ -144,7 +143,7 @@ impl Engine {
     /// Begins a run.
     fn begin_script(
         &mut self,
-        begin: MayBegin,
+        named: Named,
         call: &Call<'_>,
         around: &mut Around<'_>,
     ) -> Result<Box<Running>, Ended> {
@@ -155,7 +154,7 @@ impl Engine {
         let answer = around.walk.as_mut().and_then(|walk| walk.answer.take());
         let was_done = answer.is_some();
         answer.transpose().map_err(failed)?;
-        let asked = match begin(call, &mut self.scripting, was_done).map_err(failed)? {
+        let asked = match eval::begin(named, call, &mut self.scripting, was_done).map_err(failed)? {
             Begin::Runs(asked) => asked,
             Begin::Asks(action) => {
                 // Its reply begins where it does now.

@@ -1,7 +1,7 @@
 //! Which slots scripts have turned out to need, so that they begin with them the next time.
 //!
-//! A script is known by what its call names it by, and by its first key: scripts of a queue, say,
-//! build the names of all their keys from one prefix. It is a guess and no more. A run with a slot
+//! A script is known by what its call names it by, and by its first key, or else its first argument:
+//! scripts of a queue, say, build the names of all their keys from one prefix. It is a guess and no more. A run with a slot
 //! too many holds it for nothing, one that lacks some runs again. The shard where a run first
 //! lacked a slot learns of it, since the next one begins there.
 
@@ -25,24 +25,27 @@ const SLOTS_MAX: usize = 64;
 /// How often a script is taken to need everything, until it has to show that again.
 const ALL_TIMES: u8 = 100;
 
-/// A script with its first key, by hashes.
+/// The word of a call that runs a script behind the number of keys.
+const FIRST: usize = 3;
+
+/// A script with its first word, by hashes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ScriptOfKey {
+pub struct ScriptOfWord {
     script: u64,
-    key: u64,
+    word: u64,
 }
 
-impl ScriptOfKey {
-    fn of(call: &Call<'_>) -> Option<ScriptOfKey> {
-        let key = call.keys.first()?.hash;
-        Some(ScriptOfKey { script: call.hasher.hash(call.arg(1)), key })
+impl ScriptOfWord {
+    fn of(call: &Call<'_>) -> ScriptOfWord {
+        let first = if call.len() > FIRST { call.arg(FIRST) } else { &[] };
+        ScriptOfWord { script: call.hasher.hash(call.arg(1)), word: call.hasher.hash(first) }
     }
 }
 
 /// What a run has needed.
 #[derive(Clone, Debug)]
 pub struct Needs {
-    of: ScriptOfKey,
+    of: ScriptOfWord,
     slots: Needed,
 }
 
@@ -57,7 +60,7 @@ enum Needed {
 /// The needs of scripts, as far as a shard knows.
 #[derive(Debug, Default)]
 pub(in crate::shard) struct KnownNeeds {
-    slots: HashMap<ScriptOfKey, Needed>,
+    slots: HashMap<ScriptOfWord, Needed>,
     /// What another shard, or this one, is to know.
     learnt: Vec<(ShardId, Needs)>,
 }
@@ -77,7 +80,7 @@ impl KnownNeeds {
     }
 
     /// Adds to `slots` what a script is known to need.
-    fn add_to(&mut self, slots: &mut Vec<u16>, of: ScriptOfKey) {
+    fn add_to(&mut self, slots: &mut Vec<u16>, of: ScriptOfWord) {
         match self.slots.get_mut(&of) {
             None => {}
             Some(Needed::These(known)) => slots.extend(known.iter()),
@@ -99,9 +102,7 @@ impl Engine {
             0..=SLOTS_MAX => Needed::These(running.met.iter().copied().collect()),
             _ => return,
         };
-        if let Some(of) = ScriptOfKey::of(call) {
-            self.known_needs.learnt.push((first, Needs { of, slots }));
-        }
+        self.known_needs.learnt.push((first, Needs { of: ScriptOfWord::of(call), slots }));
     }
 }
 
@@ -114,11 +115,8 @@ impl Shard {
             return;
         }
         let Some(command) = batch.routed[batch.next].command else { return };
-        batch.find_keys(command, &self.env.hasher);
         let (call, around) = batch.split(command, &self.env);
-        if let Some(of) = ScriptOfKey::of(&call) {
-            self.engine.known_needs.add_to(around.wider, of);
-        }
+        self.engine.known_needs.add_to(around.wider, ScriptOfWord::of(&call));
     }
 
     /// Tells shards what they are to know of the needs of scripts.

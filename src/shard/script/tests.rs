@@ -53,6 +53,7 @@ fn an_error_ends_a_script_and_leaves_its_writes() {
     let refused = "(error) ERR Write commands are not allowed from read-only scripts.";
     assert_eq!(store.run(&eval(&["SET a 1"], "0").replace("EVAL", "EVAL_RO")), refused);
     assert_eq!(store.run(&eval(&["#!lua flags=no-writes", "SET a 1"], "0")), refused);
+    assert_eq!(store.run(&eval(&["PFCOUNT a"], "0").replace("EVAL", "EVAL_RO")), refused);
     let declared = eval(&["#!lua", "SET a 1"], "0");
     assert_eq!(store.run(&declared), "OK");
     assert_eq!(
