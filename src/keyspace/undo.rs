@@ -7,9 +7,8 @@
 //!
 //! A copy of a large value costs as much as the value. Where a run holds every slot it never has to
 //! run again, so it is undone only if somebody kills it: large values are not kept then, nor are
-//! databases that it empties, and the log says that it is not whole ([`Undo::is_whole`]). So a run
-//! that would change one takes every slot first; where it holds fewer, only large values that have
-//! expired are kept.
+//! databases that it empties, and the log says that it is not whole ([`Undo::is_whole`]). A run that
+//! would change a very large one takes every slot first.
 
 use std::collections::HashMap;
 

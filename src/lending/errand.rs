@@ -4,6 +4,10 @@
 //! last, runs there, and gives everything back. The ascending order is what rules out deadlock. One
 //! that wants everything takes the last shard's slots as well, so that all stand in one keyspace.
 //! Where slots moved on its way it starts again, and from then on none moves until it has run.
+//!
+//! A command that turns out to need more, when it runs, goes on from there with what it holds, out of
+//! the ascending order. So it waits nowhere from then on: where something is away that it needs, it
+//! gives all back and starts again.
 
 use std::sync::Arc;
 
@@ -33,6 +37,8 @@ pub struct Errand {
     epoch: u64,
     /// What is at the last shard is taken along as well: others wait for it, as they do elsewhere.
     pub(crate) takes_last: bool,
+    /// It has left the ascending order, and waits nowhere.
+    pub(crate) waits_nowhere: bool,
     pub(crate) stops: Vec<Stop>,
     pub(crate) at: usize,
     /// What the shards so far have lent.
@@ -42,6 +48,13 @@ pub struct Errand {
 impl Errand {
     /// An errand for these slots (ascending, none twice).
     pub(crate) fn for_slots(slots: &[u16], map: &Map, post: Arc<dyn Post>) -> Errand {
+        let (epoch, loan) = (map.epoch(), Loan::new(post));
+        let stops = Errand::stops_for(slots, map);
+        Errand { epoch, takes_last: false, waits_nowhere: false, stops, at: 0, loan }
+    }
+
+    /// The shards that have these slots (none twice), ascending.
+    pub(crate) fn stops_for(slots: &[u16], map: &Map) -> Vec<Stop> {
         let mut stops: Vec<Stop> = Vec::new();
         let mut owned: Vec<(ShardId, u16)> = slots.iter().map(|s| (map.owner(*s), *s)).collect();
         owned.sort_unstable();
@@ -53,15 +66,22 @@ impl Errand {
                 _ => stops.push(Stop { shard, need: Need::Slots(vec![slot]) }),
             }
         }
-        let (epoch, loan) = (map.epoch(), Loan::new(post));
-        Errand { epoch, takes_last: false, stops, at: 0, loan }
+        stops
+    }
+
+    /// Goes on to these shards, wherever they stand in the order.
+    pub(crate) fn go_on_to(&mut self, stops: Vec<Stop>) {
+        self.at = self.stops.len();
+        self.stops.extend(stops);
+        (self.takes_last, self.waits_nowhere) = (false, true);
     }
 
     /// An errand for everything.
     pub(crate) fn for_all(map: &Map, post: Arc<dyn Post>) -> Errand {
         let stops = (0..map.shards()).map(|shard| Stop { shard, need: Need::Whole }).collect();
         let (epoch, loan) = (map.epoch(), Loan::new(post));
-        Errand { epoch, takes_last: map.shards() > 1, stops, at: 0, loan }
+        let takes_last = map.shards() > 1;
+        Errand { epoch, takes_last, waits_nowhere: false, stops, at: 0, loan }
     }
 
     /// An errand for everything, for a command that lets others in between its steps.

@@ -16,6 +16,7 @@ use crate::lending::loan::Loan;
 use crate::route::{Map, ShardId};
 use crate::shard::execute::Engine;
 use crate::shard::letter::Letter;
+use crate::shard::visit::WIDER_MAX;
 use crate::shard::{Environment, Shard};
 
 /// True when everything that is needed from this shard is here.
@@ -37,6 +38,32 @@ impl Shard {
             Need::Whole => loan.take_whole(self.id, space, &self.env.hasher),
         }
         *at += 1;
+    }
+
+    /// The batch's next call has met slots that are not here: its errand goes on to where they are,
+    /// with all that it holds. False where it has to start again.
+    pub(super) fn go_on(&mut self, batch: &Batch, errand: &mut Errand) -> bool {
+        let slots = batch.ascending_slots();
+        if slots.len() > WIDER_MAX {
+            return false;
+        }
+        errand.loan.take_slots(self.id, &slots, &mut self.engine.space);
+        let mut held = Vec::new();
+        for (_, slots) in errand.loan.held() {
+            let Some(slots) = slots else { return false };
+            held.extend(slots);
+        }
+        held.sort_unstable();
+        let is_missing = |slot: &u16| held.binary_search(slot).is_err();
+        let missing: Vec<u16> = slots.into_iter().filter(is_missing).collect();
+        let stops = Errand::stops_for(&missing, &self.env.map);
+        // What is this shard's own is away.
+        let is_elsewhere = stops.iter().all(|stop| stop.shard != self.id);
+        let goes_on = !stops.is_empty() && is_elsewhere;
+        if goes_on {
+            errand.go_on_to(stops);
+        }
+        goes_on
     }
 
     /// The script of the batch's next call stands still: the slots that it has met leave the array,

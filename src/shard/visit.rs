@@ -23,7 +23,7 @@ use crate::shard::waiting::TURNED_BACK_MAX;
 use crate::shard::{REPLIES_MARK, SLICE_NS, Shard, Ticks};
 
 /// Slots beside those of its keys that a call takes one by one; with more of them, it takes all.
-const WIDER_MAX: usize = 1_024;
+pub(super) const WIDER_MAX: usize = 1_024;
 
 /// Batches that run in one turn at most. The replies of all of them are written at its end, and
 /// nothing else on the thread has its turn meanwhile.
@@ -163,7 +163,9 @@ impl Shard {
         let is_suspect = self.engine.phase == Phase::Suspect;
         let torn = is_suspect || ran.as_ref().map_or(true, |ran| ran.panicked);
         let lacks = ran.as_ref().is_ok_and(|ran| ran.lacks);
-        if batch.next == next && batch.parked.is_none() && !torn && !lacks {
+        if lacks && !torn && self.go_on(batch, &mut errand) {
+            batch.errand = Some(errand);
+        } else if batch.next == next && batch.parked.is_none() && !torn && !lacks {
             batch.errand = Some(errand);
             if batch.stands_still() {
                 self.hold(batch);
@@ -362,6 +364,10 @@ impl Shard {
             }
             let Some(Stop { need, .. }) = errand.stop() else { return RunsAt::Here };
             let is_here = is_met(need, &self.engine.space, &self.env.map, self.id);
+            if errand.waits_nowhere && (!is_here || self.waiting.wants_any(need)) {
+                self.turn_back(batch);
+                return self.runs_at(batch);
+            }
             if !is_here
                 && !is_nobodys
                 && let RunsAt::Busy(kind) = self.waits_for(need.clone())

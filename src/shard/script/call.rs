@@ -15,7 +15,6 @@ use crate::commands::positions;
 use crate::commands::registry::{self, Found};
 use crate::commands::walk::Walk;
 use crate::keyspace::key::KeyAt;
-use crate::keyspace::undo::LARGE;
 use crate::resp::{Reply, Span, encode};
 use crate::script::Protocol;
 use crate::settings::Settings;
@@ -33,6 +32,9 @@ const READS_ONLY: CommandError =
 const TOO_LARGE: CommandError = CommandError::Text("ERR the command of the script is too large");
 const INVALID: CommandError =
     CommandError::Text("ERR Invalid command passed to redis.acl_check_cmd()");
+
+/// Bytes up to which a value is copied ahead of its change by a script that may have to be undone.
+pub(super) const COPIED_MAX: usize = 2 << 20;
 
 /// Bytes of a command that spans can tell apart.
 const BYTES_MAX: usize = u32::MAX as usize;
@@ -229,7 +231,7 @@ impl Engine {
         let is_large = |key: &KeyAt| {
             let name = call.key(key.position as usize).in_table();
             let entry = self.space.table(db, key.slot).and_then(|table| table.get(name));
-            entry.is_some_and(|entry| entry.memory() > LARGE)
+            entry.is_some_and(|entry| entry.memory() > COPIED_MAX)
         };
         running.changes_large |= call.command.writes() && call.keys.iter().any(is_large);
         running.changes_large && self.space.slots_here() < usize::from(SLOTS)

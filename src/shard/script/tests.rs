@@ -2,6 +2,7 @@
 
 use crate::base::slot;
 use crate::keyspace::undo::{LARGE, Undo};
+use crate::shard::script::call::COPIED_MAX;
 use crate::testing::{Hasty, START, Shards, Store, printed};
 
 /// A request that runs these commands, a line each, on these keys and arguments.
@@ -109,17 +110,37 @@ fn keys_that_are_not_declared_are_found_on_all_shards() {
 }
 
 #[test]
+fn a_script_goes_on_to_what_it_meets() {
+    let mut store = Shards::new(3);
+    let keys = keys(&store);
+    let first = &keys[1][0];
+    let chain = [&keys[0][0], &keys[2][0], &keys[0][1], &keys[1][1], &keys[2][1], &keys[0][2]];
+    for pair in chain.windows(2) {
+        store.run(&format!("SET {} {}", pair[0], pair[1]));
+    }
+    let mut lines = vec!["INCR KEYS1".to_owned(), format!("GET {}", chain[0])];
+    lines.extend(vec!["GET $".to_owned(); chain.len() - 2]);
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    for times in 1..=3 {
+        let end = store.run(&eval(&lines, &format!("1 {first}")));
+        assert_eq!(end, format!("\"{}\"", chain[chain.len() - 1]));
+        assert_eq!(store.run(&format!("GET {first}")), format!("\"{times}\""));
+    }
+    assert_eq!(store.run("DBSIZE"), "(integer) 6", "all slots are home");
+}
+
+#[test]
 fn a_script_that_changes_a_large_value_holds_every_slot() {
     let mut store = Shards::new(2);
     let keys = keys(&store);
     let (here, there) = (&keys[0][0], &keys[1][0]);
-    store.run(&format!("SET {here} {}", "x".repeat(2 * LARGE)));
+    store.run(&format!("SETRANGE {here} {} x", COPIED_MAX - 1));
     let line = eval(&["INCR ARGV1", "APPEND KEYS1 x"], &format!("1 {here} {there}"));
     let needing_all = |store: &Shards| -> usize {
         store.shards.iter().map(|shard| shard.engine.known_needs.needing_all()).sum()
     };
     for times in 1..=200 {
-        assert_eq!(store.run(&line), format!("(integer) {}", 2 * LARGE + times));
+        assert_eq!(store.run(&line), format!("(integer) {}", COPIED_MAX + times));
         assert_eq!(store.run(&format!("GET {there}")), format!("\"{times}\""));
     }
     assert_eq!(needing_all(&store), 1);
