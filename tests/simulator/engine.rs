@@ -88,14 +88,15 @@ struct WatchedRun {
 
 impl WatchedRun {
     fn stepped(&mut self, step: Step) -> Step {
-        let scripts = &mut self.history.borrow_mut().scripts;
+        let history = &mut *self.history.borrow_mut();
+        let (scripts, now) = (&mut history.scripts, history.now);
         match &step {
             Step::Call { arguments, .. } => {
                 let word = |word: &Vec<u8>| String::from_utf8_lossy(word).into_owned();
                 self.asked = Some(arguments.iter().map(word).collect());
                 scripts.calls(self.shard, self.client);
             }
-            Step::Slice => scripts.takes_long(self.shard, self.client),
+            Step::Slice => scripts.takes_long(self.shard, self.client, now),
             Step::Done { .. } => scripts.is_done(self.shard, self.client),
             Step::MayCall { .. } | Step::Log { .. } => {}
         }
@@ -111,7 +112,8 @@ impl Run for WatchedRun {
 
     fn answer(&mut self, reply: &[u8], is_over: &dyn Fn() -> bool) -> Step {
         if let (Some(words), Ok(Some((reply, _)))) = (self.asked.take(), Reply::take(reply)) {
-            self.history.borrow_mut().scripts.answered(self.client, Called { words, reply });
+            let called = Called { words, reply };
+            self.history.borrow_mut().answered_script(self.client, called);
         }
         let step = self.run.answer(reply, is_over);
         self.stepped(step)

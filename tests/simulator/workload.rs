@@ -83,7 +83,7 @@ impl Call {
             }
             "DEBUG" => words[2..].iter().map(String::as_str).collect(),
             "RENAME" | "COPY" | "LMOVE" | "BLMOVE" => vec![at(1), at(2)],
-            "DBSIZE" | "KEYS" | "FLUSHALL" | "SORT" => return None,
+            "DBSIZE" | "KEYS" | "FLUSHALL" | "SORT" | "SWAPDB" => return None,
             _ => vec![at(1)],
         })
     }

@@ -276,12 +276,9 @@ impl History {
             return;
         }
         self.settle(shard);
-        self.scripts.call_begins(shard, connection);
-        self.note_known(connection);
-        match self.is_nested(connection, raw) {
-            true if self.queues_scripts(connection) => self.scripts.calls(shard, connection),
-            true => self.begin_exec(connection, now),
-            false => {}
+        self.note_begun(shard, connection);
+        if self.is_nested(connection, raw) && !self.queues_scripts(connection) {
+            self.begin_exec(connection, now);
         }
     }
 
@@ -538,6 +535,7 @@ impl History {
     /// What has expired on a shard so far was not taken out for a call that may fail.
     pub fn settle(&mut self, shard: u16) {
         self.expired.remove(&shard);
+        self.scripts.settle(shard);
     }
 
     /// A promise is broken.

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Ended, Expected, History, Told};
+use super::{Ended, Expected, History, Told, UNREST_MS};
 use crate::checks::durability::What;
 use crate::model::Entry;
 use crate::rare::Rare;
@@ -32,8 +32,12 @@ pub struct Run {
 
 impl Run {
     fn has_written(&self) -> bool {
-        self.called.iter().any(|called| !matches!(called.words[0].as_str(), "GET" | "MGET"))
+        self.called.iter().any(writes)
     }
+}
+
+fn writes(called: &Called) -> bool {
+    !matches!(called.words[0].as_str(), "GET" | "MGET" | "DBSIZE" | "PUBLISH")
 }
 
 /// Scripts that run, and those that are known.
@@ -47,6 +51,8 @@ pub struct Scripts {
     runs: BTreeMap<u64, Run>,
     /// What has expired under scripts of clients that are not over.
     expired: BTreeMap<u64, Vec<(String, Entry)>>,
+    /// When a run of somebody took long last.
+    took_long: Option<i64>,
     /// Digests of scripts that all shards know.
     known: BTreeSet<String>,
     /// What was rare.
@@ -67,16 +73,10 @@ impl Scripts {
         self.inside.insert(shard, client);
     }
 
-    /// That is answered.
-    pub fn answered(&mut self, client: u64, called: Called) {
-        if let Some(run) = self.runs.get_mut(&client) {
-            run.called.push(called);
-        }
-    }
-
     /// A run gives its thread back.
-    pub fn takes_long(&mut self, shard: u16, client: u64) {
+    pub fn takes_long(&mut self, shard: u16, client: u64, now: i64) {
         self.leaves(shard, client);
+        self.took_long = Some(now);
         if let Some(run) = self.runs.get_mut(&client) {
             run.took_long = true;
         }
@@ -108,9 +108,9 @@ impl Scripts {
         self.inside.get(&shard) == Some(&client)
     }
 
-    /// A call begins on a shard.
-    pub(super) fn call_begins(&mut self, shard: u16, client: u64) {
-        self.begun.insert(shard, client);
+    /// No command of a script runs on a shard.
+    pub(super) fn settle(&mut self, shard: u16) {
+        self.inside.remove(&shard);
     }
 
     pub(super) fn take(&mut self, client: u64) -> Option<Run> {
@@ -130,17 +130,39 @@ impl Scripts {
 }
 
 impl History {
-    /// A call of a connection is about to run: notes whether its script is known.
-    pub(super) fn note_known(&mut self, connection: u64) {
+    /// Whether a script may keep something for long that others need.
+    pub(super) fn is_busy(&self) -> bool {
+        self.scripts.took_long.is_some_and(|at| self.now - at <= UNREST_MS)
+    }
+
+    /// A command of a client's script is answered. Who watches what it has written may be told that
+    /// it has changed, whatever becomes of the script.
+    pub fn answered_script(&mut self, client: u64, called: Called) {
+        if writes(&called) {
+            let call = Call(called.words.clone());
+            let keys = call.keys();
+            let logs = self.connections.values_mut();
+            logs.for_each(|log| log.watches.touched(keys.as_deref()));
+        }
+        if let Some(run) = self.scripts.runs.get_mut(&client) {
+            run.called.push(called);
+        }
+    }
+
+    /// A call of a connection is about to run on a shard, among those of an EXEC that has scripts or
+    /// outside of any: notes whose it is, and whether its script is known.
+    pub(super) fn note_begun(&mut self, shard: u16, connection: u64) {
+        self.scripts.begun.insert(shard, connection);
         let Some(log) = self.connections.get_mut(&connection) else { return };
         let queued = log.multi.as_ref().map(|multi| &multi.queued);
-        let call = match log.sent.front() {
-            Some(call) if call.name() == "EXEC" => {
-                queued.and_then(|queued| queued.get(log.held_back.len()))
-            }
-            call => call,
+        let next = log.sent.front();
+        let is_exec = next.is_some_and(|call| call.name() == "EXEC");
+        let call = match (is_exec, queued) {
+            (true, Some(queued)) => queued.get(log.held_back.len()),
+            _ => next,
         };
-        if let Some(call) = call.filter(|call| call.name().starts_with("EVALSHA")) {
+        let Some(call) = call else { return };
+        if call.name().starts_with("EVALSHA") {
             log.knew.get_or_insert(self.scripts.known.contains(&call.0[1]));
         }
     }

@@ -1,6 +1,7 @@
 //! MULTI, EXEC and what stands around them.
 //!
-//! Where a script is among what EXEC runs, others may run while the script stands still: what EXEC
+//! Where a script is among what EXEC runs, others may run while the script stands still, or is made
+//! known to all shards: what EXEC
 //! has run is looked at when EXEC itself is over. Until then it holds all that it has touched.
 
 use super::{Ended, Exec, Expected, History, Multi, Told};
@@ -31,10 +32,11 @@ impl History {
         })
     }
 
-    /// Whether scripts are among what a connection has queued.
+    /// Whether something about scripts is among what a connection has queued.
     pub(super) fn queues_scripts(&self, connection: u64) -> bool {
         let multi = self.connections.get(&connection).and_then(|log| log.multi.as_ref());
-        multi.is_some_and(|multi| multi.queued.iter().any(Call::is_script))
+        let is_one = |call: &Call| call.is_script() || call.name() == "SCRIPT";
+        multi.is_some_and(|multi| multi.queued.iter().any(is_one))
     }
 
     /// What was told is looked at when EXEC is over.
@@ -157,6 +159,11 @@ impl History {
                 self.met.push(Rare::ExecAborted);
                 let text = "EXECABORT Transaction discarded because of previous errors.";
                 Reply::Error(text.to_owned())
+            }
+            // What it needs a script keeps for long.
+            (Ended::Ran, Some(_), None) if told.error.is_some() && self.is_busy() => {
+                self.met.push(Rare::Busy);
+                Reply::Error(told.error.clone().unwrap_or_default())
             }
             (Ended::Ran, Some(multi), Some(exec)) => {
                 if multi.is_aborted || multi.queued.len() != exec.replies.len() {
