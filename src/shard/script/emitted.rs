@@ -76,6 +76,7 @@ impl Engine {
         let new = Emitted::new(Undo::new(0, false), *seed);
         let Emitted { effects, awaited, invalidations, published, pushes, figures, undo, random } =
             std::mem::replace(emitted, new);
+        session.resp3_of_client = Some(session.resp3);
         let tools = &mut self.tools;
         let outer = Outer {
             effects: tools.effects.len(),
@@ -112,6 +113,7 @@ impl Engine {
         };
         tools.invalidations.resume(outer.invalidations);
         (session.db, session.resp3) = (outer.db, outer.resp3);
+        session.resp3_of_client = None;
         // Nobody has to be told of what is not published yet.
         self.register.was_stirred();
     }
@@ -131,6 +133,7 @@ impl Engine {
             (awaited, pushes, figures, random);
         tools.undo = None;
         (session.db, session.resp3) = (db, resp3);
+        session.resp3_of_client = None;
     }
 
     /// The run has to be as if it had never been: takes back what it has changed, and drops what it

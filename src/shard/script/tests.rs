@@ -89,6 +89,16 @@ fn a_script_has_its_own_database_and_protocol() {
 }
 
 #[test]
+fn who_subscribes_gets_messages_of_its_scripts_in_its_own_protocol() {
+    let mut store = Shards::new(1);
+    let publish = eval(&["SET a 1", "PUBLISH c m"], "0");
+    store.pipeline(&["HELLO 3", "SUBSCRIBE c"]);
+    let said = String::from_utf8_lossy(&store.reply(&publish)).into_owned();
+    let message = ":1\r\n>3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\nm\r\n";
+    assert!(said.ends_with(message), "{said:?}");
+}
+
+#[test]
 fn keys_that_are_not_declared_are_found_on_all_shards() {
     let mut store = Shards::new(3);
     let keys = keys(&store);
