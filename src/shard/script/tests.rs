@@ -217,7 +217,8 @@ fn a_run_that_stands_still_keeps_its_slots() {
 /// A batch of `store` with a script of these commands, which stands still.
 fn standing(store: &mut Store, lines: &[&str], clock: &mut Hasty) {
     let lines = lines.join("\n");
-    let batch = store.batch(&[b"EVAL", lines.as_bytes(), b"0"]);
+    let mut batch = store.batch(&[b"EVAL", lines.as_bytes(), b"0"]);
+    batch.session.subscribed = std::mem::take(&mut store.session.subscribed);
     assert!(store.shard.visit(batch, clock).is_none(), "its slice is over");
 }
 
