@@ -22,8 +22,11 @@ pub struct Session {
     pub home: Home,
     /// Selected database.
     pub db: u32,
-    /// Protocol of the replies: RESP3, else RESP2.
+    /// Protocol of the replies: RESP3, else RESP2. A script has one of its own for the replies to
+    /// its commands.
     pub resp3: bool,
+    /// Protocol of the client while it runs a script.
+    pub(crate) resp3_of_client: Option<bool>,
     /// Whether the client may run commands that ask for authentication.
     pub authenticated: bool,
     /// Name of the user.
@@ -146,6 +149,7 @@ impl Session {
             home: Home::default(),
             db: 0,
             resp3: false,
+            resp3_of_client: None,
             authenticated,
             user: Arc::from("default"),
             names: Names::default(),
@@ -174,7 +178,13 @@ impl Session {
     /// True where the client may do little but subscribe: messages and replies look alike to it.
     #[inline]
     pub fn only_subscribes(&self) -> bool {
-        !self.resp3 && !self.subscribed.is_empty()
+        !self.subscribed.is_empty() && !self.client_has_resp3()
+    }
+
+    /// Protocol of what the client is sent: RESP3, else RESP2.
+    #[inline]
+    pub fn client_has_resp3(&self) -> bool {
+        self.resp3_of_client.unwrap_or(self.resp3)
     }
 
     /// Who gets a message about keys that is for this client.
@@ -183,7 +193,7 @@ impl Session {
         let prefix = message.channel();
         match message.kind() == Kind::Prefix && !self.subscribed.has(Kind::Prefix, prefix) {
             true => Told::Nobody,
-            false => tracking.told(message, self.id, self.resp3),
+            false => tracking.told(message, self.id, self.client_has_resp3()),
         }
     }
 

@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::base::hash::Hasher;
 use crate::commands::command::{Command, Flags};
@@ -15,7 +16,9 @@ use crate::keyspace::effect::Suspended;
 use crate::keyspace::key::KeyAt;
 use crate::keyspace::keys::AwaitedKey;
 use crate::keyspace::tracked::Invalidations;
+use crate::pubsub::Message;
 use crate::resp::Span;
+use crate::route::ShardId;
 
 /// Bytes that spans can tell apart.
 const BYTES_MAX: usize = u32::MAX as usize;
@@ -64,6 +67,9 @@ pub(crate) struct Exec {
     pub(crate) awaited: VecDeque<AwaitedKey>,
     /// Keys that they have changed, and that clients have cached.
     pub(crate) invalidations: Invalidations,
+    /// What they have published, and what of that is the client's own.
+    pub(crate) published: Vec<(ShardId, Arc<Message>)>,
+    pub(crate) own: Vec<u8>,
 }
 
 impl Exec {
@@ -78,6 +84,8 @@ impl Exec {
             effects: Suspended::default(),
             awaited: VecDeque::new(),
             invalidations: Invalidations::default(),
+            published: Vec::new(),
+            own: Vec::new(),
         }
     }
 }

@@ -41,7 +41,7 @@ const CORE: &[(&str, &[&str])] = &[
             "question", "session",
         ],
     ),
-    ("transaction", &["base", "resp", "keyspace", "commands"]),
+    ("transaction", &["base", "resp", "keyspace", "route", "pubsub", "commands"]),
     ("session", &["base", "keyspace", "route", "pubsub", "commands", "transaction"]),
     ("stream", &["resp", "settings", "keyspace"]),
     ("lending", &["base", "keyspace", "route", "pubsub"]),

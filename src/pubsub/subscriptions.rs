@@ -84,9 +84,14 @@ impl Subscribed {
         self.0.as_ref().map_or(0, |all| all.own.len())
     }
 
-    /// Forgets those behind so many.
-    pub(crate) fn truncate_own(&mut self, len: usize) {
-        self.0.iter_mut().for_each(|all| all.own.truncate(len));
+    /// Takes those behind so many.
+    pub(crate) fn take_own_from(&mut self, len: usize) -> Vec<u8> {
+        self.0.as_mut().map_or_else(Vec::new, |all| all.own.split_off(len))
+    }
+
+    /// What was taken follows its reply after all.
+    pub(crate) fn give_own(&mut self, own: &[u8]) {
+        self.0.iter_mut().for_each(|all| all.own.extend_from_slice(own));
     }
 
     /// What the client has published to itself follows the reply to its command.

@@ -371,7 +371,9 @@ impl Engine {
         clock: &mut dyn Ticks,
     ) -> Ended {
         let has_room = matches!(origin, Origin::Transaction | Origin::Script { allows_oom: true });
+        // A script that stands still was let in, and has to be undone where it cannot go on.
         if (origin.is_client() || origin.is_inside())
+            && !around.stands_still()
             && let Err(error) = self.admit_in(call, around.session, has_room)
             && !self.has_answer(around)
         {

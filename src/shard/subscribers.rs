@@ -45,7 +45,8 @@ impl Engine {
         if !register.has_receivers() {
             return;
         }
-        let (from, resp3) = client.as_ref().map_or((0, false), |client| (client.id, client.resp3));
+        let (from, resp3) =
+            client.as_ref().map_or((0, false), |client| (client.id, client.client_has_resp3()));
         let mut publish = |channel: &[u8], message: &[u8]| {
             let message = Message::new(Kind::Channel, channel, message, from);
             register.publish(message, resp3, client.as_mut().map(|client| &mut client.subscribed));

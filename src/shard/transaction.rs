@@ -189,6 +189,8 @@ impl Engine {
         // The shard broke while an action was performed: what the transaction has changed is lost.
         let has_begun = exec.next > 0 || batch.walk.is_some();
         if has_begun && self.phase != Phase::Serving {
+            let stands_still = batch.walk.as_mut().and_then(|walk| walk.run.take());
+            stands_still.into_iter().for_each(|number| drop(self.runs.take(number)));
             self.drop_keys_of(env, exec);
             return Some(Ended::Panicked);
         }
@@ -196,6 +198,9 @@ impl Engine {
         self.tools.effects.resume(std::mem::take(&mut exec.effects));
         self.tools.awaited.append(&mut exec.awaited);
         self.tools.invalidations.resume(std::mem::take(&mut exec.invalidations));
+        let (published, own) = (self.register.published_len(), batch.session.subscribed.own_len());
+        self.register.publish_again(std::mem::take(&mut exec.published));
+        batch.session.subscribed.give_own(&std::mem::take(&mut exec.own));
         let ran = catch_unwind(AssertUnwindSafe(|| {
             while exec.next < exec.transaction.len() {
                 match self.run_next_queued(env, batch, exec, clock) {
@@ -209,6 +214,8 @@ impl Engine {
             Ok(stands @ (Next::Asks(_) | Next::StandsStill)) => {
                 exec.effects = self.tools.effects.suspend(mark);
                 exec.invalidations = self.tools.invalidations.take();
+                exec.published = self.register.take_published_from(published);
+                exec.own = batch.session.subscribed.take_own_from(own);
                 if let Next::Asks(action) = stands {
                     batch.action = Some(*action);
                 }
@@ -221,6 +228,8 @@ impl Engine {
             }
             Err(panic) => {
                 drop(self.tools.effects.suspend(mark));
+                drop(self.register.take_published_from(published));
+                drop(batch.session.subscribed.take_own_from(own));
                 if let Some(queue) = exec.transaction.get(exec.next) {
                     self.note_panic(queue.command, panic.as_ref());
                 }

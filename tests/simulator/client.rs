@@ -10,7 +10,7 @@ use crate::plan::{Fault, Stream};
 use crate::rare::Rare;
 use crate::reply::Reply;
 use crate::socket::Socket;
-use crate::workload::{Call, Role, Workload};
+use crate::workload::{Call, Role, Scripts, Workload};
 
 /// A client.
 #[derive(Debug)]
@@ -62,7 +62,13 @@ impl Client {
         let mut rng = plan.rng(Stream::Client(number));
         let workload =
             Workload::new(number, plan.calls, plan.has(Fault::CommandPanics), rng.fork());
-        let workload = workload.with_appends(plan.appends);
+        let scripts = match (plan.scripts, plan.has(Fault::ShortSlices)) {
+            (false, _) => Scripts::None,
+            // Where a look at the clock is short, a script that loops takes long here too.
+            (true, false) => Scripts::Ending,
+            (true, true) => Scripts::All,
+        };
+        let workload = workload.with_appends(plan.appends).with_scripts(scripts);
         let role = plan.pushes.then(|| Role::of(&mut rng));
         let client = Client::of(workload.with_role(role), Vec::new(), rng);
         let role = role.unwrap_or_default();

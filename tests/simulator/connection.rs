@@ -55,6 +55,8 @@ pub enum Asked {
     Run(Box<Batch>, Option<Bytes>),
     /// The wait of this batch's client has ended so; then let it run.
     Unpark(Box<Batch>, Outcome),
+    /// Have the action of this batch performed; then let it run.
+    Perform(Box<Batch>),
     /// Nothing, for now.
     Rest,
     /// Drop it.
@@ -115,7 +117,8 @@ impl Connection {
                 }
                 Step::Route(batch, bytes) => return Asked::Run(batch, Some(bytes)),
                 Step::Run(batch) => return Asked::Run(batch, None),
-                Step::Perform(_) | Step::Refuse(..) => {
+                Step::Perform(batch) => return Asked::Perform(batch),
+                Step::Refuse(..) => {
                     context.fail("a client is said to have called what it did not".to_owned());
                     return Asked::Close;
                 }

@@ -122,6 +122,10 @@ impl Context {
             settings.set("notify-keyspace-events", &["K$gx"]).expect("these are events");
         }
         settings.set("enable-debug-command", &["yes"]).expect("that is a choice");
+        if plan.scripts {
+            settings.set("busy-reply-threshold", &["10"]).expect("that is a duration");
+            settings.set("script-max-run-ms", &["60"]).expect("that is a duration");
+        }
         if plan.has(Fault::Squeezes) {
             settings.set("maxmemory", &[&LIMIT.to_string()]).expect("that is a limit");
             settings.set("maxmemory-policy", &[plan.policy_of_memory]).expect("that is a policy");

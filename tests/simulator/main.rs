@@ -9,8 +9,11 @@
 //! In half of the runs clients publish and subscribe, and most of them cache keys and are told when
 //! those change. Patterns, channels of shards, CLIENT CACHING and REDIRECT are not called for.
 //!
-//! Left out, since the core leaves it to the shell or has it not yet: TLS, scripts, replicas, and
-//! commands that the server performs.
+//! In half of them clients run scripts, by text and by digest, and end those of others. Functions
+//! are not called.
+//!
+//! Left out, since the core leaves it to the shell: TLS, replicas, and what the server performs but
+//! for what is about scripts.
 //!
 //! Environment:
 //! - `TROUPE_SIMULATOR_SEEDS`: how many seeds (20);
@@ -28,14 +31,17 @@ mod connection;
 mod context;
 #[allow(dead_code, reason = "unit tests of the core use it as well")]
 mod disk;
+mod engine;
 mod memory;
 mod model;
+mod performance;
 mod plan;
 mod post;
 mod rare;
 mod reply;
 mod router;
 mod saver;
+mod scripts;
 mod shrink;
 mod socket;
 mod start;

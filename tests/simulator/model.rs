@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::reply::Reply;
+use crate::scripts::digest;
 use crate::workload::Call;
 
 /// What a key holds.
@@ -45,6 +46,10 @@ impl Model {
             "LPUSH" | "RPUSH" | "RPOP" | "LRANGE" | "LMOVE" | "SORT" => self.on_lists(&words, now),
             "BLPOP" | "BRPOP" | "BLMPOP" | "BLMOVE" => self.on_awaited(call, &words, now),
             "PUBLISH" | "HELLO" | "CLIENT" => Ok(Reply::Any),
+            "SCRIPT" => Ok(match words[..] {
+                [_, "LOAD", text] => Reply::Bulk(digest(text)),
+                _ => Reply::Any,
+            }),
             "SADD" | "SMEMBERS" | "SINTERSTORE" => self.on_sets(&words, now),
             _ => self.on_keys(&words, now),
         };

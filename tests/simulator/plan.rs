@@ -122,6 +122,8 @@ pub struct Plan {
     pub pushes: bool,
     /// The setting `maxmemory-policy`.
     pub policy_of_memory: &'static str,
+    /// Clients run scripts.
+    pub scripts: bool,
 }
 
 impl Plan {
@@ -149,12 +151,14 @@ impl Plan {
             appends: policy == Policy::Always && rng.u8(..3) == 0,
             pushes: rng.bool(),
             policy_of_memory: "noeviction",
+            scripts: false,
         };
         // Lists that only grow never go.
         if !plan.appends && rng.u8(..3) == 0 {
             plan.faults |= Fault::Squeezes.bit();
             plan.policy_of_memory = POLICIES_OF_MEMORY[rng.usize(..POLICIES_OF_MEMORY.len())];
         }
+        plan.scripts = rng.bool();
         plan
     }
 

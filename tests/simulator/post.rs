@@ -7,12 +7,15 @@
 use std::collections::VecDeque;
 
 use fastrand::Rng;
+use troupe::hook::answer::Answer;
 use troupe::route::ShardId;
 use troupe::shard::letter::Letter;
 use troupe::shard::load::Parcel;
 use troupe::shard::snapshot::News;
 use troupe::shard::turn::Held;
 use troupe::stream::{Append, Progress};
+
+use crate::performance::Asked;
 
 /// Mailboxes beside those of the threads.
 const OTHERS: usize = 5;
@@ -45,6 +48,10 @@ pub enum Mail {
     Progress(Progress),
     /// Slots have come to a shard, to the router.
     Moved(Vec<u16>, ShardId),
+    /// What a thread asks another, by the number of what it performs.
+    Ask(ShardId, u64, Asked),
+    /// The answer.
+    Answer(u64, Answer),
     /// A shard wants to be rebuilt: the number of its load. To the writer.
     Rebuild(ShardId, u64),
     /// Records for a shard, of this load.

@@ -61,6 +61,14 @@ rare! {
     PushHeld "an invalidation was held while its client's batch was away",
     MovedSinceRead "a key was told of whose slot had moved since it was read",
     CachesFlushed "caches were flushed because a shard was rebuilt",
+    ScriptRanAgain "a script ran again, where more slots were",
+    ScriptStoodStill "a script stood still",
+    ScriptFailed "a script failed in the middle",
+    ScriptKilled "a script that had only read was ended",
+    ScriptUndone "a script that had written was ended and undone",
+    ScriptPanicked "a command of a script panicked",
+    NoScript "a script was called by its digest that nobody knew",
+    Busy "a call met a script that had run too long",
     GaveUp "the process ended because a shard could not be rebuilt",
 }
 

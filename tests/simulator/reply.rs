@@ -18,6 +18,8 @@ pub enum Reply {
     List(Vec<Reply>),
     /// Several that belong to no reply, or that confirm a subscription.
     Push(Vec<Reply>),
+    /// An error that begins so.
+    Begins(String),
     /// Whatever it is: for what the model does not know.
     Any,
 }
@@ -53,6 +55,7 @@ impl Reply {
     pub fn allows(&self, said: &Reply) -> bool {
         match (self, said) {
             (Reply::Any, said) => !matches!(said, Reply::Push(_)),
+            (Reply::Begins(text), Reply::Error(said)) => said.starts_with(text),
             (Reply::List(each), Reply::List(all)) => {
                 each.len() == all.len() && each.iter().zip(all).all(|(one, said)| one.allows(said))
             }

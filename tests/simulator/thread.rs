@@ -12,7 +12,7 @@ use std::sync::Arc;
 use fastrand::Rng;
 use troupe::base::hash::Hasher;
 use troupe::base::millis::Millis;
-use troupe::batch::Home;
+use troupe::batch::{Batch, Home};
 use troupe::connection::{Arrival, Pool};
 use troupe::hook::Phase;
 use troupe::hook::answer::{Answer, Report};
@@ -26,7 +26,6 @@ use troupe::parked::Served;
 use troupe::pubsub::{Kind, Name, Redirected};
 use troupe::question::{Detail, Question};
 use troupe::route::{Map, ShardId};
-use troupe::script::{Limits, LuaEngine};
 use troupe::shard::letter::Letter;
 use troupe::shard::load::Applied;
 use troupe::shard::tracking::Tracked;
@@ -36,6 +35,8 @@ use troupe::shard::{Parts, SLICE_NS, Shard, Ticks};
 use crate::checks::history::History;
 use crate::connection::{Asked, Connection, Heard};
 use crate::context::Context;
+use crate::engine::Watched;
+use crate::performance::{Performance, Performances};
 use crate::plan::{Fault, Stream};
 use crate::post::{Address, Mail};
 use crate::rare::Rare;
@@ -86,6 +87,8 @@ pub struct Thread {
     is_rebuilt: bool,
     /// A batch was filed since its last turn.
     pub has_filed: bool,
+    /// Actions that are under way.
+    performances: Performances,
 }
 
 impl Thread {
@@ -116,7 +119,7 @@ impl Thread {
             ],
             post: context.lost.clone(),
             tracked: Tracked::default(),
-            scripts: Box::new(LuaEngine::new(Limits::default())),
+            scripts: Box::new(Watched::new(number, context.history.clone())),
             gauge: Box::new(context.memory.clone()),
             worths: context.worths.clone(),
         });
@@ -137,6 +140,7 @@ impl Thread {
             load: 0,
             is_rebuilt: false,
             has_filed: false,
+            performances: Performances::default(),
         }
     }
 
@@ -234,6 +238,15 @@ impl Thread {
                 }
             }
             Mail::Replay(..) | Mail::Loaded(_) => {}
+            Mail::Ask(from, number, asked) => {
+                let answer = asked.answer(&mut self.shard);
+                let own = Address::Thread(self.number);
+                context.send(own, Address::Thread(from), Mail::Answer(number, answer));
+            }
+            Mail::Answer(number, answer) => {
+                let end = self.performances.answered(number, answer);
+                self.go_on_with(end, number, context);
+            }
             other => context.fail(format!("a thread has no use for {other:?}")),
         }
     }
@@ -362,9 +375,7 @@ impl Thread {
         for Served { to, client, outcome, .. } in served {
             self.hear(to.connection, client, Heard::WaitEnded(outcome), now);
         }
-        if !performs.is_empty() {
-            context.fail("a client is said to have called what it did not".to_owned());
-        }
+        performs.into_iter().for_each(|batch| self.perform(batch, None, context));
         for batch in homes {
             let (place, client) = (batch.home.connection, batch.session.id);
             self.hear(place, client, Heard::Home(batch), now);
@@ -453,8 +464,9 @@ impl Thread {
         let Some(socket) = sockets.get_mut(&connection.id) else { return };
         loop {
             match connection.pump(socket, &mut self.pool, context) {
-                Asked::Close => return,
+                Asked::Close => return self.performances.gone(place),
                 Asked::Rest => break,
+                Asked::Perform(batch) => self.perform(batch, Some(place), context),
                 Asked::Run(mut batch, new) => {
                     if let Some(bytes) = new {
                         let renames = &self.shard.settings().rename_command;
@@ -478,6 +490,39 @@ impl Thread {
         let letter = |push: Push| (push.thread(), Letter::Push(push));
         let letters: Vec<_> = redirected.into_iter().map(Push::Redirected).map(letter).collect();
         context.send_letters(Address::Thread(self.number), letters);
+    }
+
+    /// Has the action of a batch performed, which waits at the connection at this place, or keeps
+    /// what it holds.
+    fn perform(&mut self, batch: Box<Batch>, place: Option<u32>, context: &mut Context) {
+        let shards = context.plan.shards;
+        match self.performances.begin(batch, place, shards) {
+            Ok((number, next)) => self.go_on_with(Some(next), number, context),
+            Err(broken) => context.fail(broken),
+        }
+    }
+
+    /// Goes on with what is performed, where it does not wait for answers.
+    fn go_on_with(&mut self, next: Option<Performance>, number: u64, context: &mut Context) {
+        let own = Address::Thread(self.number);
+        match next {
+            None => {}
+            Some(Performance::Asks(asked)) => {
+                for to in 0..context.plan.shards {
+                    let mail = Mail::Ask(self.number, number, asked.clone());
+                    context.send(own, Address::Thread(to), mail);
+                }
+            }
+            Some(Performance::Over(mut batch, reply)) => {
+                let mark = batch.replies.len();
+                let result = reply.map(|reply| batch.replies.extend_from_slice(reply));
+                self.guarded(context, |thread| {
+                    thread.shard.performed(&mut batch, mark, 0, result);
+                    thread.shard.file(batch);
+                });
+                (self.is_woken, self.has_filed) = (true, true);
+            }
+        }
     }
 
     /// Spoils the shard, as a bug may at its worst, and panics.

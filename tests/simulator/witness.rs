@@ -62,7 +62,8 @@ impl Witness {
 
 impl Sink for Witness {
     fn called(&mut self, called: &Called<'_>, _pushes: &mut Vec<Push>) {
-        if called.session.id == NOBODY {
+        // What scripts call is told of by their engine.
+        if called.session.id == NOBODY || called.in_script {
             return;
         }
         let ended = match called.outcome {
@@ -74,6 +75,7 @@ impl Sink for Witness {
             let rare = match error {
                 CommandError::JournalFailed(_) => Rare::Misconf,
                 CommandError::OutOfMemory => Rare::OutOfMemory,
+                CommandError::Busy(_) => Rare::Busy,
                 _ => Rare::Loading,
             };
             self.rare.borrow_mut().met(rare);
@@ -124,6 +126,9 @@ impl Listener for Witness {
         if event == Event::EXPIRED {
             self.rare.borrow_mut().met(Rare::Expired);
             self.history.borrow_mut().expired(self.shard, &String::from_utf8_lossy(key.name));
+        }
+        if event == Event::SILENT {
+            self.history.borrow_mut().put_back(&String::from_utf8_lossy(key.name));
         }
         if event == Event::EVICTED {
             self.rare.borrow_mut().met(Rare::Evicted);

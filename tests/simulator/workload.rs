@@ -8,13 +8,16 @@
 //! Some calls come in sequences: what is watched, MULTI, what is queued, EXEC. Pipelines cut them
 //! anywhere. Calls that wait do so on lists, for a short time, and others push.
 //!
-//! In runs with pushes each client has a [`Role`]: what it says of itself first, whether it
+//! In runs with scripts some calls run one, with some of its keys declared, or all, or none, by its
+//! text or by its digest. In runs with pushes each client has a [`Role`]: what it says of itself first, whether it
 //! subscribes, and whether it reads more than others, to cache it.
 
 use std::collections::VecDeque;
 
 use fastrand::Rng;
 use troupe::resp::encode;
+
+use crate::scripts::{SCRIPTS, Script, VERSIONS, digest};
 
 /// Keys that are called for.
 pub const KEYS: [&str; 34] = [
@@ -68,7 +71,11 @@ impl Call {
                 words[1..].iter().map(String::as_str).collect()
             }
             "MULTI" | "EXEC" | "DISCARD" | "UNWATCH" | "HELLO" | "CLIENT" | "PUBLISH"
-            | "SUBSCRIBE" | "UNSUBSCRIBE" => Vec::new(),
+            | "SUBSCRIBE" | "UNSUBSCRIBE" | "SCRIPT" => Vec::new(),
+            _ if self.is_script() => {
+                let script = Script::find(at(1)).filter(|script| !script.is_over_all)?;
+                words[3..].iter().take(script.keys.len()).map(String::as_str).collect()
+            }
             "BLPOP" | "BRPOP" => words[1..words.len() - 1].iter().map(String::as_str).collect(),
             "BLMPOP" => {
                 let count: usize = words[2].parse().unwrap_or(0);
@@ -76,9 +83,19 @@ impl Call {
             }
             "DEBUG" => words[2..].iter().map(String::as_str).collect(),
             "RENAME" | "COPY" | "LMOVE" | "BLMOVE" => vec![at(1), at(2)],
-            "DBSIZE" | "KEYS" | "FLUSHALL" | "SORT" => return None,
+            "DBSIZE" | "KEYS" | "FLUSHALL" | "SORT" | "SWAPDB" => return None,
             _ => vec![at(1)],
         })
+    }
+
+    /// Those that it is known to have looked at: what scripts look at they call for themselves.
+    pub fn looked_at(&self) -> Option<Vec<&str>> {
+        if self.is_script() { Some(Vec::new()) } else { self.keys() }
+    }
+
+    /// Whether it runs a script.
+    pub fn is_script(&self) -> bool {
+        self.name().starts_with("EVAL")
     }
 
     /// Whether its key is a list that only grows.
@@ -123,7 +140,11 @@ impl Call {
 
 impl std::fmt::Display for Call {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0.join(" "))
+        let words = self.0.iter().map(|word| match word.contains('\n') {
+            true => Script::find(word).map_or("a script", |script| script.name),
+            false => word,
+        });
+        f.write_str(&words.collect::<Vec<_>>().join(" "))
     }
 }
 
@@ -174,14 +195,32 @@ pub struct Workload {
     /// There are lists that only grow, so nothing is emptied.
     appends: bool,
     role: Option<Role>,
+    scripts: Scripts,
+}
+
+/// The scripts that clients run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scripts {
+    /// None.
+    #[default]
+    None,
+    /// Those that end.
+    Ending,
+    /// All, since there is time for those that somebody has to end.
+    All,
 }
 
 impl Workload {
     /// What a client calls in a run.
     pub fn new(client: u32, calls: u32, has_panics: bool, rng: Rng) -> Workload {
         let (pending, panics) = (VecDeque::new(), u32::from(has_panics));
-        let (appends, role) = (false, None);
-        Workload { rng, client, values: 0, left: calls, pending, panics, appends, role }
+        let (appends, role, scripts) = (false, None, Scripts::None);
+        Workload { rng, client, values: 0, left: calls, pending, panics, appends, role, scripts }
+    }
+
+    /// The same, with these scripts.
+    pub fn with_scripts(self, scripts: Scripts) -> Workload {
+        Workload { scripts, ..self }
     }
 
     /// The same, of a client that is like that in a run with pushes.
@@ -294,6 +333,9 @@ impl Workload {
         if self.appends && self.rng.u8(..3) == 0 {
             return Call::of(&self.on_appended());
         }
+        if self.scripts != Scripts::None && self.rng.u8(..6) == 0 {
+            return self.on_scripts();
+        }
         let line = match self.rng.u32(..100) {
             0..34 => self.on_strings(),
             34..58 => self.on_several(),
@@ -317,6 +359,32 @@ impl Workload {
     /// A channel, of events of a key perhaps.
     fn channel(&mut self) -> &'static str {
         CHANNELS[self.rng.usize(..CHANNELS.len())]
+    }
+
+    /// A script, or something about scripts.
+    fn on_scripts(&mut self) -> Call {
+        let of = |words: &[&str]| Call(words.iter().map(|word| (*word).to_owned()).collect());
+        let script = &SCRIPTS[self.rng.usize(..SCRIPTS.len())];
+        let text = script.text(self.rng.u32(..VERSIONS));
+        let has_loops = self.scripts == Scripts::All;
+        match self.rng.u8(..16) {
+            0 => return of(&["SCRIPT", "LOAD", &text]),
+            1 if has_loops => return of(&["SCRIPT", "KILL"]),
+            _ if script.loops && (!has_loops || self.rng.bool()) => return self.on_scripts(),
+            _ => {}
+        }
+        let mut rest: Vec<String> =
+            script.keys.chars().map(|initial| self.key(initial).to_owned()).collect();
+        rest.extend((0..script.values).map(|_| self.value()));
+        let declared = match self.rng.u8(..3) {
+            0 => script.keys.len(),
+            _ => self.rng.usize(..=script.keys.len()),
+        };
+        let word = if self.rng.u8(..3) == 0 { digest(&text) } else { text };
+        let name = if word.contains('\n') { "EVAL" } else { "EVALSHA" };
+        let reads_only = script.reads_only && self.rng.bool();
+        let name = format!("{name}{}", if reads_only { "_RO" } else { "" });
+        Call([name, word, declared.to_string()].into_iter().chain(rest).collect())
     }
 
     fn on_strings(&mut self) -> String {

@@ -148,7 +148,8 @@ fn send(
     kind: Kind,
 ) -> Result<(), CommandError> {
     let message = Message::new(kind, call.arg(1), call.arg(2), session.id);
-    let receivers = register.publish(message, session.resp3, Some(&mut session.subscribed));
+    let resp3 = session.client_has_resp3();
+    let receivers = register.publish(message, resp3, Some(&mut session.subscribed));
     reply.int(receivers.cast_signed());
     Ok(())
 }

@@ -24,6 +24,8 @@ pub(super) struct Emitted {
     awaited: VecDeque<AwaitedKey>,
     invalidations: Invalidations,
     published: Vec<(ShardId, Arc<Message>)>,
+    /// What its client gets that it has published itself.
+    own: Vec<u8>,
     pushes: Vec<Push>,
     figures: Figures,
     undo: Option<Box<Undo>>,
@@ -38,6 +40,7 @@ impl Emitted {
             awaited: VecDeque::new(),
             invalidations: Invalidations::default(),
             published: Vec::new(),
+            own: Vec::new(),
             pushes: Vec::new(),
             figures: Figures::default(),
             undo: Some(Box::new(undo)),
@@ -74,8 +77,18 @@ impl Engine {
     pub(super) fn take_in(&mut self, running: &mut Running, session: &mut Session) -> Outer {
         let Running { emitted, db, seed, .. } = running;
         let new = Emitted::new(Undo::new(0, false), *seed);
-        let Emitted { effects, awaited, invalidations, published, pushes, figures, undo, random } =
-            std::mem::replace(emitted, new);
+        let Emitted {
+            effects,
+            awaited,
+            invalidations,
+            published,
+            own,
+            pushes,
+            figures,
+            undo,
+            random,
+        } = std::mem::replace(emitted, new);
+        session.resp3_of_client = Some(session.resp3);
         let tools = &mut self.tools;
         let outer = Outer {
             effects: tools.effects.len(),
@@ -93,6 +106,7 @@ impl Engine {
         tools.invalidations.resume(invalidations);
         tools.undo = undo;
         self.register.publish_again(published);
+        session.subscribed.give_own(&own);
         outer
     }
 
@@ -105,6 +119,7 @@ impl Engine {
             awaited: std::mem::replace(&mut tools.awaited, outer.awaited),
             invalidations: tools.invalidations.take(),
             published: self.register.take_published_from(outer.published),
+            own: session.subscribed.take_own_from(outer.own),
             pushes: std::mem::replace(&mut self.pushes, outer.pushes),
             figures: std::mem::replace(&mut tools.figures, outer.figures),
             undo: tools.undo.take(),
@@ -112,6 +127,7 @@ impl Engine {
         };
         tools.invalidations.resume(outer.invalidations);
         (session.db, session.resp3) = (outer.db, outer.resp3);
+        session.resp3_of_client = None;
         // Nobody has to be told of what is not published yet.
         self.register.was_stirred();
     }
@@ -131,16 +147,14 @@ impl Engine {
             (awaited, pushes, figures, random);
         tools.undo = None;
         (session.db, session.resp3) = (db, resp3);
+        session.resp3_of_client = None;
     }
 
     /// The run has to be as if it had never been: takes back what it has changed, and drops what it
     /// has caused. Who has cached a key that it had changed is told all the same, since it is not
     /// known here any more that he has.
     pub(super) fn undo(&mut self, mut running: Box<Running>, outer: Outer, session: &mut Session) {
-        let (published, own) = (outer.published, outer.own);
         self.put_aside(&mut running, outer, session);
-        debug_assert_eq!(self.register.published_len(), published);
-        session.subscribed.truncate_own(own);
         let Emitted { invalidations, undo, .. } = running.emitted;
         self.tools.invalidations.resume(invalidations);
         let Some(undo) = undo.filter(|undo| undo.has_changes()) else { return };

@@ -39,8 +39,8 @@ impl Runs {
         self.last
     }
 
-    /// Takes a run that goes on.
-    pub(super) fn take(&mut self, number: u64) -> Option<Box<Running>> {
+    /// Takes a run that goes on, or that nobody goes on with.
+    pub(in crate::shard) fn take(&mut self, number: u64) -> Option<Box<Running>> {
         self.still.remove(&number)
     }
 }

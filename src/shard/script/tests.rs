@@ -2,6 +2,7 @@
 
 use crate::base::slot;
 use crate::keyspace::undo::{LARGE, Undo};
+use crate::question::KillKind;
 use crate::shard::script::call::COPIED_MAX;
 use crate::testing::{Hasty, START, Shards, Store, printed};
 
@@ -88,6 +89,16 @@ fn a_script_has_its_own_database_and_protocol() {
     assert_eq!(store.run(&eval(&["HSET h f v", "resp3", "HGETALL h"], "0")), "1# \"f\" => \"v\"");
     assert_eq!(store.run("HGETALL h"), "1) \"f\"\n2) \"v\"");
     assert_eq!(store.run(&eval(&["BLPOP nothing 0"], "0")), "(nil)");
+}
+
+#[test]
+fn who_subscribes_gets_messages_of_its_scripts_in_its_own_protocol() {
+    let mut store = Shards::new(1);
+    let publish = eval(&["SET a 1", "PUBLISH c m"], "0");
+    store.pipeline(&["HELLO 3", "SUBSCRIBE c"]);
+    let said = String::from_utf8_lossy(&store.reply(&publish)).into_owned();
+    let message = ":1\r\n>3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\nm\r\n";
+    assert!(said.ends_with(message), "{said:?}");
 }
 
 #[test]
@@ -244,6 +255,67 @@ fn a_run_that_stands_still_keeps_its_slots() {
     let replies: Vec<String> = homes.iter().map(|batch| printed(&batch.replies)).collect();
     assert_eq!(replies, ["OK", "\"1\"", "OK"]);
     assert_eq!(store.effects(), "MULTI\nSET a 1\nSET b 2\nEXEC\nFLUSHALL");
+}
+
+/// A batch of `store` with a script of these commands, which stands still.
+fn standing(store: &mut Store, lines: &[&str], clock: &mut Hasty) {
+    let lines = lines.join("\n");
+    let mut batch = store.batch(&[b"EVAL", lines.as_bytes(), b"0"]);
+    batch.session.subscribed = std::mem::take(&mut store.session.subscribed);
+    assert!(store.shard.visit(batch, clock).is_none(), "its slice is over");
+}
+
+/// The replies of the batches that have come home.
+fn homes(store: &mut Store, clock: &mut Hasty) -> Vec<String> {
+    while store.shard.work(store.now, clock) {}
+    let homes = std::mem::take(&mut store.shard.outbox.homes);
+    homes.iter().map(|batch| String::from_utf8_lossy(&batch.replies).into_owned()).collect()
+}
+
+#[test]
+fn a_run_that_stands_still_when_its_shard_breaks_is_undone() {
+    let mut store = Store::new();
+    store.run("SET a old");
+    store.effects();
+    let clock = &mut Hasty(0);
+    standing(&mut store, &["SET a new", "INCR n", "pause", "SET b 2"], clock);
+    store.shard.distrust();
+    let replies = homes(&mut store, clock);
+    assert!(replies[0].starts_with("-LOADING"), "{replies:?}");
+    assert_eq!((store.effects().as_str(), store.shard.engine.runs.running()), ("", None));
+    store.shard.serve();
+    assert_eq!(store.run("MGET a n b"), "1) \"old\"\n2) (nil)\n3) (nil)");
+}
+
+#[test]
+fn a_run_that_stands_still_in_exec_when_its_shard_breaks_goes_with_it() {
+    let mut store = Store::new();
+    store.run("MULTI");
+    store.run("EVAL \"SET a new\\npause\\nSET b 2\" 0");
+    let (exec, clock) = (store.batch(&[b"EXEC"]), &mut Hasty(0));
+    assert!(store.shard.visit(exec, clock).is_none(), "its slice is over");
+    store.shard.distrust();
+    assert!(homes(&mut store, clock)[0].starts_with("-ERR internal error"));
+    assert_eq!((store.effects().as_str(), store.shard.engine.runs.running()), ("", None));
+}
+
+#[test]
+fn what_a_run_has_published_that_is_undone_nobody_gets() {
+    for is_killed in [true, false] {
+        let mut store = Store::new();
+        store.run("HELLO 3");
+        store.run("SUBSCRIBE c");
+        let clock = &mut Hasty(0);
+        standing(&mut store, &["PUBLISH c m", "pause", "SET b 2"], clock);
+        assert!(!store.shard.engine.register.has_published(), "it is not over");
+        if is_killed {
+            let settings = store.shard.settings().clone();
+            assert_eq!(store.shard.engine.kill_slow(KillKind::All, &settings).ended, 1);
+        }
+        let replies = homes(&mut store, clock);
+        let message = ">3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\nm\r\n";
+        assert_eq!(replies[0].ends_with(message), !is_killed, "{replies:?}");
+    }
 }
 
 #[test]

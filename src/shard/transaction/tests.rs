@@ -267,6 +267,25 @@ fn what_the_server_performs_is_performed_while_all_is_held() {
 }
 
 #[test]
+fn what_a_transaction_publishes_waits_until_it_is_whole() {
+    for breaks in [false, true] {
+        let (mut store, keys) = shards(2);
+        run_all(&mut store, &["HELLO 3", "SUBSCRIBE c", "MULTI", "PUBLISH c m"]);
+        run_all(&mut store, &["CONFIG SET hz 20", &format!("SET {} 1", keys[0])]);
+        store.send(&["EXEC"]);
+        settle(&mut store);
+        let waits = performs(&mut store);
+        let exec = waits.0.exec.as_ref().expect("it is not whole");
+        assert_eq!((exec.published.len(), exec.own.is_empty()), (1, false));
+        if breaks {
+            store.shards[waits.1].distrust();
+        }
+        let said = perform(&mut store, waits).remove(0).1;
+        assert_eq!(said.contains("\"message\""), !breaks, "{said}");
+    }
+}
+
+#[test]
 fn a_shard_that_breaks_while_an_action_is_performed_takes_the_transaction_back() {
     for with_all in [false, true] {
         let (mut store, keys) = shards(2);

@@ -17,6 +17,8 @@
 //! shard that is rebuilt does not serve, and it takes a while until all wait there again.
 
 mod evicted;
+mod scripts;
+mod transaction;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -25,6 +27,8 @@ use super::caches::{OfKeys, Versions};
 use super::durability::{ChangeId, Durability, What};
 use super::pushes::{Pushes, is_unasked};
 use super::watched::Watches;
+use crate::checks::history::scripts::Scripts;
+use crate::checks::history::transaction::HeldBack;
 use crate::model::{self, Entry, Model};
 use crate::rare::Rare;
 use crate::reply::Reply;
@@ -78,13 +82,15 @@ struct Expected {
     shows: Vec<ChangeId>,
     /// The versions of its keys.
     versions: OfKeys,
+    /// What its scripts have called.
+    inner: Vec<Call>,
 }
 
 impl Expected {
     /// One that shows nothing.
     fn plain(call: Call, reply: Reply) -> Expected {
-        let (nested, shows, versions) = Default::default();
-        Expected { call, nested, reply, is_write: false, shows, versions }
+        let (nested, shows, versions, inner) = Default::default();
+        Expected { call, nested, reply, is_write: false, shows, versions, inner }
     }
 
     /// A reply to it, with what has no order put into one.
@@ -126,6 +132,8 @@ struct Wait {
 struct Exec {
     connection: u64,
     replies: Vec<Reply>,
+    /// What its scripts have called.
+    inner: Vec<Call>,
     before: Model,
     tick: u64,
 }
@@ -143,6 +151,10 @@ struct Connection {
     rest: Vec<u8>,
     multi: Option<Multi>,
     watches: Watches,
+    /// What EXEC has run so far, where it runs scripts.
+    held_back: Vec<HeldBack>,
+    /// Whether the script of the next call was known when that began.
+    knew: Option<bool>,
     /// The next call waits.
     wait: Option<Wait>,
     /// The last change of its client.
@@ -186,6 +198,8 @@ pub struct History {
     moved: Option<String>,
     /// The keys of the last EXEC that ran.
     pub exec_keys: Vec<String>,
+    /// Scripts that run.
+    pub scripts: Scripts,
 }
 
 impl History {
@@ -209,6 +223,7 @@ impl History {
             unrest: i64::MIN / 2,
             moved: None,
             exec_keys: Vec::new(),
+            scripts: Scripts::default(),
         }
     }
 
@@ -254,35 +269,17 @@ impl History {
         wait.into_iter().for_each(|wait| wait.parked = wait.parked.or(Some(self.now)));
     }
 
-    /// Whether a call is one of a transaction that EXEC, the next call of the connection, runs.
-    fn is_nested(&self, connection: u64, raw: &[u8]) -> bool {
-        self.connections.get(&connection).is_some_and(|log| {
-            let next = log.sent.front().filter(|call| call.name() == "EXEC");
-            log.multi.is_some() && next.is_some_and(|exec| exec.encoded() != raw)
-        })
-    }
-
     /// A shard is about to run a call, or asks whether it could. What went ahead of it, as the end
     /// of a key that has expired, stays whatever comes of it.
     pub fn begins(&mut self, shard: u16, connection: u64, raw: &[u8], now: i64) {
-        if self.exec.is_some() {
+        if self.exec.is_some() || self.scripts.is_inside(shard, connection) {
             return;
         }
         self.settle(shard);
-        if self.is_nested(connection, raw) {
+        self.note_begun(shard, connection);
+        if self.is_nested(connection, raw) && !self.queues_scripts(connection) {
             self.begin_exec(connection, now);
         }
-    }
-
-    fn begin_exec(&mut self, connection: u64, now: i64) {
-        let log = self.connections.entry(connection).or_default();
-        if let Some(key) = log.watches.must_fail(now) {
-            let broken = format!("EXEC of {connection} runs though {key}, watched, has changed");
-            return self.fail(broken);
-        }
-        let (before, tick) = (self.model.clone(), self.tick);
-        self.exec = Some(Exec { connection, replies: Vec::new(), before, tick });
-        self.durability.begin();
     }
 
     /// Takes the next call of a connection, which must be this one.
@@ -348,7 +345,13 @@ impl History {
             return self.fail(format!("{raw:?} ran in the middle of a transaction of {other}"));
         }
         if self.is_nested(connection, raw) {
-            return self.ran_nested(&told);
+            return match self.queues_scripts(connection) {
+                true => self.hold_back(told),
+                false => self.ran_nested(&told),
+            };
+        }
+        if self.queues_scripts(connection) {
+            self.look_at_held_back(connection, told.now, told.ended == Ended::Ran);
         }
         if !told.has_waited {
             self.check_waits();
@@ -381,13 +384,13 @@ impl History {
 
     /// What the reply to a call that was run tells of keys.
     fn versions_of(&self, expected: &Expected, told: &Told<'_>) -> OfKeys {
-        let Expected { call, nested, reply, .. } = expected;
+        let Expected { call, nested, reply, inner, .. } = expected;
         // Whose time is over hears nothing of the shards of its keys.
         let is_over = call.may_wait() && *reply == Reply::Nil;
         if told.ended != Ended::Ran || is_over {
             return OfKeys::new();
         }
-        let keys = nested.iter().chain([call]).map(Call::keys);
+        let keys = nested.iter().chain([call]).chain(inner).map(Call::looked_at);
         let keys = keys.collect::<Option<Vec<_>>>().map(|keys| keys.concat());
         self.versions.of(keys.as_deref())
     }
@@ -404,113 +407,13 @@ impl History {
         Expected::plain(call, Reply::Push(reply))
     }
 
-    /// One of the commands around a transaction.
-    fn ran_around(&mut self, call: Call, told: &Told<'_>) -> Expected {
-        let log = self.connections.entry(told.connection).or_default();
-        if call.name() == "EXEC" {
-            return self.ran_exec(call, told);
-        }
-        match &told.ended {
-            Ended::Refused(error) => {
-                log.multi.iter_mut().for_each(|multi| multi.is_aborted = true);
-                return Expected::plain(call, Reply::Error(error.clone()));
-            }
-            Ended::Panicked(error) => return Expected::plain(call, Reply::Error(error.clone())),
-            Ended::Ran => {}
-        }
-        let mut reply = Reply::ok();
-        match call.name() {
-            "MULTI" => log.multi = Some(Multi::default()),
-            "WATCH" => {
-                for key in call.keys().unwrap_or_default() {
-                    log.watches.begin(key, &self.model, told.now);
-                }
-                let shows = self.durability.seen(call.keys().as_deref());
-                return Expected { shows, ..Expected::plain(call, reply) };
-            }
-            "DISCARD" if log.multi.take().is_none() => {
-                reply = Reply::Error("ERR DISCARD without MULTI".to_owned());
-            }
-            _ => log.watches.clear(),
-        }
-        Expected::plain(call, reply)
-    }
-
-    /// A command of a transaction.
-    fn ran_nested(&mut self, told: &Told<'_>) {
-        let Told { shard, connection, raw, now, .. } = *told;
-        if self.exec.is_none() {
-            self.begin_exec(connection, now);
-        }
-        let Some(exec) = &mut self.exec else { return };
-        let multi = self.connections.get(&connection).and_then(|log| log.multi.as_ref());
-        let next = multi.and_then(|multi| multi.queued.get(exec.replies.len()));
-        let Some(call) = next.filter(|call| call.encoded() == raw).cloned() else {
-            let (next, raw) = (next.cloned(), String::from_utf8_lossy(raw));
-            return self.fail(format!("{next:?} is next in a transaction, and {raw:?} ran"));
-        };
-        self.notes.push(format!("{connection} on shard {shard}: EXEC: {call}, {:?}", told.ended));
-        let expected = self.ran_plainly(call, told);
-        let exec = self.exec.as_mut().expect("it was there");
-        exec.replies.push(expected.ordered(expected.reply.clone()));
-        self.look();
-    }
-
-    fn ran_exec(&mut self, call: Call, told: &Told<'_>) -> Expected {
-        let log = self.connections.entry(told.connection).or_default();
-        let multi = log.multi.take();
-        let watches =
-            if multi.is_some() { std::mem::take(&mut log.watches) } else { Watches::default() };
-        let exec = self.exec.take();
-        let is_whole = told.ended == Ended::Ran;
-        let is_write = exec.is_some() && self.durability.end(is_whole);
-        let reply = match (&told.ended, multi, exec) {
-            (Ended::Refused(error), ..) => Reply::Error(error.clone()),
-            (Ended::Panicked(error), _, exec) => {
-                if let Some(Exec { before, tick, replies, .. }) = exec {
-                    self.model = before;
-                    self.expired.remove(&told.shard);
-                    let logs = self.connections.values_mut();
-                    logs.for_each(|log| log.watches.taken_back(tick, &self.model));
-                    self.met.extend((!replies.is_empty()).then_some(Rare::ExecPanicked));
-                }
-                self.broke();
-                Reply::Error(error.clone())
-            }
-            (Ended::Ran, None, _) => Reply::Error("ERR EXEC without MULTI".to_owned()),
-            (Ended::Ran, Some(multi), None) if multi.is_aborted => {
-                self.met.push(Rare::ExecAborted);
-                let text = "EXECABORT Transaction discarded because of previous errors.";
-                Reply::Error(text.to_owned())
-            }
-            (Ended::Ran, Some(multi), Some(exec)) => {
-                if multi.is_aborted || multi.queued.len() != exec.replies.len() {
-                    self.fail(format!("{multi:?} ran as {:?}", exec.replies));
-                }
-                let keys = multi.queued.iter().map(Call::keys);
-                let keys: Option<Vec<&str>> =
-                    keys.collect::<Option<Vec<_>>>().map(|keys| keys.concat());
-                let shows = self.durability.seen(keys.as_deref());
-                self.exec_keys.extend(keys.iter().flatten().map(|key| (*key).to_owned()));
-                let (nested, reply) = (multi.queued, Reply::List(exec.replies));
-                return Expected { nested, is_write, shows, ..Expected::plain(call, reply) };
-            }
-            (Ended::Ran, Some(multi), None) if multi.queued.is_empty() => Reply::List(Vec::new()),
-            (Ended::Ran, Some(_), None) => {
-                self.met.push(Rare::WatchFailed);
-                // A shard that does not serve does not know either.
-                if !watches.may_fail(told.now) && !self.is_restless() {
-                    let connection = told.connection;
-                    self.fail(format!("EXEC of {connection} fails without a cause: {watches:?}"));
-                }
-                Reply::Nil
-            }
-        };
-        Expected::plain(call, reply)
-    }
-
     /// A call on keys.
     fn ran_plainly(&mut self, call: Call, told: &Told<'_>) -> Expected {
+        match told.ended {
+            Ended::Ran if call.is_script() => return self.ran_script(call, told),
+            _ if call.is_script() => self.script_broke(&call, told),
+            _ => {}
+        }
         let Told { shard, connection, now, .. } = *told;
         let is_write = !told.effects.is_empty();
         match &told.ended {
@@ -523,6 +426,9 @@ impl History {
                     self.connections.entry(connection).or_default().changed = Some(id);
                     let logs = self.connections.values_mut();
                     logs.for_each(|log| log.watches.touched(keys.as_deref()));
+                }
+                if let ("SCRIPT", Some(text)) = (call.name(), call.0.get(2)) {
+                    self.is_known(crate::scripts::digest(text));
                 }
                 if call.name() == "PUBLISH" {
                     let last = self.connections.get(&connection).and_then(|log| log.changed);
@@ -611,8 +517,12 @@ impl History {
     pub fn expired(&mut self, shard: u16, key: &str) {
         self.notes.push(format!("shard {shard}: {key} expires"));
         let there = self.model.entries.get(key).cloned();
+        let is_inside = there.as_ref().is_some_and(|it| self.scripts.expires(shard, key, it));
         if !self.model.expire(key, self.now) {
             return self.fail(format!("{key} was taken out at {}, before it expired", self.now));
+        }
+        if is_inside {
+            return;
         }
         let what = What::Expired(key.to_owned(), self.now);
         let change = self.durability.changed(shard, what, Some(&[key]));
@@ -625,6 +535,7 @@ impl History {
     /// What has expired on a shard so far was not taken out for a call that may fail.
     pub fn settle(&mut self, shard: u16) {
         self.expired.remove(&shard);
+        self.scripts.settle(shard);
     }
 
     /// A promise is broken.
