@@ -189,12 +189,8 @@ fn a_file_of_old_that_begins_as_a_snapshot_is_adopted() {
 #[test]
 fn keys_that_have_expired_are_left_out_of_a_snapshot_and_kept_from_a_base() {
     let library = [&[0xf5, 0x40, LIBRARY.len() as u8], LIBRARY.as_bytes()].concat();
-    let records: [&[u8]; 4] = [
-        b"\x00\x01a\x01v",
-        b"\xfc\x05\0\0\0\0\0\0\0\x00\x01b\x01v",
-        &library,
-        b"\x02\x01s\x00",
-    ];
+    let records: [&[u8]; 4] =
+        [b"\x00\x01a\x01v", b"\xfc\x05\0\0\0\0\0\0\0\x00\x01b\x01v", &library, b"\x02\x01s\x00"];
     let snapshot = file(&records);
     let server = load(&Options::shards(2), &snapshot);
     let mut client = server.client();

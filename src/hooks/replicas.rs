@@ -21,7 +21,8 @@ impl Gate for GoodReplicas {
         session: &Session,
         standing: &Standing<'_>,
     ) -> Result<(), CommandError> {
-        if standing.lacks_replicas && !standing.is_in_exec && is_write(call, session) {
+        let is_asked = standing.lacks_replicas && !standing.is_in_exec && !session.is_primary();
+        if is_asked && is_write(call, session) {
             return Err(CommandError::TooFewReplicas);
         }
         Ok(())

@@ -90,7 +90,8 @@ mod tests {
         let mut following = Following::default();
         let settled = runs(&mut following, &["SELECT 0", "INCR a"]);
         assert_eq!(settled.bytes, bytes_of(&["SELECT 0", "INCR a"]));
-        let settled = runs(&mut following, &["MULTI", "INCR a", "EXEC", "INCR b", "MULTI", "INCR c"]);
+        let settled =
+            runs(&mut following, &["MULTI", "INCR a", "EXEC", "INCR b", "MULTI", "INCR c"]);
         assert_eq!(settled.bytes, bytes_of(&["MULTI", "INCR a", "EXEC", "INCR b"]));
         assert_eq!(runs(&mut following, &["INCR d"]).bytes, b"");
         let settled = runs(&mut following, &["EXEC", "INCR e", "MULTI"]);

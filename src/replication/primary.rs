@@ -181,7 +181,8 @@ impl Primary {
         (self.is_on, self.alone_since_ms) = (true, now_ms);
     }
 
-    fn clients(&self) -> Vec<u64> {
+    /// The clients that are replicas.
+    pub fn clients(&self) -> Vec<u64> {
         self.replicas.iter().map(|replica| replica.client).collect()
     }
 
