@@ -180,10 +180,10 @@ impl Replicas {
         self.change_stream(|primary| primary.rename(id));
     }
 
-    /// The stream is the server's own from here on. Who has all of it goes on with it.
+    /// The stream is the server's own from here on. Who has all of it goes on with it, under its
+    /// new id, and has to come anew to hear of that.
     pub fn lead(&self, now_ms: u64) {
-        self.lock().primary.lead(digits(), now_ms);
-        self.tend.notify_one();
+        self.change_stream(|primary| primary.lead(digits(), now_ms));
     }
 
     /// All replicas have to come anew.

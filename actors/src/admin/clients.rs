@@ -58,11 +58,6 @@ impl Admin {
         Ok(())
     }
 
-    /// Closes the clients that match.
-    pub(super) async fn kill_clients(&self, filter: Filter) {
-        self.ask_clients(ClientsQuestion::Kill(filter, 0)).await;
-    }
-
     /// Where a client is, as bytes; none where there is no such client.
     pub(super) async fn find_client(&self, id: u64) -> Vec<u8> {
         let rows = self.ask_clients(ClientsQuestion::List(of_client(id))).await;

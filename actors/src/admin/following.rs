@@ -15,6 +15,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
@@ -27,7 +28,6 @@ use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 use troupe::base::hash::Hasher;
 use troupe::commands::error::CommandError;
-use troupe::commands::filter::{Condition, Filter, Kind, Property};
 use troupe::replication::{Granted, Handshake, Introduction, Turn};
 use troupe::resp::encode;
 use troupe::session::Peer;
@@ -56,7 +56,7 @@ const SAYS: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_millis(100);
 
 /// How long one primary may take to be let go of.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Bytes of a line at most. Who answers more does not speak the protocol.
 const LINE_MAX: usize = 64 * 1024;
@@ -233,7 +233,7 @@ impl Admin {
                 sleep(Duration::from_millis(2)).await;
             }
         };
-        timeout(3 * PATIENCE, is_gone).await.is_ok()
+        timeout(PATIENCE, is_gone).await.is_ok()
     }
 
     /// Follows whom the target names, for as long as the server lives.
@@ -368,7 +368,8 @@ impl Admin {
         let peer = Peer {
             address: stream.peer_addr()?.to_string(),
             local: stream.local_addr()?.to_string(),
-            ..Peer::default()
+            descriptor: stream.as_raw_fd(),
+            unix: false,
         };
         let stream = stream.into_std()?;
         // The connection reads, and this task writes.
@@ -379,7 +380,7 @@ impl Admin {
         joins(shared.seat(), stream, peer, self.upstream().db());
         self.set_link(LinkState::Linked);
         self.tell_all(|| Letter::Linked(true)).await;
-        let (mut durable, mut said_ms, mut ends_ms) = (Durable::default(), 0, None);
+        let (mut durable, mut said_ms, mut ends) = (Durable::default(), 0, false);
         while self.upstream().is_there() {
             let now_ms = clock.steady_ms();
             let is_due = now_ms.saturating_sub(said_ms) >= SAYS.as_millis() as u64;
@@ -393,17 +394,13 @@ impl Admin {
             let patience = patience_of(&self.settings().replication);
             let is_silent = silent_ms > patience.as_millis() as u64;
             let is_unwanted = self.target().generation != generation;
-            match ends_ms {
-                None if is_silent || is_unwanted => {
-                    if is_silent {
-                        warn!("MASTER timeout: no data nor PING received...");
-                    }
-                    // What has come is carried out.
-                    let _ = SockRef::from(&back).shutdown(std::net::Shutdown::Both);
-                    ends_ms = Some(now_ms + PATIENCE.as_millis() as u64);
+            if !ends && (is_silent || is_unwanted) {
+                if is_silent {
+                    warn!("MASTER timeout: no data nor PING received...");
                 }
-                Some(ends_ms) if now_ms > ends_ms => self.kill_upstream().await,
-                _ => {}
+                // What has come is carried out all the same.
+                let _ = SockRef::from(&back).shutdown(std::net::Shutdown::Both);
+                ends = true;
             }
             let _ = timeout(LOOK, self.upstream().news()).await;
         }
@@ -415,14 +412,6 @@ impl Admin {
             self.target().is_known = false;
         }
         Ok(())
-    }
-
-    /// Closes the connection to the primary, whatever it has still to carry out.
-    async fn kill_upstream(&self) {
-        let mut filter = Filter::default();
-        filter.add(Condition { property: Property::Kind(Kind::Primary), wanted: true });
-        self.kill_clients(filter).await;
-        self.target().is_known = false;
     }
 
     /// How far this server is, in memory and on disk.

@@ -14,11 +14,13 @@ use crate::thread::Thread;
 pub(super) struct Followed {
     thread: Rc<Thread>,
     following: Following,
+    /// A batch runs: nobody knows how much of it has.
+    is_under_way: bool,
 }
 
 impl Followed {
     pub(super) fn new(thread: Rc<Thread>) -> Followed {
-        Followed { thread, following: Following::default() }
+        Followed { thread, following: Following::default(), is_under_way: false }
     }
 
     /// So many bytes have come.
@@ -30,6 +32,7 @@ impl Followed {
     /// A batch of these bytes is about to run.
     pub(super) fn begins(&mut self, batch: &Batch, bytes: &[u8]) {
         self.following.begins(batch, bytes);
+        self.is_under_way = true;
     }
 
     /// A batch is home. Returns false where it was not carried out: the connection is to close.
@@ -44,6 +47,7 @@ impl Followed {
         }
         if batch.is_done() && batch.action.is_none() {
             let Settled { bytes, is_asked } = self.following.ended();
+            self.is_under_way = false;
             let now_ms = self.thread.clock.steady_ms();
             self.thread.shared.replicas.pass_on(&bytes, now_ms);
             self.thread.shared.upstream.carried_out(batch.session.db, is_asked);
@@ -64,6 +68,10 @@ impl Followed {
 
 impl Drop for Followed {
     fn drop(&mut self) {
-        self.thread.shared.upstream.ended();
+        let upstream = &self.thread.shared.upstream;
+        if self.is_under_way {
+            upstream.lost("the connection was closed while commands ran".to_owned());
+        }
+        upstream.ended();
     }
 }

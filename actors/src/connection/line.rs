@@ -144,7 +144,7 @@ impl thread::Line for Line {
     }
 
     fn kill(&self, after_reply: bool) {
-        self.conversation.borrow_mut().core.kill(after_reply);
+        self.conversation.borrow_mut().kill(after_reply);
         self.wake();
     }
 

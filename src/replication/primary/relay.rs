@@ -40,11 +40,11 @@ impl Primary {
     }
 
     /// The stream is the server's own from here on, under this id. Who has it all so far may go on
-    /// with it.
-    pub fn lead(&mut self, id: String, now_ms: u64) {
-        self.rename(id);
+    /// with it. Returns the clients that are replicas, which have to hear of the id.
+    pub fn lead(&mut self, id: String, now_ms: u64) -> Vec<u64> {
         self.follows = false;
         (self.alone_since_ms, self.pinged_ms) = (now_ms, now_ms);
+        self.rename(id)
     }
 
     /// Whether the stream is another server's.
@@ -102,7 +102,7 @@ mod tests {
         let mut primary = Primary::new(OWN.to_owned());
         primary.follow_from(ITS.to_owned(), 100);
         primary.append_as_it_came(b"0123456789");
-        primary.lead(NEXT.to_owned(), 0);
+        assert_eq!(primary.lead(NEXT.to_owned(), 0), [0; 0]);
         primary.feed(&Fed::Bytes(b"own"[..].into()));
         assert_eq!(told(&mut primary, 5, ITS, 111), format!("+CONTINUE {NEXT}\r\nown"));
         assert_eq!(told(&mut primary, 6, NEXT, 114), format!("+CONTINUE {NEXT}\r\n"));
