@@ -218,7 +218,10 @@ fn the_journal_of_a_replica_holds_what_it_holds() {
     there.line(&format!("REPLICAOF 127.0.0.1 {}", primary.port));
     under_writes(&primary, seed, || wait_up(&replica));
     wait_same(&primary, &replica);
-    assert_eq!(primary.client().line("WAITAOF 0 1 60000").printed(), "1) (integer) 0\n2) (integer) 1");
+    assert_eq!(
+        primary.client().line("WAITAOF 0 1 60000").printed(),
+        "1) (integer) 0\n2) (integer) 1"
+    );
     let digest = there.line("DEBUG DIGEST");
     assert_eq!(there.line("REPLICAOF NO ONE").printed(), "OK");
     replica.kill();

@@ -206,7 +206,8 @@ impl Engine {
         let flags = asked.program.flags();
         if let Part::Replica { is_linked } = self.part {
             let is_stale = !is_linked && !settings.replica_serve_stale_data;
-            if is_stale && !(flags.is_declared() && flags.has(Flag::AllowStale)) {
+            // Of one that declares nothing, each command is asked.
+            if is_stale && flags.is_declared() && !flags.has(Flag::AllowStale) {
                 return Err(NO_LINK);
             }
             let may_write = flags.is_declared() && !flags.has(Flag::NoWrites);
