@@ -9,14 +9,8 @@ use crate::commands::error::CommandError;
 use crate::hook::{Gate, Part, Standing, is_write};
 use crate::session::Session;
 
-/// What a replica says to those who would write.
-pub const READ_ONLY: CommandError =
+const READ_ONLY: CommandError =
     CommandError::Text("READONLY You can't write against a read only replica.");
-
-/// What a replica says that has lost its primary.
-pub const NO_LINK: CommandError = CommandError::Text(
-    "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
-);
 
 const NOT_FOR_REPLICAS: CommandError = CommandError::Text(
     "ERR WAIT cannot be used with replica instances. Please also note that since Redis 4.0 if a \
@@ -58,7 +52,7 @@ impl Gate for Following {
         }
         let is_stale = !is_linked && !settings.replica_serve_stale_data;
         if is_stale && !call.command.flags.has(Flags::STALE) {
-            return Err(NO_LINK);
+            return Err(CommandError::NoLink);
         }
         match call.command.name.as_str() {
             "psync" | "sync" if !is_linked => Err(NOTHING_TO_PASS_ON),

@@ -45,7 +45,6 @@ use crate::commands::error::CommandError;
 use crate::commands::run::MayBegin;
 use crate::commands::scripting::{Asked, Begin, Program};
 use crate::hook::{Part, Phase, Room};
-use crate::hooks::following::NO_LINK;
 use crate::keyspace::undo::Undo;
 use crate::question::KillKind;
 use crate::script::{Facts, Flag, Protocol, Run, Step};
@@ -208,7 +207,7 @@ impl Engine {
             let is_stale = !is_linked && !settings.replica_serve_stale_data;
             // Of one that declares nothing, each command is asked.
             if is_stale && flags.is_declared() && !flags.has(Flag::AllowStale) {
-                return Err(NO_LINK);
+                return Err(CommandError::NoLink);
             }
             let may_write = flags.is_declared() && !flags.has(Flag::NoWrites);
             if settings.replica_read_only && may_write && !asked.reads_only {
