@@ -150,8 +150,19 @@ pub enum Outcome {
     TimedOut,
     /// There are these copies of what the client has written, enough or not.
     Copied(Copies),
-    /// Somebody has called CLIENT UNBLOCK with ERROR.
-    Unblocked,
+    /// Somebody has ended it, for this reason.
+    Unblocked(Why),
+}
+
+/// Why somebody ends a wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// CLIENT UNBLOCK with TIMEOUT: as if its time were over.
+    TimedOut,
+    /// CLIENT UNBLOCK with ERROR.
+    Asked,
+    /// The server is a replica from now on.
+    IsReplica,
 }
 
 impl Outcome {

@@ -49,6 +49,8 @@ pub struct Session {
     pub presented: Option<Box<Presented>>,
     /// It is a replica: it gets the stream, and no replies.
     pub is_replica: bool,
+    /// It is the primary: what it sends is its stream.
+    pub primary: Option<Box<StreamFaults>>,
     /// The client asked for MONITOR.
     pub monitors: bool,
     /// The connection closes after the replies so far.
@@ -127,6 +129,15 @@ pub struct Presented {
     pub is_without_functions: bool,
 }
 
+/// What of a primary's stream could not be carried out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StreamFaults {
+    /// A command was not run: the data set is not the primary's any more.
+    pub refused: Option<String>,
+    /// A command ran and failed, as it may have at the primary.
+    pub failed: Option<String>,
+}
+
 /// CLIENT REPLY.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Replies {
@@ -160,6 +171,7 @@ impl Session {
             redirects: false,
             presented: None,
             is_replica: false,
+            primary: None,
             monitors: false,
             reads_replicas: false,
             closing: false,
@@ -173,6 +185,12 @@ impl Session {
             subscribed: Subscribed::default(),
             tracking: None,
         }
+    }
+
+    /// True for the connection to the primary.
+    #[inline]
+    pub fn is_primary(&self) -> bool {
+        self.primary.is_some()
     }
 
     /// True where the client may do little but subscribe: messages and replies look alike to it.

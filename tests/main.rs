@@ -43,6 +43,7 @@ mod pauses;
 mod pubsub;
 mod regressions;
 mod reload;
+mod replica;
 mod replication;
 mod rewrite;
 mod scripting;

@@ -79,7 +79,7 @@ run() {
   local name=$1 unit=$2 log ok bad skipped status=0 verdict=ok
   shift 2
   log=$logs/$name-${unit//\//-}.log
-  (cd "$suite" && TERM=dumb timeout $unit_seconds ./runtest --durable --skipfile "$skips" --tags "-needs:repl" \
+  (cd "$suite" && TERM=dumb timeout $unit_seconds ./runtest --durable --skipfile "$skips" ${TCL_TAGS+--tags "$TCL_TAGS"} \
     --single "$unit" "$@" >"$log" 2>&1) || status=$?
   [ $status = 0 ] || verdict=failed
   [ $status != 124 ] || verdict="timed out after $unit_seconds s"

@@ -157,7 +157,13 @@ const CORE: &[(&str, &[&str])] = &[
             "snapshot",
         ],
     ),
-    ("replication", &["resp", "settings", "keyspace", "rdb", "commands", "session", "stream"]),
+    (
+        "replication",
+        &[
+            "base", "resp", "settings", "keyspace", "rdb", "route", "commands", "session", "batch",
+            "stream",
+        ],
+    ),
     ("restarts", &[]),
     ("router", &["base", "route", "shard"]),
     (
@@ -192,7 +198,8 @@ const SHELL: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("memory", &[]),
     ("replicas", &["message"]),
-    ("shared", &["memory", "replicas"]),
+    ("upstream", &[]),
+    ("shared", &["memory", "replicas", "upstream"]),
     ("logging", &[]),
     ("descriptors", &[]),
     ("doors", &["watched"]),
@@ -237,6 +244,7 @@ const NO_ACTOR: &[&str] = &[
     "actions",
     "memory",
     "replicas",
+    "upstream",
 ];
 
 /// Where `unsafe` is allowed: what an entry and a blob look like in memory, and a call that has no

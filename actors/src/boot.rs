@@ -28,7 +28,7 @@ use troupe::shard::evict::Worths;
 use troupe::shard::tracking::Tracked;
 use troupe::shard::{self, Parts};
 
-use crate::admin::{self, Admin, Current, Reach};
+use crate::admin::{self, Admin, Current, Joins, Reach};
 use crate::allocator;
 use crate::clock::Clock;
 use crate::connection::actor::Connection;
@@ -152,6 +152,7 @@ pub async fn start(launch: Launch) -> anyhow::Result<Server> {
     admin.met("router", router.recipient());
     admin.met("snapshotwriter", its_writer.recipient());
     admin.met("listener", listener.clone().recipient());
+    admin.met_threads(upstream_joins(&arbiters, &admin), hasher_of(&arbiters)?);
     admin.met_listener(listener.clone().recipient(), listener.clone().recipient());
     let unixsocket = settings.unixsocket.clone();
     let (for_starter, its_shared) = (post.clone(), shared.clone());
@@ -313,6 +314,44 @@ fn start_listener(
     let settings = Arc::new(move || read(&current));
     let adopt = Box::new(adopt);
     Supervisor::start(move |_| Listener::new(doors, adopt, settings, shared, guardian, clock))
+}
+
+/// How a connection to the primary comes to the thread of its seat.
+fn upstream_joins(arbiters: &[Arbiter], admin: &Arc<Admin>) -> Joins {
+    let handles: Vec<_> = arbiters.iter().map(Arbiter::handle).collect();
+    let admin = Arc::downgrade(admin);
+    Box::new(move |seat, stream, peer, db| {
+        let Some(admin) = admin.upgrade() else { return };
+        let Some(handle) = handles.get(seat.thread) else { return };
+        handle.spawn_fn(move || {
+            let shared = admin.shared().clone();
+            match TcpStream::from_std(stream) {
+                Ok(stream) => THREAD.with(|thread| {
+                    let thread = thread.get().expect("the shard of this thread is there").clone();
+                    let stream = Stream::Tcp(stream);
+                    Connection::start_upstream(thread, seat, admin, stream, peer, db);
+                }),
+                Err(error) => {
+                    warn!("The socket to the primary cannot be used: {error}");
+                    shared.upstream.ended();
+                }
+            }
+        });
+    })
+}
+
+/// How all shards hash keys.
+fn hasher_of(arbiters: &[Arbiter]) -> anyhow::Result<Hasher> {
+    let first = arbiters.first().context("there is a shard")?;
+    let (tell, told) = mpsc::channel();
+    first.spawn_fn(move || {
+        THREAD.with(|thread| {
+            let thread = thread.get().expect("the shard of this thread was started");
+            // The receiver waits for it.
+            let _ = tell.send(thread.with_shard(|shard| shard.hasher().clone()));
+        });
+    });
+    told.recv().context("a shard's thread ended at once")
 }
 
 /// The settings in force.

@@ -100,6 +100,7 @@ async fn live(
     actix::spawn(server.admin().clone().take_samples());
     actix::spawn(server.admin().clone().save_now_and_then());
     actix::spawn(server.admin().clone().tend_replicas());
+    actix::spawn(server.admin().clone().follow_primary());
     loop {
         let cause = causes.wait().await;
         info!("{}", cause.words());

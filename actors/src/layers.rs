@@ -3,6 +3,7 @@
 use tracing::{info, warn};
 use troupe::hook::{Gate, Listener, Sink};
 use troupe::hooks::auth::Auth;
+use troupe::hooks::following::Following;
 use troupe::hooks::journal::JournalWrites;
 use troupe::hooks::loading::Loading;
 use troupe::hooks::logging::{CommandLine, CommandLog, SampledLog};
@@ -28,6 +29,7 @@ pub fn gates() -> Vec<Box<dyn Gate>> {
         Box::new(JournalWrites),
         Box::new(SnapshotWrites),
         Box::new(GoodReplicas),
+        Box::new(Following),
         Box::new(Subscriber),
         Box::new(Paused),
     ]

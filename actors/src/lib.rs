@@ -48,4 +48,5 @@ pub mod snapshot;
 pub mod supervise;
 pub mod thread;
 pub mod tools;
+pub mod upstream;
 pub mod watched;

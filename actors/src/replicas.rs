@@ -165,6 +165,69 @@ impl Replicas {
         state.wake(|_, taker| taker.is_hungry);
     }
 
+    /// The stream is the primary's from here on. Replicas have to come anew.
+    pub fn follow(&self) {
+        self.change_stream(Primary::follow);
+    }
+
+    /// The stream is the one with this id, from this offset on. The same.
+    pub fn follow_from(&self, id: String, offset: u64) {
+        self.change_stream(|primary| primary.follow_from(id, offset));
+    }
+
+    /// The stream has this id from here on. Where that is another one, the same.
+    pub fn rename(&self, id: String) {
+        self.change_stream(|primary| primary.rename(id));
+    }
+
+    /// The stream is the server's own from here on. Who has all of it goes on with it, under its
+    /// new id, and has to come anew to hear of that.
+    pub fn lead(&self, now_ms: u64) {
+        self.change_stream(|primary| primary.lead(digits(), now_ms));
+    }
+
+    /// All replicas have to come anew.
+    pub fn cut_all(&self) {
+        self.change_stream(|primary| primary.clients());
+    }
+
+    fn change_stream(&self, change: impl FnOnce(&mut Primary) -> Vec<u64>) {
+        let mut state = self.lock();
+        for client in change(&mut state.primary) {
+            state.cut(client);
+        }
+        drop(state);
+        self.room.notify_all();
+        self.tend.notify_one();
+    }
+
+    /// Whether the stream is the primary's.
+    pub fn follows(&self) -> bool {
+        self.lock().primary.follows()
+    }
+
+    /// More of the primary's stream.
+    pub fn pass_on(&self, bytes: &[u8], now_ms: u64) {
+        if bytes.is_empty() {
+            return;
+        }
+        let mut state = self.lock();
+        let State { primary, limits, .. } = &mut *state;
+        primary.append_as_it_came(bytes);
+        primary.trim(limits);
+        for client in primary.overdue(limits, now_ms) {
+            state.cut(client);
+        }
+        state.wake(|_, taker| taker.is_hungry);
+    }
+
+    /// The moment of a snapshot is here.
+    pub fn take_moment(&self, number: u32) {
+        let mut state = self.lock();
+        state.primary.take_moment(number);
+        state.wake(|_, taker| taker.is_hungry);
+    }
+
     /// The stream is recorded from here on.
     pub fn begin(&self, now_ms: u64) {
         self.lock().primary.begin(now_ms);

@@ -18,6 +18,7 @@ use tracing::{info, warn};
 use troupe::aof::change::Event;
 use troupe::base::millis::Millis;
 use troupe::hook::Phase;
+use troupe::parked::Why;
 use troupe::question::Question;
 use troupe::rdb::Rules;
 use troupe::shard::SLICE_NS;
@@ -304,9 +305,10 @@ impl Handler<AskClients> for Shard {
                     }
                     matches
                 }
-                ClientsQuestion::Unblock { id, with_error } => {
-                    client.id == *id && client.line.unblock(*with_error)
+                ClientsQuestion::Unblock { id, why } => {
+                    client.id == *id && client.line.unblock(*why)
                 }
+                ClientsQuestion::UnblockAll => client.line.unblock(Why::IsReplica),
                 ClientsQuestion::Evict => false,
             };
             if is_meant {

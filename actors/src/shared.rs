@@ -11,6 +11,7 @@ use troupe::stream::mark::Mark;
 
 use crate::memory::Ledger;
 use crate::replicas::Replicas;
+use crate::upstream::Upstream;
 
 /// What all threads share.
 #[derive(Debug, Default)]
@@ -27,6 +28,8 @@ pub struct Shared {
     pub keeps_history: AtomicBool,
     /// The stream of replication, and who takes from it.
     pub replicas: Replicas,
+    /// The link to the primary.
+    pub upstream: Upstream,
     /// How far the data set is loaded.
     pub loading: Loading,
     /// The number of the next client.

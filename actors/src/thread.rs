@@ -25,7 +25,7 @@ use troupe::clients::{Peaks, Weight, Weights};
 use troupe::commands::error::CommandError;
 use troupe::connection::{Arrival, Pool};
 use troupe::hook::push::Push;
-use troupe::parked::{Outcome, Parked, Served};
+use troupe::parked::{Outcome, Parked, Served, Why};
 use troupe::pubsub::{Message, Name, Redirected};
 use troupe::shard::Shard;
 use troupe::shard::letter::Letter;
@@ -140,7 +140,7 @@ pub trait Line {
     fn wait_ended(&self, outcome: Outcome);
 
     /// Ends the client's wait for keys. False where it does not wait.
-    fn unblock(&self, with_error: bool) -> bool;
+    fn unblock(&self, why: Why) -> bool;
 
     /// The client's wait for keys, while it waits.
     fn parked(&self) -> Option<Arc<Parked>>;

@@ -38,6 +38,7 @@ impl Row {
     fn kind(&self) -> Kind {
         match () {
             () if self.is_replica() => Kind::Replica,
+            () if self.is_primary() => Kind::Primary,
             () if self.subscribes() => Kind::PubSub,
             () => Kind::Normal,
         }

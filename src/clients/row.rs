@@ -161,6 +161,7 @@ impl Row {
         self.flags.clear();
         let flags = [
             (session.is_replica, b'S'),
+            (session.is_primary(), b'M'),
             (session.monitors, b'O'),
             (self.subscribes(), b'P'),
             (session.transaction.is_some(), b'x'),
@@ -197,6 +198,11 @@ impl Row {
         self.flags.contains(&b'S')
     }
 
+    /// It is the primary.
+    pub fn is_primary(&self) -> bool {
+        self.flags.contains(&b'M')
+    }
+
     /// It subscribes to something.
     pub fn subscribes(&self) -> bool {
         self.subscribed.0 != [0; 3]
@@ -206,7 +212,8 @@ impl Row {
     /// requests are on their way, that it has called MONITOR or PSYNC, or that it subscribes to
     /// something.
     pub fn is_overdue(&self, now: Millis, timeout: i64) -> bool {
-        let listens = self.flags.contains(&b'O') || self.is_replica() || self.subscribes();
+        let listens = ['O', 'M', 'S'].iter().any(|flag| self.flags.contains(&(*flag as u8)));
+        let listens = listens || self.subscribes();
         self.idle_seconds(now) > timeout && !self.waits && !listens
     }
 

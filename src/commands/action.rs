@@ -66,6 +66,8 @@ pub enum Action {
     RewriteJournal(Begins),
     /// Send the client the stream of replication from now on: it is a replica.
     Replicate(SyncRequest),
+    /// Follow the server with this host and port, or none any more.
+    Follow(Option<(String, u16)>),
     /// The client, a replica, has so much of it.
     Acknowledge {
         /// Bytes of the stream that it has applied.
@@ -99,6 +101,7 @@ impl Action {
     /// holds some cannot wait for that.
     pub fn needs_slots(&self) -> bool {
         match self {
+            Action::Follow(_) => true,
             Action::ConfigSet(pairs) => {
                 pairs.iter().any(|(name, _)| name.eq_ignore_ascii_case(b"appendonly"))
             }

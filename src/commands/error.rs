@@ -90,6 +90,9 @@ pub enum CommandError {
     SnapshotFailed,
     #[error("NOREPLICAS Not enough good replicas to write.")]
     TooFewReplicas,
+    /// A replica has lost its primary, and does not serve old data.
+    #[error("MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.")]
+    NoLink,
     #[error("OOM command not allowed when used memory > 'maxmemory'.")]
     OutOfMemory,
     /// What a script ends with. It may be the error of a command that it has called, which is

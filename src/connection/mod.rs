@@ -33,7 +33,7 @@ use crate::commands::action::Action;
 use crate::commands::run::Copies;
 use crate::parked::Outcome;
 use crate::pubsub::Tracking;
-use crate::resp::limits::{self, QUERY_BEFORE_LOGIN};
+use crate::resp::limits::{self, BULK_BYTES_MAX, QUERY_BEFORE_LOGIN};
 use crate::resp::{Limits, ProtocolError};
 use crate::session::Session;
 use crate::settings::{BufferLimit, Settings};
@@ -491,6 +491,12 @@ impl Connection {
         self.is_replica
     }
 
+    /// Whether no batch is under way.
+    #[inline]
+    pub fn rests(&self) -> bool {
+        self.batch.as_ref().is_some_and(|batch| batch.is_done() && batch.action.is_none())
+    }
+
     /// Where more of the stream goes that its client gets: all that came before is written.
     pub fn stream(&mut self) -> &mut Vec<u8> {
         self.output.bytes()
@@ -519,5 +525,10 @@ fn limits_of(settings: &Settings, session: &Session) -> Limits {
     let query_bytes = settings.client_query_buffer_limit as usize;
     let limits =
         Limits { query_bytes, ..Limits::default() }.with_bulk_bytes(settings.proto_max_bulk_len);
-    if session.authenticated { limits } else { limits.before_login() }
+    match () {
+        // What it has taken itself is not for a replica to refuse.
+        () if session.is_primary() => limits.with_bulk_bytes(BULK_BYTES_MAX),
+        () if session.authenticated => limits,
+        () => limits.before_login(),
+    }
 }

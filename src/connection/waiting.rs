@@ -10,7 +10,7 @@ use super::{Connection, Pool, Reason, Step};
 use crate::base::millis::Millis;
 use crate::batch::Batch;
 use crate::commands::run::Copies;
-use crate::parked::{Outcome, Parked};
+use crate::parked::{Outcome, Parked, Why};
 
 /// Bytes that are read of a client that waits.
 const INPUT_MAX: usize = 64 * 1024;
@@ -54,10 +54,13 @@ impl Connection {
 
     /// Ends the wait of the client, as if its time were over or with an error. Returns false where
     /// it does not wait.
-    pub fn unblock(&mut self, with_error: bool) -> bool {
+    pub fn unblock(&mut self, why: Why) -> bool {
         let is_ended = self.parked().is_some_and(|parked| parked.take());
         if is_ended {
-            self.outcome = Some(if with_error { Outcome::Unblocked } else { self.nothing_came() });
+            self.outcome = Some(match why {
+                Why::TimedOut => self.nothing_came(),
+                why => Outcome::Unblocked(why),
+            });
         }
         is_ended
     }

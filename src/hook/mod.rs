@@ -51,6 +51,19 @@ pub enum Room {
     Never,
 }
 
+/// The part of a server in replication.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Part {
+    /// It follows nobody.
+    #[default]
+    Primary,
+    /// It follows another server.
+    Replica {
+        /// It gets that one's stream now.
+        is_linked: bool,
+    },
+}
+
 /// What gates may ask about the shard.
 #[derive(Clone, Copy, Debug)]
 pub struct Standing<'a> {
@@ -68,6 +81,8 @@ pub struct Standing<'a> {
     pub room: Room,
     /// Fewer replicas keep up than writes need.
     pub lacks_replicas: bool,
+    /// The part of the server in replication.
+    pub part: Part,
     /// The call was queued, and EXEC runs it.
     pub is_in_exec: bool,
     /// While there is a pause: replicas may hear of the call, or of one that it runs.
@@ -85,6 +100,7 @@ impl Standing<'_> {
         pause: None,
         room: Room::Enough,
         lacks_replicas: false,
+        part: Part::Primary,
         is_in_exec: false,
         replicates: false,
     };

@@ -26,7 +26,7 @@ impl Gate for JournalWrites {
         standing: &Standing<'_>,
     ) -> Result<(), CommandError> {
         match standing.journal_failed {
-            Some(why) if is_write(call, session) => {
+            Some(why) if is_write(call, session) && !session.is_primary() => {
                 Err(CommandError::JournalFailed(why.to_owned()))
             }
             _ => Ok(()),
@@ -34,7 +34,12 @@ impl Gate for JournalWrites {
     }
 
     fn holds_back(&mut self, call: &Call<'_>, session: &Session, standing: &Standing<'_>) -> bool {
-        !standing.has_credit && (is_write(call, session) || may_write(call, session))
+        let writes = || is_write(call, session) || may_write(call, session);
+        // What comes from a primary cannot be refused: it waits, unless the setting lets it go on.
+        let waits_for_disk = standing.journal_failed.is_some()
+            && session.is_primary()
+            && !call.settings.replication.replica_ignore_disk_write_errors;
+        (!standing.has_credit || waits_for_disk) && writes()
     }
 }
 

@@ -23,7 +23,13 @@ impl Gate for MemoryLimit {
         session: &Session,
         standing: &Standing<'_>,
     ) -> Result<(), CommandError> {
-        if standing.room == Room::Never && !standing.is_in_exec && may_add(call, session) {
+        let is_left_to_primary =
+            session.is_primary() && call.settings.replication.replica_ignore_maxmemory;
+        if standing.room == Room::Never
+            && !standing.is_in_exec
+            && !is_left_to_primary
+            && may_add(call, session)
+        {
             return Err(CommandError::OutOfMemory);
         }
         Ok(())

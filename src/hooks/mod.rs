@@ -2,11 +2,13 @@
 //!
 //! None knows another, and nothing below them names one: the shell lists them in order where it
 //! wires the server. Gates, in this order: [`auth`], [`permission`], [`loading`],
-//! [`memory_limit`], [`journal`], [`snapshot`], [`replicas`], [`subscriber`], [`pause`].
+//! [`memory_limit`], [`journal`], [`snapshot`], [`replicas`], [`following`], [`subscriber`],
+//! [`pause`].
 //! Sinks, in any order: [`slowlog`], [`spikes`], [`logging`], [`monitor`],
 //! [`payloads`], [`silence`].
 
 pub mod auth;
+pub mod following;
 pub mod journal;
 pub mod loading;
 pub mod logging;

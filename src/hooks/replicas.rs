@@ -2,7 +2,7 @@
 
 use crate::commands::call::Call;
 use crate::commands::error::CommandError;
-use crate::hook::{Gate, Standing, is_write};
+use crate::hook::{Gate, Part, Standing, is_write};
 use crate::session::Session;
 
 /// Refuses writes while too few replicas keep up.
@@ -21,7 +21,9 @@ impl Gate for GoodReplicas {
         session: &Session,
         standing: &Standing<'_>,
     ) -> Result<(), CommandError> {
-        if standing.lacks_replicas && !standing.is_in_exec && is_write(call, session) {
+        let is_own = standing.part == Part::Primary;
+        let is_asked = standing.lacks_replicas && !standing.is_in_exec && is_own;
+        if is_asked && is_write(call, session) {
             return Err(CommandError::TooFewReplicas);
         }
         Ok(())

@@ -24,7 +24,8 @@ impl Gate for SnapshotWrites {
     ) -> Result<(), CommandError> {
         let settings = call.settings;
         let stops = settings.stop_writes_on_bgsave_error && !settings.save.is_empty();
-        if standing.snapshot_failed && stops && is_write(call, session) {
+        let is_asked = standing.snapshot_failed && stops && !session.is_primary();
+        if is_asked && is_write(call, session) {
             return Err(CommandError::SnapshotFailed);
         }
         Ok(())

@@ -1,10 +1,10 @@
 //! What a call finds of keys and elements that have expired.
 //!
 //! As a rule they are not there, and the first look takes them out. While a journal is loaded they
-//! stay, since what follows in it finds them. In import mode (the setting `import-mode`) another
-//! server says when keys go: the client through which it does so finds them as they were, and
-//! nobody else finds them. Where others read them they stay; where others write them they go.
-//! Expired elements are there for everybody then.
+//! stay, since what follows in it finds them. For a replica, and in import mode (the setting
+//! `import-mode`), another server says when keys go: the client through which it does so finds them
+//! as they were, and nobody else finds them. Where others read them they stay; where others write
+//! them they go. Expired elements are there for everybody then.
 
 use crate::base::millis::Millis;
 use crate::keyspace::entry::Entry;
@@ -20,40 +20,39 @@ pub(crate) enum Expiry {
     Usual,
     /// It is there: the journal is being loaded.
     Replay,
-    /// It is there: the server is in import mode, and the client is what data comes from.
-    ImportSource,
-    /// In import mode, a command of any other client that only reads: keys are not there, and stay.
-    ImportRead,
-    /// In import mode, any other command of such a client: keys are not there, and go, unless they
-    /// are only read.
-    ImportWrite,
+    /// It is there: another server says when it goes, and this client is how it does so.
+    Source,
+    /// The same for a command of any other client that only reads: keys are not there, and stay.
+    HidingRead,
+    /// Any other command of such a client: keys are not there, and go, unless they are only read.
+    HidingWrite,
 }
 
 impl Expiry {
-    /// Of a call in import mode.
-    pub(crate) fn of_import(is_source: bool, writes: bool) -> Expiry {
+    /// Of a call where another server says when keys go.
+    pub(crate) fn of_elsewhere(is_source: bool, writes: bool) -> Expiry {
         match (is_source, writes) {
-            (true, _) => Expiry::ImportSource,
-            (false, true) => Expiry::ImportWrite,
-            (false, false) => Expiry::ImportRead,
+            (true, _) => Expiry::Source,
+            (false, true) => Expiry::HidingWrite,
+            (false, false) => Expiry::HidingRead,
         }
     }
 
     /// Keys that have expired are there.
     pub(super) fn keeps(self) -> bool {
-        matches!(self, Expiry::Replay | Expiry::ImportSource)
+        matches!(self, Expiry::Replay | Expiry::Source)
     }
 
     /// Keys that have expired and are looked at are not there, and stay.
     #[inline]
     pub(super) fn hides(self) -> bool {
-        self == Expiry::ImportRead
+        self == Expiry::HidingRead
     }
 
     /// The same of those that are read.
     #[inline]
     pub(super) fn hides_from_reads(self) -> bool {
-        matches!(self, Expiry::ImportRead | Expiry::ImportWrite)
+        matches!(self, Expiry::HidingRead | Expiry::HidingWrite)
     }
 
     /// Elements that have expired are not there, and go.
@@ -70,7 +69,7 @@ impl Keys<'_> {
     }
 
     /// True when a key with this deadline would be gone at once. Never so while the journal is
-    /// loaded, since what follows in it finds the key, nor in import mode.
+    /// loaded, since what follows in it finds the key, nor where another server says when keys go.
     pub fn is_past(&self, deadline: Millis) -> bool {
         deadline <= self.now && self.expiry == Expiry::Usual
     }

@@ -11,6 +11,10 @@
 //! Bounded: the backlog by its size and by those limits, a snapshot on its way by the slowest
 //! replica (`bulk`), what goes ahead by a line or two.
 
+mod relay;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::mem::take;
 
@@ -131,6 +135,8 @@ pub struct Primary {
     id: String,
     second: Option<(String, u64)>,
     is_on: bool,
+    /// The stream is another server's, byte for byte.
+    follows: bool,
     backlog: Backlog,
     replicas: Vec<Replica>,
     syncs: Vec<Sync>,
@@ -153,6 +159,7 @@ impl Primary {
             id,
             second: None,
             is_on: false,
+            follows: false,
             backlog: Backlog::at(0),
             replicas: Vec::new(),
             syncs: Vec::new(),
@@ -174,6 +181,11 @@ impl Primary {
         (self.is_on, self.alone_since_ms) = (true, now_ms);
     }
 
+    /// The clients that are replicas.
+    pub fn clients(&self) -> Vec<u64> {
+        self.replicas.iter().map(|replica| replica.client).collect()
+    }
+
     /// The stream is recorded from here on.
     pub fn begin(&mut self, now_ms: u64) {
         self.is_on = true;
@@ -184,14 +196,17 @@ impl Primary {
     }
 
     /// The stream has a gap, or is not recorded any more: nobody can go on from what it was before.
-    /// Returns the clients that are replicas.
+    /// Returns the clients that are replicas. One that is another server's goes on.
     pub fn end(&mut self, id: String) -> Vec<u64> {
+        if self.follows {
+            return Vec::new();
+        }
         let offset = self.backlog.end();
         (self.id, self.second) = (id, None);
         (self.is_on, self.backlog) = (false, Backlog::at(offset));
         self.asked = None;
         self.syncs.clear();
-        self.replicas.iter().map(|replica| replica.client).collect()
+        self.clients()
     }
 
     /// Whether the stream is recorded.
@@ -331,6 +346,8 @@ impl Primary {
         let end = self.backlog.end();
         let begin = match self.asked {
             Some((begin, asked)) if asked == end => begin,
+            // It is not for this server to put a question in: they say it every second anyway.
+            _ if self.follows => end,
             _ => {
                 self.append(&[b"REPLCONF", b"GETACK", b"*"]);
                 self.asked = Some((end, self.backlog.end()));
@@ -341,7 +358,7 @@ impl Primary {
     }
 
     /// The moment of a snapshot: what follows it in the stream follows it at the replicas.
-    fn take_moment(&mut self, number: u32) {
+    pub fn take_moment(&mut self, number: u32) {
         let offset = self.backlog.end();
         let Some(sync) = self.syncs.iter_mut().find(|sync| sync.about.number == number) else {
             return;
@@ -611,12 +628,13 @@ impl Primary {
         let alone_ms = now_ms.saturating_sub(self.alone_since_ms);
         let is_left = !self.has_replicas() && limits.backlog_ms.is_some_and(|kept| alone_ms > kept);
         let is_late = now_ms.saturating_sub(self.pinged_ms) >= limits.ping_ms;
-        let is_ping_due = self.is_on && self.has_replicas() && is_late && !is_paused;
+        let is_own = self.is_on && !self.follows;
+        let is_ping_due = is_own && self.has_replicas() && is_late && !is_paused;
         if is_ping_due {
             self.pinged_ms = now_ms;
         }
         let lagging = self.backlog.len().saturating_sub(limits.backlog_bytes);
-        Tick { cut, is_ping_due, ends: self.is_on && is_left, lagging }
+        Tick { cut, is_ping_due, ends: is_own && is_left, lagging }
     }
 
     /// The id of the stream, and the offset behind its last byte.
@@ -653,6 +671,3 @@ impl Primary {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

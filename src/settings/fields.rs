@@ -69,10 +69,12 @@ impl MemoryShare {
     }
 }
 
-/// Those of a primary.
+/// Those of a primary and of a replica.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each field is documented in the table under its own name")]
 pub struct Replication {
+    pub masterauth: Vec<u8>,
+    pub masteruser: Vec<u8>,
     pub min_replicas_max_lag: u32,
     pub min_replicas_to_write: u32,
     pub repl_backlog_size: u64,
@@ -82,11 +84,23 @@ pub struct Replication {
     pub repl_diskless_sync_max_replicas: u32,
     pub repl_ping_replica_period: u32,
     pub repl_timeout: u32,
+    pub replica_announce_ip: Vec<u8>,
+    pub replica_announce_port: u16,
+    pub replica_announced: bool,
+    pub replica_ignore_disk_write_errors: bool,
+    pub replica_ignore_maxmemory: bool,
+    pub replica_priority: u32,
+    pub replica_read_only: bool,
+    pub replica_serve_stale_data: bool,
+    /// The host and the port of the primary, where there is one.
+    pub replicaof: Option<(String, u16)>,
 }
 
 impl Replication {
     fn of(values: &Values<'_>) -> Replication {
         Replication {
+            masterauth: values.bytes("masterauth").to_vec(),
+            masteruser: values.bytes("masteruser").to_vec(),
             min_replicas_max_lag: values.number("min-replicas-max-lag"),
             min_replicas_to_write: values.number("min-replicas-to-write"),
             repl_backlog_size: values.number("repl-backlog-size"),
@@ -96,6 +110,15 @@ impl Replication {
             repl_diskless_sync_max_replicas: values.number("repl-diskless-sync-max-replicas"),
             repl_ping_replica_period: values.number("repl-ping-replica-period"),
             repl_timeout: values.number("repl-timeout"),
+            replica_announce_ip: values.bytes("replica-announce-ip").to_vec(),
+            replica_announce_port: values.number("replica-announce-port"),
+            replica_announced: values.flag("replica-announced"),
+            replica_ignore_disk_write_errors: values.flag("replica-ignore-disk-write-errors"),
+            replica_ignore_maxmemory: values.flag("replica-ignore-maxmemory"),
+            replica_priority: values.number("replica-priority"),
+            replica_read_only: values.flag("replica-read-only"),
+            replica_serve_stale_data: values.flag("replica-serve-stale-data"),
+            replicaof: special::primary(values.text("replicaof")),
         }
     }
 }

@@ -41,6 +41,8 @@ pub enum Special {
     },
     /// Lines of users, of which there is one.
     Users,
+    /// A host and a port; `no one`, or nothing, stands for none.
+    Primary,
 }
 
 /// The classes of clients with an output limit, in the order in which CONFIG GET prints them.
@@ -58,13 +60,17 @@ impl Special {
     pub(super) fn takes_words(self) -> bool {
         matches!(
             self,
-            Special::Save | Special::BufferLimits | Special::Percentiles | Special::OomScores
+            Special::Save
+                | Special::BufferLimits
+                | Special::Percentiles
+                | Special::OomScores
+                | Special::Primary
         )
     }
 
     /// Whether the name alone is a line, and stands for no words.
     pub(super) fn may_be_bare(self) -> bool {
-        matches!(self, Special::Save | Special::Percentiles)
+        matches!(self, Special::Save | Special::Percentiles | Special::Primary)
     }
 
     pub(super) fn check(self, words: &[&str], old: &str) -> Result<String, SettingError> {
@@ -73,6 +79,7 @@ impl Special {
             (Special::BufferLimits, words) => check_buffer_limits(words, old),
             (Special::Percentiles, words) => check_percentiles(words),
             (Special::OomScores, words) => check_oom_scores(words),
+            (Special::Primary, words) => check_primary(words),
             (Special::Events, [word]) => check_events(word),
             (Special::LogFormat, [word]) => check_log_format(word),
             (Special::FileName(wrong), [word]) => check_file_name(word, wrong),
@@ -98,6 +105,27 @@ pub(super) fn check_lines(
     }
     lines.extend_from_slice(line.join(" ").as_bytes());
     Ok(lines)
+}
+
+fn check_primary(words: &[&str]) -> Result<String, SettingError> {
+    const INVALID: SettingError = SettingError::Special("Invalid master port");
+    match words {
+        [] => Ok(String::new()),
+        [no, one] if no.eq_ignore_ascii_case("no") && one.eq_ignore_ascii_case("one") => {
+            Ok(String::new())
+        }
+        [host, port] => match port.parse::<u16>() {
+            Ok(1..) => Ok(format!("{host} {port}")),
+            _ => Err(INVALID),
+        },
+        _ => Err(SettingError::WordCount),
+    }
+}
+
+/// The host and the port of a primary, where there is one.
+pub(super) fn primary(text: &str) -> Option<(String, u16)> {
+    let (host, port) = text.split_once(' ')?;
+    Some((host.to_owned(), port.parse().ok()?))
 }
 
 fn check_save(words: &[&str]) -> Result<String, SettingError> {

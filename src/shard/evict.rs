@@ -26,7 +26,8 @@
 //! what a snapshot has to have written first. Values that are let go count until they are dropped,
 //! so they are dropped before another key goes.
 //!
-//! Nothing is evicted inside EXEC, nor while the data set is loaded, nor in import mode.
+//! Nothing is evicted inside EXEC, nor while the data set is loaded, nor in import mode, nor by a
+//! replica that leaves that to its primary.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -174,7 +175,10 @@ impl Eviction {
 
     /// Goes by these settings from now on.
     pub(super) fn adapt(&mut self, settings: &Settings) {
-        self.limit = settings.maxmemory;
+        let replication = &settings.replication;
+        let is_left_to_primary =
+            replication.replicaof.is_some() && replication.replica_ignore_maxmemory;
+        self.limit = if is_left_to_primary { 0 } else { settings.maxmemory };
         self.turn_ns = TENACITY_NS * u64::from(settings.maxmemory_eviction_tenacity);
         let rule = rule_of(settings.maxmemory_policy);
         self.evicts = rule.is_some() && !settings.import_mode;

@@ -20,7 +20,7 @@ use crate::commands::scripting::Scripting;
 use crate::commands::walk::{Step, Walk};
 use crate::counted::counters::Counters;
 use crate::hook::push::Push;
-use crate::hook::{Called, Outcome, Phase, Room, Standing, is_plain};
+use crate::hook::{Called, Outcome, Part, Phase, Room, Standing, is_plain};
 use crate::keyspace::expiry::Expiry;
 use crate::keyspace::key::Key;
 use crate::keyspace::keys::{Keys, Tools};
@@ -28,7 +28,7 @@ use crate::keyspace::space::Keyspace;
 use crate::parked::Served;
 use crate::pubsub::{Author, Register};
 use crate::resp::Reply;
-use crate::session::Session;
+use crate::session::{Session, StreamFaults};
 use crate::shard::Ticks;
 use crate::shard::gates::Gates;
 use crate::shard::script::counting::Uncounted;
@@ -62,6 +62,7 @@ pub(super) struct Engine {
     pub(super) pause: Option<Pause>,
     pub(super) room: Room,
     pub(super) lacks_replicas: bool,
+    pub(super) part: Part,
     pub(super) panics: u64,
     pub(super) last_panic: String,
     pub(super) has_journal: bool,
@@ -196,9 +197,13 @@ const AHEAD: [Ahead; 2] = [Engine::save_ahead_of, Engine::expire_ahead_of];
 /// What a client's call finds of what has expired.
 #[inline]
 pub(super) fn expiry_of(call: &Call<'_>, session: &Session) -> Expiry {
-    match call.settings.import_mode {
-        true => Expiry::of_import(session.imports, call.command.writes()),
-        false => Expiry::Usual,
+    let settings = call.settings;
+    match () {
+        () if settings.replication.replicaof.is_some() => {
+            Expiry::of_elsewhere(session.is_primary(), call.command.writes())
+        }
+        () if settings.import_mode => Expiry::of_elsewhere(session.imports, call.command.writes()),
+        () => Expiry::Usual,
     }
 }
 
@@ -333,6 +338,7 @@ impl Engine {
     fn is_well(&self) -> bool {
         let is_kept =
             self.journal_failed.is_none() && !self.snapshot_failed && !self.lacks_replicas;
+        let is_kept = is_kept && self.part == Part::Primary;
         let takes_writes = self.has_credit && is_kept && self.room == Room::Enough;
         takes_writes && self.phase == Phase::Serving && self.pause.is_none()
     }
@@ -347,6 +353,7 @@ impl Engine {
             pause,
             room,
             lacks_replicas,
+            part,
             ..
         } = self;
         let standing = Standing {
@@ -357,6 +364,7 @@ impl Engine {
             pause: *pause,
             room: *room,
             lacks_replicas: *lacks_replicas,
+            part: *part,
             is_in_exec: false,
             replicates: false,
         };
@@ -561,6 +569,9 @@ impl Engine {
             Some(error) => {
                 replies.truncate(marks.reply);
                 error.reply(&mut Reply::new(replies, session.resp3));
+                if let Some(faults) = &mut session.primary {
+                    note_fault(faults, call, error, matches!(ended, Ended::Failed(_)));
+                }
                 match ended {
                     Ended::Refused(_) => {
                         self.counters.refused(call.command, error);
@@ -620,6 +631,13 @@ pub(super) struct Marks {
     pub(super) has_waited: bool,
     /// A script has called it.
     pub(super) in_script: bool,
+}
+
+/// A command of the primary has failed, or was not run.
+#[cold]
+fn note_fault(faults: &mut StreamFaults, call: &Call<'_>, error: &CommandError, has_run: bool) {
+    let place = if has_run { &mut faults.failed } else { &mut faults.refused };
+    place.get_or_insert_with(|| format!("{}: {error}", call.command.name));
 }
 
 fn text_of(panic: &(dyn Any + Send)) -> &str {

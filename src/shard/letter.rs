@@ -80,6 +80,8 @@ pub enum Letter {
     Pause(Option<Pause>),
     /// So many replicas keep up.
     GoodReplicas(u32),
+    /// Whether the stream of the primary comes.
+    Linked(bool),
     /// A change of the scripts that are known.
     Scripts(ScriptChange),
     /// What a script has turned out to need that began here.

@@ -149,7 +149,7 @@ use crate::clients::MonitorClient;
 use crate::commands::error::CommandError;
 use crate::commands::scripting::Scripting;
 use crate::counted::counters::Counters;
-use crate::hook::{Gate, Listener, Phase, Published, Room, Sink};
+use crate::hook::{Gate, Listener, Part, Phase, Published, Room, Sink};
 use crate::keyspace::access::AccessClock;
 use crate::keyspace::discarded::Discarded;
 use crate::keyspace::effect::Effects;
@@ -282,6 +282,8 @@ pub struct Shard {
     is_replicated: bool,
     /// Replicas that keep up.
     good_replicas: u32,
+    /// The stream of the primary comes, where there is one.
+    is_linked: bool,
     snapshots: Snapshots,
     tracked: Tracked,
     /// How many of them are here, as it was said last.
@@ -331,6 +333,7 @@ impl Shard {
             pause: None,
             room: Room::Enough,
             lacks_replicas: false,
+            part: Part::Primary,
             panics: 0,
             last_panic: String::new(),
             has_journal: false,
@@ -366,6 +369,7 @@ impl Shard {
             is_journaled: false,
             is_replicated: false,
             good_replicas: 0,
+            is_linked: false,
             snapshots: Snapshots::default(),
             tracked: parts.tracked,
             own_tracked: 0,
@@ -544,6 +548,10 @@ impl Shard {
                 self.publish();
             }
             Letter::GoodReplicas(count) => self.count_replicas(count),
+            Letter::Linked(is_linked) => {
+                self.is_linked = is_linked;
+                self.look_for_replicas();
+            }
             Letter::Needs(needs) => self.learn_needs(needs),
             Letter::Scripts(change) => self.engine.scripting.change(change),
             Letter::Libraries(libraries) => {

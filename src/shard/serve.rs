@@ -20,7 +20,7 @@ use crate::hook::{self, Called, Phase};
 use crate::keyspace::interest::{Awaited, Rank, Waiter};
 use crate::keyspace::key::Key;
 use crate::keyspace::keys::{AwaitedKey, Keys};
-use crate::parked::{Outcome, Parked, Served, Waits};
+use crate::parked::{Outcome, Parked, Served, Waits, Why};
 use crate::resp::Reply;
 use crate::route::ShardId;
 use crate::shard::call::Environment;
@@ -30,6 +30,9 @@ use crate::shard::turn::Ready;
 use crate::shard::{Shard, Ticks};
 
 const UNBLOCKED: CommandError = CommandError::Text("UNBLOCKED client unblocked via CLIENT UNBLOCK");
+const IS_REPLICA: CommandError = CommandError::Text(
+    "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)",
+);
 
 impl Engine {
     /// Notes the slots that a call needs for those that wait for its keys. Returns true where there
@@ -246,7 +249,8 @@ impl Engine {
                 parked.nil.reply_copies(copies, &mut reply);
                 Ended::Ran
             }
-            Outcome::Unblocked => Ended::Failed(Box::new(UNBLOCKED)),
+            Outcome::Unblocked(Why::IsReplica) => Ended::Failed(Box::new(IS_REPLICA)),
+            Outcome::Unblocked(_) => Ended::Failed(Box::new(UNBLOCKED)),
         };
         let call = env.parked_call(&parked, batch.now);
         let Batch { session, replies, walk, wider, .. } = batch;

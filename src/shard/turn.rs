@@ -10,6 +10,7 @@
 //! What has come from another thread for a client of this one was held back there if it had to be.
 
 use crate::batch::Batch;
+use crate::hook::Part;
 use crate::hook::push::Push;
 use crate::parked::{Outcome, Served};
 use crate::route::ShardId;
@@ -158,12 +159,16 @@ impl Shard {
         self.look_for_replicas();
     }
 
-    /// Whether fewer replicas keep up than writes need.
+    /// What part the server has, and whether fewer replicas keep up than writes need.
     pub(super) fn look_for_replicas(&mut self) {
-        let settings = &self.env.settings;
-        let is_wanted = settings.replication.min_replicas_max_lag > 0;
-        let lacks = self.good_replicas < settings.replication.min_replicas_to_write;
+        let settings = &self.env.settings.replication;
+        let is_wanted = settings.min_replicas_max_lag > 0;
+        let lacks = self.good_replicas < settings.min_replicas_to_write;
         self.engine.lacks_replicas = is_wanted && lacks;
+        self.engine.part = match settings.replicaof {
+            None => Part::Primary,
+            Some(_) => Part::Replica { is_linked: self.is_linked },
+        };
     }
 
     /// Takes up a change of `appendfsync`.

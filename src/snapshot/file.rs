@@ -73,9 +73,20 @@ pub struct About {
     pub timed: Dialect,
     /// The format of one without.
     pub plain: Dialect,
-    /// The id of the stream of replication, and how many bytes of it make the data set, where
-    /// another run is to go on from there.
-    pub replication: Option<(String, u64)>,
+    /// Where the stream of replication is that makes the data set, where somebody is to go on from
+    /// there.
+    pub replication: Option<StreamPlace>,
+}
+
+/// A place in a stream of replication.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamPlace {
+    /// The id of the stream.
+    pub id: String,
+    /// How many bytes of it came before.
+    pub offset: u64,
+    /// The database that is selected there.
+    pub db: u32,
 }
 
 impl About {
@@ -121,8 +132,8 @@ impl About {
         ] {
             put_aux(&mut bytes, name.as_bytes(), value.as_bytes());
         }
-        if let Some((id, offset)) = &self.replication {
-            put_aux(&mut bytes, b"repl-stream-db", b"0");
+        if let Some(StreamPlace { id, offset, db }) = &self.replication {
+            put_aux(&mut bytes, b"repl-stream-db", db.to_string().as_bytes());
             put_aux(&mut bytes, b"repl-id", id.as_bytes());
             put_aux(&mut bytes, b"repl-offset", offset.to_string().as_bytes());
         }
@@ -141,11 +152,21 @@ impl About {
     }
 }
 
-/// The stream of replication that a file goes on from, as its first bytes say: its id, and how many
-/// bytes of it make the data set.
-pub fn replication_of(bytes: &[u8]) -> Option<(String, u64)> {
+/// The place in the stream of replication that a file goes on from, as its first bytes say.
+pub fn replication_of(bytes: &[u8]) -> Option<StreamPlace> {
+    let (id, offset, db) = fields_of(bytes);
+    let (id, offset) = id.filter(|id| id.len() == ID_LEN).zip(offset)?;
+    Some(StreamPlace { id, offset, db: db.unwrap_or(0) })
+}
+
+/// The database that is selected in the stream behind a file, as its first bytes say.
+pub fn stream_db_of(bytes: &[u8]) -> Option<u32> {
+    fields_of(bytes).2
+}
+
+fn fields_of(bytes: &[u8]) -> (Option<String>, Option<u64>, Option<u32>) {
     let (mut decoder, mut rest) = (Decoder::unchecked(), bytes);
-    let (mut id, mut offset) = (None, None);
+    let (mut id, mut offset, mut db) = (None, None, None);
     while let Ok(Some((record, length))) = decoder.next(rest, u64::MAX / 2) {
         match record {
             Record::Head(_) => {}
@@ -154,13 +175,16 @@ pub fn replication_of(bytes: &[u8]) -> Option<(String, u64)> {
                 b"repl-offset" => {
                     offset = integer::parse(&value).and_then(|number| u64::try_from(number).ok());
                 }
+                b"repl-stream-db" => {
+                    db = integer::parse(&value).and_then(|number| u32::try_from(number).ok());
+                }
                 _ => {}
             },
             _ => break,
         }
-        rest = rest.get(length..)?;
+        rest = rest.get(length..).unwrap_or_default();
     }
-    id.filter(|id| id.len() == ID_LEN).zip(offset)
+    (id, offset, db)
 }
 
 /// The disk has failed.

@@ -11,7 +11,7 @@ use crate::rdb::{Checksum, Decoder, Dialect, Record};
 use crate::settings::Settings;
 use crate::shard::SLICE_NS;
 use crate::shard::snapshot::{Begun, moment, moment_of};
-use crate::snapshot::file::{About, replication_of};
+use crate::snapshot::file::{About, StreamPlace, replication_of, stream_db_of};
 use crate::testing::{Shards, Stepping};
 
 const DIRECTORY: &str = "/data";
@@ -268,6 +268,6 @@ fn a_file_says_which_stream_it_goes_on_from() {
     assert_eq!(replication_of(&bytes), Some(stream));
     for length in 0..bytes.len() - 20 {
         // A part of it says nothing, or the same.
-        assert!(replication_of(&bytes[..length]).is_none_or(|(_, offset)| offset == 77));
+        assert!(replication_of(&bytes[..length]).is_none_or(|stream| stream.offset == 77));
     }
 }

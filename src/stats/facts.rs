@@ -230,6 +230,38 @@ pub struct ReplicationFacts {
     pub good: u32,
     /// The replicas, in the order in which they came.
     pub replicas: Vec<ReplicaFacts>,
+    /// The link to the primary, where there is one.
+    pub link: Option<LinkFacts>,
+}
+
+/// How a replica is linked to its primary.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LinkState {
+    /// It is about to connect.
+    #[default]
+    Unlinked,
+    /// It connects, and presents itself.
+    Handshake,
+    /// A snapshot comes, or is loaded.
+    Sync,
+    /// The stream comes.
+    Linked,
+}
+
+/// The link to the primary.
+#[derive(Clone, Debug, Default)]
+pub struct LinkFacts {
+    /// How far it is.
+    pub state: LinkState,
+    /// Seconds since the primary was heard.
+    pub silent_seconds: Option<u64>,
+    /// Seconds since the link was lost.
+    pub down_seconds: Option<u64>,
+    /// Bytes of the stream that have come.
+    pub read: u64,
+    /// Bytes of the snapshot: in all where that is known, those that have come, and seconds since
+    /// the last of them.
+    pub sync: (Option<u64>, u64, u64),
 }
 
 /// A replica.

@@ -56,7 +56,7 @@ pub fn reply(
             reply.verbatim(b"txt", info::text(sections, &source).as_bytes());
         }
         Gathered::LastSave => reply.int(facts.snapshots.last_save.as_secs()),
-        Gathered::Role => info::replication::role(&facts.replication, reply),
+        Gathered::Role => info::replication::role(facts, reply),
         Gathered::LogGet(kind, most) => log_get(&entries(*kind, *most, answers, facts), reply),
         Gathered::LogLen(kind) => {
             reply.int(entries(*kind, usize::MAX, answers, facts).len() as i64);

@@ -8,6 +8,7 @@ pub mod load;
 pub mod oracle;
 pub mod over_tcp;
 pub mod queues;
+pub mod replicated;
 pub mod reply;
 pub mod scatter;
 pub mod script;

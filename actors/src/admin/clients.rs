@@ -9,6 +9,7 @@ use troupe::clients::{self, MonitorClient, Pause, Row};
 use troupe::commands::action::PauseMode;
 use troupe::commands::error::CommandError;
 use troupe::commands::filter::{Condition, Filter, Property};
+use troupe::parked::Why;
 use troupe::question::Question;
 use troupe::resp::Reply;
 use troupe::shard::letter::Letter;
@@ -65,7 +66,13 @@ impl Admin {
 
     /// Ends the wait of a client. Returns whether it did wait.
     pub(super) async fn client_unblock(&self, id: u64, with_error: bool) -> bool {
-        !self.ask_clients(ClientsQuestion::Unblock { id, with_error }).await.is_empty()
+        let why = if with_error { Why::Asked } else { Why::TimedOut };
+        !self.ask_clients(ClientsQuestion::Unblock { id, why }).await.is_empty()
+    }
+
+    /// Ends the waits of all clients, since the server is a replica from now on.
+    pub(super) async fn unblock_all(&self) {
+        self.ask_clients(ClientsQuestion::UnblockAll).await;
     }
 
     /// CLIENT PAUSE and CLIENT UNPAUSE.

@@ -240,6 +240,7 @@ impl Admin {
             lag_seconds: row.lag_seconds,
         };
         ReplicationFacts {
+            link: self.link_facts(),
             id: figures.id,
             second: figures.second,
             offset: figures.offset,

@@ -8,6 +8,7 @@ mod clients;
 mod debug;
 mod exchange;
 mod facts;
+mod following;
 mod journal;
 mod oom;
 mod reload;
@@ -15,6 +16,7 @@ mod replication;
 mod scripts;
 mod settings;
 mod snapshots;
+mod sync;
 
 use std::rc::Rc;
 use std::sync::atomic::AtomicBool;
@@ -23,6 +25,7 @@ use std::sync::{Arc, Mutex, OnceLock, RwLock};
 use actix::Recipient;
 use tokio::sync::{Notify, mpsc, oneshot};
 use troupe::aof::figures::JournalFigures;
+use troupe::base::hash::Hasher;
 use troupe::batch::Home;
 use troupe::clients::{MonitorClient, Pause};
 use troupe::commands::action::{Action, Gathered, Shutdown};
@@ -53,9 +56,11 @@ use crate::shared::Shared;
 use crate::thread::Thread;
 
 pub use facts::Origin;
+pub use following::Joins;
 pub use journal::{Started, Starter, Writer};
 
 use facts::Usage;
+use following::Target;
 use journal::Rewrites;
 use oom::Score;
 use snapshots::Saves;
@@ -129,6 +134,10 @@ pub struct Admin {
     stream: OnceLock<Writer>,
     rewrites: Mutex<Rewrites>,
     listener: OnceLock<Doorkeeper>,
+    threads: OnceLock<Joins>,
+    /// How all shards hash keys.
+    hasher: OnceLock<Hasher>,
+    target: Mutex<Target>,
     changing: tokio::sync::Mutex<()>,
     switching: tokio::sync::Mutex<()>,
     score: Mutex<Score>,
@@ -154,6 +163,9 @@ impl Admin {
             stream: OnceLock::new(),
             rewrites: Mutex::default(),
             listener: OnceLock::new(),
+            threads: OnceLock::new(),
+            hasher: OnceLock::new(),
+            target: Mutex::default(),
             changing: tokio::sync::Mutex::default(),
             switching: tokio::sync::Mutex::default(),
             score: Mutex::default(),
@@ -176,6 +188,11 @@ impl Admin {
     pub fn met_listener(&self, open: Recipient<Open>, settle: Recipient<Settle>) {
         // There is one.
         let _ = self.listener.set(Doorkeeper { open, settle });
+    }
+
+    /// What all threads share.
+    pub fn shared(&self) -> &Arc<Shared> {
+        &self.parts.shared
     }
 
     async fn gather(
@@ -267,6 +284,7 @@ impl Actions for Admin {
                     self.config_set(pairs, is_local).await?;
                     reply.ok();
                 }
+                Action::Follow(primary) => reply.simple(self.replicaof(primary).await?),
                 Action::ConfigRewrite => {
                     self.config_rewrite(Extent::Changed)?;
                     reply.ok();

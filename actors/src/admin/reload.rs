@@ -160,7 +160,12 @@ impl Admin {
     }
 
     /// Brings what was loaded to all shards.
-    async fn bring(&self, apart: Apart, read: Read, present: Present) -> anyhow::Result<()> {
+    pub(super) async fn bring(
+        &self,
+        apart: Apart,
+        read: Read,
+        present: Present,
+    ) -> anyhow::Result<()> {
         let Apart { contents, libraries, empty_keys, left_out } = apart;
         left_out.iter().for_each(|what| warn!("{what}"));
         for name in &read.modules {
@@ -183,6 +188,17 @@ impl Admin {
     async fn load_apart(&self, source: Source, hasher: Hasher) -> anyhow::Result<(Apart, Read)> {
         let (settings, now) = (self.settings(), self.parts.clock.now());
         let (files, rules) = (source.files(&settings)?, source.rules(&settings, now));
+        self.load_files(files, rules, hasher).await
+    }
+
+    /// The same of these files.
+    pub(super) async fn load_files(
+        &self,
+        files: Vec<Listed>,
+        rules: Rules,
+        hasher: Hasher,
+    ) -> anyhow::Result<(Apart, Read)> {
+        let (settings, now) = (self.settings(), self.parts.clock.now());
         let mut reader = Reader::new(Box::new(Os), files, None, rules);
         let load = move || -> Result<(Apart, Read), LoadError> {
             let apart = apart::load(settings, hasher, &mut reader, now, &mut |_| ())?;

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::sync::oneshot;
 use tracing::{info, warn};
 use troupe::commands::action::SyncRequest;
 use troupe::filesystem::{FileSystem as _, OpenFile, Place};
@@ -20,7 +21,7 @@ use troupe::replication::{Arrival, FullSync};
 use troupe::session::Session;
 use troupe::settings::Settings;
 use troupe::shard::letter::Letter;
-use troupe::snapshot::file::{About, SnapshotFile};
+use troupe::snapshot::file::{About, SnapshotFile, StreamPlace};
 
 use super::Admin;
 use super::journal::{Writer, ask};
@@ -108,11 +109,14 @@ impl Admin {
     /// Where the stream of effects has its order, with a journal or without. The data set may be
     /// that of another run, whose stream of replication had this id and has ended at this offset.
     /// To be called before anything is changed.
-    pub async fn met_stream(&self, writer: Writer, ended: Option<(String, u64)>) {
+    pub async fn met_stream(&self, writer: Writer, ended: Option<StreamPlace>) {
         self.parts.shared.replicas.meet(writer.put.clone());
         // There is one.
         let _ = self.stream.set(writer);
-        if let Some((id, offset)) = ended {
+        if self.settings().replication.replicaof.is_some() {
+            return self.follow_from_start(ended);
+        }
+        if let Some(StreamPlace { id, offset, .. }) = ended {
             self.record_stream(true).await;
             self.parts.shared.replicas.go_on_from(id, offset, self.parts.clock.steady_ms());
         }
@@ -160,15 +164,17 @@ impl Admin {
 
     /// The id of the stream, and its offset behind all that was appended until now, while it is
     /// recorded.
-    pub(super) async fn stream_place(&self) -> Option<(String, u64)> {
+    pub(super) async fn stream_place(&self) -> Option<StreamPlace> {
         let replicas = &self.parts.shared.replicas;
         if replicas.is_on()
+            && !replicas.follows()
             && let Some(stream) = self.stream.get()
         {
             // It is on: that is answered behind what was appended.
             let _ = ask(&stream.listen, |asks| Listen(true, asks)).await;
         }
-        replicas.place()
+        let db = if replicas.follows() { self.parts.shared.upstream.db() } else { 0 };
+        replicas.place().map(|(id, offset)| StreamPlace { id, offset, db })
     }
 
     /// Has effects recorded for replicas, or no more. Returns when it is so.
@@ -228,7 +234,17 @@ impl Admin {
         place: &Place,
         settings: &Settings,
     ) -> Result<u64, String> {
-        let about = self.about_sync(settings, sync.timed);
+        let follows = self.parts.shared.replicas.follows();
+        let upstream = &self.parts.shared.upstream;
+        // The stream of another server has no place for a moment: it stands still meanwhile.
+        if follows && !upstream.hold().await {
+            upstream.release();
+            return Err("the stream of the primary does not come to rest".to_owned());
+        }
+        let mut about = self.about_sync(settings, sync.timed);
+        if follows {
+            about.replication = self.stream_place().await;
+        }
         let file = match sync.is_streamed {
             false => SnapshotFile::new(Box::new(Os), place.clone(), about),
             true => {
@@ -238,8 +254,18 @@ impl Admin {
         };
         let form = Form::Rdb { compresses: settings.rdbcompression, version: sync.timed.version };
         let usual = self.moment(sync.number, settings);
-        let moment = Moment { form, purpose: Purpose::FullSync, ..usual };
-        let outcome = self.take_snapshot_to(moment, file).await;
+        if !follows {
+            let moment = Moment { form, purpose: Purpose::FullSync, ..usual };
+            let outcome = self.take_snapshot_to(moment, file, None).await;
+            return outcome.unwrap_or_else(|_| Err("its writer has ended".to_owned()));
+        }
+        self.parts.shared.replicas.take_moment(sync.number);
+        let (over, is_over) = oneshot::channel();
+        let outcome = self.take_snapshot_to(Moment { form, ..usual }, file, Some(over));
+        // Told, or dropped untold.
+        let _ = is_over.await;
+        upstream.release();
+        let outcome = outcome.await;
         outcome.unwrap_or_else(|_| Err("its writer has ended".to_owned()))
     }
 

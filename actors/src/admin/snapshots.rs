@@ -21,7 +21,7 @@ use troupe::resp::Reply;
 use troupe::settings::Settings;
 use troupe::shard::letter::Letter;
 use troupe::shard::snapshot;
-use troupe::snapshot::file::{About, SnapshotFile};
+use troupe::snapshot::file::{About, SnapshotFile, StreamPlace};
 use troupe::snapshot::{Outcome, Snapshot};
 use troupe::stats::facts::SnapshotFacts;
 
@@ -62,7 +62,7 @@ pub(super) struct Saves {
     changes_at_last_save: u64,
     count: u64,
     /// The next one is the last, and says that the stream of replication goes on from here.
-    stream: Option<(String, u64)>,
+    stream: Option<StreamPlace>,
 }
 
 impl Saves {
@@ -139,12 +139,14 @@ pub(super) fn next_number() -> u32 {
     NUMBERS.fetch_add(1, Ordering::Relaxed)
 }
 
-/// Goes with the batch that begins a snapshot, and tells when that is gone.
-struct Witness(Mails, u32);
+/// Goes with the batch that begins a snapshot, and tells when that is gone: its moment is over then.
+struct Witness(Mails, u32, Option<oneshot::Sender<()>>);
 
 impl Drop for Witness {
     fn drop(&mut self) {
         self.0.send(Mail::BatchGone(self.1), true);
+        // Not everybody wants to know.
+        let _ = self.2.take().map(|over| over.send(()));
     }
 }
 
@@ -275,21 +277,23 @@ impl Admin {
         settings: &Settings,
     ) -> oneshot::Receiver<Outcome> {
         let about = self.about(settings, self.parts.clock.now(), moment);
-        self.take_snapshot_to(moment, SnapshotFile::new(Box::new(Os), place, about))
+        self.take_snapshot_to(moment, SnapshotFile::new(Box::new(Os), place, about), None)
     }
 
-    /// The same, into this file.
+    /// The same, into this file. `over` is told when its moment is over, or will never be.
     pub(super) fn take_snapshot_to(
         &self,
         moment: Moment,
         file: SnapshotFile,
+        over: Option<oneshot::Sender<()>>,
     ) -> oneshot::Receiver<Outcome> {
         let now = self.parts.clock.now();
         let snapshot = Snapshot::new(moment.number, self.parts.shards.len() as u16, file);
         let (ended, outcome) = oneshot::channel();
         self.parts.snapshots.send(Mail::Begin(Box::new(snapshot), ended), true);
         let mut batch = snapshot::moment(moment, now);
-        batch.companion = Some(Box::new(Witness(self.parts.snapshots.clone(), moment.number)));
+        batch.companion =
+            Some(Box::new(Witness(self.parts.snapshots.clone(), moment.number, over)));
         self.parts.post.send([(0, Letter::Visit(batch))]);
         outcome
     }
@@ -372,6 +376,8 @@ impl Admin {
         if !saves && !self.parts.shared.replicas.are_any() {
             return true;
         }
+        // Between two batches it is known which part of its stream makes the data set.
+        let is_known = self.parts.shared.upstream.hold().await;
         let before = self.pause_writes().await;
         if saves {
             // A snapshot needs the slots that they hold.
@@ -380,8 +386,9 @@ impl Admin {
         // What expires behind the last snapshot would be news to replicas.
         self.expire_actively(false).await;
         let ends = (is_now || self.wait_for_replicas().await)
-            && (!saves || self.save_at_end().await.is_ok() || is_forced);
+            && (!saves || self.save_at_end(is_known).await.is_ok() || is_forced);
         if !ends {
+            self.parts.shared.upstream.release();
             self.expire_actively(true).await;
             self.end_write_pause(before).await;
         }
@@ -399,10 +406,10 @@ impl Admin {
     ///
     /// # Errors
     /// When there is none; the log says why.
-    async fn save_at_end(self: &Arc<Admin>) -> Result<(), ()> {
+    async fn save_at_end(self: &Arc<Admin>, is_known: bool) -> Result<(), ()> {
         info!("Saving the final RDB snapshot before exiting.");
         self.parts.snapshots.send(Mail::GiveUp(CANCELLED), true);
-        let stream = self.stream_place().await;
+        let stream = self.stream_place().await.filter(|_| is_known);
         self.saves().stream = stream;
         let saved = self.save_when_free().await;
         self.saves().stream = None;

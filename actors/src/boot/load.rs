@@ -14,7 +14,7 @@ use troupe::aof::load::{self, Reader};
 use troupe::filesystem::FileSystem as _;
 use troupe::rdb::Rules;
 use troupe::settings::Settings;
-use troupe::snapshot::file::replication_of;
+use troupe::snapshot::file::{StreamPlace, replication_of};
 
 use super::journal::Starter;
 use crate::aof::loader::{Loaded, LoadingShard, Start};
@@ -39,12 +39,14 @@ impl Starter {
     pub(super) async fn load_snapshot(
         &self,
         settings: &Settings,
-    ) -> anyhow::Result<Option<(String, u64)>> {
+    ) -> anyhow::Result<Option<StreamPlace>> {
         let path = settings.dir.join(&settings.dbfilename);
         let Some(snapshot) = load::find_snapshot(&Os, &path)? else { return Ok(None) };
         let began = self.clock.nanos();
         let stream = replication_of(&head_of(&path)?);
-        let expired_by = stream.is_none().then(|| self.clock.now());
+        let is_primary = settings.replication.replicaof.is_none();
+        let drops_expired = stream.is_none() && is_primary;
+        let expired_by = drops_expired.then(|| self.clock.now());
         let rules = Rules::of(settings, expired_by);
         let loaded = self.read(vec![snapshot], rules, settings).await;
         loaded.context("Terminating server after rdb file reading failure")?;

@@ -15,9 +15,10 @@ use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Recipient};
 use troupe::batch::Home;
 use troupe::clients::Row;
 use troupe::connection::Connection as Core;
-use troupe::session::{Peer, Session};
+use troupe::session::{Peer, Replies, Session};
 
 use crate::actions::Actions;
+use crate::connection::followed::Followed;
 use crate::connection::line::Line;
 use crate::connection::steps::Conversation;
 use crate::connection::stream::Stream;
@@ -55,23 +56,55 @@ impl Connection {
         stream: Stream,
         peer: Peer,
     ) -> actix::Addr<Connection> {
-        let id = thread.shared.next_client.fetch_add(1, Ordering::Relaxed);
+        let settings = thread.with_shard(|shard| shard.settings().clone());
+        let authenticated = settings.passwords.is_none_needed();
+        let session = Session::new(new_id(&thread), peer, thread.clock.now(), authenticated);
+        Connection::start_as(thread, seat, actions, stream, session)
+    }
+
+    /// The connection to the primary, whose stream comes next and goes on in this database.
+    pub fn start_upstream(
+        thread: Rc<Thread>,
+        seat: Seat,
+        actions: Arc<dyn Actions>,
+        stream: Stream,
+        peer: Peer,
+        db: u32,
+    ) -> actix::Addr<Connection> {
+        let session = Session::new(new_id(&thread), peer, thread.clock.now(), true);
+        let primary = Some(Box::default());
+        let session = Session { db, primary, replies: Replies::Off, no_evict: true, ..session };
+        Connection::start_as(thread, seat, actions, stream, session)
+    }
+
+    fn start_as(
+        thread: Rc<Thread>,
+        seat: Seat,
+        actions: Arc<dyn Actions>,
+        stream: Stream,
+        session: Session,
+    ) -> actix::Addr<Connection> {
+        let id = session.id;
+        let followed = session.is_primary().then(|| Box::new(Followed::new(thread.clone())));
         Connection::create(|ctx| {
-            let settings = thread.with_shard(|shard| shard.settings().clone());
-            let authenticated = settings.passwords.is_none_needed();
-            let session = Session::new(id, peer, thread.clock.now(), authenticated);
             let row = Rc::new(RefCell::new(Row::new(&session)));
             let ticket = Ticket { _seat: seat, kill: ctx.address().recipient() };
             let (line, place) = thread.add_client(|place| {
                 let home = Home { thread: thread.number, connection: place };
                 let core = Core::new(home, session, row.clone(), Some(Box::new(ticket)));
-                let conversation = Conversation::new(id, core, thread.clone(), actions, stream);
+                let conversation =
+                    Conversation::new(id, core, thread.clone(), actions, stream, followed);
                 let line = Rc::new(Line::new(conversation));
                 (line.clone(), Client { id, line, row })
             });
             Connection { line, thread, place }
         })
     }
+}
+
+/// The number of the next client.
+fn new_id(thread: &Thread) -> u64 {
+    thread.shared.next_client.fetch_add(1, Ordering::Relaxed)
 }
 
 impl Drop for Connection {

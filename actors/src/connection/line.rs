@@ -15,7 +15,7 @@ use troupe::base::millis::Millis;
 use troupe::batch::Batch;
 use troupe::clients::Weight;
 use troupe::connection::{Arrival, Connection as Core, Reason};
-use troupe::parked::{Outcome, Parked};
+use troupe::parked::{Outcome, Parked, Why};
 use troupe::pubsub::{Message, Name};
 
 use crate::connection::steps::Conversation;
@@ -133,8 +133,8 @@ impl thread::Line for Line {
         self.go_on(|conversation| conversation.core.wait_ended(outcome));
     }
 
-    fn unblock(&self, with_error: bool) -> bool {
-        let is_ended = self.conversation.borrow_mut().core.unblock(with_error);
+    fn unblock(&self, why: Why) -> bool {
+        let is_ended = self.conversation.borrow_mut().core.unblock(why);
         self.wake();
         is_ended
     }
@@ -144,7 +144,7 @@ impl thread::Line for Line {
     }
 
     fn kill(&self, after_reply: bool) {
-        self.conversation.borrow_mut().core.kill(after_reply);
+        self.conversation.borrow_mut().kill(after_reply);
         self.wake();
     }
 

@@ -2,6 +2,7 @@
 
 pub mod actor;
 mod codec;
+mod followed;
 mod line;
 mod steps;
 pub mod stream;

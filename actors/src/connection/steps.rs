@@ -23,6 +23,7 @@ use troupe::settings::Fsync;
 
 use crate::actions::{Actions, Performing};
 use crate::connection::codec::Codec;
+use crate::connection::followed::Followed;
 use crate::connection::stream::Stream;
 use crate::thread::Thread;
 
@@ -65,6 +66,8 @@ pub(super) struct Conversation {
     marks: Vec<u64>,
     /// The client is a replica, and gets the stream.
     is_replica: bool,
+    /// The client is the primary.
+    followed: Option<Box<Followed>>,
 }
 
 /// What clients are counted by in INFO.
@@ -92,6 +95,7 @@ impl Conversation {
         thread: Rc<Thread>,
         actions: Arc<dyn Actions>,
         stream: Stream,
+        followed: Option<Box<Followed>>,
     ) -> Conversation {
         Conversation {
             core,
@@ -108,6 +112,7 @@ impl Conversation {
             weight: Weight::default(),
             marks: Vec::new(),
             is_replica: false,
+            followed,
         }
     }
 
@@ -141,6 +146,15 @@ impl Conversation {
         self.weigh_as(Weight::default());
     }
 
+    /// The connection is to close: at once, or after the reply under way. That to the primary
+    /// closes when all that has come is carried out, since it has to be known how much that is.
+    pub(super) fn kill(&mut self, after_reply: bool) {
+        match self.followed {
+            Some(_) => self.core.input_ended(),
+            None => self.core.kill(after_reply),
+        }
+    }
+
     /// Counts the client's memory anew. One that is to close holds none: who looks for somebody to
     /// close finds others.
     pub(super) fn weigh(&mut self) -> Weight {
@@ -162,8 +176,13 @@ impl Conversation {
 
     /// The batch is home. A client that was a monitor and is none any more is shown no more
     /// commands.
-    pub(super) fn came_home(&mut self, batch: Box<Batch>, now: Millis) {
+    pub(super) fn came_home(&mut self, mut batch: Box<Batch>, now: Millis) {
         let was_monitor = self.core.is_monitor();
+        if let Some(followed) = &mut self.followed
+            && !followed.came_home(&mut batch)
+        {
+            self.core.kill(false);
+        }
         self.core.came_home(batch, now);
         self.redirect();
         self.count();
@@ -251,6 +270,11 @@ impl Conversation {
         let mut pulled = 0;
         loop {
             self.poll_action(task);
+            if let Some(followed) = &self.followed
+                && !followed.may_begin(self.core.rests(), task)
+            {
+                return Poll::Pending;
+            }
             match self.next() {
                 Step::Write => {
                     if let Err(reason) = ready!(self.poll_write(task)) {
@@ -259,6 +283,9 @@ impl Conversation {
                 }
                 Step::Read => {
                     if self.poll_read(task).is_pending() {
+                        if let Some(followed) = &self.followed {
+                            followed.waits(task);
+                        }
                         if let Err(reason) = ready!(self.poll_stream(task, &mut pulled)) {
                             return Poll::Ready(reason);
                         }
@@ -461,6 +488,9 @@ impl Conversation {
         if self.is_replica {
             self.thread.shared.replicas.hear(self.id, self.thread.clock.steady_ms());
         }
+        if let Some(followed) = &self.followed {
+            followed.received(count);
+        }
         self.core.received(count);
     }
 
@@ -484,6 +514,10 @@ impl Conversation {
         self.thread.with_shard(|shard| {
             batch.route(bytes, now, shard.hasher(), &shard.settings().rename_command);
         });
+        if let Some(followed) = &mut self.followed {
+            let bytes = batch.input.clone();
+            followed.begins(&batch, &bytes);
+        }
         self.thread.file(batch);
     }
 

@@ -5,6 +5,7 @@ use actix::Message;
 use tokio::sync::oneshot;
 use troupe::hook::answer::Answer;
 use troupe::keyspace::space::Slots;
+use troupe::parked::Why;
 use troupe::question::Question;
 use troupe::shard::load::{Applied, Parcel};
 use troupe::stream::Progress;
@@ -42,9 +43,11 @@ pub enum ClientsQuestion {
     Unblock {
         /// Its number.
         id: u64,
-        /// With an error, else as if its time were over.
-        with_error: bool,
+        /// Why.
+        why: Why,
     },
+    /// End the waits of all, since the server is a replica from now on.
+    UnblockAll,
 }
 
 /// Effects of this shard have come further in the journal.

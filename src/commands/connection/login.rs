@@ -144,7 +144,9 @@ fn introduce(call: &Call<'_>, session: &Session, reply: &mut Reply<'_>) {
     reply.int(if session.resp3 { 3 } else { 2 });
     reply.bulk(b"id");
     reply.int(session.id.cast_signed());
-    for (name, value) in [("mode", "standalone"), ("role", "master")] {
+    let is_primary = call.settings.replication.replicaof.is_none();
+    let role = if is_primary { "master" } else { "replica" };
+    for (name, value) in [("mode", "standalone"), ("role", role)] {
         reply.bulk(name.as_bytes());
         reply.bulk(value.as_bytes());
     }

@@ -15,7 +15,8 @@ use crate::question::Question;
 use crate::resp::Reply;
 use crate::session::{Presented, Session};
 
-const CANNOT_FOLLOW: CommandError = CommandError::Text("ERR Troupe cannot be a replica yet");
+const FOR_CLIENTS: CommandError =
+    CommandError::Text("ERR Command is not valid when client is a replica.");
 const NOT_A_REPLICA: CommandError =
     CommandError::Text("ERR PSYNC FAILOVER can't be sent to a primary.");
 const WRONG_PORT: CommandError = CommandError::Text("ERR Invalid primary port");
@@ -43,7 +44,7 @@ const REPLICAOF: Command = Command {
             Arg::block("no-one", &[Arg::word("no", "NO"), Arg::word("one", "ONE")]),
         ],
     )],
-    run: Run::Session(replicaof),
+    run: Run::Server(replicaof),
     ..OF_REPLICAS
 };
 
@@ -110,13 +111,16 @@ fn psync(call: &Call<'_>, session: &Session) -> Result<Action, CommandError> {
     Ok(Action::Replicate(SyncRequest::From { id, number }))
 }
 
-fn replicaof(call: &Call<'_>, _: &mut Session, reply: &mut Reply<'_>) -> Result<(), CommandError> {
+fn replicaof(call: &Call<'_>, session: &Session) -> Result<Action, CommandError> {
     if call.is(1, "no") && call.is(2, "one") {
-        reply.ok();
-        return Ok(());
+        return Ok(Action::Follow(None));
+    }
+    if session.is_replica {
+        return Err(FOR_CLIENTS);
     }
     let port = integer::parse(call.arg(2)).and_then(|port| u16::try_from(port).ok());
-    Err(port.map_or(WRONG_PORT, |_| CANNOT_FOLLOW))
+    let port = port.filter(|port| *port > 0).ok_or(WRONG_PORT)?;
+    Ok(Action::Follow(Some((String::from_utf8_lossy(call.arg(1)).into_owned(), port))))
 }
 
 /// How far a replica has come is not answered.
@@ -138,7 +142,7 @@ fn replconf(
             return acknowledge(call, at, session);
         }
         if call.is(at, "getack") {
-            // Only a replica can be asked.
+            // Its primary's connection answers, behind what it has carried out.
             return Ok(None);
         }
         let presented = session.presented.get_or_insert_default();
@@ -259,11 +263,12 @@ mod tests {
             ("PSYNC ? x", "ERR value is not an integer or out of range"),
             ("PSYNC ? -1 FAILOVER", "ERR PSYNC FAILOVER can't be sent to a primary."),
             ("REPLICAOF host port", "ERR Invalid primary port"),
-            ("SLAVEOF host 6379", "ERR Troupe cannot be a replica yet"),
         ] {
             assert_eq!(store.run(line), format!("(error) {error}"), "{line}");
         }
-        assert_eq!(store.run("REPLICAOF no one"), "OK");
+        assert_eq!(store.run("REPLICAOF no one"), "(action) Follow(None)");
+        let asked = store.run("SLAVEOF host 6379");
+        assert_eq!(asked, "(action) Follow(Some((\"host\", 6379)))");
     }
 
     #[test]

@@ -53,7 +53,7 @@ fn a_wait_ends_with_its_time_and_once() {
     client.connection.time_is_over(until.saturating_add(-1));
     assert!(client.connection.is_waiting());
     client.connection.time_is_over(until);
-    assert!(!client.connection.is_waiting() && !client.connection.unblock(true));
+    assert!(!client.connection.is_waiting() && !client.connection.unblock(Why::Asked));
     assert_eq!(client.run(), None);
     assert_eq!(client.said(), "*-1\r\n");
     client.store.run("RPUSH k a");
@@ -67,7 +67,7 @@ fn whoever_was_served_is_not_ended_by_time() {
     client.store.run("RPUSH k a");
     client.connection.time_is_over(START.saturating_add(1_000));
     assert!(client.connection.is_waiting(), "what it was served with is on its way");
-    assert!(!client.connection.unblock(true));
+    assert!(!client.connection.unblock(Why::Asked));
     let served = client.store.shard.take_served();
     served.into_iter().for_each(|served| client.connection.wait_ended(served.outcome));
     client.run();

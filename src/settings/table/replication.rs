@@ -1,10 +1,15 @@
-//! Replication: as the primary it is served, as a replica it is not there yet.
+//! Replication: as the primary, and as a replica.
 
 use crate::settings::Setting;
-use crate::settings::kind::Unit;
-use crate::settings::setting::{choice, count, flag, long, memory, number, port, text, words};
+use crate::settings::kind::{Kind, Unit};
+use crate::settings::setting::{choice, count, flag, long, memory, number, port, text};
+use crate::settings::special::Special;
 
-const NONE: &str = "Troupe cannot be a replica yet";
+const ONE_WAY: &str = "a snapshot is loaded beside the old data, which is served meanwhile";
+const GOES_ON: &str = "a command that fails is logged, and the replica goes on";
+const LEFT_TO_SYSTEM_TOO: &str = "TCP is used as it is";
+const NO_BUFFER: &str = "what is written meanwhile waits at the primary";
+const AT_LEISURE: &str = "old data always goes a little at a time";
 const NOT_OFFERED: &str = "snapshots go over the connection of the stream";
 const LEFT_TO_SYSTEM: &str = "small packets are sent at once";
 
@@ -17,13 +22,8 @@ pub(super) const SETTINGS: &[Setting] = &[
         .also(&["primaryauth"])
         .runtime()
         .secret()
-        .accepted(NONE)
         .doc("Password for the primary."),
-    text("masteruser", "")
-        .also(&["primaryuser"])
-        .runtime()
-        .accepted(NONE)
-        .doc("User name for the primary."),
+    text("masteruser", "").also(&["primaryuser"]).runtime().doc("User name for the primary."),
     count("min-replicas-max-lag", "10", Unit::Seconds)
         .also(&["min-slaves-max-lag"])
         .runtime()
@@ -34,7 +34,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         .doc("Replicas below which writes are refused; 0 for none."),
     choice("propagation-error-behavior", "ignore", &["ignore", "panic", "panic-on-replicas"])
         .runtime()
-        .accepted(NONE)
+        .accepted(GOES_ON)
         .doc("What to do when a command from the primary fails."),
     memory("repl-backlog-size", "1048576", 1)
         .runtime()
@@ -52,7 +52,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         &["disabled", "on-empty-db", "swapdb", "flush-before-load"],
     )
     .runtime()
-    .accepted(NONE)
+    .accepted(ONE_WAY)
     .doc("Loads the snapshot of a full sync from the socket."),
     flag("repl-diskless-sync", "yes")
         .runtime()
@@ -63,7 +63,9 @@ pub(super) const SETTINGS: &[Setting] = &[
     count("repl-diskless-sync-max-replicas", "0", Unit::None)
         .runtime()
         .doc("Replicas with which a full sync starts at once; 0 for no such number."),
-    flag("repl-mptcp", "no").accepted(NONE).doc("Reaches the primary with Multipath TCP."),
+    flag("repl-mptcp", "no")
+        .accepted(LEFT_TO_SYSTEM_TOO)
+        .doc("Reaches the primary with Multipath TCP."),
     number("repl-ping-replica-period", "10", 1, i32::MAX as i64, Unit::Seconds)
         .also(&["repl-ping-slave-period"])
         .runtime()
@@ -74,49 +76,41 @@ pub(super) const SETTINGS: &[Setting] = &[
     text("replica-announce-ip", "")
         .also(&["slave-announce-ip"])
         .runtime()
-        .accepted(NONE)
         .doc("Address that a replica tells its primary."),
     port("replica-announce-port", "0")
         .also(&["slave-announce-port"])
         .runtime()
-        .accepted(NONE)
         .doc("Port that a replica tells its primary; 0 for its own."),
-    flag("replica-announced", "yes").runtime().accepted(NONE).doc("Lets Sentinel see the replica."),
+    flag("replica-announced", "yes").runtime().doc("Lets Sentinel see the replica."),
     memory("replica-full-sync-buffer-limit", "0", 0)
         .runtime()
-        .accepted(NONE)
+        .accepted(NO_BUFFER)
         .doc("Writes kept in memory while a full sync is loaded; 0 for no limit."),
     flag("replica-ignore-disk-write-errors", "no")
         .runtime()
-        .accepted(NONE)
         .doc("Lets a replica go on when its disk fails."),
     flag("replica-ignore-maxmemory", "yes")
         .also(&["slave-ignore-maxmemory"])
         .runtime()
-        .accepted(NONE)
         .doc("Leaves eviction to the primary."),
     flag("replica-lazy-flush", "no")
         .also(&["slave-lazy-flush"])
         .runtime()
-        .accepted(NONE)
+        .accepted(AT_LEISURE)
         .doc("Lets go of the old data a little at a time on a full sync."),
     count("replica-priority", "100", Unit::None)
         .also(&["slave-priority"])
         .runtime()
-        .accepted(NONE)
         .doc("Rank for promotion by Sentinel; 0 for never."),
     flag("replica-read-only", "yes")
         .also(&["slave-read-only"])
         .runtime()
-        .accepted(NONE)
         .doc("Refuses writes of clients on a replica."),
     flag("replica-serve-stale-data", "yes")
         .also(&["slave-serve-stale-data"])
         .runtime()
-        .accepted(NONE)
         .doc("Answers clients while the primary is out of reach."),
-    words("replicaof", "")
+    Setting::of(Kind::Special(Special::Primary), "replicaof", "")
         .also(&["slaveof"])
-        .refused("Troupe cannot be a replica yet: remove the line")
         .doc("Host and port of the primary."),
 ];

@@ -44,10 +44,11 @@ use crate::commands::action::Action;
 use crate::commands::call::Call;
 use crate::commands::error::CommandError;
 use crate::commands::scripting::{Asked, Begin, Named, Program, eval};
-use crate::hook::{Phase, Room};
+use crate::hook::{Part, Phase, Room};
 use crate::keyspace::undo::Undo;
 use crate::question::KillKind;
 use crate::script::{Facts, Flag, Protocol, Run, Step};
+use crate::settings::Replication;
 use crate::shard::execute::{Around, Ended, Engine};
 use crate::shard::script::call::{Asking, Called};
 use crate::shard::script::emitted::Emitted;
@@ -62,6 +63,8 @@ const RUNS_MAX: usize = 1_000;
 const OUT_OF_MEMORY: CommandError = CommandError::Text(
     "OOM allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'",
 );
+const READ_ONLY_REPLICA: CommandError =
+    CommandError::Text("ERR Can not run script with write flag on readonly replica.");
 const WRITES: CommandError =
     CommandError::Text("ERR Can not execute a script with write flag using *_ro command.");
 
@@ -162,7 +165,7 @@ impl Engine {
                 return Err(Ended::asks(action));
             }
         };
-        self.may_run(&asked).map_err(failed)?;
+        self.may_run(&asked, &call.settings.replication).map_err(failed)?;
         let seed = around.walk.as_ref().and_then(|walk| walk.seed);
         let seed = seed.unwrap_or_else(|| self.tools.random.u64(..));
         let protocol = if around.session.resp3 { Protocol::Three } else { Protocol::Two };
@@ -201,8 +204,19 @@ impl Engine {
     }
 
     /// Whether a program may run by what it declares.
-    fn may_run(&self, asked: &Asked) -> Result<(), CommandError> {
+    fn may_run(&self, asked: &Asked, settings: &Replication) -> Result<(), CommandError> {
         let flags = asked.program.flags();
+        if let Part::Replica { is_linked } = self.part {
+            let is_stale = !is_linked && !settings.replica_serve_stale_data;
+            // Of one that declares nothing, each command is asked.
+            if is_stale && flags.is_declared() && !flags.has(Flag::AllowStale) {
+                return Err(CommandError::NoLink);
+            }
+            let may_write = flags.is_declared() && !flags.has(Flag::NoWrites);
+            if settings.replica_read_only && may_write && !asked.reads_only {
+                return Err(READ_ONLY_REPLICA);
+            }
+        }
         if !flags.is_declared() || flags.has(Flag::NoWrites) {
             return Ok(());
         }

@@ -1,0 +1,109 @@
+//! What of a primary's stream a replica has carried out: counted in its bytes, as they came.
+//!
+//! Between two batches all that has come is carried out, but for a transaction that has begun and
+//! not ended: a replica that loses its link there has to get it once more, from its MULTI on.
+
+use std::mem::take;
+
+use crate::batch::Batch;
+
+/// The stream since what was settled last.
+#[derive(Debug, Default)]
+pub struct Following {
+    bytes: Vec<u8>,
+    /// Where the transaction begins that has not ended.
+    open: Option<usize>,
+    /// The primary wants to know how far the replica is.
+    is_asked: bool,
+}
+
+/// What is settled.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Settled {
+    /// These bytes of the stream are carried out.
+    pub bytes: Vec<u8>,
+    /// The primary wants to know how far that is.
+    pub is_asked: bool,
+}
+
+impl Following {
+    /// The requests of a batch that is routed, of which these bytes are all, are about to run.
+    pub fn begins(&mut self, batch: &Batch, bytes: &[u8]) {
+        let base = self.bytes.len();
+        self.bytes.extend_from_slice(bytes);
+        for (frame, routed) in batch.frames.frames.iter().zip(&batch.routed) {
+            match routed.command.map_or("", |command| command.name.as_str()) {
+                "multi" if self.open.is_none() => {
+                    self.open = Some(base + frame.raw.start as usize);
+                }
+                "exec" | "discard" => self.open = None,
+                "replconf" => self.is_asked = true,
+                _ => {}
+            }
+        }
+    }
+
+    /// They have run.
+    pub fn ended(&mut self) -> Settled {
+        let open = self.open.unwrap_or(self.bytes.len());
+        let rest = self.bytes.split_off(open);
+        self.open = self.open.map(|_| 0);
+        let bytes = std::mem::replace(&mut self.bytes, rest);
+        Settled { bytes, is_asked: take(&mut self.is_asked) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::base::hash::Hasher;
+    use crate::base::millis::Millis;
+    use crate::resp::{Decoder, Limits, encode};
+    use crate::route::Home;
+    use crate::session::{Peer, Session};
+    use crate::settings::Renames;
+
+    fn bytes_of(lines: &[&str]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for line in lines {
+            let words: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
+            encode::command(&mut bytes, &words);
+        }
+        bytes
+    }
+
+    fn runs(following: &mut Following, lines: &[&str]) -> Settled {
+        let bytes = bytes_of(lines);
+        let session = Session::new(1, Peer::default(), Millis(0), true);
+        let mut batch = Batch::new(Home::default(), session);
+        Decoder::default().decode(&bytes, &Limits::default(), &mut batch.frames).unwrap();
+        let renames = Renames::default();
+        batch.route(Bytes::from(bytes.clone()), Millis(0), &Hasher::with_seeds([1; 4]), &renames);
+        following.begins(&batch, &bytes);
+        following.ended()
+    }
+
+    #[test]
+    fn all_is_settled_but_a_transaction_that_has_not_ended() {
+        let mut following = Following::default();
+        let settled = runs(&mut following, &["SELECT 0", "INCR a"]);
+        assert_eq!(settled.bytes, bytes_of(&["SELECT 0", "INCR a"]));
+        let settled =
+            runs(&mut following, &["MULTI", "INCR a", "EXEC", "INCR b", "MULTI", "INCR c"]);
+        assert_eq!(settled.bytes, bytes_of(&["MULTI", "INCR a", "EXEC", "INCR b"]));
+        assert_eq!(runs(&mut following, &["INCR d"]).bytes, b"");
+        let settled = runs(&mut following, &["EXEC", "INCR e", "MULTI"]);
+        assert_eq!(settled.bytes, bytes_of(&["MULTI", "INCR c", "INCR d", "EXEC", "INCR e"]));
+        let settled = runs(&mut following, &["INCR f", "EXEC"]);
+        assert_eq!(settled.bytes, bytes_of(&["MULTI", "INCR f", "EXEC"]));
+    }
+
+    #[test]
+    fn a_question_is_told_once() {
+        let mut following = Following::default();
+        assert!(runs(&mut following, &["INCR a", "REPLCONF GETACK *"]).is_asked);
+        assert!(!runs(&mut following, &["PING"]).is_asked);
+    }
+}

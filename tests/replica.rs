@@ -1,0 +1,299 @@
+//! Troupe as a replica: of Redis, Valkey and Troupe, in chains, and as the next primary.
+//!
+//! `TROUPE_SEED` replays a load.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::support::client::Client;
+use crate::support::oracle::Oracle;
+use crate::support::replicated::{LATER, under_writes, wait_equal, wait_up};
+use crate::support::seed;
+use crate::support::server::{Options, Server};
+use crate::support::wait::{SOON, StopAtEnd, until};
+
+/// Keeps what is written while a link is cut, however slow the machine is.
+fn patient(options: Options) -> Options {
+    let options = options.debug().with("repl-backlog-size 256mb").with("repl-timeout 600");
+    options.with("repl-diskless-sync-delay 0").with("client-output-buffer-limit replica 0 0 0")
+}
+
+fn troupe(shards: usize) -> Options {
+    patient(Options::shards(shards))
+}
+
+fn replica_of(primary: &Server, options: &Options) -> Server {
+    let replica = options.clone().with(&format!("replicaof 127.0.0.1 {}", primary.port)).start();
+    wait_up(&replica);
+    replica
+}
+
+/// The two have the same data, and know the same stream at the same offset.
+fn wait_same(primary: &Server, replica: &Server) {
+    wait_up(replica);
+    wait_equal(primary, replica);
+    let (mut one, mut other) = (primary.client(), replica.client());
+    until("they are at the same offset", LATER, || {
+        one.info("master_repl_offset") == other.info("master_repl_offset")
+    });
+    assert_eq!(one.info("master_replid"), other.info("master_replid"));
+}
+
+/// A full sync under load, links that are cut under load, restarts of either side, and the same
+/// the other way round behind a promotion.
+fn follows(primary: &Options, shards: usize) {
+    let seed = seed("troupe_follows");
+    let mut primary = patient(primary.clone()).start();
+    let mut client = primary.client();
+    client.line("DEBUG POPULATE 1000 filler 100");
+    for number in 0..5_000 {
+        client.line(&format!("HSET large f{number} {number}"));
+    }
+    let mut replica = under_writes(&primary, seed, || {
+        let replica = replica_of(&primary, &troupe(shards));
+        for _ in 0..5 {
+            wait_up(&replica);
+            client.line("SET marker 1");
+            assert_eq!(client.line("WAIT 1 60000").printed(), "(integer) 1");
+            assert_eq!(client.line("CLIENT KILL TYPE replica").printed(), "(integer) 1");
+            until("it is back", LATER, || client.line("ROLE").printed().contains("127.0.0.1"));
+        }
+        replica
+    });
+    wait_same(&primary, &replica);
+    assert_eq!(client.info_number("sync_partial_ok"), 5, "each link went on where it was cut");
+    let left = std::fs::read_dir(replica.folder()).unwrap();
+    let left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
+    assert!(
+        !left.iter().any(|name| name.to_string_lossy().starts_with("temp-")),
+        "nothing stays of the snapshot: {left:?}"
+    );
+    // It closes the link itself, whatever runs.
+    under_writes(&primary, seed + 1, || {
+        let mut killer = replica.client();
+        for _ in 0..5 {
+            wait_up(&replica);
+            assert_eq!(killer.line("CLIENT KILL TYPE primary").printed(), "(integer) 1");
+            until("it is gone", SOON, || killer.line("ROLE").printed().contains("connected"));
+        }
+    });
+    wait_same(&primary, &replica);
+    under_writes(&primary, seed + 2, || {
+        replica.kill();
+        replica.respawn();
+        replica.wait_ready();
+        wait_up(&replica);
+    });
+    wait_same(&primary, &replica);
+    primary.restart();
+    under_writes(&primary, seed + 3, || wait_up(&replica));
+    wait_same(&primary, &replica);
+    let mut next = replica.client();
+    assert_eq!(next.line("REPLICAOF NO ONE").printed(), "OK");
+    let mut before = primary.client();
+    assert_eq!(before.line(&format!("REPLICAOF 127.0.0.1 {}", replica.port)).printed(), "OK");
+    under_writes(&replica, seed + 4, || wait_up(&primary));
+    wait_equal(&replica, &primary);
+}
+
+#[test]
+fn two_shards_follow_valkey() {
+    let Some(valkey) = Oracle::Valkey.options() else { return };
+    follows(&valkey, 2);
+}
+
+#[test]
+fn four_shards_follow_redis_8() {
+    let Some(redis) = Oracle::Redis8.options() else { return };
+    // Its snapshots are none that Valkey or Redis 7 could load; ours are loaded by it.
+    follows(&redis, 4);
+}
+
+#[test]
+fn one_shard_follows_redis_7() {
+    let Some(redis) = Oracle::Redis.options() else { return };
+    follows(&redis, 1);
+}
+
+#[test]
+fn four_shards_follow_troupe() {
+    follows(&Options::shards(2), 4);
+}
+
+/// Replicas of a replica, of every kind, and one of them as the next primary: the others go on.
+#[test]
+fn a_chain_passes_the_stream_on_and_goes_on_when_its_middle_leads() {
+    let seed = seed("a_chain");
+    let Some(valkey) = Oracle::Valkey.options() else { return };
+    let primary = patient(valkey.clone()).start();
+    let middle = replica_of(&primary, &troupe(2));
+    let ends = under_writes(&primary, seed, || {
+        let mut ends = vec![replica_of(&middle, &troupe(4)), replica_of(&middle, &patient(valkey))];
+        if let Some(redis) = Oracle::Redis.options() {
+            ends.push(replica_of(&middle, &patient(redis)));
+        }
+        middle.client().line("CLIENT KILL TYPE replica");
+        primary.client().line("CLIENT KILL TYPE replica");
+        ends
+    });
+    wait_same(&primary, &middle);
+    ends.iter().for_each(|end| wait_same(&primary, end));
+    let mut client = middle.client();
+    let full = client.info_number("sync_full");
+    let before = client.info("master_replid");
+    assert_eq!(client.line("REPLICAOF NO ONE").printed(), "OK");
+    assert_eq!(client.info("master_replid2"), before);
+    under_writes(&middle, seed + 1, || ends.iter().for_each(wait_up));
+    ends.iter().for_each(|end| wait_same(&middle, end));
+    assert_eq!(client.info_number("sync_full"), full, "all went on");
+    // Who was its primary follows it, or does so anew, since it has written nothing more.
+    let mut old = primary.client();
+    old.line(&format!("REPLICAOF 127.0.0.1 {}", middle.port));
+    wait_same(&middle, &primary);
+}
+
+#[test]
+fn nobody_sees_half_a_transaction() {
+    let Some(valkey) = Oracle::Valkey.options() else { return };
+    let primary = patient(valkey).start();
+    let replica = replica_of(&primary, &troupe(4));
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let stops = StopAtEnd(&stop);
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let mut client = Client::connect(replica.port).unwrap();
+                while !stop.load(Ordering::Relaxed) {
+                    let seen = client.line("MGET a b c d e f").printed();
+                    let values: Vec<_> = seen.lines().filter_map(|l| l.split(' ').nth(1)).collect();
+                    assert!(values.iter().all(|value| *value == values[0]), "{seen}");
+                }
+            });
+        }
+        let mut client = primary.client();
+        for number in 0..2_000 {
+            let mut lines = vec!["MULTI".to_owned()];
+            lines.extend(["a", "b", "c", "d", "e", "f"].map(|key| format!("SET {key} {number}")));
+            lines.push("EXEC".to_owned());
+            let words = |line: &String| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
+            client.pipeline(&lines.iter().map(words).collect::<Vec<_>>()).unwrap();
+        }
+        assert_eq!(client.line("WAIT 1 60000").printed(), "(integer) 1");
+        drop(stops);
+    });
+    wait_same(&primary, &replica);
+}
+
+#[test]
+fn a_replica_goes_on_behind_a_clean_restart() {
+    let seed = seed("a_replica_restarts");
+    let primary = troupe(2).start();
+    let mut replica = replica_of(&primary, &troupe(2));
+    let mut client = primary.client();
+    under_writes(&primary, seed, || {
+        let mut there = replica.client();
+        there.send(&["SHUTDOWN", "SAVE"]).unwrap();
+        assert!(replica.wait_end(LATER).success());
+        client.line("SELECT 3");
+        client.line("SET in another");
+        client.line("SELECT 0");
+        replica.respawn();
+        replica.wait_ready();
+        wait_up(&replica);
+    });
+    wait_same(&primary, &replica);
+    assert_eq!(client.info_number("sync_full"), 1);
+    assert_eq!(client.info_number("sync_partial_ok"), 1);
+}
+
+/// The journal of a replica has what it holds, whatever came by a snapshot.
+#[test]
+fn the_journal_of_a_replica_holds_what_it_holds() {
+    let seed = seed("the_journal_of_a_replica");
+    let primary = troupe(2).start();
+    primary.client().line("DEBUG POPULATE 500 filler 10");
+    let journaled = troupe(2).with("appendonly yes").with("appendfsync always");
+    let mut replica = journaled.start();
+    replica.client().line("SET of its own");
+    let mut there = replica.client();
+    there.line(&format!("REPLICAOF 127.0.0.1 {}", primary.port));
+    under_writes(&primary, seed, || wait_up(&replica));
+    wait_same(&primary, &replica);
+    assert_eq!(
+        primary.client().line("WAITAOF 0 1 60000").printed(),
+        "1) (integer) 0\n2) (integer) 1"
+    );
+    let digest = there.line("DEBUG DIGEST");
+    assert_eq!(there.line("REPLICAOF NO ONE").printed(), "OK");
+    replica.kill();
+    replica.respawn();
+    replica.wait_ready();
+    assert_eq!(replica.client().line("DEBUG DIGEST"), digest);
+}
+
+#[test]
+fn a_replica_refuses_what_is_its_primarys_to_do() {
+    let primary = troupe(1).start();
+    let replica = replica_of(&primary, &troupe(2));
+    let (mut client, mut there) = (primary.client(), replica.client());
+    let read_only = "(error) READONLY You can't write against a read only replica.";
+    for line in ["SET k v", "FLUSHALL", "MULTI", "SET k v", "DISCARD"] {
+        let expected = if matches!(line, "MULTI" | "DISCARD") { "OK" } else { read_only };
+        assert_eq!(there.line(line).printed(), expected, "{line}");
+    }
+    let said = there.call(&["EVAL", "return redis.call('set', KEYS[1], 1)", "1", "k"]).printed();
+    assert!(said.contains("READONLY You can't write against a read only replica."), "{said}");
+    let said = there.call(&["EVAL", "#!lua\nreturn 1", "0"]).printed();
+    assert_eq!(said, "(error) ERR Can not run script with write flag on readonly replica.");
+    assert!(there.line("WAIT 0 0").printed().contains("WAIT cannot be used with replica"));
+    assert!(there.line("HELLO").printed().contains("replica"));
+    assert_eq!(there.info("role"), "slave");
+    // What has expired is hidden, and stays until the primary says that it goes.
+    client.line("DEBUG SET-ACTIVE-EXPIRE 0");
+    client.line("SET k v PX 50");
+    assert_eq!(client.line("WAIT 1 60000").printed(), "(integer) 1");
+    until("it is over", SOON, || there.line("GET k").printed() == "(nil)");
+    assert_eq!(there.line("DBSIZE").printed(), "(integer) 1");
+    assert_eq!(client.line("GET k").printed(), "(nil)");
+    until("it is gone", SOON, || there.line("DBSIZE").printed() == "(integer) 0");
+}
+
+#[test]
+fn who_loses_its_primary_serves_old_data_or_none() {
+    let mut primary = troupe(1).start();
+    let replica = replica_of(&primary, &troupe(2).with("replica-serve-stale-data no"));
+    let (mut client, mut there) = (primary.client(), replica.client());
+    client.line("SET k v");
+    assert_eq!(client.line("WAIT 1 60000").printed(), "(integer) 1");
+    assert_eq!(there.line("GET k").printed(), "\"v\"");
+    primary.kill();
+    let down = "(error) MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to \
+                'no'.";
+    until("it knows", SOON, || there.line("GET k").printed() == down);
+    assert_eq!(there.info("master_link_status"), "down");
+    there.line("CONFIG SET replica-serve-stale-data yes");
+    assert_eq!(there.line("GET k").printed(), "\"v\"");
+    primary.respawn();
+    primary.wait_ready();
+    wait_up(&replica);
+    until("it has what the primary has", SOON, || there.line("GET k").printed() == "(nil)");
+}
+
+#[test]
+fn who_waits_hears_that_the_server_is_a_replica_now() {
+    let primary = troupe(1).with("requirepass secret").start();
+    let server = troupe(2).start();
+    let (mut waits, mut client) = (server.client(), server.client());
+    waits.send(&["BLPOP", "nothing", "0"]).unwrap();
+    until("it waits", SOON, || client.info("blocked_clients") == "1");
+    let asked = format!("REPLICAOF 127.0.0.1 {}", primary.port);
+    assert_eq!(client.line(&asked).printed(), "OK");
+    let said = waits.read().unwrap().printed();
+    assert!(said.starts_with("(error) UNBLOCKED force unblock from blocking operation"), "{said}");
+    let again = "OK Already connected to specified primary";
+    assert_eq!(client.line(&asked).printed(), again);
+    assert_eq!(client.info("master_link_status"), "down", "it has no password");
+    client.line("CONFIG SET primaryauth secret");
+    wait_up(&server);
+    let role = client.line("ROLE").printed();
+    assert!(role.contains("slave") && role.contains("connected"), "{role}");
+}
