@@ -71,9 +71,9 @@ impl Connection {
         peer: Peer,
         db: u32,
     ) -> actix::Addr<Connection> {
-        let session = Session::new(new_id(&thread), peer, thread.clock.now(), true);
-        let primary = Some(Box::default());
-        let session = Session { db, primary, replies: Replies::Off, no_evict: true, ..session };
+        let mut session = Session::new(new_id(&thread), peer, thread.clock.now(), true);
+        (session.db, session.primary) = (db, Some(Box::default()));
+        (session.replies, session.no_evict) = (Replies::Off, true);
         Connection::start_as(thread, seat, actions, stream, session)
     }
 
