@@ -262,10 +262,11 @@ fn it_fails_with_a_shard_or_where_it_cannot_begin() {
 fn a_file_says_which_stream_it_goes_on_from() {
     let mut about = About::snapshot(&Settings::default(), Millis(0));
     assert_eq!(replication_of(&about.without_keys(&[])), None);
-    let stream = ("0123456789".repeat(4), 77);
+    let stream = StreamPlace { id: "0123456789".repeat(4), offset: 77, db: 3 };
     about.replication = Some(stream.clone());
     let bytes = about.without_keys(&[]);
     assert_eq!(replication_of(&bytes), Some(stream));
+    assert_eq!(stream_db_of(&bytes), Some(3));
     for length in 0..bytes.len() - 20 {
         // A part of it says nothing, or the same.
         assert!(replication_of(&bytes[..length]).is_none_or(|stream| stream.offset == 77));

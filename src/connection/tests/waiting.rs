@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::parked::Outcome;
+use crate::parked::Why;
 
 #[test]
 fn what_is_read_of_a_client_that_waits_has_a_bound_and_runs_behind_the_wait() {
