@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::support::client::Client;
 use crate::support::oracle::Oracle;
-use crate::support::replicated::{LATER, under_writes, wait_equal, wait_up};
+use crate::support::replicated::{LATER, under_paced_writes, wait_equal, wait_up};
 use crate::support::seed;
 use crate::support::server::{Options, Server};
 use crate::support::wait::{SOON, StopAtEnd, until};
@@ -48,7 +48,7 @@ fn follows(primary: &Options, shards: usize) {
     for number in 0..5_000 {
         client.line(&format!("HSET large f{number} {number}"));
     }
-    let mut replica = under_writes(&primary, seed, || {
+    let mut replica = under_paced_writes(&primary, seed, || {
         let replica = replica_of(&primary, &troupe(shards));
         for _ in 0..5 {
             wait_up(&replica);
@@ -68,7 +68,7 @@ fn follows(primary: &Options, shards: usize) {
         "nothing stays of the snapshot: {left:?}"
     );
     // It closes the link itself, whatever runs.
-    under_writes(&primary, seed + 1, || {
+    under_paced_writes(&primary, seed + 1, || {
         let mut killer = replica.client();
         for _ in 0..5 {
             wait_up(&replica);
@@ -77,7 +77,7 @@ fn follows(primary: &Options, shards: usize) {
         }
     });
     wait_same(&primary, &replica);
-    under_writes(&primary, seed + 2, || {
+    under_paced_writes(&primary, seed + 2, || {
         replica.kill();
         replica.respawn();
         replica.wait_ready();
@@ -85,13 +85,13 @@ fn follows(primary: &Options, shards: usize) {
     });
     wait_same(&primary, &replica);
     primary.restart();
-    under_writes(&primary, seed + 3, || wait_up(&replica));
+    under_paced_writes(&primary, seed + 3, || wait_up(&replica));
     wait_same(&primary, &replica);
     let mut next = replica.client();
     assert_eq!(next.line("REPLICAOF NO ONE").printed(), "OK");
     let mut before = primary.client();
     assert_eq!(before.line(&format!("REPLICAOF 127.0.0.1 {}", replica.port)).printed(), "OK");
-    under_writes(&replica, seed + 4, || wait_up(&primary));
+    under_paced_writes(&replica, seed + 4, || wait_up(&primary));
     wait_equal(&replica, &primary);
 }
 
@@ -126,7 +126,7 @@ fn a_chain_passes_the_stream_on_and_goes_on_when_its_middle_leads() {
     let Some(valkey) = Oracle::Valkey.options() else { return };
     let primary = patient(valkey.clone()).start();
     let middle = replica_of(&primary, &troupe(2));
-    let ends = under_writes(&primary, seed, || {
+    let ends = under_paced_writes(&primary, seed, || {
         let mut ends = vec![replica_of(&middle, &troupe(4)), replica_of(&middle, &patient(valkey))];
         if let Some(redis) = Oracle::Redis.options() {
             ends.push(replica_of(&middle, &patient(redis)));
@@ -142,7 +142,7 @@ fn a_chain_passes_the_stream_on_and_goes_on_when_its_middle_leads() {
     let before = client.info("master_replid");
     assert_eq!(client.line("REPLICAOF NO ONE").printed(), "OK");
     assert_eq!(client.info("master_replid2"), before);
-    under_writes(&middle, seed + 1, || ends.iter().for_each(wait_up));
+    under_paced_writes(&middle, seed + 1, || ends.iter().for_each(wait_up));
     ends.iter().for_each(|end| wait_same(&middle, end));
     assert_eq!(client.info_number("sync_full"), full, "all went on");
     // Who was its primary follows it, or does so anew, since it has written nothing more.
@@ -189,7 +189,7 @@ fn a_replica_goes_on_behind_a_clean_restart() {
     let primary = troupe(2).start();
     let mut replica = replica_of(&primary, &troupe(2));
     let mut client = primary.client();
-    under_writes(&primary, seed, || {
+    under_paced_writes(&primary, seed, || {
         let mut there = replica.client();
         there.send(&["SHUTDOWN", "SAVE"]).unwrap();
         assert!(replica.wait_end(LATER).success());
@@ -216,7 +216,7 @@ fn the_journal_of_a_replica_holds_what_it_holds() {
     replica.client().line("SET of its own");
     let mut there = replica.client();
     there.line(&format!("REPLICAOF 127.0.0.1 {}", primary.port));
-    under_writes(&primary, seed, || wait_up(&replica));
+    under_paced_writes(&primary, seed, || wait_up(&replica));
     wait_same(&primary, &replica);
     assert_eq!(
         primary.client().line("WAITAOF 0 1 60000").printed(),
@@ -260,8 +260,9 @@ fn a_replica_refuses_what_is_its_primarys_to_do() {
 #[test]
 fn who_loses_its_primary_serves_old_data_or_none() {
     let mut primary = troupe(1).start();
-    let replica = replica_of(&primary, &troupe(2).with("replica-serve-stale-data no"));
+    let replica = replica_of(&primary, &troupe(2));
     let (mut client, mut there) = (primary.client(), replica.client());
+    there.line("CONFIG SET replica-serve-stale-data no");
     client.line("SET k v");
     assert_eq!(client.line("WAIT 1 60000").printed(), "(integer) 1");
     assert_eq!(there.line("GET k").printed(), "\"v\"");

@@ -45,7 +45,7 @@ fn any_write(rng: &mut Rng) -> String {
 
 /// Writes until it is told to stop, and some thousand commands at least, some of it in
 /// transactions.
-fn write(port: u16, mut rng: Rng, stop: &AtomicBool) {
+fn write(port: u16, mut rng: Rng, stop: &AtomicBool, is_paced: bool) {
     let mut client = Client::connect(port).unwrap();
     let mut count = 0;
     while count < 3_000 || !stop.load(Ordering::Relaxed) {
@@ -57,6 +57,10 @@ fn write(port: u16, mut rng: Rng, stop: &AtomicBool) {
         let words = |line: &String| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
         let commands: Vec<_> = lines.iter().map(words).collect();
         count += client.pipeline(&commands).unwrap().len();
+        if is_paced {
+            // Not for long: there may be no replica now.
+            client.line("WAIT 1 20");
+        }
     }
 }
 
@@ -71,13 +75,22 @@ impl Drop for Stops<'_> {
 
 /// Runs `work` while clients write. Afterwards nothing expires any more by itself.
 pub fn under_writes<R>(primary: &Server, seed: u64, work: impl FnOnce() -> R) -> R {
+    under(primary, seed, false, work)
+}
+
+/// The same while clients write no faster than a replica follows.
+pub fn under_paced_writes<R>(primary: &Server, seed: u64, work: impl FnOnce() -> R) -> R {
+    under(primary, seed, true, work)
+}
+
+fn under<R>(primary: &Server, seed: u64, is_paced: bool, work: impl FnOnce() -> R) -> R {
     let stop = AtomicBool::new(false);
     let mut rng = Rng::with_seed(seed);
     let done = std::thread::scope(|scope| {
         let writers: Vec<_> = (0..3)
             .map(|_| {
                 let (rng, stop) = (rng.fork(), &stop);
-                scope.spawn(move || write(primary.port, rng, stop))
+                scope.spawn(move || write(primary.port, rng, stop, is_paced))
             })
             .collect();
         let stops = Stops(&stop);

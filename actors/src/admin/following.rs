@@ -31,7 +31,7 @@ use troupe::commands::error::CommandError;
 use troupe::replication::{Granted, Handshake, Introduction, Turn};
 use troupe::resp::encode;
 use troupe::session::Peer;
-use troupe::settings::{Replication, Settings};
+use troupe::settings::{Fsync, Replication, Settings};
 use troupe::shard::letter::Letter;
 use troupe::snapshot::file::StreamPlace;
 use troupe::stats::facts::{LinkFacts, LinkState};
@@ -424,6 +424,10 @@ impl Admin {
             (durable.offset, durable.next) = (*further, None);
         }
         durable.next.get_or_insert_with(|| (offset, shared.sent_to_journal()));
+        // What is carried out has waited for the disk then.
+        if self.settings().appendfsync == Fsync::Always {
+            durable.offset = offset;
+        }
         let (applied, journaled) = (offset.to_string(), durable.offset.to_string());
         let mut words: Vec<&[u8]> = vec![b"REPLCONF", b"ACK", applied.as_bytes()];
         if self.writer().is_some() {
