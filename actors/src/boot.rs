@@ -131,15 +131,7 @@ pub async fn start(launch: Launch) -> anyhow::Result<Server> {
         snapshots: mails,
         shutdown,
     }));
-    for arbiter in &arbiters {
-        let actions = admin.clone();
-        arbiter.spawn_fn(move || {
-            THREAD.with(|thread| {
-                let thread = thread.get().expect("the shard of this thread was started");
-                thread.meet_actions(actions);
-            });
-        });
-    }
+    meet_threads(&admin, &arbiters)?;
     // A score that the system does not take is in the log; the server can do without.
     let _ = admin.score(&settings);
     allocator::give_back_in_background(settings.jemalloc_bg_thread);
@@ -152,7 +144,6 @@ pub async fn start(launch: Launch) -> anyhow::Result<Server> {
     admin.met("router", router.recipient());
     admin.met("snapshotwriter", its_writer.recipient());
     admin.met("listener", listener.clone().recipient());
-    admin.met_threads(upstream_joins(&arbiters, &admin), hasher_of(&arbiters)?);
     admin.met_listener(listener.clone().recipient(), listener.clone().recipient());
     let unixsocket = settings.unixsocket.clone();
     let (for_starter, its_shared) = (post.clone(), shared.clone());
@@ -190,6 +181,21 @@ pub async fn start(launch: Launch) -> anyhow::Result<Server> {
     shared.loading.end();
     let writers = [aof, snapshots];
     Ok(Server { admin, listener: Some(listener), arbiters, writers, post, unixsocket })
+}
+
+/// Tells every thread who performs actions, and him how threads are reached.
+fn meet_threads(admin: &Arc<Admin>, arbiters: &[Arbiter]) -> anyhow::Result<()> {
+    for arbiter in arbiters {
+        let actions = admin.clone();
+        arbiter.spawn_fn(move || {
+            THREAD.with(|thread| {
+                let thread = thread.get().expect("the shard of this thread was started");
+                thread.meet_actions(actions);
+            });
+        });
+    }
+    admin.met_threads(upstream_joins(arbiters, admin), hasher_of(arbiters)?);
+    Ok(())
 }
 
 /// Starts the router, and tells every thread where it is. Returns when all know it.

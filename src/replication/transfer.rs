@@ -100,7 +100,7 @@ mod tests {
     #[test]
     fn a_mark_is_found_at_the_end() {
         let mark = "m".repeat(39) + "x";
-        let content = [b"REDIS0010", mark[..39].as_bytes(), b"more"].concat();
+        let content = [b"REDIS0010", &mark.as_bytes()[..39], b"more"].concat();
         let all = [&content[..], mark.as_bytes()].concat();
         for size in 1..all.len() {
             let line = format!("$EOF:{mark}");

@@ -2,8 +2,8 @@
 //!
 //! Both work in pieces, bounded by the slice. An expired key is taken out within milliseconds,
 //! because the keyspace files its slots by their earliest deadline; with the journal out of credit
-//! the keys wait, and are not there for anybody meanwhile. In import mode, and by a replica, nothing
-//! is taken out.
+//! the keys wait, and are not there for anybody meanwhile. In import mode, and by a replica,
+//! nothing is taken out.
 //!
 //! No command sees an expired element, and lengths count none. So a command on a key of which
 //! very many elements expire at once waits until they are taken out, in slices as well: others go

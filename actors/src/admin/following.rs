@@ -1,7 +1,7 @@
 //! This server as a replica: who follows its primary, and REPLICAOF, which says whom.
 //!
 //! ```text
-//!   connect --> present --> +FULLRESYNC: the snapshot into a file, loaded, its keys come at one moment
+//!   connect --> present --> +FULLRESYNC: the snapshot into a file, then its keys at one moment
 //!      ^           |                                                      |
 //!      |           '------> +CONTINUE ----------------------------------->|
 //!      |                                                                  v

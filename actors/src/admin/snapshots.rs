@@ -139,7 +139,8 @@ pub(super) fn next_number() -> u32 {
     NUMBERS.fetch_add(1, Ordering::Relaxed)
 }
 
-/// Goes with the batch that begins a snapshot, and tells when that is gone: its moment is over then.
+/// Goes with the batch that begins a snapshot, and tells when that is gone: its moment is over
+/// then.
 struct Witness(Mails, u32, Option<oneshot::Sender<()>>);
 
 impl Drop for Witness {
