@@ -157,6 +157,11 @@ impl Thread {
         }
     }
 
+    /// Whether a script stands still on its shard.
+    pub fn has_script(&mut self) -> bool {
+        matches!(self.shard.answer(&Question::RunningScript), Answer::Running(Some(_), _))
+    }
+
     /// Takes a client in.
     pub fn accept(&mut self, id: u64, context: &mut Context) {
         let home = Home { thread: self.number, connection: self.places };

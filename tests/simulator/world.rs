@@ -424,10 +424,12 @@ impl World {
 
 fn shard_of((number, thread): (usize, &mut Thread)) -> quiet::Shard {
     let report = thread.report();
+    let stands_still = thread.has_script();
     let map = thread.shard().map();
     quiet::Shard {
         phase: report.phase,
         waiting: report.waiting,
+        stands_still,
         cared_for: report.cares.watched + report.cares.awaited,
         here: report.slots,
         own: map.slots_of(number as u16).count(),

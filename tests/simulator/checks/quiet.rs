@@ -1,4 +1,4 @@
-//! When nothing is on its way: no batch waits, every slot is where the map has it, nothing is
+//! When nothing is on its way: no batch waits, no script stands still, every slot is where the map has it, nothing is
 //! overdrawn, nobody who has gone watches a key or waits for one, and every shard serves.
 
 use troupe::hook::Phase;
@@ -12,6 +12,8 @@ pub struct Shard {
     pub phase: Phase,
     /// Batches that wait there.
     pub waiting: usize,
+    /// A script stands still there.
+    pub stands_still: bool,
     /// Keys there that somebody watches or waits for.
     pub cared_for: usize,
     /// Slots that are there.
@@ -43,12 +45,15 @@ pub struct Rest {
 /// Something is not at rest, or is in the wrong place.
 pub fn check(shards: &[Shard], rest: Rest) -> Result<(), Broken> {
     for (number, shard) in shards.iter().enumerate() {
-        let Shard { phase, waiting, cared_for, here, own, epoch } = shard;
+        let Shard { phase, waiting, stands_still, cared_for, here, own, epoch } = shard;
         if *phase != Phase::Serving {
             return Err(format!("shard {number} does not serve: {phase:?}"));
         }
         if *waiting > 0 {
             return Err(format!("{waiting} batches wait at shard {number}"));
+        }
+        if *stands_still {
+            return Err(format!("a script stands still at shard {number}"));
         }
         if *cared_for > 0 {
             return Err(format!("somebody cares for {cared_for} keys of shard {number}"));
@@ -73,8 +78,15 @@ pub fn check(shards: &[Shard], rest: Rest) -> Result<(), Broken> {
 mod tests {
     use super::*;
 
-    const SHARD: Shard =
-        Shard { phase: Phase::Serving, waiting: 0, cared_for: 0, here: 9, own: 9, epoch: 2 };
+    const SHARD: Shard = Shard {
+        phase: Phase::Serving,
+        waiting: 0,
+        stands_still: false,
+        cared_for: 0,
+        here: 9,
+        own: 9,
+        epoch: 2,
+    };
     const REST: Rest = Rest { epoch: 2, held: 0, orders: 0, astray: None, batches: 0 };
 
     #[test]
@@ -83,6 +95,7 @@ mod tests {
         for shard in [
             Shard { phase: Phase::Rebuilding, ..SHARD },
             Shard { waiting: 1, ..SHARD },
+            Shard { stands_still: true, ..SHARD },
             Shard { cared_for: 1, ..SHARD },
             Shard { here: 8, ..SHARD },
             Shard { epoch: 1, ..SHARD },

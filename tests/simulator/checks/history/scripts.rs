@@ -191,30 +191,31 @@ impl History {
 
     /// A call that runs a script was refused, or has panicked.
     pub(super) fn script_broke(&mut self, call: &Call, told: &Told<'_>) {
-        let run = self.take_run(call, told);
+        let (run, _) = self.take_run(call, told);
         self.restore_expired(told.connection);
         let has_panicked = matches!(told.ended, Ended::Panicked(_)) && run.is_some();
         self.met.extend(has_panicked.then_some(Rare::ScriptPanicked));
         self.has_no_effect(call, told);
     }
 
-    /// The run of a call that is over.
-    fn take_run(&mut self, call: &Call, told: &Told<'_>) -> Option<Run> {
+    /// The run of a call that is over, and whether its script was known when the call began.
+    fn take_run(&mut self, call: &Call, told: &Told<'_>) -> (Option<Run>, bool) {
+        let log = self.connections.get_mut(&told.connection);
+        let knew = log.and_then(|log| log.knew.take()).unwrap_or_default();
         self.scripts.leaves(told.shard, told.connection);
         self.met.append(&mut self.scripts.met);
-        let run = self.scripts.take(told.connection)?;
+        let Some(run) = self.scripts.take(told.connection) else { return (None, knew) };
         let is_digest = call.name().starts_with("EVALSHA");
         let word = &call.0[1];
         self.is_known(if is_digest { word.clone() } else { scripts::digest(word) });
         self.met.extend(run.took_long.then_some(Rare::ScriptStoodStill));
-        Some(run)
+        (Some(run), knew)
     }
 
     /// A call has ended that runs a script.
     pub(super) fn ran_script(&mut self, call: Call, told: &Told<'_>) -> Expected {
         let Told { shard, connection, .. } = *told;
-        let knew = self.connections.get_mut(&connection).and_then(|log| log.knew.take());
-        let run = self.take_run(&call, told);
+        let (run, knew) = self.take_run(&call, told);
         if self.exec.is_none() {
             self.expired.remove(&shard);
         }
@@ -229,7 +230,7 @@ impl History {
         self.met.extend(is_killed.then_some(rare));
         let error = told.error.clone().unwrap_or_default();
         let is_right = match error.split(' ').next() {
-            Some("NOSCRIPT") => knew != Some(true),
+            Some("NOSCRIPT") => !knew,
             Some("LOADING") => self.is_restless(),
             _ => is_killed && KILLED.iter().any(|text| error.starts_with(text)),
         };

@@ -21,6 +21,7 @@ pub(super) struct HeldBack {
     error: Option<String>,
     effects: Vec<u8>,
     run: Option<Run>,
+    knew: Option<bool>,
 }
 
 impl History {
@@ -45,8 +46,9 @@ impl History {
         let run = self.scripts.take(connection);
         self.scripts.leaves(shard, connection);
         let (raw, effects) = (raw.to_vec(), effects.to_vec());
-        let held = HeldBack { shard, raw, now, ended, error, effects, run };
-        self.connections.entry(connection).or_default().held_back.push(held);
+        let log = self.connections.entry(connection).or_default();
+        let knew = log.knew.take();
+        log.held_back.push(HeldBack { shard, raw, now, ended, error, effects, run, knew });
     }
 
     /// EXEC is over that had scripts: what it has run stands in the order now, if it is whole.
@@ -54,14 +56,16 @@ impl History {
         let log = self.connections.entry(connection).or_default();
         let held_back = std::mem::take(&mut log.held_back);
         if !is_whole {
+            log.knew = None;
             drop(self.scripts.take(connection));
             return self.restore_expired(connection);
         }
         if !held_back.is_empty() {
             self.begin_exec(connection, now);
         }
-        for HeldBack { shard, raw, now, ended, error, effects, run } in held_back {
+        for HeldBack { shard, raw, now, ended, error, effects, run, knew } in held_back {
             self.scripts.give(connection, run);
+            self.connections.entry(connection).or_default().knew = knew;
             let (raw, effects) = (&raw[..], &effects[..]);
             let has_waited = false;
             let told = Told { shard, connection, raw, now, ended, error, effects, has_waited };
