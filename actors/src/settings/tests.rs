@@ -162,7 +162,6 @@ fn what_stops_the_start() {
         ("a.conf", "loadmodule /x.so\n", 1, "loads no modules"),
         ("a.conf", "tls-port 6380\n", 1, "TLS proxy"),
         ("a.conf", "cluster-enabled yes\n", 1, "no cluster mode yet"),
-        ("a.conf", "replicaof 10.0.0.1 6379\n", 1, "cannot be a replica yet"),
         ("a.conf", "syslog-enabled yes\n", 1, "syslog"),
         ("a.toml", "# x\n\nport = \"abc\"\n", 3, "parsed into an integer"),
         ("a.toml", "timeout = 1\nbogus-name = 1\n", 2, "Bad directive"),
