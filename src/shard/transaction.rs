@@ -196,8 +196,7 @@ impl Engine {
         self.tools.effects.resume(std::mem::take(&mut exec.effects));
         self.tools.awaited.append(&mut exec.awaited);
         self.tools.invalidations.resume(std::mem::take(&mut exec.invalidations));
-        let (published, own) =
-            (self.register.published_len(), batch.session.subscribed.own_len());
+        let (published, own) = (self.register.published_len(), batch.session.subscribed.own_len());
         self.register.publish_again(std::mem::take(&mut exec.published));
         batch.session.subscribed.give_own(&std::mem::take(&mut exec.own));
         let ran = catch_unwind(AssertUnwindSafe(|| {
