@@ -140,7 +140,8 @@ impl Call {
 
 impl std::fmt::Display for Call {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let words = self.0.iter().map(|word| match word.contains('\n') {
+        let is_text = |word: &str| word.contains('\n') || word.len() == 40;
+        let words = self.0.iter().map(|word| match is_text(word) {
             true => Script::find(word).map_or("a script", |script| script.name),
             false => word,
         });

@@ -317,6 +317,7 @@ impl History {
             return self.fail(format!("{call} of {connection} is queued without MULTI"));
         };
         multi.queued.push(call.clone());
+        log.knew = None;
         log.ran.push_back(Expected::plain(call, Reply::Status("QUEUED".to_owned())));
     }
 
