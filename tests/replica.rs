@@ -84,6 +84,7 @@ fn follows(primary: &Options, shards: usize) {
         wait_up(&replica);
     });
     wait_same(&primary, &replica);
+    primary.kill();
     primary.restart();
     under_paced_writes(&primary, seed + 3, || wait_up(&replica));
     wait_same(&primary, &replica);

@@ -5,10 +5,10 @@
 //! nobody: what the script had emitted is dropped by whoever undoes it. Only what is true of the
 //! keys follows: counts, deadlines, bytes.
 //!
-//! A copy of a large value costs as much as the value. Where a run holds every slot it never has to
-//! run again, so it is undone only if somebody kills it: large values are not kept then, nor are
-//! databases that it empties, and the log says that it is not whole ([`Undo::is_whole`]). A run that
-//! would change a very large one takes every slot first.
+//! A copy of a large value costs as much as the value. Where a run holds every slot it never has
+//! to run again, so it is undone only if somebody kills it: large values are not kept then, nor
+//! are databases that it empties, and the log says that it is not whole ([`Undo::is_whole`]). A
+//! run that would change a very large one takes every slot first.
 
 use std::collections::HashMap;
 

@@ -1,13 +1,14 @@
 //! A command over several shards: which slots it takes along from where.
 //!
 //! An errand visits its shards in ascending order, takes the slots that it names from each but the
-//! last, runs there, and gives everything back. The ascending order is what rules out deadlock. One
-//! that wants everything takes the last shard's slots as well, so that all stand in one keyspace.
-//! Where slots moved on its way it starts again, and from then on none moves until it has run.
+//! last, runs there, and gives everything back. The ascending order is what rules out deadlock.
+//! One that wants everything takes the last shard's slots as well, so that all stand in one
+//! keyspace. Where slots moved on its way it starts again, and from then on none moves until it
+//! has run.
 //!
-//! A command that turns out to need more, when it runs, goes on from there with what it holds, out of
-//! the ascending order. So it waits nowhere from then on: where something is away that it needs, it
-//! gives all back and starts again.
+//! A command that turns out to need more, when it runs, goes on from there with what it holds, out
+//! of the ascending order. So it waits nowhere from then on: where something is away that it
+//! needs, it gives all back and starts again.
 
 use std::sync::Arc;
 

@@ -173,6 +173,15 @@ impl Ended {
         Ended::Asks(Box::new(action))
     }
 
+    /// How a handler ended that may ask for something.
+    pub(super) fn of_one_that_may_ask(result: Result<Option<Action>, CommandError>) -> Ended {
+        match result {
+            Ok(Some(action)) => Ended::asks(action),
+            Ok(None) => Ended::Ran,
+            Err(error) => Ended::of(Err(error)),
+        }
+    }
+
     /// True when the call is answered.
     fn is_over(&self) -> bool {
         !matches!(self, Ended::GoesOn | Ended::Asks(_) | Ended::Waits(_) | Ended::Lacks)
@@ -441,11 +450,8 @@ impl Engine {
             }
             Run::Asks(run) => {
                 let walk = walk.get_or_insert_default();
-                let ended = match run(call, session, &mut self.register, walk, &mut reply) {
-                    Ok(Some(action)) => Ended::asks(action),
-                    Ok(None) => Ended::Ran,
-                    Err(error) => Ended::of(Err(error)),
-                };
+                let ran = run(call, session, &mut self.register, walk, &mut reply);
+                let ended = Ended::of_one_that_may_ask(ran);
                 self.listen_to_prefixes();
                 ended
             }

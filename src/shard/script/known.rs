@@ -38,11 +38,8 @@ impl Engine {
             Run::Scripts(run) => {
                 let Around { session, replies, walk, .. } = around;
                 let mut reply = Reply::new(replies, session.resp3);
-                match run(call, &mut self.scripting, walk.get_or_insert_default(), &mut reply) {
-                    Ok(Some(action)) => Ended::asks(action),
-                    Ok(None) => Ended::Ran,
-                    Err(error) => Ended::of(Err(error)),
-                }
+                let walk = walk.get_or_insert_default();
+                Ended::of_one_that_may_ask(run(call, &mut self.scripting, walk, &mut reply))
             }
             _ => Ended::of(Err(CommandError::WrongArity(call.command.name.as_str()))),
         }

@@ -10,8 +10,8 @@
 //! way home, and it runs again where the slots are that it is known to need. It sees the same time
 //! and the same random numbers then. That set only grows, and after [`RERUNS_MAX`] times it is
 //! everything: so reruns end. It is everything as well where a large value is about to change: a
-//! run that lacks nothing needs no copy of it. Errands go upwards whatever a script needs: so no two of them wait
-//! for each other.
+//! run that lacks nothing needs no copy of it. Errands go upwards whatever a script needs: so no
+//! two of them wait for each other.
 //!
 //! ```text
 //!  client    thread 0, shard 0                  thread 1, shard 1

@@ -1,9 +1,9 @@
 //! Which slots scripts have turned out to need, so that they begin with them the next time.
 //!
-//! A script is known by what its call names it by, and by its first key, or else its first argument:
-//! scripts of a queue, say, build the names of all their keys from one prefix. It is a guess and no more. A run with a slot
-//! too many holds it for nothing, one that lacks some runs again. The shard where a run first
-//! lacked a slot learns of it, since the next one begins there.
+//! A script is known by what its call names it by, and by its first key, or else its first
+//! argument: scripts of a queue, say, build the names of all their keys from one prefix. It is a
+//! guess and no more. A run with a slot too many holds it for nothing, one that lacks some runs
+//! again. The shard where a run first lacked a slot learns of it, since the next one begins there.
 
 use std::collections::HashMap;
 
