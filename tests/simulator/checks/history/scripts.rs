@@ -149,8 +149,8 @@ impl History {
         }
     }
 
-    /// A call of a connection is about to run on a shard, among those of an EXEC that has scripts or
-    /// outside of any: notes whose it is, and whether its script is known.
+    /// A call of a connection is about to run on a shard, perhaps inside an EXEC that has scripts:
+    /// notes whose it is, and whether its script is known.
     pub(super) fn note_begun(&mut self, shard: u16, connection: u64) {
         self.scripts.begun.insert(shard, connection);
         let Some(log) = self.connections.get_mut(&connection) else { return };
