@@ -8,9 +8,11 @@
 //! Some calls come in sequences: what is watched, MULTI, what is queued, EXEC. Pipelines cut them
 //! anywhere. Calls that wait do so on lists, for a short time, and others push.
 //!
-//! In runs with scripts some calls run one, with some of its keys declared, or all, or none, by
-//! its text or by its digest. In runs with pushes each client has a [`Role`]: what it says of
-//! itself first, whether it subscribes, and whether it reads more than others, to cache it.
+//! In runs with scripts some calls run one, with some of its keys declared, or all, or none, by its
+//! text or by its digest.
+//!
+//! In runs with pushes each client has a [`Role`]: what it says of itself first, whether it
+//! subscribes, and whether it reads more than others, to cache it.
 
 use std::collections::VecDeque;
 

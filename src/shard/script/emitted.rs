@@ -17,6 +17,7 @@ use crate::route::ShardId;
 use crate::session::Session;
 use crate::shard::execute::Engine;
 use crate::shard::script::Running;
+use crate::shard::script::counting::Uncounted;
 
 /// What a script has caused, while it stands still.
 pub(super) struct Emitted {
@@ -30,6 +31,8 @@ pub(super) struct Emitted {
     figures: Figures,
     undo: Option<Box<Undo>>,
     random: fastrand::Rng,
+    /// What it has called and is not counted yet.
+    uncounted: Vec<Uncounted>,
 }
 
 impl Emitted {
@@ -45,6 +48,7 @@ impl Emitted {
             figures: Figures::default(),
             undo: Some(Box::new(undo)),
             random: fastrand::Rng::with_seed(seed),
+            uncounted: Vec::new(),
         }
     }
 }
@@ -87,6 +91,7 @@ impl Engine {
             figures,
             undo,
             random,
+            uncounted,
         } = std::mem::replace(emitted, new);
         session.resp3_of_client = Some(session.resp3);
         let tools = &mut self.tools;
@@ -107,6 +112,7 @@ impl Engine {
         tools.undo = undo;
         self.register.publish_again(published);
         session.subscribed.give_own(&own);
+        self.uncounted = uncounted;
         outer
     }
 
@@ -124,6 +130,7 @@ impl Engine {
             figures: std::mem::replace(&mut tools.figures, outer.figures),
             undo: tools.undo.take(),
             random: std::mem::replace(&mut tools.random, outer.random),
+            uncounted: std::mem::take(&mut self.uncounted),
         };
         tools.invalidations.resume(outer.invalidations);
         (session.db, session.resp3) = (outer.db, outer.resp3);

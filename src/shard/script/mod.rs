@@ -131,6 +131,7 @@ impl Engine {
             Some(Some(mut running)) if self.phase != Phase::Serving => {
                 // The slots that it holds are whole, and stay so.
                 let outer = self.take_in(&mut running, around.session);
+                self.count_all(call.settings.latency_tracking);
                 self.undo(running, outer, around.session);
                 Err(Ended::of(Err(CommandError::Loading)))
             }
@@ -250,6 +251,7 @@ impl Engine {
             Ok(stands) => stands,
             Err(panic) => {
                 self.drop_changed();
+                self.count_all(call.settings.latency_tracking);
                 self.undo(running, outer, around.session);
                 resume_unwind(panic)
             }
@@ -257,13 +259,13 @@ impl Engine {
         let ended = match stands {
             Stands::Done { reply } => {
                 let last_error = running.last_error.take();
+                self.count_all(call.settings.latency_tracking);
                 if running.is_killed {
                     self.undo(running, outer, around.session);
                 } else {
                     self.note_needs(&running, call, around);
                     self.commit(&mut running, outer, around.session);
                 }
-                self.count_all(call.settings.latency_tracking);
                 return answer_with(reply, last_error.as_deref(), around);
             }
             Stands::Lacks => {

@@ -2,7 +2,7 @@
 
 use crate::base::slot;
 use crate::keyspace::undo::{LARGE, Undo};
-use crate::question::KillKind;
+use crate::question::{Detail, KillKind};
 use crate::shard::script::call::COPIED_MAX;
 use crate::testing::{Hasty, START, Shards, Store, printed};
 
@@ -270,6 +270,27 @@ fn homes(store: &mut Store, clock: &mut Hasty) -> Vec<String> {
     while store.shard.work(store.now, clock) {}
     let homes = std::mem::take(&mut store.shard.outbox.homes);
     homes.iter().map(|batch| String::from_utf8_lossy(&batch.replies).into_owned()).collect()
+}
+
+#[test]
+fn what_a_run_has_called_is_counted_once_when_it_is_over_whatever_others_do() {
+    let mut store = Shards::new(2);
+    let keys = keys(&store);
+    let (here, there) = (&keys[0][0], &keys[1][0]);
+    let calls = |store: &Shards| -> u64 {
+        let counters = store.shards.iter().map(|shard| &shard.engine.counters);
+        counters.map(|counters| counters.counted(Detail::Sums).calls).sum()
+    };
+    store.run("SCRIPT LOAD PING");
+    let before = calls(&store);
+    store.run(&eval(&["INCR KEYS1", "INCR ARGV1", "INCR ARGV1"], &format!("1 {here} {there}")));
+    assert_eq!(calls(&store) - before, 4, "EVAL and three INCR, though it has run twice");
+    let mut store = Store::new();
+    let clock = &mut Hasty(0);
+    standing(&mut store, &["INCR n", "pause", "INCR n"], clock);
+    assert_eq!(store.shard.engine.uncounted.len(), 0, "it goes along with the run");
+    homes(&mut store, clock);
+    assert_eq!(store.shard.engine.counters.counted(Detail::Sums).calls, 3);
 }
 
 #[test]

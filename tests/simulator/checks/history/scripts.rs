@@ -135,8 +135,8 @@ impl History {
         self.scripts.took_long.is_some_and(|at| self.now - at <= UNREST_MS)
     }
 
-    /// A command of a client's script is answered. Who watches what it has written may be told
-    /// that it has changed, whatever becomes of the script.
+    /// A command of a client's script is answered. Who watches what it has written may be told that
+    /// it has changed, whatever becomes of the script.
     pub fn answered_script(&mut self, client: u64, called: Called) {
         if writes(&called) {
             let call = Call(called.words.clone());
@@ -149,8 +149,8 @@ impl History {
         }
     }
 
-    /// A call of a connection is about to run on a shard, among those of an EXEC that has scripts
-    /// or outside of any: notes whose it is, and whether its script is known.
+    /// A call of a connection is about to run on a shard, perhaps inside an EXEC that has scripts:
+    /// notes whose it is, and whether its script is known.
     pub(super) fn note_begun(&mut self, shard: u16, connection: u64) {
         self.scripts.begun.insert(shard, connection);
         let Some(log) = self.connections.get_mut(&connection) else { return };
@@ -209,6 +209,8 @@ impl History {
         let word = &call.0[1];
         self.is_known(if is_digest { word.clone() } else { scripts::digest(word) });
         self.met.extend(run.took_long.then_some(Rare::ScriptStoodStill));
+        let refused = run.called.iter().filter(|called| scripts::is_refusal(&called.reply));
+        self.counted += (run.called.len() - refused.count()) as u64;
         (Some(run), knew)
     }
 
