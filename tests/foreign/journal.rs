@@ -40,7 +40,7 @@ impl Author {
             .start();
         // The peer may live in a root of its own.
         let root = PathBuf::from(format!("/proc/{}/root/tmp", server.pid()));
-        let snapshot = root.join(format!("oracle-{}.rdb", server.port));
+        let snapshot = server.oracle_path();
         Some(Author { server, folder: root.join(name), snapshot })
     }
 

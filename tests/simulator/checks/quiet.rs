@@ -1,6 +1,6 @@
 //! When nothing is on its way: no batch waits, no script stands still, every slot is where the map
-//! has it, nothing is overdrawn, nobody who has gone watches a key or waits for one, and every shard
-//! serves.
+//! has it, nothing is overdrawn, nobody who has gone watches a key or waits for one, and every
+//! shard serves.
 
 use troupe::hook::Phase;
 

@@ -1,8 +1,8 @@
 //! MULTI, EXEC and what stands around them.
 //!
-//! Where a script is among what EXEC runs, others may run while the script stands still, or is made
-//! known to all shards: what EXEC has run is looked at when EXEC itself is over. Until then it holds
-//! all that it has touched.
+//! Where a script is among what EXEC runs, others may run while the script stands still, or is
+//! made known to all shards: what EXEC has run is looked at when EXEC itself is over. Until then
+//! it holds all that it has touched.
 
 use super::{Ended, Exec, Expected, History, Multi, Told};
 use crate::checks::history::scripts::Run;
