@@ -31,14 +31,13 @@ own="unit/auth unit/aofrw unit/dump unit/multi unit/protocol unit/limits unit/in
   integration/corrupt-dump integration/corrupt-dump-fuzzer
   integration/aof integration/aof-multi-part integration/redis-cli integration/redis-benchmark"
 # With replicas: Troupe is both sides.
-replicas="unit/wait integration/block-repl integration/psync2 integration/psync2-reg integration/psync2-pingoff
-  integration/replication-2"
+replicas="unit/wait integration/block-repl integration/psync2 integration/psync2-reg integration/psync2-pingoff"
 # Their encodings are not compared: since 7.2, as in Valkey, small lists and sets are packed. tests/scripts compares them.
 packed="unit/keyspace unit/scan unit/sort unit/type/list unit/type/list-2 unit/type/list-3 unit/type/set"
 # unit/violations and unit/type/set stand last: they change settings outside of any test, and leave them so.
 # Left out whole, because what they test is not there (README, the first table): integration/dismiss-mem;
 # unit/acl, unit/acl-v2; unit/tls; unit/cluster*; integration/failover; unit/pendingquerybuf. Parts of
-# integration/replication, replication-3, replication-4, replication-psync, replication-buffer and
+# integration/replication, replication-2, replication-3, replication-4, replication-psync, replication-buffer and
 # psync2-master-restart fail: what a writable replica does with keys that have expired, how often commands were called,
 # partial syncs behind a restart. integration/shutdown has not been tried. Besides: unit/querybuf and unit/replybufsize look
 # into buffers that only Redis has (ours go back to their thread when a client rests), integration/logging into its crash

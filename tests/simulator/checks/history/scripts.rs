@@ -209,8 +209,6 @@ impl History {
         let word = &call.0[1];
         self.is_known(if is_digest { word.clone() } else { scripts::digest(word) });
         self.met.extend(run.took_long.then_some(Rare::ScriptStoodStill));
-        let refused = run.called.iter().filter(|called| scripts::is_refusal(&called.reply));
-        self.counted += (run.called.len() - refused.count()) as u64;
         (Some(run), knew)
     }
 
