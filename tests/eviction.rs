@@ -393,7 +393,8 @@ fn a_quarter_more_is_taken_for_blessed_keys() {
         });
         assert_eq!(refused.as_deref(), Some(OOM), "{shards} shards");
         let used = counted(&mut client);
-        let (least, most) = (limit + limit / 5, limit + limit / 4 + limit / 50);
+        // What is on its way to shards counts as well: more of it where the machine is busy.
+        let (least, most) = (limit + limit / 5, limit + limit / 4 + limit / 25);
         assert!(used > least && used < most, "{used} of {limit}, {shards} shards");
         assert_eq!(there(&mut client, "k", KEYS), KEYS);
         assert_eq!(client.line("BLESS SET k:0 NO-EVICT").error(), Some(OOM));
