@@ -380,6 +380,8 @@ impl History {
         self.look();
         let versions = self.versions_of(&expected, &told);
         let log = self.connections.entry(connection).or_default();
+        // EXEC may have run nothing of what it was about to.
+        log.knew = None;
         log.ran.push_back(Expected { versions, ..expected });
     }
 
