@@ -376,7 +376,8 @@ fn blessed_keys_outlive_a_flood_and_a_restart() {
 /// Where nothing but blessed keys would have to go, a quarter more than the limit is taken.
 #[test]
 fn a_quarter_more_is_taken_for_blessed_keys() {
-    const KEYS: usize = 2_000;
+    // A fiftieth of them is more than what a thread may use unseen on a busy machine (1 MiB).
+    const KEYS: usize = 6_000;
     for shards in SHARDS {
         let (_server, mut client, _) = limited(Options::shards(shards), "allkeys-lru", 8 * ROOM);
         let value = "v".repeat(10_000);
@@ -393,8 +394,7 @@ fn a_quarter_more_is_taken_for_blessed_keys() {
         });
         assert_eq!(refused.as_deref(), Some(OOM), "{shards} shards");
         let used = counted(&mut client);
-        // What is on its way to shards counts as well: more of it where the machine is busy.
-        let (least, most) = (limit + limit / 5, limit + limit / 4 + limit / 25);
+        let (least, most) = (limit + limit / 5, limit + limit / 4 + limit / 50);
         assert!(used > least && used < most, "{used} of {limit}, {shards} shards");
         assert_eq!(there(&mut client, "k", KEYS), KEYS);
         assert_eq!(client.line("BLESS SET k:0 NO-EVICT").error(), Some(OOM));

@@ -2,7 +2,10 @@
 //!
 //! `TROUPE_SEED` replays a load.
 
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use crate::support::client::Client;
 use crate::support::oracle::Oracle;
@@ -298,4 +301,59 @@ fn who_waits_hears_that_the_server_is_a_replica_now() {
     wait_up(&server);
     let role = client.line("ROLE").printed();
     assert!(role.contains("slave") && role.contains("connected"), "{role}");
+}
+
+/// A primary that grants a full sync with this offset, and sends this snapshot, again and again.
+fn malicious(offset: &'static str, snapshot: Vec<u8>) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+            while let Some(Ok(line)) = lines.next() {
+                let said = match &line[..] {
+                    "PING" | "REPLCONF" => b"+OK\r\n".to_vec(),
+                    "PSYNC" => {
+                        let id = "0123456789".repeat(4);
+                        let length = snapshot.len();
+                        let head = format!("+FULLRESYNC {id} {offset}\r\n${length}\r\n");
+                        [head.as_bytes(), &snapshot].concat()
+                    }
+                    _ => continue,
+                };
+                // The replica may be through with it.
+                let _ = stream.write_all(&said);
+            }
+        }
+    });
+    port
+}
+
+#[test]
+fn what_no_primary_can_mean_is_refused_and_changes_nothing() {
+    let snapshot = |db: &str| {
+        let length = db.len() as u8;
+        let parts: [&[u8]; 5] =
+            [b"REDIS0010\xfa\x0erepl-stream-db", &[length], db.as_bytes(), b"\xff", &[0; 8]];
+        parts.concat()
+    };
+    for (offset, snapshot, why) in [
+        ("18446744073709551615", snapshot("0"), "refuses PSYNC"),
+        ("100", snapshot("4294967295"), "set databases to more than that"),
+        ("100", b"REDIS0010\xfe".to_vec(), "is not followed"),
+    ] {
+        for shards in [1, 2] {
+            let server = troupe(shards).start();
+            let mut client = server.client();
+            assert!(client.line("SET k v").is_ok());
+            let port = malicious(offset, snapshot.clone());
+            assert!(client.line(&format!("REPLICAOF 127.0.0.1 {port}")).is_ok());
+            until("it is refused", SOON, || server.log().contains(why));
+            assert_eq!(client.line("GET k").printed(), "\"v\"", "{shards} shards, {why}");
+            assert_eq!(client.info("master_link_status"), "down");
+            assert!(client.line("REPLICAOF NO ONE").is_ok());
+            assert!(client.line("SET k w").is_ok());
+        }
+    }
 }

@@ -69,6 +69,57 @@ fn sha1_of(client: &mut Client, script: &str) -> String {
     client.call(&["EVAL", "return redis.sha1hex(ARGV[1])", "0", script]).text()
 }
 
+/// A script that declares that it writes nothing goes on, by whatever it is named.
+#[test]
+fn a_pause_of_writes_holds_back_what_may_write() {
+    const READS: &str = "#!lua flags=no-writes\nreturn redis.call('GET', KEYS[1])";
+    const READER: &str = "#!lua name=reader\n\
+                          redis.register_function{function_name='read', flags={'no-writes'},\n\
+                          callback=function(keys) return redis.call('GET', keys[1]) end}";
+    for shards in SHARDS {
+        let server = Options::shards(shards).start();
+        let mut client = server.client();
+        assert!(client.line("SET k v").is_ok());
+        assert_eq!(client.call(&["FUNCTION", "LOAD", READER]).text(), "reader");
+        let sha = client.call(&["SCRIPT", "LOAD", READS]).text();
+        // A pause holds back what is queued as well.
+        let mut transaction = server.client();
+        assert!(transaction.line("MULTI").is_ok());
+        assert_eq!(eval(&mut transaction, "return 1", &["0"]).text(), "QUEUED");
+        assert!(client.line("CLIENT PAUSE 600000 WRITE").is_ok());
+        for [command, what] in [
+            ["EVAL", READS],
+            ["EVAL_RO", "return redis.call('GET', KEYS[1])"],
+            ["EVALSHA", &sha],
+            ["FCALL", "read"],
+        ] {
+            let said = client.call(&[command, what, "1", "k"]);
+            assert_eq!(said.text(), "v", "{command}, {shards} shards");
+        }
+        assert!(client.line("MULTI").is_ok());
+        assert_eq!(eval(&mut client, READS, &["1", "k"]).text(), "QUEUED");
+        assert_eq!(client.line("EXEC").members()[0].text(), "v");
+        let calls: [&[&str]; 5] = [
+            &["EVAL", "return 1", "0"],
+            &["EVAL", "#!lua\nreturn 1", "0"],
+            &["PUBLISH", "channel", "message"],
+            &["PFCOUNT", "h"],
+            &["SET", "k", "w"],
+        ];
+        let mut held: Vec<Client> = calls.iter().map(|_| server.client()).collect();
+        held.iter_mut().zip(calls).for_each(|(held, call)| held.send(call).unwrap());
+        transaction.send(&["EXEC"]).unwrap();
+        held.push(transaction);
+        until("they wait", SOON, || client.info_number("blocked_clients") == held.len() as u64);
+        assert_eq!(client.line("GET k").text(), "v");
+        assert!(client.line("CLIENT UNPAUSE").is_ok());
+        for client in &mut held {
+            assert_eq!(error(&client.read().unwrap()), "", "{shards} shards");
+        }
+        assert_eq!(client.line("GET k").text(), "w");
+    }
+}
+
 /// Many clients move between accounts that their scripts find by themselves: no sum ever changes.
 #[test]
 fn scripts_that_roam_are_atomic() {

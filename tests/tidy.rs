@@ -137,6 +137,13 @@ const CORE: &[(&str, &[&str])] = &[
             "shard",
         ],
     ),
+    (
+        "replication",
+        &[
+            "base", "resp", "settings", "keyspace", "rdb", "route", "commands", "session", "batch",
+            "stream",
+        ],
+    ),
     ("check", &["base", "filesystem", "settings", "rdb", "commands", "shard", "aof"]),
     (
         "convert",
@@ -157,13 +164,6 @@ const CORE: &[(&str, &[&str])] = &[
             "snapshot",
         ],
     ),
-    (
-        "replication",
-        &[
-            "base", "resp", "settings", "keyspace", "rdb", "route", "commands", "session", "batch",
-            "stream",
-        ],
-    ),
     ("restarts", &[]),
     ("router", &["base", "route", "shard"]),
     (
@@ -177,8 +177,16 @@ const CORE: &[(&str, &[&str])] = &[
     (
         "stats",
         &[
-            "base", "resp", "settings", "data", "keyspace", "question", "commands", "counted",
+            "base",
+            "resp",
+            "settings",
+            "data",
+            "keyspace",
+            "question",
+            "commands",
+            "counted",
             "hook",
+            "replication",
         ],
     ),
 ];
@@ -187,7 +195,7 @@ const CORE: &[(&str, &[&str])] = &[
 const CIRCLE: (&str, &str) = ("commands", "session");
 
 /// Modules at the end of [`CORE`] that none imports.
-const SIDE_LAYERS: usize = 8;
+const SIDE_LAYERS: usize = 7;
 
 /// What each module of the shell may import. An actor knows messages and what belongs to no actor,
 /// never another actor's module; `boot` alone knows them all, and only the process starts it.

@@ -81,6 +81,17 @@ impl State {
         }
     }
 
+    /// Adds to the stream, for those who wait for more of it.
+    fn grow(&mut self, now_ms: u64, add: impl FnOnce(&mut Primary)) {
+        let State { primary, limits, .. } = self;
+        add(primary);
+        primary.trim(limits);
+        for client in primary.overdue(limits, now_ms) {
+            self.cut(client);
+        }
+        self.wake(|_, taker| taker.is_hungry);
+    }
+
     fn cut(&mut self, client: u64) {
         self.primary.cut(client);
         self.wake(|other, _| other == client);
@@ -155,14 +166,7 @@ impl Replicas {
         if fed.is_empty() {
             return;
         }
-        let mut state = self.lock();
-        let State { primary, limits, .. } = &mut *state;
-        fed.iter().for_each(|fed| primary.feed(fed));
-        primary.trim(limits);
-        for client in primary.overdue(limits, now_ms) {
-            state.cut(client);
-        }
-        state.wake(|_, taker| taker.is_hungry);
+        self.lock().grow(now_ms, |primary| fed.iter().for_each(|fed| primary.feed(fed)));
     }
 
     /// The stream is the primary's from here on. Replicas have to come anew.
@@ -211,14 +215,7 @@ impl Replicas {
         if bytes.is_empty() {
             return;
         }
-        let mut state = self.lock();
-        let State { primary, limits, .. } = &mut *state;
-        primary.append_as_it_came(bytes);
-        primary.trim(limits);
-        for client in primary.overdue(limits, now_ms) {
-            state.cut(client);
-        }
-        state.wake(|_, taker| taker.is_hungry);
+        self.lock().grow(now_ms, |primary| primary.append_as_it_came(bytes));
     }
 
     /// The moment of a snapshot is here.

@@ -15,6 +15,7 @@
 //! Each line is answered before the next one is sent. What an older primary does not know of
 //! REPLCONF it may refuse; the replica goes on without it.
 
+use crate::base::integer;
 use crate::resp::encode;
 
 /// The version that a replica says it is: primaries of Valkey choose the format of snapshots by it.
@@ -197,7 +198,9 @@ fn granted(line: &[u8], text: String) -> Result<Granted, Refused> {
     let is_id = |id: &str| id.len() == ID_LEN && id.bytes().all(|digit| digit.is_ascii_graphic());
     match words[..] {
         ["+FULLRESYNC", id, offset] if is_id(id) => {
-            if let Ok(offset) = offset.parse() {
+            // One beyond is no offset: nothing could follow it.
+            let offset = integer::parse(offset.as_bytes());
+            if let Some(offset) = offset.and_then(|offset| u64::try_from(offset).ok()) {
                 return Ok(Granted::All { id: id.to_owned(), offset });
             }
         }
@@ -287,6 +290,8 @@ mod tests {
             ("-ERR unknown command 'PSYNC'", false),
             ("+FULLRESYNC short 1", false),
             ("+FULLRESYNC", false),
+            ("+FULLRESYNC 0123456789012345678901234567890123456789 9223372036854775808", false),
+            ("+FULLRESYNC 0123456789012345678901234567890123456789 -1", false),
             ("+CONTINUE what is this", false),
             ("$5", false),
         ] {

@@ -20,7 +20,7 @@
 //! Nothing of a file that does not become whole is left on the disk.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -43,6 +43,9 @@ const SYNC_EVERY: u64 = 4 << 20;
 
 /// Digits of the id of a stream.
 const ID_LEN: usize = 40;
+
+/// Bytes in which a file says what it goes on from.
+const HEAD: u64 = 4 * 1024;
 
 /// In the place of a path, for what goes to replicas.
 const REPLICAS: &str = "replicas";
@@ -150,6 +153,18 @@ impl About {
         bytes.extend(if self.has_checksum { checksum.bytes() } else { [0; 8] });
         bytes
     }
+}
+
+/// The first bytes of a file, in which it says what it goes on from; none where there is no file.
+///
+/// # Errors
+/// It cannot be read.
+pub fn head_of(files: &dyn FileSystem, path: &Path) -> io::Result<Vec<u8>> {
+    let mut head = Vec::new();
+    if let Some(file) = files.read(path)? {
+        file.take(HEAD).read_to_end(&mut head)?;
+    }
+    Ok(head)
 }
 
 /// The place in the stream of replication that a file goes on from, as its first bytes say.

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use crate::base::millis::Millis;
+use crate::replication::Figures;
 use crate::settings::Settings;
 use crate::stats::rates::PerSecond;
 
@@ -28,8 +29,10 @@ pub struct Facts {
     pub journal: JournalFacts,
     /// Its snapshots.
     pub snapshots: SnapshotFacts,
-    /// Its replicas.
-    pub replication: ReplicationFacts,
+    /// Its stream, and its replicas.
+    pub replication: Figures,
+    /// Its link to its primary, where it has one.
+    pub link: Option<LinkFacts>,
     /// Processor time that it took.
     pub cpu: Cpu,
     /// Its actors.
@@ -202,38 +205,6 @@ pub struct SnapshotFacts {
     pub count: u64,
 }
 
-/// Replication.
-#[derive(Clone, Debug, Default)]
-pub struct ReplicationFacts {
-    /// 40 hexadecimal digits: what replicas know the stream by.
-    pub id: String,
-    /// The id that it had before, and the number of the first byte that it has only under the new
-    /// one.
-    pub second: Option<(String, u64)>,
-    /// Bytes that the stream has had.
-    pub offset: u64,
-    /// The stream is recorded.
-    pub is_on: bool,
-    /// Bytes before the first one in the backlog.
-    pub first: u64,
-    /// Bytes in the backlog.
-    pub length: u64,
-    /// Memory of what replicas have still to get or may ask for, in bytes.
-    pub memory: u64,
-    /// Full syncs since the start.
-    pub full_syncs: u64,
-    /// Partial resyncs.
-    pub partial_syncs: u64,
-    /// Partial resyncs that could not be had.
-    pub refused_syncs: u64,
-    /// Replicas that keep up.
-    pub good: u32,
-    /// The replicas, in the order in which they came.
-    pub replicas: Vec<ReplicaFacts>,
-    /// The link to the primary, where there is one.
-    pub link: Option<LinkFacts>,
-}
-
 /// How a replica is linked to its primary.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LinkState {
@@ -262,23 +233,6 @@ pub struct LinkFacts {
     /// Bytes of the snapshot: in all where that is known, those that have come, and seconds since
     /// the last of them.
     pub sync: (Option<u64>, u64, u64),
-}
-
-/// A replica.
-#[derive(Clone, Debug, Default)]
-pub struct ReplicaFacts {
-    /// Its address.
-    pub address: String,
-    /// Its port.
-    pub port: u16,
-    /// What it is doing.
-    pub state: &'static str,
-    /// It follows the stream.
-    pub is_online: bool,
-    /// What it has, as it said last.
-    pub offset: u64,
-    /// Seconds since it said so.
-    pub lag_seconds: u64,
 }
 
 /// Loading, so far.

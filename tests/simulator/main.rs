@@ -9,8 +9,8 @@
 //! In half of the runs clients publish and subscribe, and most of them cache keys and are told when
 //! those change. Patterns, channels of shards, CLIENT CACHING and REDIRECT are not called for.
 //!
-//! In half of the first 500 clients run scripts, by text and by digest, and end those of others.
-//! Functions are not called.
+//! In half of them clients run scripts, by text and by digest, and end those of others. Functions
+//! are not called.
 //!
 //! Left out, since the core leaves it to the shell: TLS, replicas, and what the server performs but
 //! for what is about scripts.

@@ -9,10 +9,6 @@ use std::fmt;
 use fastrand::Rng;
 use troupe::stream::Policy;
 
-/// Seeds whose clients may run scripts. Later ones still break promises about them (521: a digest
-/// that was answered is not known).
-const SEEDS_WITH_SCRIPTS: u64 = 500;
-
 /// Clients of a whole run.
 pub const CLIENTS: u32 = 8;
 /// Calls of each client of a whole run, at least.
@@ -162,7 +158,7 @@ impl Plan {
             plan.faults |= Fault::Squeezes.bit();
             plan.policy_of_memory = POLICIES_OF_MEMORY[rng.usize(..POLICIES_OF_MEMORY.len())];
         }
-        plan.scripts = rng.bool() && seed < SEEDS_WITH_SCRIPTS;
+        plan.scripts = rng.bool();
         plan
     }
 

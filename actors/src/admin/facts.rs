@@ -12,12 +12,8 @@ use tokio::runtime::Handle;
 use troupe::aof::figures::JournalFigures;
 use troupe::base::millis::Millis;
 use troupe::commands::action::PauseMode;
-use troupe::replication::ReplicaRow;
 use troupe::settings::{Settings, Supervision};
-use troupe::stats::facts::{
-    ActorRow, Clients, Cpu, Facts, JournalFacts, Memory, Network, Process, ReplicaFacts,
-    ReplicationFacts,
-};
+use troupe::stats::facts::{ActorRow, Clients, Cpu, Facts, JournalFacts, Memory, Network, Process};
 use troupe::stats::gathered::Needs;
 use troupe::stats::rates::{Counters, EVERY_MS, Rates};
 
@@ -100,7 +96,7 @@ impl Admin {
         let peak = |figure: fn(&ClientMemory) -> &Counter| {
             memory.iter().map(|thread| figure(thread).get()).max().unwrap_or(0)
         };
-        let replication = self.replication();
+        let replication = self.parts.shared.replicas.figures(self.parts.clock.steady_ms());
         let replicas = replication.replicas.len();
         Facts {
             now,
@@ -124,6 +120,7 @@ impl Admin {
             journal: self.journal(now),
             snapshots: self.saves().facts(now),
             replication,
+            link: self.link_facts(),
             cpu: if needs.cpu { self.usage().cpu } else { Cpu::default() },
             actors: self.actors(),
         }
@@ -226,33 +223,6 @@ impl Admin {
             rewrite_failed: rewrites.failures > 0,
             rewrites: rewrites.count,
             rewrite_failures: rewrites.failures,
-        }
-    }
-
-    fn replication(&self) -> ReplicationFacts {
-        let figures = self.parts.shared.replicas.figures(self.parts.clock.steady_ms());
-        let replica = |row: ReplicaRow| ReplicaFacts {
-            address: row.address,
-            port: row.port,
-            state: row.state,
-            is_online: row.is_online,
-            offset: row.offset,
-            lag_seconds: row.lag_seconds,
-        };
-        ReplicationFacts {
-            link: self.link_facts(),
-            id: figures.id,
-            second: figures.second,
-            offset: figures.offset,
-            is_on: figures.is_on,
-            first: figures.first,
-            length: figures.length,
-            memory: figures.memory,
-            full_syncs: figures.full_syncs,
-            partial_syncs: figures.partial_syncs,
-            refused_syncs: figures.refused_syncs,
-            good: figures.good,
-            replicas: figures.replicas.into_iter().map(replica).collect(),
         }
     }
 

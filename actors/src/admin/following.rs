@@ -105,6 +105,8 @@ impl Admin {
     /// The settings name a primary: it is followed, from where the data set is in its stream.
     pub(super) fn follow_from_start(&self, place: Option<StreamPlace>) {
         let replicas = &self.parts.shared.replicas;
+        // There may be fewer databases than before.
+        let place = place.filter(|place| place.db < self.settings().databases);
         let is_known = place.is_some();
         match place {
             Some(StreamPlace { id, offset, db }) => {

@@ -3,7 +3,7 @@
 //!
 //! A shell: what is due, and what each replica gets, the core decides (`troupe::replication`).
 
-use std::io;
+use std::io::{self, Read as _};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -294,13 +294,12 @@ fn place_of(number: u32, settings: &Settings) -> Place {
 /// Sends a file to the replicas that wait for it, and removes it.
 fn send_file(number: u32, place: &Place, shared: &Shared) -> io::Result<()> {
     let path = place.directory.join(&place.name);
-    let file = Os.read(&path)?.ok_or(io::ErrorKind::NotFound)?;
+    let mut file = Os.read(&path)?.ok_or(io::ErrorKind::NotFound)?;
     // It can be read to its end all the same.
     Os.remove(&path)?;
-    let mut file = io::Read::take(file, u64::MAX);
     loop {
         let mut block = vec![0; BLOCK];
-        let count = io::Read::read(&mut file, &mut block)?;
+        let count = file.read(&mut block)?;
         block.truncate(count);
         if count == 0 {
             shared.replicas.sync_is_whole(number);

@@ -3,7 +3,7 @@
 //!
 //! A journal does not have what comes: it ends ahead of that, and begins anew behind it.
 
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use troupe::filesystem::FileSystem as _;
 use troupe::keyspace::contents::Present;
 use troupe::rdb::Rules;
 use troupe::replication::Transfer;
-use troupe::snapshot::file::stream_db_of;
+use troupe::snapshot::file::{head_of, stream_db_of};
 
 use super::Admin;
 use super::following::read_line;
@@ -29,9 +29,6 @@ use crate::shared::Shared;
 /// Bytes that are read at a time, and how many such blocks may wait for the disk.
 const BLOCK: usize = 64 * 1024;
 const BLOCKS_WAITING: usize = 16;
-
-/// Bytes in which a file says where the stream goes on.
-const HEAD: u64 = 4 * 1024;
 
 /// How long it waits before it tries again to begin a journal.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -127,9 +124,12 @@ impl Admin {
         let path = &snapshot.0;
         let Some(hasher) = self.hasher.get().cloned() else { bail!("there is no shard yet") };
         let files: Vec<_> = load::find_snapshot(&Os, path)?.into_iter().collect();
-        let db = stream_db_of(&head_of(path)?).unwrap_or(0);
         // What has expired goes when the primary says so.
         let rules = Rules::of(&self.settings(), None);
+        let db = stream_db_of(&head_of(&Os, path)?).unwrap_or(0);
+        if db >= rules.databases {
+            bail!("its stream goes on in database {db}: set databases to more than that");
+        }
         let (apart, read) = self.load_files(files, rules, hasher).await?;
         self.end_journal().await.map_err(|()| anyhow!("the append only file stays on"))?;
         self.bring(apart, read, Present::Goes).await?;
@@ -149,13 +149,4 @@ impl Admin {
             sleep(AGAIN).await;
         }
     }
-}
-
-/// The first bytes of a file.
-fn head_of(path: &Path) -> io::Result<Vec<u8>> {
-    let mut head = Vec::new();
-    if let Some(file) = Os.read(path)? {
-        file.take(HEAD).read_to_end(&mut head)?;
-    }
-    Ok(head)
 }

@@ -442,7 +442,9 @@ impl Handler<Put> for AofWriter {
 
     fn handle(&mut self, put: Put, ctx: &mut Context<AofWriter>) {
         self.file(ctx, |writer| {
-            writer.tap.iter_mut().for_each(|tap| tap.put(put.0.clone()));
+            if let Some(tap) = &mut writer.tap {
+                tap.put(put.0);
+            }
             writer.feed_replicas();
         });
     }

@@ -1,8 +1,6 @@
 //! How the data set comes to the shards at the start: what is read, and what the log and INFO are
 //! told of it.
 
-use std::io::{self, Read as _};
-use std::path::Path;
 use std::sync::Arc;
 
 use actix::Addr;
@@ -11,27 +9,14 @@ use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 use troupe::aof::directory::Listed;
 use troupe::aof::load::{self, Reader};
-use troupe::filesystem::FileSystem as _;
 use troupe::rdb::Rules;
 use troupe::settings::Settings;
-use troupe::snapshot::file::{StreamPlace, replication_of};
+use troupe::snapshot::file::{StreamPlace, head_of, replication_of};
 
 use super::journal::Starter;
 use crate::aof::loader::{Loaded, LoadingShard, Start};
 use crate::filesystem::Os;
 use crate::shard::Shard;
-
-/// Bytes in which a file says what it goes on from.
-const HEAD: u64 = 4 * 1024;
-
-/// The first bytes of a file.
-fn head_of(path: &Path) -> io::Result<Vec<u8>> {
-    let mut head = Vec::new();
-    if let Some(file) = Os.read(path)? {
-        file.take(HEAD).read_to_end(&mut head)?;
-    }
-    Ok(head)
-}
 
 impl Starter {
     /// Reads the snapshot to the shards, if there is one. Returns the stream of replication that it
@@ -43,7 +28,7 @@ impl Starter {
         let path = settings.dir.join(&settings.dbfilename);
         let Some(snapshot) = load::find_snapshot(&Os, &path)? else { return Ok(None) };
         let began = self.clock.nanos();
-        let stream = replication_of(&head_of(&path)?);
+        let stream = replication_of(&head_of(&Os, &path)?);
         let is_primary = settings.replication.replicaof.is_none();
         let drops_expired = stream.is_none() && is_primary;
         let expired_by = drops_expired.then(|| self.clock.now());

@@ -9,7 +9,7 @@ const NO_ID: &str = "0000000000000000000000000000000000000000";
 
 pub(super) fn replication(source: &Source<'_>, lines: &mut Lines<'_>) {
     let (facts, settings) = (&source.facts.replication, &source.facts.settings);
-    match (&settings.replication.replicaof, &facts.link) {
+    match (&settings.replication.replicaof, &source.facts.link) {
         (Some((host, port)), Some(link)) => {
             lines.field("role", "slave");
             lines.field("master_host", host);
@@ -88,9 +88,9 @@ fn primary(source: &Source<'_>, link: &LinkFacts, lines: &mut Lines<'_>) {
 
 /// Answers ROLE.
 pub(crate) fn role(facts: &Facts, reply: &mut Reply<'_>) {
-    let primary = &facts.settings.replication.replicaof;
+    let (primary, link) = (&facts.settings.replication.replicaof, &facts.link);
     let facts = &facts.replication;
-    if let (Some((host, port)), Some(link)) = (primary, &facts.link) {
+    if let (Some((host, port)), Some(link)) = (primary, link) {
         reply.array(5);
         reply.bulk(b"slave");
         reply.bulk(host.as_bytes());
