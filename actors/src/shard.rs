@@ -293,9 +293,18 @@ impl Handler<AskClients> for Shard {
 
     fn handle(&mut self, ask: AskClients, _: &mut Context<Shard>) {
         self.thread.take_letters();
+        if self.thread.limits_clients() {
+            // The letters may have brought pushes that nobody has counted yet.
+            self.thread.each_client(|client| {
+                client.line.weigh();
+            });
+        }
         self.thread.evict_clients();
         let mut rows = Vec::new();
         self.thread.each_client(|client| {
+            if client.line.is_ended() {
+                return;
+            }
             let is_meant = match &ask.question {
                 ClientsQuestion::List(filter) => client.row.borrow().matches(filter),
                 ClientsQuestion::Kill(filter, asker) => {

@@ -157,6 +157,9 @@ pub trait Line {
     /// Close: all clients together hold too much memory.
     fn evict(&self);
 
+    /// Whether the client is as good as gone: only its actor has not closed it yet.
+    fn is_ended(&self) -> bool;
+
     /// Panic, for tests.
     fn panic(&self);
 }

@@ -362,7 +362,7 @@ impl Host<'_> {
 }
 
 /// Whether a gate has refused a command, or the time was not right.
-fn is_refusal(reply: &Reply) -> bool {
+pub fn is_refusal(reply: &Reply) -> bool {
     let words = ["MISCONF", "OOM", "LOADING", "BUSY"];
     matches!(reply, Reply::Error(error) if words.iter().any(|word| error.starts_with(word)))
 }

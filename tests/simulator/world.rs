@@ -103,6 +103,8 @@ struct World {
     choices: Vec<Choice>,
     steps: u64,
     calls: u64,
+    /// What the shards had counted when the process began to serve.
+    counted_before: u64,
 }
 
 /// Runs a plan to its end, or to the first promise that is broken.
@@ -134,7 +136,9 @@ pub fn run(plan: &Plan, is_printed: bool) -> Outcome {
         choices: Vec::new(),
         steps: 0,
         calls: 0,
+        counted_before: 0,
     };
+    world.counted_before = world.counted();
     world.run();
     if let Err(broken) = world.context.cycles.check() {
         world.context.fail(broken);
@@ -408,8 +412,28 @@ impl World {
         broken.into_iter().for_each(|broken| self.context.fail(broken));
     }
 
+    /// Calls that the shards have counted.
+    fn counted(&mut self) -> u64 {
+        self.threads.iter_mut().map(|thread| thread.report().statistics.calls).sum()
+    }
+
+    /// Each call counts once, in whatever it stands and however often it was tried. What panics may
+    /// not be counted.
+    fn check_counters(&mut self) -> Result<(), Broken> {
+        let plan = &self.context.plan;
+        if plan.has(Fault::CommandPanics) || plan.has(Fault::ShardPanics) {
+            return Ok(());
+        }
+        let counted = self.counted() - self.counted_before;
+        match self.context.history.borrow().counted {
+            told if told == counted => Ok(()),
+            told => Err(format!("{told} calls ran, and {counted} were counted")),
+        }
+    }
+
     /// Looks whether everything is at rest.
     fn look(&mut self) -> Result<(), Broken> {
+        self.check_counters()?;
         let shards: Vec<quiet::Shard> = self.threads.iter_mut().enumerate().map(shard_of).collect();
         let rest = Rest {
             epoch: self.router.map().epoch(),
@@ -548,6 +572,7 @@ impl World {
         history.broken = before.broken;
         drop(history);
         self.threads = threads;
+        self.counted_before = self.counted();
         self.writer = writer;
         self.router = Router::new(self.map.clone());
         // What was dropped with the process told nobody.

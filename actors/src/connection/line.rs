@@ -161,6 +161,10 @@ impl thread::Line for Line {
         self.wake();
     }
 
+    fn is_ended(&self) -> bool {
+        self.conversation.borrow().is_ended()
+    }
+
     fn panic(&self) {
         self.panics_next.set(true);
         self.wake();

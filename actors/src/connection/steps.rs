@@ -146,6 +146,10 @@ impl Conversation {
         self.weigh_as(Weight::default());
     }
 
+    pub(super) fn is_ended(&self) -> bool {
+        self.ended.is_some()
+    }
+
     /// The connection is to close: at once, or after the reply under way. That to the primary
     /// closes when all that has come is carried out, since it has to be known how much that is.
     pub(super) fn kill(&mut self, after_reply: bool) {

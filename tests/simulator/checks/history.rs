@@ -178,6 +178,8 @@ pub struct History {
     pub is_journal_lost: bool,
     /// Calls that ran.
     pub calls: u64,
+    /// Calls that shards have to have counted, those of EXEC and of scripts among them.
+    pub counted: u64,
     /// The time, in milliseconds of unix time.
     pub now: i64,
     /// What is to be noted in the trace.
@@ -213,6 +215,7 @@ impl History {
             connections: BTreeMap::new(),
             is_journal_lost: false,
             calls: 0,
+            counted: 0,
             now: 0,
             notes: Vec::new(),
             met: Vec::new(),
@@ -341,6 +344,7 @@ impl History {
     /// A shard ran the next call of a connection. It must be the connection's next call.
     pub fn ran(&mut self, told: Told<'_>) {
         let Told { connection, raw, .. } = told;
+        self.counted += u64::from(!matches!(told.ended, Ended::Refused(_)));
         if let Some(exec) = self.exec.as_ref().filter(|exec| exec.connection != connection) {
             let (raw, other) = (String::from_utf8_lossy(raw), exec.connection);
             return self.fail(format!("{raw:?} ran in the middle of a transaction of {other}"));

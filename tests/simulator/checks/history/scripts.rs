@@ -209,6 +209,11 @@ impl History {
         let word = &call.0[1];
         self.is_known(if is_digest { word.clone() } else { scripts::digest(word) });
         self.met.extend(run.took_long.then_some(Rare::ScriptStoodStill));
+        // One that was taken back on its way to more slots, and refused there, has called nothing.
+        if !matches!(told.ended, Ended::Refused(_)) {
+            let refused = run.called.iter().filter(|called| scripts::is_refusal(&called.reply));
+            self.counted += (run.called.len() - refused.count()) as u64;
+        }
         (Some(run), knew)
     }
 
