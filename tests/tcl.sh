@@ -4,7 +4,8 @@
 # The suite is not part of this repository: its source package comes from the Debian mirror that this machine uses, into a
 # folder of its own (TCL_DIR, default target/tcl), with apt state of its own, so the machine's apt lists stay as they are.
 # Two ways of running: `external` starts one server and tests it over the wire; `own` lets the suite start Troupe itself,
-# as src/redis-server, with config files of its own, again and again. TCL_SHARDS: how many shards Troupe has (default 2).
+# as src/redis-server, with config files of its own, again and again. TCL_WAYS: which of them (default both). TCL_SHARDS: how
+# many shards Troupe has (default 2). Runs with other ports (TCL_PORT, TCL_BASEPORT) may go side by side.
 # tests/tcl-skip.txt names the tests that are left out, with the reason. A unit in which no test ran has failed.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -14,8 +15,11 @@ shift || true
 port=${TCL_PORT:-7890}
 # The suite's own servers take 500 ports from here on.
 baseport=${TCL_BASEPORT:-27000}
-suite=$dir/redis
-logs=$dir/logs
+ways=${TCL_WAYS:-external own}
+# What a run writes is its own.
+run_dir=$dir/$port
+suite=$run_dir/redis
+logs=$run_dir/logs
 
 external="unit/type/string unit/type/incr unit/bitops unit/bitfield unit/hyperloglog unit/dump
   unit/keyspace unit/scan unit/expire unit/protocol unit/introspection
@@ -45,7 +49,7 @@ packed="unit/keyspace unit/scan unit/sort unit/type/list unit/type/list-2 unit/t
 # fresh server, nearly each of which pays here for the table of its slot.
 
 fetch() {
-  [ ! -d "$suite/tests" ] || return 0
+  [ ! -d "$dir/redis/tests" ] || return 0
   local state=$dir/apt
   mkdir -p "$state/lists/partial" "$state/cache/archives/partial" "$dir"
   # The machine's own entries for Debian, as sources of source packages.
@@ -105,17 +109,22 @@ run() {
   fi
 }
 
-wanted() { [ $# -lt 2 ] || [[ " ${*:2} " == *" $1 "* ]]; }
+# wanted WAY UNIT [UNIT ...]: whether the first of these units runs this way; all do where no others are named.
+wanted() { [[ " $ways " == *" $1 "* ]] && { [ $# -lt 3 ] || [[ " ${*:3} " == *" $2 "* ]]; }; }
 
-fetch
+mkdir -p "$dir"
+# Runs that begin together fetch it once.
+(flock 9 && fetch) 9>"$dir/lock"
+rm -rf "$run_dir"
+mkdir -p "$logs"
+cp -r "$dir/redis" "$suite"
 link
 # There is no debugger of scripts; what begins it outside of any test would end the unit.
 sed -i '/^ *r script debug sync$/d' "$suite/tests/unit/scripting.tcl"
-mkdir -p "$logs"
-skips=$dir/skip.txt
+skips=$run_dir/skip.txt
 grep -v '^#' "$root/tests/tcl-skip.txt" | grep . >"$skips" || true
 # One line there leaves out by their names tests of other units that need a replica.
-skips_of_replicas=$dir/skip-of-replicas.txt
+skips_of_replicas=$run_dir/skip-of-replicas.txt
 grep -v '^/replicated' "$skips" >"$skips_of_replicas" || true
 data=$(mktemp -d)
 server=
@@ -127,9 +136,9 @@ start_external() {
   for _ in $(seq 100); do redis-cli -p "$port" ping 2>/dev/null | grep -q PONG && return; sleep 0.1; done
   echo "the server did not start:" && tail -5 "$logs/external-server.log" && exit 1
 }
-start_external
+[[ " $ways " != *" external "* ]] || start_external
 for unit in $external; do
-  wanted "$unit" "$@" || continue
+  wanted external "$unit" "$@" || continue
   # A unit that ended the server must not spoil those behind it.
   kill -0 "$server" 2>/dev/null || { echo "the server is gone: started again"; bad_units+=" external-server"; start_external; }
   encodings=()
@@ -137,7 +146,7 @@ for unit in $external; do
   run external "$unit" --host 127.0.0.1 --port "$port" --clients 1 --baseport "$baseport" "${encodings[@]}"
 done
 for unit in $own $replicas; do
-  wanted "$unit" "$@" || continue
+  wanted own "$unit" "$@" || continue
   options=()
   # How long commands take is kept in 24 KB for each command and shard: more than the limits of these tests have room for.
   [ "$unit" != unit/maxmemory ] || options=(--config latency-tracking no)

@@ -116,9 +116,11 @@ def run_client(pipe, options, kind, keys, number):
 def start(options, program, policy):
     """A server with a policy; none where it does not know that."""
     folder = tempfile.mkdtemp()
-    words = [*shlex.split(program), "--port", str(options.port), "--save", "", "--appendonly", "no", "--dir", folder]
+    program, *own = shlex.split(program)
+    words = [os.path.abspath(program), *own, "--port", str(options.port), "--save", "", "--appendonly", "no"]
     log = open(os.path.join(folder, "log"), "w")
-    server = subprocess.Popen(words, stdout=log, stderr=log)
+    # Not as an option: the peer's `chroot` may not see the folder.
+    server = subprocess.Popen(words, cwd=folder, stdout=log, stderr=log)
     for _ in range(200):
         try:
             client = Client(options.port)
