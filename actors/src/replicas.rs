@@ -36,6 +36,8 @@ struct State {
     takers: BTreeMap<u64, Taker>,
     /// Clients that wait for replicas.
     waiting: BTreeMap<u64, Waker>,
+    /// How many replicas keep up, as shards were told last.
+    told_good: u32,
 }
 
 /// The stream, and who takes from it.
@@ -54,6 +56,7 @@ impl Default for Replicas {
             limits: Limits::of(&Settings::default()),
             takers: BTreeMap::new(),
             waiting: BTreeMap::new(),
+            told_good: 0,
         };
         Replicas {
             state: Mutex::new(state),
@@ -310,17 +313,24 @@ impl Replicas {
         self.tend.notify_one();
     }
 
-    /// Time has passed, and these settings are in force. Returns how many replicas keep up.
-    pub fn tick(&self, settings: &Settings, is_paused: bool, now_ms: u64) -> (Tick, u32) {
+    /// Time has passed, and these settings are in force.
+    pub fn tick(&self, settings: &Settings, is_paused: bool, now_ms: u64) -> Tick {
         let mut state = self.lock();
         state.limits = Limits::of(settings);
         let State { primary, limits, .. } = &mut *state;
         let tick = primary.tick(limits, is_paused, now_ms);
-        let good = primary.good(limits, now_ms);
         tick.cut.iter().for_each(|(client, _)| state.cut(*client));
         // Some may have a sign of life to get.
         state.wake(|_, taker| taker.is_hungry);
-        (tick, good)
+        tick
+    }
+
+    /// How many replicas keep up by these settings, where shards do not know it yet.
+    pub fn good_news(&self, settings: &Settings, now_ms: u64) -> Option<u32> {
+        let mut state = self.lock();
+        let good = state.primary.good(&Limits::of(settings), now_ms);
+        let before = std::mem::replace(&mut state.told_good, good);
+        (before != good).then_some(good)
     }
 
     /// Whether it is time to make a snapshot for those that wait for one.

@@ -44,6 +44,9 @@ pub struct Errand {
     pub(crate) at: usize,
     /// What the shards so far have lent.
     pub(crate) loan: Loan,
+    /// The calls of the batch before this one run on it, one after the other; 0 where it is for one
+    /// call.
+    pub(crate) calls_end: usize,
 }
 
 impl Errand {
@@ -51,7 +54,7 @@ impl Errand {
     pub(crate) fn for_slots(slots: &[u16], map: &Map, post: Arc<dyn Post>) -> Errand {
         let (epoch, loan) = (map.epoch(), Loan::new(post));
         let stops = Errand::stops_for(slots, map);
-        Errand { epoch, takes_last: false, waits_nowhere: false, stops, at: 0, loan }
+        Errand { epoch, takes_last: false, waits_nowhere: false, stops, at: 0, loan, calls_end: 0 }
     }
 
     /// The shards that have these slots (none twice), ascending.
@@ -82,12 +85,17 @@ impl Errand {
         let stops = (0..map.shards()).map(|shard| Stop { shard, need: Need::Whole }).collect();
         let (epoch, loan) = (map.epoch(), Loan::new(post));
         let takes_last = map.shards() > 1;
-        Errand { epoch, takes_last, waits_nowhere: false, stops, at: 0, loan }
+        Errand { epoch, takes_last, waits_nowhere: false, stops, at: 0, loan, calls_end: 0 }
     }
 
     /// An errand for everything, for a command that lets others in between its steps.
     pub(crate) fn for_steps(map: &Map, post: Arc<dyn Post>) -> Errand {
         Errand::for_all(map, post).takes_last()
+    }
+
+    /// The same, for the calls of the batch before this one.
+    pub(crate) fn for_calls_before(self, calls_end: usize) -> Errand {
+        Errand { calls_end, ..self }
     }
 
     /// The same, which leaves nothing at its last shard either.

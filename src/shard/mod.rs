@@ -129,6 +129,7 @@ pub mod script;
 mod serve;
 mod sinks;
 pub mod snapshot;
+mod stretch;
 mod subscribers;
 #[cfg(test)]
 mod tests;

@@ -64,27 +64,33 @@ impl Admin {
 
     /// Looks after the replicas, for as long as the server lives.
     pub async fn tend_replicas(self: Arc<Admin>) {
-        let mut good = 0;
         loop {
             let replicas = &self.parts.shared.replicas;
-            if replicas.are_any() || replicas.is_on() || good > 0 {
-                // It is looked at once more in any case.
+            if replicas.are_any() || replicas.is_on() {
                 let _ = tokio::time::timeout(EVERY, replicas.need_care()).await;
             } else {
                 replicas.need_care().await;
             }
-            good = self.tend(good).await;
+            self.tend().await;
         }
     }
 
-    /// Does what is due. So many replicas kept up before; returns how many do now.
-    async fn tend(self: &Arc<Admin>, good_before: u32) -> u32 {
+    /// Tells shards how many replicas keep up, where that has changed.
+    pub(super) fn tell_of_good_replicas(&self, settings: &Settings) {
+        let now_ms = self.parts.clock.steady_ms();
+        if let Some(good) = self.parts.shared.replicas.good_news(settings, now_ms) {
+            self.parts.post.send_all(|| Letter::GoodReplicas(good));
+        }
+    }
+
+    /// Does what is due.
+    async fn tend(self: &Arc<Admin>) {
         let replicas = &self.parts.shared.replicas;
         let (settings, now_ms) = (self.settings(), self.parts.clock.steady_ms());
         if replicas.are_any() && !replicas.is_on() {
             self.record_stream(true).await;
         }
-        let (tick, good) = replicas.tick(&settings, self.paused().is_some(), now_ms);
+        let tick = replicas.tick(&settings, self.paused().is_some(), now_ms);
         self.parts.shared.memory.lags(tick.lagging);
         for (client, why) in &tick.cut {
             warn!("Replica {client} is disconnected: {why}");
@@ -96,14 +102,11 @@ impl Admin {
             info!("Replication backlog freed after {} s", settings.replication.repl_backlog_ttl);
             self.record_stream(false).await;
         }
-        if good != good_before {
-            self.parts.post.send_all(|| Letter::GoodReplicas(good));
-        }
+        self.tell_of_good_replicas(&settings);
         if replicas.is_sync_due(&settings, now_ms) && self.claim_snapshot() {
             let admin = self.clone();
             actix_rt::spawn(async move { admin.full_sync(&settings).await });
         }
-        good
     }
 
     /// Where the stream of effects has its order, with a journal or without. The data set may be

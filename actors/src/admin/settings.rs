@@ -94,6 +94,7 @@ impl Admin {
             settings.clone();
         warn_of(&applied.changed);
         self.take_up(&settings);
+        self.tell_of_good_replicas(&settings);
         self.tell_all(|| Letter::Settings(settings.clone())).await;
         if applied.changed.iter().any(|setting| OF_CLIENTS.contains(&setting.name)) {
             self.evict_clients().await;

@@ -224,6 +224,9 @@ impl Engine {
         if asked.reads_only {
             return Err(WRITES);
         }
+        if self.lacks_replicas && self.part == Part::Primary {
+            return Err(CommandError::TooFewReplicas);
+        }
         if self.room == Room::Never && !flags.has(Flag::AllowOom) {
             return Err(OUT_OF_MEMORY);
         }
