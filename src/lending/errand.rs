@@ -40,6 +40,8 @@ pub struct Errand {
     pub(crate) takes_last: bool,
     /// It has left the ascending order, and waits nowhere.
     pub(crate) waits_nowhere: bool,
+    /// Scripts that have run with it, one behind the other, and left it to the next.
+    pub(crate) kept: u32,
     pub(crate) stops: Vec<Stop>,
     pub(crate) at: usize,
     /// What the shards so far have lent.
@@ -51,7 +53,7 @@ impl Errand {
     pub(crate) fn for_slots(slots: &[u16], map: &Map, post: Arc<dyn Post>) -> Errand {
         let (epoch, loan) = (map.epoch(), Loan::new(post));
         let stops = Errand::stops_for(slots, map);
-        Errand { epoch, takes_last: false, waits_nowhere: false, stops, at: 0, loan }
+        Errand { epoch, takes_last: false, waits_nowhere: false, kept: 0, stops, at: 0, loan }
     }
 
     /// The shards that have these slots (none twice), ascending.
@@ -77,12 +79,18 @@ impl Errand {
         (self.takes_last, self.waits_nowhere) = (false, true);
     }
 
+    /// The next script of its batch runs with what it holds.
+    pub(crate) fn keep(&mut self) {
+        self.kept += 1;
+        self.at = self.stops.len();
+    }
+
     /// An errand for everything.
     pub(crate) fn for_all(map: &Map, post: Arc<dyn Post>) -> Errand {
         let stops = (0..map.shards()).map(|shard| Stop { shard, need: Need::Whole }).collect();
         let (epoch, loan) = (map.epoch(), Loan::new(post));
         let takes_last = map.shards() > 1;
-        Errand { epoch, takes_last, waits_nowhere: false, stops, at: 0, loan }
+        Errand { epoch, takes_last, waits_nowhere: false, kept: 0, stops, at: 0, loan }
     }
 
     /// An errand for everything, for a command that lets others in between its steps.
