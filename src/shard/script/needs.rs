@@ -2,8 +2,10 @@
 //!
 //! A script is known by what its call names it by, and by its first key, or else its first
 //! argument: scripts of a queue, say, build the names of all their keys from one prefix. It is a
-//! guess and no more. A run with a slot too many holds it for nothing, one that lacks some runs
-//! again. The shard where a run first lacked a slot learns of it, since the next one begins there.
+//! guess and no more. A run with a slot too many holds it for nothing, one that lacks some asks for
+//! them. What is known are not slots but how names are made: those that are always the same, those
+//! that are a key of the call with something behind it, as `job:7` and `job:7:lock`, and those that
+//! end in a number which counts up from run to run.
 
 use std::collections::HashMap;
 
@@ -30,6 +32,9 @@ const SLOTS_MAX: usize = 64;
 
 /// How often a script is taken to need everything, until it has to show that again.
 const ALL_TIMES: u8 = 100;
+
+/// Runs from which it is learnt that a script does not need what it has needed before.
+const RUNS_LEARNT: u32 = 8;
 
 /// Scripts of a batch, the one that sets out among them, for which slots are brought together, and
 /// about how many slots.
@@ -94,6 +99,8 @@ struct Pattern {
     behind_others: Vec<Box<[u8]>>,
     /// Such names end in numbers, each one more than that of the run before.
     counts: bool,
+    /// Runs from which it was learnt.
+    runs: u32,
 }
 
 impl Pattern {
@@ -118,6 +125,7 @@ impl Pattern {
             let next = numbered(&key.name, 1);
             next.is_some_and(|next| new.last.iter().any(|key| *key.name == *next))
         };
+        self.runs += 1;
         self.counts |= self.fixed.iter().chain(&self.last).any(follows);
         let Pattern { fixed, last, behind_words, behind_others, .. } = &mut self;
         let comes_again = |key: &KeyName| new.last.contains(key);
@@ -138,7 +146,8 @@ impl Pattern {
 
     /// Whether a run of this pattern teaches nothing.
     fn explains(&self, new: &Pattern) -> bool {
-        self.fixed.iter().all(|key| new.last.contains(key))
+        let has_all = || self.fixed.iter().all(|key| new.last.contains(key));
+        (self.runs >= RUNS_LEARNT || has_all())
             && !self.last.iter().any(|key| new.last.contains(key))
             && new.behind_words.iter().all(|rule| self.behind_words.contains(rule))
             && new.behind_others.iter().all(|rule| self.behind_others.contains(rule))
@@ -166,7 +175,10 @@ fn numbered(name: &[u8], more: u64) -> Option<Vec<u8>> {
 
 /// What stands in a name behind another one.
 fn behind<'a>(name: &'a [u8], other: &[u8]) -> Option<&'a [u8]> {
-    name.strip_prefix(other).filter(|rest| !rest.is_empty())
+    let rest = name.strip_prefix(other).filter(|rest| !rest.is_empty())?;
+    // One number that happens to begin with another.
+    let is_number = [rest.first(), other.last()].iter().flatten().all(|byte| byte.is_ascii_digit());
+    (!is_number).then_some(rest)
 }
 
 /// The longest key of a call that a name begins with, and what stands behind it.
@@ -257,8 +269,8 @@ impl Running {
 }
 
 impl Engine {
-    /// A run has ended that lacked slots, for the first time at the shard of the walk. That shard
-    /// learns of it as well as this one: the next call of the script begins at either.
+    /// A run has ended that lacked slots, for the first time at the shard of the walk. Where it has
+    /// taught something, all shards learn of it: calls of the script begin at any.
     pub(super) fn note_needs(&mut self, running: &Running, call: &Call<'_>, around: &Around<'_>) {
         let Some(first) = around.walk.as_ref().and_then(|walk| walk.first) else { return };
         let of = ScriptOfWord::of(call);
@@ -278,14 +290,9 @@ impl Engine {
             })
         };
         let needs = Needs { of, needed };
-        let (own, is_all) = (self.register.own(), running.changes_large);
-        if first != own {
-            self.known_needs.learnt.push((first, needs.clone()));
-        }
-        // What needs everything goes the same way each time.
-        if first == own || !is_all {
-            self.known_needs.learn(needs);
-        }
+        // What needs everything goes the same way each time; other batches begin anywhere.
+        let learners = if running.changes_large { first..first + 1 } else { 0..call.map.shards() };
+        self.known_needs.learnt.extend(learners.map(|shard| (shard, needs.clone())));
     }
 }
 
@@ -365,9 +372,12 @@ impl Shard {
         if self.engine.known_needs.learnt.is_empty() {
             return;
         }
-        let learnt = std::mem::take(&mut self.engine.known_needs.learnt);
-        let letters = learnt.into_iter().map(|(to, needs)| (to, Letter::Needs(needs)));
-        self.outbox.letters.extend(letters);
+        for (to, needs) in std::mem::take(&mut self.engine.known_needs.learnt) {
+            match to == self.id {
+                true => self.learn_needs(needs),
+                false => self.outbox.letters.push((to, Letter::Needs(needs))),
+            }
+        }
     }
 
     /// A script that began here has turned out to need this.
