@@ -79,7 +79,11 @@ impl Shard {
         if let Some(moment) = moment {
             self.begin_snapshot(moment);
         }
-        let Some((batch, left)) = self.fetching.get_mut(&run) else { return };
+        let Some((batch, left)) = self.fetching.get_mut(&run) else {
+            // Whoever asked is lost, and nobody has touched what comes.
+            loan.into_iter().for_each(|mut loan| self.give_back_loan(&mut loan, false));
+            return;
+        };
         if let (Some(errand), Some(loan)) = (&mut batch.errand, loan) {
             errand.loan.absorb(loan);
         }

@@ -137,7 +137,12 @@ impl Shard {
 
     /// Sends home what was lent: behind the effects of this turn.
     pub(super) fn give_back(&mut self, mut errand: Errand, torn: bool) {
-        errand.loan.give_back(torn, |owner, given_back| {
+        self.give_back_loan(&mut errand.loan, torn);
+    }
+
+    /// The same of a loan.
+    pub(super) fn give_back_loan(&mut self, loan: &mut Loan, torn: bool) {
+        loan.give_back(torn, |owner, given_back| {
             let letter = given_back.into();
             if owner == self.id {
                 self.receive(letter);

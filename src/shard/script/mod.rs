@@ -5,23 +5,30 @@
 //! its end ([`Emitted`]): effects are one record then, and events, messages, what clients have
 //! cached and who waits for keys follow.
 //!
-//! A script may touch keys that it did not declare. One whose slot is not here ends the run: all
-//! that it has changed is taken back ([`Undo`](crate::keyspace::undo::Undo)), ahead of any slot's
-//! way home, and it runs again where the slots are that it is known to need. It sees the same time
-//! and the same random numbers then. That set only grows, and after [`RERUNS_MAX`] times it is
-//! everything: so reruns end. It is everything as well where a large value is about to change: a
-//! run that lacks nothing needs no copy of it. Errands go upwards whatever a script needs: so no
-//! two of them wait for each other.
+//! A script may touch keys that it did not declare. At a command whose slot is at another shard the
+//! run stands still, with what it has changed out of sight, and the slot comes to it
+//! ([`crate::lending::fetch`]). Nobody waits for a slot that way: one that is not to be had ends
+//! the run. All that it has changed is taken back then ([`Undo`](crate::keyspace::undo::Undo)),
+//! ahead of any slot's way home, and it runs again where the slots are that it is known to need. It
+//! sees the same time and the same random numbers. That set only grows, and after [`RERUNS_MAX`]
+//! times it is everything: so reruns end. It is everything as well where a large value is about to
+//! change: a run that lacks nothing needs no copy of it. Errands go upwards whatever a script
+//! needs, and fetching never waits: so no two of them wait for each other.
 //!
 //! ```text
 //!  client    thread 0, shard 0                  thread 1, shard 1
 //!    | EVAL .. a  | runs: SET a 1, then GET b       |
-//!    |----------->|   b is not here: SET a is       |
-//!    |            |   taken back                    |
-//!    |            | errand: slot of a, slot of b    |
-//!    |            |- Visit(batch with the loan) --->| runs: SET a 1, then GET b
-//!    |            |<- Return(slot of a) ------------| append: SET a 1
+//!    |----------->|   b is not here: it stands      |
+//!    |            |   still, and a is held          |
+//!    |            |- Fetch(slot of b) ------------->| lends it, if it is free
+//!    |            |<- Fetched(loan of slot of b) ---|
+//!    |            | goes on: GET b, ends            |
+//!    |            | append: SET a 1                 |
+//!    |            |- Return(slot of b) ------------>|
 //! ```
+//!
+//! The scripts of a batch that follow each other run with one loan ([`crate::shard::fetch`]): what
+//! the first one has brought together stays for the next.
 //!
 //! A run that takes long gives its thread back after each slice, and its batch keeps its slots.
 

@@ -110,7 +110,9 @@ impl Pattern {
         for key in undeclared {
             if let Some((position, rest)) = behind_word(&key.name, call) {
                 pattern.behind_words.push((position, rest.into()));
-            } else if let Some(rest) = pattern.last.iter().find_map(|it| behind(&key.name, &it.name)) {
+            } else if let Some(rest) =
+                pattern.last.iter().find_map(|it| behind(&key.name, &it.name))
+            {
                 pattern.behind_others.push(rest.into());
             } else {
                 pattern.last.push(key.clone());
@@ -183,9 +185,10 @@ fn behind<'a>(name: &'a [u8], other: &[u8]) -> Option<&'a [u8]> {
 
 /// The longest key of a call that a name begins with, and what stands behind it.
 fn behind_word<'a>(name: &'a [u8], call: &Call<'_>) -> Option<(u32, &'a [u8])> {
-    let rests = call.keys.iter().filter_map(|key| {
-        Some((key.position, behind(name, call.arg(key.position as usize))?))
-    });
+    let rests = call
+        .keys
+        .iter()
+        .filter_map(|key| Some((key.position, behind(name, call.arg(key.position as usize))?)));
     rests.min_by_key(|(_, rest)| rest.len())
 }
 
