@@ -253,14 +253,16 @@ fn a_request_for_slots_that_is_lost_is_answered() {
     let mut store = Shards::new(2);
     let keys = keys(&store);
     let (here, there) = (keys[0][0].clone(), keys[1][0].clone());
-    store.send(&[&eval(&["INCR KEYS1", &format!("INCR {there}")], &format!("1 {here}"))]);
+    let line = |other: &str| eval(&["INCR KEYS1", "INCR ARGV1"], &format!("1 {here} {other}"));
+    assert_eq!(store.run(&line(&keys[0][1])), "(integer) 1", "the script is known");
+    store.send(&[&line(&there)]);
     let letters = store.letters_of(0);
     assert!(matches!(letters[..], [(1, crate::shard::letter::Letter::Fetch(_))]), "{letters:?}");
     drop(letters);
     let batch = store.settle().expect("it starts again");
     assert_eq!(printed(&batch.replies), "(integer) 1");
     store.session = batch.session;
-    assert_eq!(store.run(&format!("MGET {here} {there}")), "1) \"1\"\n2) \"1\"");
+    assert_eq!(store.run(&format!("MGET {here} {there}")), "1) \"2\"\n2) \"1\"");
 }
 
 #[test]
