@@ -249,6 +249,13 @@ impl Batch {
         self.frames.bytes_of(&self.frames.frames[self.next], &self.input)
     }
 
+    /// The words of one of its calls.
+    pub(crate) fn words_of(&self, number: usize) -> Vec<&[u8]> {
+        let Some(frame) = self.frames.frames.get(number) else { return Vec::new() };
+        let bytes = self.frames.bytes_of(frame, &self.input);
+        self.frames.args_of(frame).iter().map(|span| span.of(bytes)).collect()
+    }
+
     /// Finds the keys of the next call, which may have several; of EXEC those of all that is queued
     /// and watched, without positions.
     pub(crate) fn find_keys(&mut self, command: &Command, hasher: &Hasher) {

@@ -30,6 +30,10 @@ pub struct Walk {
     pub first: Option<ShardId>,
     /// The number of the script that stands still, where the call runs one.
     pub run: Option<u64>,
+    /// The key that a script has met and asks for, where its name could not be guessed.
+    pub lacked: Option<Box<[u8]>>,
+    /// Shards that were asked for slots which the script has met, and have not answered.
+    pub asked: usize,
     /// What came of the action that the command asked for.
     pub answer: Option<Result<Vec<u8>, CommandError>>,
 }

@@ -40,13 +40,15 @@ pub struct Errand {
     pub(crate) takes_last: bool,
     /// It has left the ascending order, and waits nowhere.
     pub(crate) waits_nowhere: bool,
+    /// Scripts that have run with it, one behind the other, and left it to the next.
+    pub(crate) kept: u32,
+    /// The calls of the batch before this one run on it, one after the other; 0 where it is for one
+    /// call.
+    pub(crate) calls_end: usize,
     pub(crate) stops: Vec<Stop>,
     pub(crate) at: usize,
     /// What the shards so far have lent.
     pub(crate) loan: Loan,
-    /// The calls of the batch before this one run on it, one after the other; 0 where it is for one
-    /// call.
-    pub(crate) calls_end: usize,
 }
 
 impl Errand {
@@ -54,7 +56,16 @@ impl Errand {
     pub(crate) fn for_slots(slots: &[u16], map: &Map, post: Arc<dyn Post>) -> Errand {
         let (epoch, loan) = (map.epoch(), Loan::new(post));
         let stops = Errand::stops_for(slots, map);
-        Errand { epoch, takes_last: false, waits_nowhere: false, stops, at: 0, loan, calls_end: 0 }
+        Errand {
+            epoch,
+            takes_last: false,
+            waits_nowhere: false,
+            kept: 0,
+            calls_end: 0,
+            stops,
+            at: 0,
+            loan,
+        }
     }
 
     /// The shards that have these slots (none twice), ascending.
@@ -80,12 +91,27 @@ impl Errand {
         (self.takes_last, self.waits_nowhere) = (false, true);
     }
 
+    /// The next script of its batch runs with what it holds.
+    pub(crate) fn keep(&mut self) {
+        self.kept += 1;
+        self.at = self.stops.len();
+    }
+
     /// An errand for everything.
     pub(crate) fn for_all(map: &Map, post: Arc<dyn Post>) -> Errand {
         let stops = (0..map.shards()).map(|shard| Stop { shard, need: Need::Whole }).collect();
         let (epoch, loan) = (map.epoch(), Loan::new(post));
         let takes_last = map.shards() > 1;
-        Errand { epoch, takes_last, waits_nowhere: false, stops, at: 0, loan, calls_end: 0 }
+        Errand {
+            epoch,
+            takes_last,
+            waits_nowhere: false,
+            kept: 0,
+            calls_end: 0,
+            stops,
+            at: 0,
+            loan,
+        }
     }
 
     /// An errand for everything, for a command that lets others in between its steps.

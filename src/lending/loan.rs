@@ -61,6 +61,29 @@ impl Loan {
         }
     }
 
+    /// Takes over the slots of another loan.
+    pub(crate) fn absorb(&mut self, mut other: Loan) {
+        for (lender, places) in std::mem::take(&mut other.slots) {
+            match self.slots.iter_mut().find(|(of, _)| *of == lender) {
+                Some((_, own)) => own.extend(places),
+                None => self.slots.push((lender, places)),
+            }
+        }
+    }
+
+    /// Whether it holds whole shards.
+    pub(crate) fn has_wholes(&self) -> bool {
+        self.wholes.is_some()
+    }
+
+    /// The slots that it holds apart from whole shards, ascending.
+    pub(crate) fn numbers(&self) -> Vec<u16> {
+        let places = self.slots.iter().flat_map(|(_, places)| places);
+        let mut numbers: Vec<u16> = places.map(|(number, _)| *number).collect();
+        numbers.sort_unstable();
+        numbers
+    }
+
     /// Takes all slots of a shard along.
     pub(crate) fn take_whole(&mut self, lender: ShardId, space: &mut Keyspace, hasher: &Hasher) {
         match &mut self.wholes {

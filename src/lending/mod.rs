@@ -5,6 +5,7 @@
 //! home for it.
 
 pub mod errand;
+pub mod fetch;
 pub mod loan;
 
 use std::sync::Arc;
@@ -42,6 +43,8 @@ pub enum GivenBack {
     Moves,
     /// A loan of the shard that lasted is home.
     Lasted,
+    /// What a run of the shard asked for does not come: the request is lost.
+    Unfetched(u64),
 }
 
 /// Slots on their way back to their owner.

@@ -29,7 +29,10 @@ impl Shard {
                 cares: space.cared_for(),
                 subscribed: SUBSCRIBED.map(|kind| register.len(kind)),
                 statistics: counters.counted(*detail),
-                waiting: self.waiting.len() + self.ready.len() + self.set_aside.len(),
+                waiting: self.waiting.len()
+                    + self.ready.len()
+                    + self.set_aside.len()
+                    + self.fetching.len(),
                 held_back: self.set_aside.len(),
                 discarded: tools.discarded.len(),
                 freed: tools.discarded.freed(),

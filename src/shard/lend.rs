@@ -69,24 +69,31 @@ impl Shard {
     /// The script of the batch's next call stands still: the slots that it has met leave the array,
     /// so that nobody sees what it has done so far.
     pub(super) fn hold(&mut self, batch: &mut Batch) {
-        let mut errand = batch.errand.take().unwrap_or_else(|| {
-            Box::new(Errand::for_slots(&[], &self.env.map, Arc::clone(&self.post)).takes_last())
-        });
-        errand.takes_last = true;
-        while errand.stop().is_some() {
-            self.lend(&mut errand);
-        }
-        let slots = batch.ascending_slots();
-        errand.loan.take_slots(self.id, &slots, &mut self.engine.space);
-        if let Some(kind) = self.engine.newly_slow(batch) {
+        self.take_along(batch);
+        if let Some(kind) = self.engine.newly_slow(batch)
+            && let Some(errand) = &batch.errand
+        {
             let all = |lender| self.env.map.slots_of(lender).collect();
             let held = errand.loan.held().map(|(of, slots)| (of, slots.unwrap_or_else(|| all(of))));
             let letters: Vec<(ShardId, Letter)> =
                 held.map(|(of, slots)| (of, Letter::HeldLong(slots, kind))).collect();
             self.send_or_take(letters);
         }
-        batch.errand = Some(errand);
         self.tell_lenders(batch);
+    }
+
+    /// The slots that the script of the batch's next call has met leave the array.
+    pub(super) fn take_along<'a>(&mut self, batch: &'a mut Batch) -> &'a Errand {
+        let slots = batch.ascending_slots();
+        let errand = batch.errand.get_or_insert_with(|| {
+            Box::new(Errand::for_slots(&[], &self.env.map, Arc::clone(&self.post)))
+        });
+        errand.takes_last = true;
+        while errand.stop().is_some() {
+            self.lend(errand);
+        }
+        errand.loan.take_slots(self.id, &slots, &mut self.engine.space);
+        errand
     }
 
     /// Sends letters; those to the shard itself are taken at once.
@@ -130,7 +137,12 @@ impl Shard {
 
     /// Sends home what was lent: behind the effects of this turn.
     pub(super) fn give_back(&mut self, mut errand: Errand, torn: bool) {
-        errand.loan.give_back(torn, |owner, given_back| {
+        self.give_back_loan(&mut errand.loan, torn);
+    }
+
+    /// The same of a loan.
+    pub(super) fn give_back_loan(&mut self, loan: &mut Loan, torn: bool) {
+        loan.give_back(torn, |owner, given_back| {
             let letter = given_back.into();
             if owner == self.id {
                 self.receive(letter);

@@ -8,6 +8,7 @@ use crate::commands::scripting::ScriptChange;
 use crate::hook::push::Push;
 use crate::keyspace::saving::Moment;
 use crate::keyspace::slot::Slot;
+use crate::lending::fetch::{Fetch, Fetched};
 use crate::lending::{GivenBack, Returned};
 use crate::parked::{Parked, Served};
 use crate::pubsub::News;
@@ -22,6 +23,10 @@ use crate::shard::script::needs::Needs;
 pub enum Letter {
     /// A batch whose next call runs here, or passes here to take slots along.
     Visit(Box<Batch>),
+    /// A script asks for slots of the shard.
+    Fetch(Fetch),
+    /// What a script of the shard has asked for.
+    Fetched(Fetched),
     /// Slots that were lent come back.
     Return(Returned),
     /// A batch that is done, or needs its connection: for the thread, not for the shard.
@@ -109,6 +114,7 @@ impl From<GivenBack> for Letter {
             GivenBack::Slots(returned) => Letter::Return(returned),
             GivenBack::Moves => Letter::HoldMoves(-1),
             GivenBack::Lasted => Letter::Lasts(-1),
+            GivenBack::Unfetched(run) => Letter::Fetched(Fetched::nothing(run)),
         }
     }
 }

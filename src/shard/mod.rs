@@ -118,6 +118,7 @@ mod call;
 pub mod evict;
 mod execute;
 mod expire;
+mod fetch;
 mod gates;
 mod lend;
 pub mod letter;
@@ -171,6 +172,7 @@ use crate::shard::broken::Broken;
 use crate::shard::call::Environment;
 use crate::shard::evict::{Eviction, Gauge, Unmeasured, Worths};
 use crate::shard::execute::Engine;
+use crate::shard::fetch::Fetching;
 use crate::shard::gates::Gates;
 use crate::shard::letter::Letter;
 use crate::shard::replay::Rebuilt;
@@ -256,6 +258,8 @@ pub struct Shard {
     active_expire: bool,
     waiting: Waiting,
     ready: VecDeque<Box<Batch>>,
+    /// Whose scripts stand still until slots have come.
+    fetching: Fetching,
     set_aside: VecDeque<Box<Batch>>,
     longest_slice_ns: u64,
     turns: u64,
@@ -353,6 +357,7 @@ impl Shard {
             active_expire: true,
             waiting: Waiting::default(),
             ready: VecDeque::new(),
+            fetching: Fetching::default(),
             set_aside: VecDeque::new(),
             longest_slice_ns: 0,
             turns: 0,
@@ -498,6 +503,8 @@ impl Shard {
             Letter::Heard(number) => self.was_heard(number),
             Letter::Rebuilt(shard) => self.was_rebuilt(shard),
             Letter::WaitAgain(parked) => self.wait_again(&parked),
+            Letter::Fetch(fetch) => self.answer_fetch(fetch),
+            Letter::Fetched(fetched) => self.has_fetched(fetched),
             Letter::Return(returned) => self.take_back(returned),
             Letter::Routes(map) => {
                 if map.epoch() > self.env.map.epoch() {

@@ -76,6 +76,7 @@ impl Shard {
                 || batch.scattered.is_some())
         {
             if *now - start > SLICE_NS {
+                self.end_keeping(&mut batch);
                 self.ready.push_back(batch);
                 return None;
             }
@@ -87,6 +88,10 @@ impl Shard {
             match self.runs_at(&mut batch) {
                 RunsAt::Here => {
                     *now = self.call(&mut batch, *now, clock);
+                    if batch.walk.as_ref().is_some_and(|walk| walk.asked > 0) {
+                        self.keep_fetching(batch);
+                        return None;
+                    }
                     if self.engine.register.was_stirred() {
                         batch = self.tell_others(batch)?;
                     }
@@ -143,13 +148,15 @@ impl Shard {
         let Shard { engine, env, .. } = self;
         let Some(mut errand) = batch.errand.take() else {
             engine.warm_keys(batch);
-            let end = engine.call(env, batch, now, clock).end;
+            let ran = engine.call(env, batch, now, clock);
             engine.serve_behind(env, batch, clock);
-            if batch.stands_still() {
-                self.hold(batch);
+            match batch.stands_still() {
+                true if ran.lacks => self.fetch(batch),
+                true => self.hold(batch),
+                false => {}
             }
             self.tell_of_scripts();
-            return end;
+            return ran.end;
         };
         let (mut next, calls_end) = (batch.next, errand.calls_end);
         let ran = catch_unwind(AssertUnwindSafe(|| {
@@ -171,7 +178,10 @@ impl Shard {
         let is_suspect = self.engine.phase == Phase::Suspect;
         let torn = is_suspect || ran.as_ref().map_or(true, |ran| ran.panicked);
         let lacks = ran.as_ref().is_ok_and(|ran| ran.lacks);
-        if lacks && !torn && self.go_on(batch, &mut errand) {
+        if lacks && !torn && batch.stands_still() {
+            batch.errand = Some(errand);
+            self.fetch(batch);
+        } else if lacks && !torn && batch.walk.is_none() && self.go_on(batch, &mut errand) {
             batch.errand = Some(errand);
         } else if batch.next == next && batch.parked.is_none() && !torn && !lacks {
             batch.errand = Some(errand);
@@ -180,7 +190,12 @@ impl Shard {
             }
         } else {
             self.tell_of_scripts();
-            self.give_back(*errand, torn);
+            if !lacks && !torn && self.keeps_loan(batch, &errand) {
+                errand.keep();
+                batch.errand = Some(errand);
+            } else {
+                self.give_back(*errand, torn);
+            }
         }
         ran.unwrap_or_else(|panic| resume_unwind(panic)).end
     }
@@ -244,7 +259,12 @@ impl Shard {
             }
             (Run::Script(_), _) => {
                 self.add_known_needs(batch);
-                self.keys_run_at(command, batch)
+                batch.find_keys(command, &self.env.hasher);
+                let sets_out = batch.errand.is_none() && !self.has_free(batch);
+                if sets_out {
+                    self.add_needs_of_followers(batch);
+                }
+                self.slots_run_at(batch)
             }
             (Run::All(_) | Run::Libraries(_), _) => self.errand_runs_at(batch, Errand::for_all),
             (Run::Steps(_), _) => self.errand_runs_at(batch, Errand::for_steps),
@@ -324,13 +344,17 @@ impl Shard {
         }
     }
 
+    /// Whether all slots of the next call of a batch are here, and nobody waits for one of them.
+    fn has_free(&self, batch: &Batch) -> bool {
+        batch.slots().all(|slot| self.engine.space.has(slot) && !self.waiting.wants(slot))
+    }
+
     /// The next call of a batch, whose keys were found, on their slots.
     fn slots_run_at(&mut self, batch: &mut Batch) -> RunsAt {
         if batch.errand.is_some() || batch.wider.len() > WIDER_MAX {
             return self.errand_runs_at(batch, Errand::for_all);
         }
-        let is_here = |slot| self.engine.space.has(slot) && !self.waiting.wants(slot);
-        if batch.slots().all(is_here) {
+        if self.has_free(batch) {
             return RunsAt::Here;
         }
         let slots = batch.ascending_slots();

@@ -2,7 +2,8 @@
 //!
 //! A tree of packed nodes, each filed under the id that its first entry had, so that adding at the
 //! end and trimming at the front touch one node. Nodes are bounded in entries and bytes by the
-//! settings, and above those by constants, since a node is walked from its start.
+//! settings, and above those by constants, since a node is walked from its start. A copy of a stream
+//! shares its nodes, until one of both changes them: a script that adds an entry keeps such a copy.
 //!
 //! Invariant: no node is empty, and every id in a node is at least the node's and below the next
 //! node's. Left out: the places of deleted entries, which Redis keeps until their node goes.
@@ -15,6 +16,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::ops;
+use std::sync::Arc;
 
 use crate::data::Collection;
 
@@ -94,7 +96,7 @@ pub enum Deleted {
 /// A stream.
 #[derive(Clone, Debug, Default)]
 pub struct Stream {
-    nodes: BTreeMap<Id, Node>,
+    nodes: BTreeMap<Id, Arc<Node>>,
     len: u64,
     /// The id of the last entry that was added, or what XSETID says.
     pub last_id: Id,
@@ -152,12 +154,12 @@ impl Stream {
         let mut scratch = Vec::with_capacity(words.iter().map(|word| word.len() + 2).sum());
         match self.nodes.iter_mut().next_back() {
             Some((base, node)) if has_room(node, words, limits) => {
-                node.push(*base, id, words, &mut scratch);
+                Arc::make_mut(node).push(*base, id, words, &mut scratch);
             }
             _ => {
                 let mut node = Node::new(words);
                 node.push(id, id, words, &mut scratch);
-                self.nodes.insert(id, node);
+                self.nodes.insert(id, Arc::new(node));
             }
         }
         self.len += 1;
@@ -242,7 +244,7 @@ impl Stream {
 
     /// Takes the entries out of a node that are outside of `bound`, of which there are more inside.
     fn cut_front(&mut self, base: Id, bound: Bound) {
-        let Some(node) = self.nodes.get_mut(&base) else { return };
+        let Some(node) = self.nodes.get_mut(&base).map(Arc::make_mut) else { return };
         let count = match bound {
             Bound::Len(len) => self.len - len,
             Bound::Id(id) => node.entries(base).take_while(|entry| entry.id < id).count() as u64,
@@ -273,6 +275,7 @@ impl Stream {
 
     fn remove(&mut self, id: Id) -> bool {
         let Some((base, node)) = self.nodes.range_mut(..=id).next_back() else { return false };
+        let node = Arc::make_mut(node);
         if !node.remove(*base, id) {
             return false;
         }
@@ -434,10 +437,11 @@ impl Collection for Stream {
     }
 
     fn memory(&self) -> usize {
-        let sampled: usize = self.nodes.values().take(SAMPLES).map(Node::memory).sum();
+        let sampled: usize = self.nodes.values().take(SAMPLES).map(|node| node.memory()).sum();
         let samples = self.nodes.len().clamp(1, SAMPLES);
         // A tree is filled to about two thirds.
-        let of_node = sampled / samples + size_of::<(Id, Node)>() * 3 / 2;
+        let of_arc = size_of::<Node>() + 2 * size_of::<usize>();
+        let of_node = sampled / samples + of_arc + size_of::<(Id, Arc<Node>)>() * 3 / 2;
         let groups = self.groups.values().take(SAMPLES);
         let of_groups: usize = groups.map(|group| group.memory() + size_of::<Group>()).sum();
         let sampled_groups = self.groups.len().clamp(1, SAMPLES);

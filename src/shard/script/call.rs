@@ -54,6 +54,8 @@ pub(super) struct Asking {
     words: Vec<Vec<u8>>,
     command: &'static Command,
     walk: Option<Box<Walk>>,
+    /// It has asked for slots alone, and has not begun.
+    pub(super) lacks: bool,
 }
 
 /// The words of a command as a request.
@@ -132,7 +134,10 @@ impl Engine {
         reply: &mut Vec<u8>,
         clock: &RefCell<&mut dyn Ticks>,
     ) -> Called {
-        let Asking { words, command, walk } = asking;
+        let Asking { words, command, walk, lacks } = asking;
+        if lacks {
+            return self.call_from_script(running, words, None, outer, around, reply, clock);
+        }
         if command.run.may_ask() {
             let mut walk = walk.unwrap_or_default();
             walk.answer = answer;
@@ -190,8 +195,12 @@ impl Engine {
             None => positions::keys_at(command, spans, bytes, outer.hasher, &mut keys),
         }
         running.met.extend(keys.iter().map(|key| key.slot));
+        if self.space.slots_here() < usize::from(SLOTS) {
+            running.note_undeclared(&keys, bytes, spans, outer);
+        }
         let call = Call { command, input: bytes, spans, raw: bytes, keys: &keys, ..*outer };
         if self.lacks_for_script(running, &call, around.session.db) {
+            running.asking = Some(Asking { words, command, walk: None, lacks: true });
             return Called::Lacks;
         }
         let is_journaled = running.run.propagation().journal;
@@ -200,8 +209,9 @@ impl Engine {
         around.session.resp3 = resp3;
         let (called, walk) = self.run_from_script(running, &call, walk, around, reply, clock);
         self.tools.effects.listen(listens);
-        if matches!(called, Called::Asks(_)) {
-            running.asking = Some(Asking { words, command, walk });
+        let lacks = matches!(called, Called::Lacks);
+        if lacks || matches!(called, Called::Asks(_)) {
+            running.asking = Some(Asking { words, command, walk, lacks });
         }
         called
     }
@@ -213,6 +223,7 @@ impl Engine {
             Run::All(_) | Run::Steps(_) | Run::Walk(_) | Run::Libraries(_)
         ) || positions::are_anywhere(call.command, call.spans, call.input);
         if needs_all {
+            running.wants_all = true;
             return self.space.slots_here() < usize::from(SLOTS);
         }
         if !command_needs_slots(call.command) {
@@ -234,6 +245,7 @@ impl Engine {
             entry.is_some_and(|entry| entry.memory() > COPIED_MAX)
         };
         running.changes_large |= call.command.writes() && call.keys.iter().any(is_large);
+        running.wants_all |= running.changes_large;
         running.changes_large && self.space.slots_here() < usize::from(SLOTS)
     }
 

@@ -5,23 +5,30 @@
 //! its end ([`Emitted`]): effects are one record then, and events, messages, what clients have
 //! cached and who waits for keys follow.
 //!
-//! A script may touch keys that it did not declare. One whose slot is not here ends the run: all
-//! that it has changed is taken back ([`Undo`](crate::keyspace::undo::Undo)), ahead of any slot's
-//! way home, and it runs again where the slots are that it is known to need. It sees the same time
-//! and the same random numbers then. That set only grows, and after [`RERUNS_MAX`] times it is
-//! everything: so reruns end. It is everything as well where a large value is about to change: a
-//! run that lacks nothing needs no copy of it. Errands go upwards whatever a script needs: so no
-//! two of them wait for each other.
+//! A script may touch keys that it did not declare. At a command whose slot is at another shard the
+//! run stands still, with what it has changed out of sight, and the slot comes to it
+//! ([`crate::lending::fetch`]). Nobody waits for a slot that way: one that is not to be had ends
+//! the run. All that it has changed is taken back then ([`Undo`](crate::keyspace::undo::Undo)),
+//! ahead of any slot's way home, and it runs again where the slots are that it is known to need. It
+//! sees the same time and the same random numbers. That set only grows, and after [`RERUNS_MAX`]
+//! times it is everything: so reruns end. It is everything as well where a large value is about to
+//! change: a run that lacks nothing needs no copy of it. Errands go upwards whatever a script
+//! needs, and fetching never waits: so no two of them wait for each other.
 //!
 //! ```text
 //!  client    thread 0, shard 0                  thread 1, shard 1
 //!    | EVAL .. a  | runs: SET a 1, then GET b       |
-//!    |----------->|   b is not here: SET a is       |
-//!    |            |   taken back                    |
-//!    |            | errand: slot of a, slot of b    |
-//!    |            |- Visit(batch with the loan) --->| runs: SET a 1, then GET b
-//!    |            |<- Return(slot of a) ------------| append: SET a 1
+//!    |----------->|   b is not here: it stands      |
+//!    |            |   still, and a is held          |
+//!    |            |- Fetch(slot of b) ------------->| lends it, if it is free
+//!    |            |<- Fetched(loan of slot of b) ---|
+//!    |            | goes on: GET b, ends            |
+//!    |            | append: SET a 1                 |
+//!    |            |- Return(slot of b) ------------>|
 //! ```
+//!
+//! The scripts of a batch that follow each other run with one loan ([`crate::shard::fetch`]): what
+//! the first one has brought together stays for the next.
 //!
 //! A run that takes long gives its thread back after each slice, and its batch keeps its slots.
 
@@ -52,10 +59,14 @@ use crate::settings::Replication;
 use crate::shard::execute::{Around, Ended, Engine};
 use crate::shard::script::call::{Asking, Called};
 use crate::shard::script::emitted::Emitted;
+use crate::shard::script::needs::KeyName;
 use crate::shard::{SLICE_NS, Ticks};
 
 /// How often a script runs again with more slots; then it has all.
 const RERUNS_MAX: usize = 16;
+
+/// Slots of a run that asks for some of them one by one. One that has met more takes all.
+const MET_MAX: usize = 512;
 
 /// Runs of a shard that may stand still at a time. Each takes some hundred kilobytes.
 const RUNS_MAX: usize = 1_000;
@@ -87,6 +98,12 @@ pub(super) struct Running {
     emitted: Emitted,
     /// Slots that its commands have named.
     met: BTreeSet<u16>,
+    /// Keys that its commands have named and its call has not, while slots were missing.
+    undeclared: Vec<KeyName>,
+    /// One of its commands needs every slot.
+    wants_all: bool,
+    /// What it has asked for did not come.
+    is_refused: bool,
     /// One of them is about to change a large value, or has.
     changes_large: bool,
     /// The command that has asked for something, which has to be done before it is answered.
@@ -193,6 +210,9 @@ impl Engine {
             seed,
             emitted: Emitted::new(undo, seed),
             met: call.keys.iter().map(|key| key.slot).collect(),
+            undeclared: Vec::new(),
+            wants_all: false,
+            is_refused: false,
             changes_large: false,
             asking: None,
             since: call.now,
@@ -276,9 +296,17 @@ impl Engine {
                 walk.seed = Some(running.seed);
                 walk.spent += 1;
                 walk.first = walk.first.or(Some(self.register.own()));
+                around.wider.clear();
+                if self.may_fetch(&running, call, walk.spent) {
+                    around.wider.extend(&running.met);
+                    walk.lacked = running.lacked(call);
+                    running.is_told = false;
+                    self.put_aside(&mut running, outer, around.session);
+                    walk.run = Some(self.runs.put(running));
+                    return Ended::Lacks;
+                }
                 self.uncounted.clear();
                 let missing = running.met.iter().any(|slot| !self.space.has(*slot));
-                around.wider.clear();
                 if walk.spent >= RERUNS_MAX || !missing {
                     around.wider.extend(0..SLOTS);
                 } else {
@@ -303,6 +331,19 @@ impl Engine {
         ended
     }
 
+    /// Whether a run asks for what it lacks, and stands still until that comes: where others have
+    /// it, and have not refused it.
+    fn may_fetch(&self, running: &Running, call: &Call<'_>, spent: usize) -> bool {
+        let own = self.register.own();
+        let mut missing = running.met.iter().filter(|slot| !self.space.has(**slot)).peekable();
+        let is_tried = running.is_refused || spent >= RERUNS_MAX || running.asking.is_none();
+        !is_tried
+            && !running.wants_all
+            && missing.peek().is_some()
+            && running.met.len() <= MET_MAX
+            && missing.all(|slot| call.map.owner(*slot) != own)
+    }
+
     /// Steps a run until it stands still, for one slice at the most, which began at `start`.
     fn step(
         &mut self,
@@ -317,11 +358,15 @@ impl Engine {
         let mut reply = Vec::new();
         let mut step = match running.asking.take() {
             Some(asking) => {
+                let has_fetched = asking.lacks;
                 let answer = around.walk.as_mut().and_then(|walk| walk.answer.take());
                 match self.answer_asking(running, asking, answer, call, around, &mut reply, &clock)
                 {
                     Called::Answered => running.run.answer(&reply, &is_over),
-                    Called::Lacks => return Stands::Lacks,
+                    Called::Lacks => {
+                        running.is_refused = has_fetched;
+                        return Stands::Lacks;
+                    }
                     Called::Asks(action) => return Stands::Asks(action),
                 }
             }

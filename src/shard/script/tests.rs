@@ -194,6 +194,78 @@ fn what_a_script_has_turned_out_to_need_is_known_the_next_time() {
 }
 
 #[test]
+fn keys_behind_declared_ones_are_brought_together_at_the_start() {
+    let mut store = Shards::new(4);
+    let (mut asked, mut answers) = (Vec::new(), Vec::new());
+    for number in 0..40 {
+        let job = format!("job:{number}");
+        let names: Vec<String> = (0..6).map(|part| format!("INCR {job}:{part}")).collect();
+        let lines: Vec<&str> = names.iter().map(String::as_str).collect();
+        let before = store.letters;
+        answers.push(store.run(&eval(&lines, &format!("2 queue {job}"))));
+        asked.push(store.letters - before);
+    }
+    assert!(answers.iter().all(|answer| answer == "(integer) 1"), "{answers:?}");
+    let late: usize = asked[30..].iter().sum();
+    assert!(late <= asked[0] * 10, "{asked:?}: at most a tour each");
+}
+
+#[test]
+fn scripts_of_a_batch_run_with_one_loan() {
+    let mut store = Shards::new(3);
+    let keys = keys(&store);
+    let line = eval(
+        &[&format!("INCR {}", keys[0][0]), &format!("INCR {}", keys[1][0])],
+        &format!("1 {}", keys[2][0]),
+    );
+    store.run(&line);
+    let before = store.letters;
+    store.run(&line);
+    let one = store.letters - before;
+    let lines = vec![line.as_str(); 10];
+    let before = store.letters;
+    let said = store.pipeline(&lines);
+    assert_eq!(said.lines().last(), Some("(integer) 12"));
+    assert!(store.letters - before <= one, "as one of them alone");
+    let gets = vec!["DBSIZE"; 2];
+    assert_eq!(store.pipeline(&gets), "(integer) 2\n(integer) 2", "all slots are home");
+}
+
+#[test]
+fn a_run_whose_slot_is_not_to_be_had_is_undone_and_starts_again() {
+    let mut store = Shards::new(2);
+    let keys = keys(&store);
+    let (here, there) = (keys[0][0].clone(), keys[1][0].clone());
+    let number = slot::of(there.as_bytes());
+    let away = store.shards[1].engine.space.take(number).expect("it was there");
+    store.send(&[&eval(&["INCR KEYS1", &format!("INCR {there}")], &format!("1 {here}"))]);
+    assert!(store.settle().is_none(), "it waits where the slot is");
+    store.shards[1].engine.space.put(number, away);
+    store.deliver(vec![(1, crate::shard::letter::Letter::Lasts(0))]);
+    let batch = store.settle().expect("it runs when the slot is back");
+    assert_eq!(printed(&batch.replies), "(integer) 1");
+    store.session = batch.session;
+    assert_eq!(store.run(&format!("MGET {here} {there}")), "1) \"1\"\n2) \"1\"");
+}
+
+#[test]
+fn a_request_for_slots_that_is_lost_is_answered() {
+    let mut store = Shards::new(2);
+    let keys = keys(&store);
+    let (here, there) = (keys[0][0].clone(), keys[1][0].clone());
+    let line = |other: &str| eval(&["INCR KEYS1", "INCR ARGV1"], &format!("1 {here} {other}"));
+    assert_eq!(store.run(&line(&keys[0][1])), "(integer) 1", "the script is known");
+    store.send(&[&line(&there)]);
+    let letters = store.letters_of(0);
+    assert!(matches!(letters[..], [(1, crate::shard::letter::Letter::Fetch(_))]), "{letters:?}");
+    drop(letters);
+    let batch = store.settle().expect("it starts again");
+    assert_eq!(printed(&batch.replies), "(integer) 1");
+    store.session = batch.session;
+    assert_eq!(store.run(&format!("MGET {here} {there}")), "1) \"2\"\n2) \"1\"");
+}
+
+#[test]
 fn what_is_over_everything_runs_where_everything_is() {
     let mut store = Shards::new(3);
     let keys = keys(&store);
