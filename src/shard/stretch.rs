@@ -10,7 +10,8 @@
 //! stretch are away until all of it has run. What is about several keys or none, and MULTI with
 //! all that follows up to EXEC, ends a stretch and runs as it does for any client.
 //!
-//! A stretch is bounded by [`CALLS_MAX`] and by the slice of its shard, and so is the time for which
+//! A stretch is bounded by [`CALLS_MAX`] and by the slice of its shard, and so is the time for
+//! which
 //! a reader waits for one of its slots.
 
 use crate::batch::{Batch, Routed};
