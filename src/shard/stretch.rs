@@ -1,16 +1,17 @@
 //! Commands of a primary that run together.
 //!
-//! A replica gets one stream for all its shards. If each command of it went to its shard alone, most
-//! would cost a hop. So the next commands of a batch, as far as each is about one key, are a
+//! A replica gets one stream for all its shards. If each command of it went to its shard alone,
+//! most would cost a hop. So the next commands of a batch, as far as each is about one key, are a
 //! *stretch*: one errand for the slots of all of them. At its last shard they run one after the
 //! other, in the order of the stream, on slots that nobody else sees meanwhile.
 //!
 //! What is promised: the stream is carried out in its order, and whoever reads sees the data set as
 //! it was between two commands of the stream. No shard is ahead of another, since the slots of a
-//! stretch are away until all of it has run. What is about several keys or none, and MULTI with all
-//! that follows up to EXEC, ends a stretch and runs as it does for any client.
+//! stretch are away until all of it has run. What is about several keys or none, and MULTI with
+//! all that follows up to EXEC, ends a stretch and runs as it does for any client.
 //!
-//! A stretch is bounded by [`CALLS_MAX`] and by the slice of its shard, and so is the time for which
+//! A stretch is bounded by [`CALLS_MAX`] and by the slice of its shard, and so is the time for
+//! which
 //! a reader waits for one of its slots.
 
 use crate::batch::{Batch, Routed};
@@ -35,8 +36,8 @@ impl Batch {
 }
 
 impl Shard {
-    /// Where the next call of a primary's batch runs, which is not queued, together with those behind
-    /// it. None where it runs as that of any client.
+    /// Where the next call of a primary's batch runs, which is not queued, together with those
+    /// behind it. None where it runs as that of any client.
     pub(super) fn stretch_runs_at(&mut self, batch: &mut Batch) -> Option<RunsAt> {
         match &batch.errand {
             // It is made already.
