@@ -2,8 +2,8 @@
 //!
 //! A tree of packed nodes, each filed under the id that its first entry had, so that adding at the
 //! end and trimming at the front touch one node. Nodes are bounded in entries and bytes by the
-//! settings, and above those by constants, since a node is walked from its start. A copy of a stream
-//! shares its nodes, until one of both changes them: a script that adds an entry keeps such a copy.
+//! settings, and above those by constants, since a node is walked from its start. A copy of a
+//! stream shares its nodes, until one of both changes them: a script that adds an entry keeps one.
 //!
 //! Invariant: no node is empty, and every id in a node is at least the node's and below the next
 //! node's. Left out: the places of deleted entries, which Redis keeps until their node goes.
