@@ -495,13 +495,18 @@ impl World {
         }
     }
 
-    /// Whether mail gets lost where it arrives, as a batch on its way to a shard may.
+    /// Whether mail gets lost where it arrives, as a batch on its way to a shard may, and a request
+    /// for slots.
     fn is_lost(&mut self, thread: u16, mail: &Mail) -> bool {
         let may_lose = self.context.plan.has(Fault::ShardPanics) && !self.is_quiet;
-        let is_batch = matches!(mail, Mail::Letter(Letter::Visit(_)));
-        let is_lost = may_lose && is_batch && self.context.one_in(400);
+        let lost = match mail {
+            Mail::Letter(Letter::Visit(_)) => "a batch",
+            Mail::Letter(Letter::Fetch(_)) => "a request for slots",
+            _ => return false,
+        };
+        let is_lost = may_lose && self.context.one_in(400);
         if is_lost {
-            self.context.note(format_args!("a batch is lost ahead of shard {thread}"));
+            self.context.note(format_args!("{lost} is lost ahead of shard {thread}"));
         }
         is_lost
     }
