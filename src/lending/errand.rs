@@ -42,9 +42,6 @@ pub struct Errand {
     pub(crate) waits_nowhere: bool,
     /// Scripts that have run with it, one behind the other, and left it to the next.
     pub(crate) kept: u32,
-    /// The calls of the batch before this one run on it, one after the other; 0 where it is for one
-    /// call.
-    pub(crate) calls_end: usize,
     pub(crate) stops: Vec<Stop>,
     pub(crate) at: usize,
     /// What the shards so far have lent.
@@ -56,16 +53,7 @@ impl Errand {
     pub(crate) fn for_slots(slots: &[u16], map: &Map, post: Arc<dyn Post>) -> Errand {
         let (epoch, loan) = (map.epoch(), Loan::new(post));
         let stops = Errand::stops_for(slots, map);
-        Errand {
-            epoch,
-            takes_last: false,
-            waits_nowhere: false,
-            kept: 0,
-            calls_end: 0,
-            stops,
-            at: 0,
-            loan,
-        }
+        Errand { epoch, takes_last: false, waits_nowhere: false, kept: 0, stops, at: 0, loan }
     }
 
     /// The shards that have these slots (none twice), ascending.
@@ -102,26 +90,12 @@ impl Errand {
         let stops = (0..map.shards()).map(|shard| Stop { shard, need: Need::Whole }).collect();
         let (epoch, loan) = (map.epoch(), Loan::new(post));
         let takes_last = map.shards() > 1;
-        Errand {
-            epoch,
-            takes_last,
-            waits_nowhere: false,
-            kept: 0,
-            calls_end: 0,
-            stops,
-            at: 0,
-            loan,
-        }
+        Errand { epoch, takes_last, waits_nowhere: false, kept: 0, stops, at: 0, loan }
     }
 
     /// An errand for everything, for a command that lets others in between its steps.
     pub(crate) fn for_steps(map: &Map, post: Arc<dyn Post>) -> Errand {
         Errand::for_all(map, post).takes_last()
-    }
-
-    /// The same, for the calls of the batch before this one.
-    pub(crate) fn for_calls_before(self, calls_end: usize) -> Errand {
-        Errand { calls_end, ..self }
     }
 
     /// The same, which leaves nothing at its last shard either.

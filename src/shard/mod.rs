@@ -130,7 +130,6 @@ pub mod script;
 mod serve;
 mod sinks;
 pub mod snapshot;
-mod stretch;
 mod subscribers;
 #[cfg(test)]
 mod tests;

@@ -158,21 +158,13 @@ impl Shard {
             self.tell_of_scripts();
             return ran.end;
         };
-        let (mut next, calls_end) = (batch.next, errand.calls_end);
+        let next = batch.next;
         let ran = catch_unwind(AssertUnwindSafe(|| {
             let mut engine = errand.loan.install(engine);
-            let mut at = now;
-            loop {
-                next = batch.next;
-                engine.warm_keys(batch);
-                let ran = engine.call(env, batch, at, clock);
-                engine.serve_behind(env, batch, clock);
-                let has_run = batch.next > next && !ran.panicked && !engine.register.was_stirred();
-                if !has_run || batch.next >= calls_end || ran.end - now > SLICE_NS {
-                    break ran;
-                }
-                at = ran.end;
-            }
+            engine.warm_keys(batch);
+            let ran = engine.call(env, batch, now, clock);
+            engine.serve_behind(env, batch, clock);
+            ran
         }));
         // Whoever was served behind it may have panicked too.
         let is_suspect = self.engine.phase == Phase::Suspect;
@@ -244,11 +236,6 @@ impl Shard {
         }
         if batch.session.queues(command) {
             return RunsAt::Here;
-        }
-        if batch.session.is_primary()
-            && let Some(runs_at) = self.stretch_runs_at(batch)
-        {
-            return runs_at;
         }
         match (command.run, routed.key) {
             (Run::Keys(_) | Run::SessionAndKeys(_) | Run::Blocking(_), Some(key)) => {
@@ -365,7 +352,7 @@ impl Shard {
     }
 
     /// A command over several shards: makes its errand on the first look, then goes by it.
-    pub(super) fn errand_runs_at(
+    fn errand_runs_at(
         &mut self,
         batch: &mut Batch,
         make: impl FnOnce(&Map, Arc<dyn Post>) -> Errand,

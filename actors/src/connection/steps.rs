@@ -120,10 +120,13 @@ impl Conversation {
     /// Ready when the connection closes.
     pub(super) fn woken(&mut self, task: &mut TaskContext<'_>) -> Poll<Reason> {
         self.is_heard = false;
-        match self.ended.take() {
-            Some(reason) => Poll::Ready(reason),
-            None => self.pump(task),
+        if let Some(reason) = self.ended.take() {
+            return Poll::Ready(reason);
         }
+        self.pump(task).map(|reason| {
+            self.count_end(&reason);
+            reason
+        })
     }
 
     /// Takes all steps that can be taken after `change`, in somebody else's turn. Ready when the
@@ -142,6 +145,7 @@ impl Conversation {
 
     /// The connection closes in the actor's next turn.
     pub(super) fn end(&mut self, reason: Reason) {
+        self.count_end(&reason);
         self.ended = Some(reason);
         self.weigh_as(Weight::default());
     }
@@ -549,15 +553,20 @@ impl Conversation {
         self.came_home(batch, self.thread.now());
     }
 
+    /// Counts why the connection is to close, from when on the client is not listed any more.
+    fn count_end(&self, reason: &Reason) {
+        let shared = &self.thread.shared;
+        let counter = match reason {
+            Reason::QueryLimit => &shared.cut_for_input,
+            Reason::OutputLimit(_) => &shared.cut_for_output,
+            Reason::Evicted => &shared.evicted,
+            _ => return,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Says why the connection closes.
     pub(super) fn say(&self, reason: &Reason) {
-        let shared = &self.thread.shared;
-        match reason {
-            Reason::QueryLimit => shared.cut_for_input.fetch_add(1, Ordering::Relaxed),
-            Reason::OutputLimit(_) => shared.cut_for_output.fetch_add(1, Ordering::Relaxed),
-            Reason::Evicted => shared.evicted.fetch_add(1, Ordering::Relaxed),
-            _ => 0,
-        };
         match reason {
             Reason::Done | Reason::Killed | Reason::Protocol(_) => {
                 debug!(client = self.id, "{reason}");
