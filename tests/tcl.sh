@@ -35,9 +35,10 @@ own="unit/auth unit/aofrw unit/dump unit/multi unit/protocol unit/limits unit/in
   integration/corrupt-dump integration/corrupt-dump-fuzzer
   integration/aof integration/aof-multi-part integration/redis-cli integration/redis-benchmark"
 # With replicas: Troupe is both sides.
-replicas="unit/wait unit/pause integration/block-repl integration/psync2 integration/psync2-reg
-  integration/psync2-pingoff integration/replication-2 integration/replication-3 integration/replication-4
-  integration/replication-psync"
+replicas="unit/wait unit/pause integration/block-repl integration/psync2 integration/psync2-reg integration/psync2-pingoff"
+replicas+=" integration/replication-2 integration/replication-3 integration/replication-4"
+# The same, only where they are named: they take minutes (tests/nightly).
+long_replicas="integration/replication-psync"
 # Their encodings are not compared: since 7.2, as in Valkey, small lists and sets are packed. tests/scripts compares them.
 packed="unit/keyspace unit/scan unit/sort unit/type/list unit/type/list-2 unit/type/list-3 unit/type/set"
 # unit/violations and unit/type/set stand last: they change settings outside of any test, and leave them so.
@@ -88,7 +89,7 @@ run() {
   local name=$1 unit=$2 log ok bad skipped status=0 verdict=ok
   shift 2
   local left_out=$skips tags=(--tags "-needs:repl")
-  [[ " $replicas " != *" $unit "* ]] || { left_out=$skips_of_replicas; tags=(); }
+  [[ " $replicas $long_replicas " != *" $unit "* ]] || { left_out=$skips_of_replicas; tags=(); }
   log=$logs/$name-${unit//\//-}.log
   (cd "$suite" && TERM=dumb timeout $unit_seconds ./runtest --durable --skipfile "$left_out" "${tags[@]}" \
     --single "$unit" "$@" >"$log" 2>&1) || status=$?
@@ -147,8 +148,9 @@ for unit in $external; do
   [[ " $packed " != *" $unit "* ]] || encodings=(--ignore-encoding)
   run external "$unit" --host 127.0.0.1 --port "$port" --clients 1 --baseport "$baseport" "${encodings[@]}"
 done
-for unit in $own $replicas; do
+for unit in $own $replicas $long_replicas; do
   wanted own "$unit" "$@" || continue
+  [[ " $long_replicas " != *" $unit "* || $# -gt 0 ]] || continue
   options=()
   # How long commands take is kept in 24 KB for each command and shard: more than the limits of these tests have room for.
   [ "$unit" != unit/maxmemory ] || options=(--config latency-tracking no)
