@@ -30,6 +30,9 @@ const SCRIPTS_MAX: usize = 1_024;
 /// Slots, and names, that are kept of a script. One that needs more is not known.
 const SLOTS_MAX: usize = 64;
 
+/// Bytes of a name that is kept. The slots of longer ones are asked for each time.
+const NAME_MAX: usize = 256;
+
 /// How often a script is taken to need everything, until it has to show that again.
 const ALL_TIMES: u8 = 100;
 
@@ -262,6 +265,9 @@ impl Running {
             let Some(name) = spans.get(key.position as usize).map(|span| span.of(bytes)) else {
                 continue;
             };
+            if name.len() > NAME_MAX {
+                continue;
+            }
             let is_declared = outer.keys.iter().any(|declared| declared.hash == key.hash);
             let is_noted = || self.undeclared.iter().any(|noted| *noted.name == *name);
             if self.undeclared.len() < SLOTS_MAX && !is_declared && !is_noted() {
