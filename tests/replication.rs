@@ -167,6 +167,22 @@ fn who_waits_for_replicas_hears_how_many_have_it() {
     assert_eq!(client.line("WAIT 1 60000").printed(), "(integer) 1");
 }
 
+/// Who compares the offsets of a primary and its replica may rely on what was answered.
+#[test]
+fn the_offset_counts_all_that_was_answered() {
+    let primary = primary(2).start();
+    let Some(_replica) = replica_of(&primary, Oracle::Valkey) else { return };
+    wait_online(&primary, 1);
+    let mut client = primary.client();
+    let mut before = client.info_number("master_repl_offset");
+    for number in 0..500 {
+        client.line(&format!("SET k{number} v"));
+        let now = client.info_number("master_repl_offset");
+        assert!(now > before, "{now} behind write {number}, {before} ahead of it");
+        before = now;
+    }
+}
+
 #[test]
 fn writes_are_refused_while_too_few_replicas_keep_up() {
     let primary = primary(2).with("min-replicas-to-write 1").start();

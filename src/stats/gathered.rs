@@ -24,6 +24,8 @@ pub struct Needs {
     pub memory: bool,
     /// Its processor time.
     pub cpu: bool,
+    /// How far its stream of replication is, behind all that was answered.
+    pub stream: bool,
 }
 
 impl Needs {
@@ -34,7 +36,11 @@ impl Needs {
             _ => false,
         };
         let is_of_memory = matches!(gathered, Gathered::MemoryStats | Gathered::MemoryDoctor);
-        Needs { memory: is_of_memory || shows("memory"), cpu: shows("cpu") }
+        Needs {
+            memory: is_of_memory || shows("memory"),
+            cpu: shows("cpu"),
+            stream: matches!(gathered, Gathered::Role) || shows("replication"),
+        }
     }
 }
 

@@ -21,9 +21,11 @@ mod sync;
 use std::rc::Rc;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
+use std::time::Duration;
 
 use actix::Recipient;
 use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::timeout;
 use troupe::aof::figures::JournalFigures;
 use troupe::base::hash::Hasher;
 use troupe::batch::Home;
@@ -64,6 +66,9 @@ use following::Target;
 use journal::Rewrites;
 use oom::Score;
 use snapshots::Saves;
+
+/// How long what is said of the stream of replication waits for what has been answered.
+const STREAM_PATIENCE: Duration = Duration::from_millis(500);
 
 /// The settings in force, as the shell reads them.
 pub type Current = Arc<RwLock<Arc<Settings>>>;
@@ -209,7 +214,12 @@ impl Admin {
             self.parts.shared.reset();
             self.rates().reset();
         }
-        gathered::reply(gathered, &answers, &self.facts(Needs::of(gathered)), reply)
+        let needs = Needs::of(gathered);
+        if needs.stream {
+            // Where the disk is slow, the offset is that of what has come as far as the stream.
+            let _ = timeout(STREAM_PATIENCE, self.stream_place()).await;
+        }
+        gathered::reply(gathered, &answers, &self.facts(needs), reply)
     }
 
     /// Asks every shard. An answer also says that the shard has taken up all letters sent before.
