@@ -401,7 +401,7 @@ impl Admin {
             let silent_ms = now_ms.saturating_sub(self.upstream().heard_ms());
             let patience = patience_of(&self.settings().replication);
             let is_silent = silent_ms > patience.as_millis() as u64;
-            let is_unwanted = self.target().generation != generation;
+            let is_unwanted = self.target().generation != generation || self.upstream().is_lost();
             if !ends && (is_silent || is_unwanted) {
                 if is_silent {
                     warn!("MASTER timeout: no data nor PING received...");

@@ -146,6 +146,6 @@ impl Handler<Kill> for Connection {
     type Result = ();
 
     fn handle(&mut self, _: Kill, _: &mut Context<Connection>) {
-        self.line.kill(false);
+        self.line.give_up();
     }
 }
