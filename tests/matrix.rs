@@ -58,18 +58,21 @@ pub(crate) struct Keys {
     pub(crate) count: u64,
     has_timed_fields: bool,
     has_digest: bool,
+    /// How much groups have read is said to replicas.
+    says_groups: bool,
 }
 
 impl Keys {
     /// Keys with all that Troupe has.
     pub(crate) fn all(count: u64) -> Keys {
-        Keys { count, has_timed_fields: true, has_digest: true }
+        Keys { count, has_timed_fields: true, has_digest: true, says_groups: true }
     }
 
-    /// The trials of a pair. Redis 7 knows no deadlines of fields; Redis 8 alone mixes them into its
+    /// The trials of a pair, the primary first. Redis 7 knows no deadlines of fields; Redis 8 alone mixes them into its
     /// digest, so they are in a smaller trial where each key is read out.
     fn of(pair: [Side; 2]) -> Vec<Keys> {
         let all = Keys::all(env_number("TROUPE_MATRIX_KEYS", 2_000));
+        let all = Keys { says_groups: pair[0] != Stock(Oracle::Redis), ..all };
         let untimed = Keys { has_timed_fields: false, ..all };
         let is_there = |oracle| pair.contains(&Stock(oracle));
         if is_there(Oracle::Redis8) {
@@ -100,7 +103,11 @@ impl Keys {
         let sizes = info.lines().filter_map(of_keys).collect();
         let digest = self.has_digest.then(|| client.line("DEBUG DIGEST").text());
         let known = client.line("FCALL_RO known 0").printed();
-        let sample = Contents::of_keys(&mut client, &self.sample());
+        let sample = if self.says_groups {
+            Contents::of_keys(&mut client, &self.sample())
+        } else {
+            Contents::of_keys_said(&mut client, &self.sample())
+        };
         Found { sizes, digest, known, sample }
     }
 
