@@ -2,8 +2,8 @@
 //! second: each comes back by itself, and the replica ends equal to its primary, by a partial or a
 //! full sync.
 //!
-//! Each start is with another number of shards. Every third process dies once more while it loads
-//! or syncs. `TROUPE_KILL_ROUNDS` says how many rounds (default 6; `tests/nightly replication` takes
+//! Each start is with any number of shards. Every third process dies once more while it loads or
+//! syncs. `TROUPE_KILL_ROUNDS` says how many rounds (default 6; `tests/nightly replication` takes
 //! 100), `TROUPE_SEED` replays them.
 
 use crate::durability::a_moment;

@@ -68,8 +68,8 @@ impl Keys {
         Keys { count, has_timed_fields: true, has_digest: true, says_groups: true }
     }
 
-    /// The trials of a pair, the primary first. Redis 7 knows no deadlines of fields; Redis 8 alone mixes them into its
-    /// digest, so they are in a smaller trial where each key is read out.
+    /// The trials of a pair, the primary first. Redis 7 knows no deadlines of fields; Redis 8 alone
+    /// mixes them into its digest, so they are in a smaller trial where each key is read out.
     fn of(pair: [Side; 2]) -> Vec<Keys> {
         let all = Keys::all(env_number("TROUPE_MATRIX_KEYS", 2_000));
         let all = Keys { says_groups: pair[0] != Stock(Oracle::Redis), ..all };
