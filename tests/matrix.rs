@@ -179,7 +179,7 @@ fn follows(leader: Side, follower: Side) {
         // Redis 8 forgets where it was when its link is cut while it waits for a flush.
         let flush = if follower == Stock(Oracle::Redis8) { "FLUSHDB ASYNC" } else { "FLUSHDB" };
         let load = Load { seed, keys: keys.count, flush };
-        let what = format!("{leader:?} leads {follower:?}, {keys:?}");
+        let what = format!("{leader:?} leads {follower:?}, {} keys", keys.count);
         try_pair(&what, keys, load, &leading, &following);
     }
 }
@@ -189,10 +189,11 @@ fn try_pair(what: &str, keys: Keys, load: Load, leading: &Options, following: &O
     let mut primary = leading.start();
     keys.fill(&primary);
     assert!(primary.client().call(&["FUNCTION", "LOAD", Load::LIBRARY]).error().is_none());
-    let (start, mut written) = (Instant::now(), 0);
+    let (mut start, mut written) = (Instant::now(), 0);
     let mut took = |step: &str, count: usize| {
         written += count;
-        println!("{what}: {step}, {:.1} s, {written} writes", start.elapsed().as_secs_f32());
+        println!("{what}: {step}, {:.1} s, {count} writes", start.elapsed().as_secs_f32());
+        start = Instant::now();
     };
     let (mut replica, count) = load.run(primary.port, || {
         let following = following.clone();
@@ -210,7 +211,7 @@ fn try_pair(what: &str, keys: Keys, load: Load, leading: &Options, following: &O
         "{what}: each link goes on where it was cut"
     );
     keys.compare(what, &primary, &replica);
-    took("compared", 0);
+    took("both have the same", 0);
     let ((), count) = load.run(primary.port, || {
         restart(&mut replica);
         wait_following(&primary, &replica);
@@ -218,6 +219,7 @@ fn try_pair(what: &str, keys: Keys, load: Load, leading: &Options, following: &O
     took("the replica is started again", count);
     assert_eq!(syncs(&mut primary.client()), (1, cuts + 1), "{what}: it goes on where it ended");
     keys.compare(what, &primary, &replica);
+    took("both have the same", 0);
     let ((), count) = load.run(primary.port, || {
         restart(&mut primary);
         wait_following(&primary, &replica);
