@@ -77,7 +77,6 @@ fn a_replica_ends_equal_whoever_is_killed() {
             }
             wait_following(&primary.server, &replica.server);
         });
-        wait_following(&primary.server, &replica.server);
         keys.compare(&what, &primary.server, &replica.server);
         // Its figures begin anew with each start.
         let before = if victims == "the replica" { before } else { (0, 0) };
