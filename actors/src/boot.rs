@@ -111,7 +111,7 @@ pub async fn start(launch: Launch) -> anyhow::Result<Server> {
     let map = Arc::new(Map::new(shards));
     let post = Arc::new(Post::new(shards));
     let mails = Mails::default();
-    let (snapshots, its_writer) = start_snapshots(&mails, &post, &guardian, &shared)?;
+    let (snapshots, its_writer) = start_snapshots(&settings, &mails, &post, &guardian, &shared)?;
     let (arbiters, shards) =
         start_shards(&settings, &map, &shared, &guardian, &clock, &post, &mails)?;
     let router = start_router(&map, &arbiters, &post, &guardian, &clock)?;
@@ -231,6 +231,7 @@ fn start_router(
 
 /// Starts the writer of snapshots on a thread of its own.
 fn start_snapshots(
+    settings: &Settings,
     mails: &Mails,
     post: &Arc<Post>,
     guardian: &Recipient<Restarted>,
@@ -238,9 +239,9 @@ fn start_snapshots(
 ) -> anyhow::Result<(Arbiter, Addr<SnapshotWriter>)> {
     let arbiter = Arbiter::try_new().context("there is no thread for snapshots")?;
     let (mails, post, guardian) = (mails.clone(), post.clone(), guardian.clone());
-    let ledger = shared.memory.clone();
+    let (ledger, delay) = (shared.memory.clone(), settings.rdb_key_save_delay);
     let writer = Supervisor::start_in_arbiter(&arbiter.handle(), move |_| {
-        SnapshotWriter::new(mails, post, guardian, ledger.of_snapshots())
+        SnapshotWriter::new(mails, post, delay, guardian, ledger.of_snapshots())
     });
     Ok((arbiter, writer))
 }
