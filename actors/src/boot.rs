@@ -19,7 +19,6 @@ use tokio::sync::mpsc::UnboundedSender;
 use tracing::{info, warn};
 use troupe::aof::figures::JournalFigures;
 use troupe::base::hash::Hasher;
-use troupe::commands::action::Shutdown;
 use troupe::hooks::slowlog::LogIds;
 use troupe::route::{Map, ShardId};
 use troupe::script::{Limits, LuaEngine};
@@ -81,8 +80,8 @@ pub struct Launch {
     pub clock: Clock,
     /// The descriptors that the server needs beside its clients'.
     pub descriptors: Descriptors,
-    /// Who is told that a client wants the server to end.
-    pub shutdown: UnboundedSender<Shutdown>,
+    /// Who is told that the server may end, as somebody has asked.
+    pub shutdown: UnboundedSender<()>,
 }
 
 /// Starts everything; the data set is loaded when this returns. Clients are let in before that, and
@@ -413,6 +412,7 @@ impl Server {
     pub async fn stop(mut self) -> anyhow::Result<()> {
         drop(self.listener.take());
         self.admin.let_clients_go().await;
+        self.admin.drop_snapshot().await;
         if let Some(writer) = self.admin.writer() {
             info!("Calling fsync() on the AOF file.");
             if let Err(fault) = writer.close().await {
