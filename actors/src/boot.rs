@@ -412,13 +412,13 @@ impl Server {
     pub async fn stop(mut self) -> anyhow::Result<()> {
         drop(self.listener.take());
         self.admin.let_clients_go().await;
-        self.admin.drop_snapshot().await;
         if let Some(writer) = self.admin.writer() {
             info!("Calling fsync() on the AOF file.");
             if let Err(fault) = writer.close().await {
                 bail!("the journal could not be made durable: {fault}");
             }
         }
+        self.admin.drop_snapshot().await;
         if !self.unixsocket.as_os_str().is_empty()
             && std::fs::remove_file(&self.unixsocket).is_err()
         {

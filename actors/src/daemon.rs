@@ -117,7 +117,7 @@ async fn live(
         info!("{}", cause.words());
         by_signal = true;
         let save = save.then_some(true).or(nosave.then_some(false));
-        admin.begin_end(Shutdown { save, now, force, ..Shutdown::default() });
+        admin.begin_end(Shutdown { save, now, force, ..Shutdown::default() }, None);
     }
     notify(&[NotifyState::Stopping]);
     stop(server).await

@@ -99,7 +99,9 @@ impl SnapshotWriter {
                 // Who asked may wait no more.
                 let _ = gone.send(());
             }
-            (Mail::Delay(delay), _) => (self.delay, self.rest) = (delay, None),
+            (Mail::Delay(delay), _) if delay != self.delay => {
+                (self.delay, self.rest) = (delay, None);
+            }
             _ => {}
         }
     }

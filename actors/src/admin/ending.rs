@@ -62,18 +62,21 @@ impl Admin {
             return self.abort_end().then(|| reply.ok()).ok_or(none);
         }
         let (waits, lives_on) = oneshot::channel();
-        self.ending().clients.push(waits);
-        self.begin_end(asked);
+        self.begin_end(asked, Some(waits));
         // There is no reply where it ends: the connection closes with the server.
         let _ = lives_on.await;
         Err(CommandError::Text("ERR Errors trying to SHUTDOWN. Check logs."))
     }
 
-    /// Ends the server when that may be, unless an end is under way. Who holds the other end of
-    /// `Parts::shutdown` hears of it.
-    pub fn begin_end(self: &Arc<Admin>, asked: Shutdown) {
-        if std::mem::replace(&mut self.ending().is_under_way, true) {
-            return;
+    /// Ends the server when that may be, unless an end is under way. Who is told of that is one of
+    /// the parts. What a client gives is dropped when the server lives on.
+    pub fn begin_end(self: &Arc<Admin>, asked: Shutdown, client: Option<oneshot::Sender<()>>) {
+        {
+            let mut ending = self.ending();
+            ending.clients.extend(client);
+            if std::mem::replace(&mut ending.is_under_way, true) {
+                return;
+            }
         }
         info!("User requested shutdown...");
         let admin = self.clone();
