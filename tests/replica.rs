@@ -9,16 +9,10 @@ use std::thread;
 
 use crate::support::client::Client;
 use crate::support::oracle::Oracle;
-use crate::support::replicated::{LATER, under_paced_writes, wait_equal, wait_up};
+use crate::support::replicated::{LATER, patient, under_paced_writes, wait_equal, wait_up};
 use crate::support::seed;
 use crate::support::server::{Options, Server};
 use crate::support::wait::{SOON, StopAtEnd, until};
-
-/// Keeps what is written while a link is cut, however slow the machine is.
-fn patient(options: Options) -> Options {
-    let options = options.debug().with("repl-backlog-size 256mb").with("repl-timeout 600");
-    options.with("repl-diskless-sync-delay 0").with("client-output-buffer-limit replica 0 0 0")
-}
 
 fn troupe(shards: usize) -> Options {
     patient(Options::shards(shards))

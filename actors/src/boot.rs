@@ -272,6 +272,7 @@ fn start_shards(
         let (seed, ids, post) = (random.u64(..), ids.clone(), post.clone());
         let (mails, tracked, worths) = (mails.clone(), tracked.clone(), worths.clone());
         arbiter.spawn_fn(move || {
+            allocator::share_arena(id);
             let (gates, sinks) = (layers::gates(), layers::sinks(ids));
             let listeners = layers::listeners();
             let shard = shard::Shard::new(Parts {

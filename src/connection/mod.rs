@@ -144,6 +144,8 @@ pub struct Connection {
     /// The copies of what its client has written, as was said last.
     copies: Copies,
     is_killed: bool,
+    /// Its client is the primary.
+    is_of_primary: bool,
     closes_after_reply: bool,
     is_monitor: bool,
     /// Its client is a replica: it gets the stream of replication.
@@ -165,6 +167,7 @@ impl Connection {
         row: Rc<RefCell<Row>>,
         companion: Option<Box<dyn Any + Send>>,
     ) -> Connection {
+        let is_of_primary = session.is_primary();
         let mut batch = Box::new(Batch::new(home, session));
         batch.companion = companion;
         row.borrow_mut().home = home;
@@ -181,6 +184,7 @@ impl Connection {
             outcome: None,
             copies: Copies::default(),
             is_killed: false,
+            is_of_primary,
             closes_after_reply: false,
             is_monitor: false,
             is_replica: false,
@@ -435,13 +439,19 @@ impl Connection {
     }
 
     /// Closes at once, whatever is pending; or, where the client asked for its own end and waits
-    /// for the reply to that, after it.
+    /// for the reply to that, after it. That of the primary closes when all that has come is
+    /// carried out, since it has to be known how much that is.
     pub fn kill(&mut self, after_reply: bool) {
-        if after_reply && self.performs {
-            self.closes_after_reply = true;
-        } else {
-            self.is_killed = true;
+        match () {
+            () if self.is_of_primary => self.input_ended(),
+            () if after_reply && self.performs => self.closes_after_reply = true,
+            () => self.is_killed = true,
         }
+    }
+
+    /// Closes at once, whoever the client is: its batch is lost, or was not carried out.
+    pub fn give_up(&mut self) {
+        self.is_killed = true;
     }
 }
 
