@@ -296,6 +296,21 @@ fn a_full_sync_that_nobody_waits_for_is_given_up() {
     }
 }
 
+/// A replica would take a reply for a part of the stream.
+#[test]
+fn a_replica_that_would_get_a_reply_is_closed() {
+    let primary = primary(2).start();
+    let mut replica = primary.client();
+    replica.send(&["PSYNC", "?", "-1"]).unwrap();
+    assert!(replica.read().unwrap().printed().contains("FULLRESYNC "));
+    replica.send(&["PING"]).unwrap();
+    replica.read_within(SOON);
+    let rest = replica.read_to_end().unwrap();
+    assert!(!rest.windows(4).any(|bytes| bytes == b"PONG"));
+    let said = "Replica generated a reply to command 'ping', disconnecting it";
+    until("the log says so", SOON, || primary.log().contains(said));
+}
+
 #[test]
 fn tools_come_as_replicas() {
     let Some(cli) = on_path("redis-cli") else { return };
