@@ -116,6 +116,9 @@ pub enum Reason {
     /// All clients together hold more memory than `maxmemory-clients` allows.
     #[error("Evicting client")]
     Evicted,
+    /// A replica gets the stream, where a reply would be taken for a part of that.
+    #[error("Replica generated a reply to command '{0}', disconnecting it")]
+    ReplyToReplica(&'static str),
 }
 
 /// One client's connection.
@@ -405,7 +408,7 @@ impl Connection {
             self.closing = Some(Reason::Attack);
         }
         self.is_monitor = batch.session.monitors;
-        self.is_replica = batch.session.is_replica;
+        let was_replica = std::mem::replace(&mut self.is_replica, batch.session.is_replica);
         self.subscribes = !batch.session.subscribed.is_empty();
         self.tracking.clone_from(&batch.session.tracking);
         // Before an action, which may have to describe this very client.
@@ -415,6 +418,10 @@ impl Connection {
         row.update(&batch.session, now);
         if batch.action.is_none() {
             row.waits = row.is_blocked;
+        }
+        if was_replica && !batch.replies.is_empty() {
+            batch.replies.clear();
+            self.closing = Some(Reason::ReplyToReplica(row.command_name()));
         }
         drop(row);
         if batch.action.is_none() {

@@ -4,6 +4,7 @@
 //! Settings without a field are kept and answered by [`super::Settings`] as text.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::choice::{
     EvictionPolicy, Fsync, LogFormat, LogLevel, OnSignal, OomScore, Permission, Supervision,
@@ -66,6 +67,25 @@ impl MemoryShare {
             }
         };
         (bytes > 0).then(|| bytes.max(MemoryShare::LEAST_BYTES))
+    }
+}
+
+/// `rdb-key-save-delay` and `key-load-delay`: how long each key takes at least, for tests.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct KeyDelay {
+    /// Microseconds for each key; where it is negative, keys for each microsecond.
+    pub micros: i32,
+}
+
+impl KeyDelay {
+    /// How long so many keys take.
+    pub fn of_keys(self, keys: u64) -> Duration {
+        let each = u64::from(self.micros.unsigned_abs());
+        match self.micros {
+            0 => Duration::ZERO,
+            1.. => Duration::from_micros(keys.saturating_mul(each)),
+            _ => Duration::from_nanos(keys.saturating_mul(1_000) / each),
+        }
     }
 }
 
@@ -192,6 +212,7 @@ pub struct Fields {
     pub lazyfree_lazy_user_flush: bool,
     pub lfu_decay_time: u32,
     pub lfu_log_factor: u32,
+    pub key_load_delay: KeyDelay,
     pub list_max_listpack_size: i32,
     pub log_format: LogFormat,
     pub logfile: PathBuf,
@@ -212,6 +233,7 @@ pub struct Fields {
     pub port: u16,
     pub protected_mode: bool,
     pub proto_max_bulk_len: u64,
+    pub rdb_key_save_delay: KeyDelay,
     pub rdb_save_incremental_fsync: bool,
     pub rdb_version: u32,
     pub rdbchecksum: bool,
@@ -292,6 +314,7 @@ impl Fields {
             lazyfree_lazy_user_flush: values.flag("lazyfree-lazy-user-flush"),
             lfu_decay_time: values.number("lfu-decay-time"),
             lfu_log_factor: values.number("lfu-log-factor"),
+            key_load_delay: KeyDelay { micros: values.number("key-load-delay") },
             list_max_listpack_size: values.number("list-max-listpack-size"),
             log_format: values.choice("log-format"),
             logfile: values.path("logfile"),
@@ -312,6 +335,7 @@ impl Fields {
             port: values.number("port"),
             protected_mode: values.flag("protected-mode"),
             proto_max_bulk_len: values.number("proto-max-bulk-len"),
+            rdb_key_save_delay: KeyDelay { micros: values.number("rdb-key-save-delay") },
             rdb_save_incremental_fsync: values.flag("rdb-save-incremental-fsync"),
             rdb_version: values.number("rdb-version"),
             rdbchecksum: values.flag("rdbchecksum"),
@@ -396,6 +420,14 @@ mod tests {
         assert_eq!(MemoryShare::Percent(100).limit(u64::MAX), Some(u64::MAX));
         let limits = [0, 1, 1 << 20].map(|bytes| MemoryShare::Bytes(bytes).limit(7));
         assert_eq!(limits, [None, Some(128 << 10), Some(1 << 20)]);
+        assert_eq!(settings.key_load_delay.of_keys(u64::MAX), Duration::ZERO);
+        settings.set("rdb-key-save-delay", &["1500"]).expect("microseconds");
+        assert_eq!(settings.rdb_key_save_delay.of_keys(3), Duration::from_micros(4_500));
+        assert_eq!(settings.rdb_key_save_delay.of_keys(0), Duration::ZERO);
+        settings.set("rdb-key-save-delay", &["-50"]).expect("keys a microsecond");
+        assert_eq!(settings.rdb_key_save_delay.of_keys(1_000), Duration::from_micros(20));
+        settings.set("rdb-key-save-delay", &["-2147483648"]).expect("the least");
+        assert_eq!(settings.rdb_key_save_delay.of_keys(1_000), Duration::ZERO);
         settings.set("unixsocketperm", &["770"]).expect("bits");
         assert_eq!(settings.unixsocketperm, 0o770);
         settings.set("shutdown-on-sigterm", &["now", "save"]).expect("options");

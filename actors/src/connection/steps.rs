@@ -562,7 +562,7 @@ impl Conversation {
             Reason::Done | Reason::Killed | Reason::Protocol(_) => {
                 debug!(client = self.id, "{reason}");
             }
-            Reason::Evicted => {
+            Reason::Evicted | Reason::ReplyToReplica(_) => {
                 let mut row = Vec::new();
                 self.core.row().borrow().write(self.thread.clock.now(), &mut row);
                 info!("{reason}: {}", String::from_utf8_lossy(&row));
