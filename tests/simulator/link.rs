@@ -115,7 +115,7 @@ pub struct Link {
     is_known: bool,
     /// What the replica has to hold, since it has had a snapshot.
     pub mirror: Option<Box<Mirror>>,
-    /// How many it has had.
+    /// Changes with it: what was asked for before has no place in its stream.
     pub generation: u64,
 }
 
@@ -203,6 +203,7 @@ impl Link {
                         context.replicas.follow_from(id, offset);
                         context.upstream.iter_mut().for_each(|upstream| upstream.db = db);
                         (self.is_known, self.mirror) = (true, Some(mirror));
+                        self.generation += 1;
                         context.met(Rare::FullSync);
                         self.link(threads, sockets, context);
                     }

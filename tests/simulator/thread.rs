@@ -168,6 +168,17 @@ impl Thread {
         }
     }
 
+    /// Whether nothing waits at its shard, and all its slots are there.
+    pub fn is_at_rest(&mut self) -> bool {
+        let report = self.report();
+        report.waiting == 0 && report.slots == self.shard.map().slots_of(self.number).count()
+    }
+
+    /// Clients of it that are links of replicas.
+    pub fn links(&self) -> usize {
+        self.connections.values().filter(|connection| connection.id >= FIRST_LINK).count()
+    }
+
     /// Whether a script stands still on its shard.
     pub fn has_script(&mut self) -> bool {
         matches!(self.shard.answer(&Question::RunningScript), Answer::Running(Some(_), _))
