@@ -26,7 +26,7 @@ use crate::start::DIR;
 use crate::thread::{Sockets, Thread};
 
 /// How long a replica waits before it tries again, in microseconds, at most.
-const AGAIN_US: u64 = 300_000;
+const AGAIN_US: u64 = 40_000;
 
 /// How often it says how far it is, in microseconds.
 const SAYS_US: u64 = 1_000_000;

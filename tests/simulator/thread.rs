@@ -384,7 +384,8 @@ impl Thread {
         self.shard.end_turn(context.steady_ms(), is_durable, &mut ready);
         let is_given_back =
             |(_, letter): &(u16, Letter)| matches!(letter, Letter::Return(r) if !r.torn);
-        if is_idle && ready.letters.iter().any(is_given_back) {
+        let is_turned_back = is_idle && context.is_observed();
+        if is_turned_back && ready.letters.iter().any(is_given_back) {
             context.met(Rare::TurnedBack);
             if self.shard.phase() == Phase::Serving {
                 context.met(Rare::MovedWhileHolding);
