@@ -228,6 +228,21 @@ fn the_journal_of_a_replica_holds_what_it_holds() {
     assert_eq!(replica.client().line("DEBUG DIGEST"), digest);
 }
 
+/// Nobody can say what a shard holds that has panicked.
+#[test]
+fn a_replica_without_a_journal_begins_anew_where_a_shard_has_panicked() {
+    let primary = troupe(1).start();
+    let mut client = primary.client();
+    client.line("DEBUG POPULATE 1000 key 10");
+    let replica = replica_of(&primary, &troupe(2));
+    wait_same(&primary, &replica);
+    assert_eq!(client.info_number("sync_full"), 1);
+    // It spoils keys first.
+    replica.client().line("DEBUG PANIC-SHARD 1");
+    until("all is synchronized anew", LATER, || client.info_number("sync_full") == 2);
+    wait_same(&primary, &replica);
+}
+
 #[test]
 fn a_replica_refuses_what_is_its_primarys_to_do() {
     let primary = troupe(1).start();

@@ -278,8 +278,8 @@ impl Follower {
             let link = if self.link.is_linked() { "up" } else { "down" };
             return Err(format!("a replica is at {own:?} of {place:?}, its link is {link}"));
         }
-        if self.threads.iter_mut().any(|thread| thread.report().waiting > 0) {
-            return Err("batches wait at a replica".to_owned());
+        if self.threads.iter_mut().any(|thread| !thread.is_at_rest()) {
+            return Err("a replica does not rest".to_owned());
         }
         let map = self.router.map().clone();
         let held = found(&mut self.threads, &map);

@@ -26,7 +26,7 @@ use crate::start::DIR;
 use crate::thread::{Sockets, Thread};
 
 /// How long a replica waits before it tries again, in microseconds, at most.
-const AGAIN_US: u64 = 300_000;
+const AGAIN_US: u64 = 40_000;
 
 /// How often it says how far it is, in microseconds.
 const SAYS_US: u64 = 1_000_000;
@@ -115,7 +115,7 @@ pub struct Link {
     is_known: bool,
     /// What the replica has to hold, since it has had a snapshot.
     pub mirror: Option<Box<Mirror>>,
-    /// How many it has had.
+    /// Changes with it: what was asked for before has no place in its stream.
     pub generation: u64,
 }
 
@@ -203,6 +203,7 @@ impl Link {
                         context.replicas.follow_from(id, offset);
                         context.upstream.iter_mut().for_each(|upstream| upstream.db = db);
                         (self.is_known, self.mirror) = (true, Some(mirror));
+                        self.generation += 1;
                         context.met(Rare::FullSync);
                         self.link(threads, sockets, context);
                     }

@@ -124,3 +124,27 @@ fn is_for_links(unit: &[u8]) -> bool {
     let word = first_word(unit).map(|(word, _)| word);
     matches!(word.as_deref(), Some("ping" | "replconf" | "publish" | "spublish"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workload::Call;
+
+    #[test]
+    fn a_transaction_is_carried_out_as_a_whole() {
+        let lines = ["SET s0 1", "MULTI", "SET s1 2", "SET s2 2", "EXEC", "PING"];
+        let stream: Vec<u8> = lines.iter().flat_map(|line| Call::of(line).encoded()).collect();
+        let (settings, hasher) = (Arc::new(Settings::default()), Hasher::with_seeds([1; 4]));
+        let mut shard = Shard::new(Parts::alone(settings, hasher.clone(), 0));
+        shard.serve();
+        let mut mirror = Mirror { shard, hasher, offset: 0 };
+        let mut held = Vec::new();
+        while mirror.carry_out_next(&stream[mirror.offset as usize..]).expect("it runs") {
+            held.push(mirror.entries().entries.len());
+        }
+        assert_eq!(held, [1, 3, 3]);
+        assert_eq!(mirror.offset, stream.len() as u64);
+        assert_eq!(mirror.carry_out_next(&Call::of("MULTI").encoded()), Ok(false));
+        assert!(mirror.carry_out_next(&Call::of("GETX s0").encoded()).is_err());
+    }
+}

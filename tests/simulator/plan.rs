@@ -200,7 +200,7 @@ impl Plan {
             settings.set(name, &[value]).expect("that is a setting");
         };
         set("repl-diskless-sync", &["yes", "yes", "no"]);
-        set("repl-diskless-sync-delay", &["0", "1"]);
+        set("repl-diskless-sync-delay", &["0", "0", "0", "1"]);
         set("repl-backlog-size", &["16384", "1048576"]);
         set("repl-backlog-ttl", &["1", "3600"]);
         set("repl-ping-replica-period", &["1", "10"]);

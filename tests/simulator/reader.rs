@@ -198,3 +198,34 @@ fn expected(key: &str, entry: Option<&Entry>) -> Reply {
 fn ordered(key: &str, reply: Reply) -> Reply {
     if has_no_order(&call_of(key)) { reply.sorted() } else { reply }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is wrong with a reader that sees this under the key x0, between 10 and 20.
+    fn wrong(there: Option<(&str, Option<i64>)>, seen: Option<&str>) -> Option<String> {
+        let entry = there.map(|(text, deadline)| {
+            ("x0".to_owned(), Entry { value: Value::Text(text.to_owned()), deadline })
+        });
+        let model = Model { entries: entry.into_iter().collect() };
+        let replies: Vec<Reply> = KEYS
+            .iter()
+            .map(|key| if *key == "x0" { Reply::bulk(seen) } else { expected(key, None) })
+            .collect();
+        wrong_of(&replies, &model, 10, 20)
+    }
+
+    #[test]
+    fn a_key_is_seen_as_it_stood_there_or_gone_when_its_time_is_over() {
+        assert_eq!(wrong(Some(("a", None)), Some("a")), None);
+        assert!(wrong(Some(("a", None)), Some("b")).is_some());
+        assert!(wrong(Some(("a", None)), None).is_some());
+        assert_eq!(wrong(Some(("a", Some(21))), Some("a")), None);
+        assert!(wrong(Some(("a", Some(21))), None).is_some(), "its time is not over");
+        assert_eq!(wrong(Some(("a", Some(15))), Some("a")), None);
+        assert_eq!(wrong(Some(("a", Some(15))), None), None);
+        assert!(wrong(Some(("a", Some(10))), Some("a")).is_some(), "its time is over");
+        assert_eq!(wrong(None, None), None);
+    }
+}

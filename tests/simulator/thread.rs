@@ -168,6 +168,17 @@ impl Thread {
         }
     }
 
+    /// Whether nothing waits at its shard, and all its slots are there.
+    pub fn is_at_rest(&mut self) -> bool {
+        let report = self.report();
+        report.waiting == 0 && report.slots == self.shard.map().slots_of(self.number).count()
+    }
+
+    /// Clients of it that are links of replicas.
+    pub fn links(&self) -> usize {
+        self.connections.values().filter(|connection| connection.id >= FIRST_LINK).count()
+    }
+
     /// Whether a script stands still on its shard.
     pub fn has_script(&mut self) -> bool {
         matches!(self.shard.answer(&Question::RunningScript), Answer::Running(Some(_), _))
@@ -373,7 +384,8 @@ impl Thread {
         self.shard.end_turn(context.steady_ms(), is_durable, &mut ready);
         let is_given_back =
             |(_, letter): &(u16, Letter)| matches!(letter, Letter::Return(r) if !r.torn);
-        if is_idle && ready.letters.iter().any(is_given_back) {
+        let is_turned_back = is_idle && context.is_observed();
+        if is_turned_back && ready.letters.iter().any(is_given_back) {
             context.met(Rare::TurnedBack);
             if self.shard.phase() == Phase::Serving {
                 context.met(Rare::MovedWhileHolding);

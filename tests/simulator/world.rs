@@ -502,12 +502,13 @@ impl World {
     fn look(&mut self) -> Result<(), Broken> {
         self.check_counters()?;
         let shards: Vec<quiet::Shard> = self.threads.iter_mut().enumerate().map(shard_of).collect();
+        let links: usize = self.threads.iter().map(Thread::links).sum();
         let rest = Rest {
             epoch: self.router.map().epoch(),
             held: self.writer.waiting(),
             orders: self.router.unanswered(),
             astray: self.router.astray(),
-            batches: self.context.batches,
+            batches: self.context.batches.saturating_sub(links),
         };
         quiet::check(&shards, rest)
     }
