@@ -45,7 +45,7 @@ impl Side {
     fn options(self) -> Option<Options> {
         let options = match self {
             Stock(oracle) => oracle.options()?,
-            Troupe(shards) => Options::shards(shards),
+            Troupe(shards) => Options::shards(shards).with("save "),
         };
         // It ends when the other one has got everything, however slow the machine is.
         Some(patient(options).with("shutdown-timeout 600"))

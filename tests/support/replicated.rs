@@ -203,8 +203,8 @@ impl Load {
                 while !stop.load(Ordering::Relaxed) {
                     let replies = client.pipeline(&self.batch(&mut rng))?;
                     count += replies.iter().filter(|reply| reply.error().is_none()).count();
-                    // Not for long: there may be no replica now.
-                    let waited = client.try_call(&["WAIT", "1", "20"])?;
+                    // Not for ever: there may be no replica now.
+                    let waited = client.try_call(&["WAIT", "1", "100"])?;
                     if waited.error().is_some() {
                         break;
                     }
