@@ -17,9 +17,11 @@
 //! still in the middle of anything. Machines are kept for the next run. A machine that a run has
 //! filled, or in which there was a panic, is not.
 //!
-//! What differs from Redis's Lua: a number joined to a text by `..` has up to 17 digits; `#` of a
-//! table with holes and the order of `pairs` are the engine's; errors of the engine do not name the
-//! variable; the syntax of Luau beyond 5.1 is accepted where it means nothing else there.
+//! What differs from Redis's Lua: a number joined to a text by `..`, or given to a function of
+//! `string` for a text, has up to 17 digits; `#` of a table with holes and the order of `pairs` are
+//! the engine's; errors of the engine do not name the variable, and name the function where `pcall`
+//! called it; a level of `error` does not reach beyond a `pcall`; `%g` is a class in patterns; the
+//! syntax of Luau beyond 5.1 is accepted where it means nothing else there.
 
 mod answer;
 mod bit;

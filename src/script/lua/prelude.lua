@@ -9,9 +9,10 @@ local native = ...
 
 local type, select, error, rawget, rawset = type, select, error, rawget, rawset
 local next, floor, format, find, gsub = next, math.floor, string.format, string.find, string.gsub
-local gmatch, concat, sort = string.gmatch, table.concat, table.sort
+local gmatch, match, concat, sort = string.gmatch, string.match, table.concat, table.sort
 local insert, remove = table.insert, table.remove
 local engine_tostring, engine_pcall, engine_xpcall = tostring, pcall, xpcall
+local engine_resume = coroutine.resume
 local debug_info, invoke = debug.info, native.call
 
 -- Elements of a table, or bytes of a text, from which on an operation that cannot be interrupted
@@ -27,6 +28,12 @@ local function say(problem)
   problem = gsub(problem, "missing argument (#%d+ to '[^']*') %((.-) expected%)",
     "bad argument %1 (%2 expected, got no value)")
   problem = gsub(problem, "(%(string/function/table expected), got [^)]*%)", "%1)")
+  problem = gsub(problem, "(%(nil or table expected), got [^)]*%)", "%1)")
+  problem = gsub(problem, "(invalid capture index) %%%d in replacement string", "%1")
+  problem = gsub(problem, "(invalid capture index) %%%d", "%1")
+  problem = gsub(problem, "malformed pattern %(missing arguments to '%%b'%)", "unbalanced pattern")
+  problem = gsub(problem, "invalid ('for' [%a ]+) %(number expected, got %a+%)",
+    "%1 must be a number")
   local two_operands = "attempt to perform arithmetic %(%a+%) on (%a+) and (%a+)$"
   problem = gsub(problem, two_operands, function(one, other)
     -- The first that is no number. A string may be one; it is more often so than not.
@@ -51,6 +58,15 @@ end
 local function deliver(ok, ...)
   if ok then return ... end
   error((...), 3)
+end
+
+-- The same of a function of the engine that stands behind one of ours, and so knows no place. What
+-- the script's own functions raised on its way has one.
+local function relay(ok, ...)
+  if ok then return ... end
+  local problem = ...
+  local is_placed = type(problem) ~= "string" or find(problem, "^[^:]+:%d+: ")
+  error(problem, is_placed and 0 or 3)
 end
 
 local function lift(raw)
@@ -110,21 +126,6 @@ local function xpcall(body, handler)
   return engine_xpcall(body, function(problem) return handler(say(problem)) end)
 end
 
--- What the engine raises on behalf of a function that stands in for its own, and so without the
--- place of the script.
-local UNPLACED = {
-  "^bad argument #", "^wrong number of arguments", "^malformed pattern", "^invalid option '",
-}
-
-local function placed(problem, place)
-  if type(problem) == "string" then
-    for _, start in next, UNPLACED do
-      if find(problem, start) then return place .. problem end
-    end
-  end
-  return problem
-end
-
 -- What ends a run: an error becomes a table with its text and where it was raised.
 local function err_handler(problem)
   local level, source, line = 2, debug_info(2, "sl")
@@ -133,8 +134,7 @@ local function err_handler(problem)
     source, line = debug_info(level, "sl")
   end
   if type(problem) ~= "table" then
-    local place = source and source .. ":" .. line .. ": " or ""
-    problem = { err = "ERR " .. text_of(placed(say(problem), place)) }
+    problem = { err = "ERR " .. text_of(say(problem)) }
   end
   if source then
     problem.source = "@" .. source
@@ -148,6 +148,16 @@ local function run(body, ...)
 end
 
 -------------------------------------------------------------------------------------- builtins
+
+-- The engine's own writes more digits of a number. With this one there is a level more.
+local function raise_error(problem, level)
+  level = level == nil and 1 or tonumber(level) or level
+  if type(level) ~= "number" then
+    wrong_argument(2, "error", "number expected, got " .. type(level))
+  end
+  if level <= 0 then error(problem, 0) end
+  error(type(problem) == "number" and text_of(problem) or problem, level + 1)
+end
 
 local function load_text(text, name)
   if type(text) ~= "string" then
@@ -182,11 +192,20 @@ local function collectgarbage(option)
   wrong_argument(1, "collectgarbage", "invalid option '" .. text_of(option) .. "'")
 end
 
+local function resumed(ok, problem, ...)
+  if ok then return true, problem, ... end
+  return false, say(problem)
+end
+
+local function resume(...)
+  return resumed(engine_resume(...))
+end
+
 ---------------------------------------------------------------------------------------- string
 
 local strings = {}
-for _, name in next, { "byte", "char", "gmatch", "gsub", "len", "lower", "match", "rep", "reverse",
-  "sub", "upper" } do
+for _, name in next, { "byte", "char", "gmatch", "len", "lower", "rep", "reverse", "sub",
+  "upper" } do
   strings[name] = string[name]
 end
 strings.gfind = gmatch
@@ -195,31 +214,77 @@ function strings.dump()
   error("unable to dump given function", 2)
 end
 
+-- A search from behind the end is one at the end.
+local function start_of(text, from)
+  if type(from) == "number" and type(text) == "string" and from > #text + 1 then
+    return #text + 1
+  end
+  return from
+end
+
 -- The engine looks for a plain text in a way that takes the product of both lengths.
 function strings.find(text, pattern, from, is_plain_text)
-  if type(from) == "number" and type(text) == "string" and from > #text + 1 then
-    from = #text + 1
-  end
+  from = start_of(text, from)
   if type(text) == "string" and #text > LARGE and type(pattern) == "string"
     and (is_plain_text or not find(pattern, "[%^%$%*%+%?%.%(%[%%%-]")) then
     native.pause()
     return native.find(text, pattern, from)
   end
-  return find(text, pattern, from, is_plain_text)
+  return relay(engine_pcall(find, text, pattern, from, is_plain_text))
 end
 
-function strings.format(pattern, ...)
-  if type(pattern) ~= "string" or not find(pattern, "%%[-+ #0-9.]*s") then
-    return format(pattern, ...)
+function strings.match(text, pattern, from)
+  return relay(engine_pcall(match, text, pattern, start_of(text, from)))
+end
+
+-- A `%` before anything but a digit stands for what follows it; at the end, for the zero that ends
+-- a text of C.
+local function escaped(following)
+  if following == "" then return "\0" end
+  return find(following, "[%d%%]") and "%" .. following or following
+end
+
+function strings.gsub(text, pattern, with, ...)
+  if type(with) == "string" and find(with, "%", 1, true) then
+    with = gsub(with, "%%(.?)", escaped)
   end
-  local count, values, at = select("#", ...), { ... }, 0
+  return relay(engine_pcall(gsub, text, pattern, with, ...))
+end
+
+-- What the values behind a pattern are written as by `%s`: texts alone, numbers with 14 digits.
+local function written(pattern, count, values)
+  local at = 0
   for kind in gmatch(pattern, "%%[-+ #0-9.]*(.)") do
     if kind ~= "%" then
       at = at + 1
-      if kind == "s" and type(values[at]) == "number" then values[at] = text_of(values[at]) end
+      local value = values[at]
+      if (kind == "s" or kind == "q") and at <= count and type(value) ~= "string" then
+        if type(value) ~= "number" then
+          return "bad argument #" .. at + 1 .. " to 'format' (string expected, got "
+            .. type(value) .. ")"
+        end
+        values[at] = text_of(value)
+      end
     end
   end
-  return format(pattern, unpack(values, 1, count))
+end
+
+local function formatted(ok, problem)
+  if ok then return problem end
+  if type(problem) == "string" then
+    problem = gsub(problem, "^missing argument (#%d+)$", "bad argument %1 to 'format' (no value)")
+  end
+  error(problem, 3)
+end
+
+function strings.format(pattern, ...)
+  if type(pattern) ~= "string" or not find(pattern, "%%[-+ #0-9.]*[sq]") then
+    return formatted(engine_pcall(format, pattern, ...))
+  end
+  local count, values = select("#", ...), { ... }
+  local problem = written(pattern, count, values)
+  if problem then error(problem, 2) end
+  return formatted(engine_pcall(format, pattern, unpack(values, 1, count)))
 end
 
 ----------------------------------------------------------------------------------------- table
@@ -234,10 +299,13 @@ function tables.setn()
 end
 
 function tables.concat(list, separator, from, to)
-  if type(list) ~= "table" then return concat(list, separator, from, to) end
-  local first, last = from or 1, to or #list
-  if type(first) ~= "number" or type(last) ~= "number" then
-    return concat(list, separator, from, to)
+  if separator ~= nil and not is_text(separator) then
+    wrong_argument(2, "concat", "string expected, got " .. type(separator))
+  end
+  if type(separator) == "number" then separator = text_of(separator) end
+  local first, last = from or 1, to or type(list) == "table" and #list
+  if type(list) ~= "table" or type(first) ~= "number" or type(last) ~= "number" then
+    return relay(engine_pcall(concat, list, separator, from, to))
   end
   local is_odd = false
   for at = first, last do
@@ -259,12 +327,13 @@ end
 
 function tables.insert(list, ...)
   if type(list) == "table" and #list > LARGE then native.pause() end
-  insert(list, ...)
+  if type(list) == "table" and select("#", ...) == 1 then return insert(list, ...) end
+  return relay(engine_pcall(insert, list, ...))
 end
 
 function tables.remove(list, ...)
   if type(list) == "table" and #list > LARGE then native.pause() end
-  return remove(list, ...)
+  return relay(engine_pcall(remove, list, ...))
 end
 
 function tables.sort(list, is_before)
@@ -377,7 +446,8 @@ end
 
 function server.setresp(...)
   if select("#", ...) ~= 1 then raise("server.setresp() requires one argument.") end
-  local version = tonumber((...))
+  local version = tonumber((...)) or 0
+  version = version - version % 1
   if version ~= 2 and version ~= 3 then raise("RESP version must be 2 or 3.") end
   native.setresp(version)
 end
@@ -496,15 +566,15 @@ local function globals(api)
   local seen = {
     string = strings, table = tables, math = maths, os = { clock = os.clock },
     cjson = cjson, cmsgpack = cmsgpack, struct = struct, bit = bit,
-    coroutine = {}, server = api, redis = api,
-    tostring = to_string, pcall = pcall, xpcall = xpcall,
+    coroutine = { resume = resume }, server = api, redis = api,
+    tostring = to_string, error = raise_error, pcall = pcall, xpcall = xpcall,
     load = load_pieces, loadstring = load_text,
     collectgarbage = collectgarbage, gcinfo = native.kilobytes, _VERSION = "Lua 5.1",
   }
-  for _, name in next, { "create", "resume", "running", "status", "wrap", "yield" } do
+  for _, name in next, { "create", "running", "status", "wrap", "yield" } do
     seen.coroutine[name] = coroutine[name]
   end
-  for _, name in next, { "assert", "error", "getmetatable", "ipairs", "next", "pairs", "rawequal",
+  for _, name in next, { "assert", "getmetatable", "ipairs", "next", "pairs", "rawequal",
     "rawget", "rawset", "select", "setmetatable", "tonumber", "type", "unpack" } do
     seen[name] = getfenv()[name]
   end

@@ -7,6 +7,7 @@
 
 use mlua::{Lua, LuaString, Table, Value};
 
+use super::answer::without_zero;
 use super::control::Control;
 use super::number;
 use crate::resp::Reply;
@@ -105,13 +106,13 @@ impl Writer<'_> {
             reply.error_bytes(without_line_end(&text.as_bytes()));
         } else if let Value::String(text) = table.raw_get(&names.ok)? {
             out.push(b'+');
-            put_line(out, &text.as_bytes());
+            put_line(out, without_zero(&text.as_bytes()));
         } else if let Some(number) = number_of(&table.raw_get(&names.double)?) {
             reply.double(number);
         } else if let Value::String(digits) = table.raw_get(&names.big_number)? {
-            reply.big_number(
-                &String::from_utf8_lossy(&digits.as_bytes()).replace(['\r', '\n'], " "),
-            );
+            let digits = digits.as_bytes();
+            let digits = String::from_utf8_lossy(without_zero(&digits));
+            reply.big_number(&digits.replace(['\r', '\n'], " "));
         } else if let Some((format, text)) = self.verbatim(table)? {
             reply.verbatim(&format, &text.as_bytes());
         } else if let Value::Table(map) = table.raw_get(&names.map)? {
@@ -178,7 +179,9 @@ pub(super) fn error(text: &[u8]) -> Vec<u8> {
     out
 }
 
+/// An error up to its first zero, without ends of lines behind it.
 fn without_line_end(text: &[u8]) -> &[u8] {
+    let text = without_zero(text);
     let end = text.iter().rposition(|byte| !matches!(byte, b'\r' | b'\n')).map_or(0, |at| at + 1);
     &text[..end]
 }
