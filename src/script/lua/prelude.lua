@@ -233,8 +233,11 @@ function strings.find(text, pattern, from, is_plain_text)
   return relay(engine_pcall(find, text, pattern, from, is_plain_text))
 end
 
-function strings.match(text, pattern, from)
-  return relay(engine_pcall(match, text, pattern, start_of(text, from)))
+function strings.match(...)
+  local text, pattern, from = ...
+  local start = start_of(text, from)
+  if start ~= from then return relay(engine_pcall(match, text, pattern, start)) end
+  return relay(engine_pcall(match, ...))
 end
 
 -- A `%` before anything but a digit stands for what follows it; at the end, for the zero that ends
@@ -244,11 +247,13 @@ local function escaped(following)
   return find(following, "[%d%%]") and "%" .. following or following
 end
 
-function strings.gsub(text, pattern, with, ...)
+function strings.gsub(...)
+  local text, pattern, with, count = ...
   if type(with) == "string" and find(with, "%", 1, true) then
     with = gsub(with, "%%(.?)", escaped)
+    return relay(engine_pcall(gsub, text, pattern, with, count))
   end
-  return relay(engine_pcall(gsub, text, pattern, with, ...))
+  return relay(engine_pcall(gsub, ...))
 end
 
 -- What the values behind a pattern are written as by `%s`: texts alone, numbers with 14 digits.
