@@ -18,7 +18,7 @@ use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 use std::sync::{Arc, MutexGuard};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -243,7 +243,7 @@ impl Admin {
     pub async fn follow_primary(self: Arc<Admin>) {
         let mut again = AGAIN;
         loop {
-            let begun = Instant::now();
+            let begun_ms = self.parts.clock.steady_ms();
             let (primary, generation) = {
                 let mut target = self.target();
                 target.seen = target.generation;
@@ -256,7 +256,8 @@ impl Admin {
             let pause = match self.follow(&host, port, generation).await {
                 Ok(()) => {
                     again = AGAIN;
-                    AGAIN.saturating_sub(begun.elapsed())
+                    let stood_ms = self.parts.clock.steady_ms().saturating_sub(begun_ms);
+                    AGAIN.saturating_sub(Duration::from_millis(stood_ms))
                 }
                 Err(why) => {
                     warn!("The primary {host}:{port} is not followed: {why}");
