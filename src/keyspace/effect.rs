@@ -481,8 +481,9 @@ mod tests {
             effects.publish(b"Q\r\n");
             effects.aside(2, &[b"C"]);
             effects.publish(b"R\r\n");
+            effects.aside(2, &[b"E"]);
         });
         effects.aside(3, &[b"D"]);
-        assert_eq!(recorded(&mut effects), "2: A -: P ALONE 2: B MULTI C EXEC -: Q R 3: D");
+        assert_eq!(recorded(&mut effects), "2: A -: P ALONE 2: B MULTI C E EXEC -: Q R 3: D");
     }
 }
