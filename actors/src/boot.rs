@@ -238,7 +238,7 @@ fn start_snapshots(
 ) -> anyhow::Result<(Arbiter, Addr<SnapshotWriter>)> {
     let arbiter = Arbiter::try_new().context("there is no thread for snapshots")?;
     let (mails, post, guardian) = (mails.clone(), post.clone(), guardian.clone());
-    let (ledger, delay) = (shared.memory.clone(), settings.rdb_key_save_delay);
+    let (ledger, delay) = (shared.memory.clone(), settings.key_delays.save);
     let writer = Supervisor::start_in_arbiter(&arbiter.handle(), move |_| {
         SnapshotWriter::new(mails, post, delay, guardian, ledger.of_snapshots())
     });

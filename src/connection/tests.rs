@@ -1,6 +1,7 @@
 //! A connection with bytes for a socket, and a store of one shard beside it.
 
 mod memory;
+mod primary;
 mod pushes;
 mod waiting;
 
@@ -18,7 +19,7 @@ use crate::commands::action::Action;
 use crate::hooks::auth::Auth;
 use crate::hooks::silence::Silence;
 use crate::resp::limits::{BULK_BEFORE_LOGIN, QUERY_BEFORE_LOGIN};
-use crate::session::{Peer, Replies, Session};
+use crate::session::{Peer, Session};
 use crate::settings::Settings;
 use crate::shard::REPLIES_MARK;
 use crate::testing::{START, Still, Store};
@@ -602,26 +603,6 @@ fn a_batch_that_is_lost_tells_of_it_and_its_connection_closes() {
     assert!(lost.try_recv().is_err());
     client.away = None;
     lost.try_recv().expect("the ticket is dropped with the batch");
-    client.connection.give_up();
-    assert_eq!(client.run(), Some(Reason::Killed));
-}
-
-#[test]
-fn that_of_the_primary_closes_when_all_is_carried_out_unless_its_batch_is_lost() {
-    let mut session = Session::new(1, Peer::default(), START, true);
-    (session.primary, session.replies) = (Some(Box::default()), Replies::Off);
-    let mut client = Client::with(session.clone(), None);
-    client.stays_away = true;
-    client.send("INCR a\r\n");
-    client.connection.kill(false);
-    assert_eq!(client.run(), None, "it is carried out first");
-    client.let_home();
-    assert_eq!((client.run(), client.held("a")), (Some(Reason::Done), "\"1\"".into()));
-    let mut client = Client::with(session, None);
-    client.stays_away = true;
-    client.send("INCR a\r\n");
-    client.connection.kill(false);
-    client.away = None;
     client.connection.give_up();
     assert_eq!(client.run(), Some(Reason::Killed));
 }

@@ -5,8 +5,8 @@
 //! While nobody listens, nothing is recorded.
 //!
 //! Records that belong together stand between MULTI and EXEC. Such brackets count their depth: one
-//! inside another writes nothing, so they never nest in a file. They write nothing around one record
-//! or none either, and one that panics takes back what was recorded in it.
+//! inside another writes nothing, so they never nest in a file. They write nothing around a single
+//! record or none either, and one that panics takes back what was recorded in it.
 //!
 //! What is published concerns replicas, and no file: it stands in runs of its own. Inside brackets
 //! it waits for their end, so that a file never has brackets around nothing.

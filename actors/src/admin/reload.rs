@@ -201,7 +201,7 @@ impl Admin {
     ) -> anyhow::Result<(Apart, Read)> {
         let (settings, now) = (self.settings(), self.parts.clock.now());
         let mut reader = Reader::new(Box::new(Os), files, None, rules);
-        let (mut pace, _patience) = pace(settings.key_load_delay);
+        let (mut pace, _patience) = pace(settings.key_delays.load);
         let load = move || -> Result<(Apart, Read), LoadError> {
             let reached = &mut |reader: &Reader| pace.keep(reader);
             let apart = apart::load(settings, hasher, &mut reader, now, reached)?;

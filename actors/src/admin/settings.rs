@@ -160,7 +160,7 @@ impl Admin {
         logging::set_level(logging::filter(settings.loglevel));
         allocator::give_back_in_background(settings.jemalloc_bg_thread);
         self.parts.shared.take_up(settings);
-        self.parts.snapshots.send(Mail::Delay(settings.rdb_key_save_delay), true);
+        self.parts.snapshots.send(Mail::Delay(settings.key_delays.save), true);
         let policy = Policy::from(settings.appendfsync);
         if let Some(writer) = self.writer() {
             writer.policy.do_send(SetPolicy(policy));

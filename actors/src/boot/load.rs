@@ -66,7 +66,7 @@ impl Starter {
             load: shard.clone().recipient(),
             lend: shard.clone().recipient(),
         };
-        let (pace, _patience) = pace(settings.key_load_delay);
+        let (pace, _patience) = pace(settings.key_delays.load);
         let start = Start {
             map: self.map.clone(),
             renames: settings.rename_command.clone(),
