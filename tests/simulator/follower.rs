@@ -262,6 +262,11 @@ impl Follower {
         self.router.order(&mut self.context);
     }
 
+    /// Its reader asks no more.
+    pub fn quiet(&mut self) {
+        self.reader.quiet();
+    }
+
     /// The promise that was broken here.
     pub fn broken(&mut self) -> Option<Broken> {
         let broken = self.context.replicas.broken.take();

@@ -35,12 +35,21 @@ pub struct Reader {
     next_us: u64,
     asked: Option<Asked>,
     rest: Vec<u8>,
+    /// It asks no more.
+    is_quiet: bool,
 }
 
 impl Reader {
     /// One whose connections have numbers behind this one.
     pub fn new(given: u64) -> Reader {
-        Reader { connection: None, given, next_us: 0, asked: None, rest: Vec::new() }
+        Reader {
+            connection: None,
+            given,
+            next_us: 0,
+            asked: None,
+            rest: Vec::new(),
+            is_quiet: false,
+        }
     }
 
     /// When it does something, in microseconds.
@@ -49,8 +58,14 @@ impl Reader {
         match socket {
             Some(socket) if !socket.down.is_empty() || socket.is_down_ended => 0,
             Some(_) if self.asked.is_some() => u64::MAX,
+            _ if self.is_quiet => u64::MAX,
             _ => self.next_us,
         }
+    }
+
+    /// Nothing is read any more: all is to come to rest.
+    pub fn quiet(&mut self) {
+        self.is_quiet = true;
     }
 
     /// The replica is gone.

@@ -167,6 +167,7 @@ impl World {
         self.clients.iter_mut().for_each(Client::leave);
         self.run_until(|world| world.clients.iter().all(Client::is_done));
         self.rest();
+        self.followers.iter_mut().for_each(Follower::quiet);
         self.ask_for_everything();
         self.settle(World::check_followers);
         self.crash(false);
