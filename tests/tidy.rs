@@ -216,7 +216,6 @@ const SHELL: &[(&str, &[&str])] = &[
     ("filesystem", &[]),
     ("settings", &[]),
     ("layers", &[]),
-    ("pace", &[]),
     ("post", &["inbox"]),
     ("guard", &["fault", "message"]),
     ("huge_pages", &["clock"]),
@@ -232,13 +231,12 @@ const SHELL: &[(&str, &[&str])] = &[
     ("admin", NO_ACTOR),
     ("boot", &["*"]),
     ("tools", &["clock", "filesystem"]),
-    ("daemon", &["admin", "boot", "clock", "descriptors", "logging", "settings"]),
+    ("daemon", &["boot", "clock", "descriptors", "logging", "settings"]),
 ];
 
 const NO_ACTOR: &[&str] = &[
     "inbox",
     "message",
-    "pace",
     "post",
     "settings",
     "allocator",

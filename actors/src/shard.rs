@@ -139,14 +139,7 @@ impl Shard {
             }
             None => {
                 warn!(shard = self.thread.number, "no journal: the shard goes on with what it has");
-                let follows = self.thread.with_shard(|shard| {
-                    shard.serve();
-                    shard.settings().replication.replicaof.is_some()
-                });
-                if follows {
-                    let what = format!("shard {} has panicked", self.thread.number);
-                    self.thread.shared.upstream.lost(what);
-                }
+                self.thread.with_shard(|shard| shard.serve());
             }
         }
         self.thread.wake();

@@ -123,7 +123,7 @@ impl Upstream {
         self.read.store(offset, Ordering::Relaxed);
         self.heard(now_ms);
         let mut state = self.lock();
-        (state.is_there, state.rests) = (true, true);
+        (state.is_there, state.rests, state.lost) = (true, true, None);
     }
 
     /// Whether the connection is there.
@@ -136,13 +136,7 @@ impl Upstream {
         std::mem::take(&mut self.lock().is_asked)
     }
 
-    /// Whether the data set is not the primary's any more.
-    pub fn is_lost(&self) -> bool {
-        self.lock().lost.is_some()
-    }
-
-    /// Why the data set is not the primary's any more. It is told once, or never where another one
-    /// takes its place.
+    /// Why the data set is not the primary's any more. It is told once.
     pub fn take_lost(&self) -> Option<String> {
         self.lock().lost.take()
     }
@@ -216,10 +210,9 @@ impl Upstream {
         }
     }
 
-    /// Something was not carried out, or what was is not there any more.
+    /// Something was not carried out.
     pub fn lost(&self, what: String) {
         self.lock().lost.get_or_insert(what);
-        self.tell();
     }
 
     /// It is gone.

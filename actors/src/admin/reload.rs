@@ -27,7 +27,6 @@ use troupe::shard::letter::Letter;
 
 use super::Admin;
 use crate::filesystem::Os;
-use crate::pace::pace;
 use crate::thread::Thread;
 
 const NOT_SAVED: CommandError = CommandError::Text("ERR");
@@ -201,10 +200,8 @@ impl Admin {
     ) -> anyhow::Result<(Apart, Read)> {
         let (settings, now) = (self.settings(), self.parts.clock.now());
         let mut reader = Reader::new(Box::new(Os), files, None, rules);
-        let (mut pace, _patience) = pace(settings.key_delays.load);
         let load = move || -> Result<(Apart, Read), LoadError> {
-            let reached = &mut |reader: &Reader| pace.keep(reader);
-            let apart = apart::load(settings, hasher, &mut reader, now, reached)?;
+            let apart = apart::load(settings, hasher, &mut reader, now, &mut |_| ())?;
             Ok((apart, reader.end()))
         };
         let (apart, read) = tokio::task::spawn_blocking(load).await??;

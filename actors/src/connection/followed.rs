@@ -10,8 +10,6 @@ use troupe::replication::{Following, Settled};
 
 use crate::thread::Thread;
 
-const ENDLESS: &str = "a transaction that does not end";
-
 /// The stream of the primary.
 pub(super) struct Followed {
     thread: Rc<Thread>,
@@ -43,8 +41,7 @@ impl Followed {
         if let Some(what) = faults.failed {
             warn!("A command of the primary has failed here: {what}");
         }
-        let endless = || self.following.is_too_much().then(|| ENDLESS.to_owned());
-        if let Some(what) = faults.refused.or_else(endless) {
+        if let Some(what) = faults.refused {
             self.thread.shared.upstream.lost(what);
             return false;
         }
