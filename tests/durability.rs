@@ -88,7 +88,7 @@ fn verify(server: &Server, writers: &mut [Writer], when: &str) {
 }
 
 /// Lets a moment pass that is different each time, so that the end meets everything.
-fn a_moment(random: &mut fastrand::Rng, most_ms: u64) {
+pub fn a_moment(random: &mut fastrand::Rng, most_ms: u64) {
     let end = Instant::now() + Duration::from_millis(random.u64(5..most_ms));
     until("a moment of load", SOON, || Instant::now() >= end);
 }

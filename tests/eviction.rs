@@ -16,7 +16,7 @@ const SHARDS: [usize; 3] = [1, 2, 4];
 const PIPELINE: usize = 100;
 
 /// What may be used beyond the data that is there at first.
-const ROOM: u64 = 10 << 20;
+const ROOM: u64 = 11 << 20;
 
 const OOM: &str = "OOM command not allowed when used memory > 'maxmemory'.";
 

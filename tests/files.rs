@@ -9,8 +9,6 @@
 //!
 //! `TROUPE_FILE_KEYS` says how many keys (default 3,000; `tests/nightly files` takes a million).
 
-mod samples;
-
 use std::fs;
 use std::time::Instant;
 
@@ -22,10 +20,9 @@ use crate::snapshots::peer_with;
 use crate::support::client::Client;
 use crate::support::env_number;
 use crate::support::oracle::Oracle;
+use crate::support::samples::{self, DATABASES, fill};
 use crate::support::server::{Options, Server};
 use crate::support::wait::{SOON, until};
-
-use samples::{DATABASES, fill};
 
 /// With how many shards files are loaded or written, and with how many what comes of it.
 const CHANGES: [(usize, usize); 3] = [(1, 4), (2, 1), (4, 2)];

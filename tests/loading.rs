@@ -306,3 +306,22 @@ fn clients_hear_that_the_data_set_is_loaded_and_how_far_it_is() {
     assert_eq!(info_field(&text, "loading_total_bytes"), None);
     assert_eq!(client.line("DBSIZE").number(), Some(1_000_000));
 }
+
+/// Each key takes a second. Clients hear so, and a signal ends the server at once.
+#[test]
+fn a_slow_load_is_no_slow_end() {
+    let mut records = Vec::new();
+    for number in 0..100_u8 {
+        records.extend([0, 1, number, 1, b'v']);
+    }
+    for shards in [1, 2] {
+        let options = Options::shards(shards).with("key-load-delay 1000000");
+        let mut server = launch(&options, &file(&[&records]));
+        let mut client = server.client();
+        until("it loads", SOON, || {
+            client.line("GET k").error().is_some_and(|text| text.starts_with("LOADING"))
+        });
+        assert_eq!(client.info("loading"), "1");
+        server.stop();
+    }
+}

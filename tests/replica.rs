@@ -9,16 +9,10 @@ use std::thread;
 
 use crate::support::client::Client;
 use crate::support::oracle::Oracle;
-use crate::support::replicated::{LATER, under_paced_writes, wait_equal, wait_up};
+use crate::support::replicated::{LATER, patient, under_paced_writes, wait_equal, wait_up};
 use crate::support::seed;
 use crate::support::server::{Options, Server};
 use crate::support::wait::{SOON, StopAtEnd, until};
-
-/// Keeps what is written while a link is cut, however slow the machine is.
-fn patient(options: Options) -> Options {
-    let options = options.debug().with("repl-backlog-size 256mb").with("repl-timeout 600");
-    options.with("repl-diskless-sync-delay 0").with("client-output-buffer-limit replica 0 0 0")
-}
 
 fn troupe(shards: usize) -> Options {
     patient(Options::shards(shards))
@@ -232,6 +226,21 @@ fn the_journal_of_a_replica_holds_what_it_holds() {
     replica.respawn();
     replica.wait_ready();
     assert_eq!(replica.client().line("DEBUG DIGEST"), digest);
+}
+
+/// Nobody can say what a shard holds that has panicked.
+#[test]
+fn a_replica_without_a_journal_begins_anew_where_a_shard_has_panicked() {
+    let primary = troupe(1).start();
+    let mut client = primary.client();
+    client.line("DEBUG POPULATE 1000 key 10");
+    let replica = replica_of(&primary, &troupe(2));
+    wait_same(&primary, &replica);
+    assert_eq!(client.info_number("sync_full"), 1);
+    // It spoils keys first.
+    replica.client().line("DEBUG PANIC-SHARD 1");
+    until("all is synchronized anew", LATER, || client.info_number("sync_full") == 2);
+    wait_same(&primary, &replica);
 }
 
 #[test]

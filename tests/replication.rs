@@ -230,21 +230,85 @@ fn a_replica_goes_on_behind_a_clean_restart() {
     wait_equal(&primary, &replica);
 }
 
+/// INFO says how long it waits still. All clients that asked for it hear that it was called off.
 #[test]
 fn a_shutdown_that_waits_can_be_called_off() {
-    let primary = primary(1).with("shutdown-timeout 1000").start();
-    let Some(replica) = replica_of(&primary, Oracle::Valkey) else { return };
-    wait_online(&primary, 1);
-    replica.signal("STOP");
-    let (mut client, mut other) = (primary.client(), primary.client());
-    client.line("SET k v");
-    client.send(&["SHUTDOWN"]).unwrap();
-    until("it waits", SOON, || primary.log().contains("Waiting for replicas"));
-    assert_eq!(other.line("SHUTDOWN ABORT").printed(), "OK");
-    let said = client.read().unwrap().printed();
-    assert_eq!(said, "(error) ERR Errors trying to SHUTDOWN. Check logs.");
-    assert_eq!(other.line("SET k w").printed(), "OK");
-    replica.signal("CONT");
+    for shards in [1, 2, 4] {
+        let primary = primary(shards).with("shutdown-timeout 1000").start();
+        let Some(replica) = replica_of(&primary, Oracle::Valkey) else { return };
+        wait_online(&primary, 1);
+        let mut other = primary.client();
+        assert!(!other.line("INFO server").text().contains("shutdown_in_milliseconds"));
+        replica.signal("STOP");
+        other.line("SET k v");
+        let mut clients = [primary.client(), primary.client()];
+        clients.iter_mut().for_each(|client| client.send(&["SHUTDOWN"]).unwrap());
+        until("it waits", SOON, || primary.log().contains("Waiting for replicas"));
+        until("both wait", SOON, || other.info("blocked_clients") == "2");
+        let left_ms = other.info_number("shutdown_in_milliseconds");
+        assert!((1..=1_000_000).contains(&left_ms), "{left_ms}");
+        assert_eq!(other.line("SHUTDOWN ABORT").printed(), "OK");
+        for client in &mut clients {
+            let said = client.read().unwrap().printed();
+            assert_eq!(said, "(error) ERR Errors trying to SHUTDOWN. Check logs.");
+        }
+        assert_eq!(other.line("SET k w").printed(), "OK");
+        let none = other.line("SHUTDOWN ABORT").printed();
+        assert_eq!(none, "(error) ERR No shutdown in progress.");
+        let info = other.line("INFO").text();
+        assert!(!info.contains("shutdown_in_milliseconds"));
+        assert!(info.contains("blocked_clients:0"), "{info}");
+        assert!(primary.log().contains("Shutdown manually aborted."), "{}", primary.log());
+        replica.signal("CONT");
+    }
+}
+
+/// The log names the replica that lags, when the end has waited long enough.
+#[test]
+fn a_shutdown_ends_without_a_replica_that_lags() {
+    for shards in [1, 2] {
+        let mut primary = primary(shards).with("shutdown-timeout 1").start();
+        let Some(replica) = replica_of(&primary, Oracle::Valkey) else { return };
+        wait_online(&primary, 1);
+        replica.signal("STOP");
+        primary.client().line("SET k v");
+        primary.signal("TERM");
+        assert!(primary.wait_end(SOON).success());
+        let log = primary.log();
+        assert!(log.contains("Lagging replica 127.0.0.1:"), "{log}");
+        assert!(log.contains("0 of 1 replicas are in sync when shutting down."), "{log}");
+        replica.signal("CONT");
+    }
+}
+
+/// Each key takes minutes. The snapshot of a replica that has gone is for nobody.
+#[test]
+fn a_full_sync_that_nobody_waits_for_is_given_up() {
+    for (shards, diskless) in [(1, "no"), (2, "yes"), (4, "no")] {
+        let options = primary(shards).with(&format!("repl-diskless-sync {diskless}"));
+        let primary = options.with("rdb-key-save-delay 500000000").start();
+        let mut client = primary.client();
+        client.line("DEBUG POPULATE 100");
+        let Some(replica) = replica_of(&primary, Oracle::Valkey) else { return };
+        until("it is made", SOON, || client.info("rdb_bgsave_in_progress") == "1");
+        replica.client().line("REPLICAOF NO ONE");
+        until("it is given up", SOON, || client.info("rdb_bgsave_in_progress") == "0");
+    }
+}
+
+/// A replica would take a reply for a part of the stream.
+#[test]
+fn a_replica_that_would_get_a_reply_is_closed() {
+    let primary = primary(2).start();
+    let mut replica = primary.client();
+    replica.send(&["PSYNC", "?", "-1"]).unwrap();
+    assert!(replica.read().unwrap().printed().contains("FULLRESYNC "));
+    replica.send(&["PING"]).unwrap();
+    replica.read_within(SOON);
+    let rest = replica.read_to_end().unwrap();
+    assert!(!rest.windows(4).any(|bytes| bytes == b"PONG"));
+    let said = "Replica generated a reply to command 'ping', disconnecting it";
+    until("the log says so", SOON, || primary.log().contains(said));
 }
 
 #[test]

@@ -143,6 +143,63 @@ fn peers_load_what_was_saved_under_load() {
     }
 }
 
+fn unfinished(server: &Server) -> usize {
+    let names = fs::read_dir(server.folder()).unwrap();
+    let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| name.starts_with("temp-")).count()
+}
+
+/// Each key takes minutes. Commands run, and whatever ends the snapshot ends it at once.
+#[test]
+fn slow_snapshots_hold_up_nothing_and_end_when_they_are_told_to() {
+    for shards in [1, 2, 4] {
+        let mut server = options(shards).with("rdb-key-save-delay 500000000").start();
+        let mut client = server.client();
+        let bgsave = |client: &mut Client| {
+            client.line("DEBUG POPULATE 100");
+            assert_eq!(client.line("BGSAVE").text(), "Background saving started");
+            for number in 0..100 {
+                assert!(client.line(&format!("SET key:{number} {number}")).is_ok());
+            }
+            assert_eq!(client.info("rdb_bgsave_in_progress"), "1");
+        };
+        bgsave(&mut client);
+        assert_eq!(client.line("BGSAVE CANCEL").text(), "Background saving cancelled");
+        until("it is given up", SOON, || client.info("rdb_bgsave_in_progress") == "0");
+        bgsave(&mut client);
+        client.line("CONFIG SET rdb-key-save-delay 0");
+        wait_saved(&mut client);
+        client.line("CONFIG SET rdb-key-save-delay 500000000");
+        // Nor does it hold up the base of a journal.
+        assert!(client.line("BGREWRITEAOF").error().is_none());
+        until("it is slow", SOON, || client.info("aof_rewrite_in_progress") == "1");
+        client.line("CONFIG SET rdb-key-save-delay -1000");
+        until("it is written", SOON, || client.info("aof_rewrite_in_progress") == "0");
+        client.line("CONFIG SET rdb-key-save-delay 500000000");
+        bgsave(&mut client);
+        until("it is on the disk", SOON, || unfinished(&server) > 0);
+        client.send(&["SHUTDOWN", "NOSAVE"]).unwrap();
+        assert!(server.wait_end(SOON).success(), "{shards} shards");
+        assert_eq!(unfinished(&server), 0, "{shards} shards");
+    }
+}
+
+/// The first SIGINT waits for the last snapshot, the second one does not.
+#[test]
+fn who_insists_ends_a_slow_last_snapshot() {
+    for shards in [1, 2] {
+        let options = Options::shards(shards).debug().with("save 3600 1");
+        let mut server = options.with("rdb-key-save-delay 500000000").start();
+        server.client().line("DEBUG POPULATE 100");
+        server.signal("INT");
+        until("the last one is on the disk", SOON, || unfinished(&server) > 0);
+        server.signal("INT");
+        assert_eq!(server.wait_end(SOON).code(), Some(1));
+        assert!(server.log().contains("You insist... exiting now."), "{}", server.log());
+        assert_eq!(unfinished(&server), 0, "{shards} shards");
+    }
+}
+
 /// Deadlines of fields make the file one of Valkey.
 #[test]
 fn deadlines_of_fields_are_written_for_valkey() {
@@ -316,9 +373,7 @@ fn writes_are_refused_after_a_failure() {
     fs::remove_dir(server.path("dump.rdb")).unwrap();
     assert!(client.line("SAVE").is_ok());
     assert!(client.line("SET a 5").is_ok());
-    let names = fs::read_dir(server.folder()).unwrap();
-    let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    assert_eq!(names.filter(|name| name.starts_with("temp-")).count(), 0);
+    assert_eq!(unfinished(&server), 0);
 }
 
 /// A snapshot fails with the actor that writes it, or with a shard, and the next one does not.

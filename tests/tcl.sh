@@ -27,7 +27,7 @@ external="unit/type/string unit/type/incr unit/bitops unit/bitfield unit/hyperlo
   unit/lazyfree unit/sort unit/geo unit/pubsub unit/type/list unit/type/list-2 unit/type/list-3
   unit/type/zset unit/type/hash unit/type/stream unit/type/stream-cgroups unit/multi unit/violations
   unit/type/set"
-own="unit/auth unit/aofrw unit/dump unit/multi unit/protocol unit/limits unit/introspection unit/introspection-2 unit/info
+own="unit/auth unit/aofrw unit/dump unit/protocol unit/limits unit/introspection unit/introspection-2 unit/info
   unit/slowlog unit/oom-score-adj unit/obuf-limits unit/client-eviction unit/pubsub unit/pubsubshard unit/shutdown
   unit/networking unit/maxmemory unit/scripting unit/functions
   integration/rdb integration/convert-zipmap-hash-on-load integration/convert-ziplist-hash-on-load
@@ -35,18 +35,16 @@ own="unit/auth unit/aofrw unit/dump unit/multi unit/protocol unit/limits unit/in
   integration/corrupt-dump integration/corrupt-dump-fuzzer
   integration/aof integration/aof-multi-part integration/redis-cli integration/redis-benchmark"
 # With replicas: Troupe is both sides.
-replicas="unit/wait unit/pause integration/block-repl integration/psync2 integration/psync2-reg integration/psync2-pingoff"
+replicas="unit/wait unit/pause unit/multi integration/block-repl integration/psync2 integration/psync2-reg integration/psync2-pingoff"
 replicas+=" integration/replication-2 integration/replication-3 integration/replication-4"
+replicas+=" integration/psync2-master-restart integration/shutdown"
 # The same, only where they are named: they take minutes (tests/nightly).
-long_replicas="integration/replication-psync"
+long_replicas="integration/replication-psync integration/replication integration/replication-buffer"
 # Their encodings are not compared: since 7.2, as in Valkey, small lists and sets are packed. tests/scripts compares them.
 packed="unit/keyspace unit/scan unit/sort unit/type/list unit/type/list-2 unit/type/list-3 unit/type/set"
 # unit/violations and unit/type/set stand last: they change settings outside of any test, and leave them so.
 # Left out whole, because what they test is not there (README, the first table): integration/dismiss-mem;
-# unit/acl, unit/acl-v2; unit/tls; unit/cluster*; integration/failover; unit/pendingquerybuf. Left out as well, because
-# most of their tests fail: integration/replication (the loading of a data set beside the old one, times out of a handshake),
-# replication-buffer, psync2-master-restart (INFO counts no keys that had expired when they were loaded; chained partial
-# syncs behind a restart), integration/shutdown (INFO has no shutdown_in_milliseconds). Besides: unit/querybuf and unit/replybufsize look
+# unit/acl, unit/acl-v2; unit/tls; unit/cluster*; integration/failover; unit/pendingquerybuf. Besides: unit/querybuf and unit/replybufsize look
 # into buffers that only Redis has (ours go back to their thread when a client rests), integration/logging into its crash
 # reports; unit/printver has no tests; unit/memefficiency is about active defragmentation, and about ten thousand keys in a
 # fresh server, nearly each of which pays here for the table of its slot.
@@ -81,20 +79,22 @@ link() {
   chmod +x "$suite/src/redis-server"
 }
 
-# A unit that runs for longer hangs.
+# A unit that runs for longer hangs; so does one of the long ones.
 unit_seconds=200
+long_unit_seconds=1200
 ok_total=0 bad_units=""
 # run NAME UNIT OPTION...: one unit, its log, its line of the summary.
 run() {
-  local name=$1 unit=$2 log ok bad skipped status=0 verdict=ok
+  local name=$1 unit=$2 seconds=$unit_seconds log ok bad skipped status=0 verdict=ok
   shift 2
   local left_out=$skips tags=(--tags "-needs:repl")
   [[ " $replicas $long_replicas " != *" $unit "* ]] || { left_out=$skips_of_replicas; tags=(); }
+  [[ " $long_replicas " != *" $unit "* ]] || seconds=$long_unit_seconds
   log=$logs/$name-${unit//\//-}.log
-  (cd "$suite" && TERM=dumb timeout $unit_seconds ./runtest --durable --skipfile "$left_out" "${tags[@]}" \
+  (cd "$suite" && TERM=dumb timeout $seconds ./runtest --durable --skipfile "$left_out" "${tags[@]}" \
     --single "$unit" "$@" >"$log" 2>&1) || status=$?
   [ $status = 0 ] || verdict=failed
-  [ $status != 124 ] || verdict="timed out after $unit_seconds s"
+  [ $status != 124 ] || verdict="timed out after $seconds s"
   ok=$(grep -c '^\[ok\]' "$log" || true)
   # What fails outside of any test has no name that could be left out: an unknown command there is one that is not there yet.
   bad=$(grep '^\[\(err\|exception\)\]' "$log" | grep -vc "^\[err\]: n command '" || true)

@@ -216,6 +216,7 @@ const SHELL: &[(&str, &[&str])] = &[
     ("filesystem", &[]),
     ("settings", &[]),
     ("layers", &[]),
+    ("pace", &[]),
     ("post", &["inbox"]),
     ("guard", &["fault", "message"]),
     ("huge_pages", &["clock"]),
@@ -231,12 +232,13 @@ const SHELL: &[(&str, &[&str])] = &[
     ("admin", NO_ACTOR),
     ("boot", &["*"]),
     ("tools", &["clock", "filesystem"]),
-    ("daemon", &["boot", "clock", "descriptors", "logging", "settings"]),
+    ("daemon", &["admin", "boot", "clock", "descriptors", "logging", "settings"]),
 ];
 
 const NO_ACTOR: &[&str] = &[
     "inbox",
     "message",
+    "pace",
     "post",
     "settings",
     "allocator",

@@ -5,8 +5,8 @@
 //! then. Left alone, that is each thread while it allocates, so a thread that is idle keeps them,
 //! and a busy one tells the kernel in the middle of a slice. So a thread of jemalloc's own does it.
 //!
-//! Three calls here have no safe wrapper: two take no value and give none back, and one reads a
-//! counter.
+//! Four calls here have no safe wrapper: two take no value and give none back, one reads a counter,
+//! and one takes the number of an arena.
 
 #![allow(unsafe_code)]
 
@@ -15,7 +15,11 @@ use std::ptr::null_mut;
 
 use tikv_jemalloc_ctl::{background_thread, epoch, max_background_threads, stats, stats_print};
 use tracing::warn;
+use troupe::route::ShardId;
 use troupe::stats::facts::Memory;
+
+/// Shards whose threads allocate from the same arena. More would wait for each other.
+const SHARDS_OF_ARENA: u32 = 4;
 
 /// The allocator's counters, as of now. A counter that cannot be read is 0.
 pub fn counters() -> Memory {
@@ -73,6 +77,17 @@ pub fn purge() -> bool {
 /// allocator refuses.
 pub fn flush() -> bool {
     order(c"thread.tcache.flush")
+}
+
+/// Has the thread of a shard allocate where few others do, and where the values of its neighbours
+/// are. What several arenas hold of one size fills up their pages less well than what one holds.
+pub fn share_arena(shard: ShardId) {
+    let arena = u32::from(shard) / SHARDS_OF_ARENA;
+    // SAFETY: the control of this name takes an `unsigned`.
+    let taken = unsafe { tikv_jemalloc_ctl::raw::write(b"thread.arena\0", arena) };
+    if let Err(error) = taken {
+        warn!(shard, "the thread allocates from an arena of its own: {error}");
+    }
 }
 
 fn order(name: &CStr) -> bool {

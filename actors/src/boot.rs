@@ -19,7 +19,6 @@ use tokio::sync::mpsc::UnboundedSender;
 use tracing::{info, warn};
 use troupe::aof::figures::JournalFigures;
 use troupe::base::hash::Hasher;
-use troupe::commands::action::Shutdown;
 use troupe::hooks::slowlog::LogIds;
 use troupe::route::{Map, ShardId};
 use troupe::script::{Limits, LuaEngine};
@@ -81,8 +80,8 @@ pub struct Launch {
     pub clock: Clock,
     /// The descriptors that the server needs beside its clients'.
     pub descriptors: Descriptors,
-    /// Who is told that a client wants the server to end.
-    pub shutdown: UnboundedSender<Shutdown>,
+    /// Who is told that the server may end, as somebody has asked.
+    pub shutdown: UnboundedSender<()>,
 }
 
 /// Starts everything; the data set is loaded when this returns. Clients are let in before that, and
@@ -111,7 +110,7 @@ pub async fn start(launch: Launch) -> anyhow::Result<Server> {
     let map = Arc::new(Map::new(shards));
     let post = Arc::new(Post::new(shards));
     let mails = Mails::default();
-    let (snapshots, its_writer) = start_snapshots(&mails, &post, &guardian, &shared)?;
+    let (snapshots, its_writer) = start_snapshots(&settings, &mails, &post, &guardian, &shared)?;
     let (arbiters, shards) =
         start_shards(&settings, &map, &shared, &guardian, &clock, &post, &mails)?;
     let router = start_router(&map, &arbiters, &post, &guardian, &clock)?;
@@ -231,6 +230,7 @@ fn start_router(
 
 /// Starts the writer of snapshots on a thread of its own.
 fn start_snapshots(
+    settings: &Settings,
     mails: &Mails,
     post: &Arc<Post>,
     guardian: &Recipient<Restarted>,
@@ -238,9 +238,9 @@ fn start_snapshots(
 ) -> anyhow::Result<(Arbiter, Addr<SnapshotWriter>)> {
     let arbiter = Arbiter::try_new().context("there is no thread for snapshots")?;
     let (mails, post, guardian) = (mails.clone(), post.clone(), guardian.clone());
-    let ledger = shared.memory.clone();
+    let (ledger, delay) = (shared.memory.clone(), settings.key_delays.save);
     let writer = Supervisor::start_in_arbiter(&arbiter.handle(), move |_| {
-        SnapshotWriter::new(mails, post, guardian, ledger.of_snapshots())
+        SnapshotWriter::new(mails, post, delay, guardian, ledger.of_snapshots())
     });
     Ok((arbiter, writer))
 }
@@ -272,6 +272,7 @@ fn start_shards(
         let (seed, ids, post) = (random.u64(..), ids.clone(), post.clone());
         let (mails, tracked, worths) = (mails.clone(), tracked.clone(), worths.clone());
         arbiter.spawn_fn(move || {
+            allocator::share_arena(id);
             let (gates, sinks) = (layers::gates(), layers::sinks(ids));
             let listeners = layers::listeners();
             let shard = shard::Shard::new(Parts {
@@ -418,6 +419,7 @@ impl Server {
                 bail!("the journal could not be made durable: {fault}");
             }
         }
+        self.admin.drop_snapshot().await;
         if !self.unixsocket.as_os_str().is_empty()
             && std::fs::remove_file(&self.unixsocket).is_err()
         {

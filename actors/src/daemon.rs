@@ -13,8 +13,9 @@ use tokio::sync::mpsc;
 use tracing::{error, info, warn};
 use troupe::commands::action::Shutdown;
 use troupe::route::{self, ShardId};
-use troupe::settings::{Settings, Supervision};
+use troupe::settings::{OnSignal, Settings, Supervision};
 
+use crate::admin::Admin;
 use crate::boot::{self, Launch, Server};
 use crate::clock::Clock;
 use crate::descriptors::{Descriptors, Shortage};
@@ -78,8 +79,8 @@ async fn live(
     file: Option<ConfigFile>,
     descriptors: Descriptors,
 ) -> anyhow::Result<()> {
-    let (shutdown, asked) = mpsc::unbounded_channel();
-    let mut causes = Causes::new(asked).context("signals cannot be heard")?;
+    let (shutdown, may_end) = mpsc::unbounded_channel();
+    let mut causes = Causes::new(may_end).context("signals cannot be heard")?;
     let port = settings.port;
     notify(&[NotifyState::Status("Loading the data set")]);
     let launch = Launch { settings, shards, file, clock: Clock::new(), shutdown, descriptors };
@@ -101,44 +102,45 @@ async fn live(
     actix::spawn(server.admin().clone().save_now_and_then());
     actix::spawn(server.admin().clone().tend_replicas());
     actix::spawn(server.admin().clone().follow_primary());
+    let admin = server.admin();
+    let mut by_signal = false;
     loop {
         let cause = causes.wait().await;
+        let (settings, is_ending) = (admin.settings(), admin.is_ending());
+        by_signal &= is_ending;
+        let OnSignal { save, nosave, now, force, .. } = match cause {
+            Cause::MayEnd => break,
+            Cause::Interrupt if by_signal => insist(admin).await,
+            Cause::Interrupt => settings.shutdown_on_sigint,
+            Cause::Terminate => settings.shutdown_on_sigterm,
+        };
         info!("{}", cause.words());
-        if may_end(&server, cause).await {
-            break;
-        }
-        error!("Error trying to save the DB, can't exit.");
+        by_signal = true;
+        let save = save.then_some(true).or(nosave.then_some(false));
+        admin.begin_end(Shutdown { save, now, force, ..Shutdown::default() }, None);
     }
     notify(&[NotifyState::Stopping]);
     stop(server).await
 }
 
-/// Writes the last snapshot, where a signal asks for that. A client that asked for the end has got
-/// one already. Returns false where the server has to live on for lack of it.
-async fn may_end(server: &Server, cause: Cause) -> bool {
-    let settings = server.admin().settings();
-    let options = match cause {
-        Cause::Terminate => settings.shutdown_on_sigterm,
-        Cause::Interrupt => settings.shutdown_on_sigint,
-        Cause::Client => return true,
-    };
-    let save = options.save.then_some(true).or(options.nosave.then_some(false));
-    server.admin().may_end(save, options.force, options.now).await
+/// Ends at once: a second SIGINT has come before the first one has ended the server.
+async fn insist(admin: &Admin) -> ! {
+    warn!("You insist... exiting now.");
+    admin.drop_snapshot().await;
+    std::process::exit(1)
 }
 
 /// Ends cleanly, unless a second SIGINT comes meanwhile.
 async fn stop(server: Server) -> anyhow::Result<()> {
     let mut again = signal(SignalKind::interrupt())?;
+    let admin = server.admin().clone();
     tokio::select! {
         stopped = server.stop() => {
             stopped?;
             info!("Troupe is now ready to exit, bye bye...");
             Ok(())
         }
-        _ = again.recv() => {
-            warn!("You insist... exiting now.");
-            std::process::exit(1)
-        }
+        _ = again.recv() => insist(&admin).await,
     }
 }
 
@@ -147,7 +149,8 @@ async fn stop(server: Server) -> anyhow::Result<()> {
 enum Cause {
     Terminate,
     Interrupt,
-    Client,
+    /// Somebody has asked for the end, and it may come.
+    MayEnd,
 }
 
 impl Cause {
@@ -155,22 +158,22 @@ impl Cause {
         match self {
             Cause::Terminate => "Received SIGTERM scheduling shutdown...",
             Cause::Interrupt => "Received SIGINT scheduling shutdown...",
-            Cause::Client => "User requested shutdown...",
+            Cause::MayEnd => "The server may end.",
         }
     }
 }
 
-/// What may end the server: signals, and clients.
+/// What may end the server: signals, and what the server says of an end that is under way.
 struct Causes {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
-    asked: mpsc::UnboundedReceiver<Shutdown>,
+    may_end: mpsc::UnboundedReceiver<()>,
 }
 
 impl Causes {
     /// From now on the process ends by none of the signals that Valkey survives.
-    fn new(asked: mpsc::UnboundedReceiver<Shutdown>) -> io::Result<Causes> {
+    fn new(may_end: mpsc::UnboundedReceiver<()>) -> io::Result<Causes> {
         // A signal that was asked for once keeps its handler for good: it does nothing any more.
         for kind in [SignalKind::alarm(), SignalKind::user_defined2()] {
             drop(signal(kind)?);
@@ -179,7 +182,7 @@ impl Causes {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
-            asked,
+            may_end,
         })
     }
 
@@ -189,7 +192,7 @@ impl Causes {
             tokio::select! {
                 _ = self.terminate.recv() => return Cause::Terminate,
                 _ = self.interrupt.recv() => return Cause::Interrupt,
-                _ = self.asked.recv() => return Cause::Client,
+                _ = self.may_end.recv() => return Cause::MayEnd,
                 _ = self.hangup.recv() => {
                     logging::reopen();
                     info!("Received SIGHUP: the log is opened anew");

@@ -38,6 +38,7 @@ pub mod listener;
 pub mod logging;
 pub mod memory;
 pub mod message;
+pub mod pace;
 pub mod post;
 pub mod replicas;
 pub mod router;

@@ -343,6 +343,11 @@ impl Replicas {
         self.lock().primary.begin_sync(number, digits(), settings)
     }
 
+    /// Whether any replica waits for the snapshot with this number, or for the rest of it.
+    pub fn is_sync_wanted(&self, number: u32) -> bool {
+        self.lock().primary.is_sync_wanted(number)
+    }
+
     /// The snapshot with this number is a file of this length, whose bytes follow.
     pub fn file_is_there(&self, number: u32, length: u64) {
         let mut state = self.lock();

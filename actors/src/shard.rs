@@ -139,7 +139,14 @@ impl Shard {
             }
             None => {
                 warn!(shard = self.thread.number, "no journal: the shard goes on with what it has");
-                self.thread.with_shard(|shard| shard.serve());
+                let follows = self.thread.with_shard(|shard| {
+                    shard.serve();
+                    shard.settings().replication.replicaof.is_some()
+                });
+                if follows {
+                    let what = format!("shard {} has panicked", self.thread.number);
+                    self.thread.shared.upstream.lost(what);
+                }
             }
         }
         self.thread.wake();

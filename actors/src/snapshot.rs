@@ -3,7 +3,11 @@
 //!
 //! All of its mail comes through one inbox. A panic costs the snapshot that is being written, and
 //! no other.
+//!
+//! Where `rdb-key-save-delay` is set, what shards tell waits as long as its keys take. The shards
+//! find the disk slow then, and all other mail is acted on at once.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
@@ -11,8 +15,12 @@ use std::task::{Context as TaskContext, Poll};
 use actix::fut::ActorFuture;
 use actix::{Actor, AsyncContext, Context, Handler, Recipient, Supervised};
 use tokio::sync::oneshot;
+use tokio::time::{Sleep, sleep};
 use tracing::{info, warn};
+use troupe::route::ShardId;
+use troupe::settings::KeyDelay;
 use troupe::shard::letter::Letter;
+use troupe::shard::snapshot::News;
 use troupe::snapshot::{Outcome, Snapshot};
 
 use crate::fault::Vital;
@@ -28,6 +36,12 @@ pub struct SnapshotWriter {
     post: Arc<Post>,
     /// The snapshot that is being written, and who is told how it ends.
     current: Option<(Box<Snapshot>, oneshot::Sender<Outcome>)>,
+    /// How long each key takes at least.
+    delay: KeyDelay,
+    /// What is told of it and is not written yet. Shards have a bound for that.
+    waiting: VecDeque<(ShardId, News)>,
+    /// How long the first of those waits still, once that has begun.
+    rest: Option<Pin<Box<Sleep>>>,
     guard: Guard,
     /// What the thread uses: it frees what shards have allocated.
     meter: Meter,
@@ -39,20 +53,32 @@ impl SnapshotWriter {
     pub fn new(
         mails: Mails,
         post: Arc<Post>,
+        delay: KeyDelay,
         guardian: Recipient<Restarted>,
         meter: Meter,
     ) -> SnapshotWriter {
-        let guard = Guard::new("snapshot-writer", guardian);
-        let _vital = Vital("the snapshot writer");
-        SnapshotWriter { mails, post, current: None, guard, meter, _vital }
+        SnapshotWriter {
+            mails,
+            post,
+            current: None,
+            delay,
+            waiting: VecDeque::new(),
+            rest: None,
+            guard: Guard::new("snapshot-writer", guardian),
+            meter,
+            _vital: Vital("the snapshot writer"),
+        }
     }
 
-    fn work(&mut self) {
+    /// Works until there is no mail, and wakes `task` when the next keys have taken their time.
+    fn work(&mut self, task: &mut TaskContext<'_>) {
         self.mails.wake();
-        while let Some(mail) = self.mails.take() {
-            self.take(mail);
+        loop {
+            self.write(task);
             self.end_what_is_over();
             self.meter.publish_balance();
+            let Some(mail) = self.mails.take() else { return };
+            self.take(mail);
         }
     }
 
@@ -60,23 +86,55 @@ impl SnapshotWriter {
         match (mail, &mut self.current) {
             (Mail::Begin(snapshot, ended), _) => self.current = Some((snapshot, ended)),
             (Mail::Panic, _) => panic!("DEBUG PANIC-ACTOR"),
-            (Mail::News(shard, news), Some((snapshot, _))) => {
-                if let Some(bytes) = snapshot.hear(shard, news) {
-                    let number = snapshot.number();
-                    self.post.send([(shard, Letter::SnapshotWritten { number, bytes })]);
-                }
-            }
+            (Mail::News(shard, news), Some(_)) => self.waiting.push_back((shard, news)),
             (Mail::BatchGone(number), Some((snapshot, _))) if snapshot.number() == number => {
                 snapshot.batch_gone();
             }
             (Mail::GiveUp(why), Some((snapshot, _))) => snapshot.give_up(why),
+            (Mail::End(gone), current) => {
+                if let Some((snapshot, _)) = current {
+                    snapshot.give_up("the server ends");
+                }
+                self.end_what_is_over();
+                // Who asked may wait no more.
+                let _ = gone.send(());
+            }
+            (Mail::Delay(delay), _) if delay != self.delay => {
+                (self.delay, self.rest) = (delay, None);
+            }
             _ => {}
+        }
+    }
+
+    /// Writes what waits, up to the first of which the keys still take their time.
+    fn write(&mut self, task: &mut TaskContext<'_>) {
+        let SnapshotWriter { current: Some((snapshot, _)), waiting, rest, .. } = self else {
+            return;
+        };
+        let number = snapshot.number();
+        while let Some((_, news)) = waiting.front()
+            && snapshot.outcome().is_none()
+        {
+            let lasts = self.delay.of_keys(news.keys_of(number));
+            if !lasts.is_zero() {
+                let rest = rest.get_or_insert_with(|| Box::pin(sleep(lasts)));
+                if rest.as_mut().poll(task).is_pending() {
+                    return;
+                }
+            }
+            *rest = None;
+            let Some((shard, news)) = waiting.pop_front() else { return };
+            if let Some(bytes) = snapshot.hear(shard, news) {
+                self.post.send([(shard, Letter::SnapshotWritten { number, bytes })]);
+            }
         }
     }
 
     fn end_what_is_over(&mut self) {
         let over = self.current.take_if(|(snapshot, _)| snapshot.outcome().is_some());
         let Some((snapshot, ended)) = over else { return };
+        self.waiting.clear();
+        self.rest = None;
         self.post.send_all(|| Letter::SnapshotOver(snapshot.number()));
         let Some(outcome) = snapshot.outcome().cloned() else { return };
         match &outcome {
@@ -134,7 +192,7 @@ impl ActorFuture<SnapshotWriter> for Runner {
     ) -> Poll<()> {
         actor.mails.set_waker(task.waker());
         loop {
-            if actor.guarded(ctx, SnapshotWriter::work).is_none() {
+            if actor.guarded(ctx, |actor| actor.work(task)).is_none() {
                 return Poll::Ready(());
             }
             if actor.mails.sleep() {

@@ -123,7 +123,7 @@ impl Upstream {
         self.read.store(offset, Ordering::Relaxed);
         self.heard(now_ms);
         let mut state = self.lock();
-        (state.is_there, state.rests, state.lost) = (true, true, None);
+        (state.is_there, state.rests) = (true, true);
     }
 
     /// Whether the connection is there.
@@ -136,7 +136,13 @@ impl Upstream {
         std::mem::take(&mut self.lock().is_asked)
     }
 
-    /// Why the data set is not the primary's any more. It is told once.
+    /// Whether the data set is not the primary's any more.
+    pub fn is_lost(&self) -> bool {
+        self.lock().lost.is_some()
+    }
+
+    /// Why the data set is not the primary's any more. It is told once, or never where another one
+    /// takes its place.
     pub fn take_lost(&self) -> Option<String> {
         self.lock().lost.take()
     }
@@ -210,9 +216,10 @@ impl Upstream {
         }
     }
 
-    /// Something was not carried out.
+    /// Something was not carried out, or what was is not there any more.
     pub fn lost(&self, what: String) {
         self.lock().lost.get_or_insert(what);
+        self.tell();
     }
 
     /// It is gone.

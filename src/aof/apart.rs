@@ -24,8 +24,8 @@ pub struct Apart {
     pub left_out: Vec<LeftOut>,
 }
 
-/// Loads all that is to be read, at `now`, into a shard with these settings. `reached` hears after
-/// each read how many bytes were read in all. Its calls block.
+/// Loads all that is to be read, at `now`, into a shard with these settings. `reached` is
+/// called after each read. Its calls block.
 ///
 /// # Errors
 /// See [`LoadError`].
@@ -34,7 +34,7 @@ pub fn load(
     hasher: Hasher,
     reader: &mut Reader,
     now: Millis,
-    reached: &mut dyn FnMut(u64),
+    reached: &mut dyn FnMut(&Reader),
 ) -> Result<Apart, LoadError> {
     let parts = Parts::alone(settings.clone(), hasher, 0);
     let mut loader = Loader::of_all(parts.map.clone(), settings.rename_command.clone(), false);
@@ -46,7 +46,7 @@ pub fn load(
                     Some(block) => loader.take(block),
                     None => loader.end(),
                 }
-                reached(reader.position());
+                reached(reader);
             }
             Step::Apply { shard: to, parcel } => {
                 left_out.extend(loader.applied(to, Some(shard.load(&parcel, now)))?);

@@ -191,6 +191,11 @@ impl Reader {
         self.behind + self.open.as_ref().map_or(0, |open| open.length)
     }
 
+    /// Keys and records that were read so far.
+    pub fn keys_and_records(&self) -> u64 {
+        self.read.keys + self.read.records
+    }
+
     /// As [`Reader::next_block`], for shards: what a snapshot holds of libraries of functions comes
     /// as records that load them, ahead of what follows.
     ///

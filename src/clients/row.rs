@@ -224,6 +224,11 @@ impl Row {
         ip.strip_prefix('[').and_then(|ip| ip.strip_suffix(']')).unwrap_or(ip)
     }
 
+    /// The name of its last command.
+    pub fn command_name(&self) -> &'static str {
+        self.command.map_or("NULL", |command| command.name.as_str())
+    }
+
     /// Appends the line, without its end.
     pub fn write(&self, now: Millis, out: &mut Vec<u8>) {
         let mut line = Line(out);
@@ -238,7 +243,7 @@ impl Row {
         line.number(" watch=", self.watches.0);
         self.write_memory(&mut line);
         line.text(" events=r cmd=");
-        line.text(self.command.map_or("NULL", |command| command.name.as_str()));
+        line.text(self.command_name());
         line.bytes(" user=", self.user.as_bytes());
         line.number(" redir=", self.told.map_or(-1, u64::cast_signed));
         line.text(if self.resp3 { " resp=3" } else { " resp=2" });

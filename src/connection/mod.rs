@@ -116,6 +116,9 @@ pub enum Reason {
     /// All clients together hold more memory than `maxmemory-clients` allows.
     #[error("Evicting client")]
     Evicted,
+    /// A replica gets the stream, where a reply would be taken for a part of that.
+    #[error("Replica generated a reply to command '{0}', disconnecting it")]
+    ReplyToReplica(&'static str),
 }
 
 /// One client's connection.
@@ -141,6 +144,8 @@ pub struct Connection {
     /// The copies of what its client has written, as was said last.
     copies: Copies,
     is_killed: bool,
+    /// Its client is the primary.
+    is_of_primary: bool,
     closes_after_reply: bool,
     is_monitor: bool,
     /// Its client is a replica: it gets the stream of replication.
@@ -162,6 +167,7 @@ impl Connection {
         row: Rc<RefCell<Row>>,
         companion: Option<Box<dyn Any + Send>>,
     ) -> Connection {
+        let is_of_primary = session.is_primary();
         let mut batch = Box::new(Batch::new(home, session));
         batch.companion = companion;
         row.borrow_mut().home = home;
@@ -178,6 +184,7 @@ impl Connection {
             outcome: None,
             copies: Copies::default(),
             is_killed: false,
+            is_of_primary,
             closes_after_reply: false,
             is_monitor: false,
             is_replica: false,
@@ -401,7 +408,7 @@ impl Connection {
             self.closing = Some(Reason::Attack);
         }
         self.is_monitor = batch.session.monitors;
-        self.is_replica = batch.session.is_replica;
+        let was_replica = std::mem::replace(&mut self.is_replica, batch.session.is_replica);
         self.subscribes = !batch.session.subscribed.is_empty();
         self.tracking.clone_from(&batch.session.tracking);
         // Before an action, which may have to describe this very client.
@@ -411,6 +418,10 @@ impl Connection {
         row.update(&batch.session, now);
         if batch.action.is_none() {
             row.waits = row.is_blocked;
+        }
+        if was_replica && !batch.replies.is_empty() {
+            batch.replies.clear();
+            self.closing = Some(Reason::ReplyToReplica(row.command_name()));
         }
         drop(row);
         if batch.action.is_none() {
@@ -428,13 +439,19 @@ impl Connection {
     }
 
     /// Closes at once, whatever is pending; or, where the client asked for its own end and waits
-    /// for the reply to that, after it.
+    /// for the reply to that, after it. That of the primary closes when all that has come is
+    /// carried out, since it has to be known how much that is.
     pub fn kill(&mut self, after_reply: bool) {
-        if after_reply && self.performs {
-            self.closes_after_reply = true;
-        } else {
-            self.is_killed = true;
+        match () {
+            () if self.is_of_primary => self.input_ended(),
+            () if after_reply && self.performs => self.closes_after_reply = true,
+            () => self.is_killed = true,
         }
+    }
+
+    /// Closes at once, whoever the client is: its batch is lost, or was not carried out.
+    pub fn give_up(&mut self) {
+        self.is_killed = true;
     }
 }
 

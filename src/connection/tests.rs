@@ -1,6 +1,7 @@
 //! A connection with bytes for a socket, and a store of one shard beside it.
 
 mod memory;
+mod primary;
 mod pushes;
 mod waiting;
 
@@ -70,7 +71,10 @@ impl Client {
     }
 
     fn of(authenticated: bool, companion: Option<Box<dyn std::any::Any + Send>>) -> Client {
-        let session = Session::new(1, Peer::default(), START, authenticated);
+        Client::with(Session::new(1, Peer::default(), START, authenticated), companion)
+    }
+
+    fn with(session: Session, companion: Option<Box<dyn std::any::Any + Send>>) -> Client {
         let row = Rc::new(RefCell::new(Row::new(&session)));
         let home = Home { thread: 0, connection: 0 };
         Client {
@@ -599,7 +603,7 @@ fn a_batch_that_is_lost_tells_of_it_and_its_connection_closes() {
     assert!(lost.try_recv().is_err());
     client.away = None;
     lost.try_recv().expect("the ticket is dropped with the batch");
-    client.connection.kill(false);
+    client.connection.give_up();
     assert_eq!(client.run(), Some(Reason::Killed));
 }
 

@@ -264,7 +264,9 @@ impl Converter {
         reached: &mut dyn FnMut(u64),
     ) -> Result<(), ConvertError> {
         let (settings, hasher) = (self.settings.clone(), self.hasher.clone());
-        let loaded = apart::load(settings, hasher, &mut self.reader, now, reached)?;
+        let loaded = apart::load(settings, hasher, &mut self.reader, now, &mut |reader| {
+            reached(reader.position());
+        })?;
         self.done.empty = loaded.empty_keys;
         for library in loaded.libraries.sorted() {
             self.write_function(&library.code)?;

@@ -19,6 +19,7 @@
 //! costs one comparison a group and no memory a member.
 
 mod counts;
+mod groups;
 mod positions;
 mod sample;
 #[cfg(test)]
@@ -36,6 +37,7 @@ use crate::data::marked::MARK_BITS;
 
 pub use counts::Counts;
 use counts::Special;
+use groups::Groups;
 pub use positions::ALL as ALL_POSITIONS;
 
 /// Members a bucket holds on average before the table grows by one bucket.
@@ -190,10 +192,7 @@ pub struct Table<T> {
     /// Members.
     len: usize,
     buckets: Buckets<T>,
-    /// Lower bounds of the deadlines by group; no bound where none was needed yet.
-    groups: Vec<Millis>,
-    /// The group at which the next look for expired members begins.
-    next_group: usize,
+    groups: Groups,
     special: Special,
 }
 
@@ -203,8 +202,7 @@ impl<T> Default for Table<T> {
             next_deadline: NEVER,
             len: 0,
             buckets: Buckets::default(),
-            groups: Vec::new(),
-            next_group: 0,
+            groups: Groups::default(),
             special: Special::default(),
         }
     }
@@ -404,9 +402,10 @@ impl<T: Member> Table<T> {
     /// It goes round once at the most, from where the last call stopped, so that calls one after
     /// the other pass each group once, however many members have expired.
     pub fn find_expired(&mut self, now: Millis, most: usize, mut found: impl FnMut(&T)) {
-        let (mut left, groups) = (most, self.groups.len());
-        for group in (self.next_group..groups).chain(0..self.next_group) {
-            if self.groups[group] > now {
+        let mut left = most;
+        let next = self.groups.next();
+        for group in (next..self.groups.count()).chain(0..next) {
+            if self.groups.bound(group) > now {
                 continue;
             }
             let mut next = NEVER;
@@ -420,13 +419,13 @@ impl<T: Member> Table<T> {
                     next = next.min(deadline);
                 }
             }
-            self.groups[group] = next;
+            self.groups.set(group, next);
             if left == 0 {
-                self.next_group = group;
+                self.groups.go_on_at(group);
                 return;
             }
         }
-        self.next_deadline = self.groups.iter().copied().min().unwrap_or(NEVER);
+        self.next_deadline = self.groups.least();
         if self.special.any_deadline() || self.special.blessed > 0 {
             // What was found goes only now.
             self.next_deadline = self.next_deadline.min(LATEST);
@@ -513,7 +512,7 @@ impl<T: Member> Table<T> {
 
     /// Bytes that the table takes from the allocator, the members' own not counted.
     pub fn overhead(&self) -> usize {
-        self.buckets.memory() + self.groups.capacity() * size_of::<Millis>()
+        self.buckets.memory() + self.groups.memory()
     }
 
     /// Drops some members, or a piece of a large one, of a table that nobody uses any more. Returns
@@ -555,8 +554,7 @@ impl<T: Member> Table<T> {
             }
         }
         self.buckets.compact(from);
-        let bound = self.groups.get(from / GROUP).copied();
-        self.lower(new, bound.unwrap_or(NEVER));
+        self.lower(new, self.groups.bound(from / GROUP));
     }
 
     /// Undoes the last split. The new bucket's bound holds for what is in the old one again.
@@ -574,15 +572,8 @@ impl<T: Member> Table<T> {
         }
         self.buckets.pop();
         self.buckets.shrink();
-        let bound = self.groups.get(last / GROUP).copied();
-        self.lower(into, bound.unwrap_or(NEVER));
+        self.lower(into, self.groups.bound(last / GROUP));
         self.groups.truncate(last.div_ceil(GROUP));
-        if self.groups.capacity() > 4 * self.groups.len() {
-            self.groups.shrink_to(2 * self.groups.len());
-        }
-        if self.next_group >= self.groups.len() {
-            self.next_group = 0;
-        }
     }
 
     /// Some deadline may have gone: with the last one go all bounds. Or a member is blessed, or is
@@ -591,7 +582,6 @@ impl<T: Member> Table<T> {
         let is_any_blessed = self.special.blessed > 0;
         if !self.special.any_deadline() {
             self.groups.clear();
-            self.next_group = 0;
             self.next_deadline = if is_any_blessed { LATEST } else { NEVER };
         } else if is_any_blessed {
             self.next_deadline = self.next_deadline.min(LATEST);
@@ -604,11 +594,7 @@ impl<T: Member> Table<T> {
         if deadline == NEVER {
             return;
         }
-        let group = index / GROUP;
-        if self.groups.len() <= group {
-            self.groups.resize(group + 1, NEVER);
-        }
-        self.groups[group] = self.groups[group].min(deadline);
+        self.groups.lower(index / GROUP, deadline);
         self.next_deadline = self.next_deadline.min(deadline);
     }
 

@@ -5,8 +5,8 @@
 //! While nobody listens, nothing is recorded.
 //!
 //! Records that belong together stand between MULTI and EXEC. Such brackets count their depth: one
-//! inside another writes nothing, so they never nest in a file. A bracket without a record writes
-//! nothing either, and one that panics takes back what was recorded in it.
+//! inside another writes nothing, so they never nest in a file. They write nothing around a single
+//! record or none either, and one that panics takes back what was recorded in it.
 //!
 //! What is published concerns replicas, and no file: it stands in runs of its own. Inside brackets
 //! it waits for their end, so that a file never has brackets around nothing.
@@ -224,20 +224,6 @@ impl Effects {
         }
     }
 
-    /// The same of what needs no brackets where it is one record, as what a script did.
-    pub(crate) fn close_unless_one(&mut self) {
-        self.depth -= 1;
-        if self.depth > 0 {
-            return;
-        }
-        let alone = self.multi.filter(|_| self.bracketed == 1);
-        let Some(at) = alone else { return self.end_records() };
-        self.multi = None;
-        self.bytes.drain(at..at + MULTI.len());
-        let behind = self.runs.iter_mut().filter(|run| run.end > at);
-        behind.for_each(|run| run.end -= MULTI.len());
-    }
-
     /// Takes out what was recorded since [`Effects::resume`] at `mark`: it is not whole yet, and
     /// others record meanwhile.
     pub(crate) fn suspend(&mut self, mark: usize) -> Suspended {
@@ -257,8 +243,9 @@ impl Effects {
         self.published.extend_from_slice(&published);
         self.depth += 1;
         if !bytes.is_empty() && self.multi.is_none() {
-            (self.multi, self.bracketed) = (Some(start), records);
+            (self.multi, self.bracketed) = (Some(start), 0);
         }
+        self.bracketed += records;
         self.bytes.extend_from_slice(&bytes);
         for Run { db, end, .. } in runs {
             self.close_run_at(db, start + end);
@@ -284,11 +271,20 @@ impl Effects {
         self.bracketed += 1;
     }
 
-    /// The last bracket is closed: EXEC stands in the database of the last record.
+    /// The last bracket is closed: EXEC stands in the database of the last record. One record needs
+    /// no brackets.
     fn end_records(&mut self) {
-        if let (Some(_), Some(last)) = (self.multi.take(), self.runs.last_mut()) {
-            encode::command(&mut self.bytes, &[b"EXEC"]);
-            last.end = self.bytes.len();
+        match (self.multi.take(), self.runs.last_mut()) {
+            (Some(at), _) if self.bracketed == 1 => {
+                self.bytes.drain(at..at + MULTI.len());
+                let behind = self.runs.iter_mut().filter(|run| run.end > at);
+                behind.for_each(|run| run.end -= MULTI.len());
+            }
+            (Some(_), Some(last)) => {
+                encode::command(&mut self.bytes, &[b"EXEC"]);
+                last.end = self.bytes.len();
+            }
+            _ => {}
         }
         if !self.published.is_empty() {
             self.bytes.append(&mut self.published);
@@ -395,11 +391,11 @@ mod tests {
         effects.begin_call();
         effects.rewrite_together(&[(0, &[b"A"])]);
         effects.end_call(0, b"raw");
-        assert_eq!(recorded(&mut effects), "0: MULTI A EXEC");
+        assert_eq!(recorded(&mut effects), "0: A");
     }
 
     #[test]
-    fn one_record_of_a_script_stands_alone() {
+    fn one_record_stands_alone_in_the_end() {
         let mut effects = listening();
         effects.aside(0, &[b"A"]);
         effects.resume(Suspended::default());
@@ -408,11 +404,11 @@ mod tests {
         let taken = effects.suspend(mark);
         effects.aside(0, &[b"OTHER"]);
         effects.resume(taken);
-        effects.close_unless_one();
+        effects.close();
         for records in 0..3 {
             effects.resume(Suspended::default());
             (0..records).for_each(|_| script(&mut effects));
-            effects.close_unless_one();
+            effects.close();
         }
         assert_eq!(recorded(&mut effects), "0: A OTHER 3: B B MULTI B B EXEC");
     }
@@ -485,8 +481,9 @@ mod tests {
             effects.publish(b"Q\r\n");
             effects.aside(2, &[b"C"]);
             effects.publish(b"R\r\n");
+            effects.aside(2, &[b"E"]);
         });
         effects.aside(3, &[b"D"]);
-        assert_eq!(recorded(&mut effects), "2: A -: P ALONE 2: B MULTI C EXEC -: Q R 3: D");
+        assert_eq!(recorded(&mut effects), "2: A -: P ALONE 2: B MULTI C E EXEC -: Q R 3: D");
     }
 }

@@ -116,6 +116,8 @@ pub struct Pieces {
     pub records: Vec<u8>,
     /// Parts of large values, each value behind its database.
     pub chunks: Vec<Chunk>,
+    /// How many keys are whole with it.
+    pub keys: u64,
     /// Slots that are saved now.
     pub slots: u32,
     /// There is a hash whose fields have deadlines.
@@ -235,6 +237,7 @@ impl Saving {
         }
         self.format.key(records, entry);
         self.len += records.len() - before;
+        self.pieces.keys += 1;
     }
 
     /// Writes the next piece of a large value. Returns true when it is whole.
@@ -257,7 +260,9 @@ impl Saving {
         self.len += chunk.bytes.len() - before;
         chunk.is_last = next.is_none();
         large.point = next.unwrap_or_default();
-        chunk.is_last
+        let is_last = chunk.is_last;
+        self.pieces.keys += u64::from(is_last);
+        is_last
     }
 
     /// One slot more is saved.

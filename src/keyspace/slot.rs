@@ -26,6 +26,9 @@ pub struct Slot {
     pub(super) interest: Option<Box<Interest>>,
 }
 
+// There are so many that eight bytes more of each would be a megabyte.
+const _: () = assert!(size_of::<Slot>() <= 192);
+
 impl Default for Slot {
     fn default() -> Slot {
         Slot {

@@ -43,6 +43,8 @@ pub struct ReplicaRow {
     pub is_online: bool,
     /// What it has, as it said last.
     pub offset: u64,
+    /// Bytes of the stream that it lacks, but for a question how much it has.
+    pub lacks: u64,
     /// Seconds since it said so.
     pub lag_seconds: u64,
 }

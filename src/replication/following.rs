@@ -7,6 +7,9 @@ use std::mem::take;
 
 use crate::batch::Batch;
 
+/// Bytes that a transaction may have until it ends.
+const TRANSACTION_MAX: usize = 1 << 30;
+
 /// The stream since what was settled last.
 #[derive(Debug, Default)]
 pub struct Following {
@@ -41,6 +44,11 @@ impl Following {
                 _ => {}
             }
         }
+    }
+
+    /// Whether more has come of one transaction than is kept.
+    pub fn is_too_much(&self) -> bool {
+        self.open.is_some() && self.bytes.len() > TRANSACTION_MAX
     }
 
     /// They have run.
@@ -98,6 +106,17 @@ mod tests {
         assert_eq!(settled.bytes, bytes_of(&["MULTI", "INCR c", "INCR d", "EXEC", "INCR e"]));
         let settled = runs(&mut following, &["INCR f", "EXEC"]);
         assert_eq!(settled.bytes, bytes_of(&["MULTI", "INCR f", "EXEC"]));
+    }
+
+    #[test]
+    fn a_transaction_without_an_end_is_too_much_before_long() {
+        let mut following = Following::default();
+        runs(&mut following, &["INCR a", "MULTI", "INCR b"]);
+        assert!(!following.is_too_much());
+        following.bytes.resize(TRANSACTION_MAX + 1, 0);
+        assert!(following.is_too_much());
+        runs(&mut following, &["EXEC"]);
+        assert!(!following.is_too_much());
     }
 
     #[test]

@@ -390,19 +390,22 @@ impl Primary {
 
     /// Some bytes of the snapshot with this number.
     pub fn push(&mut self, number: u32, bytes: &Bytes) -> Pushed {
-        let is_wanted = |replica: &Replica| match replica.state {
-            State::Receives(it, _) | State::Prepares(it) => it == number,
-            _ => false,
-        };
+        let is_wanted = self.is_sync_wanted(number);
         let sync = self.syncs.iter_mut().find(|sync| sync.about.number == number);
-        let Some(sync) = sync.filter(|_| self.replicas.iter().any(is_wanted)) else {
-            return Pushed::Unwanted;
-        };
+        let Some(sync) = sync.filter(|_| is_wanted) else { return Pushed::Unwanted };
         if !sync.bulk.has_room() {
             return Pushed::Full;
         }
         sync.bulk.push(bytes.clone());
         Pushed::Taken
+    }
+
+    /// Whether any replica waits for the snapshot with this number, or for the rest of it.
+    pub fn is_sync_wanted(&self, number: u32) -> bool {
+        self.replicas.iter().any(|replica| match replica.state {
+            State::Receives(it, _) | State::Prepares(it) => it == number,
+            _ => false,
+        })
     }
 
     /// All of the snapshot with this number has been pushed.
@@ -561,11 +564,15 @@ impl Primary {
 
     /// Whether all replicas that follow the stream have all of it.
     pub fn all_have_all(&self) -> bool {
-        let end = self.asked.map_or(self.backlog.end(), |(begin, asked)| {
-            if asked == self.backlog.end() { begin } else { self.backlog.end() }
-        });
+        let end = self.end_of_data();
         let follows = |replica: &&Replica| replica.follows() && !replica.is_old;
         self.replicas.iter().filter(follows).all(|replica| replica.acked >= end)
+    }
+
+    /// Where the stream ends, but for a question to the replicas.
+    fn end_of_data(&self) -> u64 {
+        let end = self.backlog.end();
+        self.asked.filter(|(_, asked)| *asked == end).map_or(end, |(begin, _)| begin)
     }
 
     /// How many replicas keep up.
@@ -650,6 +657,7 @@ impl Primary {
             state: replica.state.name(),
             is_online: replica.follows(),
             offset: replica.acked,
+            lacks: self.end_of_data().saturating_sub(replica.acked),
             lag_seconds: match replica.follows() {
                 true => now_ms.saturating_sub(replica.acked_ms) / 1_000,
                 false => 0,

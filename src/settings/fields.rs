@@ -4,6 +4,7 @@
 //! Settings without a field are kept and answered by [`super::Settings`] as text.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::choice::{
     EvictionPolicy, Fsync, LogFormat, LogLevel, OnSignal, OomScore, Permission, Supervision,
@@ -66,6 +67,41 @@ impl MemoryShare {
             }
         };
         (bytes > 0).then(|| bytes.max(MemoryShare::LEAST_BYTES))
+    }
+}
+
+/// `key-load-delay` and `rdb-key-save-delay`, for tests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyDelays {
+    /// Of a load.
+    pub load: KeyDelay,
+    /// Of a snapshot, a full sync or a base.
+    pub save: KeyDelay,
+}
+
+impl KeyDelays {
+    fn of(values: &Values<'_>) -> KeyDelays {
+        let delay = |name| KeyDelay { micros: values.number(name) };
+        KeyDelays { load: delay("key-load-delay"), save: delay("rdb-key-save-delay") }
+    }
+}
+
+/// How long each key takes at least.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct KeyDelay {
+    /// Microseconds for each key; where it is negative, keys for each microsecond.
+    pub micros: i32,
+}
+
+impl KeyDelay {
+    /// How long so many keys take.
+    pub fn of_keys(self, keys: u64) -> Duration {
+        let each = u64::from(self.micros.unsigned_abs());
+        match self.micros {
+            0 => Duration::ZERO,
+            1.. => Duration::from_micros(keys.saturating_mul(each)),
+            _ => Duration::from_nanos(keys.saturating_mul(1_000) / each),
+        }
     }
 }
 
@@ -192,6 +228,7 @@ pub struct Fields {
     pub lazyfree_lazy_user_flush: bool,
     pub lfu_decay_time: u32,
     pub lfu_log_factor: u32,
+    pub key_delays: KeyDelays,
     pub list_max_listpack_size: i32,
     pub log_format: LogFormat,
     pub logfile: PathBuf,
@@ -292,6 +329,7 @@ impl Fields {
             lazyfree_lazy_user_flush: values.flag("lazyfree-lazy-user-flush"),
             lfu_decay_time: values.number("lfu-decay-time"),
             lfu_log_factor: values.number("lfu-log-factor"),
+            key_delays: KeyDelays::of(values),
             list_max_listpack_size: values.number("list-max-listpack-size"),
             log_format: values.choice("log-format"),
             logfile: values.path("logfile"),
@@ -340,12 +378,15 @@ impl Fields {
             tcp_keepalive: values.number("tcp-keepalive"),
             timeout: values.number("timeout"),
             unixsocket: values.path("unixsocket"),
-            unixsocketperm: u32::from_str_radix(values.text("unixsocketperm"), 8)
-                .expect("checked octal digits"),
+            unixsocketperm: octal(values.text("unixsocketperm")),
             zset_max_listpack_entries: values.number("zset-max-listpack-entries"),
             zset_max_listpack_value: values.number("zset-max-listpack-value"),
         }
     }
+}
+
+fn octal(text: &str) -> u32 {
+    u32::from_str_radix(text, 8).expect("checked octal digits")
 }
 
 fn buffer_limits(text: &str) -> BufferLimits {
@@ -396,6 +437,14 @@ mod tests {
         assert_eq!(MemoryShare::Percent(100).limit(u64::MAX), Some(u64::MAX));
         let limits = [0, 1, 1 << 20].map(|bytes| MemoryShare::Bytes(bytes).limit(7));
         assert_eq!(limits, [None, Some(128 << 10), Some(1 << 20)]);
+        assert_eq!(settings.key_delays.load.of_keys(u64::MAX), Duration::ZERO);
+        settings.set("rdb-key-save-delay", &["1500"]).expect("microseconds");
+        assert_eq!(settings.key_delays.save.of_keys(3), Duration::from_micros(4_500));
+        assert_eq!(settings.key_delays.save.of_keys(0), Duration::ZERO);
+        settings.set("rdb-key-save-delay", &["-50"]).expect("keys a microsecond");
+        assert_eq!(settings.key_delays.save.of_keys(1_000), Duration::from_micros(20));
+        settings.set("rdb-key-save-delay", &["-2147483648"]).expect("the least");
+        assert_eq!(settings.key_delays.save.of_keys(1_000), Duration::ZERO);
         settings.set("unixsocketperm", &["770"]).expect("bits");
         assert_eq!(settings.unixsocketperm, 0o770);
         settings.set("shutdown-on-sigterm", &["now", "save"]).expect("options");

@@ -31,7 +31,9 @@ pub use change::{Applied, ConfigSetError};
 pub use choice::{
     EvictionPolicy, Fsync, LogFormat, LogLevel, OnSignal, OomScore, Permission, Supervision,
 };
-pub use fields::{BufferLimit, BufferLimits, Fields, MemoryShare, Replication, Scripts};
+pub use fields::{
+    BufferLimit, BufferLimits, Fields, KeyDelay, KeyDelays, MemoryShare, Replication, Scripts,
+};
 pub use kind::{Kind, SettingError, Unit};
 pub use memory::{memory_bytes, memory_text};
 pub use renames::Renames;

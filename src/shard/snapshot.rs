@@ -80,6 +80,16 @@ pub enum News {
     Pieces(Pieces),
 }
 
+impl News {
+    /// How many keys of the snapshot with this number are whole with it.
+    pub fn keys_of(&self, number: u32) -> u64 {
+        match self {
+            News::Pieces(pieces) if pieces.number == number => pieces.keys,
+            _ => 0,
+        }
+    }
+}
+
 /// What there was at the moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Begun {

@@ -65,6 +65,7 @@ fn save(shards: &mut Shards, number: u32, file: SnapshotFile) -> Outcome {
     let mut snapshot = Snapshot::new(number, 2, file);
     shards.shards[0].file(moment(moment_of(number, &Settings::default(), 0, 2), shards.now));
     shards.settle();
+    let mut keys = 0;
     while snapshot.outcome().is_none() {
         // The moment was on the last one.
         for (number, shard) in [1, 0].into_iter().zip(shards.shards.iter_mut().rev()) {
@@ -72,6 +73,8 @@ fn save(shards: &mut Shards, number: u32, file: SnapshotFile) -> Outcome {
             let mut news = Vec::new();
             shard.tell_news(&mut news);
             for news in news {
+                keys += news.keys_of(snapshot.number());
+                assert_eq!(news.keys_of(snapshot.number() + 1), 0);
                 if let Some(bytes) = snapshot.hear(number, news) {
                     shard.snapshot_written(snapshot.number(), bytes);
                 }
@@ -79,6 +82,16 @@ fn save(shards: &mut Shards, number: u32, file: SnapshotFile) -> Outcome {
         }
     }
     shards.shards.iter_mut().for_each(|shard| shard.end_snapshot(number));
+    if snapshot.outcome().is_some_and(Result::is_ok) {
+        let mut there = 0;
+        for db in 0..3 {
+            shards.session.db = db;
+            let size = shards.run("DBSIZE");
+            there += size.trim_start_matches("(integer) ").trim().parse::<u64>().expect("a number");
+        }
+        shards.session.db = 0;
+        assert_eq!(keys, there);
+    }
     snapshot.outcome().cloned().expect("it has ended")
 }
 

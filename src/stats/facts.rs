@@ -37,6 +37,8 @@ pub struct Facts {
     pub cpu: Cpu,
     /// Its actors.
     pub actors: Vec<ActorRow>,
+    /// For how long its end waits for replicas still, in milliseconds, while it does.
+    pub ends_in_ms: Option<u64>,
 }
 
 /// The process: what it is and where it runs.

@@ -19,6 +19,12 @@ const AT_ONCE: usize = 100;
 const OF_STREAM: [&str; 5] =
     ["length", "last-generated-id", "max-deleted-entry-id", "entries-added", "groups"];
 
+/// The fields of a group that a server works out.
+const WORKED_OUT: &[&str] = &["lag"];
+
+/// The same, and what Redis 7 does not say to its replicas.
+const UNSAID: &[&str] = &["lag", "entries-read"];
+
 /// A data set: for each key of each database what it holds.
 pub(crate) struct Contents(BTreeMap<(usize, Vec<u8>), Held>);
 
@@ -37,7 +43,7 @@ impl Contents {
             client.line(&format!("SELECT {db}"));
             let reply = client.line("KEYS *");
             let keys: Vec<&[u8]> = reply.members().iter().filter_map(Reply::bytes).collect();
-            contents.add(client, db, &keys);
+            contents.add(client, db, &keys, WORKED_OUT);
         }
         client.line("SELECT 0");
         contents
@@ -45,12 +51,21 @@ impl Contents {
 
     /// Of these keys of each database those that the server has.
     pub(crate) fn of_keys(client: &mut Client, keys: &[(usize, Vec<Vec<u8>>)]) -> Contents {
+        Contents::of_some(client, keys, WORKED_OUT)
+    }
+
+    /// The same, without what Redis 7 does not say to its replicas.
+    pub(crate) fn of_keys_said(client: &mut Client, keys: &[(usize, Vec<Vec<u8>>)]) -> Contents {
+        Contents::of_some(client, keys, UNSAID)
+    }
+
+    fn of_some(client: &mut Client, keys: &[(usize, Vec<Vec<u8>>)], left_out: &[&str]) -> Contents {
         let mut contents = Contents(BTreeMap::new());
         for (db, keys) in keys {
             client.line(&format!("SELECT {db}"));
             let mut keys: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
             keys.retain(|key| client.call(&[b"EXISTS", *key]) == Reply::Integer(1));
-            contents.add(client, *db, &keys);
+            contents.add(client, *db, &keys, left_out);
         }
         client.line("SELECT 0");
         contents
@@ -61,10 +76,10 @@ impl Contents {
         self.0.len()
     }
 
-    fn add(&mut self, client: &mut Client, db: usize, keys: &[&[u8]]) {
+    fn add(&mut self, client: &mut Client, db: usize, keys: &[&[u8]], left_out: &[&str]) {
         let time = client.line("TIME").members()[0].text().parse::<i64>().unwrap() * 1000;
         for some in keys.chunks(AT_ONCE) {
-            for (key, held) in some.iter().zip(held(client, some, time)) {
+            for (key, held) in some.iter().zip(held(client, some, time, left_out)) {
                 self.0.insert((db, key.to_vec()), held);
             }
         }
@@ -81,7 +96,7 @@ fn each(client: &mut Client, keys: &[&[u8]], ask: &[&str]) -> Vec<Reply> {
     client.pipeline(&commands).unwrap()
 }
 
-fn held(client: &mut Client, keys: &[&[u8]], time: i64) -> Vec<Held> {
+fn held(client: &mut Client, keys: &[&[u8]], time: i64, left_out: &[&str]) -> Vec<Held> {
     let digests = each(client, keys, &["DEBUG", "DIGEST-VALUE", "KEY"]);
     let deadlines = each(client, keys, &["PEXPIRETIME", "KEY"]);
     let types = each(client, keys, &["TYPE", "KEY"]);
@@ -98,7 +113,7 @@ fn held(client: &mut Client, keys: &[&[u8]], time: i64) -> Vec<Held> {
             _ => held.text += &digests[at].printed(),
         }
         if kind == "stream" {
-            add_groups(client, key, &mut held);
+            add_groups(client, key, left_out, &mut held);
         }
         all.push(held);
     }
@@ -138,7 +153,7 @@ fn add_members(client: &mut Client, key: &[u8], held: &mut Held) {
     }
 }
 
-fn add_groups(client: &mut Client, key: &[u8], held: &mut Held) {
+fn add_groups(client: &mut Client, key: &[u8], left_out: &[&str], held: &mut Held) {
     let stream = client.call(&[&b"XINFO"[..], b"STREAM", key]);
     let of_stream =
         stream.members().chunks(2).filter(|field| OF_STREAM.contains(&field[0].text().as_str()));
@@ -146,7 +161,8 @@ fn add_groups(client: &mut Client, key: &[u8], held: &mut Held) {
     let groups = client.call(&[&b"XINFO"[..], b"GROUPS", key]);
     for group in groups.members() {
         let name = group.members()[1].bytes().unwrap_or_default().to_vec();
-        let of_group = group.members().chunks(2).filter(|field| field[0].text() != "lag");
+        let is_said = |field: &&[Reply]| !left_out.contains(&field[0].text().as_str());
+        let of_group = group.members().chunks(2).filter(is_said);
         of_group.for_each(|field| held.text += &format!(" {}", field[1].printed()));
         let pending = client.call(&[&b"XPENDING"[..], key, &name, b"-", b"+", b"1000"]);
         for entry in pending.members() {

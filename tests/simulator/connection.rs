@@ -5,22 +5,27 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use troupe::base::millis::Millis;
 use troupe::batch::{Batch, Home};
 use troupe::clients::Row;
 use troupe::connection::{Arrival, Connection as Core, Pool, Reason, Resp, Step};
 use troupe::hook::push::Push;
 use troupe::parked::{Outcome, Parked};
 use troupe::pubsub::{Name, Redirected};
-use troupe::session::{Peer, Session};
+use troupe::replication::Pulled;
+use troupe::session::{Peer, Replies, Session};
 
 use crate::checks::pushes;
 use crate::context::{Context, Ticket};
 use crate::rare::Rare;
+use crate::replicas::FIRST_LINK;
 use crate::socket::{Read, Socket};
+use crate::upstream::Followed;
 
 /// Bytes that one read takes, at most.
 const READ_MAX: usize = 512;
+
+/// Bytes of the stream that a replica takes at a time, at most.
+const PULLED_MAX: usize = 2_048;
 
 /// What a connection hears of.
 #[derive(Debug)]
@@ -30,7 +35,7 @@ pub enum Heard {
     /// Its client's wait has ended.
     WaitEnded(Outcome),
     /// Its batch is lost.
-    Kill,
+    Lost,
 }
 
 /// One client, as the server sees it.
@@ -46,6 +51,8 @@ pub struct Connection {
     pub alarm_ms: Option<u64>,
     /// Its client waits.
     is_parked: bool,
+    /// The stream of the primary, which comes over it.
+    followed: Option<Followed>,
 }
 
 /// What a connection has its thread do.
@@ -66,8 +73,22 @@ pub enum Asked {
 impl Connection {
     /// A client that was just accepted.
     pub fn new(id: u64, home: Home, context: &mut Context) -> Connection {
-        context.batches += 1;
         let session = Session::new(id, Peer::default(), context.now(), true);
+        Connection::of(session, home, context)
+    }
+
+    /// The one to the primary, whose stream goes on in a database.
+    pub fn to_primary(id: u64, home: Home, db: u32, context: &mut Context) -> Connection {
+        let mut session = Session::new(id, Peer::default(), context.now(), true);
+        (session.db, session.primary) = (db, Some(Box::default()));
+        session.replies = Replies::Off;
+        let followed = Some(Followed::default());
+        Connection { followed, ..Connection::of(session, home, context) }
+    }
+
+    fn of(session: Session, home: Home, context: &mut Context) -> Connection {
+        context.batches += 1;
+        let id = session.id;
         let row = Rc::new(RefCell::new(Row::new(&session)));
         let ticket = Ticket { home, client: id, dropped: context.dropped.clone() };
         let core = Core::new(home, session, row, Some(Box::new(ticket)));
@@ -78,18 +99,37 @@ impl Connection {
             is_woken: true,
             alarm_ms: None,
             is_parked: false,
+            followed: None,
         }
     }
 
-    /// Hears of something at `now`. Its core knows at once, as in the server: the next that the
-    /// thread asks may be whether its client waits.
-    pub fn hear(&mut self, heard: Heard, now: Millis) {
+    /// Hears of something. Its core knows at once, as in the server: the next that the thread asks
+    /// may be whether its client waits.
+    pub fn hear(&mut self, heard: Heard, context: &mut Context) {
         self.is_woken = true;
         match heard {
-            Heard::Home(batch) => self.core.came_home(batch, now),
+            Heard::Home(mut batch) => {
+                if let Some(followed) = &mut self.followed
+                    && !followed.came_home(&mut batch, context)
+                {
+                    self.core.give_up();
+                }
+                self.core.came_home(batch, context.now());
+            }
             Heard::WaitEnded(outcome) => self.core.wait_ended(outcome),
-            Heard::Kill => self.core.kill(false),
+            Heard::Lost => self.core.give_up(),
         }
+    }
+
+    /// A batch with new requests is about to run.
+    pub fn begins(&mut self, batch: &Batch) {
+        self.followed.iter_mut().for_each(|followed| followed.begins(batch));
+    }
+
+    /// It is dropped.
+    pub fn ended(&self, context: &mut Context) {
+        self.followed.iter().for_each(|followed| followed.ended(context));
+        context.replicas.forget(self.id, context.steady_ms());
     }
 
     /// Does what can be done up to the next thing that its thread has to do.
@@ -97,7 +137,15 @@ impl Connection {
         self.is_woken = false;
         self.alarm_ms = None;
         let settings = context.settings.clone();
+        if self.core.is_replica() && context.replicas.is_cut(self.id) {
+            return self.close(Reason::Killed, socket, context);
+        }
         loop {
+            if let (Some(_), Some(upstream)) = (&self.followed, &mut context.upstream)
+                && !upstream.may_begin(self.core.rests())
+            {
+                return Asked::Rest;
+            }
             self.is_parked = self.core.is_waiting();
             match self.core.next(&settings, pool, &mut self.codec) {
                 Step::Write => match self.write(socket, context) {
@@ -106,12 +154,19 @@ impl Connection {
                     Err(reason) => return self.close(reason, socket, context),
                 },
                 Step::Read => {
-                    if !self.read(socket, READ_MAX, pool) {
-                        return Asked::Rest;
+                    if !self.read(socket, READ_MAX, pool, context) {
+                        if let (Some(_), Some(upstream)) = (&self.followed, &mut context.upstream) {
+                            upstream.rests = true;
+                        }
+                        match self.take_stream(context) {
+                            Pulled::Some => {}
+                            Pulled::Nothing => return Asked::Rest,
+                            Pulled::End => return self.close(Reason::Done, socket, context),
+                        }
                     }
                 }
                 Step::ReadRest(most) => {
-                    if !self.read(socket, most, pool) {
+                    if !self.read(socket, most, pool, context) {
                         return Asked::Rest;
                     }
                 }
@@ -135,7 +190,7 @@ impl Connection {
                     }
                     self.alarm_ms = until
                         .map(|until| context.steady_ms().saturating_add(until.since(now) as u64));
-                    if !self.core.may_read() || !self.read(socket, READ_MAX, pool) {
+                    if !self.core.may_read() || !self.read(socket, READ_MAX, pool, context) {
                         return Asked::Rest;
                     }
                 }
@@ -147,8 +202,13 @@ impl Connection {
                             Ok(alarm_ms) => self.alarm_ms = alarm_ms,
                             Err(reason) => return self.close(reason, socket, context),
                         }
+                        return Asked::Rest;
                     }
-                    return Asked::Rest;
+                    match self.take_stream(context) {
+                        Pulled::Some => {}
+                        Pulled::Nothing => return Asked::Rest,
+                        Pulled::End => return self.close(Reason::Done, socket, context),
+                    }
                 }
                 Step::Yield => {
                     self.is_woken = true;
@@ -162,6 +222,16 @@ impl Connection {
     /// The wait of its client, while it waits.
     pub fn parked(&self) -> Option<&Arc<Parked>> {
         self.core.parked()
+    }
+
+    /// Whether its client is the primary.
+    pub fn is_to_primary(&self) -> bool {
+        self.followed.is_some()
+    }
+
+    /// Whether its client is a replica.
+    pub fn is_replica(&self) -> bool {
+        self.core.is_replica()
     }
 
     /// Takes what its client did not ask for.
@@ -220,6 +290,9 @@ impl Connection {
             Some(count) => {
                 let left = unsent[..count].to_vec();
                 self.core.wrote(count);
+                if self.id >= FIRST_LINK || !context.is_observed() {
+                    return Ok(true);
+                }
                 let left = context.history.borrow_mut().left(self.id, &left);
                 left.err().into_iter().for_each(|broken| context.fail(broken));
                 Ok(true)
@@ -227,10 +300,29 @@ impl Connection {
         }
     }
 
+    /// Takes more of the stream where the client is a replica.
+    fn take_stream(&mut self, context: &mut Context) -> Pulled {
+        if !self.core.is_replica() {
+            return Pulled::Nothing;
+        }
+        let most = 1 + context.rng.usize(..PULLED_MAX);
+        let now_ms = context.steady_ms();
+        context.replicas.pull(self.id, most, self.core.stream(), now_ms)
+    }
+
     /// Reads. False where there is nothing for now.
-    fn read(&mut self, socket: &mut Socket, most: usize, pool: &mut Pool) -> bool {
+    fn read(
+        &mut self,
+        socket: &mut Socket,
+        most: usize,
+        pool: &mut Pool,
+        context: &mut Context,
+    ) -> bool {
         match socket.read(most) {
             Read::Bytes(bytes) => {
+                if self.core.is_replica() {
+                    context.replicas.hear(self.id, context.steady_ms());
+                }
                 self.core.input(pool).extend_from_slice(&bytes);
                 self.core.received(bytes.len());
                 true
@@ -264,6 +356,10 @@ impl Connection {
     /// A connection closes unanswered only for a reason.
     fn close(&mut self, reason: Reason, socket: &mut Socket, context: &mut Context) -> Asked {
         context.note(format_args!("connection {} closes: {reason:?}", self.id));
+        if self.id >= FIRST_LINK || !context.is_observed() {
+            socket.is_down_ended = true;
+            return Asked::Close;
+        }
         let history = context.history.borrow();
         let is_unanswered = history.is_unanswered(self.id);
         // Who sends no more is not waited with.

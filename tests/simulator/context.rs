@@ -18,11 +18,14 @@ use troupe::stream::mark::Mark;
 
 use crate::checks::cycles::Cycles;
 use crate::checks::history::History;
+use crate::checks::streams::Streams;
 use crate::memory::{LIMIT, Memory};
 use crate::plan::{Fault, Plan, Stream};
 use crate::post::{Address, Mail, Post};
 use crate::rare::{Counts, Rare};
+use crate::replicas::Replicas;
 use crate::trace::Trace;
+use crate::upstream::Upstream;
 
 /// What the clock shows when a run begins, in milliseconds of unix time.
 const START: i64 = 1_700_000_000_000;
@@ -89,6 +92,10 @@ pub struct Context {
     pub memory: Memory,
     /// What the next keys of the shards are worth that would be evicted.
     pub worths: Worths,
+    /// What the node is to its replicas.
+    pub replicas: Replicas,
+    /// The link to its primary, where it is a replica.
+    pub upstream: Option<Upstream>,
 }
 
 /// Travels with a batch, and tells when it is dropped.
@@ -130,6 +137,9 @@ impl Context {
             settings.set("maxmemory", &[&LIMIT.to_string()]).expect("that is a limit");
             settings.set("maxmemory-policy", &[plan.policy_of_memory]).expect("that is a policy");
         }
+        plan.set_replication(&mut settings);
+        let streams = Rc::new(RefCell::new(Streams::default()));
+        let replicas = Replicas::new(streams, &settings, plan.rng(Stream::Replicas));
         Context {
             plan: plan.clone(),
             rng: plan.rng(Stream::Schedule),
@@ -149,7 +159,33 @@ impl Context {
             settings: Arc::new(settings),
             memory: Memory::default(),
             worths: Worths::new(plan.shards),
+            replicas,
+            upstream: None,
         }
+    }
+
+    /// The beginning of a replica of the node with this context.
+    pub fn of_replica(&self, plan: &Plan, whose: &'static str, is_printed: bool) -> Context {
+        let own = Context::new(plan, is_printed);
+        let mut settings = Settings::clone(&own.settings);
+        settings.set("replicaof", &["primary", "6379"]).expect("that is a primary");
+        let streams = self.replicas.streams().clone();
+        let mut replicas = Replicas::new(streams, &settings, plan.rng(Stream::Replicas));
+        replicas.follow();
+        Context {
+            trace: own.trace.of(whose),
+            now_us: self.now_us,
+            rare: self.rare.clone(),
+            settings: Arc::new(settings),
+            replicas,
+            upstream: Some(Upstream::default()),
+            ..own
+        }
+    }
+
+    /// Whether clients' calls and replies are looked at one by one.
+    pub fn is_observed(&self) -> bool {
+        self.upstream.is_none()
     }
 
     /// The time, as the server reads it.

@@ -7,6 +7,7 @@
 use std::fmt;
 
 use fastrand::Rng;
+use troupe::settings::Settings;
 use troupe::stream::Policy;
 
 /// Clients of a whole run.
@@ -15,6 +16,10 @@ pub const CLIENTS: u32 = 8;
 const CALLS: u32 = 64;
 /// Runs under `always`, of ten. The others promise less.
 const ALWAYS_OF_TEN: u32 = 8;
+/// One run in so many has replicas.
+const REPLICAS_EVERY: u32 = 4;
+/// Replicas of a run, at most.
+pub const REPLICAS_MAX: u32 = 2;
 
 /// A kind of trouble.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,10 +55,12 @@ pub enum Fault {
     Rewrites,
     /// Memory runs out.
     Squeezes,
+    /// Links between nodes are cut, where there are any.
+    Cuts,
 }
 
 /// Every kind, with the word for it.
-pub const FAULTS: [(Fault, &str); 15] = [
+pub const FAULTS: [(Fault, &str); 16] = [
     (Fault::Delays, "delays"),
     (Fault::CommandPanics, "command-panics"),
     (Fault::ShardPanics, "shard-panics"),
@@ -69,6 +76,7 @@ pub const FAULTS: [(Fault, &str); 15] = [
     (Fault::ShortSlices, "short-slices"),
     (Fault::Rewrites, "rewrites"),
     (Fault::Squeezes, "squeezes"),
+    (Fault::Cuts, "cuts"),
 ];
 
 /// What goes where memory runs out, by the setting `maxmemory-policy`.
@@ -97,6 +105,10 @@ pub enum Stream {
     Clock,
     /// What a client calls, and how it behaves; each has one.
     Client(u32),
+    /// What replicas there are, and how.
+    Replicas,
+    /// What a replica is like; each has one.
+    Follower(u32),
 }
 
 /// One run.
@@ -124,6 +136,10 @@ pub struct Plan {
     pub policy_of_memory: &'static str,
     /// Clients run scripts.
     pub scripts: bool,
+    /// Replicas of the server.
+    pub replicas: u32,
+    /// The second of them follows the first.
+    pub is_chain: bool,
 }
 
 impl Plan {
@@ -136,7 +152,8 @@ impl Plan {
             _ => Policy::Always,
         };
         // One run has some kinds and not others, so that each is met with and without the rest.
-        let faults = FAULTS.iter().filter(|(fault, _)| *fault != Fault::Squeezes);
+        let by_itself = |fault: &Fault| !matches!(fault, Fault::Squeezes | Fault::Cuts);
+        let faults = FAULTS.iter().filter(|(fault, _)| by_itself(fault));
         let faults = faults.filter(|_| rng.u32(..10) < 6);
         let faults = faults.fold(0, |bits, (fault, _)| bits | fault.bit());
         let mut plan = Plan {
@@ -152,6 +169,8 @@ impl Plan {
             pushes: rng.bool(),
             policy_of_memory: "noeviction",
             scripts: false,
+            replicas: 0,
+            is_chain: false,
         };
         // Lists that only grow never go.
         if !plan.appends && rng.u8(..3) == 0 {
@@ -159,7 +178,32 @@ impl Plan {
             plan.policy_of_memory = POLICIES_OF_MEMORY[rng.usize(..POLICIES_OF_MEMORY.len())];
         }
         plan.scripts = rng.bool();
-        plan
+        plan.with_replicas()
+    }
+
+    /// The same with the replicas that its seed has.
+    fn with_replicas(mut self) -> Plan {
+        let mut rng = self.rng(Stream::Replicas);
+        if rng.u32(..REPLICAS_EVERY) == 0 {
+            self.replicas = rng.u32(1..=REPLICAS_MAX);
+            self.is_chain = rng.bool();
+            self.faults |= if rng.u8(..4) > 0 { Fault::Cuts.bit() } else { 0 };
+        }
+        self
+    }
+
+    /// The settings of replication: those that cost no time, or that let something end soon.
+    pub fn set_replication(&self, settings: &mut Settings) {
+        let mut rng = self.rng(Stream::Replicas);
+        let mut set = |name: &str, values: &[&str]| {
+            let value = values[rng.usize(..values.len())];
+            settings.set(name, &[value]).expect("that is a setting");
+        };
+        set("repl-diskless-sync", &["yes", "yes", "no"]);
+        set("repl-diskless-sync-delay", &["0", "0", "0", "1"]);
+        set("repl-backlog-size", &["16384", "1048576"]);
+        set("repl-backlog-ttl", &["1", "3600"]);
+        set("repl-ping-replica-period", &["1", "10"]);
     }
 
     /// Whether there is trouble of this kind.
@@ -180,7 +224,8 @@ impl Plan {
 
     /// A size by which plans are compared: how much there is to read of one.
     pub fn size(&self) -> u32 {
-        self.clients * self.calls * 4 + self.faults.count_ones() + u32::from(self.shards)
+        let calls = self.clients * self.calls;
+        calls * 4 + self.faults.count_ones() + u32::from(self.shards) + self.replicas
     }
 
     /// The plan that a text tells, as `Display` writes it: what it leaves out is as the seed has
@@ -201,6 +246,7 @@ impl Plan {
                 "clients" => plan.clients = number()?.clamp(1, CLIENTS),
                 "calls" => plan.calls = number()?.max(1),
                 "shards" => plan.shards = number()?.clamp(1, 8) as u16,
+                "replicas" => plan.replicas = number()?.min(REPLICAS_MAX),
                 "without" => {
                     for name in value.split('+') {
                         let found = FAULTS.iter().find(|(_, word)| *word == name);
@@ -229,6 +275,7 @@ impl fmt::Display for Plan {
             ("clients", u64::from(self.clients), u64::from(whole.clients)),
             ("calls", u64::from(self.calls), u64::from(whole.calls)),
             ("shards", u64::from(self.shards), u64::from(whole.shards)),
+            ("replicas", u64::from(self.replicas), u64::from(whole.replicas)),
         ] {
             if own != its {
                 write!(f, ",{name}={own}")?;
@@ -246,6 +293,8 @@ fn rng(seed: u64, salt: u64, stream: Stream) -> Rng {
         Stream::Schedule => 2,
         Stream::Disk(crashes) => 1_000 + u64::from(crashes),
         Stream::Clock => 4,
+        Stream::Replicas => 5,
+        Stream::Follower(replica) => 8 + u64::from(replica),
         Stream::Client(client) => 16 + u64::from(client),
     };
     let mixed = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ salt.wrapping_mul(0xd6e8_feb8_6659_fd93);

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 
 use fastrand::Rng;
 use troupe::hook::answer::Answer;
+use troupe::replication::Fed;
 use troupe::route::ShardId;
 use troupe::shard::letter::Letter;
 use troupe::shard::load::Parcel;
@@ -33,7 +34,7 @@ pub enum Address {
     Loader,
     /// Loans that lost their way: each sends for itself.
     Loans,
-    /// Who has the journal rewritten.
+    /// Who has snapshots made, of the journal's base and for replicas, and looks after those.
     Saver,
 }
 
@@ -68,6 +69,16 @@ pub enum Mail {
     ForgetBase,
     /// How that went.
     Answered(Result<(), String>),
+    /// Effects are to be recorded for replicas, or no more. To a thread.
+    Record(bool),
+    /// It records them.
+    Recorded,
+    /// The stream is to be read for replicas, or no more. To the writer.
+    Listen(bool),
+    /// It is so.
+    Listens(bool),
+    /// Something has its place in the stream here. To the writer.
+    Put(Fed),
 }
 
 #[derive(Debug)]

@@ -70,6 +70,13 @@ rare! {
     NoScript "a script was called by its digest that nobody knew",
     Busy "a call met a script that had run too long",
     GaveUp "the process ended because a shard could not be rebuilt",
+    StreamEnded "the stream was not recorded any more",
+    SyncFailed "the snapshot of a full sync failed",
+    FullSync "a replica had a full sync",
+    PartialSync "a replica went on from where it was",
+    ReplicaKilled "a replica was killed",
+    LinkCut "a link was cut while the stream came",
+    SyncCut "a link was cut in a full sync",
 }
 
 /// How often each was met.

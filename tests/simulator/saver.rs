@@ -1,27 +1,32 @@
-//! Who has the journal rewritten, and writes the base: the core's decisions, on the same disk.
+//! Who has the journal rewritten, and writes the base: the core's decisions, on the same disk. Who
+//! has snapshots made for replicas is the same.
 //!
 //! A rewrite begins by chance, and where the journal needs a base to take writes again. It goes
 //! step by step, as the server's does; its calls of the disk take no time.
 
+use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use troupe::aof::change::{Change, Event, Step};
 use troupe::aof::directory::Location;
+use troupe::filesystem::{FileSystem as _, OpenFile, Place};
 use troupe::keyspace::effect::Purpose;
 use troupe::keyspace::saving::{Form, Moment};
 use troupe::rdb::Dialect;
+use troupe::replication::{FullSync, Pushed};
 use troupe::route::ShardId;
 use troupe::shard::letter::Letter;
 use troupe::shard::snapshot::{self, News};
 use troupe::snapshot::Snapshot;
-use troupe::snapshot::file::{About, SnapshotFile};
+use troupe::snapshot::file::{About, SnapshotFile, StreamPlace};
 
 use crate::context::Context;
 use crate::disk::Disk;
 use crate::post::{Address, Mail};
 use crate::rare::Rare;
 use crate::start::DIR;
+use crate::upstream::Upstream;
 
 /// Time between two rewrites that come by chance, in microseconds, about.
 const EVERY_US: u64 = 400_000;
@@ -50,6 +55,32 @@ impl Drop for Witness {
     }
 }
 
+/// Bytes of a snapshot that goes to replicas as it is made, until they are pushed.
+type Outlet = Arc<Mutex<Vec<u8>>>;
+
+/// Where such a snapshot is written.
+#[derive(Debug)]
+struct ToReplicas(Outlet);
+
+impl OpenFile for ToReplicas {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn cut(&mut self, _: u64) -> io::Result<()> {
+        Err(ErrorKind::Unsupported.into())
+    }
+
+    fn length(&self) -> io::Result<u64> {
+        Err(ErrorKind::Unsupported.into())
+    }
+}
+
 /// Who saves.
 pub struct Saver {
     disk: Disk,
@@ -57,6 +88,13 @@ pub struct Saver {
     number: u32,
     snapshot: Option<Snapshot>,
     change: Option<Change>,
+    /// The snapshot is for replicas.
+    sync: Option<FullSync>,
+    outlet: Outlet,
+    /// The stream of the primary is held until the moment of the snapshot.
+    holds_stream: bool,
+    /// A snapshot for replicas is to be made and has not begun.
+    is_prepared: bool,
     next_us: u64,
     /// No write is taken without the rewrite that is under way, or was last.
     needs_base: bool,
@@ -67,14 +105,30 @@ impl Saver {
     /// Nothing is saved yet.
     pub fn new(disk: Disk, context: &mut Context) -> Saver {
         let next_us = context.now_us + context.rng.u64(..EVERY_US);
-        let (snapshot, change, gone) = (None, None, Gone::default());
-        Saver { disk, number: 0, snapshot, change, next_us, needs_base: false, gone }
+        Saver {
+            disk,
+            number: 0,
+            snapshot: None,
+            change: None,
+            sync: None,
+            outlet: Outlet::default(),
+            holds_stream: false,
+            is_prepared: false,
+            next_us,
+            needs_base: false,
+            gone: Gone::default(),
+        }
     }
 
     /// When it has something to do, in microseconds.
     pub fn wake_us(&self, needs_base: bool, has_rewrites: bool) -> Option<u64> {
-        let begins = self.change.is_none() && (needs_base || has_rewrites);
+        let begins = self.is_free() && (needs_base || has_rewrites);
         begins.then_some(self.next_us)
+    }
+
+    /// Whether no snapshot is made, for whatever.
+    pub fn is_free(&self) -> bool {
+        self.change.is_none() && self.sync.is_none()
     }
 
     /// Whether a rewrite is under way.
@@ -99,6 +153,7 @@ impl Saver {
             Mail::BatchGone(number) => {
                 let current = self.snapshot.as_mut().filter(|snapshot| snapshot.number() == number);
                 current.into_iter().for_each(Snapshot::batch_gone);
+                self.release(context);
             }
             Mail::Answered(result) => {
                 let step = self.change.as_ref().and_then(Change::under_way);
@@ -122,12 +177,16 @@ impl Saver {
     }
 
     fn hear_news(&mut self, shard: ShardId, news: News, context: &mut Context) {
+        if matches!(news, News::Begun(..) | News::NotBegun(_)) {
+            self.release(context);
+        }
         let Some(snapshot) = &mut self.snapshot else { return };
         let number = snapshot.number();
         if let Some(bytes) = snapshot.hear(shard, news) {
             let letter = Letter::SnapshotWritten { number, bytes };
             context.send(Address::Saver, Address::Thread(shard), Mail::Letter(letter));
         }
+        self.push_to_replicas(context);
     }
 
     fn end_what_is_over(&mut self, context: &mut Context) {
@@ -139,6 +198,9 @@ impl Saver {
         }
         let outcome = over.outcome().cloned().unwrap_or_else(|| Err(String::new()));
         context.note(format_args!("snapshot {} ends: {outcome:?}", over.number()));
+        if let Some(sync) = self.sync.take() {
+            return self.end_sync(sync, outcome, context);
+        }
         self.hear(outcome.map_or_else(Event::Failed, |_| Event::Saved), context);
     }
 
@@ -191,10 +253,118 @@ impl Saver {
             replication: None,
         };
         let file = SnapshotFile::new(Box::new(self.disk.clone()), location().new_base(), about);
+        self.begin_snapshot(moment, file, context);
+    }
+
+    fn begin_snapshot(&mut self, moment: Moment, file: SnapshotFile, context: &mut Context) {
+        let number = moment.number;
         self.snapshot = Some(Snapshot::new(number, context.plan.shards, file));
         let mut batch = snapshot::moment(moment, context.now());
         batch.companion = Some(Box::new(Witness(self.gone.clone(), number)));
         let to = Address::Thread(context.rng.u16(..context.plan.shards));
         context.send(Address::Saver, to, Mail::Letter(Letter::Visit(batch)));
     }
+}
+
+/// Snapshots for replicas.
+impl Saver {
+    /// One is to be made for those that wait for one. The stream of another node has no place for
+    /// its moment: it stands still until that has come.
+    pub fn prepare_sync(&mut self, context: &mut Context) {
+        self.number += 1;
+        let settings = context.settings.clone();
+        let Some(sync) = context.replicas.begin_sync(self.number, &settings) else { return };
+        context.note(format_args!("a full sync begins: {sync:?}"));
+        (self.sync, self.is_prepared) = (Some(sync), true);
+        if let Some(upstream) = context.upstream.as_mut().filter(|_| context.replicas.follows()) {
+            upstream.hold();
+            self.holds_stream = true;
+        }
+    }
+
+    /// Whether one is to be made that has not begun.
+    pub fn is_prepared(&self) -> bool {
+        self.is_prepared
+    }
+
+    /// Begins it, unless the stream does not stand still yet.
+    pub fn begin_sync(&mut self, context: &mut Context) {
+        let Some(sync) = self.sync else { return };
+        let stands_still = context.upstream.as_ref().is_none_or(Upstream::stands_still);
+        if self.holds_stream && !stands_still {
+            return;
+        }
+        self.is_prepared = false;
+        let (number, settings) = (sync.number, context.settings.clone());
+        let mut about = About { timed: sync.timed, ..About::snapshot(&settings, context.now()) };
+        let upstream = context.upstream.as_ref().filter(|_| self.holds_stream);
+        about.replication = upstream.map(|upstream| {
+            let (id, offset) = context.replicas.place();
+            StreamPlace { id, offset, db: upstream.db }
+        });
+        let (disk, place) = (Box::new(self.disk.clone()), place_of(number));
+        let file = match sync.is_streamed {
+            false => SnapshotFile::new(disk, place, about),
+            true => {
+                let stream = Box::new(ToReplicas(self.outlet.clone()));
+                SnapshotFile::to_stream(stream, disk, place, about)
+            }
+        };
+        let form = Form::Rdb { compresses: settings.rdbcompression, version: sync.timed.version };
+        let usual = snapshot::moment_of(number, &settings, 0, context.plan.shards);
+        let purpose = if self.holds_stream { usual.purpose } else { Purpose::FullSync };
+        if self.holds_stream {
+            context.replicas.take_moment(number);
+        }
+        self.begin_snapshot(Moment { form, purpose, ..usual }, file, context);
+    }
+
+    /// The stream of the primary goes on: the moment has come, or never will.
+    fn release(&mut self, context: &mut Context) {
+        if std::mem::take(&mut self.holds_stream) {
+            context.upstream.iter_mut().for_each(Upstream::release);
+        }
+    }
+
+    /// Sends what was made of a snapshot.
+    fn push_to_replicas(&mut self, context: &mut Context) {
+        let bytes =
+            std::mem::take(&mut *self.outlet.lock().unwrap_or_else(PoisonError::into_inner));
+        if bytes.is_empty() {
+            return;
+        }
+        match context.replicas.push(self.number, bytes) {
+            Pushed::Taken => {}
+            Pushed::Unwanted => {
+                self.snapshot.iter_mut().for_each(|it| it.give_up("no replica waits for it"));
+            }
+            Pushed::Full => context.fail("a snapshot is larger than what may wait".to_owned()),
+        }
+    }
+
+    fn end_sync(&mut self, sync: FullSync, outcome: Result<u64, String>, context: &mut Context) {
+        let number = sync.number;
+        match outcome {
+            Ok(_) if sync.is_streamed => context.replicas.sync_is_whole(number),
+            Ok(length) => {
+                context.replicas.file_is_there(number, length);
+                let place = place_of(number);
+                let path = place.directory.join(&place.name);
+                let bytes = self.disk.bytes(&path).unwrap_or_default();
+                self.disk.remove(&path).into_iter().for_each(drop);
+                context.replicas.push(number, bytes);
+                context.replicas.sync_is_whole(number);
+            }
+            Err(_) => {
+                context.met(Rare::SyncFailed);
+                context.replicas.sync_failed(number);
+            }
+        }
+    }
+}
+
+/// Where the file of a full sync stands while it is sent.
+fn place_of(number: u32) -> Place {
+    let temporary = format!("temp-sync-{number}");
+    Place { directory: Path::new(DIR).to_owned(), name: format!("{temporary}.rdb"), temporary }
 }

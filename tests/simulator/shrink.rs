@@ -37,6 +37,9 @@ fn candidates(plan: &Plan) -> Vec<Plan> {
     if plan.shards > 2 {
         plans.push(Plan { shards: plan.shards - 1, ..plan.clone() });
     }
+    if plan.replicas > 0 {
+        plans.push(Plan { replicas: plan.replicas - 1, ..plan.clone() });
+    }
     plans
         .retain(|smaller| smaller.calls > 0 && smaller.clients > 0 && smaller.size() < plan.size());
     plans

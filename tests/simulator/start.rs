@@ -14,7 +14,7 @@ use troupe::rdb::Rules;
 use troupe::resp::{Decoder, Frames, Limits};
 use troupe::route::Map;
 use troupe::session::{Peer, Session};
-use troupe::shard::Ticks;
+use troupe::shard::{Shard, Ticks};
 
 use crate::context::Context;
 use crate::disk::Disk;
@@ -42,7 +42,7 @@ pub struct Started {
 }
 
 /// A clock that stands still.
-struct Still;
+pub struct Still;
 
 impl Ticks for Still {
     fn nanos(&mut self) -> u64 {
@@ -69,6 +69,7 @@ pub fn start(disk: &Disk, map: &Arc<Map>, context: &mut Context) -> Result<Start
     // What is left is listed as out of use, and tried again at the next start.
     let _ = directory.delete_history();
     let (increment, sizes) = directory.open_increment()?;
+    threads.iter_mut().for_each(|thread| thread.shard().serve());
     let found = found(&mut threads, map);
     for thread in &mut threads {
         let shard = thread.shard();
@@ -113,34 +114,39 @@ fn load(
     Ok(())
 }
 
-/// What the shards hold: asked for at a time at which nothing has expired.
-fn found(threads: &mut [Thread], map: &Map) -> Model {
-    threads.iter_mut().for_each(|thread| thread.shard().serve());
+/// What the shards hold, all of whose slots are at home: asked for at a time at which nothing has
+/// expired.
+pub fn found(threads: &mut [Thread], map: &Map) -> Model {
     let mut model = Model::default();
     let hasher = Hasher::with_seeds([1, 2, 3, 4]);
     for key in KEYS {
         let shard = map.owner(troupe::base::slot::of(key.as_bytes()));
-        let lines = ["GET {}", "LRANGE {} 0 -1", "SMEMBERS {}", "PEXPIRETIME {}"];
-        let calls = lines.map(|line| Call::of(&line.replacen("{}", key, 1)));
-        let home = ask(&mut threads[usize::from(shard)], &calls, &hasher);
-        if let Some(entry) = entry_of(&home) {
-            model.entries.insert(key.to_owned(), entry);
-        }
+        let home = threads[usize::from(shard)].shard();
+        model.entries.extend(entry_at(home, key, &hasher));
     }
     model
 }
 
-/// Runs calls on a thread's shard, which has their keys; the replies.
-fn ask(thread: &mut Thread, calls: &[Call], hasher: &Hasher) -> Vec<Reply> {
-    let session = Session::new(NOBODY, Peer::default(), Millis(0), true);
-    let mut batch = Box::new(Batch::new(Home { thread: 0, connection: 0 }, session));
+/// What a shard holds under a key, and the key.
+pub fn entry_at(shard: &mut Shard, key: &str, hasher: &Hasher) -> Option<(String, Entry)> {
+    let lines = ["GET {}", "LRANGE {} 0 -1", "SMEMBERS {}", "PEXPIRETIME {}"];
+    let calls = lines.map(|line| Call::of(&line.replacen("{}", key, 1)));
     let request: Bytes = calls.iter().flat_map(Call::encoded).collect::<Vec<u8>>().into();
+    let entry = entry_of(&run(shard, request, false, hasher))?;
+    Some((key.to_owned(), entry))
+}
+
+/// Runs requests on a shard which has their keys, as those of a primary perhaps; the replies.
+pub fn run(shard: &mut Shard, request: Bytes, is_primary: bool, hasher: &Hasher) -> Vec<Reply> {
+    let mut session = Session::new(NOBODY, Peer::default(), Millis(0), true);
+    session.primary = is_primary.then(Box::default);
+    let mut batch = Box::new(Batch::new(Home { thread: 0, connection: 0 }, session));
     let mut frames = Frames::default();
     let decoded = Decoder::default().decode(&request, &Limits::default(), &mut frames);
     decoded.expect("these are requests");
     batch.frames = frames;
     batch.route(request, Millis(0), hasher, &Default::default());
-    let batch = thread.shard().visit(batch, &mut Still).expect("the keys are here");
+    let batch = shard.visit(batch, &mut Still).expect("the keys are here");
     let (mut replies, mut at) = (Vec::new(), 0);
     while let Ok(Some((reply, len))) = Reply::take(&batch.replies[at..]) {
         replies.push(reply);

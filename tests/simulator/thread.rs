@@ -13,15 +13,18 @@ use fastrand::Rng;
 use troupe::base::hash::Hasher;
 use troupe::base::millis::Millis;
 use troupe::batch::{Batch, Home};
+use troupe::commands::action::Action;
 use troupe::connection::{Arrival, Pool};
-use troupe::hook::Phase;
 use troupe::hook::answer::{Answer, Report};
 use troupe::hook::push::Push;
+use troupe::hook::{Gate, Listener, Phase, Sink};
+use troupe::hooks::following::Following;
 use troupe::hooks::journal::JournalWrites;
 use troupe::hooks::loading::Loading;
 use troupe::hooks::memory_limit::MemoryLimit;
 use troupe::hooks::pause::Paused;
 use troupe::hooks::permission::Permitted;
+use troupe::hooks::silence::Silence;
 use troupe::parked::Served;
 use troupe::pubsub::{Kind, Name, Redirected};
 use troupe::question::{Detail, Question};
@@ -40,6 +43,7 @@ use crate::performance::{Performance, Performances};
 use crate::plan::{Fault, Stream};
 use crate::post::{Address, Mail};
 use crate::rare::Rare;
+use crate::replicas::FIRST_LINK;
 use crate::socket::Socket;
 use crate::witness::{Fuse, Lit, Witness};
 
@@ -94,29 +98,36 @@ pub struct Thread {
 impl Thread {
     /// A thread with an empty shard that is about to load.
     pub fn new(number: ShardId, map: Arc<Map>, context: &Context) -> Thread {
-        let fuse = Fuse::default();
+        let (fuse, is_observed) = (Fuse::default(), context.is_observed());
         let (history, rare) = (context.history.clone(), context.rare.clone());
         let witness = Witness { shard: number, history, rare };
+        let mut gates: Vec<Box<dyn Gate>> = vec![
+            Box::new(Permitted),
+            Box::new(Loading),
+            Box::new(JournalWrites),
+            Box::new(MemoryLimit),
+            Box::new(Following),
+            Box::new(Paused),
+        ];
+        let mut sinks: Vec<Box<dyn Sink>> = Vec::new();
+        let mut listeners: Vec<Box<dyn Listener>> = Vec::new();
+        if is_observed {
+            gates.push(Box::new(witness.clone()));
+            sinks.push(Box::new(witness.clone()));
+            listeners.push(Box::new(witness));
+        }
+        sinks.extend([Box::new(fuse.clone()) as Box<dyn Sink>, Box::new(Silence)]);
+        listeners.push(Box::new(fuse.clone()));
+        listeners.push(Box::new(context.memory.clone()));
         let shard = Shard::new(Parts {
             id: number,
             map,
             settings: context.settings.clone(),
             hasher: Hasher::with_seeds([1, 2, 3, 4]),
             seed: context.plan.seed ^ u64::from(number),
-            gates: vec![
-                Box::new(Permitted),
-                Box::new(Loading),
-                Box::new(JournalWrites),
-                Box::new(MemoryLimit),
-                Box::new(Paused),
-                Box::new(witness.clone()),
-            ],
-            sinks: vec![Box::new(witness.clone()), Box::new(fuse.clone())],
-            listeners: vec![
-                Box::new(witness),
-                Box::new(fuse.clone()),
-                Box::new(context.memory.clone()),
-            ],
+            gates,
+            sinks,
+            listeners,
             post: context.lost.clone(),
             tracked: Tracked::default(),
             scripts: Box::new(Watched::new(number, context.history.clone())),
@@ -157,6 +168,17 @@ impl Thread {
         }
     }
 
+    /// Whether nothing waits at its shard, and all its slots are there.
+    pub fn is_at_rest(&mut self) -> bool {
+        let report = self.report();
+        report.waiting == 0 && report.slots == self.shard.map().slots_of(self.number).count()
+    }
+
+    /// Clients of it that are links of replicas.
+    pub fn links(&self) -> usize {
+        self.connections.values().filter(|connection| connection.id >= FIRST_LINK).count()
+    }
+
     /// Whether a script stands still on its shard.
     pub fn has_script(&mut self) -> bool {
         matches!(self.shard.answer(&Question::RunningScript), Answer::Running(Some(_), _))
@@ -166,8 +188,38 @@ impl Thread {
     pub fn accept(&mut self, id: u64, context: &mut Context) {
         let home = Home { thread: self.number, connection: self.places };
         self.connections.insert(self.places, Connection::new(id, home, context));
-        context.history.borrow_mut().accepted(id, self.number);
+        if id < FIRST_LINK && context.is_observed() {
+            context.history.borrow_mut().accepted(id, self.number);
+        }
         self.places += 1;
+    }
+
+    /// Takes in the connection to the primary, whose stream goes on in a database. Returns its
+    /// place.
+    pub fn accept_primary(&mut self, id: u64, db: u32, context: &mut Context) -> u32 {
+        let place = self.places;
+        let home = Home { thread: self.number, connection: place };
+        self.connections.insert(place, Connection::to_primary(id, home, db, context));
+        self.places += 1;
+        place
+    }
+
+    /// Wakes the connection with this number, if it is here.
+    pub fn wake(&mut self, id: u64) {
+        let found = self.connections.values_mut().find(|connection| connection.id == id);
+        found.into_iter().for_each(|connection| connection.is_woken = true);
+    }
+
+    /// Wakes the connection to the primary, if it is here.
+    pub fn wake_stream(&mut self) {
+        let all = self.connections.values_mut();
+        all.filter(|there| there.is_to_primary()).for_each(|there| there.is_woken = true);
+    }
+
+    /// Wakes the connections of replicas.
+    pub fn wake_replicas(&mut self) {
+        let all = self.connections.values_mut();
+        all.filter(|there| there.is_replica()).for_each(|there| there.is_woken = true);
     }
 
     /// True when the shard has something to do.
@@ -243,6 +295,13 @@ impl Thread {
                 }
             }
             Mail::Replay(..) | Mail::Loaded(_) => {}
+            Mail::Record(on) => {
+                self.shard.replicate(on);
+                if on {
+                    let own = Address::Thread(self.number);
+                    context.send(own, Address::Saver, Mail::Recorded);
+                }
+            }
             Mail::Ask(from, number, asked) => {
                 let answer = asked.answer(&mut self.shard);
                 let own = Address::Thread(self.number);
@@ -325,7 +384,8 @@ impl Thread {
         self.shard.end_turn(context.steady_ms(), is_durable, &mut ready);
         let is_given_back =
             |(_, letter): &(u16, Letter)| matches!(letter, Letter::Return(r) if !r.torn);
-        if is_idle && ready.letters.iter().any(is_given_back) {
+        let is_turned_back = is_idle && context.is_observed();
+        if is_turned_back && ready.letters.iter().any(is_given_back) {
             context.met(Rare::TurnedBack);
             if self.shard.phase() == Phase::Serving {
                 context.met(Rare::MovedWhileHolding);
@@ -338,7 +398,7 @@ impl Thread {
     fn apply(&mut self, ready: Ready, context: &mut Context) {
         let Ready { append, snapshots, pushes, letters, moved, homes, performs, served, rebuilt } =
             ready;
-        let (own, now) = (Address::Thread(self.number), context.now());
+        let own = Address::Thread(self.number);
         let held =
             append.iter().flat_map(|append| &append.finished).filter_map(|held| match held {
                 Held::Push(push) => Some(push),
@@ -378,12 +438,12 @@ impl Thread {
             context.send_letters(own, letters);
         }
         for Served { to, client, outcome, .. } in served {
-            self.hear(to.connection, client, Heard::WaitEnded(outcome), now);
+            self.hear(to.connection, client, Heard::WaitEnded(outcome), context);
         }
         performs.into_iter().for_each(|batch| self.perform(batch, None, context));
         for batch in homes {
             let (place, client) = (batch.home.connection, batch.session.id);
-            self.hear(place, client, Heard::Home(batch), now);
+            self.hear(place, client, Heard::Home(batch), context);
         }
     }
 
@@ -437,10 +497,10 @@ impl Thread {
     }
 
     /// Tells a connection something, if it is still there.
-    pub fn hear(&mut self, place: u32, client: u64, heard: Heard, now: Millis) {
+    pub fn hear(&mut self, place: u32, client: u64, heard: Heard, context: &mut Context) {
         let connection = self.connections.get_mut(&place);
         if let Some(connection) = connection.filter(|connection| connection.id == client) {
-            connection.hear(heard, now);
+            connection.hear(heard, context);
         }
     }
 
@@ -452,6 +512,13 @@ impl Thread {
         }
         // What was done before must be in the journal before the marker.
         self.end_turn(false, context);
+        if let Some(upstream) = &mut context.upstream {
+            // It has no journal.
+            upstream.lost.get_or_insert_with(|| "a shard has panicked".to_owned());
+            self.shard.serve();
+            self.is_woken = true;
+            return;
+        }
         let own = self.shard.map().slots_of(self.number).count();
         if self.report().slots < own {
             context.met(Rare::LentInRebuild);
@@ -469,13 +536,17 @@ impl Thread {
         let Some(socket) = sockets.get_mut(&connection.id) else { return };
         loop {
             match connection.pump(socket, &mut self.pool, context) {
-                Asked::Close => return self.performances.gone(place),
+                Asked::Close => {
+                    connection.ended(context);
+                    return self.performances.gone(place);
+                }
                 Asked::Rest => break,
                 Asked::Perform(batch) => self.perform(batch, Some(place), context),
                 Asked::Run(mut batch, new) => {
                     if let Some(bytes) = new {
                         let renames = &self.shard.settings().rename_command;
                         batch.route(bytes, context.now(), self.shard.hasher(), renames);
+                        connection.begins(&batch);
                     }
                     self.shard.file(batch);
                     (self.is_woken, self.has_filed) = (true, true);
@@ -499,7 +570,16 @@ impl Thread {
 
     /// Has the action of a batch performed, which waits at the connection at this place, or keeps
     /// what it holds.
-    fn perform(&mut self, batch: Box<Batch>, place: Option<u32>, context: &mut Context) {
+    fn perform(&mut self, mut batch: Box<Batch>, place: Option<u32>, context: &mut Context) {
+        let is_of_replica = |action: &mut Action| {
+            matches!(action, Action::Replicate(_) | Action::Acknowledge { .. })
+        };
+        if let Some(action) = batch.action.take_if(is_of_replica) {
+            let now_ms = context.steady_ms();
+            context.replicas.perform(&action, &batch.session, now_ms);
+            let over = Performance::Over(batch, Ok(b""));
+            return self.go_on_with(Some(over), 0, context);
+        }
         let shards = context.plan.shards;
         match self.performances.begin(batch, place, shards) {
             Ok((number, next)) => self.go_on_with(Some(next), number, context),

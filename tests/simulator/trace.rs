@@ -11,12 +11,19 @@ pub struct Trace {
     hash: DefaultHasher,
     is_printed: bool,
     line: String,
+    /// What each line begins with.
+    whose: &'static str,
 }
 
 impl Trace {
     /// An empty trace; each line of it is printed where `is_printed` says so.
     pub fn new(is_printed: bool) -> Trace {
         Trace { is_printed, ..Trace::default() }
+    }
+
+    /// The same of another node than the first.
+    pub fn of(self, whose: &'static str) -> Trace {
+        Trace { whose, ..self }
     }
 
     /// Notes what happened.
@@ -26,7 +33,7 @@ impl Trace {
         self.hash.write(self.line.as_bytes());
         self.hash.write_u8(b'\n');
         if self.is_printed {
-            eprintln!("{}", self.line);
+            eprintln!("{}{}", self.whose, self.line);
         }
     }
 

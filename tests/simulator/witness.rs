@@ -16,6 +16,7 @@ use troupe::session::Session;
 
 use crate::checks::history::{Ended, History, Told};
 use crate::rare::{Counts, Rare};
+use crate::replicas::FIRST_LINK;
 
 /// The number of a client whose calls are not told.
 pub const NOBODY: u64 = 0;
@@ -64,6 +65,11 @@ impl Sink for Witness {
     fn called(&mut self, called: &Called<'_>, _pushes: &mut Vec<Push>) {
         // What scripts call is told of by their engine.
         if called.session.id == NOBODY || called.in_script {
+            return;
+        }
+        if called.session.id >= FIRST_LINK {
+            let is_refused = matches!(called.outcome, Outcome::Refused(_));
+            self.history.borrow_mut().counted += u64::from(!is_refused);
             return;
         }
         let ended = match called.outcome {
@@ -116,7 +122,9 @@ impl Gate for Witness {
         session: &Session,
         _standing: &Standing<'_>,
     ) -> Result<(), CommandError> {
-        self.history.borrow_mut().begins(self.shard, session.id, call.raw, call.now.0);
+        if session.id < FIRST_LINK {
+            self.history.borrow_mut().begins(self.shard, session.id, call.raw, call.now.0);
+        }
         Ok(())
     }
 }

@@ -6,31 +6,32 @@
 //! then the run becomes quiet, the whole data set is asked for, and the process is killed once
 //! more.
 
+mod trouble;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, PoisonError};
 
-use troupe::aof::error::AofError;
 use troupe::route::Map;
-use troupe::shard::letter::Letter;
 
 use crate::checks::Broken;
 use crate::checks::bounds::{self, Held};
-use crate::checks::history::History;
 use crate::checks::quiet::{self, Rest};
 use crate::client::{Client, Did};
 use crate::connection::Heard;
 use crate::context::Context;
-use crate::disk::{Cut, Disk, Plan as DiskPlan};
+use crate::disk::{Cut, Disk};
+use crate::follower::Follower;
+use crate::link::Server;
 use crate::plan::{Fault, Plan};
 use crate::post::{Address, Mail};
 use crate::rare::{Counts, Rare};
 use crate::router::Router;
 use crate::saver::Saver;
 use crate::socket::Socket;
-use crate::start::{self, DIR, Started};
+use crate::start::{self, DIR};
+use crate::tender::Tender;
 use crate::thread::{Sockets, Thread};
-use crate::witness::Lit;
 use crate::workload::{Call, KEYS};
 use crate::writer::Writer;
 
@@ -43,17 +44,11 @@ const QUIET_US: u64 = 5_000_000;
 /// How long it takes until it is quiet, in microseconds, at most: a disk may hang a few times.
 const REST_MAX_US: u64 = 60_000_000;
 
-/// Processes that a run goes through, at most.
-const KILLS_MAX: u32 = 4;
-
 /// One step in so many, some kind of trouble comes.
 const TROUBLE_EVERY: u32 = 250;
 
 /// One jump in so many, bounds are looked at.
 const BOUNDS_EVERY: u32 = 20;
-
-/// Starts that a crash cuts short one after the other, at most.
-const STARTS_CUT_MAX: u32 = 3;
 
 /// Something that can happen now.
 #[derive(Clone, Copy, Debug)]
@@ -70,6 +65,10 @@ enum Choice {
     Rewrite,
     /// A client does something.
     Client(usize),
+    /// Replicas are looked after.
+    Tend,
+    /// A replica does something.
+    Follower(usize),
 }
 
 /// What a run came to.
@@ -94,6 +93,8 @@ struct World {
     router: Router,
     writer: Writer,
     saver: Saver,
+    tender: Tender,
+    followers: Vec<Follower>,
     clients: Vec<Client>,
     sockets: Sockets,
     connections: u64,
@@ -114,13 +115,16 @@ pub fn run(plan: &Plan, is_printed: bool) -> Outcome {
     let map = Arc::new(Map::new(plan.shards));
     let mut disk = Disk::with(Path::new(DIR));
     let may_go = plan.has(Fault::Kills);
-    let started = match start_again(&mut disk, Cut::none(), may_go, &map, &mut context) {
+    let started = match trouble::start_again(&mut disk, Cut::none(), may_go, &map, &mut context) {
         Ok(started) => started,
         Err(broken) => return Outcome { broken: Some(broken), ..Outcome::default() },
     };
     let clients = (0..plan.clients).map(|number| Client::new(number, &context)).collect();
     let saver = Saver::new(disk.clone(), &mut context);
+    let follower = |number| Follower::new(number, &context, is_printed);
     let mut world = World {
+        followers: (0..plan.replicas).map(follower).collect(),
+        tender: Tender::default(),
         context,
         saver,
         disk,
@@ -143,12 +147,14 @@ pub fn run(plan: &Plan, is_printed: bool) -> Outcome {
     if let Err(broken) = world.context.cycles.check() {
         world.context.fail(broken);
     }
+    let traces = world.followers.iter().map(|follower| follower.context.trace.hash());
+    let trace = traces.fold(world.context.trace.hash(), |sum, own| sum.rotate_left(1) ^ own);
     let history = world.context.history.borrow();
     Outcome {
         broken: history.broken.clone(),
         rare: world.context.rare.borrow().clone(),
         calls: world.calls + history.calls,
-        trace: world.context.trace.hash(),
+        trace,
     }
 }
 
@@ -161,9 +167,12 @@ impl World {
         self.clients.iter_mut().for_each(Client::leave);
         self.run_until(|world| world.clients.iter().all(Client::is_done));
         self.rest();
+        self.followers.iter_mut().for_each(Follower::quiet);
         self.ask_for_everything();
+        self.settle(World::check_followers);
         self.crash(false);
         self.ask_for_everything();
+        self.settle(World::check_followers);
     }
 
     /// Goes on until all is as wanted, or a promise is broken.
@@ -188,6 +197,41 @@ impl World {
     fn check_caches(&mut self) -> Result<(), Broken> {
         let (history, now) = (self.context.history.borrow(), self.context.now().0);
         self.clients.iter().try_for_each(|client| client.cache.check(&history.model, now))
+    }
+
+    /// Has a replica do something with the node that it follows.
+    fn with_follower(&mut self, number: usize, act: impl FnOnce(&mut Follower, Server<'_>)) {
+        let World { followers, threads, sockets, context, .. } = self;
+        match &mut followers[..=number] {
+            [before, follower] if context.plan.is_chain => {
+                before.context.now_us = context.now_us;
+                act(follower, before.server());
+                before.look_at_streams();
+            }
+            [.., follower] => act(follower, Server { threads, sockets, context }),
+            [] => {}
+        }
+    }
+
+    /// Connections of replicas go on where there may be something for them.
+    fn look_at_replicas(&mut self) {
+        if self.context.replicas.take_news() {
+            self.threads.iter_mut().for_each(Thread::wake_replicas);
+        }
+        let broken = self.context.replicas.broken.take();
+        let broken = broken.or_else(|| self.followers.iter_mut().find_map(Follower::broken));
+        broken.into_iter().for_each(|broken| self.context.fail(broken));
+    }
+
+    /// Every replica holds what the first node does.
+    fn check_followers(&mut self) -> Result<(), Broken> {
+        let before = self.counted();
+        let held = start::found(&mut self.threads, &self.router.map().clone());
+        let place = self.context.replicas.place();
+        let all = self.followers.iter_mut();
+        let checked = all.map(|follower| follower.check(&place, &held)).find(Result::is_err);
+        self.counted_before += self.counted() - before;
+        checked.unwrap_or(Ok(()))
     }
 
     /// Waits until nothing happens and `check` has nothing to say, for which there is time.
@@ -242,7 +286,10 @@ impl World {
             Choice::Write => self.writer.work(&mut self.context),
             Choice::Rewrite => self.saver.begin(self.writer.needs_base(), &mut self.context),
             Choice::Client(client) => self.act(client),
+            Choice::Tend => self.tender.tend(&mut self.saver, &mut self.context),
+            Choice::Follower(number) => self.with_follower(number, Follower::step),
         }
+        self.look_at_replicas();
         let micros = self.context.rng.u64(1..20);
         self.context.pass(micros);
         self.note_calls();
@@ -258,6 +305,18 @@ impl World {
         let rewrites_us = self.rewrites_us();
         let World { context, threads, writer, clients, sockets, choices, .. } = self;
         choices.clear();
+        let (mut served, is_chain): (&Sockets, _) = (sockets, context.plan.is_chain);
+        for (number, follower) in self.followers.iter_mut().enumerate() {
+            if follower.wakes(context.now_us, served) {
+                choices.push(Choice::Follower(number));
+            }
+            if is_chain {
+                served = follower.sockets();
+            }
+        }
+        if self.tender.wake_us(context).is_some_and(|at| at <= context.now_us) {
+            choices.push(Choice::Tend);
+        }
         let (now, now_us, now_ms) = (context.now(), context.now_us, context.steady_ms());
         let hears = |edge: &usize| match context.post.receiver(*edge) {
             Address::Writer => !writer.is_busy(),
@@ -303,7 +362,13 @@ impl World {
             .filter_map(|client| client.wake_us(client.connection.and_then(|id| sockets.get(&id))));
         let busy = threads.iter().map(Thread::busy_until_us);
         let next = next.chain(context.post.next_us()).chain(writer.wake_us()).chain(busy);
-        let next = next.chain(rewrites_us);
+        let next = next.chain(rewrites_us).chain(self.tender.wake_us(context));
+        let followers = self.followers.iter().enumerate();
+        let next = next.chain(followers.filter_map(|(number, follower)| {
+            let before = number.checked_sub(1).filter(|_| context.plan.is_chain);
+            let served = before.map_or(&*sockets, |before| self.followers[before].sockets());
+            follower.next_us(served)
+        }));
         let next = next.chain(threads.iter().map(|t| millis(t.alarm().0 as u64 - start)));
         let alarms = threads.iter().flat_map(|thread| thread.connections.values());
         let next = next.chain(alarms.filter_map(|c| c.alarm_ms).map(millis));
@@ -331,6 +396,9 @@ impl World {
                 }
             }
             (Address::Writer, mail) => self.writer.receive(mail, &mut self.context),
+            (Address::Saver, mail @ (Mail::Recorded | Mail::Listens(_))) => {
+                self.tender.receive(&mail, &mut self.context);
+            }
             (Address::Saver, mail) => self.saver.receive(mail, &mut self.context),
             (Address::Router, Mail::Moved(slots, to)) => {
                 self.router.moved(&slots, to, &mut self.context);
@@ -394,8 +462,8 @@ impl World {
         let mut dropped = dropped.lock().unwrap_or_else(PoisonError::into_inner);
         for (home, client) in dropped.drain(..) {
             self.context.batches -= 1;
-            let (thread, now) = (&mut self.threads[usize::from(home.thread)], self.context.now());
-            thread.hear(home.connection, client, Heard::Kill, now);
+            let thread = &mut self.threads[usize::from(home.thread)];
+            thread.hear(home.connection, client, Heard::Lost, &mut self.context);
         }
     }
 
@@ -435,12 +503,13 @@ impl World {
     fn look(&mut self) -> Result<(), Broken> {
         self.check_counters()?;
         let shards: Vec<quiet::Shard> = self.threads.iter_mut().enumerate().map(shard_of).collect();
+        let links: usize = self.threads.iter().map(Thread::links).sum();
         let rest = Rest {
             epoch: self.router.map().epoch(),
             held: self.writer.waiting(),
             orders: self.router.unanswered(),
             astray: self.router.astray(),
-            batches: self.context.batches,
+            batches: self.context.batches.saturating_sub(links),
         };
         quiet::check(&shards, rest)
     }
@@ -459,182 +528,4 @@ fn shard_of((number, thread): (usize, &mut Thread)) -> quiet::Shard {
         own: map.slots_of(number as u16).count(),
         epoch: map.epoch(),
     }
-}
-
-/// What goes wrong.
-impl World {
-    /// Some trouble of a kind that the run has.
-    fn trouble(&mut self) {
-        let thread = self.context.rng.usize(..self.threads.len());
-        let kind = self.context.rng.u32(..40);
-        let plan = self.context.plan.clone();
-        let has = |fault| plan.has(fault);
-        match kind {
-            0..8 if has(Fault::Moves) => self.router.order(&mut self.context),
-            8..12 if has(Fault::CommandPanics) => {
-                self.context.met(Rare::CommandPanic);
-                let left = self.context.rng.u32(..4);
-                self.threads[thread].fuse.set(Lit::InChange(left));
-            }
-            14..16 if has(Fault::ShardPanics) => self.threads[thread].fuse.set(Lit::AfterCall),
-            16 if has(Fault::ShardPanics) => self.threads[thread].spoil(&mut self.context),
-            17 if has(Fault::WriterPanics) && self.context.one_in(4) => {
-                self.writer.panic(&mut self.context);
-            }
-            18..20 if has(Fault::RouterPanics) => self.router.panic(&mut self.context),
-            20..22 if has(Fault::Kills) && self.kills < KILLS_MAX => {
-                self.kills += 1;
-                let is_power = self.context.rng.bool();
-                self.crash(is_power);
-            }
-            22..30 if has(Fault::Squeezes) => match self.context.rng.bool() {
-                true => self.context.memory.squeeze(self.context.rng.u32(1..1_000)),
-                false => self.context.memory.ease(),
-            },
-            _ => {}
-        }
-    }
-
-    /// Whether mail gets lost where it arrives, as a batch on its way to a shard may, and a request
-    /// for slots.
-    fn is_lost(&mut self, thread: u16, mail: &Mail) -> bool {
-        let may_lose = self.context.plan.has(Fault::ShardPanics) && !self.is_quiet;
-        let lost = match mail {
-            Mail::Letter(Letter::Visit(_)) => "a batch",
-            Mail::Letter(Letter::Fetch(_)) => "a request for slots",
-            _ => return false,
-        };
-        let is_lost = may_lose && self.context.one_in(400);
-        if is_lost {
-            self.context.note(format_args!("{lost} is lost ahead of shard {thread}"));
-        }
-        is_lost
-    }
-
-    /// The process is killed, or the machine loses power; then the server starts again.
-    fn crash(&mut self, is_power: bool) {
-        if self.context.history.borrow().broken.is_some() {
-            return;
-        }
-        let is_under_way = !self.context.history.borrow().is_idle();
-        self.context.note(format_args!("crash, power {is_power}"));
-        self.context.crashes += 1;
-        if is_under_way {
-            self.context.met(if is_power { Rare::PowerCut } else { Rare::Killed });
-        }
-        if self.writer.has_waiting() {
-            self.context.met(Rare::CrashBeforeRound);
-        }
-        if self.saver.is_saving() {
-            self.context.met(Rare::BaseAtCrash);
-        }
-        self.context.post.clear();
-        self.threads.clear();
-        self.sockets.clear();
-        let World { clients, context, .. } = self;
-        clients.iter_mut().for_each(|client| client.disconnected(context));
-        self.writer.die();
-        let World { disk, context, map, .. } = self;
-        let cut = leave(disk, is_power, context);
-        let started = start_again(disk, cut, is_power, map, context);
-        // What it removes as it goes is gone with the old disk.
-        self.saver = Saver::new(disk.clone(), context);
-        match started {
-            Ok(started) => self.go_on(started),
-            Err(broken) => self.context.fail(broken),
-        }
-    }
-
-    /// The server is there again: what it found must be what it may have lost nothing of.
-    fn go_on(&mut self, started: Started) {
-        let Started { threads, writer, found, torn } = started;
-        if torn.is_some() {
-            self.context.met(Rare::TornTail);
-        }
-        let recovered = self
-            .context
-            .history
-            .borrow_mut()
-            .durability
-            .recovered(&found, self.context.plan.policy);
-        match recovered {
-            Ok(survived) => {
-                if survived.unshown_kept > 0 {
-                    self.context.met(Rare::UnackedKept);
-                }
-                if survived.lost > 0 {
-                    self.context.met(Rare::UnackedLost);
-                }
-            }
-            Err(broken) => self.context.fail(broken),
-        }
-        let mut history = self.context.history.borrow_mut();
-        self.calls += history.calls;
-        let plan = &self.context.plan;
-        let next = History::new(found, plan.shards).with_caches(plan.pushes);
-        let before = std::mem::replace(&mut *history, next);
-        (history.now, history.durability.now) = (before.now, before.now);
-        history.broken = before.broken;
-        drop(history);
-        self.threads = threads;
-        self.counted_before = self.counted();
-        self.writer = writer;
-        self.router = Router::new(self.map.clone());
-        // What was dropped with the process told nobody.
-        drop(self.context.lost.take());
-        self.context.dropped.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        self.context.batches = 0;
-    }
-}
-
-/// Starts the server over what a crash has left. Where the power may go again, it does.
-fn start_again(
-    disk: &mut Disk,
-    mut cut: Cut,
-    may_go: bool,
-    map: &Arc<Map>,
-    context: &mut Context,
-) -> Result<Started, Broken> {
-    let mut attempts = 0;
-    loop {
-        let is_cut_short = may_go && attempts < STARTS_CUT_MAX && context.one_in(2);
-        if is_cut_short {
-            let calls = context.rng.usize(1..30);
-            disk.set(DiskPlan::StopAfter(calls));
-        }
-        attempts += 1;
-        let started = start::start(disk, map, context);
-        disk.set(DiskPlan::Work);
-        match started {
-            Ok(started) if !is_cut_short => return Ok(started),
-            _ if is_cut_short => cut = leave(disk, true, context).after(&cut),
-            Ok(_) => {}
-            Err(AofError::Damaged { path, damage, .. }) => {
-                let number = disk.number(&path).unwrap_or(usize::MAX);
-                let durable = cut.durable.get(number).copied().unwrap_or(usize::MAX);
-                let offset = damage.offset as usize;
-                if !cut.has_hole || offset < durable {
-                    return Err(format!("the journal is damaged: {damage}, {durable} synced"));
-                }
-                context.met(Rare::HoleInTail);
-                // As redis-check-aof does it: nothing behind the damage was acknowledged.
-                let bytes = disk.bytes(&path).unwrap_or_default();
-                disk.put(&path, &bytes[..offset]);
-            }
-            Err(error) => return Err(format!("the server does not start: {error}")),
-        }
-    }
-}
-
-/// What a crash leaves on the disk.
-fn leave(disk: &mut Disk, is_power: bool, context: &mut Context) -> Cut {
-    let (left, cut) = match is_power {
-        true => disk.power_cut(&mut context.rng),
-        false => (disk.killed(), Cut::none()),
-    };
-    if cut.is_naming {
-        context.met(Rare::CrashBeforeDirectorySync);
-    }
-    *disk = left;
-    cut
 }

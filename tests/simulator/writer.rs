@@ -12,11 +12,12 @@ use troupe::aof::loader::{Loader, Step};
 use troupe::aof::storage::{Storage as _, Work};
 use troupe::aof::writer::{Task, Writer as Core};
 use troupe::rdb::Rules;
+use troupe::replication::Tap;
 use troupe::route::ShardId;
 use troupe::shard::letter::Letter;
 use troupe::shard::load::{Applied, Parcel};
 use troupe::shard::turn::Held;
-use troupe::stream::Append;
+use troupe::stream::{Append, Consumer, Policy};
 
 use crate::context::Context;
 use crate::disk::{Disk, Plan as DiskPlan};
@@ -42,6 +43,8 @@ pub struct Writer {
     /// What the disk does, and until when, in microseconds.
     busy: Option<(Work, u64)>,
     figures: JournalFigures,
+    /// What replicas get, while somebody wants it.
+    tap: Option<Tap>,
     /// The process has to end.
     pub gives_up: bool,
 }
@@ -63,6 +66,7 @@ impl Writer {
             rng: context.plan.rng(Stream::Disk(context.crashes)),
             busy: None,
             figures: JournalFigures::default(),
+            tap: None,
             gives_up: false,
         }
     }
@@ -129,9 +133,40 @@ impl Writer {
                 self.take_in(context);
                 self.core.forget_base(());
             }
+            Mail::Listen(on) => self.listen(on, context),
+            Mail::Put(fed) => {
+                self.take_in(context);
+                self.tap.iter_mut().for_each(|tap| tap.put(fed.clone()));
+                self.feed_replicas(context);
+            }
             other => context.fail(format!("the writer has no use for {other:?}")),
         }
         self.work(context);
+    }
+
+    /// Replicas want the stream from here on, or no more.
+    fn listen(&mut self, on: bool, context: &mut Context) {
+        self.take_in(context);
+        let now_ms = context.steady_ms();
+        if on && self.tap.is_none() {
+            self.tap = Some(Tap::default());
+            context.replicas.begin(now_ms);
+        } else if !on {
+            self.tap = None;
+            context.replicas.end();
+        }
+        context.send(Address::Writer, Address::Saver, Mail::Listens(on));
+    }
+
+    /// Hands on what replicas may see.
+    fn feed_replicas(&mut self, context: &mut Context) {
+        if let Some(tap) = self.tap.as_mut().filter(|_| self.core.may_show()) {
+            let fed = tap.take();
+            context.replicas.feed(&fed, context.steady_ms());
+            if !fed.is_empty() && context.plan.policy == Policy::Always {
+                context.history.borrow_mut().durability.shown_to_replicas();
+            }
+        }
     }
 
     /// Ends what the disk does, if it is done with it, and carries out what comes next.
@@ -168,8 +203,10 @@ impl Writer {
             if !append.bytes.is_empty() {
                 context.history.borrow_mut().durability.taken(append.shard);
             }
-            self.core.append(append, None, context.steady_ms());
+            let tap = self.tap.as_mut().map(|tap| tap as &mut dyn Consumer);
+            self.core.append(append, tap, context.steady_ms());
         }
+        self.feed_replicas(context);
         found
     }
 
@@ -201,7 +238,10 @@ impl Writer {
             Task::Answer((), result) => {
                 context.send(Address::Writer, Address::Saver, Mail::Answered(result));
             }
-            Task::MadeDurable(count) => context.mark.made_durable(count),
+            Task::MadeDurable(count) => {
+                context.mark.made_durable(count);
+                self.feed_replicas(context);
+            }
             Task::Tell(news) => tell(news, context),
             Task::Show(figures) => self.figures = figures,
             Task::GiveUp(why) => {
@@ -296,6 +336,11 @@ impl Writer {
         self.busy = None;
         self.disk.set(DiskPlan::Work);
         self.core.restarted(self.increment.path().display().to_string());
+        if self.tap.is_some() {
+            self.tap = Some(Tap::default());
+            context.replicas.end();
+            context.replicas.begin(context.steady_ms());
+        }
         self.work(context);
     }
 

@@ -10,6 +10,7 @@ pub mod over_tcp;
 pub mod queues;
 pub mod replicated;
 pub mod reply;
+pub mod samples;
 pub mod scatter;
 pub mod script;
 pub mod server;

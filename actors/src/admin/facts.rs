@@ -104,7 +104,8 @@ impl Admin {
             process,
             clients: Clients {
                 connected: self.parts.shared.clients().saturating_sub(replicas) as u64,
-                blocked: self.parts.shared.sum(|traffic| &traffic.blocked),
+                blocked: self.parts.shared.sum(|traffic| &traffic.blocked)
+                    + self.count_waiting_for_end(),
                 timed: self.parts.shared.sum(|traffic| &traffic.timed),
                 watching: self.parts.shared.sum(|traffic| &traffic.watching),
                 subscribing: self.parts.shared.sum(|traffic| &traffic.subscribing),
@@ -123,6 +124,7 @@ impl Admin {
             link: self.link_facts(),
             cpu: if needs.cpu { self.usage().cpu } else { Cpu::default() },
             actors: self.actors(),
+            ends_in_ms: self.ends_in_ms(),
         }
     }
 

@@ -238,10 +238,12 @@ impl Admin {
         timeout(PATIENCE, is_gone).await.is_ok()
     }
 
-    /// Follows whom the target names, for as long as the server lives.
+    /// Follows whom the target names, for as long as the server lives. A link that has stood for a
+    /// while and is lost is made anew at once.
     pub async fn follow_primary(self: Arc<Admin>) {
         let mut again = AGAIN;
         loop {
+            let begun_ms = self.parts.clock.steady_ms();
             let (primary, generation) = {
                 let mut target = self.target();
                 target.seen = target.generation;
@@ -251,16 +253,21 @@ impl Admin {
                 self.upstream().news().await;
                 continue;
             };
-            match self.follow(&host, port, generation).await {
-                Ok(()) => again = AGAIN,
+            let pause = match self.follow(&host, port, generation).await {
+                Ok(()) => {
+                    again = AGAIN;
+                    let stood_ms = self.parts.clock.steady_ms().saturating_sub(begun_ms);
+                    AGAIN.saturating_sub(Duration::from_millis(stood_ms))
+                }
                 Err(why) => {
                     warn!("The primary {host}:{port} is not followed: {why}");
                     again = (again * 2).min(AGAIN_MAX);
+                    again
                 }
-            }
+            };
             self.set_link(LinkState::Unlinked);
             tokio::select! {
-                () = sleep(again) => {}
+                () = sleep(pause) => {}
                 () = self.is_retargeted(generation) => {}
             }
         }
@@ -395,7 +402,7 @@ impl Admin {
             let silent_ms = now_ms.saturating_sub(self.upstream().heard_ms());
             let patience = patience_of(&self.settings().replication);
             let is_silent = silent_ms > patience.as_millis() as u64;
-            let is_unwanted = self.target().generation != generation;
+            let is_unwanted = self.target().generation != generation || self.upstream().is_lost();
             if !ends && (is_silent || is_unwanted) {
                 if is_silent {
                     warn!("MASTER timeout: no data nor PING received...");

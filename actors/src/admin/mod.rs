@@ -6,6 +6,7 @@
 
 mod clients;
 mod debug;
+mod ending;
 mod exchange;
 mod facts;
 mod following;
@@ -19,18 +20,17 @@ mod snapshots;
 mod sync;
 
 use std::rc::Rc;
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
 use std::time::Duration;
 
 use actix::Recipient;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use troupe::aof::figures::JournalFigures;
 use troupe::base::hash::Hasher;
 use troupe::batch::Home;
 use troupe::clients::{MonitorClient, Pause};
-use troupe::commands::action::{Action, Gathered, Shutdown};
+use troupe::commands::action::{Action, Gathered};
 use troupe::commands::error::CommandError;
 use troupe::hook::answer::Answer;
 use troupe::question::Question;
@@ -61,6 +61,7 @@ pub use facts::Origin;
 pub use following::Joins;
 pub use journal::{Started, Starter, Writer};
 
+use ending::Ending;
 use facts::Usage;
 use following::Target;
 use journal::Rewrites;
@@ -120,8 +121,8 @@ pub struct Parts {
     pub descriptors: Descriptors,
     /// The writer of snapshots.
     pub snapshots: Mails,
-    /// Who ends the server.
-    pub shutdown: mpsc::UnboundedSender<Shutdown>,
+    /// Who ends the server hears that it may end.
+    pub shutdown: mpsc::UnboundedSender<()>,
 }
 
 /// The listener, as far as CONFIG SET needs it.
@@ -151,9 +152,7 @@ pub struct Admin {
     rates: Mutex<Rates>,
     usage: Mutex<Usage>,
     saves: Mutex<Saves>,
-    /// The end waits for replicas, and is called off.
-    waits_to_end: AtomicBool,
-    stays: Notify,
+    ending: Mutex<Ending>,
 }
 
 impl Admin {
@@ -179,8 +178,7 @@ impl Admin {
             rates: Mutex::default(),
             usage: Mutex::default(),
             saves,
-            waits_to_end: AtomicBool::new(false),
-            stays: Notify::new(),
+            ending: Mutex::default(),
         }
     }
 
@@ -246,23 +244,6 @@ impl Admin {
     /// The settings in force.
     pub fn settings(&self) -> Arc<Settings> {
         self.parts.settings.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
-    }
-
-    async fn shutdown(
-        self: &Arc<Admin>,
-        asked: Shutdown,
-        reply: &mut Reply<'_>,
-    ) -> Result<(), CommandError> {
-        if asked.abort {
-            let none = CommandError::Text("ERR No shutdown in progress.");
-            return self.abort_shutdown().then(|| reply.ok()).ok_or(none);
-        }
-        let may_end = self.may_end(asked.save, asked.force, asked.now).await;
-        if !may_end || self.parts.shutdown.send(asked).is_err() {
-            return Err(CommandError::Text("ERR Errors trying to SHUTDOWN. Check logs."));
-        }
-        // No reply: the connection closes with the server.
-        std::future::pending().await
     }
 }
 

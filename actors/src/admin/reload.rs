@@ -27,6 +27,7 @@ use troupe::shard::letter::Letter;
 
 use super::Admin;
 use crate::filesystem::Os;
+use crate::pace::pace;
 use crate::thread::Thread;
 
 const NOT_SAVED: CommandError = CommandError::Text("ERR");
@@ -200,8 +201,10 @@ impl Admin {
     ) -> anyhow::Result<(Apart, Read)> {
         let (settings, now) = (self.settings(), self.parts.clock.now());
         let mut reader = Reader::new(Box::new(Os), files, None, rules);
+        let (mut pace, _patience) = pace(settings.key_delays.load);
         let load = move || -> Result<(Apart, Read), LoadError> {
-            let apart = apart::load(settings, hasher, &mut reader, now, &mut |_| ())?;
+            let reached = &mut |reader: &Reader| pace.keep(reader);
+            let apart = apart::load(settings, hasher, &mut reader, now, reached)?;
             Ok((apart, reader.end()))
         };
         let (apart, read) = tokio::task::spawn_blocking(load).await??;

@@ -3,9 +3,9 @@
 //!
 //! A shell: what is due, and what each replica gets, the core decides (`troupe::replication`).
 
+use std::convert::Infallible;
 use std::io::{self, Read as _};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -28,17 +28,12 @@ use super::journal::{Writer, ask};
 use super::snapshots::next_number;
 use crate::filesystem::Os;
 use crate::message::aof::{Listen, Replicate};
+use crate::message::snapshot::Mail;
 use crate::shared::Shared;
 use crate::thread::Thread;
 
 /// How often replicas are looked after.
 const EVERY: Duration = Duration::from_millis(100);
-
-/// How often is looked whether replicas have all.
-const LOOK: Duration = Duration::from_millis(10);
-
-/// In the place of a client.
-const NOBODY: u64 = 0;
 
 /// Bytes of a file that are read at a time.
 const BLOCK: usize = 64 * 1024;
@@ -125,46 +120,6 @@ impl Admin {
         }
     }
 
-    /// Waits until replicas have all that was written until now, as long as `shutdown-timeout`
-    /// says. To be called while no write is let in. Returns false where somebody has called that
-    /// off.
-    pub(super) async fn wait_for_replicas(&self) -> bool {
-        let replicas = &self.parts.shared.replicas;
-        if !replicas.are_any() {
-            return true;
-        }
-        let patience = Duration::from_secs(self.settings().shutdown_timeout.into());
-        let all_have_all = async {
-            replicas.ask(NOBODY);
-            self.stream_place().await;
-            while !replicas.all_have_all() {
-                tokio::time::sleep(LOOK).await;
-            }
-        };
-        info!("Waiting for replicas before shutting down.");
-        self.waits_to_end.store(true, Ordering::Release);
-        let waited = tokio::select! {
-            waited = tokio::time::timeout(patience, all_have_all) => Some(waited),
-            () = self.stays.notified() => None,
-        };
-        self.waits_to_end.store(false, Ordering::Release);
-        match waited {
-            Some(Ok(())) => info!("All replicas are in sync when shutting down."),
-            Some(Err(_)) => warn!("Some replicas lag when shutting down."),
-            None => info!("Shutdown was aborted"),
-        }
-        waited.is_some()
-    }
-
-    /// SHUTDOWN ABORT.
-    pub(super) fn abort_shutdown(&self) -> bool {
-        let waits = self.waits_to_end.load(Ordering::Acquire);
-        if waits {
-            self.stays.notify_one();
-        }
-        waits
-    }
-
     /// The id of the stream, and its offset behind all that was appended until now, while it is
     /// recorded.
     pub(super) async fn stream_place(&self) -> Option<StreamPlace> {
@@ -209,7 +164,10 @@ impl Admin {
         let target = if sync.is_streamed { "replicas sockets" } else { "disk" };
         info!("Starting BGSAVE for SYNC with target: {target}");
         let place = place_of(number, settings);
-        let outcome = self.snapshot_for(sync, &place, settings).await;
+        let outcome = tokio::select! {
+            outcome = self.snapshot_for(sync, &place, settings) => outcome,
+            never = self.give_up_unwanted(number) => match never {},
+        };
         self.release_snapshots();
         let replicas = &self.parts.shared.replicas;
         match outcome {
@@ -228,6 +186,16 @@ impl Admin {
                 replicas.sync_failed(number);
             }
         }
+    }
+
+    /// Gives up the snapshot with this number when no replica waits for it any more. It is the one
+    /// that is being written.
+    async fn give_up_unwanted(&self, number: u32) -> Infallible {
+        while self.parts.shared.replicas.is_sync_wanted(number) {
+            tokio::time::sleep(EVERY).await;
+        }
+        self.parts.snapshots.send(Mail::GiveUp("no replica waits for it any more"), true);
+        std::future::pending().await
     }
 
     /// The snapshot of a full sync, on its way to the replicas or as a file.
@@ -280,7 +248,8 @@ impl Admin {
     /// A snapshot begins to be made, unless something else is. Returns false then.
     fn claim_snapshot(&self) -> bool {
         let mut saves = self.saves();
-        let is_free = !saves.is_writing() && self.rewrites().since.is_none();
+        let is_taken = saves.is_writing() || saves.is_last;
+        let is_free = !is_taken && self.rewrites().since.is_none();
         if is_free {
             saves.claim(self.parts.clock.now());
         }

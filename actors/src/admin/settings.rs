@@ -20,6 +20,7 @@ use crate::descriptors::{DECIDING, Shortage};
 use crate::logging;
 use crate::message::aof::SetPolicy;
 use crate::message::listener::{Open, Settle};
+use crate::message::snapshot::Mail;
 use crate::settings::{ConfigFile, check_enters, read_file, reason};
 
 /// Settings that say where and how to listen, with what the client hears where that is not
@@ -159,6 +160,7 @@ impl Admin {
         logging::set_level(logging::filter(settings.loglevel));
         allocator::give_back_in_background(settings.jemalloc_bg_thread);
         self.parts.shared.take_up(settings);
+        self.parts.snapshots.send(Mail::Delay(settings.key_delays.save), true);
         let policy = Policy::from(settings.appendfsync);
         if let Some(writer) = self.writer() {
             writer.policy.do_send(SetPolicy(policy));

@@ -16,7 +16,7 @@ use troupe::filesystem::Place;
 use troupe::hook::answer::Answer;
 use troupe::keyspace::effect::Purpose;
 use troupe::keyspace::saving::Moment;
-use troupe::question::{Detail, KillKind, Question};
+use troupe::question::{Detail, Question};
 use troupe::resp::Reply;
 use troupe::settings::Settings;
 use troupe::shard::letter::Letter;
@@ -28,7 +28,6 @@ use troupe::stats::facts::SnapshotFacts;
 use super::Admin;
 use crate::allocator;
 use crate::filesystem::Os;
-use crate::message::shard::Disturb;
 use crate::message::snapshot::{Mail, Mails};
 
 /// Numbers of snapshots: each is above those before.
@@ -61,8 +60,10 @@ pub(super) struct Saves {
     last_try: Option<Millis>,
     changes_at_last_save: u64,
     count: u64,
-    /// The next one is the last, and says that the stream of replication goes on from here.
-    stream: Option<StreamPlace>,
+    /// The next one is the last: nothing is written for the journal or for replicas any more.
+    pub(super) is_last: bool,
+    /// That one says that the stream of replication goes on from here.
+    pub(super) stream: Option<StreamPlace>,
 }
 
 impl Saves {
@@ -77,6 +78,7 @@ impl Saves {
             last_try: None,
             changes_at_last_save: 0,
             count: 0,
+            is_last: false,
             stream: None,
         }
     }
@@ -192,7 +194,7 @@ impl Admin {
                 let mut saves = self.saves();
                 let was_scheduled = std::mem::take(&mut saves.is_scheduled);
                 if saves.since.is_some() {
-                    self.parts.snapshots.send(Mail::GiveUp(CANCELLED), true);
+                    self.give_up_snapshot();
                     reply.simple("Background saving cancelled");
                 } else if was_scheduled {
                     reply.simple("Scheduled background saving cancelled");
@@ -363,58 +365,9 @@ impl Admin {
         }
     }
 
-    /// Waits for replicas, unless the end is to come now, and writes the last snapshot, where one
-    /// is asked for, or nothing is said and `save` wants some. No write is let in from then on.
-    /// Returns false where the server has to live on: there is no snapshot, and the end is not
-    /// forced, or somebody has called it off.
-    pub async fn may_end(
-        self: &Arc<Admin>,
-        save: Option<bool>,
-        is_forced: bool,
-        is_now: bool,
-    ) -> bool {
-        let saves = save.unwrap_or_else(|| !self.settings().save.is_empty());
-        if !saves && !self.parts.shared.replicas.are_any() {
-            return true;
-        }
-        // Between two batches it is known which part of its stream makes the data set.
-        let is_known = self.parts.shared.upstream.hold().await;
-        let before = self.pause_writes().await;
-        if saves {
-            // A snapshot needs the slots that they hold.
-            self.ask_all(Question::KillScripts(KillKind::All)).await;
-        }
-        // What expires behind the last snapshot would be news to replicas.
-        self.expire_actively(false).await;
-        let ends = (is_now || self.wait_for_replicas().await)
-            && (!saves || self.save_at_end(is_known).await.is_ok() || is_forced);
-        if !ends {
-            self.parts.shared.upstream.release();
-            self.expire_actively(true).await;
-            self.end_write_pause(before).await;
-        }
-        ends
-    }
-
-    /// Whether keys are taken out when they expire, or only when they are looked at.
-    async fn expire_actively(&self, on: bool) {
-        let shards = &self.parts.shards;
-        shards.iter().for_each(|shard| shard.disturb.do_send(Disturb::ActiveExpire(on)));
-        self.ask_all(Question::Nothing).await;
-    }
-
-    /// Writes the last snapshot, which says where replicas can go on. No write is let in.
-    ///
-    /// # Errors
-    /// When there is none; the log says why.
-    async fn save_at_end(self: &Arc<Admin>, is_known: bool) -> Result<(), ()> {
-        info!("Saving the final RDB snapshot before exiting.");
+    /// Gives up the snapshot that is being written.
+    pub(super) fn give_up_snapshot(&self) {
         self.parts.snapshots.send(Mail::GiveUp(CANCELLED), true);
-        let stream = self.stream_place().await.filter(|_| is_known);
-        self.saves().stream = stream;
-        let saved = self.save_when_free().await;
-        self.saves().stream = None;
-        saved
     }
 
     fn about(&self, settings: &Settings, now: Millis, moment: Moment) -> About {

@@ -132,6 +132,8 @@ impl Admin {
         }
         let (apart, read) = self.load_files(files, rules, hasher).await?;
         self.end_journal().await.map_err(|()| anyhow!("the append only file stays on"))?;
+        // What was lost of the data set before is no loss any more.
+        drop(self.parts.shared.upstream.take_lost());
         self.bring(apart, read, Present::Goes).await?;
         self.parts.shared.replicas.follow_from(id, offset);
         self.parts.shared.upstream.set_db(db);

@@ -23,6 +23,7 @@ use crate::fault;
 use crate::filesystem::Os;
 use crate::message::aof::Rebuild;
 use crate::message::shard::{self, Lend, Load};
+use crate::pace::Pace;
 use crate::post::Post;
 use crate::shared::Shared;
 
@@ -48,6 +49,8 @@ pub struct Start {
     pub shared: Arc<Shared>,
     /// Records that are refused are left out.
     pub skips_refused: bool,
+    /// How fast it is read.
+    pub pace: Pace,
 }
 
 /// What was read at the start.
@@ -76,12 +79,14 @@ struct Driver {
     all: Option<All>,
 }
 
-/// All shards: how slots are brought from one to another, and who hears how far the load is.
+/// All shards: how slots are brought from one to another, who hears how far the load is, and how
+/// fast it goes on.
 struct All {
     /// By shard.
     shards: Vec<LoadingShard>,
     post: Arc<Post>,
     shared: Arc<Shared>,
+    pace: Pace,
 }
 
 impl Start {
@@ -90,10 +95,10 @@ impl Start {
     /// # Errors
     /// See [`LoadError`].
     pub fn load_all(self, reader: Reader) -> Result<Loaded, LoadError> {
-        let Start { map, renames, shards, post, shared, skips_refused } = self;
+        let Start { map, renames, shards, post, shared, skips_refused, pace } = self;
         let lanes = (0..).zip(&shards).map(|(shard, loading)| (shard, Lane::new(&loading.load)));
         let lanes = lanes.collect();
-        let mut driver = Driver { load: 0, lanes, all: Some(All { shards, post, shared }) };
+        let mut driver = Driver { load: 0, lanes, all: Some(All { shards, post, shared, pace }) };
         let mut loader = Loader::of_all(map, renames, skips_refused);
         let read = driver.run(&mut loader, reader)?;
         Ok(Loaded { read, empty_keys: loader.empty_keys(), is_foreign: loader.is_foreign() })
@@ -139,8 +144,9 @@ impl Driver {
                         Some(block) => loader.take(block),
                         None => loader.end(),
                     }
-                    if let Some(all) = &self.all {
+                    if let Some(all) = &mut self.all {
                         all.shared.loading.reached(reader.position());
+                        all.pace.keep(&reader);
                     }
                 }
                 Step::Apply { shard, parcel } => self.apply(shard, parcel)?,

@@ -16,6 +16,7 @@ use troupe::snapshot::file::{StreamPlace, head_of, replication_of};
 use super::journal::Starter;
 use crate::aof::loader::{Loaded, LoadingShard, Start};
 use crate::filesystem::Os;
+use crate::pace::pace;
 use crate::shard::Shard;
 
 impl Starter {
@@ -65,6 +66,7 @@ impl Starter {
             load: shard.clone().recipient(),
             lend: shard.clone().recipient(),
         };
+        let (pace, _patience) = pace(settings.key_delays.load);
         let start = Start {
             map: self.map.clone(),
             renames: settings.rename_command.clone(),
@@ -72,6 +74,7 @@ impl Starter {
             post: self.post.clone(),
             shared: Arc::clone(&self.shared),
             skips_refused: settings.aof_load_skip_refused,
+            pace,
         };
         let (sender, receiver) = oneshot::channel();
         std::thread::Builder::new().name("loader".to_owned()).spawn(move || {

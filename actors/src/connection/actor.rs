@@ -24,7 +24,7 @@ use crate::connection::steps::Conversation;
 use crate::connection::stream::Stream;
 use crate::message::connection::Kill;
 use crate::shared::Seat;
-use crate::thread::{Client, Line as _, Thread};
+use crate::thread::{Client, Thread};
 
 /// Travels with the batch. When the batch is dropped, lost on its way or because its client has
 /// gone, the connection closes, and the client's seat is free: so the limit of clients also bounds
@@ -146,6 +146,6 @@ impl Handler<Kill> for Connection {
     type Result = ();
 
     fn handle(&mut self, _: Kill, _: &mut Context<Connection>) {
-        self.line.kill(false);
+        self.line.give_up();
     }
 }

@@ -10,6 +10,8 @@ use troupe::replication::{Following, Settled};
 
 use crate::thread::Thread;
 
+const ENDLESS: &str = "a transaction that does not end";
+
 /// The stream of the primary.
 pub(super) struct Followed {
     thread: Rc<Thread>,
@@ -41,7 +43,8 @@ impl Followed {
         if let Some(what) = faults.failed {
             warn!("A command of the primary has failed here: {what}");
         }
-        if let Some(what) = faults.refused {
+        let endless = || self.following.is_too_much().then(|| ENDLESS.to_owned());
+        if let Some(what) = faults.refused.or_else(endless) {
             self.thread.shared.upstream.lost(what);
             return false;
         }

@@ -72,6 +72,12 @@ impl Line {
         }
     }
 
+    /// The batch is lost: the connection closes.
+    pub(super) fn give_up(&self) {
+        self.conversation.borrow_mut().core.give_up();
+        self.wake();
+    }
+
     /// The turn of somebody else: takes all steps that can be taken after `change`. Where that is
     /// the end, or a panic, the actor is woken to end.
     fn go_on(&self, change: impl FnOnce(&mut Conversation)) {
@@ -144,7 +150,7 @@ impl thread::Line for Line {
     }
 
     fn kill(&self, after_reply: bool) {
-        self.conversation.borrow_mut().kill(after_reply);
+        self.conversation.borrow_mut().core.kill(after_reply);
         self.wake();
     }
 

@@ -154,15 +154,6 @@ impl Conversation {
         self.ended.is_some()
     }
 
-    /// The connection is to close: at once, or after the reply under way. That to the primary
-    /// closes when all that has come is carried out, since it has to be known how much that is.
-    pub(super) fn kill(&mut self, after_reply: bool) {
-        match self.followed {
-            Some(_) => self.core.input_ended(),
-            None => self.core.kill(after_reply),
-        }
-    }
-
     /// Counts the client's memory anew. One that is to close holds none: who looks for somebody to
     /// close finds others.
     pub(super) fn weigh(&mut self) -> Weight {
@@ -189,7 +180,7 @@ impl Conversation {
         if let Some(followed) = &mut self.followed
             && !followed.came_home(&mut batch)
         {
-            self.core.kill(false);
+            self.core.give_up();
         }
         self.core.came_home(batch, now);
         self.redirect();
@@ -571,7 +562,7 @@ impl Conversation {
             Reason::Done | Reason::Killed | Reason::Protocol(_) => {
                 debug!(client = self.id, "{reason}");
             }
-            Reason::Evicted => {
+            Reason::Evicted | Reason::ReplyToReplica(_) => {
                 let mut row = Vec::new();
                 self.core.row().borrow().write(self.thread.clock.now(), &mut row);
                 info!("{reason}: {}", String::from_utf8_lossy(&row));

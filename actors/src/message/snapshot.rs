@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 use troupe::route::ShardId;
+use troupe::settings::KeyDelay;
 use troupe::shard::snapshot::News;
 use troupe::snapshot::{Outcome, Snapshot};
 
@@ -23,6 +24,10 @@ pub enum Mail {
     BatchGone(u32),
     /// Write no more of it, for this reason.
     GiveUp(&'static str),
+    /// The server ends: write no more, and say when what is not finished is gone.
+    End(oneshot::Sender<()>),
+    /// Each key takes so long from now on.
+    Delay(KeyDelay),
     /// Panic, for tests.
     Panic,
 }

@@ -41,9 +41,10 @@ impl<T: Member> Table<T> {
         if self.counts().expires == 0 || self.sample_near(random, most, may_go_timed, &mut found) {
             return;
         }
-        let groups = self.groups.len();
+        let groups = self.groups.count();
         let start = random.usize(0..groups.max(1));
-        let bounded = (start..groups).chain(0..start).filter(|group| self.groups[*group] != NEVER);
+        let bounded =
+            (start..groups).chain(0..start).filter(|group| self.groups.bound(*group) != NEVER);
         for group in bounded.take(GROUPS_TRIED) {
             let end = usize::min((group + 1) * GROUP, self.buckets.len());
             if self.choose_of(group * GROUP..end, random, most, may_go_timed, &mut found) {

@@ -259,16 +259,16 @@ fn a_look_for_expired_members_goes_on_where_the_last_one_stopped() {
     for number in 0..count {
         put(&mut table, &name(number), Some(Millis((number % 2) as i64)));
     }
-    let (groups, hasher) = (table.groups.len(), hasher());
+    let (groups, hasher) = (table.groups.count(), hasher());
     let (mut calls, mut passed, mut gone) = (0, 0, 0);
     while table.next_deadline() <= Millis(0) {
-        let (mut names, before) = (Vec::new(), table.next_group);
+        let (mut names, before) = (Vec::new(), table.groups.next());
         table.find_expired(Millis(0), MOST, |member| names.push(member.0.clone()));
         assert!(names.len() <= MOST);
         gone += names.len();
         names.iter().for_each(|name| drop(table.remove(Name::new(name, &hasher))));
         calls += 1;
-        passed += (table.next_group + groups - before) % groups;
+        passed += (table.groups.next() + groups - before) % groups;
     }
     assert_eq!((gone, table.next_deadline()), (count / 2, Millis(1)));
     // The last call finds nothing more and goes round once.

@@ -154,7 +154,6 @@ pub(super) const SETTINGS: &[Setting] = &[
         .doc("Options of the SHUTDOWN that SIGTERM stands for."),
     count("shutdown-timeout", "10", Unit::Seconds)
         .runtime()
-        .accepted("there are no replicas to wait for yet")
         .doc("Longest wait for replicas to catch up before the end."),
     choice("supervised", "no", &["upstart", "systemd", "auto", "no"])
         .doc("Service manager that is told when the server is ready."),

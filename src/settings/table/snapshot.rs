@@ -4,7 +4,6 @@ use crate::settings::Setting;
 use crate::settings::kind::{Kind, Unit};
 use crate::settings::setting::{choice, file_name, flag, number};
 use crate::settings::special::Special;
-use crate::settings::table::FOR_TESTS;
 
 const NOT_YET: &str = "nothing reads it yet";
 
@@ -16,8 +15,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     number("key-load-delay", "0", i32::MIN as i64, i32::MAX as i64, Unit::Micros)
         .runtime()
         .hidden()
-        .accepted(FOR_TESTS)
-        .doc("Delay after each key that is loaded."),
+        .doc("How long each key takes at least to load; negative for keys a microsecond."),
     flag("rdb-del-sync-files", "no")
         .runtime()
         .accepted(NOT_YET)
@@ -25,8 +23,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     number("rdb-key-save-delay", "0", i32::MIN as i64, i32::MAX as i64, Unit::Micros)
         .runtime()
         .hidden()
-        .accepted(FOR_TESTS)
-        .doc("Delay after each key that is saved."),
+        .doc("How long each key takes at least to save; negative for keys a microsecond."),
     flag("rdb-save-incremental-fsync", "yes")
         .runtime()
         .doc("Makes a snapshot durable a little at a time."),

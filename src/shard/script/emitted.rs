@@ -145,7 +145,7 @@ impl Engine {
             mut awaited, invalidations, mut pushes, mut figures, random, db, resp3, ..
         } = outer;
         let tools = &mut self.tools;
-        tools.effects.close_unless_one();
+        tools.effects.close();
         awaited.append(&mut tools.awaited);
         pushes.append(&mut self.pushes);
         figures.add(&tools.figures);

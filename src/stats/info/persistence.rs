@@ -1,11 +1,15 @@
 //! INFO persistence: the journal, and snapshots.
 
 use super::{Lines, Source};
+use crate::stats::facts::LinkState;
 
 pub(super) fn persistence(source: &Source<'_>, lines: &mut Lines<'_>) {
     let (facts, journal) = (source.facts, &source.facts.journal);
     lines.flag("loading", journal.loading.is_some());
-    lines.zeros(&["async_loading", "current_cow_peak", "current_cow_size", "current_cow_size_age"]);
+    // What a primary sends is loaded beside the data that is served.
+    let syncs = facts.link.as_ref().is_some_and(|link| link.state == LinkState::Sync);
+    lines.flag("async_loading", syncs);
+    lines.zeros(&["current_cow_peak", "current_cow_size", "current_cow_size_age"]);
     lines.field("current_fork_perc", "0.00");
     lines.zeros(&["current_save_keys_processed", "current_save_keys_total"]);
     let snapshots = &facts.snapshots;

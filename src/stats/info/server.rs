@@ -46,6 +46,9 @@ pub(super) fn server(source: &Source<'_>, lines: &mut Lines<'_>) {
         }
         lines.field(&format!("listener{number}"), listener);
     }
+    if let Some(left_ms) = facts.ends_in_ms {
+        lines.field("shutdown_in_milliseconds", left_ms);
+    }
 }
 
 /// There is no TLS yet, and so no certificate.

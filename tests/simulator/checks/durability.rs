@@ -192,6 +192,11 @@ impl Durability {
         ids.iter().for_each(|id| self.changes[*id].is_shown = true);
     }
 
+    /// Replicas may have all that the writer has taken in.
+    pub fn shown_to_replicas(&mut self) {
+        self.journal.iter().for_each(|id| self.changes[*id].is_shown = true);
+    }
+
     /// The process ended, and the next one has found `there`. Returns what became of the changes.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ pub mod durability;
 pub mod history;
 pub mod pushes;
 pub mod quiet;
+pub mod streams;
 pub mod waits;
 pub mod watched;
 

@@ -48,7 +48,12 @@ impl History {
         let (raw, effects) = (raw.to_vec(), effects.to_vec());
         let log = self.connections.entry(connection).or_default();
         let knew = log.knew.take();
+        let has_changed = !effects.is_empty();
         log.held_back.push(HeldBack { shard, raw, now, ended, error, effects, run, knew });
+        // It may be undone, and run again with more slots: who watches its keys does not know.
+        if has_changed {
+            self.connections.values_mut().for_each(|log| log.watches.touched(None));
+        }
     }
 
     /// EXEC is over that had scripts: what it has run stands in the order now, if it is whole.

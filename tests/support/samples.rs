@@ -2,12 +2,13 @@
 
 use std::ops::Range;
 
-use crate::support::client::Client;
+use super::client::Client;
 
-type Words = Vec<Vec<u8>>;
+/// A command.
+pub type Words = Vec<Vec<u8>>;
 
 /// The databases that have keys.
-pub(super) const DATABASES: [usize; 3] = [0, 3, 15];
+pub const DATABASES: [usize; 3] = [0, 3, 15];
 
 /// Keys that are made in one write.
 const AT_ONCE: usize = 100;
@@ -15,8 +16,54 @@ const AT_ONCE: usize = 100;
 /// Milliseconds of unix time, far away.
 const LATER: u64 = 20_000_000_000_000;
 
+/// What is written to keys by their kind, in the order of [`commands`].
+const CHANGES: [&[&str]; 8] = [
+    &["APPEND KEY x", "SETRANGE KEY 3 abc", "SET KEY 5 KEEPTTL"],
+    &["GETSET KEY 7", "GETDEL KEY", "SETBIT KEY 7 1"],
+    &["RPUSH KEY a 1", "LPOP KEY", "LMOVE KEY KEY LEFT RIGHT", "LINSERT KEY BEFORE a b"],
+    &["SADD KEY 1 70000", "SPOP KEY", "SREM KEY 1"],
+    &["SADD KEY a bc", "SPOP KEY 2", "SMOVE KEY OTHER a"],
+    &["ZADD KEY 1.5 m", "ZPOPMIN KEY", "ZINCRBY KEY 2 m"],
+    &["HSET KEY f v", "HINCRBY KEY count 1", "HDEL KEY f"],
+    &[
+        "XADD KEY MAXLEN ~ 2000 * f v",
+        "XREADGROUP GROUP group one COUNT 1 STREAMS KEY >",
+        "XGROUP CREATE KEY more 0",
+        "XTRIM KEY MAXLEN 1000",
+    ],
+];
+
+/// What is written to keys of every kind.
+const TO_ALL: [&str; 5] = [
+    "RENAME KEY OTHER",
+    "COPY KEY OTHER REPLACE",
+    "PEXPIREAT KEY 20000000000000",
+    "PERSIST KEY",
+    "DEL KEY",
+];
+
+/// How far one key is from the next of its kind in its database, by their numbers.
+const NEXT: u64 = 3 * 16 * 8;
+
+/// A change of one of the first so many keys of a database, or what makes it anew. It may be gone.
+pub fn change(random: &mut fastrand::Rng, count: u64, db: usize) -> Words {
+    let place = DATABASES.iter().position(|other| *other == db).unwrap_or_default() as u64;
+    let number = random.u64(..count) / 3 * 3 + place;
+    let line = match random.u8(..12) {
+        0 => return commands(number, false).swap_remove(0),
+        1 => random.choice(&TO_ALL),
+        _ => random.choice(CHANGES[kind(number)]),
+    };
+    let named = |word: Vec<u8>| match &word[..] {
+        b"KEY" => name(number),
+        b"OTHER" => name(number + NEXT),
+        _ => word,
+    };
+    words(line.unwrap()).into_iter().map(named).collect()
+}
+
 /// Makes these keys.
-pub(super) fn fill(client: &mut Client, numbers: Range<u64>, has_timed_fields: bool) {
+pub fn fill(client: &mut Client, numbers: Range<u64>, has_timed_fields: bool) {
     for db in DATABASES {
         client.line(&format!("SELECT {db}"));
         let here: Vec<u64> = numbers.clone().filter(|number| database(*number) == db).collect();
@@ -32,10 +79,11 @@ pub(super) fn fill(client: &mut Client, numbers: Range<u64>, has_timed_fields: b
 }
 
 /// The names of those of these keys that stand in a database.
-pub(super) fn names(numbers: impl Iterator<Item = u64>, db: usize) -> Vec<Vec<u8>> {
+pub fn names(numbers: impl Iterator<Item = u64>, db: usize) -> Vec<Vec<u8>> {
     numbers.filter(|number| database(*number) == db).map(name).collect()
 }
 
+/// Where a key stands.
 fn database(number: u64) -> usize {
     DATABASES[(number % 3) as usize]
 }
@@ -56,6 +104,11 @@ fn name(number: u64) -> Vec<u8> {
     [odd, number.to_string().as_bytes()].concat()
 }
 
+/// Which of eight kinds of keys it is, in the order of [`commands`].
+fn kind(number: u64) -> usize {
+    (number / 16 % 8) as usize
+}
+
 /// What makes a key: most have few elements, and some so many that they are in no packed form.
 fn commands(number: u64, has_timed_fields: bool) -> Vec<Words> {
     let random = &mut fastrand::Rng::with_seed(number);
@@ -64,7 +117,7 @@ fn commands(number: u64, has_timed_fields: bool) -> Vec<Words> {
         4..30 => 140,
         _ => random.usize(1..9),
     };
-    let mut all = match number / 16 % 8 {
+    let mut all = match kind(number) {
         0 => vec![row("SET KEY", 1, random, |random| [text(random)])],
         1 => vec![row("APPEND KEY", 1, random, |random| [text(random)])],
         2 => vec![row("RPUSH KEY", count, random, |random| [text(random)])],
@@ -82,6 +135,7 @@ fn commands(number: u64, has_timed_fields: bool) -> Vec<Words> {
     all
 }
 
+/// A line, cut at blanks.
 fn words(line: &str) -> Words {
     line.split(' ').map(|word| word.as_bytes().to_vec()).collect()
 }
