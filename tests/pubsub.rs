@@ -73,6 +73,21 @@ fn a_message_counts_all_subscribers_from_their_confirmation_to_their_end() {
 }
 
 #[test]
+fn who_has_closed_is_not_counted_once_another_subscription_is_confirmed() {
+    for shards in SHARDS {
+        let server = Options::shards(shards).start();
+        let mut publishers: Vec<Client> = (0..shards).map(|_| server.client()).collect();
+        for round in 0..500 {
+            let mut subscriber = server.client();
+            subscriber.call(&["SUBSCRIBE", "a"]);
+            for publisher in &mut publishers {
+                assert_eq!(publish(publisher, "a", "x"), 1, "{shards} shards, round {round}");
+            }
+        }
+    }
+}
+
+#[test]
 fn messages_come_in_the_order_of_their_publisher_and_behind_its_writes() {
     for (shards, journal) in [(1, None), (2, None), (4, None), (4, Some("always"))] {
         let options = Options::shards(shards);

@@ -413,6 +413,7 @@ impl Thread {
             self.snapshots.send(Mail::News(self.number, news), true);
         }
         self.push(pushes.drain(..));
+        self.post_heard(letters);
         self.post.send(letters.drain(..));
         if !moved.is_empty()
             && let Some(router) = &*self.router.borrow()
@@ -431,6 +432,20 @@ impl Thread {
         // Behind the replies: ahead of what its own clients get later is where it has to be.
         self.flush_soon();
         self.look_after_filed();
+    }
+
+    /// Says what was heard once the thread has looked at its sockets: of the clients that have
+    /// closed before a subscription is confirmed, none is counted after that.
+    fn post_heard(&self, letters: &mut Vec<(u16, Letter)>) {
+        let is_heard = |(_, letter): &mut (u16, Letter)| matches!(letter, Letter::Heard(_));
+        let heard: Vec<(u16, Letter)> = letters.extract_if(.., is_heard).collect();
+        if !heard.is_empty() {
+            let post = self.post.clone();
+            actix::spawn(async move {
+                tokio::task::yield_now().await;
+                post.send(heard);
+            });
+        }
     }
 
     /// Who has filed another batch in somebody else's turn does not look after it.

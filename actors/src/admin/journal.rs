@@ -31,8 +31,8 @@ use troupe::stream::Policy;
 use super::Admin;
 use super::snapshots::{EVERY, next_number};
 use crate::message::aof::{
-    Appends, Asks, Begin, BeginBase, Close, End, ForgetBase, ListBase, Listen, Open, Put, Rebuild,
-    Reports, SetPolicy, SyncAll,
+    Appends, Asks, Begin, BeginBase, Close, End, ForgetBase, HandOn, ListBase, Listen, Open, Put,
+    Rebuild, Reports, SetPolicy, SyncAll,
 };
 use crate::message::control::Panic;
 use crate::message::snapshot::Mail;
@@ -70,6 +70,8 @@ pub struct Writer {
     pub close: Recipient<Close>,
     /// Whether the stream is read for replicas.
     pub listen: Recipient<Listen>,
+    /// That what was appended is handed on to them.
+    pub hand_on: Recipient<HandOn>,
     /// What is put into it.
     pub put: Recipient<Put>,
     /// The directory of a journal that begins.

@@ -27,7 +27,7 @@ use super::Admin;
 use super::journal::{Writer, ask};
 use super::snapshots::next_number;
 use crate::filesystem::Os;
-use crate::message::aof::{Listen, Replicate};
+use crate::message::aof::{HandOn, Listen, Replicate};
 use crate::message::snapshot::Mail;
 use crate::shared::Shared;
 use crate::thread::Thread;
@@ -128,8 +128,8 @@ impl Admin {
             && !replicas.follows()
             && let Some(stream) = self.stream.get()
         {
-            // It is on: that is answered behind what was appended.
-            let _ = ask(&stream.listen, |asks| Listen(true, asks)).await;
+            let one = self.handing_on.clone().lock_owned().await;
+            let _ = ask(&stream.hand_on, |asks| HandOn(one, asks)).await;
         }
         let db = if replicas.follows() { self.parts.shared.upstream.db() } else { 0 };
         replicas.place().map(|(id, offset)| StreamPlace { id, offset, db })

@@ -35,7 +35,8 @@ use crate::fault::{Vital, give_up};
 use crate::guard::{Guard, Guarded};
 use crate::memory::Meter;
 use crate::message::aof::{
-    Appends, Asks, Close, ForgetBase, ListBase, Listen, Open, Put, Rebuild, SetPolicy, SyncAll,
+    Appends, Asks, Close, ForgetBase, HandOn, ListBase, Listen, Open, Put, Rebuild, SetPolicy,
+    SyncAll,
 };
 use crate::message::control::{Panic, Restarted};
 use crate::message::shard::Progressed;
@@ -465,6 +466,18 @@ impl Handler<Listen> for AofWriter {
             }
             // Who asked may have gone meanwhile.
             let _ = listen.1.send(Ok(()));
+        });
+    }
+}
+
+impl Handler<HandOn> for AofWriter {
+    type Result = ();
+
+    fn handle(&mut self, HandOn(_one, asks): HandOn, ctx: &mut Context<AofWriter>) {
+        self.file(ctx, |writer| {
+            writer.feed_replicas();
+            // Who asked may have gone meanwhile.
+            let _ = asks.send(Ok(()));
         });
     }
 }

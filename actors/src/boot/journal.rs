@@ -167,6 +167,7 @@ fn reach(writer: &Addr<AofWriter>, appends: Appends) -> Writer {
         sync: writer.clone().recipient(),
         close: writer.clone().recipient(),
         listen: writer.clone().recipient(),
+        hand_on: writer.clone().recipient(),
         put: writer.clone().recipient(),
         open: writer.clone().recipient(),
         panic: writer.clone().recipient(),

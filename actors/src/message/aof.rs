@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use actix::{Message, Recipient};
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedMutexGuard, oneshot};
 use troupe::aof::change::Event;
 use troupe::aof::directory::Directory;
 use troupe::rdb::Rules;
@@ -106,6 +106,12 @@ pub struct Replicate {
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Listen(pub bool, pub Asks);
+
+/// Hand on to replicas what was appended before, as far as they may see it, and say so. Only one is
+/// under way: the next waits for the guard.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct HandOn(pub OwnedMutexGuard<()>, pub Asks);
 
 /// Put this into the stream of replication, behind what was appended before.
 #[derive(Message, Debug)]
