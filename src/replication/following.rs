@@ -6,6 +6,8 @@
 use std::mem::take;
 
 use crate::batch::Batch;
+use crate::replication::together::bring_together;
+use crate::route::ShardId;
 
 /// Bytes that a transaction may have until it ends.
 const TRANSACTION_MAX: usize = 1 << 30;
@@ -18,6 +20,8 @@ pub struct Following {
     open: Option<usize>,
     /// The primary wants to know how far the replica is.
     is_asked: bool,
+    /// What comes together is carried out together.
+    joins: bool,
 }
 
 /// What is settled.
@@ -30,10 +34,15 @@ pub struct Settled {
 }
 
 impl Following {
-    /// The requests of a batch that is routed, of which these bytes are all, are about to run.
-    pub fn begins(&mut self, batch: &Batch, bytes: &[u8]) {
-        let base = self.bytes.len();
-        self.bytes.extend_from_slice(bytes);
+    /// Nothing of it has come, to a server with so many shards.
+    pub fn new(shards: ShardId) -> Following {
+        Following { joins: shards > 1, ..Following::default() }
+    }
+
+    /// The requests of a batch that is routed, which are all of its input, are about to run.
+    pub fn begins(&mut self, batch: &mut Batch) {
+        let (base, was_open) = (self.bytes.len(), self.open.is_some());
+        self.bytes.extend_from_slice(&batch.input);
         for (frame, routed) in batch.frames.frames.iter().zip(&batch.routed) {
             match routed.command.map_or("", |command| command.name.as_str()) {
                 "multi" if self.open.is_none() => {
@@ -43,6 +52,9 @@ impl Following {
                 "replconf" => self.is_asked = true,
                 _ => {}
             }
+        }
+        if self.joins {
+            bring_together(batch, was_open);
         }
     }
 
@@ -88,8 +100,8 @@ mod tests {
         let mut batch = Batch::new(Home::default(), session);
         Decoder::default().decode(&bytes, &Limits::default(), &mut batch.frames).unwrap();
         let renames = Renames::default();
-        batch.route(Bytes::from(bytes.clone()), Millis(0), &Hasher::with_seeds([1; 4]), &renames);
-        following.begins(&batch, &bytes);
+        batch.route(Bytes::from(bytes), Millis(0), &Hasher::with_seeds([1; 4]), &renames);
+        following.begins(&mut batch);
         following.ended()
     }
 

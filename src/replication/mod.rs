@@ -9,6 +9,7 @@
 //! - `handshake`: how this server presents itself to a primary.
 //! - `transfer`: the snapshot of a full sync on its way from there.
 //! - `following`: what of the primary's stream is carried out.
+//! - `together`: as what transactions it is carried out.
 //! - `figures`: what INFO and ROLE say of it.
 //!
 //! The stream has what the journal has, in the same order, and beside it what is published, signs
@@ -27,6 +28,7 @@ mod handshake;
 mod primary;
 mod replica;
 mod tap;
+mod together;
 mod transfer;
 
 pub use figures::{Figures, ReplicaRow};

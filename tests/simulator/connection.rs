@@ -82,7 +82,7 @@ impl Connection {
         let mut session = Session::new(id, Peer::default(), context.now(), true);
         (session.db, session.primary) = (db, Some(Box::default()));
         session.replies = Replies::Off;
-        let followed = Some(Followed::default());
+        let followed = Some(Followed::new(context.plan.shards));
         Connection { followed, ..Connection::of(session, home, context) }
     }
 
@@ -122,7 +122,7 @@ impl Connection {
     }
 
     /// A batch with new requests is about to run.
-    pub fn begins(&mut self, batch: &Batch) {
+    pub fn begins(&mut self, batch: &mut Batch) {
         self.followed.iter_mut().for_each(|followed| followed.begins(batch));
     }
 

@@ -51,7 +51,7 @@ impl Upstream {
 }
 
 /// The connection to the primary, beside what it is as a client's.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Followed {
     following: Following,
     /// A batch runs: nobody knows how much of it has.
@@ -59,9 +59,14 @@ pub struct Followed {
 }
 
 impl Followed {
+    /// Nothing of the stream has come, to a node with so many shards.
+    pub fn new(shards: u16) -> Followed {
+        Followed { following: Following::new(shards), is_under_way: false }
+    }
+
     /// A batch is about to run.
-    pub fn begins(&mut self, batch: &Batch) {
-        self.following.begins(batch, &batch.input);
+    pub fn begins(&mut self, batch: &mut Batch) {
+        self.following.begins(batch);
         self.is_under_way = true;
     }
 

@@ -22,7 +22,8 @@ pub(super) struct Followed {
 
 impl Followed {
     pub(super) fn new(thread: Rc<Thread>) -> Followed {
-        Followed { thread, following: Following::default(), is_under_way: false }
+        let shards = thread.with_shard(|shard| shard.map().shards());
+        Followed { thread, following: Following::new(shards), is_under_way: false }
     }
 
     /// So many bytes have come.
@@ -31,9 +32,9 @@ impl Followed {
         self.thread.shared.upstream.received(count, now_ms);
     }
 
-    /// A batch of these bytes is about to run.
-    pub(super) fn begins(&mut self, batch: &Batch, bytes: &[u8]) {
-        self.following.begins(batch, bytes);
+    /// A batch is about to run.
+    pub(super) fn begins(&mut self, batch: &mut Batch) {
+        self.following.begins(batch);
         self.is_under_way = true;
     }
 

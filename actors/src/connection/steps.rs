@@ -514,8 +514,7 @@ impl Conversation {
             batch.route(bytes, now, shard.hasher(), &shard.settings().rename_command);
         });
         if let Some(followed) = &mut self.followed {
-            let bytes = batch.input.clone();
-            followed.begins(&batch, &bytes);
+            followed.begins(&mut batch);
         }
         self.thread.file(batch);
     }

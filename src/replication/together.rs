@@ -1,0 +1,188 @@
+//! What has come together from the primary is carried out together: as one transaction. Its slots
+//! meet at one shard, where its commands would go from shard to shard one by one; and no reader
+//! sees one shard ahead of another.
+//!
+//! Transactions of the primary stay whole. What needs more than the slots of its keys is carried
+//! out by itself, in its place.
+
+use crate::batch::{Batch, Routed};
+use crate::commands::command::{Flags, Run};
+use crate::commands::{positions, registry};
+use crate::resp::{Frame, Frames, Span, encode};
+
+type Call = (Frame, Routed);
+
+/// Brings the calls of a batch together that has come from the primary and was routed. `is_open`
+/// says that it begins inside a transaction.
+pub(super) fn bring_together(batch: &mut Batch, mut is_open: bool) {
+    let mut bundle = Bundle::new(batch.frames.len());
+    // From its MULTI on.
+    let mut transaction: Vec<Call> = Vec::new();
+    let frames = std::mem::take(&mut batch.frames.frames);
+    let routed = std::mem::take(&mut batch.routed);
+    for call in frames.into_iter().zip(routed) {
+        let name = call.1.command.map_or("", |command| command.name.as_str());
+        let ends = matches!(name, "exec" | "discard");
+        if is_open {
+            is_open = !ends;
+            bundle.add_alone([call], &mut batch.frames);
+        } else if name == "multi" || !transaction.is_empty() {
+            transaction.push(call);
+            if ends {
+                let whole = std::mem::take(&mut transaction);
+                let inner = whole.get(1..whole.len() - 1).unwrap_or_default();
+                match name == "exec" && inner.iter().all(|call| joins(batch, call)) {
+                    true => bundle.add(inner),
+                    false => bundle.add_alone(whole, &mut batch.frames),
+                }
+            }
+        } else if joins(batch, &call) {
+            bundle.add(&[call]);
+        } else {
+            bundle.add_alone([call], &mut batch.frames);
+        }
+    }
+    // The rest of it has not come yet.
+    bundle.add_alone(transaction, &mut batch.frames);
+    (batch.frames.frames, batch.routed) = bundle.done.into_iter().unzip();
+}
+
+/// Whether a call needs no more than the slots of its keys.
+fn joins(batch: &Batch, (frame, routed): &Call) -> bool {
+    routed.command.is_some_and(|command| {
+        let (spans, bytes) =
+            (batch.frames.args_of(frame), batch.frames.bytes_of(frame, &batch.input));
+        let is_on_keys = matches!(
+            command.run,
+            Run::Keys(_) | Run::SessionAndKeys(_) | Run::Session(_) | Run::PubSub(_)
+        );
+        is_on_keys
+            && !command.flags.has(Flags::NO_MULTI)
+            && !command.is_never_queued
+            && !positions::are_anywhere(command, spans, bytes)
+    })
+}
+
+/// Calls in the order in which they came, with the transactions that they are carried out in.
+struct Bundle {
+    done: Vec<Call>,
+    /// To be one transaction.
+    together: Vec<Call>,
+}
+
+impl Bundle {
+    fn new(count: usize) -> Bundle {
+        Bundle { done: Vec::with_capacity(count + 2), together: Vec::new() }
+    }
+
+    /// Adds calls that stay together, to be together with those before them.
+    fn add(&mut self, calls: &[Call]) {
+        self.together.extend_from_slice(calls);
+    }
+
+    /// Adds calls as they are.
+    fn add_alone(&mut self, calls: impl IntoIterator<Item = Call>, frames: &mut Frames) {
+        self.close(frames);
+        self.done.extend(calls);
+    }
+
+    /// Those that are together so far are one transaction.
+    fn close(&mut self, frames: &mut Frames) {
+        if self.together.len() < 2 {
+            return self.done.append(&mut self.together);
+        }
+        self.done.extend(bracket("multi", frames));
+        self.done.append(&mut self.together);
+        self.done.extend(bracket("exec", frames));
+    }
+}
+
+/// A call that has not come: MULTI or EXEC.
+fn bracket(name: &str, frames: &mut Frames) -> Option<Call> {
+    let command = registry::named(name.as_bytes())?;
+    let start = frames.side.len();
+    encode::command(&mut frames.side, &[name.as_bytes()]);
+    let raw = span(start, frames.side.len() - start);
+    let word = span(frames.side.len() - name.len() - b"\r\n".len(), name.len());
+    let first = frames.args.len() as u32;
+    frames.args.push(word);
+    let frame = Frame { raw, first, argc: 1, multibulk: false };
+    Some((frame, Routed { command: Some(command), key: None }))
+}
+
+fn span(start: usize, len: usize) -> Span {
+    Span { start: start as u32, len: len as u32 }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::base::hash::Hasher;
+    use crate::base::millis::Millis;
+    use crate::resp::{Decoder, Limits};
+    use crate::route::Home;
+    use crate::session::{Peer, Session};
+    use crate::settings::Renames;
+
+    /// The words of all calls, as they are carried out.
+    fn carried_out(lines: &[&str], is_open: bool) -> Vec<String> {
+        let mut bytes = Vec::new();
+        for line in lines {
+            let words: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
+            encode::command(&mut bytes, &words);
+        }
+        let session = Session::new(1, Peer::default(), Millis(0), true);
+        let mut batch = Batch::new(Home::default(), session);
+        Decoder::default().decode(&bytes, &Limits::default(), &mut batch.frames).unwrap();
+        let renames = Renames::default();
+        batch.route(Bytes::from(bytes), Millis(0), &Hasher::with_seeds([1; 4]), &renames);
+        bring_together(&mut batch, is_open);
+        assert_eq!(batch.routed.len(), batch.frames.len());
+        let words = |number| {
+            let words: Vec<_> =
+                batch.words_of(number).into_iter().map(String::from_utf8_lossy).collect();
+            let command = batch.routed[number].command.map(|command| command.name.as_str());
+            assert_eq!(command, Some(&*words[0].to_lowercase()));
+            words.join(" ")
+        };
+        (0..batch.frames.len()).map(words).collect()
+    }
+
+    #[test]
+    fn what_comes_together_is_one_transaction() {
+        assert_eq!(
+            carried_out(
+                &["SELECT 3", "SET a 1", "MULTI", "INCR a", "DEL b c", "EXEC", "PING"],
+                false
+            ),
+            ["multi", "SELECT 3", "SET a 1", "INCR a", "DEL b c", "PING", "exec"],
+        );
+        assert_eq!(carried_out(&["SET a 1"], false), ["SET a 1"]);
+        assert_eq!(carried_out(&["MULTI", "SET a 1", "EXEC"], false), ["SET a 1"]);
+    }
+
+    #[test]
+    fn what_needs_more_than_its_slots_is_by_itself_in_its_place() {
+        let flush = ["SET a 1", "SET b 1", "FLUSHDB", "SET c 1", "SET d 1"];
+        let expected = [
+            "multi", "SET a 1", "SET b 1", "exec", "FLUSHDB", "multi", "SET c 1", "SET d 1", "exec",
+        ];
+        assert_eq!(carried_out(&flush, false), expected);
+        let inside = ["SET a 1", "MULTI", "FLUSHALL", "SET b 1", "EXEC", "REPLCONF GETACK *"];
+        assert_eq!(carried_out(&inside, false), inside);
+        let by_values = ["SORT l BY w* STORE a", "SET a 1"];
+        assert_eq!(carried_out(&by_values, false), by_values);
+    }
+
+    #[test]
+    fn a_transaction_that_has_not_come_whole_is_left_alone() {
+        let begun = ["SET a 1", "SET b 1", "MULTI", "SET c 1"];
+        let expected = ["multi", "SET a 1", "SET b 1", "exec", "MULTI", "SET c 1"];
+        assert_eq!(carried_out(&begun, false), expected);
+        let goes_on = ["SET d 1", "EXEC", "SET e 1", "SET f 1"];
+        let expected = ["SET d 1", "EXEC", "multi", "SET e 1", "SET f 1", "exec"];
+        assert_eq!(carried_out(&goes_on, true), expected);
+    }
+}
