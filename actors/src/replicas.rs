@@ -118,6 +118,11 @@ impl Replicas {
         self.tend.notify_one();
     }
 
+    /// Forgets what CONFIG RESETSTAT forgets.
+    pub fn reset(&self) {
+        self.lock().primary.reset();
+    }
+
     /// A client has gone.
     pub fn forget(&self, client: u64, now_ms: u64) {
         let mut state = self.lock();
