@@ -164,6 +164,11 @@ impl Replicas {
         pulled
     }
 
+    /// Whether the connections of all replicas have sent all that there is for them.
+    pub fn have_sent_all(&self) -> bool {
+        self.lock().takers.values().all(|taker| taker.is_hungry)
+    }
+
     /// Whether a replica is to be closed, whatever it has still to get.
     pub fn is_cut(&self, client: u64) -> bool {
         self.lock().primary.is_cut(client)

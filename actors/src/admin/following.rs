@@ -55,6 +55,9 @@ const SAYS: Duration = Duration::from_secs(1);
 /// How often it looks after the link.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// How often is looked whether replicas have been sent all, before they are cut off.
+const SENT: Duration = Duration::from_millis(1);
+
 /// How long one primary may take to be let go of.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -241,6 +244,13 @@ impl Admin {
         self.publish_part(settings).await;
         self.unblock_all().await;
         let place = self.stream_place().await;
+        let sent = async {
+            while !replicas.have_sent_all() {
+                sleep(SENT).await;
+            }
+        };
+        // Whoever lags asks anew for what it lacks.
+        let _ = timeout(LOOK, sent).await;
         replicas.follow();
         self.record_stream(false).await;
         self.target().is_known = place.is_some();
