@@ -1,8 +1,8 @@
 //! The gate of a replica: what clients change comes from its primary alone, and what it holds may
 //! be old while it has lost that one.
 //!
-//! The primary's own stream passes. EXEC is let in, or is not, for all its commands: so those behind
-//! a REPLICAOF in it run.
+//! The primary's own stream passes. EXEC is let in, or is not, for all its commands: so those
+//! behind a REPLICAOF in it run.
 
 use crate::commands::call::Call;
 use crate::commands::error::CommandError;

@@ -4,8 +4,8 @@
 //! shards, in any order, each behind the moment. The snapshot is whole when as many slots are
 //! reported as there are. Then its file takes the place of the one before, and not earlier.
 //!
-//! Whatever fails ends it: the disk, a shard that does not trust its slots, whoever gives it up. One
-//! that is written in the background, for nobody who waits, is given up by FLUSHALL too, as in
+//! Whatever fails ends it: the disk, a shard that does not trust its slots, whoever gives it up.
+//! One that is written in the background, for nobody who waits, is given up by FLUSHALL too, as in
 //! Redis.
 //! The file before stays, and what was written is removed.
 
