@@ -43,6 +43,7 @@ pub struct Transaction {
     writes: bool,
     may_write: bool,
     may_add: bool,
+    needs_link: bool,
     replicates: bool,
     needs_tables: bool,
     needs_all: bool,
@@ -132,6 +133,7 @@ impl Transaction {
         self.writes |= command.writes();
         self.may_write |= command.may_write();
         self.may_add |= command.flags.has(Flags::DENY_OOM);
+        self.needs_link |= !command.flags.has(Flags::STALE);
         self.needs_tables |= command.run.needs_tables();
         self.needs_server |= matches!(command.run, Run::Server(_)) || command.run.may_ask();
         // What a script touches is known when it runs, and EXEC cannot begin again.
@@ -200,6 +202,11 @@ impl Transaction {
     /// One of them may need memory.
     pub fn may_add(&self) -> bool {
         self.may_add
+    }
+
+    /// One of them is not for a replica whose data may be old.
+    pub fn needs_link(&self) -> bool {
+        self.needs_link
     }
 
     /// One of them looks at tables of a shard.

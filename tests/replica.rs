@@ -366,3 +366,23 @@ fn what_no_primary_can_mean_is_refused_and_changes_nothing() {
         }
     }
 }
+
+#[test]
+fn who_becomes_a_replica_inside_exec_takes_no_write_behind_it() {
+    for shards in [1, 2, 4] {
+        let server = troupe(shards).start();
+        let mut client = server.client();
+        // Nobody listens there.
+        let asked = "REPLICAOF 127.0.0.1 0";
+        for _ in 0..20 {
+            for queued in ["MULTI", "SET a 1", "SET b 1", asked] {
+                client.line(queued);
+            }
+            assert!(client.line("EXEC").printed().ends_with("OK"), "{shards} shards");
+            let refused = client.line("SET c 1").printed();
+            assert!(refused.starts_with("(error) READONLY"), "{shards} shards: {refused}");
+            assert!(client.line("REPLICAOF NO ONE").is_ok());
+        }
+        assert!(client.line("SET c 1").is_ok());
+    }
+}

@@ -393,3 +393,27 @@ fn a_panic_costs_one_snapshot() {
         fs::remove_file(server.path("dump.rdb")).unwrap();
     }
 }
+
+#[test]
+fn flushall_ends_what_is_written_in_the_background_and_save_goes_on() {
+    for shards in [1, 2, 4] {
+        let server = options(shards).start();
+        let mut client = server.client();
+        // A minute for all keys.
+        client.line("CONFIG SET rdb-key-save-delay 10000");
+        client.line("DEBUG POPULATE 6000");
+        assert_eq!(client.line("BGSAVE").printed(), "Background saving started");
+        assert!(client.line("FLUSHALL").is_ok());
+        until("it is given up", SOON, || client.info("rdb_bgsave_in_progress") == "0");
+        assert!(client.info_number("rdb_changes_since_last_save") >= 6_000);
+        assert_eq!(client.info("rdb_last_bgsave_status"), "ok");
+        // Somebody waits for this one, so it becomes whole.
+        client.line("CONFIG SET rdb-key-save-delay 1000");
+        client.line("DEBUG POPULATE 500");
+        let mut other = server.client();
+        let saved = thread::spawn(move || other.line("SAVE").printed());
+        until("it is written", SOON, || client.info("rdb_bgsave_in_progress") == "1");
+        assert!(client.line("FLUSHALL").is_ok());
+        assert_eq!(saved.join().unwrap(), "OK", "{shards} shards");
+    }
+}

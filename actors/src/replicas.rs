@@ -118,6 +118,11 @@ impl Replicas {
         self.tend.notify_one();
     }
 
+    /// Forgets what CONFIG RESETSTAT forgets.
+    pub fn reset(&self) {
+        self.lock().primary.reset();
+    }
+
     /// A client has gone.
     pub fn forget(&self, client: u64, now_ms: u64) {
         let mut state = self.lock();
@@ -157,6 +162,11 @@ impl Replicas {
             self.room.notify_all();
         }
         pulled
+    }
+
+    /// Whether the connections of all replicas have sent all that there is for them.
+    pub fn have_sent_all(&self) -> bool {
+        self.lock().takers.values().all(|taker| taker.is_hungry)
     }
 
     /// Whether a replica is to be closed, whatever it has still to get.

@@ -73,6 +73,7 @@ impl Shared {
         let cut = [&self.cut_for_input, &self.cut_for_output, &self.evicted];
         let counters = [&self.accepted, &self.rejected].into_iter().chain(cut);
         counters.for_each(|counter| counter.store(0, Ordering::Relaxed));
+        self.replicas.reset();
     }
 
     /// What the journal's writer goes by.

@@ -86,7 +86,10 @@ impl SnapshotWriter {
         match (mail, &mut self.current) {
             (Mail::Begin(snapshot, ended), _) => self.current = Some((snapshot, ended)),
             (Mail::Panic, _) => panic!("DEBUG PANIC-ACTOR"),
-            (Mail::News(shard, news), Some(_)) => self.waiting.push_back((shard, news)),
+            (Mail::News(shard, news), Some((snapshot, _))) => {
+                snapshot.overhear(&news);
+                self.waiting.push_back((shard, news));
+            }
             (Mail::BatchGone(number), Some((snapshot, _))) if snapshot.number() == number => {
                 snapshot.batch_gone();
             }

@@ -68,6 +68,8 @@ pub enum Action {
     Replicate(SyncRequest),
     /// Follow the server with this host and port, or none any more.
     Follow(Option<(String, u16)>),
+    /// The same, inside EXEC: begun, and carried out beside it.
+    BeginToFollow(Option<(String, u16)>),
     /// The client, a replica, has so much of it.
     Acknowledge {
         /// Bytes of the stream that it has applied.
@@ -88,11 +90,13 @@ pub enum Action {
 }
 
 impl Action {
-    /// The same, asked inside EXEC: what is written in the background begins behind that.
+    /// The same, asked inside EXEC: what is written in the background begins behind that, and
+    /// another primary is followed beside it.
     pub fn inside_exec(self) -> Action {
         match self {
             Action::RewriteJournal(_) => Action::RewriteJournal(Begins::Later),
             Action::Save(Save::Background | Save::Scheduled) => Action::Save(Save::Later),
+            Action::Follow(primary) => Action::BeginToFollow(primary),
             action => action,
         }
     }
@@ -101,7 +105,6 @@ impl Action {
     /// holds some cannot wait for that.
     pub fn needs_slots(&self) -> bool {
         match self {
-            Action::Follow(_) => true,
             Action::ConfigSet(pairs) => {
                 pairs.iter().any(|(name, _)| name.eq_ignore_ascii_case(b"appendonly"))
             }

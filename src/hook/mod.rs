@@ -83,8 +83,10 @@ pub struct Standing<'a> {
     pub lacks_replicas: bool,
     /// The part of the server in replication.
     pub part: Part,
-    /// The call was queued, and EXEC runs it.
+    /// The call was queued, and EXEC runs it; or a script runs it that may go on without memory.
     pub is_in_exec: bool,
+    /// The call was queued, and EXEC runs it, which was let in for it.
+    pub was_let_in: bool,
     /// While there is a pause: replicas may hear of the call, or of one that it runs.
     pub replicates: bool,
 }
@@ -102,6 +104,7 @@ impl Standing<'_> {
         lacks_replicas: false,
         part: Part::Primary,
         is_in_exec: false,
+        was_let_in: false,
         replicates: false,
     };
 }
@@ -126,6 +129,14 @@ pub fn may_write(call: &Call<'_>, session: &Session) -> bool {
     let queued = session.transaction.as_deref();
     call.command.may_write()
         || matches!(call.command.run, Run::Exec) && queued.is_some_and(Transaction::may_write)
+}
+
+/// True for a call that is not for a replica whose data may be old: so is a transaction if one of
+/// its commands is.
+pub fn needs_link(call: &Call<'_>, session: &Session) -> bool {
+    let queued = session.transaction.as_deref();
+    !call.command.flags.has(Flags::STALE)
+        || matches!(call.command.run, Run::Exec) && queued.is_some_and(Transaction::needs_link)
 }
 
 /// True for a call that may need memory: a transaction does if one of its commands does.

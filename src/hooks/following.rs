@@ -1,12 +1,12 @@
 //! The gate of a replica: what clients change comes from its primary alone, and what it holds may
 //! be old while it has lost that one.
 //!
-//! The primary's own stream passes.
+//! The primary's own stream passes. EXEC is let in, or is not, for all its commands: so those
+//! behind a REPLICAOF in it run.
 
 use crate::commands::call::Call;
-use crate::commands::command::Flags;
 use crate::commands::error::CommandError;
-use crate::hook::{Gate, Part, Standing, is_write};
+use crate::hook::{Gate, Part, Standing, is_write, needs_link};
 use crate::session::Session;
 
 const READ_ONLY: CommandError =
@@ -47,11 +47,12 @@ impl Gate for Following {
             return Ok(());
         }
         let settings = &call.settings.replication;
-        if settings.replica_read_only && is_write(call, session) {
+        let is_asked = !standing.was_let_in;
+        if is_asked && settings.replica_read_only && is_write(call, session) {
             return Err(READ_ONLY);
         }
         let is_stale = !is_linked && !settings.replica_serve_stale_data;
-        if is_stale && !call.command.flags.has(Flags::STALE) {
+        if is_asked && is_stale && needs_link(call, session) {
             return Err(CommandError::NoLink);
         }
         match call.command.name.as_str() {
@@ -66,6 +67,7 @@ impl Gate for Following {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::commands::command::Flags;
     use crate::hooks::sample::{self, SERVING};
     use crate::session::Session;
     use crate::settings::Settings;
@@ -101,6 +103,17 @@ mod tests {
         assert_eq!(said(Flags::READONLY, ALONE, &strict, &session), "MASTERDOWN");
         assert_eq!(said(Flags::READONLY, LINKED, &strict, &session), "");
         assert_eq!(said(Flags::STALE, ALONE, &strict, &session), "");
+    }
+
+    #[test]
+    fn exec_is_asked_for_all_its_commands() {
+        let session = sample::session();
+        let call = sample::call(sample::on_keys(Flags::WRITE));
+        let standing = Standing { part: ALONE, was_let_in: true, ..SERVING };
+        assert!(Following.admit(&call, &session, &standing).is_ok());
+        assert!(
+            Following.admit(&call, &session, &Standing { was_let_in: false, ..standing }).is_err()
+        );
     }
 
     #[test]

@@ -583,6 +583,7 @@ impl<'a> Keys<'a> {
         for db in self.databases() {
             self.in_db(db, |keys| keys.empty());
         }
+        self.tools.saving.iter_mut().for_each(|saving| saving.outdate());
         self.flush_cached();
     }
 

@@ -122,6 +122,8 @@ pub struct Pieces {
     pub slots: u32,
     /// There is a hash whose fields have deadlines.
     pub has_timed_fields: bool,
+    /// All keys were taken out meanwhile, by FLUSHALL.
+    pub is_outdated: bool,
     /// The shard has given the snapshot up: nothing more comes.
     pub has_failed: bool,
 }
@@ -135,7 +137,7 @@ impl Pieces {
     /// True when there is nothing to tell.
     pub fn is_empty(&self) -> bool {
         let is_empty = self.records.is_empty() && self.chunks.is_empty() && self.slots == 0;
-        is_empty && !self.has_failed
+        is_empty && !self.is_outdated && !self.has_failed
     }
 }
 
@@ -214,6 +216,11 @@ impl Saving {
         taken.records.shrink_to_fit();
         taken.chunks.iter_mut().for_each(|chunk| chunk.bytes.shrink_to_fit());
         taken
+    }
+
+    /// All keys were taken out.
+    pub(super) fn outdate(&mut self) {
+        self.pieces.is_outdated = true;
     }
 
     /// The snapshot cannot become whole.

@@ -29,15 +29,29 @@ pub struct Rules {
     pub databases: u32,
     /// The checksum at the end has to be right.
     pub checks: bool,
-    /// Keys that have expired by then are left out. None keeps them: what follows the file may
-    /// need them.
-    pub expired_by: Option<Millis>,
+    /// What becomes of keys that have expired. None keeps them like all others: what follows the
+    /// file may need them.
+    pub expired_by: Option<Expired>,
+}
+
+/// Keys of which the deadline is this one or an earlier one have expired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expired {
+    /// They are left out, and counted.
+    LeftOut(Millis),
+    /// They are counted and kept: replicas have to hear how they go.
+    Kept(Millis),
 }
 
 impl Rules {
     /// As the settings say.
-    pub fn of(settings: &Settings, expired_by: Option<Millis>) -> Rules {
+    pub fn of(settings: &Settings, expired_by: Option<Expired>) -> Rules {
         Rules { databases: settings.databases, checks: settings.rdbchecksum, expired_by }
+    }
+
+    fn has_expired(&self, key: &Key<'_>) -> bool {
+        let Some(Expired::LeftOut(by) | Expired::Kept(by)) = self.expired_by else { return false };
+        key.deadline.is_some_and(|deadline| deadline <= by)
     }
 }
 
@@ -183,8 +197,13 @@ impl Cutter {
             };
             at += len;
             match record {
-                Record::Key(key) if is_expired(&key, self.rules) => self.expired += 1,
                 Record::Key(key) => {
+                    if self.rules.has_expired(&key) {
+                        self.expired += 1;
+                        if matches!(self.rules.expired_by, Some(Expired::LeftOut(_))) {
+                            continue;
+                        }
+                    }
                     let slot = slot::of(&key.name);
                     keys.push(RawKey { db: self.db, slot, start, end: at });
                     open = Some((start, ahead));
@@ -230,7 +249,7 @@ impl Cutter {
         Some((self.db, name.into_owned()))
     }
 
-    /// How many keys were left out because they had expired.
+    /// How many keys had expired, as far as the rules want them counted.
     pub fn expired(&self) -> u64 {
         self.expired
     }
@@ -239,11 +258,6 @@ impl Cutter {
     pub fn into_rest(self) -> (usize, BytesMut) {
         (self.decoder.offset(), self.buffer)
     }
-}
-
-fn is_expired(key: &Key<'_>, rules: Rules) -> bool {
-    let expired_by = rules.expired_by;
-    key.deadline.is_some_and(|deadline| expired_by.is_some_and(|by| deadline <= by))
 }
 
 #[cfg(test)]
@@ -380,8 +394,9 @@ mod tests {
             (raw.keys.len(), cutter.expired())
         };
         assert_eq!(cut(None), (4, 0));
-        assert_eq!(cut(Some(Millis(10))), (2, 2));
-        assert_eq!(cut(Some(Millis(1 << 50))), (1, 3));
+        assert_eq!(cut(Some(Expired::LeftOut(Millis(10)))), (2, 2));
+        assert_eq!(cut(Some(Expired::LeftOut(Millis(1 << 50)))), (1, 3));
+        assert_eq!(cut(Some(Expired::Kept(Millis(10)))), (4, 2));
     }
 
     #[test]

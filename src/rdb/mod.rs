@@ -37,7 +37,7 @@ mod source;
 mod write;
 
 pub use crc64::crc64;
-pub use cut::{Cutter, Piece, RawKey, RawKeys, Rules};
+pub use cut::{Cutter, Expired, Piece, RawKey, RawKeys, Rules};
 pub use decoder::{Decoder, Key, Record, opens_file, read_key};
 pub use dialect::{Dialect, Family};
 pub use encoder::{Checksum, Records, head, put_aux, put_end, put_function, put_sizes};

@@ -678,4 +678,9 @@ impl Primary {
             replicas: self.replicas.iter().map(row).collect(),
         }
     }
+
+    /// Counts syncs anew.
+    pub fn reset(&mut self) {
+        (self.full_syncs, self.partial_syncs, self.refused_syncs) = (0, 0, 0);
+    }
 }

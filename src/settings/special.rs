@@ -108,16 +108,16 @@ pub(super) fn check_lines(
 }
 
 fn check_primary(words: &[&str]) -> Result<String, SettingError> {
-    const INVALID: SettingError = SettingError::Special("Invalid master port");
+    const INVALID: SettingError = SettingError::Special("Invalid primary port");
     match words {
         [] => Ok(String::new()),
         [no, one] if no.eq_ignore_ascii_case("no") && one.eq_ignore_ascii_case("one") => {
             Ok(String::new())
         }
-        [host, port] => match port.parse::<u16>() {
-            Ok(1..) => Ok(format!("{host} {port}")),
-            _ => Err(INVALID),
-        },
+        [host, port] => {
+            let port = port.parse::<u16>().map_err(|_| INVALID)?;
+            Ok(format!("{host} {port}"))
+        }
         _ => Err(SettingError::WordCount),
     }
 }

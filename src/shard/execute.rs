@@ -324,22 +324,24 @@ impl Engine {
     }
 
     pub(super) fn admit(&mut self, call: &Call<'_>, session: &Session) -> Result<(), CommandError> {
-        self.admit_in(call, session, false)
+        self.admit_in(call, session, Origin::Client { has_waited: false })
     }
 
-    /// The same, of a call that EXEC runs or of any other.
+    /// The same, of a call on anybody's behalf.
     #[inline]
     fn admit_in(
         &mut self,
         call: &Call<'_>,
         session: &Session,
-        is_in_exec: bool,
+        origin: Origin,
     ) -> Result<(), CommandError> {
         if self.gates.rest_while_well && self.is_well() && is_plain(call, session) {
             return Ok(());
         }
         let (gates, standing) = self.gates();
-        gates.admit(call, session, &Standing { is_in_exec, ..standing })
+        let was_let_in = origin == Origin::Transaction;
+        let is_in_exec = was_let_in || origin == Origin::Script { allows_oom: true };
+        gates.admit(call, session, &Standing { is_in_exec, was_let_in, ..standing })
     }
 
     /// What gates are told is [`Standing::WELL`].
@@ -375,6 +377,7 @@ impl Engine {
             lacks_replicas: *lacks_replicas,
             part: *part,
             is_in_exec: false,
+            was_let_in: false,
             replicates: false,
         };
         (gates, standing)
@@ -387,11 +390,10 @@ impl Engine {
         origin: Origin,
         clock: &mut dyn Ticks,
     ) -> Ended {
-        let has_room = matches!(origin, Origin::Transaction | Origin::Script { allows_oom: true });
         // A script that stands still was let in, and has to be undone where it cannot go on.
         if (origin.is_client() || origin.is_inside())
             && !around.stands_still()
-            && let Err(error) = self.admit_in(call, around.session, has_room)
+            && let Err(error) = self.admit_in(call, around.session, origin)
             && !self.has_answer(around)
         {
             return Ended::Refused(Box::new(error));

@@ -88,6 +88,11 @@ impl News {
             _ => 0,
         }
     }
+
+    /// Whether all keys were taken out while the snapshot with this number was written.
+    pub fn outdates(&self, number: u32) -> bool {
+        matches!(self, News::Pieces(pieces) if pieces.number == number && pieces.is_outdated)
+    }
 }
 
 /// What there was at the moment.

@@ -5,6 +5,8 @@
 //! reported as there are. Then its file takes the place of the one before, and not earlier.
 //!
 //! Whatever fails ends it: the disk, a shard that does not trust its slots, whoever gives it up.
+//! One that is written in the background, for nobody who waits, is given up by FLUSHALL too, as in
+//! Redis.
 //! The file before stays, and what was written is removed.
 
 pub mod file;
@@ -16,6 +18,9 @@ use crate::snapshot::file::SnapshotFile;
 
 /// How a snapshot ended: the length of its file, or why there is none.
 pub type Outcome = Result<u64, String>;
+
+/// Why there is none where FLUSHALL came meanwhile.
+pub const OUTDATED: &str = "all keys were taken out";
 
 enum State {
     /// The moment has not come.
@@ -29,6 +34,8 @@ enum State {
 pub struct Snapshot {
     number: u32,
     state: State,
+    /// Nobody wants it any more once all keys were taken out.
+    ends_outdated: bool,
     /// Bytes of each shard that are written.
     written: Vec<u64>,
 }
@@ -37,7 +44,13 @@ impl Snapshot {
     /// The snapshot with this number, of so many shards, which goes to this file.
     pub fn new(number: u32, shards: ShardId, file: SnapshotFile) -> Snapshot {
         let written = vec![0; usize::from(shards)];
-        Snapshot { number, state: State::Begins(Box::new(file)), written }
+        let state = State::Begins(Box::new(file));
+        Snapshot { number, state, ends_outdated: false, written }
+    }
+
+    /// The same, which is given up when all keys are taken out meanwhile, by FLUSHALL.
+    pub fn in_background(self) -> Snapshot {
+        Snapshot { ends_outdated: true, ..self }
     }
 
     /// Its number.
@@ -92,6 +105,13 @@ impl Snapshot {
             (state, _) => state,
         };
         written
+    }
+
+    /// Takes what of the news of a shard cannot wait for what was told before.
+    pub fn overhear(&mut self, news: &News) {
+        if self.ends_outdated && news.outdates(self.number) {
+            self.give_up(OUTDATED);
+        }
     }
 
     /// The batch that was to begin it is gone: if it has not begun by now, it never will.

@@ -272,6 +272,20 @@ fn it_fails_with_a_shard_or_where_it_cannot_begin() {
 }
 
 #[test]
+fn one_in_the_background_ends_where_all_keys_are_taken_out() {
+    let disk = Disk::with(Path::new(DIRECTORY));
+    let outdated = |number| News::Pieces(Pieces { number, is_outdated: true, ..Pieces::default() });
+    let mut snapshot = Snapshot::new(4, 2, file(&disk, true));
+    snapshot.overhear(&outdated(4));
+    assert_eq!(snapshot.outcome(), None, "somebody waits for it");
+    let mut snapshot = snapshot.in_background();
+    snapshot.overhear(&outdated(3));
+    assert_eq!(snapshot.outcome(), None);
+    snapshot.overhear(&outdated(4));
+    assert_eq!(snapshot.outcome(), Some(&Err(OUTDATED.to_owned())));
+}
+
+#[test]
 fn a_file_says_which_stream_it_goes_on_from() {
     let mut about = About::snapshot(&Settings::default(), Millis(0));
     assert_eq!(replication_of(&about.without_keys(&[])), None);

@@ -1,8 +1,9 @@
 //! The end of the server, as SHUTDOWN and signals ask for it: until it may come, or is called off.
 //!
 //! One end is under way at a time. Who asks for one meanwhile waits for what comes of that, and it
-//! goes on when its client has gone. No write is let in from its beginning on. Where the server has
-//! to live on, writes are let in again, and all clients that wait hear that it has not ended.
+//! goes on when its client has gone. No write is let in from its beginning on. It may be called off
+//! until replicas have all or have had their time. Where the server has to live on, writes are let
+//! in again, and all clients that wait hear that it has not ended.
 
 use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
@@ -32,18 +33,13 @@ const NOBODY: u64 = 0;
 #[derive(Debug, Default)]
 pub(super) struct Ending {
     is_under_way: bool,
-    /// It waits for replicas.
-    waits: Option<Wait>,
+    /// Who hears that it is called off, as long as that may be.
+    call_off: Option<oneshot::Sender<()>>,
+    is_called_off: bool,
+    /// Until when it waits for replicas, by the steady clock, while it does.
+    until_ms: Option<u64>,
     /// Clients that have asked for it. What they hold becomes void when the server lives on.
     clients: Vec<oneshot::Sender<()>>,
-}
-
-/// A wait for replicas.
-#[derive(Debug)]
-struct Wait {
-    /// Until when, by the steady clock.
-    until_ms: u64,
-    call_off: oneshot::Sender<()>,
 }
 
 /// The server lives on. The log says why.
@@ -71,17 +67,20 @@ impl Admin {
     /// Ends the server when that may be, unless an end is under way. Who is told of that is one of
     /// the parts. What a client gives is dropped when the server lives on.
     pub fn begin_end(self: &Arc<Admin>, asked: Shutdown, client: Option<oneshot::Sender<()>>) {
+        let (call_off, called_off) = oneshot::channel();
         {
             let mut ending = self.ending();
             ending.clients.extend(client);
             if std::mem::replace(&mut ending.is_under_way, true) {
                 return;
             }
+            ending.call_off = Some(call_off).filter(|_| !asked.now);
         }
         info!("User requested shutdown...");
         let admin = self.clone();
         actix_rt::spawn(async move {
-            if admin.come_to_end(asked).await.is_err() || admin.parts.shutdown.send(()).is_err() {
+            let ended = admin.come_to_end(asked, called_off).await;
+            if ended.is_err() || admin.parts.shutdown.send(()).is_err() {
                 *admin.ending() = Ending::default();
             }
         });
@@ -94,7 +93,7 @@ impl Admin {
 
     /// For how long the end waits for replicas still, in milliseconds, while it does.
     pub(super) fn ends_in_ms(&self) -> Option<u64> {
-        let until_ms = self.ending().waits.as_ref()?.until_ms;
+        let until_ms = self.ending().until_ms?;
         Some(until_ms.saturating_sub(self.parts.clock.steady_ms()))
     }
 
@@ -114,19 +113,36 @@ impl Admin {
 
     /// SHUTDOWN ABORT. Returns false where there is nothing to call off.
     fn abort_end(&self) -> bool {
-        let Some(wait) = self.ending().waits.take() else { return false };
+        let mut ending = self.ending();
+        let Some(call_off) = ending.call_off.take() else { return false };
+        ending.is_called_off = true;
         info!("Shutdown manually aborted.");
-        // Who waits may have ended at this moment.
-        wait.call_off.send(()).is_ok()
+        // Where nobody waits yet, it is looked at later.
+        let _ = call_off.send(());
+        true
+    }
+
+    /// The end cannot be called off from here on.
+    ///
+    /// # Errors
+    /// Where it has been.
+    fn settle_end(&self) -> Result<(), LivesOn> {
+        let mut ending = self.ending();
+        (ending.call_off, ending.until_ms) = (None, None);
+        if ending.is_called_off { Err(LivesOn) } else { Ok(()) }
     }
 
     /// Waits for replicas, unless the end is to come now, and writes the last snapshot, where one
     /// is asked for, or nothing is said and `save` wants some.
-    async fn come_to_end(self: &Arc<Admin>, asked: Shutdown) -> Result<(), LivesOn> {
+    async fn come_to_end(
+        self: &Arc<Admin>,
+        asked: Shutdown,
+        called_off: oneshot::Receiver<()>,
+    ) -> Result<(), LivesOn> {
         let is_loading = self.parts.shared.loading.progress().is_some();
         let saves = asked.save.unwrap_or_else(|| !self.settings().save.is_empty()) && !is_loading;
         if !saves && !self.parts.shared.replicas.are_any() {
-            return Ok(());
+            return self.settle_end();
         }
         // Between two batches it is known which part of its stream makes the data set.
         let is_known = self.parts.shared.upstream.hold().await;
@@ -137,7 +153,13 @@ impl Admin {
         }
         // What expires behind the last snapshot would be news to replicas.
         self.expire_actively(false).await;
-        let ended = self.wait_and_save(asked, saves, is_known).await;
+        if !asked.now {
+            self.wait_for_replicas(called_off).await;
+        }
+        let ended = match self.settle_end() {
+            Ok(()) => self.save_if_asked(asked, saves, is_known).await,
+            Err(lives_on) => Err(lives_on),
+        };
         if ended.is_err() {
             self.parts.shared.upstream.release();
             self.expire_actively(true).await;
@@ -146,16 +168,13 @@ impl Admin {
         ended
     }
 
-    /// The same, while no write is let in.
-    async fn wait_and_save(
+    /// Writes the last snapshot, where one is asked for.
+    async fn save_if_asked(
         self: &Arc<Admin>,
         asked: Shutdown,
         saves: bool,
         is_known: bool,
     ) -> Result<(), LivesOn> {
-        if !asked.now {
-            self.wait_for_replicas().await?;
-        }
         self.count_replicas();
         if !saves || self.save_at_end(is_known).await.is_ok() {
             return Ok(());
@@ -178,17 +197,16 @@ impl Admin {
 
     /// Waits until replicas have all that was written until now, as long as `shutdown-timeout`
     /// says, unless somebody calls the end off.
-    async fn wait_for_replicas(&self) -> Result<(), LivesOn> {
+    async fn wait_for_replicas(&self, called_off: oneshot::Receiver<()>) {
         let replicas = &self.parts.shared.replicas;
         self.stream_place().await;
         if replicas.all_have_all() {
-            return Ok(());
+            return;
         }
         info!("Waiting for replicas before shutting down.");
         let patience = Duration::from_secs(self.settings().shutdown_timeout.into());
         let until_ms = self.parts.clock.steady_ms() + patience.as_millis() as u64;
-        let (call_off, is_called_off) = oneshot::channel();
-        self.ending().waits = Some(Wait { until_ms, call_off });
+        self.ending().until_ms = Some(until_ms);
         let all_have_all = async {
             replicas.ask(NOBODY);
             self.stream_place().await;
@@ -199,10 +217,9 @@ impl Admin {
         tokio::select! {
             // Those that lag are named later.
             _ = timeout(patience, all_have_all) => {}
-            _ = is_called_off => return Err(LivesOn),
+            // The sender stays until then, or has sent.
+            _ = called_off => {}
         }
-        // It cannot be called off any more; it may have been at this moment.
-        self.ending().waits.take().map(|_| ()).ok_or(LivesOn)
     }
 
     /// The log says which replicas lack something.

@@ -55,6 +55,9 @@ const SAYS: Duration = Duration::from_secs(1);
 /// How often it looks after the link.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// How often is looked whether replicas have been sent all, before they are cut off.
+const SENT: Duration = Duration::from_millis(1);
+
 /// How long one primary may take to be let go of.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -76,6 +79,9 @@ pub(super) struct Target {
     /// The data set is that of the stream at the offset where the stream is: it can go on.
     is_known: bool,
 }
+
+/// How a change of the primary ends: what REPLICAOF answers.
+type Changed = oneshot::Receiver<Result<&'static str, CommandError>>;
 
 /// A place in the stream up to which the journal may be durable.
 #[derive(Debug, Default)]
@@ -125,25 +131,58 @@ impl Admin {
         self: &Arc<Admin>,
         primary: Option<(String, u16)>,
     ) -> Result<&'static str, CommandError> {
+        let (_, ended) = self.spawn_change(primary)?;
+        ended.await.unwrap_or(Err(CommandError::Internal))
+    }
+
+    /// REPLICAOF inside EXEC. Returns when no client of a primary writes any more before it is a
+    /// replica: the rest may need the slots that EXEC holds.
+    pub(super) async fn begin_replicaof(
+        self: &Arc<Admin>,
+        primary: Option<(String, u16)>,
+    ) -> Result<(), CommandError> {
+        let (begun, _) = self.spawn_change(primary)?;
+        // Its end is all that tells: nothing is sent.
+        let _ = begun.await;
+        Ok(())
+    }
+
+    /// Begins a change of the primary. Returns who hears when no more than it itself is needed for
+    /// it, and who hears how it ends.
+    fn spawn_change(
+        self: &Arc<Admin>,
+        primary: Option<(String, u16)>,
+    ) -> Result<(oneshot::Receiver<()>, Changed), CommandError> {
         let is_host =
             |(host, _): &(String, u16)| !host.is_empty() && !host.contains(char::is_whitespace);
         if primary.as_ref().is_some_and(|primary| !is_host(primary)) {
             return Err(WRONG_HOST);
         }
-        let (done, receiver) = oneshot::channel();
+        let (begins, begun) = oneshot::channel();
+        let (done, ended) = oneshot::channel();
         let admin = self.clone();
         actix_rt::spawn(async move {
             // Who asked may have gone meanwhile.
-            let _ = done.send(admin.change_primary(primary).await);
+            let _ = done.send(admin.change_primary(primary, begins).await);
         });
-        receiver.await.unwrap_or(Err(CommandError::Internal))
+        Ok((begun, ended))
     }
 
+    /// Drops `begins` ahead of all that may need slots, and where a primary is to become a replica
+    /// when no client writes any more.
     async fn change_primary(
         &self,
         primary: Option<(String, u16)>,
+        begins: oneshot::Sender<()>,
     ) -> Result<&'static str, CommandError> {
-        let _one = self.changing.lock().await;
+        let mut begins = Some(begins);
+        let _one = match self.changing.try_lock() {
+            Ok(one) => one,
+            Err(_) => {
+                begins = None;
+                self.changing.lock().await
+            }
+        };
         let before = self.settings();
         if before.replication.replicaof == primary {
             return Ok(match primary {
@@ -151,6 +190,25 @@ impl Admin {
                 None => "OK",
             });
         }
+        // The stream of a primary needs to write until it has come to its end.
+        let pause = match before.replication.replicaof {
+            None => Some(self.pause_writes().await),
+            Some(_) => None,
+        };
+        drop(begins);
+        let changed = self.change_primary_to(primary, before).await;
+        if let Some(pause) = pause {
+            self.end_write_pause(pause).await;
+        }
+        changed
+    }
+
+    /// The same, to another one than before. Where there was none, no client writes meanwhile.
+    async fn change_primary_to(
+        &self,
+        primary: Option<(String, u16)>,
+        before: Arc<Settings>,
+    ) -> Result<&'static str, CommandError> {
         if !self.lets_go().await {
             self.set_target(before.replication.replicaof.clone());
             return Err(NOT_LET_GO);
@@ -179,19 +237,24 @@ impl Admin {
         Ok("OK")
     }
 
-    /// No client writes from here on, and nothing is recorded. What was the server's own stream may
-    /// be a part of the primary's.
+    /// No client writes any more, and nothing is recorded from here on. What was the server's own
+    /// stream may be a part of the primary's.
     async fn become_replica(&self, settings: Arc<Settings>) {
         let replicas = &self.parts.shared.replicas;
-        let before = self.pause_writes().await;
         self.publish_part(settings).await;
         self.unblock_all().await;
         let place = self.stream_place().await;
+        let sent = async {
+            while !replicas.have_sent_all() {
+                sleep(SENT).await;
+            }
+        };
+        // Whoever lags asks anew for what it lacks.
+        let _ = timeout(LOOK, sent).await;
         replicas.follow();
         self.record_stream(false).await;
         self.target().is_known = place.is_some();
         self.upstream().set_db(0);
-        self.end_write_pause(before).await;
     }
 
     /// The stream is the server's own from here on, before any client has written.

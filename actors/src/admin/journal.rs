@@ -29,7 +29,7 @@ use troupe::settings::Settings;
 use troupe::stream::Policy;
 
 use super::Admin;
-use super::snapshots::{EVERY, next_number};
+use super::snapshots::{EVERY, For, next_number};
 use crate::message::aof::{
     Appends, Asks, Begin, BeginBase, Close, End, ForgetBase, HandOn, ListBase, Listen, Open, Put,
     Rebuild, Reports, SetPolicy, SyncAll,
@@ -300,7 +300,7 @@ impl Admin {
         if !settings.aof_use_rdb_preamble {
             moment.form = Form::Commands;
         }
-        let outcome = self.take_snapshot(moment, place, settings).await;
+        let outcome = self.take_snapshot(moment, place, settings, For::Waiter).await;
         outcome.unwrap_or_else(|_| Err("its writer has ended".to_owned())).map(|_| ())
     }
 

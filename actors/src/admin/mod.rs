@@ -278,6 +278,10 @@ impl Actions for Admin {
                     reply.ok();
                 }
                 Action::Follow(primary) => reply.simple(self.replicaof(primary).await?),
+                Action::BeginToFollow(primary) => {
+                    self.begin_replicaof(primary).await?;
+                    reply.ok();
+                }
                 Action::ConfigRewrite => {
                     self.config_rewrite(Extent::Changed)?;
                     reply.ok();

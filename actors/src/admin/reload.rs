@@ -20,7 +20,7 @@ use troupe::base::millis::Millis;
 use troupe::commands::action::Reload;
 use troupe::commands::error::CommandError;
 use troupe::keyspace::contents::{Coming, Present};
-use troupe::rdb::Rules;
+use troupe::rdb::{Expired, Rules};
 use troupe::settings::Settings;
 use troupe::shard::arrival::arrival;
 use troupe::shard::letter::Letter;
@@ -97,7 +97,7 @@ impl Source {
 
     /// Those of a journal that has deadlines take them as it had them.
     fn rules(self, settings: &Settings, now: Millis) -> Rules {
-        Rules::of(settings, matches!(self, Source::Snapshot(_)).then_some(now))
+        Rules::of(settings, matches!(self, Source::Snapshot(_)).then_some(Expired::LeftOut(now)))
     }
 }
 

@@ -25,7 +25,7 @@ use troupe::snapshot::file::{About, SnapshotFile, StreamPlace};
 
 use super::Admin;
 use super::journal::{Writer, ask};
-use super::snapshots::next_number;
+use super::snapshots::{For, next_number};
 use crate::filesystem::Os;
 use crate::message::aof::{HandOn, Listen, Replicate};
 use crate::message::snapshot::Mail;
@@ -227,12 +227,13 @@ impl Admin {
         let usual = self.moment(sync.number, settings);
         if !follows {
             let moment = Moment { form, purpose: Purpose::FullSync, ..usual };
-            let outcome = self.take_snapshot_to(moment, file, None).await;
+            let outcome = self.take_snapshot_to(moment, file, For::Waiter, None).await;
             return outcome.unwrap_or_else(|_| Err("its writer has ended".to_owned()));
         }
         self.parts.shared.replicas.take_moment(sync.number);
         let (over, is_over) = oneshot::channel();
-        let outcome = self.take_snapshot_to(Moment { form, ..usual }, file, Some(over));
+        let moment = Moment { form, ..usual };
+        let outcome = self.take_snapshot_to(moment, file, For::Waiter, Some(over));
         // Told, or dropped untold.
         let _ = is_over.await;
         upstream.release();

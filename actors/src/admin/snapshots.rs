@@ -22,7 +22,7 @@ use troupe::settings::Settings;
 use troupe::shard::letter::Letter;
 use troupe::shard::snapshot;
 use troupe::snapshot::file::{About, SnapshotFile, StreamPlace};
-use troupe::snapshot::{Outcome, Snapshot};
+use troupe::snapshot::{OUTDATED, Outcome, Snapshot};
 use troupe::stats::facts::SnapshotFacts;
 
 use super::Admin;
@@ -47,6 +47,15 @@ const OTHER_CHILD: CommandError = CommandError::Text(
      order to schedule a BGSAVE whenever possible.",
 );
 const CANCELLED: &str = "it was cancelled";
+
+/// Who wants a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum For {
+    /// Somebody who waits until it is whole.
+    Waiter,
+    /// Nobody who waits: FLUSHALL ends it.
+    Background,
+}
 
 /// The snapshots so far.
 #[derive(Debug)]
@@ -127,7 +136,7 @@ impl Saves {
                 self.count += 1;
             }
             // What somebody did not want did not fail.
-            Err(why) => self.has_failed |= why != CANCELLED,
+            Err(why) => self.has_failed |= why != CANCELLED && why != OUTDATED,
         }
     }
 }
@@ -169,7 +178,7 @@ impl Admin {
                 }
             }
             Save::Background => {
-                self.begin_snapshot().await?;
+                self.begin_snapshot(For::Background).await?;
                 reply.simple("Background saving started");
             }
             Save::Later => {
@@ -180,7 +189,7 @@ impl Admin {
                 saves.is_scheduled = true;
                 reply.simple("Background saving scheduled");
             }
-            Save::Scheduled => match self.begin_snapshot().await {
+            Save::Scheduled => match self.begin_snapshot(For::Background).await {
                 Err(OTHER_CHILD) => {
                     self.saves().is_scheduled = true;
                     reply.simple("Background saving scheduled");
@@ -212,6 +221,7 @@ impl Admin {
     /// While one is being written, or a base of the journal.
     pub(super) async fn begin_snapshot(
         self: &Arc<Admin>,
+        wanted: For,
     ) -> Result<oneshot::Receiver<Outcome>, CommandError> {
         {
             let mut saves = self.saves();
@@ -228,7 +238,7 @@ impl Admin {
         let changes = self.changes().await;
         let settings = self.settings();
         let moment = self.moment(next_number(), &settings);
-        let outcome = self.take_snapshot(moment, place(&settings), &settings);
+        let outcome = self.take_snapshot(moment, place(&settings), &settings, wanted);
         let (told, receiver) = oneshot::channel();
         let admin = self.clone();
         actix_rt::spawn(async move {
@@ -245,7 +255,7 @@ impl Admin {
         self: &Arc<Admin>,
     ) -> Result<oneshot::Receiver<Outcome>, CommandError> {
         loop {
-            match self.begin_snapshot().await {
+            match self.begin_snapshot(For::Waiter).await {
                 Err(OTHER_CHILD) => tokio::time::sleep(EVERY).await,
                 begun => return begun,
             }
@@ -258,7 +268,7 @@ impl Admin {
     /// When there is none; the log says why.
     pub(super) async fn save_when_free(self: &Arc<Admin>) -> Result<(), ()> {
         let ended = loop {
-            match self.begin_snapshot().await {
+            match self.begin_snapshot(For::Waiter).await {
                 Ok(ended) => break ended,
                 Err(_) => tokio::time::sleep(EVERY).await,
             }
@@ -278,9 +288,11 @@ impl Admin {
         moment: Moment,
         place: Place,
         settings: &Settings,
+        wanted: For,
     ) -> oneshot::Receiver<Outcome> {
         let about = self.about(settings, self.parts.clock.now(), moment);
-        self.take_snapshot_to(moment, SnapshotFile::new(Box::new(Os), place, about), None)
+        let file = SnapshotFile::new(Box::new(Os), place, about);
+        self.take_snapshot_to(moment, file, wanted, None)
     }
 
     /// The same, into this file. `over` is told when its moment is over, or will never be.
@@ -288,10 +300,15 @@ impl Admin {
         &self,
         moment: Moment,
         file: SnapshotFile,
+        wanted: For,
         over: Option<oneshot::Sender<()>>,
     ) -> oneshot::Receiver<Outcome> {
         let now = self.parts.clock.now();
         let snapshot = Snapshot::new(moment.number, self.parts.shards.len() as u16, file);
+        let snapshot = match wanted {
+            For::Waiter => snapshot,
+            For::Background => snapshot.in_background(),
+        };
         let (ended, outcome) = oneshot::channel();
         self.parts.snapshots.send(Mail::Begin(Box::new(snapshot), ended), true);
         let mut batch = snapshot::moment(moment, now);
@@ -323,6 +340,9 @@ impl Admin {
     fn snapshot_ended(&self, outcome: &Outcome, changes: u64) {
         let mut saves = self.saves();
         saves.ended(outcome, changes, self.parts.clock.now());
+        // The file is not to keep what is gone, where somebody wants one kept up to date.
+        let is_outdated = outcome.as_ref().is_err_and(|why| why == OUTDATED);
+        saves.is_scheduled |= is_outdated && !self.settings().save.is_empty();
         let has_failed = saves.has_failed;
         drop(saves);
         match outcome {
@@ -360,7 +380,7 @@ impl Admin {
             };
             if is_scheduled || is_due {
                 // Somebody may have begun one meanwhile.
-                let _ = self.begin_snapshot().await;
+                let _ = self.begin_snapshot(For::Background).await;
             }
         }
     }

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 use troupe::aof::directory::Listed;
 use troupe::aof::load::{self, Reader};
-use troupe::rdb::Rules;
+use troupe::rdb::{Expired, Rules};
 use troupe::settings::Settings;
 use troupe::snapshot::file::{StreamPlace, head_of, replication_of};
 
@@ -31,8 +31,9 @@ impl Starter {
         let began = self.clock.nanos();
         let stream = replication_of(&head_of(&Os, &path)?);
         let is_primary = settings.replication.replicaof.is_none();
-        let drops_expired = stream.is_none() && is_primary;
-        let expired_by = drops_expired.then(|| self.clock.now());
+        let now = self.clock.now();
+        let expired = if stream.is_some() { Expired::Kept } else { Expired::LeftOut };
+        let expired_by = is_primary.then(|| expired(now));
         let rules = Rules::of(settings, expired_by);
         let loaded = self.read(vec![snapshot], rules, settings).await;
         loaded.context("Terminating server after rdb file reading failure")?;

@@ -4,6 +4,7 @@ use super::*;
 use crate::aof::directory::{Directory, Location};
 use crate::aof::disk::Disk;
 use crate::base::millis::Millis;
+use crate::rdb::Expired;
 
 const DIR: &str = "/data";
 
@@ -257,7 +258,7 @@ fn a_snapshot_is_read_to_its_end_and_a_base_to_that_of_what_follows() {
         assert_eq!(read.functions, [b"one", b"two"]);
         assert_eq!(read.modules.len(), 1);
     }
-    let rules = Rules { expired_by: Some(Millis(5)), ..RULES };
+    let rules = Rules { expired_by: Some(Expired::LeftOut(Millis(5))), ..RULES };
     let (said, outcome) = read_keys(&disk, Role::Snapshot, rules);
     assert_eq!((said.len(), outcome.unwrap().expired), (2, 1));
     file.extend(command(&["INCR", "x"]).as_bytes());

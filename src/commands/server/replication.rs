@@ -19,7 +19,7 @@ const FOR_CLIENTS: CommandError =
     CommandError::Text("ERR Command is not valid when client is a replica.");
 const NOT_A_REPLICA: CommandError =
     CommandError::Text("ERR PSYNC FAILOVER can't be sent to a primary.");
-const WRONG_PORT: CommandError = CommandError::Text("ERR Invalid primary port");
+const WRONG_PORT: CommandError = CommandError::Text("ERR Invalid master port");
 const ZERO_OR_ONE: CommandError =
     CommandError::Text("ERR value is out of range, value must between 0 and 1");
 
@@ -119,7 +119,8 @@ fn replicaof(call: &Call<'_>, session: &Session) -> Result<Action, CommandError>
         return Err(FOR_CLIENTS);
     }
     let port = integer::parse(call.arg(2)).and_then(|port| u16::try_from(port).ok());
-    let port = port.filter(|port| *port > 0).ok_or(WRONG_PORT)?;
+    // Nobody listens on port 0, which may be named all the same.
+    let port = port.ok_or(WRONG_PORT)?;
     Ok(Action::Follow(Some((String::from_utf8_lossy(call.arg(1)).into_owned(), port))))
 }
 
@@ -262,11 +263,12 @@ mod tests {
             ("REPLCONF rdb-filter-only keys", "ERR Unsupported rdb-filter-only option: keys"),
             ("PSYNC ? x", "ERR value is not an integer or out of range"),
             ("PSYNC ? -1 FAILOVER", "ERR PSYNC FAILOVER can't be sent to a primary."),
-            ("REPLICAOF host port", "ERR Invalid primary port"),
+            ("REPLICAOF host port", "ERR Invalid master port"),
         ] {
             assert_eq!(store.run(line), format!("(error) {error}"), "{line}");
         }
         assert_eq!(store.run("REPLICAOF no one"), "(action) Follow(None)");
+        assert_eq!(store.run("REPLICAOF host 0"), "(action) Follow(Some((\"host\", 0)))");
         let asked = store.run("SLAVEOF host 6379");
         assert_eq!(asked, "(action) Follow(Some((\"host\", 6379)))");
     }

@@ -173,6 +173,9 @@ fn who_comes_back_goes_on_where_the_backlog_reaches() {
     }
     let figures = rig.primary.figures(&rig.limits(), rig.now_ms);
     assert_eq!((figures.partial_syncs, figures.refused_syncs, figures.full_syncs), (3, 4, 5));
+    rig.primary.reset();
+    let figures = rig.primary.figures(&rig.limits(), rig.now_ms);
+    assert_eq!((figures.partial_syncs, figures.refused_syncs, figures.full_syncs), (0, 0, 0));
 }
 
 #[test]
