@@ -169,6 +169,9 @@ impl Load {
         redis.register_function{function_name='known', flags={'no-writes'},\n\
           callback=function() return 'known' end}";
 
+    /// Commands that each of its writers has carried out at least.
+    const LEAST: usize = 200;
+
     /// Runs `work` while clients write to the server on this port. Says how many of their commands
     /// were carried out. Afterwards nothing expires any more by itself.
     pub fn run<R>(self, port: u16, work: impl FnOnce() -> R) -> (R, usize) {
@@ -195,12 +198,14 @@ impl Load {
         (done, count)
     }
 
-    /// Writes until it is told to stop, again and again on a new connection.
+    /// Writes until it is told to stop, and some hundred commands at least, again and again on a
+    /// new connection.
     fn write(self, port: u16, mut rng: Rng, stop: &AtomicBool) -> usize {
+        let goes_on = |count| count < Load::LEAST || !stop.load(Ordering::Relaxed);
         let mut count = 0;
-        while !stop.load(Ordering::Relaxed) {
+        while goes_on(count) {
             let done = Client::connect(port).and_then(|mut client| {
-                while !stop.load(Ordering::Relaxed) {
+                while goes_on(count) {
                     let replies = client.pipeline(&self.batch(&mut rng))?;
                     count += replies.iter().filter(|reply| reply.error().is_none()).count();
                     // Not for ever: there may be no replica now.
