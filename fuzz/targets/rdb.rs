@@ -12,7 +12,8 @@ use troupe::settings::Settings;
 fuzz_target!(|file: &[u8]| {
     let (settings, hasher) = (Settings::default(), Hasher::with_seeds([1, 2, 3, 4]));
     let forms = Forms::of(&settings, &hasher);
-    let rules = Rules { databases: 16, checks: false, expired_by: Some(Expired::LeftOut(Millis(1 << 40))) };
+    let rules =
+        Rules { databases: 16, checks: false, expired_by: Some(Expired::LeftOut(Millis(1 << 40))) };
     let mut cutter = Cutter::new(rules);
     let (first, mut rest) = file.split_at(file.len() / 2);
     cutter.feed(first);
