@@ -8,7 +8,7 @@
 use crate::batch::{Batch, Routed};
 use crate::commands::command::{Flags, Run};
 use crate::commands::{positions, registry};
-use crate::resp::{Frame, Frames, Span, encode};
+use crate::resp::{Frame, Frames};
 
 type Call = (Frame, Routed);
 
@@ -100,18 +100,8 @@ impl Bundle {
 /// A call that has not come: MULTI or EXEC.
 fn bracket(name: &str, frames: &mut Frames) -> Option<Call> {
     let command = registry::named(name.as_bytes())?;
-    let start = frames.side.len();
-    encode::command(&mut frames.side, &[name.as_bytes()]);
-    let raw = span(start, frames.side.len() - start);
-    let word = span(frames.side.len() - name.len() - b"\r\n".len(), name.len());
-    let first = frames.args.len() as u32;
-    frames.args.push(word);
-    let frame = Frame { raw, first, argc: 1, multibulk: false };
+    let frame = frames.make([name.as_bytes()].into_iter());
     Some((frame, Routed { command: Some(command), key: None }))
-}
-
-fn span(start: usize, len: usize) -> Span {
-    Span { start: start as u32, len: len as u32 }
 }
 
 #[cfg(test)]
@@ -121,7 +111,7 @@ mod tests {
     use super::*;
     use crate::base::hash::Hasher;
     use crate::base::millis::Millis;
-    use crate::resp::{Decoder, Limits};
+    use crate::resp::{Decoder, Limits, encode};
     use crate::route::Home;
     use crate::session::{Peer, Session};
     use crate::settings::Renames;

@@ -14,7 +14,6 @@
 //! other than `$` is refused when it is seen, not when its line is complete. Left out: the limit on
 //! the whole query buffer (the buffer's owner has it) and any knowledge of commands.
 
-use super::encode;
 use super::frames::{Frame, Frames, Span};
 use super::inline::Words;
 use super::limits::{LINE_BYTES_MAX, Limits, ProtocolError, RESERVE_ON_TRUST};
@@ -347,22 +346,10 @@ impl Decoder {
         };
         self.words.split(&buffer[start..end])?;
         if !self.words.is_empty() {
-            self.rewrite(out);
+            let frame = out.make(self.words.iter());
+            out.frames.push(frame);
         }
         Ok(Some(end + 1))
-    }
-
-    /// Appends the words of an inline request to the side buffer as a multibulk request.
-    fn rewrite(&self, out: &mut Frames) {
-        let (start, first) = (out.side.len(), out.args.len());
-        encode::header(&mut out.side, b'*', self.words.len());
-        for word in self.words.iter() {
-            encode::bulk(&mut out.side, word);
-            let end = out.side.len() - 2;
-            out.args.push(Span::between(end - word.len(), end));
-        }
-        let raw = Span::between(start, out.side.len());
-        out.frames.push(Frame { multibulk: false, ..frame(raw, first, out.args.len()) });
     }
 }
 

@@ -6,6 +6,8 @@
 
 use std::ops::Range;
 
+use super::encode;
+
 /// Capacity kept by [`Frames::clear`]: arguments.
 const ARGUMENTS_KEPT: usize = 8 * 1024;
 /// Capacity kept by [`Frames::clear`]: bytes of rewritten inline requests.
@@ -51,8 +53,8 @@ pub struct Frame {
     pub first: u32,
     /// How many arguments it has; at least one.
     pub argc: u32,
-    /// True if the source is the client's buffer; false for an inline request, whose source is
-    /// [`Frames::side`].
+    /// True if the source is the client's buffer; false for a request of [`Frames::make`], whose
+    /// source is [`Frames::side`].
     pub multibulk: bool,
 }
 
@@ -63,7 +65,8 @@ pub struct Frames {
     pub args: Vec<Span>,
     /// The frames.
     pub frames: Vec<Frame>,
-    /// Inline requests, unquoted and rewritten as multibulk requests.
+    /// Requests of [`Frames::make`]: inline ones, unquoted and rewritten as multibulk requests, and
+    /// those that nobody has sent.
     pub side: Vec<u8>,
 }
 
@@ -79,6 +82,20 @@ impl Frames {
         if self.side.capacity() > SIDE_KEPT {
             self.side.shrink_to(SIDE_KEPT);
         }
+    }
+
+    /// A request of these words, which has not come like that: they stand in the side buffer. Where
+    /// among the frames it is to be, the caller knows.
+    pub fn make<'a>(&mut self, words: impl ExactSizeIterator<Item = &'a [u8]>) -> Frame {
+        let (start, first, argc) = (self.side.len(), self.args.len(), words.len());
+        encode::header(&mut self.side, b'*', argc);
+        for word in words {
+            encode::bulk(&mut self.side, word);
+            let end = self.side.len() - b"\r\n".len();
+            self.args.push(Span::between(end - word.len(), end));
+        }
+        let raw = Span::between(start, self.side.len());
+        Frame { raw, first: first as u32, argc: argc as u32, multibulk: false }
     }
 
     /// True if there is no frame.
@@ -97,8 +114,7 @@ impl Frames {
         &self.args[frame.first as usize..frame.first as usize + frame.argc as usize]
     }
 
-    /// The bytes that the spans of a frame index: `buffer`, or the side buffer for an inline
-    /// request.
+    /// The bytes that the spans of a frame index: `buffer`, or the side buffer.
     #[inline]
     pub fn bytes_of<'a>(&'a self, frame: &Frame, buffer: &'a [u8]) -> &'a [u8] {
         if frame.multibulk { buffer } else { &self.side }

@@ -44,7 +44,7 @@ impl Words {
     }
 
     /// The words in order.
-    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &[u8]> {
         let mut start = 0;
         self.ends.iter().map(move |end| {
             let word = &self.bytes[start..*end as usize];

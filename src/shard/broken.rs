@@ -8,7 +8,7 @@
 
 use crate::batch::{Batch, Routed, Scattered};
 use crate::keyspace::key::KeyAt;
-use crate::resp::{Frame, Span, encode};
+use crate::resp::Frame;
 use crate::shard::Shard;
 
 /// Which promises are broken.
@@ -103,25 +103,12 @@ impl Shard {
         };
         for pair in args[1..].chunks(2) {
             let words = [&args[0][..], &pair[0], &pair[1]];
-            let start = batch.frames.side.len();
-            encode::command(&mut batch.frames.side, &words);
-            let raw = span(start, batch.frames.side.len() - start);
-            let first = batch.frames.args.len() as u32;
-            let mut at = start + b"*3\r\n".len();
-            for word in words {
-                at += format!("${}\r\n", word.len()).len();
-                batch.frames.args.push(span(at, word.len()));
-                at += word.len() + b"\r\n".len();
-            }
+            let frame = batch.frames.make(words.into_iter());
             let key = Some(KeyAt::new(1, words[1], &self.env.hasher));
             let routed = Routed { key, ..routed };
-            calls.push((request, Frame { raw, first, argc: 3, multibulk: false }, routed));
+            calls.push((request, frame, routed));
         }
     }
-}
-
-fn span(start: usize, len: usize) -> Span {
-    Span { start: start as u32, len: len as u32 }
 }
 
 impl Batch {

@@ -10,7 +10,6 @@ use std::sync::{Arc, PoisonError};
 use troupe::route::Map;
 
 use crate::checks::Broken;
-use crate::connection::Heard;
 use crate::context::Context;
 use crate::disk::Disk;
 use crate::link::{Link, Server};
@@ -24,7 +23,7 @@ use crate::router::Router;
 use crate::saver::Saver;
 use crate::start::{DIR, found};
 use crate::tender::Tender;
-use crate::thread::{Sockets, Thread};
+use crate::thread::{self, Sockets, Thread};
 use crate::upstream::Upstream;
 use crate::witness::Lit;
 
@@ -163,7 +162,7 @@ impl Follower {
                 looked.err().into_iter().for_each(|broken| context.fail(broken));
             }
         }
-        self.tell_losses();
+        thread::tell_losses(&mut self.saver, &mut self.threads, &mut self.context);
         self.look_at_streams();
         self.router.tick(&mut self.context);
     }
@@ -204,21 +203,6 @@ impl Follower {
             }
             (Address::Saver, mail) => self.saver.receive(mail, &mut self.context),
             (to, mail) => self.context.fail(format!("{to:?} has no use for {mail:?}")),
-        }
-    }
-
-    /// As in the first node.
-    fn tell_losses(&mut self) {
-        self.saver.tell_gone(&mut self.context);
-        for (to, letter) in self.context.lost.take() {
-            self.context.send(Address::Loans, Address::Thread(to), Mail::Letter(letter));
-        }
-        let dropped = self.context.dropped.clone();
-        let mut dropped = dropped.lock().unwrap_or_else(PoisonError::into_inner);
-        for (home, client) in dropped.drain(..) {
-            self.context.batches -= 1;
-            let thread = &mut self.threads[usize::from(home.thread)];
-            thread.hear(home.connection, client, Heard::Lost, &mut self.context);
         }
     }
 

@@ -7,7 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use fastrand::Rng;
 use troupe::base::hash::Hasher;
@@ -44,6 +44,7 @@ use crate::plan::{Fault, Stream};
 use crate::post::{Address, Mail};
 use crate::rare::Rare;
 use crate::replicas::FIRST_LINK;
+use crate::saver::Saver;
 use crate::socket::Socket;
 use crate::witness::{Fuse, Lit, Witness};
 
@@ -613,6 +614,20 @@ impl Thread {
     /// Spoils the shard, as a bug may at its worst, and panics.
     pub fn spoil(&mut self, context: &mut Context) {
         self.guarded(context, |thread| thread.shard.spoil_and_panic());
+    }
+}
+
+/// Connections of a node hear of batches that are lost, shards of loans, and who saves of its own.
+pub fn tell_losses(saver: &mut Saver, threads: &mut [Thread], context: &mut Context) {
+    saver.tell_gone(context);
+    for (to, letter) in context.lost.take() {
+        context.send(Address::Loans, Address::Thread(to), Mail::Letter(letter));
+    }
+    let dropped = context.dropped.clone();
+    let mut dropped = dropped.lock().unwrap_or_else(PoisonError::into_inner);
+    for (home, client) in dropped.drain(..) {
+        context.batches -= 1;
+        threads[usize::from(home.thread)].hear(home.connection, client, Heard::Lost, context);
     }
 }
 

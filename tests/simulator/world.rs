@@ -10,7 +10,7 @@ mod trouble;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use troupe::route::Map;
 
@@ -18,7 +18,6 @@ use crate::checks::Broken;
 use crate::checks::bounds::{self, Held};
 use crate::checks::quiet::{self, Rest};
 use crate::client::{Client, Did};
-use crate::connection::Heard;
 use crate::context::Context;
 use crate::disk::{Cut, Disk};
 use crate::follower::Follower;
@@ -31,7 +30,7 @@ use crate::saver::Saver;
 use crate::socket::Socket;
 use crate::start::{self, DIR};
 use crate::tender::Tender;
-use crate::thread::{Sockets, Thread};
+use crate::thread::{self, Sockets, Thread};
 use crate::workload::{Call, KEYS};
 use crate::writer::Writer;
 
@@ -293,7 +292,7 @@ impl World {
         let micros = self.context.rng.u64(1..20);
         self.context.pass(micros);
         self.note_calls();
-        self.tell_losses();
+        thread::tell_losses(&mut self.saver, &mut self.threads, &mut self.context);
         if self.writer.gives_up {
             self.context.met(Rare::GaveUp);
             self.crash(false);
@@ -450,21 +449,6 @@ impl World {
         let met = std::mem::take(&mut self.context.history.borrow_mut().met);
         met.into_iter().for_each(|rare| self.context.met(rare));
         notes.iter().for_each(|note| self.context.note(format_args!("{note}")));
-    }
-
-    /// Connections hear of batches that are lost, shards of loans, and who saves of its own.
-    fn tell_losses(&mut self) {
-        self.saver.tell_gone(&mut self.context);
-        for (to, letter) in self.context.lost.take() {
-            self.context.send(Address::Loans, Address::Thread(to), Mail::Letter(letter));
-        }
-        let dropped = self.context.dropped.clone();
-        let mut dropped = dropped.lock().unwrap_or_else(PoisonError::into_inner);
-        for (home, client) in dropped.drain(..) {
-            self.context.batches -= 1;
-            let thread = &mut self.threads[usize::from(home.thread)];
-            thread.hear(home.connection, client, Heard::Lost, &mut self.context);
-        }
     }
 
     fn check_bounds(&mut self) {

@@ -277,8 +277,7 @@ impl Admin {
     fn claim_rewrite(&self) -> bool {
         let saves = self.saves();
         let mut rewrites = self.rewrites();
-        let is_taken = saves.is_writing() || saves.is_last;
-        let is_free = !is_taken && rewrites.since.is_none();
+        let is_free = !saves.are_taken() && rewrites.since.is_none();
         if is_free {
             rewrites.begin(self.parts.clock.now());
         }

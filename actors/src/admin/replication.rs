@@ -249,8 +249,7 @@ impl Admin {
     /// A snapshot begins to be made, unless something else is. Returns false then.
     fn claim_snapshot(&self) -> bool {
         let mut saves = self.saves();
-        let is_taken = saves.is_writing() || saves.is_last;
-        let is_free = !is_taken && self.rewrites().since.is_none();
+        let is_free = !saves.are_taken() && self.rewrites().since.is_none();
         if is_free {
             saves.claim(self.parts.clock.now());
         }

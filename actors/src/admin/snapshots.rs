@@ -109,6 +109,11 @@ impl Saves {
         self.since.is_some()
     }
 
+    /// Nothing else can be written for the journal or for replicas.
+    pub(super) fn are_taken(&self) -> bool {
+        self.is_writing() || self.is_last
+    }
+
     /// One is being made for replicas.
     pub(super) fn claim(&mut self, now: Millis) {
         self.since = Some(now);

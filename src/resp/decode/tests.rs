@@ -1,6 +1,7 @@
 //! The decoder against whole, cut and broken input. Verdicts were taken from Valkey 9.1.2.
 
 use super::*;
+use crate::resp::encode;
 
 type Request = Vec<Vec<u8>>;
 
