@@ -1,6 +1,6 @@
 //! What has come together from the primary is carried out together: as one transaction. Its slots
-//! meet at one shard, where its commands would go from shard to shard one by one; and no reader
-//! sees one shard ahead of another.
+//! meet at one shard, where its commands would go from shard to shard one by one. Readers see its
+//! end, and no state that the primary did not have.
 //!
 //! Transactions of the primary stay whole. What needs more than the slots of its keys is carried
 //! out by itself, in its place.
