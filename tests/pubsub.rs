@@ -74,7 +74,7 @@ fn a_message_counts_all_subscribers_from_their_confirmation_to_their_end() {
 
 #[test]
 fn who_has_closed_is_not_counted_once_another_subscription_is_confirmed() {
-    for shards in [2, 4] {
+    for shards in SHARDS {
         let server = Options::shards(shards).start();
         let mut publishers: Vec<Client> = (0..shards).map(|_| server.client()).collect();
         for round in 0..500 {

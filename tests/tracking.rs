@@ -263,6 +263,33 @@ fn who_is_named_is_told_in_the_place_of_another_until_it_goes() {
 }
 
 #[test]
+fn who_is_named_by_many_is_told_ahead_of_its_next_reply() {
+    for (shards, journal) in [(1, None), (2, None), (4, None), (4, Some("always"))] {
+        let options = Options::shards(shards);
+        let server = journal.map_or(options.clone(), |fsync| options.journal(fsync)).start();
+        let mut writer = server.client();
+        let mut named = Cache { client: server.client(), told: Vec::new() };
+        named.ask("HELLO 3");
+        let id = named.ask("CLIENT ID").number().unwrap();
+        let mut readers = Cache::several(&server, &format!("REDIRECT {id}"));
+        let _listeners: Vec<Cache> = (0..6)
+            .map(|at| Cache::new(&server, &format!("BCAST PREFIX p{at} REDIRECT {id}")))
+            .collect();
+        for round in 0..100 {
+            let mut keys = Vec::new();
+            for (at, reader) in readers.iter_mut().enumerate() {
+                keys.extend([format!("k{at}:{round}"), format!("p{at}:{round}")]);
+                reader.client.line(&format!("GET k{at}:{round}"));
+            }
+            for key in &keys {
+                writer.line(&format!("SET {key} 1"));
+                assert_eq!(named.told(), [&key[..]], "{shards} shards, round {round}");
+            }
+        }
+    }
+}
+
+#[test]
 fn no_more_keys_are_remembered_than_there_is_room_for() {
     for shards in SHARDS {
         let server = Options::shards(shards).with("tracking-table-max-keys 100").start();

@@ -53,6 +53,9 @@ pub use tracking::{Mode, Redirect, Redirected, Told, Tracking};
 /// The name of a channel, or a pattern: shared by all that know it.
 pub type Name = Arc<[u8]>;
 
+/// Clients that have named another one subscribe to this name of [`Kind::Cached`].
+pub const NAMED: &[u8] = b"named";
+
 /// What is subscribed to. Each kind has names of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -64,7 +67,8 @@ pub enum Kind {
     Shard,
     /// Keys whose names begin so: a client is told of all that change ([`Tracking`]).
     Prefix,
-    /// What a client may have cached; its one name is empty. It is told when all of that is gone.
+    /// What a client may have cached, by the empty name: it is told when all of that is gone. By
+    /// the name [`NAMED`], that it has named another one who is told in its place.
     Cached,
 }
 

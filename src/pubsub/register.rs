@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::base::glob;
 use crate::base::hash::Hasher;
 use crate::pubsub::subscriptions::Subscriptions;
-use crate::pubsub::{Change, Farewell, Kind, Message, Name, News, Subscribed};
+use crate::pubsub::{Change, Farewell, Kind, Message, NAMED, Name, News, Subscribed};
 use crate::route::{Home, ShardId};
 
 /// Bytes that may be on their way to the clients of a thread until it has said that they are
@@ -136,6 +136,8 @@ pub struct Register {
     audiences: [HashMap<Name, Audience, Hasher>; Kind::ALL.len()],
     /// Somebody may have to wait for others.
     is_stirred: bool,
+    /// Clients that have named others were told of keys.
+    has_told_named: bool,
     /// What was published in this turn, by thread.
     published: Vec<(ShardId, Arc<Message>)>,
     /// By thread.
@@ -156,6 +158,7 @@ impl Register {
             farewell,
             audiences: std::array::from_fn(|_| HashMap::with_hasher(hasher.clone())),
             is_stirred: false,
+            has_told_named: false,
             published: Vec::new(),
             ways: vec![Way::default(); usize::from(shards)],
         }
@@ -355,6 +358,24 @@ impl Register {
                 }
             }
         }
+    }
+
+    /// Clients are told of keys: those too that have named others who are told in their place.
+    pub(crate) fn tell_named(&mut self) {
+        if self.count(Kind::Cached, NAMED) > 0 {
+            self.has_told_named = true;
+            self.is_stirred = true;
+        }
+    }
+
+    /// Takes the other threads that have passed on, when all of this arrives, what clients were
+    /// told of keys since the last question.
+    pub(crate) fn take_told(&mut self) -> Vec<ShardId> {
+        if !std::mem::take(&mut self.has_told_named) {
+            return Vec::new();
+        }
+        let named = self.audiences[Kind::Cached as usize].get(NAMED);
+        named.into_iter().flat_map(Audience::others).map(|(thread, _)| thread).collect()
     }
 
     /// A thread of which so much has not arrived that nobody may publish more; and how much it was

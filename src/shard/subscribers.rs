@@ -1,8 +1,9 @@
 //! How a shard tells the others who subscribes to what, and what its batches wait for meanwhile.
 //!
 //! A batch whose call has changed something about subscriptions waits until every other thread
-//! knows. A batch that has published waits while a thread has not taken in what it was sent. Both
-//! waits end whatever becomes of slots, since letters are taken in at once: so a batch may hold
+//! knows. A batch that has published waits while a thread has not taken in what it was sent. One
+//! that has changed keys waits until clients that have cached them have passed that on to those
+//! that they have named: so these learn of two changes in their order. All waits end whatever becomes of slots, since letters are taken in at once: so a batch may hold
 //! slots meanwhile.
 
 use std::collections::BTreeMap;
@@ -123,14 +124,19 @@ impl Shard {
             self.outbox.letters.extend(others.into_iter().map(letter));
             return None;
         }
-        match self.engine.register.behind() {
-            None => return Some(batch),
+        let behind = self.engine.register.behind();
+        let way = behind.filter(|(thread, _)| *thread != self.id);
+        let mut threads = self.engine.register.take_told();
+        threads.extend(way.map(|(thread, _)| thread).filter(|thread| !threads.contains(thread)));
+        if !threads.is_empty() {
+            let wait = self.begin_to_wait(batch, threads.len(), way);
+            let letter = |thread| (thread, Letter::Pushed(wait));
+            self.outbox.letters.extend(threads.into_iter().map(letter));
+        } else if behind.is_some() {
             // Its own clients get theirs at the end of the turn.
-            Some((thread, _)) if thread == self.id => self.ready.push_back(batch),
-            Some((thread, sent)) => {
-                let wait = self.begin_to_wait(batch, 1, Some((thread, sent)));
-                self.outbox.letters.push((thread, Letter::Pushed(wait)));
-            }
+            self.ready.push_back(batch);
+        } else {
+            return Some(batch);
         }
         None
     }

@@ -49,6 +49,7 @@ impl Engine {
     #[cold]
     pub(super) fn tell_outdated(&mut self, by: Author) {
         let mut taken = self.tools.invalidations.take();
+        self.register.tell_named();
         if taken.has_flushed() && self.register.len(Kind::Cached) > 0 {
             self.register.publish(Message::flushed(), false, None);
         }

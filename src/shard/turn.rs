@@ -4,8 +4,8 @@
 //! of everything, so that no other shard and no client can act on what they say before they have
 //! their place in the journal. Pushes leave ahead of letters, since a letter may take a batch on to
 //! its next push, and ahead of replies. Under `appendfsync always` replies and pushes that show
-//! what is not durable go with the append, and leave when that is; letters never wait. What was
-//! saved of a slot leaves ahead of the letter that takes the slot elsewhere.
+//! what is not durable go with the append, and leave when that is; what tells of keys and letters
+//! never wait. What was saved of a slot leaves ahead of the letter that takes the slot elsewhere.
 //!
 //! What has come from another thread for a client of this one was held back there if it had to be.
 
@@ -257,7 +257,8 @@ impl Shard {
         }
         for push in self.engine.pushes.drain(..) {
             match push.thread() {
-                _ if waits => held.push(Held::Push(push)),
+                // About keys it shows no value, and a cache is the better for it.
+                _ if waits && !push.is_of_keys() => held.push(Held::Push(push)),
                 thread if thread == self.id => ready.pushes.push(push),
                 thread => ready.letters.push((thread, Letter::Push(push))),
             }

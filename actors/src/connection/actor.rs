@@ -10,8 +10,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context as TaskContext, Poll, ready};
 
-use actix::fut::ActorFuture;
+use actix::fut::{ActorFuture, ActorFutureExt, wrap_future};
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Recipient};
+use tokio::task::yield_now;
 use troupe::batch::Home;
 use troupe::clients::Row;
 use troupe::connection::Connection as Core;
@@ -117,7 +118,9 @@ impl Actor for Connection {
     type Context = Context<Connection>;
 
     fn started(&mut self, ctx: &mut Context<Connection>) {
-        ctx.spawn(Pump);
+        // The thread looks at its sockets first: who had closed before this client came has gone
+        // ahead of its first command.
+        ctx.spawn(wrap_future(yield_now()).then(|(), _, _| Pump));
     }
 }
 

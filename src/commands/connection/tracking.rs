@@ -9,7 +9,7 @@ use crate::commands::command::{Arg, Arity, Command, Group, Name, Run};
 use crate::commands::connection::client::{ANY_TIME, ANYWHERE, on_or_off};
 use crate::commands::error::{CommandError, quoting};
 use crate::commands::walk::Walk;
-use crate::pubsub::{self, Kind, Mode, Redirect, Register, Tracking};
+use crate::pubsub::{self, Kind, Mode, NAMED, Redirect, Register, Tracking};
 use crate::resp::Reply;
 use crate::route::Home;
 use crate::session::Session;
@@ -320,6 +320,10 @@ fn begin(words: &Words<'_>, mode: Mode, session: &mut Session, register: &mut Re
         subscribe(Kind::Prefix, b"");
     }
     words.prefixes.iter().for_each(|prefix| subscribe(Kind::Prefix, prefix));
+    match words.redirect {
+        Some(_) => subscribe(Kind::Cached, NAMED),
+        None => drop(register.unsubscribe(subscribed, Kind::Cached, NAMED)),
+    }
     let is_said = tracking.as_ref().is_some_and(|before| before.is_said);
     *tracking = Some(Box::new(Tracking {
         mode,
