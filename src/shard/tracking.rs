@@ -177,6 +177,7 @@ mod tests {
     use super::*;
     use crate::session::{Peer, Session};
     use crate::shard::turn::Ready;
+    use crate::stream::Policy;
     use crate::testing::{START, Store};
 
     /// What is pushed about keys, client by client: `1: a b`, or the prefix in the place of the
@@ -230,6 +231,16 @@ mod tests {
         assert_eq!(told(&mut store), [": _"]);
         of_another(&mut store, "SET a 1");
         assert_eq!(told(&mut store), [""; 0]);
+    }
+
+    #[test]
+    fn who_has_cached_a_key_does_not_wait_for_the_disk() {
+        let mut store = Store::new();
+        store.run("CLIENT TRACKING on");
+        store.run("GET a");
+        store.shard.begin_journal(Policy::Always);
+        of_another(&mut store, "SET a 1");
+        assert_eq!(told(&mut store), ["1: a"]);
     }
 
     #[test]

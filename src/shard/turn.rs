@@ -51,7 +51,7 @@ pub struct Ready {
 pub enum Held {
     /// A batch with its replies.
     Batch(Box<Batch>),
-    /// What a client gets that did not ask.
+    /// What a client gets that did not ask, but nothing about keys.
     Push(Push),
     /// What came of a client's wait.
     Served(Served),
@@ -67,8 +67,7 @@ impl Held {
         }
     }
 
-    /// It must never be shown. A batch still goes home, to close its connection; a push is dropped,
-    /// unless it is about keys: it shows no value, and what is cached of them stays old without it.
+    /// It must never be shown. A batch still goes home, to close its connection; a push is dropped.
     pub fn abandon(self) -> Option<Held> {
         match self {
             Held::Batch(mut batch) => {
@@ -76,7 +75,7 @@ impl Held {
                 Some(Held::Batch(batch))
             }
             Held::Served(served) => Some(Held::Served(Served { outcome: Outcome::Lost, ..served })),
-            Held::Push(push) => push.is_of_keys().then_some(Held::Push(push)),
+            Held::Push(_) => None,
         }
     }
 }
@@ -90,8 +89,7 @@ impl Finished for Held {
         }
     }
 
-    /// What is published later must not be there first, nor the reply of who has published, nor who
-    /// knows of a change that is told of.
+    /// What is published later must not be there first, nor the reply of who has published.
     fn keeps_order(&self) -> bool {
         match self {
             Held::Batch(batch) => batch.has_published,
@@ -257,7 +255,7 @@ impl Shard {
         }
         for push in self.engine.pushes.drain(..) {
             match push.thread() {
-                // About keys it shows no value, and a cache is the better for it.
+                // What tells of keys shows no value, and what is cached of them is old already.
                 _ if waits && !push.is_of_keys() => held.push(Held::Push(push)),
                 thread if thread == self.id => ready.pushes.push(push),
                 thread => ready.letters.push((thread, Letter::Push(push))),

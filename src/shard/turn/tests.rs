@@ -1,14 +1,11 @@
 //! What leaves in which order, what waits for the journal, and when writes have credit.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 
 use super::*;
 use crate::batch::Home;
 use crate::hook::{Called, Sink};
 use crate::hooks::journal::JournalWrites;
-use crate::pubsub::{Author, Message};
 use crate::shard::gates::Gates;
 use crate::shard::sinks::Sinks;
 use crate::shard::visit::TURN_BATCHES;
@@ -277,9 +274,6 @@ fn what_is_abandoned_is_never_shown() {
     assert!(Held::Push(push.clone()).shows_writes(true));
     assert!(!Held::Push(push.clone()).shows_writes(false));
     assert!(Held::Push(push).abandon().is_none());
-    let message = Arc::new(Message::outdated(b"k", Author::NOBODY));
-    let outdated = Push::Outdated { to: Home { thread: 0, connection: 1 }, client: 1, message };
-    assert!(Held::Push(outdated).abandon().is_some(), "what is cached would stay old");
     let mut write = batch(0, "SET k v");
     write.has_written = true;
     write.replies = b"+OK\r\n".to_vec();

@@ -125,7 +125,8 @@ impl Pushes {
                 Some(key) => durability.seen(Some(&[key])),
                 None => self.published.get(text).map_or_else(Vec::new, |of| of.shows.clone()),
             },
-            _ => durability.seen(Some(&keys_of(&said))),
+            // About keys: it shows no value.
+            _ => Vec::new(),
         };
         self.made.insert(place(message), Made { _message: Arc::clone(message), said, shows });
     }
