@@ -3,8 +3,8 @@
 //! A batch whose call has changed something about subscriptions waits until every other thread
 //! knows. A batch that has published waits while a thread has not taken in what it was sent. One
 //! that has changed keys waits until clients that have cached them have passed that on to those
-//! that they have named: so these learn of two changes in their order. All waits end whatever becomes of slots, since letters are taken in at once: so a batch may hold
-//! slots meanwhile.
+//! that they have named: so these learn of two changes in their order. All waits end whatever
+//! becomes of slots, since letters are taken in at once: so a batch may hold slots meanwhile.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
