@@ -34,7 +34,8 @@
 //! gone (FLUSHALL, a rebuild). So CLIENT TRACKING is answered when all threads know of it.
 //!
 //! What becomes of such a message is decided at the connection of the client that has cached: it
-//! may have named another one for that, which may be on another thread.
+//! may have named another one for that, which may be on another thread. Whoever has changed the key
+//! waits until it has been passed on: so that one learns of two changes in their order.
 
 mod message;
 mod register;
