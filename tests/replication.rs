@@ -3,8 +3,14 @@
 //!
 //! `TROUPE_SEED` replays a load.
 
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::spawn;
 
+use crate::support::client::{Client, encode};
 use crate::support::oracle::{Oracle, on_path};
 use crate::support::replicated::{LATER, under_writes, wait_equal, wait_online, wait_up};
 use crate::support::seed;
@@ -293,6 +299,85 @@ fn a_full_sync_that_nobody_waits_for_is_given_up() {
         until("it is made", SOON, || client.info("rdb_bgsave_in_progress") == "1");
         replica.client().line("REPLICAOF NO ONE");
         until("it is given up", SOON, || client.info("rdb_bgsave_in_progress") == "0");
+    }
+}
+
+/// A replica that is played: a full sync, and how many bytes it has of the stream behind that.
+struct Played {
+    socket: BufReader<TcpStream>,
+    from: u64,
+    has: u64,
+}
+
+impl Played {
+    fn new(primary: &Server) -> Played {
+        let socket = TcpStream::connect(("127.0.0.1", primary.port)).unwrap();
+        socket.set_read_timeout(Some(SOON)).unwrap();
+        let mut socket = BufReader::new(socket);
+        socket.get_mut().write_all(b"PSYNC ? -1\r\n").unwrap();
+        let mut line = || {
+            let mut line = String::new();
+            while line.trim().is_empty() {
+                socket.read_line(&mut line).unwrap();
+            }
+            line.trim().to_owned()
+        };
+        let from = line().rsplit(' ').next().unwrap().parse().unwrap();
+        let length: usize = line()[1..].parse().unwrap();
+        socket.read_exact(&mut vec![0; length]).unwrap();
+        Played { socket, from, has: 0 }
+    }
+
+    /// Reads some of the stream and says so. False when it is cut off.
+    fn get_on(&mut self) -> bool {
+        let count = self.socket.read(&mut [0; 64 * 1024]).unwrap_or(0);
+        self.has += count as u64;
+        let offset = (self.from + self.has).to_string();
+        let said = encode(&["REPLCONF", "ACK", &offset]);
+        count > 0 && self.socket.get_mut().write_all(&said).is_ok()
+    }
+}
+
+/// It reads no more than it must, and half of the limit is always on its way.
+#[test]
+fn writes_wait_for_a_replica_that_falls_behind_while_it_gets_on() {
+    const LAG: u64 = 4 << 20;
+    for (shards, gets_on) in [(1, true), (2, true), (4, true), (2, false)] {
+        let options = Options::shards(shards).with("repl-diskless-sync no");
+        let options = options.with("client-output-buffer-limit replica 8mb 8mb 60");
+        let primary = options.with("repl-slow-writers yes").start();
+        let mut replica = Played::new(&primary);
+        let mut client = primary.client();
+        let mut writer = primary.client();
+        let is_over = Arc::new(AtomicBool::new(false));
+        let writes = {
+            let is_over = is_over.clone();
+            spawn(move || {
+                let value = "x".repeat(100_000);
+                for round in 0..40 {
+                    let sets: Vec<_> =
+                        (0..10).map(|key| vec!["SET", ["a", "b"][key % 2], &value]).collect();
+                    assert_eq!(writer.pipeline(&sets).unwrap().len(), 10, "round {round}");
+                }
+                is_over.store(true, Ordering::Relaxed);
+            })
+        };
+        let end = |client: &mut Client| client.info_number("master_repl_offset");
+        if gets_on {
+            let mut has_all = false;
+            while !has_all {
+                let is_quiet = is_over.load(Ordering::Relaxed);
+                let lag = end(&mut client) - replica.from - replica.has;
+                if is_quiet || lag > LAG {
+                    assert!(replica.get_on(), "{shards} shards, {lag} behind");
+                }
+                has_all = is_quiet && replica.from + replica.has == end(&mut client);
+            }
+            assert!(replica.has > 40 * 10 * 100_000);
+        } else {
+            until("it is cut off", SOON, || client.info("connected_slaves") == "0");
+        }
+        writes.join().unwrap();
     }
 }
 

@@ -36,8 +36,9 @@ struct State {
     takers: BTreeMap<u64, Taker>,
     /// Clients that wait for replicas.
     waiting: BTreeMap<u64, Waker>,
-    /// How many replicas keep up, as shards were told last.
+    /// How many replicas keep up, and whether they hold writes up, as shards were told last.
     told_good: u32,
+    told_held: bool,
 }
 
 /// The stream, and who takes from it.
@@ -57,6 +58,7 @@ impl Default for Replicas {
             takers: BTreeMap::new(),
             waiting: BTreeMap::new(),
             told_good: 0,
+            told_held: false,
         };
         Replicas {
             state: Mutex::new(state),
@@ -93,6 +95,11 @@ impl State {
             self.cut(client);
         }
         self.wake(|_, taker| taker.is_hungry);
+    }
+
+    /// Whether shards have to be told that replicas hold writes up, or do so no longer.
+    fn has_news(&self, now_ms: u64) -> bool {
+        self.primary.holds_up_writes(&self.limits, now_ms) != self.told_held
     }
 
     fn cut(&mut self, client: u64) {
@@ -156,10 +163,13 @@ impl Replicas {
                 state.takers.insert(client, Taker { waker: waker.clone(), is_hungry });
             }
         }
-        let syncs = state.primary.syncs();
+        let (syncs, has_news) = (state.primary.syncs(), state.has_news(now_ms));
         drop(state);
         if syncs {
             self.room.notify_all();
+        }
+        if has_news {
+            self.tend.notify_one();
         }
         pulled
     }
@@ -179,7 +189,15 @@ impl Replicas {
         if fed.is_empty() {
             return;
         }
-        self.lock().grow(now_ms, |primary| fed.iter().for_each(|fed| primary.feed(fed)));
+        self.grow(now_ms, |primary| fed.iter().for_each(|fed| primary.feed(fed)));
+    }
+
+    fn grow(&self, now_ms: u64, add: impl FnOnce(&mut Primary)) {
+        let mut state = self.lock();
+        state.grow(now_ms, add);
+        if state.has_news(now_ms) {
+            self.tend.notify_one();
+        }
     }
 
     /// The stream is the primary's from here on. Replicas have to come anew.
@@ -228,7 +246,7 @@ impl Replicas {
         if bytes.is_empty() {
             return;
         }
-        self.lock().grow(now_ms, |primary| primary.append_as_it_came(bytes));
+        self.grow(now_ms, |primary| primary.append_as_it_came(bytes));
     }
 
     /// The moment of a snapshot is here.
@@ -341,6 +359,15 @@ impl Replicas {
         let good = state.primary.good(&Limits::of(settings), now_ms);
         let before = std::mem::replace(&mut state.told_good, good);
         (before != good).then_some(good)
+    }
+
+    /// Whether replicas hold writes up, where shards do not know it yet.
+    pub fn hold_news(&self, now_ms: u64) -> Option<bool> {
+        let mut state = self.lock();
+        state.has_news(now_ms).then(|| {
+            state.told_held = !state.told_held;
+            state.told_held
+        })
     }
 
     /// Whether it is time to make a snapshot for those that wait for one.

@@ -23,15 +23,18 @@ use bytes::Bytes;
 use super::backlog::Backlog;
 use super::bulk::Bulk;
 use super::figures::{Figures, ReplicaRow};
+use super::limits::Limits;
 use super::replica::{Arrival, Replica, State};
 use super::tap::Fed;
 use crate::commands::action::SyncRequest;
 use crate::rdb::Dialect;
 use crate::resp::encode;
-use crate::settings::{BufferLimit, Settings};
+use crate::settings::Settings;
 
 /// Time between two signs of life to a replica that waits for a snapshot, in milliseconds.
 const KEEPALIVE_MS: u64 = 1_000;
+/// How long a replica may not get on for which writes wait: it says each second how far it is.
+const STUCK_MS: u64 = 2_000;
 
 /// What a full sync needs to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,45 +45,6 @@ pub struct FullSync {
     pub is_streamed: bool,
     /// The format of deadlines of fields.
     pub timed: Dialect,
-}
-
-/// What a replica may cost, by the settings.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Bytes that are kept for replicas that come back.
-    pub backlog_bytes: u64,
-    /// For how long after the last replica has gone, in milliseconds; none for ever.
-    pub backlog_ms: Option<u64>,
-    /// Bytes that a replica may lag.
-    pub output: BufferLimit,
-    /// How long a replica may be silent, in milliseconds.
-    pub silence_ms: u64,
-    /// Time between two signs of life to replicas, in milliseconds.
-    pub ping_ms: u64,
-    /// How long a replica may be silent that counts as one that keeps up, in milliseconds.
-    pub lag_ms: u64,
-}
-
-impl Limits {
-    /// Those of a server with these settings.
-    pub fn of(settings: &Settings) -> Limits {
-        let ms = |seconds: u64| seconds.saturating_mul(1_000);
-        let kept = u64::try_from(settings.replication.repl_backlog_ttl).unwrap_or(0);
-        // A limit below the backlog's would cut off who has just come back.
-        let mut output = settings.client_output_buffer_limit.replica;
-        for bytes in [&mut output.hard_bytes, &mut output.soft_bytes] {
-            *bytes =
-                if *bytes > 0 { (*bytes).max(settings.replication.repl_backlog_size) } else { 0 };
-        }
-        Limits {
-            backlog_bytes: settings.replication.repl_backlog_size,
-            backlog_ms: (kept > 0).then(|| ms(kept)),
-            output,
-            silence_ms: ms(settings.replication.repl_timeout.into()),
-            ping_ms: ms(settings.replication.repl_ping_replica_period.into()),
-            lag_ms: ms(settings.replication.min_replicas_max_lag.into()),
-        }
-    }
 }
 
 /// What a replica gets next.
@@ -462,7 +426,7 @@ impl Primary {
                     (false, true) => State::Acks,
                     (false, false) => State::Online,
                 };
-                replica.acked_ms = now_ms;
+                (replica.acked_ms, replica.advanced_ms) = (now_ms, now_ms);
             }
             self.trim_syncs();
         } else if let (State::Online, Some(position)) = (replica.state, replica.position) {
@@ -508,7 +472,11 @@ impl Primary {
         let end = self.backlog.end();
         let replica = self.replicas.iter_mut().find(|replica| replica.client == client);
         let Some(replica) = replica else { return };
-        replica.acked = replica.acked.max(offset.min(end));
+        let acked = replica.acked.max(offset.min(end));
+        if acked > replica.acked || replica.state == State::Acks {
+            replica.advanced_ms = now_ms;
+        }
+        replica.acked = acked;
         replica.journaled = replica.journaled.max(journaled.unwrap_or(0).min(end));
         replica.acked_ms = now_ms;
         if replica.state == State::Acks {
@@ -599,6 +567,17 @@ impl Primary {
             }
         }
         overdue
+    }
+
+    /// Whether writes have to wait: a replica gets on that would be cut off if they did not.
+    pub fn holds_up_writes(&self, limits: &Limits, now_ms: u64) -> bool {
+        let Some(most) = limits.slow_bytes else { return false };
+        let end = self.backlog.end();
+        self.replicas.iter().any(|replica| {
+            let lags = replica.position.is_some_and(|position| end - position > most);
+            let gets_on = now_ms.saturating_sub(replica.advanced_ms) <= STUCK_MS;
+            replica.state == State::Online && lags && gets_on
+        })
     }
 
     /// Lets go what nobody needs of the backlog.

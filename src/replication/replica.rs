@@ -78,10 +78,11 @@ pub(super) struct Replica {
     /// What it has, as it said last, and what of that is in its journal.
     pub(super) acked: u64,
     pub(super) journaled: u64,
-    /// When it came, when it said that, and when it last took something, in milliseconds of the
-    /// steady clock.
+    /// When it came, when it said that, when that was more than before, and when it last took
+    /// something, in milliseconds of the steady clock.
     pub(super) came_ms: u64,
     pub(super) acked_ms: u64,
+    pub(super) advanced_ms: u64,
     pub(super) took_ms: u64,
     /// Since when more is unsent than the soft limit allows.
     pub(super) over_since_ms: Option<u64>,
@@ -102,6 +103,7 @@ impl Replica {
             journaled: 0,
             came_ms: now_ms,
             acked_ms: now_ms,
+            advanced_ms: now_ms,
             took_ms: now_ms,
             over_since_ms: None,
         }

@@ -85,6 +85,8 @@ pub enum Letter {
     Pause(Option<Pause>),
     /// So many replicas keep up.
     GoodReplicas(u32),
+    /// Whether replicas hold writes up.
+    HeldUp(bool),
     /// Whether the stream of the primary comes.
     Linked(bool),
     /// A change of the scripts that are known.

@@ -555,6 +555,7 @@ impl Shard {
                 self.publish();
             }
             Letter::GoodReplicas(count) => self.count_replicas(count),
+            Letter::HeldUp(is_held) => self.hold_up(is_held),
             Letter::Linked(is_linked) => {
                 self.is_linked = is_linked;
                 self.look_for_replicas();

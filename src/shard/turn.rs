@@ -157,6 +157,14 @@ impl Shard {
         self.look_for_replicas();
     }
 
+    /// Replicas hold writes up, or do so no longer.
+    pub fn hold_up(&mut self, is_held: bool) {
+        if let Some(credit) = &mut self.credit {
+            let is_open = credit.hold(is_held);
+            self.give_credit(is_open);
+        }
+    }
+
     /// What part the server has, and whether fewer replicas keep up than writes need.
     pub(super) fn look_for_replicas(&mut self) {
         let settings = &self.env.settings.replication;

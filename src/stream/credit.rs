@@ -1,6 +1,8 @@
 //! How much a shard may still send to the journal: bytes that are not written yet, and the age of
 //! the oldest effect that is not durable yet.
 //!
+//! Beside that, replicas may hold writes up: what is written goes to them as well.
+//!
 //! The shard keeps this itself, because a writer that hangs in `fdatasync` can tell nobody. All
 //! counts are totals since the start, so a report that comes twice or late does no harm. Credit is
 //! asked for before a command runs and may be overdrawn by that one command.
@@ -25,6 +27,8 @@ const STEP_MS: u64 = 20;
 #[derive(Debug)]
 pub struct Credit {
     policy: Policy,
+    /// Replicas hold writes up.
+    is_held: bool,
     sent: u64,
     written: u64,
     synced: u64,
@@ -37,7 +41,15 @@ pub struct Credit {
 impl Credit {
     /// An account of a shard that has sent nothing.
     pub fn new(policy: Policy) -> Self {
-        Self { policy, sent: 0, written: 0, synced: 0, hurried: 0, unsynced: VecDeque::new() }
+        Self {
+            policy,
+            is_held: false,
+            sent: 0,
+            written: 0,
+            synced: 0,
+            hurried: 0,
+            unsynced: VecDeque::new(),
+        }
     }
 
     /// Takes up a changed policy.
@@ -52,7 +64,7 @@ impl Credit {
 
     /// Whether a write may run now.
     pub fn is_open(&self, now_ms: u64) -> bool {
-        if self.sent.saturating_sub(self.written) >= UNWRITTEN_BYTES_MAX {
+        if !self.has_bytes() {
             return false;
         }
         match (self.policy, self.unsynced.front()) {
@@ -61,6 +73,17 @@ impl Credit {
             }
             _ => true,
         }
+    }
+
+    /// Replicas hold writes up, or do so no longer. Returns whether writes may run, but for the age
+    /// of effects: that is asked for with the next one.
+    pub fn hold(&mut self, is_held: bool) -> bool {
+        self.is_held = is_held;
+        self.has_bytes()
+    }
+
+    fn has_bytes(&self) -> bool {
+        !self.is_held && self.sent.saturating_sub(self.written) < UNWRITTEN_BYTES_MAX
     }
 
     /// Whether there is room for what nobody waits for, and writes of clients have room after it.
@@ -134,6 +157,17 @@ mod tests {
         assert!(!credit.is_open(2_500));
         credit.set_policy(Policy::Always);
         assert!(credit.is_open(9_999), "under always replies wait, not writes");
+    }
+
+    #[test]
+    fn closes_while_replicas_hold_writes_up() {
+        let mut credit = Credit::new(Policy::Never);
+        assert!(!credit.hold(true) && !credit.is_open(0));
+        credit.progressed(progress(0, 0));
+        assert!(!credit.is_open(9_999));
+        assert!(credit.hold(false) && credit.is_open(0));
+        credit.sent(UNWRITTEN_BYTES_MAX, 0);
+        assert!(!credit.hold(false), "the journal has no room");
     }
 
     #[test]

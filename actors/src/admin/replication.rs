@@ -98,6 +98,9 @@ impl Admin {
             self.record_stream(false).await;
         }
         self.tell_of_good_replicas(&settings);
+        if let Some(is_held) = replicas.hold_news(now_ms) {
+            self.parts.post.send_all(|| Letter::HeldUp(is_held));
+        }
         if replicas.is_sync_due(&settings, now_ms) && self.claim_snapshot() {
             let admin = self.clone();
             actix_rt::spawn(async move { admin.full_sync(&settings).await });

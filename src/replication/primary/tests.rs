@@ -359,3 +359,32 @@ fn replicas_that_have_spoken_lately_are_good() {
     assert_eq!(rig.primary.good(&limits, rig.now_ms + 2_999), 1);
     assert_eq!(rig.primary.good(&limits, rig.now_ms + 3_000), 0);
 }
+
+#[test]
+fn writes_wait_for_a_replica_that_lags_while_it_gets_on() {
+    let mut rig = Rig::new(&[
+        ("repl-slow-writers", "yes"),
+        ("repl-backlog-size", "10"),
+        ("client-output-buffer-limit", "replica 100 60 60"),
+    ]);
+    let holds_up = |rig: &Rig| rig.primary.holds_up_writes(&rig.limits(), rig.now_ms);
+    rig.attach(5, ID, 1);
+    rig.pull_all(5);
+    rig.write(&"x".repeat(30));
+    assert!(!holds_up(&rig));
+    rig.write("x");
+    assert!(holds_up(&rig), "half of the lower limit");
+    rig.now_ms += STUCK_MS + 1;
+    assert!(!holds_up(&rig), "it does not get on");
+    rig.primary.acknowledge(5, 1, None, rig.now_ms);
+    assert!(holds_up(&rig));
+    rig.now_ms += STUCK_MS + 1;
+    rig.primary.acknowledge(5, 1, None, rig.now_ms);
+    assert!(!holds_up(&rig), "it says only that it lives");
+    rig.primary.acknowledge(5, 2, None, rig.now_ms);
+    rig.pull_all(5);
+    assert!(!holds_up(&rig));
+    rig.settings.set("repl-slow-writers", &["no"]).expect("it is right");
+    rig.write(&"x".repeat(31));
+    assert!(!holds_up(&rig));
+}

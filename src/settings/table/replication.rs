@@ -70,6 +70,9 @@ pub(super) const SETTINGS: &[Setting] = &[
         .also(&["repl-ping-slave-period"])
         .runtime()
         .doc("Time between signs of life to replicas."),
+    flag("repl-slow-writers", "no")
+        .runtime()
+        .doc("Lets writes wait before a replica that falls behind is cut off, while it gets on."),
     number("repl-timeout", "60", 1, i32::MAX as i64, Unit::Seconds)
         .runtime()
         .doc("Silence after which a replication link is given up."),
