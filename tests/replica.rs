@@ -386,3 +386,45 @@ fn who_becomes_a_replica_inside_exec_takes_no_write_behind_it() {
         assert!(client.line("SET c 1").is_ok());
     }
 }
+
+/// A primary that takes nothing out by itself: its replica hides what has expired, and keeps it.
+#[test]
+fn what_has_expired_is_hidden_until_the_primary_says_so() {
+    for shards in [1, 2, 4] {
+        let primary = troupe(shards).start();
+        let replica = replica_of(&primary, &troupe(shards));
+        let (mut one, mut other) = (primary.client(), replica.client());
+        for line in [
+            "DEBUG SET-ACTIVE-EXPIRE 0",
+            "SET k v PX 50",
+            "HSET h a 1 b 2",
+            "HPEXPIRE h 50 FIELDS 1 a",
+            "SADD s a b",
+            "SPEXPIRE s 50 MEMBERS 1 a",
+            "ZADD z 1 a 2 b",
+            "ZPEXPIRE z 50 MEMBERS 1 a",
+        ] {
+            assert_eq!(one.line(line).error(), None, "{line}");
+        }
+        assert_eq!(one.line("WAIT 1 60000").printed(), "(integer) 1");
+        for (line, hidden) in [
+            ("GET k", "(nil)"),
+            ("HGET h a", "(nil)"),
+            ("SMEMBERS s", "1) \"b\""),
+            ("ZRANGE z 0 -1", "1) \"b\""),
+        ] {
+            until("it is hidden", SOON, || other.line(line).printed() == hidden);
+        }
+        let lengths = ["DBSIZE", "HLEN h", "SCARD s", "ZCARD z"];
+        let mut told = |wanted: [&str; 4]| {
+            lengths.map(|line| other.line(line).printed())
+                == wanted.map(|count| format!("(integer) {count}"))
+        };
+        assert!(told(["4", "2", "2", "2"]), "nothing is deleted");
+        // Whoever asks the primary makes it say so.
+        for line in ["GET k", "HLEN h", "SCARD s", "ZCARD z"] {
+            one.line(line);
+        }
+        until("it is deleted", SOON, || told(["3", "1", "1", "1"]));
+    }
+}

@@ -250,7 +250,10 @@ fn show<T: Expiring>(
     let value = keys.read_as::<T>(call.key(1))?;
     reply.array(names.len());
     for name in names {
-        let deadline = value.as_ref().and_then(|value| value.deadline_of(name, call.hasher));
+        let deadline = value.as_ref().and_then(|value| {
+            let deadline = value.deadline_of(name, call.hasher);
+            deadline.filter(|deadline| value.shows(*deadline))
+        });
         reply.int(match deadline {
             None => GONE,
             Some(None) => NO_DEADLINE,

@@ -4,6 +4,7 @@
 //! and one whose elements have other deadlines is filed anew. Whether something changed is the
 //! caller's to say ([`Keys::changed`]), since only it knows.
 
+use crate::base::millis::Millis;
 use crate::keyspace::entry::{Entry, NewValue};
 use crate::keyspace::error::KeyError;
 use crate::keyspace::key::Key;
@@ -20,7 +21,8 @@ impl Keys<'_> {
     /// # Errors
     /// [`KeyError::WrongType`] when the key holds something else.
     pub fn read_as<T: Typed>(&mut self, key: Key<'_>) -> Result<Option<Ref<'_, T>>, KeyError> {
-        typed(self.read(key))
+        let hidden_at = self.hides_at();
+        typed(self.read(key), hidden_at)
     }
 
     /// Looks at a collection without a trace, but for taking the key out when it has expired.
@@ -28,7 +30,8 @@ impl Keys<'_> {
     /// # Errors
     /// [`KeyError::WrongType`] when the key holds something else.
     pub fn look_as<T: Typed>(&mut self, key: Key<'_>) -> Result<Option<Ref<'_, T>>, KeyError> {
-        typed(self.look(key))
+        let hidden_at = self.hides_at();
+        typed(self.look(key), hidden_at)
     }
 
     /// Looks at a collection and leaves everything as it is, so that several can be looked at side
@@ -37,7 +40,7 @@ impl Keys<'_> {
     /// # Errors
     /// [`KeyError::WrongType`] when the key holds something else.
     pub fn peek_as<T: Typed>(&self, key: Key<'_>) -> Result<Option<Ref<'_, T>>, KeyError> {
-        typed(self.peek(key))
+        typed(self.peek(key), self.hides_at())
     }
 
     /// Looks at a key and leaves everything as it is. An expired key is not there.
@@ -207,9 +210,12 @@ impl Keys<'_> {
     }
 }
 
-fn typed<T: Typed>(entry: Option<&Entry>) -> Result<Option<Ref<'_, T>>, KeyError> {
+fn typed<T: Typed>(
+    entry: Option<&Entry>,
+    hidden_at: Option<Millis>,
+) -> Result<Option<Ref<'_, T>>, KeyError> {
     let Some(entry) = entry else { return Ok(None) };
-    let typed = entry.object().and_then(Ref::of);
+    let typed = entry.object().and_then(|view| Ref::of(view, hidden_at));
     typed.map(Some).ok_or(KeyError::WrongType)
 }
 

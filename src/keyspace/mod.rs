@@ -10,6 +10,7 @@ pub mod entry;
 pub mod error;
 pub mod evict;
 pub mod expiry;
+mod hidden;
 pub mod interest;
 pub mod key;
 pub mod keys;

@@ -11,6 +11,7 @@ use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::ptr::NonNull;
 
+use crate::base::millis::Millis;
 use crate::data::Collection;
 use crate::data::blob::Blob;
 use crate::data::hash::Hash;
@@ -201,18 +202,28 @@ impl Deref for View<'_> {
     }
 }
 
-/// A collection of one type, as it is read.
+/// A collection of one type, as it is read. Where expired elements are hidden, that is done by its
+/// own methods, in `hidden.rs`; what it derefs to has them all.
 #[derive(Debug)]
 pub struct Ref<'a, T> {
     view: View<'a>,
     kind: PhantomData<T>,
+    /// What has expired by then is hidden; nothing where there is nothing to hide.
+    pub(super) hidden_at: Option<Millis>,
 }
 
 impl<'a, T: Typed> Ref<'a, T> {
-    /// The collection in `view`, where it has this type.
-    pub fn of(view: View<'a>) -> Option<Ref<'a, T>> {
-        T::of(&view)?;
-        Some(Ref { view, kind: PhantomData })
+    /// The collection in `view`, where it has this type; elements that have expired at `hidden_at`
+    /// are hidden.
+    pub(super) fn of(view: View<'a>, hidden_at: Option<Millis>) -> Option<Ref<'a, T>> {
+        let first = T::of(&view)?.next_deadline();
+        let hidden_at = hidden_at.filter(|now| first <= *now);
+        Some(Ref { view, kind: PhantomData, hidden_at })
+    }
+
+    /// The collection with what is hidden.
+    pub(super) fn whole(&self) -> &T {
+        self
     }
 }
 

@@ -14,6 +14,7 @@
 use crate::base::millis::Millis;
 use crate::commands::call::Call;
 use crate::hook::Phase;
+use crate::keyspace::expiry::Expiry;
 use crate::keyspace::key::Key;
 use crate::keyspace::keys::Keys;
 use crate::pubsub::Author;
@@ -108,8 +109,11 @@ impl Engine {
         if !any_expired || self.phase != Phase::Serving || !call.command.run.is_on_keys() {
             return false;
         }
+        // Where another server says when they go, no call waits for it.
+        if expiry_of(call, session) != Expiry::Usual {
+            return false;
+        }
         let mut keys = Keys::new(&mut self.space, &mut self.tools, session.db, call.now);
-        keys.expiry = expiry_of(call, session);
         let expire = |key| keys.expire_some_in_all(key);
         call.declared_keys().map(expire).fold(false, |more, has_more| more | has_more)
     }

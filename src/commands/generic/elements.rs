@@ -10,7 +10,7 @@ use crate::commands::command::{Access, Arg, Arity, Command, Flags, KeySpec};
 use crate::commands::error::CommandError;
 use crate::data::table::{Member, SCAN_BITS, Table};
 use crate::keyspace::keys::Keys;
-use crate::keyspace::object::Typed;
+use crate::keyspace::object::{Ref, Typed};
 use crate::resp::Reply;
 
 /// What the declarations of these scans share.
@@ -160,7 +160,7 @@ pub(crate) fn scan<T: Typed>(
     keys: &mut Keys<'_>,
     reply: &mut Reply<'_>,
     beside: Beside,
-    run: impl FnOnce(&T, &mut Scan<'_>),
+    run: impl FnOnce(&Ref<'_, T>, &mut Scan<'_>),
 ) -> Result<(), CommandError> {
     let cursor = integer::parse_cursor(call.arg(2)).ok_or(CommandError::InvalidCursor)?;
     let value = keys.read_as::<T>(call.key(1))?;

@@ -17,8 +17,9 @@ use crate::commands::command::{
 use crate::commands::error::CommandError;
 use crate::commands::recreate;
 use crate::data::list::{End, Limits, List};
+use crate::data::set::Set;
 use crate::data::value::Value;
-use crate::keyspace::entry::Entry;
+use crate::data::zset::Zset;
 use crate::keyspace::key::Key;
 use crate::keyspace::keys::Keys;
 use crate::keyspace::listener::Event;
@@ -264,8 +265,8 @@ fn sorted(
     plan: &Plan<'_>,
 ) -> Result<Vec<Vec<u8>>, CommandError> {
     let key = call.key(1);
-    let found = keys.read(key).map(elements).transpose()?;
-    let Found { mut elements, is_ordered } = found.unwrap_or_default();
+    let found = if keys.exists(key) { elements(keys, key)? } else { Found::default() };
+    let Found { mut elements, is_ordered } = found;
     let (start, count) = plan.part(elements.len());
     let (mut by, mut is_alpha) = (plan.by, plan.is_alpha);
     let is_kept = plan.destination.is_some() || keys.is_in_script();
@@ -347,21 +348,19 @@ struct Found {
     is_ordered: bool,
 }
 
-fn elements(entry: &Entry) -> Result<Found, CommandError> {
-    match entry.object().as_deref() {
-        Some(Object::List(list)) => {
-            Ok(Found { elements: list.iter().map(Value::to_vec).collect(), is_ordered: true })
-        }
-        Some(Object::Set(set)) => {
-            Ok(Found { elements: set.iter().map(Value::to_vec).collect(), is_ordered: false })
-        }
-        Some(Object::Zset(zset)) => {
-            let mut elements = Vec::new();
-            zset.each(|name, _| elements.push(name.to_vec()));
-            Ok(Found { elements, is_ordered: true })
-        }
-        _ => Err(CommandError::WrongType),
+fn elements(keys: &Keys<'_>, key: Key<'_>) -> Result<Found, CommandError> {
+    let mut elements = Vec::new();
+    if let Ok(set) = keys.peek_as::<Set>(key) {
+        elements.extend(set.iter().flat_map(|set| set.iter()).map(Value::to_vec));
+        return Ok(Found { elements, is_ordered: false });
     }
+    if let Ok(zset) = keys.peek_as::<Zset>(key) {
+        zset.iter().for_each(|zset| zset.each(|name, _| elements.push(name.to_vec())));
+    } else {
+        let list = keys.peek_as::<List>(key)?;
+        elements.extend(list.iter().flat_map(|list| list.iter()).map(Value::to_vec));
+    }
+    Ok(Found { elements, is_ordered: true })
 }
 
 /// The string that a pattern names for an element: `#` the element itself, `weight_*` what the key

@@ -113,7 +113,7 @@ pub(super) fn run(
 }
 
 /// The members in an area, up to `enough`.
-fn look_through(zset: &Zset, area: &Area, enough: usize) -> Vec<Found> {
+fn look_through(zset: &Ref<'_, Zset>, area: &Area, enough: usize) -> Vec<Found> {
     let mut all = Vec::new();
     for (low, high) in area.intervals() {
         let start = zset.rank(Edge::BeforeScore(low));

@@ -12,6 +12,7 @@ use crate::data::Collection;
 use crate::data::hash::{Hash, Item};
 use crate::data::table::Member;
 use crate::keyspace::keys::Keys;
+use crate::keyspace::object::Ref;
 use crate::resp::Reply;
 
 const KEY: &[KeySpec] = &[KeySpec::one(1, Access::RO.and(Access::READS))];
@@ -128,7 +129,7 @@ fn show_all(
     match keys.read_as::<Hash>(call.key(1))? {
         None => head(reply, 0),
         Some(hash) => {
-            head(reply, hash.len());
+            head(reply, hash.shown());
             hash.each(|item| show(reply, item));
         }
     }
@@ -136,12 +137,14 @@ fn show_all(
 }
 
 fn hscan(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
-    elements::scan(call, keys, reply, Beside::Value, |hash: &Hash, scan| match hash {
+    elements::scan(call, keys, reply, Beside::Value, |hash: &Ref<'_, Hash>, scan| match &**hash {
         Hash::Packed(_) => hash.each(|item| {
             item.name.with(|name| scan.add(name, |reply| reply_value(reply, Some(item.value))));
         }),
         Hash::Large(fields) => scan.table(fields.table(), |scan, field| {
-            scan.add(field.name(), |reply| reply.bulk(field.value()));
+            if hash.shows(field.deadline()) {
+                scan.add(field.name(), |reply| reply.bulk(field.value()));
+            }
         }),
     })
 }
@@ -182,7 +185,7 @@ fn hrandfield(
 fn show_repeated(
     call: &Call<'_>,
     wanted: &Wanted,
-    hash: &Hash,
+    hash: &Ref<'_, Hash>,
     random: &mut fastrand::Rng,
     reply: &mut Reply<'_>,
 ) -> Result<(), CommandError> {
@@ -191,15 +194,19 @@ fn show_repeated(
     if count > picking::REPEATED_MAX {
         return Err(CommandError::OutOfRange);
     }
-    let items = if matches!(hash, Hash::Packed(_)) { all(hash) } else { Vec::new() };
+    // None where they are drawn from the table.
+    let is_listed = matches!(**hash, Hash::Packed(_)) || hash.hides();
+    let items = is_listed.then(|| hash.items());
+    let is_empty = items.as_ref().is_some_and(Vec::is_empty);
+    let count = if is_empty { 0 } else { count };
     wanted.begin(count as usize, reply);
     let start = reply.mark();
     for _ in 0..count {
-        let item = match items.len() {
-            0 => hash.random(random).expect("a hash has fields"),
-            len => items[random.usize(0..len)],
+        let item = match &items {
+            None => hash.random(random),
+            Some(items) => random.choice(items).copied(),
         };
-        wanted.show(item, reply);
+        wanted.show(item.expect("a hash has fields"), reply);
         if (reply.mark() - start) as u64 > call.settings.proto_max_bulk_len {
             return Err(CommandError::OutOfRange);
         }
@@ -236,15 +243,14 @@ impl Wanted {
     }
 }
 
-fn all(hash: &Hash) -> Vec<Item<'_>> {
-    let mut items = Vec::with_capacity(hash.len());
-    hash.each(|item| items.push(item));
-    items
-}
-
 /// Different fields, `count` of them or all.
-fn choose_different<'a>(hash: &'a Hash, count: usize, random: &mut fastrand::Rng) -> Vec<Item<'a>> {
-    if matches!(hash, Hash::Large(_)) && count < hash.len() / DRAWN_SHARE {
+fn choose_different<'a>(
+    hash: &'a Ref<'_, Hash>,
+    count: usize,
+    random: &mut fastrand::Rng,
+) -> Vec<Item<'a>> {
+    let is_drawn = matches!(**hash, Hash::Large(_)) && !hash.hides();
+    if is_drawn && count < hash.len() / DRAWN_SHARE {
         let (mut names, mut items) = (HashSet::with_capacity(count), Vec::with_capacity(count));
         while items.len() < count {
             let Some(item) = hash.random(random) else { break };
@@ -255,7 +261,7 @@ fn choose_different<'a>(hash: &'a Hash, count: usize, random: &mut fastrand::Rng
         return items;
     }
     // Each is taken with the probability that is left for it (D. Knuth, 3.4.2, algorithm S).
-    let mut items = all(hash);
+    let mut items = hash.items();
     let (mut left, mut wanted) = (items.len(), count.min(items.len()));
     items.retain(|_| {
         let is_taken = random.usize(0..left) < wanted;

@@ -277,13 +277,13 @@ fn any_has(sets: &[Option<Ref<'_, Set>>], member: Value<'_>) -> bool {
 
 /// The members that all sets have, in the order of the smallest.
 fn common<'s>(sets: &'s [Option<Ref<'_, Set>>]) -> impl Iterator<Item = Value<'s>> {
-    let mut there: Vec<&Set> = sets.iter().flatten().map(|set| &**set).collect();
+    let mut there: Vec<&Ref<'_, Set>> = sets.iter().flatten().collect();
     there.sort_by_key(|set| set.len());
     let is_empty = there.len() < sets.len();
     let others =
         if is_empty { Vec::new() } else { there.split_off(usize::from(!there.is_empty())) };
     let smallest = there.first().filter(|_| !is_empty).copied();
-    let members = smallest.into_iter().flat_map(Set::iter);
+    let members = smallest.into_iter().flat_map(Ref::iter);
     members.filter(move |member| others.iter().all(|set| set.has(*member)))
 }
 

@@ -15,6 +15,7 @@ use crate::data::table::Member;
 use crate::keyspace::key::Key;
 use crate::keyspace::keys::Keys;
 use crate::keyspace::listener::Event;
+use crate::keyspace::object::Ref;
 use crate::resp::Reply;
 
 const MEMBER: Arg = Arg::string("member");
@@ -158,7 +159,7 @@ fn smembers(
         reply.set(0);
         return Ok(());
     };
-    reply.set(set.len());
+    reply.set(set.shown());
     set.iter().for_each(|member| reply_member(reply, member));
     Ok(())
 }
@@ -187,9 +188,13 @@ fn srem(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(
 }
 
 fn sscan(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
-    elements::scan(call, keys, reply, Beside::Nothing, |set: &Set, scan| match set {
+    elements::scan(call, keys, reply, Beside::Nothing, |set: &Ref<'_, Set>, scan| match &**set {
         Set::Large(large) => {
-            scan.table(large.table(), |scan, member| scan.add(member.name(), |_| {}));
+            scan.table(large.table(), |scan, member| {
+                if set.shows(member.deadline()) {
+                    scan.add(member.name(), |_| {});
+                }
+            });
         }
         _ => set.iter().for_each(|member| member.with(|member| scan.add(member, |_| {}))),
     })

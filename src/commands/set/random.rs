@@ -14,6 +14,7 @@ use crate::keyspace::effect::Effects;
 use crate::keyspace::key::Key;
 use crate::keyspace::keys::Keys;
 use crate::keyspace::listener::Event;
+use crate::keyspace::object::Ref;
 use crate::resp::Reply;
 
 /// The commands of this family.
@@ -173,7 +174,7 @@ fn srandmember(
             return repeated(&set, count.unsigned_abs(), most, &mut random, reply);
         }
         (Some(count), Some(set)) => {
-            let count = usize::try_from(count).unwrap_or(usize::MAX).min(set.len());
+            let count = usize::try_from(count).unwrap_or(usize::MAX).min(set.shown());
             reply.array(count);
             set.sample(count, &mut random, |member| reply_member(reply, member));
         }
@@ -183,7 +184,7 @@ fn srandmember(
 
 /// Gives `count` members, each chosen from all, in a reply of `bytes_max` at the most.
 fn repeated(
-    set: &Set,
+    set: &Ref<'_, Set>,
     count: u64,
     bytes_max: usize,
     random: &mut fastrand::Rng,
@@ -192,12 +193,18 @@ fn repeated(
     if count > REPEATED_MAX {
         return Err(CommandError::OutOfRange);
     }
+    // None where they are drawn from the set.
+    let members: Option<Vec<_>> = set.hides().then(|| set.iter().collect());
+    let is_empty = members.as_ref().is_some_and(Vec::is_empty);
+    let count = if is_empty { 0 } else { count };
     let start = reply.mark();
     reply.array(count as usize);
     for _ in 0..count {
-        if let Some(member) = set.random(random) {
-            reply_member(reply, member);
-        }
+        let member = match &members {
+            None => set.random(random),
+            Some(members) => random.choice(members).copied(),
+        };
+        member.into_iter().for_each(|member| reply_member(reply, member));
         if reply.mark() - start > bytes_max {
             reply.rewind(start);
             return Err(CommandError::OutOfRange);

@@ -11,14 +11,15 @@ use crate::commands::command::{Access, Arg, Arity, Command, Flags, Group, KeySpe
 use crate::commands::error::CommandError;
 use crate::commands::set::algebra::{LIMIT, Operation, limit_of};
 use crate::commands::zset::range::store;
-use crate::commands::zset::{Row, limits, reply_row};
+use crate::commands::zset::{limits, reply_members};
 use crate::data::Collection;
 use crate::data::set::Set;
 use crate::data::zset::{Limits, Zset};
 use crate::keyspace::entry::Entry;
+use crate::keyspace::key::Key;
 use crate::keyspace::keys::Keys;
 use crate::keyspace::listener::Event;
-use crate::keyspace::object::{Object, View};
+use crate::keyspace::object::{Object, Ref};
 use crate::resp::Reply;
 
 const WEIGHTS: Arg = Arg::integer("weight").token("WEIGHTS").optional().multiple();
@@ -140,8 +141,9 @@ fn show(
 ) -> Result<(), CommandError> {
     let plan = Plan::of(call, keys, operation, Purpose::Show)?;
     let result = combine(call, keys, &plan, operation);
-    let row = Row { start: 0, count: result.len(), backwards: false };
-    reply_row(reply, &result, row, plan.with_scores);
+    reply_members(reply, result.len(), plan.with_scores, |found| {
+        result.visit(0, usize::MAX, false, found);
+    });
     keys.tools.discarded.take_object(Object::Zset(result));
     Ok(())
 }
@@ -319,7 +321,7 @@ impl Plan {
             is_sorted: operation != Operation::Difference,
         };
         for at in plan.keys.clone() {
-            if keys.read(call.key(at)).is_some_and(|entry| view_of(entry).is_none()) {
+            if keys.read(call.key(at)).is_some_and(|entry| !may_take_part(entry)) {
                 return Err(CommandError::WrongType);
             }
         }
@@ -359,9 +361,8 @@ impl Plan {
     /// The values of the keys, the smallest first where the order does not matter to the result.
     fn inputs<'k>(&self, call: &Call<'_>, keys: &'k Keys<'_>) -> Vec<Input<'k>> {
         let values = self.keys.clone().zip(&self.weights).map(|(at, weight)| {
-            let entry = keys.peek(call.key(at));
-            let view = entry.and_then(view_of);
-            Input { view, weight: *weight, counts: self.aggregate == Aggregate::Count }
+            let value = Operand::of(keys, call.key(at));
+            Input { value, weight: *weight, counts: self.aggregate == Aggregate::Count }
         });
         let mut inputs: Vec<Input<'k>> = values.collect();
         if self.is_sorted {
@@ -371,30 +372,41 @@ impl Plan {
     }
 }
 
+/// True for a sorted set and for a set.
+fn may_take_part(entry: &Entry) -> bool {
+    entry.object().is_some_and(|view| matches!(&*view, Object::Zset(_) | Object::Set(_)))
+}
+
 /// A sorted set or a set, or nothing, with its weight.
 struct Input<'k> {
-    view: Option<View<'k>>,
+    value: Operand<'k>,
     weight: f64,
     /// Every score counts as 1.
     counts: bool,
 }
 
-/// The value of an entry that is a sorted set or a set.
-fn view_of(entry: &Entry) -> Option<View<'_>> {
-    entry.object().filter(|view| matches!(&**view, Object::Zset(_) | Object::Set(_)))
+enum Operand<'k> {
+    Zset(Ref<'k, Zset>),
+    Set(Ref<'k, Set>),
+    Nothing,
+}
+
+impl<'k> Operand<'k> {
+    fn of(keys: &'k Keys<'_>, key: Key<'_>) -> Operand<'k> {
+        match keys.peek_as(key) {
+            Ok(zset) => zset.map_or(Operand::Nothing, Operand::Zset),
+            Err(_) => keys.peek_as(key).ok().flatten().map_or(Operand::Nothing, Operand::Set),
+        }
+    }
 }
 
 impl Input<'_> {
-    fn zset(&self) -> Option<&Zset> {
-        if let Object::Zset(zset) = &**self.view.as_ref()? { Some(zset) } else { None }
-    }
-
-    fn set(&self) -> Option<&Set> {
-        if let Object::Set(set) = &**self.view.as_ref()? { Some(set) } else { None }
-    }
-
     fn len(&self) -> usize {
-        self.view.as_ref().map_or(0, |view| view.collection().len())
+        match &self.value {
+            Operand::Zset(zset) => zset.len(),
+            Operand::Set(set) => set.len(),
+            Operand::Nothing => 0,
+        }
     }
 
     fn weighted(&self, score: f64) -> f64 {
@@ -403,10 +415,10 @@ impl Input<'_> {
 
     /// The weighted score of a member; not a number where none of infinity is taken.
     fn score(&self, name: &[u8]) -> Option<f64> {
-        let score = match (self.zset(), self.set()) {
-            (Some(zset), _) => zset.score(name),
-            (_, Some(set)) => set.contains(name).then_some(1.0),
-            _ => None,
+        let score = match &self.value {
+            Operand::Zset(zset) => zset.score(name),
+            Operand::Set(set) => set.contains(name).then_some(1.0),
+            Operand::Nothing => None,
         };
         score.map(|score| self.weighted(score))
     }
@@ -415,11 +427,12 @@ impl Input<'_> {
     /// infinity is 0.
     fn visit(&self, mut found: impl FnMut(&[u8], f64) -> bool) {
         let mut found = |name: &[u8], score| found(name, not_nan(self.weighted(score)));
-        if let Some(zset) = self.zset() {
-            zset.visit(0, usize::MAX, false, &mut found);
-        }
-        if let Some(set) = self.set() {
-            let _ = set.iter().all(|member| member.with(|name| found(name, 1.0)));
+        match &self.value {
+            Operand::Zset(zset) => zset.visit(0, usize::MAX, false, &mut found),
+            Operand::Set(set) => {
+                let _ = set.iter().all(|member| member.with(|name| found(name, 1.0)));
+            }
+            Operand::Nothing => {}
         }
     }
 }

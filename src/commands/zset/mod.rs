@@ -14,6 +14,7 @@ pub(super) mod scan;
 use crate::commands::call::Call;
 use crate::commands::error::CommandError;
 use crate::data::zset::{Edge, Limits, Zset};
+use crate::keyspace::object::Ref;
 use crate::resp::Reply;
 
 /// Up to where the settings have sorted sets packed.
@@ -41,10 +42,27 @@ impl Row {
 }
 
 /// Replies with members, each with its score if that is wanted.
-pub(super) fn reply_row(reply: &mut Reply<'_>, zset: &Zset, row: Row, with_scores: bool) {
-    begin_members(reply, row.count, with_scores, reply.is_resp3());
+pub(super) fn reply_row(
+    reply: &mut Reply<'_>,
+    zset: &Ref<'_, Zset>,
+    row: Row,
+    with_scores: bool,
+) {
+    let Row { start, count, backwards } = row;
+    let shown = if zset.hides() { zset.shown_in(start, count, backwards) } else { count };
+    reply_members(reply, shown, with_scores, |found| zset.visit(start, count, backwards, found));
+}
+
+/// Replies with the `count` members that `visit` comes upon.
+pub(super) fn reply_members(
+    reply: &mut Reply<'_>,
+    count: usize,
+    with_scores: bool,
+    visit: impl FnOnce(&mut dyn FnMut(&[u8], f64) -> bool),
+) {
     let nested = with_scores && reply.is_resp3();
-    zset.visit(row.start, row.count, row.backwards, &mut |name, score| {
+    begin_members(reply, count, with_scores, nested);
+    visit(&mut |name, score| {
         reply_member(reply, name, with_scores.then_some(score), nested);
         true
     });

@@ -45,7 +45,15 @@ fn zrandmember(
     if call.len() == 2 {
         match keys.read_as::<Zset>(call.key(1))? {
             Some(zset) => {
-                let rank = random.usize(0..zset.len());
+                let ranks = zset.shown_ranks();
+                let rank = match &ranks {
+                    None => Some(random.usize(0..zset.len())),
+                    Some(ranks) => random.choice(ranks).copied(),
+                };
+                let Some(rank) = rank else {
+                    reply.null();
+                    return Ok(());
+                };
                 zset.visit(rank, 1, false, &mut |name, _| {
                     reply.bulk(name);
                     true
@@ -60,23 +68,25 @@ fn zrandmember(
         reply.array(0);
         return Ok(());
     };
-    let len = zset.len();
+    let shown = zset.shown_ranks();
+    let len = shown.as_ref().map_or(zset.len(), Vec::len);
     let many = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
     if count >= 0 && many >= len {
-        reply_row(reply, &zset, Row { start: 0, count: len, backwards: false }, with_scores);
+        reply_row(reply, &zset, Row { start: 0, count: zset.len(), backwards: false }, with_scores);
         return Ok(());
     }
     let ranks: Vec<usize> = if count < 0 {
         if count.unsigned_abs() > REPEATED_MAX {
             return Err(CommandError::OutOfRange);
         }
-        (0..many).map(|_| random.usize(0..len)).collect()
+        (0..if len == 0 { 0 } else { many }).map(|_| random.usize(0..len)).collect()
     } else {
         distinct(len, many, &mut random)
     };
     let nested = with_scores && reply.is_resp3();
     begin_members(reply, ranks.len(), with_scores, nested);
     for rank in ranks {
+        let rank = shown.as_ref().map_or(rank, |shown| shown[rank]);
         zset.visit(rank, 1, false, &mut |name, score| {
             reply_member(reply, name, with_scores.then_some(score), nested);
             true

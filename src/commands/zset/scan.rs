@@ -8,6 +8,7 @@ use crate::commands::generic::elements::{self, Beside};
 use crate::data::table::Member as _;
 use crate::data::zset::Zset;
 use crate::keyspace::keys::Keys;
+use crate::keyspace::object::Ref;
 use crate::resp::Reply;
 
 /// The commands of this family.
@@ -26,9 +27,11 @@ pub(crate) const COMMANDS: &[Command] = &[Command {
 }];
 
 fn zscan(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
-    elements::scan(call, keys, reply, Beside::Score, |zset: &Zset, scan| match zset.table() {
+    elements::scan(call, keys, reply, Beside::Score, |zset: &Ref<'_, Zset>, scan| match zset.table() {
         Some(table) => scan.table(table, |scan, member| {
-            scan.add(member.name(), |reply| write_score(reply, member.score()));
+            if zset.shows(member.deadline()) {
+                scan.add(member.name(), |reply| write_score(reply, member.score()));
+            }
         }),
         None => zset.each(|name, score| scan.add(name, |reply| write_score(reply, score))),
     })
