@@ -43,6 +43,7 @@ mod monitor;
 mod order;
 mod pauses;
 mod pubsub;
+mod readers;
 mod regressions;
 mod reload;
 mod replica;
