@@ -2,6 +2,7 @@
 //! under `always` that could still be lost.
 
 use crate::support::client::Client;
+use crate::support::replicated::{patient, wait_up};
 use crate::support::reply::Reply;
 use crate::support::server::{Options, Server};
 use crate::support::wait::{SOON, until};
@@ -134,4 +135,25 @@ fn under_always_what_a_monitor_has_seen_outlasts_a_kill() {
     server.restart();
     let key = seen.split('"').nth(3).unwrap();
     assert_eq!(server.client().line(&format!("GET {key}")), Reply::Bulk(b"v".to_vec()));
+}
+
+/// A replica carries out together what comes together. The transaction for that is nobody's.
+#[test]
+fn a_monitor_of_a_replica_sees_what_its_primary_has_sent() {
+    for shards in [1, 2, 4] {
+        let primary = patient(Options::shards(2)).start();
+        let options = patient(Options::shards(shards));
+        let replica = options.with(&format!("replicaof 127.0.0.1 {}", primary.port)).start();
+        wait_up(&replica);
+        let mut monitor = monitor(&replica);
+        primary.client().pipeline(&pipeline()).unwrap();
+        for number in 0..COMMANDS {
+            let is_other = |line: &String| line.contains("SELECT") || line.contains("PING");
+            let line = std::iter::repeat_with(|| next(&mut monitor)).find(|line| !is_other(line));
+            assert_eq!(line.unwrap(), format!("\"SET\" \"k{number}\" \"v\""));
+        }
+        let counted = replica.client().line("INFO commandstats").text();
+        assert!(counted.contains(&format!("cmdstat_set:calls={COMMANDS},")), "{counted}");
+        assert!(!counted.contains("cmdstat_multi") && !counted.contains("cmdstat_exec"));
+    }
 }

@@ -66,6 +66,8 @@ pub struct Command {
     pub permission: Option<fn(&Settings) -> Permission>,
     /// It runs at once in a transaction, in place of being queued.
     pub is_never_queued: bool,
+    /// It came from nobody: it is not counted, and no log shows it.
+    pub is_unsent: bool,
     /// A client that subscribes to something may run it in version 2 of the protocol too.
     pub is_for_subscribers: bool,
     /// Its answers are messages outside the replies, which a client gets whatever replies it wants.
@@ -100,6 +102,7 @@ impl Command {
         secret: None,
         permission: None,
         is_never_queued: false,
+        is_unsent: false,
         is_for_subscribers: false,
         answers_by_push: false,
         run: Run::Container,

@@ -33,6 +33,6 @@ pub mod set;
 pub mod stream;
 pub mod string;
 pub(crate) mod time;
-mod transactions;
+pub(crate) mod transactions;
 pub mod walk;
 mod zset;

@@ -1,13 +1,15 @@
 //! What has come together from the primary is carried out together: as one transaction. Its slots
 //! meet at one shard, where its commands would go from shard to shard one by one. Readers see its
-//! end, and no state that the primary did not have.
+//! end, and no state that the primary did not have. The MULTI and EXEC of that came from nobody:
+//! they are not counted, and MONITOR does not show them.
 //!
 //! Transactions of the primary stay whole. What needs more than the slots of its keys is carried
 //! out by itself, in its place.
 
 use crate::batch::{Batch, Routed};
-use crate::commands::command::{Flags, Run};
-use crate::commands::{positions, registry};
+use crate::commands::command::{Command, Flags, Run};
+use crate::commands::positions;
+use crate::commands::transactions::queue::{UNSENT_EXEC, UNSENT_MULTI};
 use crate::resp::{Frame, Frames};
 
 type Call = (Frame, Routed);
@@ -91,17 +93,16 @@ impl Bundle {
         if self.together.len() < 2 {
             return self.done.append(&mut self.together);
         }
-        self.done.extend(bracket("multi", frames));
+        self.done.push(bracket(&UNSENT_MULTI, frames));
         self.done.append(&mut self.together);
-        self.done.extend(bracket("exec", frames));
+        self.done.push(bracket(&UNSENT_EXEC, frames));
     }
 }
 
-/// A call that has not come: MULTI or EXEC.
-fn bracket(name: &str, frames: &mut Frames) -> Option<Call> {
-    let command = registry::named(name.as_bytes())?;
-    let frame = frames.make([name.as_bytes()].into_iter());
-    Some((frame, Routed { command: Some(command), key: None }))
+/// A call that has not come, of a command that is a word alone.
+fn bracket(command: &'static Command, frames: &mut Frames) -> Call {
+    let frame = frames.make([command.name.as_str().as_bytes()].into_iter());
+    (frame, Routed { command: Some(command), key: None })
 }
 
 #[cfg(test)]

@@ -567,6 +567,9 @@ impl Engine {
         marks: Marks,
         nanos: u64,
     ) {
+        if call.command.is_unsent {
+            return self.close_unsent(call, around, ended, marks);
+        }
         let Around { session, replies, .. } = around;
         let tracks_latency = call.settings.latency_tracking;
         let outcome = match ended.error() {
@@ -600,6 +603,26 @@ impl Engine {
         let Around { session, replies, .. } = around;
         session.last = Some(call.command);
         session.commands += 1;
+        self.sinks.replied(session, replies, marks.reply);
+    }
+
+    /// Ends a call that nobody sent. What is told is how it failed.
+    #[cold]
+    fn close_unsent(
+        &mut self,
+        call: &Call<'_>,
+        around: &mut Around<'_>,
+        ended: &Ended,
+        marks: Marks,
+    ) {
+        let Around { session, replies, .. } = around;
+        if let Some(error) = ended.error() {
+            replies.truncate(marks.reply);
+            error.reply(&mut Reply::new(replies, session.resp3));
+            if let Some(faults) = &mut session.primary {
+                note_fault(faults, call, error, matches!(ended, Ended::Failed(_)));
+            }
+        }
         self.sinks.replied(session, replies, marks.reply);
     }
 

@@ -1,3 +1,3 @@
 //! Transactions: several commands at one moment.
 
-pub(super) mod queue;
+pub(crate) mod queue;

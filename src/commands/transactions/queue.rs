@@ -14,30 +14,40 @@ use crate::session::Session;
 const ANY_TIME: Flags =
     Flags::NO_SCRIPT.and(Flags::LOADING).and(Flags::STALE).and(Flags::FAST).and(Flags::ALLOW_BUSY);
 
+const MULTI: Command = Command {
+    name: Name("multi"),
+    group: Group::Transactions,
+    since: "1.2.0",
+    summary: "Begins a transaction: the commands that follow are queued.",
+    arity: Arity::Exactly(1),
+    flags: ANY_TIME.and(Flags::NO_MULTI),
+    run: Run::Session(multi),
+    ..Command::BASE
+};
+
+const EXEC: Command = Command {
+    name: Name("exec"),
+    group: Group::Transactions,
+    since: "1.2.0",
+    complexity: "That of the queued commands together",
+    summary: "Runs the queued commands at one moment.",
+    arity: Arity::Exactly(1),
+    flags: Flags::NO_SCRIPT.and(Flags::LOADING).and(Flags::STALE).and(Flags::SKIP_SLOWLOG),
+    is_never_queued: true,
+    run: Run::Exec,
+    ..Command::BASE
+};
+
+/// MULTI around commands that this server brings together by itself.
+pub(crate) static UNSENT_MULTI: Command = Command { is_unsent: true, ..MULTI };
+
+/// EXEC behind them.
+pub(crate) static UNSENT_EXEC: Command = Command { is_unsent: true, ..EXEC };
+
 /// The commands of this family.
 pub(crate) const COMMANDS: &[Command] = &[
-    Command {
-        name: Name("multi"),
-        group: Group::Transactions,
-        since: "1.2.0",
-        summary: "Begins a transaction: the commands that follow are queued.",
-        arity: Arity::Exactly(1),
-        flags: ANY_TIME.and(Flags::NO_MULTI),
-        run: Run::Session(multi),
-        ..Command::BASE
-    },
-    Command {
-        name: Name("exec"),
-        group: Group::Transactions,
-        since: "1.2.0",
-        complexity: "That of the queued commands together",
-        summary: "Runs the queued commands at one moment.",
-        arity: Arity::Exactly(1),
-        flags: Flags::NO_SCRIPT.and(Flags::LOADING).and(Flags::STALE).and(Flags::SKIP_SLOWLOG),
-        is_never_queued: true,
-        run: Run::Exec,
-        ..Command::BASE
-    },
+    MULTI,
+    EXEC,
     Command {
         name: Name("discard"),
         group: Group::Transactions,

@@ -42,12 +42,7 @@ impl Row {
 }
 
 /// Replies with members, each with its score if that is wanted.
-pub(super) fn reply_row(
-    reply: &mut Reply<'_>,
-    zset: &Ref<'_, Zset>,
-    row: Row,
-    with_scores: bool,
-) {
+pub(super) fn reply_row(reply: &mut Reply<'_>, zset: &Ref<'_, Zset>, row: Row, with_scores: bool) {
     let Row { start, count, backwards } = row;
     let shown = if zset.hides() { zset.shown_in(start, count, backwards) } else { count };
     reply_members(reply, shown, with_scores, |found| zset.visit(start, count, backwards, found));

@@ -27,13 +27,15 @@ pub(crate) const COMMANDS: &[Command] = &[Command {
 }];
 
 fn zscan(call: &Call<'_>, keys: &mut Keys<'_>, reply: &mut Reply<'_>) -> Result<(), CommandError> {
-    elements::scan(call, keys, reply, Beside::Score, |zset: &Ref<'_, Zset>, scan| match zset.table() {
-        Some(table) => scan.table(table, |scan, member| {
-            if zset.shows(member.deadline()) {
-                scan.add(member.name(), |reply| write_score(reply, member.score()));
-            }
-        }),
-        None => zset.each(|name, score| scan.add(name, |reply| write_score(reply, score))),
+    elements::scan(call, keys, reply, Beside::Score, |zset: &Ref<'_, Zset>, scan| {
+        match zset.table() {
+            Some(table) => scan.table(table, |scan, member| {
+                if zset.shows(member.deadline()) {
+                    scan.add(member.name(), |reply| write_score(reply, member.score()));
+                }
+            }),
+            None => zset.each(|name, score| scan.add(name, |reply| write_score(reply, score))),
+        }
     })
 }
 
