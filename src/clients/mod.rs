@@ -48,6 +48,40 @@ impl Pause {
     }
 }
 
+/// What holds writes back: clients, by CLIENT PAUSE, and parts of the server that need it.
+#[derive(Debug, Default)]
+pub struct Pauses {
+    asked: Option<Pause>,
+    /// Parts of the server that let no write in. They end in any order.
+    holds: usize,
+}
+
+impl Pauses {
+    /// CLIENT PAUSE, and without a pause CLIENT UNPAUSE, which ends nothing of the server's own.
+    pub fn ask(&mut self, asked: Option<Pause>, now: Millis) {
+        self.asked = asked.map(|asked| Pause::after(self.asked, asked, now));
+    }
+
+    /// A part of the server lets no write in until it calls [`Pauses::let_writes_in`].
+    pub fn hold_writes(&mut self) {
+        self.holds += 1;
+    }
+
+    /// It lets them in again.
+    pub fn let_writes_in(&mut self) {
+        self.holds = self.holds.saturating_sub(1);
+    }
+
+    /// The pause in force.
+    pub fn in_force(&self, now: Millis) -> Option<Pause> {
+        let own = Pause { until: Millis::MAX, mode: PauseMode::Write };
+        match self.holds {
+            0 => self.asked.filter(|pause| pause.until > now),
+            _ => Some(Pause::after(self.asked, own, now)),
+        }
+    }
+}
+
 /// The text of CLIENT LIST: the rows in the order of their ids, a line each.
 pub fn list(mut rows: Vec<Row>, now: Millis) -> Vec<u8> {
     rows.sort_unstable_by_key(|row| row.id);
@@ -71,5 +105,27 @@ mod tests {
         assert_eq!(Pause::after(None, short, Millis(0)), short);
         assert_eq!(Pause::after(Some(long), short, Millis(0)), pause(50, PauseMode::All));
         assert_eq!(Pause::after(Some(long), short, Millis(60)), short);
+    }
+
+    #[test]
+    fn writes_are_held_until_every_part_lets_them_in() {
+        let (mut pauses, now) = (Pauses::default(), Millis(10));
+        let asked = Pause { until: Millis(50), mode: PauseMode::Write };
+        let own = Pause { until: Millis::MAX, mode: PauseMode::Write };
+        pauses.hold_writes();
+        pauses.hold_writes();
+        // The first lets them in before the second does, whichever began first.
+        pauses.let_writes_in();
+        assert_eq!(pauses.in_force(now), Some(own));
+        pauses.ask(Some(asked), now);
+        assert_eq!(pauses.in_force(now), Some(own));
+        pauses.let_writes_in();
+        assert_eq!(pauses.in_force(now), Some(asked), "that of clients lasts");
+        assert_eq!(pauses.in_force(Millis(60)), None);
+        pauses.hold_writes();
+        pauses.ask(None, now);
+        assert_eq!(pauses.in_force(now), Some(own), "no client ends it");
+        pauses.let_writes_in();
+        assert_eq!(pauses.in_force(now), None);
     }
 }

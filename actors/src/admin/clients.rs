@@ -1,12 +1,10 @@
 //! Clients as the server sees them: listed, closed, paused, monitoring.
 
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use troupe::base::millis::Millis;
-use troupe::clients::{self, MonitorClient, Pause, Row};
-use troupe::commands::action::PauseMode;
+use troupe::clients::{self, MonitorClient, Pause, Pauses, Row};
 use troupe::commands::error::CommandError;
 use troupe::commands::filter::{Condition, Filter, Property};
 use troupe::parked::Why;
@@ -78,34 +76,38 @@ impl Admin {
     /// CLIENT PAUSE and CLIENT UNPAUSE.
     pub(super) async fn client_pause(&self, asked: Option<Pause>) {
         let now = self.parts.clock.now();
-        self.set_pause(|pause| asked.map(|asked| Pause::after(pause, asked, now))).await;
+        self.change_pauses(|pauses| pauses.ask(asked, now)).await;
     }
 
     /// The pause in force.
     pub(super) fn paused(&self) -> Option<Pause> {
-        let pause = self.pause.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        pause.filter(|pause| pause.until > self.parts.clock.now())
+        self.pauses().in_force(self.parts.clock.now())
     }
 
-    /// Lets no write in until [`Admin::end_write_pause`]. Returns the pause that was in force.
-    pub(super) async fn pause_writes(&self) -> Option<Pause> {
-        let before = self.paused();
-        self.client_pause(Some(Pause { until: Millis::MAX, mode: PauseMode::Write })).await;
-        before
+    /// Lets no write in until [`Admin::let_writes_in`], which has to be called as often. Parts of
+    /// the server do so independently of each other.
+    pub(super) async fn hold_writes(&self) {
+        self.change_pauses(Pauses::hold_writes).await;
     }
 
-    /// Ends what [`Admin::pause_writes`] began: what was in force before is in force again.
-    pub(super) async fn end_write_pause(&self, before: Option<Pause>) {
-        self.set_pause(|_| before).await;
+    /// Ends what [`Admin::hold_writes`] began.
+    pub(super) async fn let_writes_in(&self) {
+        self.change_pauses(Pauses::let_writes_in).await;
     }
 
-    async fn set_pause(&self, change: impl FnOnce(Option<Pause>) -> Option<Pause>) {
-        let pause = {
-            let mut pause = self.pause.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-            *pause = change(*pause);
-            *pause
-        };
-        self.tell_all(|| Letter::Pause(pause)).await;
+    /// Changes what holds writes back, and tells the shards before somebody else changes it.
+    async fn change_pauses(&self, change: impl FnOnce(&mut Pauses)) {
+        {
+            let mut pauses = self.pauses();
+            change(&mut pauses);
+            let pause = pauses.in_force(self.parts.clock.now());
+            self.parts.post.send_all(|| Letter::Pause(pause));
+        }
+        self.ask_all(Question::Nothing).await;
+    }
+
+    fn pauses(&self) -> MutexGuard<'_, Pauses> {
+        self.pauses.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     /// From now on this client sees every command.

@@ -146,7 +146,7 @@ impl Admin {
         }
         // Between two batches it is known which part of its stream makes the data set.
         let is_known = self.parts.shared.upstream.hold().await;
-        let before = self.pause_writes().await;
+        self.hold_writes().await;
         if saves {
             // A snapshot needs the slots that they hold.
             self.ask_all(Question::KillScripts(KillKind::All)).await;
@@ -163,7 +163,7 @@ impl Admin {
         if ended.is_err() {
             self.parts.shared.upstream.release();
             self.expire_actively(true).await;
-            self.end_write_pause(before).await;
+            self.let_writes_in().await;
         }
         ended
     }

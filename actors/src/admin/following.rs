@@ -191,14 +191,14 @@ impl Admin {
             });
         }
         // The stream of a primary needs to write until it has come to its end.
-        let pause = match before.replication.replicaof {
-            None => Some(self.pause_writes().await),
-            Some(_) => None,
-        };
+        let holds = before.replication.replicaof.is_none();
+        if holds {
+            self.hold_writes().await;
+        }
         drop(begins);
         let changed = self.change_primary_to(primary, before).await;
-        if let Some(pause) = pause {
-            self.end_write_pause(pause).await;
+        if holds {
+            self.let_writes_in().await;
         }
         changed
     }
@@ -260,14 +260,14 @@ impl Admin {
     /// The stream is the server's own from here on, before any client has written.
     async fn become_primary(&self, settings: Arc<Settings>) {
         let replicas = &self.parts.shared.replicas;
-        let before = self.pause_writes().await;
+        self.hold_writes().await;
         let goes_on = replicas.is_on();
         replicas.lead(self.parts.clock.steady_ms());
         if goes_on {
             self.record_stream(true).await;
         }
         self.publish_part(settings).await;
-        self.end_write_pause(before).await;
+        self.let_writes_in().await;
     }
 
     async fn publish_part(&self, settings: Arc<Settings>) {

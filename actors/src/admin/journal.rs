@@ -221,10 +221,10 @@ impl Admin {
         settings: &Arc<Settings>,
         serve: impl FnOnce(),
     ) -> Result<(), ()> {
-        let before = self.pause_writes().await;
+        self.hold_writes().await;
         serve();
         let begun = self.begin_journal(settings).await;
-        self.end_write_pause(before).await;
+        self.let_writes_in().await;
         begun
     }
 

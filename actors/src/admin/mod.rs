@@ -29,7 +29,7 @@ use tokio::time::timeout;
 use troupe::aof::figures::JournalFigures;
 use troupe::base::hash::Hasher;
 use troupe::batch::Home;
-use troupe::clients::{MonitorClient, Pause};
+use troupe::clients::{MonitorClient, Pause, Pauses};
 use troupe::commands::action::{Action, Gathered};
 use troupe::commands::error::CommandError;
 use troupe::hook::answer::Answer;
@@ -148,7 +148,7 @@ pub struct Admin {
     changing: tokio::sync::Mutex<()>,
     switching: tokio::sync::Mutex<()>,
     score: Mutex<Score>,
-    pause: Mutex<Option<Pause>>,
+    pauses: Mutex<Pauses>,
     monitors: Mutex<Vec<MonitorClient>>,
     rates: Mutex<Rates>,
     usage: Mutex<Usage>,
@@ -175,7 +175,7 @@ impl Admin {
             changing: tokio::sync::Mutex::default(),
             switching: tokio::sync::Mutex::default(),
             score: Mutex::default(),
-            pause: Mutex::default(),
+            pauses: Mutex::default(),
             monitors: Mutex::default(),
             rates: Mutex::default(),
             usage: Mutex::default(),

@@ -112,9 +112,9 @@ impl Admin {
         let (done, receiver) = oneshot::channel();
         let admin = self.clone();
         actix_rt::spawn(async move {
-            let before = admin.pause_writes().await;
+            admin.hold_writes().await;
             let reloaded = admin.save_and_load(source, hasher).await;
-            admin.end_write_pause(before).await;
+            admin.let_writes_in().await;
             // Who asked may have gone meanwhile.
             let _ = done.send(reloaded);
         });
