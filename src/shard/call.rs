@@ -10,10 +10,10 @@ use crate::commands::error::CommandError;
 use crate::commands::registry;
 use crate::resp::{ProtocolError, Reply};
 use crate::route::Map;
-use crate::session::Session;
+use crate::session::{Session, StreamFaults};
 use crate::settings::Settings;
 use crate::shard::Ticks;
-use crate::shard::execute::{Around, Ended, Engine, Origin};
+use crate::shard::execute::{Around, Ended, Engine, Marks, Origin};
 use crate::shard::transaction::refused_in_queue;
 
 /// What a shard goes by and others decide.
@@ -245,4 +245,36 @@ impl Engine {
         self.sinks.replied(&mut batch.session, &mut batch.replies, mark);
         batch.advance(None);
     }
+
+    /// Ends a call that nobody sent. What is told is how it failed.
+    #[cold]
+    pub(super) fn close_unsent(
+        &mut self,
+        call: &Call<'_>,
+        around: &mut Around<'_>,
+        ended: &Ended,
+        marks: Marks,
+    ) {
+        let Around { session, replies, .. } = around;
+        if let Some(error) = ended.error() {
+            replies.truncate(marks.reply);
+            error.reply(&mut Reply::new(replies, session.resp3));
+            if let Some(faults) = &mut session.primary {
+                note_fault(faults, call, error, matches!(ended, Ended::Failed(_)));
+            }
+        }
+        self.sinks.replied(session, replies, marks.reply);
+    }
+}
+
+/// A command of the primary has failed, or was not run.
+#[cold]
+pub(super) fn note_fault(
+    faults: &mut StreamFaults,
+    call: &Call<'_>,
+    error: &CommandError,
+    has_run: bool,
+) {
+    let place = if has_run { &mut faults.failed } else { &mut faults.refused };
+    place.get_or_insert_with(|| format!("{}: {error}", call.command.name));
 }

@@ -28,8 +28,9 @@ use crate::keyspace::space::Keyspace;
 use crate::parked::Served;
 use crate::pubsub::{Author, Register};
 use crate::resp::Reply;
-use crate::session::{Session, StreamFaults};
+use crate::session::Session;
 use crate::shard::Ticks;
+use crate::shard::call::note_fault;
 use crate::shard::gates::Gates;
 use crate::shard::script::counting::Uncounted;
 use crate::shard::script::kill::Runs;
@@ -606,26 +607,6 @@ impl Engine {
         self.sinks.replied(session, replies, marks.reply);
     }
 
-    /// Ends a call that nobody sent. What is told is how it failed.
-    #[cold]
-    fn close_unsent(
-        &mut self,
-        call: &Call<'_>,
-        around: &mut Around<'_>,
-        ended: &Ended,
-        marks: Marks,
-    ) {
-        let Around { session, replies, .. } = around;
-        if let Some(error) = ended.error() {
-            replies.truncate(marks.reply);
-            error.reply(&mut Reply::new(replies, session.resp3));
-            if let Some(faults) = &mut session.primary {
-                note_fault(faults, call, error, matches!(ended, Ended::Failed(_)));
-            }
-        }
-        self.sinks.replied(session, replies, marks.reply);
-    }
-
     /// Tells the sinks of a call that is over.
     #[cold]
     pub(super) fn show(
@@ -662,13 +643,6 @@ pub(super) struct Marks {
     pub(super) has_waited: bool,
     /// A script has called it.
     pub(super) in_script: bool,
-}
-
-/// A command of the primary has failed, or was not run.
-#[cold]
-fn note_fault(faults: &mut StreamFaults, call: &Call<'_>, error: &CommandError, has_run: bool) {
-    let place = if has_run { &mut faults.failed } else { &mut faults.refused };
-    place.get_or_insert_with(|| format!("{}: {error}", call.command.name));
 }
 
 fn text_of(panic: &(dyn Any + Send)) -> &str {
