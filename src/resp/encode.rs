@@ -174,12 +174,12 @@ impl<'a> Reply<'a> {
     }
 
     /// The digits of an integer of any size; a string in version 2.
-    pub fn big_number(&mut self, digits: &str) {
+    pub fn big_number(&mut self, digits: &[u8]) {
         if self.resp3 {
             self.out.push(b'(');
-            self.line(digits.as_bytes());
+            self.line(digits);
         } else {
-            bulk(self.out, digits.as_bytes());
+            bulk(self.out, digits);
         }
     }
 
@@ -346,7 +346,7 @@ mod tests {
         assert_both(|r| assert_eq!(r.attribute(1), r.is_resp3()), "", "|1\r\n");
         assert_both(|r| r.double(3.25), "$4\r\n3.25\r\n", ",3.25\r\n");
         assert_both(|r| r.double(f64::NEG_INFINITY), "$4\r\n-inf\r\n", ",-inf\r\n");
-        assert_both(|r| r.big_number("1234567"), "$7\r\n1234567\r\n", "(1234567\r\n");
+        assert_both(|r| r.big_number(b"1234567"), "$7\r\n1234567\r\n", "(1234567\r\n");
         assert_both(|r| r.bool(true), ":1\r\n", "#t\r\n");
         assert_both(|r| r.bool(false), ":0\r\n", "#f\r\n");
         assert_both(|r| r.verbatim(b"txt", b"hi"), "$2\r\nhi\r\n", "=6\r\ntxt:hi\r\n");

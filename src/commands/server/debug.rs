@@ -212,7 +212,7 @@ fn protocol(
         () if call.is(2, "string") => reply.bulk(b"Hello World"),
         () if call.is(2, "integer") => reply.int(12_345),
         () if call.is(2, "double") => reply.double(3_141.0 / 1_000.0),
-        () if call.is(2, "bignum") => reply.big_number("1234567999999999999999999999999999999"),
+        () if call.is(2, "bignum") => reply.big_number(b"1234567999999999999999999999999999999"),
         () if call.is(2, "null") => reply.null(),
         () if call.is(2, "array") => {
             reply.array(3);

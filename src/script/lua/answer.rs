@@ -125,10 +125,15 @@ impl<'a> Reader<'a> {
 }
 
 /// An error as scripts see it: a code word and a text, and the word is `ERR` where there is none.
+/// It ends at a zero, as texts of C do.
 pub(super) fn error_text(line: &[u8]) -> Vec<u8> {
-    let end = line.iter().rposition(|byte| !matches!(byte, b'\r' | b'\n')).map_or(0, |at| at + 1);
-    let line = &line[..end];
+    let line = up_to_zero(line);
     if line.contains(&b' ') { line.to_vec() } else { [b"ERR ", line].concat() }
+}
+
+/// A text up to its first zero.
+pub(super) fn up_to_zero(text: &[u8]) -> &[u8] {
+    &text[..memchr::memchr(0, text).unwrap_or(text.len())]
 }
 
 fn len(line: &[u8]) -> Option<usize> {

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use mlua::chunk::ChunkMode;
 use mlua::{Function, Lua, LuaOptions, StdLib, Table, Value, VmState};
 
+use super::answer::up_to_zero;
 use super::control::{Control, Shared};
 use super::job::{Input, Job, Output};
 use super::native::Hold;
@@ -366,7 +367,7 @@ impl Problem {
 
     fn line(self) -> Vec<u8> {
         match self.place {
-            Some(place) => [&self.text[..], b" script: on ", &place, b"."].concat(),
+            Some(place) => [up_to_zero(&self.text), b" script: on ", &place, b"."].concat(),
             None => self.text,
         }
     }

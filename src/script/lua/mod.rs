@@ -17,9 +17,14 @@
 //! still in the middle of anything. Machines are kept for the next run. A machine that a run has
 //! filled, or in which there was a panic, is not.
 //!
-//! What differs from Redis's Lua: a number joined to a text by `..` has up to 17 digits; `#` of a
-//! table with holes and the order of `pairs` are the engine's; errors of the engine do not name the
-//! variable; the syntax of Luau beyond 5.1 is accepted where it means nothing else there.
+//! What differs from Redis's Lua: a number joined to a text by `..`, or given to a function of
+//! `string` for a text, has up to 17 digits; `#` of a table with holes and the order of `pairs` are
+//! the engine's; errors of the engine do not name the variable, and name the function where `pcall`
+//! called it; those that end a coroutine have the engine's words; a level of `error` does not reach
+//! beyond a `pcall`; `string.match` finds nothing from behind the end, not even an empty text; `%g`
+//! is a class in patterns; `%s` writes a text with zeros whole; a function may return more than
+//! 8,000 values, and a whole number beyond 2^31 does not wrap around; the syntax of Luau beyond 5.1
+//! is accepted where it means nothing else there.
 
 mod answer;
 mod bit;

@@ -11,15 +11,15 @@ local type, select, error, rawget, rawset = type, select, error, rawget, rawset
 local next, floor, format, find, gsub = next, math.floor, string.format, string.find, string.gsub
 local gmatch, concat, sort = string.gmatch, table.concat, table.sort
 local insert, remove = table.insert, table.remove
-local engine_tostring, engine_pcall, engine_xpcall = tostring, pcall, xpcall
+local engine_tostring, engine_xpcall = tostring, xpcall
 local debug_info, invoke = debug.info, native.call
 
 -- Elements of a table, or bytes of a text, from which on an operation that cannot be interrupted
 -- asks first whether its time is over, or is done in another way.
 local LARGE = 16384
 
--- The words of 5.1 for an error of the engine.
-local function say(problem)
+-- The words of 5.1 for an error of the engine. `name` is that of the function that raised it.
+local function worded(problem, name)
   if type(problem) == "userdata" then problem = engine_tostring(problem) end
   if type(problem) ~= "string" or #problem > 4096 then return problem end
   problem = gsub(problem, "attempt to modify a readonly", "Attempt to modify a readonly")
@@ -27,6 +27,17 @@ local function say(problem)
   problem = gsub(problem, "missing argument (#%d+ to '[^']*') %((.-) expected%)",
     "bad argument %1 (%2 expected, got no value)")
   problem = gsub(problem, "(%(string/function/table expected), got [^)]*%)", "%1)")
+  problem = gsub(problem, "(%(nil or table expected), got [^)]*%)", "%1)")
+  problem = gsub(problem, "(invalid capture index) %%%d in replacement string", "%1")
+  problem = gsub(problem, "(invalid capture index) %%%d", "%1")
+  local what = name == "format" and "no value" or "value expected"
+  problem = gsub(problem, "missing argument (#%d+)$",
+    "bad argument %1 to '" .. (name or "?") .. "' (" .. what .. ")")
+  problem = gsub(problem, "invalid option '%%$", "%0' to 'format'")
+  problem = gsub(problem, "malformed pattern %(missing arguments to '%%b'%)", "unbalanced pattern")
+  problem = gsub(problem, "invalid ('for' [%a ]+) %(number expected, got %a+%)",
+    "%1 must be a number")
+  problem = gsub(problem, "attempt to iterate over a (%a+) value$", "attempt to call a %1 value")
   local two_operands = "attempt to perform arithmetic %(%a+%) on (%a+) and (%a+)$"
   problem = gsub(problem, two_operands, function(one, other)
     -- The first that is no number. A string may be one; it is more often so than not.
@@ -91,38 +102,45 @@ end
 
 ---------------------------------------------------------------------------------------- errors
 
--- A table that is an error is caught as its text, as it was before errors were tables.
-local function caught(ok, problem, ...)
-  if ok then return true, problem, ... end
-  if type(problem) == "table" then
-    local text = problem.err
-    if type(text) == "string" or type(text) == "number" then problem = text end
-    return false, problem
-  end
-  return false, say(problem)
+-- The place that an error of a function of the engine lacks. The engine says where that function
+-- was called; if it was called by one of ours, which have no lines, it is where ours was called.
+-- `level` is that of the function of the engine, counted from whoever calls this.
+local function missing_place(level)
+  local source, line = debug_info(level + 2, "sl")
+  if source ~= "prelude" then return "" end
+  repeat
+    level = level + 1
+    source, line = debug_info(level + 2, "sl")
+  until source ~= "prelude"
+  return line and line > 0 and source .. ":" .. line .. ": " or ""
 end
 
-local function pcall(...)
-  return caught(engine_pcall(...))
+-- What an error says, with the words and the place of 5.1. `level` is that of who raised it,
+-- counted from whoever calls this.
+local function said(problem, level)
+  local raiser, source, name = debug_info(level + 1, "fsn")
+  -- The script's own words, or ours.
+  if raiser == error then return problem end
+  local text = worded(problem, name)
+  if source ~= "[C]" or type(problem) ~= "string" then return text end
+  -- These have no place in 5.1 either.
+  if find(text, "^[Aa]ttempt to ") or text == "not enough memory" then return text end
+  return missing_place(level + 1) .. text
+end
+
+-- A table that is an error is caught as its text, as it was before errors were tables.
+local function caught(problem)
+  if type(problem) ~= "table" then return said(problem, 2) end
+  local text = problem.err
+  return is_text(text) and text or problem
+end
+
+local function pcall(body, ...)
+  return engine_xpcall(body, caught, ...)
 end
 
 local function xpcall(body, handler)
-  return engine_xpcall(body, function(problem) return handler(say(problem)) end)
-end
-
--- What the engine raises on behalf of a function that stands in for its own, and so without the
--- place of the script.
-local UNPLACED = {
-  "^bad argument #", "^wrong number of arguments", "^malformed pattern", "^invalid option '",
-}
-
-local function placed(problem, place)
-  if type(problem) == "string" then
-    for _, start in next, UNPLACED do
-      if find(problem, start) then return place .. problem end
-    end
-  end
-  return problem
+  return engine_xpcall(body, function(problem) return handler(said(problem, 2)) end)
 end
 
 -- What ends a run: an error becomes a table with its text and where it was raised.
@@ -133,8 +151,7 @@ local function err_handler(problem)
     source, line = debug_info(level, "sl")
   end
   if type(problem) ~= "table" then
-    local place = source and source .. ":" .. line .. ": " or ""
-    problem = { err = "ERR " .. text_of(placed(say(problem), place)) }
+    problem = { err = "ERR " .. text_of(said(problem, 2)) }
   end
   if source then
     problem.source = "@" .. source
@@ -148,6 +165,14 @@ local function run(body, ...)
 end
 
 -------------------------------------------------------------------------------------- builtins
+
+-- The engine's own writes more digits of a number. With this one there is a level more.
+local function raise_error(problem, level)
+  local at = level == nil and 1 or tonumber(level)
+  if not at then wrong_argument(2, "error", "number expected, got " .. type(level)) end
+  if at < 1 then error(problem, 0) end
+  error(type(problem) == "number" and text_of(problem) or problem, at + 1)
+end
 
 local function load_text(text, name)
   if type(text) ~= "string" then
@@ -185,7 +210,7 @@ end
 ---------------------------------------------------------------------------------------- string
 
 local strings = {}
-for _, name in next, { "byte", "char", "gmatch", "gsub", "len", "lower", "match", "rep", "reverse",
+for _, name in next, { "byte", "char", "gmatch", "len", "lower", "match", "rep", "reverse",
   "sub", "upper" } do
   strings[name] = string[name]
 end
@@ -195,7 +220,8 @@ function strings.dump()
   error("unable to dump given function", 2)
 end
 
--- The engine looks for a plain text in a way that takes the product of both lengths.
+-- A search from behind the end is one at the end. The engine looks for a plain text in a way that
+-- takes the product of both lengths.
 function strings.find(text, pattern, from, is_plain_text)
   if type(from) == "number" and type(text) == "string" and from > #text + 1 then
     from = #text + 1
@@ -208,15 +234,32 @@ function strings.find(text, pattern, from, is_plain_text)
   return find(text, pattern, from, is_plain_text)
 end
 
+-- Behind a `%` in a replacement anything but a digit stands for itself, and the end for a zero, as
+-- it ends a text of C. To the engine both are errors.
+local function escaped(following)
+  if following == "" then return "\0" end
+  return find(following, "[%d%%]") and "%" .. following or following
+end
+
+function strings.gsub(...)
+  local text, pattern, with, count = ...
+  if type(with) ~= "string" or not find(with, "%", 1, true) then return gsub(...) end
+  return gsub(text, pattern, gsub(with, "%%(.?)", escaped), count)
+end
+
+-- `%s` and `%q` write a number with 14 digits; `%*` is the engine's own.
 function strings.format(pattern, ...)
-  if type(pattern) ~= "string" or not find(pattern, "%%[-+ #0-9.]*s") then
+  if type(pattern) ~= "string" or not find(pattern, "%%[-+ #0-9.]*[sq*]") then
     return format(pattern, ...)
   end
   local count, values, at = select("#", ...), { ... }, 0
   for kind in gmatch(pattern, "%%[-+ #0-9.]*(.)") do
+    if kind == "*" then error("invalid option '%*' to 'format'", 2) end
     if kind ~= "%" then
       at = at + 1
-      if kind == "s" and type(values[at]) == "number" then values[at] = text_of(values[at]) end
+      if (kind == "s" or kind == "q") and type(values[at]) == "number" then
+        values[at] = text_of(values[at])
+      end
     end
   end
   return format(pattern, unpack(values, 1, count))
@@ -234,6 +277,12 @@ function tables.setn()
 end
 
 function tables.concat(list, separator, from, to)
+  if type(separator) ~= "string" and separator ~= nil then
+    if type(separator) ~= "number" then
+      wrong_argument(2, "concat", "string expected, got " .. type(separator))
+    end
+    separator = text_of(separator)
+  end
   if type(list) ~= "table" then return concat(list, separator, from, to) end
   local first, last = from or 1, to or #list
   if type(first) ~= "number" or type(last) ~= "number" then
@@ -254,7 +303,7 @@ function tables.concat(list, separator, from, to)
     for at = first, last do texts[at] = text_of(rawget(list, at)) end
     list = texts
   end
-  return concat(list, separator, from, to)
+  return concat(list, separator, first, last)
 end
 
 function tables.insert(list, ...)
@@ -377,7 +426,8 @@ end
 
 function server.setresp(...)
   if select("#", ...) ~= 1 then raise("server.setresp() requires one argument.") end
-  local version = tonumber((...))
+  local version = tonumber((...)) or 0
+  version = version - version % 1
   if version ~= 2 and version ~= 3 then raise("RESP version must be 2 or 3.") end
   native.setresp(version)
 end
@@ -497,14 +547,14 @@ local function globals(api)
     string = strings, table = tables, math = maths, os = { clock = os.clock },
     cjson = cjson, cmsgpack = cmsgpack, struct = struct, bit = bit,
     coroutine = {}, server = api, redis = api,
-    tostring = to_string, pcall = pcall, xpcall = xpcall,
+    tostring = to_string, error = raise_error, pcall = pcall, xpcall = xpcall,
     load = load_pieces, loadstring = load_text,
     collectgarbage = collectgarbage, gcinfo = native.kilobytes, _VERSION = "Lua 5.1",
   }
   for _, name in next, { "create", "resume", "running", "status", "wrap", "yield" } do
     seen.coroutine[name] = coroutine[name]
   end
-  for _, name in next, { "assert", "error", "getmetatable", "ipairs", "next", "pairs", "rawequal",
+  for _, name in next, { "assert", "getmetatable", "ipairs", "next", "pairs", "rawequal",
     "rawget", "rawset", "select", "setmetatable", "tonumber", "type", "unpack" } do
     seen[name] = getfenv()[name]
   end

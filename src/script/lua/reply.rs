@@ -7,6 +7,7 @@
 
 use mlua::{Lua, LuaString, Table, Value};
 
+use super::answer::up_to_zero;
 use super::control::Control;
 use super::number;
 use crate::resp::Reply;
@@ -105,13 +106,12 @@ impl Writer<'_> {
             reply.error_bytes(without_line_end(&text.as_bytes()));
         } else if let Value::String(text) = table.raw_get(&names.ok)? {
             out.push(b'+');
-            put_line(out, &text.as_bytes());
+            put_line(out, up_to_zero(&text.as_bytes()));
         } else if let Some(number) = number_of(&table.raw_get(&names.double)?) {
             reply.double(number);
         } else if let Value::String(digits) = table.raw_get(&names.big_number)? {
-            reply.big_number(
-                &String::from_utf8_lossy(&digits.as_bytes()).replace(['\r', '\n'], " "),
-            );
+            let digits: Vec<u8> = up_to_zero(&digits.as_bytes()).iter().map(without_end).collect();
+            reply.big_number(&digits);
         } else if let Some((format, text)) = self.verbatim(table)? {
             reply.verbatim(&format, &text.as_bytes());
         } else if let Value::Table(map) = table.raw_get(&names.map)? {
@@ -178,15 +178,21 @@ pub(super) fn error(text: &[u8]) -> Vec<u8> {
     out
 }
 
+/// An error up to its first zero, without ends of lines behind it.
 fn without_line_end(text: &[u8]) -> &[u8] {
+    let text = up_to_zero(text);
     let end = text.iter().rposition(|byte| !matches!(byte, b'\r' | b'\n')).map_or(0, |at| at + 1);
     &text[..end]
 }
 
+/// A byte of a text that is written as a line: none ends it.
+fn without_end(byte: &u8) -> u8 {
+    if matches!(byte, b'\r' | b'\n') { b' ' } else { *byte }
+}
+
 /// Appends a text as a line, whatever it holds.
 fn put_line(out: &mut Vec<u8>, text: &[u8]) {
-    let shown = |byte: &u8| if matches!(byte, b'\r' | b'\n') { b' ' } else { *byte };
-    out.extend(text.iter().map(shown));
+    out.extend(text.iter().map(without_end));
     out.extend_from_slice(b"\r\n");
 }
 
