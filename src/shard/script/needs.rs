@@ -31,7 +31,7 @@ const SCRIPTS_MAX: usize = 1_024;
 const SLOTS_MAX: usize = 64;
 
 /// Bytes of a name that is kept. The slots of longer ones are asked for each time.
-const NAME_MAX: usize = 256;
+pub(super) const NAME_MAX: usize = 256;
 
 /// How often a script is taken to need everything, until it has to show that again.
 const ALL_TIMES: u8 = 100;

@@ -4,6 +4,7 @@ use crate::base::slot;
 use crate::keyspace::undo::{LARGE, Undo};
 use crate::question::{Detail, KillKind};
 use crate::shard::script::call::COPIED_MAX;
+use crate::shard::script::needs::NAME_MAX;
 use crate::testing::{Hasty, START, Shards, Store, printed};
 
 /// A request that runs these commands, a line each, on these keys and arguments.
@@ -191,6 +192,25 @@ fn what_a_script_has_turned_out_to_need_is_known_the_next_time() {
     let (first, second, third) = (rounds(), rounds(), rounds());
     assert!(second < first && third == second, "{first} {second} {third}");
     assert_eq!(store.run(&format!("MGET {}", keys[2][1])), "1) \"3\"");
+}
+
+#[test]
+fn a_key_with_a_long_name_is_asked_for_each_time() {
+    let mut store = Shards::new(2);
+    let declared = keys(&store)[0][0].clone();
+    let map = store.shards[0].map().clone();
+    let asked = [NAME_MAX, NAME_MAX + 1].map(|len| {
+        let mut names = (0..).map(|number| format!("{:x<len$}", format!("k{number}")));
+        let name = names.find(|name| usize::from(map.owner(slot::of(name.as_bytes()))) == 1);
+        let line = eval(&[&format!("INCR {}", name.unwrap())], &format!("1 {declared}"));
+        let mut before = 0;
+        for times in 1..=3 {
+            before = store.letters;
+            assert_eq!(store.run(&line), format!("(integer) {times}"));
+        }
+        store.letters - before
+    });
+    assert!(asked[0] < asked[1], "{asked:?}");
 }
 
 #[test]
