@@ -15,6 +15,7 @@
 mod bits;
 mod hash;
 mod list;
+mod scripts;
 mod set;
 mod sort;
 mod stream;
@@ -481,12 +482,17 @@ impl Lockstep {
                 return Some(format!("command {number}: ours {ours}\ntheirs {theirs}"));
             }
         }
-        self.content_difference(&mut ours, &mut theirs)
+        self.content_difference(&mut ours, &mut theirs, same)
     }
 
     /// Every key of every database, then how many there are: what was stored with a deadline that
     /// is past counts with Valkey until it is looked at.
-    fn content_difference(&self, ours: &mut Client, theirs: &mut Client) -> Option<String> {
+    fn content_difference(
+        &self,
+        ours: &mut Client,
+        theirs: &mut Client,
+        same: fn(&Command, &Reply, &Reply) -> bool,
+    ) -> Option<String> {
         let mut checks = Vec::new();
         for database in ["0", "1", "2"] {
             checks.push(vec![b"SELECT".to_vec(), database.into()]);

@@ -7,9 +7,9 @@
 //! core) is beside the code that it tests.
 //!
 //! Environment: `TROUPE_SEED`, `TROUPE_SCRIPTS`, `TROUPE_BLESS`, `TROUPE_VALKEY`,
-//! `TROUPE_STAND_IN`, `TROUPE_DIFF_COMMANDS`, `TROUPE_ORDER_SECONDS`, `TROUPE_KILL_ROUNDS`,
-//! `TROUPE_PANIC_ROUNDS`, `TROUPE_GROW_KEYS`, `TROUPE_FILE_KEYS`, `TROUPE_MATRIX_KEYS`,
-//! `TROUPE_MATRIX_CUTS`: each is explained where it is read.
+//! `TROUPE_STAND_IN`, `TROUPE_DIFF_COMMANDS`, `TROUPE_DIFF_SCRIPTS`, `TROUPE_ORDER_SECONDS`,
+//! `TROUPE_KILL_ROUNDS`, `TROUPE_PANIC_ROUNDS`, `TROUPE_GROW_KEYS`, `TROUPE_FILE_KEYS`,
+//! `TROUPE_MATRIX_KEYS`, `TROUPE_MATRIX_CUTS`: each is explained where it is read.
 
 // The lints of the workspace are about a server that must not die. A test dies to say something,
 // and waits for real time, because it stands outside.
