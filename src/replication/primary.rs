@@ -33,8 +33,6 @@ use crate::settings::Settings;
 
 /// Time between two signs of life to a replica that waits for a snapshot, in milliseconds.
 const KEEPALIVE_MS: u64 = 1_000;
-/// How long a replica may not get on for which writes wait: it says each second how far it is.
-const STUCK_MS: u64 = 2_000;
 
 /// What a full sync needs to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -551,7 +549,8 @@ impl Primary {
         self.replicas.iter().filter(is_good).count() as u32
     }
 
-    /// Those that lag more than they may, for too long.
+    /// Those that lag more than they may, for too long. None for which writes wait: what it lags is
+    /// bounded by what shards had already sent to the journal.
     pub fn overdue(&mut self, limits: &Limits, now_ms: u64) -> Vec<u64> {
         let end = self.backlog.end();
         let mut overdue = Vec::new();
@@ -562,7 +561,8 @@ impl Primary {
             let patience_ms = u64::from(limits.output.soft_seconds) * 1_000;
             let is_long = |since| now_ms.saturating_sub(since) > patience_ms;
             let is_over_hard = limits.output.hard_bytes > 0 && unsent > limits.output.hard_bytes;
-            if is_over_hard || replica.over_since_ms.is_some_and(is_long) {
+            let is_overdue = is_over_hard || replica.over_since_ms.is_some_and(is_long);
+            if is_overdue && !replica.holds_up_writes(limits, end, now_ms) {
                 overdue.push(replica.client);
             }
         }
@@ -571,13 +571,8 @@ impl Primary {
 
     /// Whether writes have to wait: a replica gets on that would be cut off if they did not.
     pub fn holds_up_writes(&self, limits: &Limits, now_ms: u64) -> bool {
-        let Some(most) = limits.slow_bytes else { return false };
         let end = self.backlog.end();
-        self.replicas.iter().any(|replica| {
-            let lags = replica.position.is_some_and(|position| end - position > most);
-            let gets_on = now_ms.saturating_sub(replica.advanced_ms) <= STUCK_MS;
-            replica.state == State::Online && lags && gets_on
-        })
+        self.replicas.iter().any(|replica| replica.holds_up_writes(limits, end, now_ms))
     }
 
     /// Lets go what nobody needs of the backlog.

@@ -11,9 +11,13 @@
 //! of the stream follows until the replica has said that it has. One of a known length is followed
 //! at once.
 
+use super::limits::Limits;
 use crate::commands::action::SyncRequest;
 use crate::rdb::Dialect;
 use crate::session::Presented;
+
+/// How long a replica may not get on for which writes wait: it says each second how far it is.
+pub(super) const STUCK_MS: u64 = 2_000;
 
 /// A replica comes.
 #[derive(Clone, Debug)]
@@ -131,5 +135,14 @@ impl Replica {
     /// It follows the stream, as far as anybody knows.
     pub(super) fn follows(&self) -> bool {
         matches!(self.state, State::Online | State::Acks)
+    }
+
+    /// Whether writes wait for it, where the stream ends at `end`: it gets on, and would be cut off
+    /// if they did not wait.
+    pub(super) fn holds_up_writes(&self, limits: &Limits, end: u64, now_ms: u64) -> bool {
+        let Some(most) = limits.slow_bytes else { return false };
+        let lags = self.position.is_some_and(|position| end - position > most);
+        let gets_on = now_ms.saturating_sub(self.advanced_ms) <= STUCK_MS;
+        self.state == State::Online && lags && gets_on
     }
 }

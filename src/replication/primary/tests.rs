@@ -1,6 +1,7 @@
 //! Each rule of a primary, with its replicas played.
 
 use super::*;
+use crate::replication::replica::STUCK_MS;
 use crate::session::Presented;
 
 const ID: &str = "1111111111111111111111111111111111111111";
@@ -374,8 +375,11 @@ fn writes_wait_for_a_replica_that_lags_while_it_gets_on() {
     assert!(!holds_up(&rig));
     rig.write("x");
     assert!(holds_up(&rig), "half of the lower limit");
+    rig.write(&"x".repeat(90));
+    assert_eq!(rig.primary.overdue(&rig.limits(), rig.now_ms), [], "it was on its way");
     rig.now_ms += STUCK_MS + 1;
     assert!(!holds_up(&rig), "it does not get on");
+    assert_eq!(rig.primary.overdue(&rig.limits(), rig.now_ms), [5]);
     rig.primary.acknowledge(5, 1, None, rig.now_ms);
     assert!(holds_up(&rig));
     rig.now_ms += STUCK_MS + 1;
