@@ -154,19 +154,12 @@ impl Ledger {
 
 /// The thread of a shard is about to sleep, having nothing to do.
 pub fn sleeps() {
-    OWN.with(|own| {
-        let Some(meter) = own.get() else { return };
-        meter.publish_balance();
-        meter.own().is_awake.store(false, Ordering::Relaxed);
-    });
+    OWN.with(|own| own.get().into_iter().for_each(Meter::sleeps));
 }
 
 /// It is awake again.
 pub fn wakes() {
-    OWN.with(|own| {
-        let Some(meter) = own.get() else { return };
-        meter.own().is_awake.store(true, Ordering::Relaxed);
-    });
+    OWN.with(|own| own.get().into_iter().for_each(Meter::wakes));
 }
 
 /// Measures what its own thread uses.
@@ -202,6 +195,17 @@ impl Meter {
     /// Tells the others.
     pub fn publish_balance(&self) {
         self.own().balance.store(self.balance(), Ordering::Relaxed);
+    }
+
+    /// The thread has nothing to do.
+    pub fn sleeps(&self) {
+        self.publish_balance();
+        self.own().is_awake.store(false, Ordering::Relaxed);
+    }
+
+    /// It has something to do: what it uses may change before it tells the others.
+    pub fn wakes(&self) {
+        self.own().is_awake.store(true, Ordering::Relaxed);
     }
 }
 

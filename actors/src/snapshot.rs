@@ -73,13 +73,15 @@ impl SnapshotWriter {
     /// Works until there is no mail, and wakes `task` when the next keys have taken their time.
     fn work(&mut self, task: &mut TaskContext<'_>) {
         self.mails.wake();
+        self.meter.wakes();
         loop {
             self.write(task);
             self.end_what_is_over();
             self.meter.publish_balance();
-            let Some(mail) = self.mails.take() else { return };
+            let Some(mail) = self.mails.take() else { break };
             self.take(mail);
         }
+        self.meter.sleeps();
     }
 
     fn take(&mut self, mail: Mail) {

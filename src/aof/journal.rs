@@ -24,10 +24,11 @@
 //!
 //! Bounded by the shards' credits (`credit`): the buffer holds what they may have unwritten.
 
+mod buffer;
+
 use std::collections::VecDeque;
 
-use bytes::{Bytes, BytesMut};
-
+use self::buffer::Buffer;
 use super::figures::JournalFigures;
 use super::storage::{Fault, Work};
 use crate::keyspace::effect::{Mark, Purpose};
@@ -149,9 +150,7 @@ pub struct Journal<F> {
     given_up: Option<Fault>,
     is_closing: bool,
     selected: Selected,
-    buffer: BytesMut,
-    /// What is being written, or was when the write failed.
-    in_flight: Bytes,
+    buffer: Buffer,
     sizes: Sizes,
     base_size: u64,
     /// Bytes since the start: taken in, in a file, durable. SELECTs count. Those that went nowhere
@@ -196,8 +195,7 @@ impl<F: Finished> Journal<F> {
             given_up: None,
             is_closing: false,
             selected: Selected::default(),
-            buffer: BytesMut::new(),
-            in_flight: Bytes::new(),
+            buffer: Buffer::default(),
             sizes: Sizes::default(),
             base_size: 0,
             appended: 0,
@@ -311,22 +309,22 @@ impl<F: Finished> Journal<F> {
             Health::WriteFailed { retry_ms, .. } if now_ms < retry_ms => return None,
             _ => {}
         }
-        if self.in_flight.is_empty() {
+        if self.buffer.in_flight().is_empty() {
             self.freeze();
         }
-        if self.in_flight.is_empty() {
+        if self.buffer.in_flight().is_empty() {
             return None;
         }
         self.doing = Doing::Writing;
-        Some(Work::Write(self.in_flight.clone()))
+        Some(Work::Write(self.buffer.in_flight().clone()))
     }
 
     /// Takes what is written next out of the buffer: up to the boundary, and no further.
     fn freeze(&mut self) {
         let most = self.boundary.map_or(usize::MAX, |at| (at - self.written) as usize);
-        let is_all = self.buffer.len() <= most;
-        self.in_flight = self.buffer.split_to(self.buffer.len().min(most)).freeze();
-        if !self.in_flight.is_empty() {
+        let is_all = self.buffer.tail_len() <= most;
+        self.buffer.take_off(most);
+        if !self.buffer.in_flight().is_empty() {
             self.unsynced_since_ms = self.unsynced_since_ms.or(self.buffered_since_ms);
         }
         self.buffered_since_ms = self.buffered_since_ms.filter(|_| !is_all);
@@ -342,7 +340,7 @@ impl<F: Finished> Journal<F> {
             account.syncing = account.written;
         }
         // What a failed write holds back is not in this sync.
-        if self.in_flight.is_empty() {
+        if self.buffer.in_flight().is_empty() {
             self.unsynced_since_ms = None;
         }
         Work::Sync
@@ -445,7 +443,7 @@ impl<F: Finished> Journal<F> {
     fn skip_all(&mut self) {
         self.file = File::None;
         (self.moment, self.boundary) = (None, None);
-        self.buffer = BytesMut::new();
+        self.buffer.drop_tail();
         self.buffered_since_ms = None;
         self.skip_to(self.appended, |account| account.appended);
     }
@@ -459,7 +457,7 @@ impl<F: Finished> Journal<F> {
 
     /// What is ahead of this position, and of these bytes of each account, goes nowhere.
     fn skip_to(&mut self, position: u64, bytes: fn(&Account) -> u64) {
-        self.in_flight = Bytes::new();
+        self.buffer.landed();
         self.unsynced_since_ms = None;
         (self.written, self.synced) = (position, position);
         for account in &mut self.accounts {
@@ -512,7 +510,7 @@ impl<F: Finished> Journal<F> {
     }
 
     fn wrote(&mut self, now_ms: u64) {
-        let length = std::mem::take(&mut self.in_flight).len() as u64;
+        let length = self.buffer.landed();
         self.written += length;
         self.sizes.increment += length;
         self.sizes.total += length;
@@ -617,12 +615,17 @@ impl<F: Finished> Journal<F> {
         }
     }
 
+    /// Bytes of memory that what is not written takes.
+    pub fn memory(&self) -> u64 {
+        self.buffer.memory()
+    }
+
     /// The figures for INFO.
     pub fn figures(&self) -> JournalFigures {
         JournalFigures {
             current_size: self.sizes.total,
             base_size: self.base_size,
-            buffer_length: (self.buffer.len() + self.in_flight.len()) as u64,
+            buffer_length: self.buffer.len(),
             pending_syncs: u64::from(matches!(self.doing, Doing::Syncing { .. })),
             delayed_syncs: self.delayed_syncs,
             is_write_ok: self.fault().is_none(),
@@ -647,13 +650,14 @@ impl<F: Finished> Consumer for Journal<F> {
             }
             return;
         }
-        let before = self.buffer.len();
+        let buffer = self.buffer.tail();
+        let before = buffer.len();
         if let Some(time) = self.time.filter(|_| self.time != self.noted_time) {
-            self.buffer.extend_from_slice(format!("#TS:{time}\r\n").as_bytes());
+            buffer.extend_from_slice(format!("#TS:{time}\r\n").as_bytes());
             self.noted_time = self.time;
         }
-        self.selected.write(records, &mut self.buffer);
-        self.appended += (self.buffer.len() - before) as u64;
+        self.selected.write(records, buffer);
+        self.appended += (buffer.len() - before) as u64;
         self.account(records.shard).appended += len;
         self.buffered_since_ms.get_or_insert(now_ms);
     }
@@ -664,7 +668,7 @@ impl<F: Finished> Consumer for Journal<F> {
             return;
         }
         if !self.is_listed() {
-            self.buffer.clear();
+            self.buffer.drop_tail();
             self.file = File::Unlisted;
             self.given_up = None;
         }

@@ -120,6 +120,11 @@ impl<F: Finished, A, R> Writer<F, A, R> {
         self.rounds.end(goes_on, now_ms);
     }
 
+    /// Bytes of memory that what is not written takes.
+    pub fn memory(&self) -> u64 {
+        self.journal.memory()
+    }
+
     /// When the shell takes in by itself what is appended next. None where it sleeps until then.
     pub fn next_round_ms(&self) -> Option<u64> {
         self.rounds.next_ms().filter(|_| !self.is_over)

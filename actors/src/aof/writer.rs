@@ -77,9 +77,8 @@ pub struct AofWriter {
     panics_next: bool,
     /// What the thread uses: it frees what shards have allocated. None until it has started.
     meter: Option<Meter>,
-    /// Bytes that were sent to the journal and taken in, and those of them that are not written.
+    /// Bytes that were sent to the journal and taken in.
     taken: u64,
-    unwritten: u64,
     _vital: Vital,
 }
 
@@ -118,7 +117,6 @@ impl AofWriter {
             meter: None,
             // Whatever was sent before went to another one.
             taken: parts.shared.memory.all_sent(),
-            unwritten: 0,
             parts,
             _vital,
         }
@@ -126,6 +124,7 @@ impl AofWriter {
 
     /// Carries out everything that there is to do.
     fn work(&mut self) {
+        self.meter.iter().for_each(Meter::wakes);
         let is_hurried = self.parts.appends.wake();
         if std::mem::take(&mut self.panics_next) {
             panic!("DEBUG PANIC-ACTOR");
@@ -133,17 +132,20 @@ impl AofWriter {
         if self.core.takes_in(is_hurried, self.parts.clock.steady_ms()) {
             let found = self.take_in();
             self.core.took_in(found, self.parts.clock.steady_ms());
+            // A write may take long.
+            self.publish();
         }
         while let Some(task) = self.core.next(self.parts.clock.steady_ms()) {
             self.carry_out(task);
             self.publish();
         }
+        self.meter.iter().for_each(Meter::sleeps);
     }
 
     /// Tells what is in memory because of the journal.
     fn publish(&self) {
         self.meter.iter().for_each(Meter::publish_balance);
-        self.parts.shared.memory.settled(self.taken.saturating_sub(self.unwritten));
+        self.parts.shared.memory.settled(self.taken.saturating_sub(self.core.memory()));
     }
 
     /// Takes in what has been appended. Returns true when anything had.
@@ -230,7 +232,6 @@ impl AofWriter {
                 self.send_home(waiting.into_iter().filter_map(Held::abandon).collect());
             }
             Task::Show(figures) => {
-                self.unwritten = figures.buffer_length;
                 let mut shown =
                     self.parts.figures.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
                 *shown = figures;
