@@ -93,7 +93,8 @@ mod tests {
         let mut buffer = Buffer::default();
         buffer.tail().extend_from_slice(b"abcdef");
         buffer.take_off(4);
-        assert_eq!((&buffer.in_flight()[..], &buffer.tail()[..]), (&b"abcd"[..], &b"ef"[..]));
+        assert_eq!(buffer.in_flight()[..], b"abcd"[..]);
+        assert_eq!(buffer.tail()[..], b"ef"[..]);
         assert_eq!(buffer.len(), 6);
         buffer.drop_tail();
         assert_eq!((buffer.landed(), buffer.len()), (4, 0));
