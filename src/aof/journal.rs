@@ -24,10 +24,12 @@
 //!
 //! Bounded by the shards' credits (`credit`): the buffer holds what they may have unwritten.
 
+mod account;
 mod buffer;
 
 use std::collections::VecDeque;
 
+use self::account::{Account, Reported};
 use self::buffer::Buffer;
 use super::figures::JournalFigures;
 use super::storage::{Fault, Work};
@@ -112,27 +114,6 @@ pub enum Listing {
     Later,
     /// Never: the journal has not gone on from its moment, for this reason.
     Never(String),
-}
-
-/// Totals of one shard's bytes at each stage.
-#[derive(Debug, Clone, Copy, Default)]
-struct Account {
-    appended: u64,
-    /// Those ahead of the boundary, while there is one.
-    bounded: u64,
-    frozen: u64,
-    written: u64,
-    syncing: u64,
-    synced: u64,
-    reported: Reported,
-}
-
-/// What a shard was told last, and when.
-#[derive(Debug, Clone, Copy, Default)]
-struct Reported {
-    written: u64,
-    synced: u64,
-    at_ms: u64,
 }
 
 /// The journal without its file. `F` is what waits until records are durable.
@@ -313,6 +294,7 @@ impl<F: Finished> Journal<F> {
             self.freeze();
         }
         if self.buffer.in_flight().is_empty() {
+            self.note_unfiled(now_ms);
             return None;
         }
         self.doing = Doing::Writing;
@@ -331,6 +313,16 @@ impl<F: Finished> Journal<F> {
         for account in &mut self.accounts {
             account.frozen =
                 if self.boundary.is_some() { account.bounded } else { account.appended };
+        }
+    }
+
+    /// What goes to no file, being only published, has come as far as all that is ahead of it.
+    fn note_unfiled(&mut self, now_ms: u64) {
+        let is_synced = self.synced == self.written;
+        for index in 0..self.accounts.len() {
+            if self.accounts[index].pass_unfiled(is_synced) {
+                self.report(index, now_ms);
+            }
         }
     }
 
@@ -681,14 +673,6 @@ impl<F: Finished> Consumer for Journal<F> {
         if self.skips() && self.doing == Doing::Nothing {
             self.skip_to_boundary();
         }
-    }
-}
-
-impl Account {
-    /// So many bytes in all are where they have to be; those that are appended beyond stay so.
-    fn skip_to(&mut self, bytes: u64) {
-        self.appended = self.appended.max(bytes);
-        (self.frozen, self.written, self.syncing, self.synced) = (bytes, bytes, bytes, bytes);
     }
 }
 

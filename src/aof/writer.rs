@@ -222,7 +222,10 @@ impl<F: Finished, A, R> Writer<F, A, R> {
         if is_free && !self.lists_base() {
             match self.journal.next(now_ms) {
                 Some(work) => self.give(Doing::Disk, Task::Disk(work)),
-                None => self.decide(),
+                None => {
+                    self.tell_news();
+                    self.decide();
+                }
             }
         }
         self.tasks.pop_front()

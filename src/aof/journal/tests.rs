@@ -496,3 +496,38 @@ fn what_waits_can_be_taken_out_of_a_journal_that_ends() {
     assert_eq!(journal.take_waiting(), ["a"]);
     assert!(journal.take_waiting().is_empty());
 }
+
+/// Shards count it as sent: they would wait for it for ever.
+#[test]
+fn what_is_only_published_is_reported_without_a_write() {
+    let (mut journal, mut disk) =
+        (Journal::new(Policy::EverySecond, Sizes::default()), Disk::default());
+    let published = || {
+        let mut append = incr(0, 0, "p");
+        append.runs[0].is_published = true;
+        append
+    };
+    let len = published().bytes.len() as u64;
+    append(&mut journal, published(), 0);
+    drive(&mut journal, &mut disk, 0);
+    assert_eq!(disk.count("write"), 0);
+    let all = News::Progress(Progress { shard: 0, written: len, synced: len });
+    assert!(journal.take_news().contains(&all));
+    // Behind a write that is under way, and ahead of its sync.
+    append(&mut journal, incr(0, 0, "a"), 0);
+    let write = journal.next(0).unwrap();
+    append(&mut journal, published(), 0);
+    journal.done(write.perform(&mut disk), 0);
+    drive(&mut journal, &mut disk, 0);
+    let reported = |journal: &mut Journal<&'static str>| {
+        let news = journal.take_news();
+        let last = news.into_iter().rev().find_map(|news| match news {
+            News::Progress(progress) => Some((progress.written, progress.synced)),
+            _ => None,
+        });
+        last.unwrap()
+    };
+    assert_eq!(reported(&mut journal), (3 * len, len));
+    drive(&mut journal, &mut disk, SYNC_EVERY_MS);
+    assert_eq!(reported(&mut journal), (3 * len, 3 * len));
+}
