@@ -441,6 +441,20 @@ struct Lockstep {
 }
 
 impl Lockstep {
+    /// The servers on these ports, with what the author draws of how they run.
+    fn new(ours: u16, theirs: u16, author: &mut Author) -> Lockstep {
+        let settings = author.settings();
+        let pipelined = author.one_in(2);
+        let protocol = if author.one_in(3) { "3" } else { "2" };
+        Lockstep { ours, theirs, pipelined, protocol, settings }
+    }
+
+    /// How they run, as a failure tells it.
+    fn shown(&self) -> String {
+        let Lockstep { protocol, pipelined, settings, .. } = self;
+        format!("RESP{protocol} pipelined: {pipelined} {settings:?}")
+    }
+
     fn fresh(&self) -> (Client, Client) {
         let connect = |port: u16| {
             let mut client = Client::connect(port).unwrap();
@@ -543,17 +557,14 @@ fn compare(shards: usize) {
     for number in 0..commands.div_ceil(PROGRAM as u64) {
         let random = fastrand::Rng::with_seed(seed.wrapping_add(number));
         let mut author = Author { random, last_id: 0 };
-        let (ours, theirs, settings) = (ours.port, oracle.port, author.settings());
-        let pipelined = author.one_in(2);
-        let protocol = if author.one_in(3) { "3" } else { "2" };
-        let pair = Lockstep { ours, theirs, pipelined, protocol, settings };
+        let pair = Lockstep::new(ours.port, oracle.port, &mut author);
         let program = author.program();
         if pair.difference(&program).is_some() {
             let program = pair.shrink(program);
             let text: Vec<String> = program.iter().map(|command| shown(command)).collect();
             let difference = pair.difference(&program).unwrap_or("gone when run again".into());
             let seed = seed.wrapping_add(number);
-            let how = format!("RESP{} pipelined: {} {:?}", pair.protocol, pipelined, pair.settings);
+            let how = pair.shown();
             let how = format!("TROUPE_SEED={seed}, {shards} shards, {how}");
             panic!("{how}\n{}\n{difference}", text.join("\n"));
         }

@@ -216,8 +216,8 @@ impl<'a, T: Typed> Ref<'a, T> {
     /// The collection in `view`, where it has this type; elements that have expired at `hidden_at`
     /// are hidden.
     pub(super) fn of(view: View<'a>, hidden_at: Option<Millis>) -> Option<Ref<'a, T>> {
-        let first = T::of(&view)?.next_deadline();
-        let hidden_at = hidden_at.filter(|now| first <= *now);
+        let value = T::of(&view)?;
+        let hidden_at = hidden_at.filter(|now| value.next_deadline() <= *now);
         Some(Ref { view, kind: PhantomData, hidden_at })
     }
 

@@ -30,13 +30,13 @@ impl Account {
 
     /// What is frozen and was not written goes to no file. Returns whether there is any.
     pub(super) fn pass_unfiled(&mut self, is_synced: bool) -> bool {
-        let passes = self.written < self.frozen;
-        if passes {
-            self.written = self.frozen;
+        if self.written >= self.frozen {
+            return false;
         }
-        if passes && is_synced {
+        self.written = self.frozen;
+        if is_synced {
             (self.syncing, self.synced) = (self.frozen, self.frozen);
         }
-        passes
+        true
     }
 }

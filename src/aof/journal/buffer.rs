@@ -35,8 +35,11 @@ impl Buffer {
         &self.in_flight
     }
 
-    /// Begins to write: so many bytes at the most.
+    /// Begins to write: so many bytes at the most. Where there are none the room stays.
     pub(super) fn take_off(&mut self, most: usize) {
+        if most == 0 || self.tail.is_empty() {
+            return;
+        }
         let room = BytesMut::with_capacity(self.tail.len().min(ROOM_MAX));
         let mut taken = std::mem::replace(&mut self.tail, room);
         if taken.len() > most {

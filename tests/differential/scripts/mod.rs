@@ -232,10 +232,7 @@ fn compare(shards: usize) {
         let seed = seed.wrapping_add(number);
         let random = fastrand::Rng::with_seed(seed);
         let mut author = Author { random, last_id: 0 };
-        let (ours, theirs, settings) = (ours.port, oracle.port, author.settings());
-        let pipelined = author.one_in(2);
-        let protocol = if author.one_in(3) { "3" } else { "2" };
-        let pair = Lockstep { ours, theirs, pipelined, protocol, settings };
+        let pair = Lockstep::new(ours.port, oracle.port, &mut author);
         let sequence = author.sequence();
         if pair.scripts_differ(&sequence).is_some() {
             let sequence = pair.shrink_scripts(sequence);
@@ -243,7 +240,7 @@ fn compare(shards: usize) {
             let scripts: Vec<String> = sequence.scripts.iter().map(Script::shown).collect();
             let (_, difference) =
                 pair.scripts_differ(&sequence).unwrap_or((None, "gone when run again".into()));
-            let how = format!("RESP{protocol} pipelined: {pipelined} {:?}", pair.settings);
+            let how = pair.shown();
             let what = format!("{}\n{}", filling.join("\n"), scripts.join("\n"));
             panic!("TROUPE_SEED={seed}, {shards} shards, {how}\n{what}\n{difference}");
         }
