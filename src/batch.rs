@@ -273,6 +273,13 @@ impl Batch {
         self.keys = keys;
     }
 
+    /// The slot of the first key of the next call, where that was found.
+    #[inline]
+    pub(crate) fn first_slot(&self) -> Option<u16> {
+        let only = self.routed[self.next].key.as_ref();
+        only.or(self.keys.first()).map(|key| key.slot)
+    }
+
     /// The slots of the next call: those of its keys, and those that it met when it ran before.
     pub(crate) fn slots(&self) -> impl Iterator<Item = u16> {
         self.keys.iter().map(|key| key.slot).chain(self.wider.iter().copied())

@@ -18,6 +18,8 @@ pub mod rdb;
 
 pub mod route;
 
+pub mod balance;
+
 pub mod pubsub;
 
 pub mod script;

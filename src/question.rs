@@ -3,6 +3,7 @@
 //!
 //! A question changes nothing but figures, so that it needs no order among shards.
 
+use crate::base::millis::Millis;
 use crate::script::Sha;
 use crate::settings::Settings;
 
@@ -178,4 +179,8 @@ pub enum Question {
     Spikes,
     /// Forget these slow events.
     ForgetSpikes(Events),
+    /// The keys that take most, as of this time.
+    HotKeys(Millis),
+    /// Forget which keys were asked for.
+    ForgetHotKeys,
 }

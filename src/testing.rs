@@ -9,6 +9,7 @@ mod events;
 mod scripts;
 mod several;
 pub(crate) mod writes;
+pub(crate) mod zipf;
 
 use std::fmt::Write;
 use std::sync::Arc;

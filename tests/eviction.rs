@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use crate::order::slot;
-use crate::support::client::Client;
+use crate::support::client::{Client, info_field};
 use crate::support::seed;
 use crate::support::server::{Options, Server};
 use crate::support::wait::{SOON, until, until_some};
@@ -29,7 +29,11 @@ fn figure(client: &mut Client, name: &str) -> u64 {
 
 /// What counts for the limit.
 fn counted(client: &mut Client) -> u64 {
-    figure(client, "used_memory").saturating_sub(figure(client, "mem_not_counted_for_evict"))
+    // Of one moment: what waits for the journal's thread is in both.
+    let text = client.line("INFO everything").text();
+    let figure = |name| info_field(&text, name).and_then(|value| value.parse::<u64>().ok());
+    let used = figure("used_memory").unwrap_or_else(|| panic!("{text}"));
+    used.saturating_sub(figure("mem_not_counted_for_evict").unwrap_or_else(|| panic!("{text}")))
 }
 
 /// A server with a policy, and a limit with some room.

@@ -10,6 +10,7 @@ use std::thread;
 use crate::support::client::Client;
 use crate::support::oracle::Oracle;
 use crate::support::replicated::{LATER, patient, under_paced_writes, wait_equal, wait_up};
+use crate::support::reply::Reply;
 use crate::support::seed;
 use crate::support::server::{Options, Server};
 use crate::support::wait::{SOON, StopAtEnd, until};
@@ -268,6 +269,37 @@ fn a_replica_refuses_what_is_its_primarys_to_do() {
     assert_eq!(there.line("DBSIZE").printed(), "(integer) 1");
     assert_eq!(client.line("GET k").printed(), "(nil)");
     until("it is gone", SOON, || there.line("DBSIZE").printed() == "(integer) 0");
+}
+
+/// What clients of a replica have given a deadline goes there, as in Valkey; what the primary has
+/// given one stays until that says so.
+#[test]
+fn what_is_a_replicas_own_goes_when_it_expires() {
+    let primary = troupe(1).start();
+    let mut client = primary.client();
+    client.line("DEBUG SET-ACTIVE-EXPIRE 0");
+    let mut kinds: Vec<Options> = [1, 2, 4].map(troupe).into();
+    kinds.extend(Oracle::Valkey.options().map(patient));
+    for options in kinds {
+        client.line("FLUSHALL");
+        let replica = replica_of(&primary, &options.with("replica-read-only no"));
+        let mut there = replica.client();
+        client.line("SET of-primary 1 PX 50");
+        until("it is there", SOON, || there.line("DBSIZE").number() == Some(1));
+        for number in 0..100 {
+            let set = format!("SET k{number} 1 PX {}", 50 + number);
+            assert!(there.line(&set).is_ok(), "{set}");
+        }
+        there.line("SELECT 3");
+        there.line("SET other 1 PX 50");
+        until("its own is gone", SOON, || there.line("DBSIZE").number() == Some(0));
+        there.line("SELECT 0");
+        until("its own are gone", SOON, || there.line("DBSIZE").number() == Some(1));
+        until("it is over", SOON, || there.line("GET of-primary") == Reply::Nil);
+        assert_eq!(there.line("DBSIZE"), Reply::Integer(1));
+        assert_eq!(client.line("GET of-primary"), Reply::Nil);
+        until("it is gone", SOON, || there.line("DBSIZE") == Reply::Integer(0));
+    }
 }
 
 #[test]

@@ -3,15 +3,14 @@
 //!
 //! `TROUPE_SEED` replays a load.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::spawn;
 
-use crate::support::client::{Client, encode};
+use crate::support::client::Client;
 use crate::support::oracle::{Oracle, on_path};
+use crate::support::played::Played;
 use crate::support::replicated::{LATER, under_writes, wait_equal, wait_online, wait_up};
 use crate::support::seed;
 use crate::support::server::{Options, Server};
@@ -302,42 +301,6 @@ fn a_full_sync_that_nobody_waits_for_is_given_up() {
     }
 }
 
-/// A replica that is played: a full sync, and how many bytes it has of the stream behind that.
-struct Played {
-    socket: BufReader<TcpStream>,
-    from: u64,
-    has: u64,
-}
-
-impl Played {
-    fn new(primary: &Server) -> Played {
-        let socket = TcpStream::connect(("127.0.0.1", primary.port)).unwrap();
-        socket.set_read_timeout(Some(SOON)).unwrap();
-        let mut socket = BufReader::new(socket);
-        socket.get_mut().write_all(b"PSYNC ? -1\r\n").unwrap();
-        let mut line = || {
-            let mut line = String::new();
-            while line.trim().is_empty() {
-                socket.read_line(&mut line).unwrap();
-            }
-            line.trim().to_owned()
-        };
-        let from = line().rsplit(' ').next().unwrap().parse().unwrap();
-        let length: usize = line()[1..].parse().unwrap();
-        socket.read_exact(&mut vec![0; length]).unwrap();
-        Played { socket, from, has: 0 }
-    }
-
-    /// Reads some of the stream and says so. False when it is cut off.
-    fn get_on(&mut self) -> bool {
-        let count = self.socket.read(&mut [0; 64 * 1024]).unwrap_or(0);
-        self.has += count as u64;
-        let offset = (self.from + self.has).to_string();
-        let said = encode(&["REPLCONF", "ACK", &offset]);
-        count > 0 && self.socket.get_mut().write_all(&said).is_ok()
-    }
-}
-
 /// It reads no more than it must, and half of the limit is always on its way.
 #[test]
 fn writes_wait_for_a_replica_that_falls_behind_while_it_gets_on() {
@@ -378,6 +341,27 @@ fn writes_wait_for_a_replica_that_falls_behind_while_it_gets_on() {
             until("it is cut off", SOON, || client.info("connected_slaves") == "0");
         }
         writes.join().unwrap();
+    }
+}
+
+/// Who reads the stream by databases finds there what was published in each, as in Valkey's.
+#[test]
+fn what_is_published_stands_in_its_database() {
+    let mut kinds: Vec<Options> = [1, 2, 4].map(primary).into();
+    let valkey = Oracle::Valkey.options();
+    kinds.extend(valkey.map(|options| options.with("repl-diskless-sync-delay 0")));
+    for options in kinds {
+        let primary = options.start();
+        let (mut replica, mut client) = (Played::new(&primary), primary.client());
+        let lines = ["SET a 1", "SELECT 3", "PUBLISH c m", "SPUBLISH c m", "SET b 1"];
+        let more = ["SELECT 0", "PUBLISH c m", "SELECT 5", "PUBLISH c last"];
+        lines.iter().chain(&more).for_each(|line| drop(client.line(line)));
+        let mut said = Vec::new();
+        while said.last().is_none_or(|last| last != "PUBLISH c last") {
+            let line = String::from_utf8(replica.command().join(&b' ')).unwrap();
+            said.extend(Some(line).filter(|line| line.starts_with(['S', 'P']) && line != "PING"));
+        }
+        assert_eq!(said, [&["SELECT 0"], &lines[..], &more].concat());
     }
 }
 

@@ -31,9 +31,10 @@ const CORE: &[(&str, &[&str])] = &[
     ("keyspace", &["base", "resp", "data"]),
     ("rdb", &["base", "settings", "data", "keyspace"]),
     ("route", &["base"]),
+    ("balance", &["base", "settings", "route"]),
     ("pubsub", &["base", "resp", "route"]),
     ("script", &["base", "resp"]),
-    ("question", &["settings", "script"]),
+    ("question", &["base", "settings", "script"]),
     (
         "commands",
         &[
@@ -63,7 +64,7 @@ const CORE: &[(&str, &[&str])] = &[
         ],
     ),
     ("clients", &["base", "pubsub", "commands", "session", "batch"]),
-    ("counted", &["base", "question", "commands"]),
+    ("counted", &["base", "settings", "keyspace", "question", "commands"]),
     (
         "hook",
         &[
@@ -86,6 +87,7 @@ const CORE: &[(&str, &[&str])] = &[
     (
         "shard",
         &[
+            "balance",
             "base",
             "resp",
             "settings",
@@ -177,6 +179,7 @@ const CORE: &[(&str, &[&str])] = &[
     (
         "stats",
         &[
+            "balance",
             "base",
             "resp",
             "settings",
@@ -208,6 +211,7 @@ const SHELL: &[(&str, &[&str])] = &[
     ("replicas", &["message"]),
     ("upstream", &[]),
     ("shared", &["memory", "replicas", "upstream"]),
+    ("balancer", &["message", "settings", "shared"]),
     ("logging", &[]),
     ("descriptors", &[]),
     ("doors", &["watched"]),
@@ -236,6 +240,7 @@ const SHELL: &[(&str, &[&str])] = &[
 ];
 
 const NO_ACTOR: &[&str] = &[
+    "balancer",
     "inbox",
     "message",
     "pace",

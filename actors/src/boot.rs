@@ -29,6 +29,7 @@ use troupe::shard::{self, Parts};
 
 use crate::admin::{self, Admin, Current, Joins, Reach};
 use crate::allocator;
+use crate::balancer::Balancer;
 use crate::clock::Clock;
 use crate::connection::actor::Connection;
 use crate::connection::stream::Stream;
@@ -45,7 +46,7 @@ use crate::message::shard::Loaded;
 use crate::message::snapshot::Mails;
 use crate::post::Post;
 use crate::router::Router;
-use crate::settings::ConfigFile;
+use crate::settings::{ConfigFile, InForce};
 use crate::shard::Shard;
 use crate::shared::{Seat, Shared};
 use crate::snapshot::SnapshotWriter;
@@ -104,8 +105,8 @@ pub async fn start(launch: Launch) -> anyhow::Result<Server> {
     let records = Records::default();
     let current: Current = Arc::new(RwLock::new(settings.clone()));
     let in_force = current.clone();
-    let in_force = Arc::new(move || read(&in_force));
-    let guardian = Guardian::new(clock.clone(), in_force, records.clone());
+    let in_force: InForce = Arc::new(move || read(&in_force));
+    let guardian = Guardian::new(clock.clone(), in_force.clone(), records.clone());
     let guardian = guardian.start().recipient();
     let map = Arc::new(Map::new(shards));
     let post = Arc::new(Post::new(shards));
@@ -113,7 +114,9 @@ pub async fn start(launch: Launch) -> anyhow::Result<Server> {
     let (snapshots, its_writer) = start_snapshots(&settings, &mails, &post, &guardian, &shared)?;
     let (arbiters, shards) =
         start_shards(&settings, &map, &shared, &guardian, &clock, &post, &mails)?;
-    let router = start_router(&map, &arbiters, &post, &guardian, &clock)?;
+    let measured = shards.iter().map(|shard| shard.clone().recipient()).collect();
+    let balancer = Balancer::new(measured, in_force, shared.clone());
+    let router = start_router(&map, &arbiters, &post, balancer, &guardian, &clock)?;
     let figures = Arc::new(Mutex::new(JournalFigures::default()));
     let admin = Arc::new(Admin::new(admin::Parts {
         shards: shards.iter().map(Reach::of).collect(),
@@ -202,13 +205,14 @@ fn start_router(
     map: &Arc<Map>,
     arbiters: &[Arbiter],
     post: &Arc<Post>,
+    balancer: Balancer,
     guardian: &Recipient<Restarted>,
     clock: &Clock,
 ) -> anyhow::Result<Addr<Router>> {
     let router = {
         let (map, post) = (map.clone(), post.clone());
         let (guardian, clock) = (guardian.clone(), clock.clone());
-        Supervisor::start(move |_| Router::new(map, post, guardian, clock))
+        Supervisor::start(move |_| Router::new(map, post, balancer, guardian, clock))
     };
     let (met, all_met) = mpsc::channel();
     for arbiter in arbiters {

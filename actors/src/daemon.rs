@@ -111,8 +111,8 @@ async fn live(
         let OnSignal { save, nosave, now, force, .. } = match cause {
             Cause::MayEnd => break,
             Cause::Interrupt if by_signal => insist(admin).await,
-            Cause::Interrupt => settings.shutdown_on_sigint,
-            Cause::Terminate => settings.shutdown_on_sigterm,
+            Cause::Interrupt => settings.shutdown.on_sigint,
+            Cause::Terminate => settings.shutdown.on_sigterm,
         };
         info!("{}", cause.words());
         by_signal = true;

@@ -4,6 +4,7 @@ use tracing::{info, warn};
 use troupe::hook::{Gate, Listener, Sink};
 use troupe::hooks::auth::Auth;
 use troupe::hooks::following::Following;
+use troupe::hooks::hotkeys::HotKeyCounts;
 use troupe::hooks::journal::JournalWrites;
 use troupe::hooks::loading::Loading;
 use troupe::hooks::logging::{CommandLine, CommandLog, SampledLog};
@@ -50,6 +51,7 @@ pub fn sinks(ids: LogIds) -> Vec<Box<dyn Sink>> {
         Box::new(RefusedPayloads::new(|client, error| {
             warn!(client, "A payload is refused: {error}");
         })),
+        Box::new(HotKeyCounts::default()),
         Box::new(Silence),
     ]
 }

@@ -22,6 +22,7 @@ pub mod actions;
 pub mod admin;
 pub mod allocator;
 pub mod aof;
+pub mod balancer;
 pub mod boot;
 pub mod clock;
 pub mod connection;

@@ -27,6 +27,7 @@ use crate::doors::{self, Door, Opened};
 use crate::guard::{Guard, Guarded};
 use crate::message::control::{Panic, Restarted};
 use crate::message::listener::{Open, Settle};
+use crate::settings::InForce;
 use crate::shared::{Seat, Shared};
 
 /// How long to wait when no descriptor is free.
@@ -52,7 +53,7 @@ pub struct Listener {
     doors: Vec<Door>,
     opened: Option<Opened>,
     adopt: Adopt,
-    settings: Arc<dyn Fn() -> Arc<Settings>>,
+    settings: InForce,
     shared: Arc<Shared>,
     clock: Clock,
     guard: Guard,
@@ -69,7 +70,7 @@ impl Listener {
     pub fn new(
         doors: Vec<Door>,
         adopt: Adopt,
-        settings: Arc<dyn Fn() -> Arc<Settings>>,
+        settings: InForce,
         shared: Arc<Shared>,
         guardian: Recipient<Restarted>,
         clock: Clock,

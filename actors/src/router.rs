@@ -5,11 +5,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, AsyncContext, Context, Handler, Recipient, Supervised};
-use tracing::info;
+use actix::fut::ActorFutureExt;
+use actix::{Actor, AsyncContext, Context, Handler, Recipient, Supervised, WrapFuture};
+use tokio::sync::oneshot;
+use tracing::{info, warn};
 use troupe::route::Map;
-use troupe::router::{self, Dispatch};
+use troupe::router::{self, Dispatch, Order};
 
+use crate::balancer::{Balancer, Moves};
 use crate::clock::Clock;
 use crate::guard::{Guard, Guarded};
 use crate::message::control::{Panic, Restarted};
@@ -25,6 +28,7 @@ pub struct Router {
     post: Arc<Post>,
     clock: Clock,
     guard: Guard,
+    balancer: Balancer,
 }
 
 impl Router {
@@ -32,11 +36,37 @@ impl Router {
     pub fn new(
         map: Arc<Map>,
         post: Arc<Post>,
+        balancer: Balancer,
         guardian: Recipient<Restarted>,
         clock: Clock,
     ) -> Router {
         let guard = Guard::new("router", guardian);
-        Router { router: router::Router::new(map), post, clock, guard }
+        Router { router: router::Router::new(map), post, clock, guard, balancer }
+    }
+
+    /// Has the load measured where it is time to, and moves slots by it.
+    fn balance(&mut self, ctx: &mut Context<Router>) {
+        let Some(measuring) = self.balancer.measure(self.clock.nanos()) else { return };
+        ctx.spawn(measuring.into_actor(self).map(|measured, actor, ctx| {
+            let now_ns = actor.clock.nanos();
+            let decided = actor.guarded(ctx, |actor| {
+                actor.balancer.measured(measured, actor.router.map(), now_ns)
+            });
+            if let Some(moves) = decided.flatten() {
+                actor.move_by_load(moves, ctx);
+            }
+        }));
+    }
+
+    fn move_by_load(&mut self, moves: Moves, ctx: &mut Context<Router>) {
+        let (done, result) = oneshot::channel();
+        self.step(ctx, |router, now_ms| router.order(Order { moves, token: done }, now_ms));
+        ctx.spawn(result.into_actor(self).map(|result, actor, _| {
+            if let Ok(Err(failure)) = result {
+                warn!("Rebalancing: not all slots have moved: {failure}");
+            }
+            actor.balancer.moved();
+        }));
     }
 
     /// Does `step` at the time that it is, and sends what follows.
@@ -65,7 +95,10 @@ impl Actor for Router {
     type Context = Context<Router>;
 
     fn started(&mut self, ctx: &mut Context<Router>) {
-        ctx.run_interval(TICK, |actor, ctx| actor.step(ctx, router::Router::tick));
+        ctx.run_interval(TICK, |actor, ctx| {
+            actor.step(ctx, router::Router::tick);
+            actor.balance(ctx);
+        });
     }
 }
 
@@ -78,6 +111,7 @@ impl Guarded for Router {
 impl Supervised for Router {
     fn restarting(&mut self, ctx: &mut Context<Router>) {
         self.guard.restarted();
+        self.balancer.forget();
         self.step(ctx, router::Router::restarted);
     }
 }
@@ -97,7 +131,7 @@ impl Handler<Moved> for Router {
         let Moved { slots, to } = moved;
         self.step(ctx, |router, now_ms| router.moved(&slots, to, now_ms));
         let epoch = self.router.map().epoch();
-        info!(slots = ?slots, to, epoch, "slots have moved");
+        info!(slots = slots.len(), to, epoch, "slots have moved");
     }
 }
 

@@ -25,9 +25,10 @@ use troupe::shard::SLICE_NS;
 use troupe::stream::Policy;
 
 use crate::allocator;
+use crate::clock::thread_busy_ns;
 use crate::fault::Vital;
 use crate::message::shard::{
-    Ask, AskClients, ClientsQuestion, Disturb, Lend, Load, Loaded, Progressed,
+    Ask, AskClients, ClientsQuestion, Disturb, Lend, Load, Loaded, Measure, Measured, Progressed,
 };
 use crate::message::{aof, control};
 use crate::thread::{Thread, stall};
@@ -292,6 +293,16 @@ impl Handler<Ask> for Shard {
             // Who asked may have gone meanwhile.
             let _ = ask.answer.send(answer);
         }
+    }
+}
+
+impl Handler<Measure> for Shard {
+    type Result = ();
+
+    fn handle(&mut self, Measure(measured): Measure, _: &mut Context<Shard>) {
+        let slots = self.thread.with_shard(|shard| shard.measure());
+        // The router may have panicked meanwhile.
+        let _ = measured.send(Measured { busy_ns: thread_busy_ns(), slots });
     }
 }
 

@@ -1,8 +1,9 @@
 //! What all threads see: counters, and how far the journal has come. Atomics, read rarely.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 
+use troupe::balance::figures::Figures;
 use troupe::base::millis::Millis;
 use troupe::clients::{Sum, whose_turn};
 use troupe::settings::Settings;
@@ -52,6 +53,8 @@ pub struct Shared {
     pub peak: AtomicU64,
     /// What each thread uses of it.
     pub memory: Arc<Ledger>,
+    /// How the load is spread.
+    balance: Mutex<Figures>,
 }
 
 impl Shared {
@@ -74,6 +77,11 @@ impl Shared {
         let counters = [&self.accepted, &self.rejected].into_iter().chain(cut);
         counters.for_each(|counter| counter.store(0, Ordering::Relaxed));
         self.replicas.reset();
+    }
+
+    /// How the load is spread.
+    pub fn balance(&self) -> MutexGuard<'_, Figures> {
+        self.balance.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     /// What the journal's writer goes by.

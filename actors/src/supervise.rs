@@ -18,31 +18,25 @@
 //! mail. A shard reads the journal meanwhile, and a router or a writer panics no more often than
 //! mail comes.
 
-use std::sync::Arc;
-
 use actix::{Actor, Context, Handler};
 use troupe::restarts::{Limit, Restarts};
-use troupe::settings::Settings;
 
 use crate::clock::Clock;
 use crate::fault::{Records, give_up};
 use crate::message::control::Restarted;
+use crate::settings::InForce;
 
 /// Records restarts, and ends the process when there are too many.
 pub struct Guardian {
     clock: Clock,
-    settings: Arc<dyn Fn() -> Arc<Settings>>,
+    settings: InForce,
     restarts: Restarts,
     records: Records,
 }
 
 impl Guardian {
     /// A guardian that writes to these records and goes by the settings in force.
-    pub fn new(
-        clock: Clock,
-        settings: Arc<dyn Fn() -> Arc<Settings>>,
-        records: Records,
-    ) -> Guardian {
+    pub fn new(clock: Clock, settings: InForce, records: Records) -> Guardian {
         Guardian { clock, settings, restarts: Restarts::default(), records }
     }
 }
@@ -56,8 +50,8 @@ impl Handler<Restarted> for Guardian {
 
     fn handle(&mut self, restarted: Restarted, _: &mut Context<Guardian>) {
         let settings = (self.settings)();
-        let window = u64::from(settings.restart_window);
-        let limit = Limit { restarts: settings.restart_limit as usize, window_ms: window * 1000 };
+        let window = u64::from(settings.restarts.window_seconds);
+        let limit = Limit { restarts: settings.restarts.limit as usize, window_ms: window * 1000 };
         let too_many = self.restarts.count(&restarted.name, self.clock.steady_ms(), limit);
         if let Ok(mut records) = self.records.lock() {
             let record = records.entry(restarted.name.clone()).or_default();

@@ -54,6 +54,8 @@ pub enum Action {
     FindClient(u64),
     /// Show every command to this client from now on.
     Monitor,
+    /// Collect what keys take, or no more.
+    HotKeys(HotKeys),
     /// Change the scripts that are known; answered when every thread has.
     ChangeScripts(ScriptChange),
     /// Look for a script that the thread does not know, and make it known to all threads.
@@ -116,6 +118,32 @@ impl Action {
     }
 }
 
+/// What is asked of the session of HOTKEYS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HotKeys {
+    /// Begin one.
+    Start(CollectHotKeys),
+    /// End it.
+    Stop,
+    /// Forget what it collected.
+    Reset,
+}
+
+/// What a session of HOTKEYS collects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CollectHotKeys {
+    /// Time of each key.
+    pub cpu: bool,
+    /// Bytes of each key.
+    pub net: bool,
+    /// Keys that are named.
+    pub count: usize,
+    /// How long it lasts, in milliseconds; without end where there is none.
+    pub duration_ms: Option<i64>,
+    /// One command in so many counts for its keys.
+    pub sample: u32,
+}
+
 /// When something begins to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Begins {
@@ -161,6 +189,8 @@ pub enum Gathered {
     FunctionStats,
     /// How many events were forgotten.
     LatencyReset,
+    /// HOTKEYS GET.
+    HotKeys,
     /// LATENCY DOCTOR.
     LatencyDoctor,
     /// MEMORY STATS.

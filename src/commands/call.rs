@@ -73,7 +73,7 @@ impl<'a> Call<'a> {
     }
 
     /// Its keys, as its declaration tells them, by position.
-    pub fn declared_keys(&self) -> impl Iterator<Item = Key<'a>> + use<'a> {
+    pub fn declared_keys(&self) -> impl ExactSizeIterator<Item = Key<'a>> + use<'a> {
         let call = *self;
         self.keys.iter().map(move |key| call.key(key.position as usize))
     }

@@ -62,6 +62,7 @@ pub static FAMILIES: &[&[Command]] = &[
     server::control::COMMANDS,
     server::data::COMMANDS,
     server::debug::COMMANDS,
+    server::hotkeys::COMMANDS,
     server::info::COMMANDS,
     server::introspection::COMMANDS,
     server::latency::COMMANDS,

@@ -1,5 +1,5 @@
 //! What is counted and kept of commands: tallies, errors by their words, entries of logs, slow
-//! events.
+//! events, hot keys.
 //!
 //! Each shard counts for itself, so that counting needs no lock.
 //! Everything here can be merged with that of other shards; `crate::stats` does so when somebody
@@ -7,6 +7,7 @@
 
 pub mod counters;
 pub mod errors;
+pub mod hotkeys;
 pub mod latency;
 pub mod log;
 pub mod spikes;

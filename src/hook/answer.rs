@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::base::millis::Millis;
 use crate::commands::scripting::ScriptFigures;
 use crate::counted::Statistics;
+use crate::counted::hotkeys::HotKeys;
 use crate::counted::log::LogEntry;
 use crate::counted::spikes::Spikes;
 use crate::data::table::Counts;
@@ -27,6 +28,8 @@ pub enum Answer {
     Spikes(Box<Spikes>),
     /// The slow events that it forgot.
     Forgotten(Events),
+    /// The keys that take most.
+    HotKeys(Box<HotKeys>),
     /// The script that was asked for.
     Script(Arc<Script>),
     /// A script that runs, or none; and how many are known.

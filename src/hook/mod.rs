@@ -17,6 +17,7 @@ use crate::clients::{MonitorClient, Pause};
 use crate::commands::call::Call;
 use crate::commands::command::{Flags, Run};
 use crate::commands::error::CommandError;
+use crate::counted::hotkeys::HotKeySession;
 use crate::hook::answer::Answer;
 use crate::hook::push::Push;
 pub use crate::keyspace::listener::Listener;
@@ -197,6 +198,8 @@ pub struct Published<'a> {
     pub settings: &'a Settings,
     /// Clients that have called MONITOR.
     pub monitors: &'a Arc<[MonitorClient]>,
+    /// The session of HOTKEYS, if there is one.
+    pub hotkeys: Option<&'a HotKeySession>,
 }
 
 /// Which calls a sink has to see: those that reach one of these amounts.

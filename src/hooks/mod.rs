@@ -5,10 +5,11 @@
 //! [`memory_limit`], [`journal`], [`snapshot`], [`replicas`], [`following`], [`subscriber`],
 //! [`pause`].
 //! Sinks, in any order: [`slowlog`], [`spikes`], [`logging`], [`monitor`],
-//! [`payloads`], [`silence`].
+//! [`payloads`], [`silence`], [`hotkeys`].
 
 pub mod auth;
 pub mod following;
+pub mod hotkeys;
 pub mod journal;
 pub mod loading;
 pub mod logging;

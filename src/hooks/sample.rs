@@ -70,7 +70,7 @@ pub(crate) fn words(words: &[&str]) -> Call<'static> {
 
 /// Which calls a sink has to see under these settings.
 pub(crate) fn sees(sink: &mut dyn Sink, settings: &Settings) -> Sees {
-    sink.adapt(&Published { settings, monitors: &Arc::default() })
+    sink.adapt(&Published { settings, monitors: &Arc::default(), hotkeys: None })
 }
 
 /// A call that ended well after `micros`.

@@ -9,7 +9,8 @@
 //! record or none either, and one that panics takes back what was recorded in it.
 //!
 //! What is published concerns replicas, and no file: it stands in runs of its own. Inside brackets
-//! it waits for their end, so that a file never has brackets around nothing.
+//! it waits for their end, so that a file never has brackets around nothing. Its database is its
+//! client's, as in Valkey: who reads the stream by databases finds it there.
 
 use std::mem::replace;
 
@@ -40,8 +41,8 @@ pub struct Effects {
     moment: Option<Mark>,
     /// There are replicas, which want to know what is published.
     is_for_replicas: bool,
-    /// What was published inside the open brackets.
-    published: Vec<u8>,
+    /// What was published inside the open brackets, by database.
+    published: Vec<(u32, Vec<u8>)>,
 }
 
 /// Where in the effects of a turn the moment of a snapshot is.
@@ -90,7 +91,7 @@ impl Run {
 pub(crate) struct Suspended {
     bytes: Vec<u8>,
     runs: Vec<Run>,
-    published: Vec<u8>,
+    published: Vec<(u32, Vec<u8>)>,
     records: usize,
 }
 
@@ -106,15 +107,14 @@ impl Effects {
     }
 
     /// Records a command that publishes something, as it came.
-    pub(crate) fn publish(&mut self, raw: &[u8]) {
+    pub(crate) fn publish(&mut self, db: u32, raw: &[u8]) {
         if !self.is_for_replicas {
             return;
         }
         if self.depth > 0 {
-            self.published.extend_from_slice(raw);
+            self.published.push((db, raw.to_vec()));
         } else {
-            self.bytes.extend_from_slice(raw);
-            self.close_published();
+            self.end_published(db, raw);
         }
     }
 
@@ -240,7 +240,7 @@ impl Effects {
     /// What is recorded from here on belongs together with what was recorded of it before.
     pub(crate) fn resume(&mut self, Suspended { bytes, runs, published, records }: Suspended) {
         let start = self.bytes.len();
-        self.published.extend_from_slice(&published);
+        self.published.extend(published);
         self.depth += 1;
         if !bytes.is_empty() && self.multi.is_none() {
             (self.multi, self.bracketed) = (Some(start), 0);
@@ -286,9 +286,8 @@ impl Effects {
             }
             _ => {}
         }
-        if !self.published.is_empty() {
-            self.bytes.append(&mut self.published);
-            self.close_published();
+        for (db, raw) in std::mem::take(&mut self.published) {
+            self.end_published(db, &raw);
         }
     }
 
@@ -303,11 +302,12 @@ impl Effects {
         }
     }
 
-    fn close_published(&mut self) {
+    fn end_published(&mut self, db: u32, raw: &[u8]) {
+        self.bytes.extend_from_slice(raw);
         let end = self.bytes.len();
         match self.runs.last_mut() {
-            Some(run) if run.is_published => run.end = end,
-            _ => self.runs.push(Run { is_published: true, ..Run::new(0, end) }),
+            Some(run) if run.db == db && run.is_published => run.end = end,
+            _ => self.runs.push(Run { is_published: true, ..Run::new(db, end) }),
         }
     }
 }
@@ -360,7 +360,7 @@ mod tests {
         let mut said = Vec::new();
         let mut start = 0;
         for run in runs {
-            said.push(if run.is_published { "-:".to_owned() } else { format!("{}:", run.db) });
+            said.push(format!("{}{}:", if run.is_published { "-" } else { "" }, run.db));
             let text = String::from_utf8_lossy(&bytes[start..run.end]).into_owned();
             assert!(!text.is_empty(), "a run without a record");
             let words = text.lines().filter(|line| !line.starts_with(['*', '$']));
@@ -471,19 +471,19 @@ mod tests {
     #[test]
     fn what_is_published_stands_behind_its_brackets_and_only_for_replicas() {
         let mut effects = listening();
-        effects.publish(b"NOBODY\r\n");
+        effects.publish(2, b"NOBODY\r\n");
         effects.listen_for_replicas(true);
         effects.aside(2, &[b"A"]);
-        effects.publish(b"P\r\n");
-        effects.together(|effects| effects.publish(b"ALONE\r\n"));
+        effects.publish(2, b"P\r\n");
+        effects.together(|effects| effects.publish(2, b"ALONE\r\n"));
         effects.aside(2, &[b"B"]);
         effects.together(|effects| {
-            effects.publish(b"Q\r\n");
+            effects.publish(2, b"Q\r\n");
             effects.aside(2, &[b"C"]);
-            effects.publish(b"R\r\n");
+            effects.publish(4, b"R\r\n");
             effects.aside(2, &[b"E"]);
         });
         effects.aside(3, &[b"D"]);
-        assert_eq!(recorded(&mut effects), "2: A -: P ALONE 2: B MULTI C E EXEC -: Q R 3: D");
+        assert_eq!(recorded(&mut effects), "2: A -2: P ALONE 2: B MULTI C E EXEC -2: Q -4: R 3: D");
     }
 }

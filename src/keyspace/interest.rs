@@ -14,6 +14,7 @@ use std::sync::{Arc, Weak};
 
 use crate::keyspace::key::Key;
 use crate::keyspace::listener::Event;
+use crate::keyspace::own::Own;
 use crate::keyspace::tracked::{Cached, Invalidations};
 use crate::keyspace::watched::Version;
 
@@ -163,6 +164,8 @@ pub(crate) struct Interest {
     /// Those that clients have cached. They are no entries: there may be very many of them, and
     /// they are found by name alone.
     pub(super) cached: Cached,
+    /// Those that go by themselves though another server says when keys go.
+    pub(super) own: Own,
 }
 
 impl Default for Interest {
@@ -172,6 +175,7 @@ impl Default for Interest {
             entries: 0,
             sweeps_at: SWEPT_MIN,
             cached: Cached::default(),
+            own: Own::default(),
         }
     }
 }

@@ -136,6 +136,8 @@ pub struct Keys<'a> {
     pub changes: u64,
     /// What the call finds of what has expired.
     pub(crate) expiry: Expiry,
+    /// The server is a replica.
+    pub(crate) is_on_replica: bool,
     /// The call is that of a client that waited: keys that are not here have nothing for it.
     pub is_served: bool,
     /// Slots that the call met and that are not here.
@@ -154,6 +156,7 @@ impl<'a> Keys<'a> {
             untouched: false,
             changes: 0,
             expiry: Expiry::Usual,
+            is_on_replica: false,
             is_served: false,
             absent: RefCell::default(),
             owed: Owed::default(),
@@ -363,7 +366,7 @@ impl<'a> Keys<'a> {
         &mut self,
         key: Key<'_>,
         value: NewValue<'_>,
-        deadline: Deadline,
+        given: Deadline,
     ) -> Option<Option<&'static str>> {
         self.expire_if_needed(key);
         self.ahead(key);
@@ -373,7 +376,7 @@ impl<'a> Keys<'a> {
         let stored = self.space.change(self.db, key, |table, hasher| {
             table.upsert(key.in_table(), hasher, |there| match there {
                 Some(entry) => {
-                    let deadline = match deadline {
+                    let deadline = match given {
                         Deadline::Clear => None,
                         Deadline::Keep => entry.deadline(),
                         Deadline::At(time) => Some(time),
@@ -390,7 +393,7 @@ impl<'a> Keys<'a> {
                     None
                 }
                 None => {
-                    let deadline = match deadline {
+                    let deadline = match given {
                         Deadline::At(time) => Some(time),
                         Deadline::Clear | Deadline::Keep => None,
                     };
@@ -402,6 +405,9 @@ impl<'a> Keys<'a> {
         });
         if stored? {
             self.touch(key, Event::NEW);
+        }
+        if matches!(given, Deadline::At(_)) {
+            self.note_own(key);
         }
         Some(was)
     }
@@ -503,6 +509,7 @@ impl<'a> Keys<'a> {
                 None
             })
         });
+        self.note_own(key);
         self.changed(key, event, usize::from(is_there));
         is_there
     }
@@ -551,7 +558,10 @@ impl<'a> Keys<'a> {
             })
         });
         match put {
-            Some(_) => self.changed(key, Event::NEW, 1),
+            Some(_) => {
+                self.note_own(key);
+                self.changed(key, Event::NEW, 1);
+            }
             None => self.note_absent(key.slot),
         }
         was
@@ -584,6 +594,7 @@ impl<'a> Keys<'a> {
             self.in_db(db, |keys| keys.empty());
         }
         self.tools.saving.iter_mut().for_each(|saving| saving.outdate());
+        self.space.forget_own();
         self.flush_cached();
     }
 

@@ -17,6 +17,7 @@ pub mod keys;
 pub mod listener;
 pub mod notices;
 pub mod object;
+mod own;
 pub(crate) mod saved;
 pub mod saving;
 pub mod scan;

@@ -42,11 +42,13 @@ pub type Slots = Vec<(u16, Box<Slot>)>;
 
 /// What some slots count together, by database, and their deadlines.
 #[derive(Debug, Default)]
-struct Book {
+pub(super) struct Book {
     /// How many slots they are.
     slots: usize,
     counts: BTreeMap<u32, Counts>,
     deadlines: BTreeSet<(Millis, u16)>,
+    /// Slots with keys that are a replica's own, by their deadlines.
+    pub(super) own: BTreeSet<(Millis, u16)>,
     /// Slots for whose keys somebody may care.
     interested: BTreeSet<u16>,
     /// Keys that somebody has cached.
@@ -65,7 +67,7 @@ pub struct Whole {
 pub struct Keyspace {
     slots: Vec<Option<Box<Slot>>>,
     /// One for each shard whose slots are here.
-    books: Vec<Book>,
+    pub(super) books: Vec<Book>,
     /// In which book each slot stands, where there are several.
     book_of: Vec<u16>,
     hasher: Hasher,
@@ -127,7 +129,7 @@ impl Keyspace {
     }
 
     /// The book in which a slot stands.
-    fn book_of(&mut self, slot: u16) -> &mut Book {
+    pub(super) fn book_of(&mut self, slot: u16) -> &mut Book {
         let at = self.book_of.get(usize::from(slot)).copied().unwrap_or_default();
         &mut self.books[usize::from(at)]
     }
@@ -162,6 +164,7 @@ impl Keyspace {
         if let Some(interest) = &slot.interest {
             book.interested.remove(&number);
             book.tracked -= interest.cached.len();
+            interest.own.next().map(|deadline| book.own.remove(&(deadline, number)));
         }
         for (db, table) in slot.tables() {
             book.of_db(db).sub(table.counts());
@@ -183,6 +186,7 @@ impl Keyspace {
         if let Some(interest) = &slot.interest {
             book.interested.insert(number);
             book.tracked += interest.cached.len();
+            book.own.extend(interest.own.next().map(|deadline| (deadline, number)));
         }
         self.slots[usize::from(number)] = Some(slot);
     }
@@ -362,7 +366,7 @@ impl Keyspace {
                 let cares = counts.unwrap_or_default();
                 sums.add(cares);
                 if cares == Cares::default() {
-                    slot.interest = None;
+                    slot.interest.take_if(|interest| interest.own.is_empty());
                 }
                 slot.interest.is_some()
             });

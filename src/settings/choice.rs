@@ -93,6 +93,22 @@ impl Choice for Supervision {
     ];
 }
 
+/// `rebalance`: whether slots move from busy shards to idle ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rebalance {
+    /// They stay.
+    No,
+    /// They stay, and what would move is told.
+    DryRun,
+    /// They move.
+    Yes,
+}
+
+impl Choice for Rebalance {
+    const WORDS: &'static [(&'static str, Rebalance)] =
+        &[("no", Rebalance::No), ("dry-run", Rebalance::DryRun), ("yes", Rebalance::Yes)];
+}
+
 /// Who may do something dangerous (`enable-debug-command`, `enable-protected-configs`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Permission {
@@ -229,6 +245,7 @@ mod tests {
         holds::<Permission>("enable-module-command");
         holds::<EvictionPolicy>("maxmemory-policy");
         holds::<OomScore>("oom-score-adj");
+        holds::<Rebalance>("rebalance");
     }
 
     #[test]

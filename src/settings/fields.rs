@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::choice::{
-    EvictionPolicy, Fsync, LogFormat, LogLevel, OnSignal, OomScore, Permission, Supervision,
+    EvictionPolicy, Fsync, LogFormat, LogLevel, OnSignal, OomScore, Permission, Rebalance,
+    Supervision,
 };
 use super::renames::Renames;
 use super::special;
@@ -161,6 +162,42 @@ impl Replication {
     }
 }
 
+/// How the keys are counted that are asked for most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each field is documented in the table under its own name")]
+pub struct HotKeyWindows {
+    pub sampling_percentage: u32,
+    pub top_k: u32,
+    pub window_seconds: u32,
+}
+
+impl HotKeyWindows {
+    fn of(values: &Values<'_>) -> HotKeyWindows {
+        HotKeyWindows {
+            sampling_percentage: values.number("hotkeys-sampling-percentage"),
+            top_k: values.number("hotkeys-top-k"),
+            window_seconds: values.number("hotkeys-window-seconds"),
+        }
+    }
+}
+
+/// How many restarts of an actor are too many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each field is documented in the table under its own name")]
+pub struct Restarts {
+    pub limit: u32,
+    pub window_seconds: u32,
+}
+
+impl Restarts {
+    fn of(values: &Values<'_>) -> Restarts {
+        Restarts {
+            limit: values.number("restart-limit"),
+            window_seconds: values.number("restart-window"),
+        }
+    }
+}
+
 /// Those of scripts and functions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each field is documented in the table under its own name")]
@@ -178,6 +215,53 @@ impl Scripts {
             script_max_run_ms: values.number("script-max-run-ms"),
             script_undo: values.flag("script-undo"),
             script_undo_max: values.number("script-undo-max"),
+        }
+    }
+}
+
+/// When slots move to shards with less to do: [`crate::balance`]. Shares are of 1.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "each field is documented in the table under its own name")]
+pub struct Rebalancing {
+    pub mode: Rebalance,
+    pub busy: f64,
+    pub start: f64,
+    pub stop: f64,
+    pub window_s: u32,
+    pub windows: u32,
+    pub rest_s: u32,
+}
+
+impl Rebalancing {
+    fn of(values: &Values<'_>) -> Rebalancing {
+        let share = |name| f64::from(values.number::<u32>(name)) / 100.0;
+        Rebalancing {
+            mode: values.choice("rebalance"),
+            busy: share("rebalance-busy"),
+            start: share("rebalance-start"),
+            stop: share("rebalance-stop"),
+            window_s: values.number("rebalance-window"),
+            windows: values.number("rebalance-windows"),
+            rest_s: values.number("rebalance-rest"),
+        }
+    }
+}
+
+/// How the server ends.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "each field is documented in the table under its own name")]
+pub struct Shutdown {
+    pub on_sigint: OnSignal,
+    pub on_sigterm: OnSignal,
+    pub timeout: u32,
+}
+
+impl Shutdown {
+    fn of(values: &Values<'_>) -> Shutdown {
+        Shutdown {
+            on_sigint: OnSignal::of(values.text("shutdown-on-sigint")),
+            on_sigterm: OnSignal::of(values.text("shutdown-on-sigterm")),
+            timeout: values.number("shutdown-timeout"),
         }
     }
 }
@@ -217,6 +301,7 @@ pub struct Fields {
     pub hash_max_listpack_value: u64,
     pub hide_user_data_from_log: bool,
     pub hll_sparse_max_bytes: u64,
+    pub hotkeys: HotKeyWindows,
     pub huge_pages: bool,
     pub import_mode: bool,
     pub jemalloc_bg_thread: bool,
@@ -255,19 +340,17 @@ pub struct Fields {
     pub rdb_version: u32,
     pub rdbchecksum: bool,
     pub rdbcompression: bool,
+    pub rebalancing: Rebalancing,
     pub rename_command: Renames,
     pub replication: Replication,
-    pub restart_limit: u32,
-    pub restart_window: u32,
+    pub restarts: Restarts,
     pub save: Vec<(u32, u32)>,
     pub scripts: Scripts,
     pub set_max_intset_entries: u64,
     pub set_max_listpack_entries: u64,
     pub set_max_listpack_value: u64,
     pub shards: u32,
-    pub shutdown_on_sigint: OnSignal,
-    pub shutdown_on_sigterm: OnSignal,
-    pub shutdown_timeout: u32,
+    pub shutdown: Shutdown,
     pub slowlog_log_slower_than: i64,
     pub slowlog_max_len: u64,
     pub snapshot_copies_max: u32,
@@ -318,6 +401,7 @@ impl Fields {
             hash_max_listpack_value: values.number("hash-max-listpack-value"),
             hide_user_data_from_log: values.flag("hide-user-data-from-log"),
             hll_sparse_max_bytes: values.number("hll-sparse-max-bytes"),
+            hotkeys: HotKeyWindows::of(values),
             huge_pages: values.flag("huge-pages"),
             import_mode: values.flag("import-mode"),
             jemalloc_bg_thread: values.flag("jemalloc-bg-thread"),
@@ -356,19 +440,17 @@ impl Fields {
             rdb_version: values.number("rdb-version"),
             rdbchecksum: values.flag("rdbchecksum"),
             rdbcompression: values.flag("rdbcompression"),
+            rebalancing: Rebalancing::of(values),
             rename_command: Renames::of(values.text("rename-command")),
             replication: Replication::of(values),
-            restart_limit: values.number("restart-limit"),
-            restart_window: values.number("restart-window"),
+            restarts: Restarts::of(values),
             save: save_points(values.text("save")),
             scripts: Scripts::of(values),
             set_max_intset_entries: values.number("set-max-intset-entries"),
             set_max_listpack_entries: values.number("set-max-listpack-entries"),
             set_max_listpack_value: values.number("set-max-listpack-value"),
             shards: values.number("shards"),
-            shutdown_on_sigint: OnSignal::of(values.text("shutdown-on-sigint")),
-            shutdown_on_sigterm: OnSignal::of(values.text("shutdown-on-sigterm")),
-            shutdown_timeout: values.number("shutdown-timeout"),
+            shutdown: Shutdown::of(values),
             slowlog_log_slower_than: values.number("slowlog-log-slower-than"),
             slowlog_max_len: values.number("slowlog-max-len"),
             snapshot_copies_max: values.number("snapshot-copies-max"),
@@ -450,6 +532,6 @@ mod tests {
         settings.set("unixsocketperm", &["770"]).expect("bits");
         assert_eq!(settings.unixsocketperm, 0o770);
         settings.set("shutdown-on-sigterm", &["now", "save"]).expect("options");
-        assert!(settings.shutdown_on_sigterm.now && settings.shutdown_on_sigterm.save);
+        assert!(settings.shutdown.on_sigterm.now && settings.shutdown.on_sigterm.save);
     }
 }

@@ -29,10 +29,12 @@ mod values;
 
 pub use change::{Applied, ConfigSetError};
 pub use choice::{
-    EvictionPolicy, Fsync, LogFormat, LogLevel, OnSignal, OomScore, Permission, Supervision,
+    EvictionPolicy, Fsync, LogFormat, LogLevel, OnSignal, OomScore, Permission, Rebalance,
+    Supervision,
 };
 pub use fields::{
-    BufferLimit, BufferLimits, Fields, KeyDelay, KeyDelays, MemoryShare, Replication, Scripts,
+    BufferLimit, BufferLimits, Fields, HotKeyWindows, KeyDelay, KeyDelays, MemoryShare,
+    Rebalancing, Replication, Restarts, Scripts, Shutdown,
 };
 pub use kind::{Kind, SettingError, Unit};
 pub use memory::{memory_bytes, memory_text};

@@ -13,6 +13,11 @@ use crate::shard::execute::Engine;
 const SUBSCRIBED: [Kind; 4] = [Kind::Channel, Kind::Pattern, Kind::Shard, Kind::Prefix];
 
 impl Shard {
+    /// What its calls took since this was asked last, by slot, in nanoseconds.
+    pub fn measure(&mut self) -> Vec<(u16, u64)> {
+        self.load.take()
+    }
+
     /// Answers a question.
     pub fn answer(&mut self, question: &Question) -> Answer {
         if let Some(answer) = self.engine.sinks.answer(question) {

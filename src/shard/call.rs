@@ -267,7 +267,8 @@ impl Engine {
     }
 }
 
-/// A command of the primary has failed, or was not run.
+/// A command of the primary has failed, or was not run. What fails behind one that was not run, as
+/// the EXEC around it does, says nothing more.
 #[cold]
 pub(super) fn note_fault(
     faults: &mut StreamFaults,
@@ -275,6 +276,9 @@ pub(super) fn note_fault(
     error: &CommandError,
     has_run: bool,
 ) {
+    if faults.refused.is_some() {
+        return;
+    }
     let place = if has_run { &mut faults.failed } else { &mut faults.refused };
     place.get_or_insert_with(|| format!("{}: {error}", call.command.name));
 }

@@ -446,7 +446,7 @@ impl Engine {
             Run::PubSub(run) => {
                 let ended = Ended::of(run(call, session, &mut self.register, &mut reply));
                 if call.command.flags.has(Flags::MAY_REPLICATE) {
-                    self.tools.effects.publish(call.raw);
+                    self.tools.effects.publish(session.db, call.raw);
                 }
                 self.listen_to_prefixes();
                 ended
@@ -508,6 +508,7 @@ impl Engine {
             Origin::Journal => Expiry::Replay,
             _ => expiry_of(call, session),
         };
+        keys.is_on_replica = call.settings.replication.replicaof.is_some();
         keys.is_served = origin == Origin::Served;
         let result = run(session, &mut keys);
         let changes = keys.changes;

@@ -2,8 +2,8 @@
 //!
 //! Both work in pieces, bounded by the slice. An expired key is taken out within milliseconds,
 //! because the keyspace files its slots by their earliest deadline; with the journal out of credit
-//! the keys wait, and are not there for anybody meanwhile. In import mode, and by a replica,
-//! nothing is taken out.
+//! the keys wait, and are not there for anybody meanwhile. In import mode nothing is taken out, and
+//! by a replica what its own clients gave a deadline.
 //!
 //! No command sees an expired element, and lengths count none. So a command on a key of which
 //! very many elements expire at once waits until they are taken out, in slices as well: others go
@@ -32,7 +32,10 @@ impl Shard {
         if !self.expires() {
             return false;
         }
-        let more = self.expire_some(now, clock);
+        let more = match self.follows() {
+            true => self.expire_own(now, clock),
+            false => self.expire_some(now, clock),
+        };
         if self.engine.tools.notices.len() > 0 {
             self.engine.publish_notices(None);
         }
@@ -75,9 +78,26 @@ impl Shard {
         false
     }
 
+    fn expire_own(&mut self, now: Millis, clock: &mut dyn Ticks) -> bool {
+        let start = clock.nanos();
+        while let Some((db, name)) = self.engine.space.take_own(now) {
+            let mut keys = Keys::new(&mut self.engine.space, &mut self.engine.tools, db, now);
+            keys.expire_own(Key::new(&name, &self.env.hasher));
+            if clock.nanos() - start > SLICE_NS {
+                return self.next_deadline().is_some_and(|next| next <= now);
+            }
+        }
+        false
+    }
+
     /// When [`Shard::expire`] has something to do next.
     pub fn next_deadline(&self) -> Option<Millis> {
-        self.expires().then(|| self.engine.space.next_deadline()).flatten()
+        let space = &self.engine.space;
+        match self.follows() {
+            _ if !self.expires() => None,
+            true => space.next_own_deadline(),
+            false => space.next_deadline(),
+        }
     }
 
     /// Drops discarded tables, for one slice at the most. Returns true when there is more.
@@ -92,11 +112,15 @@ impl Shard {
         !discarded.is_empty()
     }
 
+    /// The server is a replica.
+    fn follows(&self) -> bool {
+        self.env.settings.replication.replicaof.is_some()
+    }
+
     fn expires(&self) -> bool {
         let has_room = self.engine.has_credit && !self.engine.is_full();
-        let settings = &self.env.settings;
-        let is_own = !settings.import_mode && settings.replication.replicaof.is_none();
-        let is_active = self.active_expire && is_own;
+        let is_importing = self.env.settings.import_mode && !self.follows();
+        let is_active = self.active_expire && !is_importing;
         is_active && has_room && self.engine.phase == Phase::Serving
     }
 }

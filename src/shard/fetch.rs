@@ -61,7 +61,8 @@ impl Shard {
     pub(super) fn answer_fetch(&mut self, fetch: Fetch) {
         let Shard { engine, waiting, snapshots, post, .. } = self;
         let mut loan = Loan::new(Arc::clone(post));
-        if engine.phase == Phase::Serving {
+        // Somebody is served first where a key that he waits for is back.
+        if engine.phase == Phase::Serving && engine.tools.awaited.is_empty() {
             let is_free = |slot: &u16| engine.space.has(*slot) && !waiting.wants(*slot);
             let free: Vec<u16> = fetch.slots().iter().copied().filter(is_free).collect();
             if !free.is_empty() {

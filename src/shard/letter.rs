@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 use crate::batch::Batch;
 use crate::clients::{MonitorClient, Pause};
 use crate::commands::scripting::ScriptChange;
+use crate::counted::hotkeys::HotKeySession;
 use crate::hook::push::Push;
 use crate::keyspace::saving::Moment;
 use crate::keyspace::slot::Slot;
@@ -97,6 +98,8 @@ pub enum Letter {
     Libraries(Arc<Libraries>),
     /// The clients that have called MONITOR.
     Monitors(Arc<[MonitorClient]>),
+    /// The session of HOTKEYS, if there is one.
+    HotKeys(Option<Arc<HotKeySession>>),
     /// The journal failed, with its reason, or works again.
     Journal(Option<String>),
 }

@@ -124,6 +124,7 @@ mod lend;
 pub mod letter;
 pub mod load;
 pub mod placement;
+mod publish;
 pub mod refusal;
 pub mod replay;
 pub mod script;
@@ -143,20 +144,20 @@ mod warm;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Weak};
 
+use crate::balance::load::Load;
 use crate::base::hash::Hasher;
 use crate::base::slot::SLOTS;
 use crate::batch::Batch;
-use crate::clients::MonitorClient;
 use crate::commands::error::CommandError;
 use crate::commands::scripting::Scripting;
 use crate::counted::counters::Counters;
-use crate::hook::{Gate, Listener, Part, Phase, Published, Room, Sink};
+use crate::hook::{Gate, Listener, Part, Phase, Room, Sink};
 use crate::keyspace::access::AccessClock;
 use crate::keyspace::discarded::Discarded;
 use crate::keyspace::effect::Effects;
 use crate::keyspace::keys::{Figures, Tools};
 use crate::keyspace::listener::Listeners;
-use crate::keyspace::notices::{Classes, Notices};
+use crate::keyspace::notices::Notices;
 use crate::keyspace::space::Keyspace;
 use crate::keyspace::tracked::Invalidations;
 use crate::lending::{Lent, Nowhere, Post, Returned};
@@ -174,6 +175,7 @@ use crate::shard::execute::Engine;
 use crate::shard::fetch::Fetching;
 use crate::shard::gates::Gates;
 use crate::shard::letter::Letter;
+use crate::shard::publish::Watchers;
 use crate::shard::replay::Rebuilt;
 use crate::shard::script::kill::Runs;
 use crate::shard::script::needs::KnownNeeds;
@@ -261,6 +263,8 @@ pub struct Shard {
     fetching: Fetching,
     set_aside: VecDeque<Box<Batch>>,
     longest_slice_ns: u64,
+    /// What its calls take, by slot.
+    load: Load,
     turns: u64,
     rebuilt: Rebuilt,
     leaving: Vec<(u16, ShardId)>,
@@ -277,8 +281,8 @@ pub struct Shard {
     moved_on: BTreeMap<u16, ShardId>,
     /// Waits that begin again when slots are back, by client.
     wait_later: BTreeMap<u64, Weak<Parked>>,
-    /// Clients that have called MONITOR.
-    monitors: Arc<[MonitorClient]>,
+    /// Who watches what it does.
+    watchers: Watchers,
     /// Its account with who reads the stream, since it is recorded.
     credit: Option<Credit>,
     /// Effects are recorded for a journal, and for replicas.
@@ -348,6 +352,7 @@ impl Shard {
             allows_all_in_scripts: false,
             uncounted: Vec::new(),
         };
+        let load = Load::new(parts.map.shards());
         let eviction = Eviction::new(&parts.settings, parts.gauge, parts.worths);
         let mut shard = Shard {
             id: parts.id,
@@ -359,6 +364,7 @@ impl Shard {
             fetching: Fetching::default(),
             set_aside: VecDeque::new(),
             longest_slice_ns: 0,
+            load,
             turns: 0,
             rebuilt: Rebuilt::default(),
             leaving: Vec::new(),
@@ -369,7 +375,7 @@ impl Shard {
             ever_rebuilt: BTreeSet::new(),
             moved_on: BTreeMap::new(),
             wait_later: BTreeMap::new(),
-            monitors: Arc::default(),
+            watchers: Watchers::default(),
             credit: None,
             is_journaled: false,
             is_replicated: false,
@@ -565,10 +571,8 @@ impl Shard {
             Letter::Libraries(libraries) => {
                 self.engine.scripting.libraries = Arc::unwrap_or_clone(libraries);
             }
-            Letter::Monitors(monitors) => {
-                self.monitors = monitors;
-                self.publish();
-            }
+            Letter::Monitors(monitors) => self.publish_to(|watchers| watchers.monitors = monitors),
+            Letter::HotKeys(session) => self.publish_to(|watchers| watchers.hotkeys = session),
             Letter::Pause(pause) => {
                 self.engine.pause = pause;
                 self.ready.append(&mut self.set_aside);
@@ -612,13 +616,6 @@ impl Shard {
     /// Whether there is a journal to rebuild from.
     pub fn rebuilds(&mut self, from_journal: bool) {
         self.engine.has_journal = from_journal;
-    }
-
-    /// Tells the sinks what is published.
-    fn publish(&mut self) {
-        let Shard { engine, env, monitors, .. } = self;
-        engine.tools.notices.listen(Classes::of(&env.settings.notify_keyspace_events));
-        engine.sinks.adapt(&Published { settings: &env.settings, monitors });
     }
 
     fn take_back(&mut self, returned: Returned) {

@@ -84,10 +84,15 @@ impl Shard {
                 self.set_aside.push_back(batch);
                 return None;
             }
+            // What has come back may have somebody served, ahead of a script that changes it and
+            // stands still, and before it leaves again.
+            self.engine.serve(&self.env, batch.now, clock);
             self.warm(&mut batch);
             match self.runs_at(&mut batch) {
                 RunsAt::Here => {
-                    *now = self.call(&mut batch, *now, clock);
+                    let (slot, began) = (batch.first_slot(), *now);
+                    *now = self.call(&mut batch, began, clock);
+                    self.load.ran(slot, *now - began);
                     if batch.walk.as_ref().is_some_and(|walk| walk.asked > 0) {
                         self.keep_fetching(batch);
                         return None;

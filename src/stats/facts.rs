@@ -5,7 +5,9 @@
 
 use std::sync::Arc;
 
+use crate::balance;
 use crate::base::millis::Millis;
+use crate::counted::hotkeys::HotKeySession;
 use crate::replication::Figures;
 use crate::settings::Settings;
 use crate::stats::rates::PerSecond;
@@ -35,8 +37,12 @@ pub struct Facts {
     pub link: Option<LinkFacts>,
     /// Processor time that it took.
     pub cpu: Cpu,
+    /// The session of HOTKEYS, if there is one.
+    pub hotkeys: Option<Arc<HotKeySession>>,
     /// Its actors.
     pub actors: Vec<ActorRow>,
+    /// How the load is spread over the shards.
+    pub balance: balance::figures::Figures,
     /// For how long its end waits for replicas still, in milliseconds, while it does.
     pub ends_in_ms: Option<u64>,
 }

@@ -13,6 +13,7 @@ use crate::question::{Events, LogKind};
 use crate::resp::Reply;
 use crate::stats::facts::Facts;
 use crate::stats::functions;
+use crate::stats::hotkeys;
 use crate::stats::info::{self, Source};
 use crate::stats::latency;
 use crate::stats::totals::Totals;
@@ -38,7 +39,7 @@ impl Needs {
         let is_of_memory = matches!(gathered, Gathered::MemoryStats | Gathered::MemoryDoctor);
         Needs {
             memory: is_of_memory || shows("memory"),
-            cpu: shows("cpu"),
+            cpu: matches!(gathered, Gathered::HotKeys) || shows("cpu"),
             stream: matches!(gathered, Gathered::Role) || shows("replication"),
         }
     }
@@ -82,6 +83,7 @@ pub fn reply(
             reply.verbatim(b"txt", picture.as_bytes());
         }
         Gathered::FunctionStats => return functions::stats(answers, facts.now, reply),
+        Gathered::HotKeys => hotkeys::get(answers, facts, reply),
         Gathered::LatencyReset => reply.int(forgotten(answers).len() as i64),
         Gathered::LatencyDoctor => {
             let threshold = facts.settings.latency_monitor_threshold;

@@ -6,6 +6,7 @@
 pub mod facts;
 mod functions;
 pub mod gathered;
+pub mod hotkeys;
 pub mod info;
 pub mod latency;
 pub mod rates;

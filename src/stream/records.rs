@@ -54,10 +54,7 @@ impl Selected {
         for run in records.runs {
             let bytes = &records.bytes[start..run.end];
             start = run.end;
-            if run.is_published {
-                if self.is_of_replicas {
-                    copy.extend_from_slice(bytes);
-                }
+            if run.is_published && !self.is_of_replicas {
                 continue;
             }
             if self.db != Some(run.db) {
@@ -219,7 +216,7 @@ mod tests {
         append.runs[1].is_published = true;
         append.feed(&mut [&mut file, &mut replica], 0);
         assert_eq!(file.words(), "SELECT 3 INCR a INCR a");
-        assert_eq!(replica.words(), "SELECT 3 INCR a INCR a INCR a");
+        assert_eq!(replica.words(), "SELECT 3 INCR a SELECT 4 INCR a SELECT 3 INCR a");
     }
 
     #[test]

@@ -111,6 +111,8 @@ pub struct Link {
     given: u64,
     /// When it does something next by itself, in microseconds.
     next_us: u64,
+    /// Bytes of the stream that come before it is cut, where that is to be.
+    breaks_in: Option<usize>,
     /// The data set is that of the stream where the stream is.
     is_known: bool,
     /// What the replica has to hold, since it has had a snapshot.
@@ -127,6 +129,7 @@ impl Link {
             at: 0,
             given: FIRST_LINK * u64::from(number + 1),
             next_us: 0,
+            breaks_in: None,
             is_known: false,
             mirror: None,
             generation: 0,
@@ -151,13 +154,22 @@ impl Link {
         if has_news { 0 } else { self.next_us }
     }
 
-    /// It is cut: what is on its way is lost.
+    /// It is cut: what is on its way is lost. Or it is cut later, behind any byte of the stream,
+    /// and so in the midst of a transaction as well.
     pub fn cut(&mut self, server: &mut Server<'_>, context: &mut Context) {
         match &self.stage {
             Stage::Down | Stage::Brings { .. } => return,
+            Stage::Linked { .. } if context.rng.bool() => {
+                self.breaks_in.get_or_insert(context.rng.usize(..ARRIVING_MAX));
+                return;
+            }
             Stage::Linked { .. } => context.met(Rare::LinkCut),
             _ => context.met(Rare::SyncCut),
         }
+        self.break_off(server, context);
+    }
+
+    fn break_off(&mut self, server: &mut Server<'_>, context: &mut Context) {
         context.note(format_args!("the link is cut"));
         server.let_go(self.at);
         server.sockets.entry(self.at).and_modify(|socket| {
@@ -374,6 +386,7 @@ impl Link {
         threads[thread].accept_primary(own, db, context);
         tell_linked(true, context);
         context.note(format_args!("linked, from {:?} on", context.replicas.place()));
+        self.breaks_in = None;
         self.stage = Stage::Linked { own };
         self.next_us = context.now_us;
     }
@@ -408,9 +421,18 @@ impl Link {
         match server.sockets.get_mut(&self.at).filter(|_| !is_lost) {
             None => socket.is_up_ended = true,
             Some(from) => {
-                let count = most.min(from.down.len());
+                let left = self.breaks_in.unwrap_or(usize::MAX);
+                let count = most.min(from.down.len()).min(left);
                 socket.up.extend(from.down.drain(..count));
-                socket.is_up_ended |= from.is_down_ended && from.down.is_empty();
+                self.breaks_in = self.breaks_in.map(|left| left - count);
+                if self.breaks_in == Some(0) {
+                    context.met(Rare::LinkBroken);
+                    self.breaks_in = None;
+                    self.break_off(server, context);
+                    socket.is_up_ended = true;
+                } else {
+                    socket.is_up_ended |= from.is_down_ended && from.down.is_empty();
+                }
             }
         }
         if socket.is_up_ended {

@@ -34,6 +34,7 @@ rare! {
     RouterPanic "the router panicked",
     PanicInRebuild "a shard panicked while it was rebuilt",
     SlotMoved "a slot moved",
+    MovedByLoad "slots were told to move from a busy shard to an idle one",
     HalfClosed "a client ended its half, and was answered all the same",
     ClosedUnanswered "a connection closed with calls unanswered",
     Killed "the process was killed with calls under way",
@@ -76,6 +77,7 @@ rare! {
     PartialSync "a replica went on from where it was",
     ReplicaKilled "a replica was killed",
     LinkCut "a link was cut while the stream came",
+    LinkBroken "a link broke off in the midst of what came",
     SyncCut "a link was cut in a full sync",
 }
 

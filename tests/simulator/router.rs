@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use troupe::balance::{Balance, Gap, Verdict, Window};
 use troupe::base::slot;
 use troupe::route::{Map, ShardId};
 use troupe::router::{Dispatch, Order, Router as Core};
+use troupe::settings::{Rebalancing, Settings};
 
 use crate::context::Context;
 use crate::post::Address;
@@ -22,6 +24,7 @@ type Moves = BTreeMap<u16, ShardId>;
 #[derive(Debug)]
 pub struct Router {
     core: Core<u32>,
+    balance: Balance,
     orders: u32,
     /// Orders that were not answered: what has to move.
     unanswered: BTreeMap<u32, Moves>,
@@ -35,6 +38,7 @@ impl Router {
     pub fn new(map: Arc<Map>) -> Router {
         Router {
             core: Core::new(map),
+            balance: Balance::default(),
             orders: 0,
             unanswered: BTreeMap::new(),
             wanted: BTreeMap::new(),
@@ -69,6 +73,31 @@ impl Router {
                 (slot::of(key.as_bytes()), context.rng.u16(..context.plan.shards))
             })
             .collect();
+        self.give_order(moves, context);
+    }
+
+    /// A window is over: slots move by what it shows, and begin with the first that is uneven.
+    pub fn balance(&mut self, windows: &[Window], context: &mut Context) {
+        let rules = Rebalancing {
+            busy: 0.0,
+            start: 0.0,
+            stop: 0.0,
+            windows: 1,
+            rest_s: 0,
+            ..Settings::default().rebalancing.clone()
+        };
+        let (map, now_ms) = (self.core.map().clone(), context.steady_ms());
+        let verdict = self.balance.decide(&map, windows, &rules, now_ms);
+        context.note(format_args!("balance: {verdict}"));
+        let Verdict::Move(Gap { from, to, .. }, slots, _) = verdict else { return };
+        context.met(Rare::MovedByLoad);
+        if from == to || slots.iter().any(|slot| map.owner(*slot) != from) {
+            context.fail(format!("slots {slots:?} are to go from {from} to {to}"));
+        }
+        self.give_order(slots.into_iter().map(|slot| (slot, to)).collect(), context);
+    }
+
+    fn give_order(&mut self, moves: Moves, context: &mut Context) {
         context.note(format_args!("order {}: {moves:?}", self.orders));
         self.unanswered.insert(self.orders, moves.clone());
         let order = Order { moves, token: self.orders };

@@ -7,6 +7,7 @@ pub mod client;
 pub mod load;
 pub mod oracle;
 pub mod over_tcp;
+pub mod played;
 pub mod queues;
 pub mod replicated;
 pub mod reply;

@@ -204,7 +204,7 @@ impl Admin {
             return;
         }
         info!("Waiting for replicas before shutting down.");
-        let patience = Duration::from_secs(self.settings().shutdown_timeout.into());
+        let patience = Duration::from_secs(self.settings().shutdown.timeout.into());
         let until_ms = self.parts.clock.steady_ms() + patience.as_millis() as u64;
         self.ending().until_ms = Some(until_ms);
         let all_have_all = async {

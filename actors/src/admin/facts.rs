@@ -32,7 +32,7 @@ pub(super) struct Usage {
     until: Option<u64>,
     /// Of memory, in bytes.
     rss: u64,
-    cpu: Cpu,
+    pub(super) cpu: Cpu,
 }
 
 /// What does not change while the process lives.
@@ -123,7 +123,9 @@ impl Admin {
             replication,
             link: self.link_facts(),
             cpu: if needs.cpu { self.usage().cpu } else { Cpu::default() },
+            hotkeys: self.hotkey_session(),
             actors: self.actors(),
+            balance: self.parts.shared.balance().clone(),
             ends_in_ms: self.ends_in_ms(),
         }
     }
@@ -140,6 +142,7 @@ impl Admin {
     fn sample(&self) {
         self.rates().sample(self.parts.clock.steady_ms(), self.counters());
         self.settle();
+        self.expire_hotkeys();
         let Shared { memory, peak, .. } = &*self.parts.shared;
         peak.fetch_max(memory.in_use(), Ordering::Relaxed);
     }
@@ -176,7 +179,7 @@ impl Admin {
     }
 
     /// What the process uses.
-    fn usage(&self) -> Usage {
+    pub(super) fn usage(&self) -> Usage {
         let mut usage = self.usage.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let now = self.parts.clock.steady_ms();
         if usage.until.is_none_or(|until| until <= now) {

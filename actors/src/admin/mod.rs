@@ -10,6 +10,7 @@ mod ending;
 mod exchange;
 mod facts;
 mod following;
+mod hotkeys;
 mod journal;
 mod oom;
 mod reload;
@@ -32,6 +33,7 @@ use troupe::batch::Home;
 use troupe::clients::{MonitorClient, Pause, Pauses};
 use troupe::commands::action::{Action, Gathered};
 use troupe::commands::error::CommandError;
+use troupe::counted::hotkeys::Sessions;
 use troupe::hook::answer::Answer;
 use troupe::question::Question;
 use troupe::resp::Reply;
@@ -150,6 +152,7 @@ pub struct Admin {
     score: Mutex<Score>,
     pauses: Mutex<Pauses>,
     monitors: Mutex<Vec<MonitorClient>>,
+    hotkeys: Mutex<Sessions>,
     rates: Mutex<Rates>,
     usage: Mutex<Usage>,
     saves: Mutex<Saves>,
@@ -177,6 +180,7 @@ impl Admin {
             score: Mutex::default(),
             pauses: Mutex::default(),
             monitors: Mutex::default(),
+            hotkeys: Mutex::default(),
             rates: Mutex::default(),
             usage: Mutex::default(),
             saves,
@@ -307,6 +311,7 @@ impl Actions for Admin {
                     self.add_monitor(MonitorClient { home, client: id }).await;
                     reply.ok();
                 }
+                Action::HotKeys(asked) => self.hotkeys(asked, &mut reply).await?,
                 Action::ChangeScripts(change) => {
                     self.tell_all(|| Letter::Scripts(change.clone())).await;
                 }

@@ -20,6 +20,20 @@ pub struct Ask {
     pub answer: oneshot::Sender<Answer>,
 }
 
+/// How busy is the thread, and with which slots?
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Measure(pub oneshot::Sender<Measured>);
+
+/// The answer.
+#[derive(Clone, Debug)]
+pub struct Measured {
+    /// For how long the thread has had something to do in all, in nanoseconds.
+    pub busy_ns: u64,
+    /// What calls took since this was asked last, by slot, in nanoseconds.
+    pub slots: Vec<(u16, u64)>,
+}
+
 /// What concerns the thread's clients.
 #[derive(Message)]
 #[rtype(result = "()")]

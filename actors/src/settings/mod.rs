@@ -21,6 +21,7 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::fs::{Access, access};
 use rustix::io::Errno;
@@ -35,6 +36,9 @@ use command_line::{CommandLine, Wish};
 use environment::Environment;
 use layer::{Layers, Line, Rank};
 use warning::Idle;
+
+/// Gives the settings in force.
+pub type InForce = Arc<dyn Fn() -> Arc<Settings>>;
 
 /// What the command line asks the process to do.
 #[derive(Debug)]

@@ -9,6 +9,7 @@ mod debug_keys;
 mod describing;
 mod digest;
 mod documenting;
+pub(super) mod hotkeys;
 pub(super) mod info;
 pub(super) mod introspection;
 pub(super) mod latency;

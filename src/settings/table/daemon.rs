@@ -126,6 +126,33 @@ pub(super) const SETTINGS: &[Setting] = &[
         .runtime()
         .accepted("the process keeps the title that it was started with")
         .doc("Form of the process title."),
+    choice("rebalance", "yes", &["no", "dry-run", "yes"]).runtime().ours().doc(
+        "Moves keys from busy shards to idle ones; dry-run only says in the log what it would.",
+    ),
+    number("rebalance-busy", "85", 1, 100, Unit::Percent)
+        .runtime()
+        .ours()
+        .doc("Share of its time for which a shard has to be busy before keys move."),
+    number("rebalance-rest", "30", 0, 86_400, Unit::Seconds)
+        .runtime()
+        .ours()
+        .doc("Time for which keys stay where they have moved to."),
+    number("rebalance-start", "30", 1, 100, Unit::Percent)
+        .runtime()
+        .ours()
+        .doc("Difference between the busiest and the idlest shard from which on keys move."),
+    number("rebalance-stop", "15", 0, 100, Unit::Percent)
+        .runtime()
+        .ours()
+        .doc("Difference below which no more keys move."),
+    number("rebalance-window", "2", 1, 3_600, Unit::Seconds)
+        .runtime()
+        .ours()
+        .doc("Time over which the load of shards is measured."),
+    number("rebalance-windows", "3", 1, 1_000, Unit::None)
+        .runtime()
+        .ours()
+        .doc("Windows in a row that have to be uneven before keys move."),
     number("restart-limit", "100", 0, 1_000_000, Unit::None)
         .runtime()
         .ours()

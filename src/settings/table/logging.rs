@@ -30,6 +30,15 @@ pub(super) const SETTINGS: &[Setting] = &[
         .runtime()
         .accepted(NEVER_SHOWN)
         .doc("Keeps keys and values of clients out of the log."),
+    number("hotkeys-sampling-percentage", "1", 1, 100, Unit::Percent)
+        .runtime()
+        .doc("Share of accesses to keys that is counted while 'hotkeys-top-k' is not 0."),
+    number("hotkeys-top-k", "0", 0, 1000, Unit::None)
+        .runtime()
+        .doc("Keys that HOTKEYS GET names as those asked for most in the last window; 0 for none."),
+    number("hotkeys-window-seconds", "1", 1, 300, Unit::Seconds)
+        .runtime()
+        .doc("Length of such a window."),
     long("latency-monitor-threshold", "0", Unit::Millis)
         .runtime()
         .doc("Duration from which an event enters the latency history; 0 for never."),

@@ -1,8 +1,11 @@
 //! Scripts on the bare core, as lists of commands ([`Listed`](crate::script::listed::Listed)).
 
+use std::sync::Arc;
+
 use crate::base::slot;
 use crate::keyspace::undo::{LARGE, Undo};
 use crate::question::{Detail, KillKind};
+use crate::shard::letter::Letter;
 use crate::shard::script::call::COPIED_MAX;
 use crate::shard::script::needs::NAME_MAX;
 use crate::testing::{Hasty, START, Shards, Store, printed};
@@ -321,6 +324,23 @@ fn waiters_are_served_once_behind_a_script() {
     assert!(waits.parked.is_some());
     store.run(&eval(&["RPUSH l a", "RPUSH l b", "LPOP l"], "0"));
     assert_eq!(store.run("LRANGE l 0 -1"), "(empty array)", "b is the waiter's");
+}
+
+/// In the middle of a turn slots have come back, for whose keys somebody waits again.
+#[test]
+fn nobody_is_served_with_what_a_run_that_stands_still_has_pushed() {
+    let mut store = Shards::new(1);
+    store.send(&["BLPOP l 0"]);
+    let waits = store.settle().expect("it waits at home");
+    let parked = waits.parked.as_ref().expect("it waits");
+    store.shards[0].receive(Letter::WaitAgain(Arc::downgrade(parked)));
+    store.send(&[&eval(&["RPUSH l a", "pause", "LPOP l"], "0")]);
+    let batch = store.shards[0].ready.pop_front().expect("it was sent");
+    let clock = &mut Hasty(0);
+    assert!(store.shards[0].visit(batch, clock).is_none(), "its slice is over");
+    let (homes, served) = store.settle_all();
+    assert_eq!(printed(&homes[0].replies), "\"a\"", "{served:?}");
+    assert_eq!((served.len(), store.run("LLEN l").as_str()), (0, "(integer) 0"));
 }
 
 #[test]

@@ -9,6 +9,7 @@ pub(super) mod memory;
 mod persistence;
 pub(super) mod replication;
 mod server;
+mod shards;
 mod stats;
 
 use std::fmt::{Display, Write};
@@ -62,6 +63,7 @@ const SECTIONS: &[Section] = &[
     section("cluster", "Cluster", true, server::cluster),
     section("scriptingengines", "Scripting Engines", false, server::scripting_engines),
     section("actors", "Actors", false, server::actors),
+    section("shards", "Shards", false, shards::shards),
     section("keyspace", "Keyspace", true, keyspace::keyspace),
 ];
 

@@ -4,6 +4,7 @@
 use std::sync::{Arc, PoisonError};
 
 use troupe::aof::error::AofError;
+use troupe::balance::Window;
 use troupe::route::Map;
 use troupe::shard::letter::Letter;
 
@@ -20,6 +21,7 @@ use crate::router::Router;
 use crate::saver::Saver;
 use crate::start::{self, Started};
 use crate::tender::Tender;
+use crate::thread::Thread;
 use crate::witness::Lit;
 
 /// Processes that a run goes through, at most.
@@ -38,6 +40,7 @@ impl World {
         let has = |fault| plan.has(fault);
         match kind {
             0..8 if has(Fault::Moves) => self.router.order(&mut self.context),
+            12..14 if has(Fault::Moves) => self.balance(),
             8..12 if has(Fault::CommandPanics) => {
                 self.context.met(Rare::CommandPanic);
                 let left = self.context.rng.u32(..4);
@@ -76,6 +79,20 @@ impl World {
             },
             _ => {}
         }
+    }
+
+    /// The router learns with which slots each shard was busy; for how long, chance says.
+    fn balance(&mut self) {
+        let World { threads, context, router, .. } = self;
+        let window = |thread: &mut Thread| {
+            let (busy, slots) = (context.rng.f64(), thread.shard().measure());
+            let all: u64 = slots.iter().map(|(_, nanos)| nanos).sum();
+            let share = |nanos| busy * nanos as f64 / all as f64;
+            let slots = slots.into_iter().map(|(slot, nanos)| (slot, share(nanos))).collect();
+            Window { busy, slots }
+        };
+        let windows: Vec<Window> = threads.iter_mut().map(window).collect();
+        router.balance(&windows, context);
     }
 
     /// Whether mail gets lost where it arrives, as a batch on its way to a shard may, and a request
