@@ -12,6 +12,8 @@ pub mod settings;
 
 pub mod data;
 
+pub mod place;
+
 pub mod keyspace;
 
 pub mod rdb;

@@ -50,7 +50,7 @@ pub struct Session {
     /// It is a replica: it gets the stream, and no replies.
     pub is_replica: bool,
     /// It is the primary: what it sends is its stream.
-    pub primary: Option<Box<StreamFaults>>,
+    pub primary: Option<Box<FromPrimary>>,
     /// The client asked for MONITOR.
     pub monitors: bool,
     /// The connection closes after the replies so far.
@@ -127,6 +127,18 @@ pub struct Presented {
     pub is_without_data: bool,
     /// It wants no functions in its snapshot.
     pub is_without_functions: bool,
+}
+
+/// What the connection to the primary and the shards tell each other of its stream.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FromPrimary {
+    /// What could not be carried out.
+    pub faults: StreamFaults,
+    /// The id of the stream.
+    pub id: String,
+    /// For each call of the batch, how many bytes of the stream there are up to its end; 0 inside a
+    /// transaction.
+    pub ends: Vec<u64>,
 }
 
 /// What of a primary's stream could not be carried out.

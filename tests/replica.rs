@@ -229,6 +229,58 @@ fn the_journal_of_a_replica_holds_what_it_holds() {
     assert_eq!(replica.client().line("DEBUG DIGEST"), digest);
 }
 
+/// The journal of a replica says where in the stream it is: behind a kill, and behind one that
+/// meets nothing but a base, the replica goes on from there.
+fn goes_on_from_its_journal(primary: &Options, shards: usize, fsync: &str, base: &str) {
+    let seed = seed("a_journal_goes_on");
+    let primary = patient(primary.clone()).start();
+    let mut client = primary.client();
+    client.line("DEBUG POPULATE 500 filler 10");
+    let journaled = troupe(shards).with("appendonly yes").with(&format!("appendfsync {fsync}"));
+    let mut replica =
+        replica_of(&primary, &journaled.with(&format!("aof-use-rdb-preamble {base}")));
+    for round in 0..4 {
+        under_paced_writes(&primary, seed + round, || {
+            if round == 2 {
+                let mut there = replica.client();
+                there.line("BGREWRITEAOF");
+                until("it is rewritten", LATER, || {
+                    there.info_number("aof_rewrite_in_progress") == 0
+                });
+            }
+            replica.kill();
+            replica.restart();
+            wait_up(&replica);
+        });
+        wait_same(&primary, &replica);
+    }
+    // Nothing comes behind the base.
+    let mut there = replica.client();
+    there.line("BGREWRITEAOF");
+    until("it is rewritten", LATER, || there.info_number("aof_rewrite_in_progress") == 0);
+    replica.kill();
+    replica.restart();
+    wait_same(&primary, &replica);
+    assert_eq!(client.info_number("sync_full"), 1, "{seed}");
+    assert_eq!(client.info_number("sync_partial_ok"), 5, "{seed}");
+}
+
+#[test]
+fn one_shard_goes_on_from_its_journal_behind_a_kill() {
+    goes_on_from_its_journal(&Options::shards(2), 1, "everysec", "yes");
+}
+
+#[test]
+fn two_shards_go_on_from_their_journal_behind_a_kill() {
+    goes_on_from_its_journal(&Options::shards(1), 2, "always", "no");
+}
+
+#[test]
+fn four_shards_go_on_from_their_journal_behind_a_kill() {
+    let Some(valkey) = Oracle::Valkey.options() else { return };
+    goes_on_from_its_journal(&valkey, 4, "everysec", "yes");
+}
+
 /// Nobody can say what a shard holds that has panicked.
 #[test]
 fn a_replica_without_a_journal_begins_anew_where_a_shard_has_panicked() {

@@ -159,7 +159,7 @@ pub async fn start(launch: Launch) -> anyhow::Result<Server> {
         clock,
     };
     let (loaded, stream) = match settings.appendonly {
-        true => (starter.load(&settings).await?, None),
+        true => starter.load(&settings).await?,
         false => (None, starter.load_snapshot(&settings).await?),
     };
     let begins = settings.appendonly && loaded.is_none();

@@ -40,6 +40,16 @@ struct State {
     lost: Option<String>,
 }
 
+/// While it is there, the connection begins with no batch.
+#[derive(Debug)]
+pub struct Still<'a>(&'a Upstream);
+
+impl Drop for Still<'_> {
+    fn drop(&mut self) {
+        self.0.release();
+    }
+}
+
 /// The link to the primary.
 #[derive(Debug, Default)]
 pub struct Upstream {
@@ -166,6 +176,14 @@ impl Upstream {
             }
         };
         tokio::time::timeout(PATIENCE, rests).await.is_ok()
+    }
+
+    /// The same, for as long as what is returned is there; none where the connection has not carried
+    /// out all that it had begun.
+    pub async fn stand_still(&self) -> Option<Still<'_>> {
+        let rests = self.hold().await;
+        let still = Still(self);
+        rests.then_some(still)
     }
 
     /// Lets the connection go on that [`Upstream::hold`] holds.

@@ -20,6 +20,7 @@ use crate::aof::error::AofError;
 use crate::aof::record::Block;
 use crate::aof::scan::{End, Scanner};
 use crate::filesystem::FileSystem;
+use crate::place::{PlaceFields, StreamPlace};
 use crate::rdb::{self, Cutter, Dialect, Piece, RawKeys, Rules};
 
 /// Bytes of one read.
@@ -68,6 +69,8 @@ pub struct Read {
     pub dialect: Option<Dialect>,
     /// What RDB files say of themselves, the first of it: names, and what is said.
     pub fields: Vec<(Vec<u8>, Vec<u8>)>,
+    /// The place in a stream of replication that a journal makes, where it says so behind all else.
+    pub place: Option<StreamPlace>,
     /// Sources of libraries of functions.
     pub functions: Vec<Vec<u8>>,
     /// Types of modules that have left data about no key. Nothing of those is kept.
@@ -111,6 +114,8 @@ struct Open {
     /// Bytes that were read of it.
     length: u64,
     is_read: bool,
+    /// What its head says of a place in a stream of replication.
+    head: PlaceFields,
 }
 
 /// What is being read of a file.
@@ -259,7 +264,8 @@ impl Open {
             Stage::Records(scanner)
         };
         let (path, length) = (listed.path.as_path().into(), word.len() as u64);
-        Ok(Open { path, listed, source, stage, length, is_read: false })
+        let head = PlaceFields::default();
+        Ok(Open { path, listed, source, stage, length, is_read: false, head })
     }
 
     /// The next block. What is in no block is noted in `total`.
@@ -285,6 +291,7 @@ impl Open {
                             return Ok(Some(Content::Keys(raw)));
                         }
                         Some(Piece::Field(mut name, mut said)) => {
+                            self.head.take(&name, &said);
                             if total.fields.len() < FIELDS_MAX {
                                 name.truncate(FIELD_BYTES_MAX);
                                 said.truncate(FIELD_BYTES_MAX);
@@ -303,6 +310,7 @@ impl Open {
                         AofError::Damaged { path: path.clone(), valid_up_to, record, damage }
                     });
                     if let Some(block) = block? {
+                        total.place = None;
                         total.records += block.records.len() as u64;
                         return Ok(Some(Content::Records(block)));
                     }
@@ -339,6 +347,7 @@ impl Open {
         let Stage::Rdb(cutter) = std::mem::replace(&mut self.stage, Stage::Over) else { return };
         total.expired += cutter.expired();
         if self.listed.role != Role::Snapshot {
+            total.place = self.head.place();
             let (offset, rest) = cutter.into_rest();
             let mut scanner = Scanner::new(offset as u64);
             scanner.feed(&rest);
@@ -352,6 +361,9 @@ impl Open {
             total.bytes += length;
             return Ok(());
         };
+        if let Some(place) = scanner.place() {
+            total.place = Some(place.clone());
+        }
         let (valid_up_to, record) = (scanner.position(), scanner.open_record());
         match scanner.finish() {
             Err(damage) => return Err(AofError::Damaged { path, valid_up_to, record, damage }),

@@ -2,7 +2,7 @@
 //!
 //! The scanner is fed blocks as they come from the disk, at any boundary, and gives back `Block`s
 //! of whole units. It follows SELECT, holds MULTI groups until their EXEC, and reads over
-//! annotations (`#TS:`). It looks at each byte once, save the few of a line that a block cuts.
+//! annotations, but for places in a stream of replication. It looks at each byte once, save the few of a line that a block cuts.
 //!
 //! It is stricter than the client protocol: only arrays of bulk strings, at least one argument,
 //! decimal lengths without sign. A file may end in one of three ways:
@@ -21,6 +21,7 @@ use bytes::{Buf, BytesMut};
 use thiserror::Error;
 
 use super::record::{Block, Record, Unit};
+use crate::place::StreamPlace;
 use crate::resp::Span;
 
 /// Most bytes of one unit. Spans count in 32 bits, so a limit must stay well below 4 GiB.
@@ -109,6 +110,10 @@ pub struct Scanner {
     partial: Partial,
     /// Where the open MULTI starts in the buffer, and how many records were whole before it.
     group: Option<(usize, usize)>,
+    /// The place in a stream of replication that the last whole unit makes, if it says so.
+    place: Option<StreamPlace>,
+    /// The same of the open group.
+    group_place: Option<StreamPlace>,
     /// Units, records and arguments found; those past the last whole unit are still open.
     found: Found,
     damage: Option<Damage>,
@@ -163,6 +168,8 @@ impl Scanner {
             db: 0,
             partial: Partial::default(),
             group: None,
+            place: None,
+            group_place: None,
             found: Found::default(),
             damage: None,
             damaged: String::new(),
@@ -217,6 +224,12 @@ impl Scanner {
     /// The offset behind the last whole unit that was found.
     pub fn position(&self) -> u64 {
         self.offset + self.unit_start() as u64
+    }
+
+    /// The place in a stream of replication that all whole units make, where one is named behind
+    /// the last of them, or in it.
+    pub fn place(&self) -> Option<&StreamPlace> {
+        self.place.as_ref()
     }
 
     /// The first words of the record that is not whole, or is damaged, as far as they were read.
@@ -275,7 +288,7 @@ impl Scanner {
         }
         match self.buffer.get(self.at) {
             None => Err(Stop::Hungry),
-            Some(b'#') => self.skip_annotation(),
+            Some(b'#') => self.read_annotation(),
             Some(b'*') => {
                 let (count, end) = self.length_line()?;
                 match u32::try_from(count) {
@@ -291,10 +304,17 @@ impl Scanner {
         }
     }
 
-    fn skip_annotation(&mut self) -> Result<(), Stop> {
+    fn read_annotation(&mut self) -> Result<(), Stop> {
         let rest = &self.buffer[self.at..];
         match rest.iter().take(ANNOTATION_BYTES_MAX).position(|b| matches!(b, b'\n' | 0)) {
             Some(index) if rest[index] == b'\n' => {
+                let line = &rest[..index];
+                let line = line.strip_suffix(b"\r").unwrap_or(line);
+                if let Some(place) = StreamPlace::of_annotation(line) {
+                    let of =
+                        if self.group.is_some() { &mut self.group_place } else { &mut self.place };
+                    *of = Some(place);
+                }
                 self.at += index + 1;
                 Ok(())
             }
@@ -416,6 +436,10 @@ impl Scanner {
 
     fn end_unit(&mut self, start: usize, first: usize, is_group: bool) {
         let records = first as u32..self.found.records.len() as u32;
+        let place = self.group_place.take();
+        if !records.is_empty() || place.is_some() {
+            self.place = place;
+        }
         if !records.is_empty() {
             self.found.units.push(Unit { offset: self.offset + start as u64, records, is_group });
         }
@@ -553,6 +577,26 @@ mod tests {
             let (units, end) = read(FILE, step);
             assert_eq!(units, expected, "{step}");
             assert_eq!(end, Ok(End::Clean), "{step}");
+        }
+    }
+
+    #[test]
+    fn a_place_is_that_of_the_last_whole_unit() {
+        let place = |offset| StreamPlace { id: "ab".repeat(20), offset, db: 0 };
+        let mut scanner = Scanner::new(0);
+        for (line, offset) in [
+            (&*place(1).annotation(), Some(1)),
+            ("*1\r\n$1\r\nX\r\n", None),
+            (&*place(2).annotation(), Some(2)),
+            ("#TS:1\r\n*2\r\n$6\r\nSELECT\r\n$1\r\n3\r\n", Some(2)),
+            ("*1\r\n$5\r\nMULTI\r\n*1\r\n$1\r\nX\r\n", Some(2)),
+            (&*place(3).annotation(), Some(2)),
+            ("*1\r\n$4\r\nEXEC\r\n", Some(3)),
+            ("*1\r\n$5\r\nMULTI\r\n*1\r\n$1\r\nX\r\n*1\r\n$4\r\nEXEC\r\n", None),
+        ] {
+            scanner.feed(line.as_bytes());
+            while scanner.next_block().unwrap().is_some() {}
+            assert_eq!(scanner.place().map(|place| place.offset), offset, "{line}");
         }
     }
 

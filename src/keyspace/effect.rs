@@ -11,9 +11,14 @@
 //! What is published concerns replicas, and no file: it stands in runs of its own. Inside brackets
 //! it waits for their end, so that a file never has brackets around nothing. Its database is its
 //! client's, as in Valkey: who reads the stream by databases finds it there.
+//!
+//! Where the stream of a primary is concerns files alone: an annotation says so, in a run of its
+//! own, behind all that was carried out of it in a turn. Inside brackets it is whole with the
+//! records, or not at all.
 
 use std::mem::replace;
 
+use crate::place::StreamPlace;
 use crate::resp::encode;
 
 /// Bytes that the next turn has room for at the most, whatever this one needed.
@@ -43,6 +48,8 @@ pub struct Effects {
     is_for_replicas: bool,
     /// What was published inside the open brackets, by database.
     published: Vec<(u32, Vec<u8>)>,
+    /// Where the stream of a primary is behind all that the turn has recorded of it.
+    place: Option<StreamPlace>,
 }
 
 /// Where in the effects of a turn the moment of a snapshot is.
@@ -75,14 +82,25 @@ pub struct Run {
     pub db: u32,
     /// Where the run ends in the bytes of the turn.
     pub end: usize,
-    /// It was published: replicas want to know it, and no file.
-    pub is_published: bool,
+    /// What it is.
+    pub kind: Kind,
+}
+
+/// What a run is, and so who wants it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// It changed keys of its database: everybody.
+    Written,
+    /// It was published: replicas.
+    Published,
+    /// It says where the stream of a primary is: files.
+    Annotation,
 }
 
 impl Run {
     /// A run of what changed keys of a database.
     pub fn new(db: u32, end: usize) -> Run {
-        Run { db, end, is_published: false }
+        Run { db, end, kind: Kind::Written }
     }
 }
 
@@ -155,8 +173,28 @@ impl Effects {
         self.multi = self.multi.filter(|at| *at < end);
     }
 
+    /// The stream of a primary is there, behind all that the turn has recorded so far; none where
+    /// something of it is not carried out to its end. What was said of the turn before is void.
+    pub(crate) fn set_place(&mut self, place: Option<StreamPlace>) {
+        self.place = place;
+    }
+
+    /// Records where the stream of a primary is, behind all that was recorded so far.
+    pub(crate) fn record_place(&mut self, place: &StreamPlace) {
+        if self.listened_to {
+            // Brackets stay around it.
+            self.bracketed += 1;
+            let db = self.runs.last().map_or(0, |run| run.db);
+            self.bytes.extend_from_slice(place.annotation().as_bytes());
+            self.end_run(db, Kind::Annotation);
+        }
+    }
+
     /// Takes the effects of the turn. The next turn has room for as much at once.
     pub fn take(&mut self) -> (Vec<u8>, Vec<Run>) {
+        if let Some(place) = self.place.take() {
+            self.record_place(&place);
+        }
         let bytes = Vec::with_capacity(self.bytes.len().min(ROOM_MAX));
         let runs = Vec::with_capacity(self.runs.len().min(RUNS_MAX));
         (replace(&mut self.bytes, bytes), replace(&mut self.runs, runs))
@@ -274,15 +312,16 @@ impl Effects {
     /// The last bracket is closed: EXEC stands in the database of the last record. One record needs
     /// no brackets.
     fn end_records(&mut self) {
-        match (self.multi.take(), self.runs.last_mut()) {
+        match (self.multi.take(), self.runs.last()) {
             (Some(at), _) if self.bracketed == 1 => {
                 self.bytes.drain(at..at + MULTI.len());
                 let behind = self.runs.iter_mut().filter(|run| run.end > at);
                 behind.for_each(|run| run.end -= MULTI.len());
             }
             (Some(_), Some(last)) => {
+                let db = last.db;
                 encode::command(&mut self.bytes, &[b"EXEC"]);
-                last.end = self.bytes.len();
+                self.close_run(db);
             }
             _ => {}
         }
@@ -297,17 +336,21 @@ impl Effects {
 
     fn close_run_at(&mut self, db: u32, end: usize) {
         match self.runs.last_mut() {
-            Some(run) if run.db == db && !run.is_published => run.end = end,
+            Some(run) if run.db == db && run.kind == Kind::Written => run.end = end,
             _ => self.runs.push(Run::new(db, end)),
         }
     }
 
     fn end_published(&mut self, db: u32, raw: &[u8]) {
         self.bytes.extend_from_slice(raw);
+        self.end_run(db, Kind::Published);
+    }
+
+    fn end_run(&mut self, db: u32, kind: Kind) {
         let end = self.bytes.len();
         match self.runs.last_mut() {
-            Some(run) if run.db == db && run.is_published => run.end = end,
-            _ => self.runs.push(Run { is_published: true, ..Run::new(db, end) }),
+            Some(run) if run.db == db && run.kind == kind => run.end = end,
+            _ => self.runs.push(Run { db, end, kind }),
         }
     }
 }
@@ -360,7 +403,15 @@ mod tests {
         let mut said = Vec::new();
         let mut start = 0;
         for run in runs {
-            said.push(format!("{}{}:", if run.is_published { "-" } else { "" }, run.db));
+            said.push(format!(
+                "{}{}:",
+                match run.kind {
+                    Kind::Written => "",
+                    Kind::Published => "-",
+                    Kind::Annotation => "#",
+                },
+                run.db
+            ));
             let text = String::from_utf8_lossy(&bytes[start..run.end]).into_owned();
             assert!(!text.is_empty(), "a run without a record");
             let words = text.lines().filter(|line| !line.starts_with(['*', '$']));

@@ -39,10 +39,13 @@ impl Following {
         Following { joins: shards > 1, ..Following::default() }
     }
 
-    /// The requests of a batch that is routed, which are all of its input, are about to run.
-    pub fn begins(&mut self, batch: &mut Batch) {
+    /// The requests of a batch that is routed, which are all of its input, are about to run. All
+    /// that was settled before makes the stream with this id, up to this offset.
+    pub fn begins(&mut self, batch: &mut Batch, settled: Option<(String, u64)>) {
         let (base, was_open) = (self.bytes.len(), self.open.is_some());
+        let offset = settled.as_ref().map_or(0, |(_, offset)| *offset);
         self.bytes.extend_from_slice(&batch.input);
+        let mut ends = Vec::with_capacity(batch.frames.len() + 2);
         for (frame, routed) in batch.frames.frames.iter().zip(&batch.routed) {
             match routed.command.map_or("", |command| command.name.as_str()) {
                 "multi" if self.open.is_none() => {
@@ -52,9 +55,15 @@ impl Following {
                 "replconf" => self.is_asked = true,
                 _ => {}
             }
+            let is_settled = self.open.is_none() && frame.multibulk;
+            let end = offset + (base + frame.raw.range().end) as u64;
+            ends.push(if is_settled { end } else { 0 });
         }
         if self.joins {
-            bring_together(batch, was_open);
+            bring_together(batch, &mut ends, was_open);
+        }
+        if let Some(primary) = &mut batch.session.primary {
+            (primary.id, primary.ends) = settled.map(|(id, _)| (id, ends)).unwrap_or_default();
         }
     }
 
@@ -95,14 +104,21 @@ mod tests {
     }
 
     fn runs(following: &mut Following, lines: &[&str]) -> Settled {
+        begins(following, lines);
+        following.ended()
+    }
+
+    /// What there is of the stream up to the end of each call, where nothing was settled before.
+    fn begins(following: &mut Following, lines: &[&str]) -> Vec<u64> {
         let bytes = bytes_of(lines);
         let session = Session::new(1, Peer::default(), Millis(0), true);
         let mut batch = Batch::new(Home::default(), session);
         Decoder::default().decode(&bytes, &Limits::default(), &mut batch.frames).unwrap();
         let renames = Renames::default();
         batch.route(Bytes::from(bytes), Millis(0), &Hasher::with_seeds([1; 4]), &renames);
-        following.begins(&mut batch);
-        following.ended()
+        batch.session.primary = Some(Box::default());
+        following.begins(&mut batch, Some((String::new(), 0)));
+        batch.session.primary.unwrap_or_default().ends
     }
 
     #[test]
@@ -118,6 +134,34 @@ mod tests {
         assert_eq!(settled.bytes, bytes_of(&["MULTI", "INCR c", "INCR d", "EXEC", "INCR e"]));
         let settled = runs(&mut following, &["INCR f", "EXEC"]);
         assert_eq!(settled.bytes, bytes_of(&["MULTI", "INCR f", "EXEC"]));
+    }
+
+    #[test]
+    fn calls_end_where_they_end_in_the_stream_but_inside_transactions() {
+        let end = |lines: &[&str]| bytes_of(lines).len() as u64;
+        let (alone, begun) = (["INCR a", "INCR b"], ["INCR a", "MULTI", "INCR b"]);
+        let ends = ["EXEC", "INCR a"];
+        let all = ["MULTI", "INCR b", "INCR c", "EXEC", "INCR a"];
+        for shards in [1, 2] {
+            let mut following = Following::new(shards);
+            let both = match shards {
+                1 => vec![end(&alone[..1]), end(&alone)],
+                _ => vec![0, 0, 0, end(&alone)],
+            };
+            assert_eq!(begins(&mut following, &alone), both);
+            following.ended();
+            assert_eq!(begins(&mut following, &begun), [end(&begun[..1]), 0, 0]);
+            following.ended();
+            assert_eq!(begins(&mut following, &["INCR c"]), [0]);
+            following.ended();
+            assert_eq!(begins(&mut following, &ends), [end(&all[..4]), end(&all)]);
+            following.ended();
+            let whole = match shards {
+                1 => vec![0, 0, 0, end(&all[..4]), end(&all)],
+                _ => vec![0, 0, 0, 0, end(&all)],
+            };
+            assert_eq!(begins(&mut following, &all), whole);
+        }
     }
 
     #[test]

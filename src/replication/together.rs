@@ -12,17 +12,19 @@ use crate::commands::positions;
 use crate::commands::transactions::queue::{UNSENT_EXEC, UNSENT_MULTI};
 use crate::resp::{Frame, Frames};
 
-type Call = (Frame, Routed);
+/// A call, and how many bytes of the stream there are up to its end; 0 inside a transaction.
+type Call = (Frame, Routed, u64);
 
-/// Brings the calls of a batch together that has come from the primary and was routed. `is_open`
-/// says that it begins inside a transaction.
-pub(super) fn bring_together(batch: &mut Batch, mut is_open: bool) {
+/// Brings the calls of a batch together that has come from the primary and was routed; `ends` says
+/// where in the stream each ends. `is_open` says that it begins inside a transaction.
+pub(super) fn bring_together(batch: &mut Batch, ends: &mut Vec<u64>, mut is_open: bool) {
     let mut bundle = Bundle::new(batch.frames.len());
     // From its MULTI on.
     let mut transaction: Vec<Call> = Vec::new();
     let frames = std::mem::take(&mut batch.frames.frames);
     let routed = std::mem::take(&mut batch.routed);
-    for call in frames.into_iter().zip(routed) {
+    let calls = frames.into_iter().zip(routed).zip(std::mem::take(ends));
+    for call in calls.map(|((frame, routed), end)| (frame, routed, end)) {
         let name = call.1.command.map_or("", |command| command.name.as_str());
         let ends = matches!(name, "exec" | "discard");
         if is_open {
@@ -34,23 +36,27 @@ pub(super) fn bring_together(batch: &mut Batch, mut is_open: bool) {
                 let whole = std::mem::take(&mut transaction);
                 let inner = whole.get(1..whole.len() - 1).unwrap_or_default();
                 match name == "exec" && inner.iter().all(|call| joins(batch, call)) {
-                    true => bundle.add(inner),
+                    true => bundle.add(inner, call.2),
                     false => bundle.add_alone(whole, &mut batch.frames),
                 }
             }
         } else if joins(batch, &call) {
-            bundle.add(&[call]);
+            bundle.add(&[call], call.2);
         } else {
             bundle.add_alone([call], &mut batch.frames);
         }
     }
     // The rest of it has not come yet.
     bundle.add_alone(transaction, &mut batch.frames);
-    (batch.frames.frames, batch.routed) = bundle.done.into_iter().unzip();
+    for (frame, routed, end) in bundle.done {
+        batch.frames.frames.push(frame);
+        batch.routed.push(routed);
+        ends.push(end);
+    }
 }
 
 /// Whether a call needs no more than the slots of its keys.
-fn joins(batch: &Batch, (frame, routed): &Call) -> bool {
+fn joins(batch: &Batch, (frame, routed, _): &Call) -> bool {
     routed.command.is_some_and(|command| {
         let (spans, bytes) =
             (batch.frames.args_of(frame), batch.frames.bytes_of(frame, &batch.input));
@@ -68,18 +74,20 @@ fn joins(batch: &Batch, (frame, routed): &Call) -> bool {
 /// Calls in the order in which they came, with the transactions that they are carried out in.
 struct Bundle {
     done: Vec<Call>,
-    /// To be one transaction.
+    /// To be one transaction, which ends there in the stream.
     together: Vec<Call>,
+    end: u64,
 }
 
 impl Bundle {
     fn new(count: usize) -> Bundle {
-        Bundle { done: Vec::with_capacity(count + 2), together: Vec::new() }
+        Bundle { done: Vec::with_capacity(count + 2), together: Vec::new(), end: 0 }
     }
 
-    /// Adds calls that stay together, to be together with those before them.
-    fn add(&mut self, calls: &[Call]) {
-        self.together.extend_from_slice(calls);
+    /// Adds calls that stay together and end there, to be together with those before them.
+    fn add(&mut self, calls: &[Call], end: u64) {
+        self.together.extend(calls.iter().map(|(frame, routed, _)| (*frame, *routed, 0)));
+        self.end = end;
     }
 
     /// Adds calls as they are.
@@ -90,19 +98,22 @@ impl Bundle {
 
     /// Those that are together so far are one transaction.
     fn close(&mut self, frames: &mut Frames) {
+        if let [(_, _, end)] = &mut self.together[..] {
+            *end = self.end;
+        }
         if self.together.len() < 2 {
             return self.done.append(&mut self.together);
         }
-        self.done.push(bracket(&UNSENT_MULTI, frames));
+        self.done.push(bracket(&UNSENT_MULTI, 0, frames));
         self.done.append(&mut self.together);
-        self.done.push(bracket(&UNSENT_EXEC, frames));
+        self.done.push(bracket(&UNSENT_EXEC, self.end, frames));
     }
 }
 
 /// A call that has not come, of a command that is a word alone.
-fn bracket(command: &'static Command, frames: &mut Frames) -> Call {
+fn bracket(command: &'static Command, end: u64, frames: &mut Frames) -> Call {
     let frame = frames.make([command.name.as_str().as_bytes()].into_iter());
-    (frame, Routed { command: Some(command), key: None })
+    (frame, Routed { command: Some(command), key: None }, end)
 }
 
 #[cfg(test)]
@@ -129,7 +140,9 @@ mod tests {
         Decoder::default().decode(&bytes, &Limits::default(), &mut batch.frames).unwrap();
         let renames = Renames::default();
         batch.route(Bytes::from(bytes), Millis(0), &Hasher::with_seeds([1; 4]), &renames);
-        bring_together(&mut batch, is_open);
+        let mut ends = vec![0; batch.frames.len()];
+        bring_together(&mut batch, &mut ends, is_open);
+        assert_eq!(ends.len(), batch.frames.len());
         assert_eq!(batch.routed.len(), batch.frames.len());
         let words = |number| {
             let words: Vec<_> =

@@ -8,6 +8,7 @@ use crate::commands::call::Call;
 use crate::commands::command::{Command, Run};
 use crate::commands::error::CommandError;
 use crate::commands::registry;
+use crate::place::StreamPlace;
 use crate::resp::{ProtocolError, Reply};
 use crate::route::Map;
 use crate::session::{Session, StreamFaults};
@@ -95,6 +96,16 @@ impl Batch {
     }
 }
 
+/// Where the stream of the primary is behind a call of its batch; none where that is inside a
+/// transaction, or something was not carried out.
+pub(super) fn place_behind(batch: &Batch, call: usize) -> Option<StreamPlace> {
+    let primary = batch.session.primary.as_deref()?;
+    let offset = *primary.ends.get(call).filter(|end| **end > 0)?;
+    let is_whole = primary.faults.refused.is_none();
+    let place = || StreamPlace { id: primary.id.clone(), offset, db: batch.session.db };
+    is_whole.then(place)
+}
+
 /// Whether a command ends the transaction of its client. It does so even where the rest of the
 /// batch is refused, since the client takes the transaction to be over then: none of it runs.
 fn ends_transaction(batch: &mut Batch, command: &Command) -> bool {
@@ -108,6 +119,41 @@ fn ends_transaction(batch: &mut Batch, command: &Command) -> bool {
 impl Engine {
     /// Runs the next call of the batch, which belongs here. `start` is the time now.
     pub(super) fn call(
+        &mut self,
+        env: &Environment,
+        batch: &mut Batch,
+        start: u64,
+        clock: &mut dyn Ticks,
+    ) -> Ran {
+        match batch.session.is_primary() {
+            true => self.call_of_primary(env, batch, start, clock),
+            false => self.call_next(env, batch, start, clock),
+        }
+    }
+
+    /// The same, where it comes from the primary: notes where its stream is then, if the call has
+    /// changed anything.
+    #[cold]
+    fn call_of_primary(
+        &mut self,
+        env: &Environment,
+        batch: &mut Batch,
+        start: u64,
+        clock: &mut dyn Ticks,
+    ) -> Ran {
+        let (next, effects) = (batch.next, self.tools.effects.len());
+        let ran = self.call_next(env, batch, start, clock);
+        if self.tools.effects.len() > effects {
+            // EXEC has noted it inside its brackets.
+            let command = batch.routed[next].command;
+            let is_exec = command.is_some_and(|command| matches!(command.run, Run::Exec));
+            let is_over = batch.next > next && !is_exec;
+            self.tools.effects.set_place(place_behind(batch, next).filter(|_| is_over));
+        }
+        ran
+    }
+
+    fn call_next(
         &mut self,
         env: &Environment,
         batch: &mut Batch,
@@ -259,8 +305,8 @@ impl Engine {
         if let Some(error) = ended.error() {
             replies.truncate(marks.reply);
             error.reply(&mut Reply::new(replies, session.resp3));
-            if let Some(faults) = &mut session.primary {
-                note_fault(faults, call, error, matches!(ended, Ended::Failed(_)));
+            if let Some(primary) = &mut session.primary {
+                note_fault(&mut primary.faults, call, error, matches!(ended, Ended::Failed(_)));
             }
         }
         self.sinks.replied(session, replies, marks.reply);

@@ -582,8 +582,8 @@ impl Engine {
             Some(error) => {
                 replies.truncate(marks.reply);
                 error.reply(&mut Reply::new(replies, session.resp3));
-                if let Some(faults) = &mut session.primary {
-                    note_fault(faults, call, error, matches!(ended, Ended::Failed(_)));
+                if let Some(primary) = &mut session.primary {
+                    note_fault(&mut primary.faults, call, error, matches!(ended, Ended::Failed(_)));
                 }
                 match ended {
                     Ended::Refused(_) => {

@@ -21,7 +21,7 @@ use crate::pubsub::Author;
 use crate::resp::Reply;
 use crate::session::Session;
 use crate::shard::Ticks;
-use crate::shard::call::{Environment, Ran};
+use crate::shard::call::{Environment, Ran, place_behind};
 use crate::shard::execute::{Around, Ended, Engine, Origin};
 use crate::transaction::{Exec, Queue};
 
@@ -222,8 +222,13 @@ impl Engine {
                 None
             }
             Ok(Next::Done) => {
-                self.tools.effects.close();
                 self.note_done(batch, mark);
+                if self.tools.effects.len() > mark
+                    && let Some(place) = place_behind(batch, batch.next)
+                {
+                    self.tools.effects.record_place(&place);
+                }
+                self.tools.effects.close();
                 Some(Ended::Ran)
             }
             Err(panic) => {

@@ -26,11 +26,11 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use thiserror::Error;
 
-use crate::base::integer;
 use crate::base::millis::Millis;
 use crate::commands::connection::login::REDIS_VERSION;
 use crate::filesystem::{FileSystem, OpenFile, Place};
 use crate::keyspace::saving::{Chunk, Pieces};
+use crate::place::{PlaceFields, StreamPlace};
 use crate::rdb::{
     Checksum, Decoder, Dialect, Record, head, put_aux, put_end, put_function, put_sizes,
 };
@@ -40,9 +40,6 @@ use crate::shard::snapshot::Begun;
 
 /// Bytes after which a file is made durable that is made so as it grows.
 const SYNC_EVERY: u64 = 4 << 20;
-
-/// Digits of the id of a stream.
-const ID_LEN: usize = 40;
 
 /// Bytes in which a file says what it goes on from.
 const HEAD: u64 = 4 * 1024;
@@ -79,17 +76,6 @@ pub struct About {
     /// Where the stream of replication is that makes the data set, where somebody is to go on from
     /// there.
     pub replication: Option<StreamPlace>,
-}
-
-/// A place in a stream of replication.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StreamPlace {
-    /// The id of the stream.
-    pub id: String,
-    /// How many bytes of it came before.
-    pub offset: u64,
-    /// The database that is selected there.
-    pub db: u32,
 }
 
 impl About {
@@ -167,39 +153,20 @@ pub fn head_of(files: &dyn FileSystem, path: &Path) -> io::Result<Vec<u8>> {
     Ok(head)
 }
 
-/// The place in the stream of replication that a file goes on from, as its first bytes say.
-pub fn replication_of(bytes: &[u8]) -> Option<StreamPlace> {
-    let (id, offset, db) = fields_of(bytes);
-    let (id, offset) = id.filter(|id| id.len() == ID_LEN).zip(offset)?;
-    Some(StreamPlace { id, offset, db: db.unwrap_or(0) })
-}
-
-/// The database that is selected in the stream behind a file, as its first bytes say.
-pub fn stream_db_of(bytes: &[u8]) -> Option<u32> {
-    fields_of(bytes).2
-}
-
-fn fields_of(bytes: &[u8]) -> (Option<String>, Option<u64>, Option<u32>) {
+/// What the first bytes of a file say of the place in the stream of replication that it goes on
+/// from.
+pub fn place_of(bytes: &[u8]) -> PlaceFields {
     let (mut decoder, mut rest) = (Decoder::unchecked(), bytes);
-    let (mut id, mut offset, mut db) = (None, None, None);
+    let mut fields = PlaceFields::default();
     while let Ok(Some((record, length))) = decoder.next(rest, u64::MAX / 2) {
         match record {
             Record::Head(_) => {}
-            Record::Aux(name, value) => match &*name {
-                b"repl-id" => id = String::from_utf8(value.into_owned()).ok(),
-                b"repl-offset" => {
-                    offset = integer::parse(&value).and_then(|number| u64::try_from(number).ok());
-                }
-                b"repl-stream-db" => {
-                    db = integer::parse(&value).and_then(|number| u32::try_from(number).ok());
-                }
-                _ => {}
-            },
+            Record::Aux(name, value) => fields.take(&name, &value),
             _ => break,
         }
         rest = rest.get(length..).unwrap_or_default();
     }
-    (id, offset, db)
+    fields
 }
 
 /// The disk has failed.
@@ -276,15 +243,14 @@ impl SnapshotFile {
     pub fn begin(&mut self, begun: &Begun) -> Result<(), FileFault> {
         if !self.about.is_rdb {
             let mut written = self.create(".aof")?;
-            let result = match self.about.notes_time {
-                true => written.append(format!("#TS:{}\r\n", self.about.seconds).as_bytes()),
-                false => Ok(()),
-            };
             let mut bytes = Vec::new();
+            if self.about.notes_time {
+                bytes.extend(format!("#TS:{}\r\n", self.about.seconds).into_bytes());
+            }
             for source in &begun.functions {
                 encode::command(&mut bytes, &[b"FUNCTION", b"LOAD", source]);
             }
-            let result = result.and_then(|()| written.append(&bytes));
+            let result = written.append(&bytes);
             self.written = Some(written);
             return result;
         }
@@ -354,6 +320,9 @@ impl SnapshotFile {
             put_end(&mut end);
             written.append(&end)?;
             last.extend(if self.about.has_checksum { written.checksum.bytes() } else { [0; 8] });
+        } else if let Some(place) = &self.about.replication {
+            // All commands are ahead of it.
+            written.append(place.annotation().as_bytes())?;
         }
         let checksum = written.checksum;
         written.append(&last)?;

@@ -7,11 +7,12 @@ use crate::aof::disk::{Disk, Plan};
 use crate::base::millis::Millis;
 use crate::filesystem::Place;
 use crate::keyspace::saving::Pieces;
+use crate::place::StreamPlace;
 use crate::rdb::{Checksum, Decoder, Dialect, Record};
 use crate::settings::Settings;
 use crate::shard::SLICE_NS;
 use crate::shard::snapshot::{Begun, moment, moment_of};
-use crate::snapshot::file::{About, StreamPlace, replication_of, stream_db_of};
+use crate::snapshot::file::{About, place_of};
 use crate::testing::{Shards, Stepping};
 
 const DIRECTORY: &str = "/data";
@@ -288,14 +289,14 @@ fn one_in_the_background_ends_where_all_keys_are_taken_out() {
 #[test]
 fn a_file_says_which_stream_it_goes_on_from() {
     let mut about = About::snapshot(&Settings::default(), Millis(0));
-    assert_eq!(replication_of(&about.without_keys(&[])), None);
+    assert_eq!(place_of(&about.without_keys(&[])).place(), None);
     let stream = StreamPlace { id: "0123456789".repeat(4), offset: 77, db: 3 };
     about.replication = Some(stream.clone());
     let bytes = about.without_keys(&[]);
-    assert_eq!(replication_of(&bytes), Some(stream));
-    assert_eq!(stream_db_of(&bytes), Some(3));
+    assert_eq!(place_of(&bytes).place(), Some(stream));
+    assert_eq!(place_of(&bytes).db, Some(3));
     for length in 0..bytes.len() - 20 {
         // A part of it says nothing, or the same.
-        assert!(replication_of(&bytes[..length]).is_none_or(|stream| stream.offset == 77));
+        assert!(place_of(&bytes[..length]).place().is_none_or(|stream| stream.offset == 77));
     }
 }

@@ -7,7 +7,7 @@
 use bytes::BytesMut;
 
 use super::Append;
-use crate::keyspace::effect::{Mark, Run};
+use crate::keyspace::effect::{Kind, Mark, Run};
 use crate::resp::encode;
 
 /// What a shard did in one turn, as a consumer reads it: whole records, by database.
@@ -33,12 +33,12 @@ pub trait Consumer {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Selected {
     db: Option<u32>,
-    /// The copy has what was published, too.
+    /// The copy has what is for replicas, and not what is for files.
     is_of_replicas: bool,
 }
 
 impl Selected {
-    /// That of a copy for replicas: it has what was published, too.
+    /// That of a copy for replicas: it has what was published, and no annotations.
     pub fn of_replicas() -> Selected {
         Selected { db: None, is_of_replicas: true }
     }
@@ -54,10 +54,15 @@ impl Selected {
         for run in records.runs {
             let bytes = &records.bytes[start..run.end];
             start = run.end;
-            if run.is_published && !self.is_of_replicas {
+            let is_meant = match run.kind {
+                Kind::Written => true,
+                Kind::Published => self.is_of_replicas,
+                Kind::Annotation => !self.is_of_replicas,
+            };
+            if !is_meant {
                 continue;
             }
-            if self.db != Some(run.db) {
+            if self.db != Some(run.db) && run.kind != Kind::Annotation {
                 copy.extend_from_slice(&select(run.db));
                 self.db = Some(run.db);
             }
@@ -213,7 +218,7 @@ mod tests {
         let (mut file, mut replica) = (Copy::default(), Copy::default());
         replica.selected = Selected::of_replicas();
         let mut append = incr(0, "a", &[3, 4, 3]);
-        append.runs[1].is_published = true;
+        append.runs[1].kind = Kind::Published;
         append.feed(&mut [&mut file, &mut replica], 0);
         assert_eq!(file.words(), "SELECT 3 INCR a INCR a");
         assert_eq!(replica.words(), "SELECT 3 INCR a SELECT 4 INCR a SELECT 3 INCR a");

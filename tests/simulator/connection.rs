@@ -122,8 +122,10 @@ impl Connection {
     }
 
     /// A batch with new requests is about to run.
-    pub fn begins(&mut self, batch: &mut Batch) {
-        self.followed.iter_mut().for_each(|followed| followed.begins(batch));
+    pub fn begins(&mut self, batch: &mut Batch, context: &Context) {
+        if let Some(followed) = &mut self.followed {
+            followed.begins(batch, context.replicas.place());
+        }
     }
 
     /// It is dropped.

@@ -547,7 +547,7 @@ impl Thread {
                     if let Some(bytes) = new {
                         let renames = &self.shard.settings().rename_command;
                         batch.route(bytes, context.now(), self.shard.hasher(), renames);
-                        connection.begins(&mut batch);
+                        connection.begins(&mut batch, context);
                     }
                     self.shard.file(batch);
                     (self.is_woken, self.has_filed) = (true, true);

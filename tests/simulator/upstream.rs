@@ -1,6 +1,8 @@
 //! The stream of a primary at a replica, as its shell has it: over which connection it comes, and
 //! what of it is carried out.
 
+use std::mem::take;
+
 use troupe::batch::Batch;
 use troupe::replication::{Following, Settled};
 
@@ -65,14 +67,15 @@ impl Followed {
     }
 
     /// A batch is about to run.
-    pub fn begins(&mut self, batch: &mut Batch) {
-        self.following.begins(batch);
+    pub fn begins(&mut self, batch: &mut Batch, settled: (String, u64)) {
+        self.following.begins(batch, Some(settled));
         self.is_under_way = true;
     }
 
     /// A batch is home. Returns false where it was not carried out.
     pub fn came_home(&mut self, batch: &mut Batch, context: &mut Context) -> bool {
-        let faults = batch.session.primary.as_deref_mut().map(std::mem::take).unwrap_or_default();
+        let primary = batch.session.primary.as_deref_mut();
+        let faults = primary.map(|primary| take(&mut primary.faults)).unwrap_or_default();
         if let Some(what) = faults.failed {
             context.fail(format!("a command of the primary has failed: {what}"));
         }

@@ -28,12 +28,12 @@ use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 use troupe::base::hash::Hasher;
 use troupe::commands::error::CommandError;
+use troupe::place::StreamPlace;
 use troupe::replication::{Granted, Handshake, Introduction, Turn};
 use troupe::resp::encode;
 use troupe::session::Peer;
 use troupe::settings::{Fsync, Replication, Settings};
 use troupe::shard::letter::Letter;
-use troupe::snapshot::file::StreamPlace;
 use troupe::stats::facts::{LinkFacts, LinkState};
 
 use super::Admin;
@@ -102,6 +102,16 @@ impl Admin {
 
     fn target(&self) -> MutexGuard<'_, Target> {
         self.target.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// The data set is that of the stream at the offset where the stream is.
+    pub(super) fn knows_stream(&self) {
+        self.target().is_known = true;
+    }
+
+    /// Whether the data set is that of the stream at the offset where the stream is.
+    pub(super) fn has_data_of_stream(&self) -> bool {
+        self.target().is_known && !self.upstream().is_lost()
     }
 
     fn upstream(&self) -> &Upstream {
@@ -393,7 +403,6 @@ impl Admin {
                         () = sleep(SAYS) => { let _ = stream.try_write(b"\n"); }
                     }
                 }
-                self.target().is_known = true;
                 info!("MASTER <-> REPLICA sync: Finished with success");
             }
             (Granted::Rest { id }, _) => {

@@ -26,10 +26,12 @@ use troupe::keyspace::saving::{Form, Moment};
 use troupe::question::{Detail, Question};
 use troupe::resp::Reply;
 use troupe::settings::Settings;
+use troupe::snapshot::file::SnapshotFile;
 use troupe::stream::Policy;
 
 use super::Admin;
-use super::snapshots::{EVERY, For, next_number};
+use super::snapshots::{EVERY, next_number};
+use crate::filesystem::Os;
 use crate::message::aof::{
     Appends, Asks, Begin, BeginBase, Close, End, ForgetBase, HandOn, ListBase, Listen, Open, Put,
     Rebuild, Reports, SetPolicy, SyncAll,
@@ -299,8 +301,18 @@ impl Admin {
         if !settings.aof_use_rdb_preamble {
             moment.form = Form::Commands;
         }
-        let outcome = self.take_snapshot(moment, place, settings, For::Waiter).await;
-        outcome.unwrap_or_else(|_| Err("its writer has ended".to_owned())).map(|_| ())
+        let mut about = self.about(settings, self.parts.clock.now(), moment);
+        let follows = self.parts.shared.replicas.follows();
+        // The base says where in the stream of the primary it is, so that it can be gone on with.
+        let still = match follows {
+            true => self.parts.shared.upstream.stand_still().await,
+            false => None,
+        };
+        if still.is_some() && self.has_data_of_stream() {
+            about.replication = self.stream_place().await;
+        }
+        let file = SnapshotFile::new(Box::new(Os), place, about);
+        self.take_snapshot_of_stream(moment, file, still).await.map(|_| ())
     }
 
     /// Ends the journal, if there is one.

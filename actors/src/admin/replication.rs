@@ -15,13 +15,15 @@ use troupe::commands::action::SyncRequest;
 use troupe::filesystem::{FileSystem as _, OpenFile, Place};
 use troupe::keyspace::effect::Purpose;
 use troupe::keyspace::saving::{Form, Moment};
+use troupe::place::StreamPlace;
 use troupe::question::Question;
 use troupe::rdb::Dialect;
 use troupe::replication::{Arrival, FullSync};
 use troupe::session::Session;
 use troupe::settings::Settings;
 use troupe::shard::letter::Letter;
-use troupe::snapshot::file::{About, SnapshotFile, StreamPlace};
+use troupe::snapshot::Outcome;
+use troupe::snapshot::file::{About, SnapshotFile};
 
 use super::Admin;
 use super::journal::{Writer, ask};
@@ -31,9 +33,12 @@ use crate::message::aof::{HandOn, Listen, Replicate};
 use crate::message::snapshot::Mail;
 use crate::shared::Shared;
 use crate::thread::Thread;
+use crate::upstream::Still;
 
 /// How often replicas are looked after.
 const EVERY: Duration = Duration::from_millis(100);
+
+const NO_REST: &str = "the stream of the primary does not come to rest";
 
 /// Bytes of a file that are read at a time.
 const BLOCK: usize = 64 * 1024;
@@ -209,12 +214,11 @@ impl Admin {
         settings: &Settings,
     ) -> Result<u64, String> {
         let follows = self.parts.shared.replicas.follows();
-        let upstream = &self.parts.shared.upstream;
         // The stream of another server has no place for a moment: it stands still meanwhile.
-        if follows && !upstream.hold().await {
-            upstream.release();
-            return Err("the stream of the primary does not come to rest".to_owned());
-        }
+        let still = match follows {
+            true => Some(self.parts.shared.upstream.stand_still().await.ok_or(NO_REST)?),
+            false => None,
+        };
         let mut about = self.about_sync(settings, sync.timed);
         if follows {
             about.replication = self.stream_place().await;
@@ -228,20 +232,26 @@ impl Admin {
         };
         let form = Form::Rdb { compresses: settings.rdbcompression, version: sync.timed.version };
         let usual = self.moment(sync.number, settings);
-        if !follows {
-            let moment = Moment { form, purpose: Purpose::FullSync, ..usual };
-            let outcome = self.take_snapshot_to(moment, file, For::Waiter, None).await;
-            return outcome.unwrap_or_else(|_| Err("its writer has ended".to_owned()));
+        let purpose = if follows { usual.purpose } else { Purpose::FullSync };
+        if follows {
+            self.parts.shared.replicas.take_moment(sync.number);
         }
-        self.parts.shared.replicas.take_moment(sync.number);
+        self.take_snapshot_of_stream(Moment { form, purpose, ..usual }, file, still).await
+    }
+
+    /// Has a snapshot written into this file. The stream stands still until its moment is over.
+    pub(super) async fn take_snapshot_of_stream(
+        &self,
+        moment: Moment,
+        file: SnapshotFile,
+        still: Option<Still<'_>>,
+    ) -> Outcome {
         let (over, is_over) = oneshot::channel();
-        let moment = Moment { form, ..usual };
         let outcome = self.take_snapshot_to(moment, file, For::Waiter, Some(over));
         // Told, or dropped untold.
         let _ = is_over.await;
-        upstream.release();
-        let outcome = outcome.await;
-        outcome.unwrap_or_else(|_| Err("its writer has ended".to_owned()))
+        drop(still);
+        outcome.await.unwrap_or_else(|_| Err("its writer has ended".to_owned()))
     }
 
     fn about_sync(&self, settings: &Settings, timed: Dialect) -> About {

@@ -16,12 +16,13 @@ use troupe::filesystem::Place;
 use troupe::hook::answer::Answer;
 use troupe::keyspace::effect::Purpose;
 use troupe::keyspace::saving::Moment;
+use troupe::place::StreamPlace;
 use troupe::question::{Detail, Question};
 use troupe::resp::Reply;
 use troupe::settings::Settings;
 use troupe::shard::letter::Letter;
 use troupe::shard::snapshot;
-use troupe::snapshot::file::{About, SnapshotFile, StreamPlace};
+use troupe::snapshot::file::{About, SnapshotFile};
 use troupe::snapshot::{OUTDATED, Outcome, Snapshot};
 use troupe::stats::facts::SnapshotFacts;
 
@@ -395,7 +396,7 @@ impl Admin {
         self.parts.snapshots.send(Mail::GiveUp(CANCELLED), true);
     }
 
-    fn about(&self, settings: &Settings, now: Millis, moment: Moment) -> About {
+    pub(super) fn about(&self, settings: &Settings, now: Millis, moment: Moment) -> About {
         let is_base = moment.purpose == Purpose::Base;
         let about = if is_base { About::base } else { About::snapshot };
         About {

@@ -19,7 +19,7 @@ use troupe::filesystem::FileSystem as _;
 use troupe::keyspace::contents::Present;
 use troupe::rdb::Rules;
 use troupe::replication::Transfer;
-use troupe::snapshot::file::{head_of, stream_db_of};
+use troupe::snapshot::file::{head_of, place_of};
 
 use super::Admin;
 use super::following::read_line;
@@ -126,7 +126,7 @@ impl Admin {
         let files: Vec<_> = load::find_snapshot(&Os, path)?.into_iter().collect();
         // What has expired goes when the primary says so.
         let rules = Rules::of(&self.settings(), None);
-        let db = stream_db_of(&head_of(&Os, path)?).unwrap_or(0);
+        let db = place_of(&head_of(&Os, path)?).db.unwrap_or(0);
         if db >= rules.databases {
             bail!("its stream goes on in database {db}: set databases to more than that");
         }
@@ -137,6 +137,7 @@ impl Admin {
         self.bring(apart, read, Present::Goes).await?;
         self.parts.shared.replicas.follow_from(id, offset);
         self.parts.shared.upstream.set_db(db);
+        self.knows_stream();
         Ok(())
     }
 

@@ -100,7 +100,9 @@ impl Start {
         let lanes = lanes.collect();
         let mut driver = Driver { load: 0, lanes, all: Some(All { shards, post, shared, pace }) };
         let mut loader = Loader::of_all(map, renames, skips_refused);
-        let read = driver.run(&mut loader, reader)?;
+        let mut read = driver.run(&mut loader, reader)?;
+        // Without what was left out it is another data set.
+        read.place = read.place.filter(|_| loader.left_out() == 0);
         Ok(Loaded { read, empty_keys: loader.empty_keys(), is_foreign: loader.is_foreign() })
     }
 }

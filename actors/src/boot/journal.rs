@@ -11,6 +11,7 @@ use tracing::{info, warn};
 use troupe::aof::directory::{Directory, Increments, Location, Origin};
 use troupe::aof::figures::JournalFigures;
 use troupe::aof::journal::Journal;
+use troupe::place::StreamPlace;
 use troupe::rdb::Rules;
 use troupe::route::Map;
 use troupe::settings::Settings;
@@ -19,6 +20,7 @@ use troupe::snapshot::file::{About, SnapshotFile};
 use troupe::stream::Policy;
 
 use crate::admin::{Started, Writer};
+use crate::aof::loader::Loaded;
 use crate::aof::writer::{AofWriter, Parts};
 use crate::clock::Clock;
 use crate::filesystem::Os;
@@ -52,21 +54,28 @@ impl Starter {
     }
 
     /// Reads the journal to the shards, then starts the writer behind it; none where the journal
-    /// has to be written anew.
+    /// has to be written anew. Returns the place in the stream of a primary as well that the data
+    /// set is at.
     pub(super) async fn load(
         &self,
         settings: &Settings,
-    ) -> anyhow::Result<Option<(Writer, Arbiter)>> {
+    ) -> anyhow::Result<(Option<(Writer, Arbiter)>, Option<StreamPlace>)> {
         let mut directory = Directory::open(Box::new(Os), &Location::of(settings))?;
         for stray in directory.strays()? {
             warn!("{} is not listed in the manifest and is left alone", stray.display());
         }
+        let mut place = None;
         if directory.origin() == Origin::New {
             self.warn_of_snapshot(settings);
             self.begin_empty(&mut directory, settings)?;
-        } else if self.read_journal(&directory, settings).await? {
-            info!("The append only file has records over several shards and is written anew");
-            return Ok(None);
+        } else {
+            let Loaded { read, is_foreign, .. } = self.read_journal(&directory, settings).await?;
+            // A primary's stream is its own from its start on.
+            place = read.place.filter(|_| settings.replication.replicaof.is_some());
+            if is_foreign {
+                info!("The append only file has records over several shards and is written anew");
+                return Ok((None, place));
+            }
         }
         directory.keep_history(settings.aof_disable_auto_gc);
         directory.delete_history().iter().for_each(|leftover| warn!("{leftover}"));
@@ -81,7 +90,7 @@ impl Starter {
             let (appends, rebuild) = (writer.appends.clone(), writer.rebuild.clone());
             shard.do_send(Begin { appends, rebuild, policy });
         }
-        Ok(Some((writer, arbiter)))
+        Ok((Some((writer, arbiter)), place))
     }
 
     /// Gives a journal that begins with nothing its base.
@@ -96,12 +105,11 @@ impl Starter {
         Ok(())
     }
 
-    /// Tells whether the journal has to be written anew.
     async fn read_journal(
         &self,
         directory: &Directory,
         settings: &Settings,
-    ) -> anyhow::Result<bool> {
+    ) -> anyhow::Result<Loaded> {
         let began = self.clock.nanos();
         let rules = Rules::of(settings, None);
         let loaded = self.read(directory.files()?, rules, settings).await?;
@@ -116,7 +124,7 @@ impl Starter {
         }
         let seconds = (self.clock.nanos() - began) as f64 / 1e9;
         info!("DB loaded from append only file: {seconds:.3} seconds, {} records", read.records);
-        Ok(loaded.is_foreign)
+        Ok(loaded)
     }
 
     /// Gives the writer the directory of a journal that begins, or says why that is not possible.

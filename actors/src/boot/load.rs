@@ -9,9 +9,10 @@ use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 use troupe::aof::directory::Listed;
 use troupe::aof::load::{self, Reader};
+use troupe::place::StreamPlace;
 use troupe::rdb::{Expired, Rules};
 use troupe::settings::Settings;
-use troupe::snapshot::file::{StreamPlace, head_of, replication_of};
+use troupe::snapshot::file::{head_of, place_of};
 
 use super::journal::Starter;
 use crate::aof::loader::{Loaded, LoadingShard, Start};
@@ -29,7 +30,7 @@ impl Starter {
         let path = settings.dir.join(&settings.dbfilename);
         let Some(snapshot) = load::find_snapshot(&Os, &path)? else { return Ok(None) };
         let began = self.clock.nanos();
-        let stream = replication_of(&head_of(&Os, &path)?);
+        let stream = place_of(&head_of(&Os, &path)?).place();
         let is_primary = settings.replication.replicaof.is_none();
         let now = self.clock.now();
         let expired = if stream.is_some() { Expired::Kept } else { Expired::LeftOut };

@@ -1,6 +1,7 @@
 //! The connection to the primary, beside what it is as a client's: how much of the stream has come
 //! and is carried out, which this server's own replicas get then as it came.
 
+use std::mem::take;
 use std::rc::Rc;
 use std::task::Context as TaskContext;
 
@@ -34,13 +35,14 @@ impl Followed {
 
     /// A batch is about to run.
     pub(super) fn begins(&mut self, batch: &mut Batch) {
-        self.following.begins(batch);
+        self.following.begins(batch, self.thread.shared.replicas.place());
         self.is_under_way = true;
     }
 
     /// A batch is home. Returns false where it was not carried out: the connection is to close.
     pub(super) fn came_home(&mut self, batch: &mut Batch) -> bool {
-        let faults = batch.session.primary.as_deref_mut().map(std::mem::take).unwrap_or_default();
+        let primary = batch.session.primary.as_deref_mut();
+        let faults = primary.map(|primary| take(&mut primary.faults)).unwrap_or_default();
         if let Some(what) = faults.failed {
             warn!("A command of the primary has failed here: {what}");
         }

@@ -3,7 +3,7 @@
 use super::super::scan::{End, Scanner};
 use super::super::storage::Storage;
 use super::*;
-use crate::keyspace::effect::Run;
+use crate::keyspace::effect::{Kind, Run};
 use crate::stream::Append;
 
 /// A file in memory, and how much of it is durable.
@@ -504,7 +504,7 @@ fn what_is_only_published_is_reported_without_a_write() {
         (Journal::new(Policy::EverySecond, Sizes::default()), Disk::default());
     let published = || {
         let mut append = incr(0, 0, "p");
-        append.runs[0].is_published = true;
+        append.runs[0].kind = Kind::Published;
         append
     };
     let len = published().bytes.len() as u64;

@@ -16,7 +16,7 @@ use crate::keyspace::keys::Deadline;
 use crate::keyspace::listener::Event;
 use crate::resp::{Decoder, Frames, Limits, encode};
 use crate::route::ShardId;
-use crate::session::{Peer, Session};
+use crate::session::{FromPrimary, Peer, Session};
 use crate::shard::gates::Gates;
 use crate::shard::letter::Letter;
 use crate::testing::{Hasty, START, Shards, Store, printed};
@@ -470,4 +470,25 @@ fn where_a_watch_has_failed_no_slot_is_missed() {
     ];
     assert_eq!(run_all(&mut store, &lines), "(nil)");
     assert_eq!(store.run(&format!("MGET {a} {b}")), "1) \"1\"\n2) (nil)");
+}
+
+#[test]
+fn the_place_of_a_stream_stands_with_what_is_carried_out_of_it() {
+    let (mut store, keys) = shards(2);
+    store.shards.iter_mut().for_each(|shard| shard.effects().listen(true));
+    let mut carried_out = |line: &str, offset| {
+        let primary =
+            FromPrimary { id: "id".to_owned(), ends: vec![offset], ..FromPrimary::default() };
+        store.session.primary = Some(Box::new(primary));
+        store.run(line);
+        recorded(&mut store)
+    };
+    let key = &keys[1];
+    assert_eq!(carried_out(&format!("INCR {key}"), 7), format!("0: INCR {key} 0: #REPL:id:7:0"));
+    assert_eq!(carried_out(&format!("GET {key}"), 8), "", "nothing has changed");
+    assert_eq!(carried_out("MULTI", 9), "");
+    assert_eq!(carried_out("SELECT 3", 9), "");
+    assert_eq!(carried_out(&format!("INCR {key}"), 9), "");
+    let exec = format!("3: MULTI INCR {key} 3: #REPL:id:9:3 3: EXEC");
+    assert_eq!(carried_out("EXEC", 9), exec);
 }
