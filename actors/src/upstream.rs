@@ -178,8 +178,8 @@ impl Upstream {
         tokio::time::timeout(PATIENCE, rests).await.is_ok()
     }
 
-    /// The same, for as long as what is returned is there; none where the connection has not carried
-    /// out all that it had begun.
+    /// The same, for as long as what is returned is there; none where the connection has not
+    /// carried out all that it had begun.
     pub async fn stand_still(&self) -> Option<Still<'_>> {
         let rests = self.hold().await;
         let still = Still(self);

@@ -2,7 +2,8 @@
 //!
 //! The scanner is fed blocks as they come from the disk, at any boundary, and gives back `Block`s
 //! of whole units. It follows SELECT, holds MULTI groups until their EXEC, and reads over
-//! annotations, but for places in a stream of replication. It looks at each byte once, save the few of a line that a block cuts.
+//! annotations, but for places in a stream of replication. It looks at each byte once, save the few
+//! of a line that a block cuts.
 //!
 //! It is stricter than the client protocol: only arrays of bulk strings, at least one argument,
 //! decimal lengths without sign. A file may end in one of three ways:
