@@ -643,7 +643,7 @@ impl Primary {
             offset: self.backlog.end(),
             is_on: self.is_on,
             first: self.backlog.first(),
-            length: self.backlog.len().min(limits.backlog_bytes),
+            length: self.backlog.len(),
             memory: self.backlog.memory(),
             full_syncs: self.full_syncs,
             partial_syncs: self.partial_syncs,

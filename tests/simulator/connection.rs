@@ -292,7 +292,7 @@ impl Connection {
             Some(count) => {
                 let left = unsent[..count].to_vec();
                 self.core.wrote(count);
-                if self.id >= FIRST_LINK || !context.is_observed() {
+                if self.id >= FIRST_LINK || !context.is_observed {
                     return Ok(true);
                 }
                 let left = context.history.borrow_mut().left(self.id, &left);
@@ -358,7 +358,7 @@ impl Connection {
     /// A connection closes unanswered only for a reason.
     fn close(&mut self, reason: Reason, socket: &mut Socket, context: &mut Context) -> Asked {
         context.note(format_args!("connection {} closes: {reason:?}", self.id));
-        if self.id >= FIRST_LINK || !context.is_observed() {
+        if self.id >= FIRST_LINK || !context.is_observed {
             socket.is_down_ended = true;
             return Asked::Close;
         }

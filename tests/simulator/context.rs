@@ -96,6 +96,8 @@ pub struct Context {
     pub replicas: Replicas,
     /// The link to its primary, where it is a replica.
     pub upstream: Option<Upstream>,
+    /// Clients' calls and replies are looked at one by one.
+    pub is_observed: bool,
 }
 
 /// Travels with a batch, and tells when it is dropped.
@@ -161,6 +163,7 @@ impl Context {
             worths: Worths::new(plan.shards),
             replicas,
             upstream: None,
+            is_observed: true,
         }
     }
 
@@ -179,13 +182,20 @@ impl Context {
             settings: Arc::new(settings),
             replicas,
             upstream: Some(Upstream::default()),
+            is_observed: false,
             ..own
         }
     }
 
-    /// Whether clients' calls and replies are looked at one by one.
-    pub fn is_observed(&self) -> bool {
-        self.upstream.is_none()
+    /// The setting `replicaof` is this from here on: all threads hear of it.
+    pub fn set_primary(&mut self, words: &[&str]) {
+        let mut settings = Settings::clone(&self.settings);
+        settings.set("replicaof", words).expect("that is a primary, or none");
+        self.settings = Arc::new(settings);
+        for shard in 0..self.plan.shards {
+            let letter = Mail::Letter(Letter::Settings(self.settings.clone()));
+            self.send(Address::Saver, Address::Thread(shard), letter);
+        }
     }
 
     /// The time, as the server reads it.

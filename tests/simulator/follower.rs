@@ -1,7 +1,8 @@
-//! A replica: a node of its own, with threads and a router, that follows another node.
+//! A replica: a node of its own, with threads and a router, that follows another node. Some have a
+//! journal. One may be made a primary, and is written to from then on.
 //!
 //! Its clients are not looked at one by one: what it holds has to be what its primary holds, or
-//! held at some moment of the stream.
+//! held at some moment of the stream. So has what it finds in its journal.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,10 +10,11 @@ use std::sync::{Arc, PoisonError};
 
 use troupe::route::Map;
 
+use crate::author::Author;
 use crate::checks::Broken;
 use crate::context::Context;
 use crate::disk::Disk;
-use crate::link::{Link, Server};
+use crate::link::{Link, Own, Server};
 use crate::model::Model;
 use crate::plan::{Fault, Plan, Stream};
 use crate::post::{Address, Mail};
@@ -21,19 +23,48 @@ use crate::reader::Reader;
 use crate::replicas::FIRST_LINK;
 use crate::router::Router;
 use crate::saver::Saver;
-use crate::start::{DIR, found};
+use crate::start::{self, DIR, Started, found};
 use crate::tender::Tender;
 use crate::thread::{self, Sockets, Thread};
 use crate::upstream::Upstream;
 use crate::witness::Lit;
+use crate::world::trouble::{leave, start_again};
+use crate::writer::Writer;
 
 /// How the lines of each replica begin in a trace.
 const NAMES: [&str; 2] = ["  one: ", "  two: "];
+
+/// Whom a node follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The node that clients write to first.
+    First,
+    /// The replica with this number.
+    Follower(usize),
+}
+
+/// What a node is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Replica,
+    /// It is to lead, and lets the stream come to its end.
+    Leaves,
+    /// It leads, and its stream is about to be recorded.
+    Records,
+    Primary,
+}
 
 /// A replica.
 pub struct Follower {
     /// What it is made of beside its parts.
     pub context: Context,
+    /// Whom it follows, or did before it was made a primary.
+    pub source: Source,
+    /// Whom it is to follow as soon as its stream has come to its end.
+    pub next_source: Option<Source>,
+    part: Part,
+    writer: Writer,
+    author: Option<Author>,
     threads: Vec<Thread>,
     router: Router,
     sockets: Sockets,
@@ -53,6 +84,9 @@ enum Choice {
     Link,
     Reader,
     Tend,
+    Write,
+    Rewrite,
+    Author,
 }
 
 impl Follower {
@@ -70,9 +104,26 @@ impl Follower {
         let mut context = of.of_replica(&plan, NAMES[number as usize % NAMES.len()], is_printed);
         let map = Arc::new(Map::new(plan.shards));
         let disk = Disk::with(Path::new(DIR));
-        let saver = Saver::new(disk.clone(), &mut context);
+        let has_journal = rng.bool();
+        let (threads, writer) = match has_journal {
+            true => {
+                let started = start::start(&disk, &map, &mut context).expect("the disk works");
+                (started.threads, started.writer)
+            }
+            false => (threads(&map, &context), Writer::without_journal(disk.clone(), &context)),
+        };
+        let saver = Saver::new(disk.clone(), has_journal, &mut context);
+        let source = match number.checked_sub(1).filter(|_| of.plan.is_chain) {
+            Some(before) => Source::Follower(before as usize),
+            None => Source::First,
+        };
         Follower {
-            threads: threads(&map, &context),
+            source,
+            next_source: None,
+            part: Part::Replica,
+            threads,
+            writer,
+            author: None,
             router: Router::new(map),
             sockets: BTreeMap::new(),
             link: Link::new(number),
@@ -88,6 +139,7 @@ impl Follower {
         let Follower { context, threads, link, reader, sockets, .. } = self;
         let (now, now_us, now_ms) = (context.now(), context.now_us, context.steady_ms());
         let hears = |edge: &usize| match context.post.receiver(*edge) {
+            Address::Writer => !self.writer.is_busy(),
             Address::Thread(thread) => threads[usize::from(thread)].busy_until_us() <= now_us,
             _ => true,
         };
@@ -115,12 +167,26 @@ impl Follower {
         if self.tender.wake_us(context).is_some_and(|at| at <= now_us) {
             choices.push(Choice::Tend);
         }
+        if self.writer.wake_us().is_some_and(|at| at <= now_us) {
+            choices.push(Choice::Write);
+        }
+        if self.rewrites_us().is_some_and(|at| at <= now_us) {
+            choices.push(Choice::Rewrite);
+        }
+        if self.author.as_ref().is_some_and(|author| author.wake_us(sockets) <= now_us) {
+            choices.push(Choice::Author);
+        }
         choices
     }
 
+    /// When a rewrite of the journal begins, in microseconds.
+    fn rewrites_us(&self) -> Option<u64> {
+        let by_chance = self.context.plan.has(Fault::Rewrites) && !self.reader.is_quiet();
+        self.saver.wake_us(self.writer.needs_base(), by_chance)
+    }
+
     /// Whether anything can happen at this time.
-    pub fn wakes(&mut self, now_us: u64, served: &Sockets) -> bool {
-        self.context.now_us = now_us;
+    pub fn wakes(&self, served: &Sockets) -> bool {
         !self.choices(served).is_empty()
     }
 
@@ -132,7 +198,9 @@ impl Follower {
         let busy = threads.iter().map(Thread::busy_until_us);
         let next = alarms.chain(busy).chain(context.post.next_us());
         let next = next.chain([link.wake_us(served), reader.wake_us(sockets)]);
-        let next = next.chain(self.tender.wake_us(context));
+        let next = next.chain(self.tender.wake_us(context)).chain(self.writer.wake_us());
+        let author = self.author.iter().map(|author| author.wake_us(sockets));
+        let next = next.chain(self.rewrites_us()).chain(author);
         next.filter(|next| *next > context.now_us).min()
     }
 
@@ -150,14 +218,23 @@ impl Follower {
                 self.threads[thread].pump(place, &mut self.sockets, context);
             }
             Choice::Link => {
-                let Follower { threads, sockets, disk, link, .. } = self;
-                link.act(&mut server, threads, sockets, disk, context);
+                let Follower { threads, sockets, saver, link, .. } = self;
+                link.act(&mut server, Own { threads, sockets, saver }, context);
+            }
+            Choice::Write => self.writer.work(context),
+            Choice::Rewrite => self.saver.begin(self.writer.needs_base(), context),
+            Choice::Author => {
+                let Follower { threads, sockets, author, .. } = self;
+                let acted = author.iter_mut().try_for_each(|it| it.act(threads, sockets, context));
+                acted.err().into_iter().for_each(|broken| context.fail(broken));
             }
             Choice::Tend => self.tender.tend(&mut self.saver, context),
             Choice::Reader => {
                 let Follower { threads, sockets, link, reader, .. } = self;
                 let Link { mirror, generation, .. } = link;
-                let with = (*generation, mirror.as_deref_mut());
+                // What a primary shows may not be in its stream yet.
+                let follows = self.part != Part::Primary;
+                let with = (*generation, mirror.as_deref_mut().filter(|_| follows));
                 let looked = reader.act(with, threads, sockets, context);
                 looked.err().into_iter().for_each(|broken| context.fail(broken));
             }
@@ -165,6 +242,91 @@ impl Follower {
         thread::tell_losses(&mut self.saver, &mut self.threads, &mut self.context);
         self.look_at_streams();
         self.router.tick(&mut self.context);
+        if self.writer.gives_up {
+            self.context.met(Rare::GaveUp);
+            self.restart(server, false);
+        }
+    }
+
+    /// It is to be a primary, if its data set is whole by then.
+    pub fn promote(&mut self, mut server: Server<'_>) {
+        self.context.note(format_args!("it is to lead"));
+        self.part = Part::Leaves;
+        self.link.leave(&mut server, &mut self.context);
+    }
+
+    /// It is to follow another node.
+    pub fn follow(&mut self, source: Source, mut server: Server<'_>) {
+        self.context.note(format_args!("it is to follow {source:?}"));
+        self.next_source = Some(source);
+        self.link.leave(&mut server, &mut self.context);
+    }
+
+    /// The stream of the node that it has followed has come to its end, perhaps: another one is
+    /// followed then, or none.
+    pub fn look_at_changes(&mut self) {
+        self.go_on_to_lead();
+        if let Some(source) = self.next_source.take_if(|_| self.link.has_left()) {
+            self.source = source;
+            self.context.replicas.cut_all();
+            self.link.follow(&self.context);
+        }
+    }
+
+    /// Its stream is its own before any client has written.
+    fn go_on_to_lead(&mut self) {
+        let Follower { context, link, tender, .. } = self;
+        match self.part {
+            Part::Leaves if link.has_left() && tender.rests() => {
+                if !link.is_known() || link.mirror.is_none() {
+                    return self.stay();
+                }
+                context.replicas.lead(context.steady_ms());
+                tender.record(true, context);
+                self.part = Part::Records;
+            }
+            Part::Records if tender.rests() => {
+                context.met(Rare::Promoted);
+                context.upstream = None;
+                context.set_primary(&[]);
+                let rng = context.rng.fork();
+                let given = self.reader.last_number() + (FIRST_LINK >> 2);
+                self.author = Some(Author::new(given, rng));
+                self.part = Part::Primary;
+            }
+            _ => {}
+        }
+    }
+
+    /// It is not to lead: it has nothing whole.
+    fn stay(&mut self) {
+        self.part = Part::Replica;
+        self.link.follow(&self.context);
+    }
+
+    /// Whether it is a primary, or is to be one.
+    pub fn is_chosen(&self) -> bool {
+        self.part != Part::Replica
+    }
+
+    /// Whether it has a journal, or is to have one.
+    pub fn has_journal(&self) -> bool {
+        self.saver.wants_journal()
+    }
+
+    /// Whether its stream is its own.
+    pub fn leads(&self) -> bool {
+        matches!(self.part, Part::Records | Part::Primary)
+    }
+
+    /// Whether clients write to it.
+    pub fn is_primary(&self) -> bool {
+        self.part == Part::Primary
+    }
+
+    /// Whether it is a primary to which no client will write any more.
+    pub fn is_written(&self) -> bool {
+        self.is_primary() && self.author.as_ref().is_some_and(Author::is_over)
     }
 
     /// Connections go on over which a stream comes or goes, where there may be something for them.
@@ -202,6 +364,7 @@ impl Follower {
                 self.tender.receive(&mail, &mut self.context);
             }
             (Address::Saver, mail) => self.saver.receive(mail, &mut self.context),
+            (Address::Writer, mail) => self.writer.receive(mail, &mut self.context),
             (to, mail) => self.context.fail(format!("{to:?} has no use for {mail:?}")),
         }
     }
@@ -211,12 +374,14 @@ impl Follower {
         self.link.cut(&mut server, &mut self.context);
     }
 
-    /// Its process is killed and starts again. It has no journal, and so knows nothing.
-    pub fn restart(&mut self, mut server: Server<'_>) {
+    /// Its process is killed, or its machine loses power, and it starts again. Without a journal it
+    /// knows nothing. With one it has what its primary had at some moment.
+    pub fn restart(&mut self, mut server: Server<'_>, is_power: bool) {
         let Follower { context, link, .. } = self;
-        context.note(format_args!("crash"));
+        context.note(format_args!("crash, power {is_power}"));
         context.met(Rare::ReplicaKilled);
-        link.die(&mut server);
+        context.crashes += 1;
+        link.die(&mut server, context);
         self.reader.disconnected();
         self.sockets.clear();
         context.post.clear();
@@ -228,9 +393,39 @@ impl Follower {
         context.replicas.follow();
         context.upstream = Some(Upstream::default());
         let map = Arc::new(Map::new(context.plan.shards));
-        self.threads = threads(&map, context);
+        self.tender = Tender::default();
+        self.writer.die();
+        if self.saver.wants_journal() {
+            self.read_journal(&map, is_power);
+        } else {
+            self.threads = threads(&map, context);
+            self.writer = Writer::without_journal(self.disk.clone(), context);
+        }
         self.router = Router::new(map);
-        (self.saver, self.tender) = (Saver::new(self.disk.clone(), context), Tender::default());
+        let has_journal = self.saver.wants_journal();
+        self.saver = Saver::new(self.disk.clone(), has_journal, &mut self.context);
+        if self.part == Part::Leaves {
+            self.stay();
+        }
+    }
+
+    /// What it finds in its journal has to be what its primary had.
+    fn read_journal(&mut self, map: &Arc<Map>, is_power: bool) {
+        let Follower { context, link, disk, .. } = self;
+        let cut = leave(disk, is_power, context);
+        let started = start_again(disk, cut, is_power, map, context).and_then(|started| {
+            link.journaled.check(&started.found, context)?;
+            Ok(started)
+        });
+        match started {
+            Ok(Started { threads, writer, found, .. }) => {
+                if !found.entries.is_empty() {
+                    context.met(Rare::ReplicaReadBack);
+                }
+                (self.threads, self.writer) = (threads, writer);
+            }
+            Err(broken) => context.fail(broken),
+        }
     }
 
     /// One of its shards panics.
@@ -257,29 +452,67 @@ impl Follower {
         broken.or_else(|| self.context.history.borrow().broken.clone())
     }
 
-    /// Whether it has all of the stream, and holds what the first node does.
+    /// Whether it has all of the stream, and holds what the node does whose stream that is.
     ///
     /// # Errors
     /// It has not come so far, or holds something else.
     pub fn check(&mut self, place: &(String, u64), there: &Model) -> Result<(), Broken> {
-        let own = self.context.replicas.place();
-        if !self.link.is_linked() || own != *place {
-            let link = if self.link.is_linked() { "up" } else { "down" };
-            return Err(format!("a replica is at {own:?} of {place:?}, its link is {link}"));
+        if !self.writer.is_at_rest() || self.saver.has_journal() != self.saver.wants_journal() {
+            return Err("the journal of a replica is not at rest".to_owned());
         }
-        if self.threads.iter_mut().any(|thread| !thread.is_at_rest()) {
-            return Err("a replica does not rest".to_owned());
+        if self.link.mirror.is_none() {
+            return Err("a replica never had a snapshot".to_owned());
         }
-        let map = self.router.map().clone();
-        let held = found(&mut self.threads, &map);
-        same(&held, there, "the primary")?;
-        let Some(mirror) = &mut self.link.mirror else {
-            return Err("a replica is linked and never had a snapshot".to_owned());
-        };
-        let streams = self.context.replicas.streams().borrow();
-        mirror.carry_out(streams.from(&own.0, mirror.offset))?;
-        same(&held, &mirror.entries(), "its stream")
+        let Follower { link, threads, router, context, .. } = self;
+        check(link, threads, router, context, (place, there))
     }
+
+    /// Where its stream is and what it holds, as a primary: its stream makes that of what it had
+    /// got.
+    ///
+    /// # Errors
+    /// It does not.
+    pub fn check_as_primary(&mut self) -> Result<((String, u64), Model), Broken> {
+        let Follower { link, threads, router, context, .. } = self;
+        if !self.writer.is_at_rest() || threads.iter_mut().any(|thread| !thread.is_at_rest()) {
+            return Err("a primary does not rest".to_owned());
+        }
+        let held = found(threads, router.map());
+        same_as_stream(&held, link, context)?;
+        Ok((context.replicas.place(), held))
+    }
+}
+
+/// Whether a node has all of a stream, and holds what the node does whose stream that is.
+///
+/// # Errors
+/// It has not come so far, or holds something else.
+pub fn check(
+    link: &mut Link,
+    threads: &mut [Thread],
+    router: &Router,
+    context: &Context,
+    (place, there): (&(String, u64), &Model),
+) -> Result<(), Broken> {
+    let own = context.replicas.place();
+    if !link.is_linked() || own != *place {
+        let link = if link.is_linked() { "up" } else { "down" };
+        return Err(format!("a replica is at {own:?} of {place:?}, its link is {link}"));
+    }
+    if threads.iter_mut().any(|thread| !thread.is_at_rest()) {
+        return Err("a replica does not rest".to_owned());
+    }
+    let held = found(threads, router.map());
+    same(&held, there, "the primary")?;
+    same_as_stream(&held, link, context)
+}
+
+/// Whether a node holds what its stream makes of the snapshot that it had, if it had one.
+fn same_as_stream(held: &Model, link: &mut Link, context: &Context) -> Result<(), Broken> {
+    let Some(mirror) = &mut link.mirror else { return Ok(()) };
+    let streams = context.replicas.streams().borrow();
+    mirror.carry_out(streams.from(&context.replicas.place().0, mirror.offset))?;
+    same(held, &mirror.entries(), "its stream")
 }
 
 /// Threads with empty shards.

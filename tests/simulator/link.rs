@@ -1,8 +1,10 @@
 //! The link of a replica to the node that it follows, step by step, as the shell has it: connect,
 //! present oneself, take the snapshot, bring its keys to all shards, and have the stream carried
-//! out by a connection of one's own. What each step says and means the core decides.
+//! out by a connection of one's own. What each step says and means the core decides. A journal ends
+//! ahead of such keys, and begins anew behind them.
 
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use troupe::aof::apart::{self, Apart};
@@ -14,13 +16,16 @@ use troupe::replication::{Granted, Handshake, Introduction, Transfer, Turn};
 use troupe::shard::arrival::arrival;
 use troupe::shard::letter::Letter;
 use troupe::snapshot::file::stream_db_of;
+use troupe::stream::Policy;
 
 use crate::context::Context;
 use crate::disk::Disk;
+use crate::journaled::Journaled;
 use crate::mirror::Mirror;
 use crate::post::{Address, Mail};
 use crate::rare::Rare;
 use crate::replicas::{FIRST_LINK, request};
+use crate::saver::Saver;
 use crate::socket::Socket;
 use crate::start::DIR;
 use crate::thread::{Sockets, Thread};
@@ -31,11 +36,24 @@ const AGAIN_US: u64 = 40_000;
 /// How often it says how far it is, in microseconds.
 const SAYS_US: u64 = 1_000_000;
 
+/// How often it looks whether the journal has ended, or begun, in microseconds.
+const LOOK_US: u64 = 5_000;
+
 /// Bytes on their way that arrive at a time, at most.
 const ARRIVING_MAX: usize = 600;
 
 /// Where the snapshot of a full sync stands while it is loaded.
 const RECEIVED: &str = "temp-from-primary.rdb";
+
+/// The node that has the link.
+pub struct Own<'a> {
+    /// Its threads.
+    pub threads: &'a mut [Thread],
+    /// Its sockets.
+    pub sockets: &'a mut Sockets,
+    /// Who saves.
+    pub saver: &'a mut Saver,
+}
 
 /// The node that serves a link.
 pub struct Server<'a> {
@@ -96,10 +114,21 @@ enum Stage {
     Expects(String, u64, Vec<u8>),
     /// It comes.
     Receives { id: String, offset: u64, transfer: Transfer, bytes: Vec<u8> },
+    /// It is there, and the journal ends.
+    Ends { came: Came, is_asked: bool },
     /// Its keys are brought to all shards.
-    Brings { id: String, offset: u64, db: u32, brought: Brought, mirror: Box<Mirror> },
+    Brings { came: Came, db: u32, brought: Brought, mirror: Box<Mirror> },
+    /// The journal begins anew. The keys are those of the snapshot, or came to nothing.
+    Begins { is_new: bool },
     /// The stream comes over the connection with this number.
     Linked { own: u64 },
+}
+
+/// A snapshot that has come, behind which the stream with this id goes on at this offset.
+struct Came {
+    id: String,
+    offset: u64,
+    bytes: Rc<Vec<u8>>,
 }
 
 /// The link.
@@ -115,6 +144,10 @@ pub struct Link {
     breaks_in: Option<usize>,
     /// The data set is that of the stream where the stream is.
     is_known: bool,
+    /// Another node is to be followed, or none, as soon as the stream does not come any more.
+    leaves: bool,
+    /// What a journal may hold.
+    pub journaled: Journaled,
     /// What the replica has to hold, since it has had a snapshot.
     pub mirror: Option<Box<Mirror>>,
     /// Changes with it: what was asked for before has no place in its stream.
@@ -131,9 +164,40 @@ impl Link {
             next_us: 0,
             breaks_in: None,
             is_known: false,
+            leaves: false,
+            journaled: Journaled::default(),
             mirror: None,
             generation: 0,
         }
+    }
+
+    /// No link yet, of a node that was a primary: its data set is that of its stream where its
+    /// stream is, if it had one.
+    pub fn of_primary(number: u32, is_known: bool) -> Link {
+        Link { is_known, ..Link::new(number) }
+    }
+
+    /// Another node is to be followed, or none.
+    pub fn leave(&mut self, server: &mut Server<'_>, context: &mut Context) {
+        (self.leaves, self.next_us) = (true, context.now_us);
+        if self.is_linked() {
+            self.break_off(server, context);
+        }
+    }
+
+    /// The stream does not come any more, as was wanted.
+    pub fn has_left(&self) -> bool {
+        self.leaves && matches!(self.stage, Stage::Down)
+    }
+
+    /// A node is followed from here on, which may be another one.
+    pub fn follow(&mut self, context: &Context) {
+        (self.leaves, self.next_us) = (false, context.now_us);
+    }
+
+    /// Whether the data set is that of the stream where the stream is.
+    pub fn is_known(&self) -> bool {
+        self.is_known
     }
 
     /// Whether the stream comes.
@@ -144,7 +208,8 @@ impl Link {
     /// When it does something, in microseconds.
     pub fn wake_us(&self, sockets: &Sockets) -> u64 {
         let has_news = match (&self.stage, sockets.get(&self.at)) {
-            (Stage::Down, _) => false,
+            (Stage::Down, _) if self.leaves => return u64::MAX,
+            (Stage::Down | Stage::Ends { .. } | Stage::Begins { .. }, _) => false,
             (Stage::Brings { brought, .. }, _) => {
                 brought.lock().unwrap_or_else(PoisonError::into_inner).is_some()
             }
@@ -158,7 +223,9 @@ impl Link {
     /// and so in the midst of a transaction as well.
     pub fn cut(&mut self, server: &mut Server<'_>, context: &mut Context) {
         match &self.stage {
-            Stage::Down | Stage::Brings { .. } => return,
+            Stage::Down | Stage::Ends { .. } | Stage::Brings { .. } | Stage::Begins { .. } => {
+                return;
+            }
             Stage::Linked { .. } if context.rng.bool() => {
                 self.breaks_in.get_or_insert(context.rng.usize(..ARRIVING_MAX));
                 return;
@@ -178,50 +245,125 @@ impl Link {
         });
     }
 
+    /// How far the journal is, as it was said: under `always` what is carried out has waited for it.
+    fn note_reached(&mut self, context: &Context) {
+        let is_lost = context.upstream.as_ref().is_none_or(|upstream| upstream.lost.is_some());
+        if self.is_known && is_lost {
+            self.journaled.is_unsound();
+        } else if self.is_known && context.plan.policy == Policy::Always {
+            self.journaled.reached(context.replicas.place().1);
+        }
+    }
+
     /// The replica is gone.
-    pub fn die(&mut self, server: &mut Server<'_>) {
+    pub fn die(&mut self, server: &mut Server<'_>, context: &Context) {
+        self.note_reached(context);
         server.let_go(self.at);
         (self.stage, self.is_known, self.mirror) = (Stage::Down, false, None);
         self.generation += 1;
     }
 
     /// Does one thing.
-    pub fn act(
-        &mut self,
-        server: &mut Server<'_>,
-        threads: &mut [Thread],
-        sockets: &mut Sockets,
-        disk: &Disk,
-        context: &mut Context,
-    ) {
+    pub fn act(&mut self, server: &mut Server<'_>, own: Own<'_>, context: &mut Context) {
         self.next_us = context.now_us + SAYS_US;
+        let Own { threads, sockets, saver } = own;
         match std::mem::replace(&mut self.stage, Stage::Down) {
+            Stage::Down if self.leaves => {}
+            Stage::Presents(..) | Stage::Expects(..) | Stage::Receives { .. } if self.leaves => {
+                self.give_up("another one is to be followed", server, context);
+            }
             Stage::Down => self.connect(server, context),
             Stage::Presents(handshake, line) => self.present(handshake, line, server, context),
             Stage::Expects(id, offset, line) => self.expect(id, offset, line, server, context),
             Stage::Receives { id, offset, transfer, bytes } => {
-                self.receive((id, offset), transfer, bytes, server, (disk, context));
+                self.receive((id, offset), transfer, bytes, server, context);
             }
-            Stage::Brings { id, offset, db, brought, mirror } => {
+            Stage::Ends { came, is_asked } => {
+                self.end_journal(came, is_asked, (server, saver), context)
+            }
+            Stage::Brings { came, db, brought, mirror } => {
                 let is_there = *brought.lock().unwrap_or_else(PoisonError::into_inner);
                 match is_there {
                     None => {
                         // The primary hears that somebody is there.
                         server.send(self.at, b"\n");
-                        self.stage = Stage::Brings { id, offset, db, brought, mirror };
+                        self.stage = Stage::Brings { came, db, brought, mirror };
                     }
-                    Some(false) => self.give_up("no keys come", server, context),
+                    Some(false) => {
+                        self.journaled.is_as_before();
+                        self.stage = Stage::Begins { is_new: false };
+                        self.next_us = context.now_us;
+                    }
                     Some(true) => {
-                        context.replicas.follow_from(id, offset);
+                        context.replicas.follow_from(came.id, came.offset);
                         context.upstream.iter_mut().for_each(|upstream| upstream.db = db);
-                        (self.is_known, self.mirror) = (true, Some(mirror));
-                        self.generation += 1;
-                        context.met(Rare::FullSync);
-                        self.link(threads, sockets, context);
+                        self.mirror = Some(mirror);
+                        self.stage = Stage::Begins { is_new: true };
+                        self.next_us = context.now_us;
                     }
                 }
             }
-            Stage::Linked { own } => self.carry(own, server, threads, sockets, context),
+            Stage::Begins { is_new } => {
+                if saver.has_journal() == saver.wants_journal() {
+                    self.journaled.is_new();
+                    if !is_new {
+                        return self.give_up("no keys come", server, context);
+                    }
+                    self.is_known = true;
+                    self.generation += 1;
+                    context.met(Rare::FullSync);
+                    return self.link(server, (threads, sockets), context);
+                }
+                if saver.is_free() {
+                    saver.begin_journal(context);
+                }
+                server.send(self.at, b"\n");
+                self.stage = Stage::Begins { is_new };
+                self.next_us = context.now_us + LOOK_US;
+            }
+            Stage::Linked { own } => self.carry(own, server, (threads, sockets), context),
+        }
+    }
+
+    /// The journal has none of the keys that come: it ends ahead of them.
+    fn end_journal(
+        &mut self,
+        came: Came,
+        is_asked: bool,
+        (server, saver): (&mut Server<'_>, &mut Saver),
+        context: &mut Context,
+    ) {
+        if !saver.has_journal() {
+            return self.bring(came, context);
+        }
+        if saver.is_free() {
+            if is_asked {
+                return self.give_up("the journal stays on", server, context);
+            }
+            saver.end_journal(context);
+        }
+        server.send(self.at, b"\n");
+        let is_asked = is_asked || saver.ends_journal();
+        self.stage = Stage::Ends { came, is_asked };
+        self.next_us = context.now_us + LOOK_US;
+    }
+
+    /// The data set is that of the snapshot from here on.
+    fn bring(&mut self, came: Came, context: &mut Context) {
+        match load_apart(&came.bytes, context).and_then(|first| {
+            let second = load_apart(&came.bytes, context)?;
+            Ok((first, second))
+        }) {
+            Err(error) => context.fail(format!("the snapshot is not loaded: {error}")),
+            Ok((apart, again)) => {
+                let db = stream_db_of(&came.bytes).unwrap_or(0);
+                context.upstream.iter_mut().for_each(|upstream| upstream.lost = None);
+                let brought = bring(apart, context);
+                let settings = context.settings.clone();
+                let mirror = Box::new(Mirror::new(settings, again, came.offset, hasher()));
+                self.journaled.comes(&came.id, came.offset, came.bytes.clone());
+                self.stage = Stage::Brings { came, db, brought, mirror };
+            }
         }
     }
 
@@ -300,7 +442,13 @@ impl Link {
         match granted {
             Granted::All { id, offset } => self.stage = Stage::Expects(id, offset, Vec::new()),
             Granted::Rest { id } => {
-                id.into_iter().for_each(|id| context.replicas.rename(id));
+                if let Some(id) = id {
+                    if id != context.replicas.place().0 {
+                        context.met(Rare::WentOnRenamed);
+                    }
+                    self.journaled.is_renamed(&id);
+                    context.replicas.rename(id);
+                }
                 context.met(Rare::PartialSync);
                 // The connection is made in the next step.
                 self.stage = Stage::Linked { own: 0 };
@@ -337,7 +485,7 @@ impl Link {
         mut transfer: Transfer,
         mut bytes: Vec<u8>,
         server: &mut Server<'_>,
-        (disk, context): (&Disk, &mut Context),
+        context: &mut Context,
     ) {
         let most = transfer.wanted(1 + context.rng.usize(..ARRIVING_MAX));
         let mut block = Vec::new();
@@ -358,24 +506,24 @@ impl Link {
         self.is_known = false;
         self.mirror = None;
         self.generation += 1;
-        match load_apart(&bytes, disk, context).and_then(|first| {
-            let second = load_apart(&bytes, disk, context)?;
-            Ok((first, second))
-        }) {
-            Err(error) => context.fail(format!("the snapshot is not loaded: {error}")),
-            Ok((apart, again)) => {
-                let db = stream_db_of(&bytes).unwrap_or(0);
-                context.upstream.iter_mut().for_each(|upstream| upstream.lost = None);
-                let brought = bring(apart, context);
-                let settings = context.settings.clone();
-                let mirror = Box::new(Mirror::new(settings, again, offset, hasher()));
-                self.stage = Stage::Brings { id, offset, db, brought, mirror };
-            }
-        }
+        self.note_reached(context);
+        (self.is_known, self.mirror) = (false, None);
+        self.generation += 1;
+        let came = Came { id, offset, bytes: Rc::new(bytes) };
+        self.stage = Stage::Ends { came, is_asked: false };
+        self.next_us = context.now_us;
     }
 
     /// The stream comes over a connection from here on.
-    fn link(&mut self, threads: &mut [Thread], sockets: &mut Sockets, context: &mut Context) {
+    fn link(
+        &mut self,
+        server: &mut Server<'_>,
+        (threads, sockets): (&mut [Thread], &mut Sockets),
+        context: &mut Context,
+    ) {
+        if self.leaves {
+            return self.give_up("another one is to be followed", server, context);
+        }
         self.given += 1;
         let own = self.given;
         sockets.insert(own, Socket { room: 4_096, ..Socket::default() });
@@ -396,12 +544,11 @@ impl Link {
         &mut self,
         own: u64,
         server: &mut Server<'_>,
-        threads: &mut [Thread],
-        sockets: &mut Sockets,
+        (threads, sockets): (&mut [Thread], &mut Sockets),
         context: &mut Context,
     ) {
         if own == 0 {
-            return self.link(threads, sockets, context);
+            return self.link(server, (threads, sockets), context);
         }
         let Some(upstream) = &mut context.upstream else { return };
         if !upstream.is_there {
@@ -410,6 +557,7 @@ impl Link {
             if let Some(what) = lost {
                 context.note(format_args!("all is synchronized anew: {what}"));
                 (self.is_known, self.mirror) = (false, None);
+                self.journaled.is_unsound();
             }
             tell_linked(false, context);
             return self.give_up("its connection is gone", server, context);
@@ -457,18 +605,18 @@ fn tell_linked(is_linked: bool, context: &mut Context) {
 }
 
 /// How all shards of all nodes hash keys.
-fn hasher() -> Hasher {
+pub fn hasher() -> Hasher {
     Hasher::with_seeds([1, 2, 3, 4])
 }
 
-/// Loads a snapshot by a shard that nobody knows.
-fn load_apart(bytes: &[u8], disk: &Disk, context: &Context) -> Result<Apart, String> {
-    let path = Path::new(DIR).join(RECEIVED);
+/// Loads a snapshot by a shard that nobody knows, from a disk that does not fail.
+pub fn load_apart(bytes: &[u8], context: &Context) -> Result<Apart, String> {
+    let (disk, path) = (Disk::with(Path::new(DIR)), Path::new(DIR).join(RECEIVED));
     disk.put(&path, bytes);
-    let files = load::find_snapshot(disk, &path).map_err(|error| error.to_string())?;
+    let files = load::find_snapshot(&disk, &path).map_err(|error| error.to_string())?;
     let rules = Rules::of(&context.settings, None);
     let files = files.into_iter().collect();
-    let mut reader = Reader::new(Box::new(disk.clone()), files, None, rules);
+    let mut reader = Reader::new(Box::new(disk), files, None, rules);
     let (settings, now) = (context.settings.clone(), context.now());
     let apart = apart::load(settings, hasher(), &mut reader, now, &mut |_| ());
     apart.map_err(|error| error.to_string())

@@ -14,8 +14,10 @@
 //!
 //! In a quarter of them the server has one or two replicas, of which the second may follow the
 //! first. Their links are cut at any byte, they are killed, their shards panic, and the server
-//! itself comes back as one that knows nothing of its stream. They have no journals, and none of
-//! them is made a primary.
+//! itself comes back as one that knows nothing of its stream. Half of the replicas have a journal,
+//! and lose power as well. In some runs one of them is made a primary, in the midst of writes that
+//! it may not have or when it has all: clients write to it, and the others and the old primary
+//! follow it.
 //!
 //! Left out, since the core leaves it to the shell: TLS, and what the server performs but for what
 //! is about scripts and replicas.
@@ -30,6 +32,7 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 #![allow(unreachable_pub)]
 
+mod author;
 mod checks;
 mod client;
 mod connection;
@@ -38,6 +41,7 @@ mod context;
 mod disk;
 mod engine;
 mod follower;
+mod journaled;
 mod link;
 mod memory;
 mod mirror;

@@ -14,7 +14,7 @@ use troupe::shard::arrival::arrival;
 use troupe::shard::{Parts, Shard};
 
 use crate::checks::Broken;
-use crate::model::Model;
+use crate::model::{Entry, Model};
 use crate::reply::Reply;
 use crate::start::{Still, entry_at, run};
 use crate::workload::KEYS;
@@ -69,6 +69,11 @@ impl Mirror {
             }
             stream = &stream[(self.offset - before) as usize..];
         }
+    }
+
+    /// What it holds under a key.
+    pub fn entry(&mut self, key: &str) -> Option<Entry> {
+        entry_at(&mut self.shard, key, &self.hasher).map(|(_, entry)| entry)
     }
 
     /// What it holds.

@@ -140,6 +140,19 @@ pub struct Plan {
     pub replicas: u32,
     /// The second of them follows the first.
     pub is_chain: bool,
+    /// Whether one of them is made a primary.
+    pub promotes: Promotes,
+}
+
+/// When a replica is made a primary, which the others and the old primary follow then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Promotes {
+    /// Never.
+    Never,
+    /// While clients write to the old one, which knows nothing of it for a while.
+    Midway,
+    /// When it has all that the old one had.
+    AtEnd,
 }
 
 impl Plan {
@@ -171,6 +184,7 @@ impl Plan {
             scripts: false,
             replicas: 0,
             is_chain: false,
+            promotes: Promotes::Never,
         };
         // Lists that only grow never go.
         if !plan.appends && rng.u8(..3) == 0 {
@@ -188,6 +202,11 @@ impl Plan {
             self.replicas = rng.u32(1..=REPLICAS_MAX);
             self.is_chain = rng.bool();
             self.faults |= if rng.u8(..4) > 0 { Fault::Cuts.bit() } else { 0 };
+            self.promotes = match rng.u8(..8) {
+                0..2 => Promotes::Midway,
+                2 => Promotes::AtEnd,
+                _ => Promotes::Never,
+            };
         }
         self
     }

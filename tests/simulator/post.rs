@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 
 use fastrand::Rng;
+use troupe::aof::change::Step;
 use troupe::hook::answer::Answer;
 use troupe::replication::Fed;
 use troupe::route::ShardId;
@@ -67,8 +68,14 @@ pub enum Mail {
     ListBase(u32),
     /// No base comes. To the writer.
     ForgetBase,
-    /// How that went.
-    Answered(Result<(), String>),
+    /// A step of a change of the journal. To the writer and to threads.
+    Step(Step),
+    /// How that went at the writer.
+    Answered(Step, Result<(), String>),
+    /// A thread has taken it up, and serves or not.
+    Heard(Step, bool),
+    /// A shard panicked while a journal began.
+    Panicked(ShardId),
     /// Effects are to be recorded for replicas, or no more. To a thread.
     Record(bool),
     /// It records them.

@@ -68,6 +68,16 @@ impl Reader {
         self.is_quiet = true;
     }
 
+    /// Whether it asks no more.
+    pub fn is_quiet(&self) -> bool {
+        self.is_quiet
+    }
+
+    /// The number of its last connection.
+    pub fn last_number(&self) -> u64 {
+        self.given
+    }
+
     /// The replica is gone.
     pub fn disconnected(&mut self) {
         (self.connection, self.asked) = (None, None);

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use fastrand::Rng;
-use troupe::commands::action::Action;
+use troupe::commands::action::{Action, SyncRequest};
 use troupe::replication::{Arrival, Fed, FullSync, Limits, Primary, Pulled, Pushed, Tick};
 use troupe::resp::encode;
 use troupe::session::Session;
@@ -25,6 +25,8 @@ pub struct Replicas {
     streams: Rc<RefCell<Streams>>,
     limits: Limits,
     rng: Rng,
+    /// The stream had another id up to this offset: what the core is held against.
+    second: Option<(String, u64)>,
     /// There may be something for replicas.
     has_news: bool,
     /// Somebody has to look after them.
@@ -43,6 +45,7 @@ impl Replicas {
             streams,
             limits: Limits::of(settings),
             rng,
+            second: None,
             has_news: false,
             needs_care: false,
             broken: None,
@@ -70,7 +73,7 @@ impl Replicas {
                     request: request.clone(),
                     stub: None,
                 };
-                self.primary.attach(arrival, now_ms);
+                self.attach(arrival, now_ms);
                 (self.has_news, self.needs_care) = (true, true);
             }
             Action::Acknowledge { applied, journaled } => {
@@ -78,6 +81,31 @@ impl Replicas {
                 self.has_news = true;
             }
             _ => {}
+        }
+    }
+
+    /// A replica comes: it goes on where its stream is that of the node, and gets a snapshot where
+    /// that is not so.
+    fn attach(&mut self, arrival: Arrival, now_ms: u64) {
+        let before = self.primary.figures(&self.limits, now_ms);
+        let may_go_on = match &arrival.request {
+            SyncRequest::All => false,
+            SyncRequest::From { id, number } => {
+                let (id, offset) = (String::from_utf8_lossy(id), number.saturating_sub(1));
+                let is_here = |end: u64| (before.first as i64..=end as i64).contains(&offset);
+                let was = |(was, end): &(String, u64)| *was == id && is_here(*end);
+                let is = before.id == id && is_here(before.offset);
+                before.is_on && (is || self.second.as_ref().is_some_and(was))
+            }
+        };
+        let asked = format!("{:?}", arrival.request);
+        self.primary.attach(arrival, now_ms);
+        let after = self.primary.figures(&self.limits, now_ms);
+        if (after.partial_syncs > before.partial_syncs) != may_go_on {
+            let (place, second) = (self.place(), &self.second);
+            self.broken = Some(format!(
+                "{asked} may go on: {may_go_on}, at {place:?}, {second:?} before; and does not do so"
+            ));
         }
     }
 
@@ -146,6 +174,11 @@ impl Replicas {
         (self.has_news, self.needs_care) = (true, true);
     }
 
+    /// All replicas have to come anew.
+    pub fn cut_all(&mut self) {
+        self.cut(self.primary.clients());
+    }
+
     /// The stream is recorded from here on.
     pub fn begin(&mut self, now_ms: u64) {
         self.primary.begin(now_ms);
@@ -160,6 +193,7 @@ impl Replicas {
         let (id, offset) = self.place();
         if id != before {
             self.streams.borrow_mut().begin(&id, offset);
+            self.second = None;
         }
         self.cut(cut);
     }
@@ -173,12 +207,29 @@ impl Replicas {
     /// The stream is the one with this id, from this offset on.
     pub fn follow_from(&mut self, id: String, offset: u64) {
         let cut = self.primary.follow_from(id, offset);
+        self.second = None;
         self.cut(cut);
     }
 
     /// The stream has this id from here on.
     pub fn rename(&mut self, id: String) {
+        let (before, offset) = self.place();
+        if let Err(broken) = self.streams.borrow().check_both(&id, &before, offset) {
+            self.broken = Some(broken);
+        }
+        if id != before {
+            self.second = Some((before, offset));
+        }
         let cut = self.primary.rename(id);
+        self.cut(cut);
+    }
+
+    /// The stream is the node's own from here on.
+    pub fn lead(&mut self, now_ms: u64) {
+        let ((before, offset), id) = (self.place(), digits(&mut self.rng));
+        self.streams.borrow_mut().go_on(&id, &before, offset);
+        self.second = Some((before, offset));
+        let cut = self.primary.lead(id, now_ms);
         self.cut(cut);
     }
 

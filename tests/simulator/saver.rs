@@ -1,8 +1,9 @@
-//! Who has the journal rewritten, and writes the base: the core's decisions, on the same disk. Who
-//! has snapshots made for replicas is the same.
+//! Who has the journal rewritten, begun and ended, and writes the base: the core's decisions, on the
+//! same disk. Who has snapshots made for replicas is the same.
 //!
-//! A rewrite begins by chance, and where the journal needs a base to take writes again. It goes
-//! step by step, as the server's does; its calls of the disk take no time.
+//! A rewrite begins by chance, and where the journal needs a base to take writes again. A journal
+//! ends and begins where a replica takes another data set. Each goes step by step, as the server's
+//! does; its calls of the disk take no time.
 
 use std::io::{self, ErrorKind};
 use std::path::Path;
@@ -81,6 +82,14 @@ impl OpenFile for ToReplicas {
     }
 }
 
+/// What becomes of the journal.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Rewrites,
+    Begins,
+    Ends,
+}
+
 /// Who saves.
 pub struct Saver {
     disk: Disk,
@@ -88,6 +97,15 @@ pub struct Saver {
     number: u32,
     snapshot: Option<Snapshot>,
     change: Option<Change>,
+    /// What the change is.
+    kind: Kind,
+    /// Threads that have taken its step up, and whether all of them serve.
+    heard: (u16, bool),
+    /// A shard that has panicked while its base was written.
+    panicked: Option<ShardId>,
+    /// There is to be a journal, and there is one.
+    wants_journal: bool,
+    has_journal: bool,
     /// The snapshot is for replicas.
     sync: Option<FullSync>,
     outlet: Outlet,
@@ -102,14 +120,19 @@ pub struct Saver {
 }
 
 impl Saver {
-    /// Nothing is saved yet.
-    pub fn new(disk: Disk, context: &mut Context) -> Saver {
+    /// Nothing is saved yet, but a journal is on, or is not to be.
+    pub fn new(disk: Disk, has_journal: bool, context: &mut Context) -> Saver {
         let next_us = context.now_us + context.rng.u64(..EVERY_US);
         Saver {
             disk,
             number: 0,
             snapshot: None,
             change: None,
+            kind: Kind::Rewrites,
+            heard: (0, true),
+            panicked: None,
+            wants_journal: has_journal,
+            has_journal,
             sync: None,
             outlet: Outlet::default(),
             holds_stream: false,
@@ -122,7 +145,7 @@ impl Saver {
 
     /// When it has something to do, in microseconds.
     pub fn wake_us(&self, needs_base: bool, has_rewrites: bool) -> Option<u64> {
-        let begins = self.is_free() && (needs_base || has_rewrites);
+        let begins = self.is_free() && self.has_journal && (needs_base || has_rewrites);
         begins.then_some(self.next_us)
     }
 
@@ -142,7 +165,37 @@ impl Saver {
             context.met(Rare::Healing);
         }
         context.note(format_args!("a rewrite begins, needed {needs_base}"));
-        (self.change, self.needs_base) = (Some(Change::rewrite()), needs_base);
+        self.needs_base = needs_base;
+        self.change(Kind::Rewrites, Change::rewrite(), context);
+    }
+
+    /// Whether there is to be a journal.
+    pub fn wants_journal(&self) -> bool {
+        self.wants_journal
+    }
+
+    /// Whether there is one.
+    pub fn has_journal(&self) -> bool {
+        self.has_journal
+    }
+
+    /// The journal ends.
+    pub fn end_journal(&mut self, context: &mut Context) {
+        self.change(Kind::Ends, Change::end(), context);
+    }
+
+    /// Whether it is about to end.
+    pub fn ends_journal(&self) -> bool {
+        self.change.is_some() && matches!(self.kind, Kind::Ends)
+    }
+
+    /// A journal begins.
+    pub fn begin_journal(&mut self, context: &mut Context) {
+        self.change(Kind::Begins, Change::begin(context.plan.policy), context);
+    }
+
+    fn change(&mut self, kind: Kind, change: Change, context: &mut Context) {
+        (self.kind, self.change) = (kind, Some(change));
         self.go_on(context);
     }
 
@@ -155,14 +208,30 @@ impl Saver {
                 current.into_iter().for_each(Snapshot::batch_gone);
                 self.release(context);
             }
-            Mail::Answered(result) => {
-                let step = self.change.as_ref().and_then(Change::under_way);
+            Mail::Answered(step, result) => {
                 let success = match step {
-                    Some(Step::Forget) => Event::Forgotten,
+                    Step::Start => Event::Started,
+                    Step::Forget => Event::Forgotten,
+                    Step::Sync => Event::Synced,
+                    Step::Close => Event::Closed,
                     _ => Event::Listed,
                 };
                 self.hear(result.map_or_else(Event::Failed, |()| success), context);
             }
+            Mail::Heard(step, serves) => {
+                let (count, all) = self.heard;
+                self.heard = (count + 1, all && serves);
+                if self.heard.0 == context.plan.shards {
+                    let serving = Event::Serving(self.heard.1);
+                    let event = if step == Step::AskPhases { serving } else { Event::Heard(step) };
+                    self.hear(event, context);
+                }
+            }
+            // It is heard when the snapshot has ended.
+            Mail::Panicked(shard) => match self.snapshot {
+                Some(_) => self.panicked = Some(shard),
+                None => self.hear(Event::Panicked(shard), context),
+            },
             other => context.fail(format!("who saves has no use for {other:?}")),
         }
         self.end_what_is_over(context);
@@ -201,6 +270,9 @@ impl Saver {
         if let Some(sync) = self.sync.take() {
             return self.end_sync(sync, outcome, context);
         }
+        if let Some(shard) = self.panicked.take() {
+            self.hear(Event::Panicked(shard), context);
+        }
         self.hear(outcome.map_or_else(Event::Failed, |_| Event::Saved), context);
     }
 
@@ -215,18 +287,37 @@ impl Saver {
             Some(Step::Save) => self.save(context),
             Some(Step::List) => self.ask(Mail::ListBase(self.number), context),
             Some(Step::Forget) => self.ask(Mail::ForgetBase, context),
-            Some(other) => context.fail(format!("a rewrite has no step {other:?}")),
+            Some(step @ (Step::Start | Step::Sync | Step::Close)) => {
+                self.ask(Mail::Step(step), context);
+            }
+            Some(step) => self.tell_threads(step, context),
             None => {}
         }
         let Some(outcome) = self.change.as_ref().and_then(|change| change.outcome().cloned())
         else {
             return;
         };
-        context.note(format_args!("the rewrite ends: {outcome:?}"));
-        context.met(if outcome.is_ok() { Rare::Rewritten } else { Rare::RewriteFailed });
+        context.note(format_args!("{:?} is over: {outcome:?}", self.kind));
         self.change = None;
+        match self.kind {
+            Kind::Rewrites => {
+                context.met(if outcome.is_ok() { Rare::Rewritten } else { Rare::RewriteFailed });
+            }
+            Kind::Begins => self.has_journal = outcome.is_ok(),
+            Kind::Ends => self.has_journal &= outcome.is_err(),
+        }
         let pause_us = if self.needs_base { HEAL_US } else { EVERY_US };
         self.next_us = context.now_us + context.rng.u64(..pause_us);
+    }
+
+    fn tell_threads(&mut self, step: Step, context: &mut Context) {
+        self.heard = (0, true);
+        if matches!(step, Step::Take(_)) {
+            self.ask(Mail::Step(step), context);
+        }
+        for shard in 0..context.plan.shards {
+            context.send(Address::Saver, Address::Thread(shard), Mail::Step(step));
+        }
     }
 
     fn ask(&mut self, mail: Mail, context: &mut Context) {

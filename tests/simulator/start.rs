@@ -72,10 +72,8 @@ pub fn start(disk: &Disk, map: &Arc<Map>, context: &mut Context) -> Result<Start
     threads.iter_mut().for_each(|thread| thread.shard().serve());
     let found = found(&mut threads, map);
     for thread in &mut threads {
-        let shard = thread.shard();
-        shard.end_replay();
-        shard.begin_journal(context.plan.policy);
-        shard.rebuilds(true);
+        thread.shard().end_replay();
+        thread.begin_journal(context.plan.policy);
     }
     context.mark.reset();
     let writer = Writer::new((directory, increment, sizes), disk.clone(), context);

@@ -57,8 +57,13 @@ impl Tender {
         }
     }
 
+    /// Whether the stream is not about to be recorded, nor to be no more.
+    pub fn rests(&self) -> bool {
+        !self.is_switching
+    }
+
     /// Has effects recorded for replicas, or no more: all shards do so while the writer reads.
-    fn record(&mut self, on: bool, context: &mut Context) {
+    pub fn record(&mut self, on: bool, context: &mut Context) {
         context.note(format_args!("the stream is recorded: {on}"));
         (self.is_switching, self.left) = (true, 0);
         match on {

@@ -3,6 +3,9 @@
 //! A connection works on the shard of its own thread directly. Whatever panics, the shard distrusts
 //! what it holds, and is rebuilt from the journal.
 
+#[cfg(test)]
+mod tests;
+
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,6 +13,7 @@ use std::rc::Rc;
 use std::sync::{Arc, PoisonError};
 
 use fastrand::Rng;
+use troupe::aof::change::Step;
 use troupe::base::hash::Hasher;
 use troupe::base::millis::Millis;
 use troupe::batch::{Batch, Home};
@@ -34,6 +38,7 @@ use troupe::shard::load::Applied;
 use troupe::shard::tracking::Tracked;
 use troupe::shard::turn::{Held, Ready};
 use troupe::shard::{Parts, SLICE_NS, Shard, Ticks};
+use troupe::stream::Policy;
 
 use crate::checks::history::History;
 use crate::connection::{Asked, Connection, Heard};
@@ -90,6 +95,10 @@ pub struct Thread {
     part: usize,
     load: u64,
     is_rebuilt: bool,
+    /// There is a journal from which the shard is rebuilt.
+    is_journaled: bool,
+    /// A journal begins, and is given up where the shard panics.
+    tells_panics: bool,
     /// A batch was filed since its last turn.
     pub has_filed: bool,
     /// Actions that are under way.
@@ -99,7 +108,7 @@ pub struct Thread {
 impl Thread {
     /// A thread with an empty shard that is about to load.
     pub fn new(number: ShardId, map: Arc<Map>, context: &Context) -> Thread {
-        let (fuse, is_observed) = (Fuse::default(), context.is_observed());
+        let (fuse, is_observed) = (Fuse::default(), context.is_observed);
         let (history, rare) = (context.history.clone(), context.rare.clone());
         let witness = Witness { shard: number, history, rare };
         let mut gates: Vec<Box<dyn Gate>> = vec![
@@ -151,6 +160,8 @@ impl Thread {
             part: 0,
             load: 0,
             is_rebuilt: false,
+            is_journaled: false,
+            tells_panics: false,
             has_filed: false,
             performances: Performances::default(),
         }
@@ -189,7 +200,7 @@ impl Thread {
     pub fn accept(&mut self, id: u64, context: &mut Context) {
         let home = Home { thread: self.number, connection: self.places };
         self.connections.insert(self.places, Connection::new(id, home, context));
-        if id < FIRST_LINK && context.is_observed() {
+        if id < FIRST_LINK && context.is_observed {
             context.history.borrow_mut().accepted(id, self.number);
         }
         self.places += 1;
@@ -303,6 +314,7 @@ impl Thread {
                     context.send(own, Address::Saver, Mail::Recorded);
                 }
             }
+            Mail::Step(step) => self.take_step(step, context),
             Mail::Ask(from, number, asked) => {
                 let answer = asked.answer(&mut self.shard);
                 let own = Address::Thread(self.number);
@@ -314,6 +326,33 @@ impl Thread {
             }
             other => context.fail(format!("a thread has no use for {other:?}")),
         }
+    }
+
+    /// A step of a change of the journal.
+    fn take_step(&mut self, step: Step, context: &mut Context) {
+        match step {
+            Step::BeginBase => {
+                // What was done before belongs to no journal.
+                self.end_turn(false, context);
+                self.shard.begin_journal(Policy::Never);
+                self.tells_panics = true;
+            }
+            Step::Take(policy) => self.begin_journal(policy),
+            Step::Leave => {
+                (self.tells_panics, self.is_journaled) = (false, false);
+                self.shard.end_journal();
+            }
+            _ => {}
+        }
+        let serves = self.shard.phase() == Phase::Serving;
+        context.send(Address::Thread(self.number), Address::Saver, Mail::Heard(step, serves));
+    }
+
+    /// There is a journal that holds what the shard does.
+    pub fn begin_journal(&mut self, policy: Policy) {
+        (self.tells_panics, self.is_journaled) = (false, true);
+        self.shard.begin_journal(policy);
+        self.shard.rebuilds(true);
     }
 
     /// One turn of the shard.
@@ -385,7 +424,7 @@ impl Thread {
         self.shard.end_turn(context.steady_ms(), is_durable, &mut ready);
         let is_given_back =
             |(_, letter): &(u16, Letter)| matches!(letter, Letter::Return(r) if !r.torn);
-        let is_turned_back = is_idle && context.is_observed();
+        let is_turned_back = is_idle && context.is_observed;
         if is_turned_back && ready.letters.iter().any(is_given_back) {
             context.met(Rare::TurnedBack);
             if self.shard.phase() == Phase::Serving {
@@ -513,10 +552,14 @@ impl Thread {
         }
         // What was done before must be in the journal before the marker.
         self.end_turn(false, context);
-        if let Some(upstream) = &mut context.upstream {
-            // It has no journal.
-            upstream.lost.get_or_insert_with(|| "a shard has panicked".to_owned());
+        if std::mem::take(&mut self.tells_panics) {
+            let panicked = Mail::Panicked(self.number);
+            context.send(Address::Thread(self.number), Address::Saver, panicked);
+        }
+        if !self.is_journaled {
             self.shard.serve();
+            let upstream = context.upstream.iter_mut();
+            upstream.for_each(|it| it.lose("a shard has panicked"));
             self.is_woken = true;
             return;
         }
@@ -628,41 +671,5 @@ pub fn tell_losses(saver: &mut Saver, threads: &mut [Thread], context: &mut Cont
     for (home, client) in dropped.drain(..) {
         context.batches -= 1;
         threads[usize::from(home.thread)].hear(home.connection, client, Heard::Lost, context);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::plan::Plan;
-    use crate::workload::Call;
-
-    /// How many waits begin again, of the mail that is under way.
-    fn waits_again(context: &mut Context) -> usize {
-        let mut count = 0;
-        while let Some(at_us) = context.post.next_us() {
-            let edge = context.post.arrived(at_us).next().expect("it has arrived by then");
-            let mail = context.post.take(edge).expect("it has mail").mail;
-            count += usize::from(matches!(mail, Mail::Letter(Letter::WaitAgain(_))));
-        }
-        count
-    }
-
-    #[test]
-    fn whose_batch_is_home_waits_again_though_its_connection_has_not_gone_on() {
-        let mut context = Context::new(&Plan::of(0), false);
-        let mut thread = Thread::new(0, Arc::new(Map::new(1)), &context);
-        thread.shard().serve();
-        thread.accept(1, &mut context);
-        let call = Call::of("BLPOP l0 0");
-        let mut socket = Socket { room: 100, ..Socket::default() };
-        socket.up.extend(call.encoded());
-        context.history.borrow_mut().sent(1, &[call]);
-        thread.pump(0, &mut Sockets::from([(1, socket)]), &mut context);
-        thread.turn(&mut context);
-        assert_eq!(waits_again(&mut context), 0, "nothing was rebuilt");
-        thread.receive(Mail::Letter(Letter::Rebuilt(0)), &mut context);
-        thread.turn(&mut context);
-        assert_eq!(waits_again(&mut context), 1);
     }
 }

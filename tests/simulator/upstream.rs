@@ -41,6 +41,11 @@ impl Upstream {
         !self.is_there || self.rests
     }
 
+    /// Something was not carried out, or is not there any more.
+    pub fn lose(&mut self, what: &str) {
+        self.lost.get_or_insert_with(|| what.to_owned());
+    }
+
     /// The connection begins with no batch from here on. It has to look.
     pub fn hold(&mut self) {
         (self.holds, self.is_released) = (self.holds + 1, true);
@@ -82,7 +87,7 @@ impl Followed {
         let now_ms = context.steady_ms();
         let Some(upstream) = &mut context.upstream else { return false };
         if let Some(what) = faults.refused {
-            upstream.lost.get_or_insert(what);
+            upstream.lose(&what);
             return false;
         }
         if batch.is_done() && batch.action.is_none() {
@@ -100,7 +105,7 @@ impl Followed {
         let Some(upstream) = &mut context.upstream else { return };
         (upstream.is_there, upstream.rests) = (false, true);
         if self.is_under_way {
-            upstream.lost.get_or_insert_with(|| "commands ran when it was closed".to_owned());
+            upstream.lose("commands ran when it was closed");
         }
     }
 }

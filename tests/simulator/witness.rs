@@ -131,6 +131,9 @@ impl Gate for Witness {
 
 impl Listener for Witness {
     fn touched(&mut self, _db: u32, key: Key<'_>, event: Event, _bytes: i64) {
+        if self.history.borrow().is_over {
+            return;
+        }
         if event == Event::EXPIRED {
             self.rare.borrow_mut().met(Rare::Expired);
             self.history.borrow_mut().expired(self.shard, &String::from_utf8_lossy(key.name));

@@ -6,7 +6,8 @@
 //! then the run becomes quiet, the whole data set is asked for, and the process is killed once
 //! more.
 
-mod trouble;
+mod handover;
+pub mod trouble;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -20,15 +21,15 @@ use crate::checks::quiet::{self, Rest};
 use crate::client::{Client, Did};
 use crate::context::Context;
 use crate::disk::{Cut, Disk};
-use crate::follower::Follower;
-use crate::link::Server;
-use crate::plan::{Fault, Plan};
+use crate::follower::{Follower, Source};
+use crate::link::{Link, Server};
+use crate::plan::{Fault, Plan, Promotes};
 use crate::post::{Address, Mail};
 use crate::rare::{Counts, Rare};
 use crate::router::Router;
 use crate::saver::Saver;
 use crate::socket::Socket;
-use crate::start::{self, DIR};
+use crate::start::DIR;
 use crate::tender::Tender;
 use crate::thread::{self, Sockets, Thread};
 use crate::workload::{Call, KEYS};
@@ -68,6 +69,8 @@ enum Choice {
     Tend,
     /// A replica does something.
     Follower(usize),
+    /// The link of the first node does something, which is a replica.
+    Link,
 }
 
 /// What a run came to.
@@ -94,12 +97,16 @@ struct World {
     saver: Saver,
     tender: Tender,
     followers: Vec<Follower>,
+    /// The link to the replica that leads, with its number.
+    link: Option<(Link, usize)>,
     clients: Vec<Client>,
     sockets: Sockets,
     connections: u64,
     kills: u32,
     /// No more trouble comes.
     is_quiet: bool,
+    /// But for some with replicas.
+    is_handing_over: bool,
     choices: Vec<Choice>,
     steps: u64,
     calls: u64,
@@ -119,10 +126,11 @@ pub fn run(plan: &Plan, is_printed: bool) -> Outcome {
         Err(broken) => return Outcome { broken: Some(broken), ..Outcome::default() },
     };
     let clients = (0..plan.clients).map(|number| Client::new(number, &context)).collect();
-    let saver = Saver::new(disk.clone(), &mut context);
+    let saver = Saver::new(disk.clone(), true, &mut context);
     let follower = |number| Follower::new(number, &context, is_printed);
     let mut world = World {
         followers: (0..plan.replicas).map(follower).collect(),
+        link: None,
         tender: Tender::default(),
         context,
         saver,
@@ -136,6 +144,7 @@ pub fn run(plan: &Plan, is_printed: bool) -> Outcome {
         connections: 0,
         kills: 0,
         is_quiet: false,
+        is_handing_over: false,
         choices: Vec::new(),
         steps: 0,
         calls: 0,
@@ -169,9 +178,13 @@ impl World {
         self.followers.iter_mut().for_each(Follower::quiet);
         self.ask_for_everything();
         self.settle(World::check_followers);
+        self.cut_power_of_replicas();
         self.crash(false);
         self.ask_for_everything();
         self.settle(World::check_followers);
+        if self.context.plan.promotes != Promotes::Never {
+            self.hand_over();
+        }
     }
 
     /// Goes on until all is as wanted, or a promise is broken.
@@ -201,14 +214,13 @@ impl World {
     /// Has a replica do something with the node that it follows.
     fn with_follower(&mut self, number: usize, act: impl FnOnce(&mut Follower, Server<'_>)) {
         let World { followers, threads, sockets, context, .. } = self;
-        match &mut followers[..=number] {
-            [before, follower] if context.plan.is_chain => {
-                before.context.now_us = context.now_us;
-                act(follower, before.server());
-                before.look_at_streams();
-            }
-            [.., follower] => act(follower, Server { threads, sockets, context }),
-            [] => {}
+        let Source::Follower(other) = followers[number].source else {
+            return act(&mut followers[number], Server { threads, sockets, context });
+        };
+        if let Ok([follower, server]) = followers.get_disjoint_mut([number, other]) {
+            server.context.now_us = context.now_us;
+            act(follower, server.server());
+            server.look_at_streams();
         }
     }
 
@@ -217,20 +229,14 @@ impl World {
         if self.context.replicas.take_news() {
             self.threads.iter_mut().for_each(Thread::wake_replicas);
         }
+        let upstream = self.context.upstream.as_mut();
+        if upstream.is_some_and(|it| std::mem::take(&mut it.is_released)) {
+            self.threads.iter_mut().for_each(Thread::wake_stream);
+        }
+        self.followers.iter_mut().for_each(Follower::look_at_changes);
         let broken = self.context.replicas.broken.take();
         let broken = broken.or_else(|| self.followers.iter_mut().find_map(Follower::broken));
         broken.into_iter().for_each(|broken| self.context.fail(broken));
-    }
-
-    /// Every replica holds what the first node does.
-    fn check_followers(&mut self) -> Result<(), Broken> {
-        let before = self.counted();
-        let held = start::found(&mut self.threads, &self.router.map().clone());
-        let place = self.context.replicas.place();
-        let all = self.followers.iter_mut();
-        let checked = all.map(|follower| follower.check(&place, &held)).find(Result::is_err);
-        self.counted_before += self.counted() - before;
-        checked.unwrap_or(Ok(()))
     }
 
     /// Waits until nothing happens and `check` has nothing to say, for which there is time.
@@ -268,6 +274,10 @@ impl World {
             self.trouble();
             return;
         }
+        if self.is_handing_over && self.context.one_in(TROUBLE_EVERY) {
+            self.trouble_handover();
+            return;
+        }
         if self.choices.is_empty() {
             self.jump();
             return;
@@ -287,6 +297,7 @@ impl World {
             Choice::Client(client) => self.act(client),
             Choice::Tend => self.tender.tend(&mut self.saver, &mut self.context),
             Choice::Follower(number) => self.with_follower(number, Follower::step),
+            Choice::Link => self.follow_on(),
         }
         self.look_at_replicas();
         let micros = self.context.rng.u64(1..20);
@@ -304,14 +315,17 @@ impl World {
         let rewrites_us = self.rewrites_us();
         let World { context, threads, writer, clients, sockets, choices, .. } = self;
         choices.clear();
-        let (mut served, is_chain): (&Sockets, _) = (sockets, context.plan.is_chain);
-        for (number, follower) in self.followers.iter_mut().enumerate() {
-            if follower.wakes(context.now_us, served) {
+        for number in 0..self.followers.len() {
+            self.followers[number].context.now_us = context.now_us;
+            let served = served_by(self.followers[number].source, &self.followers, sockets);
+            if self.followers[number].wakes(served) {
                 choices.push(Choice::Follower(number));
             }
-            if is_chain {
-                served = follower.sockets();
-            }
+        }
+        if let Some((link, leader)) = &self.link
+            && link.wake_us(self.followers[*leader].sockets()) <= context.now_us
+        {
+            choices.push(Choice::Link);
         }
         if self.tender.wake_us(context).is_some_and(|at| at <= context.now_us) {
             choices.push(Choice::Tend);
@@ -362,12 +376,11 @@ impl World {
         let busy = threads.iter().map(Thread::busy_until_us);
         let next = next.chain(context.post.next_us()).chain(writer.wake_us()).chain(busy);
         let next = next.chain(rewrites_us).chain(self.tender.wake_us(context));
-        let followers = self.followers.iter().enumerate();
-        let next = next.chain(followers.filter_map(|(number, follower)| {
-            let before = number.checked_sub(1).filter(|_| context.plan.is_chain);
-            let served = before.map_or(&*sockets, |before| self.followers[before].sockets());
-            follower.next_us(served)
+        let next = next.chain(self.followers.iter().filter_map(|follower| {
+            follower.next_us(served_by(follower.source, &self.followers, sockets))
         }));
+        let link = self.link.iter();
+        let next = next.chain(link.map(|(link, to)| link.wake_us(self.followers[*to].sockets())));
         let next = next.chain(threads.iter().map(|t| millis(t.alarm().0 as u64 - start)));
         let alarms = threads.iter().flat_map(|thread| thread.connections.values());
         let next = next.chain(alarms.filter_map(|c| c.alarm_ms).map(millis));
@@ -496,6 +509,14 @@ impl World {
             batches: self.context.batches.saturating_sub(links),
         };
         quiet::check(&shards, rest)
+    }
+}
+
+/// The sockets of a node that is followed.
+fn served_by<'a>(source: Source, followers: &'a [Follower], first: &'a Sockets) -> &'a Sockets {
+    match source {
+        Source::First => first,
+        Source::Follower(number) => followers[number].sockets(),
     }
 }
 

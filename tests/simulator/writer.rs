@@ -3,12 +3,13 @@
 use std::collections::VecDeque;
 
 use fastrand::Rng;
+use troupe::aof::change::Step;
 use troupe::aof::directory::Directory;
 use troupe::aof::figures::JournalFigures;
 use troupe::aof::increment::Increment;
 use troupe::aof::journal::{Journal, News, Sizes};
 use troupe::aof::load::Reader;
-use troupe::aof::loader::{Loader, Step};
+use troupe::aof::loader::{self, Loader};
 use troupe::aof::storage::{Storage as _, Work};
 use troupe::aof::writer::{Task, Writer as Core};
 use troupe::rdb::Rules;
@@ -24,20 +25,26 @@ use crate::disk::{Disk, Plan as DiskPlan};
 use crate::plan::{Fault, Stream};
 use crate::post::{Address, Mail};
 use crate::rare::Rare;
+use crate::saver::location;
 
 /// A shard that is to be rebuilt, and the number of its load.
 type Rebuild = (ShardId, u64);
 
+/// What who saves has asked for.
+type Asks = Step;
+
 /// The writer.
 pub struct Writer {
     /// Who saves asks it something, one thing at a time.
-    core: Core<Held, (), Rebuild>,
+    core: Core<Held, Asks, Rebuild>,
     /// What has been appended and not been taken in.
     inbox: VecDeque<Append<Held>>,
     /// Something in it is urgent.
     is_hurried: bool,
-    directory: Directory,
-    increment: Increment,
+    /// None while there is no journal.
+    directory: Option<Directory>,
+    /// None until the moment of the base with which the journal begins.
+    increment: Option<Increment>,
     disk: Disk,
     rng: Rng,
     /// What the disk does, and until when, in microseconds.
@@ -56,12 +63,19 @@ impl Writer {
         disk: Disk,
         context: &Context,
     ) -> Writer {
+        let core = Core::new(Journal::new(context.plan.policy, sizes));
+        let (directory, increment) = (Some(directory), Some(increment));
+        Writer { directory, increment, core, ..Writer::without_journal(disk, context) }
+    }
+
+    /// A writer without a journal: it is where the stream of effects has its order.
+    pub fn without_journal(disk: Disk, context: &Context) -> Writer {
         Writer {
-            core: Core::new(Journal::new(context.plan.policy, sizes)),
+            core: Core::new(Journal::that_begins(Policy::Never)),
             inbox: VecDeque::new(),
             is_hurried: false,
-            directory,
-            increment,
+            directory: None,
+            increment: None,
             disk,
             rng: context.plan.rng(Stream::Disk(context.crashes)),
             busy: None,
@@ -127,11 +141,21 @@ impl Writer {
             }
             Mail::ListBase(snapshot) => {
                 self.take_in(context);
-                self.core.list_base(Some(snapshot), ());
+                self.core.list_base(Some(snapshot), Step::List);
             }
             Mail::ForgetBase => {
                 self.take_in(context);
-                self.core.forget_base(());
+                self.core.forget_base(Step::Forget);
+            }
+            Mail::Step(step) => {
+                self.take_in(context);
+                match step {
+                    Step::Start => self.open(context),
+                    Step::Take(policy) => self.core.set_policy(policy, context.steady_ms()),
+                    Step::Sync => self.core.sync(step),
+                    Step::Close => self.core.close(step),
+                    other => context.fail(format!("the writer has no step {other:?}")),
+                }
             }
             Mail::Listen(on) => self.listen(on, context),
             Mail::Put(fed) => {
@@ -142,6 +166,14 @@ impl Writer {
             other => context.fail(format!("the writer has no use for {other:?}")),
         }
         self.work(context);
+    }
+
+    /// A journal begins.
+    fn open(&mut self, context: &mut Context) {
+        let opened = Directory::open_anew(Box::new(self.disk.clone()), &location());
+        let opened = opened.map(|directory| self.directory = Some(directory));
+        let answer = Mail::Answered(Step::Start, opened.map_err(|error| error.to_string()));
+        context.send(Address::Writer, Address::Saver, answer);
     }
 
     /// Replicas want the stream from here on, or no more.
@@ -172,7 +204,7 @@ impl Writer {
     /// Ends what the disk does, if it is done with it, and carries out what comes next.
     pub fn work(&mut self, context: &mut Context) {
         if let Some((work, _)) = self.busy.take_if(|(_, until)| *until <= context.now_us) {
-            let result = work.perform(&mut self.increment);
+            let result = work.perform(self.increment.as_mut().expect("there is an increment"));
             self.disk.set(DiskPlan::Work);
             if let Err(fault) = &result {
                 context.note(format_args!("the disk: {fault}"));
@@ -210,7 +242,11 @@ impl Writer {
         found
     }
 
-    fn carry_out(&mut self, task: Task<Held, (), Rebuild>, context: &mut Context) {
+    fn directory(&mut self) -> &mut Directory {
+        self.directory.as_mut().expect("there is a journal")
+    }
+
+    fn carry_out(&mut self, task: Task<Held, Asks, Rebuild>, context: &mut Context) {
         match task {
             Task::Disk(work) => {
                 let takes_us = self.begin(&work, context);
@@ -225,18 +261,19 @@ impl Writer {
             Task::BeginIncrement { is_listed } => self.begin_increment(is_listed, context),
             Task::ListBase(increments) => {
                 self.fail_some_call(context);
-                let listed = self.directory.list_base(increments, Some(&mut self.increment));
+                let directory = self.directory.as_mut().expect("there is a journal");
+                let listed = directory.list_base(increments, self.increment.as_mut());
                 self.disk.set(DiskPlan::Work);
                 context.note(format_args!("a base is listed: {listed:?}"));
                 let listed = listed.map(|(sizes, _)| sizes).map_err(|error| error.to_string());
                 self.core.listed(listed, context.steady_ms());
             }
             Task::UndoBase => {
-                let undone = self.directory.undo_unfinished();
+                let undone = self.directory().undo_unfinished();
                 self.core.undone(undone.map_err(|error| error.to_string()));
             }
-            Task::Answer((), result) => {
-                context.send(Address::Writer, Address::Saver, Mail::Answered(result));
+            Task::Answer(step, result) => {
+                context.send(Address::Writer, Address::Saver, Mail::Answered(step, result));
             }
             Task::MadeDurable(count) => {
                 context.mark.made_durable(count);
@@ -248,21 +285,29 @@ impl Writer {
                 context.note(format_args!("the process ends: {why}"));
                 self.gives_up = true;
             }
-            other => context.fail(format!("nobody asked the writer for {other:?}")),
+            Task::Abandon(waiting) => {
+                send_home(waiting.into_iter().filter_map(Held::abandon).collect(), context);
+            }
+            Task::End => {
+                (self.directory, self.increment) = (None, None);
+                self.core.left();
+                self.feed_replicas(context);
+            }
         }
     }
 
     fn begin_increment(&mut self, is_listed: bool, context: &mut Context) {
         self.fail_some_call(context);
         let begun = match is_listed {
-            true => self.directory.add_increment(),
-            false => self.directory.create_unlisted(),
+            true => self.directory().add_increment(),
+            false => self.directory().create_unlisted(),
         };
         self.disk.set(DiskPlan::Work);
         context.note(format_args!("another increment, listed {is_listed}: {begun:?}"));
-        let begun = begun.map(|increment| self.increment = increment).map_err(|fault| {
-            let is_last = is_listed && self.directory.ends_with(&self.increment);
-            (fault.into_fault(), is_last)
+        let begun = begun.map(|increment| self.increment = Some(increment)).map_err(|fault| {
+            let both = self.increment.as_ref().zip(self.directory.as_mut());
+            let is_last = both.is_some_and(|(current, directory)| directory.ends_with(current));
+            (fault.into_fault(), is_listed && is_last)
         });
         self.core.begun(begun);
     }
@@ -294,7 +339,7 @@ impl Writer {
     /// Reads the journal back to a shard, up to a place.
     fn rebuild(&mut self, shard: ShardId, load: u64, up_to: u64, context: &mut Context) {
         context.note(format_args!("shard {shard} is rebuilt up to {up_to}"));
-        let files = match self.directory.files() {
+        let files = match self.directory().files() {
             Ok(files) => files,
             Err(error) => return self.core.cannot_rebuild(&error.to_string()),
         };
@@ -304,12 +349,12 @@ impl Writer {
         let to = Address::Thread(shard);
         loop {
             match loader.next_step() {
-                Step::Read => match reader.next_for_shards() {
+                loader::Step::Read => match reader.next_for_shards() {
                     Ok(Some(block)) => loader.take(block),
                     Ok(None) => loader.end(),
                     Err(error) => return context.fail(format!("a rebuild cannot read: {error}")),
                 },
-                Step::Apply { parcel, .. } => {
+                loader::Step::Apply { parcel, .. } => {
                     // The shard says itself what it refuses.
                     let applied = match &parcel {
                         Parcel::Keys(_) => Applied::Keys(Vec::new()),
@@ -319,7 +364,7 @@ impl Writer {
                     let applied = loader.applied(shard, Some(applied));
                     applied.expect("nothing is refused");
                 }
-                Step::Done => break,
+                loader::Step::Done => break,
                 other => return context.fail(format!("a rebuild has no use for {other:?}")),
             }
         }
@@ -331,11 +376,12 @@ impl Writer {
         context.met(Rare::WriterPanic);
         // What it was at may be done, or not.
         if let Some((work, _)) = self.busy.take_if(|_| self.rng.bool()) {
-            let _ = work.perform(&mut self.increment);
+            let _ = work.perform(self.increment.as_mut().expect("there is an increment"));
         }
         self.busy = None;
         self.disk.set(DiskPlan::Work);
-        self.core.restarted(self.increment.path().display().to_string());
+        let path = self.increment.as_ref().map(|increment| increment.path().display().to_string());
+        self.core.restarted(path.unwrap_or_default());
         if self.tap.is_some() {
             self.tap = Some(Tap::default());
             context.replicas.end();
@@ -349,7 +395,8 @@ impl Writer {
         self.disk.set(DiskPlan::Work);
         if let Some((Work::Write(bytes), _)) = &self.busy {
             let part = self.rng.usize(..=bytes.len());
-            self.increment.append(&bytes[..part]).expect("the disk works");
+            let increment = self.increment.as_mut().expect("there is an increment");
+            increment.append(&bytes[..part]).expect("the disk works");
         }
     }
 }

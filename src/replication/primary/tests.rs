@@ -304,6 +304,27 @@ fn a_replica_that_lags_too_much_or_for_too_long_is_closed() {
     assert!(rig.tick().cut.is_empty(), "it could come back and ask for all of it");
 }
 
+/// As Valkey 9.1.2 tells it: the number of the first byte and how many there are make the offset.
+#[test]
+fn the_backlog_is_told_as_long_as_a_replica_that_lags_keeps_it() {
+    let mut rig = Rig::new(&[
+        ("repl-backlog-size", "16384"),
+        ("client-output-buffer-limit", "replica 0 0 0"),
+    ]);
+    rig.attach(5, ID, 1);
+    rig.write(&"x".repeat(200_000));
+    rig.primary.trim(&rig.limits());
+    let told = |rig: &Rig| {
+        let figures = rig.primary.figures(&rig.limits(), rig.now_ms);
+        assert_eq!(figures.first + figures.length, figures.offset);
+        figures.length
+    };
+    assert_eq!(told(&rig), 200_000);
+    rig.primary.forget(5, 0);
+    rig.primary.trim(&rig.limits());
+    assert!((16_384..40_000).contains(&told(&rig)), "{}", told(&rig));
+}
+
 #[test]
 fn a_replica_that_is_silent_is_closed_and_hears_signs_of_life() {
     let mut rig = Rig::new(&[("repl-timeout", "20"), ("repl-ping-replica-period", "5")]);

@@ -165,6 +165,8 @@ struct Connection {
 /// All that clients sent and were answered since the process started.
 #[derive(Debug)]
 pub struct History {
+    /// Clients do not call the node any more, which is a replica.
+    pub is_over: bool,
     /// What the store holds.
     pub model: Model,
     /// What of it is durable.
@@ -209,6 +211,7 @@ impl History {
     pub fn new(model: Model, shards: u16) -> History {
         History {
             durability: Durability::new(model.clone(), shards),
+            is_over: false,
             model,
             pushes: Pushes::default(),
             versions: Versions::default(),

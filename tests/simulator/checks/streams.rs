@@ -22,6 +22,27 @@ impl Streams {
         self.0.insert(id.to_owned(), Stream { first: offset, bytes: Vec::new() });
     }
 
+    /// A stream goes on from this offset of another one, under an id of its own.
+    pub fn go_on(&mut self, id: &str, of: &str, offset: u64) {
+        let Some(before) = self.0.get(of) else { return self.begin(id, offset) };
+        let count = offset.saturating_sub(before.first) as usize;
+        let bytes = before.bytes[..count.min(before.bytes.len())].to_vec();
+        self.0.insert(id.to_owned(), Stream { first: before.first, bytes });
+    }
+
+    /// Who has one stream up to this offset goes on with another.
+    ///
+    /// # Errors
+    /// They differ before that.
+    pub fn check_both(&self, id: &str, of: &str, offset: u64) -> Result<(), Broken> {
+        let Some(before) = self.0.get(of) else { return Ok(()) };
+        let count = offset.saturating_sub(before.first) as usize;
+        match before.bytes.get(..count) {
+            Some(bytes) => self.check(id, before.first, bytes),
+            None => Err(format!("somebody is at {offset} of {of}, which is not as long")),
+        }
+    }
+
     /// More of a stream.
     pub fn append(&mut self, id: &str, bytes: &[u8]) {
         let stream = self.0.entry(id.to_owned()).or_default();
@@ -73,5 +94,18 @@ mod tests {
         assert!(streams.check("other", 12, b"cd").is_err());
         assert!(streams.check("one", 14, b"efg").is_err(), "the stream is not as long");
         assert!(streams.check("one", 9, b"").is_ok());
+    }
+
+    #[test]
+    fn a_stream_goes_on_under_another_id_from_one_offset_on() {
+        let mut streams = Streams::default();
+        streams.begin("one", 10);
+        streams.append("one", b"abcdef");
+        streams.go_on("next", "one", 13);
+        streams.append("next", b"xyz");
+        assert_eq!((streams.end("next"), streams.from("next", 11)), (16, &b"bcxyz"[..]));
+        assert!(streams.check_both("next", "one", 13).is_ok());
+        assert!(streams.check_both("next", "one", 14).is_err(), "the stream has gone on there");
+        assert!(streams.check_both("one", "next", 17).is_err(), "nobody is there");
     }
 }

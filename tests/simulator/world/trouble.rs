@@ -14,7 +14,7 @@ use crate::checks::history::History;
 use crate::context::Context;
 use crate::disk::{Cut, Disk, Plan as DiskPlan};
 use crate::follower::Follower;
-use crate::plan::Fault;
+use crate::plan::{Fault, Promotes};
 use crate::post::Mail;
 use crate::rare::Rare;
 use crate::router::Router;
@@ -58,25 +58,36 @@ impl World {
                 self.crash(is_power);
             }
             30..34 if has(Fault::Cuts) && plan.replicas > 0 => {
-                let number = self.context.rng.usize(..self.followers.len());
-                self.with_follower(number, Follower::cut);
+                self.trouble_replica(Fault::Cuts);
             }
             37 if has(Fault::ShardPanics) && plan.replicas > 0 => {
-                let number = self.context.rng.usize(..self.followers.len());
-                self.followers[number].panic();
+                self.trouble_replica(Fault::ShardPanics);
             }
-            36 if has(Fault::Kills) && plan.replicas > 0 => {
-                let number = self.context.rng.usize(..self.followers.len());
-                self.with_follower(number, Follower::restart);
-            }
+            36 | 39 if has(Fault::Kills) && plan.replicas > 0 => self.trouble_replica(Fault::Kills),
             34..36 if has(Fault::Moves) && plan.replicas > 0 => {
-                let number = self.context.rng.usize(..self.followers.len());
-                self.followers[number].move_slots();
+                self.trouble_replica(Fault::Moves);
             }
+            38 if plan.promotes == Promotes::Midway => self.hand_over_more(),
             22..30 if has(Fault::Squeezes) => match self.context.rng.bool() {
                 true => self.context.memory.squeeze(self.context.rng.u32(1..1_000)),
                 false => self.context.memory.ease(),
             },
+            _ => {}
+        }
+    }
+
+    /// Some trouble of a replica. One that leads goes on with it, since nobody looks after its loss.
+    pub(super) fn trouble_replica(&mut self, fault: Fault) {
+        let number = self.context.rng.usize(..self.followers.len());
+        let leads = self.followers[number].leads();
+        let is_power = self.context.rng.bool();
+        match fault {
+            Fault::Cuts => self.with_follower(number, Follower::cut),
+            Fault::ShardPanics if !leads => self.followers[number].panic(),
+            Fault::Kills if !leads => {
+                self.with_follower(number, |it, server| it.restart(server, is_power))
+            }
+            Fault::Moves => self.followers[number].move_slots(),
             _ => {}
         }
     }
@@ -140,7 +151,7 @@ impl World {
         let cut = leave(disk, is_power, context);
         let started = start_again(disk, cut, is_power, map, context);
         // What it removes as it goes is gone with the old disk.
-        self.saver = Saver::new(disk.clone(), context);
+        self.saver = Saver::new(disk.clone(), true, context);
         match started {
             Ok(started) => self.go_on(started),
             Err(broken) => self.context.fail(broken),
@@ -190,7 +201,7 @@ impl World {
 }
 
 /// Starts the server over what a crash has left. Where the power may go again, it does.
-pub(super) fn start_again(
+pub fn start_again(
     disk: &mut Disk,
     mut cut: Cut,
     may_go: bool,
@@ -229,7 +240,7 @@ pub(super) fn start_again(
 }
 
 /// What a crash leaves on the disk.
-fn leave(disk: &mut Disk, is_power: bool, context: &mut Context) -> Cut {
+pub fn leave(disk: &mut Disk, is_power: bool, context: &mut Context) -> Cut {
     let (left, cut) = match is_power {
         true => disk.power_cut(&mut context.rng),
         false => (disk.killed(), Cut::none()),
