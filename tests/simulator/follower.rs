@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, PoisonError};
 
+use troupe::place::StreamPlace;
 use troupe::route::Map;
 
 use crate::author::Author;
@@ -210,6 +211,7 @@ impl Follower {
         if choices.is_empty() {
             return;
         }
+        self.saver.know_stream(self.link.has_data_of_stream(&self.context));
         let context = &mut self.context;
         match choices[context.rng.usize(..choices.len())] {
             Choice::Deliver(edge) => self.deliver(edge),
@@ -414,13 +416,19 @@ impl Follower {
         let Follower { context, link, disk, .. } = self;
         let cut = leave(disk, is_power, context);
         let started = start_again(disk, cut, is_power, map, context).and_then(|started| {
-            link.journaled.check(&started.found, context)?;
-            Ok(started)
+            let mirror = link.journaled.check(&started.found, started.place.as_ref(), context)?;
+            Ok((started, mirror))
         });
         match started {
-            Ok(Started { threads, writer, found, .. }) => {
+            Ok((Started { threads, writer, found, place, .. }, mirror)) => {
                 if !found.entries.is_empty() {
                     context.met(Rare::ReplicaReadBack);
+                }
+                if let Some((StreamPlace { id, offset, db }, mirror)) = place.zip(mirror) {
+                    context.met(Rare::ReplicaKnewItsPlace);
+                    context.replicas.follow_from(id, offset);
+                    context.upstream.iter_mut().for_each(|upstream| upstream.db = db);
+                    link.go_on_from(mirror);
                 }
                 (self.threads, self.writer) = (threads, writer);
             }

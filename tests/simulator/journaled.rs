@@ -1,8 +1,10 @@
 //! What the journal of a replica may hold: the data set that its primary had somewhere in its
 //! stream, behind whole commands and whole transactions, and under `always` not ahead of what the
-//! replica had said that it has.
+//! replica had said that it has. Where it names the place in the stream, it is the data set there.
 
 use std::rc::Rc;
+
+use troupe::place::StreamPlace;
 
 use crate::checks::Broken;
 use crate::context::Context;
@@ -73,48 +75,61 @@ impl Journaled {
         self.last().into_iter().for_each(|epoch| epoch.is_unsound = true);
     }
 
-    /// This was read back from it.
+    /// This was read back from it, which is the data set at `place`, if that was said. Returns what
+    /// the replica has to hold from there on.
     ///
     /// # Errors
     /// It is not what may be there.
-    pub fn check(&mut self, found: &Model, context: &Context) -> Result<(), Broken> {
+    pub fn check(
+        &mut self,
+        found: &Model,
+        place: Option<&StreamPlace>,
+        context: &Context,
+    ) -> Result<Option<Box<Mirror>>, Broken> {
         let mut wrong = None;
         while let Some(epoch) = self.0.last() {
             let checked = match epoch {
-                None if found.entries.is_empty() => Ok(()),
+                None if found.entries.is_empty() && place.is_none() => Ok(None),
                 None => Err("it was empty".to_owned()),
-                Some(epoch) if epoch.is_unsound => Ok(()),
-                Some(epoch) => epoch.check(found, context),
+                Some(epoch) if epoch.is_unsound => Ok(None),
+                Some(epoch) => epoch.check(found, place, context).map(Some),
             };
-            let Err(why) = checked else { return Ok(()) };
+            let Err(why) = checked else { return checked };
             wrong.get_or_insert(why);
             self.0.pop();
         }
-        wrong.map_or(Ok(()), |why| {
+        wrong.map_or(Ok(None), |why| {
             Err(format!("the journal of a replica has what never was: {why}"))
         })
     }
 }
 
 impl Epoch {
-    fn check(&self, found: &Model, context: &Context) -> Result<(), Broken> {
+    fn check(
+        &self,
+        found: &Model,
+        place: Option<&StreamPlace>,
+        context: &Context,
+    ) -> Result<Box<Mirror>, Broken> {
         let apart = load_apart(&self.snapshot, context)?;
         let settings = context.settings.clone();
         let mut mirror = Mirror::new(settings, apart, self.offset, hasher());
         let streams = context.replicas.streams().borrow();
         let (mut differs, mut last) = (KEYS[0], String::new());
         loop {
-            if mirror.offset >= self.least {
+            if place.map_or(mirror.offset >= self.least, |place| mirror.offset == place.offset) {
                 // What differs mostly does so for a while.
                 let mut all = [differs].into_iter().chain(KEYS);
                 let other = |key: &&str| mirror.entry(key).as_ref() != found.entries.get(*key);
-                let Some(key) = all.find(other) else { return Ok(()) };
+                let Some(key) = all.find(other) else { return Ok(Box::new(mirror)) };
                 differs = key;
                 last = format!("{key} is {:?}", found.entries.get(key));
             }
             if !mirror.carry_out_next(streams.from(&self.id, mirror.offset))? {
                 let Epoch { offset, least, .. } = self;
-                return Err(format!("{last}, from {offset} on, with all up to {least} at least"));
+                return Err(format!(
+                    "{last}, from {offset} on, with {least} at least, at {place:?}"
+                ));
             }
         }
     }

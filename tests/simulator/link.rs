@@ -15,7 +15,7 @@ use troupe::rdb::Rules;
 use troupe::replication::{Granted, Handshake, Introduction, Transfer, Turn};
 use troupe::shard::arrival::arrival;
 use troupe::shard::letter::Letter;
-use troupe::snapshot::file::stream_db_of;
+use troupe::snapshot::file::place_of;
 use troupe::stream::Policy;
 
 use crate::context::Context;
@@ -263,6 +263,17 @@ impl Link {
         self.generation += 1;
     }
 
+    /// The journal has the data set of the mirror, and said where in the stream that is.
+    pub fn go_on_from(&mut self, mirror: Box<Mirror>) {
+        (self.is_known, self.mirror) = (true, Some(mirror));
+    }
+
+    /// Whether the data set is that of the stream where the stream is, and was not lost.
+    pub fn has_data_of_stream(&self, context: &Context) -> bool {
+        let is_lost = context.upstream.as_ref().is_none_or(|upstream| upstream.lost.is_some());
+        self.mirror.is_some() && !is_lost
+    }
+
     /// Does one thing.
     pub fn act(&mut self, server: &mut Server<'_>, own: Own<'_>, context: &mut Context) {
         self.next_us = context.now_us + SAYS_US;
@@ -356,7 +367,7 @@ impl Link {
         }) {
             Err(error) => context.fail(format!("the snapshot is not loaded: {error}")),
             Ok((apart, again)) => {
-                let db = stream_db_of(&came.bytes).unwrap_or(0);
+                let db = place_of(&came.bytes).db.unwrap_or(0);
                 context.upstream.iter_mut().for_each(|upstream| upstream.lost = None);
                 let brought = bring(apart, context);
                 let settings = context.settings.clone();

@@ -77,6 +77,7 @@ rare! {
     PartialSync "a replica went on from where it was",
     ReplicaKilled "a replica was killed",
     ReplicaReadBack "a replica came back with what its journal had",
+    ReplicaKnewItsPlace "a replica came back and knew its place in the stream",
     Promoted "a replica was made a primary",
     WentOnRenamed "a replica went on with a stream that had another id before",
     Demoted "a primary was made a replica",

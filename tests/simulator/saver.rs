@@ -14,13 +14,14 @@ use troupe::aof::directory::Location;
 use troupe::filesystem::{FileSystem as _, OpenFile, Place};
 use troupe::keyspace::effect::Purpose;
 use troupe::keyspace::saving::{Form, Moment};
+use troupe::place::StreamPlace;
 use troupe::rdb::Dialect;
 use troupe::replication::{FullSync, Pushed};
 use troupe::route::ShardId;
 use troupe::shard::letter::Letter;
 use troupe::shard::snapshot::{self, News};
 use troupe::snapshot::Snapshot;
-use troupe::snapshot::file::{About, SnapshotFile, StreamPlace};
+use troupe::snapshot::file::{About, SnapshotFile};
 
 use crate::context::Context;
 use crate::disk::Disk;
@@ -111,6 +112,8 @@ pub struct Saver {
     outlet: Outlet,
     /// The stream of the primary is held until the moment of the snapshot.
     holds_stream: bool,
+    /// The data set is that of a stream of another node, at the place where that is.
+    knows_stream: bool,
     /// A snapshot for replicas is to be made and has not begun.
     is_prepared: bool,
     next_us: u64,
@@ -136,6 +139,7 @@ impl Saver {
             sync: None,
             outlet: Outlet::default(),
             holds_stream: false,
+            knows_stream: false,
             is_prepared: false,
             next_us,
             needs_base: false,
@@ -147,6 +151,11 @@ impl Saver {
     pub fn wake_us(&self, needs_base: bool, has_rewrites: bool) -> Option<u64> {
         let begins = self.is_free() && self.has_journal && (needs_base || has_rewrites);
         begins.then_some(self.next_us)
+    }
+
+    /// The data set is that of a stream of another node, at the place where that is, or not.
+    pub fn know_stream(&mut self, knows: bool) {
+        self.knows_stream = knows;
     }
 
     /// Whether no snapshot is made, for whatever.
@@ -330,6 +339,15 @@ impl Saver {
         let usual = snapshot::moment_of(number, &context.settings, 0, context.plan.shards);
         let form = if number.is_multiple_of(2) { Form::Commands } else { usual.form };
         let moment = Moment { form, purpose: Purpose::Base, ..usual };
+        let upstream =
+            context.upstream.as_mut().filter(|it| self.knows_stream && it.stands_still());
+        let replication = upstream.map(|upstream| {
+            // Until the moment has come.
+            upstream.hold();
+            self.holds_stream = true;
+            let (id, offset) = context.replicas.place();
+            StreamPlace { id, offset, db: upstream.db }
+        });
         let about = About {
             version: "7.0.15",
             seconds: 0,
@@ -341,7 +359,7 @@ impl Saver {
             has_checksum: true,
             timed: Dialect::TIMED,
             plain: Dialect::COMMON,
-            replication: None,
+            replication,
         };
         let file = SnapshotFile::new(Box::new(self.disk.clone()), location().new_base(), about);
         self.begin_snapshot(moment, file, context);

@@ -10,6 +10,7 @@ use troupe::aof::loader::{Loader, Step};
 use troupe::base::hash::Hasher;
 use troupe::base::millis::Millis;
 use troupe::batch::{Batch, Home};
+use troupe::place::StreamPlace;
 use troupe::rdb::Rules;
 use troupe::resp::{Decoder, Frames, Limits};
 use troupe::route::Map;
@@ -39,6 +40,8 @@ pub struct Started {
     pub found: Model,
     /// A tail that was cut.
     pub torn: Option<Torn>,
+    /// The place in the stream of a primary that they were at, as they said.
+    pub place: Option<StreamPlace>,
 }
 
 /// A clock that stands still.
@@ -77,7 +80,7 @@ pub fn start(disk: &Disk, map: &Arc<Map>, context: &mut Context) -> Result<Start
     }
     context.mark.reset();
     let writer = Writer::new((directory, increment, sizes), disk.clone(), context);
-    Ok(Started { threads, writer, found, torn: read.torn })
+    Ok(Started { threads, writer, found, torn: read.torn, place: read.place })
 }
 
 /// Hands all records out.

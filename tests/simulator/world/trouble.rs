@@ -160,7 +160,7 @@ impl World {
 
     /// The server is there again: what it found must be what it may have lost nothing of.
     fn go_on(&mut self, started: Started) {
-        let Started { threads, writer, found, torn } = started;
+        let Started { threads, writer, found, torn, .. } = started;
         if torn.is_some() {
             self.context.met(Rare::TornTail);
         }
