@@ -245,7 +245,7 @@ impl Link {
         });
     }
 
-    /// How far the journal is, as it was said: under `always` what is carried out has waited for it.
+    /// How far the journal is: under `always` what is carried out has waited for it.
     fn note_reached(&mut self, context: &Context) {
         let is_lost = context.upstream.as_ref().is_none_or(|upstream| upstream.lost.is_some());
         if self.is_known && is_lost {
