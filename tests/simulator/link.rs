@@ -298,6 +298,7 @@ impl Link {
                         context.replicas.follow_from(came.id, came.offset);
                         context.upstream.iter_mut().for_each(|upstream| upstream.db = db);
                         self.mirror = Some(mirror);
+                        self.generation += 1;
                         self.stage = Stage::Begins { is_new: true };
                         self.next_us = context.now_us;
                     }
@@ -310,7 +311,6 @@ impl Link {
                         return self.give_up("no keys come", server, context);
                     }
                     self.is_known = true;
-                    self.generation += 1;
                     context.met(Rare::FullSync);
                     return self.link(server, (threads, sockets), context);
                 }
