@@ -245,7 +245,7 @@ impl Link {
         });
     }
 
-    /// How far the journal is, as it was said: under `always` what is carried out has waited for it.
+    /// How far the journal is: under `always` what is carried out has waited for it.
     fn note_reached(&mut self, context: &Context) {
         let is_lost = context.upstream.as_ref().is_none_or(|upstream| upstream.lost.is_some());
         if self.is_known && is_lost {
@@ -309,6 +309,7 @@ impl Link {
                         context.replicas.follow_from(came.id, came.offset);
                         context.upstream.iter_mut().for_each(|upstream| upstream.db = db);
                         self.mirror = Some(mirror);
+                        self.generation += 1;
                         self.stage = Stage::Begins { is_new: true };
                         self.next_us = context.now_us;
                     }
@@ -321,7 +322,6 @@ impl Link {
                         return self.give_up("no keys come", server, context);
                     }
                     self.is_known = true;
-                    self.generation += 1;
                     context.met(Rare::FullSync);
                     return self.link(server, (threads, sockets), context);
                 }

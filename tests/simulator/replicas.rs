@@ -104,7 +104,7 @@ impl Replicas {
         if (after.partial_syncs > before.partial_syncs) != may_go_on {
             let (place, second) = (self.place(), &self.second);
             self.broken = Some(format!(
-                "{asked} may go on: {may_go_on}, at {place:?}, {second:?} before; and does not do so"
+                "{asked} may go on: {may_go_on}, at {place:?}, {second:?} before; it is not so"
             ));
         }
     }

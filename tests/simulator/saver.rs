@@ -1,5 +1,5 @@
-//! Who has the journal rewritten, begun and ended, and writes the base: the core's decisions, on the
-//! same disk. Who has snapshots made for replicas is the same.
+//! Who has the journal rewritten, begun and ended, and writes the base: the core's decisions, on
+//! the same disk. Who has snapshots made for replicas is the same.
 //!
 //! A rewrite begins by chance, and where the journal needs a base to take writes again. A journal
 //! ends and begins where a replica takes another data set. Each goes step by step, as the server's

@@ -110,7 +110,9 @@ impl Sink for Witness {
     }
 
     fn queued(&mut self, call: &Call<'_>, session: &Session) {
-        self.history.borrow_mut().queued(session.id, call.raw);
+        if session.id < FIRST_LINK {
+            self.history.borrow_mut().queued(session.id, call.raw);
+        }
     }
 }
 
