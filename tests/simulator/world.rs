@@ -182,7 +182,7 @@ impl World {
         self.crash(false);
         self.ask_for_everything();
         self.settle(World::check_followers);
-        if self.context.plan.promotes != Promotes::Never {
+        if self.context.plan.promotes != Promotes::Never && !self.followers.is_empty() {
             self.hand_over();
         }
     }

@@ -67,7 +67,7 @@ impl World {
             34..36 if has(Fault::Moves) && plan.replicas > 0 => {
                 self.trouble_replica(Fault::Moves);
             }
-            38 if plan.promotes == Promotes::Midway => self.hand_over_more(),
+            38 if plan.promotes == Promotes::Midway && plan.replicas > 0 => self.hand_over_more(),
             22..30 if has(Fault::Squeezes) => match self.context.rng.bool() {
                 true => self.context.memory.squeeze(self.context.rng.u32(1..1_000)),
                 false => self.context.memory.ease(),
