@@ -39,6 +39,7 @@ pub mod listener;
 pub mod logging;
 pub mod memory;
 pub mod message;
+pub mod moves;
 pub mod pace;
 pub mod post;
 pub mod replicas;

@@ -161,6 +161,7 @@ impl Client {
                     self.store.shard.unpark(&mut batch, outcome);
                     self.visit(batch);
                 }
+                Step::GoTo(shard) => panic!("there is no shard {shard}"),
                 Step::Wait => return None,
                 Step::Yield => self.yields += 1,
                 Step::Close(reason) => return Some(reason),
