@@ -1,4 +1,5 @@
-//! What INFO says of how the load is spread.
+//! What INFO says of how the load is spread, and whether a thread has room for clients that follow
+//! their keys.
 
 use super::{Balance, Verdict, Window};
 use crate::route::{Map, ShardId};

@@ -134,7 +134,11 @@ impl Connection {
     /// Gives up all that it has, after [`Step::GoTo`]; it is to be dropped. None where something is
     /// under way for it.
     pub fn leave(&mut self) -> Option<Box<Leaving>> {
-        let batch = self.batch.take_if(|batch| batch.is_done() && batch.action.is_none())?;
+        let is_whole = |batch: &mut Box<Batch>| {
+            batch.is_done() && batch.action.is_none() && batch.parked.is_none()
+        };
+        let mut batch = self.batch.take_if(is_whole)?;
+        batch.clear();
         self.following.goes();
         Some(Box::new(Leaving {
             batch,
