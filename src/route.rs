@@ -37,8 +37,8 @@ impl Home {
 pub type ShardId = u16;
 
 /// Where the calls of a client ran that needed keys: a vote (R. Boyer and J S. Moore, 1981), in
-/// which every call that ran elsewhere takes one from the shard that leads. So the lead tells little
-/// of a small majority, and much of a large one.
+/// which every call that ran elsewhere takes one from the shard that leads. So the lead tells
+/// little of a small majority, and much of a large one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RanAt {
     leads: ShardId,

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::order::slot;
 use crate::support::client::{Client, encode};
+use crate::support::reply::Reply;
 use crate::support::server::{Options, Server};
 use crate::support::wait::{SOON, until};
 
@@ -354,7 +355,7 @@ fn a_monitor_that_calls_for_keys_stays_and_is_shown_all() {
             monitor.send_raw(&bytes).unwrap();
             let mut replies = 0;
             while replies < PIPELINE {
-                let is_reply = monitor.read().unwrap().number().is_some();
+                let is_reply = matches!(monitor.read().unwrap(), Reply::Integer(_));
                 *(if is_reply { &mut replies } else { &mut shown }) += 1;
             }
         }
@@ -364,7 +365,9 @@ fn a_monitor_that_calls_for_keys_stays_and_is_shown_all() {
     loads.iter_mut().for_each(Load::end);
     watcher.line("ECHO last");
     for monitor in &mut monitors {
-        while !monitor.read().unwrap().text().contains("\"last\"") {}
+        until("it is shown what came last", SOON, || {
+            monitor.read().unwrap().text().contains("\"last\"")
+        });
     }
     assert_eq!(watcher.info_number("rebalance_moved_clients"), away);
 }

@@ -87,8 +87,8 @@ pub enum Step {
     /// the input may be told meanwhile; where it [`Connection::holds_pushes`],
     /// [`Connection::write_stalls`].
     Wait,
-    /// Go to the thread of this shard with all that the connection has, by [`Connection::leave`]; or
-    /// ask for the next step, where that is not the moment.
+    /// Go to the thread of this shard with all that the connection has, by [`Connection::leave`];
+    /// or ask for the next step, where that is not the moment.
     GoTo(ShardId),
     /// Let others have a turn, since no socket makes this client wait.
     Yield,
