@@ -26,7 +26,8 @@ use crate::keyspace::space::Warm;
 use crate::lending::errand::Errand;
 use crate::parked::Parked;
 use crate::resp::{Decoder, Frames, Limits, Span, encode};
-pub use crate::route::Home;
+use crate::route::ShardId;
+pub use crate::route::{Home, RanAt};
 use crate::script::Libraries;
 use crate::session::{Peer, Session};
 use crate::settings::Renames;
@@ -92,6 +93,8 @@ pub struct Batch {
     pub has_written: bool,
     /// A call of it has published something, or one that ran shortly before it has.
     pub has_published: bool,
+    /// Where its client's calls ran lately.
+    pub(crate) ran: RanAt,
     /// The turn of its thread's shard in which it began to run; 0 while it has not.
     pub(crate) began: u64,
     pub(crate) routed: Vec<Routed>,
@@ -134,6 +137,7 @@ impl Batch {
             companion: None,
             has_written: false,
             has_published: false,
+            ran: RanAt::default(),
             began: 0,
             routed: Vec::new(),
             next: 0,
@@ -307,6 +311,19 @@ impl Batch {
     /// True when it carries slots of other shards.
     pub(crate) fn holds(&self) -> bool {
         self.errand.as_ref().is_some_and(|errand| errand.loan.holds())
+    }
+
+    /// A call ran at a shard, on this slot if on any. One that was only queued ran nowhere.
+    #[inline]
+    pub(crate) fn note_ran(&mut self, at: ShardId, slot: Option<u16>, over_several: bool) {
+        if self.session.transaction.is_some() {
+            return;
+        }
+        if over_several {
+            self.ran.several();
+        } else if slot.is_some() {
+            self.ran.one(at);
+        }
     }
 
     /// The script that its next call runs stands still, with all that it has changed.

@@ -36,6 +36,44 @@ impl Home {
 /// The number of a shard, from 0.
 pub type ShardId = u16;
 
+/// Where the calls of a client ran that needed keys: a vote (R. Boyer and J S. Moore, 1981), in
+/// which every call that ran elsewhere takes one from the shard that leads. So the lead tells
+/// little of a small majority, and much of a large one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RanAt {
+    leads: ShardId,
+    lead: u32,
+    calls: u32,
+}
+
+impl RanAt {
+    /// A call ran at a shard that had all its keys.
+    #[inline]
+    pub fn one(&mut self, shard: ShardId) {
+        self.calls = self.calls.saturating_add(1);
+        if self.leads == shard {
+            self.lead = self.lead.saturating_add(1);
+        } else if self.lead > 0 {
+            self.lead -= 1;
+        } else {
+            (self.leads, self.lead) = (shard, 1);
+        }
+    }
+
+    /// A call took slots of several shards along.
+    pub fn several(&mut self) {
+        self.calls = self.calls.saturating_add(1);
+        self.lead = self.lead.saturating_sub(1);
+    }
+
+    /// The shard where nearly all of them ran, of `least` calls or more: nineteen of twenty for
+    /// certain, and at least nine of ten.
+    pub fn nearly_all(&self, least: u32) -> Option<ShardId> {
+        let (lead, calls) = (u64::from(self.lead), u64::from(self.calls));
+        (self.calls >= least && lead > 0 && lead * 10 >= calls * 9).then_some(self.leads)
+    }
+}
+
 /// The most shards that a process can have.
 pub const SHARDS_MAX: ShardId = 1024;
 
@@ -176,6 +214,31 @@ mod tests {
             assert!(moved as f64 <= most, "{shards} to {}: {moved} moved", shards + 1);
             assert!((0..SLOTS).all(|s| old.owner(s) == new.owner(s) || new.owner(s) == shards));
         }
+    }
+
+    #[test]
+    fn nearly_all_calls_are_most_of_them_and_enough() {
+        let ran = |calls: &[(u32, Option<ShardId>)]| {
+            let mut ran = RanAt::default();
+            for (count, shard) in calls {
+                for _ in 0..*count {
+                    match shard {
+                        Some(shard) => ran.one(*shard),
+                        None => ran.several(),
+                    }
+                }
+            }
+            ran.nearly_all(100)
+        };
+        assert_eq!(ran(&[]), None);
+        assert_eq!(ran(&[(99, Some(3))]), None, "few");
+        assert_eq!(ran(&[(100, Some(3))]), Some(3));
+        assert_eq!(ran(&[(5, Some(0)), (95, Some(3))]), Some(3));
+        assert_eq!(ran(&[(95, Some(3)), (5, Some(0))]), Some(3));
+        assert_eq!(ran(&[(11, Some(0)), (89, Some(3))]), None);
+        assert_eq!(ran(&[(50, Some(0)), (50, Some(3))]), None);
+        assert_eq!(ran(&[(11, None), (89, Some(3))]), None, "over several");
+        assert_eq!(RanAt::default().nearly_all(0), None, "none");
     }
 
     #[test]

@@ -33,6 +33,7 @@ mod events;
 mod eviction;
 mod faults;
 mod files;
+mod following;
 mod foreign;
 mod hotkeys;
 mod kills;

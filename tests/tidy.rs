@@ -175,8 +175,8 @@ const CORE: &[(&str, &[&str])] = &[
     (
         "connection",
         &[
-            "base", "resp", "settings", "pubsub", "commands", "session", "batch", "clients",
-            "parked",
+            "base", "resp", "settings", "route", "pubsub", "commands", "session", "batch",
+            "clients", "parked",
         ],
     ),
     ("hooks", &["base", "question", "commands", "session", "clients", "counted", "hook"]),
@@ -214,7 +214,8 @@ const SHELL: &[(&str, &[&str])] = &[
     ("memory", &[]),
     ("replicas", &["message"]),
     ("upstream", &[]),
-    ("shared", &["memory", "replicas", "upstream"]),
+    ("moves", &[]),
+    ("shared", &["memory", "moves", "replicas", "upstream"]),
     ("balancer", &["message", "settings", "shared"]),
     ("logging", &[]),
     ("descriptors", &[]),
@@ -262,6 +263,7 @@ const NO_ACTOR: &[&str] = &[
     "logging",
     "actions",
     "memory",
+    "moves",
     "replicas",
     "upstream",
 ];

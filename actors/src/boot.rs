@@ -51,7 +51,7 @@ use crate::shard::Shard;
 use crate::shared::{Seat, Shared};
 use crate::snapshot::SnapshotWriter;
 use crate::supervise::Guardian;
-use crate::thread::Thread;
+use crate::thread::{Thread, Work};
 
 thread_local! {
     /// The thread's own: set when its shard is made, taken up by each client that comes here.
@@ -188,16 +188,30 @@ pub async fn start(launch: Launch) -> anyhow::Result<Server> {
 /// Tells every thread who performs actions, and him how threads are reached.
 fn meet_threads(admin: &Arc<Admin>, arbiters: &[Arbiter]) -> anyhow::Result<()> {
     for arbiter in arbiters {
-        let actions = admin.clone();
+        let (actions, run_at) = (admin.clone(), neighbours(arbiters));
         arbiter.spawn_fn(move || {
             THREAD.with(|thread| {
                 let thread = thread.get().expect("the shard of this thread was started");
                 thread.meet_actions(actions);
+                thread.meet_neighbours(Box::new(run_at));
             });
         });
     }
     admin.met_threads(upstream_joins(arbiters, admin), hasher_of(arbiters)?);
     Ok(())
+}
+
+/// How a thread has work done by another one.
+fn neighbours(arbiters: &[Arbiter]) -> impl Fn(ShardId, Work) + Send + use<> {
+    let handles: Vec<_> = arbiters.iter().map(Arbiter::handle).collect();
+    move |shard, work| {
+        let Some(handle) = handles.get(usize::from(shard)) else { return };
+        handle.spawn_fn(move || {
+            THREAD.with(|thread| {
+                work(thread.get().expect("the shard of this thread was started").clone());
+            });
+        });
+    }
 }
 
 /// Starts the router, and tells every thread where it is. Returns when all know it.

@@ -14,9 +14,11 @@
 //! N threads, each with one `Shard` and its share of the `Connection`s; `AofWriter` has a thread of
 //! its own, with a journal or without, since the stream of effects has its order there: those
 //! `Connection`s that are replicas take from it (`replicas`); `Listener`, `Router` and `Guardian`
-//! share the main thread. Start and stop order are in `boot`; what a panic means for each is in
-//! `supervise`, what they do about it in `guard`. An actor never imports another actor's module: it
-//! holds a `Recipient`. Only `boot` knows them all.
+//! share the main thread. A client whose keys are on another thread goes there with all that it has
+//! (`connection`), between two batches and never while somebody asks for clients (`moves`). Start
+//! and stop order are in `boot`; what a panic means for each is in `supervise`, what they do about
+//! it in `guard`. An actor never imports another actor's module: it holds a `Recipient`. Only
+//! `boot` knows them all.
 
 pub mod actions;
 pub mod admin;
@@ -39,6 +41,7 @@ pub mod listener;
 pub mod logging;
 pub mod memory;
 pub mod message;
+pub mod moves;
 pub mod pace;
 pub mod post;
 pub mod replicas;

@@ -332,6 +332,13 @@ impl Handler<AskClients> for Shard {
                     }
                     matches
                 }
+                ClientsQuestion::Find(id) => {
+                    let is_found = client.id == *id;
+                    if is_found {
+                        client.line.stay();
+                    }
+                    is_found
+                }
                 ClientsQuestion::Unblock { id, why } => {
                     client.id == *id && client.line.unblock(*why)
                 }

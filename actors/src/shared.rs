@@ -6,11 +6,13 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use troupe::balance::figures::Figures;
 use troupe::base::millis::Millis;
 use troupe::clients::{Sum, whose_turn};
+use troupe::route::ShardId;
 use troupe::settings::Settings;
 use troupe::stats::facts::LoadProgress;
 use troupe::stream::mark::Mark;
 
 use crate::memory::Ledger;
+use crate::moves::Moves;
 use crate::replicas::Replicas;
 use crate::upstream::Upstream;
 
@@ -19,6 +21,10 @@ use crate::upstream::Upstream;
 pub struct Shared {
     /// Clients by thread.
     pub threads: Vec<AtomicUsize>,
+    /// Clients of all threads, and those on their way between two.
+    clients: AtomicUsize,
+    /// Clients on their way between threads.
+    pub moves: Arc<Moves>,
     /// How far the journal has come.
     pub journal: Mark,
     /// How far each shard's part of it has come.
@@ -113,7 +119,14 @@ impl Shared {
 
     /// Clients of all threads.
     pub fn clients(&self) -> usize {
-        self.threads.iter().map(|count| count.load(Ordering::Relaxed)).sum()
+        self.clients.load(Ordering::Relaxed)
+    }
+
+    /// Whether a client may follow its keys to a thread: it is busy for no more than this share of
+    /// the time. The client counts as one that does, then.
+    pub fn takes_client(&self, thread: ShardId, busy_max: f64) -> bool {
+        let there = self.threads[usize::from(thread)].load(Ordering::Relaxed);
+        self.balance().takes_client(thread, there, busy_max)
     }
 
     /// A seat on the thread with the fewest clients.
@@ -122,6 +135,7 @@ impl Shared {
         let idlest = by_load.min_by_key(|(_, count)| count.load(Ordering::Relaxed));
         let thread = idlest.map_or(0, |(at, _)| at);
         self.threads[thread].fetch_add(1, Ordering::Relaxed);
+        self.clients.fetch_add(1, Ordering::Relaxed);
         Seat { thread, shared: self.clone() }
     }
 }
@@ -201,6 +215,8 @@ pub struct Traffic {
     pub subscribing: Counter,
     /// Clients for which keys are tracked now.
     pub tracking: Counter,
+    /// Clients that have come from another thread.
+    pub moved_in: Counter,
 }
 
 impl Traffic {
@@ -292,8 +308,18 @@ pub struct Seat {
     shared: Arc<Shared>,
 }
 
+impl Seat {
+    /// The client goes to another thread.
+    pub fn move_to(&mut self, thread: usize) {
+        self.shared.threads[self.thread].fetch_sub(1, Ordering::Relaxed);
+        self.shared.threads[thread].fetch_add(1, Ordering::Relaxed);
+        self.thread = thread;
+    }
+}
+
 impl Drop for Seat {
     fn drop(&mut self) {
+        self.shared.clients.fetch_sub(1, Ordering::Relaxed);
         self.shared.threads[self.thread].fetch_sub(1, Ordering::Relaxed);
     }
 }

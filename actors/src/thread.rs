@@ -5,8 +5,9 @@
 //! when is decided in the core ([`troupe::shard::turn`]); here it is sent.
 
 mod clients;
+mod neighbours;
 
-use std::cell::{Cell, RefCell, RefMut};
+use std::cell::{Cell, OnceCell, RefCell, RefMut};
 use std::collections::VecDeque;
 use std::mem::take;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -41,6 +42,8 @@ use crate::message::{aof, router};
 use crate::post::Post;
 use crate::shared::{Shared, Traffic};
 
+pub use neighbours::{RunAt, Work};
+
 /// For how long a time that was read is as good as a new one, in nanoseconds.
 const FRESH_NS: u64 = 100_000;
 
@@ -66,6 +69,7 @@ pub struct Thread {
     actions: RefCell<Option<Arc<dyn Actions>>>,
     router: RefCell<Option<Recipient<router::Moved>>>,
     writer: RefCell<Option<aof::Appends>>,
+    run_at: OnceCell<RunAt>,
     /// What the last turn came to: empty, but for its room.
     ready: RefCell<Ready>,
     /// Clients to which something was pushed that is not written, each once.
@@ -148,6 +152,9 @@ pub trait Line {
     /// Close: at once, or, for a client that asked for its own end, after its reply.
     fn kill(&self, after_reply: bool);
 
+    /// It is reached where it is from now on: it goes to no other thread.
+    fn stay(&self);
+
     /// Counts the memory of the client anew, and returns it.
     fn weigh(&self) -> Weight;
 
@@ -185,6 +192,7 @@ impl Thread {
             actions: RefCell::default(),
             router: RefCell::default(),
             writer: RefCell::default(),
+            run_at: OnceCell::new(),
             ready: RefCell::default(),
             to_flush: RefCell::default(),
             clients: RefCell::default(),

@@ -1,7 +1,12 @@
-//! What INFO says of how the load is spread.
+//! What INFO says of how the load is spread, and whether a thread has room for clients that follow
+//! their keys.
 
 use super::{Balance, Verdict, Window};
-use crate::route::Map;
+use crate::route::{Map, ShardId};
+
+/// Clients that may follow their keys to a thread in one window: so many, and another for each so
+/// many that are there. The load of those that came is measured before more come.
+const FOLLOWERS: usize = 4;
 
 /// The last window, and what has moved since the start.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -29,9 +34,21 @@ pub struct ShardFigures {
     pub slots_out: u64,
     /// Its hottest slot, and which share of a window that takes.
     pub hottest: Option<(u16, f64)>,
+    /// Clients that have followed their keys to it since the window ended.
+    pub followers: usize,
 }
 
 impl Figures {
+    /// Whether a client may follow its keys to a shard, whose thread has so many clients: that is
+    /// busy for `busy_max` at the most, and few have gone there in this window. It counts as one
+    /// that goes, then. Of what was not measured nobody knows, and nothing is refused.
+    pub fn takes_client(&mut self, shard: ShardId, clients: usize, busy_max: f64) -> bool {
+        let Some(figures) = self.shards.get_mut(usize::from(shard)) else { return true };
+        let takes = figures.busy <= busy_max && figures.followers < FOLLOWERS + clients / FOLLOWERS;
+        figures.followers += usize::from(takes);
+        takes
+    }
+
     /// Takes in what was decided on these windows. Slots that were to move do so where `moves`.
     pub fn note(
         &mut self,
@@ -45,7 +62,7 @@ impl Figures {
         self.shards.resize(windows.len(), ShardFigures::default());
         let hottest = balance.hottest(map, windows.len());
         for ((figures, window), hottest) in self.shards.iter_mut().zip(windows).zip(hottest) {
-            (figures.busy, figures.hottest) = (window.busy, hottest);
+            (figures.busy, figures.hottest, figures.followers) = (window.busy, hottest, 0);
         }
         if let Verdict::Move(gap, slots, _) = verdict
             && moves

@@ -229,3 +229,17 @@ fn verdicts_are_told_in_words() {
     assert_eq!(stuck, format!("{begin} and no slot that may move makes it better"));
     assert_eq!(told(Verdict::None), ("none", "nothing was measured".to_owned()));
 }
+
+#[test]
+fn a_thread_takes_few_clients_in_a_window_and_none_when_it_is_busy() {
+    let mut figures = figures::Figures::default();
+    assert!((0..100).all(|_| figures.takes_client(1, 0, 0.85)), "nothing was measured");
+    let (map, balance) = (Map::new(2), Balance::default());
+    let windows = [0.9, 0.5].map(|busy| Window { busy, slots: Vec::new() });
+    for clients in [0, 100] {
+        figures.note(&balance, &map, &windows, &Verdict::None, true);
+        let mut taken =
+            |shard| (0..100).filter(|_| figures.takes_client(shard, clients, 0.85)).count();
+        assert_eq!((taken(0), taken(1)), (0, 4 + clients / 4));
+    }
+}

@@ -11,6 +11,7 @@
 
 mod codec;
 mod ends;
+mod following;
 mod input;
 mod output;
 mod pool;
@@ -35,11 +36,14 @@ use crate::parked::Outcome;
 use crate::pubsub::Tracking;
 use crate::resp::limits::{self, BULK_BYTES_MAX, QUERY_BEFORE_LOGIN};
 use crate::resp::{Limits, ProtocolError};
+use crate::route::ShardId;
 use crate::session::Session;
 use crate::settings::{BufferLimit, Settings};
 
 pub use codec::{Codec, Resp};
 use ends::Ends;
+use following::Following;
+pub use following::{Leaving, Pace};
 use input::Input;
 use output::Output;
 pub use pool::Pool;
@@ -83,6 +87,9 @@ pub enum Step {
     /// the input may be told meanwhile; where it [`Connection::holds_pushes`],
     /// [`Connection::write_stalls`].
     Wait,
+    /// Go to the thread of this shard with all that the connection has, by [`Connection::leave`];
+    /// or ask for the next step, where that is not the moment.
+    GoTo(ShardId),
     /// Let others have a turn, since no socket makes this client wait.
     Yield,
     /// Close, and drop the connection.
@@ -98,6 +105,9 @@ pub enum Reason {
     /// Somebody wanted it closed, or its batch was lost.
     #[error("closing a client that is not wanted any more")]
     Killed,
+    /// It goes on on another thread.
+    #[error("the client goes to another thread")]
+    Gone,
     /// What the client sends is not the protocol.
     #[error("closing the connection: {0}")]
     Protocol(ProtocolError),
@@ -155,6 +165,8 @@ pub struct Connection {
     pushes: Pushes,
     /// How keys are tracked for its client, as far as it knows while the batch is away.
     tracking: Option<Box<Tracking>>,
+    /// Where its client's commands run.
+    following: Following,
     row: Rc<RefCell<Row>>,
 }
 
@@ -167,10 +179,15 @@ impl Connection {
         row: Rc<RefCell<Row>>,
         companion: Option<Box<dyn Any + Send>>,
     ) -> Connection {
-        let is_of_primary = session.is_primary();
         let mut batch = Box::new(Batch::new(home, session));
         batch.companion = companion;
-        row.borrow_mut().home = home;
+        Connection::with_batch(batch, row)
+    }
+
+    /// A connection whose batch is here, and nothing else.
+    fn with_batch(batch: Box<Batch>, row: Rc<RefCell<Row>>) -> Connection {
+        row.borrow_mut().home = batch.home;
+        let is_of_primary = batch.session.is_primary();
         Connection {
             batch: Some(batch),
             performs: false,
@@ -191,6 +208,7 @@ impl Connection {
             subscribes: false,
             pushes: Pushes::default(),
             tracking: None,
+            following: Following::default(),
             row,
         }
     }
@@ -256,6 +274,10 @@ impl Connection {
         pool: &mut Pool,
         codec: &mut impl Codec,
     ) -> Step {
+        if let Some(step) = self.leaves(&batch.session, settings) {
+            self.batch = Some(batch);
+            return step;
+        }
         if self.input.len() > 0 || codec.has_more() {
             let limits = limits_of(settings, &batch.session);
             match codec.decode(self.input.bytes(), &limits, &mut batch.frames) {
@@ -411,6 +433,7 @@ impl Connection {
         let was_replica = std::mem::replace(&mut self.is_replica, batch.session.is_replica);
         self.subscribes = !batch.session.subscribed.is_empty();
         self.tracking.clone_from(&batch.session.tracking);
+        self.following.came_home(batch.home.thread, &mut batch.ran, now);
         // Before an action, which may have to describe this very client.
         let mut row = self.row.borrow_mut();
         let spoke_resp3 = row.resp3;

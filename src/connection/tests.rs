@@ -1,5 +1,6 @@
 //! A connection with bytes for a socket, and a store of one shard beside it.
 
+mod following;
 mod memory;
 mod primary;
 mod pushes;
@@ -19,6 +20,7 @@ use crate::commands::action::Action;
 use crate::hooks::auth::Auth;
 use crate::hooks::silence::Silence;
 use crate::resp::limits::{BULK_BEFORE_LOGIN, QUERY_BEFORE_LOGIN};
+use crate::route::ShardId;
 use crate::session::{Peer, Session};
 use crate::settings::Settings;
 use crate::shard::REPLIES_MARK;
@@ -60,6 +62,8 @@ struct Client {
     until: Option<u64>,
     /// When the wait of the client ends.
     waits_until: Option<Millis>,
+    /// The shard to whose thread it wants to go.
+    goes_to: Option<ShardId>,
     reads: usize,
     yields: usize,
     input_most: usize,
@@ -93,6 +97,7 @@ impl Client {
             now: 0,
             until: None,
             waits_until: None,
+            goes_to: None,
             reads: 0,
             yields: 0,
             input_most: 0,
@@ -160,6 +165,10 @@ impl Client {
                 Step::Unpark(mut batch, outcome) => {
                     self.store.shard.unpark(&mut batch, outcome);
                     self.visit(batch);
+                }
+                Step::GoTo(shard) => {
+                    self.goes_to = Some(shard);
+                    return None;
                 }
                 Step::Wait => return None,
                 Step::Yield => self.yields += 1,

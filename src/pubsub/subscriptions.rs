@@ -32,6 +32,12 @@ impl Subscribed {
         self.0.as_deref().is_none_or(is_empty)
     }
 
+    /// Other threads know where the client is: it subscribes to something, or did.
+    #[inline]
+    pub fn is_known_elsewhere(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// Whether the client subscribes to a name.
     pub fn has(&self, kind: Kind, name: &[u8]) -> bool {
         self.0.as_ref().is_some_and(|all| all.of(kind).contains(name))

@@ -225,6 +225,7 @@ impl Scripts {
 pub struct Rebalancing {
     pub mode: Rebalance,
     pub busy: f64,
+    pub clients: bool,
     pub start: f64,
     pub stop: f64,
     pub window_s: u32,
@@ -238,6 +239,7 @@ impl Rebalancing {
         Rebalancing {
             mode: values.choice("rebalance"),
             busy: share("rebalance-busy"),
+            clients: values.flag("rebalance-clients"),
             start: share("rebalance-start"),
             stop: share("rebalance-stop"),
             window_s: values.number("rebalance-window"),

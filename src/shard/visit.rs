@@ -91,8 +91,10 @@ impl Shard {
             match self.runs_at(&mut batch) {
                 RunsAt::Here => {
                     let (slot, began) = (batch.first_slot(), *now);
+                    let over_several = batch.holds();
                     *now = self.call(&mut batch, began, clock);
                     self.load.ran(slot, *now - began);
+                    batch.note_ran(self.id, slot, over_several);
                     if batch.walk.as_ref().is_some_and(|walk| walk.asked > 0) {
                         self.keep_fetching(batch);
                         return None;

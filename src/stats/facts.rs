@@ -103,8 +103,19 @@ pub struct Clients {
     pub bytes: u64,
     /// Those that were closed since all together held too much.
     pub evicted: u64,
+    /// Those of each thread.
+    pub threads: Vec<ThreadClients>,
     /// Until when CLIENT PAUSE holds, and whether it holds all commands; none if nothing is paused.
     pub paused: Option<(Millis, bool)>,
+}
+
+/// The clients of a thread.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ThreadClients {
+    /// Connected now.
+    pub connected: u64,
+    /// Those that have come from another thread, since the start.
+    pub moved_in: u64,
 }
 
 /// Memory, in bytes.

@@ -1,5 +1,6 @@
 //! The server's end of a client: the connection's core, and what its shell does for it.
 
+use std::any::Any;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -7,11 +8,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use troupe::batch::{Batch, Home};
 use troupe::clients::Row;
-use troupe::connection::{Arrival, Connection as Core, Pool, Reason, Resp, Step};
+use troupe::connection::{Arrival, Connection as Core, Leaving, Pace, Pool, Reason, Resp, Step};
 use troupe::hook::push::Push;
 use troupe::parked::{Outcome, Parked};
 use troupe::pubsub::{Name, Redirected};
 use troupe::replication::Pulled;
+use troupe::route::ShardId;
 use troupe::session::{Peer, Replies, Session};
 
 use crate::checks::pushes;
@@ -26,6 +28,10 @@ const READ_MAX: usize = 512;
 
 /// Bytes of the stream that a replica takes at a time, at most.
 const PULLED_MAX: usize = 2_048;
+
+/// A client follows its keys as soon as all that it called in one batch ran elsewhere, and never
+/// rests.
+const PACE: Pace = Pace { window_ms: 0, calls: 1, rest_ms: 0 };
 
 /// What a connection hears of.
 #[derive(Debug)]
@@ -64,10 +70,39 @@ pub enum Asked {
     Unpark(Box<Batch>, Outcome),
     /// Have the action of this batch performed; then let it run.
     Perform(Box<Batch>),
+    /// Send it to the thread of this shard.
+    GoTo(ShardId),
     /// Nothing, for now.
     Rest,
     /// Drop it.
     Close,
+}
+
+/// A client on its way to another thread.
+#[derive(Debug)]
+pub struct Moving {
+    leaving: Box<Leaving>,
+    codec: Resp,
+    id: u64,
+}
+
+impl Moving {
+    /// The number of its client.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Its connection at its new place.
+    pub fn arrive(self, home: Home) -> Connection {
+        let Moving { mut leaving, codec, id } = self;
+        let ticket = leaving.take_companion().map(|ticket| -> Box<dyn Any + Send> {
+            let mut ticket = ticket.downcast::<Ticket>().expect("that is what it was given");
+            ticket.home = home;
+            ticket
+        });
+        let (core, _) = leaving.arrive(home, ticket);
+        Connection { codec, ..Connection::around(core, id) }
+    }
 }
 
 impl Connection {
@@ -91,7 +126,12 @@ impl Connection {
         let id = session.id;
         let row = Rc::new(RefCell::new(Row::new(&session)));
         let ticket = Ticket { home, client: id, dropped: context.dropped.clone() };
-        let core = Core::new(home, session, row, Some(Box::new(ticket)));
+        let mut core = Core::new(home, session, row, Some(Box::new(ticket)));
+        core.follow_at(PACE);
+        Connection::around(core, id)
+    }
+
+    fn around(core: Core, id: u64) -> Connection {
         Connection {
             core,
             codec: Resp::default(),
@@ -126,6 +166,12 @@ impl Connection {
         if let Some(followed) = &mut self.followed {
             followed.begins(batch, context.replicas.place());
         }
+    }
+
+    /// Gives up all that it has, to go to another thread. None where something is under way for it.
+    pub fn leave(&mut self) -> Option<Moving> {
+        let leaving = self.core.leave()?;
+        Some(Moving { leaving, codec: std::mem::take(&mut self.codec), id: self.id })
     }
 
     /// It is dropped.
@@ -212,6 +258,9 @@ impl Connection {
                         Pulled::End => return self.close(Reason::Done, socket, context),
                     }
                 }
+                // Its shell may have its reasons not to.
+                Step::GoTo(_) if context.one_in(2) => {}
+                Step::GoTo(shard) => return Asked::GoTo(shard),
                 Step::Yield => {
                     self.is_woken = true;
                     return Asked::Rest;

@@ -1,6 +1,7 @@
 //! What every part of a run is given: time, chance, mail, and who takes notes.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fmt::Arguments;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -76,6 +77,8 @@ pub struct Context {
     pub history: Rc<RefCell<History>>,
     /// What they saw of the lists that only grow.
     pub cycles: Cycles,
+    /// Clients on their way between threads.
+    pub under_way: BTreeSet<u64>,
     /// Batches that nobody has any more.
     pub dropped: Dropped,
     /// Crashes so far.
@@ -139,6 +142,8 @@ impl Context {
             settings.set("maxmemory", &[&LIMIT.to_string()]).expect("that is a limit");
             settings.set("maxmemory-policy", &[plan.policy_of_memory]).expect("that is a policy");
         }
+        let follows = if plan.has(Fault::Follows) { "yes" } else { "no" };
+        settings.set("rebalance-clients", &[follows]).expect("that is a choice");
         plan.set_replication(&mut settings);
         let streams = Rc::new(RefCell::new(Streams::default()));
         let replicas = Replicas::new(streams, &settings, plan.rng(Stream::Replicas));
@@ -153,6 +158,7 @@ impl Context {
                 History::new(Default::default(), plan.shards).with_caches(plan.pushes),
             )),
             cycles: Cycles::default(),
+            under_way: BTreeSet::new(),
             dropped: Dropped::default(),
             crashes: 0,
             batches: 0,

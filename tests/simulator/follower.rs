@@ -391,6 +391,7 @@ impl Follower {
         self.reader.disconnected();
         self.sockets.clear();
         context.post.clear();
+        context.under_way.clear();
         self.threads.clear();
         drop(context.lost.take());
         context.dropped.lock().unwrap_or_else(PoisonError::into_inner).clear();

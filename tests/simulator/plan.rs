@@ -57,10 +57,12 @@ pub enum Fault {
     Squeezes,
     /// Links between nodes are cut, where there are any.
     Cuts,
+    /// Clients follow their keys.
+    Follows,
 }
 
 /// Every kind, with the word for it.
-pub const FAULTS: [(Fault, &str); 16] = [
+pub const FAULTS: [(Fault, &str); 17] = [
     (Fault::Delays, "delays"),
     (Fault::CommandPanics, "command-panics"),
     (Fault::ShardPanics, "shard-panics"),
@@ -77,6 +79,7 @@ pub const FAULTS: [(Fault, &str); 16] = [
     (Fault::Rewrites, "rewrites"),
     (Fault::Squeezes, "squeezes"),
     (Fault::Cuts, "cuts"),
+    (Fault::Follows, "follows"),
 ];
 
 /// What goes where memory runs out, by the setting `maxmemory-policy`.
@@ -107,6 +110,8 @@ pub enum Stream {
     Client(u32),
     /// What replicas there are, and how.
     Replicas,
+    /// Whether clients move.
+    Clients,
     /// What a replica is like; each has one.
     Follower(u32),
 }
@@ -165,7 +170,8 @@ impl Plan {
             _ => Policy::Always,
         };
         // One run has some kinds and not others, so that each is met with and without the rest.
-        let by_itself = |fault: &Fault| !matches!(fault, Fault::Squeezes | Fault::Cuts);
+        let by_itself =
+            |fault: &Fault| !matches!(fault, Fault::Squeezes | Fault::Cuts | Fault::Follows);
         let faults = FAULTS.iter().filter(|(fault, _)| by_itself(fault));
         let faults = faults.filter(|_| rng.u32(..10) < 6);
         let faults = faults.fold(0, |bits, (fault, _)| bits | fault.bit());
@@ -192,6 +198,9 @@ impl Plan {
             plan.policy_of_memory = POLICIES_OF_MEMORY[rng.usize(..POLICIES_OF_MEMORY.len())];
         }
         plan.scripts = rng.bool();
+        if plan.rng(Stream::Clients).u8(..4) > 0 {
+            plan.faults |= Fault::Follows.bit();
+        }
         plan.with_replicas()
     }
 
@@ -313,6 +322,7 @@ fn rng(seed: u64, salt: u64, stream: Stream) -> Rng {
         Stream::Disk(crashes) => 1_000 + u64::from(crashes),
         Stream::Clock => 4,
         Stream::Replicas => 5,
+        Stream::Clients => 6,
         Stream::Follower(replica) => 8 + u64::from(replica),
         Stream::Client(client) => 16 + u64::from(client),
     };

@@ -17,6 +17,7 @@ use troupe::shard::snapshot::News;
 use troupe::shard::turn::Held;
 use troupe::stream::{Append, Progress};
 
+use crate::connection::Moving;
 use crate::performance::Asked;
 
 /// Mailboxes beside those of the threads.
@@ -54,6 +55,8 @@ pub enum Mail {
     Ask(ShardId, u64, Asked),
     /// The answer.
     Answer(u64, Answer),
+    /// A client goes on here. To a thread.
+    Client(Box<Moving>),
     /// A shard wants to be rebuilt: the number of its load. To the writer.
     Rebuild(ShardId, u64),
     /// Records for a shard, of this load.

@@ -35,6 +35,8 @@ rare! {
     PanicInRebuild "a shard panicked while it was rebuilt",
     SlotMoved "a slot moved",
     MovedByLoad "slots were told to move from a busy shard to an idle one",
+    Followed "a client went to the thread where its commands ran",
+    ActedOnTheWay "a client sent something or ended while it went to another thread",
     HalfClosed "a client ended its half, and was answered all the same",
     ClosedUnanswered "a connection closed with calls unanswered",
     Killed "the process was killed with calls under way",

@@ -41,7 +41,7 @@ use troupe::shard::{Parts, SLICE_NS, Shard, Ticks};
 use troupe::stream::Policy;
 
 use crate::checks::history::History;
-use crate::connection::{Asked, Connection, Heard};
+use crate::connection::{Asked, Connection, Heard, Moving};
 use crate::context::Context;
 use crate::engine::Watched;
 use crate::performance::{Performance, Performances};
@@ -206,6 +206,26 @@ impl Thread {
         self.places += 1;
     }
 
+    /// A client goes to the thread of another shard.
+    fn send_away(&self, to: ShardId, moving: Moving, context: &mut Context) {
+        context.met(Rare::Followed);
+        context.under_way.insert(moving.id());
+        let own = Address::Thread(self.number);
+        context.send(own, Address::Thread(to), Mail::Client(Box::new(moving)));
+    }
+
+    /// A client has come from another thread.
+    fn take_in(&mut self, moving: Moving, context: &mut Context) {
+        let (id, home) = (moving.id(), Home { thread: self.number, connection: self.places });
+        context.under_way.remove(&id);
+        context.note(format_args!("{id} is on thread {}", self.number));
+        self.connections.insert(self.places, moving.arrive(home));
+        self.places += 1;
+        if id < FIRST_LINK && context.is_observed() {
+            context.history.borrow_mut().accepted(id, self.number);
+        }
+    }
+
     /// Takes in the connection to the primary, whose stream goes on in a database. Returns its
     /// place.
     pub fn accept_primary(&mut self, id: u64, db: u32, context: &mut Context) -> u32 {
@@ -307,6 +327,7 @@ impl Thread {
                 }
             }
             Mail::Replay(..) | Mail::Loaded(_) => {}
+            Mail::Client(moving) => self.take_in(*moving, context),
             Mail::Record(on) => {
                 self.shard.replicate(on);
                 if on {
@@ -585,6 +606,10 @@ impl Thread {
                     return self.performances.gone(place);
                 }
                 Asked::Rest => break,
+                Asked::GoTo(shard) => match connection.leave() {
+                    Some(moving) => return self.send_away(shard, moving, context),
+                    None => context.fail(format!("connection {} cannot go", connection.id)),
+                },
                 Asked::Perform(batch) => self.perform(batch, Some(place), context),
                 Asked::Run(mut batch, new) => {
                     if let Some(bytes) = new {

@@ -451,6 +451,8 @@ impl World {
         let connection = connections.into_iter().find(|connection| connection.id == id);
         match connection {
             Some(connection) => connection.is_woken = true,
+            // It sees what its client did when it has arrived.
+            None if self.context.under_way.contains(&id) => self.context.met(Rare::ActedOnTheWay),
             None if did == Did::Left => drop(self.sockets.remove(&id)),
             None => {}
         }

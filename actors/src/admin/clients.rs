@@ -56,9 +56,9 @@ impl Admin {
         Ok(())
     }
 
-    /// Where a client is, as bytes; none where there is no such client.
+    /// Where a client is and stays, as bytes; none where there is no such client.
     pub(super) async fn find_client(&self, id: u64) -> Vec<u8> {
-        let rows = self.ask_clients(ClientsQuestion::List(of_client(id))).await;
+        let rows = self.ask_clients(ClientsQuestion::Find(id)).await;
         rows.first().map_or_else(Vec::new, |row| row.home.to_bytes())
     }
 
@@ -151,7 +151,9 @@ impl Admin {
         }
     }
 
+    /// Asks all threads. None of the clients is on its way between two of them meanwhile.
     async fn ask_clients(&self, question: ClientsQuestion) -> Vec<Row> {
+        let _standstill = self.parts.shared.moves.stand_still().await;
         let mut receivers = Vec::new();
         for shard in &self.parts.shards {
             let (answer, receiver) = oneshot::channel();

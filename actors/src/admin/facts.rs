@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
@@ -13,14 +13,16 @@ use troupe::aof::figures::JournalFigures;
 use troupe::base::millis::Millis;
 use troupe::commands::action::PauseMode;
 use troupe::settings::{Settings, Supervision};
-use troupe::stats::facts::{ActorRow, Clients, Cpu, Facts, JournalFacts, Memory, Network, Process};
+use troupe::stats::facts::{
+    ActorRow, Clients, Cpu, Facts, JournalFacts, Memory, Network, Process, ThreadClients,
+};
 use troupe::stats::gathered::Needs;
 use troupe::stats::rates::{Counters, EVERY_MS, Rates};
 
 use super::Admin;
 use crate::allocator;
 use crate::replicas::digits;
-use crate::shared::{ClientMemory, Counter, Shared};
+use crate::shared::{ClientMemory, Counter, Shared, Traffic};
 
 /// For how long what the kernel says of the process is good enough, in milliseconds.
 const USAGE_MS: u64 = 100;
@@ -114,6 +116,7 @@ impl Admin {
                 output_max_bytes: peak(|memory| &memory.output_peak),
                 bytes: memory.iter().map(|thread| thread.sum().bytes).sum(),
                 evicted: self.parts.shared.evicted.load(Ordering::Relaxed),
+                threads: self.thread_clients(),
                 paused: self.paused().map(|p| (p.until, p.mode == PauseMode::All)),
             },
             memory: if needs.memory { self.memory() } else { Memory::default() },
@@ -128,6 +131,15 @@ impl Admin {
             balance: self.parts.shared.balance().clone(),
             ends_in_ms: self.ends_in_ms(),
         }
+    }
+
+    fn thread_clients(&self) -> Vec<ThreadClients> {
+        let Shared { threads, traffic, .. } = &*self.parts.shared;
+        let of = |(seats, traffic): (&AtomicUsize, &Traffic)| ThreadClients {
+            connected: seats.load(Ordering::Relaxed) as u64,
+            moved_in: traffic.moved_in.get(),
+        };
+        threads.iter().zip(traffic).map(of).collect()
     }
 
     /// Takes samples for as long as the server lives.

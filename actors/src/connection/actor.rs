@@ -3,6 +3,7 @@
 //! What the connection decides is [`troupe::connection`]'s; its steps are taken in `steps`. A panic
 //! here costs one client: the actor is dropped, and its socket with it.
 
+use std::any::Any;
 use std::cell::RefCell;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -15,10 +16,11 @@ use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Recipient};
 use tokio::task::yield_now;
 use troupe::batch::Home;
 use troupe::clients::Row;
-use troupe::connection::Connection as Core;
+use troupe::connection::{Connection as Core, Leaving};
 use troupe::session::{Peer, Replies, Session};
 
 use crate::actions::Actions;
+use crate::connection::codec::Codec;
 use crate::connection::followed::Followed;
 use crate::connection::line::Line;
 use crate::connection::steps::Conversation;
@@ -30,14 +32,28 @@ use crate::thread::{Client, Thread};
 /// Travels with the batch. When the batch is dropped, lost on its way or because its client has
 /// gone, the connection closes, and the client's seat is free: so the limit of clients also bounds
 /// the batches that nobody waits for.
-struct Ticket {
-    _seat: Seat,
-    kill: Recipient<Kill>,
+pub(super) struct Ticket {
+    /// None where the client has gone on with it.
+    inside: Option<(Seat, Recipient<Kill>)>,
+}
+
+impl Ticket {
+    fn new(seat: Seat, kill: Recipient<Kill>) -> Ticket {
+        Ticket { inside: Some((seat, kill)) }
+    }
+
+    /// The seat of a client that goes on elsewhere: its connection here is told nothing any more.
+    pub(super) fn give_up(ticket: Box<dyn Any + Send>) -> Option<Seat> {
+        let (seat, _) = ticket.downcast::<Ticket>().ok()?.inside.take()?;
+        Some(seat)
+    }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.kill.do_send(Kill);
+        if let Some((_, kill)) = &self.inside {
+            kill.do_send(Kill);
+        }
     }
 }
 
@@ -89,17 +105,46 @@ impl Connection {
         let followed = session.is_primary().then(|| Box::new(Followed::new(thread.clone())));
         Connection::create(|ctx| {
             let row = Rc::new(RefCell::new(Row::new(&session)));
-            let ticket = Ticket { _seat: seat, kill: ctx.address().recipient() };
+            let ticket = Ticket::new(seat, ctx.address().recipient());
             let (line, place) = thread.add_client(|place| {
                 let home = Home { thread: thread.number, connection: place };
                 let core = Core::new(home, session, row.clone(), Some(Box::new(ticket)));
+                let codec = Codec::default();
                 let conversation =
-                    Conversation::new(id, core, thread.clone(), actions, stream, followed);
+                    Conversation::new(id, core, codec, thread.clone(), actions, stream, followed);
                 let line = Rc::new(Line::new(conversation));
                 (line.clone(), Client { id, line, row })
             });
             Connection { line, thread, place }
         })
+    }
+}
+
+impl Connection {
+    /// The connection of a client that has come from another thread to its seat here.
+    pub(super) fn go_on(
+        thread: Rc<Thread>,
+        seat: Seat,
+        actions: Arc<dyn Actions>,
+        stream: Stream,
+        codec: Codec,
+        leaving: Leaving,
+    ) {
+        let id = leaving.client();
+        thread.traffic().moved_in.add(1);
+        Connection::create(|ctx| {
+            let ticket = Ticket::new(seat, ctx.address().recipient());
+            let (line, place) = thread.add_client(|place| {
+                let home = Home { thread: thread.number, connection: place };
+                let (core, row) = leaving.arrive(home, Some(Box::new(ticket)));
+                let conversation =
+                    Conversation::new(id, core, codec, thread.clone(), actions, stream, None);
+                let line = Rc::new(Line::new(conversation));
+                (line.clone(), Client { id, line, row })
+            });
+            line.conversation.borrow_mut().arrived();
+            Connection { line, thread, place }
+        });
     }
 }
 

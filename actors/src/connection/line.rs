@@ -154,6 +154,10 @@ impl thread::Line for Line {
         self.wake();
     }
 
+    fn stay(&self) {
+        self.conversation.borrow_mut().core.stay();
+    }
+
     fn weigh(&self) -> Weight {
         self.conversation.borrow_mut().weigh()
     }

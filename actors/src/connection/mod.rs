@@ -4,5 +4,6 @@ pub mod actor;
 mod codec;
 mod followed;
 mod line;
+mod moving;
 mod steps;
 pub mod stream;

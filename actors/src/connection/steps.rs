@@ -19,11 +19,14 @@ use troupe::connection::{Connection as Core, Reason, Step};
 use troupe::parked::{Copies, Outcome};
 use troupe::replication::Pulled;
 use troupe::resp::ProtocolError;
-use troupe::settings::Fsync;
+use troupe::route::ShardId;
+use troupe::settings::{Fsync, Rebalance};
 
 use crate::actions::{Actions, Performing};
+use crate::connection::actor::Ticket;
 use crate::connection::codec::Codec;
 use crate::connection::followed::Followed;
+use crate::connection::moving::Moving;
 use crate::connection::stream::Stream;
 use crate::thread::Thread;
 
@@ -92,6 +95,7 @@ impl Conversation {
     pub(super) fn new(
         id: u64,
         core: Core,
+        codec: Codec,
         thread: Rc<Thread>,
         actions: Arc<dyn Actions>,
         stream: Stream,
@@ -99,7 +103,7 @@ impl Conversation {
     ) -> Conversation {
         Conversation {
             core,
-            codec: Codec::default(),
+            codec,
             thread,
             actions,
             stream,
@@ -120,7 +124,7 @@ impl Conversation {
     /// Ready when the connection closes.
     pub(super) fn woken(&mut self, task: &mut TaskContext<'_>) -> Poll<Reason> {
         self.is_heard = false;
-        if let Some(reason) = self.ended.take() {
+        if let Some(reason) = self.ended {
             return Poll::Ready(reason);
         }
         self.pump(task).map(|reason| {
@@ -315,6 +319,11 @@ impl Conversation {
                         return Poll::Ready(reason);
                     }
                 }
+                Step::GoTo(shard) => {
+                    if self.go_to(shard) {
+                        return Poll::Ready(Reason::Gone);
+                    }
+                }
                 Step::Yield => {
                     task.waker().wake_by_ref();
                     return Poll::Pending;
@@ -322,6 +331,39 @@ impl Conversation {
                 Step::Close(reason) => return Poll::Ready(reason),
             }
         }
+    }
+
+    /// Goes to the thread of a shard with all that the client has. False where it may not: it is
+    /// looked for, or that thread has too much to do.
+    fn go_to(&mut self, shard: ShardId) -> bool {
+        let shared = &self.thread.shared;
+        let rules = self.thread.with_shard(|shard| shard.settings().rebalancing.clone());
+        let Some(pass) = shared.moves.begin() else { return false };
+        if rules.mode != Rebalance::No && !shared.takes_client(shard, rules.busy) {
+            return false;
+        }
+        let Some(mut leaving) = self.core.leave() else { return false };
+        self.ended = Some(Reason::Gone);
+        self.count_as(Counted::default());
+        let seat = leaving.take_companion().and_then(Ticket::give_up);
+        match (self.stream.leave(), seat) {
+            (Ok(socket), Some(mut seat)) => {
+                seat.move_to(usize::from(shard));
+                let (codec, actions) = (std::mem::take(&mut self.codec), self.actions.clone());
+                Moving { leaving, codec, socket, seat, actions, pass }.leave(&self.thread);
+            }
+            (Ok(_), None) => warn!(client = self.id, "a client without a seat is closed"),
+            (Err(error), _) => {
+                warn!(client = self.id, "the socket cannot go to another thread: {error}");
+            }
+        }
+        true
+    }
+
+    /// The client has come from another thread.
+    pub(super) fn arrived(&mut self) {
+        self.count();
+        self.weigh();
     }
 
     fn next(&mut self) -> Step {
@@ -558,7 +600,7 @@ impl Conversation {
     /// Says why the connection closes.
     pub(super) fn say(&self, reason: &Reason) {
         match reason {
-            Reason::Done | Reason::Killed | Reason::Protocol(_) => {
+            Reason::Done | Reason::Killed | Reason::Gone | Reason::Protocol(_) => {
                 debug!(client = self.id, "{reason}");
             }
             Reason::Evicted | Reason::ReplyToReplica(_) => {

@@ -53,6 +53,9 @@ pub enum ClientsQuestion {
     Kill(troupe::commands::filter::Filter, u64),
     /// Close those that have to go since all hold too much, as with every question; describe none.
     Evict,
+    /// Keep this client where it is, for those that will send it something; the answer describes
+    /// it.
+    Find(u64),
     /// End the wait of this client; the answer describes it where it did wait.
     Unblock {
         /// Its number.

@@ -133,6 +133,10 @@ pub(super) const SETTINGS: &[Setting] = &[
         .runtime()
         .ours()
         .doc("Share of its time for which a shard has to be busy before keys move."),
+    flag("rebalance-clients", "yes")
+        .runtime()
+        .ours()
+        .doc("Moves a client to the thread of the shard that nearly all of its commands go to."),
     number("rebalance-rest", "30", 0, 86_400, Unit::Seconds)
         .runtime()
         .ours()

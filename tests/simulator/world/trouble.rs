@@ -141,6 +141,7 @@ impl World {
             self.context.met(Rare::BaseAtCrash);
         }
         self.context.post.clear();
+        self.context.under_way.clear();
         self.threads.clear();
         self.sockets.clear();
         let World { clients, context, .. } = self;
