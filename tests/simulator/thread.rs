@@ -221,7 +221,7 @@ impl Thread {
         context.note(format_args!("{id} is on thread {}", self.number));
         self.connections.insert(self.places, moving.arrive(home));
         self.places += 1;
-        if id < FIRST_LINK && context.is_observed() {
+        if id < FIRST_LINK && context.is_observed {
             context.history.borrow_mut().accepted(id, self.number);
         }
     }
