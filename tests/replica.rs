@@ -296,6 +296,26 @@ fn a_replica_without_a_journal_begins_anew_where_a_shard_has_panicked() {
     wait_same(&primary, &replica);
 }
 
+/// It may not have what its stream says: its replicas would keep what it lacks.
+#[test]
+fn nobody_goes_on_with_a_replica_that_has_lost_something_and_leads() {
+    let mut primary = troupe(1).start();
+    primary.client().line("DEBUG POPULATE 1000 key 10");
+    let middle = replica_of(&primary, &troupe(2));
+    let end = replica_of(&middle, &troupe(1));
+    wait_same(&primary, &end);
+    primary.kill();
+    let mut client = middle.client();
+    until("it knows", SOON, || client.info("master_link_status") == "down");
+    // It spoils keys first.
+    client.line("DEBUG PANIC-SHARD 1");
+    let mut restarts = || client.line("INFO everything").text().contains("restarts=1");
+    until("it has panicked", SOON, &mut restarts);
+    assert_eq!(client.line("REPLICAOF NO ONE").printed(), "OK");
+    assert_eq!(client.info("master_replid2"), "0".repeat(40));
+    wait_same(&middle, &end);
+}
+
 #[test]
 fn a_replica_refuses_what_is_its_primarys_to_do() {
     let primary = troupe(1).start();

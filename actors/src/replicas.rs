@@ -216,9 +216,13 @@ impl Replicas {
     }
 
     /// The stream is the server's own from here on. Who has all of it goes on with it, under its
-    /// new id, and has to come anew to hear of that.
-    pub fn lead(&self, now_ms: u64) {
-        self.change_stream(|primary| primary.lead(digits(), now_ms));
+    /// new id, and has to come anew to hear of that. Nobody does where the data set is not that of
+    /// the stream.
+    pub fn lead(&self, is_known: bool, now_ms: u64) {
+        self.change_stream(|primary| match is_known {
+            true => primary.lead(digits(), now_ms),
+            false => primary.lead_anew(digits(), now_ms),
+        });
     }
 
     /// All replicas have to come anew.

@@ -271,9 +271,9 @@ impl Admin {
     async fn become_primary(&self, settings: Arc<Settings>) {
         let replicas = &self.parts.shared.replicas;
         self.hold_writes().await;
-        let goes_on = replicas.is_on();
-        replicas.lead(self.parts.clock.steady_ms());
-        if goes_on {
+        let is_known = self.target().is_known && self.upstream().take_lost().is_none();
+        replicas.lead(is_known, self.parts.clock.steady_ms());
+        if replicas.is_on() {
             self.record_stream(true).await;
         }
         self.publish_part(settings).await;

@@ -47,6 +47,14 @@ impl Primary {
         self.rename(id)
     }
 
+    /// The same where the data set is not what the stream has made of it: nobody may go on with it,
+    /// and it begins anew under this id.
+    pub fn lead_anew(&mut self, id: String, now_ms: u64) -> Vec<u64> {
+        self.follows = false;
+        (self.alone_since_ms, self.pinged_ms) = (now_ms, now_ms);
+        self.end(id)
+    }
+
     /// Whether the stream is another server's.
     pub fn follows(&self) -> bool {
         self.follows
@@ -107,6 +115,20 @@ mod tests {
         assert_eq!(told(&mut primary, 5, ITS, 111), format!("+CONTINUE {NEXT}\r\nown"));
         assert_eq!(told(&mut primary, 6, NEXT, 114), format!("+CONTINUE {NEXT}\r\n"));
         assert_eq!(told(&mut primary, 7, ITS, 112), "", "it has what was never passed on");
+    }
+
+    #[test]
+    fn nobody_goes_on_with_who_leads_and_has_lost_something() {
+        let mut primary = Primary::new(OWN.to_owned());
+        primary.follow_from(ITS.to_owned(), 100);
+        primary.append_as_it_came(b"0123456789");
+        told(&mut primary, 5, ITS, 111);
+        assert_eq!(primary.lead_anew(NEXT.to_owned(), 0), [5]);
+        assert_eq!((primary.place(), primary.is_on()), ((NEXT, 110), false));
+        assert!(!primary.follows());
+        primary.begin(0);
+        assert_eq!(told(&mut primary, 6, ITS, 111), "", "it waits for a snapshot");
+        assert_eq!(told(&mut primary, 7, NEXT, 111), format!("+CONTINUE {NEXT}\r\n"));
     }
 
     #[test]

@@ -76,8 +76,8 @@ impl World {
         }
     }
 
-    /// Some trouble of a replica. One that leads is neither killed nor panics: what it would lose is
-    /// nowhere else.
+    /// Some trouble of a replica. One that leads is neither killed nor panics: what it would lose
+    /// is nowhere else.
     pub(super) fn trouble_replica(&mut self, fault: Fault) {
         let number = self.context.rng.usize(..self.followers.len());
         let leads = self.followers[number].leads();
