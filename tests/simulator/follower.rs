@@ -393,9 +393,6 @@ impl Follower {
         context.post.clear();
         context.under_way.clear();
         self.threads.clear();
-        drop(context.lost.take());
-        context.dropped.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        context.batches = 0;
         context.replicas = context.replicas.restarted(&context.settings);
         context.replicas.follow();
         context.upstream = Some(Upstream::default());
@@ -411,6 +408,10 @@ impl Follower {
         self.router = Router::new(map);
         let has_journal = self.saver.wants_journal();
         self.saver = Saver::new(self.disk.clone(), has_journal, &mut self.context);
+        // What was dropped with the process told nobody.
+        drop(self.context.lost.take());
+        self.context.dropped.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.context.batches = 0;
         if self.part == Part::Leaves {
             self.stay();
         }
