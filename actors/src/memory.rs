@@ -5,27 +5,22 @@
 //! zero, since memory goes from thread to thread, but the sum over all threads is what is in use.
 //! So each thread that allocates much publishes its own, shards once a turn and when they sleep,
 //! and adds up those of others. What other threads use follows from the allocator's own sum, which
-//! takes long to ask for: somebody does so now and then ([`Ledger::settle`]).
+//! takes long to ask for: somebody does so now and then ([`Ledger::settle`]). Where a thread is
+//! awake meanwhile, the difference holds what it has allocated or freed and not published yet: such
+//! sightings are believed by their middle alone.
 //!
 //! What is on its way to the journal, to a snapshot or to replicas does not count.
 
 use std::cell::OnceCell;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tikv_jemalloc_ctl::thread::{ThreadLocal, allocatedp, deallocatedp};
 use troupe::shard::evict::Gauge;
+use troupe::stats::facts::Memory;
 
-/// Where threads are awake, and have not published all that they use, the allocator is believed
-/// once so many times.
-const BUSY: usize = 10;
-
-/// What other threads use may grow by so many bytes at once. More than that has to be seen several
-/// times: it may be what threads have allocated in a long turn, and will publish.
-const PLAUSIBLE: i64 = 1 << 20;
-
-/// So many times.
-const DOUBTED: usize = 4;
+/// So many sightings in a row, each made while threads were awake, are believed by their middle.
+const SIGHTINGS: usize = 9;
 
 thread_local! {
     static OWN: OnceCell<Meter> = const { OnceCell::new() };
@@ -37,15 +32,30 @@ pub struct Ledger {
     cells: Vec<Cell>,
     /// What is in use beside the cells.
     rest: AtomicI64,
-    /// How often the allocator was not believed, since threads were awake.
-    busy: AtomicUsize,
-    /// How often much more was seen.
-    doubts: AtomicUsize,
+    sightings: Mutex<Sightings>,
     /// Bytes that were sent to the journal, and those of them that are not in memory any more.
     sent: AtomicU64,
     settled: AtomicU64,
     /// Bytes that are kept only for replicas that lag.
     lagging: AtomicU64,
+}
+
+/// What was seen beside the cells while threads were awake, since one was believed.
+#[derive(Debug, Default)]
+struct Sightings(Vec<i64>);
+
+impl Sightings {
+    /// So much was seen: for certain, or while threads were awake. Returns what to believe, if any.
+    fn add(&mut self, seen: i64, is_certain: bool) -> Option<i64> {
+        self.0.push(seen);
+        if !is_certain && self.0.len() < SIGHTINGS {
+            return None;
+        }
+        self.0.sort_unstable();
+        let middle = self.0[self.0.len() / 2];
+        self.0.clear();
+        Some(if is_certain { seen } else { middle })
+    }
 }
 
 /// What one thread uses. Each is apart in memory, so that no thread waits for another's.
@@ -63,9 +73,7 @@ impl Ledger {
     /// For so many shards, and the writers of the journal and of snapshots.
     pub fn new(shards: usize) -> Ledger {
         let cells = (0..shards + 2).map(|_| Cell::default()).collect();
-        // What is seen first is taken as it is.
-        let (busy, doubts) = (AtomicUsize::new(BUSY), AtomicUsize::new(DOUBTED));
-        Ledger { cells, busy, doubts, ..Ledger::default() }
+        Ledger { cells, ..Ledger::default() }
     }
 
     /// The meter of the thread that writes the journal, which calls this.
@@ -78,24 +86,27 @@ impl Ledger {
         Meter::new(self.clone(), self.cells.len() - 1)
     }
 
-    /// So much is in use, as the allocator says, without what it keeps ready.
-    pub fn settle(&self, allocated: u64) {
+    /// Asks the allocator what is in use, and takes what is beside the cells from that.
+    pub fn settle(&self, ask: impl FnOnce() -> Memory) -> Memory {
         OWN.with(|own| own.get().into_iter().for_each(Meter::publish_balance));
+        let (was_busy, before) = (self.is_busy(), self.published());
+        let counters = ask();
+        let published = self.published();
+        let seen = counters.allocated.saturating_sub(counters.cached) as i64 - published;
+        let is_first = self.rest.load(Ordering::Relaxed) == 0;
+        let is_certain = !was_busy && !self.is_busy() && before == published;
+        let mut sightings = self.sightings.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(rest) = sightings.add(seen, is_first || is_certain) {
+            self.rest.store(rest, Ordering::Relaxed);
+        }
+        counters
+    }
+
+    /// Another thread than this one may have changed what it has not published.
+    fn is_busy(&self) -> bool {
         let own = OWN.with(|own| own.get().map(|meter| meter.cell));
         let mut others = self.cells.iter().enumerate().filter(|(at, _)| Some(*at) != own);
-        let is_busy = others.any(|(_, cell)| cell.is_awake.load(Ordering::Relaxed));
-        if is_busy && self.busy.fetch_add(1, Ordering::Relaxed) < BUSY {
-            return;
-        }
-        let rest = allocated as i64 - self.published();
-        let grown = rest - self.rest.load(Ordering::Relaxed);
-        let is_doubtful = is_busy && grown > PLAUSIBLE;
-        self.busy.store(0, Ordering::Relaxed);
-        if is_doubtful && self.doubts.fetch_add(1, Ordering::Relaxed) < DOUBTED {
-            return;
-        }
-        self.rest.store(rest, Ordering::Relaxed);
-        self.doubts.store(0, Ordering::Relaxed);
+        others.any(|(_, cell)| cell.is_awake.load(Ordering::Relaxed))
     }
 
     /// Bytes in use.
@@ -235,5 +246,24 @@ impl Gauge for OfShard {
     #[inline]
     fn used(&mut self, uncounted: u64) -> u64 {
         (self.meter.balance() + self.beside - uncounted as i64).max(0) as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_seen_beside_a_thread_at_work_is_believed_by_its_middle() {
+        let mut sightings = Sightings::default();
+        assert_eq!(sightings.add(100, true), Some(100));
+        // In one of them a thread had allocated much, in another freed much.
+        let seen = [101, 1 << 20, 102, 100, -(1 << 20), 103, 102, 101];
+        assert!(seen.into_iter().all(|seen| sightings.add(seen, false).is_none()));
+        assert_eq!(sightings.add(104, false), Some(102));
+        // One that is certain ends the doubts.
+        assert_eq!(sightings.add(1 << 20, false), None);
+        assert_eq!(sightings.add(7, true), Some(7));
+        assert!(seen.into_iter().all(|seen| sightings.add(seen, false).is_none()));
     }
 }

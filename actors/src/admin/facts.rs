@@ -161,9 +161,7 @@ impl Admin {
 
     /// Asks the allocator, and settles with it what threads have published.
     fn settle(&self) -> Memory {
-        let counters = allocator::counters();
-        self.parts.shared.memory.settle(counters.allocated.saturating_sub(counters.cached));
-        counters
+        self.parts.shared.memory.settle(allocator::counters)
     }
 
     fn counters(&self) -> Counters {
