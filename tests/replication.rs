@@ -380,6 +380,31 @@ fn a_replica_that_would_get_a_reply_is_closed() {
     until("the log says so", SOON, || primary.log().contains(said));
 }
 
+/// What a full sync has to hand over is more than what a replica may lag: that is no reason to cut
+/// it off, and to begin anew for ever.
+#[test]
+fn a_snapshot_larger_than_the_limit_of_a_replica_arrives() {
+    for shards in [1, 2] {
+        let primary = Options::shards(shards)
+            .with("repl-diskless-sync-delay 0")
+            .with("repl-backlog-size 16384")
+            .with("client-output-buffer-limit replica 32768 32768 60")
+            .start();
+        let mut client = primary.client();
+        for number in 0..64 {
+            client.line(&format!("SET key{number} {}", "x".repeat(64 * 1024)));
+        }
+        let replica = Options::shards(shards);
+        let replica = replica.with(&format!("replicaof 127.0.0.1 {}", primary.port)).start();
+        wait_online(&primary, 1);
+        until("it has all keys", LATER, || {
+            replica.client().line("DBSIZE").printed().ends_with(" 64")
+        });
+        assert_eq!(client.info_number("sync_full"), 1);
+        assert_eq!(client.info_number("client_output_buffer_limit_disconnections"), 0);
+    }
+}
+
 #[test]
 fn tools_come_as_replicas() {
     let Some(cli) = on_path("redis-cli") else { return };

@@ -54,6 +54,9 @@ use pushes::Pushes;
 const LIMIT_BEFORE_LOGIN: BufferLimit =
     BufferLimit { hard_bytes: 1, soft_bytes: 0, soft_seconds: 0 };
 
+/// Nothing is cut off by the connection itself.
+const NO_LIMIT: BufferLimit = BufferLimit { hard_bytes: 0, soft_bytes: 0, soft_seconds: 0 };
+
 /// Replies up to this size are written before their client's limit is looked at.
 const LIMITED_BYTES: usize = 16 * 1024;
 
@@ -348,7 +351,9 @@ impl Connection {
         }
         let limits = &settings.client_output_buffer_limit;
         match () {
-            () if self.is_replica => limits.replica,
+            // It takes a part of the stream or of a snapshot at a time. Who owns these knows what
+            // is unsent.
+            () if self.is_replica => NO_LIMIT,
             () if self.is_monitor || self.subscribes => limits.pubsub,
             () => limits.normal,
         }

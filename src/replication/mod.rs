@@ -36,7 +36,7 @@ pub use figures::{Figures, ReplicaRow};
 pub use following::{Following, Settled};
 pub use handshake::{Granted, Handshake, Introduction, Refused, Turn};
 pub use limits::Limits;
-pub use primary::{FullSync, Primary, Pulled, Pushed, Tick};
+pub use primary::{Cut, FullSync, Primary, Pulled, Pushed, Tick};
 pub use replica::Arrival;
 pub use tap::{Fed, Tap};
 pub use transfer::Transfer;

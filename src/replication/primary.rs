@@ -67,11 +67,22 @@ pub enum Pushed {
     Unwanted,
 }
 
+/// Why a replica is cut off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Cut {
+    /// Too much is unsent, or too much for too long.
+    #[error("it lags more than client-output-buffer-limit allows")]
+    Lags,
+    /// It says nothing any more.
+    #[error("it has been silent for longer than repl-timeout")]
+    Silent,
+}
+
 /// What time has brought.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tick {
     /// Clients to be cut off, and why.
-    pub cut: Vec<(u64, &'static str)>,
+    pub cut: Vec<(u64, Cut)>,
     /// A sign of life is due.
     pub is_ping_due: bool,
     /// The stream is not recorded any more.
@@ -584,10 +595,8 @@ impl Primary {
 
     /// Time has passed. Signs of life are no part of the stream while clients are paused.
     pub fn tick(&mut self, limits: &Limits, is_paused: bool, now_ms: u64) -> Tick {
-        const OVER: &str = "it lags more than client-output-buffer-limit allows";
-        const SILENT: &str = "it has been silent for longer than repl-timeout";
-        let mut cut: Vec<_> =
-            self.overdue(limits, now_ms).into_iter().map(|it| (it, OVER)).collect();
+        let overdue = self.overdue(limits, now_ms).into_iter();
+        let mut cut: Vec<_> = overdue.map(|client| (client, Cut::Lags)).collect();
         for replica in &mut self.replicas {
             let since = match replica.state {
                 State::Online if replica.is_old => now_ms,
@@ -596,7 +605,7 @@ impl Primary {
                 State::Waits | State::Prepares(_) | State::Done | State::Cut => now_ms,
             };
             if now_ms.saturating_sub(since) > limits.silence_ms {
-                cut.push((replica.client, SILENT));
+                cut.push((replica.client, Cut::Silent));
             }
             let waits = matches!(replica.state, State::Waits | State::Prepares(_));
             let was_told = now_ms.saturating_sub(replica.acked_ms) < KEEPALIVE_MS;

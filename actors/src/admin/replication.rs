@@ -6,6 +6,7 @@
 use std::convert::Infallible;
 use std::io::{self, Read as _};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,7 +19,7 @@ use troupe::keyspace::saving::{Form, Moment};
 use troupe::place::StreamPlace;
 use troupe::question::Question;
 use troupe::rdb::Dialect;
-use troupe::replication::{Arrival, FullSync};
+use troupe::replication::{Arrival, Cut, FullSync};
 use troupe::session::Session;
 use troupe::settings::Settings;
 use troupe::shard::letter::Letter;
@@ -94,6 +95,8 @@ impl Admin {
         self.parts.shared.memory.lags(tick.lagging);
         for (client, why) in &tick.cut {
             warn!("Replica {client} is disconnected: {why}");
+            let is_over = u64::from(*why == Cut::Lags);
+            self.parts.shared.cut_for_output.fetch_add(is_over, Ordering::Relaxed);
         }
         if tick.is_ping_due {
             replicas.ping();
