@@ -10,7 +10,7 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use troupe::filesystem::{FileSystem, Lock, OpenFile};
 
@@ -18,9 +18,29 @@ use troupe::filesystem::{FileSystem, Lock, OpenFile};
 #[derive(Debug, Clone, Copy)]
 pub struct Os;
 
-/// The files whose locks this process has, by device and number: the system would refuse a second
-/// one to the same process as well.
-static LOCKED: Mutex<BTreeMap<(u64, u64), Weak<File>>> = Mutex::new(BTreeMap::new());
+/// The files whose locks this process has, by device and number, and how often each is held: the
+/// system would refuse a second one to the same process as well.
+static LOCKED: Mutex<BTreeMap<Number, (File, usize)>> = Mutex::new(BTreeMap::new());
+
+/// The device of a file, and its number there.
+type Number = (u64, u64);
+
+/// A lock that is held. The last one closes its file while nobody else looks whether it is held, so
+/// that it is free for whoever does not find it here.
+#[derive(Debug)]
+struct Held(Number);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let mut locked = LOCKED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, times)) = locked.get_mut(&self.0) {
+            *times -= 1;
+            if *times == 0 {
+                locked.remove(&self.0);
+            }
+        }
+    }
+}
 
 /// A file of the operating system that is open for appending, so that a write after a cut goes to
 /// the new end.
@@ -35,11 +55,11 @@ impl FileSystem for Os {
     fn lock(&self, path: &Path) -> io::Result<Option<Lock>> {
         let file = File::options().append(true).create(true).open(path)?;
         let metadata = file.metadata()?;
-        let mut locked = LOCKED.lock().unwrap_or_else(PoisonError::into_inner);
-        locked.retain(|_, lock| lock.strong_count() > 0);
         let number = (metadata.dev(), metadata.ino());
-        if let Some(lock) = locked.get(&number).and_then(Weak::upgrade) {
-            return Ok(Some(lock));
+        let mut locked = LOCKED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, times)) = locked.get_mut(&number) {
+            *times += 1;
+            return Ok(Some(Arc::new(Held(number))));
         }
         match file.try_lock() {
             Ok(()) => {}
@@ -48,9 +68,8 @@ impl FileSystem for Os {
             Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {}
             Err(TryLockError::Error(error)) => return Err(error),
         }
-        let lock = Arc::new(file);
-        locked.insert(number, Arc::downgrade(&lock));
-        Ok(Some(lock))
+        locked.insert(number, (file, 1));
+        Ok(Some(Arc::new(Held(number))))
     }
 
     fn sync_directory(&self, path: &Path) -> io::Result<()> {
@@ -138,6 +157,30 @@ mod tests {
         increment.sync().unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"0123456789abc");
         assert_eq!(increment.length().unwrap(), 13);
+    }
+
+    /// One that is let go is free at once for whoever sees that, on whichever thread.
+    #[test]
+    fn a_lock_is_there_or_free_while_another_thread_lets_it_go() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let take = || {
+            for _ in 0..20_000 {
+                assert!(Os.lock(&path).unwrap().is_some(), "this process has it, or nobody");
+            }
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(take);
+            take();
+        });
+        let twice = [Os.lock(&path).unwrap(), Os.lock(&path).unwrap()];
+        let another = || File::open(&path).unwrap().try_lock().is_ok();
+        assert!(!another());
+        let [first, second] = twice;
+        drop(first);
+        assert!(!another(), "it is held still");
+        drop(second);
+        assert!(another());
     }
 
     #[test]
