@@ -134,6 +134,24 @@ fn who_is_spared_counts_and_stays() {
 }
 
 #[test]
+fn who_comes_once_a_spared_client_has_closed_stays() {
+    for shards in SHARDS {
+        let (server, mut control) = server_of(shards, "2mb");
+        for round in 0..100 {
+            let mut spared = named(&server, "spared");
+            assert_eq!(spared.line("CLIENT NO-EVICT ON").text(), "OK");
+            send_half(&mut spared, 2 << 20);
+            until("it has come", SOON, || number(&mut control, "spared", "qbuf") == 2 << 20);
+            drop(spared);
+            let mut comes = server.client();
+            assert_eq!(comes.line("PING").text(), "PONG", "{shards} shards, round {round}");
+            until("it has gone", SOON, || !is_there(&mut control, "spared"));
+        }
+        assert_eq!(evicted(&mut control), 0);
+    }
+}
+
+#[test]
 fn who_is_spared_no_more_goes() {
     for shards in SHARDS {
         let (server, mut control) = server_of(shards, "2mb");

@@ -350,7 +350,12 @@ impl Handler<AskClients> for Shard {
                 rows.push(client.row.borrow().clone());
             }
         });
-        let _ = ask.answer.send(rows);
+        // Who asked may have gone meanwhile.
+        let tell = || drop(ask.answer.send(rows));
+        match ask.question {
+            ClientsQuestion::Evict => self.thread.tell_evicted(Box::new(tell)),
+            _ => tell(),
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use troupe::balance::figures::Figures;
 use troupe::base::millis::Millis;
-use troupe::clients::{Sum, whose_turn};
+use troupe::clients::{Counted, Sum, whose_turn};
 use troupe::route::ShardId;
 use troupe::settings::Settings;
 use troupe::stats::facts::LoadProgress;
@@ -101,9 +101,10 @@ impl Shared {
         self.traffic.iter().map(|traffic| figure(traffic).get()).sum()
     }
 
-    /// The number of the thread that has to close clients, where all hold more than `limit`.
-    pub fn whose_turn(&self, limit: u64) -> Option<usize> {
-        whose_turn(self.client_memory.iter().map(ClientMemory::sum), limit)
+    /// The number of the thread that has to close clients, where those that count hold more than
+    /// `limit`.
+    pub fn whose_turn(&self, counted: Counted, limit: u64) -> Option<usize> {
+        whose_turn(self.client_memory.iter().map(ClientMemory::sum), counted, limit)
     }
 
     /// How far the journal has to be durable for all that was sent to it until now.
@@ -233,6 +234,7 @@ impl Traffic {
 #[repr(align(128))]
 pub struct ClientMemory {
     bytes: AtomicU64,
+    may_go: AtomicU64,
     largest: AtomicU32,
     /// The largest input that waited for a client lately, in bytes.
     pub input_peak: Counter,
@@ -244,13 +246,15 @@ impl ClientMemory {
     /// They hold so much. Who sees that none is as large as before sees that they hold less, too.
     pub fn publish(&self, sum: Sum) {
         self.bytes.store(sum.bytes, Ordering::Relaxed);
+        self.may_go.store(sum.may_go, Ordering::Relaxed);
         self.largest.store(sum.largest, Ordering::Release);
     }
 
     /// What was published.
     pub fn sum(&self) -> Sum {
         let largest = self.largest.load(Ordering::Acquire);
-        Sum { bytes: self.bytes.load(Ordering::Relaxed), largest }
+        let may_go = self.may_go.load(Ordering::Relaxed);
+        Sum { bytes: self.bytes.load(Ordering::Relaxed), may_go, largest }
     }
 }
 

@@ -42,6 +42,7 @@ use crate::message::{aof, router};
 use crate::post::Post;
 use crate::shared::{Shared, Traffic};
 
+use clients::Tell;
 pub use neighbours::{RunAt, Work};
 
 /// For how long a time that was read is as good as a new one, in nanoseconds.
@@ -96,6 +97,8 @@ pub struct Thread {
     weights: RefCell<Weights>,
     /// What all clients may hold together, in bytes; none where that has no limit.
     clients_max: Cell<Option<u64>>,
+    /// Who is told when clients are closed, while all threads look at their sockets ahead of that.
+    looks: RefCell<Option<Vec<Tell>>>,
     /// The largest input and output of its clients lately.
     peaks: Cell<[Peaks; 2]>,
     /// The longest time for which the shard held the thread.
@@ -207,6 +210,7 @@ impl Thread {
             looked: Cell::default(),
             weights: RefCell::default(),
             clients_max: Cell::default(),
+            looks: RefCell::default(),
             peaks: Cell::default(),
             slices: Slices::default(),
         })

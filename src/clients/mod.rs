@@ -11,7 +11,7 @@ mod weights;
 
 pub use peaks::Peaks;
 pub use row::{Buffers, Row, Traffic};
-pub use weights::{Sum, Weight, Weights, whose_turn};
+pub use weights::{Counted, Sum, Weight, Weights, whose_turn};
 
 use crate::base::millis::Millis;
 use crate::batch::Home;

@@ -4,7 +4,7 @@ use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use troupe::clients::{self, MonitorClient, Pause, Pauses, Row};
+use troupe::clients::{self, Counted, MonitorClient, Pause, Pauses, Row};
 use troupe::commands::error::CommandError;
 use troupe::commands::filter::{Condition, Filter, Property};
 use troupe::parked::Why;
@@ -145,7 +145,7 @@ impl Admin {
         let Some(limit) = settings.maxmemory_clients.limit(settings.maxmemory) else { return };
         for _ in 0..TURNS * self.parts.shards.len() {
             self.ask_clients(ClientsQuestion::Evict).await;
-            if self.parts.shared.whose_turn(limit).is_none() {
+            if self.parts.shared.whose_turn(Counted::All, limit).is_none() {
                 return;
             }
         }

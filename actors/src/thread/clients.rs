@@ -5,9 +5,15 @@
 //! when it has read; else it is enough to do so now and then. Each thread publishes the sum and the
 //! size of its largest client ([`troupe::clients::whose_turn`]), so that none asks another.
 
-use troupe::clients::Weight;
+use tokio::sync::oneshot;
+use tokio::task::yield_now;
+use troupe::clients::{Counted, Weight};
+use troupe::route::ShardId;
 
 use super::{Client, Thread};
+
+/// Tells somebody that it is done.
+pub(super) type Tell = Box<dyn FnOnce()>;
 
 /// Each client is looked after at least once in so many looks, which are a second.
 const LOOKS: u64 = 10;
@@ -61,22 +67,25 @@ impl Thread {
         let mut weights = self.weights.borrow_mut();
         weights.change(before, now);
         self.shared.client_memory[usize::from(self.number)].publish(weights.sum());
-        if self.clients_max.get().is_some_and(|limit| self.shared.whose_turn(limit).is_some()) {
+        let turn = |limit| self.shared.whose_turn(Counted::All, limit);
+        if self.clients_max.get().and_then(turn).is_some() {
             self.wake();
         }
     }
 
-    /// All clients together hold too much, and none that may go is much larger than this one.
+    /// Clients that may go hold too much, and none of them is much larger than this one.
     pub fn goes_first(&self, weight: Weight) -> bool {
         let Some(limit) = self.clients_max.get() else { return false };
-        let turn = self.shared.whose_turn(limit);
+        let turn = self.shared.whose_turn(Counted::MayGo, limit);
         let largest = |turn: usize| self.shared.client_memory[turn].sum().largest;
         let is_largest = |turn| largest(turn) <= weight.class();
         weight.may_go && turn.is_some_and(is_largest)
     }
 
     /// Closes clients of the thread, largest first, for as long as all together hold more than they
-    /// may and the turn is this thread's. Where it is another's, that is woken.
+    /// may and the turn is this thread's. Where it is another's, that is woken. Where it is too
+    /// much only with clients that may not go, one of those may have closed: all threads look at
+    /// their sockets first.
     pub fn evict_clients(&self) {
         let limit = self.with_shard(|shard| {
             let settings = shard.settings();
@@ -88,8 +97,31 @@ impl Thread {
             });
         }
         let Some(limit) = limit else { return };
-        let turn = || self.shared.whose_turn(limit);
-        while turn() == Some(usize::from(self.number)) {
+        self.close_largest(Counted::MayGo, limit);
+        if self.has_turn(Counted::All, limit) {
+            self.close_when_looked();
+        } else {
+            self.wake_whose_turn(limit);
+        }
+    }
+
+    fn has_turn(&self, counted: Counted, limit: u64) -> bool {
+        self.shared.whose_turn(counted, limit) == Some(usize::from(self.number))
+    }
+
+    /// Wakes the thread whose turn it is, where that is another.
+    fn wake_whose_turn(&self, limit: u64) {
+        if let Some(turn) = self.shared.whose_turn(Counted::All, limit)
+            && turn != usize::from(self.number)
+        {
+            self.post.wake(turn);
+        }
+    }
+
+    /// Closes clients of the thread, largest first, while those that count hold more than `limit`
+    /// and the turn is this thread's.
+    fn close_largest(&self, counted: Counted, limit: u64) {
+        while self.has_turn(counted, limit) {
             let largest = self.weights.borrow().sum().largest;
             let mut victims = Vec::new();
             self.each_client(|client| {
@@ -103,14 +135,56 @@ impl Thread {
                 return;
             }
             victims.sort_unstable_by_key(|(bytes, _)| *bytes);
-            while turn() == Some(usize::from(self.number))
+            while self.has_turn(counted, limit)
                 && let Some((_, line)) = victims.pop()
             {
                 line.evict();
             }
         }
-        if let Some(other) = turn() {
-            self.post.wake(other);
+    }
+
+    /// Closes clients of the thread while all hold too much, once every thread has looked at its
+    /// sockets.
+    fn close_when_looked(&self) {
+        if self.looks.borrow().is_some() {
+            return;
         }
+        *self.looks.borrow_mut() = Some(Vec::new());
+        let looks: Vec<_> =
+            (0..self.shared.client_memory.len()).map(|thread| self.look(thread)).collect();
+        let own = self.own.clone();
+        actix::spawn(async move {
+            for look in looks {
+                // A thread that has ended has no clients.
+                let _ = look.await;
+            }
+            let Some(thread) = own.upgrade() else { return };
+            let told = thread.looks.take().unwrap_or_default();
+            if let Some(limit) = thread.clients_max.get() {
+                thread.close_largest(Counted::All, limit);
+                thread.wake_whose_turn(limit);
+            }
+            told.into_iter().for_each(|tell| tell());
+        });
+    }
+
+    /// Tells when those are closed that have to be: now, unless all threads look at their sockets.
+    pub fn tell_evicted(&self, tell: Tell) {
+        match &mut *self.looks.borrow_mut() {
+            Some(told) => told.push(tell),
+            None => tell(),
+        }
+    }
+
+    /// Has a thread look at its sockets. The answer comes when it has.
+    fn look(&self, thread: usize) -> oneshot::Receiver<()> {
+        let (looked, answer) = oneshot::channel();
+        let look = async move {
+            yield_now().await;
+            // Who has asked may have ended.
+            let _ = looked.send(());
+        };
+        self.run_at(thread as ShardId, Box::new(move |_| drop(actix::spawn(look))));
+        answer
     }
 }
